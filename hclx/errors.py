@@ -1,0 +1,51 @@
+"""The errors that end a run, each with the exit code that launchers and schedulers rely on.
+
+| code | meaning                                   | retry?                  |
+|------|-------------------------------------------|-------------------------|
+| 0    | done, and the last save was verified      |                         |
+| 64   | configuration                             | no: change the command  |
+| 65   | data, tokenizer or checkpoint             | no: change the input    |
+| 66   | numerics (a loss that is not finite)      | no: change the recipe   |
+| 74   | storage (disk full, failed writes)        | yes, once there is room |
+| 75   | preempted and saved                       | yes: same command       |
+"""
+
+
+class HclxError(Exception):
+    """An error for the person who reads it: what was wrong, where, and the next step. One line."""
+
+    exit_code = 1
+
+
+class ConfigError(HclxError):
+    """The configuration is wrong or does not fit the machine or the model directory."""
+
+    exit_code = 64
+
+
+class DataError(HclxError):
+    """Text, a tokenizer, a token cache or a checkpoint is missing, damaged or does not match."""
+
+    exit_code = 65
+
+
+class CheckpointError(DataError):
+    """A checkpoint cannot be read, or its content is not what was saved."""
+
+
+class NumericsError(HclxError):
+    """A loss or gradient that is not finite."""
+
+    exit_code = 66
+
+
+class StorageError(HclxError):
+    """A write failed: a full disk, a read-only folder."""
+
+    exit_code = 74
+
+
+class Preempted(HclxError):
+    """The run was asked to stop and has saved; the same command goes on from there."""
+
+    exit_code = 75

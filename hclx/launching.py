@@ -1,0 +1,47 @@
+"""What every command in launch/ shares: one line for an error that the user can mend, and its exit code."""
+
+import errno
+import logging
+import sys
+
+from absl import app
+
+from hclx.errors import HclxError, StorageError
+
+
+def run(main) -> None:
+    """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code."""
+    logging.getLogger("absl").setLevel(logging.WARNING)
+
+    def guarded(argv):
+        if len(argv) > 1:
+            return _fail(f"unexpected argument {argv[1]!r}; options start with --", 64)
+        try:
+            return main(argv)
+        except HclxError as error:
+            return _fail(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+                raise
+            return _fail(f"cannot write {error.filename or ''}: {error.strerror}; free some space and run again", StorageError.exit_code)
+
+    try:
+        app.run(guarded, flags_parser=_parse)
+    except HclxError as error:
+        sys.exit(_fail(str(error), error.exit_code))
+
+
+def _parse(argv):
+    """absl's parser, but a flag that does not exist or cannot be read is a configuration error (64)."""
+    from absl import flags
+
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error}; --help lists the options", file=sys.stderr)
+        sys.exit(64)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,116 @@
+"""The modules of one decoder block, as Flax NNX, with the logical names of their parameters' axes.
+
+Shapes in names, one letter a dimension, here and everywhere in hclx:
+  b batch · t query tokens · s key tokens · d d_model · h heads · k size of a head · m d_mlp · v vocabulary · n tokens, flat
+
+Every module keeps float32 parameters and computes in the dtype of its input, but for the norms, whose statistics
+are float32.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
+
+from hclx.config import ModelConfig
+from hclx.parallel import constrain
+
+# (q_bthk, k_bthk, v_bthk) -> (context_bthk, whatever the caller wants back: a cache, or None)
+Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
+
+
+def _normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float, axes: tuple[str, ...]) -> nnx.Param:
+    return nnx.Param(std * jax.random.normal(rngs.params(), shape, jnp.float32), logical_axes=axes)
+
+
+def _constant(value: float, shape: tuple[int, ...], axes: tuple[str, ...]) -> nnx.Param:
+    return nnx.Param(jnp.full(shape, value, jnp.float32), logical_axes=axes)
+
+
+def residual_std(config: ModelConfig) -> float:
+    """Standard deviation of the projections that end on the residual stream (Radford et al. 2019, section 2.3)."""
+    return config.init_std / math.sqrt(2 * config.n_layers)
+
+
+class LayerNorm(nnx.Module):
+    """Layer normalisation with scale and bias; statistics in float32."""
+
+    def __init__(self, config: ModelConfig):
+        self.epsilon = config.layer_norm_epsilon
+        self.scale = _constant(1.0, (config.d_model,), ("norm",))
+        self.bias = _constant(0.0, (config.d_model,), ("norm",))
+
+    def __call__(self, x_btd: jax.Array) -> jax.Array:
+        x = x_btd.astype(jnp.float32)
+        centred = x - x.mean(-1, keepdims=True)
+        variance = jnp.square(centred).mean(-1, keepdims=True)
+        normed = centred * jax.lax.rsqrt(variance + self.epsilon)
+        return (normed * self.scale[...] + self.bias[...]).astype(x_btd.dtype)
+
+
+class Embedding(nnx.Module):
+    """Token embedding, tied to the output projection, and learned positions."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        self.token = _normal(rngs, (config.vocab_size, config.d_model), config.init_std, ("vocab", "embed"))
+        self.position = _normal(rngs, (config.max_length, config.d_model), config.init_std, ("position", "embed"))
+
+    def __call__(self, tokens_bt: jax.Array, positions_bt: jax.Array) -> jax.Array:
+        """float32 [b, t, d]."""
+        return self.token[...][tokens_bt] + self.position[...][positions_bt]
+
+
+class Attention(nnx.Module):
+    """Multi-head projections around an attention function that the caller passes in."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        d, h, k = config.d_model, config.n_heads, config.d_head
+        self.qkv = _normal(rngs, (d, 3, h, k), config.init_std, ("embed", "qkv", "heads", "head_dim"))
+        self.qkv_bias = _constant(0.0, (3, h, k), ("qkv", "heads", "head_dim"))
+        self.out = _normal(rngs, (h, k, d), residual_std(config), ("heads", "head_dim", "embed"))
+        self.out_bias = _constant(0.0, (d,), ("norm",))
+
+    def __call__(self, x_btd: jax.Array, attend: Attend) -> tuple[jax.Array, object]:
+        dtype = x_btd.dtype
+        qkv = jnp.einsum("btd,dchk->btchk", x_btd, self.qkv[...].astype(dtype)) + self.qkv_bias[...].astype(dtype)
+        qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
+        context_bthk, extra = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        context_bthk = checkpoint_name(constrain(context_bthk, "batch", "length", "heads", None), "context")
+        out = jnp.einsum("bthk,hkd->btd", context_bthk, self.out[...].astype(dtype)) + self.out_bias[...].astype(dtype)
+        return out, extra
+
+
+class Mlp(nnx.Module):
+    """Two projections around GELU (tanh form, as GPT-2 and GPT-3)."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        d, m = config.d_model, config.d_mlp
+        self.wi = _normal(rngs, (d, m), config.init_std, ("embed", "mlp"))
+        self.wi_bias = _constant(0.0, (m,), ("mlp",))
+        self.wo = _normal(rngs, (m, d), residual_std(config), ("mlp", "embed"))
+        self.wo_bias = _constant(0.0, (d,), ("norm",))
+
+    def __call__(self, x_btd: jax.Array) -> jax.Array:
+        dtype = x_btd.dtype
+        hidden = x_btd @ self.wi[...].astype(dtype) + self.wi_bias[...].astype(dtype)
+        hidden = checkpoint_name(constrain(hidden, "batch", "length", "mlp"), "mlp_in")
+        return jax.nn.gelu(hidden, approximate=True) @ self.wo[...].astype(dtype) + self.wo_bias[...].astype(dtype)
+
+
+class Block(nnx.Module):
+    """Pre-LN: x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        self.attention_norm = LayerNorm(config)
+        self.attention = Attention(config, rngs)
+        self.mlp_norm = LayerNorm(config)
+        self.mlp = Mlp(config, rngs)
+
+    def __call__(self, x_btd: jax.Array, attend: Attend) -> tuple[jax.Array, object]:
+        out, extra = self.attention(self.attention_norm(x_btd), attend)
+        x_btd = constrain(x_btd + out, "batch", "length", "features")
+        x_btd = constrain(x_btd + self.mlp(self.mlp_norm(x_btd)), "batch", "length", "features")
+        return x_btd, extra

@@ -1,0 +1,78 @@
+"""Metrics of a run: MODEL_DIR/metrics.jsonl, one JSON object a logged step, and TensorBoard beside it."""
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+
+import jax
+from tensorboardX import SummaryWriter
+
+FILE = "metrics.jsonl"
+
+
+def read_metrics(model_dir: str | Path) -> list[dict]:
+    """All records of a run, oldest first; a line that a killed process left unfinished is not one."""
+    path = Path(model_dir) / FILE
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+
+class MetricsWriter:
+    """Appends records. A resumed run first drops what came after the step that it goes on from."""
+
+    def __init__(self, model_dir: str | Path, resume_step: int = 0):
+        self._path = Path(model_dir) / FILE
+        kept = [r for r in read_metrics(model_dir) if r["step"] <= resume_step]
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
+        os.replace(temporary, self._path)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(Path(model_dir) / "tensorboard"), purge_step=resume_step + 1)
+
+    def write(self, record: dict) -> None:
+        """Appends one record with `step`; floats keep every digit."""
+        self._file.write(_line(record))
+        self._file.flush()
+        for name, value in record.items():
+            if isinstance(value, (int, float)) and name != "step":
+                self._board.add_scalar(name, value, record["step"])
+
+    def close(self) -> None:
+        """Flushes both."""
+        self._file.close()
+        self._board.close()
+
+
+def _line(record: dict) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+class StepClock:
+    """Wall time of training steps, without compilation and without what is paused for."""
+
+    def __init__(self):
+        self._start: float | None = None  # set when the first step is done, which includes compilation
+        self._steps = 0
+
+    def tick(self) -> None:
+        """A step was dispatched."""
+        self._steps += 1
+
+    def lap(self) -> float | None:
+        """Seconds a step since the last lap; None for the first."""
+        now = time.perf_counter()
+        seconds = None if self._start is None else (now - self._start) / max(1, self._steps)
+        self._start, self._steps = now, 0
+        return seconds
+
+    @contextlib.contextmanager
+    def paused(self, wait_for=()):
+        """Leaves out what happens inside; the steps dispatched so far are waited for first."""
+        jax.block_until_ready(wait_for)
+        start = time.perf_counter()
+        yield
+        if self._start is not None:
+            self._start += time.perf_counter() - start

@@ -1,0 +1,80 @@
+"""The compiled programs of a run, ahead of any data: one abstract state, one training step, one evaluation step."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding
+
+from hclx.config import Experiment
+from hclx.errors import ConfigError
+from hclx.parallel import named_sharding
+from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+from hclx.train.state import TrainState, abstract_state
+from hclx.train.step import make_loss, make_window_losses, train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What `pretrain` runs; everything is traced with `mesh` as the ambient mesh."""
+
+    mesh: Mesh
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    abstract: TrainState
+    windows: NamedSharding  # of a batch of windows, [b, t + 1]
+    train_step: Callable  # (state, windows) -> (state, metrics); donates the state
+    eval_step: Callable  # (params, windows, valid rows, bytes a piece) -> (nats, bytes, tokens)
+
+
+def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
+    """Builds the program of an experiment on a mesh; nothing is compiled or allocated yet.
+
+    Raises:
+      ConfigError: the model or the batch cannot be cut evenly by the mesh.
+    """
+    train = experiment.train
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    if (train.global_batch_size // train.accumulation_steps) % ways:
+        raise ConfigError(
+            f"TrainConfig.global_batch_size={train.global_batch_size} in {train.accumulation_steps} piece(s) "
+            f"cannot be spread over data x fsdp = {ways} devices"
+        )
+    optimizer = make_optimizer(experiment.optimizer, train.total_steps)
+    abstract = abstract_state(experiment.model, optimizer, mesh)
+    windows = named_sharding(mesh, ("batch", None))
+    shardings = jax.tree.map(lambda x: x.sharding, abstract)
+    loss_fn = make_loss(experiment.model, experiment.compute, eod_id)
+    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, pieces=train.accumulation_steps)
+    window_losses = make_window_losses(experiment.model, experiment.compute, eod_id)
+    return Program(
+        mesh=mesh,
+        optimizer=optimizer,
+        schedule=learning_rate_schedule(experiment.optimizer, train.total_steps),
+        abstract=abstract,
+        windows=windows,
+        train_step=jax.jit(step, donate_argnums=0, in_shardings=(shardings, windows), out_shardings=(shardings, None)),
+        eval_step=jax.jit(functools.partial(_eval_step, window_losses)),
+    )
+
+
+def _eval_step(window_losses, params, window_bt, valid_b, piece_bytes_v):
+    """Nats, UTF-8 bytes and tokens of the targets of the rows that are `valid`."""
+    weights_bt = jnp.broadcast_to(valid_b[:, None], window_bt[:, 1:].shape).astype(jnp.float32)
+    losses_bt = window_losses(params, window_bt)
+    return (losses_bt * weights_bt).sum(), (piece_bytes_v[window_bt[:, 1:]] * weights_bt).sum(), weights_bt.sum()
+
+
+def evaluate(program: Program, params, loader, piece_bytes: jax.Array, n_windows: int) -> dict[str, float]:
+    """Validation loss (nats a token) and bits per byte over the first `n_windows` windows of a loader's order."""
+    batch = loader.global_batch_size
+    totals = []
+    for index in range(0, n_windows, batch):
+        valid_b = jnp.arange(index, index + batch) < n_windows
+        totals.append(program.eval_step(params, loader.batch(index), valid_b, piece_bytes))
+    nats, n_bytes, tokens = (math.fsum(map(float, column)) for column in zip(*jax.device_get(totals)))
+    return {"validation_loss": nats / tokens, "bits_per_byte": nats / math.log(2) / n_bytes}

@@ -1,0 +1,85 @@
+"""Turns the metrics of steps into records, one step late, so that reading them never makes the device wait."""
+
+import math
+
+import jax
+import optax
+from tqdm import tqdm
+
+from hclx.config import Experiment
+from hclx.errors import NumericsError
+from hclx.train.flops import FORMULA, model_flops_utilisation, peak_flops
+from hclx.train.metrics import MetricsWriter, StepClock
+
+
+class Reporter:
+    """Checks every step's loss, writes a record for each logged step, and moves the progress bar."""
+
+    def __init__(self, model_dir: str, experiment: Experiment, schedule: optax.Schedule, step: int):
+        """Starts reporting after `step`; records that come after it are dropped."""
+        self._experiment, self._schedule, self.clock = experiment, schedule, StepClock()
+        self._is_writer = jax.process_index() == 0
+        self._writer = MetricsWriter(model_dir, step) if self._is_writer else None
+        total = experiment.train.total_steps
+        self._bar = tqdm(total=total, initial=step, desc="pretrain", unit="step", disable=None if self._is_writer else True)
+        self._pending: tuple[int, dict, dict] | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._bar.close()
+        if self._writer:
+            self._writer.close()
+
+    def report(self, step: int, metrics: dict[str, jax.Array], evaluation: dict[str, float]) -> None:
+        """Takes a step that was just dispatched, and writes the one before it.
+
+        Args:
+          step: its number, from 1.
+          metrics: `loss` and `grad_norm`, still on their way.
+          evaluation: `validation_loss` and `bits_per_byte`, or empty.
+        Raises:
+          NumericsError: the loss or gradient of the step before is not finite.
+        """
+        self.flush()
+        self.clock.tick()
+        self._pending = (step, metrics, evaluation)
+
+    def flush(self) -> None:
+        """Waits for the step that was reported last, and writes it.
+
+        Raises:
+          NumericsError: its loss or gradient is not finite.
+        """
+        if self._pending is None:
+            return
+        (step, metrics, evaluation), self._pending = self._pending, None
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if not all(map(math.isfinite, values.values())):
+            raise NumericsError(f"step {step}: {values} is not finite; nothing of it was saved. Lower the learning rate or look at the data")
+        self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+        self._bar.update()
+        train = self._experiment.train
+        if evaluation or step == 1 or step % train.log_every == 0 or step == train.total_steps:
+            self._write({"step": step, **values, **evaluation, **self._context(step)})
+
+    def _context(self, step: int) -> dict:
+        """Learning rate, tokens and speed of a step."""
+        train, model = self._experiment.train, self._experiment.model
+        tokens = train.global_batch_size * train.sequence_length
+        seconds = self.clock.lap()
+        speed = None if seconds is None else tokens / seconds
+        dtype = self._experiment.compute.dtype
+        return {
+            "learning_rate": float(self._schedule(step - 1)),
+            "tokens_seen": step * tokens,
+            "tokens_per_second": speed,
+            "mfu": speed and model_flops_utilisation(model, train.sequence_length, dtype, speed),
+            "mfu_formula": f"{FORMULA}; peak {peak_flops(dtype)[0]:.4g} FLOP/s, {peak_flops(dtype)[1]}",
+            "step_time": seconds,
+        }
+
+    def _write(self, record: dict) -> None:
+        if self._writer:
+            self._writer.write(record)

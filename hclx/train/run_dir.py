@@ -1,0 +1,87 @@
+"""MODEL_DIR/config.json: what a run is. A folder belongs to one configuration, and another one is refused."""
+
+import dataclasses
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from hclx.config import Experiment
+from hclx.errors import ConfigError, DataError
+
+FILE = "config.json"
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "numpy", "hclx")
+
+# What may change between one start of a run and the next: how it is computed, how often it reports, how long it
+# goes on (the cosine then ends at the new length). Everything else decides the numbers, and is held.
+MAY_CHANGE = {
+    "compute": None,
+    "mesh": None,
+    "data": ("tokenizer_dir", "cache_dir", "input"),
+    "tokenizer": None,
+    "train": ("total_steps", "log_every", "eval_every", "eval_windows", "checkpoint_every", "keep_last", "keep_every"),
+}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide the numbers."""
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+
+
+def describe_run(experiment: Experiment, tokenizer_dir: str, hashes: dict[str, str]) -> dict:
+    """The content of config.json: resolved configuration, tokenizer, hashes of vocabulary and text, versions."""
+    return {
+        "config": dataclasses.asdict(experiment),
+        "tokenizer_dir": str(Path(tokenizer_dir).absolute()),
+        "hashes": hashes,
+        "versions": versions(),
+    }
+
+
+def open_run(model_dir: str | Path, run: dict) -> None:
+    """Claims a folder for a run, or makes sure that it already is this run's.
+
+    Raises:
+      ConfigError: the folder holds a run of another configuration; the fields that differ are named.
+      DataError: the same configuration, but another vocabulary or text.
+    """
+    path = Path(model_dir) / FILE
+    if path.is_file():
+        _check_same(path, json.loads(path.read_text(encoding="utf-8")), run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
+    """The part of `open_run` that needs no data: refuses a folder of another configuration before any work.
+
+    Raises:
+      ConfigError: as `open_run`.
+    """
+    path = Path(model_dir) / FILE
+    if path.is_file():
+        _check_config(path, json.loads(path.read_text(encoding="utf-8"))["config"], dataclasses.asdict(experiment))
+
+
+def _check_same(path: Path, old: dict, new: dict) -> None:
+    _check_config(path, old["config"], new["config"])
+    for name, value in new["hashes"].items():
+        if old["hashes"].get(name) != value:
+            raise DataError(
+                f"{path.parent} was trained with another {name} ({str(old['hashes'].get(name))[:12]}, now {value[:12]}); "
+                "give the one that it was trained with, or another --model_dir"
+            )
+
+
+def _check_config(path: Path, old: dict, new: dict) -> None:
+    differences = []
+    for section, fields in new.items():
+        free = MAY_CHANGE.get(section, ())
+        for field, value in fields.items():
+            if free is not None and field not in free and old.get(section, {}).get(field) != value:
+                differences.append(f"{section}.{field}: {old.get(section, {}).get(field)!r} there, {value!r} now")
+    if differences:
+        raise ConfigError(f"{path.parent} holds a run of another configuration ({'; '.join(differences)}); choose another --model_dir")

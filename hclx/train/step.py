@@ -1,0 +1,76 @@
+"""The training step: a pure function of state and batch."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hclx.config import ComputeConfig, ModelConfig
+from hclx.model import Params, hidden_states, packing
+from hclx.train.loss import chunked_token_losses
+from hclx.train.state import TrainState
+
+Metrics = dict[str, jax.Array]
+# (params, tokens [b, t + 1]) -> (sum of token losses, number of tokens), both float32 scalars
+LossFn = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+def make_loss(model: ModelConfig, compute: ComputeConfig, eod_id: int) -> LossFn:
+    """The language-model loss of windows of packed documents, as a sum and a count, so that pieces add up exactly."""
+
+    window_losses = make_window_losses(model, compute, eod_id)
+
+    def loss(params, window_bt):
+        losses_bt = window_losses(params, window_bt)
+        return losses_bt.sum(), jnp.asarray(losses_bt.size, jnp.float32)
+
+    return loss
+
+
+def make_window_losses(model: ModelConfig, compute: ComputeConfig, eod_id: int) -> Callable[[Params, jax.Array], jax.Array]:
+    """(params, windows [b, t + 1]) -> float32 loss of each target [b, t]; documents in a window never see each other."""
+
+    def window_losses(params, window_bt):
+        inputs_bt, targets_bt = window_bt[:, :-1], window_bt[:, 1:]
+        x_btd = hidden_states(params, inputs_bt, *packing(inputs_bt, eod_id), model, compute)
+        return chunked_token_losses(params, x_btd, targets_bt, compute.loss_chunk_tokens)
+
+    return window_losses
+
+
+def accumulate_gradients(loss_fn: LossFn, params: Params, window_bt: jax.Array, pieces: int) -> tuple[jax.Array, Params]:
+    """Mean token loss and its gradient, the batch being taken in `pieces`; sums first, one division at the end."""
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+    if pieces == 1:
+        (loss, count), grads = value_and_grad(params, window_bt)
+    else:
+        # Row i goes to piece i % pieces: each piece is then spread over the same devices as the whole batch.
+        stacked = window_bt.reshape(-1, pieces, window_bt.shape[1]).swapaxes(0, 1)
+
+        def add(total, piece):
+            return jax.tree.map(jnp.add, total, value_and_grad(params, piece)), None
+
+        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, stacked[0]))
+        ((loss, count), grads), _ = jax.lax.scan(add, zero, stacked)
+    return loss / count, jax.tree.map(lambda g: g / count, grads)
+
+
+def train_step(
+    state: TrainState, window_bt: jax.Array, *, loss_fn: LossFn, optimizer: optax.GradientTransformation, pieces: int
+) -> tuple[TrainState, Metrics]:
+    """One update.
+
+    Args:
+      state: float32 throughout.
+      window_bt: int32 [global batch, sequence length + 1].
+      loss_fn: see `make_loss`.
+      optimizer: see `make_optimizer`.
+      pieces: gradient accumulation steps.
+    Returns:
+      The new state, and float32 scalars: `loss` (nats a token) and `grad_norm` (before clipping).
+    """
+    loss, grads = accumulate_gradients(loss_fn, state.params, window_bt, pieces)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, opt_state), {"loss": loss, "grad_norm": optax.global_norm(grads)}

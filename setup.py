@@ -1,0 +1,49 @@
+"""Packaging of hclx: the core needs neither TensorFlow nor seqio; they come with the `data` extra."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    # Raw text to token cache: seqio mixtures, the in-graph tokenizer, morpheme analysis.
+    "data": [
+        "seqio>=0.0.20,<0.1",
+        "tensorflow>=2.20,<2.22",
+        "tensorflow-text>=2.20,<2.22",
+        "protobuf>=6.31.1,<7",
+        "kiwipiepy>=0.24,<0.25",
+    ],
+    "plot": ["matplotlib>=3.8"],
+    "test": ["pytest>=8", "pytest-xdist>=3.6", "tokenizers>=0.21", "tiktoken>=0.9"],
+    # The peers that the benchmarks measure against.
+    "bench": ["torch>=2.6", "transformers>=4.50"],
+    "tpu": ["jax[tpu]>=0.10,<0.13"],
+    "cuda": ["jax[cuda12]>=0.10,<0.13"],
+}
+EXTRAS["dev"] = EXTRAS["data"] + EXTRAS["plot"] + EXTRAS["test"]
+
+setup(
+    name="hclx",
+    version="0.1.0",
+    description="An open, clean-room HyperCLOVA in JAX and Flax: Korean language models from raw text to a service.",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["hclx", "hclx.*", "tasks", "tasks.*"]),
+    package_data={"hclx": ["data/sample/*"]},
+    install_requires=[
+        "absl-py>=2.1",
+        "flax>=0.12.8,<0.13",
+        "gin-config>=0.5,<0.6",
+        "jax>=0.10,<0.13",
+        "numpy>=2.0,<2.5",
+        "optax>=0.2.8,<0.3",
+        "orbax-checkpoint>=0.12.8,<0.13",
+        "sentencepiece>=0.2.1,<0.2.3",
+        "tensorboardX>=2.6.4",
+        "tensorstore>=0.1.80",
+        "tqdm>=4.66",
+    ],
+    extras_require=EXTRAS,
+)
