@@ -45,3 +45,10 @@ def _parse(argv):
 def _fail(message: str, code: int) -> int:
     print(f"error: {message}", file=sys.stderr)
     return code
+
+
+def take_gin_bindings(argv: list[str]) -> list[str]:
+    """Removes each `--gin.NAME=VALUE` from a command line, and returns the NAME=VALUE."""
+    bindings = [argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")]
+    argv[:] = [argument for argument in argv if not argument.startswith("--gin.")]
+    return bindings

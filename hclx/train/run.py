@@ -1,0 +1,33 @@
+"""One command from raw text to a trained model: tokenizer, cache and training, each made where it is missing."""
+
+from pathlib import Path
+
+import jax
+
+from hclx.config import Experiment
+from hclx.data import prepare
+from hclx.parallel import make_mesh
+from hclx.train.flops import flops_per_token
+from hclx.train.loop import pretrain
+from hclx.train.run_dir import check_configuration
+
+
+def run_pretraining(experiment: Experiment, model_dir: str) -> None:
+    """Prepares the data of an experiment and trains it in `model_dir`.
+
+    What can be refused without work (another configuration's folder, a mesh that does not fit) is refused first.
+    """
+    check_configuration(model_dir, experiment)
+    mesh = make_mesh(experiment.mesh)
+    tokenizer_dir = experiment.data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
+    cache_dir = experiment.data.cache_dir or str(Path(model_dir) / "cache")
+    cache = prepare(experiment.data, experiment.tokenizer, experiment.model.vocab_size, tokenizer_dir, cache_dir)
+    train, model = experiment.train, experiment.model
+    print(
+        f"model: {model.n_params:,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()} {jax.devices()[0].device_kind}\n"
+        f"data: {cache.manifest['mixture']}, {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x {train.sequence_length} tokens, "
+        f"{train.total_steps} steps, {flops_per_token(model, train.sequence_length) * train.total_steps * train.global_batch_size * train.sequence_length:.3g} FLOPs",
+        flush=True,
+    )
+    pretrain(experiment, model_dir, cache, tokenizer_dir)
+    print(f"done: step {train.total_steps}, checkpoint in {Path(model_dir) / 'checkpoints' / str(train.total_steps)}")

@@ -1,0 +1,38 @@
+"""Pretrains a decoder: python launch/pretrain.py --gin_file=gin_configs/runs/demo.gin --model_dir=runs/demo
+
+The same command goes on where the run stopped. `--gin.NAME=VALUE` sets any field of hclx/config.py.
+"""
+
+import sys
+
+from absl import flags
+
+from hclx.errors import ConfigError
+from hclx.launching import run, take_gin_bindings
+
+GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "Folder of the run: checkpoints, metrics, configuration.")
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would run, and start nothing.")
+BINDINGS = take_gin_bindings(sys.argv)
+
+
+def main(_):
+    from hclx.gin_bindings import load_experiment
+
+    if not GIN_FILES.value:
+        raise ConfigError("--gin_file is missing; for a first try: --gin_file=gin_configs/runs/demo.gin")
+    experiment = load_experiment(GIN_FILES.value, BINDINGS)
+    if DRY_RUN.value:
+        from hclx.train.dry_run import describe
+
+        print(describe(experiment))
+        return
+    if not MODEL_DIR.value:
+        raise ConfigError("--model_dir is missing; give the folder that the run is kept in")
+    from hclx.train.run import run_pretraining
+
+    run_pretraining(experiment, MODEL_DIR.value)
+
+
+if __name__ == "__main__":
+    run(main)
