@@ -1,0 +1,43 @@
+"""The bridge from seqio: the sources of a registered mixture or task, for the token cache."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+
+import seqio
+
+from hclx.data.build import Source
+from hclx.data.settings import ReadSettings
+from hclx.errors import ConfigError
+
+
+def mixture_sources(name: str) -> list[Source]:
+    """The tasks of a mixture (or one task) with their rates.
+
+    Raises:
+      ConfigError: the name is not registered, or a task's source is not one of documents.
+    """
+    import tasks  # registers
+
+    known = sorted({*seqio.MixtureRegistry.names(), *seqio.TaskRegistry.names()})
+    if name not in known:
+        raise ConfigError(f"DataConfig.mixture={name!r} is not registered in tasks/; known are {', '.join(known)}")
+    provider = seqio.get_mixture_or_task(name)
+    subtasks = seqio.get_subtasks(provider)
+    rate = provider.get_rate if isinstance(provider, seqio.Mixture) else lambda task: 1.0
+    for task in subtasks:
+        if not isinstance(task.source, tasks.DocumentSource):
+            raise ConfigError(f"task {task.name!r} does not read documents; register it with tasks.add_corpus")
+    return [Source(task.name, rate(task), functools.partial(_texts, task.source), task.source.paths) for task in subtasks]
+
+
+def _texts(source, split: str, settings: ReadSettings, counts: Counter) -> Iterator[str]:
+    return source.texts(split, settings, counts)
+
+
+def input_sources(patterns: str) -> list[Source]:
+    """One source over one's own files, GLOB[,GLOB...]."""
+    import tasks
+
+    source = tasks.files_source(patterns)
+    return [Source("input", 1.0, functools.partial(_texts, source), source.paths)]

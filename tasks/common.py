@@ -1,0 +1,87 @@
+"""How a corpus of documents becomes a seqio task: a source that knows its files, and one vocabulary for all."""
+
+import glob
+import itertools
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import seqio
+import tensorflow as tf
+
+from hclx.data.cache import SPLITS
+from hclx.data.settings import ReadSettings
+from hclx.errors import DataError
+from hclx.text.documents import expand_globs, read_documents
+from hclx.text.vocabulary import HclxVocabulary
+
+DATA_DIR_VARIABLE = "HCLX_DATA_DIR"
+
+# The project's vocabulary: `VOCABULARY.set_directory(...)` or HCLX_TOKENIZER_DIR says which tokenizer it is.
+VOCABULARY = HclxVocabulary()
+
+
+class DocumentSource(seqio.FunctionDataSource):
+    """Documents of JSON lines or text files, divided into training and validation by hash of their text."""
+
+    def __init__(self, paths: Callable[[], list[str]], settings: ReadSettings = ReadSettings()):
+        self.paths, self._settings = paths, settings
+        super().__init__(self._dataset, splits=SPLITS)
+
+    def texts(self, split: str, settings: ReadSettings, counts: Counter | None = None) -> Iterator[str]:
+        """The documents of a split, in the order of the files.
+
+        Raises:
+          DataError: the files cannot be found or read.
+        """
+        documents = read_documents(self.paths(), settings.invalid_utf8, counts)
+        for document in itertools.islice(documents, settings.max_documents or None):
+            if settings.split_of(document.text) == split:
+                yield document.text
+
+    def _dataset(self, split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
+        del shuffle_files, seed  # one order; shuffling is the reader's
+
+        def generate():
+            for text in self.texts(split, self._settings):
+                yield {"text": text.encode("utf-8", errors="surrogatepass")}
+
+        return tf.data.Dataset.from_generator(generate, output_signature={"text": tf.TensorSpec((), tf.string)})
+
+
+def add_corpus(name: str, paths: Callable[[], list[str]]) -> seqio.Task:
+    """Registers a corpus as a task whose `targets` are the tokens of a document."""
+    return seqio.TaskRegistry.add(
+        name,
+        source=DocumentSource(paths),
+        preprocessors=[
+            lambda dataset: seqio.preprocessors.rekey(dataset, {"targets": "text"}),
+            seqio.preprocessors.tokenize,
+            seqio.preprocessors.append_eos,
+        ],
+        output_features={"targets": seqio.Feature(VOCABULARY, add_eos=True)},
+    )
+
+
+def files_source(patterns: str) -> DocumentSource:
+    """A source over one's own files, GLOB[,GLOB...], which need not be registered."""
+    return DocumentSource(lambda: expand_globs(patterns))
+
+
+def data_files(pattern: str) -> Callable[[], list[str]]:
+    """The files that match a pattern under HCLX_DATA_DIR, looked for when they are read.
+
+    Raises:
+      DataError: the variable is not set, or nothing matches.
+    """
+
+    def paths() -> list[str]:
+        folder = os.environ.get(DATA_DIR_VARIABLE)
+        if not folder:
+            raise DataError(f"{DATA_DIR_VARIABLE} is not set; it must name the folder that holds {pattern}")
+        found = sorted(glob.glob(os.path.join(folder, pattern)))
+        if not found:
+            raise DataError(f"{os.path.join(folder, pattern)} matches no file; {DATA_DIR_VARIABLE} must name the folder that holds it")
+        return found
+
+    return paths
