@@ -1,19 +1,18 @@
 """What every command in launch/ shares: one line for an error that the user can mend, and its exit code."""
 
 import errno
-import logging
 import sys
 
-from absl import app
+from absl import app, flags, logging
 
 from hclx.errors import HclxError, StorageError
 
 
 def run(main) -> None:
     """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code."""
-    logging.getLogger("absl").setLevel(logging.WARNING)
-
     def guarded(argv):
+        if flags.FLAGS["verbosity"].using_default_value:
+            logging.set_verbosity(logging.WARNING)  # orbax writes a page for each save; --verbosity=0 shows it
         if len(argv) > 1:
             return _fail(f"unexpected argument {argv[1]!r}; options start with --", 64)
         try:
@@ -33,8 +32,6 @@ def run(main) -> None:
 
 def _parse(argv):
     """absl's parser, but a flag that does not exist or cannot be read is a configuration error (64)."""
-    from absl import flags
-
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

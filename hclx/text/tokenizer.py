@@ -110,11 +110,14 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
-def load_tokenizer(directory: str | Path) -> Tokenizer:
+def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tokenizer:
     """Loads a tokenizer's folder.
 
+    Args:
+      directory: of the tokenizer.
+      fingerprint: of the tokenizer that a checkpoint or cache was made with, where there is one.
     Raises:
-      DataError: it is missing or damaged, or was made by a later version of hclx.
+      DataError: it is missing or damaged, was made by a later version of hclx, or is another one.
     """
     directory = Path(directory)
     try:
@@ -128,4 +131,10 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
         raise DataError(f"{directory / METADATA_FILE} has format {metadata.get('format')}, not {FORMAT}")
     if hashlib.sha256(model).hexdigest() != metadata.get("model_sha256"):
         raise DataError(f"{directory / MODEL_FILE} is not the file that {METADATA_FILE} describes; get the folder again")
-    return Tokenizer(model, metadata)
+    tokenizer = Tokenizer(model, metadata)
+    if fingerprint not in (None, tokenizer.fingerprint):
+        raise DataError(
+            f"{directory} is not the vocabulary that the model was trained with "
+            f"({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); give the model's own"
+        )
+    return tokenizer

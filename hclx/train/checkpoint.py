@@ -62,7 +62,8 @@ class Checkpointer:
 
     def steps(self) -> list[int]:
         """Steps that have a committed checkpoint, oldest first."""
-        return sorted(self._manager.all_steps(read=True))
+        self._manager.reload()
+        return sorted(self._manager.all_steps())
 
     def save(self, state: TrainState, loop: dict, meta: dict) -> None:
         """Starts a save; the state may be donated as soon as this returns.
@@ -108,7 +109,7 @@ class Checkpointer:
             self._manager.wait_until_finished()
         except Exception as error:  # orbax raises what its writer thread met: OSError, ValueError, RuntimeError
             raise StorageError(f"could not save step {step} in {self.directory}: {_one_line(error)}") from error
-        if step not in self._manager.all_steps(read=True):  # a failed save may report nothing
+        if step not in self.steps():  # a failed save may report nothing
             raise StorageError(f"step {step} is not in {self.directory} after its save; is the disk full?")
 
     def restore(self, abstract: TrainState, step: int | None = None) -> tuple[TrainState, dict, dict] | None:
