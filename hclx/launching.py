@@ -1,6 +1,8 @@
 """What every command in launch/ shares: one line for an error that the user can mend, and its exit code."""
 
 import errno
+import logging as python_logging
+import os
 import sys
 
 from absl import app, flags, logging
@@ -10,9 +12,13 @@ from hclx.errors import HclxError, StorageError
 
 def run(main) -> None:
     """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only prepares text here; it need not greet
+    chosen = any(argument.lstrip("-").startswith(("verbosity", "v=")) for argument in sys.argv)
+
     def guarded(argv):
-        if flags.FLAGS["verbosity"].using_default_value:
-            logging.set_verbosity(logging.WARNING)  # orbax writes a page for each save; --verbosity=0 shows it
+        python_logging.getLogger("hclx").setLevel(python_logging.INFO)
+        if not chosen:
+            logging.set_verbosity(logging.ERROR)  # orbax writes a page for each save; --verbosity=0 shows it
         if len(argv) > 1:
             return _fail(f"unexpected argument {argv[1]!r}; options start with --", 64)
         try:

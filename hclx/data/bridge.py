@@ -5,10 +5,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 import seqio
+import tensorflow as tf
 
 from hclx.data.build import Source
 from hclx.data.settings import ReadSettings
 from hclx.errors import ConfigError
+
+tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all of a GPU's memory to read text
 
 
 def mixture_sources(name: str) -> list[Source]:

@@ -18,8 +18,9 @@ _ROUNDS = 4
 def mix64(x: np.ndarray) -> np.ndarray:
     """A bijection of uint64 that scatters its input (splitmix64's finaliser: Steele et al. 2014)."""
     x = np.asarray(x, np.uint64)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    with np.errstate(over="ignore"):  # modulo 2^64 is meant; numpy would warn for scalars
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 

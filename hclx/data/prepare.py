@@ -2,10 +2,10 @@
 
 import dataclasses
 import itertools
+import logging
 from collections import Counter
 from pathlib import Path
 
-from absl import logging
 
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data.build import Source, build_cache, describe_files
@@ -14,6 +14,8 @@ from hclx.data.settings import ReadSettings
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
+
+_LOG = logging.getLogger(__name__)
 
 
 def prepare(
@@ -87,7 +89,7 @@ def _text_differences(cache: TokenCache, data: DataConfig) -> list[str]:
         sources = sources_of(data)
         files = {source.name: describe_files(source.files()) for source in sources}
     except (ImportError, DataError) as error:
-        logging.warning("%s: the text that it was built from is not compared (%s)", cache.directory, error)
+        _LOG.warning("%s: the text that it was built from is not compared (%s)", cache.directory, error)
         return []
     rates = {source.name: float(source.rate) for source in sources}
     differences = []

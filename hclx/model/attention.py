@@ -1,14 +1,16 @@
 """Causal attention behind one interface. A backend that cannot serve what it is asked for raises."""
 
 import functools
+import logging
 import math
 
 import jax
 import jax.numpy as jnp
-from absl import logging
 
 from hclx.errors import ConfigError
 from hclx.model.layers import Attend
+
+_LOG = logging.getLogger(__name__)
 
 
 def causal_mask(queries_bt: jax.Array, keys_bs: jax.Array, q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array:
@@ -52,5 +54,5 @@ def choose_backend(backend: str) -> str:
     """Resolves "auto", and says once what it chose."""
     if backend != "auto":
         return backend
-    logging.info("attention: auto chose xla on %s", jax.default_backend())
+    _LOG.info("attention: auto chose xla on %s", jax.default_backend())
     return "xla"

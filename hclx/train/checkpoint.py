@@ -9,17 +9,19 @@ MODEL_DIR/checkpoints/STEP/ holds four items:
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
-from absl import logging
 
 from hclx.config import ModelConfig
 from hclx.errors import CheckpointError, StorageError
 from hclx.model import Params
 from hclx.train.fingerprint import fingerprint
 from hclx.train.state import TrainState
+
+_LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 SUBDIRECTORY = "checkpoints"
@@ -183,7 +185,7 @@ class Checkpointer:
                 f"{self.directory / str(step)}: {len(wrong)} array(s) are not what was saved, first {wrong[0]}; "
                 "the files are damaged: remove this step to use an older one"
             )
-        logging.info("checkpoint %d verified: %d arrays", step, len(found))
+        _LOG.info("checkpoint %d verified: %d arrays", step, len(found))
 
 
 def _one_line(error: Exception) -> str:

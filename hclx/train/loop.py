@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
+import logging
 
 import jax
 import jax.numpy as jnp
-from absl import logging
 
 from hclx.config import Experiment
 from hclx.data import Loader, TokenCache
@@ -17,6 +17,8 @@ from hclx.train.report import Reporter
 from hclx.train.run_dir import describe_run, open_run, versions
 from hclx.train.state import TrainState, init_state
 from hclx.train.stop import StopSignal
+
+_LOG = logging.getLogger(__name__)
 
 
 def pretrain(experiment: Experiment, model_dir: str, cache: TokenCache, tokenizer_dir: str) -> TrainState:
@@ -108,7 +110,7 @@ class _Run:
             abstract = self.program.abstract
             return init_state(self.experiment.model, self.program.optimizer, abstract, self.train.seed), 0
         state, loop, _ = restored
-        logging.info("resumed from step %d of %s", int(state.step), self.model_dir)
+        _LOG.info("resumed from step %d of %s", int(state.step), self.model_dir)
         return state, loop["next_index"]
 
     def evaluate(self, step: int, state: TrainState, metrics: dict, reporter: Reporter) -> dict[str, float]:

@@ -8,7 +8,7 @@ import optax
 
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.model import Params, hidden_states, packing
-from hclx.train.loss import chunked_token_losses
+from hclx.train.loss import chunked_token_losses, summed_loss
 from hclx.train.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -19,24 +19,27 @@ LossFn = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
 def make_loss(model: ModelConfig, compute: ComputeConfig, eod_id: int) -> LossFn:
     """The language-model loss of windows of packed documents, as a sum and a count, so that pieces add up exactly."""
 
-    window_losses = make_window_losses(model, compute, eod_id)
-
     def loss(params, window_bt):
-        losses_bt = window_losses(params, window_bt)
-        return losses_bt.sum(), jnp.asarray(losses_bt.size, jnp.float32)
+        x_btd, targets_bt = _read_windows(params, window_bt, model, compute, eod_id)
+        total = summed_loss(params, x_btd, targets_bt, compute.loss_chunk_tokens)
+        return total, jnp.asarray(targets_bt.size, jnp.float32)
 
     return loss
 
 
 def make_window_losses(model: ModelConfig, compute: ComputeConfig, eod_id: int) -> Callable[[Params, jax.Array], jax.Array]:
-    """(params, windows [b, t + 1]) -> float32 loss of each target [b, t]; documents in a window never see each other."""
+    """(params, windows [b, t + 1]) -> float32 loss of each target [b, t], for evaluation."""
 
     def window_losses(params, window_bt):
-        inputs_bt, targets_bt = window_bt[:, :-1], window_bt[:, 1:]
-        x_btd = hidden_states(params, inputs_bt, *packing(inputs_bt, eod_id), model, compute)
-        return chunked_token_losses(params, x_btd, targets_bt, compute.loss_chunk_tokens)
+        return chunked_token_losses(params, *_read_windows(params, window_bt, model, compute, eod_id), compute.loss_chunk_tokens)
 
     return window_losses
+
+
+def _read_windows(params: Params, window_bt: jax.Array, model: ModelConfig, compute: ComputeConfig, eod_id: int):
+    """Hidden states of the inputs, and the targets; documents in a window never see each other."""
+    inputs_bt, targets_bt = window_bt[:, :-1], window_bt[:, 1:]
+    return hidden_states(params, inputs_bt, *packing(inputs_bt, eod_id), model, compute), targets_bt
 
 
 def accumulate_gradients(loss_fn: LossFn, params: Params, window_bt: jax.Array, pieces: int) -> tuple[jax.Array, Params]:
