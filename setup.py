@@ -10,7 +10,6 @@ EXTRAS = {
         "seqio>=0.0.20,<0.1",
         "tensorflow>=2.20,<2.22",
         "tensorflow-text>=2.20,<2.22",
-        "protobuf>=6.31.1,<7",
         "kiwipiepy>=0.24,<0.25",
     ],
     "plot": ["matplotlib>=3.8"],
@@ -40,6 +39,7 @@ setup(
         "numpy>=2.0,<2.5",
         "optax>=0.2.8,<0.3",
         "orbax-checkpoint>=0.12.8,<0.13",
+        "protobuf>=6.31.1,<7",  # later ones do not go with TensorFlow
         "sentencepiece>=0.2.1,<0.2.3",
         "tensorboardX>=2.6.4",
         "tensorstore>=0.1.80",

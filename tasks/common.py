@@ -1,7 +1,6 @@
 """How a corpus of documents becomes a seqio task: a source that knows its files, and one vocabulary for all."""
 
 import glob
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,8 +10,8 @@ import tensorflow as tf
 
 from hclx.data.cache import SPLITS
 from hclx.data.settings import ReadSettings
+from hclx.data.source import split_texts
 from hclx.errors import DataError
-from hclx.text.documents import expand_globs, read_documents
 from hclx.text.vocabulary import HclxVocabulary
 
 DATA_DIR_VARIABLE = "HCLX_DATA_DIR"
@@ -34,10 +33,7 @@ class DocumentSource(seqio.FunctionDataSource):
         Raises:
           DataError: the files cannot be found or read.
         """
-        documents = read_documents(self.paths(), settings.invalid_utf8, counts)
-        for document in itertools.islice(documents, settings.max_documents or None):
-            if settings.split_of(document.text) == split:
-                yield document.text
+        return split_texts(self.paths, split, settings, counts)
 
     def _dataset(self, split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed  # one order; shuffling is the reader's
@@ -61,11 +57,6 @@ def add_corpus(name: str, paths: Callable[[], list[str]]) -> seqio.Task:
         ],
         output_features={"targets": seqio.Feature(VOCABULARY, add_eos=True)},
     )
-
-
-def files_source(patterns: str) -> DocumentSource:
-    """A source over one's own files, GLOB[,GLOB...], which need not be registered."""
-    return DocumentSource(lambda: expand_globs(patterns))
 
 
 def data_files(pattern: str) -> Callable[[], list[str]]:

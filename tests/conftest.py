@@ -1,4 +1,4 @@
-"""What every test shares: eight fake CPU devices, and real Korean data where HCLX_DATA_DIR names it."""
+"""What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it, small tokenizers."""
 
 import os
 
@@ -6,11 +6,20 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import itertools  # noqa: E402
+import json  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
+SAMPLE = ROOT / "hclx" / "data" / "sample" / "korean_sample.jsonl"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the source tree."""
+    return ROOT
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +31,34 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def root() -> Path:
-    """The root of the source tree."""
-    return ROOT
+def sample_texts() -> list[str]:
+    """The documents of the sample that ships with the package."""
+    return [json.loads(line)["text"] for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="session")
+def wiki_texts(data_dir) -> list[str]:
+    """400 articles of the real Korean Wikipedia."""
+    from hclx.text.documents import expand_globs, read_documents
+
+    documents = read_documents(expand_globs(str(data_dir / "corpus" / "kowiki" / "*.jsonl.gz")))
+    return [document.text for document in itertools.islice(documents, 400)]
+
+
+@pytest.fixture(scope="session")
+def tokenizer_dirs(tmp_path_factory, sample_texts) -> dict[str, str]:
+    """Mode -> folder of a tokenizer of 1,024 pieces, trained on the sample."""
+    from hclx.text import train_tokenizer
+
+    folder = tmp_path_factory.mktemp("tokenizers")
+    for mode in ("train", "encode", "plain"):
+        train_tokenizer(sample_texts, folder / mode, vocab_size=1024, mode=mode, workers=1)
+    return {mode: str(folder / mode) for mode in ("train", "encode", "plain")}
+
+
+@pytest.fixture(scope="session")
+def tokenizers(tokenizer_dirs):
+    """Mode -> tokenizer."""
+    from hclx.text import load_tokenizer
+
+    return {mode: load_tokenizer(folder) for mode, folder in tokenizer_dirs.items()}

@@ -1,14 +1,9 @@
 """The bridge from seqio: the sources of a registered mixture or task, for the token cache."""
 
-import functools
-from collections import Counter
-from collections.abc import Iterator
-
 import seqio
 import tensorflow as tf
 
-from hclx.data.build import Source
-from hclx.data.settings import ReadSettings
+from hclx.data.source import Source
 from hclx.errors import ConfigError
 
 tf.config.set_visible_devices([], "GPU")  # TensorFlow would take all of a GPU's memory to read text
@@ -31,16 +26,4 @@ def mixture_sources(name: str) -> list[Source]:
     for task in subtasks:
         if not isinstance(task.source, tasks.DocumentSource):
             raise ConfigError(f"task {task.name!r} does not read documents; register it with tasks.add_corpus")
-    return [Source(task.name, rate(task), functools.partial(_texts, task.source), task.source.paths) for task in subtasks]
-
-
-def _texts(source, split: str, settings: ReadSettings, counts: Counter) -> Iterator[str]:
-    return source.texts(split, settings, counts)
-
-
-def input_sources(patterns: str) -> list[Source]:
-    """One source over one's own files, GLOB[,GLOB...]."""
-    import tasks
-
-    source = tasks.files_source(patterns)
-    return [Source("input", 1.0, functools.partial(_texts, source), source.paths)]
+    return [Source(task.name, rate(task), task.source.paths, task.source.texts) for task in subtasks]

@@ -2,11 +2,12 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,29 +15,13 @@ from tqdm import tqdm
 
 from hclx.data.cache import FORMAT, MANIFEST, PIECE_BYTES, SPLITS, StreamWriter, TokenCache, content_fingerprint
 from hclx.data.settings import ReadSettings
+from hclx.data.source import Source
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.alphabet import to_bytes
 from hclx.text.workers import batches, default_workers, ordered_map
 
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """One corpus of a mixture.
-
-    Attributes:
-      name: folder in the cache.
-      rate: its share, in any unit.
-      texts: (split, settings, counts) -> documents of that split, in order; `counts` takes what was met on the way.
-      files: () -> the files that it reads.
-    """
-
-    name: str
-    rate: float
-    texts: Callable[[str, ReadSettings, Counter], Iterator[str]]
-    files: Callable[[], list[str]]
 
 
 def build_cache(
@@ -85,8 +70,6 @@ def build_cache(
 
 
 def _write_manifest(directory: Path, manifest: dict) -> None:
-    import json
-
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
     (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
 

@@ -6,11 +6,11 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-
 from hclx.config import DataConfig, TokenizerConfig
-from hclx.data.build import Source, build_cache, describe_files
+from hclx.data.build import build_cache, describe_files
 from hclx.data.cache import MANIFEST, TokenCache
 from hclx.data.settings import ReadSettings
+from hclx.data.source import Source, input_source
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
@@ -46,9 +46,11 @@ def prepare(
 
 def sources_of(data: DataConfig) -> list[Source]:
     """The corpora that a run reads."""
-    from hclx.data import bridge  # seqio and TensorFlow: only where text is read
+    if data.input:
+        return [input_source(data.input)]
+    from hclx.data import bridge  # seqio and TensorFlow: only for mixtures that are registered
 
-    return bridge.mixture_sources(data.mixture) if data.mixture else bridge.input_sources(data.input)
+    return bridge.mixture_sources(data.mixture)
 
 
 def _training_texts(data: DataConfig):

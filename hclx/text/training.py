@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 
 from hclx.errors import ConfigError, DataError
 from hclx.text import cutters
@@ -170,7 +171,14 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
                 raise
             largest = int(limit[1]) // VOCAB_MULTIPLE * VOCAB_MULTIPLE
             raise DataError(f"too little text for vocab_size={vocab_size}; at most {largest} would work") from error
-    return model.getvalue()
+    return _without_paths(model.getvalue())
+
+
+def _without_paths(model: bytes) -> bytes:
+    """The model without the name of its temporary input, so that equal counts give equal bytes."""
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    proto.trainer_spec.ClearField("input")
+    return proto.SerializeToString(deterministic=True)
 
 
 def _trainer_options(vocab_size: int) -> dict:

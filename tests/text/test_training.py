@@ -1,0 +1,147 @@
+"""Training of the tokenizer: what it may learn, that it repeats, how much memory it takes, what it refuses."""
+
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from hclx.errors import ConfigError, DataError
+from hclx.text import load_tokenizer, train_tokenizer
+from hclx.text.cutters import make_cutter
+from hclx.text.tokenizer import CONTROL_SYMBOLS
+from hclx.text.training import count_chunks
+
+
+@pytest.mark.parametrize("mode", ["train", "encode", "plain"])
+def test_no_learnt_piece_crosses_a_chunk(tokenizers, sample_texts, mode):
+    """Every learnt piece lies inside a chunk of the training text: none could be learnt across a morpheme."""
+    cutter = make_cutter(mode)
+    chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})  # 0xFF is in no UTF-8
+    pieces = [tokenizers[mode].decode_bytes([i]) for i in range(len(CONTROL_SYMBOLS), 1024)]
+    learnt = [piece for piece in pieces if len(piece) > 1]
+    assert len(learnt) > 600
+    assert [piece for piece in learnt if piece not in chunks] == []
+
+
+def test_plain_mode_does_learn_across_morphemes(tokenizers, sample_texts):
+    """The check above can fail: pieces of plain BPE do cross morphemes."""
+    cutter = make_cutter("train")
+    chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})
+    assert any(tokenizers["plain"].decode_bytes([i]) not in chunks for i in range(len(CONTROL_SYMBOLS) + 256, 1024))
+
+
+def test_first_merges_are_those_of_a_brute_force_bpe(tokenizers, sample_texts):
+    """Byte-level BPE by its definition (Sennrich et al. 2016): the most frequent pair, again and again."""
+    words = Counter(chunk for text in sample_texts for chunk in make_cutter("plain").cut(text))
+    symbols = {word: [bytes([b]) for b in word.encode()] for word in words}
+    for i in range(len(CONTROL_SYMBOLS), len(CONTROL_SYMBOLS) + 25):
+        pairs = Counter()
+        for word, parts in symbols.items():
+            for pair in itertools.pairwise(parts):
+                pairs[pair] += words[word]
+        learnt = tokenizers["plain"].decode_bytes([i])
+        most = max(pairs.values())
+        best = next(pair for pair, count in pairs.items() if count == most and b"".join(pair) == learnt)
+        for word, parts in symbols.items():
+            symbols[word] = _merge(parts, best)
+
+
+def _merge(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
+    merged = []
+    for part in parts:
+        if merged and (merged[-1], part) == pair and len(merged[-1]) == len(pair[0]):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return merged
+
+
+def test_encoding_is_a_brute_force_bpe(tokenizers, sample_texts):
+    """Of all neighbours that make a piece, the piece of the lowest id is merged first, the leftmost of them."""
+    tokenizer = tokenizers["train"]
+    ids = {tokenizer.decode_bytes([i]): i for i in range(len(CONTROL_SYMBOLS), tokenizer.vocab_size)}
+    for text in sample_texts[:3]:
+        parts = [bytes([b]) for b in text[:200].encode()]
+        while candidates := [(ids[a + b], at) for at, (a, b) in enumerate(itertools.pairwise(parts)) if a + b in ids]:
+            _, at = min(candidates)
+            parts[at : at + 2] = [parts[at] + parts[at + 1]]
+        assert tokenizer.encode(text[:200]) == [ids[part] for part in parts]
+
+
+def test_workers_and_order_of_work_do_not_change_the_counts(sample_texts):
+    texts = sample_texts * 6
+    assert count_chunks(texts, "train", workers=2) == count_chunks(texts, "train", workers=1)
+
+
+def test_training_repeats_bit_for_bit(tmp_path, sample_texts):
+    models = [train_tokenizer(sample_texts, tmp_path / name, vocab_size=512, mode="plain").model for name in "ab"]
+    assert models[0] == models[1]
+
+
+def test_sample_rate_takes_a_share_by_hash(tmp_path, sample_texts):
+    texts = [f"{text} {i}" for i in range(6) for text in sample_texts]
+    about = train_tokenizer(texts, tmp_path / "t", vocab_size=512, mode="plain", sample_rate=0.5, seed=3).metadata
+    assert 0.4 * len(texts) < about["documents"] < 0.6 * len(texts)
+    again = train_tokenizer(reversed(texts), tmp_path / "u", vocab_size=512, mode="plain", sample_rate=0.5, seed=3).metadata
+    assert again["documents"] == about["documents"] and again["bytes"] == about["bytes"]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"vocab_size": 1000}, "multiple of 128"),
+        ({"vocab_size": 128}, "at least 384"),
+        ({"vocab_size": 512, "mode": "morpheme"}, "mode='morpheme'"),
+        ({"vocab_size": 512, "sample_rate": 0.0}, "sample_rate"),
+    ],
+)
+def test_bad_values_are_refused(tmp_path, sample_texts, options, message):
+    with pytest.raises(ConfigError, match=message):
+        train_tokenizer(sample_texts, tmp_path / "t", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_little_text_names_the_vocabulary_that_would_work(tmp_path):
+    with pytest.raises(DataError, match="too little text for vocab_size=2048; at most"):
+        train_tokenizer(["아주 짧은 글"], tmp_path / "t", vocab_size=2048, mode="plain")
+    with pytest.raises(DataError, match="no text to train on"):
+        train_tokenizer([], tmp_path / "t", vocab_size=512)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_taken_is_left_alone(tokenizer_dirs, sample_texts):
+    before = load_tokenizer(tokenizer_dirs["train"]).model
+    with pytest.raises(ConfigError, match="already holds a tokenizer"):
+        train_tokenizer(sample_texts, tokenizer_dirs["train"], vocab_size=512)
+    assert load_tokenizer(tokenizer_dirs["train"]).model == before
+
+
+_TRAIN_51200 = """
+import json, resource, sys
+from collections import Counter
+from hclx.text.training import train_from_counts
+counts = Counter(json.load(open(sys.argv[1])))
+model = train_from_counts(counts, 51200)
+open(sys.argv[2], "wb").write(model)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path):
+    """Counted here with spaces as the cut, which makes more distinct chunks than morphemes do: the harder case."""
+    import sentencepiece
+
+    from hclx.text.documents import expand_globs, read_documents
+
+    paths = expand_globs(str(data_dir / "corpus" / "kowiki" / "*.jsonl.gz"))
+    sizes = itertools.accumulate(len(d.text.encode()) for d in read_documents(paths))
+    n = sum(1 for _ in itertools.takewhile(lambda size: size < 50_000_000, sizes)) + 1
+    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), "plain")
+    (tmp_path / "counts.json").write_text(json.dumps(counts))
+    command = [sys.executable, "-c", _TRAIN_51200, str(tmp_path / "counts.json"), str(tmp_path / "model")]
+    peak_kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert peak_kilobytes < 1_000_000
+    assert sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model")).get_piece_size() == 51_200
