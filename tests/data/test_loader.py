@@ -1,0 +1,99 @@
+"""The loader: batches by index, as arrays spread over devices, the same however many read them."""
+
+import jax
+import numpy as np
+import pytest
+
+from hclx.config import MeshConfig
+from hclx.data import Loader
+from hclx.data.build import build_cache
+from hclx.data.order import Order
+from hclx.data.settings import ReadSettings
+from hclx.errors import DataError
+from hclx.parallel import make_mesh, named_sharding
+from tests.data.test_cache import memory_source
+
+LENGTH, BATCH = 32, 8
+
+
+@pytest.fixture(scope="module")
+def cache(tokenizer_dirs, tmp_path_factory, sample_texts):
+    sources = [memory_source("a", sample_texts[:40], 3.0), memory_source("b", sample_texts[40:], 1.0)]
+    return build_cache("m", sources, tokenizer_dirs["plain"], tmp_path_factory.mktemp("c") / "cache", ReadSettings(200))
+
+
+def loader(cache, mesh=MeshConfig(fsdp=1), devices=1, **options):
+    sharding = named_sharding(make_mesh(mesh, jax.devices()[:devices]), ("batch", None))
+    return Loader(cache, "train", **{"seed": 7, "global_batch_size": BATCH, "sequence_length": LENGTH, "sharding": sharding} | options)
+
+
+def brute_force_row(cache, g):
+    """Example g straight from the streams."""
+    order = Order(cache.n_windows("train", LENGTH), cache.rates, 7)
+    (source,), (window,) = order.locate(np.array([g]))
+    return cache.stream("train", source)[window * LENGTH : window * LENGTH + LENGTH + 1]
+
+
+def test_batches_are_the_windows_of_the_order(cache):
+    with loader(cache) as one:
+        for index in (0, BATCH, 13 * BATCH):
+            expected = np.stack([brute_force_row(cache, index + i) for i in range(BATCH)])
+            batch = one.batch(index)
+            assert batch.dtype == np.int32 and (np.asarray(batch) == expected).all()
+
+
+@pytest.mark.parametrize("mesh", [MeshConfig(data=8, fsdp=1), MeshConfig(data=2, fsdp=2, model=2), MeshConfig(fsdp=1, model=8)])
+def test_any_mesh_reads_the_same_batch(cache, mesh):
+    with loader(cache) as one, loader(cache, mesh, 8) as many:
+        assert (np.asarray(one.batch(16)) == np.asarray(many.batch(16))).all()
+
+
+def test_each_device_holds_only_its_rows(cache):
+    with loader(cache, MeshConfig(data=4, fsdp=2), 8) as many:
+        batch = many.batch(0)
+        assert {shard.data.shape for shard in batch.addressable_shards} == {(1, LENGTH + 1)}
+
+
+def test_iterating_from_any_index_continues_the_order(cache):
+    with loader(cache) as one:
+        stream = one.iterate(3 * BATCH)
+        for step in range(3, 8):
+            index, batch = next(stream)
+            assert index == step * BATCH
+            assert (np.asarray(batch) == np.asarray(one.batch(index))).all()
+
+
+def test_a_change_of_batch_size_in_mid_epoch_loses_and_repeats_nothing(cache):
+    with loader(cache) as eight, loader(cache, global_batch_size=4) as four:
+        rows = [np.asarray(eight.batch(0)), np.asarray(four.batch(8)), np.asarray(four.batch(12))]
+        assert (np.concatenate(rows) == eight.rows(0, 16)).all()
+
+
+def test_an_epoch_sees_every_window_once(cache, tokenizer_dirs, tmp_path, sample_texts):
+    single = build_cache("s", [memory_source("a", sample_texts)], tokenizer_dirs["plain"], tmp_path / "c", ReadSettings(200))
+    with loader(single) as one:
+        n = one.n_windows
+        rows = {tuple(row) for row in one.rows(0, n).tolist()}
+        assert len(rows) == n and rows == {tuple(row) for row in one.rows(n, 2 * n).tolist()}
+
+
+def test_damage_reaches_the_one_who_waits_for_the_batch(cache, tmp_path):
+    import shutil
+
+    from hclx.data import TokenCache
+
+    folder = shutil.copytree(cache.directory, tmp_path / "cache")
+    for shard in (folder / "train" / "a" / "tokens" / "c").rglob("*"):
+        if shard.is_file():
+            shard.write_bytes(b"\0" * shard.stat().st_size)
+    with loader(TokenCache(folder)) as broken, pytest.raises(DataError, match="stored tokens are damaged"):
+        next(broken.iterate(0))
+
+
+def test_closing_ends_the_thread(cache):
+    import threading
+
+    one = loader(cache)
+    next(one.iterate(0))
+    one.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("loader-")]

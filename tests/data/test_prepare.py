@@ -1,0 +1,81 @@
+"""What a run needs is made where it is missing, and refused where it is of something else."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from hclx.config import DataConfig, TokenizerConfig
+from hclx.data import prepare
+from hclx.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, sample_texts):
+    folder = tmp_path_factory.mktemp("run")
+    with (folder / "text.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in sample_texts)
+    data = DataConfig(input=str(folder / "text.jsonl"), validation_permille=100)
+    run(folder, data)
+    return folder, data
+
+
+def run(folder, data, vocab_size=512, mode="plain"):
+    return prepare(data, TokenizerConfig(mode=mode), vocab_size, str(folder / "tokenizer"), str(folder / "cache"))
+
+
+def test_made_once_and_used_again(made):
+    folder, data = made
+    before = (folder / "cache" / "manifest.json").stat().st_mtime_ns
+    cache = run(folder, data)
+    assert cache.manifest["vocab_size"] == 512 and (folder / "cache" / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_the_tokenizer_never_sees_the_validation_split(made, sample_texts):
+    folder, data = made
+    from hclx.data.settings import ReadSettings
+
+    about = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
+    train = [t for t in sample_texts if ReadSettings.of(data).split_of(t) == "train"]
+    assert about["documents"] == len(train) < len(sample_texts)
+
+
+def test_other_text_is_refused(made, tmp_path):
+    folder = shutil.copytree(made[0], tmp_path / "run")
+    (folder / "text.jsonl").write_text(json.dumps({"text": "다른 글"}) + "\n")
+    with pytest.raises(DataError, match="text of input: other files"):
+        run(folder, dataclasses.replace(made[1], input=str(folder / "text.jsonl")))
+
+
+def test_text_may_move_and_may_be_gone_but_not_change(made, tmp_path):
+    folder, data = shutil.copytree(made[0], tmp_path / "run"), made[1]
+    moved = dataclasses.replace(data, input=str(folder / "text.jsonl"))
+    assert run(folder, moved).manifest["mixture"] == "input"
+    (folder / "text.jsonl").unlink()
+    assert run(folder, moved)
+
+
+@pytest.mark.parametrize("change", [{"validation_permille": 101}, {"max_documents": 5}, {"invalid_utf8": "replace"}])
+def test_other_settings_are_refused(made, change):
+    folder, data = made
+    with pytest.raises(DataError, match=f"token cache of something else.*{next(iter(change))}"):
+        run(folder, dataclasses.replace(data, **change))
+
+
+def test_another_vocabulary_is_refused(made, tmp_path, sample_texts):
+    folder = shutil.copytree(made[0], tmp_path / "run")
+    shutil.rmtree(folder / "tokenizer")
+    with pytest.raises(DataError, match="vocabulary: .*mode: 'plain' there, 'train' now"):
+        run(folder, made[1], mode="train")
+
+
+def test_another_size_of_the_model_is_refused(made):
+    with pytest.raises(ConfigError, match="vocab_size=1024, but the tokenizer .* has 512"):
+        run(*made, vocab_size=1024)
+
+
+def test_unknown_mixture(tmp_path):
+    pytest.importorskip("seqio")
+    with pytest.raises(ConfigError, match="'kowikki' is not registered in tasks/; known are .*kowiki"):
+        run(tmp_path, DataConfig(mixture="kowikki"))

@@ -1,0 +1,70 @@
+"""The registered tasks and mixtures: same tokens by seqio as in the cache, rates as published."""
+
+import itertools
+
+import pytest
+
+seqio = pytest.importorskip("seqio")
+
+import tasks  # noqa: E402
+from hclx.config import DataConfig  # noqa: E402
+from hclx.data.build import build_cache  # noqa: E402
+from hclx.data.prepare import sources_of  # noqa: E402
+from hclx.data.settings import ReadSettings  # noqa: E402
+from hclx.errors import DataError  # noqa: E402
+
+CORPORA = ("kowiki", "law", "reviews", "comments")
+
+
+@pytest.fixture(autouse=True)
+def vocabulary(tokenizer_dirs):
+    tasks.VOCABULARY.set_directory(tokenizer_dirs["train"])
+
+
+def test_seqio_gives_the_tokens_that_the_cache_holds(tokenizer_dirs, tmp_path):
+    cache = build_cache("sample", sources_of(DataConfig(mixture="sample")), tokenizer_dirs["train"], tmp_path / "c", ReadSettings())
+    for split in ("train", "validation"):
+        dataset = seqio.get_mixture_or_task("sample").get_dataset({"targets": 1 << 20}, split, shuffle=False, trim_output_features=False)
+        documents = [example["targets"].tolist() for example in dataset.as_numpy_iterator()]  # each ends with EOD
+        assert list(itertools.chain([1], *documents)) == cache.stream(split, 0).tolist()
+
+
+def test_every_corpus_of_the_data_folder_can_be_read(data_dir, tokenizers):
+    for name in CORPORA:
+        task = seqio.TaskRegistry.get(name)
+        example = next(task.get_dataset({"targets": 1 << 20}, "train", shuffle=False).as_numpy_iterator())
+        text = next(task.source.texts("train", ReadSettings()))
+        assert example["targets"].tolist() == [*tokenizers["train"].encode(text), 1]
+
+
+def test_rates_follow_the_published_corpus_by_domain():
+    mixture = seqio.MixtureRegistry.get("hyperclova_ko")
+    rates = {task.name: mixture.get_rate(task) for task in seqio.get_subtasks(mixture)}
+    assert set(rates) == set(CORPORA)
+    total = 41.1 + 5.2 + 51.5  # billions of tokens: comments, Wikipedia, others
+    assert rates["kowiki"] / sum(rates.values()) == pytest.approx(5.2 / total)
+    assert rates["law"] / sum(rates.values()) == pytest.approx(51.5 / total)
+    assert (rates["reviews"] + rates["comments"]) / sum(rates.values()) == pytest.approx(41.1 / total)
+
+
+def test_all_tasks_share_one_vocabulary():
+    for name in (*CORPORA, "sample"):
+        assert seqio.TaskRegistry.get(name).output_features["targets"].vocabulary is tasks.VOCABULARY
+
+
+def test_a_corpus_without_the_data_folder_says_what_to_set(monkeypatch):
+    monkeypatch.delenv("HCLX_DATA_DIR", raising=False)
+    with pytest.raises(DataError, match="HCLX_DATA_DIR is not set"):
+        next(seqio.TaskRegistry.get("law").source.texts("train", ReadSettings()))
+
+
+def test_the_sample_is_as_large_and_as_varied_as_promised(sample_texts):
+    import json
+
+    from tests.conftest import SAMPLE
+
+    records = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+    assert {r["source"] for r in records} == {"encyclopedia", "news", "blog", "qna", "dialogue", "review"}
+    assert sum(len(text.encode()) for text in sample_texts) >= 100_000
+    lines = [line for text in sample_texts for line in text.split("\n") if len(line) > 30]
+    assert len(set(lines)) == len(lines)
