@@ -1,6 +1,7 @@
 """The one place where gin meets the configuration: it sets scalar fields of the dataclasses, and nothing else."""
 
 import dataclasses
+import tokenize
 from pathlib import Path
 
 import gin
@@ -10,6 +11,8 @@ from hclx.errors import ConfigError
 
 # The root of the source tree, so that gin files can be named from anywhere.
 ROOT = Path(__file__).resolve().parent.parent
+# What gin raises for names, syntax (of two kinds), arguments and includes.
+_GIN_ERRORS = (ValueError, SyntaxError, tokenize.TokenError, TypeError, OSError)
 SECTIONS = {field.name: field.type for field in dataclasses.fields(config.Experiment)}
 
 for _section in SECTIONS.values():
@@ -32,7 +35,7 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
     try:
         gin.parse_config_files_and_bindings(gin_files, [_quoted(b) for b in bindings], skip_unknown=False, finalize_config=False)
         return config.Experiment(**{name: kind(**gin.get_bindings(kind.__name__)) for name, kind in SECTIONS.items()})
-    except (ValueError, SyntaxError, TypeError, OSError) as error:  # what gin raises for names, syntax, arguments, includes
+    except _GIN_ERRORS as error:
         raise ConfigError(_explain(error)) from error
 
 

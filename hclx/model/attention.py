@@ -12,25 +12,45 @@ from hclx.model.layers import Attend
 
 _LOG = logging.getLogger(__name__)
 
+MAX_QUERY_BLOCKS, MIN_QUERY_BLOCK = 4, 64
 
-def causal_mask(queries_bt: jax.Array, keys_bs: jax.Array, q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array:
+
+def causal_mask(q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array:
     """Boolean [b, t, s]: a query sees the keys of its own document at its own index and before.
 
     Args:
-      queries_bt, keys_bs: int32, indices in the window, increasing.
-      q_segments_bt, k_segments_bs: int32, which document a token belongs to.
+      q_segments_bt, k_segments_bs: int32, which document a token belongs to; the queries are the last t of the s keys.
     """
-    before = queries_bt[:, :, None] >= keys_bs[:, None, :]
-    return before & (q_segments_bt[:, :, None] == k_segments_bs[:, None, :])
+    t, s = q_segments_bt.shape[1], k_segments_bs.shape[1]
+    before_ts = jnp.arange(s - t, s)[:, None] >= jnp.arange(s)
+    return before_ts & (q_segments_bt[:, :, None] == k_segments_bs[:, None, :])
 
 
 def dot_product_attention(q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array) -> jax.Array:
     """Softmax attention in plain XLA; scores and softmax in float32 whatever the inputs are. Returns [b, t, h, k]."""
-    scale = 1.0 / math.sqrt(q_bthk.shape[-1])
-    scores_bhts = jnp.einsum("bthk,bshk->bhts", q_bthk * jnp.asarray(scale, q_bthk.dtype), k_bshk, preferred_element_type=jnp.float32)
+    # Heads before positions: each head's matrix products are then contiguous, which CPUs are much faster with.
+    q_bhtk, k_bhsk, v_bhsk = (x.swapaxes(1, 2) for x in (q_bthk, k_bshk, v_bshk))
+    scale = jnp.asarray(1.0 / math.sqrt(q_bhtk.shape[-1]), q_bhtk.dtype)
+    scores_bhts = jnp.einsum("bhtk,bhsk->bhts", q_bhtk * scale, k_bhsk, preferred_element_type=jnp.float32)
     scores_bhts = jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
-    weights_bhts = jax.nn.softmax(scores_bhts, axis=-1).astype(v_bshk.dtype)
-    return jnp.einsum("bhts,bshk->bthk", weights_bhts, v_bshk)
+    weights_bhts = jax.nn.softmax(scores_bhts, axis=-1).astype(v_bhsk.dtype)
+    return jnp.einsum("bhts,bhsk->bhtk", weights_bhts, v_bhsk).swapaxes(1, 2)
+
+
+def causal_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array) -> jax.Array:
+    """Attention of windows over themselves, the queries taken in blocks that skip the keys after them.
+
+    Of the square of scores, n blocks compute (n + 1) / 2n. The backward pass computes the weights again.
+    """
+    length = q_bthk.shape[1]
+    blocks = max(1, min(MAX_QUERY_BLOCKS, length // MIN_QUERY_BLOCK))
+    edges = [length * i // blocks for i in range(blocks + 1)]
+    attend = jax.checkpoint(dot_product_attention)
+    contexts = []
+    for start, stop in zip(edges, edges[1:]):
+        mask_bts = causal_mask(segments_bt[:, start:stop], segments_bt[:, :stop])
+        contexts.append(attend(q_bthk[:, start:stop], k_bthk[:, :stop], v_bthk[:, :stop], mask_bts))
+    return jnp.concatenate(contexts, axis=1)
 
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
@@ -44,9 +64,7 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """
     if choose_backend(backend) != "xla":
         raise ConfigError(f"ComputeConfig.attention={backend!r} is not built in")
-    index = jnp.broadcast_to(jnp.arange(segments_bt.shape[1]), segments_bt.shape)
-    mask_bts = causal_mask(index, index, segments_bt, segments_bt)
-    return lambda q, k, v: (dot_product_attention(q, k, v, mask_bts), None)
+    return lambda q, k, v: (causal_attention(q, k, v, segments_bt), None)
 
 
 @functools.cache

@@ -159,6 +159,7 @@ class Checkpointer:
             self._manager.close()
 
     def _choose(self, step: int | None) -> int | None:
+        self.wait()
         steps = self.steps()
         if step is not None and step not in steps:
             raise CheckpointError(f"{self.directory} has no step {step}; it has {steps or 'none'}")

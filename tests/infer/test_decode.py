@@ -1,0 +1,104 @@
+"""Decoding with the cache against full forward passes, and the loop on the device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hclx.config import ComputeConfig, ModelConfig
+from hclx.infer.cache import extend, init_cache
+from hclx.infer.decode import NOTHING, bucket, decode, prefill
+from hclx.infer.sampling import SamplingConfig
+from hclx.model import hidden_states, packing, unembed
+from tests.model.oracle import forward, noisy_params
+
+CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=64)
+EOD = 1
+GREEDY = SamplingConfig(temperature=0.0)
+ALL = jnp.ones(CONFIG.vocab_size, bool)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return noisy_params(CONFIG)
+
+
+def run(params, prompts, n, sampling=GREEDY, limit=None, calls=1, size=64):
+    lengths = jnp.array([len(p) for p in prompts], jnp.int32)
+    padded = np.zeros((len(prompts), bucket(max(map(len, prompts)), size)), np.int32)
+    for row, prompt in zip(padded, prompts):
+        row[: len(prompt)] = prompt
+    state = prefill(params, jnp.asarray(padded), lengths, size=size, config=CONFIG, dtype="float32")
+    outs = []
+    for _ in range(calls):
+        state, out = decode(
+            params, state, jnp.int32(limit or n * calls), ALL, n=n, eod_id=EOD, sampling=sampling, config=CONFIG, dtype="float32"
+        )
+        outs.append(np.asarray(out))
+    return np.concatenate(outs, axis=1)
+
+
+def full_forward_greedy(params, prompt, n):
+    """No cache at all: the whole text is computed again for each token, by the numpy oracle."""
+    tokens = list(prompt)
+    for _ in range(n):
+        tokens.append(int(np.argmax(forward(params, np.array(tokens), CONFIG)[-1])))
+    return tokens[len(prompt) :]
+
+
+def test_greedy_with_the_cache_is_greedy_without_it(params):
+    for prompt in ([EOD], [EOD, 5, 17, 40], [EOD, *range(2, 35)]):
+        found = run(params, [prompt], 24)[0].tolist()
+        expected = full_forward_greedy(params, prompt, 24)
+        upto = expected.index(EOD) if EOD in expected else 24
+        assert found[:upto] == expected[:upto] and all(t == NOTHING for t in found[upto:])
+
+
+def test_logits_at_every_position_are_those_of_the_full_forward(params):
+    tokens = jnp.asarray(np.random.default_rng(0).integers(2, 97, (2, 30)))
+    compute = ComputeConfig(dtype="float32", remat="none")
+    full = hidden_states(params, tokens, *packing(tokens, EOD), CONFIG, compute)
+    cache, lengths, step = init_cache(CONFIG, 2, 32, "float32"), jnp.zeros(2, jnp.int32), jax.jit(extend, static_argnums=(4, 5))
+    for start, stop in ((0, 7), (7, 8), (8, 9), (9, 30)):
+        x, cache = step(params, cache, tokens[:, start:stop], lengths, CONFIG, "float32")
+        lengths += stop - start
+        np.testing.assert_allclose(unembed(params, x), unembed(params, full[:, start:stop]), rtol=1e-4, atol=1e-4)
+
+
+def test_rows_of_different_lengths_do_not_disturb_each_other(params):
+    prompts = [[EOD, 5, 17, 40], [EOD], [EOD, *range(2, 40)]]
+    together = run(params, prompts, 16)
+    for prompt, row in zip(prompts, together):
+        assert row.tolist() == run(params, [prompt], 16)[0].tolist()
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SamplingConfig(temperature=1.0, seed=4)])
+def test_the_number_of_calls_does_not_change_the_text(params, sampling):
+    assert (run(params, [[EOD, 9]], 24, sampling) == run(params, [[EOD, 9]], 4, sampling, calls=6)).all()
+
+
+def test_seed_decides_the_sample(params):
+    texts = [run(params, [[EOD, 9]], 20, SamplingConfig(temperature=1.0, top_p=1.0, seed=s)).tolist() for s in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_row_ends_at_the_end_of_its_document_and_the_loop_with_the_last_row(params):
+    only_eod = jnp.zeros(CONFIG.vocab_size, bool).at[EOD].set(True)
+    state = prefill(params, jnp.array([[EOD, 3]]), jnp.array([2], jnp.int32), size=32, config=CONFIG, dtype="float32")
+    state, out = decode(params, state, jnp.int32(20), only_eod, n=20, eod_id=EOD, sampling=GREEDY, config=CONFIG, dtype="float32")
+    assert (np.asarray(out) == NOTHING).all() and int(state.step) == 1
+
+
+def test_a_full_cache_ends_a_row(params):
+    out = run(params, [[EOD, *range(2, 30)]], 20, SamplingConfig(temperature=2.0, top_p=1.0), size=32)[0]
+    assert 1 <= (out != NOTHING).sum() <= 4 and out[-1] == NOTHING
+
+
+def test_limit_holds_over_calls(params):
+    out = run(params, [[EOD, 9]], 4, SamplingConfig(temperature=1.0, seed=4), limit=6, calls=3)[0]
+    assert (out != NOTHING).sum() <= 6
+
+
+@pytest.mark.parametrize("length, limit, size", [(1, 512, 32), (32, 512, 32), (33, 512, 64), (300, 512, 512), (40, 50, 50)])
+def test_buckets(length, limit, size):
+    assert bucket(length, limit) == size

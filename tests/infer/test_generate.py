@@ -1,0 +1,83 @@
+"""From prompt to text: streaming in whole characters, stop texts, room, what no model may say."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from hclx.config import ModelConfig
+from hclx.errors import ConfigError
+from hclx.infer import SamplingConfig, generate
+from hclx.infer.generate import _Output
+from hclx.model import init_params
+
+CONFIG = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=2, max_length=128)
+SAMPLING = SamplingConfig(max_tokens=60, temperature=1.0, top_p=1.0, seed=5)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return init_params(CONFIG, jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizers):
+    return tokenizers["train"]
+
+
+def test_the_stream_is_the_text_in_whole_characters(params, tokenizer):
+    """An untrained model writes random bytes: what streams must be the same text all the same."""
+    shown = []
+    streamed = generate(params, CONFIG, tokenizer, "서울은", SAMPLING, stream_every=3, on_text=shown.append)
+    whole = generate(params, CONFIG, tokenizer, "서울은", SAMPLING)
+    assert streamed == whole and "".join(shown) == whole.text and len(shown) > 3
+    assert whole.text == tokenizer.decode_bytes(whole.tokens).decode("utf-8", errors="replace")
+
+
+def test_a_syllable_is_held_back_until_it_is_whole(tokenizer):
+    ids = [tokenizer.encode_bytes(bytes([b]))[0] for b in "한글👍".encode()]
+    shown, output = [], None
+    output = _Output(tokenizer, (), shown.append)
+    import numpy as np
+
+    for token in ids:
+        output.take(np.array([token]))
+    assert shown == ["한", "글", "👍"] and output.finish().text == "한글👍"
+
+
+def test_no_control_symbol_is_ever_written(params, tokenizer):
+    result = generate(params, CONFIG, tokenizer, "", dataclasses.replace(SAMPLING, max_tokens=100, temperature=3.0))
+    assert min(result.tokens) >= 64
+
+
+def test_stop_text_ends_generation_and_is_not_part_of_it(params, tokenizer):
+    whole = generate(params, CONFIG, tokenizer, "서울은", SAMPLING)
+    stop = whole.text[10:13]
+    at = whole.text.index(stop)
+    for every in (0, 2):
+        shown = []
+        result = generate(
+            params, CONFIG, tokenizer, "서울은", dataclasses.replace(SAMPLING, stop=(stop, "없는 글")), stream_every=every, on_text=shown.append
+        )
+        assert result.stop_reason == "stop" and result.text == whole.text[:at] == "".join(shown)
+
+
+def test_the_beginning_of_a_stop_text_is_shown_only_when_it_is_none(tokenizer):
+    import numpy as np
+
+    shown = []
+    output = _Output(tokenizer, ("###",), shown.append)
+    for char in ("가", "#", "#", "나", "#"):
+        output.take(np.array(tokenizer.encode(char)))
+    assert "".join(shown) == "가##나"
+    assert output.finish().text == "가##나#" and "".join(shown) == "가##나#"
+
+
+def test_length_and_room(params, tokenizer):
+    assert len(generate(params, CONFIG, tokenizer, "가", dataclasses.replace(SAMPLING, max_tokens=7)).tokens) <= 7
+    long = "가나다라마바사아자차카타파하" * 6
+    n = len(tokenizer.encode(long)) + 1
+    assert n < 128
+    assert len(generate(params, CONFIG, tokenizer, long, dataclasses.replace(SAMPLING, max_tokens=999)).tokens) <= 128 - n
+    with pytest.raises(ConfigError, match="the model reads 128; shorten"):
+        generate(params, CONFIG, tokenizer, long * 4, SAMPLING)

@@ -1,0 +1,48 @@
+"""The decoder again, in numpy and float64, one document at a time: what the model's tests compare with."""
+
+import math
+
+import numpy as np
+
+
+def layer_norm(x, scale, bias, epsilon):
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) / np.sqrt(variance + epsilon) * scale + bias
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def forward(params, tokens, config):
+    """float64 logits [t, v] of one document, whose first token is at position 0."""
+    import jax
+
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), params)
+    t, h, k = len(tokens), config.n_heads, config.d_head
+    x = p["embedding"]["token"][tokens] + p["embedding"]["position"][:t]
+    for i in range(config.n_layers):
+        b = jax.tree.map(lambda a: a[i], p["blocks"])
+        y = layer_norm(x, b["attention_norm"]["scale"], b["attention_norm"]["bias"], config.layer_norm_epsilon)
+        context = np.zeros((t, h, k))
+        for head in range(h):
+            q, key, value = (y @ b["attention"]["qkv"][:, c, head] + b["attention"]["qkv_bias"][c, head] for c in range(3))
+            scores = q @ key.T / math.sqrt(k)
+            scores[np.triu_indices(t, 1)] = -np.inf
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            context[:, head] = weights / weights.sum(-1, keepdims=True) @ value
+        x = x + np.einsum("thk,hkd->td", context, b["attention"]["out"]) + b["attention"]["out_bias"]
+        y = layer_norm(x, b["mlp_norm"]["scale"], b["mlp_norm"]["bias"], config.layer_norm_epsilon)
+        x = x + gelu(y @ b["mlp"]["wi"] + b["mlp"]["wi_bias"]) @ b["mlp"]["wo"] + b["mlp"]["wo_bias"]
+    x = layer_norm(x, p["final_norm"]["scale"], p["final_norm"]["bias"], config.layer_norm_epsilon)
+    return x @ p["embedding"]["token"].T
+
+
+def noisy_params(config, seed=0):
+    """Parameters of which no bias is zero and no scale one, and which are large enough for every part to matter."""
+    import jax
+
+    from hclx.model import init_params
+
+    draw = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: x * 4 + draw.normal(0, 0.1, x.shape).astype(np.float32), init_params(config, jax.random.key(seed)))

@@ -1,0 +1,77 @@
+"""Configuration: gin sets fields and nothing else; what does not fit is refused in one line."""
+
+import dataclasses
+
+import pytest
+
+from hclx.config import SIZES, ComputeConfig, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from hclx.errors import ConfigError
+from hclx.gin_bindings import load_experiment
+from tests.conftest import ROOT
+
+DEMO = ["gin_configs/runs/demo.gin"]
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: ModelConfig(d_model=100, n_heads=16), "n_heads=16 does not divide ModelConfig.d_model=100"),
+        (lambda: ModelConfig(n_layers=0), "ModelConfig.n_layers must be positive, got 0"),
+        (lambda: ModelConfig(n_layers="ten"), "ModelConfig.n_layers must be int, got 'ten'"),
+        (lambda: ModelConfig(n_layers=True), "must be int, got True"),
+        (lambda: ComputeConfig(dtype="float16"), "ComputeConfig.dtype='float16' is not one of bfloat16, float32"),
+        (lambda: OptimizerConfig(beta2=1.0), "beta2 must lie in"),
+        (lambda: DataConfig(), "give one of DataConfig.mixture"),
+        (lambda: DataConfig(mixture="a", input="b"), "give one of DataConfig.mixture"),
+        (lambda: TrainConfig(global_batch_size=6, accumulation_steps=4), "accumulation_steps=4 does not divide"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_meant():
+    experiment = load_experiment(DEMO, ["TrainConfig.total_steps=40", "OptimizerConfig.learning_rate=1", "OptimizerConfig.warmup_steps=3"])
+    assert experiment.train.total_steps == 40 and experiment.optimizer.learning_rate == 1.0
+    assert load_experiment(DEMO, []).train.total_steps != 40  # nothing stays behind
+
+
+def test_words_need_no_quotes():
+    assert load_experiment(DEMO, ["TokenizerConfig.mode=encode"]).tokenizer.mode == "encode"
+    assert load_experiment(DEMO, ["TokenizerConfig.mode='plain'"]).tokenizer.mode == "plain"
+
+
+@pytest.mark.parametrize(
+    "binding, message",
+    [
+        ("ModelConfig.d_modle=3", "d_modle.*The fields of ModelConfig are vocab_size"),
+        ("Model.d_model=3", "the classes are ModelConfig"),
+        ("ModelConfig.d_model", "has no value; write --gin.NAME=VALUE"),
+        ("ModelConfig.d_model=three", "three"),
+        ("ModelConfig.d_model=[", "gin"),
+        ("TrainConfig.sequence_length=4096", "longer than ModelConfig.max_length"),
+        ("OptimizerConfig.warmup_steps=100000", "not below TrainConfig.total_steps"),
+    ],
+)
+def test_bad_bindings(binding, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(DEMO, [binding])
+
+
+def test_a_file_that_does_not_exist_lists_those_that_do():
+    with pytest.raises(ConfigError, match="sizes/9b.gin does not exist.*82b.gin"):
+        load_experiment(["gin_configs/sizes/9b.gin"], [])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_gin_files_of_sizes_are_the_table(size):
+    experiment = load_experiment([f"gin_configs/sizes/{size}.gin"], ["DataConfig.mixture=kowiki"])
+    assert experiment.model == SIZES[size]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("gin_configs/**/*.gin")), ids=lambda path: path.stem)
+def test_every_gin_file_can_be_loaded(path):
+    bindings = [] if "DataConfig" in path.read_text() else ["DataConfig.mixture=kowiki"]
+    experiment = load_experiment([str(path)], bindings)
+    assert all(dataclasses.asdict(getattr(experiment, f.name)) for f in dataclasses.fields(experiment))

@@ -1,0 +1,66 @@
+"""The chunked cross-entropy against its definition."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hclx.train.loss import chunk_columns, chunked_token_losses, summed_loss
+
+B, T, D, V = 4, 24, 16, 53
+
+
+@pytest.fixture(scope="module")
+def problem():
+    draw = np.random.default_rng(0)
+    params = {"embedding": {"token": jnp.asarray(draw.normal(size=(V, D)), jnp.float32)}}
+    return params, jnp.asarray(draw.normal(size=(B, T, D)), jnp.float32), jnp.asarray(draw.integers(0, V, (B, T)), jnp.int32)
+
+
+def brute_force(params, x, targets):
+    """float64 numpy: -log of the softmax, token by token."""
+    logits = np.asarray(x, np.float64) @ np.asarray(params["embedding"]["token"], np.float64).T
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    p /= p.sum(-1, keepdims=True)
+    return -np.log(np.take_along_axis(p, np.asarray(targets)[..., None], -1))[..., 0], p
+
+
+CHUNKS = [0, 1, B, 3 * B, 40, B * T, 10_000]
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_losses(problem, chunk):
+    params, x, targets = problem
+    expected, _ = brute_force(*problem)
+    np.testing.assert_allclose(chunked_token_losses(params, x, targets, chunk), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(summed_loss(params, x, targets, chunk), expected.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_gradients(problem, chunk):
+    """By hand: d(sum of losses)/d(logits) is softmax minus one-hot."""
+    params, x, targets = problem
+    _, p = brute_force(*problem)
+    dlogits = 3.0 * (p - np.eye(V)[np.asarray(targets)])
+    embedding = np.asarray(params["embedding"]["token"], np.float64)
+    dp, dx = jax.grad(lambda p, x: 3.0 * summed_loss(p, x, targets, chunk), argnums=(0, 1))(params, x)
+    np.testing.assert_allclose(dx, dlogits @ embedding, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(dp["embedding"]["token"], np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4)
+
+
+def test_large_logits_do_not_overflow(problem):
+    params, x, targets = problem
+    assert np.isfinite(summed_loss(params, 1e4 * x, targets, 8))
+
+
+@pytest.mark.parametrize("batch, length, chunk, columns", [(8, 256, 0, 256), (8, 256, 512, 64), (8, 256, 4, 1), (3, 100, 100, 25), (1, 7, 5, 1)])
+def test_chunks_divide_the_length(batch, length, chunk, columns):
+    assert chunk_columns(batch, length, chunk) == columns
+
+
+def test_no_more_logits_exist_than_a_chunk_has(problem):
+    """The compiled gradient holds no array of all tokens by the vocabulary."""
+    params, x, targets = problem
+    run = jax.jit(jax.grad(lambda p, x: summed_loss(p, x, targets, B), argnums=(0, 1)))
+    text = run.lower(params, x).compile().as_text()
+    assert f"f32[{B},{V}]" in text and f"f32[{B * T},{V}]" not in text and f"f32[{B},{T},{V}]" not in text

@@ -1,0 +1,138 @@
+"""The folder of a run, its metrics, its clock, its figures."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import time
+
+import jax.numpy as jnp
+import pytest
+
+from hclx.config import SIZES, MeshConfig, ModelConfig
+from hclx.errors import ConfigError, DataError, NumericsError
+from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
+from hclx.train.metrics import MetricsWriter, StepClock, read_metrics
+from hclx.train.optimizer import learning_rate_schedule
+from hclx.train.report import Reporter
+from hclx.train.run_dir import check_configuration, describe_run, open_run
+from hclx.train.stop import StopSignal
+from tests.parallel.test_meshes_agree import ONE, experiment
+
+HASHES = {"vocabulary": "a", "text": "b"}
+
+
+class TestFolder:
+    def test_the_same_run_may_go_on(self, tmp_path):
+        run = describe_run(experiment(ONE), "tokenizer", HASHES)
+        open_run(tmp_path, run)
+        open_run(tmp_path, run)
+        content = json.loads((tmp_path / "config.json").read_text())
+        assert content["config"]["model"]["d_model"] == 64 and content["hashes"] == HASHES
+        assert {"jax", "orbax-checkpoint", "python"} <= set(content["versions"])
+
+    def test_what_decides_the_numbers_is_held_and_named(self, tmp_path):
+        open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        with pytest.raises(ConfigError, match="another configuration.*train.seed: 0 there, 1 now"):
+            check_configuration(tmp_path, experiment(ONE, seed=1))
+        wider = dataclasses.replace(experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=128))
+        with pytest.raises(ConfigError, match="model.d_model: 64 there, 128 now"):
+            open_run(tmp_path, describe_run(wider, "t", HASHES))
+
+    def test_mesh_length_and_habits_may_change(self, tmp_path):
+        open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        check_configuration(tmp_path, experiment(MeshConfig(fsdp=8), total_steps=99, log_every=3, checkpoint_every=7))
+
+    def test_other_text_or_vocabulary_is_refused(self, tmp_path):
+        open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        with pytest.raises(DataError, match="trained with another vocabulary"):
+            open_run(tmp_path, describe_run(experiment(ONE), "t", {**HASHES, "vocabulary": "z"}))
+
+
+class TestMetrics:
+    def test_records_are_kept_to_the_last_digit(self, tmp_path):
+        writer = MetricsWriter(tmp_path)
+        record = {"step": 1, "loss": 0.1 + 0.2, "note": "글", "mfu": None}
+        writer.write(record)
+        writer.close()
+        assert read_metrics(tmp_path) == [record]
+
+    def test_a_resumed_run_drops_what_came_after_its_step(self, tmp_path):
+        writer = MetricsWriter(tmp_path)
+        for step in (1, 2, 3):
+            writer.write({"step": step, "loss": 1.0})
+        writer.close()
+        with (tmp_path / "metrics.jsonl").open("a") as file:
+            file.write('{"step": 4, "lo')  # killed in the middle of a line
+        assert [r["step"] for r in read_metrics(tmp_path)] == [1, 2, 3]
+        writer = MetricsWriter(tmp_path, resume_step=2)
+        writer.write({"step": 3, "loss": 2.0})
+        writer.close()
+        assert read_metrics(tmp_path) == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 1.0}, {"step": 3, "loss": 2.0}]
+
+    def test_the_clock_leaves_out_what_is_not_training(self):
+        clock = StepClock()
+        clock.tick()
+        assert clock.lap() is None
+        for _ in range(2):
+            time.sleep(0.02)
+            clock.tick()
+        with clock.paused():
+            time.sleep(0.2)
+        assert 0.015 < clock.lap() < 0.09
+
+
+class TestReporter:
+    def reporter(self, folder):
+        whole = experiment(ONE, log_every=2, total_steps=9)
+        return Reporter(folder, whole, learning_rate_schedule(whole.optimizer, 9), 0)
+
+    def metrics(self, loss):
+        return {"loss": jnp.float32(loss), "grad_norm": jnp.float32(1.0)}
+
+    def test_logged_steps_and_fields(self, tmp_path):
+        with self.reporter(tmp_path) as reporter:
+            for step in range(1, 10):
+                reporter.report(step, self.metrics(step), {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {})
+            reporter.flush()
+        records = read_metrics(tmp_path)
+        assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
+        assert [r["loss"] for r in records] == [r["step"] for r in records]
+        assert [r["step"] for r in records if "bits_per_byte" in r] == [5]
+        wanted = {"step", "loss", "grad_norm", "learning_rate", "tokens_seen", "tokens_per_second", "mfu", "mfu_formula", "step_time"}
+        assert all(wanted <= set(r) for r in records) and records[1]["tokens_seen"] == 2 * 16 * 64
+        assert list((tmp_path / "tensorboard").iterdir())
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_a_loss_that_is_not_finite_ends_the_run(self, tmp_path, value):
+        with self.reporter(tmp_path) as reporter:
+            reporter.report(1, self.metrics(value), {})
+            with pytest.raises(NumericsError, match="step 1.*not finite"):
+                reporter.report(2, self.metrics(1.0), {})
+
+
+def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignal() as stop:
+        assert not stop.requested
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_flops_a_token_against_a_count_of_every_product():
+    """Two FLOPs a multiplication and addition, once forward and twice backward, and half of attention's square."""
+    model, t = ModelConfig(vocab_size=1000, n_layers=3, d_model=64, n_heads=4, max_length=128), 128
+    products = 3 * (64 * 192 + 64 * 64 + 2 * 64 * 256) + 1000 * 64
+    attention = 3 * 2 * (t / 2) * 64
+    assert flops_per_token(model, t) == 3 * 2 * (products + attention)
+    assert flops_per_token(SIZES["82b"], 2048) == pytest.approx(6 * SIZES["82b"].n_params, rel=0.05)
+
+
+def test_mfu_is_a_share_of_the_measured_peak():
+    model = ModelConfig(vocab_size=1000, n_layers=3, d_model=64, n_heads=4, max_length=128)
+    peak, source = peak_flops("float32")
+    assert 1e8 < peak < 1e13 and "measured" in source
+    full_speed = peak * 8 / flops_per_token(model, 128)
+    assert model_flops_utilisation(model, 128, "float32", full_speed) == pytest.approx(1.0)
