@@ -15,7 +15,7 @@ EXTRAS = {
     "plot": ["matplotlib>=3.8"],
     "test": ["pytest>=8", "pytest-xdist>=3.6", "tokenizers>=0.21", "tiktoken>=0.9"],
     # The peers that the benchmarks measure against.
-    "bench": ["torch>=2.6", "transformers>=4.50"],
+    "bench": ["torch==2.13.0", "transformers>=4.50"],
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda12]>=0.10,<0.13"],
 }

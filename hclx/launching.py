@@ -19,6 +19,8 @@ def run(main) -> None:
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)
         if not chosen:
             logging.set_verbosity(logging.ERROR)  # orbax writes a page for each save; --verbosity=0 shows it
+            # and for a failed one a traceback of each array; the error itself reaches the run
+            python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
         if len(argv) > 1:
             return _fail(f"unexpected argument {argv[1]!r}; options start with --", 64)
         try:

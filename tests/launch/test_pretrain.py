@@ -1,0 +1,183 @@
+"""launch/pretrain.py from raw text to a checkpoint: killed, stopped, moved to another mesh, and its disk filled."""
+
+import json
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from hclx.train.metrics import read_metrics
+from tests.conftest import ROOT
+from tests.launch.command import TINY, command, environment, launch, refused
+
+TIMES = {"tokens_per_second", "mfu", "mfu_formula", "step_time"}  # all of a record that may differ between two runs
+
+
+def numbers(model_dir):
+    return [{name: value for name, value in record.items() if name not in TIMES} for record in read_metrics(model_dir)]
+
+
+def pretrain(model_dir, *bindings, **options):
+    return launch("pretrain.py", *TINY, f"--model_dir={model_dir}", *bindings, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of 40 steps that nothing interrupts."""
+    model_dir = tmp_path_factory.mktemp("runs") / "whole"
+    result = pretrain(model_dir)
+    assert result.returncode == 0, result.stderr
+    return model_dir
+
+
+def sharing(whole):
+    return [f"--gin.DataConfig.tokenizer_dir={whole}/tokenizer", f"--gin.DataConfig.cache_dir={whole}/cache"]
+
+
+def start_until(model_dir, step, *bindings):
+    """A process of a run that has logged `step`."""
+    arguments = command("pretrain.py", *TINY, f"--model_dir={model_dir}", *bindings)
+    process = subprocess.Popen(arguments, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not any(record["step"] >= step for record in read_metrics(model_dir)):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
+        time.sleep(0.002)
+    return process
+
+
+def test_a_run_leaves_what_it_says(whole):
+    records = read_metrics(whole)
+    assert [record["step"] for record in records] == list(range(1, 41))
+    assert records[-1]["loss"] < records[0]["loss"] - 0.5
+    assert [r["step"] for r in records if "bits_per_byte" in r] == [10, 20, 30, 40]
+    assert {p.name for p in whole.iterdir()} == {"cache", "checkpoints", "config.json", "metrics.jsonl", "tensorboard", "tokenizer"}
+    assert {"40", "30", "20"} <= {p.name for p in (whole / "checkpoints").iterdir()}
+    config = json.loads((whole / "config.json").read_text())
+    assert config["config"]["model"]["d_model"] == 64 and set(config["hashes"]) == {"vocabulary", "text"}
+
+
+def test_killed_and_resumed_is_equal_to_the_last_digit(whole, tmp_path):
+    process = start_until(tmp_path / "run", 21, *sharing(whole))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert read_metrics(tmp_path / "run")[-1]["step"] < 40
+    result = pretrain(tmp_path / "run", *sharing(whole))
+    assert result.returncode == 0, result.stderr
+    assert numbers(tmp_path / "run") == numbers(whole)
+
+
+def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(whole, tmp_path):
+    process = start_until(tmp_path / "run", 4, *sharing(whole))
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75 and "error: SIGTERM: saved step" in stderr
+    (saved,) = [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if int(p.name) % 10]
+    assert numbers(tmp_path / "run")[-1]["step"] == saved
+    assert pretrain(tmp_path / "run", *sharing(whole)).returncode == 0
+    assert numbers(tmp_path / "run") == numbers(whole)
+
+
+def test_a_run_goes_on_upon_another_mesh(whole, tmp_path):
+    half = pretrain(tmp_path / "run", *sharing(whole), "--gin.TrainConfig.total_steps=40", devices=1)
+    assert half.returncode == 0
+    longer = ["--gin.TrainConfig.total_steps=44", "--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
+    result = pretrain(tmp_path / "run", *sharing(whole), *longer, devices=4)
+    assert result.returncode == 0 and "'fsdp': 2" in result.stdout, result.stderr
+    assert [r["step"] for r in read_metrics(tmp_path / "run")] == list(range(1, 45))
+
+
+def test_a_finished_run_does_nothing_more(whole):
+    before = numbers(whole)
+    assert pretrain(whole).returncode == 0
+    assert numbers(whole) == before
+
+
+def test_dry_run_prints_and_starts_nothing(tmp_path):
+    result = launch("pretrain.py", *TINY, f"--model_dir={tmp_path / 'run'}", "--dry_run")
+    assert result.returncode == 0 and not (tmp_path / "run").exists()
+    for expected in ("ModelConfig.d_model = 64", "parameters         141,056", "steps              40", "memory per device"):
+        assert expected in result.stdout
+
+
+def test_a_full_disk_ends_the_run_with_74_and_what_was_saved_stays(whole, tmp_path):
+    """No file may grow beyond 64 KB from the second start on: the next checkpoint cannot be written."""
+    process = start_until(tmp_path / "run", 12, *sharing(whole))
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    steps = {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()}
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))
+    message = refused(pretrain(tmp_path / "run", *sharing(whole), preexec_fn=limit), 74, alone=False)
+    assert "could not save" in message or "cannot write" in message
+    assert steps <= {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert pretrain(tmp_path / "run", *sharing(whole)).returncode == 0
+    assert numbers(tmp_path / "run") == numbers(whole)
+
+
+BAD = {
+    "an unknown field": (["--gin.ModelConfig.d_modle=3"], 64, "d_modle"),
+    "an unknown size": (["--gin_file=gin_configs/sizes/7b.gin"], 64, "sizes/7b.gin does not exist"),
+    "an unknown flag": (["--model_dri=x"], 64, "model_dri"),
+    "heads that do not divide d_model": (["--gin.ModelConfig.n_heads=7"], 64, "n_heads=7 does not divide"),
+    "a mesh that does not fit": (["--gin.MeshConfig.model=3"], 64, "does not fit 1 device"),
+    "a missing corpus": (["--gin.DataConfig.input=/nowhere/*.jsonl"], 65, "/nowhere/*.jsonl matches no file"),
+    "another vocabulary size": (["--gin.ModelConfig.vocab_size=640"], 64, "vocab_size"),
+    "an unknown mixture": (["--gin.DataConfig.input=", "--gin.DataConfig.mixture=wiki"], 64, "'wiki' is not registered"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_line_and_changes_nothing(case, whole, tmp_path):
+    bindings, code, message = BAD[case]
+    # With a tokenizer where the vocabulary matters; with nothing where the text has to be read.
+    shared = sharing(whole)[:1] if case == "another vocabulary size" else []
+    assert message in refused(pretrain(tmp_path / "run", *shared, *bindings), code)
+    assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
+
+
+TEXTS = {
+    "an empty corpus": (b"", "no text to train on"),
+    "a line without text": (b'{"text": "a"}\n{"body": "b"}\n', "text.jsonl:2: no string field `text`"),
+    "invalid UTF-8": (b'{"text": "\xff"}\n', "text.jsonl:1: invalid UTF-8"),
+}
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_bad_text_is_refused_with_file_and_line(case, tmp_path):
+    content, message = TEXTS[case]
+    (tmp_path / "text.jsonl").write_bytes(content)
+    assert message in refused(pretrain(tmp_path / "run", f"--gin.DataConfig.input={tmp_path / 'text.jsonl'}"), 65)
+    assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
+
+
+def test_a_folder_of_another_configuration_is_refused_and_left_alone(whole):
+    before = numbers(whole)
+    assert "train.seed: 0 there, 1 now" in refused(pretrain(whole, "--gin.TrainConfig.seed=1"), 64)
+    assert numbers(whole) == before
+
+
+def test_a_vocabulary_that_differs_from_the_checkpoints_is_refused(whole, tmp_path, tokenizers):
+    assert pretrain(tmp_path / "other", "--gin.TokenizerConfig.seed=1", "--gin.TokenizerConfig.sample_rate=0.7", "--gin.TrainConfig.total_steps=6").returncode == 0
+    other = sharing(tmp_path / "other")
+    assert "another vocabulary" in refused(pretrain(whole, *other), 65)
+
+
+class TestGenerate:
+    def generate(self, model_dir, *arguments):
+        return launch("generate.py", f"--model_dir={model_dir}", "--prompt=우리 동네", "--max_tokens=12", *arguments)
+
+    def test_it_continues_the_prompt_and_repeats_with_the_seed(self, whole):
+        first, second, other = self.generate(whole), self.generate(whole, "--nostream"), self.generate(whole, "--seed=1")
+        assert first.returncode == 0, first.stderr
+        assert first.stdout.startswith("우리 동네") and first.stdout == second.stdout != other.stdout
+
+    def test_a_folder_without_a_run(self, tmp_path):
+        assert "config.json does not exist" in refused(self.generate(tmp_path), 65)
+
+    def test_a_step_that_is_not_there(self, whole):
+        assert "has no step 7; it has [20, 30, 40]" in refused(self.generate(whole, "--step=7"), 65)
+
+    def test_values_out_of_range(self, whole):
+        assert "top_p=2.0" in refused(self.generate(whole, "--top_p=2"), 64)

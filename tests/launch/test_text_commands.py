@@ -1,0 +1,35 @@
+"""launch/train_tokenizer.py and launch/build_cache.py, and that the second run uses what they made."""
+
+import json
+
+from hclx.data import TokenCache
+from hclx.text import load_tokenizer
+from hclx.train.metrics import read_metrics
+from tests.conftest import SAMPLE
+from tests.launch.command import TINY, launch, refused
+
+
+def test_tokenizer_then_cache_then_pretraining(tmp_path):
+    tokenizer, cache, run = (str(tmp_path / name) for name in ("tokenizer", "cache", "run"))
+    trained = launch("train_tokenizer.py", f"--input={SAMPLE}", f"--output_dir={tokenizer}", "--vocab_size=512", "--mode=train")
+    assert trained.returncode == 0 and "512 pieces, mode train, cut by kiwi" in trained.stdout, trained.stderr
+    assert load_tokenizer(tokenizer).decode(load_tokenizer(tokenizer).encode("훈민정음")) == "훈민정음"
+    built = launch("build_cache.py", "--mixture=sample", f"--tokenizer_dir={tokenizer}", f"--cache_dir={cache}", "--validation_permille=60")
+    assert built.returncode == 0 and "sample: " in built.stdout, built.stderr
+    assert TokenCache(cache).manifest["vocab_size"] == 512
+    own = [a for a in TINY if "input" not in a and "mixture" not in a and "TokenizerConfig" not in a]
+    own += ["--gin.DataConfig.mixture=sample", f"--gin.DataConfig.tokenizer_dir={tokenizer}", f"--gin.DataConfig.cache_dir={cache}"]
+    result = launch("pretrain.py", *own, f"--model_dir={run}", "--gin.TrainConfig.total_steps=6")
+    assert result.returncode == 0, result.stderr
+    assert read_metrics(run)[-1]["step"] == 6 and not (tmp_path / "run" / "cache").exists()
+    again = launch("build_cache.py", "--mixture=sample", f"--tokenizer_dir={tokenizer}", f"--cache_dir={cache}")
+    assert "already holds a token cache" in refused(again, 64)
+
+
+def test_bad_values(tmp_path):
+    call = lambda *arguments: launch("train_tokenizer.py", f"--output_dir={tmp_path / 't'}", *arguments)
+    assert "multiple of 128" in refused(call(f"--input={SAMPLE}", "--vocab_size=1000"), 64)
+    assert "matches no file" in refused(call("--input=/nowhere/*.txt"), 65)
+    (tmp_path / "bad.jsonl").write_text(json.dumps({"text": "가"}) + "\n\n{}\n")
+    assert "bad.jsonl:3: no string field `text`" in refused(call(f"--input={tmp_path / 'bad.jsonl'}"), 65)
+    assert not (tmp_path / "t").exists()
