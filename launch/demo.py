@@ -19,7 +19,7 @@ from hclx.train.metrics import read_metrics
 from hclx.train.plot import plot_losses
 
 MODEL_DIR = flags.DEFINE_string("model_dir", "runs/demo", "Folder of the run; emptied first.")
-STOP_AT = flags.DEFINE_integer("stop_at", 120, "Step at which the run is stopped, to show that it goes on.")
+STOP_AT = flags.DEFINE_integer("stop_at", 60, "Step at which the run is stopped, to show that it goes on.")
 PROMPT = flags.DEFINE_string("prompt", "우리 동네 도서관은", "What the model continues.")
 HERE = Path(__file__).resolve().parent
 

@@ -29,12 +29,18 @@ def causal_mask(q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array
 def dot_product_attention(q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array) -> jax.Array:
     """Softmax attention in plain XLA; scores and softmax in float32 whatever the inputs are. Returns [b, t, h, k]."""
     # Heads before positions: each head's matrix products are then contiguous, which CPUs are much faster with.
-    q_bhtk, k_bhsk, v_bhsk = (x.swapaxes(1, 2) for x in (q_bthk, k_bshk, v_bshk))
+    return _attend(*(x.swapaxes(1, 2) for x in (q_bthk, k_bshk, v_bshk)), mask_bts).swapaxes(1, 2)
+
+
+def _attend(q_bhtk: jax.Array, k_bhsk: jax.Array, v_bhsk: jax.Array, mask_bts: jax.Array) -> jax.Array:
     scale = jnp.asarray(1.0 / math.sqrt(q_bhtk.shape[-1]), q_bhtk.dtype)
     scores_bhts = jnp.einsum("bhtk,bhsk->bhts", q_bhtk * scale, k_bhsk, preferred_element_type=jnp.float32)
     scores_bhts = jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
-    weights_bhts = jax.nn.softmax(scores_bhts, axis=-1).astype(v_bhsk.dtype)
-    return jnp.einsum("bhts,bhsk->bhtk", weights_bhts, v_bhsk).swapaxes(1, 2)
+    # The softmax is divided by its sum after the product with the values: k numbers a query instead of s.
+    largest_bht1 = jax.lax.stop_gradient(scores_bhts.max(-1, keepdims=True))
+    exp_bhts = jnp.exp(scores_bhts - largest_bht1)
+    context_bhtk = jnp.einsum("bhts,bhsk->bhtk", exp_bhts.astype(v_bhsk.dtype), v_bhsk, preferred_element_type=jnp.float32)
+    return (context_bhtk / exp_bhts.sum(-1, keepdims=True)).astype(v_bhsk.dtype)
 
 
 def causal_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array) -> jax.Array:
@@ -45,12 +51,13 @@ def causal_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, se
     length = q_bthk.shape[1]
     blocks = max(1, min(MAX_QUERY_BLOCKS, length // MIN_QUERY_BLOCK))
     edges = [length * i // blocks for i in range(blocks + 1)]
-    attend = jax.checkpoint(dot_product_attention)
+    q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk, k_bthk, v_bthk))
+    attend = jax.checkpoint(_attend)
     contexts = []
     for start, stop in zip(edges, edges[1:]):
         mask_bts = causal_mask(segments_bt[:, start:stop], segments_bt[:, :stop])
-        contexts.append(attend(q_bthk[:, start:stop], k_bthk[:, :stop], v_bthk[:, :stop], mask_bts))
-    return jnp.concatenate(contexts, axis=1)
+        contexts.append(attend(q_bhtk[:, :, start:stop], k_bhtk[:, :, :stop], v_bhtk[:, :, :stop], mask_bts))
+    return jnp.concatenate(contexts, axis=2).swapaxes(1, 2)
 
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:

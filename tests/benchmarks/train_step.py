@@ -1,0 +1,147 @@
+"""The training step on CPU against Hugging Face's GPT-2 in PyTorch, eager and compiled, in one run.
+
+    python tests/benchmarks/train_step.py --layers=6 --d_model=256 --heads=4 --vocab=8192 --length=256 --batch=8
+
+Each contender is a process of its own, as its users would start it, and all take turns step by step, so that what
+else the machine does meets them alike. Same shape, same batch, float32, AdamW with clipping at 1.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+from absl import app, flags
+
+LAYERS = flags.DEFINE_integer("layers", 6, "Blocks.")
+D_MODEL = flags.DEFINE_integer("d_model", 256, "Width.")
+HEADS = flags.DEFINE_integer("heads", 4, "Attention heads.")
+VOCAB = flags.DEFINE_integer("vocab", 8192, "Vocabulary.")
+LENGTH = flags.DEFINE_integer("length", 256, "Tokens a window.")
+BATCH = flags.DEFINE_integer("batch", 8, "Windows a step.")
+STEPS = flags.DEFINE_integer("steps", 30, "Steps that are timed.")
+THREADS = flags.DEFINE_integer("threads", 2, "Cores, of both.")
+CONTENDERS = flags.DEFINE_list("contenders", ["hclx", "eager", "compile"], "Which.")
+CONTENDER = flags.DEFINE_string("contender", "", "Internal: be this one.")
+
+
+def main(_):
+    if CONTENDER.value:
+        return serve(hclx_step() if CONTENDER.value == "hclx" else torch_step(CONTENDER.value == "compile"))
+    processes = {name: start(name) for name in CONTENDERS.value}
+    for process in processes.values():
+        ask(process, 3)  # compiles, and warms up
+    rounds = [{name: ask(process, 1) for name, process in processes.items()} for _ in range(STEPS.value)]
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    report(rounds)
+
+
+def start(name: str) -> subprocess.Popen:
+    command = [sys.executable, *sys.argv, f"--contender={name}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ask(process: subprocess.Popen, steps: int) -> float:
+    """Seconds a step."""
+    process.stdin.write(f"{steps}\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+def serve(step) -> None:
+    for line in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(int(line)):
+            step()
+        print(json.dumps((time.perf_counter() - start) / int(line)), flush=True)
+
+
+def report(rounds: list[dict[str, float]]) -> None:
+    tokens = BATCH.value * LENGTH.value
+    for name in rounds[0]:
+        median = statistics.median(times[name] for times in rounds)
+        line = f"{name:8} {1e3 * median:7.0f} ms a step (median of {len(rounds)}) {tokens / median:8,.0f} tokens/s"
+        if name != "hclx" and "hclx" in rounds[0]:
+            ratio = statistics.median(times[name] / times["hclx"] for times in rounds)
+            line += f"   hclx is {ratio:.2f} times as fast (median of the rounds' ratios)"
+        print(line)
+
+
+def tokens():
+    """[8, b, t + 1], a few documents in each window."""
+    import numpy as np
+
+    batches = np.random.default_rng(0).integers(2, VOCAB.value, (8, BATCH.value, LENGTH.value + 1)).astype(np.int32)
+    batches[:, :, ::97] = 1
+    return batches
+
+
+def model_config():
+    from hclx.config import ModelConfig
+
+    return ModelConfig(
+        vocab_size=VOCAB.value, n_layers=LAYERS.value, d_model=D_MODEL.value, n_heads=HEADS.value, max_length=LENGTH.value
+    )
+
+
+def hclx_step():
+    """What launch/pretrain.py runs on one CPU device."""
+    import functools
+
+    import jax
+    import jax.numpy as jnp
+
+    from hclx.config import ComputeConfig, OptimizerConfig
+    from hclx.model import init_params
+    from hclx.train import TrainState, make_loss, train_step
+    from hclx.train.host_memory import keep_freed_memory
+    from hclx.train.optimizer import make_optimizer
+
+    keep_freed_memory()
+    config, optimizer = model_config(), make_optimizer(OptimizerConfig(), 1000)
+    loss_fn = make_loss(config, ComputeConfig(dtype="float32"), 1)
+    run = jax.jit(functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, pieces=1), donate_argnums=0)
+    params = init_params(config, jax.random.key(0))
+    state, batches, count = TrainState(jnp.int32(0), params, optimizer.init(params)), tokens(), 0
+
+    def step():
+        nonlocal state, count
+        state, metrics = run(state, jnp.asarray(batches[count % 8]))
+        count += 1
+        return float(metrics["loss"])
+
+    return step
+
+
+def torch_step(compiled: bool):
+    """Hugging Face's model and PyTorch's fused AdamW."""
+    import torch
+
+    from gpt2 import gpt2
+
+    torch.set_num_threads(THREADS.value)
+    model = gpt2(model_config())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    forward = torch.compile(model) if compiled else model
+    batches, count = torch.tensor(tokens()).long(), 0
+
+    def step():
+        nonlocal count
+        window = batches[count % 8]
+        optimizer.zero_grad()
+        logits = forward(window[:, :-1]).logits
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, VOCAB.value), window[:, 1:].reshape(-1))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        count += 1
+        return loss.item()
+
+    return step
+
+
+if __name__ == "__main__":
+    app.run(main)
