@@ -97,7 +97,7 @@ def token_losses(model, window_bt: np.ndarray, eod: int) -> torch.Tensor:
     visible = (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :])
     mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)[:, None]
     logits = model(inputs, position_ids=positions, attention_mask=mask).logits
-    return torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
 
 @torch.no_grad()
