@@ -33,7 +33,7 @@ def main(_):
     say("2 of 3: the same command again: goes on from the checkpoint")
     subprocess.run(pretrain, check=True)
     say("3 of 3: writes")
-    generate = [sys.executable, str(HERE / "generate.py"), f"--model_dir={model_dir}", f"--prompt={PROMPT.value}", "--max_tokens=100"]
+    generate = [sys.executable, str(HERE / "generate.py"), f"--model_dir={model_dir}", f"--prompt={PROMPT.value}", "--max_tokens=100", "--temperature=0.6"]
     text = subprocess.run([*generate, "--nostream"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     report(model_dir, text)
 
