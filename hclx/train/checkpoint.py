@@ -7,7 +7,6 @@ MODEL_DIR/checkpoints/STEP/ holds four items:
   meta       JSON: the fingerprint of every array, the checksum of `loop`, shapes, versions, hashes
 """
 
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -16,6 +15,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from hclx.config import ModelConfig
+from hclx.data.cache import checksum
 from hclx.errors import CheckpointError, StorageError
 from hclx.model import Params
 from hclx.train.fingerprint import fingerprint
@@ -25,10 +25,6 @@ _LOG = logging.getLogger(__name__)
 
 FORMAT = 1
 SUBDIRECTORY = "checkpoints"
-
-
-def _checksum(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 class Checkpointer:
@@ -83,14 +79,14 @@ class Checkpointer:
             "format": FORMAT,
             "step": step,
             "fingerprint": fingerprint({"params": state.params, "opt_state": state.opt_state}),
-            "loop_checksum": _checksum(loop),
+            "loop_checksum": checksum(loop),
             **meta,
         }
         args = ocp.args.Composite(
             params=ocp.args.StandardSave(state.params),
             opt_state=ocp.args.StandardSave(state.opt_state),
             loop=ocp.args.JsonSave(loop),
-            meta=ocp.args.JsonSave({**described, "checksum": _checksum(described)}),
+            meta=ocp.args.JsonSave({**described, "checksum": checksum(described)}),
         )
         try:
             self._manager.save(step, args=args, force=True)
@@ -135,7 +131,7 @@ class Checkpointer:
             opt_state=ocp.args.StandardRestore(abstract.opt_state),
             loop=ocp.args.JsonRestore(),
         )
-        if _checksum(items.loop) != meta["loop_checksum"]:
+        if checksum(items.loop) != meta["loop_checksum"]:
             raise CheckpointError(f"{self.directory / str(step)}: item loop is damaged; remove this step to use an older one")
         self._verify(step, meta, {"params": items.params, "opt_state": items.opt_state})
         number = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
@@ -173,8 +169,8 @@ class Checkpointer:
 
     def _meta(self, step: int) -> dict:
         meta = dict(self._read(step, meta=ocp.args.JsonRestore()).meta)
-        checksum = meta.pop("checksum", None)
-        if checksum != _checksum(meta):
+        expected = meta.pop("checksum", None)
+        if expected != checksum(meta):
             raise CheckpointError(f"{self.directory / str(step)}: item meta is damaged; remove this step to use an older one")
         return meta
 
