@@ -95,9 +95,12 @@ class Mlp(nnx.Module):
 
     def __call__(self, x_btd: jax.Array) -> jax.Array:
         dtype = x_btd.dtype
-        hidden = x_btd @ self.wi[...].astype(dtype) + self.wi_bias[...].astype(dtype)
-        hidden = checkpoint_name(constrain(hidden, "batch", "length", "mlp"), "mlp_in")
-        return jax.nn.gelu(hidden, approximate=True) @ self.wo[...].astype(dtype) + self.wo_bias[...].astype(dtype)
+        # Tokens are flattened: with two axes to sum over, CPUs copy the activations for each gradient of a weight.
+        x_nd = x_btd.reshape(-1, x_btd.shape[-1])
+        hidden_nm = x_nd @ self.wi[...].astype(dtype) + self.wi_bias[...].astype(dtype)
+        hidden_nm = checkpoint_name(constrain(hidden_nm, "batch", "mlp"), "mlp_in")
+        out_nd = jax.nn.gelu(hidden_nm, approximate=True) @ self.wo[...].astype(dtype) + self.wo_bias[...].astype(dtype)
+        return out_nd.reshape(x_btd.shape)
 
 
 class Block(nnx.Module):

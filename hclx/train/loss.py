@@ -66,7 +66,7 @@ def _summed_loss_forward(embedding_vd, x_btd, targets_bt, columns):
     projection_vd = embedding_vd.astype(x_btd.dtype)
 
     def chunk(carry, piece):
-        loss, grad_vd = carry
+        loss, grad_dv = carry
         x_nd, targets_n = piece[0].reshape(-1, x_btd.shape[-1]), piece[1].reshape(-1)
         logits_nv = _logits(projection_vd, x_nd)
         normaliser_n = jax.nn.logsumexp(logits_nv, axis=1)
@@ -74,12 +74,14 @@ def _summed_loss_forward(embedding_vd, x_btd, targets_bt, columns):
         loss += normaliser_n.sum() - jnp.sum(jnp.where(is_target_nv, logits_nv, 0.0))
         dlogits_nv = (jnp.exp(logits_nv - normaliser_n[:, None]) - is_target_nv).astype(x_btd.dtype)
         dx_nd = dlogits_nv @ projection_vd
-        grad_vd += jnp.einsum("nv,nd->vd", dlogits_nv, x_nd, preferred_element_type=jnp.float32)
-        return (loss, grad_vd), dx_nd.reshape(piece[0].shape)
+        # The small factor is the one that is transposed, and in memory: CPUs are half as fast again with it.
+        x_dn = jax.lax.optimization_barrier(x_nd.T)
+        grad_dv += jnp.matmul(x_dn, dlogits_nv, preferred_element_type=jnp.float32)
+        return (loss, grad_dv), dx_nd.reshape(piece[0].shape)
 
-    zero = (jnp.zeros((), jnp.float32), jnp.zeros(embedding_vd.shape, jnp.float32))
-    (loss, grad_vd), dx_cbtd = jax.lax.scan(chunk, zero, (_split(x_btd, columns), _split(targets_bt, columns)))
-    return loss, (grad_vd, jnp.moveaxis(dx_cbtd, 0, 1).reshape(x_btd.shape))
+    zero = (jnp.zeros((), jnp.float32), jnp.zeros(embedding_vd.shape[::-1], jnp.float32))
+    (loss, grad_dv), dx_cbtd = jax.lax.scan(chunk, zero, (_split(x_btd, columns), _split(targets_bt, columns)))
+    return loss, (grad_dv.T, jnp.moveaxis(dx_cbtd, 0, 1).reshape(x_btd.shape))
 
 
 def _summed_loss_backward(columns, residuals, cotangent):

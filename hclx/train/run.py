@@ -8,7 +8,7 @@ from hclx.config import Experiment
 from hclx.data import prepare
 from hclx.parallel import make_mesh
 from hclx.train.flops import flops_per_token
-from hclx.train.host_memory import keep_freed_memory
+from hclx.train.host_memory import computes_on_cpu, keep_freed_memory
 from hclx.train.loop import pretrain
 from hclx.train.run_dir import check_configuration
 
@@ -18,10 +18,10 @@ def run_pretraining(experiment: Experiment, model_dir: str) -> None:
 
     What can be refused without work (another configuration's folder, a mesh that does not fit) is refused first.
     """
+    if computes_on_cpu():
+        keep_freed_memory()
     check_configuration(model_dir, experiment)
     mesh = make_mesh(experiment.mesh)
-    if jax.default_backend() == "cpu":
-        keep_freed_memory()
     tokenizer_dir = experiment.data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
     cache_dir = experiment.data.cache_dir or str(Path(model_dir) / "cache")
     cache = prepare(experiment.data, experiment.tokenizer, experiment.model.vocab_size, tokenizer_dir, cache_dir)
