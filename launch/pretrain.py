@@ -13,6 +13,7 @@ from hclx.launching import run, take_gin_bindings
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "Folder of the run: checkpoints, metrics, configuration.")
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would run, and start nothing.")
+PROFILE_STEPS = flags.DEFINE_string("profile_steps", "", "FIRST:LAST step of which MODEL_DIR/profile takes a trace.")
 BINDINGS = take_gin_bindings(sys.argv)
 
 
@@ -29,9 +30,10 @@ def main(_):
         return
     if not MODEL_DIR.value:
         raise ConfigError("--model_dir is missing; give the folder that the run is kept in")
+    from hclx.train.profiler import parse_steps
     from hclx.train.run import run_pretraining
 
-    run_pretraining(experiment, MODEL_DIR.value)
+    run_pretraining(experiment, MODEL_DIR.value, parse_steps(PROFILE_STEPS.value))
 
 
 if __name__ == "__main__":

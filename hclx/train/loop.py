@@ -12,6 +12,7 @@ from hclx.data import Loader, TokenCache
 from hclx.errors import ConfigError, Preempted
 from hclx.parallel import make_mesh
 from hclx.train.checkpoint import Checkpointer
+from hclx.train.profiler import StepProfiler
 from hclx.train.program import Program, evaluate, make_program
 from hclx.train.report import Reporter
 from hclx.train.run_dir import describe_run, open_run, versions
@@ -21,7 +22,13 @@ from hclx.train.stop import StopSignal
 _LOG = logging.getLogger(__name__)
 
 
-def pretrain(experiment: Experiment, model_dir: str, cache: TokenCache, tokenizer_dir: str) -> TrainState:
+def pretrain(
+    experiment: Experiment,
+    model_dir: str,
+    cache: TokenCache,
+    tokenizer_dir: str,
+    profile_steps: tuple[int, int] | None = None,
+) -> TrainState:
     """Trains to `experiment.train.total_steps`, from the newest checkpoint of `model_dir` if it holds one.
 
     Args:
@@ -29,6 +36,7 @@ def pretrain(experiment: Experiment, model_dir: str, cache: TokenCache, tokenize
       model_dir: takes config.json, metrics.jsonl, tensorboard/ and checkpoints/.
       cache: of tokens, in the model's vocabulary.
       tokenizer_dir: recorded with the run, for decoding.
+      profile_steps: the first and last step of which `model_dir`/profile takes a trace.
     Returns:
       The last state, which is on disk.
     Raises:
@@ -48,7 +56,8 @@ def pretrain(experiment: Experiment, model_dir: str, cache: TokenCache, tokenize
         program = make_program(experiment, mesh, cache.manifest["eod_id"])
         if jax.process_index() == 0:
             open_run(model_dir, describe_run(experiment, tokenizer_dir, hashes))
-        return _Run(experiment, program, cache, model_dir, hashes, stack).steps()
+        profiler = stack.enter_context(StepProfiler(model_dir, profile_steps))
+        return _Run(experiment, program, cache, model_dir, hashes, profiler, stack).steps()
 
 
 class _Run:
@@ -61,9 +70,11 @@ class _Run:
         cache: TokenCache,
         model_dir: str,
         hashes: dict[str, str],
+        profiler: StepProfiler,
         stack: contextlib.ExitStack,
     ):
-        self.experiment, self.program, self.model_dir, self.hashes, self.stack = experiment, program, model_dir, hashes, stack
+        self.experiment, self.program, self.model_dir, self.hashes = experiment, program, model_dir, hashes
+        self.profiler, self.stack = profiler, stack
         self.train = train = experiment.train
         open_loader = lambda split: stack.enter_context(
             Loader(
@@ -90,9 +101,11 @@ class _Run:
         stop = self.stack.enter_context(StopSignal())
         windows = self.loader.iterate(next_index)
         while step < total and not stop.requested:
-            index, window_bt = next(windows)
-            state, metrics = self.program.train_step(state, window_bt)
+            with reporter.clock.part("data"):
+                index, window_bt = next(windows)
             step, next_index = step + 1, index + self.train.global_batch_size
+            with self.profiler.step(step, before=state), reporter.clock.part("dispatch"):
+                state, metrics = self.program.train_step(state, window_bt)
             reporter.report(step, metrics, self.evaluate(step, state, metrics, reporter))
             if step % self.train.checkpoint_every == 0 or step == total or stop.requested:
                 reporter.flush()  # raises before a state that is not finite could be saved

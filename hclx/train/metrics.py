@@ -51,27 +51,42 @@ def _line(record: dict) -> str:
 
 
 class StepClock:
-    """Wall time of training steps, without compilation and without what is paused for."""
+    """Wall time of training steps and of their parts, without compilation and without what is paused for."""
+
+    PARTS = ("data", "dispatch", "device", "logging")
+    TIMES = ("step_time", *(f"{part}_time" for part in PARTS))
 
     def __init__(self):
         self._start: float | None = None  # set when the first step is done, which includes compilation
         self._steps = 0
+        self._parts = dict.fromkeys(self.PARTS, 0.0)
 
     def tick(self) -> None:
         """A step was dispatched."""
         self._steps += 1
 
-    def lap(self) -> float | None:
-        """Seconds a step since the last lap; None for the first."""
+    @contextlib.contextmanager
+    def part(self, name: str):
+        """Counts what happens inside as a part of the step: data (waiting for it), dispatch, device (waiting), logging."""
+        start = time.perf_counter()
+        yield
+        self._parts[name] += time.perf_counter() - start
+
+    def lap(self) -> dict[str, float] | None:
+        """Seconds a step since the last lap: `step_time`, and of it `data_time` and so on; None for the first."""
         now = time.perf_counter()
-        seconds = None if self._start is None else (now - self._start) / max(1, self._steps)
-        self._start, self._steps = now, 0
-        return seconds
+        steps, times = max(1, self._steps), None
+        if self._start is not None:
+            times = {"step_time": (now - self._start) / steps}
+            times |= {f"{name}_time": seconds / steps for name, seconds in self._parts.items()}
+        self._start, self._steps, self._parts = now, 0, dict.fromkeys(self.PARTS, 0.0)
+        return times
 
     @contextlib.contextmanager
     def paused(self, wait_for=()):
         """Leaves out what happens inside; the steps dispatched so far are waited for first."""
-        jax.block_until_ready(wait_for)
+        with self.part("device"):
+            jax.block_until_ready(wait_for)
         start = time.perf_counter()
         yield
         if self._start is not None:

@@ -55,21 +55,26 @@ class Reporter:
         if self._pending is None:
             return
         (step, metrics, evaluation), self._pending = self._pending, None
-        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        with self.clock.part("device"):
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         if not all(map(math.isfinite, values.values())):
             raise NumericsError(f"step {step}: {values} is not finite; nothing of it was saved. Lower the learning rate or look at the data")
-        self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
-        self._bar.update()
         train = self._experiment.train
+        record = None
         if evaluation or step == 1 or step % train.log_every == 0 or step == train.total_steps:
-            self._write({"step": step, **values, **evaluation, **self._context(step)})
+            record = {"step": step, **values, **evaluation, **self._context(step)}
+        with self.clock.part("logging"):
+            self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+            self._bar.update()
+            if record and self._writer:
+                self._writer.write(record)
 
     def _context(self, step: int) -> dict:
         """Learning rate, tokens and speed of a step."""
         train, model = self._experiment.train, self._experiment.model
         tokens = train.global_batch_size * train.sequence_length
-        seconds = self.clock.lap()
-        speed = None if seconds is None else tokens / seconds
+        times = self.clock.lap() or dict.fromkeys(StepClock.TIMES)
+        speed = times["step_time"] and tokens / times["step_time"]
         dtype = self._experiment.compute.dtype
         return {
             "learning_rate": float(self._schedule(step - 1)),
@@ -77,9 +82,5 @@ class Reporter:
             "tokens_per_second": speed,
             "mfu": speed and model_flops_utilisation(model, train.sequence_length, dtype, speed),
             "mfu_formula": f"{FORMULA}; peak {peak_flops(dtype)[0]:.4g} FLOP/s, {peak_flops(dtype)[1]}",
-            "step_time": seconds,
+            **times,
         }
-
-    def _write(self, record: dict) -> None:
-        if self._writer:
-            self._writer.write(record)

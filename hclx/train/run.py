@@ -13,8 +13,8 @@ from hclx.train.loop import pretrain
 from hclx.train.run_dir import check_configuration
 
 
-def run_pretraining(experiment: Experiment, model_dir: str) -> None:
-    """Prepares the data of an experiment and trains it in `model_dir`.
+def run_pretraining(experiment: Experiment, model_dir: str, profile_steps: tuple[int, int] | None = None) -> None:
+    """Prepares the data of an experiment and trains it in `model_dir`; `profile_steps`: see `pretrain`.
 
     What can be refused without work (another configuration's folder, a mesh that does not fit) is refused first.
     """
@@ -32,5 +32,5 @@ def run_pretraining(experiment: Experiment, model_dir: str) -> None:
         f"{train.total_steps} steps, {flops_per_token(model, train.sequence_length) * train.total_steps * train.global_batch_size * train.sequence_length:.3g} FLOPs",
         flush=True,
     )
-    pretrain(experiment, model_dir, cache, tokenizer_dir)
+    pretrain(experiment, model_dir, cache, tokenizer_dir, profile_steps)
     print(f"done: step {train.total_steps}, checkpoint in {Path(model_dir) / 'checkpoints' / str(train.total_steps)}")

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from hclx.train.metrics import read_metrics
+from hclx.train.metrics import StepClock, read_metrics
 from tests.conftest import ROOT
 from tests.launch.command import TINY, command, environment, launch, refused
 
-TIMES = {"tokens_per_second", "mfu", "mfu_formula", "step_time"}  # all of a record that may differ between two runs
+TIMES = {"tokens_per_second", "mfu", "mfu_formula", *StepClock.TIMES}  # all of a record that may differ between two runs
 
 
 def numbers(model_dir):
@@ -51,6 +51,7 @@ def test_a_run_leaves_what_it_says(whole):
     records = read_metrics(whole)
     assert [record["step"] for record in records] == list(range(1, 41))
     assert records[-1]["loss"] < records[0]["loss"] - 0.5
+    assert all(0 < sum(r[name] for name in StepClock.TIMES[1:]) <= r["step_time"] * 1.01 for r in records[1:])
     assert [r["step"] for r in records if "bits_per_byte" in r] == [10, 20, 30, 40]
     assert {p.name for p in whole.iterdir()} == {"cache", "checkpoints", "config.json", "metrics.jsonl", "tensorboard", "tokenizer"}
     assert {"40", "30", "20"} <= {p.name for p in (whole / "checkpoints").iterdir()}
@@ -89,6 +90,13 @@ def test_a_run_goes_on_upon_another_mesh(whole, tmp_path):
     assert [r["step"] for r in read_metrics(tmp_path / "run")] == list(range(1, 45))
 
 
+def test_profile_steps_leaves_a_trace(whole, tmp_path):
+    steps = ["--gin.TrainConfig.total_steps=8", "--profile_steps=5:6"]
+    result = pretrain(tmp_path / "run", *sharing(whole), *steps)
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))) == 1
+
+
 def test_a_finished_run_does_nothing_more(whole):
     before = numbers(whole)
     assert pretrain(whole).returncode == 0
@@ -124,6 +132,7 @@ BAD = {
     "a mesh that does not fit": (["--gin.MeshConfig.model=3"], 64, "does not fit 1 device"),
     "a missing corpus": (["--gin.DataConfig.input=/nowhere/*.jsonl"], 65, "/nowhere/*.jsonl matches no file"),
     "another vocabulary size": (["--gin.ModelConfig.vocab_size=640"], 64, "vocab_size"),
+    "steps to profile that are no range": (["--profile_steps=5"], 64, "--profile_steps=5 is not first:last"),
     "an unknown mixture": (["--gin.DataConfig.input=", "--gin.DataConfig.mixture=wiki"], 64, "'wiki' is not registered"),
 }
 

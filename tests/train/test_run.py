@@ -6,15 +6,19 @@ import math
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
+from jax.profiler import ProfileData
 
 from hclx.config import SIZES, MeshConfig, ModelConfig
 from hclx.errors import ConfigError, DataError, NumericsError
+from hclx.train import metrics
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
 from hclx.train.metrics import MetricsWriter, StepClock, read_metrics
 from hclx.train.optimizer import learning_rate_schedule
+from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.report import Reporter
 from hclx.train.run_dir import check_configuration, describe_run, open_run
 from hclx.train.stop import StopSignal
@@ -80,7 +84,53 @@ class TestMetrics:
             clock.tick()
         with clock.paused():
             time.sleep(1.0)
-        assert 0.015 < clock.lap() < 0.3
+        assert 0.015 < clock.lap()["step_time"] < 0.3
+
+    def test_the_clock_splits_a_step_into_its_parts(self, monkeypatch):
+        now = 0.0
+        monkeypatch.setattr(metrics, "time", SimpleNamespace(perf_counter=lambda: now))
+        clock = StepClock()
+        clock.lap()
+        for _ in range(4):
+            for name, seconds in (("data", 1), ("dispatch", 2), ("device", 3), ("logging", 4)):
+                with clock.part(name):
+                    now += seconds
+            now += 5  # of none of these
+            clock.tick()
+        with clock.paused():
+            now += 100
+        assert clock.lap() == {"step_time": 15, "data_time": 1, "dispatch_time": 2, "device_time": 3, "logging_time": 4}
+        now += 6
+        clock.tick()
+        assert clock.lap() == {"step_time": 6, "data_time": 0, "dispatch_time": 0, "device_time": 0, "logging_time": 0}
+
+
+class TestProfiler:
+    def test_which_steps(self):
+        assert parse_steps("") is None
+        assert parse_steps("3:4") == (3, 4) and parse_steps("7:7") == (7, 7)
+
+    @pytest.mark.parametrize("text", ["3", "4:3", "0:2", "a:b", "3:4:5", "-1:2"])
+    def test_what_is_no_range_is_refused(self, text):
+        with pytest.raises(ConfigError, match=f"--profile_steps={text} is not first:last"):
+            parse_steps(text)
+
+    @pytest.mark.parametrize("last", [4, 99])
+    def test_a_trace_holds_the_steps_asked_for(self, tmp_path, last):
+        state = jnp.zeros(())
+        with StepProfiler(tmp_path, (3, last)) as profiler:
+            for step in range(1, 7):
+                with profiler.step(step, before=state):
+                    state = state + 1
+        (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
+        events = (e for plane in ProfileData.from_file(str(trace)).planes for line in plane.lines for e in line.events)
+        traced = {dict(event.stats)["step_num"] for event in events if event.name == "train"}
+        assert traced == set(range(3, min(last, 6) + 1))
+
+    def test_nothing_asked_for_leaves_nothing(self, tmp_path):
+        with StepProfiler(tmp_path, None) as profiler, profiler.step(1, before=None):
+            pass
+        assert not list(tmp_path.iterdir())
 
 
 class TestReporter:
