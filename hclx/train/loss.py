@@ -74,7 +74,7 @@ def _summed_loss_forward(embedding_vd, x_btd, targets_bt, columns):
         loss += normaliser_n.sum() - jnp.sum(jnp.where(is_target_nv, logits_nv, 0.0))
         dlogits_nv = (jnp.exp(logits_nv - normaliser_n[:, None]) - is_target_nv).astype(x_btd.dtype)
         dx_nd = dlogits_nv @ projection_vd
-        # The small factor is the one that is transposed, and in memory: CPUs are half as fast again with it.
+        # The small factor is transposed, and in memory: on CPU the product is 1.4 times as fast as by columns of the large one.
         x_dn = jax.lax.optimization_barrier(x_nd.T)
         grad_dv += jnp.matmul(x_dn, dlogits_nv, preferred_element_type=jnp.float32)
         return (loss, grad_dv), dx_nd.reshape(piece[0].shape)

@@ -32,13 +32,15 @@ class StepProfiler:
     def __init__(self, model_dir: str, steps: tuple[int, int] | None):
         self._folder = Path(model_dir) / "profile"
         self._first, self._last = steps or (0, -1)  # none lies between these
-        self._running = False
+        self._running = self._started = False
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc_info):
         self._stop()
+        if self._last > 0 and not self._started:
+            _LOG.warning("profile: the run took none of the steps %d to %d, so there is no trace", self._first, self._last)
 
     @contextlib.contextmanager
     def step(self, step: int, before):
@@ -54,7 +56,7 @@ class StepProfiler:
 
     def _start(self) -> None:
         jax.profiler.start_trace(str(self._folder))
-        self._running = True
+        self._running = self._started = True
 
     def _stop(self) -> None:
         if self._running:

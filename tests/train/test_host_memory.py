@@ -10,7 +10,7 @@ import pytest
 from hclx.train import host_memory
 from tests.launch.command import environment
 
-# A step on another thread that uses, twice over, a block larger than what the arenas of other threads hold.
+# Another thread uses a block, larger than its own arena could hold, again and again.
 _FAULTS = """
 import ctypes, resource, sys, threading
 from hclx.train.host_memory import keep_freed_memory

@@ -127,10 +127,15 @@ class TestProfiler:
         traced = {dict(event.stats)["step_num"] for event in events if event.name == "train"}
         assert traced == set(range(3, min(last, 6) + 1))
 
-    def test_nothing_asked_for_leaves_nothing(self, tmp_path):
+    def test_nothing_asked_for_leaves_nothing(self, tmp_path, caplog):
         with StepProfiler(tmp_path, None) as profiler, profiler.step(1, before=None):
             pass
-        assert not list(tmp_path.iterdir())
+        assert not list(tmp_path.iterdir()) and not caplog.messages
+
+    def test_steps_that_the_run_does_not_take_are_said(self, tmp_path, caplog):
+        with StepProfiler(tmp_path, (7, 9)) as profiler, profiler.step(1, before=None):
+            pass
+        assert caplog.messages == ["profile: the run took none of the steps 7 to 9, so there is no trace"]
 
 
 class TestReporter:
