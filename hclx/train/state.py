@@ -34,13 +34,15 @@ def abstract_state(model: ModelConfig, optimizer: optax.GradientTransformation, 
 
     shapes = abstract_params(model)
     params = jax.tree_util.tree_map_with_path(place, shapes, logical_axes(model))
-    opt_state = optax.tree.map_params(
-        optimizer,
-        lambda moment, param: jax.ShapeDtypeStruct(moment.shape, moment.dtype, sharding=param.sharding),
-        jax.eval_shape(optimizer.init, shapes),
-        params,
-        transform_non_params=lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated),
-    )
+    structure = jax.tree.structure(shapes)
+    is_moments = lambda node: jax.tree.structure(node) == structure
+
+    def place_optimizer(node):
+        like = params if is_moments(node) else jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated)
+        return jax.tree.map(lambda x, p: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=p.sharding), node, like)
+
+    # No array is made here, so that a mesh of devices that this machine does not have will do.
+    opt_state = jax.tree.map(place_optimizer, jax.eval_shape(optimizer.init, shapes), is_leaf=is_moments)
     return TrainState(jax.ShapeDtypeStruct((), jnp.int32, sharding=replicated), params, opt_state)
 
 
