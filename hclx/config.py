@@ -93,7 +93,7 @@ SIZES = {
 
 DTYPES = ("bfloat16", "float32")
 REMAT_POLICIES = ("none", "minimal", "full")
-ATTENTION_BACKENDS = ("auto", "xla")
+ATTENTION_BACKENDS = ("auto", "xla", "splash")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +103,7 @@ class ComputeConfig(_Validated):
     dtype: str = "bfloat16"  # of matrix products and activations
     attention: str = "auto"
     remat: str = "minimal"  # what the backward pass keeps of a block: see hclx/model/remat.py
-    loss_chunk_tokens: int = 1_024  # logits exist for this many tokens at a time; 0: for all at once
+    loss_chunk_tokens: int = 1_024  # logits exist for this many tokens of a device at a time; 0: for all
     scan_unroll: int = 1  # blocks a step of the scan over layers; more compile time for less overhead
 
     def _check(self):
@@ -129,8 +129,7 @@ class MeshConfig(_Validated):
             size = getattr(self, axis)
             _require(size == -1 or size > 0, f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest")
         _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
-        for axis in ("pipe", "seq"):
-            _require(getattr(self, axis) == 1, f"MeshConfig.{axis} must be 1: this axis is reserved")
+        _require(self.pipe == 1, "MeshConfig.pipe must be 1: this axis is reserved")
 
     @property
     def shape(self) -> tuple[int, ...]:

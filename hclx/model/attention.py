@@ -6,9 +6,12 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from hclx.errors import ConfigError
 from hclx.model.layers import Attend
+from hclx.model.splash import LANES, splash_attention
+from hclx.parallel import constrain
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,27 +60,56 @@ def causal_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, se
     for start, stop in zip(edges, edges[1:]):
         mask_bts = causal_mask(segments_bt[:, start:stop], segments_bt[:, :stop])
         contexts.append(attend(q_bhtk[:, :, start:stop], k_bhtk[:, :, :stop], v_bhtk[:, :, :stop], mask_bts))
-    return jnp.concatenate(contexts, axis=2).swapaxes(1, 2)
+    return checkpoint_name(jnp.concatenate(contexts, axis=2).swapaxes(1, 2), "context")
 
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """Attention over a window of packed documents, which never see each other.
 
+    Where the mesh cuts the length (`seq`), heads are cut instead while they attend: one all-to-all there and one back
+    (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
+
     Args:
       segments_bt: int32, the document that each token belongs to.
-      backend: one of `hclx.config.ATTENTION_BACKENDS`.
+      backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that JAX runs on.
     Returns:
       (q, k, v) -> (context, None).
     """
-    if choose_backend(backend) != "xla":
-        raise ConfigError(f"ComputeConfig.attention={backend!r} is not built in")
-    return lambda q, k, v: (causal_attention(q, k, v, segments_bt), None)
+    if backend == "auto":
+        backend = choose_backend(backend, jax.default_backend(), segments_bt.shape[1])
+    attention = {"xla": causal_attention, "splash": splash_attention}[backend]
+
+    def attend(q_bthk, k_bthk, v_bthk):
+        q_bthk, k_bthk, v_bthk = (constrain(x, "batch", None, "attention_heads", None) for x in (q_bthk, k_bthk, v_bthk))
+        return attention(q_bthk, k_bthk, v_bthk, segments_bt), None
+
+    return attend
+
+
+def choose_backend(backend: str, platform: str, sequence_length: int) -> str:
+    """Resolves "auto" for the platform of the mesh, and refuses a backend that cannot serve a run.
+
+    Args:
+      backend: `ComputeConfig.attention`.
+      platform: "cpu", "gpu" or "tpu".
+      sequence_length: tokens a window.
+    Raises:
+      ConfigError: the named backend cannot serve this platform or length.
+    """
+    if backend == "auto":
+        backend = "splash" if platform == "tpu" and sequence_length % LANES == 0 else "xla"
+        _say_once(backend, platform)
+    if backend == "splash":
+        if platform != "tpu":
+            raise ConfigError(f"ComputeConfig.attention='splash' is a kernel for TPUs and this is a {platform}; use 'auto'")
+        if sequence_length % LANES:
+            raise ConfigError(
+                f"ComputeConfig.attention='splash' takes multiples of {LANES} tokens, and TrainConfig.sequence_length="
+                f"{sequence_length} is none; change it, or use 'xla'"
+            )
+    return backend
 
 
 @functools.cache
-def choose_backend(backend: str) -> str:
-    """Resolves "auto", and says once what it chose."""
-    if backend != "auto":
-        return backend
-    _LOG.info("attention: auto chose xla on %s", jax.default_backend())
-    return "xla"
+def _say_once(backend: str, platform: str) -> None:
+    _LOG.info("attention: auto chose %s on %s", backend, platform)

@@ -16,7 +16,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from hclx.config import ModelConfig
-from hclx.parallel import constrain
+from hclx.parallel import constrain, flatten_tokens, unflatten_tokens
 
 # (q_bthk, k_bthk, v_bthk) -> (context_bthk, whatever the caller wants back: a cache, or None)
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
@@ -78,7 +78,7 @@ class Attention(nnx.Module):
         qkv = jnp.einsum("btd,dchk->btchk", x_btd, self.qkv[...].astype(dtype)) + self.qkv_bias[...].astype(dtype)
         qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
         context_bthk, extra = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
-        context_bthk = checkpoint_name(constrain(context_bthk, "batch", "length", "heads", None), "context")
+        context_bthk = constrain(context_bthk, "batch", "length", "heads", None)
         out = jnp.einsum("bthk,hkd->btd", context_bthk, self.out[...].astype(dtype)) + self.out_bias[...].astype(dtype)
         return out, extra
 
@@ -96,11 +96,11 @@ class Mlp(nnx.Module):
     def __call__(self, x_btd: jax.Array) -> jax.Array:
         dtype = x_btd.dtype
         # Tokens are flattened: with two axes to sum over, CPUs copy the activations for each gradient of a weight.
-        x_nd = x_btd.reshape(-1, x_btd.shape[-1])
+        x_nd = flatten_tokens(x_btd)
         hidden_nm = x_nd @ self.wi[...].astype(dtype) + self.wi_bias[...].astype(dtype)
-        hidden_nm = checkpoint_name(constrain(hidden_nm, "batch", "mlp"), "mlp_in")
+        hidden_nm = checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), "mlp_in")
         out_nd = jax.nn.gelu(hidden_nm, approximate=True) @ self.wo[...].astype(dtype) + self.wo_bias[...].astype(dtype)
-        return out_nd.reshape(x_btd.shape)
+        return unflatten_tokens(out_nd, *x_btd.shape[:2])
 
 
 class Block(nnx.Module):

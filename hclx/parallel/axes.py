@@ -14,10 +14,12 @@ from hclx.errors import ConfigError
 RULES: dict[str, tuple[str, ...]] = {
     "batch": ("data", "fsdp"),
     "length": ("seq",),
+    "tokens": ("seq", "data", "fsdp"),  # batch and length in one: see tokens.py
     "layers": ("pipe",),
     "vocab": ("model",),
     "embed": ("fsdp",),  # of parameters: gathered block by block (ZeRO-3)
     "heads": ("model",),
+    "attention_heads": ("model", "seq"),  # while every head sees the whole length (all-to-all attention)
     "mlp": ("model",),
     "features": (),  # d_model of activations
     "head_dim": (),
@@ -67,6 +69,12 @@ def named_sharding(mesh: Mesh, axes: tuple[str | None, ...], shape: tuple[int, .
         if size % ways:
             raise ConfigError(f"{name}: axis {axis!r} of size {size} cannot be cut {ways} ways by mesh axes {names}")
     return NamedSharding(mesh, spec)
+
+
+def ways(name: str) -> int:
+    """How many ways the ambient mesh cuts a logical axis; 1 without one."""
+    shape = jax.sharding.get_abstract_mesh().shape
+    return math.prod(shape.get(axis, 1) for axis in RULES[name])
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Cross-entropy over a large vocabulary, whose logits exist for one chunk of tokens at a time."""
+"""Cross-entropy over a large vocabulary, whose logits exist for one chunk of a device's tokens at a time."""
 
 import functools
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.model import Params, unembed
-from hclx.parallel import constrain
+from hclx.parallel import constrain, flatten_tokens, unflatten_tokens, ways
 
 
 def token_losses(logits_nv: jax.Array, targets_n: jax.Array) -> jax.Array:
@@ -24,7 +24,7 @@ def _is_target(logits_nv: jax.Array, targets_n: jax.Array) -> jax.Array:
 
 
 def _logits(embedding_vd: jax.Array, x_nd: jax.Array) -> jax.Array:
-    return constrain(unembed({"embedding": {"token": embedding_vd}}, x_nd), "batch", "vocab")
+    return constrain(unembed({"embedding": {"token": embedding_vd}}, x_nd), "tokens", "vocab")
 
 
 def chunked_token_losses(params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int) -> jax.Array:
@@ -40,12 +40,10 @@ def chunked_token_losses(params: Params, x_btd: jax.Array, targets_bt: jax.Array
 
     def losses(chunk):
         x_bcd, targets_bc = chunk
-        logits_nv = _logits(embedding_vd, x_bcd.reshape(-1, x_bcd.shape[-1]))
-        return token_losses(logits_nv, targets_bc.reshape(-1)).reshape(targets_bc.shape)
+        losses_n = token_losses(_logits(embedding_vd, flatten_tokens(x_bcd)), flatten_tokens(targets_bc))
+        return unflatten_tokens(losses_n, *targets_bc.shape)
 
-    columns = chunk_columns(*targets_bt.shape, chunk_tokens)
-    losses_cbt = jax.lax.map(losses, (_split(x_btd, columns), _split(targets_bt, columns)))
-    return jnp.moveaxis(losses_cbt, 0, 1).reshape(targets_bt.shape)
+    return _join(jax.lax.map(losses, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens))))
 
 
 def summed_loss(params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int) -> jax.Array:
@@ -54,20 +52,20 @@ def summed_loss(params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_t
     The gradient of a sum is known as soon as the logits are, but for one factor: so it is formed chunk by chunk in
     the forward pass, and no logits are kept or computed twice.
     """
-    return _summed_loss(params["embedding"]["token"], x_btd, targets_bt, chunk_columns(*targets_bt.shape, chunk_tokens))
+    return _summed_loss(params["embedding"]["token"], x_btd, targets_bt, chunk_tokens)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _summed_loss(embedding_vd, x_btd, targets_bt, columns):
-    return _summed_loss_forward(embedding_vd, x_btd, targets_bt, columns)[0]
+def _summed_loss(embedding_vd, x_btd, targets_bt, chunk_tokens):
+    return _summed_loss_forward(embedding_vd, x_btd, targets_bt, chunk_tokens)[0]
 
 
-def _summed_loss_forward(embedding_vd, x_btd, targets_bt, columns):
-    projection_vd = embedding_vd.astype(x_btd.dtype)
+def _summed_loss_forward(embedding_vd, x_btd, targets_bt, chunk_tokens):
+    projection_vd = constrain(embedding_vd.astype(x_btd.dtype), "vocab", None)  # gathered once, and not for each chunk
 
     def chunk(carry, piece):
         loss, grad_dv = carry
-        x_nd, targets_n = piece[0].reshape(-1, x_btd.shape[-1]), piece[1].reshape(-1)
+        x_nd, targets_n = flatten_tokens(piece[0]), flatten_tokens(piece[1])
         logits_nv = _logits(projection_vd, x_nd)
         normaliser_n = jax.nn.logsumexp(logits_nv, axis=1)
         is_target_nv = _is_target(logits_nv, targets_n)
@@ -77,14 +75,14 @@ def _summed_loss_forward(embedding_vd, x_btd, targets_bt, columns):
         # The small factor is transposed, and in memory: on CPU the product is 1.4 times as fast as by columns of the large one.
         x_dn = jax.lax.optimization_barrier(x_nd.T)
         grad_dv += jnp.matmul(x_dn, dlogits_nv, preferred_element_type=jnp.float32)
-        return (loss, grad_dv), dx_nd.reshape(piece[0].shape)
+        return (loss, grad_dv), unflatten_tokens(dx_nd, *piece[1].shape)
 
     zero = (jnp.zeros((), jnp.float32), jnp.zeros(embedding_vd.shape[::-1], jnp.float32))
-    (loss, grad_dv), dx_cbtd = jax.lax.scan(chunk, zero, (_split(x_btd, columns), _split(targets_bt, columns)))
-    return loss, (grad_dv.T, jnp.moveaxis(dx_cbtd, 0, 1).reshape(x_btd.shape))
+    (loss, grad_dv), dx_cbtd = jax.lax.scan(chunk, zero, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens)))
+    return loss, (grad_dv.T, _join(dx_cbtd))
 
 
-def _summed_loss_backward(columns, residuals, cotangent):
+def _summed_loss_backward(chunk_tokens, residuals, cotangent):
     grad_vd, dx_btd = residuals
     return grad_vd * cotangent, dx_btd * cotangent.astype(dx_btd.dtype), None
 
@@ -92,14 +90,28 @@ def _summed_loss_backward(columns, residuals, cotangent):
 _summed_loss.defvjp(_summed_loss_forward, _summed_loss_backward)
 
 
-def _split(array_bt: jax.Array, columns: int) -> jax.Array:
-    """[b, t, ...] -> [t / columns, b, columns, ...]: chunks of positions, so that the batch stays sharded as it is."""
+def _split(array_bt: jax.Array, chunk_tokens: int) -> jax.Array:
+    """[b, t, ...] -> [c, b, t / c, ...]: chunks of positions, of each device's own, so that nothing moves."""
     batch, length = array_bt.shape[:2]
-    return jnp.moveaxis(array_bt.reshape(batch, length // columns, columns, *array_bt.shape[2:]), 1, 0)
+    pieces = ways("length")
+    columns = chunk_columns(max(1, batch // ways("batch")), length // pieces, chunk_tokens)
+    chunks = array_bt.reshape(batch, pieces, -1, columns, *array_bt.shape[2:])
+    return jnp.moveaxis(chunks, 2, 0).reshape(-1, batch, pieces * columns, *array_bt.shape[2:])
+
+
+def _join(chunks_cbt: jax.Array) -> jax.Array:
+    """The inverse of `_split`."""
+    count, batch, columns = chunks_cbt.shape[:3]
+    pieces = ways("length")
+    array = jnp.moveaxis(chunks_cbt.reshape(count, batch, pieces, columns // pieces, *chunks_cbt.shape[3:]), 0, 2)
+    return array.reshape(batch, count * columns, *chunks_cbt.shape[3:])
 
 
 def chunk_columns(batch: int, length: int, chunk_tokens: int) -> int:
-    """Positions a chunk: the largest divisor of `length` with batch x columns within `chunk_tokens` (0: all), at least 1."""
+    """Positions a chunk: the largest divisor of `length` with batch x columns within `chunk_tokens` (0: all), at least 1.
+
+    All are what one device has.
+    """
     if chunk_tokens == 0 or batch * length <= chunk_tokens:
         return length
     limit = max(1, chunk_tokens // batch)

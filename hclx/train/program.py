@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from hclx.config import Experiment
+from hclx.config import ComputeConfig, Experiment
 from hclx.errors import ConfigError
+from hclx.model.attention import choose_backend
 from hclx.parallel import named_sharding
 from hclx.train.optimizer import learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state
@@ -44,13 +45,14 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
             f"TrainConfig.global_batch_size={train.global_batch_size} in {train.accumulation_steps} piece(s) "
             f"cannot be spread over data x fsdp = {ways} devices"
         )
+    compute = _resolve(experiment, mesh)
     optimizer = make_optimizer(experiment.optimizer, train.total_steps)
     abstract = abstract_state(experiment.model, optimizer, mesh)
     windows = named_sharding(mesh, ("batch", None))
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    loss_fn = make_loss(experiment.model, experiment.compute, eod_id)
+    loss_fn = make_loss(experiment.model, compute, eod_id)
     step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, pieces=train.accumulation_steps)
-    window_losses = make_window_losses(experiment.model, experiment.compute, eod_id)
+    window_losses = make_window_losses(experiment.model, compute, eod_id)
     return Program(
         mesh=mesh,
         optimizer=optimizer,
@@ -60,6 +62,19 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
         train_step=jax.jit(step, donate_argnums=0, in_shardings=(shardings, windows), out_shardings=(shardings, None)),
         eval_step=jax.jit(functools.partial(_eval_step, window_losses)),
     )
+
+
+def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
+    """The computation with its attention chosen for the mesh, which must cut the length and the heads evenly."""
+    train, model = experiment.train, experiment.model
+    for name, size, axes in (
+        ("TrainConfig.sequence_length", train.sequence_length, ("seq",)),
+        ("ModelConfig.n_heads", model.n_heads, ("model", "seq")),
+    ):
+        if size % math.prod(mesh.shape[axis] for axis in axes):
+            raise ConfigError(f"{name}={size} cannot be cut {' x '.join(f'{axis} {mesh.shape[axis]}' for axis in axes)} ways by the mesh")
+    platform = mesh.devices.flat[0].platform
+    return dataclasses.replace(experiment.compute, attention=choose_backend(experiment.compute.attention, platform, train.sequence_length))
 
 
 def _eval_step(window_losses, params, window_bt, valid_b, piece_bytes_v):

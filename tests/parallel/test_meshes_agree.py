@@ -22,6 +22,10 @@ MESHES = {
     "model=8": MeshConfig(fsdp=1, model=8),
     "data 2 x fsdp 2 x model 2": MeshConfig(data=2, fsdp=2, model=2),
     "fsdp 4 x model 2": MeshConfig(fsdp=4, model=2),
+    "seq 2 x data 4": MeshConfig(data=4, fsdp=1, seq=2),
+    "seq 2 x fsdp 2 x model 2": MeshConfig(fsdp=2, seq=2, model=2),
+    "seq 4 x fsdp 2": MeshConfig(fsdp=2, seq=4),
+    "seq 4 x model 2": MeshConfig(fsdp=1, seq=4, model=2),
 }
 ONE = MeshConfig(fsdp=1)
 

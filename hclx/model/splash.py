@@ -1,0 +1,55 @@
+"""Attention on TPU by the splash kernel that JAX ships: no scores in memory, and blocks that are all masked are skipped."""
+
+import functools
+import math
+
+import jax
+from jax.experimental.pallas.ops.tpu import splash_attention as splash
+from jax.sharding import PartitionSpec
+
+from hclx.parallel import partition_spec
+
+LANES = 128  # of a TPU's vector registers: blocks are multiples of it
+MAX_BLOCK = 512  # queries or keys a block: larger ones skip less of the causal mask
+
+
+def splash_attention(
+    q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array, *, interpret: bool = False
+) -> jax.Array:
+    """Causal attention within segments: [b, t, h, k]. Each device takes its own rows and heads.
+
+    Args:
+      q_bthk, k_bthk, v_bthk: of one length, a multiple of `LANES`.
+      segments_bt: int32, the document that each token belongs to.
+      interpret: runs the kernel in Pallas' interpreter, on any platform (tests).
+    """
+    run = functools.partial(_attend, interpret=interpret)
+    if not jax.sharding.get_abstract_mesh().empty:
+        heads = partition_spec(("batch", None, "attention_heads", None))
+        rows = PartitionSpec(heads[0], None)
+        run = jax.shard_map(run, in_specs=(heads, heads, heads, rows), out_specs=heads, check_vma=False)
+    return run(q_bthk, k_bthk, v_bthk, segments_bt)
+
+
+def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, interpret):
+    length, heads, size = q_bthk.shape[1:]
+    kernel = _kernel(length, heads, interpret)
+    q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk * (1.0 / math.sqrt(size)), k_bthk, v_bthk))
+    context_bhtk = jax.vmap(lambda q, k, v, ids: kernel(q, k, v, segment_ids=splash.SegmentIds(ids, ids)))(
+        q_bhtk, k_bhtk, v_bhtk, segments_bt
+    )
+    return context_bhtk.swapaxes(1, 2).astype(v_bthk.dtype)
+
+
+def _kernel(length: int, heads: int, interpret: bool):
+    block = max(b for b in range(LANES, MAX_BLOCK + 1, LANES) if length % b == 0)
+    sizes = splash.BlockSizes(
+        block_q=block, block_kv=block, block_kv_compute=block,
+        block_q_dkv=block, block_kv_dkv=block, block_kv_dkv_compute=block,
+        block_q_dq=block, block_kv_dq=block,
+    )  # fmt: skip
+    mask = splash.MultiHeadMask([splash.CausalMask((length, length))] * heads)
+    # What the backward pass needs of the kernel has the name that the remat policies keep.
+    return splash.make_splash_mha(
+        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, residual_checkpoint_name="context", interpret=interpret
+    )
