@@ -50,6 +50,8 @@ def find_collective(module: Module, computation: str, instruction: Instruction, 
         return None
     sent = sum(a.bytes for a in module.operands(where, inner))
     got = sum(a.bytes for a in inner.results)
+    if inner.opcode in ("all-gather-start", "collective-permute-start"):
+        got -= sent  # their result holds the operand too
     return cost(kind, float(max(sent, got) if kind in KINDS[:3] else sent), group, mesh, chip)
 
 

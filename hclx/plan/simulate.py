@@ -54,8 +54,8 @@ def simulate(module: Module, mesh: Mesh, chip: Chip) -> Timeline:
 
     Computation takes the cycles that XLA's cost model for TPUs gives it (`KERNEL_EFFICIENCY` for the attention kernel,
     the bandwidth of HBM for what has no estimate). A transfer that is started takes its links when they are free, goes
-    on beside the computation, and is waited for where its result is used; one that is not split in start and done stops
-    the chip until it is over.
+    on beside the computation, and is waited for where its result is used. One that is not split in start and done stops
+    the chip until it is over, and shares its links with those under way.
     """
     return _Simulation(module, mesh, chip).run(module.entry)
 
@@ -80,19 +80,25 @@ class _Simulation:
                     _wait(line, *pending.pop(done))
                 continue
             transfer = self.transfer(computation, instruction)
-            if transfer is not None:
-                begin = max([line.seconds, *(link_free.get(link, 0.0) for link in transfer.links)])
-                end = begin + transfer.seconds
-                for link in transfer.links:
-                    link_free[link] = end
-                    line.busy[link] += transfer.seconds
-                line.traffic[transfer.kind, transfer.axes] += transfer.bytes
-                if _is_start(instruction):
-                    pending[instruction.name] = (transfer, end)
-                else:
-                    _wait(line, transfer, end)
+            if transfer is None:
+                self.compute(line, computation, instruction)
                 continue
-            self.compute(line, computation, instruction)
+            line.traffic[transfer.kind, transfer.axes] += transfer.bytes
+            for link in transfer.links:
+                line.busy[link] += transfer.seconds
+            free = max([line.seconds, *(link_free.get(link, 0.0) for link in transfer.links)])
+            if _is_start(instruction):
+                pending[instruction.name] = (transfer, free + transfer.seconds)
+                end = free + transfer.seconds
+            else:
+                # It shares its links with what is on them, which is late by as much as it takes itself.
+                end = line.seconds + transfer.seconds + min(transfer.seconds, free - line.seconds)
+                for name, (other, late) in pending.items():
+                    if late > line.seconds and set(other.links) & set(transfer.links):
+                        pending[name] = (other, late + transfer.seconds)
+                _wait(line, transfer, end)
+                end = max(end, free + transfer.seconds)
+            link_free.update(dict.fromkeys(transfer.links, end))
         return line
 
     def transfer(self, computation: str, instruction: Instruction) -> Collective | None:
@@ -125,9 +131,7 @@ class _Simulation:
         called = instruction.called("calls") if instruction.opcode == "fusion" else None
         if called is None:
             return matmul_flops(self.module, computation, instruction)
-        return sum(
-            matmul_flops(self.module, where, inner) * times for where, inner, times in self.module.walk(called)
-        )
+        return sum(matmul_flops(self.module, where, inner) * times for where, inner, times in self.module.walk(called))
 
 
 def _wait(line: Timeline, transfer: Collective, end: float) -> None:
