@@ -22,6 +22,8 @@ GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, lat
 TOPOLOGY = flags.DEFINE_string("topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16 or v6e:16x16.")
 NUM_SLICES = flags.DEFINE_integer("num_slices", 1, "Slices, which the data centre's network joins.", lower_bound=1)
 TOKENS = flags.DEFINE_float("tokens", 0, "Tokens that days are counted for; 0: those of the run.")
+SEARCH = flags.DEFINE_bool("search", False, "Try meshes, remat policies, accumulation and batches; minutes for each that is compiled.")
+COMPILES = flags.DEFINE_integer("search_compiles", 6, "Candidates that --search compiles.", lower_bound=1)
 JSON = flags.DEFINE_string("json", None, "File that takes the figures.")
 BINDINGS = take_gin_bindings(sys.argv)
 
@@ -36,8 +38,15 @@ def main(_):
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
     from hclx.plan.compile import compile_step
     from hclx.plan.report import make_plan, run_tokens, to_json, to_page
+    from hclx.plan.search import search, to_table
 
-    plan = make_plan(compile_step(experiment, TOPOLOGY.value, NUM_SLICES.value))
+    make = lambda candidate: make_plan(compile_step(candidate, TOPOLOGY.value, NUM_SLICES.value))
+    if SEARCH.value:
+        results = search(experiment, TOPOLOGY.value, NUM_SLICES.value, make, COMPILES.value)
+        print(to_table(results), end="\n\n")
+        plan = results[0].plan
+    else:
+        plan = make(experiment)
     tokens = run_tokens(plan, TOKENS.value)
     print(to_page(plan, tokens))
     if JSON.value:
