@@ -60,7 +60,9 @@ class Embedding(nnx.Module):
 
     def __call__(self, tokens_bt: jax.Array, positions_bt: jax.Array) -> jax.Array:
         """float32 [b, t, d]."""
-        return self.token[...][tokens_bt] + self.position[...][positions_bt]
+        # The tables are gathered over `fsdp`, and each device looks up its own rows: rows are more than pieces.
+        token_vd, position_pd = constrain(self.token[...], "vocab", None), constrain(self.position[...], "position", None)
+        return token_vd[tokens_bt] + position_pd[positions_bt]
 
 
 class Attention(nnx.Module):
