@@ -129,7 +129,6 @@ class MeshConfig(_Validated):
             size = getattr(self, axis)
             _require(size == -1 or size > 0, f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest")
         _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
-        _require(self.pipe == 1, "MeshConfig.pipe must be 1: this axis is reserved")
 
     @property
     def shape(self) -> tuple[int, ...]:
