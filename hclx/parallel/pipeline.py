@@ -4,6 +4,9 @@ The stages are an axis of the arrays, cut over the mesh axis `pipe`. In each tic
 `vmap`, and hand their result to the next stage, by one roll. Autodiff and the compiler do the rest: the backward pass
 is the same pipeline run backwards, and a roll is a collective-permute between neighbours.
 
+Where the mesh has `fsdp` too, a stage gathers its weights and reduces their gradients in each tick, as it would for each
+piece of an accumulated gradient.
+
 With one repeat this is GPipe (Huang et al. 2019, section 2). With more, a microbatch goes around the stages several times
 and meets the next layers each time, so that fewer ticks are spent on filling and draining (Narayanan et al. 2021, section
 2.2): of M x R + S - 1 ticks, a stage idles in S - 1 (S stages, R repeats, M microbatches). A tick is 1/R as long.
@@ -40,10 +43,15 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
             f"ModelConfig.n_layers={layers} cannot be cut into MeshConfig.pipe={stages} stages x "
             f"ComputeConfig.pipeline_repeats={repeats}; choose numbers whose product divides it"
         )
+    if stages % repeats and repeats % stages:
+        raise ConfigError(
+            f"ComputeConfig.pipeline_repeats={repeats} is neither a divisor nor a multiple of MeshConfig.pipe={stages}: "
+            "every stage would gather all weights; choose one that is"
+        )
     if rows % microbatches:
         raise ConfigError(
-            f"ComputeConfig.pipeline_microbatches={microbatches} does not divide the {rows} row(s) of a piece of the batch that "
-            "a device has: TrainConfig.global_batch_size / (TrainConfig.accumulation_steps x data x fsdp); change one of them"
+            f"ComputeConfig.pipeline_microbatches={microbatches} (0 in the configuration: MeshConfig.pipe) does not divide the {rows} "
+            "row(s) of TrainConfig.global_batch_size / (TrainConfig.accumulation_steps x data x fsdp); change one of these"
         )
     if repeats > 1 and microbatches < stages:
         raise ConfigError(
@@ -104,7 +112,7 @@ def pipeline(
         x_sbtd, store_smbtd = carry
         next_smbtd = jax.lax.dynamic_index_in_dim(store_smbtd, tick % microbatches, axis=1, keepdims=False)
         x_sbtd = _constrain(jnp.where(_first(x_sbtd, stage_s), next_smbtd, x_sbtd))
-        x_sbtd = _constrain(jnp.roll(_constrain(run_stage(params, x_sbtd, stage_s, tick)), 1, axis=0))
+        x_sbtd = _to_next_stage(run_stage(params, x_sbtd, stage_s, tick))
         # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
         slot = (tick - (stages - 1)) % microbatches
         kept_sbtd = jax.lax.dynamic_index_in_dim(store_smbtd, slot, axis=1, keepdims=False)
@@ -112,13 +120,24 @@ def pipeline(
         store_smbtd = _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, kept_sbtd, slot, axis=1))
         return (x_sbtd, store_smbtd), None
 
-    x_mbtd = _split(x_btd, microbatches)
+    x_mbtd = _split(x_btd, microbatches, "length", "features")
     # Every stage has a store and only the first one's is read, so that nothing but the roll moves in a tick.
     first = _first(x_mbtd[None], stage_s)
     store_smbtd = _constrain(jnp.where(first, x_mbtd, jnp.zeros((), x_btd.dtype)))
     carry = (_constrain(jnp.zeros((stages, *x_mbtd.shape[1:]), x_btd.dtype)), store_smbtd)
     (_, store_smbtd), _ = jax.lax.scan(run_tick, carry, jnp.arange(microbatches * repeats + stages - 1))
     return _join(jnp.where(first, store_smbtd, jnp.zeros((), x_btd.dtype)).sum(0))
+
+
+@jax.custom_vjp
+def _to_next_stage(x_sbtd: jax.Array) -> jax.Array:
+    return _constrain(jnp.roll(_constrain(x_sbtd), 1, axis=0))
+
+
+# As roll is defined, its transpose is a sum of two pieces, and each would be sent on its own.
+_to_next_stage.defvjp(
+    lambda x_sbtd: (_to_next_stage(x_sbtd), None), lambda _, grad_sbtd: (_constrain(jnp.roll(_constrain(grad_sbtd), -1, axis=0)),)
+)
 
 
 def _by_stage(array: jax.Array, *, stages: int, repeats: int) -> jax.Array:
@@ -153,10 +172,10 @@ def _constrain(array: jax.Array) -> jax.Array:
     return constrain(array, "layers", *(None,) * (array.ndim - 4), "batch", "length", "features")
 
 
-def _split(array: jax.Array, microbatches: int) -> jax.Array:
+def _split(array: jax.Array, microbatches: int, *axes: str) -> jax.Array:
     """[b, ...] -> [M, b / M, ...]; row i goes to microbatch i % M, which so is spread over the same devices as the batch."""
     array = array.reshape(-1, microbatches, *array.shape[1:]).swapaxes(0, 1)
-    return constrain(array, None, "batch", *("length", "features")[: array.ndim - 2])
+    return constrain(array, None, "batch", *(axes or (None,) * (array.ndim - 2)))
 
 
 def _join(array: jax.Array) -> jax.Array:
