@@ -105,13 +105,21 @@ class ComputeConfig(_Validated):
     remat: str = "minimal"  # what the backward pass keeps of a block: see hclx/model/remat.py
     loss_chunk_tokens: int = 1_024  # logits exist for this many tokens of a device at a time; 0: for all
     scan_unroll: int = 1  # blocks a step of the scan over layers; more compile time for less overhead
+    # Where MeshConfig.pipe > 1 (see hclx/parallel/pipeline.py):
+    pipeline_microbatches: int = 0  # pieces of a batch that follow each other through the stages; 0: as many as stages
+    pipeline_repeats: int = 1  # times that each goes around the stages; more idle less, but move the weights once a pass
 
     def _check(self):
         for name, choices in (("dtype", DTYPES), ("remat", REMAT_POLICIES), ("attention", ATTENTION_BACKENDS)):
             value = getattr(self, name)
             _require(value in choices, f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}")
-        self._positive("scan_unroll")
-        _require(self.loss_chunk_tokens >= 0, f"ComputeConfig.loss_chunk_tokens={self.loss_chunk_tokens} is negative")
+        self._positive("scan_unroll", "pipeline_repeats")
+        for name in ("loss_chunk_tokens", "pipeline_microbatches"):
+            _require(getattr(self, name) >= 0, f"ComputeConfig.{name}={getattr(self, name)} is negative")
+
+    def microbatches(self, stages: int) -> int:
+        """`pipeline_microbatches` with its 0 resolved."""
+        return self.pipeline_microbatches or stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +137,6 @@ class MeshConfig(_Validated):
             size = getattr(self, axis)
             _require(size == -1 or size > 0, f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest")
         _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
-        _require(self.pipe == 1, "MeshConfig.pipe must be 1: this axis is reserved")
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from hclx.config import ComputeConfig, ModelConfig
 from hclx.model.attention import packed_attention
 from hclx.model.layers import Attend, Block, Embedding, LayerNorm
 from hclx.model.remat import remat
-from hclx.parallel import constrain
+from hclx.parallel import constrain, pipeline, ways
 
 Params = dict  # nested dictionary of float32 arrays
 
@@ -99,18 +99,26 @@ def hidden_states(
 ) -> jax.Array:
     """Everything but the output projection, for windows of packed documents.
 
+    Where the ambient mesh has stages (`pipe`), blocks are a pipeline; embedding and final norm, and the loss after them,
+    are computed by every stage alike.
+
     Args:
       tokens_bt, segments_bt, positions_bt: int32; documents are the runs of equal segment, positions count in them.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
     """
-    attend = packed_attention(segments_bt, compute.attention)
 
-    def body(x_btd, layer):
-        return run_block(layer, x_btd, attend, config)
+    def block(layer, x_btd, segments_bt):
+        return run_block(layer, x_btd, packed_attention(segments_bt, compute.attention), config)[0]
 
     x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
-    x_btd, _ = jax.lax.scan(remat(body, compute.remat), x_btd, params["blocks"], unroll=compute.scan_unroll)
+    wrap, stages = functools.partial(remat, policy=compute.remat), ways("layers")
+    if stages > 1:
+        schedule = {"stages": stages, "repeats": compute.pipeline_repeats, "microbatches": compute.microbatches(stages)}
+        x_btd = pipeline(block, params["blocks"], x_btd, segments_bt, **schedule, wrap=wrap, unroll=compute.scan_unroll)
+    else:
+        body = wrap(lambda x_btd, layer: (block(layer, x_btd, segments_bt), None))
+        x_btd, _ = jax.lax.scan(body, x_btd, params["blocks"], unroll=compute.scan_unroll)
     return final_norm(params, x_btd, config)
 
 

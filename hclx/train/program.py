@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from hclx.config import ComputeConfig, Experiment
 from hclx.errors import ConfigError
 from hclx.model.attention import choose_backend
-from hclx.parallel import named_sharding
+from hclx.parallel import check_pipeline, named_sharding
 from hclx.parallel.compiler import compiler_options
 from hclx.train.optimizer import learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state
@@ -72,16 +72,21 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
 
 
 def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
-    """The computation with its attention chosen for the mesh, which must cut the length and the heads evenly."""
-    train, model = experiment.train, experiment.model
+    """The computation with its attention chosen for the mesh, which must cut layers, batch, length and heads evenly."""
+    train, model, compute = experiment.train, experiment.model, experiment.compute
     for name, size, axes in (
         ("TrainConfig.sequence_length", train.sequence_length, ("seq",)),
         ("ModelConfig.n_heads", model.n_heads, ("model", "seq")),
     ):
         if size % math.prod(mesh.shape[axis] for axis in axes):
             raise ConfigError(f"{name}={size} cannot be cut {' x '.join(f'{axis} {mesh.shape[axis]}' for axis in axes)} ways by the mesh")
-    platform = mesh.devices.flat[0].platform
-    return dataclasses.replace(experiment.compute, attention=choose_backend(experiment.compute.attention, platform, train.sequence_length))
+    stages = mesh.shape["pipe"]
+    if stages > 1:
+        rows = train.global_batch_size // train.accumulation_steps // (mesh.shape["data"] * mesh.shape["fsdp"])
+        schedule = {"stages": stages, "repeats": compute.pipeline_repeats, "microbatches": compute.microbatches(stages)}
+        check_pipeline(model.n_layers, rows, **schedule)
+    attention = choose_backend(compute.attention, mesh.devices.flat[0].platform, train.sequence_length)
+    return dataclasses.replace(compute, attention=attention)
 
 
 def _eval_step(window_losses, params, window_bt, valid_b, piece_bytes_v):

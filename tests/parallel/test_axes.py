@@ -51,8 +51,6 @@ def test_a_mesh_that_does_not_fit_is_refused(config):
 def test_mesh_configuration_is_checked_when_it_is_made():
     with pytest.raises(ConfigError, match="only one axis may be -1"):
         MeshConfig(data=-1, fsdp=-1)
-    with pytest.raises(ConfigError, match="reserved"):
-        MeshConfig(pipe=2)
     with pytest.raises(ConfigError, match="give a positive number"):
         MeshConfig(model=0)
 

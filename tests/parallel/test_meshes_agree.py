@@ -1,20 +1,21 @@
 """Every mesh computes the same training: losses, gradients and updates against one device, in float32."""
 
+import dataclasses
 import functools
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from hclx.config import ComputeConfig, DataConfig, Experiment, MeshConfig, ModelConfig, OptimizerConfig, TokenizerConfig, TrainConfig
 from hclx.model import init_params
-from hclx.parallel import make_mesh, named_sharding
+from hclx.parallel import make_mesh
 from hclx.train import init_state, make_loss
 from hclx.train.program import make_program
-from hclx.train.state import abstract_state
 from hclx.train.step import accumulate_gradients
 
-MODEL = ModelConfig(vocab_size=256, n_layers=3, d_model=64, n_heads=8, max_length=64)
+MODEL = ModelConfig(vocab_size=256, n_layers=8, d_model=64, n_heads=8, max_length=64)
 COMPUTE = ComputeConfig(dtype="float32", loss_chunk_tokens=128)
 MESHES = {
     "data=8": MeshConfig(data=8, fsdp=1),
@@ -27,13 +28,23 @@ MESHES = {
     "seq 4 x fsdp 2": MeshConfig(fsdp=2, seq=4),
     "seq 4 x model 2": MeshConfig(fsdp=1, seq=4, model=2),
 }
+# name -> mesh, what it computes with, pieces of the accumulated gradient
+PIPELINES = {
+    "pipe 2 x fsdp 2 x model 2, 4 microbatches": (MeshConfig(pipe=2, fsdp=2, model=2), {"pipeline_microbatches": 4}, 1),
+    "pipe 2 x seq 2 x model 2, 2 repeats": (MeshConfig(pipe=2, fsdp=1, seq=2, model=2), {"pipeline_repeats": 2}, 1),
+    "pipe 4 x model 2, no remat, 2 pieces": (MeshConfig(pipe=4, fsdp=1, model=2), {"remat": "none"}, 2),
+    "pipe 4 x fsdp 2, 8 microbatches, 2 repeats": (MeshConfig(pipe=4), {"pipeline_microbatches": 8, "pipeline_repeats": 2}, 1),
+}
+ALL = {name: (config, COMPUTE, 1) for name, config in MESHES.items()} | {
+    name: (config, dataclasses.replace(COMPUTE, **fields), pieces) for name, (config, fields, pieces) in PIPELINES.items()
+}
 ONE = MeshConfig(fsdp=1)
 
 
-def experiment(mesh, **train):
+def experiment(mesh, compute=COMPUTE, **train):
     train = {"total_steps": 8, "global_batch_size": 16, "sequence_length": 64, "eval_every": 0} | train
     return Experiment(
-        MODEL, COMPUTE, mesh, OptimizerConfig(warmup_steps=2), DataConfig(mixture="sample"), TokenizerConfig(), TrainConfig(**train)
+        MODEL, compute, mesh, OptimizerConfig(warmup_steps=2), DataConfig(mixture="sample"), TokenizerConfig(), TrainConfig(**train)
     )
 
 
@@ -48,16 +59,24 @@ def devices_of(config):
 
 
 @functools.cache
-def gradients(config: MeshConfig):
+def parameters():
+    return jax.device_get(jax.jit(lambda: init_params(MODEL, jax.random.key(0)))())
+
+
+def placed(program):
+    """Parameters and a batch, where a program wants them."""
+    params = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), parameters(), program.abstract.params)
+    return params, jax.device_put(windows()[0], program.windows)
+
+
+@functools.cache
+def gradients(config: MeshConfig, compute: ComputeConfig = COMPUTE, pieces: int = 1):
     """Loss and gradient of one batch."""
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
-        abstract = abstract_state(MODEL, make_program(experiment(config), mesh, 1).optimizer, mesh)
-        place = jax.tree.map(lambda x: x.sharding, abstract.params)
-        params = jax.jit(lambda: init_params(MODEL, jax.random.key(0)), out_shardings=place)()
-        window = jax.device_put(windows()[0], named_sharding(mesh, ("batch", None)))
-        run = jax.jit(functools.partial(accumulate_gradients, make_loss(MODEL, COMPUTE, 1), pieces=1))
-        return jax.device_get(run(params, window))
+        program = make_program(experiment(config, compute, accumulation_steps=pieces), mesh, 1)
+        run = jax.jit(functools.partial(accumulate_gradients, make_loss(MODEL, compute, 1), pieces=pieces))
+        return jax.device_get(run(*placed(program)))
 
 
 @functools.cache
@@ -65,8 +84,7 @@ def training(config: MeshConfig, pieces: int = 1):
     """Losses of eight steps."""
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
-        whole = experiment(config, accumulation_steps=pieces)
-        program = make_program(whole, mesh, 1)
+        program = make_program(experiment(config, accumulation_steps=pieces), mesh, 1)
         state, losses = init_state(MODEL, program.optimizer, program.abstract, seed=0), []
         for window in windows(8):
             state, metrics = program.train_step(state, jax.device_put(window, program.windows))
@@ -74,9 +92,9 @@ def training(config: MeshConfig, pieces: int = 1):
         return losses
 
 
-@pytest.mark.parametrize("name", MESHES)
+@pytest.mark.parametrize("name", ALL)
 def test_loss_and_gradients_agree_with_one_device(name):
-    (loss, grads), (expected_loss, expected) = gradients(MESHES[name]), gradients(ONE)
+    (loss, grads), (expected_loss, expected) = gradients(*ALL[name]), gradients(ONE)
     assert loss == pytest.approx(expected_loss, abs=1e-5)
     for (path, found), wanted in zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected)):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, err_msg=f"{name}: {jax.tree_util.keystr(path)}")
@@ -92,6 +110,23 @@ def test_training_agrees_with_one_device(name):
 def test_accumulation_changes_nothing(config):
     pieces = 2
     np.testing.assert_allclose(training(config, pieces), training(config), rtol=0, atol=1e-5)
+
+
+def test_the_programs_of_a_pipeline_agree_with_one_device():
+    """A step with an accumulated gradient, and an evaluation."""
+    config, compute, _ = ALL["pipe 2 x fsdp 2 x model 2, 4 microbatches"]
+    mesh = make_mesh(config)
+    with jax.set_mesh(mesh):
+        program = make_program(experiment(config, compute, accumulation_steps=2), mesh, 1)
+        params, window = placed(program)
+        nats, _, tokens = program.eval_step(params, window, np.ones(16, bool), np.ones(MODEL.vocab_size, np.float32))
+        zeros = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract)
+        state, metrics = program.train_step(zeros._replace(params=params), window)
+    loss, grads = gradients(ONE)
+    assert float(nats / tokens) == pytest.approx(float(loss), abs=1e-5)
+    assert float(metrics["loss"]) == pytest.approx(float(loss), abs=1e-5)
+    assert float(metrics["grad_norm"]) == pytest.approx(float(optax.tree.norm(grads)), abs=1e-5)
+    assert state.params["blocks"]["mlp"]["wi"].sharding.shard_shape((8, 64, 256)) == (4, 32, 128)
 
 
 def test_parameters_are_the_same_numbers_on_any_mesh():
@@ -110,4 +145,4 @@ def test_fsdp_really_cuts_parameters_and_moments():
     abstract = make_program(experiment(MESHES["fsdp=8"]), mesh, 1).abstract
     for tree in (abstract.params, abstract.opt_state[1][0].mu):
         wi = tree["blocks"]["mlp"]["wi"]
-        assert wi.sharding.shard_shape(wi.shape) == (3, 64 // 8, 256)
+        assert wi.sharding.shard_shape(wi.shape) == (8, 64 // 8, 256)

@@ -1,0 +1,183 @@
+"""Pipeline parallelism as a pure function: one scan over ticks in which every stage works on another microbatch.
+
+The stages are an axis of the arrays, cut over the mesh axis `pipe`. In each tick all of them apply their layers, by one
+`vmap`, and hand their result to the next stage, by one roll. Autodiff and the compiler do the rest: the backward pass
+is the same pipeline run backwards, and a roll is a collective-permute between neighbours.
+
+Where the mesh has `fsdp` too, a stage gathers its weights and reduces their gradients in each tick, as it would for each
+piece of an accumulated gradient.
+
+With one repeat this is GPipe (Huang et al. 2019, section 2). With more, a microbatch goes around the stages several times
+and meets the next layers each time, so that fewer ticks are spent on filling and draining (Narayanan et al. 2021, section
+2.2): of M x R + S - 1 ticks, a stage idles in S - 1 (S stages, R repeats, M microbatches). A tick is 1/R as long.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from hclx.errors import ConfigError
+from hclx.parallel.axes import RULES, constrain
+
+# Shapes, beside those of hclx/model/layers.py: S stages · R repeats · C layers of a stage in one repeat · M microbatches
+
+# (parameters of one layer, x_btd, what belongs to its rows) -> x_btd
+LayerFn = Callable[[object, jax.Array, object], jax.Array]
+
+
+def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microbatches: int) -> None:
+    """Refuses what the pipeline cannot cut evenly.
+
+    Args:
+      layers: of the model.
+      rows: of one piece of the batch, on one of the devices that it is spread over.
+      stages, repeats, microbatches: as in `pipeline`.
+    Raises:
+      ConfigError: it names the field to change.
+    """
+    if layers % (stages * repeats):
+        raise ConfigError(
+            f"ModelConfig.n_layers={layers} cannot be cut into MeshConfig.pipe={stages} stages x "
+            f"ComputeConfig.pipeline_repeats={repeats}; choose numbers whose product divides it"
+        )
+    if stages % repeats and repeats % stages:
+        raise ConfigError(
+            f"ComputeConfig.pipeline_repeats={repeats} is neither a divisor nor a multiple of MeshConfig.pipe={stages}: "
+            "every stage would gather all weights; choose one that is"
+        )
+    if rows % microbatches:
+        raise ConfigError(
+            f"ComputeConfig.pipeline_microbatches={microbatches} (0 in the configuration: MeshConfig.pipe) does not divide the {rows} "
+            "row(s) of TrainConfig.global_batch_size / (TrainConfig.accumulation_steps x data x fsdp); change one of these"
+        )
+    if repeats > 1 and microbatches < stages:
+        raise ConfigError(
+            f"ComputeConfig.pipeline_microbatches={microbatches} is below MeshConfig.pipe={stages}, and with "
+            f"ComputeConfig.pipeline_repeats={repeats} a stage would wait for itself; give as many as stages or more, or repeats 1"
+        )
+
+
+def pipeline(
+    layer_fn: LayerFn,
+    stacked_params,
+    x_btd: jax.Array,
+    per_row,
+    *,
+    stages: int,
+    repeats: int = 1,
+    microbatches: int,
+    wrap: Callable[[Callable], Callable] = lambda body: body,
+    unroll: int = 1,
+) -> jax.Array:
+    """Applies stacked layers one after the other, each on the stage that holds it.
+
+    Args:
+      layer_fn: one layer; it must treat the rows of a batch independently.
+      stacked_params: tree of [layers, ...], cut over `pipe` in contiguous pieces.
+      x_btd: spread over the mesh as "batch", "length", "features"; every stage has it.
+      per_row: tree of [b, ...] without gradients, such as segments; a layer sees the rows of its microbatch.
+      stages: the size of the mesh axis `pipe`.
+      repeats: times that a microbatch goes around the stages.
+      microbatches: pieces of the batch; of `stages` at least when `repeats` > 1.
+      wrap: of the body of the scan over a stage's layers, for rematerialisation.
+      unroll: of that scan.
+    Returns:
+      [b, t, d], spread as `x_btd` is.
+    Raises:
+      ConfigError: layers or batch cannot be cut evenly, or there are too few microbatches.
+    """
+    layers = jax.tree.leaves(stacked_params)[0].shape[0]
+    check_pipeline(layers, x_btd.shape[0], stages=stages, repeats=repeats, microbatches=microbatches)
+    params = jax.tree.map(functools.partial(_by_stage, stages=stages, repeats=repeats), stacked_params)
+    rows = jax.tree.map(lambda array: _split(array, microbatches), per_row)
+    stage_s = jnp.arange(stages)
+
+    @functools.partial(jax.vmap, spmd_axis_name="pipe", in_axes=(0, 0, 0, None))
+    def run_stage(params, x_btd, stage, tick):
+        # A microbatch enters stage s at s ticks after stage 0; before the first one and after the last, any will do.
+        step = jnp.maximum(tick - stage, 0)
+        repeat = jnp.minimum(step // microbatches, repeats - 1)
+        mine = jax.tree.map(lambda array: _pick(array, step % microbatches), rows)
+
+        def body(x_btd, layer):
+            # Inside what is rematerialised: else the backward pass would keep the picked weights of every tick.
+            return layer_fn(jax.tree.map(lambda array: _pick(array, repeat), layer), x_btd, mine), None
+
+        return jax.lax.scan(wrap(body), x_btd, params, unroll=unroll)[0]
+
+    def run_tick(carry, tick):
+        x_sbtd, store_smbtd = carry
+        next_smbtd = jax.lax.dynamic_index_in_dim(store_smbtd, tick % microbatches, axis=1, keepdims=False)
+        x_sbtd = _constrain(jnp.where(_first(x_sbtd, stage_s), next_smbtd, x_sbtd))
+        x_sbtd = _to_next_stage(run_stage(params, x_sbtd, stage_s, tick))
+        # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
+        slot = (tick - (stages - 1)) % microbatches
+        kept_sbtd = jax.lax.dynamic_index_in_dim(store_smbtd, slot, axis=1, keepdims=False)
+        kept_sbtd = jnp.where(tick >= stages - 1, x_sbtd, kept_sbtd)
+        store_smbtd = _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, kept_sbtd, slot, axis=1))
+        return (x_sbtd, store_smbtd), None
+
+    x_mbtd = _split(x_btd, microbatches, "length", "features")
+    # Every stage has a store and only the first one's is read, so that nothing but the roll moves in a tick.
+    first = _first(x_mbtd[None], stage_s)
+    store_smbtd = _constrain(jnp.where(first, x_mbtd, jnp.zeros((), x_btd.dtype)))
+    carry = (_constrain(jnp.zeros((stages, *x_mbtd.shape[1:]), x_btd.dtype)), store_smbtd)
+    (_, store_smbtd), _ = jax.lax.scan(run_tick, carry, jnp.arange(microbatches * repeats + stages - 1))
+    return _join(jnp.where(first, store_smbtd, jnp.zeros((), x_btd.dtype)).sum(0))
+
+
+@jax.custom_vjp
+def _to_next_stage(x_sbtd: jax.Array) -> jax.Array:
+    return _constrain(jnp.roll(_constrain(x_sbtd), 1, axis=0))
+
+
+# As roll is defined, its transpose is a sum of two pieces, and each would be sent on its own.
+_to_next_stage.defvjp(
+    lambda x_sbtd: (_to_next_stage(x_sbtd), None), lambda _, grad_sbtd: (_constrain(jnp.roll(_constrain(grad_sbtd), -1, axis=0)),)
+)
+
+
+def _by_stage(array: jax.Array, *, stages: int, repeats: int) -> jax.Array:
+    """[layers, ...] -> [S, C, R, ...], layer (r S + s) C + c of the model being that of stage s.
+
+    With one repeat a stage computes the layers that it stores and nothing moves. With more it needs layers that others
+    store, because checkpoints keep the layers in their order: then the weights change places, once a pass.
+    """
+    array = _cut_first(array)  # for the gradient's sake, which is cut as its parameter is
+    return _cut_first(jnp.moveaxis(array.reshape(repeats, stages, -1, *array.shape[1:]), 0, 2))
+
+
+def _cut_first(array: jax.Array) -> jax.Array:
+    """Pins the first dimension to the stages and leaves the others as they are."""
+    if jax.sharding.get_abstract_mesh().empty:
+        return array
+    others = (PartitionSpec.UNCONSTRAINED,) * (array.ndim - 1)
+    return jax.lax.with_sharding_constraint(array, PartitionSpec(RULES["layers"][0], *others))
+
+
+def _pick(array: jax.Array, index: jax.Array) -> jax.Array:
+    return array[0] if array.shape[0] == 1 else jax.lax.dynamic_index_in_dim(array, index, keepdims=False)
+
+
+def _first(array: jax.Array, stage_s: jax.Array) -> jax.Array:
+    """[S, 1, ...]: whether this is the first stage, to be broadcast to `array`."""
+    return (stage_s == 0).reshape(-1, *(1,) * (array.ndim - 1))
+
+
+def _constrain(array: jax.Array) -> jax.Array:
+    """Pins [S, (M,) b, t, d]."""
+    return constrain(array, "layers", *(None,) * (array.ndim - 4), "batch", "length", "features")
+
+
+def _split(array: jax.Array, microbatches: int, *axes: str) -> jax.Array:
+    """[b, ...] -> [M, b / M, ...]; row i goes to microbatch i % M, which so is spread over the same devices as the batch."""
+    array = array.reshape(-1, microbatches, *array.shape[1:]).swapaxes(0, 1)
+    return constrain(array, None, "batch", *(axes or (None,) * (array.ndim - 2)))
+
+
+def _join(array: jax.Array) -> jax.Array:
+    """The inverse of `_split`."""
+    return constrain(array.swapaxes(0, 1).reshape(-1, *array.shape[2:]), "batch", "length", "features")
