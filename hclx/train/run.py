@@ -7,6 +7,7 @@ import jax
 from hclx.config import Experiment
 from hclx.data import prepare
 from hclx.parallel import make_mesh, process_0_first
+from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.flops import flops_per_token
 from hclx.train.host_memory import computes_on_cpu, keep_freed_memory
 from hclx.train.loop import pretrain
@@ -22,6 +23,7 @@ def run_pretraining(experiment: Experiment, model_dir: str, profile_steps: tuple
     if computes_on_cpu():
         keep_freed_memory()
     check_configuration(model_dir, experiment)
+    keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
     tokenizer_dir = experiment.data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
     cache_dir = experiment.data.cache_dir or str(Path(model_dir) / "cache")
