@@ -15,8 +15,14 @@ from tests.launch.command import TINY, command, environment, launch, refused
 from tests.launch.test_pretrain import numbers, sharing
 
 MESH = ["--gin.MeshConfig.data=2", "--gin.MeshConfig.fsdp=2"]
-SHORT = ["--gin.TrainConfig.total_steps=12", "--gin.TrainConfig.eval_every=6", "--gin.TrainConfig.checkpoint_every=12"]
-LONG = ["--gin.TrainConfig.checkpoint_every=20"]  # 40 steps
+STEPS, SAVED = 16, 8
+SHORT = [f"--gin.TrainConfig.total_steps={STEPS}", f"--gin.TrainConfig.eval_every={STEPS}", f"--gin.TrainConfig.checkpoint_every={SAVED}"]
+ALL = [*TINY, *MESH, *SHORT]
+
+
+def unoptimised(devices):
+    """Fake devices, and programs that compile in a third of the time: every process compiles its own."""
+    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"}
 
 
 def free_port():
@@ -29,10 +35,9 @@ def free_port():
 def processes(n, model_dir, *bindings, devices):
     """`n` processes of one run; those that are left at the end are killed."""
     meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"]
-    arguments = command("pretrain.py", *TINY, f"--model_dir={model_dir}", *MESH, *meeting, *bindings)
-    start = lambda i: subprocess.Popen(
-        [*arguments, f"--process_id={i}"], env=environment(devices), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    arguments = command("pretrain.py", *ALL, f"--model_dir={model_dir}", *meeting, *bindings)
+    options = {"env": environment(variables=unoptimised(devices)), "cwd": ROOT, "text": True}
+    start = lambda i: subprocess.Popen([*arguments, f"--process_id={i}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     started = [start(i) for i in range(n)]
     try:
         yield started
@@ -59,7 +64,7 @@ def wait_for_step(started, model_dir, step):
 
 
 def one_process(model_dir, *bindings):
-    result = launch("pretrain.py", *TINY, f"--model_dir={model_dir}", *MESH, *bindings, devices=4)
+    result = launch("pretrain.py", *ALL, f"--model_dir={model_dir}", *bindings, variables=unoptimised(4))
     assert result.returncode == 0, result.stderr
     return model_dir
 
@@ -82,25 +87,25 @@ def assert_same_losses(found, expected):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folders `two` and `one`: the same 12 steps in two processes of two devices, and in one process of four.
+    """Folders `two` and `one`: the same steps in two processes of two devices, and in one process of four.
 
     The two processes make the data, and the one finds it.
     """
     folder = tmp_path_factory.mktemp("runs")
-    results = several_processes(2, folder / "two", *SHORT, devices=2)
-    one_process(folder / "one", *SHORT, *sharing(folder / "two"))
+    results = several_processes(2, folder / "two", devices=2)
+    one_process(folder / "one", *sharing(folder / "two"))
     return folder, results
 
 
 def test_two_processes_take_the_steps_of_one(runs):
     folder, _ = runs
     assert_same_losses(folder / "two", folder / "one")
-    assert [record["step"] for record in read_metrics(folder / "two")] == list(range(1, 13))
+    assert [record["step"] for record in read_metrics(folder / "two")] == list(range(1, STEPS + 1))
 
 
 def test_only_process_0_speaks_and_writes(runs):
     folder, (first, second) = runs
-    assert "on 4 cpu" in first.stdout and "done: step 12" in first.stdout
+    assert "on 4 cpu" in first.stdout and f"done: step {STEPS}" in first.stdout
     assert not [line for line in second.stdout.splitlines() if not line.startswith("[Gloo]")]
     assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
     names = {"cache", "checkpoints", "config.json", "metrics.jsonl", "tensorboard", "tokenizer"}
@@ -109,27 +114,26 @@ def test_only_process_0_speaks_and_writes(runs):
 
 def test_four_processes_are_equal_to_two_to_the_last_digit(runs, tmp_path):
     folder, _ = runs
-    several_processes(4, tmp_path / "four", *SHORT, *sharing(folder / "two"), devices=1)
+    several_processes(4, tmp_path / "four", *sharing(folder / "two"), devices=1)
     assert numbers(tmp_path / "four") == numbers(folder / "two")
 
 
 def test_a_run_moves_from_one_process_to_two_and_back(runs, tmp_path):
-    """One process saves step 20; two go on, are stopped by a SIGTERM to the second alone, and one process ends it."""
-    shared = sharing(runs[0] / "two")
-    one_process(tmp_path / "whole", *LONG, *shared)
-    shutil.copytree(tmp_path / "whole", tmp_path / "run")
-    shutil.rmtree(tmp_path / "run" / "checkpoints" / "40")
-    (tmp_path / "run" / "metrics.jsonl").write_text("".join((tmp_path / "whole" / "metrics.jsonl").read_text().splitlines(keepends=True)[:20]))
-    with processes(2, tmp_path / "run", *LONG, *shared, devices=2) as started:
-        wait_for_step(started, tmp_path / "run", 22)
+    """One process saves a step; two go on, are stopped by a SIGTERM to the second alone, and one process ends it."""
+    whole, run, shared = runs[0] / "one", tmp_path / "run", sharing(runs[0] / "two")
+    shutil.copytree(whole, run)
+    shutil.rmtree(run / "checkpoints" / str(STEPS))
+    (run / "metrics.jsonl").write_text("".join((whole / "metrics.jsonl").read_text().splitlines(keepends=True)[:SAVED]))
+    with processes(2, run, *shared, devices=2) as started:
+        wait_for_step(started, run, SAVED + 2)
         started[1].send_signal(signal.SIGTERM)
         first, second = ended(started)
-    (saved,) = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name != "20"]
-    assert 22 < saved < 40
-    assert f"a signal to another process: saved step {saved} of 40" in refused(first, 75)
-    assert f"SIGTERM: saved step {saved} of 40" in refused(second, 75)
-    one_process(tmp_path / "run", *LONG, *shared)
-    assert_same_losses(tmp_path / "run", tmp_path / "whole")
+    (saved,) = [int(path.name) for path in (run / "checkpoints").iterdir() if path.name != str(SAVED)]
+    assert SAVED + 2 < saved < STEPS
+    assert f"a signal to another process: saved step {saved} of {STEPS}" in refused(first, 75)
+    assert f"SIGTERM: saved step {saved} of {STEPS}" in refused(second, 75)
+    one_process(run, *shared)
+    assert_same_losses(run, whole)
 
 
 def test_an_error_of_process_0_while_it_prepares_ends_them_all(tmp_path):
