@@ -96,7 +96,7 @@ def pipeline(
     stage_s = jnp.arange(stages)
 
     @functools.partial(jax.vmap, spmd_axis_name="pipe", in_axes=(0, 0, 0, None))
-    def run_stage(params, x_btd, stage, tick):
+    def run_stage(params, stage, x_btd, tick):
         # A microbatch enters stage s at s ticks after stage 0; before the first one and after the last, any will do.
         step = jnp.maximum(tick - stage, 0)
         repeat = jnp.minimum(step // microbatches, repeats - 1)
@@ -108,25 +108,29 @@ def pipeline(
 
         return jax.lax.scan(wrap(body), x_btd, params, unroll=unroll)[0]
 
-    def run_tick(carry, tick):
-        x_sbtd, store_smbtd = carry
-        next_smbtd = jax.lax.dynamic_index_in_dim(store_smbtd, tick % microbatches, axis=1, keepdims=False)
-        x_sbtd = _constrain(jnp.where(_first(x_sbtd, stage_s), next_smbtd, x_sbtd))
-        x_sbtd = _to_next_stage(run_stage(params, x_sbtd, stage_s, tick))
-        # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
-        slot = (tick - (stages - 1)) % microbatches
-        kept_sbtd = jax.lax.dynamic_index_in_dim(store_smbtd, slot, axis=1, keepdims=False)
-        kept_sbtd = jnp.where(tick >= stages - 1, x_sbtd, kept_sbtd)
-        store_smbtd = _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, kept_sbtd, slot, axis=1))
-        return (x_sbtd, store_smbtd), None
-
     x_mbtd = _split(x_btd, microbatches, "length", "features")
+    turn = functools.partial(_tick, run=functools.partial(run_stage, params, stage_s), stages=stages, microbatches=microbatches)
     # Every stage has a store and only the first one's is read, so that nothing but the roll moves in a tick.
     first = _first(x_mbtd[None], stage_s)
     store_smbtd = _constrain(jnp.where(first, x_mbtd, jnp.zeros((), x_btd.dtype)))
     carry = (_constrain(jnp.zeros((stages, *x_mbtd.shape[1:]), x_btd.dtype)), store_smbtd)
-    (_, store_smbtd), _ = jax.lax.scan(run_tick, carry, jnp.arange(microbatches * repeats + stages - 1))
+    (_, store_smbtd), _ = jax.lax.scan(turn, carry, jnp.arange(microbatches * repeats + stages - 1))
     return _join(jnp.where(first, store_smbtd, jnp.zeros((), x_btd.dtype)).sum(0))
+
+
+def _tick(carry, tick, *, run: Callable, stages: int, microbatches: int):
+    """All stages at once: take in, run, hand on. `carry`: what each stage works on [S, b, t, d], and its store [S, M, b, t, d]."""
+    x_sbtd, store_smbtd = carry
+    stage_s = jnp.arange(stages)
+    next_smbtd = jax.lax.dynamic_index_in_dim(store_smbtd, tick % microbatches, axis=1, keepdims=False)
+    x_sbtd = _constrain(jnp.where(_first(x_sbtd, stage_s), next_smbtd, x_sbtd))
+    x_sbtd = _to_next_stage(run(x_sbtd, tick))
+    # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
+    slot = (tick - (stages - 1)) % microbatches
+    kept_sbtd = jax.lax.dynamic_index_in_dim(store_smbtd, slot, axis=1, keepdims=False)
+    kept_sbtd = jnp.where(tick >= stages - 1, x_sbtd, kept_sbtd)
+    store_smbtd = _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, kept_sbtd, slot, axis=1))
+    return (x_sbtd, store_smbtd), None
 
 
 @jax.custom_vjp
