@@ -79,7 +79,14 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
         program = make_program(experiment, mesh, _EOD_ID)
         shape = (train.global_batch_size, train.sequence_length + 1)
         windows = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=program.windows)
-        compiled = program.train_step.lower(program.abstract, windows).compile()
+        lowered = program.train_step.lower(program.abstract, windows)
+        try:
+            compiled = lowered.compile()
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            reason = " ".join(str(error).split()).removeprefix("RESOURCE_EXHAUSTED: ")[:300]
+            raise ConfigError(f"the plan does not fit {mesh.size} x {chip.name} of {chip.hbm_capacity / 1e9:.0f} GB: {reason}") from error
     memory = compiled.memory_analysis()
     return CompiledStep(
         experiment=experiment,
