@@ -4,4 +4,12 @@ from hclx.parallel.axes import constrain, named_sharding, partition_spec
 from hclx.parallel.mesh import make_mesh, resolve_mesh_shape
 from hclx.parallel.processes import process_0_first, start_processes
 
-__all__ = ["constrain", "make_mesh", "named_sharding", "partition_spec", "process_0_first", "resolve_mesh_shape", "start_processes"]
+__all__ = [
+    "constrain",
+    "make_mesh",
+    "named_sharding",
+    "partition_spec",
+    "process_0_first",
+    "resolve_mesh_shape",
+    "start_processes",
+]

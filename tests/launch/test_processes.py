@@ -16,7 +16,7 @@ from tests.launch.test_pretrain import numbers, sharing
 
 MESH = ["--gin.MeshConfig.data=2", "--gin.MeshConfig.fsdp=2"]
 STEPS, SAVED = 16, 8
-SHORT = [f"--gin.TrainConfig.total_steps={STEPS}", f"--gin.TrainConfig.eval_every={STEPS}", f"--gin.TrainConfig.checkpoint_every={SAVED}"]
+SHORT = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"eval_every={STEPS}", f"checkpoint_every={SAVED}")]
 ALL = [*TINY, *MESH, *SHORT]
 
 

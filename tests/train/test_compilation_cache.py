@@ -29,7 +29,8 @@ def test_a_second_start_finds_the_programs_of_the_first(tmp_path):
     }
 
     def start(name):
-        arguments = [f"--model_dir={tmp_path / name}", "--gin.TrainConfig.total_steps=6", "--gin.TrainConfig.eval_every=0", "--verbosity=0"]
+        short = ["--gin.TrainConfig.total_steps=6", "--gin.TrainConfig.eval_every=0"]
+        arguments = [f"--model_dir={tmp_path / name}", *short, "--verbosity=0"]
         data = [f"--gin.DataConfig.{kind}_dir={tmp_path / 'first' / kind}" for kind in ("tokenizer", "cache")]
         result = launch("pretrain.py", *TINY, *arguments, *data, variables=variables)
         assert result.returncode == 0, result.stderr
