@@ -1,6 +1,7 @@
 """Pretrains a decoder: python launch/pretrain.py --gin_file=gin_configs/runs/demo.gin --model_dir=runs/demo
 
-The same command goes on where the run stopped. Several processes are started with it, each with its --process_id. `--gin.NAME=VALUE` sets any field of hclx/config.py.
+The same command goes on where the run stopped. Several processes are started with it, each with its --process_id.
+`--gin.NAME=VALUE` sets any field of hclx/config.py.
 """
 
 import sys

@@ -38,7 +38,7 @@ def start_processes(coordinator: str | None, process_id: int | None, n_processes
     if len(missing) == len(given):
         return
     if missing:
-        raise ConfigError(f"{' and '.join(missing)} missing; several processes need {', '.join(given)}, one process none of them")
+        raise ConfigError(f"{' and '.join(missing)} missing; several processes need {', '.join(given)}, one needs none")
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal():
         raise ConfigError(f"--coordinator={coordinator} is not HOST:PORT, as in --coordinator=10.0.0.1:8476")
@@ -57,8 +57,9 @@ def start_processes(coordinator: str | None, process_id: int | None, n_processes
             coordinator_bind_address=coordinator if host in _LOOPBACK else None,
         )
     except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"process {process_id} of {n_processes} could not meet the others at {coordinator} ({' '.join(str(error).split())[:200]}); "
+            f"process {process_id} of {n_processes} could not meet the others at {coordinator} ({reason}); "
             "is each of them started, with the same --coordinator and its own --process_id?"
         ) from error
 

@@ -30,7 +30,7 @@ def keep_compiled_programs() -> Path | None:
     except (OSError, RuntimeError):  # RuntimeError: this user has no home
         writable = False
     if not writable:
-        _LOG.warning("%s cannot be written, so compiled programs are not kept; set JAX_COMPILATION_CACHE_DIR to keep them", folder)
+        _LOG.warning("%s cannot be written: compiled programs are not kept; JAX_COMPILATION_CACHE_DIR names another", folder)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder

@@ -1,4 +1,4 @@
-"""launch/pretrain.py in several processes with fake devices, over JAX's network stack on loopback: one run, one set of losses."""
+"""launch/pretrain.py in several processes with fake devices, over JAX's network stack on loopback: one set of losses."""
 
 import contextlib
 import shutil
@@ -16,7 +16,7 @@ from tests.launch.test_pretrain import numbers, sharing
 
 MESH = ["--gin.MeshConfig.data=2", "--gin.MeshConfig.fsdp=2"]
 STEPS, SAVED = 16, 8
-SHORT = [f"--gin.TrainConfig.total_steps={STEPS}", f"--gin.TrainConfig.eval_every={STEPS}", f"--gin.TrainConfig.checkpoint_every={SAVED}"]
+SHORT = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"eval_every={STEPS}", f"checkpoint_every={SAVED}")]
 ALL = [*TINY, *MESH, *SHORT]
 
 
@@ -32,13 +32,13 @@ def free_port():
 
 
 @contextlib.contextmanager
-def processes(n, model_dir, *bindings, devices):
-    """`n` processes of one run; those that are left at the end are killed."""
+def processes(n, model_dir, *bindings, devices, only={}):
+    """`n` processes of one run, `only`: bindings by process; those that are left at the end are killed."""
     meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"]
     arguments = command("pretrain.py", *ALL, f"--model_dir={model_dir}", *meeting, *bindings)
     options = {"env": environment(variables=unoptimised(devices)), "cwd": ROOT, "text": True}
-    start = lambda i: subprocess.Popen([*arguments, f"--process_id={i}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-    started = [start(i) for i in range(n)]
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [subprocess.Popen([*arguments, f"--process_id={i}", *only.get(i, ())], **options) for i in range(n)]
     try:
         yield started
     finally:
@@ -137,7 +137,8 @@ def test_a_run_moves_from_one_process_to_two_and_back(runs, tmp_path):
 
 
 def test_an_error_of_process_0_while_it_prepares_ends_them_all(tmp_path):
-    with processes(2, tmp_path / "run", "--gin.DataConfig.input=/nowhere/*.jsonl", devices=2) as started:
+    only = {0: ["--gin.DataConfig.input=/nowhere/*.jsonl"]}  # the other one would find its text
+    with processes(2, tmp_path / "run", devices=2, only=only) as started:
         errors = [refused(result, 65) for result in ended(started)]
     assert errors[0] == errors[1] and "/nowhere/*.jsonl matches no file" in errors[0]
 

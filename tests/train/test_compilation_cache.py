@@ -25,10 +25,12 @@ def test_a_second_start_finds_the_programs_of_the_first(tmp_path):
         "XDG_CACHE_HOME": str(tmp_path / "home"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # JAX keeps what takes a second; this machine may be fast
         "JAX_LOG_COMPILES": "1",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
     }
 
     def start(name):
-        arguments = [f"--model_dir={tmp_path / name}", "--gin.TrainConfig.total_steps=6", "--gin.TrainConfig.eval_every=0", "--verbosity=0"]
+        short = ["--gin.TrainConfig.total_steps=6", "--gin.TrainConfig.eval_every=0"]
+        arguments = [f"--model_dir={tmp_path / name}", *short, "--verbosity=0"]
         data = [f"--gin.DataConfig.{kind}_dir={tmp_path / 'first' / kind}" for kind in ("tokenizer", "cache")]
         result = launch("pretrain.py", *TINY, *arguments, *data, variables=variables)
         assert result.returncode == 0, result.stderr
@@ -65,5 +67,5 @@ def test_a_folder_that_cannot_be_written_is_done_without(unset, monkeypatch, tmp
     assert keep_compiled_programs() is None
     assert jax.config.jax_compilation_cache_dir is None
     assert [record.message for record in caplog.records] == [
-        f"{tmp_path}/file/hclx/xla cannot be written, so compiled programs are not kept; set JAX_COMPILATION_CACHE_DIR to keep them"
+        f"{tmp_path}/file/hclx/xla cannot be written: compiled programs are not kept; JAX_COMPILATION_CACHE_DIR names another"
     ]
