@@ -58,7 +58,7 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
     if repeats > 1 and microbatches < stages:
         raise ConfigError(
             f"ComputeConfig.pipeline_microbatches={microbatches} is below MeshConfig.pipe={stages}, and with "
-            f"ComputeConfig.pipeline_repeats={repeats} a stage would wait for itself; give as many as stages or more, or repeats 1"
+            f"ComputeConfig.pipeline_repeats={repeats} they come around too late; give as many as stages or more, or repeats 1"
         )
 
 
@@ -140,7 +140,8 @@ def _to_next_stage(x_sbtd: jax.Array) -> jax.Array:
 
 # As roll is defined, its transpose is a sum of two pieces, and each would be sent on its own.
 _to_next_stage.defvjp(
-    lambda x_sbtd: (_to_next_stage(x_sbtd), None), lambda _, grad_sbtd: (_constrain(jnp.roll(_constrain(grad_sbtd), -1, axis=0)),)
+    lambda x_sbtd: (_to_next_stage(x_sbtd), None),
+    lambda _, grad_sbtd: (_constrain(jnp.roll(_constrain(grad_sbtd), -1, axis=0)),),
 )
 
 
