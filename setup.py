@@ -16,6 +16,7 @@ EXTRAS = {
     "test": ["pytest>=8", "pytest-xdist>=3.6", "tokenizers>=0.21", "tiktoken>=0.9"],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
+    "plan": ["jax[tpu]>=0.10,<0.13"],  # XLA's compiler for TPUs, which needs none
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda12]>=0.10,<0.13"],
 }

@@ -1,9 +1,14 @@
 """What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it, small tokenizers."""
 
 import os
+import tempfile
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process that started it
+    _PROGRAMS = tempfile.TemporaryDirectory(prefix="hclx-programs-")
+    # Not the user's folder. All processes of a test run share it: a program is found by its code, so it is the same one.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import itertools  # noqa: E402

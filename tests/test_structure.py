@@ -19,6 +19,7 @@ LAYERS = {
     "data": ("config", "errors", "text"),
     "infer": ("config", "errors", "model", "text"),
     "train": ("config", "errors", "model", "parallel", "text", "data"),
+    "plan": ("config", "errors", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "launching": ("errors",),
 }

@@ -77,11 +77,13 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """
     if backend == "auto":
         backend = choose_backend(backend, jax.default_backend(), segments_bt.shape[1])
+    segments_bt = constrain(segments_bt, "batch", None)
     attention = {"xla": causal_attention, "splash": splash_attention}[backend]
 
+    whole_length = lambda x_bthk: constrain(x_bthk, "batch", None, "attention_heads", None)
+
     def attend(q_bthk, k_bthk, v_bthk):
-        q_bthk, k_bthk, v_bthk = (constrain(x, "batch", None, "attention_heads", None) for x in (q_bthk, k_bthk, v_bthk))
-        return attention(q_bthk, k_bthk, v_bthk, segments_bt), None
+        return whole_length(attention(*map(whole_length, (q_bthk, k_bthk, v_bthk)), segments_bt)), None
 
     return attend
 

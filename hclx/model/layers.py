@@ -60,7 +60,9 @@ class Embedding(nnx.Module):
 
     def __call__(self, tokens_bt: jax.Array, positions_bt: jax.Array) -> jax.Array:
         """float32 [b, t, d]."""
-        return self.token[...][tokens_bt] + self.position[...][positions_bt]
+        # The tables are gathered over `fsdp`, and each device looks up its own rows: rows are more than pieces.
+        token_vd, position_pd = constrain(self.token[...], "vocab", None), constrain(self.position[...], "position", None)
+        return token_vd[tokens_bt] + position_pd[positions_bt]
 
 
 class Attention(nnx.Module):
@@ -79,8 +81,10 @@ class Attention(nnx.Module):
         qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
         context_bthk, extra = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
         context_bthk = constrain(context_bthk, "batch", "length", "heads", None)
-        out = jnp.einsum("bthk,hkd->btd", context_bthk, self.out[...].astype(dtype)) + self.out_bias[...].astype(dtype)
-        return out, extra
+        # Heads and their size as one axis: with two, XLA for TPUs copies the gathered weight into another layout.
+        merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
+        out_btd = merge(context_bthk, 2) @ merge(self.out[...].astype(dtype), 0) + self.out_bias[...].astype(dtype)
+        return checkpoint_name(constrain(out_btd, "batch", "length", "features"), "attention_out"), extra
 
 
 class Mlp(nnx.Module):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import jax
 
 POLICIES = {
-    # The four large products are kept; norms, softmax and GELU are computed again.
-    "minimal": jax.checkpoint_policies.save_only_these_names("qkv", "context", "mlp_in"),
+    # What matrix products make is kept; norms, softmax and GELU are computed again.
+    "minimal": jax.checkpoint_policies.save_only_these_names("qkv", "context", "attention_out", "mlp_in"),
     # Only the input of each block is kept.
     "full": jax.checkpoint_policies.nothing_saveable,
 }

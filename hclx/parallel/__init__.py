@@ -1,8 +1,9 @@
-"""The device mesh and the one table that lays arrays on it."""
+"""The device mesh, the one table that lays arrays on it, its pipeline, and the processes that it spans."""
 
 from hclx.parallel.axes import constrain, named_sharding, partition_spec, ways
 from hclx.parallel.mesh import make_mesh, resolve_mesh_shape
 from hclx.parallel.pipeline import check_pipeline, pipeline
+from hclx.parallel.processes import process_0_first, start_processes
 from hclx.parallel.tokens import flatten_tokens, unflatten_tokens
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "named_sharding",
     "partition_spec",
     "pipeline",
+    "process_0_first",
     "resolve_mesh_shape",
+    "start_processes",
     "unflatten_tokens",
     "ways",
 ]

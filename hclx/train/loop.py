@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from hclx.config import Experiment
 from hclx.data import Loader, TokenCache
 from hclx.errors import ConfigError, Preempted
-from hclx.parallel import make_mesh
+from hclx.parallel import make_mesh, process_0_first
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.profiler import StepProfiler
 from hclx.train.program import Program, evaluate, make_program
@@ -54,9 +54,9 @@ def pretrain(
     mesh = make_mesh(experiment.mesh)
     with jax.set_mesh(mesh), contextlib.ExitStack() as stack:
         program = make_program(experiment, mesh, cache.manifest["eod_id"])
-        if jax.process_index() == 0:
-            open_run(model_dir, describe_run(experiment, tokenizer_dir, hashes))
-        profiler = stack.enter_context(StepProfiler(model_dir, profile_steps))
+        run = describe_run(experiment, tokenizer_dir, hashes)
+        process_0_first("folder", lambda: open_run(model_dir, run, write=jax.process_index() == 0))
+        profiler = stack.enter_context(StepProfiler(model_dir, profile_steps if jax.process_index() == 0 else None))
         return _Run(experiment, program, cache, model_dir, hashes, profiler, stack).steps()
 
 
@@ -98,16 +98,17 @@ class _Run:
         state, next_index = self.restore_or_init()
         step, total = int(state.step), self.train.total_steps
         reporter = self.stack.enter_context(Reporter(self.model_dir, self.experiment, self.program.schedule, step))
-        stop = self.stack.enter_context(StopSignal())
+        stop, stopping = self.stack.enter_context(StopSignal(self.program.mesh)), False
         windows = self.loader.iterate(next_index)
-        while step < total and not stop.requested:
+        while step < total and not stopping:
             with reporter.clock.part("data"):
                 index, window_bt = next(windows)
             step, next_index = step + 1, index + self.train.global_batch_size
             with self.profiler.step(step, before=state), reporter.clock.part("dispatch"):
                 state, metrics = self.program.train_step(state, window_bt)
             reporter.report(step, metrics, self.evaluate(step, state, metrics, reporter))
-            if step % self.train.checkpoint_every == 0 or step == total or stop.requested:
+            stopping = stop.agreed()
+            if step % self.train.checkpoint_every == 0 or step == total or stopping:
                 reporter.flush()  # raises before a state that is not finite could be saved
                 self.save(state, step, next_index, reporter)
         reporter.flush()

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
 
 FILE = "metrics.jsonl"
 
@@ -24,6 +23,8 @@ class MetricsWriter:
     """Appends records. A resumed run first drops what came after the step that it goes on from."""
 
     def __init__(self, model_dir: str | Path, resume_step: int = 0):
+        from tensorboardX import SummaryWriter  # imports PyTorch where it is: seconds that only the writing process spends
+
         self._path = Path(model_dir) / FILE
         kept = [r for r in read_metrics(model_dir) if r["step"] <= resume_step]
         temporary = self._path.with_suffix(".tmp")

@@ -14,6 +14,7 @@ from hclx.config import ComputeConfig, Experiment
 from hclx.errors import ConfigError
 from hclx.model.attention import choose_backend
 from hclx.parallel import check_pipeline, named_sharding
+from hclx.parallel.compiler import compiler_options
 from hclx.train.optimizer import learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state
 from hclx.train.step import make_loss, make_window_losses, train_step
@@ -59,7 +60,13 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
         schedule=learning_rate_schedule(experiment.optimizer, train.total_steps),
         abstract=abstract,
         windows=windows,
-        train_step=jax.jit(step, donate_argnums=0, in_shardings=(shardings, windows), out_shardings=(shardings, None)),
+        train_step=jax.jit(
+            step,
+            donate_argnums=0,
+            in_shardings=(shardings, windows),
+            out_shardings=(shardings, None),
+            compiler_options=compiler_options(mesh.devices.flat[0].device_kind),
+        ),
         eval_step=jax.jit(functools.partial(_eval_step, window_losses)),
     )
 

@@ -6,7 +6,8 @@ import jax
 
 from hclx.config import Experiment
 from hclx.data import prepare
-from hclx.parallel import make_mesh
+from hclx.parallel import make_mesh, process_0_first
+from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.flops import flops_per_token
 from hclx.train.host_memory import computes_on_cpu, keep_freed_memory
 from hclx.train.loop import pretrain
@@ -17,20 +18,24 @@ def run_pretraining(experiment: Experiment, model_dir: str, profile_steps: tuple
     """Prepares the data of an experiment and trains it in `model_dir`; `profile_steps`: see `pretrain`.
 
     What can be refused without work (another configuration's folder, a mesh that does not fit) is refused first.
+    Of several processes, which share a file system, the first prepares the data and speaks for all.
     """
     if computes_on_cpu():
         keep_freed_memory()
     check_configuration(model_dir, experiment)
+    keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
     tokenizer_dir = experiment.data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
     cache_dir = experiment.data.cache_dir or str(Path(model_dir) / "cache")
-    cache = prepare(experiment.data, experiment.tokenizer, experiment.model.vocab_size, tokenizer_dir, cache_dir)
+    data = (experiment.data, experiment.tokenizer, experiment.model.vocab_size, tokenizer_dir, cache_dir)
+    cache = process_0_first("data", lambda: prepare(*data))
+    say = print if jax.process_index() == 0 else lambda *_, **__: None
     train, model = experiment.train, experiment.model
-    print(
+    say(
         f"model: {model.n_params:,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()} {jax.devices()[0].device_kind}\n"
         f"data: {cache.manifest['mixture']}, {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x {train.sequence_length} tokens, "
         f"{train.total_steps} steps, {flops_per_token(model, train.sequence_length) * train.total_steps * train.global_batch_size * train.sequence_length:.3g} FLOPs",
         flush=True,
     )
     pretrain(experiment, model_dir, cache, tokenizer_dir, profile_steps)
-    print(f"done: step {train.total_steps}, checkpoint in {Path(model_dir) / 'checkpoints' / str(train.total_steps)}")
+    say(f"done: step {train.total_steps}, checkpoint in {Path(model_dir) / 'checkpoints' / str(train.total_steps)}")

@@ -39,8 +39,13 @@ def describe_run(experiment: Experiment, tokenizer_dir: str, hashes: dict[str, s
     }
 
 
-def open_run(model_dir: str | Path, run: dict) -> None:
+def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> None:
     """Claims a folder for a run, or makes sure that it already is this run's.
+
+    Args:
+      model_dir: the folder.
+      run: see `describe_run`.
+      write: whether config.json is written too; of several processes one does.
 
     Raises:
       ConfigError: the folder holds a run of another configuration; the fields that differ are named.
@@ -49,6 +54,8 @@ def open_run(model_dir: str | Path, run: dict) -> None:
     path = Path(model_dir) / FILE
     if path.is_file():
         _check_same(path, json.loads(path.read_text(encoding="utf-8")), run)
+    if not write:
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -27,19 +27,23 @@ TINY = [
 ]
 
 
-def environment(devices: int = 1) -> dict[str, str]:
+def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict[str, str]:
+    """Of a command: fake devices, and the folder of compiled programs that the whole test run shares (tests/conftest.py).
+
+    `variables` are set on top; None takes one away.
+    """
     flags = f"--xla_force_host_platform_device_count={devices}"
-    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    every = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), **variables}
+    return {name: value for name, value in every.items() if value is not None}
 
 
 def command(script: str, *arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "launch" / script), *arguments]
 
 
-def launch(script: str, *arguments: str, devices: int = 1, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command(script, *arguments), env=environment(devices), cwd=ROOT, capture_output=True, text=True, timeout=300, **options
-    )
+def launch(script: str, *arguments: str, devices: int = 1, variables={}, **options) -> subprocess.CompletedProcess:
+    options |= {"env": environment(devices, variables), "cwd": ROOT, "capture_output": True, "text": True, "timeout": 300}
+    return subprocess.run(command(script, *arguments), **options)
 
 
 def refused(result: subprocess.CompletedProcess, code: int, *, alone: bool = True) -> str:

@@ -101,7 +101,7 @@ def test_loss_and_gradients_agree_with_one_device(name):
     assert max(np.abs(g).max() for g in jax.tree.leaves(expected)) > 1e-2  # so that 1e-5 means something
 
 
-@pytest.mark.parametrize("name", MESHES)
+@pytest.mark.parametrize("name", ["data=8", "data 2 x fsdp 2 x model 2", "seq 2 x fsdp 2 x model 2"])
 def test_training_agrees_with_one_device(name):
     np.testing.assert_allclose(training(MESHES[name]), training(ONE), rtol=0, atol=1e-5)
 

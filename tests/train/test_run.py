@@ -14,6 +14,7 @@ from jax.profiler import ProfileData
 
 from hclx.config import SIZES, MeshConfig, ModelConfig
 from hclx.errors import ConfigError, DataError, NumericsError
+from hclx.parallel import make_mesh
 from hclx.train import metrics
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
 from hclx.train.metrics import MetricsWriter, StepClock, read_metrics
@@ -169,10 +170,10 @@ class TestReporter:
 
 def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back():
     before = signal.getsignal(signal.SIGTERM)
-    with StopSignal() as stop:
-        assert not stop.requested
+    with StopSignal(make_mesh(MeshConfig())) as stop:
+        assert not stop.requested and not stop.agreed()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested == "SIGTERM"
+        assert stop.requested == "SIGTERM" and stop.agreed()
     assert signal.getsignal(signal.SIGTERM) == before
 
 

@@ -1,0 +1,95 @@
+"""Compiles the training step of an experiment for TPUs that are not here."""
+
+import dataclasses
+import os
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from hclx.config import Experiment
+from hclx.errors import ConfigError
+from hclx.parallel import make_mesh
+from hclx.plan.chips import Chip, chip_of
+from hclx.plan.hlo import Module, parse_hlo
+from hclx.train.program import make_program
+from hclx.train.state import bytes_per_device
+
+_EOD_ID = 1  # any number does: the program is the same
+# libtpu looks for a machine of its own unless it is told that there is none.
+_NO_MACHINE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5p-8",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CompiledStep:
+    """The training step as a chip would run it. Bytes are of one chip."""
+
+    experiment: Experiment
+    topology: str
+    chip: Chip
+    mesh: Mesh
+    module: Module
+    state_bytes: int  # parameters and moments
+    argument_bytes: int  # the state and the batch, as laid out
+    temporary_bytes: int
+    output_bytes: int  # beyond what is written in place of the arguments
+    code_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        return self.argument_bytes + self.temporary_bytes + self.output_bytes + self.code_bytes
+
+
+def topology_devices(topology: str, num_slices: int = 1) -> list:
+    """The devices of a TPU topology such as "v5p:8x16x16", which need not be here.
+
+    Raises:
+      ConfigError: libtpu is not installed, or it knows no such topology.
+    """
+    from jax.experimental import topologies
+
+    chip_of(topology)
+    for name, value in _NO_MACHINE.items():
+        os.environ.setdefault(name, value)
+    try:
+        options = {"num_slices": num_slices} if num_slices > 1 else {}
+        return list(topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices)
+    except Exception as error:  # libtpu raises its own kinds
+        message = " ".join(str(error).split())
+        if "libtpu" in message and ("open" in message or "find" in message or "No module" in message):
+            raise ConfigError("the compiler for TPUs is not installed: pip install 'hclx[plan]'") from error
+        raise ConfigError(f"--topology={topology}: {message[:300]}") from error
+
+
+def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> CompiledStep:
+    """Compiles the step that `launch/pretrain.py` would run, for `topology`; a large model takes minutes.
+
+    Raises:
+      ConfigError: the topology is not known, the mesh does not fit it, or XLA says that the program cannot fit.
+    """
+    chip = chip_of(topology)
+    mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))
+    train = experiment.train
+    with jax.set_mesh(mesh):
+        program = make_program(experiment, mesh, _EOD_ID)
+        shape = (train.global_batch_size, train.sequence_length + 1)
+        windows = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=program.windows)
+        compiled = program.train_step.lower(program.abstract, windows).compile()
+    memory = compiled.memory_analysis()
+    return CompiledStep(
+        experiment=experiment,
+        topology=topology if num_slices == 1 else f"{num_slices} x {topology}",
+        chip=chip,
+        mesh=mesh,
+        module=parse_hlo(compiled.as_text()),
+        state_bytes=bytes_per_device(program.abstract),
+        argument_bytes=memory.argument_size_in_bytes,
+        temporary_bytes=memory.temp_size_in_bytes,
+        output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        code_bytes=memory.generated_code_size_in_bytes,
+    )

@@ -1,0 +1,159 @@
+"""Reads the text of a compiled XLA program into computations and instructions: what the estimates are made from."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+DTYPE_BYTES = {
+    "pred": 1, "s4": 0.5, "u4": 0.5, "s8": 1, "u8": 1, "s16": 2, "u16": 2, "bf16": 2, "f16": 2,
+    "s32": 4, "u32": 4, "f32": 4, "s64": 8, "u64": 8, "f64": 8, "c64": 8,
+    "f8e4m3fn": 1, "f8e5m2": 1, "f8e4m3b11fnuz": 1, "f8e4m3": 1,
+}  # fmt: skip
+
+# Opcodes whose `to_apply` is a computation that runs once, and not the operation of a reduction.
+CALLS = ("call", "call-start")
+
+_HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$")
+_INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.*)$")
+_OPCODE = re.compile(r"\s([a-z][\w\-]*)\(")
+_ARRAY = re.compile(r"\b([a-z]+\d*(?:e\dm\d\w*)?)\[([\d,]*)\](\{[^{}]*\})?")
+_NAME = re.compile(r"%([\w.\-]+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+    """One array of a result: its element type, its dimensions, and whether it lies in main memory (HBM)."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    in_hbm: bool
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its elements, without the padding of its layout."""
+        return int(self.size * DTYPE_BYTES.get(self.dtype, 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """One line: `%name = results opcode(operands), attributes`."""
+
+    name: str
+    opcode: str
+    results: tuple[Array, ...]
+    operands: tuple[str, ...]
+    attributes: str
+    number: int | None = None  # the value of a constant, the position of a parameter
+
+    def called(self, role: str) -> str | None:
+        """The computation that an attribute such as `body=` or `calls=` names."""
+        found = re.search(rf"\b{role}=%?([\w.\-]+)", self.attributes)
+        return found and found.group(1)
+
+    @property
+    def estimated_cycles(self) -> int | None:
+        """What XLA's own cost model for TPUs says of this instruction."""
+        found = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
+        return int(found.group(1)) if found else None
+
+    @property
+    def op_name(self) -> str:
+        """Where in the Python program it is from."""
+        found = re.search(r'op_name="([^"]*)"', self.attributes)
+        return found.group(1) if found else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Module:
+    """A compiled program: instructions by computation, in the order in which they are scheduled."""
+
+    computations: dict[str, dict[str, Instruction]]
+    entry: str
+
+    def operands(self, computation: str, instruction: Instruction) -> list[Array]:
+        """The arrays that an instruction reads."""
+        known = self.computations[computation]
+        return [array for name in instruction.operands if name in known for array in known[name].results]
+
+    def trip_count(self, computation: str, loop: Instruction) -> int:
+        """How often a `while` runs: the bound that its condition compares with, less where its counter begins."""
+        condition = self.computations[loop.called("condition")]
+        bounds = [i.number for i in condition.values() if i.opcode == "constant" and i.number is not None]
+        if not bounds:
+            raise ValueError(f"the condition of loop %{loop.name} has no constant bound")
+        return max(bounds) - self._first_count(computation, loop)
+
+    def _first_count(self, computation: str, loop: Instruction) -> int:
+        """Where a loop's counter begins: a pipelined loop may have had its first turns already."""
+        known = self.computations[computation]
+        start = known.get(loop.operands[0])
+        if start is None or start.opcode != "tuple":
+            return 0
+        counter = known.get(start.operands[0])
+        while counter is not None and counter.opcode == "copy" and counter.operands[0] in known:
+            counter = known[counter.operands[0]]
+        return counter.number if counter is not None and counter.opcode == "constant" else 0
+
+    def walk(self, computation: str | None = None, times: int = 1) -> Iterator[tuple[str, Instruction, int]]:
+        """(computation, instruction, times it runs) of everything that is run, loops and fusions entered."""
+        computation = computation or self.entry
+        for instruction in self.computations[computation].values():
+            yield computation, instruction, times
+            turns = times * self.trip_count(computation, instruction) if instruction.opcode == "while" else times
+            for role in ("body", "calls", "to_apply"):
+                called = instruction.called(role)
+                if called in self.computations and (role != "to_apply" or instruction.opcode in CALLS):
+                    yield from self.walk(called, turns)
+
+
+def parse_hlo(text: str) -> Module:
+    """Parses `compiled.as_text()`.
+
+    Raises:
+      ValueError: the text has no entry computation.
+    """
+    computations: dict[str, dict[str, Instruction]] = {}
+    entry, current = "", None
+    for line in text.splitlines():
+        header = _HEADER.match(line)
+        if header:
+            current = computations.setdefault(header.group(2), {})
+            entry = header.group(2) if header.group(1) else entry
+            continue
+        found = _INSTRUCTION.match(line) if current is not None else None
+        if found:
+            instruction = _parse_instruction(found.group(2), found.group(3))
+            current[instruction.name] = instruction
+    if not entry:
+        raise ValueError("this is not the text of a compiled XLA program: it has no ENTRY computation")
+    return Module(computations, entry)
+
+
+def _parse_instruction(name: str, rest: str) -> Instruction:
+    opcode = _OPCODE.search(" " + rest)
+    before, after = (" " + rest)[: opcode.start()], (" " + rest)[opcode.end() :]
+    end = _closing(after)
+    inside, attributes = after[:end], after[end + 1 :]
+    kind = opcode.group(1)
+    number = int(inside) if kind in ("constant", "parameter") and re.fullmatch(r"-?\d+", inside) else None
+    return Instruction(name, kind, tuple(_arrays(before)), tuple(_NAME.findall(inside)), attributes, number)
+
+
+def _arrays(text: str) -> Iterator[Array]:
+    for dtype, dims, layout in _ARRAY.findall(text):
+        yield Array(dtype, tuple(int(d) for d in dims.split(",") if d), not re.search(r"S\([1-9]\)", layout))
+
+
+def _closing(text: str) -> int:
+    """Index of the parenthesis that closes the one before `text`."""
+    depth = 1
+    for index, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if depth == 0:
+            return index
+    return len(text)

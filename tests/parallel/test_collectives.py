@@ -1,0 +1,78 @@
+"""Counts the collectives of the compiled step, so that a change that makes XLA gather more is seen."""
+
+import collections
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hclx.config import MeshConfig
+from hclx.parallel import make_mesh
+from hclx.plan.hlo import parse_hlo
+from hclx.plan.interconnect import KINDS, replica_group
+from hclx.train.program import make_program
+from tests.parallel.test_meshes_agree import MODEL, experiment
+
+LARGE = 2_048  # elements: smaller ones are biases, norms, losses and tokens
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_fast():
+    """Not here: what is counted is what an optimised program does."""
+
+
+def collectives(config: MeshConfig) -> collections.Counter:
+    """How often each kind of collective of a large array runs in a step, by the mesh axes that it goes over."""
+    mesh = make_mesh(config)
+    with jax.set_mesh(mesh):
+        program = make_program(experiment(config), mesh, 1)
+        windows = jax.ShapeDtypeStruct((16, 65), jnp.int32, sharding=program.windows)
+        module = parse_hlo(program.train_step.lower(program.abstract, windows).compile().as_text())
+    counts = collections.Counter()
+    for _, instruction, times in module.walk():
+        kind = instruction.opcode.removesuffix("-start")
+        if kind in KINDS and max(a.size for a in instruction.results) >= LARGE:
+            places = np.unravel_index(replica_group(instruction.attributes, mesh.size), mesh.devices.shape)
+            counts[kind, tuple(a for a, row in zip(mesh.axis_names, places) if len(set(row)) > 1)] += times
+    return counts
+
+
+L = MODEL.n_layers
+# Four matrices a block, gathered forward and backward; their gradients are reduced together, once a block. The embedding is
+# gathered and reduced for each of its two uses, and so are the positions for their one.
+GATHERED, REDUCED = 2 * 4 * L + 3, L + 3
+AT_MOST = {
+    "data 8": (MeshConfig(data=8, fsdp=1), {("all-reduce", ("data",)): REDUCED}),
+    "fsdp 8": (MeshConfig(fsdp=8), {("all-gather", ("fsdp",)): GATHERED, ("all-reduce", ("fsdp",)): REDUCED}),
+    # Products that end on the residual stream are summed, and their inputs' gradients, and the two of the loss and embedding.
+    "model 8": (MeshConfig(fsdp=1, model=8), {("all-reduce", ("model",)): 6 * L + 3}),
+    "data 2 x fsdp 2 x model 2": (
+        MeshConfig(data=2, fsdp=2, model=2),
+        {
+            ("all-gather", ("fsdp",)): GATHERED,
+            ("all-reduce", ("fsdp",)): REDUCED,
+            ("all-reduce", ("data",)): REDUCED,
+            ("all-reduce", ("data", "fsdp")): 1,
+            ("all-reduce", ("model",)): 6 * L + 3,
+        },
+    ),
+    # Heads for length before attention, and back: forward, in what is computed again, and backward (q, k and v apart there).
+    "fsdp 2 x seq 4": (
+        MeshConfig(fsdp=2, seq=4),
+        {
+            ("all-gather", ("fsdp",)): GATHERED,
+            ("all-reduce", ("fsdp",)): REDUCED,
+            ("all-reduce", ("seq",)): REDUCED,
+            ("all-to-all", ("seq",)): 8 * L + 1,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AT_MOST)
+def test_no_collective_too_many(name):
+    config, at_most = AT_MOST[name]
+    found = collectives(config)
+    assert set(found) == set(at_most)
+    assert all(n <= at_most[key] for key, n in found.items()), found
