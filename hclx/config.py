@@ -107,7 +107,7 @@ class ComputeConfig(_Validated):
     scan_unroll: int = 1  # blocks a step of the scan over layers; more compile time for less overhead
     # Where MeshConfig.pipe > 1 (see hclx/parallel/pipeline.py):
     pipeline_microbatches: int = 0  # pieces of a batch that follow each other through the stages; 0: as many as stages
-    pipeline_repeats: int = 1  # times that each goes around the stages; more idle less, but move the weights once a pass
+    pipeline_repeats: int = 1  # times that each goes around the stages: less idle time, but weights move once a pass
 
     def _check(self):
         for name, choices in (("dtype", DTYPES), ("remat", REMAT_POLICIES), ("attention", ATTENTION_BACKENDS)):

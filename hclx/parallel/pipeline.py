@@ -4,8 +4,8 @@ The stages are an axis of the arrays, cut over the mesh axis `pipe`. In each tic
 `vmap`, and hand their result to the next stage, by one roll. Autodiff and the compiler do the rest: the backward pass
 is the same pipeline run backwards, and a roll is a collective-permute between neighbours.
 
-Where the mesh has `fsdp` too, a stage gathers its weights and reduces their gradients in each tick, as it would for each
-piece of an accumulated gradient.
+Embedding and loss stay outside: every stage computes them alike. Where the mesh has `fsdp` too, a stage gathers its
+weights and reduces their gradients in each tick, as it would for each piece of an accumulated gradient.
 
 With one repeat this is GPipe (Huang et al. 2019, section 2). With more, a microbatch goes around the stages several times
 and meets the next layers each time, so that fewer ticks are spent on filling and draining (Narayanan et al. 2021, section
@@ -20,7 +20,9 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from hclx.errors import ConfigError
-from hclx.parallel.axes import RULES, constrain
+from hclx.parallel.axes import constrain
+
+AXIS = "pipe"
 
 # Shapes, beside those of hclx/model/layers.py: S stages · R repeats · C layers of a stage in one repeat · M microbatches
 
@@ -33,7 +35,7 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
 
     Args:
       layers: of the model.
-      rows: of one piece of the batch, on one of the devices that it is spread over.
+      rows: of what is cut into microbatches: one piece of the batch, on one of the devices that it is spread over.
       stages, repeats, microbatches: as in `pipeline`.
     Raises:
       ConfigError: it names the field to change.
@@ -50,13 +52,13 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
         )
     if rows % microbatches:
         raise ConfigError(
-            f"ComputeConfig.pipeline_microbatches={microbatches} (0 in the configuration: MeshConfig.pipe) does not divide the {rows} "
+            f"ComputeConfig.pipeline_microbatches={microbatches} (0 stands for MeshConfig.pipe) does not divide the {rows} "
             "row(s) of TrainConfig.global_batch_size / (TrainConfig.accumulation_steps x data x fsdp); change one of these"
         )
     if repeats > 1 and microbatches < stages:
         raise ConfigError(
             f"ComputeConfig.pipeline_microbatches={microbatches} is below MeshConfig.pipe={stages}, and with "
-            f"ComputeConfig.pipeline_repeats={repeats} a stage would wait for itself; give as many as stages or more, or repeats 1"
+            f"ComputeConfig.pipeline_repeats={repeats} they come around too late; give as many as stages or more, or repeats 1"
         )
 
 
@@ -91,13 +93,33 @@ def pipeline(
     """
     layers = jax.tree.leaves(stacked_params)[0].shape[0]
     check_pipeline(layers, x_btd.shape[0], stages=stages, repeats=repeats, microbatches=microbatches)
-    params = jax.tree.map(functools.partial(_by_stage, stages=stages, repeats=repeats), stacked_params)
+    params = jax.tree.map(lambda array: _by_stage(array, stages, repeats), stacked_params)
     rows = jax.tree.map(lambda array: _split(array, microbatches), per_row)
-    stage_s = jnp.arange(stages)
+    run_stages = _stages(layer_fn, rows, repeats, microbatches, wrap, unroll)
 
-    @functools.partial(jax.vmap, spmd_axis_name="pipe", in_axes=(0, 0, 0, None))
-    def run_stage(params, stage, x_btd, tick):
-        # A microbatch enters stage s at s ticks after stage 0; before the first one and after the last, any will do.
+    def run_tick(carry, tick):
+        x_sbtd, store_smbtd = carry
+        x_sbtd = _where_first(_read(store_smbtd, tick % microbatches), x_sbtd)
+        x_sbtd = _to_next_stage(run_stages(params, x_sbtd, jnp.arange(stages), tick))
+        # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
+        slot = (tick - (stages - 1)) % microbatches
+        arrived_sbtd = jnp.where(tick >= stages - 1, x_sbtd, _read(store_smbtd, slot))
+        return (x_sbtd, _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, arrived_sbtd, slot, axis=1))), None
+
+    x_mbtd = _split(x_btd, microbatches, "length", "features")
+    # Every stage has a store and only the first one's is used, so that in a tick nothing moves but by the roll.
+    zeros_smbtd = _constrain(jnp.zeros((stages, *x_mbtd.shape), x_btd.dtype))
+    carry = (zeros_smbtd[:, 0], _where_first(x_mbtd, zeros_smbtd))
+    (_, store_smbtd), _ = jax.lax.scan(run_tick, carry, jnp.arange(microbatches * repeats + stages - 1))
+    return _join(_where_first(store_smbtd, zeros_smbtd).sum(0))
+
+
+def _stages(layer_fn: LayerFn, rows, repeats: int, microbatches: int, wrap: Callable, unroll: int) -> Callable:
+    """(parameters by stage, x_sbtd, stages, tick) -> x_sbtd: the work of all stages in one tick."""
+
+    @functools.partial(jax.vmap, spmd_axis_name=AXIS, in_axes=(0, 0, 0, None))
+    def run(params, x_btd, stage, tick):
+        # Stage s is s ticks behind the first one. Before its first microbatch and after its last any will do.
         step = jnp.maximum(tick - stage, 0)
         repeat = jnp.minimum(step // microbatches, repeats - 1)
         mine = jax.tree.map(lambda array: _pick(array, step % microbatches), rows)
@@ -108,29 +130,7 @@ def pipeline(
 
         return jax.lax.scan(wrap(body), x_btd, params, unroll=unroll)[0]
 
-    x_mbtd = _split(x_btd, microbatches, "length", "features")
-    turn = functools.partial(_tick, run=functools.partial(run_stage, params, stage_s), stages=stages, microbatches=microbatches)
-    # Every stage has a store and only the first one's is read, so that nothing but the roll moves in a tick.
-    first = _first(x_mbtd[None], stage_s)
-    store_smbtd = _constrain(jnp.where(first, x_mbtd, jnp.zeros((), x_btd.dtype)))
-    carry = (_constrain(jnp.zeros((stages, *x_mbtd.shape[1:]), x_btd.dtype)), store_smbtd)
-    (_, store_smbtd), _ = jax.lax.scan(turn, carry, jnp.arange(microbatches * repeats + stages - 1))
-    return _join(jnp.where(first, store_smbtd, jnp.zeros((), x_btd.dtype)).sum(0))
-
-
-def _tick(carry, tick, *, run: Callable, stages: int, microbatches: int):
-    """All stages at once: take in, run, hand on. `carry`: what each stage works on [S, b, t, d], and its store [S, M, b, t, d]."""
-    x_sbtd, store_smbtd = carry
-    stage_s = jnp.arange(stages)
-    next_smbtd = jax.lax.dynamic_index_in_dim(store_smbtd, tick % microbatches, axis=1, keepdims=False)
-    x_sbtd = _constrain(jnp.where(_first(x_sbtd, stage_s), next_smbtd, x_sbtd))
-    x_sbtd = _to_next_stage(run(x_sbtd, tick))
-    # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
-    slot = (tick - (stages - 1)) % microbatches
-    kept_sbtd = jax.lax.dynamic_index_in_dim(store_smbtd, slot, axis=1, keepdims=False)
-    kept_sbtd = jnp.where(tick >= stages - 1, x_sbtd, kept_sbtd)
-    store_smbtd = _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, kept_sbtd, slot, axis=1))
-    return (x_sbtd, store_smbtd), None
+    return run
 
 
 @jax.custom_vjp
@@ -140,11 +140,12 @@ def _to_next_stage(x_sbtd: jax.Array) -> jax.Array:
 
 # As roll is defined, its transpose is a sum of two pieces, and each would be sent on its own.
 _to_next_stage.defvjp(
-    lambda x_sbtd: (_to_next_stage(x_sbtd), None), lambda _, grad_sbtd: (_constrain(jnp.roll(_constrain(grad_sbtd), -1, axis=0)),)
+    lambda x_sbtd: (_to_next_stage(x_sbtd), None),
+    lambda _, grad_sbtd: (_constrain(jnp.roll(_constrain(grad_sbtd), -1, axis=0)),),
 )
 
 
-def _by_stage(array: jax.Array, *, stages: int, repeats: int) -> jax.Array:
+def _by_stage(array: jax.Array, stages: int, repeats: int) -> jax.Array:
     """[layers, ...] -> [S, C, R, ...], layer (r S + s) C + c of the model being that of stage s.
 
     With one repeat a stage computes the layers that it stores and nothing moves. With more it needs layers that others
@@ -159,16 +160,21 @@ def _cut_first(array: jax.Array) -> jax.Array:
     if jax.sharding.get_abstract_mesh().empty:
         return array
     others = (PartitionSpec.UNCONSTRAINED,) * (array.ndim - 1)
-    return jax.lax.with_sharding_constraint(array, PartitionSpec(RULES["layers"][0], *others))
+    return jax.lax.with_sharding_constraint(array, PartitionSpec(AXIS, *others))
 
 
 def _pick(array: jax.Array, index: jax.Array) -> jax.Array:
     return array[0] if array.shape[0] == 1 else jax.lax.dynamic_index_in_dim(array, index, keepdims=False)
 
 
-def _first(array: jax.Array, stage_s: jax.Array) -> jax.Array:
-    """[S, 1, ...]: whether this is the first stage, to be broadcast to `array`."""
-    return (stage_s == 0).reshape(-1, *(1,) * (array.ndim - 1))
+def _read(store_smbtd: jax.Array, slot: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(store_smbtd, slot, axis=1, keepdims=False)
+
+
+def _where_first(array: jax.Array, others: jax.Array) -> jax.Array:
+    """`array` on the first stage and `others`, [S, ...], on those after it."""
+    is_first = (jnp.arange(others.shape[0]) == 0).reshape(-1, *(1,) * (others.ndim - 1))
+    return _constrain(jnp.where(is_first, array, others))
 
 
 def _constrain(array: jax.Array) -> jax.Array:
