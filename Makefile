@@ -4,7 +4,7 @@ PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do p=$$(command -v python$$v) && $$
 EXTRAS ?= dev
 VENV ?= .venv
 
-.PHONY: demo test
+.PHONY: demo test test-long
 $(VENV)/.$(EXTRAS): setup.py
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed and was not found; name one with PYTHON=..."; exit 64; }
 	$(PYTHON) -m venv $(VENV)
@@ -17,3 +17,6 @@ demo: $(VENV)/.$(EXTRAS)
 
 test: $(VENV)/.$(EXTRAS)
 	$(VENV)/bin/python -m pytest tests -q -n 2 --dist loadfile --durations=10
+
+test-long: $(VENV)/.$(EXTRAS)
+	$(VENV)/bin/python -m pytest tests -q -m long --long

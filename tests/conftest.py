@@ -21,6 +21,21 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT / "hclx" / "data" / "sample" / "korean_sample.jsonl"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes each")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; runs with --long (make test-long)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: make test-long"))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The root of the source tree."""

@@ -69,10 +69,14 @@ def train_tokenizer(
     if (output_dir / METADATA_FILE).exists():
         raise ConfigError(f"{output_dir} already holds a tokenizer; choose another folder")
     totals: Counter = Counter()
-    counts = count_chunks(_sample(texts, sample_rate, seed, totals), mode, workers)
-    if not counts:
-        raise DataError(f"no text to train on: {totals['documents']} of {totals['seen']} documents in the sample")
-    model = train_from_counts(counts, vocab_size)
+
+    def count():
+        counts = count_chunks(_sample(texts, sample_rate, seed, totals), mode, workers)
+        if not counts:
+            raise DataError(f"no text to train on: {totals['documents']} of {totals['seen']} documents in the sample")
+        return counts
+
+    model = train_from_counts(count(), vocab_size)
     metadata = {
         "format": FORMAT,
         "mode": mode,
@@ -163,6 +167,7 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
             for chunk, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
                 file.write(f"{bytes_to_chars(to_bytes(chunk))}\t{count}\n")
             file.writelines(f"{char}\t1\n" for char in BYTE_TO_CHAR)
+        del counts  # a caller who kept none frees them here: merging takes as much memory again
         try:
             sentencepiece.SentencePieceTrainer.train(input=str(rows), model_writer=model, **_trainer_options(vocab_size))
         except RuntimeError as error:

@@ -123,16 +123,16 @@ def test_a_folder_that_is_taken_is_left_alone(tokenizer_dirs, sample_texts):
 
 _TRAIN_51200 = """
 import json, re, sys
-from collections import Counter
 from hclx.text.training import train_from_counts
-counts = Counter(json.load(open(sys.argv[1])))
-model = train_from_counts(counts, 51200)
+model = train_from_counts(json.load(open(sys.argv[1])), 51200)
 open(sys.argv[2], "wb").write(model)
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """
 
 
-def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path):
+@pytest.mark.parametrize("mode", ["plain", pytest.param("train", marks=pytest.mark.long)])
+def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path, mode):
+    """Cut at spaces they are three times as many chunks as cut at morphemes, which takes minutes and is not the point."""
     import sentencepiece
 
     from hclx.text.documents import expand_globs, read_documents
@@ -140,9 +140,9 @@ def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_
     paths = expand_globs(str(data_dir / "corpus" / "kowiki" / "*.jsonl.gz"))
     sizes = itertools.accumulate(len(d.text.encode()) for d in read_documents(paths))
     n = sum(1 for _ in itertools.takewhile(lambda size: size < 50_000_000, sizes)) + 1
-    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), "train")
+    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), mode)
     (tmp_path / "counts.json").write_text(json.dumps(counts))
     command = [sys.executable, "-c", _TRAIN_51200, str(tmp_path / "counts.json"), str(tmp_path / "model")]
-    peak_kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert peak_kilobytes < 1_000_000
+    peak = 1024 * int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert peak < 1e9
     assert sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model")).get_piece_size() == 51_200
