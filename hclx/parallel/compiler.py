@@ -24,8 +24,8 @@ _FUSION = {
     "xla_tpu_overlap_compute_collective_tc": True,
     "xla_enable_async_all_gather": True,
 }
-_OPTIONS = {"v4": _FUSION, "v5e": _FUSION, "v5p": _SPARSE_CORE, "v6e": _SPARSE_CORE}
-_KINDS = {"TPU v4": "v4", "TPU v5 lite": "v5e", "TPU v5e": "v5e", "TPU v5": "v5p", "TPU v5p": "v5p", "TPU v6 lite": "v6e", "TPU v6e": "v6e"}
+_OPTIONS = {"v5e": _FUSION, "v5p": _SPARSE_CORE, "v6e": _SPARSE_CORE}
+_KINDS = {"TPU v5 lite": "v5e", "TPU v5e": "v5e", "TPU v5": "v5p", "TPU v5p": "v5p", "TPU v6 lite": "v6e", "TPU v6e": "v6e"}
 
 
 def compiler_options(chip: str) -> dict[str, bool]:

@@ -1,0 +1,39 @@
+"""What --search tries: every candidate can be built, and arithmetic is near what the compiler found."""
+
+import math
+
+import pytest
+from jax.sharding import AbstractMesh, AxisType
+
+from hclx.config import MESH_AXES
+from hclx.gin_bindings import load_experiment
+from hclx.plan.chips import CHIPS
+from hclx.plan.search import _guess, candidates
+from hclx.train.optimizer import make_optimizer
+from hclx.train.state import abstract_state
+
+
+def experiment(size, machine):
+    return load_experiment([f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], [])
+
+
+def test_every_candidate_can_be_built():
+    """The mesh takes all chips, and cuts batch, heads and each parameter evenly (`abstract_state` refuses what does not)."""
+    found = list(candidates(experiment("1b3", "tpu_v5p_1024"), 64, CHIPS["v5p"]))
+    assert len({g.name for g in found}) == len(found) > 20
+    for mesh in {g.experiment.mesh for g in found}:
+        assert math.prod(mesh.shape) == 64
+    for guess in found[:: len(found) // 8]:
+        one, mesh = guess.experiment, guess.experiment.mesh
+        assert one.train.global_batch_size // one.train.accumulation_steps % (mesh.data * mesh.fsdp) == 0
+        abstract = AbstractMesh(mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+        abstract_state(one.model, make_optimizer(one.optimizer, 1_000), abstract)
+
+
+# As launch/plan.py compiled them: docs/performance.md.
+@pytest.mark.parametrize("size, machine, seconds, gigabytes", [("82b", "tpu_v5p_1024", 3.12, 59.2), ("204b", "tpu_v5p_2048", 4.32, 45.9)])
+def test_arithmetic_is_near_the_compiler(size, machine, seconds, gigabytes):
+    plan = experiment(size, machine)
+    guess = _guess(plan, math.prod(plan.mesh.shape), CHIPS["v5p"])
+    assert seconds / 1.5 < guess.seconds < seconds * 1.1
+    assert gigabytes / 1.6 < guess.bytes / 1e9 < gigabytes * 1.6
