@@ -81,7 +81,10 @@ class Module:
         return [array for name in instruction.operands if name in known for array in known[name].results]
 
     def trip_count(self, computation: str, loop: Instruction) -> int:
-        """How often a `while` runs: the bound that its condition compares with, less where its counter begins."""
+        """How often a `while` runs: as XLA says, or the bound that its condition compares with, less where its counter begins."""
+        known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
+        if known:
+            return int(known.group(1))
         condition = self.computations[loop.called("condition")]
         bounds = [i.number for i in condition.values() if i.opcode == "constant" and i.number is not None]
         if not bounds:

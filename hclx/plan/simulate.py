@@ -74,6 +74,9 @@ class _Simulation:
                 times = self.module.trip_count(computation, instruction)
                 line.add(self.run(instruction.called("body")), times)
                 continue
+            if instruction.opcode == "call":
+                line.add(self.run(instruction.called("to_apply")), 1)
+                continue
             done = _done_of(instruction)
             if done is not None:
                 if done in pending:
