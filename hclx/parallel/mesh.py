@@ -32,7 +32,7 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh over `devices` (default: all) whose collectives XLA chooses (`AxisType.Auto`).
 
-    On TPUs each axis follows links of the torus. Several slices, which only the data centre's network joins, see
+    On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several slices, which only the data centre's network joins, see
     different data: `data` goes over slices first, and the other axes stay within one.
 
     Raises:
@@ -45,17 +45,9 @@ def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Me
     if shape[data] % slices:
         raise ConfigError(f"MeshConfig.data={shape[data]} is no multiple of the {slices} slices; only `data` can span slices")
     if slices == 1:
-        array = _torus_mesh(shape, devices)
+        array = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     else:
         within = tuple(n // slices if i == data else n for i, n in enumerate(shape))
         across = tuple(slices if i == data else 1 for i in range(len(shape)))
         array = mesh_utils.create_hybrid_device_mesh(within, across, devices, allow_split_physical_axes=True)
     return Mesh(array, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-
-
-def _torus_mesh(shape: tuple[int, ...], devices: list[jax.Device]):
-    """Whole physical axes a mesh axis where that can be done, else parts of them."""
-    try:
-        return mesh_utils.create_device_mesh(shape, devices)
-    except NotImplementedError:
-        return mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)

@@ -3,6 +3,7 @@
 import dataclasses
 
 from hclx.errors import ConfigError
+from hclx.train.flops import PEAK_BF16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Chip:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v5p", 459e12, 95e9, 2765e9, 90e9, 3, 4, 1.75e9, 6.25e9),
-        Chip("v5e", 197e12, 16e9, 819e9, 45e9, 2, 16, 1.5e9, 3.1e9),
-        Chip("v6e", 918e12, 32e9, 1640e9, 90e9, 2, 16, 1.75e9, 12.5e9),
+        Chip("v5p", PEAK_BF16["TPU v5p"], 95e9, 2765e9, 90e9, 3, 4, 1.75e9, 6.25e9),
+        Chip("v5e", PEAK_BF16["TPU v5e"], 16e9, 819e9, 45e9, 2, 16, 1.5e9, 3.1e9),
+        Chip("v6e", PEAK_BF16["TPU v6e"], 32e9, 1640e9, 90e9, 2, 16, 1.75e9, 12.5e9),
     )
 }
 

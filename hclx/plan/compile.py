@@ -1,6 +1,7 @@
 """Compiles the training step of an experiment for TPUs that are not here."""
 
 import dataclasses
+import importlib.util
 import os
 
 import jax
@@ -54,16 +55,15 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
     from jax.experimental import topologies
 
     chip_of(topology)
+    if importlib.util.find_spec("libtpu") is None:
+        raise ConfigError("XLA's compiler for TPUs is not installed; install it with .venv/bin/pip install -e '.[plan]'")
     for name, value in _NO_MACHINE.items():
         os.environ.setdefault(name, value)
     try:
         options = {"num_slices": num_slices} if num_slices > 1 else {}
         return list(topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices)
     except Exception as error:  # libtpu raises its own kinds
-        message = " ".join(str(error).split())
-        if "libtpu" in message and ("open" in message or "find" in message or "No module" in message):
-            raise ConfigError("the compiler for TPUs is not installed: pip install 'hclx[plan]'") from error
-        raise ConfigError(f"--topology={topology}: {message[:300]}") from error
+        raise ConfigError(f"--topology={topology}: {' '.join(str(error).split())[:300]}") from error
 
 
 def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> CompiledStep:

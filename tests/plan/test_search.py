@@ -1,13 +1,17 @@
 """What --search tries: every candidate can be built, and arithmetic is near what the compiler found."""
 
+import dataclasses
+import importlib.util
 import math
 
 import pytest
 from jax.sharding import AbstractMesh, AxisType
 
 from hclx.config import MESH_AXES
+from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
 from hclx.plan.chips import CHIPS
+from hclx.plan.compile import topology_devices
 from hclx.plan.search import _guess, candidates
 from hclx.train.optimizer import make_optimizer
 from hclx.train.state import abstract_state
@@ -19,13 +23,15 @@ def experiment(size, machine):
 
 def test_every_candidate_can_be_built():
     """The mesh takes all chips, and cuts batch, heads and each parameter evenly (`abstract_state` refuses what does not)."""
-    found = list(candidates(experiment("1b3", "tpu_v5p_1024"), 64, CHIPS["v5p"]))
+    whole = experiment("1b3", "tpu_v5p_1024")
+    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))  # too small for some
+    found = list(candidates(whole, 64, CHIPS["v5p"]))
     assert len({g.name for g in found}) == len(found) > 20
     for mesh in {g.experiment.mesh for g in found}:
         assert math.prod(mesh.shape) == 64
+    assert all(g.experiment.train.global_batch_size // g.experiment.train.accumulation_steps % (g.experiment.mesh.data * g.experiment.mesh.fsdp) == 0 for g in found)
     for guess in found[:: len(found) // 8]:
         one, mesh = guess.experiment, guess.experiment.mesh
-        assert one.train.global_batch_size // one.train.accumulation_steps % (mesh.data * mesh.fsdp) == 0
         abstract = AbstractMesh(mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
         abstract_state(one.model, make_optimizer(one.optimizer, 1_000), abstract)
 
@@ -37,3 +43,9 @@ def test_arithmetic_is_near_the_compiler(size, machine, seconds, gigabytes):
     guess = _guess(plan, math.prod(plan.mesh.shape), CHIPS["v5p"])
     assert seconds / 1.5 < guess.seconds < seconds * 1.1
     assert gigabytes / 1.6 < guess.bytes / 1e9 < gigabytes * 1.6
+
+
+def test_without_the_compiler_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"not installed; install it with .*\[plan\]"):
+        topology_devices("v5p:2x2x1")
