@@ -3,7 +3,7 @@
     python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin --gin_file=gin_configs/sizes/82b.gin \
         --gin_file=gin_configs/mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
 
-Exits with 64 when the plan does not fit the memory of a chip.
+GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the page says so. Exits with 64 when the plan does not fit the memory of a chip.
 """
 
 import json
@@ -36,6 +36,19 @@ def main(_):
     if not TOPOLOGY.value:
         raise ConfigError("--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16")
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
+    from hclx.plan.chips import chip_of
+
+    page, figures, fits = (_by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation)(experiment)
+    print(page)
+    if JSON.value:
+        Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if not fits:
+        needed, capacity = figures["hbm_gb_per_chip"], figures["hbm_capacity_gb"]
+        raise ConfigError(f"the plan needs {needed:.1f} GB of a chip that has {capacity:.0f} GB")
+
+
+def _by_compilation(experiment):
+    """A page, the figures for JSON, and whether it fits."""
     from hclx.plan.compile import compile_step
     from hclx.plan.report import make_plan, run_tokens, to_json, to_page
     from hclx.plan.search import search, to_table
@@ -47,12 +60,29 @@ def main(_):
         plan = results[0].plan
     else:
         plan = make(experiment)
-    tokens = run_tokens(plan, TOKENS.value)
-    print(to_page(plan, tokens))
-    if JSON.value:
-        Path(JSON.value).write_text(json.dumps(to_json(plan, tokens), indent=2) + "\n", encoding="utf-8")
-    if not plan.fits:
-        raise ConfigError(f"the plan needs {plan.step.peak_bytes / 1e9:.1f} GB of a chip that has {plan.step.chip.hbm_capacity / 1e9:.0f} GB")
+    tokens = run_tokens(experiment.train, TOKENS.value)
+    return to_page(plan, tokens), to_json(plan, tokens), plan.fits
+
+
+def _by_arithmetic(experiment):
+    """The same for GPUs, whose compiler needs one."""
+    import dataclasses
+
+    from hclx.config import MeshConfig
+    from hclx.parallel import resolve_mesh_shape
+    from hclx.plan.arithmetic import estimate, to_json, to_page
+    from hclx.plan.chips import chip_of, count_gpus
+    from hclx.plan.report import run_tokens
+    from hclx.plan.search import rank
+
+    chip, chips = chip_of(TOPOLOGY.value), count_gpus(TOPOLOGY.value) * NUM_SLICES.value
+    if SEARCH.value:
+        plan = rank(experiment, chip, chips)[0]
+    else:
+        mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
+        plan = estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips)
+    tokens = run_tokens(experiment.train, TOKENS.value)
+    return to_page(plan, TOPOLOGY.value, tokens), to_json(plan, TOPOLOGY.value, tokens), plan.fits
 
 
 if __name__ == "__main__":

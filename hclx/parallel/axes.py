@@ -17,7 +17,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "tokens": ("seq", "data", "fsdp"),  # batch and length in one: see tokens.py
     "layers": ("pipe",),
     "vocab": ("model",),
-    "embed": ("fsdp",),  # of parameters: gathered block by block (ZeRO-3)
+    "embed": ("fsdp", "seq"),  # of parameters: gathered block by block (ZeRO-3)
     "heads": ("model",),
     "attention_heads": ("model", "seq"),  # while every head sees the whole length (all-to-all attention)
     "mlp": ("model",),

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 
+from hclx.config import TrainConfig
+from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY
 from hclx.plan.compile import CompiledStep
-from hclx.plan.simulate import KERNEL_EFFICIENCY, Timeline, simulate
+from hclx.plan.simulate import Timeline, simulate
 from hclx.train.flops import FORMULA, flops_per_token
 
-HBM_SHARE = 0.92  # of the capacity: the rest is for the runtime and for fragmentation
 SECONDS_A_DAY = 86_400
 
 
@@ -64,6 +65,7 @@ def to_json(plan: Plan, tokens: float) -> dict:
     """The plan as plain numbers: gigabytes are 1e9 bytes, times are seconds."""
     step, line, chip = plan.step, plan.line, plan.step.chip
     return {
+        "method": "compiled",
         "topology": step.topology,
         "chips": step.mesh.size,
         "mesh": {axis: int(n) for axis, n in step.mesh.shape.items()},
@@ -137,6 +139,8 @@ def to_page(plan: Plan, tokens: float) -> str:
     return "\n".join(rows)
 
 
-def run_tokens(plan: Plan, tokens: float) -> float:
+def run_tokens(train: TrainConfig, tokens: float) -> float:
     """`tokens`, or those of the experiment's own run where it is 0."""
-    return tokens if math.isfinite(tokens) and tokens > 0 else float(plan.tokens * plan.step.experiment.train.total_steps)
+    if math.isfinite(tokens) and tokens > 0:
+        return tokens
+    return float(train.total_steps * train.global_batch_size * train.sequence_length)

@@ -7,37 +7,22 @@ from collections.abc import Callable, Iterator
 
 from hclx.config import MESH_AXES, Experiment, MeshConfig
 from hclx.errors import ConfigError
+from hclx.parallel import check_pipeline
+from hclx.plan.arithmetic import Estimate, estimate
 from hclx.plan.chips import Chip, chip_of
 from hclx.plan.compile import topology_devices
-from hclx.plan.report import HBM_SHARE, Plan
-from hclx.train.flops import flops_per_token
+from hclx.plan.report import Plan
 
 _LOG = logging.getLogger(__name__)
-MODEL_WAYS, SEQ_WAYS, PIECES, REMATS = (1, 2, 4, 8), (1, 2), (1, 2, 4), ("minimal", "full")
-# Of the large arrays that a block keeps for the backward pass, in units of d_model a token: see hclx/model/remat.py.
-KEPT = {"minimal": 3 + 1 + 1 + 4 + 1, "full": 1}
-
-
-@dataclasses.dataclass(frozen=True)
-class Guess:
-    """A candidate, and what arithmetic says of it: seconds a step, and bytes of a chip."""
-
-    experiment: Experiment
-    seconds: float
-    bytes: float
-
-    @property
-    def name(self) -> str:
-        train, compute = self.experiment.train, self.experiment.compute
-        mesh = " x ".join(f"{a} {n}" for a, n in zip(MESH_AXES, self.experiment.mesh.shape) if n > 1)
-        return f"{mesh or 'one chip'} · batch {train.global_batch_size} in {train.accumulation_steps} · {compute.remat}"
+MODEL_WAYS, SEQ_WAYS, PIPE_WAYS, REMATS = (1, 2, 4, 8), (1, 2), (1, 2, 4), ("minimal", "full")
+PIECES = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
     """A candidate after the compiler saw it: its plan, or why there is none."""
 
-    guess: Guess
+    guess: Estimate
     plan: Plan | None
     error: str = ""
 
@@ -62,20 +47,13 @@ def search(
       ConfigError: no candidate fits, by arithmetic or as compiled.
     """
     chip, chips = chip_of(topology), len(topology_devices(topology, num_slices))
-    guesses = sorted(candidates(experiment, chips, chip), key=lambda g: g.seconds)
-    fitting = [g for g in guesses if g.bytes <= HBM_SHARE * chip.hbm_capacity]
-    if not fitting:
-        least = min((g.bytes for g in guesses), default=0.0)
-        raise ConfigError(
-            f"no mesh of {chips} x {chip.name} holds this model and batch: by arithmetic the smallest needs {least / 1e9:.0f} GB "
-            f"of {chip.hbm_capacity / 1e9:.0f} GB a chip; use more chips, or a smaller batch"
-        )
+    fitting = rank(experiment, chip, chips)
     results = [_try(guess, make) for guess in fitting[:compiles]]
     best = max((r for r in results if r.usable), key=lambda r: r.plan.mfu, default=None)
     for times in (2, 4) if best else ():
         train = dataclasses.replace(best.guess.experiment.train, global_batch_size=times * experiment.train.global_batch_size)
-        guess = _guess(dataclasses.replace(best.guess.experiment, train=train), chips, chip)
-        if guess.bytes <= HBM_SHARE * chip.hbm_capacity:
+        guess = estimate(dataclasses.replace(best.guess.experiment, train=train), chip, chips)
+        if guess.fits:
             results.append(_try(guess, make))
     if best is None:
         tried = "; ".join(f"{r.guess.name}: {r.error or f'{r.plan.step.peak_bytes / 1e9:.0f} GB'}" for r in results)
@@ -83,7 +61,7 @@ def search(
     return sorted(results, key=lambda r: -(r.plan.mfu if r.usable else -1.0 if r.plan is None else 0.0))
 
 
-def _try(guess: Guess, make: Callable[[Experiment], Plan]) -> Result:
+def _try(guess: Estimate, make: Callable[[Experiment], Plan]) -> Result:
     try:
         plan = make(guess.experiment)
     except ConfigError as error:
@@ -92,49 +70,59 @@ def _try(guess: Guess, make: Callable[[Experiment], Plan]) -> Result:
     return Result(guess, plan)
 
 
-def candidates(experiment: Experiment, chips: int, chip: Chip) -> Iterator[Guess]:
-    """Every mesh of powers of two that cuts heads, length and batch evenly, with each remat policy and accumulation."""
+def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
+    """The candidates that fit by arithmetic, the fastest first.
+
+    Raises:
+      ConfigError: none fits.
+    """
+    guesses = sorted(candidates(experiment, chip, chips), key=lambda g: g.step_time)
+    fitting = [g for g in guesses if g.fits]
+    if not fitting:
+        least = min((g.peak_bytes for g in guesses), default=0.0)
+        raise ConfigError(
+            f"no mesh of {chips} x {chip.name} holds this model and batch: by arithmetic the smallest needs {least / 1e9:.0f} GB "
+            f"of {chip.hbm_capacity / 1e9:.0f} GB a chip; use more chips, or a smaller batch"
+        )
+    return fitting
+
+
+def candidates(experiment: Experiment, chip: Chip, chips: int) -> Iterator[Estimate]:
+    """Every mesh of powers of two that cuts layers, heads, length and batch evenly, with each remat policy and accumulation."""
     model, train = experiment.model, experiment.train
-    for ways, seq, pieces, remat in itertools.product(MODEL_WAYS, SEQ_WAYS, PIECES, REMATS):
-        if chips % (ways * seq) or model.n_heads % (ways * seq) or train.global_batch_size % pieces:
+    for pipe, ways, seq, pieces, remat in itertools.product(PIPE_WAYS, MODEL_WAYS, SEQ_WAYS, PIECES, REMATS):
+        within = pipe * ways * seq
+        if chips % within or model.n_heads % (ways * seq) or train.global_batch_size % pieces:
             continue
-        rest = chips // (ways * seq)
+        rest, rows = chips // within, train.global_batch_size // pieces
+        if rows % rest:
+            continue
+        microbatches = _microbatches(model.n_layers, rows // rest, pipe)
+        if microbatches is None:
+            continue
+        compute = dataclasses.replace(experiment.compute, remat=remat, pipeline_microbatches=microbatches, pipeline_repeats=1)
         for fsdp in (2**power for power in range(rest.bit_length())):
-            rows = train.global_batch_size // pieces
-            if rest % fsdp or rows % rest or model.d_model % fsdp:
+            if rest % fsdp or model.d_model % (fsdp * seq):
                 continue
-            yield _guess(
-                dataclasses.replace(
-                    experiment,
-                    mesh=MeshConfig(data=rest // fsdp, fsdp=fsdp, seq=seq, model=ways),
-                    compute=dataclasses.replace(experiment.compute, remat=remat),
-                    train=dataclasses.replace(train, accumulation_steps=pieces),
-                ),
-                chips,
-                chip,
+            one = dataclasses.replace(
+                experiment,
+                mesh=MeshConfig(pipe=pipe, data=rest // fsdp, fsdp=fsdp, seq=seq, model=ways),
+                compute=compute,
+                train=dataclasses.replace(train, accumulation_steps=pieces),
             )
+            yield estimate(one, chip, chips)
 
 
-def _guess(experiment: Experiment, chips: int, chip: Chip) -> Guess:
-    """Products at 85% of the peak; parameters gathered twice and gradients scattered once a piece, beside the products;
-    activations summed over `model` four times a block, and nothing beside that."""
-    model, train, mesh = experiment.model, experiment.train, experiment.mesh
-    tokens = train.global_batch_size * train.sequence_length / chips  # a chip, all pieces together
-    again = 4 / 3 if experiment.compute.remat == "full" else 1.0
-    compute = again * flops_per_token(model, train.sequence_length) * tokens / (0.85 * chip.peak_bf16)
-    link = 2 * chip.link
-    axes = min(chip.torus_axes, 2 if mesh.fsdp < chips else chip.torus_axes)
-    gathered = 3 * train.accumulation_steps * 2 * model.n_params / mesh.model if mesh.fsdp > 1 else 0.0
-    activations = 2 * tokens * mesh.model * model.d_model  # bytes that the chips of one `model` group share
-    summed = 4 * model.n_layers * 2 * activations * (mesh.model - 1) / mesh.model / chip.link
-    exchanged = 8 * model.n_layers * activations / mesh.model / chip.link / 4 if mesh.seq > 1 else 0.0
-    seconds = max(compute, gathered / (axes * link)) + summed + exchanged
-    state = 12 * model.n_params / (mesh.fsdp * mesh.model)
-    kept = 2 * model.n_layers * tokens / train.accumulation_steps * model.d_model * KEPT[experiment.compute.remat]
-    gradients = 4 * model.n_params / (mesh.fsdp * mesh.model)
-    block = 2 * 2 * 12 * model.d_model**2 / mesh.model  # the weights of two blocks, gathered
-    head = 3 * 4 * model.vocab_size * model.d_model / mesh.model
-    return Guess(experiment, seconds, state + gradients + kept + block + head)
+def _microbatches(layers: int, rows: int, pipe: int) -> int | None:
+    """As many as rows and four times the stages allow; None where the pipeline cannot be cut so. 0 without one."""
+    if pipe == 1:
+        return 0
+    microbatches = max((m for m in range(1, 4 * pipe + 1) if rows % m == 0), default=1)
+    try:
+        check_pipeline(layers, rows, stages=pipe, repeats=1, microbatches=microbatches)
+    except ConfigError:
+        return None
+    return microbatches
 
 
 def to_table(results: list[Result]) -> str:

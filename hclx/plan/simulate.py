@@ -5,13 +5,10 @@ import dataclasses
 
 from jax.sharding import Mesh
 
-from hclx.plan.chips import Chip
+from hclx.plan.chips import KERNEL_EFFICIENCY, Chip
 from hclx.plan.hlo import Instruction, Module
 from hclx.plan.interconnect import Collective, find_collective
 from hclx.plan.operations import FREE, hbm_bytes, matmul_flops
-
-# The share of the bf16 peak that the attention kernel is taken to reach: XLA's cost model does not see inside it.
-KERNEL_EFFICIENCY = 0.5
 
 
 @dataclasses.dataclass

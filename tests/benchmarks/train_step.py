@@ -1,6 +1,7 @@
 """The training step on CPU against Hugging Face's GPT-2 in PyTorch, eager and compiled, in one run.
 
     python tests/benchmarks/train_step.py --layers=6 --d_model=256 --heads=4 --vocab=8192 --length=256 --batch=8
+    python tests/benchmarks/train_step.py --shape=25m --steps=10
 
 Each contender is a process of its own, as its users would start it, and all take turns step by step, so that what
 else the machine does meets them alike. Same shape, same batch, float32, AdamW with clipping at 1.
@@ -14,6 +15,11 @@ import time
 
 from absl import app, flags
 
+# layers, d_model, heads, vocabulary
+SHAPES = {"5m": (4, 256, 4, 8_192), "25m": (10, 384, 6, 16_384), "100m": (12, 768, 12, 16_384)}
+PRODUCT = 2048  # rows and columns of the product that measures the peak
+
+SHAPE = flags.DEFINE_enum("shape", None, list(SHAPES), "Takes the place of layers, d_model, heads and vocab.")
 LAYERS = flags.DEFINE_integer("layers", 6, "Blocks.")
 D_MODEL = flags.DEFINE_integer("d_model", 256, "Width.")
 HEADS = flags.DEFINE_integer("heads", 4, "Attention heads.")
@@ -22,13 +28,13 @@ LENGTH = flags.DEFINE_integer("length", 256, "Tokens a window.")
 BATCH = flags.DEFINE_integer("batch", 8, "Windows a step.")
 STEPS = flags.DEFINE_integer("steps", 30, "Steps that are timed.")
 THREADS = flags.DEFINE_integer("threads", 2, "Cores, of both.")
-CONTENDERS = flags.DEFINE_list("contenders", ["hclx", "eager", "compile"], "Which.")
+CONTENDERS = flags.DEFINE_list("contenders", ["hclx", "eager", "compile", "jax_product", "torch_product"], "Which.")
 CONTENDER = flags.DEFINE_string("contender", "", "Internal: be this one.")
 
 
 def main(_):
     if CONTENDER.value:
-        return serve(hclx_step() if CONTENDER.value == "hclx" else torch_step(CONTENDER.value == "compile"))
+        return serve(STEPS_OF[CONTENDER.value]())
     processes = {name: start(name) for name in CONTENDERS.value}
     for process in processes.values():
         ask(process, 3)  # compiles, and warms up
@@ -60,11 +66,21 @@ def serve(step) -> None:
 
 
 def report(rounds: list[dict[str, float]]) -> None:
+    from hclx.train.flops import flops_per_token
+
     tokens = BATCH.value * LENGTH.value
-    for name in rounds[0]:
-        median = statistics.median(times[name] for times in rounds)
+    medians = {name: statistics.median(times[name] for times in rounds) for name in rounds[0]}
+    products = {name: 2 * PRODUCT**3 / seconds for name, seconds in medians.items() if name.endswith("_product")}
+    for name, flops in products.items():
+        print(f"{name:13} {flops / 1e9:7.0f} GFLOP/s, {PRODUCT} x {PRODUCT}")
+    for name, median in medians.items():
+        if name in products:
+            continue
         line = f"{name:8} {1e3 * median:7.0f} ms a step (median of {len(rounds)}) {tokens / median:8,.0f} tokens/s"
-        if name != "hclx" and "hclx" in rounds[0]:
+        if products:
+            flops = flops_per_token(model_config(), LENGTH.value) * tokens / median
+            line += f"   {flops / 1e9:.0f} GFLOP/s, {100 * flops / max(products.values()):.0f}% of the product's"
+        if name != "hclx" and "hclx" in medians:
             ratio = statistics.median(times[name] / times["hclx"] for times in rounds)
             line += f"   hclx is {ratio:.2f} times as fast (median of the rounds' ratios)"
         print(line)
@@ -74,7 +90,7 @@ def tokens():
     """[8, b, t + 1], a few documents in each window."""
     import numpy as np
 
-    batches = np.random.default_rng(0).integers(2, VOCAB.value, (8, BATCH.value, LENGTH.value + 1)).astype(np.int32)
+    batches = np.random.default_rng(0).integers(2, model_config().vocab_size, (8, BATCH.value, LENGTH.value + 1)).astype(np.int32)
     batches[:, :, ::97] = 1
     return batches
 
@@ -82,9 +98,8 @@ def tokens():
 def model_config():
     from hclx.config import ModelConfig
 
-    return ModelConfig(
-        vocab_size=VOCAB.value, n_layers=LAYERS.value, d_model=D_MODEL.value, n_heads=HEADS.value, max_length=LENGTH.value
-    )
+    layers, d_model, heads, vocab = SHAPES.get(SHAPE.value, (LAYERS.value, D_MODEL.value, HEADS.value, VOCAB.value))
+    return ModelConfig(vocab_size=vocab, n_layers=layers, d_model=d_model, n_heads=heads, max_length=LENGTH.value)
 
 
 def hclx_step():
@@ -133,7 +148,7 @@ def torch_step(compiled: bool):
         window = batches[count % 8]
         optimizer.zero_grad()
         logits = forward(window[:, :-1]).logits
-        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, VOCAB.value), window[:, 1:].reshape(-1))
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), window[:, 1:].reshape(-1))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -142,6 +157,30 @@ def torch_step(compiled: bool):
 
     return step
 
+
+def jax_product():
+    import jax
+    import jax.numpy as jnp
+
+    x, product = jnp.ones((PRODUCT, PRODUCT), jnp.float32), jax.jit(lambda a: a @ a)
+    return lambda: product(x).block_until_ready()
+
+
+def torch_product():
+    import torch
+
+    torch.set_num_threads(THREADS.value)
+    x = torch.ones(PRODUCT, PRODUCT)
+    return lambda: x @ x
+
+
+STEPS_OF = {
+    "hclx": hclx_step,
+    "eager": lambda: torch_step(False),
+    "compile": lambda: torch_step(True),
+    "jax_product": jax_product,
+    "torch_product": torch_product,
+}
 
 if __name__ == "__main__":
     app.run(main)

@@ -58,12 +58,14 @@ AT_MOST = {
         },
     ),
     # Heads for length before attention, and back: forward, in what is computed again, and backward (q, k and v apart there).
+    # Parameters are cut over `seq` too, and the positions' gradient is summed over one after the other.
     "fsdp 2 x seq 4": (
         MeshConfig(fsdp=2, seq=4),
         {
-            ("all-gather", ("fsdp",)): GATHERED,
-            ("all-reduce", ("fsdp",)): REDUCED,
-            ("all-reduce", ("seq",)): REDUCED,
+            ("all-gather", ("fsdp", "seq")): GATHERED,
+            ("all-reduce", ("fsdp", "seq")): REDUCED,
+            ("all-reduce", ("fsdp",)): 1,
+            ("all-reduce", ("seq",)): 1,
             ("all-to-all", ("seq",)): 8 * L + 1,
         },
     ),

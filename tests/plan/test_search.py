@@ -12,7 +12,8 @@ from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
 from hclx.plan.chips import CHIPS
 from hclx.plan.compile import topology_devices
-from hclx.plan.search import _guess, candidates
+from hclx.plan.arithmetic import estimate
+from hclx.plan.search import candidates
 from hclx.train.optimizer import make_optimizer
 from hclx.train.state import abstract_state
 
@@ -25,7 +26,7 @@ def test_every_candidate_can_be_built():
     """The mesh takes all chips, and cuts batch, heads and each parameter evenly (`abstract_state` refuses what does not)."""
     whole = experiment("1b3", "tpu_v5p_1024")
     whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))  # too small for some
-    found = list(candidates(whole, 64, CHIPS["v5p"]))
+    found = list(candidates(whole, CHIPS["v5p"], 64))
     assert len({g.name for g in found}) == len(found) > 20
     for mesh in {g.experiment.mesh for g in found}:
         assert math.prod(mesh.shape) == 64
@@ -40,9 +41,9 @@ def test_every_candidate_can_be_built():
 @pytest.mark.parametrize("size, machine, seconds, gigabytes", [("82b", "tpu_v5p_1024", 3.12, 59.2), ("204b", "tpu_v5p_2048", 4.32, 45.9)])
 def test_arithmetic_is_near_the_compiler(size, machine, seconds, gigabytes):
     plan = experiment(size, machine)
-    guess = _guess(plan, math.prod(plan.mesh.shape), CHIPS["v5p"])
-    assert seconds / 1.5 < guess.seconds < seconds * 1.1
-    assert gigabytes / 1.6 < guess.bytes / 1e9 < gigabytes * 1.6
+    guess = estimate(plan, CHIPS["v5p"], math.prod(plan.mesh.shape))
+    assert seconds / 1.5 < guess.step_time < seconds * 1.1
+    assert gigabytes / 1.6 < guess.peak_bytes / 1e9 < gigabytes * 1.6
 
 
 def test_without_the_compiler_it_says_what_to_install(monkeypatch):
