@@ -119,7 +119,7 @@ def hidden_states(
     else:
         body = wrap(lambda x_btd, layer: (block(layer, x_btd, segments_bt), None))
         x_btd, _ = jax.lax.scan(body, x_btd, params["blocks"], unroll=compute.scan_unroll)
-    return final_norm(params, x_btd, config)
+    return constrain(final_norm(params, x_btd, config), "batch", "length", None)
 
 
 def packing(tokens_bt: jax.Array, eod_id: int) -> tuple[jax.Array, jax.Array]:

@@ -76,7 +76,7 @@ class Attention(nnx.Module):
         self.out_bias = _constant(0.0, (d,), ("norm",))
 
     def __call__(self, x_btd: jax.Array, attend: Attend) -> tuple[jax.Array, object]:
-        dtype = x_btd.dtype
+        dtype, x_btd = x_btd.dtype, constrain(x_btd, "batch", "length", None)
         qkv = jnp.einsum("btd,dchk->btchk", x_btd, self.qkv[...].astype(dtype)) + self.qkv_bias[...].astype(dtype)
         qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
         context_bthk, extra = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
@@ -104,11 +104,16 @@ class Mlp(nnx.Module):
         hidden_nm = x_nd @ self.wi[...].astype(dtype) + self.wi_bias[...].astype(dtype)
         hidden_nm = checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), "mlp_in")
         out_nd = jax.nn.gelu(hidden_nm, approximate=True) @ self.wo[...].astype(dtype) + self.wo_bias[...].astype(dtype)
-        return unflatten_tokens(out_nd, *x_btd.shape[:2])
+        return unflatten_tokens(constrain(out_nd, "tokens", "features"), *x_btd.shape[:2], "features")
 
 
 class Block(nnx.Module):
-    """Pre-LN: x + attention(norm(x)), then x + mlp(norm(x))."""
+    """Pre-LN: x + attention(norm(x)), then x + mlp(norm(x)).
+
+    Where heads and widths are cut (`model`), so is the residual stream between them, by features: norms and sums are done
+    once and not by each chip of a group, and what the backward pass keeps is smaller (Korthikanti et al. 2022, section
+    4.2, cut the length instead, which would not stay in order when tokens are flattened).
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.attention_norm = LayerNorm(config)

@@ -21,7 +21,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "heads": ("model",),
     "attention_heads": ("model", "seq"),  # while every head sees the whole length (all-to-all attention)
     "mlp": ("model",),
-    "features": (),  # d_model of activations
+    "features": ("model",),  # d_model of the residual stream, gathered where a product takes it
     "head_dim": (),
     "position": (),
     "norm": (),

@@ -91,7 +91,7 @@ SIZES = [
     case("82b", "h200:512", "batch=1024", mesh="gpu_512"),
     case("204b", "h200:1024", "batch=1024", mesh="gpu_1024"),
 ]
-CUBES = {64: "4x4x4", 128: "4x4x8", 256: "4x8x8", 512: "8x8x8", 1024: "8x8x16", 2048: "8x16x16", 4096: "16x16x16"}
+CUBES = {64: "4x4x4", 256: "4x8x8", 1024: "8x8x16", 4096: "16x16x16"}
 # One window of 2,048 tokens a chip for 82B and four for 13B, whatever the number of chips.
 SCALING = [
     *(case("13b", f"v5p:{cube}", f"batch={4 * chips}", f"data={max(1, chips // 64)}", "fsdp=64", "unroll=2") for chips, cube in CUBES.items()),
