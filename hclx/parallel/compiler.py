@@ -24,10 +24,12 @@ _FUSION = {
     "xla_tpu_overlap_compute_collective_tc": True,
     "xla_enable_async_all_gather": True,
 }
-_OPTIONS = {"v5e": _FUSION, "v5p": _SPARSE_CORE, "v6e": _SPARSE_CORE}
+# A product with a gathered factor stays one product: cut into a ring of permutes, it is slower and holds more.
+_WHOLE_PRODUCTS = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+_OPTIONS = {"v5e": _FUSION | _WHOLE_PRODUCTS, "v5p": _SPARSE_CORE | _WHOLE_PRODUCTS, "v6e": _SPARSE_CORE | _WHOLE_PRODUCTS}
 _KINDS = {"TPU v5 lite": "v5e", "TPU v5e": "v5e", "TPU v5": "v5p", "TPU v5p": "v5p", "TPU v6 lite": "v6e", "TPU v6e": "v6e"}
 
 
-def compiler_options(chip: str) -> dict[str, bool]:
+def compiler_options(chip: str) -> dict[str, bool | int]:
     """XLA's options for a chip, by its name ("v5p") or by what JAX calls its kind ("TPU v5"); none for any other device."""
     return dict(_OPTIONS.get(_KINDS.get(chip, chip), {}))

@@ -45,8 +45,9 @@ GATHERED, REDUCED = 2 * 4 * L + 3, L + 3
 AT_MOST = {
     "data 8": (MeshConfig(data=8, fsdp=1), {("all-reduce", ("data",)): REDUCED}),
     "fsdp 8": (MeshConfig(fsdp=8), {("all-gather", ("fsdp",)): GATHERED, ("all-reduce", ("fsdp",)): REDUCED}),
-    # Products that end on the residual stream are summed, and their inputs' gradients, and the two of the loss and embedding.
-    "model 8": (MeshConfig(fsdp=1, model=8), {("all-reduce", ("model",)): 6 * L + 3}),
+    # The residual stream, cut by features, is gathered for both halves of a block: forward, in what is computed again, and
+    # backward; what these halves make is summed and cut again, forward and backward (XLA for CPUs: summed, then cut).
+    "model 8": (MeshConfig(fsdp=1, model=8), {("all-gather", ("model",)): 6 * L + 2, ("all-reduce", ("model",)): 5 * L + 1}),
     "data 2 x fsdp 2 x model 2": (
         MeshConfig(data=2, fsdp=2, model=2),
         {
@@ -54,7 +55,9 @@ AT_MOST = {
             ("all-reduce", ("fsdp",)): REDUCED,
             ("all-reduce", ("data",)): REDUCED,
             ("all-reduce", ("data", "fsdp")): 1,
-            ("all-reduce", ("model",)): 6 * L + 3,
+            ("all-gather", ("model",)): 7 * L + 2,
+            ("all-reduce", ("model",)): 4 * L + 3,
+            ("all-to-all", ("model",)): 1,
         },
     ),
     # Heads for length before attention, and back: forward, in what is computed again, and backward (q, k and v apart there).
