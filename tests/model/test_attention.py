@@ -141,6 +141,7 @@ def test_auto_takes_the_kernel_that_serves(where, length, size, dtype, expected)
         ("cudnn", HOPPER, 2048, 64, "float32", "computes in bfloat16"),
         ("cudnn", AMPERE, 2048, 128, "bfloat16", "up to 112"),
         ("cudnn", HOPPER, 2048, 60, "bfloat16", "multiples of 8"),
+        ("cudnn", HOPPER, 2048, 256, "bfloat16", "up to 240"),
         ("cudnn", HOPPER, 2**15, 64, "bfloat16", "less than 32768 tokens"),
         ("triton", VOLTA, 2048, 64, "bfloat16", "from Ampere on"),
         ("triton", HOPPER, 200, 64, "bfloat16", "multiples of 128 tokens"),
