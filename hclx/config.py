@@ -93,7 +93,7 @@ SIZES = {
 
 DTYPES = ("bfloat16", "float32")
 REMAT_POLICIES = ("none", "minimal", "full")
-ATTENTION_BACKENDS = ("auto", "xla", "splash")
+ATTENTION_BACKENDS = ("auto", "xla", "splash", "cudnn", "triton")  # see hclx/model/attention.py
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from hclx.errors import ConfigError
+from hclx.model import cudnn, splash, triton
 from hclx.model.layers import Attend
-from hclx.model.splash import LANES, splash_attention
 from hclx.parallel import constrain
 
 _LOG = logging.getLogger(__name__)
@@ -63,6 +63,14 @@ def causal_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, se
     return checkpoint_name(jnp.concatenate(contexts, axis=2).swapaxes(1, 2), "context")
 
 
+# Kernels, each with the reason why it cannot serve; "auto" takes the first that can, and else plain XLA, which always can.
+_KERNELS = {
+    "splash": (splash.splash_attention, splash.unsupported),
+    "cudnn": (cudnn.cudnn_attention, cudnn.unsupported),
+    "triton": (triton.triton_attention, triton.unsupported),
+}
+
+
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """Attention over a window of packed documents, which never see each other.
 
@@ -75,40 +83,38 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     Returns:
       (q, k, v) -> (context, None).
     """
-    if backend == "auto":
-        backend = choose_backend(backend, jax.default_backend(), segments_bt.shape[1])
     segments_bt = constrain(segments_bt, "batch", None)
-    attention = {"xla": causal_attention, "splash": splash_attention}[backend]
-
     whole_length = lambda x_bthk: constrain(x_bthk, "batch", None, "attention_heads", None)
 
     def attend(q_bthk, k_bthk, v_bthk):
+        name = backend
+        if name == "auto":
+            _, length, _, head_size = q_bthk.shape
+            name = choose_backend(name, jax.devices()[0], length=length, head_size=head_size, dtype=q_bthk.dtype.name)
+        attention = causal_attention if name == "xla" else _KERNELS[name][0]
         return whole_length(attention(*map(whole_length, (q_bthk, k_bthk, v_bthk)), segments_bt)), None
 
     return attend
 
 
-def choose_backend(backend: str, platform: str, sequence_length: int) -> str:
-    """Resolves "auto" for the platform of the mesh, and refuses a backend that cannot serve a run.
+def choose_backend(backend: str, device: jax.Device, *, length: int, head_size: int, dtype: str) -> str:
+    """Resolves "auto" for a device of the mesh, and refuses a backend that cannot serve a run.
 
     Args:
       backend: `ComputeConfig.attention`.
-      platform: "cpu", "gpu" or "tpu".
-      sequence_length: tokens a window.
+      device: any of the mesh, whose platform and, on a GPU, compute capability count.
+      length: tokens a window.
+      head_size: of queries, keys and values.
+      dtype: `ComputeConfig.dtype`.
     Raises:
-      ConfigError: the named backend cannot serve this platform or length.
+      ConfigError: the named backend cannot serve this device, length, head size or dtype.
     """
+    reasons = {name: reason(device, length, head_size, dtype) for name, (_, reason) in _KERNELS.items()}
     if backend == "auto":
-        backend = "splash" if platform == "tpu" and sequence_length % LANES == 0 else "xla"
-        _say_once(backend, platform)
-    if backend == "splash":
-        if platform != "tpu":
-            raise ConfigError(f"ComputeConfig.attention='splash' is a kernel for TPUs and this is a {platform}; use 'auto'")
-        if sequence_length % LANES:
-            raise ConfigError(
-                f"ComputeConfig.attention='splash' takes multiples of {LANES} tokens, and TrainConfig.sequence_length="
-                f"{sequence_length} is none; change it, or use 'xla'"
-            )
+        backend = next((name for name, reason in reasons.items() if reason is None), "xla")
+        _say_once(backend, device.platform)
+    if reasons.get(backend):
+        raise ConfigError(f"ComputeConfig.attention={backend!r} {reasons[backend]}")
     return backend
 
 

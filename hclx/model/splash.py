@@ -5,12 +5,21 @@ import math
 
 import jax
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
-from jax.sharding import PartitionSpec
 
-from hclx.parallel import partition_spec
+from hclx.model.kernel import on_each_device
 
 LANES = 128  # of a TPU's vector registers: blocks are multiples of it
 MAX_BLOCK = 512  # queries or keys a block: larger ones skip less of the causal mask
+
+
+def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
+    """Why this kernel cannot serve, and what to do; None: it can."""
+    del head_size, dtype  # any will do
+    if device.platform != "tpu":
+        return f"is a kernel for TPUs and this is a {device.platform}; use 'auto'"
+    if length % LANES:
+        return f"takes multiples of {LANES} tokens, and TrainConfig.sequence_length={length} is none; change it, or use 'xla'"
+    return None
 
 
 def splash_attention(
@@ -23,12 +32,7 @@ def splash_attention(
       segments_bt: int32, the document that each token belongs to.
       interpret: runs the kernel in Pallas' interpreter, on any platform (tests).
     """
-    run = functools.partial(_attend, interpret=interpret)
-    if not jax.sharding.get_abstract_mesh().empty:
-        heads = partition_spec(("batch", None, "attention_heads", None))
-        rows = PartitionSpec(heads[0], None)
-        run = jax.shard_map(run, in_specs=(heads, heads, heads, rows), out_specs=heads, check_vma=False)
-    return run(q_bthk, k_bthk, v_bthk, segments_bt)
+    return on_each_device(functools.partial(_attend, interpret=interpret))(q_bthk, k_bthk, v_bthk, segments_bt)
 
 
 def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, interpret):

@@ -85,7 +85,8 @@ def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
         rows = train.global_batch_size // train.accumulation_steps // (mesh.shape["data"] * mesh.shape["fsdp"])
         schedule = {"stages": stages, "repeats": compute.pipeline_repeats, "microbatches": compute.microbatches(stages)}
         check_pipeline(model.n_layers, rows, **schedule)
-    attention = choose_backend(compute.attention, mesh.devices.flat[0].platform, train.sequence_length)
+    run = {"length": train.sequence_length, "head_size": model.d_head, "dtype": compute.dtype}
+    attention = choose_backend(compute.attention, mesh.devices.flat[0], **run)
     return dataclasses.replace(compute, attention=attention)
 
 
