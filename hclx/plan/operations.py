@@ -47,9 +47,10 @@ def splash_flops(instruction: Instruction) -> float:
     """Of a splash attention kernel: the blocks at and below the diagonal are computed whole."""
     for name, products in _SPLASH_PRODUCTS.items():
         if instruction.name.startswith(name):
-            heads, length, size = next(a.shape for a in instruction.results if a.dtype in ("bf16", "f32") and len(a.shape) == 3)
+            # The largest result is [rows of the batch, heads, length, size of a head], without rows where there is one.
+            *heads, length, size = max(instruction.results, key=lambda array: array.size).shape
             blocks = max(1, length // SPLASH_BLOCK)
-            return products * 2.0 * heads * length * length * size * (blocks + 1) / (2 * blocks)
+            return products * 2.0 * math.prod(heads) * length * length * size * (blocks + 1) / (2 * blocks)
     return 0.0
 
 
