@@ -65,6 +65,20 @@ def test_padding_is_not_arithmetic():
     assert matmul_flops(module, "main", module.computations["main"]["out"]) == 2 * 64 * 32 * 3 * 16 * 128
 
 
+@pytest.mark.parametrize("rows", ["", "8,"])
+def test_an_attention_kernel_counts_its_rows_and_the_blocks_below_the_diagonal(rows):
+    text = f"""HloModule step
+
+ENTRY %main (q: bf16[{rows}12,2048,128]) -> bf16[{rows}12,2048,128] {{
+  %q = bf16[{rows}12,2048,128]{{2,1,0}} parameter(0)
+  ROOT %splash_mha_fwd.1 = (f32[{rows}12,2048]{{1,0}}, bf16[{rows}12,2048,128]{{2,1,0}}) custom-call(%q), custom_call_target="tpu_custom_call"
+}}
+"""
+    module = parse_hlo(text)
+    whole = 2 * 2 * 12 * 2048**2 * 128 * (8 if rows else 1)
+    assert matmul_flops(module, "main", module.computations["main"]["splash_mha_fwd.1"]) == whole * 5 / 8
+
+
 @pytest.mark.parametrize("case", list(itertools.product((1, 4), (1, 3), (0, 2), (1, 2), (1, 2), (1, 2))))
 def test_taps_on_inputs_by_brute_force(case):
     n_in, n_kernel, low, stride, in_step, kernel_step = case
