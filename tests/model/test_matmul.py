@@ -162,7 +162,7 @@ def test_a_run_asks_whether_its_devices_have_the_precision():
 
 # Training: bytes of Korean text, which a decoder of this size learns to predict well within these steps.
 CONFIG = ModelConfig(vocab_size=256, n_layers=2, d_model=64, n_heads=2, max_length=64)
-OPTIMIZER = OptimizerConfig(learning_rate=2e-3, warmup_steps=20)
+OPTIMIZER = OptimizerConfig(learning_rate=1e-3, warmup_steps=20)
 STEPS, BATCH = 120, 8
 
 
@@ -194,8 +194,6 @@ def test_the_loss_curve_stays_within_one_percent_of_bfloat16(train, precision):
     (losses, state), (expected, _) = train(precision), train("full")
     assert expected[-20:].mean() < 0.6 * expected[0]  # it learns, so that the curves could part
     assert abs(losses[-20:].mean() / expected[-20:].mean() - 1) < 0.01
-    # Means of ten steps: while the loss falls fast, one step more or less is more than a percent.
-    smooth = lambda curve: np.convolve(curve, np.ones(10) / 10, "valid")[OPTIMIZER.warmup_steps :]
-    assert np.abs(smooth(losses) / smooth(expected) - 1).max() < 0.01
+    assert np.abs(losses / expected - 1).max() < 0.01  # in every step
     assert np.abs(losses - expected).max() > 0  # and it is not the same computation
     assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.opt_state[1][0].mu))} == {jnp.dtype("float32")}
