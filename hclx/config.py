@@ -94,6 +94,7 @@ SIZES = {
 DTYPES = ("bfloat16", "float32")
 REMAT_POLICIES = ("none", "minimal", "full")
 ATTENTION_BACKENDS = ("auto", "xla", "splash", "cudnn", "triton")  # see hclx/model/attention.py
+MATMUL_PRECISIONS = ("full", "int8", "fp8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,7 @@ class ComputeConfig(_Validated):
     """How the model is computed. Parameters, moments, norms, softmax, logits and the loss are always float32."""
 
     dtype: str = "bfloat16"  # of matrix products and activations
+    matmul: str = "full"  # or the products of the blocks in int8 (TPUs) or fp8 (H100, H200): see hclx/model/matmul.py
     attention: str = "auto"
     remat: str = "minimal"  # what the backward pass keeps of a block: see hclx/model/remat.py
     loss_chunk_tokens: int = 1_024  # logits exist for this many tokens of a device at a time; 0: for all
@@ -110,7 +112,8 @@ class ComputeConfig(_Validated):
     pipeline_repeats: int = 1  # times that each goes around the stages: less idle time, but weights move once a pass
 
     def _check(self):
-        for name, choices in (("dtype", DTYPES), ("remat", REMAT_POLICIES), ("attention", ATTENTION_BACKENDS)):
+        choices_of = {"dtype": DTYPES, "matmul": MATMUL_PRECISIONS, "remat": REMAT_POLICIES, "attention": ATTENTION_BACKENDS}
+        for name, choices in choices_of.items():
             value = getattr(self, name)
             _require(value in choices, f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}")
         self._positive("scan_unroll", "pipeline_repeats")

@@ -73,9 +73,11 @@ def embed(params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config:
     return constrain(x_btd.astype(dtype), "batch", "length", "features")
 
 
-def run_block(layer: Params, x_btd: jax.Array, attend: Attend, config: ModelConfig) -> tuple[jax.Array, object]:
-    """One block, `layer` being one slice of the stacked parameters."""
-    return _module(config, "blocks", layer)(x_btd, attend)
+def run_block(
+    layer: Params, x_btd: jax.Array, attend: Attend, config: ModelConfig, precision: str = "full"
+) -> tuple[jax.Array, object]:
+    """One block, `layer` being one slice of the stacked parameters; `precision` is that of its matrix products."""
+    return _module(config, "blocks", layer)(x_btd, attend, precision)
 
 
 def final_norm(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
@@ -109,7 +111,7 @@ def hidden_states(
     """
 
     def block(layer, x_btd, segments_bt):
-        return run_block(layer, x_btd, packed_attention(segments_bt, compute.attention), config)[0]
+        return run_block(layer, x_btd, packed_attention(segments_bt, compute.attention), config, compute.matmul)[0]
 
     x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
     wrap, stages = functools.partial(remat, policy=compute.remat), ways("layers")

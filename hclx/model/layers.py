@@ -16,6 +16,7 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from hclx.config import ModelConfig
+from hclx.model.matmul import matmul
 from hclx.parallel import constrain, flatten_tokens, unflatten_tokens
 
 # (q_bthk, k_bthk, v_bthk) -> (context_bthk, whatever the caller wants back: a cache, or None)
@@ -75,15 +76,15 @@ class Attention(nnx.Module):
         self.out = _normal(rngs, (h, k, d), residual_std(config), ("heads", "head_dim", "embed"))
         self.out_bias = _constant(0.0, (d,), ("norm",))
 
-    def __call__(self, x_btd: jax.Array, attend: Attend) -> tuple[jax.Array, object]:
+    def __call__(self, x_btd: jax.Array, attend: Attend, precision: str) -> tuple[jax.Array, object]:
         dtype, x_btd = x_btd.dtype, constrain(x_btd, "batch", "length", None)
-        qkv = jnp.einsum("btd,dchk->btchk", x_btd, self.qkv[...].astype(dtype)) + self.qkv_bias[...].astype(dtype)
+        qkv = matmul(x_btd, self.qkv[...], precision) + self.qkv_bias[...].astype(dtype)
         qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
         context_bthk, extra = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
         context_bthk = constrain(context_bthk, "batch", "length", "heads", None)
         # Heads and their size as one axis: with two, XLA for TPUs copies the gathered weight into another layout.
         merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
-        out_btd = merge(context_bthk, 2) @ merge(self.out[...].astype(dtype), 0) + self.out_bias[...].astype(dtype)
+        out_btd = matmul(merge(context_bthk, 2), merge(self.out[...], 0), precision) + self.out_bias[...].astype(dtype)
         return checkpoint_name(constrain(out_btd, "batch", "length", "features"), "attention_out"), extra
 
 
@@ -97,13 +98,13 @@ class Mlp(nnx.Module):
         self.wo = _normal(rngs, (m, d), residual_std(config), ("mlp", "embed"))
         self.wo_bias = _constant(0.0, (d,), ("norm",))
 
-    def __call__(self, x_btd: jax.Array) -> jax.Array:
+    def __call__(self, x_btd: jax.Array, precision: str) -> jax.Array:
         dtype = x_btd.dtype
         # Tokens are flattened: with two axes to sum over, CPUs copy the activations for each gradient of a weight.
         x_nd = flatten_tokens(x_btd)
-        hidden_nm = x_nd @ self.wi[...].astype(dtype) + self.wi_bias[...].astype(dtype)
+        hidden_nm = matmul(x_nd, self.wi[...], precision) + self.wi_bias[...].astype(dtype)
         hidden_nm = checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), "mlp_in")
-        out_nd = jax.nn.gelu(hidden_nm, approximate=True) @ self.wo[...].astype(dtype) + self.wo_bias[...].astype(dtype)
+        out_nd = matmul(jax.nn.gelu(hidden_nm, approximate=True), self.wo[...], precision) + self.wo_bias[...].astype(dtype)
         return unflatten_tokens(constrain(out_nd, "tokens", "features"), *x_btd.shape[:2], "features")
 
 
@@ -121,8 +122,8 @@ class Block(nnx.Module):
         self.mlp_norm = LayerNorm(config)
         self.mlp = Mlp(config, rngs)
 
-    def __call__(self, x_btd: jax.Array, attend: Attend) -> tuple[jax.Array, object]:
-        out, extra = self.attention(self.attention_norm(x_btd), attend)
+    def __call__(self, x_btd: jax.Array, attend: Attend, precision: str) -> tuple[jax.Array, object]:
+        out, extra = self.attention(self.attention_norm(x_btd), attend, precision)
         x_btd = constrain(x_btd + out, "batch", "length", "features")
-        x_btd = constrain(x_btd + self.mlp(self.mlp_norm(x_btd)), "batch", "length", "features")
+        x_btd = constrain(x_btd + self.mlp(self.mlp_norm(x_btd), precision), "batch", "length", "features")
         return x_btd, extra

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from hclx.config import ModelConfig
 
-# Dense bf16 peak of one device, in FLOP/s, from the makers' data sheets.
+# Dense bf16 peak of one device, in FLOP/s, from the makers' data sheets. MFU is against it whatever
+# `ComputeConfig.matmul` is, so that products in eight bits show as a higher one.
 PEAK_BF16 = {
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,

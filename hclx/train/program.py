@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from hclx.config import ComputeConfig, Experiment
 from hclx.errors import ConfigError
 from hclx.model.attention import choose_backend
+from hclx.model.matmul import check_precision
 from hclx.parallel import check_pipeline, named_sharding
 from hclx.parallel.compiler import compiler_options
 from hclx.train.optimizer import learning_rate_schedule, make_optimizer
@@ -37,7 +38,7 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
     """Builds the program of an experiment on a mesh; nothing is compiled or allocated yet.
 
     Raises:
-      ConfigError: the model or the batch cannot be cut evenly by the mesh.
+      ConfigError: the model or the batch cannot be cut evenly by the mesh, or its devices cannot compute what is asked for.
     """
     train = experiment.train
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
@@ -85,8 +86,10 @@ def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
         rows = train.global_batch_size // train.accumulation_steps // (mesh.shape["data"] * mesh.shape["fsdp"])
         schedule = {"stages": stages, "repeats": compute.pipeline_repeats, "microbatches": compute.microbatches(stages)}
         check_pipeline(model.n_layers, rows, **schedule)
+    device = mesh.devices.flat[0]
+    check_precision(compute.matmul, device)
     run = {"length": train.sequence_length, "head_size": model.d_head, "dtype": compute.dtype}
-    attention = choose_backend(compute.attention, mesh.devices.flat[0], **run)
+    attention = choose_backend(compute.attention, device, **run)
     return dataclasses.replace(compute, attention=attention)
 
 

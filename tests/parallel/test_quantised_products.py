@@ -1,0 +1,70 @@
+"""Quantised products on meshes: the same numbers wherever arrays are cut, and weights that are gathered in eight bits."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from hclx.model.matmul import matmul
+from hclx.parallel import make_mesh
+from hclx.plan.hlo import parse_hlo
+from hclx.train.program import make_program
+from tests.parallel.test_meshes_agree import ALL, COMPUTE, MESHES, MODEL, ONE, experiment, gradients
+
+MESH = "data 2 x fsdp 2 x model 2"
+# How a product meets the mesh: x, w, and what comes out, as in the projections into a block's inner width and out of it.
+LAYOUTS = {
+    "in": ((("data", "fsdp"), None), ("fsdp", "model"), (("data", "fsdp"), "model")),
+    "out": ((("data", "fsdp"), "model"), ("model", "fsdp"), (("data", "fsdp"), None)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_int8_is_the_same_number_for_number_however_it_is_cut(layout):
+    """Maxima and integer sums do not depend on their order: scales are those of whole rows, also where a row is cut."""
+    draw = np.random.default_rng(0)
+    arrays = [jnp.asarray(draw.normal(size=shape), jnp.float32) for shape in ((32, 64), (64, 48), (32, 48))]
+
+    def run(x, w, dy):
+        y, vjp = jax.vjp(functools.partial(matmul, precision="int8"), x, w)
+        return y, vjp(dy)[0]
+
+    expected = jax.jit(run)(*arrays)
+    mesh = make_mesh(MESHES[MESH])
+    cut = [jax.device_put(a, NamedSharding(mesh, PartitionSpec(*axes))) for a, axes in zip(arrays, LAYOUTS[layout])]
+    for found, wanted in zip(jax.jit(run)(*cut), expected):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+@pytest.mark.parametrize("name", [MESH, "pipe 2 x fsdp 2 x model 2, 4 microbatches"])
+def test_loss_and_gradients_agree_with_one_device(name, precision):
+    """Closely, and not to the last digit: where a number lies between two of the format, the order of a sum before it decides."""
+    config, compute, pieces = ALL[name]
+    loss, grads = gradients(config, dataclasses.replace(compute, matmul=precision), pieces)
+    expected_loss, expected = gradients(ONE, dataclasses.replace(COMPUTE, matmul=precision))
+    assert loss == pytest.approx(expected_loss, abs=2e-5)
+    for (path, found), wanted in zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected)):
+        assert np.linalg.norm(found - wanted) < 0.01 * np.linalg.norm(wanted), jax.tree_util.keystr(path)
+
+
+def test_weights_are_gathered_in_eight_bits():
+    """Four matrices a block, forward and backward, quantised where they lie: half of the bytes of bfloat16."""
+    mesh = make_mesh(MESHES["fsdp=8"])
+    with jax.set_mesh(mesh):
+        program = make_program(experiment(MESHES["fsdp=8"], dataclasses.replace(COMPUTE, matmul="int8")), mesh, 1)
+        windows = jax.ShapeDtypeStruct((16, 65), jnp.int32, sharding=program.windows)
+        module = parse_hlo(program.train_step.lower(program.abstract, windows).compile().as_text())
+    gathered = [
+        (array.dtype, times)
+        for _, instruction, times in module.walk()
+        if instruction.opcode.removesuffix("-start") == "all-gather"
+        for array in instruction.results
+        if array.size >= MODEL.d_model**2
+    ]
+    assert sum(times for dtype, times in gathered if dtype == "s8") == 2 * 4 * MODEL.n_layers
+    assert sum(times for dtype, times in gathered if dtype != "s8") <= 3  # the embedding for its two uses, and the positions
