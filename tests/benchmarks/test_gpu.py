@@ -22,6 +22,7 @@ sys.meta_path.insert(0, Absent())
 """
 
 
+@pytest.mark.long
 def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SITE, encoding="utf-8")
     script = [sys.executable, str(ROOT / "tests" / "benchmarks" / "gpu.py")]

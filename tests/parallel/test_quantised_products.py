@@ -41,15 +41,16 @@ def test_int8_is_the_same_number_for_number_however_it_is_cut(layout):
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])
-@pytest.mark.parametrize("name", [MESH, "pipe 2 x fsdp 2 x model 2, 4 microbatches"])
-def test_loss_and_gradients_agree_with_one_device(name, precision):
-    """Closely, and not to the last digit: where a number lies between two of the format, the order of a sum before it decides."""
-    config, compute, pieces = ALL[name]
+def test_loss_and_gradients_agree_with_one_device(precision):
+    """Not to the last digit: where a number lies between two of the format, the order of a sum before it decides. But by
+    less than half of what eight bits themselves change."""
+    config, compute, pieces = ALL[MESH]
     loss, grads = gradients(config, dataclasses.replace(compute, matmul=precision), pieces)
     expected_loss, expected = gradients(ONE, dataclasses.replace(COMPUTE, matmul=precision))
+    _, exact = gradients(ONE, COMPUTE)
     assert loss == pytest.approx(expected_loss, abs=2e-5)
-    for (path, found), wanted in zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected)):
-        assert np.linalg.norm(found - wanted) < 0.01 * np.linalg.norm(wanted), jax.tree_util.keystr(path)
+    norm = lambda a, b: np.sqrt(sum(np.sum(np.square(x - y)) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))))
+    assert norm(grads, expected) < 0.5 * norm(expected, exact)
 
 
 def test_weights_are_gathered_in_eight_bits():
