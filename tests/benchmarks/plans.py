@@ -82,7 +82,7 @@ SIZES = [
     case("13b", "h100:64", "batch=1024", "pieces=4", mesh="gpu_64"),
     case("39b", "h100:256", "batch=1024", "pieces=2", mesh="gpu_256"),
     case("82b", "h100:512", "batch=1024", "pieces=2", mesh="gpu_512"),
-    case("204b", "h100:1024", "batch=1024", mesh="gpu_1024"),
+    case("204b", "h100:1024", "batch=1024", "pieces=2", mesh="gpu_1024"),
     case("760m", "h200:8", "batch=128", mesh="gpu_8"),
     case("1b3", "h200:8", "batch=256", "pieces=2", mesh="gpu_8"),
     case("6b9", "h200:64", "batch=512", mesh="gpu_64"),
