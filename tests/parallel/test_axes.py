@@ -11,7 +11,7 @@ from hclx.parallel import constrain, make_mesh, named_sharding, partition_spec, 
 
 
 def test_specs_follow_the_table():
-    assert partition_spec(("batch", "length", "features")) == PartitionSpec(("data", "fsdp"), "seq", None)
+    assert partition_spec(("batch", "length", "features")) == PartitionSpec(("data", "fsdp"), "seq", "model")
     assert partition_spec(("layers", "embed", "mlp")) == PartitionSpec("pipe", ("fsdp", "seq"), "model")
     assert partition_spec((None, "norm")) == PartitionSpec(None, None)
 
