@@ -29,7 +29,7 @@ def plan(size="13b", chips=64, batch=512, chip=H100, compute=(), **mesh):
     return estimate(whole, chip, chips)
 
 
-@pytest.mark.parametrize("mesh", [{"fsdp": 64}, {"fsdp": 16, "model": 4}, {"pipe": 4, "fsdp": 16}])
+@pytest.mark.parametrize("mesh", [{"fsdp": 64}, {"fsdp": 16, "model": 4}, {"fsdp": 16, "seq": 4}, {"pipe": 4, "fsdp": 16}])
 def test_state_is_what_is_laid_out(mesh):
     found = plan(**mesh)
     one = found.experiment
