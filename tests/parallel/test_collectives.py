@@ -79,5 +79,5 @@ AT_MOST = {
 def test_no_collective_too_many(name):
     config, at_most = AT_MOST[name]
     found = collectives(config)
-    assert set(found) == set(at_most)
+    assert found and set(found) <= set(at_most)  # a newer XLA may do without one of them
     assert all(n <= at_most[key] for key, n in found.items()), found
