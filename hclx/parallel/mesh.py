@@ -32,8 +32,8 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh over `devices` (default: all) whose collectives XLA chooses (`AxisType.Auto`).
 
-    On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several slices, which only the data centre's network joins, see
-    different data: `data` goes over slices first, and the other axes stay within one.
+    On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several slices, which only the
+    data centre's network joins, see different data: `data` goes over slices first, and the other axes stay within one.
 
     Raises:
       ConfigError: the sizes do not multiply to the number of devices, or `data` is no multiple of the slices.

@@ -79,21 +79,15 @@ def estimate(experiment: Experiment, chip: Chip, chips: int) -> Estimate:
 
 def _memory(experiment: Experiment, chips: int) -> dict[str, float]:
     model, train, mesh = experiment.model, experiment.train, experiment.mesh
-    tokens = train.global_batch_size * train.sequence_length / train.accumulation_steps * mesh.pipe * mesh.model / chips
+    tokens = train.global_batch_size * train.sequence_length / train.accumulation_steps / chips  # of a chip
     held = model.n_params / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
     return {
         "parameters and moments": 12 * held,
         "gradients": 4 * held,
-        "kept for the backward pass": 2 * model.n_layers / mesh.pipe * tokens * model.d_model * _kept(experiment),
+        "kept for the backward pass": 2 * model.n_layers * tokens * model.d_model * KEPT[experiment.compute.remat],
         "weights of two blocks, gathered": 2 * 2 * 12 * model.d_model**2 / mesh.model,
         "embedding, its gradient, logits": 3 * 4 * model.vocab_size * model.d_model / mesh.model,
     }
-
-
-def _kept(experiment: Experiment) -> float:
-    """Of what a block keeps, the residual stream alone is whole on each chip of a `model` group."""
-    kept, ways = KEPT[experiment.compute.remat], experiment.mesh.model
-    return 2 + (kept - 2) / ways if kept > 2 else kept
 
 
 def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:

@@ -79,6 +79,12 @@ def test_less_is_kept_by_full_remat_and_more_is_computed():
     assert full.seconds["matrix products"] == pytest.approx(4 / 3 * minimal.seconds["matrix products"])
 
 
+def test_what_is_kept_is_cut_by_every_axis():
+    """A window on 4 chips that share its heads, or its length, or its layers, leaves each a quarter of what it leaves one."""
+    kept = lambda **mesh: plan(batch=16, **mesh).bytes["kept for the backward pass"]
+    assert kept(fsdp=16, model=4) == kept(fsdp=16, seq=4) == kept(fsdp=16, pipe=4) == 2 * 40 * 2_048 * 5_120 * 10 / 4
+
+
 @pytest.mark.parametrize("topology", ["h100:", "h100:0", "h100:2x4", "h100:12", "h100:-8"])
 def test_a_number_of_gpus_that_cannot_be_is_refused(topology):
     with pytest.raises(ConfigError, match=f"--topology={topology}: give the number of GPUs"):
