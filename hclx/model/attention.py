@@ -6,16 +6,13 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 
 from hclx.errors import ConfigError
-from hclx.model import cudnn, splash, triton
+from hclx.model import blockwise, cudnn, splash, triton
 from hclx.model.layers import Attend
 from hclx.parallel import constrain
 
 _LOG = logging.getLogger(__name__)
-
-MAX_QUERY_BLOCKS, MIN_QUERY_BLOCK = 4, 64
 
 
 def causal_mask(q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array:
@@ -30,37 +27,14 @@ def causal_mask(q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array
 
 
 def dot_product_attention(q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array) -> jax.Array:
-    """Softmax attention in plain XLA; scores and softmax in float32 whatever the inputs are. Returns [b, t, h, k]."""
+    """Softmax attention under a mask; scores and softmax in float32 whatever the inputs are. Returns [b, t, h, k]."""
+    scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
     # Heads before positions: each head's matrix products are then contiguous, which CPUs are much faster with.
-    return _attend(*(x.swapaxes(1, 2) for x in (q_bthk, k_bshk, v_bshk)), mask_bts).swapaxes(1, 2)
-
-
-def _attend(q_bhtk: jax.Array, k_bhsk: jax.Array, v_bhsk: jax.Array, mask_bts: jax.Array) -> jax.Array:
-    scale = jnp.asarray(1.0 / math.sqrt(q_bhtk.shape[-1]), q_bhtk.dtype)
-    scores_bhts = jnp.einsum("bhtk,bhsk->bhts", q_bhtk * scale, k_bhsk, preferred_element_type=jnp.float32)
-    scores_bhts = jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
-    # The softmax is divided by its sum after the product with the values: k numbers a query instead of s.
-    largest_bht1 = jax.lax.stop_gradient(scores_bhts.max(-1, keepdims=True))
-    exp_bhts = jnp.exp(scores_bhts - largest_bht1)
-    context_bhtk = jnp.einsum("bhts,bhsk->bhtk", exp_bhts.astype(v_bhsk.dtype), v_bhsk, preferred_element_type=jnp.float32)
-    return (context_bhtk / exp_bhts.sum(-1, keepdims=True)).astype(v_bhsk.dtype)
-
-
-def causal_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array) -> jax.Array:
-    """Attention of windows over themselves, the queries taken in blocks that skip the keys after them.
-
-    Of the square of scores, n blocks compute (n + 1) / 2n. The backward pass computes the weights again.
-    """
-    length = q_bthk.shape[1]
-    blocks = max(1, min(MAX_QUERY_BLOCKS, length // MIN_QUERY_BLOCK))
-    edges = [length * i // blocks for i in range(blocks + 1)]
-    q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk, k_bthk, v_bthk))
-    attend = jax.checkpoint(_attend)
-    contexts = []
-    for start, stop in zip(edges, edges[1:]):
-        mask_bts = causal_mask(segments_bt[:, start:stop], segments_bt[:, :stop])
-        contexts.append(attend(q_bhtk[:, :, start:stop], k_bhtk[:, :, :stop], v_bhtk[:, :, :stop], mask_bts))
-    return checkpoint_name(jnp.concatenate(contexts, axis=2).swapaxes(1, 2), "context")
+    q_bhtk, k_bhsk, v_bhsk = (x.swapaxes(1, 2) for x in (q_bthk * scale, k_bshk, v_bshk))
+    scores_bhts = jnp.einsum("bhtk,bhsk->bhts", q_bhtk, k_bhsk, preferred_element_type=jnp.float32)
+    weights_bhts = jax.nn.softmax(jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min))
+    context_bhtk = jnp.einsum("bhts,bhsk->bhtk", weights_bhts.astype(v_bhsk.dtype), v_bhsk, preferred_element_type=jnp.float32)
+    return context_bhtk.astype(v_bhsk.dtype).swapaxes(1, 2)
 
 
 # Kernels, each with the reason why it cannot serve; "auto" takes the first that can, and else plain XLA, which always can.
@@ -91,7 +65,7 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
         if name == "auto":
             _, length, _, head_size = q_bthk.shape
             name = choose_backend(name, jax.devices()[0], length=length, head_size=head_size, dtype=q_bthk.dtype.name)
-        attention = causal_attention if name == "xla" else _KERNELS[name][0]
+        attention = blockwise.blockwise_attention if name == "xla" else _KERNELS[name][0]
         return whole_length(attention(*map(whole_length, (q_bthk, k_bthk, v_bthk)), segments_bt)), None
 
     return attend

@@ -53,22 +53,6 @@ def test_packing():
     assert positions.tolist() == [[0, 1, 0, 1, 0, 0, 1]]
 
 
-@pytest.mark.parametrize("length", [40, 128, 200, 512])
-def test_attention_in_query_blocks_is_attention(length):
-    """Lengths that make one block, two, three and four, against the full square of scores."""
-    from hclx.model.attention import causal_attention, causal_mask, dot_product_attention
-
-    draw = np.random.default_rng(length)
-    q, k, v = (jnp.asarray(draw.normal(size=(2, length, 3, 8)), jnp.float32) for _ in range(3))
-    segments = jnp.asarray(np.cumsum(draw.random((2, length)) < 0.02, axis=1), jnp.int32)
-    whole = dot_product_attention(q, k, v, causal_mask(segments, segments))
-    np.testing.assert_allclose(causal_attention(q, k, v, segments), whole, rtol=1e-5, atol=1e-6)
-    weigh = lambda f: jax.grad(lambda q, k, v: (f(q, k, v) * jnp.arange(8)).sum(), argnums=(0, 1, 2))(q, k, v)
-    expected = weigh(lambda q, k, v: dot_product_attention(q, k, v, causal_mask(segments, segments)))
-    for found, wanted in zip(weigh(lambda q, k, v: causal_attention(q, k, v, segments)), expected):
-        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
-
-
 def test_a_later_token_changes_nothing_before_it():
     params, tokens = noisy_params(CONFIG), random_tokens(1, 40)
     changed = tokens.copy()
