@@ -97,7 +97,7 @@ class _Run:
         """Runs to the last step, or to the signal to stop."""
         state, next_index = self.restore_or_init()
         step, total = int(state.step), self.train.total_steps
-        reporter = self.stack.enter_context(Reporter(self.model_dir, self.experiment, self.program.schedule, step))
+        reporter = self.stack.enter_context(Reporter(self.model_dir, self.experiment, step))
         stop, stopping = self.stack.enter_context(StopSignal(self.program.mesh)), False
         windows = self.loader.iterate(next_index)
         while step < total and not stopping:

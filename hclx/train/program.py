@@ -18,7 +18,8 @@ from hclx.parallel import check_pipeline, named_sharding
 from hclx.parallel.compiler import compiler_options
 from hclx.train.optimizer import learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state
-from hclx.train.step import make_loss, make_window_losses, train_step
+from hclx.train.step import make_loss, make_window_losses
+from hclx.train.step import train_step as update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,6 @@ class Program:
 
     mesh: Mesh
     optimizer: optax.GradientTransformation
-    schedule: optax.Schedule
     abstract: TrainState
     windows: NamedSharding  # of a batch of windows, [b, t + 1]
     train_step: Callable  # (state, windows) -> (state, metrics); donates the state
@@ -53,16 +53,21 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
     windows = named_sharding(mesh, ("batch", None))
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     loss_fn = make_loss(experiment.model, compute, eod_id)
-    step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, pieces=train.accumulation_steps)
+    schedule = learning_rate_schedule(experiment.optimizer, train.total_steps)
+
+    def train_step(state, window_bt):
+        after, metrics = update(state, window_bt, loss_fn=loss_fn, optimizer=optimizer, pieces=train.accumulation_steps)
+        # Computed here: a program of its own would wait on the device for the step that was dispatched before it.
+        return after, metrics | {"learning_rate": schedule(state.step)}
+
     window_losses = make_window_losses(experiment.model, compute, eod_id)
     return Program(
         mesh=mesh,
         optimizer=optimizer,
-        schedule=learning_rate_schedule(experiment.optimizer, train.total_steps),
         abstract=abstract,
         windows=windows,
         train_step=jax.jit(
-            step,
+            train_step,
             donate_argnums=0,
             in_shardings=(shardings, windows),
             out_shardings=(shardings, None),

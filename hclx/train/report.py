@@ -1,9 +1,9 @@
 """Turns the metrics of steps into records, one step late, so that reading them never makes the device wait."""
 
+import functools
 import math
 
 import jax
-import optax
 from tqdm import tqdm
 
 from hclx.config import Experiment
@@ -15,14 +15,15 @@ from hclx.train.metrics import MetricsWriter, StepClock
 class Reporter:
     """Checks every step's loss, writes a record for each logged step, and moves the progress bar."""
 
-    def __init__(self, model_dir: str, experiment: Experiment, schedule: optax.Schedule, step: int):
+    def __init__(self, model_dir: str, experiment: Experiment, step: int):
         """Starts reporting after `step`; records that come after it are dropped."""
-        self._experiment, self._schedule, self.clock = experiment, schedule, StepClock()
+        self._experiment, self.clock = experiment, StepClock()
         self._is_writer = jax.process_index() == 0
-        self._writer = MetricsWriter(model_dir, step) if self._is_writer else None
+        self._open_writer, self._writer = functools.partial(MetricsWriter, model_dir, step), None
         total = experiment.train.total_steps
         self._bar = tqdm(total=total, initial=step, desc="pretrain", unit="step", disable=None if self._is_writer else True)
         self._pending: tuple[int, dict, dict] | None = None
+        self._peak, self._peak_source = peak_flops(experiment.compute.dtype)  # measured on CPU, while nothing else is computed
 
     def __enter__(self):
         return self
@@ -37,11 +38,13 @@ class Reporter:
 
         Args:
           step: its number, from 1.
-          metrics: `loss` and `grad_norm`, still on their way.
+          metrics: `loss`, `grad_norm` and `learning_rate`, still on their way.
           evaluation: `validation_loss` and `bits_per_byte`, or empty.
         Raises:
           NumericsError: the loss or gradient of the step before is not finite.
         """
+        if self._is_writer and self._writer is None:
+            self._writer = self._open_writer()  # takes seconds, in which the first step is computed
         self.flush()
         self.clock.tick()
         self._pending = (step, metrics, evaluation)
@@ -70,17 +73,16 @@ class Reporter:
                 self._writer.write(record)
 
     def _context(self, step: int) -> dict:
-        """Learning rate, tokens and speed of a step."""
+        """Tokens and speed of a step."""
         train, model = self._experiment.train, self._experiment.model
         tokens = train.global_batch_size * train.sequence_length
         times = self.clock.lap() or dict.fromkeys(StepClock.TIMES)
         speed = times["step_time"] and tokens / times["step_time"]
         dtype = self._experiment.compute.dtype
         return {
-            "learning_rate": float(self._schedule(step - 1)),
             "tokens_seen": step * tokens,
             "tokens_per_second": speed,
             "mfu": speed and model_flops_utilisation(model, train.sequence_length, dtype, speed),
-            "mfu_formula": f"{FORMULA}; peak {peak_flops(dtype)[0]:.4g} FLOP/s, {peak_flops(dtype)[1]}",
+            "mfu_formula": f"{FORMULA}; peak {self._peak:.4g} FLOP/s, {self._peak_source}",
             **times,
         }

@@ -18,7 +18,6 @@ from hclx.parallel import make_mesh
 from hclx.train import metrics
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
 from hclx.train.metrics import MetricsWriter, StepClock, read_metrics
-from hclx.train.optimizer import learning_rate_schedule
 from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.report import Reporter
 from hclx.train.run_dir import check_configuration, describe_run, open_run
@@ -141,11 +140,10 @@ class TestProfiler:
 
 class TestReporter:
     def reporter(self, folder):
-        whole = experiment(ONE, log_every=2, total_steps=9)
-        return Reporter(folder, whole, learning_rate_schedule(whole.optimizer, 9), 0)
+        return Reporter(folder, experiment(ONE, log_every=2, total_steps=9), 0)
 
     def metrics(self, loss):
-        return {"loss": jnp.float32(loss), "grad_norm": jnp.float32(1.0)}
+        return {"loss": jnp.float32(loss), "grad_norm": jnp.float32(1.0), "learning_rate": jnp.float32(0.1)}
 
     def test_logged_steps_and_fields(self, tmp_path):
         with self.reporter(tmp_path) as reporter:
