@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from hclx.config import MESH_AXES, Experiment, MeshConfig
 from hclx.errors import ConfigError
-from hclx.parallel import check_pipeline
+from hclx.parallel import check_pipeline, resolve_mesh_shape
 from hclx.plan.arithmetic import Estimate, estimate
 from hclx.plan.chips import Chip, chip_of
 from hclx.plan.compile import topology_devices
@@ -34,21 +34,22 @@ class Result:
 def search(
     experiment: Experiment, topology: str, num_slices: int, make: Callable[[Experiment], Plan], compiles: int
 ) -> list[Result]:
-    """Compiles the candidates that arithmetic likes best, then larger batches on the mesh that won.
+    """Compiles the experiment as it is, the candidates that arithmetic likes best, then larger batches on the mesh that won.
 
     Args:
-      experiment: its model, batch and length are kept; its mesh, remat policy and accumulation are tried anew.
+      experiment: its model, batch and length are kept; other meshes, remat policies and accumulation are tried beside its own.
       topology: of one slice; `num_slices` of them.
       make: compiles an experiment and puts it on its timeline.
-      compiles: how many candidates to compile, larger batches not counted.
+      compiles: how many candidates to compile, its own and larger batches not counted.
     Returns:
       The best first: by MFU, what does not fit at the end.
     Raises:
       ConfigError: no candidate fits, by arithmetic or as compiled.
     """
     chip, chips = chip_of(topology), len(topology_devices(topology, num_slices))
-    fitting = rank(experiment, chip, chips)
-    results = [_try(guess, make) for guess in fitting[:compiles]]
+    own = _own(experiment, chip, chips)
+    others = [guess for guess in rank(experiment, chip, chips) if guess.name not in {one.name for one in own}]
+    results = [_try(guess, make) for guess in own + others[:compiles]]
     best = max((r for r in results if r.usable), key=lambda r: r.plan.mfu, default=None)
     for times in (2, 4) if best else ():
         train = dataclasses.replace(best.guess.experiment.train, global_batch_size=times * experiment.train.global_batch_size)
@@ -61,6 +62,16 @@ def search(
     return sorted(results, key=lambda r: -(r.plan.mfu if r.usable else -1.0 if r.plan is None else 0.0))
 
 
+def _own(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
+    """The experiment as it is, where its mesh is one of as many chips; else nothing."""
+    try:
+        mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
+    except ConfigError as error:
+        _LOG.info("the mesh of the configuration is not tried: %s", error)
+        return []
+    return [estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips)]
+
+
 def _try(guess: Estimate, make: Callable[[Experiment], Plan]) -> Result:
     try:
         plan = make(guess.experiment)
@@ -71,12 +82,16 @@ def _try(guess: Estimate, make: Callable[[Experiment], Plan]) -> Result:
 
 
 def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
-    """The candidates that fit by arithmetic, the fastest first.
+    """The candidates that fit by arithmetic, the fastest first; on a torus, those that gather over all chips come last.
+
+    Arithmetic sees no difference there, but the compiler's schedule does: 82B on 1,024 v5p has an estimated MFU of 51.7% with
+    fsdp 1024 and of 70.6% with data 16 x fsdp 64.
 
     Raises:
       ConfigError: none fits.
     """
-    guesses = sorted(candidates(experiment, chip, chips), key=lambda g: g.step_time)
+    gathers_over_all = lambda mesh: bool(chip.torus_axes) and chips > 1 and mesh.fsdp * mesh.seq * mesh.model == chips
+    guesses = sorted(candidates(experiment, chip, chips), key=lambda g: (gathers_over_all(g.experiment.mesh), g.step_time))
     fitting = [g for g in guesses if g.fits]
     if not fitting:
         least = min((g.peak_bytes for g in guesses), default=0.0)
