@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import math
+import types
 
 import pytest
 from jax.sharding import AbstractMesh, AxisType
@@ -13,7 +14,7 @@ from hclx.gin_bindings import load_experiment
 from hclx.plan.chips import CHIPS
 from hclx.plan.compile import topology_devices
 from hclx.plan.arithmetic import estimate
-from hclx.plan.search import candidates
+from hclx.plan.search import candidates, rank, search
 from hclx.train.optimizer import make_optimizer
 from hclx.train.state import abstract_state
 
@@ -44,6 +45,42 @@ def test_arithmetic_is_near_the_compiler(size, machine, seconds, gigabytes):
     guess = estimate(plan, CHIPS["v5p"], math.prod(plan.mesh.shape))
     assert seconds / 1.5 < guess.step_time < seconds * 1.1
     assert gigabytes / 1.6 < guess.peak_bytes / 1e9 < gigabytes * 1.6
+
+
+def test_gathers_over_all_chips_of_a_torus_come_last():
+    whole = experiment("1b3", "tpu_v5p_1024")
+    meshes = [g.experiment.mesh for g in rank(whole, CHIPS["v5p"], 64)]
+    over_all = [m.fsdp * m.seq * m.model == 64 for m in meshes]
+    assert over_all == sorted(over_all) and True in over_all and False in over_all
+    times = [g.step_time for g in rank(whole, CHIPS["h100"], 64)]
+    assert times == sorted(times)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="XLA's compiler for TPUs is not installed")
+@pytest.mark.parametrize("machine, first", [("tpu_v5p_8", "fsdp 8"), ("tpu_v5p_1024", "data")])
+def test_what_is_compiled(machine, first):
+    """The plan at hand if its mesh is one of these chips, as many others as asked for, none twice; then larger batches.
+
+    The compiler, which is an argument, is arithmetic here.
+    """
+    whole, compiled = experiment("1b3", machine), []
+    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))
+
+    def make(candidate):
+        guess = estimate(candidate, CHIPS["v5p"], 8)
+        compiled.append(guess)
+        if len(compiled) == 1:
+            raise ConfigError("cannot be compiled")
+        return types.SimpleNamespace(mfu=guess.mfu, fits=guess.fits, step=types.SimpleNamespace(peak_bytes=guess.peak_bytes))
+
+    results = search(whole, "v5p:2x2x2", 1, make, 3)
+    tried = [guess for guess in compiled if guess.experiment.train.global_batch_size == whole.train.global_batch_size]
+    assert tried[0].name.startswith(first) and len({g.name for g in tried}) == len(tried) == 3 + (machine == "tpu_v5p_8")
+    larger = [guess.experiment.train.global_batch_size // whole.train.global_batch_size for guess in compiled[len(tried) :]]
+    assert larger == [times for times in (2, 4) if times in larger] and larger
+    speeds = [r.plan.mfu for r in results if r.usable]
+    assert speeds == sorted(speeds, reverse=True) and len(results) == len(compiled)
+    assert [r.error for r in results if r.plan is None] == ["cannot be compiled"]
 
 
 def test_without_the_compiler_it_says_what_to_install(monkeypatch):
