@@ -1,6 +1,7 @@
 """launch/pretrain.py from raw text to a checkpoint: killed, stopped, moved to another mesh, and its disk filled."""
 
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -57,6 +58,16 @@ def test_a_run_leaves_what_it_says(whole):
     assert {"40", "30", "20"} <= {p.name for p in (whole / "checkpoints").iterdir()}
     config = json.loads((whole / "config.json").read_text())
     assert config["config"]["model"]["d_model"] == 64 and set(config["hashes"]) == {"vocabulary", "text"}
+    assert [r["learning_rate"] for r in records] == pytest.approx([learning_rate(r["step"], config["config"]) for r in records], rel=1e-5)
+
+
+def learning_rate(step: int, config: dict) -> float:
+    """Of a step from 1, by the formula: linear from 0, then a cosine."""
+    optimizer, done, total = config["optimizer"], step - 1, config["train"]["total_steps"]
+    warmup, final = optimizer["warmup_steps"], optimizer["final_fraction"]
+    if done < warmup:
+        return optimizer["learning_rate"] * done / warmup
+    return optimizer["learning_rate"] * (final + (1 - final) * (1 + math.cos(math.pi * (done - warmup) / (total - warmup))) / 2)
 
 
 def test_killed_and_resumed_is_equal_to_the_last_digit(whole, tmp_path):
