@@ -72,7 +72,7 @@ SIZES = [
     case("760m", "v6e:2x4", "batch=128", "pieces=2", mesh="tpu_v6e_8"),
     case("1b3", "v6e:2x4", "batch=256", "pieces=8", mesh="tpu_v6e_8"),
     case("6b9", "v6e:4x8", "batch=512", "pieces=8", mesh="tpu_v6e_32"),
-    case("13b", "v6e:8x8", "batch=512", "pieces=8", mesh="tpu_v6e_64"),
+    case("13b", "v6e:8x8", "batch=512", "pieces=4", mesh="tpu_v6e_64"),
     case("39b", "v6e:16x16", "batch=1024", "pieces=4", mesh="tpu_v6e_256"),
     case("82b", "v6e:16x16", "batch=1024", "pieces=8", mesh="tpu_v6e_256"),
     case("204b", "v6e:16x16", "batch=1024", "pieces=8", "remat=full", mesh="tpu_v6e_256"),
