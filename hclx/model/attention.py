@@ -15,17 +15,6 @@ from hclx.parallel import constrain
 _LOG = logging.getLogger(__name__)
 
 
-def causal_mask(q_segments_bt: jax.Array, k_segments_bs: jax.Array) -> jax.Array:
-    """Boolean [b, t, s]: a query sees the keys of its own document at its own index and before.
-
-    Args:
-      q_segments_bt, k_segments_bs: int32, which document a token belongs to; the queries are the last t of the s keys.
-    """
-    t, s = q_segments_bt.shape[1], k_segments_bs.shape[1]
-    before_ts = jnp.arange(s - t, s)[:, None] >= jnp.arange(s)
-    return before_ts & (q_segments_bt[:, :, None] == k_segments_bs[:, None, :])
-
-
 def dot_product_attention(q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array) -> jax.Array:
     """Softmax attention under a mask; scores and softmax in float32 whatever the inputs are. Returns [b, t, h, k]."""
     scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)

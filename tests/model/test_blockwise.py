@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.model.attention import causal_mask, dot_product_attention
 from hclx.model.blockwise import blockwise_attention
 from hclx.model.remat import remat
+from tests.model.test_attention import whole_square
 
 
 def case(length: int, dtype: str = "float32"):
@@ -17,10 +17,6 @@ def case(length: int, dtype: str = "float32"):
 def gradients(attention, q, k, v, segments):
     weigh = jnp.asarray(np.random.default_rng(1).normal(size=q.shape), q.dtype)
     return jax.grad(lambda q, k, v: (attention(q, k, v, segments) * weigh).sum().astype(jnp.float32), argnums=(0, 1, 2))(q, k, v)
-
-
-def whole_square(q, k, v, segments):
-    return dot_product_attention(q, k, v, causal_mask(segments, segments))
 
 
 @pytest.mark.parametrize("length", [40, 128, 200, 512])
