@@ -223,10 +223,17 @@ class TrainConfig(_Validated):
     keep_last: int = 3
     keep_every: int = 0  # steps of which a checkpoint is kept for good; 0: none
     seed: int = 0
+    # A step whose loss or gradient is not finite never changes the parameters; see hclx/train/guard.py.
+    max_skipped: int = 8  # such steps in a row that end the run
+    spike_sigmas: float = 0.0  # also leaves out steps so many standard deviations above the last good ones; 0: none
+    spike_window: int = 128  # good steps that a spike is measured against
+    replay_every: int = 0  # runs every so many steps one of them twice and compares, against silent hardware faults; 0: never
 
     def _check(self):
         self._positive("total_steps", "global_batch_size", "accumulation_steps", "sequence_length", "log_every")
-        self._positive("eval_windows", "checkpoint_every", "keep_last")
+        self._positive("eval_windows", "checkpoint_every", "keep_last", "max_skipped", "spike_window")
+        for name in ("spike_sigmas", "replay_every"):
+            _require(getattr(self, name) >= 0, f"TrainConfig.{name}={getattr(self, name)} is negative")
         _require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "

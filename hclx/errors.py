@@ -6,6 +6,7 @@
 | 64   | configuration                             | no: change the command  |
 | 65   | data, tokenizer or checkpoint             | no: change the input    |
 | 66   | numerics (a loss that is not finite)      | no: change the recipe   |
+| 70   | stuck, or a lost peer or bad hardware     | yes: same command       |
 | 74   | storage (disk full, failed writes)        | yes, once there is room |
 | 75   | preempted and saved                       | yes: same command       |
 """
@@ -37,6 +38,12 @@ class NumericsError(HclxError):
     """A loss or gradient that is not finite."""
 
     exit_code = 66
+
+
+class Stuck(HclxError):
+    """No progress: a process is stuck, a peer is gone, or hardware computed the same step to two results."""
+
+    exit_code = 70
 
 
 class StorageError(HclxError):

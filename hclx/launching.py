@@ -4,14 +4,20 @@ import errno
 import logging as python_logging
 import os
 import sys
+import traceback
 
 from absl import app, flags, logging
 
-from hclx.errors import HclxError, StorageError
+from hclx.errors import HclxError, StorageError, Stuck
 
 
-def run(main) -> None:
-    """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code."""
+def run(main, commands: tuple[str, ...] = ()) -> None:
+    """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code.
+
+    Args:
+      main: of the script.
+      commands: the words of which the command line must hold one, if there are any.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only prepares text here; it need not greet
     chosen = any(argument.lstrip("-").startswith(("verbosity", "v=")) for argument in sys.argv)
 
@@ -21,21 +27,54 @@ def run(main) -> None:
             logging.set_verbosity(logging.ERROR)  # orbax writes a page for each save; --verbosity=0 shows it
             # and for a failed one a traceback of each array; the error itself reaches the run
             python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-        if len(argv) > 1:
-            return _fail(f"unexpected argument {argv[1]!r}; options start with --", 64)
+        if commands and (len(argv) < 2 or argv[1] not in commands):
+            return _fail(f"the command is missing: {', '.join(commands)}", 64)
+        if len(argv) > 1 + bool(commands):
+            return _fail(f"unexpected argument {argv[-1]!r}; options start with --", 64)
         try:
             return main(argv)
         except HclxError as error:
-            return _fail(str(error), error.exit_code)
+            return _leave(_fail(str(error), error.exit_code))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
                 raise
-            return _fail(f"cannot write {error.filename or ''}: {error.strerror}; free some space and run again", StorageError.exit_code)
+            message = f"cannot write {error.filename or ''}: {error.strerror}; free some space and run again"
+            return _leave(_fail(message, StorageError.exit_code))
+        except Exception as error:
+            _leave_after(error)
+            raise
 
     try:
         app.run(guarded, flags_parser=_parse)
     except HclxError as error:
         sys.exit(_fail(str(error), error.exit_code))
+
+
+def _leave(code: int) -> int:
+    """Ends one process of several at once: Python's own way out would wait for the others."""
+    if _is_one_of_several():
+        from hclx.parallel import leave_processes
+
+        leave_processes(code)
+    return code
+
+
+def _is_one_of_several() -> bool:
+    if "hclx.parallel" not in sys.modules:  # without it no other process was joined
+        return False
+    from hclx.parallel import is_one_of_several
+
+    return is_one_of_several()
+
+
+def _leave_after(error: Exception) -> None:
+    """Where the process is one of several: what was raised, and the code of a lost peer if that is what it was."""
+    if not _is_one_of_several():
+        return
+    traceback.print_exc()
+    if type(error).__name__ != "JaxRuntimeError":
+        _leave(1)
+    _leave(_fail("a computation with the other processes failed; one of them is probably gone. The same command goes on", Stuck.exit_code))
 
 
 def _parse(argv):

@@ -21,7 +21,7 @@ LAYERS = {
     "train": ("config", "errors", "model", "parallel", "text", "data"),
     "plan": ("config", "errors", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
-    "launching": ("errors",),
+    "launching": ("errors", "parallel"),
 }
 MODULES = sorted((ROOT / "hclx").rglob("*.py"))
 ALL = [*MODULES, *sorted((ROOT / "tasks").rglob("*.py")), *sorted((ROOT / "launch").rglob("*.py"))]

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from hclx.data.cache import TokenCache
-from hclx.data.order import Order
+from hclx.data.order import Order, leave_out
 from hclx.errors import DataError
 
 
 class Loader:
-    """Reads batch [g, g + global_batch_size) of a run's order; each process reads only the rows of its devices."""
+    """Reads batch [g, g + global_batch_size) of a run's order, without the ranges that it leaves out; each process reads only the rows of its devices."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class Loader:
         global_batch_size: int,
         sequence_length: int,
         sharding: jax.sharding.Sharding,
+        skip: tuple[tuple[int, int], ...] = (),
         prefetch: int = 2,
     ):
         """Opens a split.
@@ -36,6 +37,7 @@ class Loader:
           global_batch_size: windows a batch, over all processes.
           sequence_length: targets a window.
           sharding: of a batch [global_batch_size, sequence_length + 1].
+          skip: [first, last) examples that are left out, disjoint and ascending.
           prefetch: batches that are read ahead.
         Raises:
           DataError: a source has less than one window.
@@ -45,6 +47,7 @@ class Loader:
         windows = cache.n_windows(split, sequence_length)
         self.n_windows = sum(windows)
         self._order = Order(windows, cache.rates, seed)
+        self._skip = skip
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -60,13 +63,17 @@ class Loader:
         for thread in self._threads:
             thread.join()
 
+    def examples(self, start: int, stop: int) -> np.ndarray:
+        """int64: the numbers of the examples at positions `start` to `stop`; the positions themselves where none is left out."""
+        return leave_out(np.arange(start, stop, dtype=np.int64), self._skip)
+
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """int32 [stop - start, sequence_length + 1]: examples `start` to `stop` of the order.
+        """int32 [stop - start, sequence_length + 1]: what stands at positions `start` to `stop` of the order.
 
         Raises:
           DataError: stored tokens are damaged.
         """
-        source, window = self._order.locate(np.arange(start, stop, dtype=np.int64))
+        source, window = self._order.locate(self.examples(start, stop))
         futures = [self._cache.read(self._split, int(s), int(w), self.sequence_length) for s, w in zip(source, window)]
         try:
             return np.stack([future.result() for future in futures]).astype(np.int32)
@@ -74,7 +81,7 @@ class Loader:
             raise DataError(f"{self._cache.directory}: stored tokens are damaged ({str(error)[:200]}); remove the cache and it is built again") from error
 
     def batch(self, index: int) -> jax.Array:
-        """int32 [global_batch_size, sequence_length + 1]: the batch that begins with example `index`."""
+        """int32 [global_batch_size, sequence_length + 1]: the batch that begins at position `index`."""
         shape = (self.global_batch_size, self.sequence_length + 1)
         known: dict[tuple[int, int], np.ndarray] = {}  # devices that hold the same rows share one reading
 
@@ -87,7 +94,7 @@ class Loader:
         return jax.make_array_from_callback(shape, self._sharding, read)
 
     def iterate(self, index: int) -> Iterator[tuple[int, jax.Array]]:
-        """Yields (index, batch) from example `index` on, for ever, while a thread reads ahead."""
+        """Yields (index, batch) from position `index` on, for ever, while a thread reads ahead."""
         ready: queue.Queue = queue.Queue(self._prefetch)
 
         def work():

@@ -49,6 +49,20 @@ def _feistel(x: np.ndarray, key: np.ndarray, half: np.uint64) -> np.ndarray:
     return (left << half) | right
 
 
+def leave_out(position: np.ndarray, ranges: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """The examples at some positions of an order from which ranges are left out.
+
+    Args:
+      position: int64 [k], from 0.
+      ranges: [first, last) examples, disjoint and ascending.
+    Returns:
+      int64 [k]; ascending positions stay ascending, and none is inside a range.
+    """
+    for first, last in ranges:
+        position = np.where(position >= first, position + (last - first), position)
+    return position
+
+
 @dataclasses.dataclass(frozen=True)
 class Order:
     """The order of a run over one or more sources.

@@ -1,10 +1,16 @@
-"""Several processes as one computation: joining them, letting process 0 go first, and agreeing on a flag.
+"""Several processes as one computation: joining them, letting process 0 go first, agreeing, and leaving.
 
 Each process runs the same command with another number. From then on `jax.devices()` is the devices of all of them.
 """
 
+import contextlib
+import importlib.util
+import itertools
 import json
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import jax
@@ -18,25 +24,93 @@ from hclx.errors import ConfigError, HclxError
 T = TypeVar("T")
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-_JOIN_SECONDS = 300
 _LEAVE_SECONDS = 60  # how long a process that ends with an error waits for the others, which JAX then ends as well
+_LAST_WORDS_MS = 5_000
+_AGREEMENTS = itertools.count()
 _WAIT_MS = 7 * 24 * 3600 * 1000  # a large corpus takes hours; a process 0 that dies is noticed by its heartbeat
 
 
-def start_processes(coordinator: str | None, process_id: int | None, n_processes: int | None) -> None:
-    """Joins the other processes of a run; call it before JAX has a backend. With no argument given, this is all of it.
+def recognise_cluster(environment: Mapping[str, str], on_tpu: bool) -> tuple[str, dict]:
+    """What started this process among others, and what `jax.distributed.initialize` needs to be told beside what it finds.
+
+    Args:
+      environment: variables of the process.
+      on_tpu: whether this machine has TPUs, whose pods JAX asks for themselves.
+    Returns:
+      "SLURM", "Kubernetes", "TPU", or "" where the process is alone; and arguments.
+    """
+    get = environment.get
+    if all(get(f"SLURM_{name}") for name in ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")) and int(get("SLURM_NTASKS")) > 1:
+        gpus, tasks = int(get("SLURM_GPUS_ON_NODE") or 0), get("SLURM_STEP_TASKS_PER_NODE") or ""
+        # JAX gives each task of SLURM one GPU; a task that has its node for itself computes on all of them.
+        alone = gpus > 1 and tasks.partition("(")[0] == "1" and "," not in tasks
+        return "SLURM", {"local_device_ids": list(range(gpus))} if alone else {}
+    if on_tpu:
+        return "TPU", {}
+    if all(get(name) for name in ("JOB_COMPLETION_INDEX", "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES")):
+        address, number, count = get("JAX_COORDINATOR_ADDRESS"), int(get("JOB_COMPLETION_INDEX")), int(get("JAX_NUM_PROCESSES"))
+        return "Kubernetes", {"coordinator_address": address, "process_id": number, "num_processes": count}
+    return "", {}
+
+
+def _has_tpu() -> bool:
+    devices = (*Path("/dev").glob("accel*"), *Path("/dev/vfio").glob("[0-9]*"))
+    return bool(devices) and importlib.util.find_spec("libtpu") is not None and os.environ.get("JAX_PLATFORMS", "tpu") != "cpu"
+
+
+def start_processes(
+    coordinator: str | None = None,
+    process_id: int | None = None,
+    n_processes: int | None = None,
+    *,
+    heartbeat_seconds: int = 100,
+    join_seconds: int = 300,
+) -> None:
+    """Joins the other processes of a run; call it before JAX has a backend.
+
+    With none of the first three arguments, SLURM, TPU pods and indexed jobs of Kubernetes are recognised; elsewhere the
+    process is all of the run.
 
     Args:
       coordinator: HOST:PORT, where process 0 listens and all others find it.
       process_id: of this process, from 0.
       n_processes: in all.
+      heartbeat_seconds: after which a process that is gone, or whose machine is, ends the others.
+      join_seconds: that processes wait for each other at the start.
     Raises:
       ConfigError: some arguments are given and others are missing, one of them cannot be, or the others did not come.
     """
     given = {"--coordinator": coordinator, "--num_processes": n_processes, "--process_id": process_id}
     missing = [flag for flag, value in given.items() if value in (None, "")]
-    if len(missing) == len(given):
-        return
+    if len(missing) < len(given):
+        _check_flags(given, missing)
+        name, arguments = "flags", {"coordinator_address": coordinator, "num_processes": n_processes, "process_id": process_id}
+    else:
+        name, arguments = recognise_cluster(os.environ, _has_tpu())
+        if not name:
+            return
+    address = arguments.get("coordinator_address") or ""
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM, which belongs to hclx.train.stop
+    try:
+        jax.distributed.initialize(
+            **arguments,
+            initialization_timeout=join_seconds,
+            heartbeat_timeout_seconds=heartbeat_seconds,
+            shutdown_timeout_seconds=_LEAVE_SECONDS,
+            # JAX would listen on every network of the machine.
+            coordinator_bind_address=address if address.rpartition(":")[0] in _LOOPBACK else None,
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"this process ({name}: {arguments or 'as JAX finds it'}) could not meet the others ({reason}); is each of them "
+            "started, and can they reach process 0? --coordinator, --num_processes and --process_id say it by hand"
+        ) from error
+
+
+def _check_flags(given: dict, missing: list[str]) -> None:
+    coordinator, n_processes, process_id = given.values()
     if missing:
         raise ConfigError(f"{' and '.join(missing)} missing; several processes need {', '.join(given)}, one needs none")
     host, _, port = coordinator.rpartition(":")
@@ -44,24 +118,24 @@ def start_processes(coordinator: str | None, process_id: int | None, n_processes
         raise ConfigError(f"--coordinator={coordinator} is not HOST:PORT, as in --coordinator=10.0.0.1:8476")
     if not 0 <= process_id < n_processes:
         raise ConfigError(f"--process_id={process_id} is not one of --num_processes={n_processes}, which count from 0")
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM, which belongs to hclx.train.stop
-    try:
-        jax.distributed.initialize(
-            coordinator,
-            n_processes,
-            process_id,
-            initialization_timeout=_JOIN_SECONDS,
-            shutdown_timeout_seconds=_LEAVE_SECONDS,
-            # JAX would listen on every network of the machine.
-            coordinator_bind_address=coordinator if host in _LOOPBACK else None,
-        )
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(
-            f"process {process_id} of {n_processes} could not meet the others at {coordinator} ({reason}); "
-            "is each of them started, with the same --coordinator and its own --process_id?"
-        ) from error
+
+
+def is_one_of_several() -> bool:
+    """Whether this process joined others."""
+    return distributed.global_state.client is not None and distributed.global_state.num_processes > 1
+
+
+def leave_processes(code: int) -> None:
+    """Ends this process, one of several, after an error.
+
+    The way out that Python takes would wait for the others as long as a heartbeat does. Here they have a few seconds to
+    end by the same error, each with its own message, and those that cannot know of it are ended by JAX when this one is gone.
+    """
+    with contextlib.suppress(Exception):  # the others may be gone, or stuck
+        distributed.global_state.client.wait_at_barrier("hclx/leave", _LAST_WORDS_MS)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def process_0_first(name: str, work: Callable[[], T]) -> T:
@@ -94,6 +168,21 @@ def process_0_first(name: str, work: Callable[[], T]) -> T:
             raise HclxError(f"process 0 ended with {failure[0]}: {failure[1]}; its own output says where")
         raise kind(failure[1])
     return work()
+
+
+def agree(problem: str = "") -> str:
+    """The problem that some process has, the same answer in all of them; "" where none has one.
+
+    All processes must call it equally often. They meet in the coordinator's store and not on the devices, whose
+    collectives may be what went wrong.
+    """
+    if jax.process_count() == 1:
+        return problem
+    store, key = distributed.global_state.client, f"hclx/agree/{next(_AGREEMENTS)}"
+    if problem:
+        store.key_value_set(f"{key}/{jax.process_index()}", problem)
+    store.wait_at_barrier(f"{key}/all", _WAIT_MS)
+    return next((answer for _, answer in sorted(store.key_value_dir_get(key))), "")
 
 
 class AnyProcess:

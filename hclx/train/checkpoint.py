@@ -3,13 +3,21 @@
 MODEL_DIR/checkpoints/STEP/ holds four items:
   params     the decoder's parameters, restorable alone
   opt_state  the optimizer's moments
-  loop       JSON: step, next_index (all that the data needs to go on)
+  loop       JSON: step, next_index, guard, lineage (all that the loop needs to go on)
   meta       JSON: the fingerprint of every array, the checksum of `loop`, shapes, versions, hashes
+Beside them lie STEP.corrupt-TIME, which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
+
+Orbax lets processes meet on their devices in the middle of a restore, where one that cannot read its files would leave
+the others waiting for ever. So items are read by orbax's handlers, which do not meet, and the outcome is agreed on here.
 """
 
 import json
 import logging
+import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
@@ -18,28 +26,52 @@ from hclx.config import ModelConfig
 from hclx.data.cache import checksum
 from hclx.errors import CheckpointError, StorageError
 from hclx.model import Params
+from hclx.parallel import agree, is_one_of_several
 from hclx.train.fingerprint import fingerprint
+from hclx.train.guard import guard_from_json, guard_to_json
 from hclx.train.state import TrainState
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 SUBDIRECTORY = "checkpoints"
+ARRAYS = ("params", "opt_state")
+CORRUPT, REWOUND = ".corrupt-", ".rewound-"
+MAX_FAILED_SAVES = 3  # one after the other
+
+Report = Callable[..., None]  # (event, **fields): see hclx.train.events
+
+
+class Restored(NamedTuple):
+    """A checkpoint that was verified."""
+
+    state: TrainState
+    loop: dict
+    meta: dict
 
 
 class Checkpointer:
     """Saves and restores the train state of one run; asynchronous, so close it (or use it as a context)."""
 
-    def __init__(self, model_dir: str | Path, *, keep_last: int = 3, keep_every: int = 0, read_only: bool = False):
+    def __init__(
+        self,
+        model_dir: str | Path,
+        *,
+        keep_last: int = 3,
+        keep_every: int = 0,
+        read_only: bool = False,
+        report: Report = lambda event, **fields: None,
+    ):
         """Opens MODEL_DIR/checkpoints.
 
         Args:
           model_dir: of the run.
           keep_last: newest checkpoints that are kept.
           keep_every: checkpoints whose step is a multiple of this are kept for good; 0: none.
-          read_only: for readers: nothing is made, cleaned or removed.
+          read_only: for readers: nothing is made, cleaned, set aside or removed.
+          report: takes the events `save`, `save_failed` and `quarantine`.
         """
-        self.directory = Path(model_dir).absolute() / SUBDIRECTORY
+        self.directory = checkpoints_of(model_dir)
         managers = ocp.checkpoint_managers
         keep = [managers.LatestN(keep_last)] + ([managers.EveryNSteps(keep_every)] if keep_every else [])
         # The names of steps stay orbax's default: a reader with another setting would silently see none (or partial) ones.
@@ -50,13 +82,17 @@ class Checkpointer:
             read_only=read_only,
         )
         self._manager = ocp.CheckpointManager(self.directory, options=options)
-        self._last_saved: int | None = None
+        self._read_only, self._report = read_only, report
+        self._saving: tuple[int, float] | None = None  # step, and when it began
+        self._failed_saves = 0
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc_info):
-        self.close()
+    def __exit__(self, kind, error, traceback):
+        # After a failed computation with others, one of them may be gone: nothing that waits for it would come back.
+        if not (isinstance(error, jax.errors.JaxRuntimeError) and is_one_of_several()):
+            self.close()
 
     def steps(self) -> list[int]:
         """Steps that have a committed checkpoint, oldest first."""
@@ -66,123 +102,223 @@ class Checkpointer:
     def save(self, state: TrainState, loop: dict, meta: dict) -> None:
         """Starts a save; the state may be donated as soon as this returns.
 
+        A save that fails is reported, when it is known, and the run goes on: the next one may find room again.
+
         Args:
           state: named by its own `step`.
           loop: JSON values that the loop goes on from.
           meta: JSON values that describe the run.
         Raises:
-          StorageError: this save, or the one before it, failed.
+          StorageError: `MAX_FAILED_SAVES` failed one after the other.
         """
-        step = int(state.step)
-        self.wait()
-        described = {
-            "format": FORMAT,
-            "step": step,
-            "fingerprint": fingerprint({"params": state.params, "opt_state": state.opt_state}),
-            "loop_checksum": checksum(loop),
-            **meta,
-        }
+        step, begun = int(state.step), time.time()
+        self._finish()
+        loop = {**loop, "guard": guard_to_json(state.guard)}
+        arrays = {name: getattr(state, name) for name in ARRAYS}
+        described = {"format": FORMAT, "step": step, "fingerprint": fingerprint(arrays), "loop_checksum": checksum(loop), **meta}
         args = ocp.args.Composite(
-            params=ocp.args.StandardSave(state.params),
-            opt_state=ocp.args.StandardSave(state.opt_state),
+            **{name: ocp.args.StandardSave(array) for name, array in arrays.items()},
             loop=ocp.args.JsonSave(loop),
             meta=ocp.args.JsonSave({**described, "checksum": checksum(described)}),
         )
-        try:
-            self._manager.save(step, args=args, force=True)
-        except OSError as error:
-            raise StorageError(f"could not save step {step} in {self.directory}: {error}") from error
-        self._last_saved = step
+        _, problem = _together(lambda: self._manager.save(step, args=args, force=True))
+        if problem:
+            self._failed(step, problem)
+        else:
+            self._saving = step, begun
 
-    def wait(self) -> None:
-        """Waits for the save in flight and makes sure that it is on disk.
+    def wait(self) -> bool:
+        """Waits for the save in flight; whether it is on disk (True where there was none).
 
         Raises:
-          StorageError: it is not.
+          StorageError: it is not, and it was the last of `MAX_FAILED_SAVES`.
         """
-        if self._last_saved is None:
-            return
-        step, self._last_saved = self._last_saved, None
-        try:
-            self._manager.wait_until_finished()
-        except Exception as error:  # orbax raises what its writer thread met: OSError, ValueError, RuntimeError
-            raise StorageError(f"could not save step {step} in {self.directory}: {_one_line(error)}") from error
-        if step not in self.steps():  # a failed save may report nothing
-            raise StorageError(f"step {step} is not in {self.directory} after its save; is the disk full?")
+        return self._finish()
 
-    def restore(self, abstract: TrainState, step: int | None = None) -> tuple[TrainState, dict, dict] | None:
-        """Restores onto the shardings of `abstract` and verifies every array.
+    def problem(self, step: int, abstract: TrainState) -> str:
+        """Reads a step and says what is wrong with it; "" where it is what was saved."""
+        return self._load(step, abstract, keep=False)[1]
+
+    def verify(self, step: int, abstract: TrainState) -> bool:
+        """Reads a step back, item by item; one that is not what was saved is set aside."""
+        problem = self.problem(step, abstract)
+        if problem:
+            self._set_aside(step, problem)
+        return not problem
+
+    def restore(self, abstract: TrainState, *, from_scratch: bool = False) -> Restored | None:
+        """The newest checkpoint that is what was saved, on the shardings of `abstract`.
+
+        A damaged one is set aside (`read_only`: refused), by agreement of all processes, and the next older one is taken.
 
         Args:
           abstract: shapes, dtypes and shardings: see `hclx.train.state.abstract_state`.
-          step: which; the newest by default.
+          from_scratch: whether the run was told to begin again, though older attempts left steps behind.
         Returns:
-          (state, loop, meta), or None where there is no checkpoint at all.
+          None where there is none, and none was set aside: a run that begins.
         Raises:
-          CheckpointError: it cannot be read, or is not what was saved.
+          CheckpointError: it is of another model, or there were checkpoints and none of them is good.
+          StorageError: a damaged one cannot be set aside.
         """
-        step = self._choose(step)
-        if step is None:
-            return None
-        meta = self._meta(step)
-        items = self._read(
-            step,
-            params=ocp.args.StandardRestore(abstract.params),
-            opt_state=ocp.args.StandardRestore(abstract.opt_state),
-            loop=ocp.args.JsonRestore(),
-        )
-        if checksum(items.loop) != meta["loop_checksum"]:
-            raise CheckpointError(f"{self.directory / str(step)}: item loop is damaged; remove this step to use an older one")
-        self._verify(step, meta, {"params": items.params, "opt_state": items.opt_state})
-        number = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
-        return TrainState(number, items.params, items.opt_state), items.loop, meta
+        self._finish()
+        for step in reversed(self.steps()):
+            found, problem = self._load(step, abstract)
+            if not problem:
+                _LOG.info("checkpoint %d verified", step)
+                return found
+            if self._read_only:
+                raise CheckpointError(f"{self.directory / str(step)}: {problem}; name an older step, or let training set this one aside")
+            self._set_aside(step, problem)
+        left = [path.name for path in self.directory.iterdir() if CORRUPT in path.name or REWOUND in path.name]
+        lost = [name for name in left if not from_scratch or REWOUND not in name]
+        if lost:
+            raise CheckpointError(
+                f"{self.directory} holds no good checkpoint ({', '.join(sorted(lost)[:3])}); put one back from a copy, or begin "
+                "again with: launch/checkpoint.py rewind --step=0"
+            )
+        return None
 
     def restore_params(self, abstract: Params, step: int | None = None) -> tuple[Params, dict]:
-        """The parameters alone, verified, and the meta item."""
-        step = self._choose(step)
-        if step is None:
+        """The parameters alone, verified, and the meta item; the newest by default.
+
+        Raises:
+          CheckpointError: there is none, or it is not what was saved.
+        """
+        steps = self.steps()
+        if not steps:
             raise CheckpointError(f"{self.directory} holds no checkpoint; has the run saved one yet?")
-        meta = self._meta(step)
-        items = self._read(step, params=ocp.args.StandardRestore(abstract))
-        self._verify(step, meta, {"params": items.params})
-        return items.params, meta
+        if step is not None and step not in steps:
+            raise CheckpointError(f"{self.directory} has no step {step}; it has {steps}")
+        step = step if step is not None else steps[-1]
+        (found, meta, _), problem = self._read_verified(step, {"params": abstract})
+        if problem:
+            raise CheckpointError(f"{self.directory / str(step)}: {problem}; name an older step with --step")
+        return found["params"], meta
 
     def close(self) -> None:
         """Finishes the save in flight (leaving without this would lose it) and ends orbax's threads."""
         try:
-            self.wait()
+            self._finish()
         finally:
             self._manager.close()
 
-    def _choose(self, step: int | None) -> int | None:
-        self.wait()
-        steps = self.steps()
-        if step is not None and step not in steps:
-            raise CheckpointError(f"{self.directory} has no step {step}; it has {steps or 'none'}")
-        return step if step is not None else (steps[-1] if steps else None)
+    def _finish(self) -> bool:
+        """Waits for the save in flight, and makes sure that it is there: one that failed may have reported nothing."""
+        if self._saving is None:
+            return True
+        (step, begun), self._saving = self._saving, None
+        _, problem = _together(self._manager.wait_until_finished)
+        problem = problem or agree("" if step in self.steps() else "it is not there after its save; is the disk full?")
+        if problem:
+            self._failed(step, problem)
+            return False
+        self._failed_saves = 0
+        self._report("save", step=step, seconds=round(time.time() - begun, 3))
+        return True
 
-    def _read(self, step: int, **args):
+    def _failed(self, step: int, problem: str) -> None:
+        self._failed_saves += 1
+        message = f"could not save step {step} in {self.directory} ({self._failed_saves} of {MAX_FAILED_SAVES} in a row): {problem}"
+        self._report("save_failed", step=step, reason=problem, in_a_row=self._failed_saves)
+        if jax.process_index() == 0:  # what is left of it would take the room of the next one
+            for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
+                shutil.rmtree(path, ignore_errors=True)
+        if self._failed_saves >= MAX_FAILED_SAVES:
+            raise StorageError(message)
+        _LOG.error(message)
+
+    def _load(self, step: int, abstract: TrainState, keep: bool = True) -> tuple[Restored | None, str]:
+        """A step, or what is wrong with it; `keep=False`: read and verified item by item, and thrown away."""
+        (found, meta, loop), problem = self._read_verified(step, {name: getattr(abstract, name) for name in ARRAYS}, keep)
+        if problem or not keep:
+            return None, problem
+        number = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
+        guard = guard_from_json(loop["guard"], abstract.guard)
+        return Restored(TrainState(number, **found, guard=guard), loop, meta), ""
+
+    def _read_verified(self, step: int, items: dict, keep: bool = True) -> tuple[tuple[dict, dict, dict], str]:
+        """({item: arrays}, meta, loop) of a step, and what is wrong with it.
+
+        Raises:
+          CheckpointError: nothing is damaged, but it is of another model.
+        """
+        described, problem = _together(lambda: self.describe(step))
+        if problem:
+            return ({}, {}, {}), problem
+        (meta, loop), found = described, {}
+        _check_shapes(self.directory / str(step), meta["fingerprint"], items)
+        for name, target in items.items():
+            read = lambda: ocp.StandardCheckpointHandler().restore(self.directory / str(step) / name, args=ocp.args.StandardRestore(target))
+            arrays, problem = _together(read)
+            problem = problem or _differences(meta["fingerprint"], {name: arrays})
+            if problem:
+                return ({}, meta, loop), problem
+            if keep:
+                found[name] = arrays
+        return (found, meta, loop), ""
+
+    def describe(self, step: int) -> tuple[dict, dict]:
+        """The JSON items of a step, meta and loop, which have checksums of their own.
+
+        Raises:
+          CheckpointError: one of them cannot be read, or is not what was saved.
+        """
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**args))
-        except Exception as error:  # orbax and tensorstore raise ValueError, KeyError, OSError and their own for damage
-            raise CheckpointError(f"{self.directory / str(step)} cannot be read: {_one_line(error)}") from error
+            read = lambda item: ocp.JsonCheckpointHandler().restore(self.directory / str(step) / item)
+            meta, loop = dict(read("meta")), dict(read("loop"))
+        except Exception as error:  # OSError, ValueError and orbax's own, by what is wrong with the files
+            raise CheckpointError(f"the items loop and meta cannot be read: {_one_line(error)}") from error
+        if meta.pop("checksum", None) != checksum(meta):
+            raise CheckpointError("item meta is damaged")
+        if meta["loop_checksum"] != checksum(loop):
+            raise CheckpointError("item loop is damaged")
+        return meta, loop
 
-    def _meta(self, step: int) -> dict:
-        meta = dict(self._read(step, meta=ocp.args.JsonRestore()).meta)
-        expected = meta.pop("checksum", None)
-        if expected != checksum(meta):
-            raise CheckpointError(f"{self.directory / str(step)}: item meta is damaged; remove this step to use an older one")
-        return meta
+    def _set_aside(self, step: int, problem: str) -> None:
+        path = self.directory / str(step)
+        aside = path.with_name(f"{step}{CORRUPT}{timestamp()}")
+        problem = agree(problem)
+        _, failure = _together(lambda: path.rename(aside) if jax.process_index() == 0 else None)
+        if failure:
+            raise StorageError(f"{path}: {problem}, and cannot be set aside: {failure}")
+        self._manager.reload()
+        self._report("quarantine", step=step, reason=problem, name=aside.name)
+        _LOG.error("%s: %s; it is now %s", path, problem, aside.name)
 
-    def _verify(self, step: int, meta: dict, tree) -> None:
-        expected, found = meta["fingerprint"], fingerprint(tree)
-        wrong = [name for name, value in found.items() if expected.get(name) != value]
-        if wrong:
-            raise CheckpointError(
-                f"{self.directory / str(step)}: {len(wrong)} array(s) are not what was saved, first {wrong[0]}; "
-                "the files are damaged: remove this step to use an older one"
-            )
-        _LOG.info("checkpoint %d verified: %d arrays", step, len(found))
+
+def checkpoints_of(model_dir: str | Path) -> Path:
+    """The folder of a run's checkpoints."""
+    return Path(model_dir).absolute() / SUBDIRECTORY
+
+
+def timestamp() -> str:
+    """Now, for names: 20261121T093000Z."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+
+
+def _together(work: Callable) -> tuple[object, str]:
+    """Does work that may fail in one process alone; returns its result and the problem that any process had."""
+    try:
+        result, problem = work(), ""
+    except Exception as error:  # orbax and tensorstore raise ValueError, KeyError, OSError and their own for what went wrong
+        result, problem = None, _one_line(error)
+    return result, agree(problem)
+
+
+def _check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
+    """Refuses another model's checkpoint: its fingerprints begin with dtype and shape."""
+    wanted = {}
+    for leaf, x in jax.tree_util.tree_leaves_with_path(items):
+        wanted[jax.tree_util.keystr(leaf, simple=True, separator="/")] = f"{x.dtype}{list(x.shape)}"
+    there = {name: value.rpartition(":")[0] for name, value in saved.items() if name.split("/")[0] in items}
+    for name in sorted(wanted.keys() | there.keys()):
+        if wanted.get(name) != there.get(name):
+            raise CheckpointError(f"{path} is of another model: {name} is {there.get(name)} there and {wanted.get(name)} here")
+
+
+def _differences(expected: dict[str, str], tree: dict) -> str:
+    wrong = [name for name, value in fingerprint(tree).items() if expected.get(name) != value]
+    return f"{len(wrong)} array(s) are not what was saved, first {wrong[0]}" if wrong else ""
 
 
 def _one_line(error: Exception) -> str:

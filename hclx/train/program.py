@@ -31,11 +31,20 @@ class Program:
     abstract: TrainState
     windows: NamedSharding  # of a batch of windows, [b, t + 1]
     train_step: Callable  # (state, windows) -> (state, metrics); donates the state
+    replay_step: Callable  # the same, and the state stays as it is, so that it can be run again
     eval_step: Callable  # (params, windows, valid rows, bytes a piece) -> (nats, bytes, tokens)
 
 
-def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
+def make_program(
+    experiment: Experiment, mesh: Mesh, eod_id: int, rate_factors: tuple[tuple[int, float], ...] = ()
+) -> Program:
     """Builds the program of an experiment on a mesh; nothing is compiled or allocated yet.
+
+    Args:
+      experiment: the whole configuration.
+      mesh: of its devices, which need not be here.
+      eod_id: the token that begins a document.
+      rate_factors: see `learning_rate_schedule`.
 
     Raises:
       ConfigError: the model or the batch cannot be cut evenly by the mesh, or its devices cannot compute what is asked for.
@@ -48,31 +57,36 @@ def make_program(experiment: Experiment, mesh: Mesh, eod_id: int) -> Program:
             f"cannot be spread over data x fsdp = {ways} devices"
         )
     compute = _resolve(experiment, mesh)
-    optimizer = make_optimizer(experiment.optimizer, train.total_steps)
-    abstract = abstract_state(experiment.model, optimizer, mesh)
+    optimizer = make_optimizer(experiment.optimizer)
+    abstract = abstract_state(experiment.model, train, optimizer, mesh)
     windows = named_sharding(mesh, ("batch", None))
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
-    loss_fn = make_loss(experiment.model, compute, eod_id)
-    schedule = learning_rate_schedule(experiment.optimizer, train.total_steps)
+    parts = {
+        "loss_fn": make_loss(experiment.model, compute, eod_id),
+        "optimizer": optimizer,
+        "schedule": learning_rate_schedule(experiment.optimizer, train.total_steps, rate_factors),
+        "pieces": train.accumulation_steps,
+        "spike_sigmas": train.spike_sigmas,
+    }
 
     def train_step(state, window_bt):
-        after, metrics = update(state, window_bt, loss_fn=loss_fn, optimizer=optimizer, pieces=train.accumulation_steps)
-        # Computed here: a program of its own would wait on the device for the step that was dispatched before it.
-        return after, metrics | {"learning_rate": schedule(state.step)}
+        return update(state, window_bt, **parts)
 
+    compiled = functools.partial(
+        jax.jit,
+        train_step,
+        in_shardings=(shardings, windows),
+        out_shardings=(shardings, None),
+        compiler_options=compiler_options(mesh.devices.flat[0].device_kind),
+    )
     window_losses = make_window_losses(experiment.model, compute, eod_id)
     return Program(
         mesh=mesh,
         optimizer=optimizer,
         abstract=abstract,
         windows=windows,
-        train_step=jax.jit(
-            train_step,
-            donate_argnums=0,
-            in_shardings=(shardings, windows),
-            out_shardings=(shardings, None),
-            compiler_options=compiler_options(mesh.devices.flat[0].device_kind),
-        ),
+        train_step=compiled(donate_argnums=0),
+        replay_step=compiled(),
         eval_step=jax.jit(functools.partial(_eval_step, window_losses)),
     )
 

@@ -10,12 +10,14 @@ from hclx.parallel import make_mesh, process_0_first
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.flops import flops_per_token
 from hclx.train.host_memory import computes_on_cpu, keep_freed_memory
-from hclx.train.loop import pretrain
+from hclx.train.loop import RunOptions, pretrain
 from hclx.train.run_dir import check_configuration
+from hclx.train.stop import FILE as STOP_FILE
+from hclx.train.stop import refuse_stop_file
 
 
-def run_pretraining(experiment: Experiment, model_dir: str, profile_steps: tuple[int, int] | None = None) -> None:
-    """Prepares the data of an experiment and trains it in `model_dir`; `profile_steps`: see `pretrain`.
+def run_pretraining(experiment: Experiment, model_dir: str, options: RunOptions = RunOptions()) -> None:
+    """Prepares the data of an experiment and trains it in `model_dir`; `options`: of this start.
 
     What can be refused without work (another configuration's folder, a mesh that does not fit) is refused first.
     Of several processes, which share a file system, the first prepares the data and speaks for all.
@@ -23,6 +25,7 @@ def run_pretraining(experiment: Experiment, model_dir: str, profile_steps: tuple
     if computes_on_cpu():
         keep_freed_memory()
     check_configuration(model_dir, experiment)
+    refuse_stop_file(model_dir)
     keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
     tokenizer_dir = experiment.data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
@@ -37,5 +40,6 @@ def run_pretraining(experiment: Experiment, model_dir: str, profile_steps: tuple
         f"{train.total_steps} steps, {flops_per_token(model, train.sequence_length) * train.total_steps * train.global_batch_size * train.sequence_length:.3g} FLOPs",
         flush=True,
     )
-    pretrain(experiment, model_dir, cache, tokenizer_dir, profile_steps)
-    say(f"done: step {train.total_steps}, checkpoint in {Path(model_dir) / 'checkpoints' / str(train.total_steps)}")
+    step = int(pretrain(experiment, model_dir, cache, tokenizer_dir, options).step)
+    how = "done" if step == train.total_steps else f"stopped by {Path(model_dir) / STOP_FILE}"
+    say(f"{how}: step {step}, checkpoint in {Path(model_dir) / 'checkpoints' / str(step)}")

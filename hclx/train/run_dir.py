@@ -6,9 +6,10 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import get_type_hints
 
 from hclx.config import Experiment
-from hclx.errors import ConfigError, DataError
+from hclx.errors import CheckpointError, ConfigError, DataError
 
 FILE = "config.json"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "numpy", "hclx")
@@ -20,7 +21,11 @@ MAY_CHANGE = {
     "mesh": None,
     "data": ("tokenizer_dir", "cache_dir", "input"),
     "tokenizer": None,
-    "train": ("total_steps", "log_every", "eval_every", "eval_windows", "checkpoint_every", "keep_last", "keep_every"),
+    "train": (
+        *("total_steps", "log_every", "eval_every", "eval_windows", "checkpoint_every", "keep_last", "keep_every"),
+        # Examples are counted and not steps: another batch goes on with the next example.
+        *("global_batch_size", "accumulation_steps", "max_skipped", "spike_sigmas", "spike_window", "replay_every"),
+    ),
 }
 
 
@@ -39,7 +44,7 @@ def describe_run(experiment: Experiment, tokenizer_dir: str, hashes: dict[str, s
     }
 
 
-def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> None:
+def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> list[str]:
     """Claims a folder for a run, or makes sure that it already is this run's.
 
     Args:
@@ -47,19 +52,37 @@ def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> None:
       run: see `describe_run`.
       write: whether config.json is written too; of several processes one does.
 
+    Returns:
+      What differs from the last start of the run, and may: "train.total_steps: 40 -> 60".
     Raises:
       ConfigError: the folder holds a run of another configuration; the fields that differ are named.
       DataError: the same configuration, but another vocabulary or text.
     """
-    path = Path(model_dir) / FILE
+    path, changes = Path(model_dir) / FILE, []
     if path.is_file():
-        _check_same(path, json.loads(path.read_text(encoding="utf-8")), run)
+        old = json.loads(path.read_text(encoding="utf-8"))
+        _check_same(path, old, run)
+        changes = [f"{name}: {before!r} -> {now!r}" for name, before, now in _differences(old["config"], run["config"])]
     if not write:
-        return
+        return changes
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+    return changes
+
+
+def read_experiment(model_dir: str | Path) -> Experiment:
+    """The configuration of a run.
+
+    Raises:
+      CheckpointError: the folder holds no run.
+    """
+    path = Path(model_dir) / FILE
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; --model_dir must name the folder of a training run")
+    sections, config = get_type_hints(Experiment), json.loads(path.read_text(encoding="utf-8"))["config"]
+    return Experiment(**{name: kind(**config[name]) for name, kind in sections.items()})
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
@@ -84,11 +107,13 @@ def _check_same(path: Path, old: dict, new: dict) -> None:
 
 
 def _check_config(path: Path, old: dict, new: dict) -> None:
-    differences = []
-    for section, fields in new.items():
-        free = MAY_CHANGE.get(section, ())
-        for field, value in fields.items():
-            if free is not None and field not in free and old.get(section, {}).get(field) != value:
-                differences.append(f"{section}.{field}: {old.get(section, {}).get(field)!r} there, {value!r} now")
+    is_free = lambda section, field: MAY_CHANGE.get(section, ()) is None or field in MAY_CHANGE.get(section, ())
+    differences = [f"{name}: {a!r} there, {b!r} now" for name, a, b in _differences(old, new) if not is_free(*name.split("."))]
     if differences:
         raise ConfigError(f"{path.parent} holds a run of another configuration ({'; '.join(differences)}); choose another --model_dir")
+
+
+def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
+    """(section.field, before, now) of each field that differs."""
+    pairs = ((section, field, value) for section, fields in new.items() for field, value in fields.items())
+    return [(f"{s}.{f}", old.get(s, {}).get(f), value) for s, f, value in pairs if old.get(s, {}).get(f) != value]

@@ -1,5 +1,6 @@
 """The training step: a pure function of state and batch."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -9,6 +10,7 @@ import optax
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.model import Params, hidden_states, packing
 from hclx.train.loss import chunked_token_losses, summed_loss
+from hclx.train.guard import judge
 from hclx.train.state import TrainState
 
 Metrics = dict[str, jax.Array]
@@ -22,6 +24,8 @@ def make_loss(model: ModelConfig, compute: ComputeConfig, eod_id: int) -> LossFn
     def loss(params, window_bt):
         x_btd, targets_bt = _read_windows(params, window_bt, model, compute, eod_id)
         total = summed_loss(params, x_btd, targets_bt, compute.loss_chunk_tokens)
+        # An id that the vocabulary does not have is damaged data, and a look-up would take another one in silence.
+        total = jnp.where((window_bt >= 0).all() & (window_bt < model.vocab_size).all(), total, jnp.nan)
         return total, jnp.asarray(targets_bt.size, jnp.float32)
 
     return loss
@@ -60,20 +64,35 @@ def accumulate_gradients(loss_fn: LossFn, params: Params, window_bt: jax.Array, 
 
 
 def train_step(
-    state: TrainState, window_bt: jax.Array, *, loss_fn: LossFn, optimizer: optax.GradientTransformation, pieces: int
+    state: TrainState,
+    window_bt: jax.Array,
+    *,
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    pieces: int,
+    spike_sigmas: float = 0.0,
 ) -> tuple[TrainState, Metrics]:
-    """One update.
+    """One update, or none where the guard refuses the step: then the step is counted, and nothing else changes.
 
     Args:
       state: float32 throughout.
       window_bt: int32 [global batch, sequence length + 1].
       loss_fn: see `make_loss`.
       optimizer: see `make_optimizer`.
+      schedule: step -> learning rate.
       pieces: gradient accumulation steps.
+      spike_sigmas: see `judge`.
     Returns:
-      The new state, and float32 scalars: `loss` (nats a token) and `grad_norm` (before clipping).
+      The new state, and scalars: `loss` (nats a token), `grad_norm` (before clipping), `learning_rate`, and how many
+      steps were `skipped`, in all and `skipped_in_a_row`.
     """
     loss, grads = accumulate_gradients(loss_fn, state.params, window_bt, pieces)
+    grad_norm, rate = optax.tree.norm(grads), schedule(state.step)
+    ok, guard = judge(state.guard, loss, grad_norm, spike_sigmas)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    return TrainState(state.step + 1, params, opt_state), {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+    # Chosen and not multiplied by 0, which would leave a NaN what it is.
+    params, opt_state = jax.tree.map(functools.partial(jnp.where, ok), (params, opt_state), (state.params, state.opt_state))
+    metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": rate}
+    return TrainState(state.step + 1, params, opt_state, guard), metrics | {"skipped": guard.skipped, "skipped_in_a_row": guard.in_a_row}

@@ -77,7 +77,7 @@ def train(task: dict) -> dict:
     mesh = make_mesh(experiment.mesh, [device])
     with jax.set_mesh(mesh):
         program = make_program(experiment, mesh, EOD)
-        state = init_state(model, program.optimizer, program.abstract, 0)
+        state = init_state(model, experiment.train, program.optimizer, program.abstract)
         batches = [jax.device_put(window, program.windows) for window in windows(model.vocab_size, batch, length)]
 
         def step(i):

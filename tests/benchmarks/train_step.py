@@ -109,18 +109,19 @@ def hclx_step():
     import jax
     import jax.numpy as jnp
 
-    from hclx.config import ComputeConfig, OptimizerConfig
+    from hclx.config import ComputeConfig, OptimizerConfig, TrainConfig
     from hclx.model import init_params
     from hclx.train import TrainState, make_loss, train_step
+    from hclx.train.guard import fresh_guard
     from hclx.train.host_memory import keep_freed_memory
-    from hclx.train.optimizer import make_optimizer
+    from hclx.train.optimizer import learning_rate_schedule, make_optimizer
 
     keep_freed_memory()
-    config, optimizer = model_config(), make_optimizer(OptimizerConfig(), 1000)
+    config, optimizer, schedule = model_config(), make_optimizer(OptimizerConfig()), learning_rate_schedule(OptimizerConfig(), 1000)
     loss_fn = make_loss(config, ComputeConfig(dtype="float32"), 1)
-    run = jax.jit(functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, pieces=1), donate_argnums=0)
+    run = jax.jit(functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=schedule, pieces=1), donate_argnums=0)
     params = init_params(config, jax.random.key(0))
-    state, batches, count = TrainState(jnp.int32(0), params, optimizer.init(params)), tokens(), 0
+    state, batches, count = TrainState(jnp.int32(0), params, optimizer.init(params), fresh_guard(TrainConfig())), tokens(), 0
 
     def step():
         nonlocal state, count

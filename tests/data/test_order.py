@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hclx.data.order import PERIOD, Order, apportion, mix64, permute
+from hclx.data.order import PERIOD, Order, apportion, leave_out, mix64, permute
 from hclx.errors import DataError
 
 U64 = (1 << 64) - 1
@@ -85,3 +85,9 @@ def test_apportion_adds_up_by_largest_remainders():
         apportion((1.0, 0.0), 10)
     with pytest.raises(DataError, match="never be drawn"):
         apportion((1.0, 1e-9), PERIOD)
+
+
+@pytest.mark.parametrize("ranges", [(), ((0, 5),), ((3, 4), (4, 9)), ((2, 7), (8, 9), (30, 31)), ((90, 95),)])
+def test_leave_out_counts_what_is_left(ranges):
+    kept = [i for i in range(200) if not any(first <= i < last for first, last in ranges)]
+    assert leave_out(np.arange(80), ranges).tolist() == kept[:80]

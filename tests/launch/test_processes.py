@@ -1,18 +1,15 @@
 """launch/pretrain.py in several processes with fake devices, over JAX's network stack on loopback: one set of losses."""
 
-import contextlib
 import shutil
 import signal
-import socket
-import subprocess
-import time
 
 import pytest
 
 from hclx.train.metrics import read_metrics
-from tests.conftest import ROOT
-from tests.launch.command import TINY, command, environment, launch, refused
-from tests.launch.test_pretrain import numbers, sharing
+from tests.launch import several
+from tests.launch.command import TINY, launch, refused
+from tests.launch.several import ended, unoptimised, wait_for_step
+from tests.launch.test_pretrain import FILES, numbers, sharing
 
 MESH = ["--gin.MeshConfig.data=2", "--gin.MeshConfig.fsdp=2"]
 STEPS, SAVED = 16, 8
@@ -20,48 +17,8 @@ SHORT = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"ev
 ALL = [*TINY, *MESH, *SHORT]
 
 
-def unoptimised(devices):
-    """Fake devices, and programs that compile in a third of the time: every process compiles its own."""
-    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"}
-
-
-def free_port():
-    with contextlib.closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def processes(n, model_dir, *bindings, devices, only={}):
-    """`n` processes of one run, `only`: bindings by process; those that are left at the end are killed."""
-    meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"]
-    arguments = command("pretrain.py", *ALL, f"--model_dir={model_dir}", *meeting, *bindings)
-    options = {"env": environment(variables=unoptimised(devices)), "cwd": ROOT, "text": True}
-    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    started = [subprocess.Popen([*arguments, f"--process_id={i}", *only.get(i, ())], **options) for i in range(n)]
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
-
-
-def ended(started):
-    """What is known of processes that end by themselves."""
-    results = []
-    for process in started:
-        stdout, stderr = process.communicate(timeout=120)
-        results.append(subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr))
-    return results
-
-
-def wait_for_step(started, model_dir, step):
-    deadline = time.monotonic() + 120
-    while not any(record["step"] >= step for record in read_metrics(model_dir)):
-        assert all(p.poll() is None for p in started) and time.monotonic() < deadline, [p.poll() for p in started]
-        time.sleep(0.002)
-
+def processes(n, model_dir, *bindings, devices, **options):
+    return several.processes(n, model_dir, *ALL, *bindings, devices=devices, **options)
 
 def one_process(model_dir, *bindings):
     result = launch("pretrain.py", *ALL, f"--model_dir={model_dir}", *bindings, variables=unoptimised(4))
@@ -108,8 +65,7 @@ def test_only_process_0_speaks_and_writes(runs):
     assert "on 4 cpu" in first.stdout and f"done: step {STEPS}" in first.stdout
     assert not [line for line in second.stdout.splitlines() if not line.startswith("[Gloo]")]
     assert len(list((folder / "two" / "tensorboard").iterdir())) == 1
-    names = {"cache", "checkpoints", "config.json", "metrics.jsonl", "tensorboard", "tokenizer"}
-    assert {path.name for path in (folder / "two").iterdir()} == names
+    assert {path.name for path in (folder / "two").iterdir()} == FILES
 
 
 def test_four_processes_are_equal_to_two_to_the_last_digit(runs, tmp_path):

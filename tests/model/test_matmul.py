@@ -9,12 +9,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hclx.config import ComputeConfig, MeshConfig, ModelConfig, OptimizerConfig
+from hclx.config import ComputeConfig, MeshConfig, ModelConfig, OptimizerConfig, TrainConfig
 from hclx.errors import ConfigError
 from hclx.model import hidden_states, init_params
 from hclx.model.matmul import check_precision, matmul
 from hclx.parallel import make_mesh
-from hclx.train.optimizer import make_optimizer
+from hclx.train.guard import fresh_guard
+from hclx.train.optimizer import learning_rate_schedule, make_optimizer
 from hclx.train.program import make_program
 from hclx.train.state import TrainState
 from hclx.train.step import make_loss, train_step
@@ -172,16 +173,16 @@ def train(sample_texts):
     text = np.frombuffer("".join(sample_texts).encode(), np.uint8)
     starts = np.random.default_rng(0).integers(0, len(text) - 65, (STEPS, BATCH, 1))
     batches = jnp.asarray(text[starts + np.arange(65)], jnp.int32)
-    optimizer = make_optimizer(OPTIMIZER, STEPS)
+    optimizer = make_optimizer(OPTIMIZER)
 
     @functools.cache
     def run(precision):
         loss_fn = make_loss(CONFIG, ComputeConfig(matmul=precision, loss_chunk_tokens=0), eod_id=0)
-        step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, pieces=1)
+        step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=learning_rate_schedule(OPTIMIZER, STEPS), pieces=1)
 
         def whole_run(key):
             params = init_params(CONFIG, key)
-            return jax.lax.scan(step, TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params)), batches)
+            return jax.lax.scan(step, TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), fresh_guard(TrainConfig())), batches)
 
         state, metrics = jax.jit(whole_run)(jax.random.key(0))
         return np.asarray(metrics["loss"], np.float64), state

@@ -25,7 +25,7 @@ def shardings(size: str, machine: str, chips: int):
     experiment = load_experiment([f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], [])
     assert math.prod(experiment.mesh.shape) == chips
     mesh = AbstractMesh(experiment.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-    params = abstract_state(experiment.model, make_optimizer(experiment.optimizer, 1_000), mesh).params
+    params = abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh).params
     leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in jax.tree_util.tree_leaves_with_path(params)}
     describe = lambda x: f"{list(x.shape)} by {list(x.sharding.spec)}: {list(x.sharding.shard_shape(x.shape))}"
     return experiment, leaves, {name: describe(x) for name, x in leaves.items()}

@@ -85,7 +85,7 @@ def training(config: MeshConfig, pieces: int = 1):
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
         program = make_program(experiment(config, accumulation_steps=pieces), mesh, 1)
-        state, losses = init_state(MODEL, program.optimizer, program.abstract, seed=0), []
+        state, losses = init_state(MODEL, TrainConfig(seed=0), program.optimizer, program.abstract), []
         for window in windows(8):
             state, metrics = program.train_step(state, jax.device_put(window, program.windows))
             losses.append(float(metrics["loss"]))
@@ -136,7 +136,7 @@ def test_parameters_are_the_same_numbers_on_any_mesh():
         mesh = make_mesh(config, devices_of(config))
         with jax.set_mesh(mesh):
             program = make_program(experiment(config), mesh, 1)
-            states.append(jax.device_get(init_state(MODEL, program.optimizer, program.abstract, seed=3).params))
+            states.append(jax.device_get(init_state(MODEL, TrainConfig(seed=3), program.optimizer, program.abstract).params))
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 

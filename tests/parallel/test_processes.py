@@ -1,36 +1,31 @@
-"""What can be said of several processes in one: which flags are refused, and that one process needs nothing of it."""
+"""What a process is recognised by as one of several; the joining itself is tested by launch/pretrain.py."""
 
-import jax
 import pytest
 
-from hclx.config import MeshConfig
-from hclx.errors import ConfigError
-from hclx.parallel import make_mesh, process_0_first, start_processes
-from hclx.parallel.processes import AnyProcess
+from hclx.parallel.processes import agree, recognise_cluster
 
-BAD = {
-    "no coordinator": ((None, 0, 2), "--coordinator missing"),
-    "no number": (("h:1", 0, None), "--num_processes missing"),
-    "no id": (("h:1", None, 2), "--process_id missing"),
-    "two missing": (("h:1", None, None), "--num_processes and --process_id missing"),
-    "no port": (("host", 0, 2), "--coordinator=host is not HOST:PORT"),
-    "a port that is no number": (("host:http", 0, 2), "--coordinator=host:http is not HOST:PORT"),
-    "an id too large": (("h:1", 2, 2), "--process_id=2 is not one of --num_processes=2"),
-    "an id below 0": (("h:1", -1, 2), "--process_id=-1 is not one of --num_processes=2"),
+TASK = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-4]", "SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "0"}
+NODE = {"SLURM_GPUS_ON_NODE": "8", "SLURM_STEP_TASKS_PER_NODE": "1(x4)"}
+POD = {"JOB_COMPLETION_INDEX": "3", "JAX_COORDINATOR_ADDRESS": "run-0:8476", "JAX_NUM_PROCESSES": "8"}
+CASES = {
+    "alone": ({}, False, ("", {})),
+    "a task of SLURM": (TASK, False, ("SLURM", {})),
+    "a task with its own node of 8 GPUs": (TASK | NODE, False, ("SLURM", {"local_device_ids": list(range(8))})),
+    "8 tasks a node": (TASK | NODE | {"SLURM_STEP_TASKS_PER_NODE": "8(x4)"}, False, ("SLURM", {})),
+    "a shell of SLURM, without srun": ({k: v for k, v in TASK.items() if "STEP" not in k}, False, ("", {})),
+    "one task": (TASK | {"SLURM_NTASKS": "1"}, False, ("", {})),
+    "a TPU": (POD, True, ("TPU", {})),
+    "SLURM with TPUs": (TASK, True, ("SLURM", {})),
+    "a pod": (POD, False, ("Kubernetes", {"coordinator_address": "run-0:8476", "process_id": 3, "num_processes": 8})),
+    "a pod of a job without a coordinator": ({"JOB_COMPLETION_INDEX": "3"}, False, ("", {})),
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_flags_that_do_not_fit_together_are_refused(case):
-    arguments, message = BAD[case]
-    with pytest.raises(ConfigError, match=message):
-        start_processes(*arguments)
-    assert not jax.distributed.is_initialized()
+@pytest.mark.parametrize("case", CASES)
+def test_recognised(case):
+    environment, on_tpu, expected = CASES[case]
+    assert recognise_cluster(environment, on_tpu) == expected
 
 
-def test_one_process_is_what_it_always_was():
-    start_processes(None, None, None)
-    assert not jax.distributed.is_initialized()
-    assert process_0_first("work", lambda: 3) == 3
-    any_process = AnyProcess(make_mesh(MeshConfig()))
-    assert any_process(True) and not any_process(False)
+def test_one_process_agrees_with_itself():
+    assert agree("a problem") == "a problem" and agree() == ""

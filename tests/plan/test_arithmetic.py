@@ -34,7 +34,7 @@ def test_state_is_what_is_laid_out(mesh):
     found = plan(**mesh)
     one = found.experiment
     abstract = AbstractMesh(one.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-    state = abstract_state(one.model, make_optimizer(one.optimizer, 1_000), abstract)
+    state = abstract_state(one.model, one.train, make_optimizer(one.optimizer), abstract)
     # Biases and norms are not cut, and the embedding is on every stage.
     embedding = 12 * one.model.vocab_size * one.model.d_model / (one.mesh.fsdp * one.mesh.model)
     small = 12 * 13 * one.model.n_layers * one.model.d_model

@@ -35,7 +35,7 @@ def test_every_candidate_can_be_built():
     for guess in found[:: len(found) // 8]:
         one, mesh = guess.experiment, guess.experiment.mesh
         abstract = AbstractMesh(mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-        abstract_state(one.model, make_optimizer(one.optimizer, 1_000), abstract)
+        abstract_state(one.model, one.train, make_optimizer(one.optimizer), abstract)
 
 
 # As launch/plan.py compiled them: docs/performance.md.

@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from hclx.config import ModelConfig, OptimizerConfig
@@ -31,6 +30,12 @@ def test_schedule():
     assert float(schedule(20)) == pytest.approx(CONFIG.learning_rate / 10)
 
 
+def test_factors_multiply_the_rate_from_their_steps_on():
+    schedule = learning_rate_schedule(CONFIG, 20, factors=((6, 0.5), (9, 0.1)))
+    for step, factor in ((5, 1), (6, 0.5), (8, 0.5), (9, 0.05), (19, 0.05)):
+        assert float(schedule(step)) == pytest.approx(factor * closed_schedule(step), rel=1e-5)
+
+
 def test_matrices_decay_and_nothing_else():
     mask = decay_mask(abstract_params(MODEL))
     decayed = {jax.tree_util.keystr(path, simple=True, separator="/") for path, on in jax.tree_util.tree_leaves_with_path(mask) if on}
@@ -42,7 +47,7 @@ def test_matrices_decay_and_nothing_else():
 def test_updates_are_those_of_the_published_formulas():
     """Clipping, Adam with bias correction, decoupled decay (Loshchilov and Hutter 2019, algorithm 2), in float64."""
     params = init_params(MODEL, jax.random.key(0))
-    optimizer, draw = make_optimizer(CONFIG, 20), np.random.default_rng(0)
+    optimizer, schedule, draw = make_optimizer(CONFIG), learning_rate_schedule(CONFIG, 20), np.random.default_rng(0)
     state, mask = optimizer.init(params), jax.tree.leaves(decay_mask(params))
     leaves, tree = jax.tree.flatten(params)
     theirs = [np.asarray(x, np.float64) for x in leaves]
@@ -51,7 +56,7 @@ def test_updates_are_those_of_the_published_formulas():
         size = 0.01 if step == 3 else 1.0  # step 3 is below the clip
         grads = [size * draw.normal(size=x.shape) for x in theirs]
         updates, state = optimizer.update(tree.unflatten([jnp.asarray(g, jnp.float32) for g in grads]), state, params)
-        params = optax.apply_updates(params, updates)
+        params = jax.tree.map(lambda p, u: p - schedule(step) * u, params, updates)
         norm = math.sqrt(sum((g**2).sum() for g in grads))
         for i, g in enumerate(grads):
             g = g * min(1.0, CONFIG.clip_norm / norm)

@@ -21,7 +21,7 @@ from hclx.train.metrics import MetricsWriter, StepClock, read_metrics
 from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.report import Reporter
 from hclx.train.run_dir import check_configuration, describe_run, open_run
-from hclx.train.stop import StopSignal
+from hclx.train.stop import StopSignal, refuse_stop_file
 from tests.parallel.test_meshes_agree import ONE, experiment
 
 HASHES = {"vocabulary": "a", "text": "b"}
@@ -30,8 +30,7 @@ HASHES = {"vocabulary": "a", "text": "b"}
 class TestFolder:
     def test_the_same_run_may_go_on(self, tmp_path):
         run = describe_run(experiment(ONE), "tokenizer", HASHES)
-        open_run(tmp_path, run)
-        open_run(tmp_path, run)
+        assert open_run(tmp_path, run) == [] == open_run(tmp_path, run)
         content = json.loads((tmp_path / "config.json").read_text())
         assert content["config"]["model"]["d_model"] == 64 and content["hashes"] == HASHES
         assert {"jax", "orbax-checkpoint", "python"} <= set(content["versions"])
@@ -46,7 +45,10 @@ class TestFolder:
 
     def test_mesh_length_and_habits_may_change(self, tmp_path):
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
-        check_configuration(tmp_path, experiment(MeshConfig(fsdp=8), total_steps=99, log_every=3, checkpoint_every=7))
+        other = experiment(MeshConfig(fsdp=8), total_steps=99, log_every=3, checkpoint_every=7, global_batch_size=32)
+        check_configuration(tmp_path, other)
+        changes = open_run(tmp_path, describe_run(other, "t", HASHES))
+        assert "train.global_batch_size: 16 -> 32" in changes and "mesh.fsdp: 1 -> 8" in changes
 
     def test_other_text_or_vocabulary_is_refused(self, tmp_path):
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
@@ -140,15 +142,17 @@ class TestProfiler:
 
 class TestReporter:
     def reporter(self, folder):
-        return Reporter(folder, experiment(ONE, log_every=2, total_steps=9), 0)
+        self.events = []
+        return Reporter(folder, experiment(ONE, log_every=2, total_steps=9), 0, event=lambda event, **fields: self.events.append((event, fields)))
 
-    def metrics(self, loss):
-        return {"loss": jnp.float32(loss), "grad_norm": jnp.float32(1.0), "learning_rate": jnp.float32(0.1)}
+    def metrics(self, loss, skipped=0, in_a_row=0):
+        skipped = {"skipped": jnp.int32(skipped), "skipped_in_a_row": jnp.int32(in_a_row)}
+        return {"loss": jnp.float32(loss), "grad_norm": jnp.float32(1.0), "learning_rate": jnp.float32(0.1)} | skipped
 
     def test_logged_steps_and_fields(self, tmp_path):
         with self.reporter(tmp_path) as reporter:
             for step in range(1, 10):
-                reporter.report(step, self.metrics(step), {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {})
+                reporter.report(step, self.metrics(step), {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {}, range(16 * step - 16, 16 * step))
             reporter.flush()
         records = read_metrics(tmp_path)
         assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
@@ -159,20 +163,39 @@ class TestReporter:
         assert list((tmp_path / "tensorboard").iterdir())
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
-    def test_a_loss_that_is_not_finite_ends_the_run(self, tmp_path, value):
+    def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(self, tmp_path, value):
         with self.reporter(tmp_path) as reporter:
-            reporter.report(1, self.metrics(value), {})
-            with pytest.raises(NumericsError, match="step 1.*not finite"):
-                reporter.report(2, self.metrics(1.0), {})
+            for step in range(1, 9):
+                reporter.report(step, self.metrics(value, step, step), {}, range(16 * step - 16, 16 * step))
+            with pytest.raises(NumericsError, match="step 8 was left out .not finite.*examples 112 to 127, the 8th in a row"):
+                reporter.flush()
+        kinds = [event for event, _ in self.events]
+        assert kinds == ["first_step", *["skip"] * 8] and self.events[3][1]["examples"] == [32, 48]
+        assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [(1, None, 1), (2, None, 2), (4, None, 4), (6, None, 6)]
 
 
-def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back():
+def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    with StopSignal(make_mesh(MeshConfig())) as stop:
+    with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
         assert not stop.requested and not stop.agreed()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == "SIGTERM" and stop.agreed()
+        assert not stop.by_file()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_file_stops_the_run_and_keeps_it_from_starting_again(tmp_path):
+    with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
+        assert not stop.agreed()
+        (tmp_path / "STOP").touch()
+        deadline = time.monotonic() + 5
+        while not stop.agreed():
+            assert time.monotonic() < deadline
+        assert stop.by_file()
+    with pytest.raises(ConfigError, match="STOP exists"):
+        refuse_stop_file(tmp_path)
+    (tmp_path / "STOP").unlink()
+    refuse_stop_file(tmp_path)
 
 
 def test_flops_a_token_against_a_count_of_every_product():

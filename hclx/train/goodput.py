@@ -1,0 +1,95 @@
+"""What share of a run's wall time brought it forward, and what took the rest: computed from its events alone."""
+
+import datetime
+import itertools
+import json
+import os
+from pathlib import Path
+
+from hclx.train.events import read_events
+
+FILE = "goodput.json"
+# In the order in which they are shown.
+CAUSES = {
+    "productive": "steps that count",
+    "start_up": "from the start of a process to its first step: imports, restoring, compilation",
+    "evaluation": "validation",
+    "saving": "waiting for checkpoints",
+    "redone": "steps after the last save of an attempt that was killed, which the next one repeats",
+    "skipped": "steps that were left out",
+    "down": "between the end of an attempt and the start of the next",
+}
+
+
+def goodput(events: list[dict]) -> dict[str, float]:
+    """Seconds by cause (see `CAUSES`), `wall` in all, and `goodput`: productive over wall.
+
+    Args:
+      events: of one run, oldest first; the last attempt may still be running.
+    """
+    attempts = _attempts(events)
+    totals = dict.fromkeys(CAUSES, 0.0)
+    for attempt, following in itertools.zip_longest(attempts, attempts[1:]):
+        running = max(0.0, attempt["end"] - attempt["first_step"])
+        pauses = {name: min(attempt["spent"].get(name, 0.0), running) for name in ("evaluation", "saving")}
+        stepping = max(0.0, running - sum(pauses.values()))
+        steps = max(1, attempt["to"] - attempt["from"])
+        again = max(0, attempt["to"] - following["from"]) if following else 0
+        share = {"redone": min(again, steps) / steps, "skipped": min(attempt["skips"], steps) / steps}
+        for name, seconds in pauses.items():
+            totals[name] += seconds
+        for name, part in share.items():
+            totals[name] += part * stepping
+        totals["productive"] += max(0.0, 1 - sum(share.values())) * stepping
+        totals["start_up"] += attempt["first_step"] - attempt["start"]
+        totals["down"] += max(0.0, following["start"] - attempt["end"]) if following else 0.0
+    wall = attempts[-1]["end"] - attempts[0]["start"] if attempts else 0.0
+    return {"wall": wall, "goodput": totals["productive"] / wall if wall else 0.0, **totals}
+
+
+def _attempts(events: list[dict]) -> list[dict]:
+    """One record an attempt: when it began, took its first step and ended, from and to which step, what it paused for."""
+    attempts: list[dict] = []
+    for event in events:
+        kind, when = event["event"], _seconds(event)
+        if kind == "start":
+            if attempts and not attempts[-1]["exited"] and event.get("previous"):  # killed: what its lease said last
+                _note(attempts[-1], event["previous"].get("time", 0.0), event["previous"].get("step"), event["previous"].get("spent"))
+            begun = when - event.get("seconds", 0.0)
+            attempts.append({"start": begun, "first_step": None, "end": when, "from": 0, "to": 0, "spent": {}, "skips": 0, "exited": False})
+        if not attempts or event["process"]:
+            continue
+        now = attempts[-1]
+        _note(now, when, event.get("step"), event.get("spent"))
+        if kind == "restore":
+            now["from"] = now["to"] = event["step"]
+        elif kind == "first_step":
+            now["first_step"] = when
+        elif kind == "skip":
+            now["skips"] += 1
+        elif kind == "exit":
+            now["exited"] = True
+    for attempt in attempts:
+        attempt["first_step"] = attempt["first_step"] or attempt["end"]
+    return attempts
+
+
+def _note(attempt: dict, when: float, step: int | None, spent: dict | None) -> None:
+    attempt["end"] = max(attempt["end"], when)
+    attempt["to"] = max(attempt["to"], step or 0)
+    attempt["spent"] = spent or attempt["spent"]
+
+
+def _seconds(event: dict) -> float:
+    return datetime.datetime.fromisoformat(event["time"]).timestamp()
+
+
+def write_goodput(model_dir: str | Path) -> str:
+    """Writes MODEL_DIR/goodput.json, and returns it in one line."""
+    values = goodput(read_events(model_dir))
+    path = Path(model_dir) / FILE
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps({name: round(value, 4) for name, value in values.items()}, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+    lost = ", ".join(f"{name.replace('_', '-')} {values[name]:.0f} s" for name in CAUSES if name != "productive" and values[name] >= 0.5)
+    return f"goodput {values['goodput']:.1%} of {values['wall']:.0f} s" + (f" (lost: {lost})" if lost else "")

@@ -1,0 +1,56 @@
+"""launch/pretrain.py as several processes with fake devices, over JAX's network stack on loopback."""
+
+import contextlib
+import socket
+import subprocess
+import time
+
+from hclx.train.metrics import read_metrics
+from tests.conftest import ROOT
+from tests.launch.command import command, environment
+
+
+def unoptimised(devices):
+    """Fake devices, and programs that compile in a third of the time: every process compiles its own."""
+    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"}
+
+
+def free_port():
+    with contextlib.closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def processes(n, model_dir, *bindings, devices, only={}, **more):
+    """`n` processes of one run, `only`: arguments by process; those that are left at the end are killed.
+
+    `more`: of subprocess.Popen.
+    """
+    meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"]
+    arguments = command("pretrain.py", f"--model_dir={model_dir}", *meeting, *bindings)
+    options = {"env": environment(variables=unoptimised(devices)), "cwd": ROOT, "text": True, **more}
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [subprocess.Popen([*arguments, f"--process_id={i}", *only.get(i, ())], **options) for i in range(n)]
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def ended(started):
+    """What is known of processes that end by themselves."""
+    results = []
+    for process in started:
+        stdout, stderr = process.communicate(timeout=120)
+        results.append(subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr))
+    return results
+
+
+def wait_for_step(started, model_dir, step):
+    deadline = time.monotonic() + 120
+    while not any(record["step"] >= step for record in read_metrics(model_dir)):
+        assert all(p.poll() is None for p in started) and time.monotonic() < deadline, [p.poll() for p in started]
+        time.sleep(0.002)

@@ -1,0 +1,64 @@
+"""Goodput of a made-up run whose answer is known by hand, and events that are read back."""
+
+import datetime
+
+import pytest
+
+from hclx.train.events import EventLog, read_events
+from hclx.train.goodput import CAUSES, goodput, write_goodput
+
+ZERO = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+def at(when, event, **fields):
+    return {"time": (ZERO + datetime.timedelta(seconds=when)).isoformat(), "event": event, "process": 0, **fields}
+
+
+# 10 s to start, 100 steps of 1 s, 10 s of saving between; killed after step 100, whose last save was 80. Twenty seconds later
+# it starts again, takes 5 s to its first step, and ends at 180; of its 100 steps 10 were left out.
+RUN = [
+    at(10, "start", seconds=10.0, previous=None),
+    at(10, "begin", step=0),
+    at(10, "first_step", step=1),
+    at(100, "save", step=80),
+    at(140, "start", seconds=0.0, previous={"time": ZERO.timestamp() + 120, "step": 100, "spent": {"saving": 10.0}}),
+    at(142, "restore", step=80),
+    at(145, "first_step", step=81),
+    *(at(150 + i, "skip", step=90 + i) for i in range(10)),
+    at(245, "exit", step=180, code=0, spent={"saving": 0.0}),
+]
+EXPECTED = {
+    "wall": 245.0, "start_up": 15.0, "evaluation": 0.0, "saving": 10.0, "redone": 20.0, "skipped": 10.0, "down": 20.0,
+    "productive": 80.0 + 90.0,
+}  # fmt: skip
+
+
+def test_every_second_has_one_cause():
+    found = goodput(RUN)
+    assert found.pop("goodput") == pytest.approx(170 / 245)
+    assert found == pytest.approx(EXPECTED)
+    assert sum(found[name] for name in CAUSES) == pytest.approx(found["wall"])
+
+
+def test_a_run_that_has_no_events_yet():
+    assert goodput([])["goodput"] == 0.0 and goodput(RUN[:1])["start_up"] == 10.0
+
+
+def test_events_are_appended_and_a_line_that_was_cut_is_none(tmp_path):
+    log = EventLog(tmp_path, process=1)
+    log.write("start", text="글")
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"event": "sa')
+    assert [(e["event"], e["process"], e["text"]) for e in read_events(tmp_path)] == [("start", 1, "글")]
+
+
+def test_the_summary_says_what_was_lost(tmp_path):
+    log = EventLog(tmp_path)
+    log.write("start", seconds=50.0, previous=None)
+    log.write("exit", step=0, code=65, spent={})
+    assert "start-up 50 s" in write_goodput(tmp_path) and (tmp_path / "goodput.json").is_file()
+
+
+def test_a_full_disk_ends_nothing(tmp_path, caplog):
+    EventLog(tmp_path / "gone").write("save", step=1)
+    assert "cannot write" in caplog.text and '"event": "save"' in caplog.text
