@@ -53,6 +53,9 @@ class ModelConfig(_Validated):
     max_length: int = 2_048  # learned positions
     layer_norm_epsilon: float = 1e-5
     init_std: float = 0.02
+    # For stability at scale; HyperCLOVA has neither, and what belongs to them exists only where they are on:
+    qk_norm: bool = False  # a layer norm of each query and key head, over its size (ViT-22B)
+    embedding_norm: bool = False  # a layer norm after the embedding (BLOOM)
 
     def _check(self):
         self._positive("vocab_size", "n_layers", "d_model", "n_heads", "max_length", "layer_norm_epsilon", "init_std")
@@ -72,9 +75,10 @@ class ModelConfig(_Validated):
 
     @property
     def n_params(self) -> int:
-        """Parameters by the closed formula: tied embedding, positions, blocks with biases, final layer norm."""
+        """Parameters by the closed formula: tied embedding, positions, blocks with biases, final layer norm; then the switches."""
         d, layers = self.d_model, self.n_layers
-        return (self.vocab_size + self.max_length) * d + layers * (12 * d * d + 13 * d) + 2 * d
+        decoder = (self.vocab_size + self.max_length) * d + layers * (12 * d * d + 13 * d) + 2 * d
+        return decoder + self.qk_norm * layers * 4 * self.d_head + self.embedding_norm * 2 * d
 
 
 # Published shapes (HyperCLOVA, table 1), but for 204B: its shape was never published, and the one here is this
@@ -216,6 +220,7 @@ class TrainConfig(_Validated):
     global_batch_size: int = 1_024  # windows a step
     accumulation_steps: int = 1  # pieces that a batch is cut into, one after the other
     sequence_length: int = 2_048  # tokens a window; windows hold one more, for the last target
+    z_loss: float = 0.0  # weight of the mean of log²Z in what is differentiated (PaLM: 1e-4); the loss that is reported has none
     log_every: int = 10
     eval_every: int = 1_000  # 0: never
     eval_windows: int = 512
@@ -239,6 +244,7 @@ class TrainConfig(_Validated):
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "
             f"TrainConfig.global_batch_size={self.global_batch_size}",
         )
+        _require(self.z_loss >= 0, f"TrainConfig.z_loss={self.z_loss} is negative")
 
 
 @dataclasses.dataclass(frozen=True)

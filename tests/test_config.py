@@ -24,6 +24,8 @@ DEMO = ["gin_configs/runs/demo.gin"]
         (lambda: DataConfig(), "give one of DataConfig.mixture"),
         (lambda: DataConfig(mixture="a", input="b"), "give one of DataConfig.mixture"),
         (lambda: TrainConfig(global_batch_size=6, accumulation_steps=4), "accumulation_steps=4 does not divide"),
+        (lambda: TrainConfig(z_loss=-1e-4), "TrainConfig.z_loss=-0.0001 is negative"),
+        (lambda: ModelConfig(qk_norm=1), "ModelConfig.qk_norm must be bool, got 1"),
     ],
 )
 def test_values_that_do_not_fit_are_named(make, message):

@@ -19,7 +19,7 @@ Params = dict  # nested dictionary of float32 arrays
 
 
 def _modules(config: ModelConfig, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
-    return {"embedding": Embedding(config, rngs), "blocks": Block(config, rngs), "final_norm": LayerNorm(config)}
+    return {"embedding": Embedding(config, rngs), "blocks": Block(config, rngs), "final_norm": LayerNorm(config, config.d_model)}
 
 
 @functools.cache
@@ -46,7 +46,7 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     return {
         "embedding": pure(Embedding(config, nnx.Rngs(keys[0]))),
         "blocks": jax.vmap(lambda k: pure(Block(config, nnx.Rngs(k))))(keys[1:]),
-        "final_norm": pure(LayerNorm(config)),
+        "final_norm": pure(LayerNorm(config, config.d_model)),
     }
 
 

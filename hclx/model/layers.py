@@ -37,37 +37,46 @@ def residual_std(config: ModelConfig) -> float:
 
 
 class LayerNorm(nnx.Module):
-    """Layer normalisation with scale and bias; statistics in float32."""
+    """Layer normalisation over the last axis, of `size`, with scale and bias; statistics in float32."""
 
-    def __init__(self, config: ModelConfig):
+    def __init__(self, config: ModelConfig, size: int):
         self.epsilon = config.layer_norm_epsilon
-        self.scale = _constant(1.0, (config.d_model,), ("norm",))
-        self.bias = _constant(0.0, (config.d_model,), ("norm",))
+        self.scale = _constant(1.0, (size,), ("norm",))
+        self.bias = _constant(0.0, (size,), ("norm",))
 
-    def __call__(self, x_btd: jax.Array) -> jax.Array:
-        x = x_btd.astype(jnp.float32)
+    def __call__(self, array: jax.Array) -> jax.Array:
+        x = array.astype(jnp.float32)
         centred = x - x.mean(-1, keepdims=True)
         variance = jnp.square(centred).mean(-1, keepdims=True)
         normed = centred * jax.lax.rsqrt(variance + self.epsilon)
-        return (normed * self.scale[...] + self.bias[...]).astype(x_btd.dtype)
+        return (normed * self.scale[...] + self.bias[...]).astype(array.dtype)
 
 
 class Embedding(nnx.Module):
-    """Token embedding, tied to the output projection, and learned positions."""
+    """Token embedding, tied to the output projection, and learned positions.
+
+    With `embedding_norm` their sum is normalised (Le Scao et al. 2022, BLOOM, section 3.2.3).
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         self.token = _normal(rngs, (config.vocab_size, config.d_model), config.init_std, ("vocab", "embed"))
         self.position = _normal(rngs, (config.max_length, config.d_model), config.init_std, ("position", "embed"))
+        self.norm = LayerNorm(config, config.d_model) if config.embedding_norm else None
 
     def __call__(self, tokens_bt: jax.Array, positions_bt: jax.Array) -> jax.Array:
         """float32 [b, t, d]."""
         # The tables are gathered over `fsdp`, and each device looks up its own rows: rows are more than pieces.
         token_vd, position_pd = constrain(self.token[...], "vocab", None), constrain(self.position[...], "position", None)
-        return token_vd[tokens_bt] + position_pd[positions_bt]
+        x_btd = token_vd[tokens_bt] + position_pd[positions_bt]
+        return x_btd if self.norm is None else self.norm(constrain(x_btd, "batch", "length", "features"))
 
 
 class Attention(nnx.Module):
-    """Multi-head projections around an attention function that the caller passes in."""
+    """Multi-head projections around an attention function that the caller passes in.
+
+    With `qk_norm` queries and keys are normalised, each head over its size (Dehghani et al. 2023, ViT-22B, section 2), so
+    that scores cannot grow with the weights of the projections.
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d, h, k = config.d_model, config.n_heads, config.d_head
@@ -75,12 +84,18 @@ class Attention(nnx.Module):
         self.qkv_bias = _constant(0.0, (3, h, k), ("qkv", "heads", "head_dim"))
         self.out = _normal(rngs, (h, k, d), residual_std(config), ("heads", "head_dim", "embed"))
         self.out_bias = _constant(0.0, (d,), ("norm",))
+        # Scale and bias as all norms here have them, and without a scale no score could pass sqrt(k); one for all heads.
+        self.query_norm = LayerNorm(config, k) if config.qk_norm else None
+        self.key_norm = LayerNorm(config, k) if config.qk_norm else None
 
     def __call__(self, x_btd: jax.Array, attend: Attend, precision: str) -> tuple[jax.Array, object]:
         dtype, x_btd = x_btd.dtype, constrain(x_btd, "batch", "length", None)
         qkv = matmul(x_btd, self.qkv[...], precision) + self.qkv_bias[...].astype(dtype)
         qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
-        context_bthk, extra = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
+        q_bthk, k_bthk, v_bthk = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        if self.query_norm is not None:
+            q_bthk, k_bthk = self.query_norm(q_bthk), self.key_norm(k_bthk)
+        context_bthk, extra = attend(q_bthk, k_bthk, v_bthk)
         context_bthk = constrain(context_bthk, "batch", "length", "heads", None)
         # Heads and their size as one axis: with two, XLA for TPUs copies the gathered weight into another layout.
         merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
@@ -117,9 +132,9 @@ class Block(nnx.Module):
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        self.attention_norm = LayerNorm(config)
+        self.attention_norm = LayerNorm(config, config.d_model)
         self.attention = Attention(config, rngs)
-        self.mlp_norm = LayerNorm(config)
+        self.mlp_norm = LayerNorm(config, config.d_model)
         self.mlp = Mlp(config, rngs)
 
     def __call__(self, x_btd: jax.Array, attend: Attend, precision: str) -> tuple[jax.Array, object]:

@@ -62,7 +62,7 @@ def make_program(
     windows = named_sharding(mesh, ("batch", None))
     shardings = jax.tree.map(lambda x: x.sharding, abstract)
     parts = {
-        "loss_fn": make_loss(experiment.model, compute, eod_id),
+        "loss_fn": make_loss(experiment.model, compute, eod_id, train.z_loss),
         "optimizer": optimizer,
         "schedule": learning_rate_schedule(experiment.optimizer, train.total_steps, rate_factors),
         "pieces": train.accumulation_steps,

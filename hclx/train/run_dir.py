@@ -27,6 +27,8 @@ MAY_CHANGE = {
         *("global_batch_size", "accumulation_steps", "max_skipped", "spike_sigmas", "spike_window", "replay_every"),
     ),
 }
+# A field that came after a run was started: its default is what the run has done all along.
+_DEFAULTS = {section.name: {f.name: f.default for f in dataclasses.fields(section.type)} for section in dataclasses.fields(Experiment)}
 
 
 def versions() -> dict[str, str]:
@@ -115,5 +117,5 @@ def _check_config(path: Path, old: dict, new: dict) -> None:
 
 def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
     """(section.field, before, now) of each field that differs."""
-    pairs = ((section, field, value) for section, fields in new.items() for field, value in fields.items())
-    return [(f"{s}.{f}", old.get(s, {}).get(f), value) for s, f, value in pairs if old.get(s, {}).get(f) != value]
+    there = {section: _DEFAULTS[section] | old.get(section, {}) for section in new}
+    return [(f"{s}.{f}", there[s][f], value) for s, fields in new.items() for f, value in fields.items() if there[s][f] != value]

@@ -18,12 +18,15 @@ Metrics = dict[str, jax.Array]
 LossFn = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
 
 
-def make_loss(model: ModelConfig, compute: ComputeConfig, eod_id: int) -> LossFn:
-    """The language-model loss of windows of packed documents, as a sum and a count, so that pieces add up exactly."""
+def make_loss(model: ModelConfig, compute: ComputeConfig, eod_id: int, z_loss: float = 0.0) -> LossFn:
+    """The language-model loss of windows of packed documents, as a sum and a count, so that pieces add up exactly.
+
+    `z_loss` is in its gradient and not in its value: see `summed_loss`.
+    """
 
     def loss(params, window_bt):
         x_btd, targets_bt = _read_windows(params, window_bt, model, compute, eod_id)
-        total = summed_loss(params, x_btd, targets_bt, compute.loss_chunk_tokens)
+        total = summed_loss(params, x_btd, targets_bt, compute.loss_chunk_tokens, z_loss)
         # An id that the vocabulary does not have is damaged data, and a look-up would take another one in silence.
         total = jnp.where((window_bt >= 0).all() & (window_bt < model.vocab_size).all(), total, jnp.nan)
         return total, jnp.asarray(targets_bt.size, jnp.float32)

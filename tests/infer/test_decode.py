@@ -1,5 +1,7 @@
 """Decoding with the cache against full forward passes, and the loop on the device."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from hclx.model import hidden_states, packing, unembed
 from tests.model.oracle import forward, noisy_params
 
 CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=64)
+SWITCHED = dataclasses.replace(CONFIG, qk_norm=True, embedding_norm=True)
 EOD = 1
 GREEDY = SamplingConfig(temperature=0.0)
 ALL = jnp.ones(CONFIG.vocab_size, bool)
@@ -54,15 +57,17 @@ def test_greedy_with_the_cache_is_greedy_without_it(params):
         assert found[:upto] == expected[:upto] and all(t == NOTHING for t in found[upto:])
 
 
-def test_logits_at_every_position_are_those_of_the_full_forward(params):
+@pytest.mark.parametrize("config, gain, tolerance", [(CONFIG, 4, 1e-4), (SWITCHED, 1, 1e-5)])
+def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, tolerance):
+    params = noisy_params(config, gain=gain)
     tokens = jnp.asarray(np.random.default_rng(0).integers(2, 97, (2, 30)))
     compute = ComputeConfig(dtype="float32", remat="none")
-    full = hidden_states(params, tokens, *packing(tokens, EOD), CONFIG, compute)
-    cache, lengths, step = init_cache(CONFIG, 2, 32, "float32"), jnp.zeros(2, jnp.int32), jax.jit(extend, static_argnums=(4, 5))
+    full = hidden_states(params, tokens, *packing(tokens, EOD), config, compute)
+    cache, lengths, step = init_cache(config, 2, 32, "float32"), jnp.zeros(2, jnp.int32), jax.jit(extend, static_argnums=(4, 5))
     for start, stop in ((0, 7), (7, 8), (8, 9), (9, 30)):
-        x, cache = step(params, cache, tokens[:, start:stop], lengths, CONFIG, "float32")
+        x, cache = step(params, cache, tokens[:, start:stop], lengths, config, "float32")
         lengths += stop - start
-        np.testing.assert_allclose(unembed(params, x), unembed(params, full[:, start:stop]), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(unembed(params, x), unembed(params, full[:, start:stop]), rtol=tolerance, atol=tolerance)
 
 
 def test_rows_of_different_lengths_do_not_disturb_each_other(params):

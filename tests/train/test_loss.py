@@ -48,6 +48,26 @@ def test_gradients(problem, chunk):
     np.testing.assert_allclose(dp["embedding"]["token"], np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
+    """Against JAX's own gradient of the formula, on logits of all tokens; means, as a step takes them."""
+    params, x, targets = problem
+
+    def formula(params, x, z_loss):
+        logits = x @ params["embedding"]["token"].T
+        log_z = jax.nn.logsumexp(logits, axis=-1)
+        losses = log_z - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+        return (losses + z_loss * jnp.square(log_z)).mean()
+
+    mean = lambda p, x: summed_loss(p, x, targets, chunk, 0.1) / targets.size
+    value, found = jax.value_and_grad(mean, argnums=(0, 1))(params, x)
+    np.testing.assert_allclose(value, formula(params, x, 0.0), rtol=1e-6)
+    wanted, plain = (jax.tree.leaves(jax.grad(formula, argnums=(0, 1))(params, x, z_loss)) for z_loss in (0.1, 0.0))
+    for gradient, expected, without in zip(jax.tree.leaves(found), wanted, plain, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
+        assert np.abs(expected - without).max() > 1e-2  # so that 1e-6 means something
+
+
 def test_large_logits_do_not_overflow(problem):
     params, x, targets = problem
     assert np.isfinite(summed_loss(params, 1e4 * x, targets, 8))

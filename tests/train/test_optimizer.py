@@ -1,5 +1,6 @@
 """AdamW against PyTorch's formulas, the schedule against a closed form, the rule of decay."""
 
+import dataclasses
 import math
 
 import jax
@@ -36,8 +37,9 @@ def test_factors_multiply_the_rate_from_their_steps_on():
         assert float(schedule(step)) == pytest.approx(factor * closed_schedule(step), rel=1e-5)
 
 
-def test_matrices_decay_and_nothing_else():
-    mask = decay_mask(abstract_params(MODEL))
+@pytest.mark.parametrize("switched", [False, True])
+def test_matrices_decay_and_nothing_else(switched):
+    mask = decay_mask(abstract_params(dataclasses.replace(MODEL, qk_norm=switched, embedding_norm=switched)))
     decayed = {jax.tree_util.keystr(path, simple=True, separator="/") for path, on in jax.tree_util.tree_leaves_with_path(mask) if on}
     assert decayed == {
         "embedding/token", "embedding/position", "blocks/attention/qkv", "blocks/attention/out", "blocks/mlp/wi", "blocks/mlp/wo",

@@ -50,6 +50,14 @@ class TestFolder:
         changes = open_run(tmp_path, describe_run(other, "t", HASHES))
         assert "train.global_batch_size: 16 -> 32" in changes and "mesh.fsdp: 1 -> 8" in changes
 
+    def test_a_run_older_than_a_field_goes_on_with_its_default_and_nothing_else(self, tmp_path):
+        run = describe_run(experiment(ONE), "t", HASHES)
+        del run["config"]["model"]["qk_norm"], run["config"]["train"]["z_loss"]
+        open_run(tmp_path, run)
+        check_configuration(tmp_path, experiment(ONE))
+        with pytest.raises(ConfigError, match="train.z_loss: 0.0 there, 0.0001 now"):
+            check_configuration(tmp_path, experiment(ONE, z_loss=1e-4))
+
     def test_other_text_or_vocabulary_is_refused(self, tmp_path):
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(DataError, match="trained with another vocabulary"):
