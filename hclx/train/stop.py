@@ -15,7 +15,8 @@ FILE = "STOP"
 
 
 class StopSignal:
-    """While it is entered, the signals set `requested` to their name; a second one acts as it always did.
+    """While it is entered, the signals set `requested` to their name. A second Ctrl-C acts as it always did; a second SIGTERM,
+    which schedulers send when the first process of a run is gone, does not end a process that is still saving.
 
     The file is for those who may write to the folder and not signal the processes; process 0 looks for it once a second.
     """
@@ -56,7 +57,8 @@ class StopSignal:
 
     def _handle(self, number, frame):
         self.requested = signal.Signals(number).name
-        self._restore()
+        if number == signal.SIGINT:
+            self._restore()
 
     def _restore(self):
         for number, handler in self._before.items():

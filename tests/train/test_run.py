@@ -188,6 +188,11 @@ def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_pa
         assert not stop.requested and not stop.agreed()
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.requested == "SIGTERM" and stop.agreed()
+        os.kill(os.getpid(), signal.SIGTERM)  # once more, while it saves
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
         assert not stop.by_file()
     assert signal.getsignal(signal.SIGTERM) == before
 
