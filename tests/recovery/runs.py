@@ -11,7 +11,6 @@ from tests.launch.command import TINY
 from tests.launch.test_pretrain import numbers
 
 STEPS, EVERY = 24, 4
-# Each sum over devices is over two of them, so that it has one order, whether they are of one process or of two.
 MESH = ["--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
 SMALL = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"checkpoint_every={EVERY}", "eval_every=12", "keep_last=8")]
 FLAGS = ["--log_examples", "--heartbeat_seconds=10", "--lease_seconds=6"]
