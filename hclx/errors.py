@@ -12,6 +12,12 @@
 """
 
 
+def exit_code(error: BaseException, is_one_of_several: bool) -> int:
+    """The code that an error ends a process with; a computation that failed in one of several is that of a lost peer."""
+    lost = is_one_of_several and type(error).__name__ == "JaxRuntimeError"
+    return Stuck.exit_code if lost else getattr(error, "exit_code", 1)
+
+
 class HclxError(Exception):
     """An error for the person who reads it: what was wrong, where, and the next step. One line."""
 

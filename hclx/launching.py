@@ -8,7 +8,7 @@ import traceback
 
 from absl import app, flags, logging
 
-from hclx.errors import HclxError, StorageError, Stuck
+from hclx.errors import HclxError, StorageError, Stuck, exit_code
 
 
 def run(main, commands: tuple[str, ...] = ()) -> None:
@@ -72,9 +72,9 @@ def _leave_after(error: Exception) -> None:
     if not _is_one_of_several():
         return
     traceback.print_exc()
-    if type(error).__name__ != "JaxRuntimeError":
-        _leave(1)
-    _leave(_fail("a computation with the other processes failed; one of them is probably gone. The same command goes on", Stuck.exit_code))
+    if exit_code(error, True) == Stuck.exit_code:
+        _fail("a computation with the other processes failed; one of them is probably gone. The same command goes on", 0)
+    _leave(exit_code(error, True))
 
 
 def _parse(argv):

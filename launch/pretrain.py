@@ -24,6 +24,7 @@ HEARTBEAT = flags.DEFINE_integer("heartbeat_seconds", 100, "Seconds after which 
 JOIN = flags.DEFINE_integer("join_seconds", 300, "Seconds that processes wait for each other at the start.", lower_bound=1)
 STEP_TIMEOUT = flags.DEFINE_float("step_timeout", 1800, "Seconds without progress that end the run with 70; 0: never.", lower_bound=0)
 LEASE = flags.DEFINE_float("lease_seconds", 30, "Seconds after which the lock of a run that gives no sign is taken.", lower_bound=1)
+SAVE_TIMEOUT = flags.DEFINE_integer("save_timeout", 600, "Seconds that processes wait for each other to save.", lower_bound=1)
 LOG_EXAMPLES = flags.DEFINE_bool("log_examples", False, "Write which examples each step saw to MODEL_DIR/examples.")
 BINDINGS = take_gin_bindings(sys.argv)
 
@@ -47,7 +48,14 @@ def main(_):
     from hclx.train.loop import RunOptions
     from hclx.train.run import run_pretraining
 
-    options = RunOptions(parse_steps(PROFILE_STEPS.value), STEP_TIMEOUT.value, LEASE.value, LOG_EXAMPLES.value, started)
+    options = RunOptions(
+        profile_steps=parse_steps(PROFILE_STEPS.value),
+        step_timeout=STEP_TIMEOUT.value,
+        lease_seconds=LEASE.value,
+        save_timeout=SAVE_TIMEOUT.value,
+        log_examples=LOG_EXAMPLES.value,
+        started=started,
+    )
     times = {"heartbeat_seconds": HEARTBEAT.value, "join_seconds": JOIN.value}
     start_processes(COORDINATOR.value, PROCESS_ID.value, NUM_PROCESSES.value, **times)
     run_pretraining(experiment, MODEL_DIR.value, options)

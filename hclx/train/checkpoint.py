@@ -60,6 +60,7 @@ class Checkpointer:
         keep_last: int = 3,
         keep_every: int = 0,
         read_only: bool = False,
+        save_timeout: int = 600,
         report: Report = lambda event, **fields: None,
     ):
         """Opens MODEL_DIR/checkpoints.
@@ -69,19 +70,21 @@ class Checkpointer:
           keep_last: newest checkpoints that are kept.
           keep_every: checkpoints whose step is a multiple of this are kept for good; 0: none.
           read_only: for readers: nothing is made, cleaned, set aside or removed.
+          save_timeout: seconds that processes wait for each other to write; one whose disk is full keeps the others waiting.
           report: takes the events `save`, `save_failed` and `quarantine`.
         """
         self.directory = checkpoints_of(model_dir)
         managers = ocp.checkpoint_managers
         keep = [managers.LatestN(keep_last)] + ([managers.EveryNSteps(keep_every)] if keep_every else [])
         # The names of steps stay orbax's default: a reader with another setting would silently see none (or partial) ones.
-        options = ocp.CheckpointManagerOptions(
+        self._options = ocp.CheckpointManagerOptions(
             preservation_policy=managers.AnyPreservationPolicy(keep),
             cleanup_tmp_directories=not read_only,
             create=not read_only,
             read_only=read_only,
+            async_options=ocp.AsyncOptions(timeout_secs=save_timeout),
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
         self._read_only, self._report = read_only, report
         self._saving: tuple[int, float] | None = None  # step, and when it began
         self._failed_saves = 0
@@ -225,6 +228,8 @@ class Checkpointer:
                 shutil.rmtree(path, ignore_errors=True)
         if self._failed_saves >= MAX_FAILED_SAVES:
             raise StorageError(message)
+        # The old one would raise this error once more at its next save, in the process that had it, and leave the others waiting.
+        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
         _LOG.error(message)
 
     def _load(self, step: int, abstract: TrainState, keep: bool = True) -> tuple[Restored | None, str]:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 
 from hclx.config import Experiment
 from hclx.data import Loader, TokenCache
-from hclx.errors import ConfigError, Preempted, Stuck
-from hclx.parallel import make_mesh, process_0_first
+from hclx.errors import ConfigError, Preempted, Stuck, exit_code
+from hclx.parallel import is_one_of_several, make_mesh, process_0_first
 from hclx.train.audit import ExampleLog
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.events import EventLog
@@ -39,6 +39,7 @@ class RunOptions:
     profile_steps: tuple[int, int] | None = None  # the first and last step of which MODEL_DIR/profile takes a trace
     step_timeout: float = 1800.0  # seconds without progress after which the process ends with 70; 0: never
     lease_seconds: float = 30.0  # after which the lock of a run that gives no sign is taken over
+    save_timeout: int = 600  # seconds that processes wait for each other to write a checkpoint
     log_examples: bool = False  # writes MODEL_DIR/examples: see hclx/train/audit.py
     started: float | None = None  # time.time() when the command began
 
@@ -127,7 +128,13 @@ class _Run:
         self.validation = open_loader("validation") if train.eval_every else None
         self.piece_bytes = jnp.asarray(cache.piece_bytes, jnp.float32)
         self.checkpointer = stack.enter_context(
-            Checkpointer(model_dir, keep_last=train.keep_last, keep_every=train.keep_every, report=self.event)
+            Checkpointer(
+                model_dir,
+                keep_last=train.keep_last,
+                keep_every=train.keep_every,
+                save_timeout=options.save_timeout,
+                report=self.event,
+            )
         )
         self.profiler = stack.enter_context(StepProfiler(model_dir, options.profile_steps if self.is_first else None))
 
@@ -145,7 +152,7 @@ class _Run:
                 reason = f"file {STOP_FILE}"
             return state
         except BaseException as error:
-            code, reason = getattr(error, "exit_code", 1), f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            code, reason = exit_code(error, is_one_of_several()), f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise
         finally:
             if self.is_first or code:

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import subprocess
+import threading
 import time
 
 from hclx.train.metrics import read_metrics
@@ -37,24 +38,42 @@ def processes(n, model_dir, *bindings, devices, only={}, **more):
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = [subprocess.Popen([*arguments, f"--process_id={i}", *only.get(i, ())], **options) for i in range(n)]
     try:
+        for process in started:
+            process.said = {name: _read(getattr(process, name)) for name in ("stdout", "stderr")}
         yield started
     finally:
         for process in started:
             process.kill()
-            process.communicate()
+            process.wait()
+
+
+def _read(pipe):
+    """The lines of a pipe, as they come: a process whose pipe nobody reads stops when it is full."""
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(pipe), daemon=True)
+    reader.start()
+    return lines, reader
 
 
 def ended(started):
     """What is known of processes that end by themselves."""
     results = []
     for process in started:
-        stdout, stderr = process.communicate(timeout=120)
-        results.append(subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr))
+        process.wait(timeout=120)
+        results.append(subprocess.CompletedProcess(process.args, process.returncode, *(said(process, name) for name in process.said)))
     return results
+
+
+def said(process, where="stderr"):
+    """All that a process has written so far."""
+    lines, end = process.said[where]
+    if process.poll() is not None:
+        end.join(timeout=10)
+    return "".join(lines)
 
 
 def wait_for_step(started, model_dir, step):
     deadline = time.monotonic() + 120
     while not any(record["step"] >= step for record in read_metrics(model_dir)):
-        assert all(p.poll() is None for p in started) and time.monotonic() < deadline, [p.poll() for p in started]
+        assert all(p.poll() is None for p in started) and time.monotonic() < deadline, [said(p)[-3000:] for p in started]
         time.sleep(0.002)

@@ -10,10 +10,10 @@ from tests.launch import several
 from tests.launch.command import TINY
 from tests.launch.test_pretrain import numbers
 
-STEPS, EVERY = 24, 4
+STEPS, EVERY = 48, 8
 MESH = ["--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
-SMALL = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"checkpoint_every={EVERY}", "eval_every=12", "keep_last=8")]
-FLAGS = ["--log_examples", "--heartbeat_seconds=10", "--lease_seconds=6"]
+SMALL = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"checkpoint_every={EVERY}", "eval_every=24", "keep_last=8")]
+FLAGS = ["--log_examples", "--heartbeat_seconds=10", "--lease_seconds=6", "--save_timeout=10"]
 ALL = [*TINY, *SMALL, *FLAGS]
 
 
@@ -58,6 +58,6 @@ def wait_until(condition, started, seconds=120):
     """Polls as fast as this machine can; fails where a process ended before."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert all(p.poll() is None for p in started), [p.communicate()[1][-3000:] for p in started if p.poll() is not None]
+        assert all(p.poll() is None for p in started), [several.said(p)[-3000:] for p in started]
         assert time.monotonic() < deadline
         time.sleep(0.001)
