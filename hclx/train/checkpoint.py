@@ -84,7 +84,7 @@ class Checkpointer:
             read_only=read_only,
             async_options=ocp.AsyncOptions(timeout_secs=save_timeout),
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+        self._manager = self._open()
         self._read_only, self._report = read_only, report
         self._saving: tuple[int, float] | None = None  # step, and when it began
         self._failed_saves = 0
@@ -205,6 +205,9 @@ class Checkpointer:
         finally:
             self._manager.close()
 
+    def _open(self) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(self.directory, options=self._options)
+
     def _finish(self) -> bool:
         """Waits for the save in flight, and makes sure that it is there: one that failed may have reported nothing."""
         if self._saving is None:
@@ -229,7 +232,8 @@ class Checkpointer:
         if self._failed_saves >= MAX_FAILED_SAVES:
             raise StorageError(message)
         # The old one would raise this error once more at its next save, in the process that had it, and leave the others waiting.
-        self._manager = ocp.CheckpointManager(self.directory, options=self._options)
+        fresh, problem = _together(self._open)
+        self._manager = self._manager if problem else fresh
         _LOG.error(message)
 
     def _load(self, step: int, abstract: TrainState, keep: bool = True) -> tuple[Restored | None, str]:

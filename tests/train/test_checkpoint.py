@@ -282,6 +282,7 @@ class TestFailedSaves:
         shutil.rmtree(checkpointer.directory)
         checkpointer.directory.write_text("in the way")
         save(1)
+        checkpointer.wait()  # known at once, or after the write
         assert events == [("save_failed", 1)]
         checkpointer.directory.unlink()
         checkpointer.directory.mkdir()
