@@ -1,8 +1,13 @@
 """What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it, small tokenizers."""
 
 import os
+import signal
 import tempfile
+import threading
 
+if threading.current_thread() is threading.main_thread():
+    # A shell that starts the tests in the background ignores Ctrl-C for them, and for every process that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process that started it
