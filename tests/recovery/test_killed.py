@@ -31,7 +31,8 @@ def test_killed_during_a_step(who, run, whole):
     kill_and_go_on(run, whole, who, lambda started: wait_for_step(started, run, EVERY + 2))
     (restored,) = events_of(run, "restore")
     assert restored["step"] in (EVERY, 0) or restored["step"] % EVERY == 0
-    assert events_of(run, "start")[1]["previous"]["step"] >= EVERY  # the lease of the killed attempt
+    if who == COORDINATOR:  # which holds the lease, and could not give it back
+        assert events_of(run, "start")[1]["previous"]["step"] >= EVERY
 
 
 @pytest.mark.parametrize("who", [COORDINATOR, PEER], ids=["coordinator", "peer"])
