@@ -14,7 +14,10 @@ from hclx.errors import DataError
 
 
 class Loader:
-    """Reads batch [g, g + global_batch_size) of a run's order, without the ranges that it leaves out; each process reads only the rows of its devices."""
+    """Reads batch [g, g + global_batch_size) of a run's order, without the ranges that it leaves out.
+
+    Each process reads only the rows of its devices.
+    """
 
     def __init__(
         self,

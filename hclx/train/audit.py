@@ -3,8 +3,6 @@
 One line a step: the numbers of the examples in the order of the run, and a CRC-32 of the tokens that this process held of each.
 """
 
-import json
-import os
 import zlib
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import jax
 import numpy as np
 
 from hclx.data import Loader
+from hclx.train.files import drop_records_after, read_records, to_line
 
 FOLDER = "examples"
 
@@ -22,10 +21,7 @@ class ExampleLog:
     def __init__(self, model_dir: str | Path, loader: Loader, step: int):
         path = Path(model_dir) / FOLDER / f"process-{jax.process_index()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [json.dumps(record) + "\n" for record in _records(path) if record["step"] <= step]
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, path)
+        drop_records_after(path, step)
         self._file, self._loader = path.open("a", encoding="utf-8"), loader
 
     def __enter__(self):
@@ -45,19 +41,14 @@ class ExampleLog:
                 found[first] = [(number, zlib.crc32(row.tobytes())) for number, row in zip(numbers, rows, strict=True)]
         pairs = [pair for first in sorted(found) for pair in found[first]]
         record = {"step": step, "examples": [number for number, _ in pairs], "crc32": [crc for _, crc in pairs]}
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(to_line(record))
         self._file.flush()
-
-
-def _records(path: Path) -> list[dict]:
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
-    return [json.loads(line) for line in lines]
 
 
 def read_examples(model_dir: str | Path) -> dict[int, dict[int, int]]:
     """Step -> {example: CRC-32}, of all processes together."""
     steps: dict[int, dict[int, int]] = {}
     for path in sorted((Path(model_dir) / FOLDER).glob("process-*.jsonl")):
-        for record in _records(path):
+        for record in read_records(path):
             steps.setdefault(record["step"], {}).update(zip(record["examples"], record["crc32"], strict=True))
     return steps

@@ -11,7 +11,6 @@ Orbax lets processes meet on their devices in the middle of a restore, where one
 the others waiting for ever. So items are read by orbax's handlers, which do not meet, and the outcome is agreed on here.
 """
 
-import json
 import logging
 import shutil
 import time
@@ -25,10 +24,11 @@ import orbax.checkpoint as ocp
 from hclx.config import ModelConfig
 from hclx.data.cache import checksum
 from hclx.errors import CheckpointError, StorageError
-from hclx.model import Params
+from hclx.model import Params, abstract_params
 from hclx.parallel import agree, is_one_of_several
 from hclx.train.fingerprint import fingerprint
 from hclx.train.guard import guard_from_json, guard_to_json
+from hclx.train.run_dir import read_run
 from hclx.train.state import TrainState
 
 _LOG = logging.getLogger(__name__)
@@ -249,12 +249,14 @@ class Checkpointer:
         """({item: arrays}, meta, loop) of a step, and what is wrong with it.
 
         Raises:
-          CheckpointError: nothing is damaged, but it is of another model.
+          CheckpointError: nothing is damaged, but it is of another model or of another version of this program.
         """
         described, problem = _together(lambda: self.describe(step))
         if problem:
             return ({}, {}, {}), problem
         (meta, loop), found = described, {}
+        if meta["format"] != FORMAT:
+            raise CheckpointError(f"{self.directory / str(step)} has format {meta['format']}, and this version reads {FORMAT}; use the version that wrote it")
         _check_shapes(self.directory / str(step), meta["fingerprint"], items)
         for name, target in items.items():
             read = lambda: ocp.StandardCheckpointHandler().restore(self.directory / str(step) / name, args=ocp.args.StandardRestore(target))
@@ -340,15 +342,10 @@ def load_for_inference(model_dir: str | Path, step: int | None = None) -> tuple[
     Raises:
       CheckpointError: the folder holds no run, or the checkpoint is damaged.
     """
-    from hclx.model import abstract_params
-
-    config_file = Path(model_dir) / "config.json"
-    if not config_file.is_file():
-        raise CheckpointError(f"{config_file} does not exist; --model_dir must name the folder of a training run")
-    run = json.loads(config_file.read_text(encoding="utf-8"))
-    model = ModelConfig(**run["config"]["model"])
+    experiment, tokenizer_dir = read_run(model_dir)
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract_params(model))
+    place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+    abstract = jax.tree.map(place, abstract_params(experiment.model))
     with Checkpointer(model_dir, read_only=True) as checkpointer:
         params, meta = checkpointer.restore_params(abstract, step)
-    return params, model, run["tokenizer_dir"], meta
+    return params, experiment.model, tokenizer_dir, meta

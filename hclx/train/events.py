@@ -2,8 +2,8 @@
 
 | event       | when, and what it holds beside time, host and process                                                   |
 |-------------|---------------------------------------------------------------------------------------------------------|
-| start       | the folder was claimed: versions, processes, devices, mesh, and the lease of an attempt that was killed |
-| restore     | step, next_index, seconds, and the versions and settings that changed                                   |
+| start       | the folder was claimed: versions, devices, mesh, changed settings, and the lease of a killed attempt    |
+| restore     | step, next_index, seconds, and the versions that changed                                                |
 | begin       | no checkpoint: the run begins at step 0                                                                 |
 | first_step  | the first step of this attempt is done: from here on it is productive                                   |
 | save        | step is on disk: seconds that it took beside training; save_failed: and why                             |
@@ -20,6 +20,8 @@ import os
 import socket
 from pathlib import Path
 
+from hclx.train.files import to_line
+
 _LOG = logging.getLogger(__name__)
 
 FILE = "events.jsonl"
@@ -35,7 +37,7 @@ class EventLog:
         """Appends one event; a line is written at once, so that lines of several processes do not mix."""
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         record = {"time": time, "event": event, "host": socket.gethostname(), "process": self._process, **fields}
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        line = to_line(record).encode()
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:

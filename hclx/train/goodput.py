@@ -3,10 +3,13 @@
 import datetime
 import itertools
 import json
-import os
+import logging
 from pathlib import Path
 
 from hclx.train.events import read_events
+from hclx.train.files import replace_text
+
+_LOG = logging.getLogger(__name__)
 
 FILE = "goodput.json"
 # In the order in which they are shown.
@@ -88,8 +91,9 @@ def write_goodput(model_dir: str | Path) -> str:
     """Writes MODEL_DIR/goodput.json, and returns it in one line."""
     values = goodput(read_events(model_dir))
     path = Path(model_dir) / FILE
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({name: round(value, 4) for name, value in values.items()}, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        replace_text(path, json.dumps({name: round(value, 4) for name, value in values.items()}, indent=2) + "\n")
+    except OSError as error:  # a full disk ends a run with its own error, and not with this one
+        _LOG.warning("cannot write %s: %s", path, error.strerror)
     lost = ", ".join(f"{name.replace('_', '-')} {values[name]:.0f} s" for name in CAUSES if name != "productive" and values[name] >= 0.5)
     return f"goodput {values['goodput']:.1%} of {values['wall']:.0f} s" + (f" (lost: {lost})" if lost else "")

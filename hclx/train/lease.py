@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 
 from hclx.errors import ConfigError
+from hclx.train.files import replace_text
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,9 +93,7 @@ class Lease:
 
     def _write(self) -> None:
         self._beat += 1
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text(json.dumps({**self._me, "beat": self._beat, "time": time.time(), **self._reached}), encoding="utf-8")
-        os.replace(temporary, self._path)
+        replace_text(self._path, json.dumps({**self._me, "beat": self._beat, "time": time.time(), **self._reached}))
 
     def _read(self) -> dict | None:
         try:

@@ -7,10 +7,10 @@ the numbers, so it is written down, and every checkpoint holds the rewinds that 
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 from hclx.errors import CheckpointError, ConfigError
+from hclx.train.files import replace_text
 
 FILE = "lineage.json"
 
@@ -65,7 +65,8 @@ class Lineage:
         mine = self.to_json()
         if mine[: len(saved)] != saved or any(rewind["step"] < step for rewind in mine[len(saved) :]):
             raise CheckpointError(
-                f"checkpoint {step} was trained with {len(saved)} rewind(s), and {FILE} tells another history; repeat a rewind that was interrupted, or put {FILE} back from a copy"
+                f"checkpoint {step} was trained with {len(saved)} rewind(s), and {FILE} tells another history; "
+                f"repeat a rewind that was interrupted, or put {FILE} back from a copy"
             )
 
 
@@ -87,10 +88,7 @@ def read_lineage(model_dir: str | Path) -> Lineage:
 
 def write_lineage(model_dir: str | Path, lineage: Lineage) -> None:
     """Replaces the file as a whole."""
-    path = Path(model_dir) / FILE
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(lineage.to_json(), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_text(Path(model_dir) / FILE, json.dumps(lineage.to_json(), indent=2) + "\n")
 
 
 def parse_skip(texts: list[str]) -> tuple[tuple[int, int], ...]:

@@ -178,7 +178,7 @@ class _Run:
                 examples.write(self.step, index, window_bt)
             with self.profiler.step(self.step, before=state), reporter.clock.part("dispatch"):
                 state, metrics = self.take_step(state, window_bt)
-            reporter.report(self.step, metrics, self.evaluate(state, metrics, reporter), range(index, self.next_index))
+            reporter.report(self.step, metrics, self.evaluate(state, metrics, reporter), self.loader.examples(index, self.next_index), self.next_index)
             watchdog.alive(self.step)
             self.lease.reached(self.step, self.spent)
             stopping = stop.agreed()

@@ -1,22 +1,19 @@
 """Metrics of a run: MODEL_DIR/metrics.jsonl, one JSON object a logged step, and TensorBoard beside it."""
 
 import contextlib
-import json
-import os
 import time
 from pathlib import Path
 
 import jax
+
+from hclx.train.files import drop_records_after, read_records, to_line
 
 FILE = "metrics.jsonl"
 
 
 def read_metrics(model_dir: str | Path) -> list[dict]:
     """All records of a run, oldest first; a line that a killed process left unfinished is not one."""
-    path = Path(model_dir) / FILE
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    return read_records(Path(model_dir) / FILE)
 
 
 class MetricsWriter:
@@ -25,17 +22,14 @@ class MetricsWriter:
     def __init__(self, model_dir: str | Path, resume_step: int = 0):
         from tensorboardX import SummaryWriter  # imports PyTorch where it is: seconds that only the writing process spends
 
-        self._path = Path(model_dir) / FILE
-        kept = [r for r in read_metrics(model_dir) if r["step"] <= resume_step]
-        temporary = self._path.with_suffix(".tmp")
-        temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
-        os.replace(temporary, self._path)
-        self._file = self._path.open("a", encoding="utf-8")
+        path = Path(model_dir) / FILE
+        drop_records_after(path, resume_step)
+        self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(Path(model_dir) / "tensorboard"), purge_step=resume_step + 1)
 
     def write(self, record: dict) -> None:
         """Appends one record with `step`; floats keep every digit."""
-        self._file.write(_line(record))
+        self._file.write(to_line(record))
         self._file.flush()
         for name, value in record.items():
             if isinstance(value, (int, float)) and name != "step":
@@ -45,10 +39,6 @@ class MetricsWriter:
         """Flushes both."""
         self._file.close()
         self._board.close()
-
-
-def _line(record: dict) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 class StepClock:

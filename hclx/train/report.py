@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from tqdm import tqdm
 
 from hclx.config import Experiment
@@ -44,7 +45,7 @@ class Reporter:
         self._open_writer, self._writer = functools.partial(MetricsWriter, model_dir, step), None
         total = experiment.train.total_steps
         self._bar = tqdm(total=total, initial=step, desc="pretrain", unit="step", disable=None if self._is_writer else True)
-        self._pending: tuple[int, dict, dict, range] | None = None
+        self._pending: tuple[int, dict, dict, np.ndarray, int] | None = None
         self._peak, self._peak_source = peak_flops(experiment.compute.dtype)  # measured on CPU, while nothing else is computed
 
     def __enter__(self):
@@ -55,14 +56,17 @@ class Reporter:
         if self._writer:
             self._writer.close()
 
-    def report(self, step: int, metrics: dict[str, jax.Array], evaluation: dict[str, float], examples: range) -> None:
+    def report(
+        self, step: int, metrics: dict[str, jax.Array], evaluation: dict[str, float], examples: np.ndarray, seen: int
+    ) -> None:
         """Takes a step that was just dispatched, and writes the one before it.
 
         Args:
           step: its number, from 1.
           metrics: what `train_step` returns, still on its way.
           evaluation: `validation_loss` and `bits_per_byte`, or empty.
-          examples: the positions of its batch in the order of the run.
+          examples: the numbers of those of its batch.
+          seen: how many the run has seen with it.
         Raises:
           NumericsError: the step before was left out, as were too many before it.
         """
@@ -70,7 +74,7 @@ class Reporter:
             self._writer = self._open_writer()  # takes seconds, in which the first step is computed
         self.flush()
         self.clock.tick()
-        self._pending = (step, metrics, evaluation, examples)
+        self._pending = (step, metrics, evaluation, examples, seen)
 
     def flush(self) -> None:
         """Waits for the step that was reported last, and writes it.
@@ -80,7 +84,7 @@ class Reporter:
         """
         if self._pending is None:
             return
-        (step, metrics, evaluation, examples), self._pending = self._pending, None
+        (step, metrics, evaluation, examples, seen), self._pending = self._pending, None
         with self.clock.part("device"):
             values = {name: value.item() for name, value in jax.device_get(metrics).items()}
         if self._is_first:
@@ -92,20 +96,20 @@ class Reporter:
         train = self._experiment.train
         record = None
         if evaluation or step == 1 or step % train.log_every == 0 or step == train.total_steps:
-            record = {"step": step, **{name: _finite(v) for name, v in values.items()}, **evaluation, **self._context(examples)}
+            record = {"step": step, **{name: _finite(v) for name, v in values.items()}, **evaluation, **self._context(seen)}
         with self.clock.part("logging"):
             self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
             self._bar.update()
             if record and self._writer:
                 self._writer.write(record)
 
-    def _tell_skipped(self, step: int, values: dict, in_a_row: int, examples: range) -> None:
+    def _tell_skipped(self, step: int, values: dict, in_a_row: int, examples: np.ndarray) -> None:
         """An event and a warning, or the end of the run."""
         self._skipped, loss, norm = values["skipped"], values["loss"], values["grad_norm"]
         why = "spike" if math.isfinite(loss) and math.isfinite(norm) else "not finite"
-        found = {"loss": _finite(loss) or str(loss), "grad_norm": _finite(norm) or str(norm)}
-        self._event("skip", step=step, reason=why, examples=[examples.start, examples.stop], in_a_row=in_a_row, **found)
-        said = f"step {step} was left out ({why}: loss {loss}, gradient norm {norm}), examples {examples.start} to {examples.stop - 1}"
+        first, last = int(examples[0]), int(examples[-1])
+        self._event("skip", step=step, reason=why, examples=[first, last + 1], in_a_row=in_a_row, loss=str(loss), grad_norm=str(norm))
+        said = f"step {step} was left out ({why}: loss {loss}, gradient norm {norm}), examples {first} to {last}"
         if in_a_row >= self._experiment.train.max_skipped:
             raise NumericsError(
                 f"{said}, the {in_a_row}th in a row. The last save holds none of them; lower the learning rate, look at these "
@@ -114,7 +118,7 @@ class Reporter:
         if self._is_writer:
             _LOG.warning("%s; the parameters stay as they were", said)
 
-    def _context(self, examples: range) -> dict:
+    def _context(self, seen: int) -> dict:
         """Tokens and speed of a step."""
         train, model = self._experiment.train, self._experiment.model
         tokens = train.global_batch_size * train.sequence_length
@@ -122,8 +126,8 @@ class Reporter:
         speed = times["step_time"] and tokens / times["step_time"]
         dtype = self._experiment.compute.dtype
         return {
-            "examples_seen": examples.stop,
-            "tokens_seen": examples.stop * train.sequence_length,
+            "examples_seen": seen,
+            "tokens_seen": seen * train.sequence_length,
             "tokens_per_second": speed,
             "mfu": speed and model_flops_utilisation(model, train.sequence_length, dtype, speed),
             "mfu_formula": f"{FORMULA}; peak {self._peak:.4g} FLOP/s, {self._peak_source}",

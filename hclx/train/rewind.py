@@ -16,7 +16,7 @@ from hclx.train.lease import Lease
 from hclx.train.lineage import Lineage, Rewind, read_lineage, write_lineage
 from hclx.train.metrics import FILE as METRICS
 from hclx.train.optimizer import make_optimizer
-from hclx.train.run_dir import read_experiment
+from hclx.train.run_dir import read_run
 from hclx.train.state import TrainState, abstract_state
 
 
@@ -131,7 +131,7 @@ def _reader(model_dir: str | Path) -> Checkpointer:
 
 def _abstract(model_dir: str | Path) -> TrainState:
     """The state of a run over all devices at hand."""
-    experiment = read_experiment(model_dir)
+    experiment, _ = read_run(model_dir)
     return abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), make_mesh(MeshConfig()))
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import get_type_hints
 
 from hclx.config import Experiment
 from hclx.errors import CheckpointError, ConfigError, DataError
+from hclx.train.files import replace_text
 
 FILE = "config.json"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "numpy", "hclx")
@@ -68,14 +68,12 @@ def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> list[st
     if not write:
         return changes
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return changes
 
 
-def read_experiment(model_dir: str | Path) -> Experiment:
-    """The configuration of a run.
+def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
+    """The configuration of a run, and the folder of its tokenizer.
 
     Raises:
       CheckpointError: the folder holds no run.
@@ -83,8 +81,8 @@ def read_experiment(model_dir: str | Path) -> Experiment:
     path = Path(model_dir) / FILE
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; --model_dir must name the folder of a training run")
-    sections, config = get_type_hints(Experiment), json.loads(path.read_text(encoding="utf-8"))["config"]
-    return Experiment(**{name: kind(**config[name]) for name, kind in sections.items()})
+    run = json.loads(path.read_text(encoding="utf-8"))
+    return Experiment(**{name: kind(**run["config"][name]) for name, kind in get_type_hints(Experiment).items()}), run["tokenizer_dir"]
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:

@@ -58,7 +58,7 @@ class StopSignal:
     def _handle(self, number, frame):
         self.requested = signal.Signals(number).name
         if number == signal.SIGINT:
-            self._restore()
+            signal.signal(number, self._before.pop(number))
 
     def _restore(self):
         for number, handler in self._before.items():

@@ -36,7 +36,7 @@ class Watchdog:
         self._stop.set()
 
     def alive(self, step: int) -> None:
-        """The run made progress: a step, a part of an evaluation, a save."""
+        """The run made progress: a step with its evaluation, or a save."""
         self._step, self._deadline = step, time.monotonic() + self._seconds
 
     def _watch(self) -> None:

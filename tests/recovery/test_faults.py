@@ -19,7 +19,7 @@ from hclx.parallel import make_mesh
 from hclx.train import Checkpointer
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.optimizer import make_optimizer
-from hclx.train.run_dir import read_experiment
+from hclx.train.run_dir import read_run
 from hclx.train.state import abstract_state
 from tests.launch.command import launch, refused
 from tests.launch.several import ended, unoptimised, wait_for_step
@@ -91,7 +91,7 @@ def test_with_no_good_checkpoint_left_the_run_ends_and_does_not_begin_again(run,
 
 def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, tmp_path):
     """Bits that nobody reads change nothing; every other one is found."""
-    experiment = read_experiment(whole)
+    experiment, _ = read_run(whole)
     abstract = abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), make_mesh(experiment.mesh, jax.devices()[:4]))
     step = tmp_path / "run" / "checkpoints" / str(STEPS)
     shutil.copytree(checkpoints_of(whole) / str(STEPS), step)

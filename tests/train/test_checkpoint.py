@@ -15,7 +15,7 @@ import pytest
 from hclx.config import MeshConfig
 from hclx.errors import CheckpointError, StorageError
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, init_state
+from hclx.train import Checkpointer, checkpoint, init_state
 from hclx.train.program import make_program
 from tests.parallel.test_meshes_agree import ONE, devices_of, experiment, windows
 
@@ -120,6 +120,17 @@ def test_another_model_is_refused_and_nothing_is_set_aside(saved):
     with Checkpointer(saved[0]) as checkpointer:
         with pytest.raises(CheckpointError, match="of another model: opt_state/.* there and float32.* here"):
             checkpointer.restore(abstract)
+        assert checkpointer.steps() == [3]
+
+
+def test_another_format_is_refused_and_nothing_is_set_aside(tmp_path, saved, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    with Checkpointer(tmp_path) as checkpointer:
+        checkpointer.save(saved[3], LOOP, META)
+    monkeypatch.undo()
+    with Checkpointer(tmp_path) as checkpointer:
+        with pytest.raises(CheckpointError, match="has format 1, and this version reads 2"):
+            checkpointer.restore(saved[1].abstract)
         assert checkpointer.steps() == [3]
 
 

@@ -60,5 +60,6 @@ def test_the_summary_says_what_was_lost(tmp_path):
 
 
 def test_a_full_disk_ends_nothing(tmp_path, caplog):
+    assert write_goodput(tmp_path / "gone") and "goodput.json" in caplog.text
     EventLog(tmp_path / "gone").write("save", step=1)
     assert "cannot write" in caplog.text and '"event": "save"' in caplog.text

@@ -11,7 +11,7 @@ from hclx.train.events import read_events
 from hclx.train.lease import Lease
 from hclx.train.lineage import Lineage, Rewind, parse_skip, read_lineage, write_lineage
 from hclx.train.rewind import list_checkpoints, rewind, verify_checkpoints
-from hclx.train.run_dir import describe_run, open_run, read_experiment
+from hclx.train.run_dir import describe_run, open_run, read_run
 from tests.parallel.test_meshes_agree import ONE, experiment
 from tests.train.test_checkpoint import largest, trained
 
@@ -68,7 +68,7 @@ def names(run):
 
 
 def test_list_and_verify_say_what_is_there(run):
-    assert read_experiment(run) == experiment(ONE)
+    assert read_run(run)[0] == experiment(ONE)
     largest(run / "checkpoints" / "4", "params").write_bytes(b"")
     (run / "checkpoints" / "9.corrupt-20260101T000000Z").mkdir()
     assert [(one.step, one.next_index, one.note) for one in list_checkpoints(run)] == [

@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.profiler import ProfileData
 
@@ -160,7 +161,7 @@ class TestReporter:
     def test_logged_steps_and_fields(self, tmp_path):
         with self.reporter(tmp_path) as reporter:
             for step in range(1, 10):
-                reporter.report(step, self.metrics(step), {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {}, range(16 * step - 16, 16 * step))
+                reporter.report(step, self.metrics(step), {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {}, np.arange(16 * step - 16, 16 * step), 16 * step)
             reporter.flush()
         records = read_metrics(tmp_path)
         assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
@@ -170,11 +171,17 @@ class TestReporter:
         assert all(wanted <= set(r) for r in records) and records[1]["tokens_seen"] == 2 * 16 * 64
         assert list((tmp_path / "tensorboard").iterdir())
 
+    def test_a_step_that_was_left_out_names_examples_by_the_numbers_that_a_rewind_takes(self, tmp_path):
+        with self.reporter(tmp_path) as reporter:
+            reporter.report(1, self.metrics(math.nan, 1, 1), {}, np.array([5, 9, 10]), 3)
+            reporter.flush()
+        assert self.events[-1][1]["examples"] == [5, 11] and read_metrics(tmp_path)[0]["examples_seen"] == 3
+
     @pytest.mark.parametrize("value", [math.nan, math.inf])
     def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(self, tmp_path, value):
         with self.reporter(tmp_path) as reporter:
             for step in range(1, 9):
-                reporter.report(step, self.metrics(value, step, step), {}, range(16 * step - 16, 16 * step))
+                reporter.report(step, self.metrics(value, step, step), {}, np.arange(16 * step - 16, 16 * step), 16 * step)
             with pytest.raises(NumericsError, match="step 8 was left out .not finite.*examples 112 to 127, the 8th in a row"):
                 reporter.flush()
         kinds = [event for event, _ in self.events]
@@ -190,6 +197,7 @@ def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_pa
         assert stop.requested == "SIGTERM" and stop.agreed()
         os.kill(os.getpid(), signal.SIGTERM)  # once more, while it saves
         os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(1)
