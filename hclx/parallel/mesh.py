@@ -9,6 +9,8 @@ from jax.sharding import AxisType, Mesh
 from hclx.config import MESH_AXES, MeshConfig
 from hclx.errors import ConfigError
 
+_MAY_SPAN_SLICES = ("data", "pipe")  # the first that can does
+
 
 def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
     """The sizes of `MESH_AXES` with -1 replaced by what is left of `n_devices`.
@@ -29,25 +31,32 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
     return shape
 
 
+def axis_over_slices(shape: tuple[int, ...], slices: int) -> str | None:
+    """Which of `MESH_AXES` goes from slice to slice, over the data centre's network; None: none of this shape can."""
+    return next((axis for axis in _MAY_SPAN_SLICES if shape[MESH_AXES.index(axis)] % slices == 0), None)
+
+
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh over `devices` (default: all) whose collectives XLA chooses (`AxisType.Auto`).
 
     On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several slices, which only the
-    data centre's network joins, see different data: `data` goes over slices first, and the other axes stay within one.
+    data centre's network joins, see different data, or else hold different layers: `data` goes over slices where it is a
+    multiple of them, otherwise `pipe` does, and the axes that carry more stay within a slice.
 
     Raises:
-      ConfigError: the sizes do not multiply to the number of devices, or `data` is no multiple of the slices.
+      ConfigError: the sizes do not multiply to the number of devices, or neither `data` nor `pipe` is a multiple of the slices.
     """
     devices = jax.devices() if devices is None else devices
     shape = resolve_mesh_shape(config, len(devices))
     slices = len({getattr(device, "slice_index", 0) for device in devices})
-    data = MESH_AXES.index("data")
-    if shape[data] % slices:
-        raise ConfigError(f"MeshConfig.data={shape[data]} is no multiple of the {slices} slices; only `data` can span slices")
     if slices == 1:
         array = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     else:
-        within = tuple(n // slices if i == data else n for i, n in enumerate(shape))
-        across = tuple(slices if i == data else 1 for i in range(len(shape)))
+        spanning = axis_over_slices(shape, slices)
+        if spanning is None:
+            sizes = " nor ".join(f"MeshConfig.{axis}={shape[MESH_AXES.index(axis)]}" for axis in _MAY_SPAN_SLICES)
+            raise ConfigError(f"neither {sizes} is a multiple of the {slices} slices; only these two axes can span slices")
+        across = tuple(slices if axis == spanning else 1 for axis in MESH_AXES)
+        within = tuple(n // outer for n, outer in zip(shape, across))
         array = mesh_utils.create_hybrid_device_mesh(within, across, devices, allow_split_physical_axes=True)
     return Mesh(array, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from hclx.config import MESH_AXES, Experiment, MeshConfig
 from hclx.errors import ConfigError
-from hclx.parallel import check_pipeline, resolve_mesh_shape
+from hclx.parallel import axis_over_slices, check_pipeline, resolve_mesh_shape
 from hclx.plan.arithmetic import Estimate, estimate
 from hclx.plan.chips import Chip, chip_of
 from hclx.plan.compile import topology_devices
@@ -48,7 +48,8 @@ def search(
     """
     chip, chips = chip_of(topology), len(topology_devices(topology, num_slices))
     own = _own(experiment, chip, chips)
-    others = [guess for guess in rank(experiment, chip, chips) if guess.name not in {one.name for one in own}]
+    can_be = lambda guess: axis_over_slices(guess.experiment.mesh.shape, num_slices) and guess.name not in {one.name for one in own}
+    others = list(filter(can_be, rank(experiment, chip, chips)))
     results = [_try(guess, make) for guess in own + others[:compiles]]
     best = max((r for r in results if r.usable), key=lambda r: r.plan.mfu, default=None)
     for times in (2, 4) if best else ():

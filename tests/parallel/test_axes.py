@@ -1,5 +1,7 @@
 """The rule table and the mesh: where arrays lie, and what is refused."""
 
+import importlib.util
+
 import jax
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from jax.sharding import PartitionSpec
 from hclx.config import MESH_AXES, MeshConfig
 from hclx.errors import ConfigError
 from hclx.parallel import constrain, make_mesh, named_sharding, partition_spec, resolve_mesh_shape
+from hclx.plan.compile import topology_devices
 
 
 def test_specs_follow_the_table():
@@ -46,6 +49,30 @@ def test_mesh_shapes(config, shape):
 def test_a_mesh_that_does_not_fit_is_refused(config):
     with pytest.raises(ConfigError, match="does not fit 8 device.*set one of them to -1"):
         make_mesh(config)
+
+
+@pytest.fixture(scope="module")
+def two_slices():
+    return topology_devices("v5e:2x2", 2)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="only XLA's compiler for TPUs describes several slices")
+class TestSlices:
+    @pytest.mark.parametrize(
+        "sizes, spanning",
+        [({"data": 2, "fsdp": 4}, "data"), ({"pipe": 2, "fsdp": 2, "model": 2}, "pipe"), ({"pipe": 2, "data": 4, "fsdp": 1}, "data")],
+    )
+    def test_data_spans_them_or_else_pipe(self, two_slices, sizes, spanning):
+        """Along every other axis, neighbours are of one slice."""
+        mesh = make_mesh(MeshConfig(**sizes), two_slices)
+        slices = np.vectorize(lambda device: device.slice_index)(mesh.devices)
+        for i, axis in enumerate(MESH_AXES):
+            along = np.moveaxis(slices, i, 0).reshape(slices.shape[i], -1)
+            assert len(np.unique(along, axis=0)) == (2 if axis == spanning else 1)
+
+    def test_no_other_axis_may(self, two_slices):
+        with pytest.raises(ConfigError, match="neither MeshConfig.data=1 nor MeshConfig.pipe=1 is a multiple of the 2 slices"):
+            make_mesh(MeshConfig(fsdp=8), two_slices)
 
 
 def test_mesh_configuration_is_checked_when_it_is_made():

@@ -84,6 +84,22 @@ def test_what_is_compiled(machine, own):
     assert [r.error for r in results if r.plan is None] == ["cannot be compiled"]
 
 
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="XLA's compiler for TPUs is not installed")
+def test_only_meshes_that_several_slices_can_make_are_compiled():
+    """Four slices of eight: the data or the stages go over them, and parameters are never cut over the network alone."""
+    whole, compiled = experiment("1b3", "tpu_v5p_8"), []
+    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))
+
+    def make(candidate):
+        compiled.append(candidate.mesh)
+        raise ConfigError("not now")
+
+    with pytest.raises(ConfigError, match="none of the 12 candidates"):
+        search(whole, "v5e:2x4", 4, make, 12)
+    assert all(mesh.data % 4 == 0 or mesh.pipe % 4 == 0 for mesh in compiled)
+    assert any(mesh.fsdp == 32 for mesh in (guess.experiment.mesh for guess in rank(whole, CHIPS["v5e"], 32)))
+
+
 def test_without_the_compiler_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"not installed; install it with .*\[plan\]"):
