@@ -26,9 +26,9 @@ class Guard(NamedTuple):
 
 
 def fresh_guard(config: TrainConfig) -> Guard:
-    """Of a run that has no steps yet."""
-    zero, window = jnp.zeros((), jnp.int32), jnp.zeros(config.spike_window, jnp.float32)
-    return Guard(zero, zero, zero, window, window)
+    """Of a run that has no steps yet; every field is an array of its own, as a step donates each of them."""
+    zero, window = lambda: jnp.zeros((), jnp.int32), lambda: jnp.zeros(config.spike_window, jnp.float32)
+    return Guard(zero(), zero(), zero(), window(), window())
 
 
 def judge(guard: Guard, loss: jax.Array, grad_norm: jax.Array, spike_sigmas: float) -> tuple[jax.Array, Guard]:
@@ -67,6 +67,6 @@ def guard_from_json(values: dict, abstract: Guard) -> Guard:
     """The inverse, onto the shardings of `abstract`; a window of another length than there starts anew."""
     arrays = {name: jnp.asarray(values[name], getattr(abstract, name).dtype) for name in Guard._fields}
     if arrays["losses_w"].shape != abstract.losses_w.shape:
-        empty = jnp.zeros(abstract.losses_w.shape, jnp.float32)
-        arrays |= {"good": jnp.zeros((), jnp.int32), "losses_w": empty, "norms_w": empty}
+        empty = lambda: jnp.zeros(abstract.losses_w.shape, jnp.float32)
+        arrays |= {"good": jnp.zeros((), jnp.int32), "losses_w": empty(), "norms_w": empty()}
     return jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), Guard(**arrays), abstract)

@@ -93,9 +93,17 @@ def train_step(
     loss, grads = accumulate_gradients(loss_fn, state.params, window_bt, pieces)
     grad_norm, rate = optax.tree.norm(grads), schedule(state.step)
     ok, guard = judge(state.guard, loss, grad_norm, spike_sigmas)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
-    # Chosen and not multiplied by 0, which would leave a NaN what it is.
-    params, opt_state = jax.tree.map(functools.partial(jnp.where, ok), (params, opt_state), (state.params, state.opt_state))
+    kept = state.params, state.opt_state
+
+    def update():
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        return jax.tree.map(lambda p, u: p - rate * u, state.params, updates), opt_state
+
+    # Chosen and not multiplied by 0, which would leave a NaN what it is. A selection is part of the update's own loops on
+    # TPUs; on CPU, XLA copies the old moments for it, and a branch is faster.
+    params, opt_state = jax.lax.platform_dependent(
+        cpu=lambda: jax.lax.cond(ok, update, lambda: kept),
+        default=lambda: jax.tree.map(functools.partial(jnp.where, ok), update(), kept),
+    )
     metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": rate}
     return TrainState(state.step + 1, params, opt_state, guard), metrics | {"skipped": guard.skipped, "skipped_in_a_row": guard.in_a_row}

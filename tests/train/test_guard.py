@@ -70,8 +70,11 @@ def trained(batches):
     return state, metrics
 
 
+@pytest.mark.parametrize("platform", ["cpu", "default"])
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_a_refused_step_changes_nothing_but_the_count_of_steps(poison):
+def test_a_refused_step_changes_nothing_but_the_count_of_steps(poison, platform, monkeypatch):
+    """As CPUs compile it, and as all others do."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda **ways: ways[platform]())
     good = [jnp.full((4, 6), value, jnp.float32) for value in (0.5, -0.5, 2.0)]
     clean, _ = trained(good)
     state, metrics = trained([good[0], jnp.full((4, 6), poison, jnp.float32), *good[1:]])
@@ -89,6 +92,17 @@ def test_there_and_back_through_json():
     jax.tree.map(np.testing.assert_array_equal, guard_from_json(values, describe(guard)), guard)
     longer = guard_from_json(values, describe(fresh_guard(TrainConfig(spike_window=16))))
     assert int(longer.skipped) == 1 and int(longer.good) == 0 and longer.losses_w.shape == (16,)
+
+
+def test_a_step_may_donate_a_guard_that_is_fresh_or_was_read_with_another_window():
+    guard = fresh_guard(TrainConfig(spike_window=WINDOW))
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), guard)
+    values = guard_to_json(fresh_guard(TrainConfig(spike_window=4)))
+    step = jax.jit(functools.partial(judge, spike_sigmas=0.0), donate_argnums=0)
+    for one in (guard, guard_from_json(values, abstract)):
+        _, after = step(one, jnp.float32(1), jnp.float32(1))
+        assert int(after.good) == 1
 
 
 def run_of(replay_step, every):

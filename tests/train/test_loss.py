@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hclx.config import ComputeConfig, ModelConfig
+from hclx.model import init_params
 from hclx.train.loss import chunk_columns, chunked_token_losses, summed_loss
+from hclx.train.step import make_loss
 
 B, T, D, V = 4, 24, 16, 53
 
@@ -84,3 +87,16 @@ def test_no_more_logits_exist_than_a_chunk_has(problem):
     run = jax.jit(jax.grad(lambda p, x: summed_loss(p, x, targets, B), argnums=(0, 1)))
     text = run.lower(params, x).compile().as_text()
     assert f"f32[{B},{V}]" in text and f"f32[{B * T},{V}]" not in text and f"f32[{B},{T},{V}]" not in text
+
+
+@pytest.mark.parametrize("foreign", [V, 60_000, -1])
+def test_an_id_that_the_vocabulary_does_not_have_makes_the_loss_no_number(foreign):
+    """A look-up would take another row in silence; the guard refuses a step without a finite loss."""
+    model = ModelConfig(vocab_size=V, n_layers=1, d_model=D, n_heads=2, max_length=T)
+    loss = make_loss(model, ComputeConfig(dtype="float32"), eod_id=0)
+    params, window = init_params(model, jax.random.key(0)), np.ones((B, T + 1), np.int32)
+    assert np.isfinite(loss(params, window)[0])
+    for place in (3, T):  # an input, and what is a target alone
+        damaged = window.copy()
+        damaged[1, place] = foreign
+        assert np.isnan(loss(params, damaged)[0])
