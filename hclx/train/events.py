@@ -7,7 +7,9 @@
 | begin       | no checkpoint: the run begins at step 0                                                                 |
 | first_step  | the first step of this attempt is done: from here on it is productive                                   |
 | save        | step is on disk: seconds that it took beside training; save_failed: and why                             |
-| skip        | a step was left out: its examples, loss, gradient norm, and whether it was a spike                      |
+| verify      | the last step of the run was read back: whether it is what was saved                                    |
+| skip, spike | a step was left out, for numbers that are not finite or too high: its examples, loss and gradient norm  |
+| preempt     | a signal or the file STOP ends the run after this step: reason, next_index                              |
 | quarantine  | a checkpoint was set aside as damaged: step, reason, its new name                                       |
 | rewind      | launch/checkpoint.py rewind: step, examples to skip, factor of the learning rate                        |
 | exit        | code, reason, step, next_index, and the seconds of this attempt by part                                 |

@@ -68,7 +68,7 @@ def _attempts(events: list[dict]) -> list[dict]:
             now["from"] = now["to"] = event["step"]
         elif kind == "first_step":
             now["first_step"] = when
-        elif kind == "skip":
+        elif kind in ("skip", "spike"):
             now["skips"] += 1
         elif kind == "exit":
             now["exited"] = True

@@ -182,6 +182,8 @@ class _Run:
             watchdog.alive(self.step)
             self.lease.reached(self.step, self.spent)
             stopping = stop.agreed()
+            if stopping:
+                self.event("preempt", step=self.step, next_index=self.next_index, reason=stop.requested)
             if self.step % train.checkpoint_every == 0 or self.step == train.total_steps or stopping:
                 reporter.flush()  # ends the run here where too many steps were left out
                 self.save(state, reporter)
@@ -255,7 +257,11 @@ class _Run:
 
     def reads_back(self) -> bool:
         """Whether the last checkpoint is what was saved; a run that was told to hurry does not look."""
-        return self.step < self.train.total_steps or self.checkpointer.verify(self.step, self.program.abstract)
+        if self.step < self.train.total_steps:
+            return True
+        good = self.checkpointer.verify(self.step, self.program.abstract)
+        self.event("verify", step=self.step, good=good)
+        return good
 
     @contextlib.contextmanager
     def beside_training(self, name: str, reporter: Reporter, wait_for):

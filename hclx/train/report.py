@@ -106,10 +106,11 @@ class Reporter:
     def _tell_skipped(self, step: int, values: dict, in_a_row: int, examples: np.ndarray) -> None:
         """An event and a warning, or the end of the run."""
         self._skipped, loss, norm = values["skipped"], values["loss"], values["grad_norm"]
-        why = "spike" if math.isfinite(loss) and math.isfinite(norm) else "not finite"
+        spike = math.isfinite(loss) and math.isfinite(norm)
         first, last = int(examples[0]), int(examples[-1])
-        self._event("skip", step=step, reason=why, examples=[first, last + 1], in_a_row=in_a_row, loss=str(loss), grad_norm=str(norm))
-        said = f"step {step} was left out ({why}: loss {loss}, gradient norm {norm}), examples {first} to {last}"
+        found = {"in_a_row": in_a_row, "loss": str(loss), "grad_norm": str(norm)}
+        self._event("spike" if spike else "skip", step=step, examples=[first, last + 1], **found)
+        said = f"step {step} was left out ({'spike' if spike else 'not finite'}: loss {loss}, gradient norm {norm}), examples {first} to {last}"
         if in_a_row >= self._experiment.train.max_skipped:
             raise NumericsError(
                 f"{said}, the {in_a_row}th in a row. The last save holds none of them; lower the learning rate, look at these "

@@ -49,7 +49,7 @@ def test_the_last_checkpoint_is_read_back_and_saved_again_where_it_is_not_what_w
     run.checkpointer.wait = wait_and_damage
     run.save(state, None)
     _Run.finish(run, state, None)
-    assert [kind for kind, _ in run.events] == ["save", "quarantine", "save"] and waited == [True, True]
+    assert [kind for kind, _ in run.events] == ["save", "quarantine", "verify", "save", "verify"] and waited == [True, True]
     assert run.checkpointer.problem(3, run.program.abstract) == ""
     run.checkpointer.close()
 

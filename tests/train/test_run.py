@@ -177,16 +177,16 @@ class TestReporter:
             reporter.flush()
         assert self.events[-1][1]["examples"] == [5, 11] and read_metrics(tmp_path)[0]["examples_seen"] == 3
 
-    @pytest.mark.parametrize("value", [math.nan, math.inf])
-    def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(self, tmp_path, value):
+    @pytest.mark.parametrize(("value", "kind", "why"), [(math.nan, "skip", "not finite"), (math.inf, "skip", "not finite"), (40.0, "spike", "spike")])
+    def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(self, tmp_path, value, kind, why):
         with self.reporter(tmp_path) as reporter:
             for step in range(1, 9):
                 reporter.report(step, self.metrics(value, step, step), {}, np.arange(16 * step - 16, 16 * step), 16 * step)
-            with pytest.raises(NumericsError, match="step 8 was left out .not finite.*examples 112 to 127, the 8th in a row"):
+            with pytest.raises(NumericsError, match=f"step 8 was left out .{why}.*examples 112 to 127, the 8th in a row"):
                 reporter.flush()
-        kinds = [event for event, _ in self.events]
-        assert kinds == ["first_step", *["skip"] * 8] and self.events[3][1]["examples"] == [32, 48]
-        assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [(1, None, 1), (2, None, 2), (4, None, 4), (6, None, 6)]
+        kinds, loss = [event for event, _ in self.events], value if math.isfinite(value) else None
+        assert kinds == ["first_step", *[kind] * 8] and self.events[3][1]["examples"] == [32, 48]
+        assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [(s, loss, s) for s in (1, 2, 4, 6)]
 
 
 def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_path):
