@@ -61,10 +61,14 @@ def _kind(instruction: Instruction) -> str | None:
 
 
 def replica_group(attributes: str, n_devices: int) -> list[int]:
-    """The devices, by their place in the mesh, that the first device communicates with in a collective."""
-    pairs = re.search(r"source_target_pairs=\{\{(\d+),(\d+)\}", attributes)
+    """The devices, by their place in the mesh, that the first device communicates with in a collective.
+
+    Of a permute, the two that are farthest apart: some may stay where they are, and some go to another slice.
+    """
+    pairs = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)+)\}", attributes)
     if pairs:
-        return [int(pairs.group(1)), int(pairs.group(2))]
+        both = [(int(a), int(b)) for a, b in re.findall(r"(\d+),(\d+)", pairs.group(1))]
+        return list(max(both, key=lambda pair: abs(pair[0] - pair[1])))
     listed = re.search(r"replica_groups=\{\{([\d,]*)\}", attributes)
     if listed:
         return [int(d) for d in listed.group(1).split(",")]

@@ -22,6 +22,10 @@ class ExampleLog:
         path = Path(model_dir) / FOLDER / f"process-{jax.process_index()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         drop_records_after(path, step)
+        if jax.process_index() == 0:  # an earlier attempt may have had more processes
+            for other in path.parent.glob("process-*.jsonl"):
+                if int(other.stem.removeprefix("process-")) >= jax.process_count():
+                    drop_records_after(other, step)
         self._file, self._loader = path.open("a", encoding="utf-8"), loader
 
     def __enter__(self):

@@ -45,6 +45,7 @@ SHORT = {
     "heads": "ModelConfig.n_heads",
     "remat": "ComputeConfig.remat",
     "unroll": "ComputeConfig.scan_unroll",
+    "microbatches": "ComputeConfig.pipeline_microbatches",
     "matmul": "ComputeConfig.matmul",
     **{axis: f"MeshConfig.{axis}" for axis in ("pipe", "data", "fsdp", "seq", "model")},
 }
@@ -68,7 +69,7 @@ SIZES = [
     case("13b", "v5e:8x16", "batch=1024", "pieces=8", mesh="tpu_v5e_128"),
     case("39b", "v5e:16x16", "batch=1024", "pieces=16", mesh="tpu_v5e_256"),
     case("82b", "v5e:16x16", "batch=1024", "pieces=8", "remat=full", mesh="tpu_v5e_256"),
-    case("204b", "v5e:16x16", "batch=1024", "pieces=32", "remat=full", "fsdp=32", "model=8"),
+    case("204b", "v5e:16x16", "batch=1024", "pieces=4", "microbatches=8", "remat=full", mesh="tpu_v5e_4x256", slices=4),
     case("760m", "v6e:2x4", "batch=128", "pieces=2", mesh="tpu_v6e_8"),
     case("1b3", "v6e:2x4", "batch=256", "pieces=8", mesh="tpu_v6e_8"),
     case("6b9", "v6e:4x8", "batch=512", "pieces=8", mesh="tpu_v6e_32"),

@@ -6,6 +6,8 @@ import sys
 
 from tests.conftest import ROOT, SAMPLE
 
+# The source tree, and before it a PyTorch that cannot be imported.
+PATH = os.pathsep.join(str(folder) for folder in (ROOT / "tests" / "launch" / "without_torch", ROOT))
 # A decoder that trains in seconds, on the sample, without the morphological analyser.
 TINY = [
     "--gin_file=gin_configs/runs/demo.gin",
@@ -33,7 +35,7 @@ def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict
     `variables` are set on top; None takes one away.
     """
     flags = f"--xla_force_host_platform_device_count={devices}"
-    every = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), **variables}
+    every = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": PATH, **variables}
     return {name: value for name, value in every.items() if value is not None}
 
 

@@ -12,12 +12,13 @@ from tests.launch.command import command, environment
 
 
 def unoptimised(devices):
-    """Fake devices, and programs that compile in a third of the time: every process compiles its own.
+    """Fake devices, and programs that compile in a third of the time, and all of them only once.
 
     XLA computes with as many threads as a process has devices, or cores if these are more, and cuts sums by their number:
     NPROC makes it the same for one process of four devices and for four of one.
     """
-    return {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0", "NPROC": "4"}
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    return {"XLA_FLAGS": flags, "NPROC": "4", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
 def free_port():

@@ -33,6 +33,7 @@ def torus(*extents, axes=("data", "fsdp"), shape=None, slices=1):
         ("replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_1'}, x", [0, 1]),
         ("replica_groups=mesh['axis_0'=2,'axis_1'=4], device_ids=([4,2]T(1,0)) {'axis_1'}, x", [0, 2, 4, 6]),
         ("source_target_pairs={{0,2},{2,0}}", [0, 2]),
+        ("channel_id=7, source_target_pairs={{0,0},{1,2},{6,1},{7,7}}, metadata={}", [6, 1]),
         ("replica_groups={}", [0, 1, 2, 3, 4, 5, 6, 7]),
     ],
 )

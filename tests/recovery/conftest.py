@@ -8,12 +8,22 @@ from tests.recovery.runs import finish, start
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
-    """A finished run of `STEPS` steps, with every checkpoint that it saved."""
+def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
     with start(folder) as started:
-        finish(started)
-    return folder
+        return folder, finish(started)
+
+
+@pytest.fixture(scope="session")
+def whole(finished):
+    """The folder of a finished run of `STEPS` steps, with every checkpoint that it saved."""
+    return finished[0]
+
+
+@pytest.fixture(scope="session")
+def said_by_whole(finished):
+    """What its processes wrote, in their order."""
+    return finished[1]
 
 
 @pytest.fixture()

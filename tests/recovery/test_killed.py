@@ -1,5 +1,7 @@
-"""kill -9 and SIGTERM: wherever a process is hit, the run goes on to the same last digit."""
+"""kill -9, a peer that hangs, SIGTERM and STOP: wherever a run is hit, it goes on to the same last digit."""
 
+import ctypes
+import os
 import random
 import signal
 import time
@@ -7,39 +9,114 @@ import time
 import pytest
 
 from hclx.train.checkpoint import checkpoints_of
-from tests.launch.several import wait_for_step
-from tests.recovery.runs import EVERY, STEPS, assert_equal, copy, events_of, finish, go_on, numbers, start, wait_until
+from tests.launch.several import ended
+from tests.recovery.runs import EVERY, STEPS, assert_equal, assert_equal_so_far, copy, events_of, finish, go_on, numbers, start, wait_until
 
 COORDINATOR, PEER = 0, 1
+PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 
-def kill_and_go_on(run, whole, who, moment):
-    """Kills one process at a moment; the other one ends soon, by an error that is worth another try; the run is then finished."""
-    with start(run) as started:
-        moment(started)
-        started[who].send_signal(signal.SIGKILL)
-        killed = time.monotonic()
-        other = started[1 - who]
-        other.wait(timeout=60)
-        assert time.monotonic() - killed < 25 and other.returncode in (70, -signal.SIGABRT)
-    go_on(run)
-    assert_equal(run, whole)
+def wait_for_training(started, run, attempt):
+    """Until an attempt (the first is 0) has taken a step: what it restored has been used."""
+    wait_until(lambda: len(events_of(run, "first_step")) > attempt, started)
 
 
-@pytest.mark.parametrize("who", [COORDINATOR, PEER], ids=["coordinator", "peer"])
-def test_killed_during_a_step(who, run, whole):
-    kill_and_go_on(run, whole, who, lambda started: wait_for_step(started, run, EVERY + 2))
-    (restored,) = events_of(run, "restore")
-    assert restored["step"] in (EVERY, 0) or restored["step"] % EVERY == 0
-    if who == COORDINATOR:  # which holds the lease, and could not give it back
-        assert events_of(run, "start")[1]["previous"]["step"] >= EVERY
+def wait_for_a_save(started, run):
+    """Until a save has begun to write, beside the steps."""
+    before = set(checkpoints_of(run).glob("*orbax-checkpoint-tmp*"))
+    wait_until(lambda: set(checkpoints_of(run).glob("*orbax-checkpoint-tmp*")) - before, started)
 
 
-@pytest.mark.parametrize("who", [COORDINATOR, PEER], ids=["coordinator", "peer"])
-def test_killed_during_an_asynchronous_save(who, run, whole):
-    saving = lambda: any(checkpoints_of(run).glob(f"{2 * EVERY}.orbax-checkpoint-tmp*")) if checkpoints_of(run).exists() else False
-    kill_and_go_on(run, whole, who, lambda started: wait_until(saving, started))
-    assert not list(checkpoints_of(run).glob("*tmp*"))
+def freeze_main_thread(pid):
+    """Only that thread: the others of the process live on, and answer every heartbeat."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+        if libc.ptrace(request, pid, None, None):
+            pytest.skip(f"this machine does not let one process stop a thread of another: {os.strerror(ctypes.get_errno())}")
+
+
+@pytest.fixture(scope="module")
+def hit(whole, tmp_path_factory):
+    """The one run of `TestOneRun`."""
+    folder = tmp_path_factory.mktemp("hit") / "run"
+    copy(whole, folder, until=EVERY)
+    return folder
+
+
+@pytest.fixture()
+def attempt(hit):
+    """The number of the attempt that comes next."""
+    return len(events_of(hit, "first_step"))
+
+
+class TestOneRun:
+    """One run that is hit again and again: each test goes on where the one before left it, and the last one takes it to its end.
+
+    So the start of a test is the proof of the one before, and a start costs seconds.
+    """
+
+    @pytest.mark.parametrize("who", [COORDINATOR, PEER], ids=["coordinator", "peer"])
+    @pytest.mark.parametrize("moment", ["step", "save"])
+    def test_killed(self, moment, who, hit, whole, attempt):
+        """The other process ends soon, by an error that is worth another try, and the next attempt takes over."""
+        with start(hit) as started:
+            wait_for_training(started, hit, attempt)
+            if moment == "save":
+                wait_for_a_save(started, hit)
+            started[who].send_signal(signal.SIGKILL)
+            killed, other = time.monotonic(), started[1 - who]
+            other.wait(timeout=60)
+            assert time.monotonic() - killed < 25 and other.returncode in (70, -signal.SIGABRT)
+        assert events_of(hit, "restore")[-1]["step"] >= EVERY
+        assert_equal_so_far(hit, whole)
+
+    def test_a_peer_that_is_alive_but_stuck_ends_with_70(self, hit, whole, attempt):
+        with start(hit, "--step_timeout=8") as started:
+            wait_for_training(started, hit, attempt)
+            freeze_main_thread(started[PEER].pid)
+            frozen = time.monotonic()
+            results = ended(started)
+            assert [result.returncode for result in results] == [70, 70] and time.monotonic() - frozen < 30
+        assert any("no progress for 8 s" in result.stderr and "most recent call first" in result.stderr for result in results)
+        assert [event["code"] for event in events_of(hit, "exit")[-2:]] == [70, 70]
+        assert_equal_so_far(hit, whole)
+
+    def test_sigterm_to_one_process_stops_all_at_one_step(self, hit, whole, attempt):
+        with start(hit) as started:
+            wait_for_training(started, hit, attempt)
+            asked = time.monotonic()
+            started[PEER].send_signal(signal.SIGTERM)
+            finish(started, [75, 75])
+            assert time.monotonic() - asked < 20
+        assert events_of(hit, "preempt")[-1]["reason"] == "a signal to another process"
+        left = events_of(hit, "exit")[-2:]
+        (saved,) = {event["step"] for event in left}
+        assert {event["code"] for event in left} == {75} and (checkpoints_of(hit) / str(saved)).is_dir()
+        assert numbers(hit)[-1]["step"] == saved < STEPS
+        assert_equal_so_far(hit, whole)
+
+    def test_a_file_ends_the_run_with_0_and_keeps_it_ended(self, hit, whole, attempt):
+        saved_by_sigterm = events_of(hit, "exit")[-1]["step"]
+        with start(hit) as started:
+            wait_for_training(started, hit, attempt)
+            (hit / "STOP").touch()
+            finish(started)
+        assert events_of(hit, "restore")[-1]["step"] == saved_by_sigterm
+        left = events_of(hit, "exit")[-1]
+        assert (left["code"], left["reason"]) == (0, "file STOP") and (checkpoints_of(hit) / str(left["step"])).is_dir()
+        with start(hit) as started:
+            results = finish(started, [64, 64])
+        assert all("STOP exists" in result.stderr for result in results)
+        assert_equal_so_far(hit, whole)
+
+    def test_after_all_of_it_the_run_is_the_one_that_nothing_hit(self, hit, whole):
+        (hit / "STOP").unlink(missing_ok=True)
+        go_on(hit)
+        assert_equal(hit, whole)
+        assert not list(checkpoints_of(hit).glob("*tmp*")) and not (hit / "RUN_LOCK.json").exists()
+        # A coordinator that was killed could not give its lease back: who came next found it, and how far it had been.
+        assert any(event["previous"] and event["previous"]["step"] >= EVERY for event in events_of(hit, "start")[1:])
 
 
 @pytest.mark.long
@@ -48,7 +125,7 @@ def test_killed_at_a_random_moment(seed, run, whole):
     """From the first import to the last save."""
     draw = random.Random(seed)
     with start(run) as started:
-        time.sleep(draw.uniform(0.0, 25.0))
+        time.sleep(draw.uniform(0.0, 30.0))
         who = draw.choice([COORDINATOR, PEER])
         started[who].send_signal(signal.SIGKILL)
         started[1 - who].wait(timeout=90)
@@ -56,40 +133,11 @@ def test_killed_at_a_random_moment(seed, run, whole):
     assert_equal(run, whole)
 
 
-def test_sigterm_to_one_process_stops_all_at_one_step(run, whole):
-    with start(run) as started:
-        wait_for_step(started, run, EVERY + 2)
-        asked = time.monotonic()
-        started[PEER].send_signal(signal.SIGTERM)
-        finish(started, [75, 75])
-        assert time.monotonic() - asked < 20
-    (exit_event,) = [event for event in events_of(run, "exit") if event["process"] == 0]
-    saved = exit_event["step"]
-    assert exit_event["code"] == 75 and EVERY < saved < STEPS and (checkpoints_of(run) / str(saved)).is_dir()
-    assert numbers(run)[-1]["step"] == saved
-    go_on(run)
-    assert_equal(run, whole)
-
-
-def test_a_file_ends_the_run_with_0_and_keeps_it_ended(run, whole):
-    with start(run) as started:
-        wait_for_step(started, run, EVERY)
-        (run / "STOP").touch()
-        finish(started)
-    (exit_event,) = events_of(run, "exit")
-    assert (exit_event["code"], exit_event["reason"]) == (0, "file STOP") and (checkpoints_of(run) / str(exit_event["step"])).is_dir()
-    with start(run) as started:
-        results = finish(started, [64, 64])
-    assert all("STOP exists" in result.stderr for result in results)
-    (run / "STOP").unlink()
-    go_on(run)
-    assert_equal(run, whole)
-
-
 def test_the_last_save_is_on_disk_and_was_read_back(whole):
     """Exit 0 came after the save of the last step, which is good; the summary accounts for the whole time."""
-    kinds = [(event["event"], event.get("step")) for event in events_of(whole, "save", "exit")]
-    assert kinds == [*(("save", step) for step in range(EVERY, STEPS + 1, EVERY)), ("exit", STEPS)]
+    kinds = [(event["event"], event.get("step")) for event in events_of(whole, "save", "verify", "exit")]
+    assert kinds == [*(("save", step) for step in range(EVERY, STEPS + 1, EVERY)), ("verify", STEPS), ("exit", STEPS)]
+    assert events_of(whole, "verify")[0]["good"]
     assert not (whole / "RUN_LOCK.json").exists() and not list(checkpoints_of(whole).glob("*tmp*"))
 
 

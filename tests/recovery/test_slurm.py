@@ -5,12 +5,13 @@ import random
 import signal
 import socket
 
-from hclx.train.metrics import read_metrics
+import pytest
+
 from tests.conftest import ROOT
-from tests.launch.command import command
+from tests.launch.command import PATH, command
 from tests.launch.several import unoptimised
 from tests.launch.test_launchers import ended, log, started, wait_for
-from tests.recovery.test_processes import ALL, SAVED, STEPS
+from tests.recovery.runs import ALL, EVERY, MESH, STEPS, assert_equal, copy, events_of
 
 
 def free_job_id():
@@ -22,18 +23,20 @@ def free_job_id():
             return job_id
 
 
-def test_the_real_trainer_under_slurm(tmp_path):
-    """Two processes of two devices, which find each other by SLURM's variables; SIGTERM, a requeue, and the last step."""
-    job_id = free_job_id()
+@pytest.mark.long
+def test_the_real_trainer_under_slurm(whole, run, tmp_path):
+    """Two processes of two devices, which find each other by SLURM's variables; SIGTERM, a requeue, and the same last digit."""
+    copy(whole, run, until=3 * EVERY)
+    attempts, job_id = len(events_of(run, "first_step")), free_job_id()
     for name in ("launch", "gin_configs", "hclx", "tasks"):
         (tmp_path / name).symlink_to(ROOT / name)
-    arguments = ["sbatch", "launch/slurm/pretrain.sbatch", *command("pretrain.py", *ALL, f"--model_dir={tmp_path / 'run'}")]
-    variables = {"STANDIN_JOB_ID": job_id, "STANDIN_SPEED": 1, "JAX_PLATFORMS": "cpu", "PYTHONPATH": ROOT} | unoptimised(2)
+    arguments = ["sbatch", "launch/slurm/pretrain.sbatch", *command("pretrain.py", *ALL, *MESH, f"--model_dir={run}")]
+    variables = {"STANDIN_JOB_ID": job_id, "STANDIN_SPEED": 1, "JAX_PLATFORMS": "cpu", "PYTHONPATH": PATH} | unoptimised(2)
     with started(arguments, tmp_path, **variables) as job:
-        wait_for(lambda: any(record["step"] >= SAVED + 2 for record in read_metrics(tmp_path / "run")), job, timeout=120)
+        wait_for(lambda: len(events_of(run, "first_step")) > attempts, job, timeout=120)
         job.send_signal(signal.SIGUSR1)
         code, output = ended(job, timeout=120)
     said = (tmp_path / f"hclx-{job_id}.log").read_text()
     assert code == 0 and "exit code 75 after" in said and said.count("starting again") == 1, (output, said, log(tmp_path), log(tmp_path, 1))
-    assert [record["step"] for record in read_metrics(tmp_path / "run")] == list(range(1, STEPS + 1))
+    assert_equal(run, whole)
     assert f"done: step {STEPS}" in log(tmp_path) and "saved step" in log(tmp_path, 1)
