@@ -29,6 +29,10 @@ class Run:
     published: str = ""  # what was published for a run like this, and where
 
     @property
+    def machine(self) -> str:
+        return self.topology if self.slices == 1 else f"{self.slices} x {self.topology}"
+
+    @property
     def name(self) -> str:
         parts = (self.size, self.topology.replace(":", "_"), f"{self.slices}slices" if self.slices > 1 else "", *self.bindings)
         return "-".join(p.replace("=", "") for p in parts if p)
@@ -169,14 +173,14 @@ def table(results: list[tuple[Run, dict]]) -> str:
         shape = {key: value for key, value in (b.split("=") for b in run.bindings)}
         size = f"GPT {shape['d']} x {shape['layers']}" if "d" in shape else run.size
         if "error" in f:
-            rows.append([size, run.topology, *["-"] * 4, f["error"], *["-"] * 3, run.published])
+            rows.append([size, run.machine, *["-"] * 4, f["error"], *["-"] * 3, run.published])
             continue
         mesh = " x ".join(f"{axis} {n}" for axis, n in f["mesh"].items() if n > 1)
         share = 100 * f["hbm_gb_per_chip"] / f["hbm_capacity_gb"]
         hbm = f"{f['hbm_gb_per_chip']:.1f} GB, {share:.0f}%" + ("" if f["fits"] else ": does not fit")
         windows = f"{f['global_batch_size']:,} x {f['sequence_length']:,}"
         speed = [f"{f['step_time_s']:.2f} s", f"{100 * f['estimated_mfu']:.1f}%"]
-        rows.append([size, f"{f['chips']:,} ({run.topology})", mesh, windows, str(f["accumulation_steps"]), f["remat"], hbm, *speed, f["method"], run.published])
+        rows.append([size, f"{f['chips']:,} ({run.machine})", mesh, windows, str(f["accumulation_steps"]), f["remat"], hbm, *speed, f["method"], run.published])
     keep = [i for i in range(len(head)) if any(row[i] for row in rows)] or list(range(len(head)))
     line = lambda cells: "| " + " | ".join(cells[i] for i in keep) + " |"
     return "\n".join([line(head), "|" + "---|" * len(keep), *map(line, rows)])
