@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -133,6 +134,8 @@ def leave_processes(code: int) -> None:
     """
     with contextlib.suppress(Exception):  # the others may be gone, or stuck
         distributed.global_state.client.wait_at_barrier("hclx/leave", _LAST_WORDS_MS)
+        if distributed.global_state.process_id == 0:
+            time.sleep(1)  # the others hear from it that all are here, and JAX aborts those that find it gone before
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -34,6 +34,8 @@ def freeze_main_thread(pid):
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
         if libc.ptrace(request, pid, None, None):
             pytest.skip(f"this machine does not let one process stop a thread of another: {os.strerror(ctypes.get_errno())}")
+    _, status = os.waitpid(pid, 0)  # else whoever waits for the end of the process would be told of this
+    assert os.WIFSTOPPED(status)
 
 
 @pytest.fixture(scope="module")
