@@ -1,10 +1,13 @@
 """What the tests of recovery share: a run that nothing interrupts, in two processes of two devices each."""
 
+import logging
 import shutil
 
 import pytest
 
 from tests.recovery.runs import finish, start
+
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # orbax leaves futures of damaged files behind: a page for each
 
 
 @pytest.fixture(scope="session")
