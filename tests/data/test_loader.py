@@ -42,6 +42,13 @@ def test_batches_are_the_windows_of_the_order(cache):
             assert batch.dtype == np.int32 and (np.asarray(batch) == expected).all()
 
 
+def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
+    left = [g for g in range(100) if not (3 <= g < 6 or 10 <= g < 20)]
+    with loader(cache, skip=((3, 6), (10, 20))) as one:
+        assert one.examples(0, 2 * BATCH).tolist() == left[: 2 * BATCH]
+        assert (np.asarray(one.batch(BATCH)) == np.stack([brute_force_row(cache, g) for g in left[BATCH : 2 * BATCH]])).all()
+
+
 @pytest.mark.parametrize("mesh", [MeshConfig(data=8, fsdp=1), MeshConfig(data=2, fsdp=2, model=2), MeshConfig(fsdp=1, model=8)])
 def test_any_mesh_reads_the_same_batch(cache, mesh):
     with loader(cache) as one, loader(cache, mesh, 8) as many:
