@@ -108,7 +108,8 @@ class Reporter:
         self._skipped, loss, norm = values["skipped"], values["loss"], values["grad_norm"]
         spike = math.isfinite(loss) and math.isfinite(norm)
         first, last = int(examples[0]), int(examples[-1])
-        found = {"in_a_row": in_a_row, "loss": str(loss), "grad_norm": str(norm)}
+        in_json = lambda value: value if math.isfinite(value) else str(value)  # JSON has no word for the others
+        found = {"in_a_row": in_a_row, "loss": in_json(loss), "grad_norm": in_json(norm)}
         self._event("spike" if spike else "skip", step=step, examples=[first, last + 1], **found)
         said = f"step {step} was left out ({'spike' if spike else 'not finite'}: loss {loss}, gradient norm {norm}), examples {first} to {last}"
         if in_a_row >= self._experiment.train.max_skipped:

@@ -186,6 +186,7 @@ class TestReporter:
                 reporter.flush()
         kinds, loss = [event for event, _ in self.events], value if math.isfinite(value) else None
         assert kinds == ["first_step", *[kind] * 8] and self.events[3][1]["examples"] == [32, 48]
+        assert self.events[3][1]["loss"] == (str(value) if loss is None else value)
         assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [(s, loss, s) for s in (1, 2, 4, 6)]
 
 
