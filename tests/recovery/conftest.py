@@ -7,7 +7,12 @@ import pytest
 
 from tests.recovery.runs import finish, start
 
-logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # orbax leaves futures of damaged files behind: a page for each
+# Of damaged files orbax leaves futures and coroutines behind: a page for each, whenever they are collected.
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+def pytest_itemcollected(item):
+    item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
 @pytest.fixture(scope="session")

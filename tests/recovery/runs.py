@@ -10,7 +10,7 @@ from tests.launch import several
 from tests.launch.command import TINY
 from tests.launch.test_pretrain import numbers
 
-STEPS, EVERY = 24, 4
+STEPS, EVERY = 32, 4
 MESH = ["--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
 SMALL = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"checkpoint_every={EVERY}", f"eval_every={STEPS}", "keep_last=8")]
 FLAGS = ["--log_examples", "--heartbeat_seconds=6", "--lease_seconds=6", "--save_timeout=10"]

@@ -17,8 +17,9 @@ PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 
 def wait_for_training(started, run, attempt):
-    """Until an attempt (the first is 0) has taken a step: what it restored has been used."""
-    wait_until(lambda: len(events_of(run, "first_step")) > attempt, started)
+    """Until an attempt (the first is 0) has written two losses of its own: the second one shows how the first step left the state."""
+    begun = lambda: len(events_of(run, "first_step")) > attempt  # and what came after the restored step is cut from the metrics
+    wait_until(lambda: begun() and numbers(run)[-1]["step"] >= events_of(run, "restore")[-1]["step"] + 2, started)
 
 
 def wait_for_a_save(started, run):

@@ -10,7 +10,7 @@ import pytest
 from hclx.data import TokenCache
 from hclx.train.audit import read_examples
 from hclx.train.metrics import read_metrics
-from tests.recovery.runs import EVERY, assert_equal, copy, go_on, numbers
+from tests.recovery.runs import EVERY, STEPS, assert_equal, copy, go_on, numbers
 
 
 def test_one_mesh_in_one_process_is_bit_exact(run, whole):
@@ -20,7 +20,7 @@ def test_one_mesh_in_one_process_is_bit_exact(run, whole):
 
 def test_one_mesh_over_four_processes_is_bit_exact(run, whole):
     """From a checkpoint of two: four processes take turns on few cores."""
-    copy(whole, run, until=3 * EVERY)
+    copy(whole, run, until=STEPS - 3 * EVERY)
     go_on(run, n=4, devices=1)
     assert_equal(run, whole)
 
