@@ -1,4 +1,7 @@
-"""Freed memory is kept, whichever thread frees it: the second use of a buffer of a step's size faults no page in."""
+"""Freed memory is kept, whichever thread frees it: the second use of a buffer of a step's size faults no page in.
+
+And what is used is mapped in huge pages, where the system gives them on request.
+"""
 
 import platform
 import subprocess
@@ -10,8 +13,10 @@ import pytest
 from hclx.train import host_memory
 from tests.launch.command import environment
 
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's malloc")
+
 # Another thread uses a block, larger than its own arena could hold, again and again.
-_FAULTS = """
+_PROGRAM = """
 import ctypes, resource, sys, threading
 from hclx.train.host_memory import keep_freed_memory
 if sys.argv[1] == "keep":
@@ -31,6 +36,9 @@ def steps():
     for _ in range(4):
         use()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    block = libc.malloc(96 << 20)
+    libc.memset(block, 1, 96 << 20)
+    print(*[line.split()[1] for line in open("/proc/self/smaps_rollup") if line.startswith("AnonHugePages")])
 
 thread = threading.Thread(target=steps)
 thread.start()
@@ -38,14 +46,39 @@ thread.join()
 """
 
 
-def faults(how: str) -> int:
-    result = subprocess.run([sys.executable, "-c", _FAULTS, how], env=environment(), capture_output=True, text=True, check=True)
-    return int(result.stdout)
+@pytest.fixture(scope="module")
+def measured():
+    """Page faults of the second to fifth use of 96 MB, and the KB of huge pages then, with our settings and with glibc's."""
+    return {how: [int(line) for line in run(how).splitlines()] for how in ("keep", "leave")}
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's malloc")
-def test_memory_is_kept():
-    assert faults("keep") < 16 < faults("leave")
+def run(how: str) -> str:
+    return subprocess.run([sys.executable, "-c", _PROGRAM, how], env=environment(), capture_output=True, text=True, check=True).stdout
+
+
+@glibc
+def test_memory_is_kept(measured):
+    assert measured["keep"][0] < 16 < measured["leave"][0]
+
+
+@glibc
+@pytest.mark.skipif(not host_memory._huge_pages_are_given_on_request(), reason="this system gives huge pages always, or never")
+def test_memory_is_in_huge_pages(measured):
+    assert measured["keep"][1] > 90 << 10 > 1 << 10 > measured["leave"][1]
+
+
+@pytest.mark.parametrize("enabled, overcommit, expected", [
+    ("always [madvise] never", "0", True),
+    ("[always] madvise never", "0", False),
+    ("always [madvise] never", "2", False),  # the addresses would count as used
+    (None, "0", False),
+])
+def test_when_huge_pages_are_asked_for(tmp_path, monkeypatch, enabled, overcommit, expected):
+    for name, text in (("_HUGE_PAGES", enabled), ("_OVERCOMMIT", overcommit)):
+        monkeypatch.setattr(host_memory, name, tmp_path / name)
+        if text is not None:
+            (tmp_path / name).write_text(f"{text}\n")
+    assert host_memory._huge_pages_are_given_on_request() is expected
 
 
 @pytest.mark.parametrize("platforms, found, expected", [
