@@ -96,7 +96,7 @@ def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, 
     step = tmp_path / "run" / "checkpoints" / str(STEPS)
     shutil.copytree(checkpoints_of(whole) / str(STEPS), step)
     with Checkpointer(tmp_path / "run", read_only=True) as reader:
-        expected, loop, _ = reader.restore(abstract)
+        expected, loop, meta = reader.restore(abstract)
         right = [np.asarray(x) for x in jax.tree.leaves(expected)]
         draw, refused_flips = np.random.default_rng(0), 0
         files = files_of(step)
@@ -111,7 +111,7 @@ def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, 
             except CheckpointError:
                 refused_flips += 1
             else:
-                assert found is not None and found.loop == loop, path
+                assert found is not None and (found.loop, found.meta) == (loop, meta), path
                 for a, b in zip(jax.tree.leaves(found.state), right, strict=True):
                     assert np.asarray(a).tobytes() == b.tobytes(), path
             path.write_bytes(content)
