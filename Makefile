@@ -1,5 +1,5 @@
 # Two commands on a fresh machine: `make demo` and `make test`. Each makes .venv first.
-# test-recovery kills, freezes and damages real runs (ten minutes), test-faults does so at random moments too (twenty).
+# test-recovery kills, freezes and damages real runs (seven minutes), test-faults does so at random moments too (twenty).
 # PYTHON chooses the interpreter (3.11 or newer); EXTRAS=dev,bench also installs the PyTorch peers.
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do p=$$(command -v python$$v) && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 EXTRAS ?= dev

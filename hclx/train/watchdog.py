@@ -1,13 +1,13 @@
 """Ends a process that makes no progress: a collective whose peer is stuck waits for ever, and no heartbeat misses it."""
 
 import faulthandler
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 
 from hclx.errors import Stuck
+from hclx.parallel.processes import leave_processes
 
 
 class Watchdog:
@@ -50,5 +50,5 @@ class Watchdog:
             faulthandler.dump_traceback(all_threads=True)
             print(f"error: {reason}. Another process may be stuck; the same command goes on from the last save", file=sys.stderr, flush=True)
             self._report("exit", code=Stuck.exit_code, reason=reason, step=self._step)
-        finally:  # nothing that waits for a device or a peer would come back
-            os._exit(Stuck.exit_code)
+        finally:  # the others have the same to say, and the one that is stuck most of all
+            leave_processes(Stuck.exit_code)

@@ -1,8 +1,12 @@
-"""What a process is recognised by as one of several; the joining itself is tested by launch/pretrain.py."""
+"""What a process is recognised by as one of several, and how it leaves; the joining itself is tested by launch/pretrain.py."""
+
+import subprocess
+import sys
 
 import pytest
 
 from hclx.parallel.processes import agree, recognise_cluster
+from tests.launch.command import environment
 
 TASK = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "n[1-4]", "SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "0"}
 NODE = {"SLURM_GPUS_ON_NODE": "8", "SLURM_STEP_TASKS_PER_NODE": "1(x4)"}
@@ -29,3 +33,16 @@ def test_recognised(case):
 
 def test_one_process_agrees_with_itself():
     assert agree("a problem") == "a problem" and agree() == ""
+
+
+def test_a_process_leaves_though_process_0_is_stuck():
+    """The barrier, which process 0 keeps, never comes back."""
+    code = """
+import threading, types
+from hclx.parallel import processes
+client = types.SimpleNamespace(wait_at_barrier=lambda name, milliseconds: threading.Event().wait())
+processes.distributed = types.SimpleNamespace(global_state=types.SimpleNamespace(client=client, process_id=1))
+processes._LAST_WORDS_MS = 100
+processes.leave_processes(70)
+"""
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60).returncode == 70
