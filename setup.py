@@ -12,6 +12,13 @@ EXTRAS = {
         "tensorflow-text>=2.20,<2.22",
         "kiwipiepy>=0.24,<0.25",
     ],
+    # Raw files to a clean mixture, on one machine or on Spark, Flink or Dataflow.
+    "corpus": [
+        "apache-beam>=2.69,<2.78",
+        "ftfy>=6.3,<7",
+        "pyarrow>=18,<26",
+        "pyyaml>=6",
+    ],
     "plot": ["matplotlib>=3.8"],
     "test": ["pytest>=8", "pytest-xdist>=3.6", "tokenizers>=0.21", "tiktoken>=0.9"],
     # The peers that the benchmarks measure against.
@@ -20,7 +27,7 @@ EXTRAS = {
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda12]>=0.10,<0.13"],
 }
-EXTRAS["dev"] = EXTRAS["data"] + EXTRAS["plot"] + EXTRAS["test"]
+EXTRAS["dev"] = EXTRAS["data"] + EXTRAS["corpus"] + EXTRAS["plot"] + EXTRAS["test"]
 
 setup(
     name="hclx",
@@ -31,7 +38,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*", "tasks", "tasks.*"]),
-    package_data={"hclx": ["data/sample/*"]},
+    package_data={"hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*"]},
     install_requires=[
         "absl-py>=2.1",
         "flax>=0.12.8,<0.13",

@@ -1,0 +1,158 @@
+"""The last stage of each part: the texts that stay, mended and masked, and the figures of what became of every document.
+
+  corpus/SOURCE/FILE-PART.parquet     what was kept
+  figures/SOURCE/FILE-PART.json       what the corpus card adds up
+"""
+
+import dataclasses
+import hashlib
+import unicodedata
+from collections import Counter
+
+import numpy as np
+import pyarrow
+
+from hclx.corpus import meetings
+from hclx.corpus.meetings import STAGES, Part
+from hclx.corpus.parts import SCHEMA
+from hclx.corpus.pii import find_pii, mask_pii
+from hclx.corpus.settings import Rule
+from hclx.corpus.store import Store
+
+SAMPLES = 20  # removals that are shown for each reason
+_EXCERPT = 300  # characters of one
+# Of what the card draws: attribute, edges of the bars; the last bar has all that is above.
+HISTOGRAMS = {
+    "length.chars": (0, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000),
+    "length.mean_word": (0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 8, 10),
+    "script.hangul": tuple(i / 10 for i in range(10)),
+    "repetition.dup_5": tuple(i / 20 for i in range(10)),
+    "spam.profane_words": (0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What removed a document: the stage, its rule and the value that it saw; no rule where the document was kept."""
+
+    stage: str = ""
+    rule: str | None = None
+    value: float = 0.0
+
+
+def verdicts(part: Part, store: Store) -> list[Verdict]:
+    """The verdict on every document of a part: that of the first stage that removed it."""
+    result: list[Verdict] | None = None
+    for stage in STAGES:
+        table = store.read_verdict(stage, part.name, ["rule", "value"])
+        if table is None:
+            continue
+        found = zip(table["rule"].to_pylist(), table["value"].to_pylist())
+        result = result or [Verdict()] * table.num_rows
+        result = [old if old.rule or not rule else Verdict(stage, rule, value) for old, (rule, value) in zip(result, found)]
+    return result
+
+
+def mended(text: str, mojibake: int) -> str:
+    """A text in NFC, decoded again where it shows signs of having been decoded wrongly."""
+    if mojibake:
+        import ftfy
+
+        text = ftfy.fix_encoding(text)
+    return unicodedata.normalize("NFC", text)
+
+
+def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, key: str) -> None:
+    """Writes the documents that are left, mended and masked, and the part's figures.
+
+    Args:
+      rules: of the part's source, for the bounds that the samples show.
+      seed: of the sample of removals.
+      key: of what is written.
+    """
+    figures = f"figures/{part.name}.json"
+    if store.is_done(figures, key):
+        return
+    table = store.read_table(f"documents/{part.name}.parquet")
+    verdict = verdicts(part, store)
+    kept = np.flatnonzero([one.rule is None for one in verdict])
+    mojibake = store.read_table(f"attributes/normalisation/{part.name}.parquet", ["mojibake"])["mojibake"].to_numpy()
+    items, texts = Counter(), []
+    for row, text in zip(kept, meetings.remaining_texts(part, store, kept)):
+        text = mended(text, mojibake[row])
+        spans = find_pii(text)
+        items.update(span.kind for span in spans)
+        texts.append(mask_pii(text, spans))
+    chosen = table.take(pyarrow.array(kept)).set_column(SCHEMA.get_field_index("text"), SCHEMA.field("text"), pyarrow.array(texts, pyarrow.string()))
+    store.write_table(f"corpus/{part.name}.parquet", chosen, key)
+    n_bytes = np.array([len(text.encode()) for text in table["text"].to_pylist()], np.int64)
+    summary = {
+        "documents": table.num_rows,
+        "bytes": int(n_bytes.sum()),
+        "kept": {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)},
+        "removed": _removed(verdict, n_bytes),
+        "samples": _samples(table, verdict, rules, seed),
+        "masked": dict(sorted(items.items())),
+        "histograms": {name: _histogram(part, store, name, kept) for name in HISTOGRAMS},
+        "clusters": {stage: _cluster_sizes(part, store, stage) for stage in ("exact", "near")},
+        "cut_paragraphs": _cut_paragraphs(part, store),
+    }
+    store.write_json(figures, summary, key)
+
+
+def _removed(verdict: list[Verdict], n_bytes: np.ndarray) -> dict:
+    """Stage -> rule -> documents and bytes."""
+    result: dict[str, dict[str, dict[str, int]]] = {}
+    for one, size in zip(verdict, n_bytes):
+        if one.rule:
+            entry = result.setdefault(one.stage, {}).setdefault(one.rule, {"documents": 0, "bytes": 0})
+            entry["documents"] += 1
+            entry["bytes"] += int(size)
+    return result
+
+
+def order_of(doc_id: str, seed: int) -> str:
+    """A hash by which documents are sampled: the least ones are the sample, however the corpus is cut into parts."""
+    return hashlib.sha256(f"{seed} {doc_id}".encode()).hexdigest()[:16]
+
+
+def _samples(table: pyarrow.Table, verdict: list[Verdict], rules: dict[str, Rule | None], seed: int) -> dict[str, list[dict]]:
+    """Rule -> removed documents with the value that the rule saw and its bounds."""
+    by_rule: dict[str, list[tuple[str, int]]] = {}
+    ids = table["doc_id"].to_pylist()
+    for row, one in enumerate(verdict):
+        if one.rule:
+            by_rule.setdefault(one.rule, []).append((order_of(ids[row], seed), row))
+    result = {}
+    for name, found in sorted(by_rule.items()):
+        rule = rules.get(name)
+        bounds = {"attribute": rule.attribute, "min": rule.min, "max": rule.max} if rule else {}
+        result[name] = [
+            {"order": order, "doc_id": ids[row], "value": verdict[row].value, "text": table["text"][row].as_py()[:_EXCERPT], **bounds}
+            for order, row in sorted(found)[:SAMPLES]
+        ]
+    return result
+
+
+def _histogram(part: Part, store: Store, attribute: str, kept: np.ndarray) -> dict[str, list[int]]:
+    tagger, column = attribute.split(".")
+    values = store.read_table(f"attributes/{tagger}/{part.name}.parquet", [column])[column].to_numpy()
+    count = lambda v: np.bincount(np.searchsorted(HISTOGRAMS[attribute], v, "right") - 1, minlength=len(HISTOGRAMS[attribute])).tolist()
+    return {"all": count(values), "kept": count(values[kept])}
+
+
+def _cluster_sizes(part: Part, store: Store, stage: str) -> dict[str, int]:
+    """Size -> clusters of which the document that stays is in this part."""
+    table = store.read_verdict(stage, part.name, ["rule", "cluster_size"])
+    if table is None:
+        return {}
+    sizes = table["cluster_size"].to_numpy()[table["rule"].is_null().to_numpy()]
+    return {str(size): int(n) for size, n in zip(*np.unique(sizes[sizes > 1], return_counts=True))}
+
+
+def _cut_paragraphs(part: Part, store: Store) -> dict[str, int]:
+    table = store.read_verdict("paragraph", part.name, ["starts", "ends"])
+    if table is None:
+        return {}
+    starts, ends = (table[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends"))
+    return {"paragraphs": len(starts), "chars": int((ends - starts).sum())}

@@ -1,0 +1,164 @@
+"""The stages that take one file after the other: raw files to documents, documents to attributes, attributes to a verdict.
+
+  documents/SOURCE/FILE-PART.parquet      as they were found; never changed again
+  documents/SOURCE/FILE.json              what a raw file became, written last: it is the sign that the file is done
+  quarantine/SOURCE/FILE.jsonl            what could not be read, and why
+  attributes/TAGGER/SOURCE/FILE-PART.parquet   a row a document, in the documents' order
+  verdicts/filter/SOURCE/FILE-PART.parquet     the first rule that each document breaks, and the value
+
+A part is named SOURCE/FILE-PART. Every function here does one unit of work, does nothing where it is done, and gives the
+same bytes whoever calls it.
+"""
+
+import dataclasses
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow
+
+from hclx.corpus.batch import TextBatch
+from hclx.corpus.ingest import FIELDS, Reading, Unreadable, read_documents
+from hclx.corpus.settings import Rule
+from hclx.corpus.store import Store, key_of
+from hclx.corpus.taggers import TAGGERS
+from hclx.errors import ConfigError
+
+FORMAT = 1  # of the files below, and of what taggers compute: part of every key
+_BATCH_CHARS = 1 << 19  # that are tagged together: the arrays of so many stay in the processor's cache
+SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")])
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFile:
+    """One raw file: `index` is its place among those of its source."""
+
+    source: str
+    index: int
+    path: str
+    size: int
+    modified: int  # nanoseconds since 1970
+    reading: Reading
+    part_bytes: int
+
+    @property
+    def name(self) -> str:
+        """SOURCE/FILE"""
+        return f"{self.source}/{self.index:05d}"
+
+    @property
+    def key(self) -> str:
+        """Of the documents that it gives."""
+        return key_of(FORMAT, os.path.basename(self.path), self.size, self.modified, self.source, self.index, self.reading, self.part_bytes)
+
+
+def ingest(raw: RawFile, store: Store) -> None:
+    """Writes a raw file's documents, and what cannot be read of it."""
+    manifest = f"documents/{raw.name}.json"
+    if store.is_done(manifest, raw.key):
+        return
+    rows, size, parts, refused = [], 0, [], []
+
+    def flush():
+        nonlocal rows, size
+        if rows:
+            part = f"{raw.name}-{len(parts):05d}"
+            table = pyarrow.Table.from_pylist(rows, SCHEMA)
+            store.write_table(f"documents/{part}.parquet", table, key_of(raw.key, part))
+            parts.append({"name": part, "documents": len(rows), "bytes": size})
+        rows, size = [], 0
+
+    with open(raw.path, "rb") as file:
+        for found in read_documents(file, raw.path, raw.reading):
+            if isinstance(found, Unreadable):
+                refused.append({"file": raw.path, "line": found.line, "reason": found.reason, "beginning": found.beginning})
+                continue
+            about = {name: getattr(found, name) for name in FIELDS}
+            rows.append({"doc_id": f"{raw.source}/{found.id}", "source": raw.source, "text": found.text, **about})
+            size += len(found.text.encode())
+            if size >= raw.part_bytes:
+                flush()
+    flush()
+    lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in refused]
+    store.write_text(f"quarantine/{raw.name}.jsonl", "".join(lines))
+    reasons = Counter(one["reason"].split(" (")[0] for one in refused)
+    store.write_json(manifest, {"file": raw.path, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
+
+
+def tag(part: str, store: Store, taggers: tuple[str, ...]) -> None:
+    """Writes the attributes of a part that are not there yet."""
+    documents = f"documents/{part}.parquet"
+    key = store.key(documents)
+    missing = [name for name in taggers if not store.is_done(f"attributes/{name}/{part}.parquet", attribute_key(name, key))]
+    if not missing:
+        return
+    table = store.read_table(documents, ["text", "title"])
+    columns: dict[str, list[dict]] = {name: [] for name in missing}
+    for batch in batches(table["text"].to_pylist(), table["title"].to_pylist()):
+        for name in missing:
+            columns[name].append(TAGGERS[name](batch))
+    for name in missing:
+        joined = {column: np.concatenate([found[column] for found in columns[name]]) for column in columns[name][0]}
+        store.write_table(f"attributes/{name}/{part}.parquet", pyarrow.table(joined), attribute_key(name, key))
+
+
+def attribute_key(tagger: str, documents_key: str) -> str:
+    """The key of a tagger's file for documents of a key."""
+    return key_of(FORMAT, tagger, documents_key)
+
+
+def batches(texts: list[str], titles: list[str]):
+    """The documents in batches of about the same size; a long one makes a batch of its own."""
+    start = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > _BATCH_CHARS:
+            yield TextBatch.of(texts[start:i], titles[start:i])
+            start, size = i, 0
+        size += len(text)
+    yield TextBatch.of(texts[start:], titles[start:])
+
+
+def judge(part: str, store: Store, rules: Mapping[str, Mapping[str, Rule | None]], key: str) -> None:
+    """Writes the first rule that each document breaks (null: none) and the value that broke it.
+
+    Args:
+      part: SOURCE/FILE-PART.
+      rules: of every source.
+      key: of the verdicts.
+    """
+    if store.is_done(f"verdicts/filter/{part}.parquet", key):
+        return
+    own = {name: rule for name, rule in rules[part.split("/")[0]].items() if rule is not None}
+    used = sorted({rule.attribute.split(".")[0] for rule in own.values()})
+    attributes = {name: store.read_table(f"attributes/{name}/{part}.parquet") for name in used}
+    n = store.read_table(f"documents/{part}.parquet", ["doc_id"]).num_rows
+    reasons, values = np.full(n, None, object), np.zeros(n, np.float32)
+    for name, rule in own.items():
+        tagger, column = rule.attribute.split(".")
+        value = attributes[tagger][column].to_numpy()
+        breaks = np.equal(reasons, None) & broken(rule, value)
+        reasons[breaks], values[breaks] = name, value[breaks]
+    store.write_verdict("filter", part, pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values}), key)
+
+
+def broken(rule: Rule, values: np.ndarray) -> np.ndarray:
+    """bool [d]: which values lie outside of a rule's bounds."""
+    below = values < rule.min if rule.min is not None else False
+    above = values > rule.max if rule.max is not None else False
+    return np.zeros(len(values), bool) | below | above
+
+
+def check_rules(rules: dict[str, Rule | None], where: str) -> None:
+    """Refuses rules on attributes that no tagger gives.
+
+    Raises:
+      ConfigError: names the rule, and what there is.
+    """
+    columns = {name: set(tagger(TextBatch.of(["가"]))) for name, tagger in TAGGERS.items()}
+    for name, rule in rules.items():
+        tagger, _, column = rule.attribute.partition(".") if rule else ("", "", "")
+        if rule and column not in columns.get(tagger, ()):
+            known = ", ".join(sorted(columns[tagger])) if tagger in columns else ", ".join(columns)
+            raise ConfigError(f"{where}.rules.{name}: no attribute {rule.attribute!r}; {tagger if tagger in columns else 'taggers'}: {known}")

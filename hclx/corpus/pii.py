@@ -1,0 +1,200 @@
+"""Personal data in Korean text: where it is, of what kind, and the text with it masked.
+
+What an item looks like decides, then what stands around it, then its check digits where every item of the kind has them
+(resident numbers given since October 2020 have none). Dates, prices, law articles, versions and numbers of companies in
+the shape of a resident number stay as they are, and so do the particles after an item.
+"""
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Callable
+
+PLACEHOLDERS = {
+    "rrn": "<주민등록번호>",
+    "frn": "<외국인등록번호>",
+    "driver": "<운전면허번호>",
+    "passport": "<여권번호>",
+    "card": "<카드번호>",
+    "brn": "<사업자등록번호>",
+    "phone": "<전화번호>",
+    "account": "<계좌번호>",
+    "email": "<이메일>",
+    "ip": "<IP주소>",
+}
+KINDS = tuple(PLACEHOLDERS)
+
+_NEAR = 70  # characters around a candidate that can belong to it: the name of an address, a keyword
+# All that any kind below can be: a run of digits and what separates them, or a sign of an address or a passport.
+_CANDIDATE = re.compile(
+    r"[0-9](?:[ .()\-–]{0,3}[0-9]){6,}|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[@＠]|골뱅이|[(\[{] ?(?:at|AT|앳) ?[)\]}]"
+    r"|\b[A-Z]{1,2}[0-9]{3}[A-Z0-9][0-9]{3}|\b2[0-9a-fA-F]{3}:[0-9a-fA-F:]*"
+)
+_FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # nothing of a longer number before it
+_CLOSED = r"(?![0-9])(?![-.,:][0-9])"  # nor after it
+_DATE6 = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+_BANKS = (
+    "국민은행|신한은행|우리은행|하나은행|기업은행|농협|수협|신협|새마을금고|우체국|산업은행|제일은행|씨티은행|카카오뱅크|토스뱅크|케이뱅크|"
+    "대구은행|부산은행|광주은행|전북은행|경남은행|제주은행|국민|신한|우리|하나|기업|카뱅|토스|은행|뱅크"
+)
+_ACCOUNT_WORDS = re.compile(rf"(?:계좌|입금|송금|이체|예금주|통장|{_BANKS})[^0-9\n]{{0,15}}$")
+_BANK_AFTER = re.compile(rf"^ ?[(\[/] ?(?:{_BANKS}|예금주)")
+_UNIT_AFTER = re.compile(r"^ ?(?:원|달러|불|엔|유로|만|억|조|%|퍼센트|건|명(?!의)|개|주\b|년|월|일|호|번지|페이지|쪽|위|배|톤|kg|km|㎡|번째)")
+_COMPANY_BEFORE = re.compile(r"(?:법인|등기)[^0-9\n]{0,12}$")
+_RRN_BEFORE = re.compile(r"(?:주민|등록번호|주번|민번|RRN|외국인)[^0-9\n]{0,12}$")
+_PASSPORT_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^0-9\n]{0,16}$")
+_VERSION_BEFORE = re.compile(r"(?:버전|버젼|판올림|펌웨어|빌드|릴리스|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|제|§)[ :]{0,2}$")
+_TIME = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?")
+_FILE_SUFFIXES = frozenset("png jpg jpeg gif webp svg bmp ico css js ts py html htm pdf mp3 mp4 zip".split())
+_SECTION_AFTER = re.compile(r"^(?:[.)] | ?(?:절|항|장))")  # 1.2.3.4 as the number of a section
+_REGIONS = "서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산"
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """Characters [start, end) of a text, and the kind of item there."""
+
+    kind: str
+    start: int
+    end: int
+
+
+def digits_of(text: str) -> str:
+    """The decimal digits of a text, without what separates them."""
+    return "".join(char for char in text if "0" <= char <= "9")
+
+
+def is_luhn(digits: str) -> bool:
+    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1)."""
+    doubled = [int(d) * 2 if i % 2 else int(d) for i, d in enumerate(reversed(digits))]
+    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
+
+
+def is_business_number(digits: str) -> bool:
+    """Whether ten digits hold together as a Korean business registration number."""
+    total = sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5))) + int(digits[8]) * 5 // 10
+    return (10 - total % 10) % 10 == int(digits[9])
+
+
+def is_resident_number(digits: str) -> bool:
+    """Whether thirteen digits hold together as a resident or foreigner registration number of before October 2020."""
+    total = sum(int(d) * w for d, w in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)))
+    offset = 13 if digits[6] in "5678" else 11
+    return (offset - total % 11) % 10 == int(digits[12])
+
+
+def _resident(match: re.Match) -> bool:
+    before = match.string[max(0, match.start() - _NEAR) : match.start()]
+    if _COMPANY_BEFORE.search(before):
+        return False
+    if len(match[0]) > 13 or _RRN_BEFORE.search(before):
+        return True
+    digits = match[0]  # thirteen digits in a row are often a bar code
+    return is_resident_number(digits) or (digits[6] in "3478" and 20 <= int(digits[:2]) <= 35)
+
+
+def _card(match: re.Match) -> bool:
+    return is_luhn(digits_of(match[0])) and len(set(digits_of(match[0]))) > 1
+
+
+def _account(match: re.Match) -> bool:
+    text, digits = match.string, digits_of(match[0])
+    if not 10 <= len(digits) <= 14 or _TIME.fullmatch(match[0]) or _UNIT_AFTER.match(text[match.end() : match.end() + 8]):
+        return False
+    before = text[max(0, match.start() - _NEAR) : match.start()]
+    return bool(_ACCOUNT_WORDS.search(before) or _BANK_AFTER.match(text[match.end() : match.end() + 12]))
+
+
+def _passport(match: re.Match) -> bool:
+    if match[0][0] == "M" and match[0][4].isalpha():  # the series of since December 2021 looks like nothing else
+        return True
+    return bool(_PASSPORT_BEFORE.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
+
+
+def _phone(match: re.Match) -> bool:
+    return not match[0].isdigit() or not _UNIT_AFTER.match(match.string[match.end() : match.end() + 8])
+
+
+def _address(match: re.Match) -> bool:
+    """An address of the internet at large; private ones, versions of software and sections of a text are nobody's."""
+    if "." in match[0] and _VERSION_BEFORE.search(match.string[max(0, match.start() - _NEAR) : match.start()]):
+        return False
+    if _SECTION_AFTER.match(match.string[match.end() : match.end() + 4]) and match.string[match.start() - 1 : match.start()] != "(":
+        return False
+    try:
+        return ipaddress.ip_address(match[0]).is_global
+    except ValueError:
+        return False
+
+
+def _email(match: re.Match) -> bool:
+    return match[0].rsplit(".", 1)[-1].lower() not in _FILE_SUFFIXES  # logo@2x.png
+
+
+def _always(match: re.Match) -> bool:
+    return True
+
+
+# In order: what an earlier kind has taken is not another one's.
+_RULES: tuple[tuple[str, str, Callable[[re.Match], bool]], ...] = (
+    ("rrn", rf"{_FREE}{_DATE6} ?[-–]? ?[012349][0-9]{{6}}{_CLOSED}", _resident),
+    ("frn", rf"{_FREE}{_DATE6} ?[-–]? ?[5678][0-9]{{6}}{_CLOSED}", _resident),
+    ("driver", rf"{_FREE}(?:1[1-9]|2[0-8])[- ][0-9]{{2}}[- ][0-9]{{6}}[- ][0-9]{{2}}{_CLOSED}", _always),
+    ("driver", rf"(?:{_REGIONS})[- ]?[0-9]{{2}}-[0-9]{{6}}-[0-9]{{2}}{_CLOSED}", _always),
+    ("card", rf"{_FREE}[3-69][0-9]{{3}}([- ]?)[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}{_CLOSED}", _card),
+    ("card", rf"{_FREE}3[47][0-9]{{2}}([- ]?)[0-9]{{6}}\1[0-9]{{5}}{_CLOSED}", _card),
+    ("phone", rf"{_FREE}(?:\+ ?82|0082|82)[ -]?\(?0?\)?1[016789][-. ]?[0-9]{{3,4}}[-. ]?[0-9]{{4}}{_CLOSED}", _always),
+    ("phone", rf"{_FREE}(?:\+ ?82|0082)[ -]?\(?0?\)?(?:2|[3-6][1-5]|70|50[0-9])[-. ][0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _always),
+    ("phone", rf"(?<![0-9A-Za-z])\(0(?:1[016789]|2|[3-6][1-5]|70|50[0-9])\) ?[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _always),
+    ("phone", rf"{_FREE}01[016789][-. )]{{0,2}}[0-9]{{3,4}}[-. ]{{0,2}}[0-9]{{4}}{_CLOSED}", _phone),
+    ("phone", rf"{_FREE}0(?:2|[3-6][1-5]|70|50[0-9])(?:[-. ]|\) ?)[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _phone),
+    ("brn", rf"{_FREE}[1-9][0-9]{{2}}[- ][0-9]{{2}}[- ][0-9]{{5}}{_CLOSED}", lambda m: is_business_number(digits_of(m[0]))),
+    ("account", rf"{_FREE}(?:[0-9]{{2,6}}(?:[- ][0-9]{{1,8}}){{1,4}}|[0-9]{{10,14}}){_CLOSED}", _account),
+    ("passport", r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODG][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])", _passport),
+    (
+        "email",
+        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63} ?(?:[@＠]|[(\[{] ?(?:at|AT|앳) ?[)\]}]|골뱅이) ?"
+        r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,5}[A-Za-z]{2,18}(?![A-Za-z0-9@])",
+        _email,
+    ),
+    ("ip", r"(?<![0-9A-Za-z.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z])(?!\.[0-9])", _address),
+    ("ip", r"(?<![0-9A-Za-z:])2[0-9a-fA-F]{3}(?::[0-9a-fA-F]{0,4}){2,7}(?![0-9A-Za-z:])", _address),
+)
+_COMPILED = tuple((kind, re.compile(pattern), check) for kind, pattern, check in _RULES)
+
+
+def _windows(text: str) -> list[tuple[int, int]]:
+    """Where anything can be: the candidates with their surroundings, joined where they overlap."""
+    windows: list[tuple[int, int]] = []
+    for match in _CANDIDATE.finditer(text):
+        start, end = max(0, match.start() - _NEAR), min(len(text), match.end() + _NEAR)
+        if windows and start <= windows[-1][1]:
+            windows[-1] = windows[-1][0], max(end, windows[-1][1])
+        else:
+            windows.append((start, end))
+    return windows
+
+
+def find_pii(text: str) -> list[Span]:
+    """The personal data of a text, in order; no two overlap."""
+    windows = _windows(text)
+    if not windows:
+        return []
+    spans, taken = [], bytearray(len(text))
+    for kind, pattern, holds in _COMPILED:
+        for start, end in windows:
+            for match in pattern.finditer(text, start, end):
+                first, last = match.span()
+                if not any(taken[first:last]) and holds(match):
+                    spans.append(Span(kind, first, last))
+                    taken[first:last] = b"\1" * (last - first)
+    return sorted(spans, key=lambda span: span.start)
+
+
+def mask_pii(text: str, spans: list[Span]) -> str:
+    """The text with a placeholder in place of each span; `spans` are in order."""
+    parts, position = [], 0
+    for span in spans:
+        parts += [text[position : span.start], PLACEHOLDERS[span.kind]]
+        position = span.end
+    return "".join([*parts, text[position:]])

@@ -1,0 +1,133 @@
+"""Where a corpus lies: files that appear whole or not at all, each with the key of what it was made from.
+
+A local folder, or what pyarrow can write to by its address (gs://, s3://, hdfs://). A file whose key is the one that is
+wanted is finished work: it is not made again. A key is a hash of the settings and of the keys of what went in.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import uuid
+
+import pyarrow
+import pyarrow.parquet
+from pyarrow import fs
+
+from hclx.errors import DataError
+
+_KEY = b"hclx.key"
+
+
+def key_of(*values) -> str:
+    """A key from JSON values and dataclasses."""
+    default = lambda value: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else list(value)
+    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False, default=default).encode()).hexdigest()[:32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A folder of a corpus, by its path or address. It is sent to workers, so it holds nothing that is open."""
+
+    root: str
+
+    @functools.cached_property
+    def _place(self) -> tuple[fs.FileSystem, str]:
+        if "://" in self.root:
+            return fs.FileSystem.from_uri(self.root)
+        return fs.LocalFileSystem(), os.path.abspath(self.root)
+
+    def __getstate__(self):
+        return {"root": self.root}
+
+    def path(self, name: str) -> str:
+        """The full path of a file, for messages."""
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def _write(self, name: str, write) -> None:
+        files, root = self._place
+        target = f"{root}/{name}"
+        files.create_dir(os.path.dirname(target), recursive=True)
+        # An object appears when it is closed; a local file must be written elsewhere and moved.
+        temporary = f"{target}.{uuid.uuid4().hex}.tmp" if isinstance(files, fs.LocalFileSystem) else target
+        try:
+            with files.open_output_stream(temporary) as stream:
+                write(stream)
+            if temporary != target:
+                files.move(temporary, target)
+        except BaseException:
+            if temporary != target and os.path.exists(temporary):
+                os.remove(temporary)
+            raise
+
+    def write_table(self, name: str, table: pyarrow.Table, key: str) -> None:
+        """Writes a Parquet file; equal tables give equal bytes."""
+        metadata = {**(table.schema.metadata or {}), _KEY: key.encode()}
+        table = table.replace_schema_metadata(metadata)
+        self._write(name, lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd"))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a text file."""
+        self._write(name, lambda stream: stream.write(text.encode("utf-8", "surrogatepass")))
+
+    def write_json(self, name: str, value, key: str | None = None) -> None:
+        """Writes a JSON file, one line a field."""
+        value = value if key is None else {"key": key, **value}
+        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pyarrow.Table:
+        """Reads a Parquet file.
+
+        Raises:
+          DataError: it is missing or damaged.
+        """
+        files, root = self._place
+        try:
+            return pyarrow.parquet.read_table(f"{root}/{name}", columns=columns, filesystem=files)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise DataError(f"{self.path(name)} cannot be read ({str(error).splitlines()[0]}); remove it and run again") from error
+
+    def read_json(self, name: str) -> dict | None:
+        """The content of a JSON file, or None where there is no whole one."""
+        files, root = self._place
+        try:
+            with files.open_input_stream(f"{root}/{name}") as stream:
+                return json.loads(stream.read().decode("utf-8", "surrogatepass"))
+        except (OSError, ValueError):
+            return None
+
+    def key(self, name: str) -> str | None:
+        """The key of a Parquet or JSON file; None where it is missing or damaged."""
+        if name.endswith(".json"):
+            return (self.read_json(name) or {}).get("key")
+        files, root = self._place
+        try:
+            metadata = pyarrow.parquet.read_schema(f"{root}/{name}", filesystem=files).metadata or {}
+        except (pyarrow.ArrowException, OSError):
+            return None
+        return metadata.get(_KEY, b"").decode() or None
+
+    def is_done(self, name: str, key: str) -> bool:
+        """Whether a file is there that was made from what this key names."""
+        return self.key(name) == key
+
+    def write_verdict(self, stage: str, part: str, table: pyarrow.Table, key: str) -> None:
+        """Writes what a stage found of each document of a part: `rule` (null: kept), `value`, and what else it says."""
+        self.write_table(f"verdicts/{stage}/{part}.parquet", table, key)
+
+    def read_verdict(self, stage: str, part: str, columns: list[str]) -> pyarrow.Table | None:
+        """What a stage found of a part's documents; None where the stage is not part of this corpus."""
+        name = f"verdicts/{stage}/{part}.parquet"
+        return None if self.key(name) is None else self.read_table(name, columns)
+
+    def list(self, folder: str, suffix: str = "") -> list[str]:
+        """Names of the files below a folder, sorted."""
+        files, root = self._place
+        found = files.get_file_info(fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True))
+        return sorted(f.path[len(root) + 1 :] for f in found if f.type == fs.FileType.File and f.path.endswith(suffix))
+
+    def remove(self, name: str) -> None:
+        """Removes a file."""
+        files, root = self._place
+        files.delete_file(f"{root}/{name}")

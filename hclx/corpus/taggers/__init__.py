@@ -1,0 +1,27 @@
+"""What is computed of each document. A tagger takes a batch and gives columns; it knows no other document.
+
+To add one: a function of `TextBatch` in a module here, and its name below. Rules call a column `tagger.column`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hclx.corpus.batch import TextBatch
+from hclx.corpus.taggers.personal import pii
+from hclx.corpus.taggers.repetition import repetition
+from hclx.corpus.taggers.shape import length, normalisation, punctuation, script
+from hclx.corpus.taggers.spam import spam, title
+
+Tagger = Callable[[TextBatch], dict[str, np.ndarray]]
+
+TAGGERS: dict[str, Tagger] = {
+    "normalisation": normalisation,
+    "script": script,
+    "length": length,
+    "punctuation": punctuation,
+    "repetition": repetition,
+    "spam": spam,
+    "title": title,
+    "pii": pii,
+}

@@ -1,0 +1,103 @@
+"""Personal data: a labelled set of Korean cases, what must stay, and what a mask leaves."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from hclx.corpus.pii import KINDS, PLACEHOLDERS, Span, find_pii, is_business_number, is_luhn, is_resident_number, mask_pii
+
+_MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
+
+
+def labelled() -> list[tuple[str, set[Span]]]:
+    """(text, its items) of the labelled set."""
+    cases = []
+    for line in (Path(__file__).parent / "pii_cases.txt").read_text(encoding="utf-8").splitlines():
+        if not line or line.startswith("# "):
+            continue
+        text, spans, position = "", set(), 0
+        for mark in _MARK.finditer(line):
+            text += line[position : mark.start()]
+            spans.add(Span(mark[1], len(text), len(text) + len(mark[2])))
+            text, position = text + mark[2], mark.end()
+        cases.append((text + line[position:], spans))
+    return cases
+
+
+def scores(cases) -> dict[str, tuple[float, float, float]]:
+    """Kind, and "all" -> precision, recall and F1 of exact spans."""
+    right, found, there = Counter(), Counter(), Counter()
+    for text, spans in cases:
+        guess = set(find_pii(text))
+        for counter, items in ((right, guess & spans), (found, guess), (there, spans)):
+            counter.update(span.kind for span in items)
+            counter["all"] += len(items)
+    share = lambda part, whole: part / whole if whole else 1.0
+    return {k: (share(right[k], found[k]), share(right[k], there[k]), share(2 * right[k], found[k] + there[k])) for k in (*KINDS, "all")}
+
+
+def test_the_labelled_set_is_large_enough():
+    cases = labelled()
+    assert sum(bool(spans) for _, spans in cases) >= 300 and sum(not spans for _, spans in cases) >= 300
+    assert len({text for text, _ in cases}) == len(cases)
+    counts = Counter(span.kind for _, spans in cases for span in spans)
+    assert set(counts) == set(KINDS) and min(counts.values()) >= 25
+
+
+def test_f1_of_every_kind_on_the_labelled_set():
+    result = scores(labelled())
+    assert result["all"][2] >= 0.98
+    assert min(f1 for _, _, f1 in result.values()) >= 0.95, result
+
+
+@pytest.mark.parametrize(
+    "text, masked",
+    [
+        ("연락처는 010-1234-5678로 주세요", "연락처는 <전화번호>로 주세요"),
+        ("a.b@naver.com에게, 900101-1234567입니다", "<이메일>에게, <주민등록번호>입니다"),
+        ("신한 110-123-456789은 제 것", "신한 <계좌번호>은 제 것"),
+        ("2021-03-04, 12345678901원, 제12조의2, 법률 제17799호", "2021-03-04, 12345678901원, 제12조의2, 법률 제17799호"),
+        ("", ""),
+    ],
+)
+def test_a_mask_leaves_what_stands_around_an_item(text, masked):
+    assert mask_pii(text, find_pii(text)) == masked
+
+
+def test_a_masked_text_has_nothing_left_to_mask():
+    for text, spans in labelled():
+        found = find_pii(text)
+        masked = mask_pii(text, found)
+        assert not find_pii(masked), text
+        assert all(masked.count(PLACEHOLDERS[kind]) == n for kind, n in Counter(span.kind for span in found).items())
+
+
+def test_long_texts_are_searched_as_short_ones_are():
+    cases = [text for text, _ in labelled()]
+    joined = "\n\n".join(text + " " * 80 for text in cases)
+    starts, position = [], 0
+    for text in cases:
+        starts.append(position)
+        position += len(text) + 82
+    expected = [Span(s.kind, s.start + start, s.end + start) for text, start in zip(cases, starts) for s in find_pii(text)]
+    assert find_pii(joined) == expected
+
+
+@pytest.mark.parametrize("text", ["1" * 50_000, "1-" * 30_000, "@" * 50_000, "a." * 30_000 + "@", "010-1234-5678 " * 3_000])
+def test_a_text_made_to_be_slow_is_not(text):
+    import time
+
+    begin = time.perf_counter()
+    find_pii(text)
+    assert time.perf_counter() - begin < 5
+
+
+def test_check_digits_by_their_definitions():
+    assert is_luhn("4539578763621486") and not is_luhn("4539578763621487")
+    assert is_business_number("1208800767") and not is_business_number("1208800768")
+    weights = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]
+    base = "900101123456"
+    check = (11 - sum(w * int(d) for w, d in zip(weights, base)) % 11) % 10
+    assert [is_resident_number(base + str(d)) for d in range(10)] == [d == check for d in range(10)]
