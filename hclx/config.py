@@ -177,6 +177,7 @@ class DataConfig(_Validated):
     """Where the tokens come from: a registered seqio mixture, or one's own files."""
 
     mixture: str = ""  # a name registered in tasks/
+    corpus: str = ""  # or a folder that launch/build_corpus.py made, with its mixture
     input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
     cache_dir: str = ""  # default: MODEL_DIR/cache, built when it is missing
@@ -186,8 +187,8 @@ class DataConfig(_Validated):
 
     def _check(self):
         _require(
-            bool(self.mixture) != bool(self.input),
-            f"give one of DataConfig.mixture={self.mixture!r} and DataConfig.input={self.input!r}",
+            sum(map(bool, (self.mixture, self.corpus, self.input))) == 1,
+            f"give one of DataConfig.mixture={self.mixture!r}, DataConfig.corpus={self.corpus!r} and DataConfig.input={self.input!r}",
         )
         _require(0 < self.validation_permille < 1000, "DataConfig.validation_permille must lie between 1 and 999")
         _require(self.max_documents >= 0, f"DataConfig.max_documents={self.max_documents} is negative")
@@ -196,7 +197,7 @@ class DataConfig(_Validated):
     @property
     def label(self) -> str:
         """What a cache calls the text; one's own files are known by their content, wherever they lie."""
-        return self.mixture or "input"
+        return self.mixture or ("corpus" if self.corpus else "input")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,3 +96,11 @@ def take_gin_bindings(argv: list[str]) -> list[str]:
     bindings = [argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")]
     argv[:] = [argument for argument in argv if not argument.startswith("--gin.")]
     return bindings
+
+
+def take_after_dashes(argv: list[str]) -> list[str]:
+    """Removes a bare `--` and what follows it from a command line, and returns what follows."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    after = argv[end + 1 :]
+    del argv[end:]
+    return after

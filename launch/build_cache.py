@@ -11,6 +11,7 @@ from hclx.data.settings import ReadSettings
 from hclx.launching import run
 
 MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that is registered in tasks/.")
+CORPUS = flags.DEFINE_string("corpus", "", "Or a folder that launch/build_corpus.py made, with its mixture.")
 INPUT = flags.DEFINE_string("input", "", "Or one's own files: GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "Folder of the tokenizer.", required=True)
 CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Folder to make.", required=True)
@@ -23,6 +24,7 @@ INVALID_UTF8 = flags.DEFINE_enum("invalid_utf8", SETTINGS["invalid_utf8"], ["ref
 def main(_):
     data = DataConfig(
         mixture=MIXTURE.value,
+        corpus=CORPUS.value,
         input=INPUT.value,
         validation_permille=PERMILLE.value,
         max_documents=MAX_DOCUMENTS.value,

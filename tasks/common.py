@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from hclx.data.cache import SPLITS
 from hclx.data.settings import ReadSettings
-from hclx.data.source import split_texts
+from hclx.data.source import split_documents
 from hclx.errors import DataError
+from hclx.text.documents import Document
 from hclx.text.vocabulary import HclxVocabulary
 
 DATA_DIR_VARIABLE = "HCLX_DATA_DIR"
@@ -27,20 +28,20 @@ class DocumentSource(seqio.FunctionDataSource):
         self.paths, self._settings = paths, settings
         super().__init__(self._dataset, splits=SPLITS)
 
-    def texts(self, split: str, settings: ReadSettings, counts: Counter | None = None) -> Iterator[str]:
+    def documents(self, split: str, settings: ReadSettings, counts: Counter | None = None) -> Iterator[Document]:
         """The documents of a split, in the order of the files.
 
         Raises:
           DataError: the files cannot be found or read.
         """
-        return split_texts(self.paths, split, settings, counts)
+        return split_documents(self.paths, split, settings, counts)
 
     def _dataset(self, split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
         del shuffle_files, seed  # one order; shuffling is the reader's
 
         def generate():
-            for text in self.texts(split, self._settings):
-                yield {"text": text.encode("utf-8", errors="surrogatepass")}
+            for document in self.documents(split, self._settings):
+                yield {"text": document.text.encode("utf-8", errors="surrogatepass")}
 
         return tf.data.Dataset.from_generator(generate, output_signature={"text": tf.TensorSpec((), tf.string)})
 

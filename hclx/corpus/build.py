@@ -4,6 +4,7 @@ Every stage ends before the next begins. Its key is made of its settings and of 
 was killed goes on where it was, and a changed setting makes again what depends on it and nothing else.
 """
 
+import dataclasses
 import functools
 import glob
 import logging
@@ -11,11 +12,13 @@ import os
 import time
 from collections.abc import Sequence
 
-from hclx.corpus import meetings, parts
+from hclx.corpus import decontaminate, meetings, mixer, parts
 from hclx.corpus.engine import Engine
+from hclx.corpus.expression import attributes_of
 from hclx.corpus.finish import finish
 from hclx.corpus.ingest import format_of
 from hclx.corpus.meetings import Part
+from hclx.corpus.mixer import Share
 from hclx.corpus.parts import FORMAT, RawFile
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store, key_of
@@ -40,7 +43,7 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
         for index, path in enumerate(found):
             format_of(path, source.reading)
             about = os.stat(path)
-            files.append(RawFile(name, index, path, about.st_size, about.st_mtime_ns, source.reading, settings.part_bytes))
+            files.append(RawFile(name, index, path, os.path.relpath(path, folder), about.st_size, about.st_mtime_ns, source.reading, settings.part_bytes))
     return files
 
 
@@ -48,18 +51,30 @@ def _matches(folder: str, pattern: str) -> list[str]:
     return [path for path in glob.glob(os.path.join(folder, pattern), recursive=True) if os.path.isfile(path)]
 
 
+# Of which each holds a file for every part, or for every raw file.
+FOLDERS = ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures")
+EvaluationItems = dict[str, list[tuple[str, ...]]]
+
+
 class Corpus:
     """A corpus that is being built, or was."""
 
-    def __init__(self, settings: CorpusSettings, input_dir: str, output: str, engine: Engine):
+    def __init__(self, settings: CorpusSettings, input_dir: str, output: str, engine: Engine, evaluation: EvaluationItems | None = None):
         """Checks everything that can be checked before the first document is read.
 
+        Args:
+          input_dir: the folder that the sources' patterns are under.
+          output: a folder or an address, see `hclx.corpus.store`.
+          evaluation: set -> texts of each example, where `settings.contamination` is set.
         Raises:
           ConfigError, DataError: see `raw_files` and `check_rules`.
         """
         self.settings, self.store, self._engine = settings, Store(output), engine
         for name, source in settings.sources.items():
             parts.check_rules(source.rules, f"sources.{name}")
+            for attribute in attributes_of(source.where, f"sources.{name}.where") if source.where else ():
+                parts.check_attribute(attribute, f"sources.{name}.where")
+        self._evaluation = evaluation or {}
         self._files = raw_files(settings, input_dir)
 
     def build(self) -> None:
@@ -72,9 +87,33 @@ class Corpus:
         key = key_of(FORMAT, [file.key for file in self._files])
         for stage in meetings.STAGES:
             key = self._verdicts(stage, found, key)
-        key = key_of(FORMAT, key, "finish", self.settings.seed)
+        self._key = key = key_of(FORMAT, key, "finish", self.settings.seed)
         rules = {name: source.rules for name, source in self.settings.sources.items()}
         self._stage("finish", lambda: self._engine.each(functools.partial(_finish, store=self.store, rules=rules, seed=self.settings.seed, key=key), found))
+
+    def mix(self, target_tokens: float = 0) -> dict[str, Share]:
+        """Makes the mixture of a corpus that was built: JSON lines, and the rates of its sources.
+
+        Args:
+          target_tokens: see `hclx.corpus.mixer.solve`.
+        """
+        found, settings, store = self.parts(), self.settings, self.store
+        self._forget_others(found, ("mixture",))
+        measure = functools.partial(mixer.measure, store=store, sources=settings.sources, key=self._key)
+        self._stage("mixture: what there is", lambda: self._engine.each(measure, found))
+        available = {name: [0, 0] for name in settings.sources}
+        for part in found:
+            about, total = store.read_json(f"mixture/{part.name}.json"), available[part.name.split("/")[0]]
+            total[0] += about["documents"]
+            total[1] += about["bytes"]
+        shares = mixer.solve(available, settings.sources, settings.mix, target_tokens)
+        kept = {name: share.kept for name, share in shares.items()}
+        take = functools.partial(mixer.take, store=store, sources=settings.sources, kept=kept, seed=settings.seed, key=self._key)
+        self._stage("mixture", lambda: self._engine.each(take, found))
+        sources = {name: {**dataclasses.asdict(share), "kept": share.kept} for name, share in shares.items()}
+        files = {name: [f"{part.name}.jsonl.gz" for part in found if part.name.split("/")[0] == name] for name in sources}
+        store.write_json(mixer.MIXTURE, {"target_tokens": target_tokens, "sources": sources, "files": files})
+        return shares
 
     def parts(self) -> list[Part]:
         """The parts, in the order of sources and files.
@@ -93,12 +132,13 @@ class Corpus:
         run()
         _LOG.info("%s: %.1f s", name, time.perf_counter() - begin)
 
-    def _forget_others(self, found: Sequence[Part]) -> None:
-        """Removes what an earlier run made of files that are no longer part of this corpus."""
+    def _forget_others(self, found: Sequence[Part], folders: Sequence[str] = FOLDERS) -> None:
+        """Removes what an earlier run made of files that are no longer part of this corpus, or did not finish."""
         names = {part.name for part in found} | {file.name for file in self._files}
-        for folder in ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures"):
+        for folder in folders:
             for name in self.store.list(folder):
-                if "/".join(name.split("/")[-2:]).split(".")[0] not in names:
+                unfinished = name.endswith(".tmp")  # a process was killed while it wrote
+                if unfinished or (name.count("/") > 1 and "/".join(name.split("/")[-2:]).split(".")[0] not in names):
                     self.store.remove(name)
 
     def _verdicts(self, stage: str, found: list[Part], before: str) -> str:
@@ -109,7 +149,7 @@ class Corpus:
             "exact": True,
             "paragraph": settings.paragraph,
             "near": settings.near and (settings.near, settings.seed),
-            "contamination": None,
+            "contamination": settings.contamination and (settings.contamination, self._evaluation),
         }[stage]
         if chosen is None:
             for name in store.list(f"verdicts/{stage}"):
@@ -131,9 +171,9 @@ class Corpus:
         self._engine.meet([(give, meetings.meet_exact)], write, found)
 
     def _paragraph(self, found: list[Part], key: str) -> None:
-        shortest = self.settings.paragraph.min_chars
-        give = functools.partial(meetings.give_paragraphs, store=self.store, n=_n_partitions(found), min_chars=shortest)
-        write = functools.partial(meetings.write_paragraphs, store=self.store, min_left=shortest, key=key)
+        cut = self.settings.paragraph
+        give = functools.partial(meetings.give_paragraphs, store=self.store, n=_n_partitions(found), min_chars=cut.min_chars)
+        write = functools.partial(meetings.write_paragraphs, store=self.store, max_share=cut.max_share, key=key)
         self._engine.meet([(give, meetings.meet_paragraphs)], write, found)
 
     def _near(self, found: list[Part], key: str) -> None:
@@ -149,6 +189,12 @@ class Corpus:
         ]
         write = functools.partial(meetings.write_clusters, store=self.store, stage="near", key=key)
         self._engine.meet(rounds, write, found)
+
+    def _contamination(self, found: list[Part], key: str) -> None:
+        decontaminate.write_index(self._evaluation, self.settings.contamination, self.store, key)
+        judge = functools.partial(decontaminate.judge, store=self.store, settings=self.settings.contamination, key=key)
+        self._engine.each(judge, found)
+        decontaminate.write_report(found, self.store)
 
 
 def _finish(part: Part, store: Store, rules, seed: int, key: str) -> None:

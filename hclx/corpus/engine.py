@@ -1,17 +1,41 @@
 """The only module that knows Apache Beam: functions over many parts, and blocks that meet at keys.
 
-A command's options choose where it runs (`--runner=FlinkRunner` and so on); without any, Beam's direct runner takes a
+A command's options choose where it runs (`--runner=FlinkRunner` and so on); without a runner, Beam's own one takes a
 process for each core of this machine.
 """
 
+import contextlib
+import errno
 import functools
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+import shlex
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from hclx import errors
 
-from hclx.errors import ConfigError
+_SILENT = logging.NullHandler()  # Beam's import warns of Google's libraries, and would make all that it logs appear
+logging.getLogger().addHandler(_SILENT)
+import apache_beam as beam  # noqa: E402
+import grpc  # noqa: E402
+from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
+from apache_beam.transforms.environments import SubprocessSDKEnvironment  # noqa: E402
+
+logging.getLogger().removeHandler(_SILENT)
+
+# What a worker raises comes to the runner; that it prints it too, and says what it does, helps nobody.
+_WORKER = (
+    "import os, runpy, sys; sys.stderr = open(os.devnull, 'w'); "
+    "runpy.run_module('apache_beam.runners.worker.sdk_worker_main', run_name='__main__')"
+)
+_RAISED = re.compile(r"\bhclx\.errors\.(\w+): (.*)")
+_NOT_WRITTEN = re.compile(r"\bOSError: (\[Errno (\d+)\] .*)")
+_STEP = re.compile(r" \[while running '.*'\]$")  # Beam's addition to a message
 
 
 class Engine:
@@ -21,23 +45,47 @@ class Engine:
         """Takes Beam's own options.
 
         Args:
-          options: `--name=value`; empty: the direct runner here.
+          options: `--name=value`; without a `--runner`, the direct runner here.
           workers: processes of the direct runner; default: one a core.
         Raises:
           ConfigError: Beam does not know an option.
         """
-        workers = workers or len(os.sched_getaffinity(0))
-        mode = "multi_processing" if workers > 1 else "in_memory"
-        local = [f"--direct_num_workers={workers}", f"--direct_running_mode={mode}", "--runner=FnApiRunner"]
-        self._options = PipelineOptions([*(options or local), "--default_sdk_harness_log_level=ERROR"])
         unknown = [name for name in options if name.startswith("--") and not _is_known(name)]
         if unknown:
-            raise ConfigError(f"Apache Beam has no option {unknown[0]}")
+            raise errors.ConfigError(f"Apache Beam has no option {unknown[0]}")
+        self._workers = 0
+        if not any(name.split("=")[0] == "--runner" for name in options):
+            self._workers = workers or len(os.sched_getaffinity(0))
+            options = [f"--direct_num_workers={self._workers}", *options]
+            logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are raised here too, with all that is logged
+        self._options = PipelineOptions([*options, "--default_sdk_harness_log_level=ERROR"])
+
+    @contextlib.contextmanager
+    def _pipeline(self) -> Iterator[beam.Pipeline]:
+        """A pipeline that runs where the block ends.
+
+        Raises:
+          HclxError: what a stage raised, wherever it ran.
+        """
+        runner = None
+        if self._workers:
+            processes = SubprocessSDKEnvironment.from_command_string(f"exec {shlex.join([sys.executable, '-c', _WORKER])}")
+            runner = FnApiRunner(default_environment=processes if self._workers > 1 else None)
+        before, threading.excepthook = threading.excepthook, _on_lost_worker
+        try:
+            with beam.Pipeline(runner, self._options) as pipeline:
+                yield pipeline
+        except Exception as error:
+            if raised := _raised(error):
+                raise raised from error
+            raise
+        finally:
+            threading.excepthook = before
 
     def each(self, function: Callable, items: Sequence) -> None:
         """Calls `function(item)` for every item, in any order."""
         if items:
-            with beam.Pipeline(options=self._options) as pipeline:
+            with self._pipeline() as pipeline:
                 _ = pipeline | beam.Create(list(items), reshuffle=True) | beam.Map(function)
 
     def meet(self, rounds: Sequence[tuple[Callable, Callable]], write: Callable, parts: Sequence) -> None:
@@ -50,7 +98,7 @@ class Engine:
           write: `write(part, blocks)`, called once for every part.
           parts: with an `index` each.
         """
-        with beam.Pipeline(options=self._options) as pipeline:
+        with self._pipeline() as pipeline:
             numbered = pipeline | beam.Create([(part.index, part) for part in parts], reshuffle=True)
             blocks = None
             for i, (give, meet) in enumerate(rounds):
@@ -60,6 +108,30 @@ class Engine:
                     given = _of_parts(numbered, blocks, f"join {i}") | f"give {i}" >> beam.FlatMap(functools.partial(_give_again, give))
                 blocks = given | f"at a key {i}" >> beam.GroupByKey() | f"meet {i}" >> beam.FlatMap(functools.partial(_meet, meet))
             _ = _of_parts(numbered, blocks, "to parts") | "write" >> beam.Map(functools.partial(_write, write))
+
+
+def _raised(error: Exception) -> errors.HclxError | None:
+    """The error of a stage, of which a runner gives back no more than its traceback as text; None: it is another one."""
+    text = "".join(traceback.format_exception_only(error))
+    if found := _RAISED.findall(text):
+        name, message = found[-1]
+        return getattr(errors, name)(_STEP.sub("", message))
+    for message, number in _NOT_WRITTEN.findall(text):
+        if int(number) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            return errors.StorageError(f"cannot write: {_STEP.sub('', message)}; free some space and run again")
+    return None
+
+
+def _on_lost_worker(thread: threading.ExceptHookArgs) -> None:
+    """Ends this process where one of its workers was killed, most often for its memory: the runner would wait for ever."""
+    message = str(thread.exc_value)
+    if "Worker subprocess exited" in message:
+        code = message.rsplit(" ", 1)[-1]
+        print(f"error: a worker process ended ({code}); if memory ran out, try fewer --workers. The same command goes on", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(errors.Stuck.exit_code)
+    if not isinstance(thread.exc_value, grpc.RpcError):  # the connection to that worker
+        threading.__excepthook__(thread)
 
 
 def _is_known(option: str) -> bool:

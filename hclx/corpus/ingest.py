@@ -261,16 +261,17 @@ def _parquet(file, path: str, reading: Reading) -> Iterator[Document | Unreadabl
         wanted = [names.get(field, field) for field in ("id", "text", *FIELDS)]
         columns = [column for column in wanted if column in table.schema_arrow.names]
         for batch in table.iter_batches(batch_size=256, columns=columns):
+            cells = list(zip(batch.schema.names, batch.columns))
             for index in range(batch.num_rows):
                 row += 1
                 try:
-                    record = {name: _value(column[index]) for name, column in zip(batch.schema.names, batch.columns)}
+                    record = {column: _value(values[index]) for column, values in cells}
                     if len(str(record.get(names.get("text", "text")) or "").encode("utf-8", "replace")) > reading.max_bytes:
                         raise _Refused(f"a document of more than {reading.max_bytes:,} bytes")
                     yield _document(record, f"{name}:{row}", row, reading)
                 except _Refused as refusal:
                     yield Unreadable(row, str(refusal))
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         yield Unreadable(row + 1, f"damaged Parquet ({str(error).splitlines()[0]}); nothing after this row was read")
 
 

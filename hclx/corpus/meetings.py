@@ -142,8 +142,8 @@ def meet_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
     yield from by_part(numbers[again], starts[again], ends[again])
 
 
-def write_paragraphs(part: Part, blocks: Blocks, store: Store, min_left: int, key: str) -> None:
-    """The verdict: what to cut, and `paragraph_duplicates` for documents of which less than `min_left` characters stay."""
+def write_paragraphs(part: Part, blocks: Blocks, store: Store, max_share: float, key: str) -> None:
+    """The verdict: what to cut, and `paragraph_duplicates` for documents that lose more than `max_share` of their characters."""
     texts = store.read_table(f"documents/{part.name}.parquet", ["text"])["text"].to_pylist()
     rows, starts, ends = joined(blocks, _NUMBER, _NUMBER, _NUMBER)
     order = np.lexsort((starts, rows))
@@ -152,11 +152,10 @@ def write_paragraphs(part: Part, blocks: Blocks, store: Store, min_left: int, ke
     spans = lambda values: [values[a:b].tolist() for a, b in zip(edges[:-1], edges[1:])]
     cut = np.zeros(len(texts), np.int64)
     np.add.at(cut, rows, ends - starts)
-    n_chars = np.array([len(text) for text in texts], np.int64)
-    removed = (cut > 0) & (n_chars - cut < min_left)
+    share = cut / np.array([len(text) for text in texts])
     columns = {
-        "rule": pyarrow.array(np.where(removed, "paragraph_duplicates", None), pyarrow.string()),
-        "value": (cut / np.maximum(n_chars, 1)).astype(np.float32),
+        "rule": pyarrow.array(np.where(share > max_share, "paragraph_duplicates", None), pyarrow.string()),
+        "value": share.astype(np.float32),
         "starts": pyarrow.array(spans(starts), pyarrow.list_(pyarrow.int32())),
         "ends": pyarrow.array(spans(ends), pyarrow.list_(pyarrow.int32())),
     }

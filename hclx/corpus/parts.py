@@ -12,7 +12,6 @@ same bytes whoever calls it.
 
 import dataclasses
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 
@@ -33,11 +32,12 @@ SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("doc_id", "source
 
 @dataclasses.dataclass(frozen=True)
 class RawFile:
-    """One raw file: `index` is its place among those of its source."""
+    """One raw file: `index` is its place among those of its source, `shown` its path below the input folder."""
 
     source: str
     index: int
     path: str
+    shown: str
     size: int
     modified: int  # nanoseconds since 1970
     reading: Reading
@@ -51,7 +51,7 @@ class RawFile:
     @property
     def key(self) -> str:
         """Of the documents that it gives."""
-        return key_of(FORMAT, os.path.basename(self.path), self.size, self.modified, self.source, self.index, self.reading, self.part_bytes)
+        return key_of(FORMAT, self.shown, self.size, self.modified, self.source, self.index, self.reading, self.part_bytes)
 
 
 def ingest(raw: RawFile, store: Store) -> None:
@@ -73,7 +73,7 @@ def ingest(raw: RawFile, store: Store) -> None:
     with open(raw.path, "rb") as file:
         for found in read_documents(file, raw.path, raw.reading):
             if isinstance(found, Unreadable):
-                refused.append({"file": raw.path, "line": found.line, "reason": found.reason, "beginning": found.beginning})
+                refused.append({"file": raw.shown, "line": found.line, "reason": found.reason, "beginning": found.beginning})
                 continue
             about = {name: getattr(found, name) for name in FIELDS}
             rows.append({"doc_id": f"{raw.source}/{found.id}", "source": raw.source, "text": found.text, **about})
@@ -84,7 +84,7 @@ def ingest(raw: RawFile, store: Store) -> None:
     lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in refused]
     store.write_text(f"quarantine/{raw.name}.jsonl", "".join(lines))
     reasons = Counter(one["reason"].split(" (")[0] for one in refused)
-    store.write_json(manifest, {"file": raw.path, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
+    store.write_json(manifest, {"file": raw.shown, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
 
 
 def tag(part: str, store: Store, taggers: tuple[str, ...]) -> None:
@@ -150,15 +150,25 @@ def broken(rule: Rule, values: np.ndarray) -> np.ndarray:
     return np.zeros(len(values), bool) | below | above
 
 
-def check_rules(rules: dict[str, Rule | None], where: str) -> None:
+def check_rules(rules: Mapping[str, Rule | None], where: str) -> None:
     """Refuses rules on attributes that no tagger gives.
 
     Raises:
       ConfigError: names the rule, and what there is.
     """
-    columns = {name: set(tagger(TextBatch.of(["가"]))) for name, tagger in TAGGERS.items()}
     for name, rule in rules.items():
-        tagger, _, column = rule.attribute.partition(".") if rule else ("", "", "")
-        if rule and column not in columns.get(tagger, ()):
-            known = ", ".join(sorted(columns[tagger])) if tagger in columns else ", ".join(columns)
-            raise ConfigError(f"{where}.rules.{name}: no attribute {rule.attribute!r}; {tagger if tagger in columns else 'taggers'}: {known}")
+        if rule:
+            check_attribute(rule.attribute, f"{where}.rules.{name}")
+
+
+def check_attribute(attribute: str, where: str) -> None:
+    """Refuses an attribute, `tagger.column`, that no tagger gives.
+
+    Raises:
+      ConfigError: names what there is.
+    """
+    tagger, _, column = attribute.partition(".")
+    columns = list(TAGGERS[tagger](TextBatch.of(["가"]))) if tagger in TAGGERS else []
+    if column not in columns:
+        known = f"{tagger}: {', '.join(columns)}" if columns else f"taggers: {', '.join(TAGGERS)}"
+        raise ConfigError(f"{where}: no attribute {attribute!r}; {known}")

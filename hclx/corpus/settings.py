@@ -37,6 +37,10 @@ class SourceSettings:
     input: GLOB[,GLOB...] under the folder of `--input`.
     format, split, fields, licence, max_bytes: see `hclx.corpus.ingest.Reading`.
     rules: rule -> its bounds here; None switches it off.
+    domain: row of the mixture's table; default: the source's name.
+    where: expression over attributes that a document of the mixture must fulfil, see `hclx.corpus.expression`.
+    epochs: how often the mixture sees its documents where no target is given.
+    cap: bytes that the mixture takes at most; 0: no bound.
     """
 
     input: str
@@ -46,6 +50,10 @@ class SourceSettings:
     licence: str = ""
     max_bytes: int = 64 << 20
     rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
+    domain: str = ""
+    where: str = ""
+    epochs: float = 1.0
+    cap: int = 0
 
     @property
     def reading(self) -> Reading:
@@ -68,9 +76,47 @@ class NearSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ParagraphSettings:
-    """Paragraphs of at least `min_chars` characters that stood anywhere before are cut out of later documents."""
+    """Paragraphs of at least `min_chars` characters that stood anywhere before are cut out of later documents.
+
+    max_share: a document that loses more than this share of its characters goes as a whole: what is left is a fragment.
+    """
 
     min_chars: int = 50
+    max_share: float = 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class ContaminationSettings:
+    """Documents that hold `coverage` of an evaluation item's runs of `ngram` letters are removed.
+
+    tasks: the evaluation sets, all where empty.
+    min_chars: letters of the shortest item that is looked for; below `ngram` letters an item is a whole line.
+    """
+
+    tasks: tuple[str, ...] = ()
+    ngram: int = 13
+    coverage: float = 0.8
+    min_chars: int = 8
+
+
+# Billions of tokens by domain (Kim et al. 2021, table 1).
+HYPERCLOVA = {"blog": 273.6, "cafe": 83.3, "news": 73.8, "comments": 41.1, "kin": 27.3, "modu": 6.0, "wiki_en_jp": 5.2, "others": 51.5}
+
+
+@dataclasses.dataclass(frozen=True)
+class MixSettings:
+    """How sources share a mixture.
+
+    shares: domain -> its share, in any unit; a domain that is not there gives nothing to a mixture with a target.
+    max_epochs: how often a target may repeat a source.
+    temperature: shares within a domain, and of a mixture without a target, are raised to 1 / temperature.
+    bytes_per_token: turns bytes into tokens before there is a token.
+    """
+
+    shares: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(HYPERCLOVA))
+    max_epochs: float = 4.0
+    temperature: float = 1.0
+    bytes_per_token: float = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +128,8 @@ class CorpusSettings:
     part_bytes: int = 32 << 20
     near: NearSettings | None = NearSettings()
     paragraph: ParagraphSettings | None = ParagraphSettings()
+    contamination: ContaminationSettings | None = None
+    mix: MixSettings = MixSettings()
 
 
 def load_settings(path: str | Path) -> CorpusSettings:
@@ -138,6 +186,10 @@ def _build(kind, value, where: str):
     if isinstance(kind, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return None if value is None else _build(options[0], value, where)
+    if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where} must be a list, and is {value!r}")
+        return tuple(_build(typing.get_args(kind)[0], item, where) for item in value)
     if typing.get_origin(kind) is not None:
         inner = typing.get_args(kind)[1]
         return {str(name): _build(inner, item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
@@ -174,11 +226,19 @@ def _check(settings: CorpusSettings) -> None:
         need(min(near.shingle, near.bands, near.rows) > 0, "near.shingle, near.bands and near.rows must be more than 0")
     if paragraph := settings.paragraph:
         need(paragraph.min_chars > 0, f"paragraph.min_chars={paragraph.min_chars} must be more than 0")
+        need(0 <= paragraph.max_share <= 1, f"paragraph.max_share={paragraph.max_share} is not in [0, 1]")
+    if dirt := settings.contamination:
+        need(0 < dirt.coverage <= 1, f"contamination.coverage={dirt.coverage} is not in (0, 1]")
+        need(0 < dirt.min_chars <= dirt.ngram, f"contamination needs 0 < min_chars <= ngram, and has {dirt.min_chars} and {dirt.ngram}")
+    mix = settings.mix
+    need(min(mix.max_epochs, mix.temperature, mix.bytes_per_token) > 0, "mix.max_epochs, mix.temperature and mix.bytes_per_token must be more than 0")
+    need(min(mix.shares.values(), default=0) >= 0, "mix.shares must not be negative")
     for name, source in settings.sources.items():
         where = f"sources.{name}"
         need(name.replace("_", "").replace("-", "").isalnum(), f"{where}: a source's name is letters, digits, _ and -")
         need(source.format in ("", *FORMATS), f"{where}.format={source.format!r} is not one of {', '.join(FORMATS)}")
         need(source.split in SPLITS, f"{where}.split={source.split!r} is not one of {', '.join(SPLITS)}")
+        need(source.epochs >= 0 and source.cap >= 0, f"{where}: epochs and cap must not be negative")
         need(source.max_bytes > 0, f"{where}.max_bytes={source.max_bytes} must be more than 0")
         for rule, bounds in source.rules.items():
             need(bounds is None or (bounds.min, bounds.max) != (None, None), f"{where}.rules.{rule} needs min or max")

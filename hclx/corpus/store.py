@@ -7,9 +7,11 @@ wanted is finished work: it is not made again. A key is a hash of the settings a
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import os
 import uuid
+from collections.abc import Iterator
 
 import pyarrow
 import pyarrow.parquet
@@ -67,9 +69,13 @@ class Store:
         table = table.replace_schema_metadata(metadata)
         self._write(name, lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd"))
 
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Writes a file."""
+        self._write(name, lambda stream: stream.write(content))
+
     def write_text(self, name: str, text: str) -> None:
         """Writes a text file."""
-        self._write(name, lambda stream: stream.write(text.encode("utf-8", "surrogatepass")))
+        self.write_bytes(name, text.encode("utf-8", "surrogatepass"))
 
     def write_json(self, name: str, value, key: str | None = None) -> None:
         """Writes a JSON file, one line a field."""
@@ -96,6 +102,20 @@ class Store:
                 return json.loads(stream.read().decode("utf-8", "surrogatepass"))
         except (OSError, ValueError):
             return None
+
+    def read_lines(self, name: str) -> Iterator[str]:
+        """The lines of a text file, one after the other.
+
+        Raises:
+          DataError: it is missing.
+        """
+        files, root = self._place
+        try:
+            stream = files.open_input_stream(f"{root}/{name}")
+        except OSError as error:
+            raise DataError(f"{self.path(name)} cannot be read; build the corpus again") from error
+        with stream:
+            yield from io.TextIOWrapper(stream, "utf-8", "surrogatepass", newline="\n")
 
     def key(self, name: str) -> str | None:
         """The key of a Parquet or JSON file; None where it is missing or damaged."""

@@ -1,7 +1,15 @@
 """The token cache, the order of its windows, and the loader that reads them."""
 
 from hclx.data.cache import TokenCache
-from hclx.data.loader import Loader
 from hclx.data.prepare import prepare
 
 __all__ = ["Loader", "TokenCache", "prepare"]
+
+
+def __getattr__(name: str):
+    """Only the loader needs JAX, and a machine that builds caches may have none."""
+    if name != "Loader":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from hclx.data.loader import Loader
+
+    return Loader

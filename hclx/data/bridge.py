@@ -26,4 +26,4 @@ def mixture_sources(name: str) -> list[Source]:
     for task in subtasks:
         if not isinstance(task.source, tasks.DocumentSource):
             raise ConfigError(f"task {task.name!r} does not read documents; register it with tasks.add_corpus")
-    return [Source(task.name, rate(task), task.source.paths, task.source.texts) for task in subtasks]
+    return [Source(task.name, rate(task), task.source.paths, task.source.documents) for task in subtasks]

@@ -1,13 +1,15 @@
 """Writes a token cache from sources of documents; no seqio or TensorFlow in it."""
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,32 @@ from hclx.text.workers import batches, default_workers, ordered_map
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
 
 
+@dataclasses.dataclass(frozen=True)
+class EncodedDocument:
+    """A document as the cache takes it.
+
+    ids: uint32 [n]; n_bytes: of its text; sha256: 32 bytes, of its text; file, line: where it was read, the file by
+    its place among those of the source.
+    """
+
+    ids: np.ndarray
+    n_bytes: int
+    sha256: bytes
+    file: int
+    line: int
+
+
+Encoder = Callable[[Source, str, Counter], Iterator[EncodedDocument]]
+
+
 def build_cache(
-    mixture: str, sources: list[Source], tokenizer_dir: str, cache_dir: str | Path, settings: ReadSettings, workers: int | None = None
+    mixture: str,
+    sources: list[Source],
+    tokenizer_dir: str,
+    cache_dir: str | Path,
+    settings: ReadSettings,
+    workers: int | None = None,
+    encoded: Encoder | None = None,
 ) -> TokenCache:
     """Encodes every document of every source once.
 
@@ -36,6 +62,7 @@ def build_cache(
       cache_dir: must not hold a cache; it appears whole or not at all.
       settings: how documents are read and divided.
       workers: processes that encode; default: one a core in mode `encode`. The bytes written do not depend on it.
+      encoded: (source, split, counts) -> its documents, where they were encoded before; the bytes do not depend on it.
     Raises:
       ConfigError: the folder is taken.
       DataError: a source cannot be read or has no text.
@@ -47,8 +74,8 @@ def build_cache(
     cache_dir.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{cache_dir.name}.", dir=cache_dir.parent))
     try:
-        write = lambda source: _write_source(source, tokenizer, tokenizer_dir, temporary, settings, workers)
-        entries = [write(source) for source in sources]
+        encoded = encoded or functools.partial(_encode_source, tokenizer=tokenizer, tokenizer_dir=tokenizer_dir, settings=settings, workers=workers)
+        entries = [_write_source(source, tokenizer, temporary, encoded) for source in sources]
         manifest = {
             "format": FORMAT,
             "mixture": mixture,
@@ -78,17 +105,16 @@ def _dtype(tokenizer: Tokenizer) -> np.dtype:
     return np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
 
 
-def _write_source(source: Source, tokenizer: Tokenizer, tokenizer_dir: str, directory: Path, settings: ReadSettings, workers) -> dict:
+def _write_source(source: Source, tokenizer: Tokenizer, directory: Path, encoded: Encoder) -> dict:
     entry = {"name": source.name, "rate": float(source.rate), "files": describe_files(source.files()), "splits": {}}
     for split in SPLITS:
         counts: Counter = Counter()
         writer = StreamWriter(directory / split / source.name, _dtype(tokenizer), tokenizer.eod_id)
         digest = hashlib.sha256()
-        texts = tqdm(source.texts(split, settings, counts), desc=f"tokens: {source.name}, {split}", unit=" documents", disable=None)
-        for data, ids in _encoded(texts, tokenizer, tokenizer_dir, workers):
-            digest.update(len(data).to_bytes(8, "little") + data)
-            counts["bytes"] += len(data)
-            writer.append(ids)
+        for document in tqdm(encoded(source, split, counts), desc=f"tokens: {source.name}, {split}", unit=" documents", disable=None):
+            digest.update(document.sha256)
+            counts["bytes"] += document.n_bytes
+            writer.append(document.ids, document.file, document.line)
         if not writer.n_documents and split == "train":
             raise DataError(f"source {source.name!r} has no document with text; is it the right input?")
         writer.close()
@@ -96,20 +122,23 @@ def _write_source(source: Source, tokenizer: Tokenizer, tokenizer_dir: str, dire
             "n_tokens": writer.n_tokens,
             "n_documents": writer.n_documents,
             "n_bytes": counts["bytes"],
-            "text_sha256": digest.hexdigest(),
+            "text_sha256": digest.hexdigest(),  # of the documents' own
             "empty": counts["empty"],
             "invalid_utf8": counts["invalid_utf8"],
         }
     return entry
 
 
-def _encoded(texts: Iterable[str], tokenizer: Tokenizer, tokenizer_dir: str, workers: int | None) -> Iterator[tuple[bytes, np.ndarray]]:
-    """(bytes, ids) of each text, in order."""
+def _encode_source(source: Source, split: str, counts: Counter, *, tokenizer, tokenizer_dir: str, settings: ReadSettings, workers: int | None) -> Iterator[EncodedDocument]:
+    """The documents of a split, in order."""
     if workers is None:
         workers = default_workers() if tokenizer.mode == "encode" else 1
-    encoded = ordered_map(_encode, batches(texts), initializer=_set_tokenizer, initargs=(str(tokenizer_dir),), workers=workers)
-    for pairs in encoded:
-        yield from pairs
+    files = {path: index for index, path in enumerate(source.files())}
+    read, told = itertools.tee(source.documents(split, settings, counts))  # as far apart as what the workers hold
+    ids = ordered_map(_encode, batches(d.text for d in read), initializer=_set_tokenizer, initargs=(str(tokenizer_dir),), workers=workers)
+    for document, one in zip(told, itertools.chain.from_iterable(ids)):
+        data = to_bytes(document.text)
+        yield EncodedDocument(one, len(data), hashlib.sha256(data).digest(), files.get(document.path, 0), document.line)
 
 
 _tokenizer: Tokenizer | None = None  # of this process: loading it in each batch would cost more than encoding
@@ -120,8 +149,8 @@ def _set_tokenizer(directory: str) -> None:
     _tokenizer = load_tokenizer(directory)
 
 
-def _encode(texts: list[str]) -> list[tuple[bytes, np.ndarray]]:
-    return [(to_bytes(text), np.array(_tokenizer.encode(text), np.uint32)) for text in texts]
+def _encode(texts: list[str]) -> list[np.ndarray]:
+    return [np.array(_tokenizer.encode(text), np.uint32) for text in texts]
 
 
 def describe_files(paths: list[str]) -> list[dict]:

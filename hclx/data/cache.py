@@ -4,6 +4,7 @@
   CACHE_DIR/piece_bytes.npy      uint8 [vocab], bytes of text of each id: for bits per byte
   CACHE_DIR/SPLIT/SOURCE/tokens  TensorStore zarr3, uint16 or uint32 [n_tokens]
   CACHE_DIR/SPLIT/SOURCE/offsets TensorStore zarr3, int64 [n_documents + 1], where documents begin
+  CACHE_DIR/SPLIT/SOURCE/origins TensorStore zarr3, int64 [n_documents], (file << 40) + line that each was read from
 
 A stream is EOD d1 EOD d2 ... EOD: the end-of-document token begins every document and a last one closes the stream.
 So the text of each document follows the token that generation starts from, and is followed by it. Each stored chunk
@@ -25,6 +26,7 @@ PIECE_BYTES = "piece_bytes.npy"
 SPLITS = ("train", "validation")
 _CHUNK = 1 << 16  # items that are read and checked together
 _SHARD = 1 << 24  # items a file
+_LINE_BITS = 40
 
 
 def checksum(value) -> str:
@@ -41,15 +43,18 @@ class StreamWriter:
         self._eod = np.array([eod_id], dtype)
         self._buffer: list[np.ndarray] = []
         self._buffered = self._written = self.n_tokens = 0
+        self._origins = _create(directory / "origins", np.dtype(np.int64))
         self._starts: list[int] = []
+        self._places: list[int] = []
 
     @property
     def n_documents(self) -> int:
         return len(self._starts)
 
-    def append(self, ids) -> None:
-        """Adds one document's ids, without any end-of-document token."""
+    def append(self, ids, file: int = 0, line: int = 0) -> None:
+        """Adds one document's ids, without any end-of-document token, and where it was read: which file, which line."""
         self._starts.append(self.n_tokens)
+        self._places.append((file << _LINE_BITS) + line)
         self._push(self._eod)
         self._push(np.asarray(ids, self._eod.dtype))
 
@@ -59,6 +64,7 @@ class StreamWriter:
         self._push(self._eod)
         self._flush(self._buffered)
         _write(self._offsets, 0, np.array(self._starts, np.int64))
+        _write(self._origins, 0, np.array(self._places, np.int64))
         self._starts.pop()
 
     def _push(self, array: np.ndarray) -> None:
@@ -168,6 +174,11 @@ class TokenCache:
     def offsets(self, split: str, source: int) -> np.ndarray:
         """int64 [n_documents + 1]: where each document's end-of-document token stands, and the closing one."""
         return _open(self._path(split, source) / "offsets").read().result()
+
+    def origin(self, split: str, source: int, document: int) -> tuple[str, int]:
+        """File, by its name in the manifest, and line that a document was read from: in a corpus's mixture, the record there has its id."""
+        place = int(_open(self._path(split, source) / "origins")[document].read().result())
+        return self.manifest["sources"][source]["files"][place >> _LINE_BITS]["name"], place & ((1 << _LINE_BITS) - 1)
 
     def stream(self, split: str, source: int) -> np.ndarray:
         """All tokens of a source's split, in memory."""

@@ -10,7 +10,7 @@ from hclx.config import DataConfig, TokenizerConfig
 from hclx.data.build import build_cache, describe_files
 from hclx.data.cache import MANIFEST, TokenCache
 from hclx.data.settings import ReadSettings
-from hclx.data.source import Source, input_source
+from hclx.data.source import Source, corpus_sources, input_source
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
@@ -48,6 +48,8 @@ def sources_of(data: DataConfig) -> list[Source]:
     """The corpora that a run reads."""
     if data.input:
         return [input_source(data.input)]
+    if data.corpus:
+        return corpus_sources(data.corpus)
     from hclx.data import bridge  # seqio and TensorFlow: only for mixtures that are registered
 
     return bridge.mixture_sources(data.mixture)
@@ -55,7 +57,8 @@ def sources_of(data: DataConfig) -> list[Source]:
 
 def _training_texts(data: DataConfig):
     settings = ReadSettings.of(data)
-    return itertools.chain.from_iterable(source.texts("train", settings, Counter()) for source in sources_of(data))
+    documents = itertools.chain.from_iterable(source.documents("train", settings, Counter()) for source in sources_of(data))
+    return (document.text for document in documents)
 
 
 def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> None:

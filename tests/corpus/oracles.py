@@ -25,7 +25,7 @@ STRANGE = [
     "··",
     "한 줄\n한 줄\n 한 줄 \r\n다른 줄...\n",
     "나랏말ᄊᆞ미 듕귁에 달아 ᄒᆞᆯᄊᆡ",  # old Hangul, conjoining jamo
-    "한글 한글",  # composed, then decomposed
+    "한글 \u1112\u1161\u11ab\u1100\u1173\u11af cafe\u0301",  # composed, then decomposed
     "가족 👨‍👩‍👧‍👦 국기 🇰🇷 손 👍🏽 하트 ❤️",
     "끝에 \x00 널과 \x01\x7f 제어 문자, \x1c \x85 \u2028 는 공백",
     "漢字と日本語 العربية עברית ไทย русский 𠀀𠀁 𝕏 \U0010ffff",
@@ -111,8 +111,8 @@ def kind(char: str) -> str:
     if char.isspace():
         return "space"
     if category[0] in "LM":
-        starts = {"HANGUL SYLLABLE": "hangul", "HANGUL ": "jamo", "CJK ": "han", "HIRAGANA": "kana", "KATAKANA": "kana", "HALFWIDTH KATAKANA": "kana"}
-        found = next((kind for start, kind in starts.items() if name.startswith(start)), "")
+        starts = {"HANGUL SYLLABLE": "hangul", "HANGUL ": "jamo", "CJK ": "han", "HIRAGANA": "kana", "KATAKANA": "kana"}
+        found = next((kind for start, kind in starts.items() if name.removeprefix("HALFWIDTH ").startswith(start)), "")
         return found or ("latin" if "LATIN" in name else "other")
     return {"N": "digit", "P": "punctuation", "S": "symbol", "C": "control"}[category[0]]
 

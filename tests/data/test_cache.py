@@ -15,6 +15,7 @@ from hclx.data.cache import StreamWriter, _open
 from hclx.data.settings import ReadSettings
 from hclx.data.source import Source, input_source
 from hclx.errors import ConfigError, DataError
+from hclx.text.documents import Document
 from tests.conftest import SAMPLE
 
 SETTINGS = ReadSettings(validation_permille=200)
@@ -22,7 +23,7 @@ SETTINGS = ReadSettings(validation_permille=200)
 
 def memory_source(name, texts, rate=1.0):
     def read(split, settings, counts):
-        return (text for text in texts if settings.split_of(text) == split)
+        return (Document(text, name, i) for i, text in enumerate(texts, 1) if settings.split_of(text) == split)
 
     return Source(name, rate, lambda: [], read)
 
@@ -83,7 +84,7 @@ def test_fingerprint_follows_text_vocabulary_and_rates(tokenizer_dirs, tmp_path,
 
 def test_a_failed_build_leaves_nothing(tokenizer_dirs, tmp_path):
     def broken(split, settings, counts):
-        yield "글 하나"
+        yield Document("글 하나", "broken.jsonl", 1)
         raise DataError("broken.jsonl:2: not JSON")
 
     with pytest.raises(DataError, match="broken.jsonl:2"):
@@ -155,5 +156,5 @@ def test_writer_splits_into_shards_and_loses_nothing(tmp_path, monkeypatch):
 
 def test_documents_are_read_in_order_and_counted(sample_texts):
     source, settings = input_source(str(SAMPLE)), ReadSettings(validation_permille=200, max_documents=30)
-    read = functools.partial(source.texts, settings=settings, counts=None)
-    assert list(read("train")) == [t for t in sample_texts[:30] if settings.split_of(t) == "train"]
+    read = functools.partial(source.documents, settings=settings, counts=None)
+    assert [document.text for document in read("train")] == [t for t in sample_texts[:30] if settings.split_of(t) == "train"]

@@ -33,7 +33,7 @@ def test_every_corpus_of_the_data_folder_can_be_read(data_dir, tokenizers):
     for name in CORPORA:
         task = seqio.TaskRegistry.get(name)
         example = next(task.get_dataset({"targets": 1 << 20}, "train", shuffle=False).as_numpy_iterator())
-        text = next(task.source.texts("train", ReadSettings()))
+        text = next(task.source.documents("train", ReadSettings())).text
         assert example["targets"].tolist() == [*tokenizers["train"].encode(text), 1]
 
 
@@ -55,7 +55,7 @@ def test_all_tasks_share_one_vocabulary():
 def test_a_corpus_without_the_data_folder_says_what_to_set(monkeypatch):
     monkeypatch.delenv("HCLX_DATA_DIR", raising=False)
     with pytest.raises(DataError, match="HCLX_DATA_DIR is not set"):
-        next(seqio.TaskRegistry.get("law").source.texts("train", ReadSettings()))
+        next(seqio.TaskRegistry.get("law").source.documents("train", ReadSettings()))
 
 
 def test_the_sample_is_as_large_and_as_varied_as_promised(sample_texts):

@@ -1,0 +1,74 @@
+"""Filter expressions over attributes: `length.chars >= 200 and not spam.links > 3`."""
+
+import ast
+import operator
+from collections.abc import Callable
+
+import numpy as np
+
+from hclx.errors import ConfigError
+
+_COMPARE = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+def _parse(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ConfigError(f"{text!r} is no expression: {error.msg} at character {error.offset}") from error
+
+
+def attributes_of(text: str, where: str) -> list[str]:
+    """The attributes, `tagger.column`, that an expression names; checks its whole form.
+
+    Args:
+      where: the field that holds the expression, for the message.
+    Raises:
+      ConfigError: it is anything else than comparisons of attributes with values, `and`, `or`, `not`.
+    """
+    found: set[str] = set()
+    try:
+        evaluate(text, lambda name: found.add(name) or np.zeros(0))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return sorted(found)
+
+
+def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
+    """bool [d]: where an expression holds.
+
+    Args:
+      text: the expression.
+      column: attribute -> its values, [d].
+    Raises:
+      ConfigError: see `attributes_of`.
+    """
+
+    def value(node: ast.expr):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            return column(f"{node.value.id}.{node.attr}")
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
+            return node.value
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+            return -node.operand.value
+        raise ConfigError(f"{text!r}: {ast.unparse(node)} is neither an attribute (`length.chars`) nor a number or a string")
+
+    def holds(node: ast.expr) -> np.ndarray:
+        if isinstance(node, ast.BoolOp):
+            combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+            return combine.reduce([holds(part) for part in node.values])
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return ~holds(node.operand)
+        if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
+            sides = [value(side) for side in (node.left, *node.comparators)]
+            return np.logical_and.reduce([_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, sides, sides[1:])])
+        raise ConfigError(f"{text!r}: {ast.unparse(node)} is no comparison; write `length.chars >= 200 and spam.links < 3`")
+
+    return holds(_parse(text))

@@ -1,0 +1,59 @@
+"""Builds a clean corpus: python launch/build_corpus.py --config=corpus.yaml --input=DIR --output=DIR
+
+The same command goes on where it was stopped, and makes again what changed settings ask for. It runs in processes here;
+what follows a bare `--` are Apache Beam's own options: `-- --runner=FlinkRunner --parallelism=8`. What became of every
+document is in OUTPUT/card.html. Fields of the file: hclx/corpus/settings.py.
+"""
+
+import os
+import sys
+
+from absl import flags
+
+from hclx.corpus.build import Corpus
+from hclx.corpus.card import size, write_card
+from hclx.corpus.engine import Engine
+from hclx.corpus.settings import load_settings
+from hclx.errors import ConfigError
+from hclx.launching import run, take_after_dashes
+
+CONFIG = flags.DEFINE_string("config", None, "YAML file: sources, and what is to be done with them.", required=True)
+INPUT = flags.DEFINE_string("input", None, "Folder of the raw files.", required=True)
+OUTPUT = flags.DEFINE_string("output", None, "Folder of the corpus, or its address (gs://, s3://, hdfs://).", required=True)
+WORKERS = flags.DEFINE_integer("workers", None, "Processes on this machine; default: one a core.", lower_bound=1)
+TARGET = flags.DEFINE_float("target_tokens", 0, "Tokens of the mixture, divided by domain; 0: every source by its epochs.", lower_bound=0)
+EVALUATION = flags.DEFINE_string("evaluation_dir", None, "Folder that holds tasks/, for decontamination; default: HCLX_DATA_DIR.")
+BEAM = take_after_dashes(sys.argv)
+_REASONS = 5  # that are shown of a source
+
+
+def main(_):
+    settings, evaluation = load_settings(CONFIG.value), None
+    if settings.contamination:
+        folder = EVALUATION.value or os.environ.get("HCLX_DATA_DIR")
+        if not folder:
+            raise ConfigError("contamination needs the evaluation sets; give --evaluation_dir, or set HCLX_DATA_DIR")
+        from tasks.evaluation import evaluation_items
+
+        evaluation = evaluation_items(settings.contamination.tasks, folder)
+    corpus = Corpus(settings, INPUT.value, OUTPUT.value, Engine(BEAM, WORKERS.value), evaluation)
+    corpus.build()
+    corpus.mix(TARGET.value)
+    card = write_card(corpus.store, settings, corpus.parts())
+    for name, source in card["sources"].items():
+        print(summary(name, source))
+    print(f"{OUTPUT.value}: card.html says what became of every document, mixture/ is what launch/build_cache.py --corpus takes")
+
+
+def summary(name: str, source: dict) -> str:
+    """A source in a line: what was found and kept, and the main reasons for removal."""
+    reasons = {rule: entry["documents"] for rules in source["removed"].values() for rule, entry in rules.items()}
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS]
+    aside = f", {source['quarantined']:,} set aside" if source["quarantined"] else ""
+    why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
+    kept = source["kept"]
+    return f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept, {size(kept['bytes'])}{why}"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,37 @@
+"""Explains why a document was kept or removed: python launch/inspect_corpus.py --output=DIR --doc_id=SOURCE/ID
+
+Or what would become of a text: python launch/inspect_corpus.py --config=corpus.yaml --source=NAME --text='...'
+"""
+
+import sys
+
+from absl import flags
+
+from hclx.errors import ConfigError
+from hclx.launching import run
+
+OUTPUT = flags.DEFINE_string("output", None, "Folder of a corpus.")
+DOC_ID = flags.DEFINE_string("doc_id", None, "The document: SOURCE/ID, or the beginning of it.")
+TEXT = flags.DEFINE_string("text", None, "A text to be explained; - reads standard input.")
+CONFIG = flags.DEFINE_string("config", None, "YAML file of a corpus, for --text.")
+SOURCE = flags.DEFINE_string("source", None, "Of the YAML file; its rules are taken.")
+
+
+def main(_):
+    by_text = TEXT.value is not None
+    needed = {"config": CONFIG.value, "source": SOURCE.value} if by_text else {"output": OUTPUT.value, "doc_id": DOC_ID.value}
+    if missing := [f"--{name}" for name, value in needed.items() if not value]:
+        raise ConfigError(f"{' and '.join(missing)} missing; give --output and --doc_id, or --config, --source and --text")
+    from hclx.corpus.explain import explain, explain_text
+    from hclx.corpus.settings import load_settings
+    from hclx.corpus.store import Store
+
+    if not by_text:
+        print(explain(Store(OUTPUT.value), DOC_ID.value))
+        return
+    text = sys.stdin.read() if TEXT.value == "-" else TEXT.value
+    print(explain_text(text, load_settings(CONFIG.value), SOURCE.value))
+
+
+if __name__ == "__main__":
+    run(main)

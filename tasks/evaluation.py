@@ -1,0 +1,112 @@
+"""The texts of the evaluation sets, for decontamination: what a model must not have seen. No seqio in it."""
+
+import csv
+import dataclasses
+import glob
+import gzip
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from hclx.errors import DataError
+
+Reader = Callable[[str], Iterator[dict[str, str]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSet:
+    """One set: the file that a model is scored on, how it is read, and the fields that hold its text."""
+
+    path: str
+    fields: tuple[str, ...]
+    read: Reader
+
+    def items(self, data_dir: str) -> list[tuple[str, ...]]:
+        """The texts of each example, in the order of the file.
+
+        Raises:
+          DataError: the file is missing, or has no such field.
+        """
+        found = sorted(glob.glob(os.path.join(data_dir, "tasks", self.path)))
+        if not found:
+            raise DataError(f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination needs every set that it is asked for")
+        try:
+            return [tuple(str(row[field] or "") for field in self.fields) for path in found for row in self.read(path)]
+        except KeyError as error:
+            raise DataError(f"{found[0]}: no field {error}; expected {', '.join(self.fields)}") from error
+
+
+def _text(path: str) -> str:
+    raw = Path(path).read_bytes()
+    return (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8-sig")
+
+
+def _tsv(path: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(io.StringIO(_text(path)), delimiter="\t", quoting=csv.QUOTE_NONE)
+
+
+def _csv(path: str) -> Iterator[dict[str, str]]:
+    return csv.DictReader(io.StringIO(_text(path)))
+
+
+def _json(path: str) -> Iterator[dict[str, str]]:
+    return iter(json.loads(_text(path)))
+
+
+def _lines(path: str) -> Iterator[dict[str, str]]:
+    return ({"text": line} for line in _text(path).splitlines() if line.strip())
+
+
+def _klue_sentences(path: str) -> Iterator[dict[str, str]]:
+    """The sentences that stand, with their marks, before the lines of their tokens."""
+    for line in _text(path).splitlines():
+        if match := re.match(r"## klue-\S*\s+(.+)", line):
+            yield {"text": re.sub(r"<([^<>]*):[A-Z]{2}>", r"\1", match[1])}
+
+
+def _conllu(path: str) -> Iterator[dict[str, str]]:
+    return ({"text": line.removeprefix("# text = ")} for line in _text(path).splitlines() if line.startswith("# text = "))
+
+
+_PAIR = ("sentence1", "sentence2")
+SETS: dict[str, EvaluationSet] = {
+    "nsmc": EvaluationSet("nsmc/ratings_test.tsv.gz", ("document",), _tsv),
+    "klue_nli": EvaluationSet("klue/klue-nli-*/*_dev.json", ("premise", "hypothesis"), _json),
+    "klue_sts": EvaluationSet("klue/klue-sts-*/*_dev.json", _PAIR, _json),
+    "klue_ner": EvaluationSet("klue/klue-ner-*/*_dev.tsv", ("text",), _klue_sentences),
+    "klue_dp": EvaluationSet("klue/klue-dp-*/*_dev.tsv", ("text",), _klue_sentences),
+    "kobest_boolq": EvaluationSet("kobest/BoolQ/dev.tsv", ("Text", "Question"), _tsv),
+    "kobest_copa": EvaluationSet("kobest/COPA/dev.tsv", ("sentence", "1", "2"), _tsv),
+    "kobest_hellaswag": EvaluationSet("kobest/HellaSwag/dev.tsv", ("context", "choice1", "choice2", "choice3", "choice4"), _tsv),
+    "kobest_sentineg": EvaluationSet("kobest/SentiNeg/dev.tsv", ("Text",), _tsv),
+    "kobest_wic": EvaluationSet("kobest/WiC/dev.tsv", ("SENTENCE1", "SENTENCE2"), _tsv),
+    "korsts": EvaluationSet("kor_nlu/KorSTS/sts-dev.tsv", _PAIR, _tsv),
+    "xnli_ko": EvaluationSet("kor_nlu/KorNLI/xnli.dev.ko.tsv", _PAIR, _tsv),
+    "korean_english_news": EvaluationSet("korean_english_news/*.dev.ko", ("text",), _lines),
+    "chatbot_data": EvaluationSet("chatbot_data/ChatbotData.csv", ("Q", "A"), _csv),
+    "question_pair": EvaluationSet("question_pair/kor_Pair_test.csv", ("question1", "question2"), _csv),
+    "korean_hate_speech": EvaluationSet("korean_hate_speech/dev.tsv", ("comments",), _tsv),
+    "kosbi": EvaluationSet("korean_safety_benchmarks/KoSBi/kosbi_valid.json.gz", ("context", "sentence"), _json),
+    "square": EvaluationSet("korean_safety_benchmarks/SQuARe/question_valid.json.gz", ("question",), _json),
+    "kobbq": EvaluationSet("kobbq/KoBBQ_test_samples.tsv", ("context", "question"), _tsv),
+    "ud_kaist": EvaluationSet("ud_korean_kaist/*-dev.conllu.gz", ("text",), _conllu),
+    "ud_gsd": EvaluationSet("ud_korean_gsd/*-dev.conllu.gz", ("text",), _conllu),
+}
+
+
+def evaluation_items(names: tuple[str, ...], data_dir: str) -> dict[str, list[tuple[str, ...]]]:
+    """Set -> the texts of each of its examples.
+
+    Args:
+      names: of SETS; empty: all.
+      data_dir: the folder that holds `tasks/`.
+    Raises:
+      DataError: a name is unknown, or a set cannot be read.
+    """
+    unknown = [name for name in names if name not in SETS]
+    if unknown:
+        raise DataError(f"no evaluation set {unknown[0]!r}; there are {', '.join(SETS)}")
+    return {name: SETS[name].items(data_dir) for name in names or SETS}

@@ -1,0 +1,89 @@
+"""Beam: what meets at a key meets once, every part is written once, whatever the number of workers."""
+
+import dataclasses
+import functools
+
+import pytest
+
+from hclx.corpus.engine import Engine
+from hclx.errors import ConfigError, DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    index: int
+
+
+def give(part):
+    """Every number below 20 under its remainder."""
+    for number in range(part.index, 20, 4):
+        yield number % 3, (number, part.index)
+
+
+def meet(blocks):
+    """To the part that each number came from: the sum of all that met."""
+    blocks = list(blocks)
+    for _, part in blocks:
+        if part != 3:  # one part hears nothing
+            yield part, sum(number for number, _ in blocks)
+
+
+def give_again(part, blocks):
+    for total in blocks:
+        yield "all", (part.index, total)
+
+
+def meet_again(blocks):
+    blocks = sorted(blocks)
+    yield 0, blocks
+
+
+def write(part, blocks, folder):
+    (folder / f"{part.index}").write_text(repr(sorted(blocks)))
+
+
+def touch(item, folder):
+    with (folder / f"item{item}").open("a") as file:
+        file.write("once")
+
+
+def refuse(item):
+    raise DataError(f"{item}.jsonl:7: not what it should be")
+
+
+SUMS = {r: sum(n for n in range(20) if n % 3 == r) for r in range(3)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_blocks_meet_and_return(tmp_path, workers):
+    engine = Engine(workers=workers)
+    engine.meet([(give, meet)], functools.partial(write, folder=tmp_path), [Part(i) for i in range(4)])
+    for index in range(3):
+        assert eval((tmp_path / str(index)).read_text()) == sorted(SUMS[n % 3] for n in range(index, 20, 4))
+    assert (tmp_path / "3").read_text() == "[]"
+
+
+def test_a_second_round_goes_on_from_what_the_first_gave_to_each_part(tmp_path):
+    engine = Engine(workers=1)
+    engine.meet([(give, meet), (give_again, meet_again)], functools.partial(write, folder=tmp_path), [Part(i) for i in range(4)])
+    expected = sorted((index, SUMS[n % 3]) for index in range(3) for n in range(index, 20, 4))
+    assert eval((tmp_path / "0").read_text()) == [expected]
+    assert [(tmp_path / str(i)).read_text() for i in (1, 2, 3)] == ["[]"] * 3
+
+
+def test_every_item_is_done_once(tmp_path):
+    Engine(workers=1).each(functools.partial(touch, folder=tmp_path), range(7))
+    assert sorted((p.name, p.read_text()) for p in tmp_path.iterdir()) == [(f"item{i}", "once") for i in range(7)]
+    Engine(workers=1).each(refuse, [])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_of_a_worker_is_the_error_of_the_command(workers):
+    with pytest.raises(DataError, match=r"^b\.jsonl:7: not what it should be$"):
+        Engine(workers=workers).each(refuse, ["b"])
+
+
+def test_options_that_beam_does_not_know_are_refused():
+    with pytest.raises(ConfigError, match="--runer"):
+        Engine(["--runer=FlinkRunner"])
+    Engine(["--runner=FlinkRunner", "--parallelism=2"])

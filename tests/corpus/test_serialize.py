@@ -1,0 +1,53 @@
+"""The token cache of a mixture: the bytes that build_cache makes, with the place of every document."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from hclx.corpus.engine import Engine
+from hclx.corpus.serialize import serialize
+from hclx.data.build import build_cache
+from hclx.data.settings import ReadSettings
+from hclx.data.source import corpus_sources
+from hclx.errors import ConfigError, DataError
+from tests.corpus.test_build import built, digest, kept, raw  # noqa: F401
+
+SETTINGS = ReadSettings(validation_permille=300)
+
+
+@pytest.fixture(scope="module")
+def mixed(built):  # noqa: F811
+    built.build()
+    built.mix()
+    return Path(built.store.root)
+
+
+def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
+    made = serialize(built.store, tokenizer_dirs["train"], str(tmp_path / "one"), SETTINGS, Engine(workers=1))
+    expected = build_cache("corpus", corpus_sources(str(mixed)), tokenizer_dirs["train"], tmp_path / "other", SETTINGS)
+    assert made.fingerprint == expected.fingerprint and digest(tmp_path / "one") == digest(tmp_path / "other")
+    assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
+
+
+def test_every_document_of_the_cache_can_be_found_again(mixed, built, tokenizers, tokenizer_dirs, tmp_path):  # noqa: F811
+    cache = serialize(built.store, tokenizer_dirs["plain"], str(tmp_path / "cache"), SETTINGS, Engine(workers=1))
+    texts, seen = kept(built), set()
+    for split in ("train", "validation"):
+        for source, entry in enumerate(cache.manifest["sources"]):
+            stream, offsets = cache.stream(split, source), cache.offsets(split, source)
+            for document in range(len(offsets) - 1):
+                name, line = cache.origin(split, source, document)
+                record = json.loads(gzip.decompress((mixed / "mixture" / entry["name"] / name).read_bytes()).splitlines()[line - 1])
+                ids = stream[offsets[document] + 1 : offsets[document + 1]].tolist()
+                assert record["source"] == entry["name"] and tokenizers["plain"].decode(ids) == record["text"] == texts[record["doc_id"]]
+                seen.add(record["doc_id"])
+    assert seen == set(texts)
+
+
+def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):  # noqa: F811
+    with pytest.raises(ConfigError, match="max_documents goes with"):
+        serialize(built.store, tokenizer_dirs["plain"], str(tmp_path / "c"), ReadSettings(max_documents=3), Engine(workers=1))
+    with pytest.raises(DataError, match="mixture.json cannot be read; make the mixture"):
+        corpus_sources(str(tmp_path))
