@@ -10,9 +10,7 @@ import sys
 
 from absl import flags
 
-from hclx.corpus.build import Corpus
 from hclx.corpus.card import size, write_card
-from hclx.corpus.engine import Engine
 from hclx.corpus.settings import load_settings
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
@@ -36,6 +34,9 @@ def main(_):
         from tasks.evaluation import evaluation_items
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
+    from hclx.corpus.build import Corpus  # and Beam with it, for which one waits
+    from hclx.corpus.engine import Engine
+
     corpus = Corpus(settings, INPUT.value, OUTPUT.value, Engine(BEAM, WORKERS.value), evaluation)
     corpus.build()
     corpus.mix(TARGET.value)

@@ -19,7 +19,9 @@ from hclx.corpus.finish import finish
 from hclx.corpus.ingest import format_of
 from hclx.corpus.meetings import Part
 from hclx.corpus.mixer import Share
+from hclx.corpus.models import fingerprint
 from hclx.corpus.parts import FORMAT, RawFile
+from hclx.corpus.record import write_settings
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
@@ -71,18 +73,21 @@ class Corpus:
         """
         self.settings, self.store, self._engine = settings, Store(output), engine
         for name, source in settings.sources.items():
-            parts.check_rules(source.rules, f"sources.{name}")
+            parts.check_rules(source.rules, settings.models, f"sources.{name}")
             for attribute in attributes_of(source.where, f"sources.{name}.where") if source.where else ():
-                parts.check_attribute(attribute, f"sources.{name}.where")
+                parts.check_attribute(attribute, settings.models, f"sources.{name}.where")
         self._evaluation = evaluation or {}
+        self._taggers = {**dict.fromkeys(TAGGERS, ""), **{name: os.path.abspath(path) for name, path in settings.models.items()}}
+        self._models = {name: fingerprint(path) for name, path in settings.models.items()}
         self._files = raw_files(settings, input_dir)
 
     def build(self) -> None:
         """Makes what is not there yet."""
+        write_settings(self.store, self.settings)
         self._stage("documents", lambda: self._engine.each(functools.partial(parts.ingest, store=self.store), self._files))
         found = self.parts()
         self._forget_others(found)
-        tag = functools.partial(parts.tag, store=self.store, taggers=tuple(TAGGERS))
+        tag = functools.partial(parts.tag, store=self.store, taggers=self._taggers)
         self._stage("attributes", lambda: self._engine.each(tag, [part.name for part in found]))
         key = key_of(FORMAT, [file.key for file in self._files])
         for stage in meetings.STAGES:
@@ -145,7 +150,7 @@ class Corpus:
         """Runs a stage, unless its verdicts are there, and gives its key."""
         settings, store, engine = self.settings, self.store, self._engine
         chosen = {
-            "filter": {name: list(source.rules.items()) for name, source in settings.sources.items()},
+            "filter": ({name: list(source.rules.items()) for name, source in settings.sources.items()}, self._models),
             "exact": True,
             "paragraph": settings.paragraph,
             "near": settings.near and (settings.near, settings.seed),

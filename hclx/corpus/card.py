@@ -6,7 +6,7 @@ nothing reaches the page but through `_tag`, which escapes it.
 
 import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from hclx.corpus.figures import add_up, bounds, number
 from hclx.corpus.meetings import STAGES, Part
@@ -37,7 +37,7 @@ _STYLE = """
 --kept:#4fa5a2;--cut:#3d454a}}
 *{box-sizing:border-box}
 body{margin:0 auto;padding:1.5rem 1rem 4rem;max-width:62rem;background:var(--page);color:var(--ink);
-font:16px/1.55 system-ui,-apple-system,"Segoe UI","Apple SD Gothic Neo","Malgun Gothic","Noto Sans KR","Noto Sans CJK KR",sans-serif}
+font:1rem/1.55 system-ui,-apple-system,"Segoe UI","Apple SD Gothic Neo","Malgun Gothic","Noto Sans KR","Noto Sans CJK KR",sans-serif}
 h1{font-size:1.6rem;margin:0 0 .3rem}h2{font-size:1.2rem;margin:3rem 0 .5rem;padding-top:.7rem;border-top:1px solid var(--line)}
 h3{font-size:1rem;margin:1.6rem 0 .4rem}p{margin:.4rem 0;max-width:46rem}
 p.note,figcaption,.about{color:var(--soft);font-size:.875rem}
@@ -59,7 +59,7 @@ details{border-bottom:1px solid var(--line)}summary{cursor:pointer;padding:.45re
 article{margin:.2rem 0 1rem;padding-left:.9rem;border-left:2px solid var(--line)}
 code{font:.875rem ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 blockquote{margin:.2rem 0 0;white-space:pre-wrap;overflow-wrap:anywhere;unicode-bidi:isolate;font-size:.875rem}
-@media print{body{max-width:none;padding:0;font-size:11px}nav{display:none}h2{break-after:avoid}figure,article,tr,.bars{break-inside:avoid}
+@media print{html{font-size:70%}body{max-width:none;padding:0}nav{display:none}h2{break-after:avoid}figure,article,tr,.bars{break-inside:avoid}
 svg,.tile{print-color-adjust:exact;-webkit-print-color-adjust:exact}.wide{overflow:visible}}
 .axis{stroke:var(--line)}
 """ + "".join(f".{name}{{fill:var(--{name});border-color:var(--{name})}}" for name in _COLORS)
@@ -187,15 +187,15 @@ def _sources(card: Mapping) -> _Html:
 def _stages(card: Mapping) -> _Html:
     named = [*card["sources"].items(), *([("all", card["all"])] if len(card["sources"]) > 1 else [])]
     result = []
-    for unit, show in (("documents", lambda n: n), ("bytes", lambda n: _Right(size(n)))):
+    for unit, show in (("documents", lambda n: _Right(number(n))), ("bytes", lambda n: _Right(size(n)))):
         aside = unit == "documents"
-        head = ["source", "found", *(["set aside"] if aside else []), *(f"after {_STAGES[s]}" for s in card["all"]["after"]), "kept", "share kept"]
+        head = ["source", "found", *(["set aside"] if aside else []), *(f"after {_STAGES[s]}" for s in card["all"]["after"]), "kept", "kept of found"]
         rows = [
             (name, show(one[unit]), *([one["quarantined"]] if aside else []), *(show(n[unit]) for n in one["after"].values()),
              show(one["kept"][unit]), _share(one["kept"][unit], one[unit]))
             for name, one in named
         ]  # fmt: skip
-        bars = [_bar(name, one, unit, str(show(one[unit])) if unit == "bytes" else number(one[unit])) for name, one in named]
+        bars = [_bar(name, one, unit, show) for name, one in named]
         result += [_tag("h3", unit.capitalize()), _table(head, rows, len(named) > 1), _tag("div", *bars, class_="bars")]
     colors = ["kept", *card["all"]["after"], "cut", "quarantined"]
     words = {"kept": "kept", "cut": "cut or masked in what is kept", "quarantined": "set aside"}
@@ -210,20 +210,20 @@ def _rect(color: str, start: float, width: float, title: str = "") -> _Html:
     return _tag("rect", *inside, x=f"{start:.3f}%", width=f"{width:.3f}%", height="100%", class_=color)
 
 
-def _bar(name: str, one: Mapping, unit: str, total: str) -> _Html:
+def _bar(name: str, one: Mapping, unit: str, show: Callable) -> _Html:
     """Name, bar and total of a source: what became of all that is in its files."""
-    lengths = {"kept": one["kept"][unit]}
-    before = one[unit]
+    lengths, before = {"kept": one["kept"][unit]}, one[unit]
     for stage, after in one["after"].items():
         lengths[stage], before = before - after[unit], after[unit]
     lengths["cut"] = max(0, before - one["kept"][unit])
     lengths["quarantined"] = one["quarantined"] if unit == "documents" else 0
-    whole, start, rects = sum(lengths.values()) or 1, 0.0, []
+    whole, start, rects = sum(lengths.values()), 0.0, []
     for color, length in lengths.items():
         if length:
             width = 100 * length / whole
             rects.append(_rect(color, start, width, f"{_STAGES.get(color, color)}: {width:.1f}%"))
             start += width
+    total = show(whole if unit == "documents" else one[unit])
     return _joined([_tag("span", name), _tag("svg", *rects, role="img", aria_label=f"what became of {name}"), _tag("span", total, class_="n")])
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shlex
+import signal
 import sys
 import threading
 import traceback
@@ -24,6 +25,7 @@ import apache_beam as beam  # noqa: E402
 import grpc  # noqa: E402
 from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
+from apache_beam.runners.runner import create_runner  # noqa: E402
 from apache_beam.transforms.environments import SubprocessSDKEnvironment  # noqa: E402
 
 logging.getLogger().removeHandler(_SILENT)
@@ -48,7 +50,7 @@ class Engine:
           options: `--name=value`; without a `--runner`, the direct runner here.
           workers: processes of the direct runner; default: one a core.
         Raises:
-          ConfigError: Beam does not know an option.
+          ConfigError: Beam does not know an option, or the runner.
         """
         unknown = [name for name in options if name.startswith("--") and not _is_known(name)]
         if unknown:
@@ -59,6 +61,10 @@ class Engine:
             options = [f"--direct_num_workers={self._workers}", *options]
             logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are raised here too, with all that is logged
         self._options = PipelineOptions([*options, "--default_sdk_harness_log_level=ERROR"])
+        try:
+            create_runner(self._options.get_all_options()["runner"] or "FnApiRunner")
+        except (ValueError, ImportError) as error:
+            raise errors.ConfigError(str(error)) from error
 
     @contextlib.contextmanager
     def _pipeline(self) -> Iterator[beam.Pipeline]:
@@ -71,7 +77,7 @@ class Engine:
         if self._workers:
             processes = SubprocessSDKEnvironment.from_command_string(f"exec {shlex.join([sys.executable, '-c', _WORKER])}")
             runner = FnApiRunner(default_environment=processes if self._workers > 1 else None)
-        before, threading.excepthook = threading.excepthook, _on_lost_worker
+        threading.excepthook = _on_lost_worker
         try:
             with beam.Pipeline(runner, self._options) as pipeline:
                 yield pipeline
@@ -79,8 +85,6 @@ class Engine:
             if raised := _raised(error):
                 raise raised from error
             raise
-        finally:
-            threading.excepthook = before
 
     def each(self, function: Callable, items: Sequence) -> None:
         """Calls `function(item)` for every item, in any order."""
@@ -125,13 +129,14 @@ def _raised(error: Exception) -> errors.HclxError | None:
 def _on_lost_worker(thread: threading.ExceptHookArgs) -> None:
     """Ends this process where one of its workers was killed, most often for its memory: the runner would wait for ever."""
     message = str(thread.exc_value)
-    if "Worker subprocess exited" in message:
-        code = message.rsplit(" ", 1)[-1]
-        print(f"error: a worker process ended ({code}); if memory ran out, try fewer --workers. The same command goes on", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(errors.Stuck.exit_code)
-    if not isinstance(thread.exc_value, grpc.RpcError):  # the connection to that worker
-        threading.__excepthook__(thread)
+    if isinstance(thread.exc_value, grpc.RpcError) or message.endswith(f" {-signal.SIGINT}"):
+        return  # the connection to a worker that is gone; Ctrl-C, which ends this process too
+    if "Worker subprocess exited" not in message:
+        return threading.__excepthook__(thread)
+    code = message.rsplit(" ", 1)[-1]
+    print(f"error: a worker process ended ({code}); if memory ran out, try fewer --workers. The same command goes on", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(errors.Stuck.exit_code)
 
 
 def _is_known(option: str) -> bool:

@@ -20,9 +20,10 @@ import pyarrow
 
 from hclx.corpus.batch import TextBatch
 from hclx.corpus.ingest import FIELDS, Reading, Unreadable, read_documents
+from hclx.corpus.models import fingerprint
 from hclx.corpus.settings import Rule
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.taggers import all_taggers
 from hclx.errors import ConfigError
 
 FORMAT = 1  # of the files below, and of what taggers compute: part of every key
@@ -87,26 +88,28 @@ def ingest(raw: RawFile, store: Store) -> None:
     store.write_json(manifest, {"file": raw.shown, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
 
 
-def tag(part: str, store: Store, taggers: tuple[str, ...]) -> None:
-    """Writes the attributes of a part that are not there yet."""
+def tag(part: str, store: Store, taggers: Mapping[str, str]) -> None:
+    """Writes the attributes of a part that are not there yet.
+
+    Args:
+      part: SOURCE/FILE-PART.
+      taggers: name -> file of its model, "" where it has none.
+    """
     documents = f"documents/{part}.parquet"
-    key = store.key(documents)
-    missing = [name for name in taggers if not store.is_done(f"attributes/{name}/{part}.parquet", attribute_key(name, key))]
+    files = {name: path for name, path in taggers.items() if path}
+    keys = {name: key_of(FORMAT, name, store.key(documents), fingerprint(path) if path else "") for name, path in taggers.items()}
+    missing = [name for name in taggers if not store.is_done(f"attributes/{name}/{part}.parquet", keys[name])]
     if not missing:
         return
+    functions = all_taggers(files)
     table = store.read_table(documents, ["text", "title"])
     columns: dict[str, list[dict]] = {name: [] for name in missing}
     for batch in batches(table["text"].to_pylist(), table["title"].to_pylist()):
         for name in missing:
-            columns[name].append(TAGGERS[name](batch))
+            columns[name].append(functions[name](batch))
     for name in missing:
         joined = {column: np.concatenate([found[column] for found in columns[name]]) for column in columns[name][0]}
-        store.write_table(f"attributes/{name}/{part}.parquet", pyarrow.table(joined), attribute_key(name, key))
-
-
-def attribute_key(tagger: str, documents_key: str) -> str:
-    """The key of a tagger's file for documents of a key."""
-    return key_of(FORMAT, tagger, documents_key)
+        store.write_table(f"attributes/{name}/{part}.parquet", pyarrow.table(joined), keys[name])
 
 
 def batches(texts: list[str], titles: list[str]):
@@ -150,7 +153,7 @@ def broken(rule: Rule, values: np.ndarray) -> np.ndarray:
     return np.zeros(len(values), bool) | below | above
 
 
-def check_rules(rules: Mapping[str, Rule | None], where: str) -> None:
+def check_rules(rules: Mapping[str, Rule | None], models: Mapping[str, str], where: str) -> None:
     """Refuses rules on attributes that no tagger gives.
 
     Raises:
@@ -158,17 +161,21 @@ def check_rules(rules: Mapping[str, Rule | None], where: str) -> None:
     """
     for name, rule in rules.items():
         if rule:
-            check_attribute(rule.attribute, f"{where}.rules.{name}")
+            check_attribute(rule.attribute, models, f"{where}.rules.{name}")
 
 
-def check_attribute(attribute: str, where: str) -> None:
+def check_attribute(attribute: str, models: Mapping[str, str], where: str) -> None:
     """Refuses an attribute, `tagger.column`, that no tagger gives.
 
+    Args:
+      models: as in the settings.
+      where: the field that names it, for the message.
     Raises:
       ConfigError: names what there is.
     """
     tagger, _, column = attribute.partition(".")
-    columns = list(TAGGERS[tagger](TextBatch.of(["가"]))) if tagger in TAGGERS else []
+    taggers = all_taggers(models)
+    columns = list(taggers[tagger](TextBatch.of(["가"]))) if tagger in taggers else []
     if column not in columns:
-        known = f"{tagger}: {', '.join(columns)}" if columns else f"taggers: {', '.join(TAGGERS)}"
+        known = f"{tagger}: {', '.join(columns)}" if columns else f"taggers: {', '.join(taggers)}"
         raise ConfigError(f"{where}: no attribute {attribute!r}; {known}")

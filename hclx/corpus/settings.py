@@ -99,6 +99,7 @@ class ContaminationSettings:
     min_chars: int = 8
 
 
+MODELS = ("quality", "perplexity")
 # Billions of tokens by domain (Kim et al. 2021, table 1).
 HYPERCLOVA = {"blog": 273.6, "cafe": 83.3, "news": 73.8, "comments": 41.1, "kin": 27.3, "modu": 6.0, "wiki_en_jp": 5.2, "others": 51.5}
 
@@ -121,9 +122,15 @@ class MixSettings:
 
 @dataclasses.dataclass(frozen=True)
 class CorpusSettings:
-    """A whole corpus. part_bytes: of text, that one Parquet part and one unit of work hold."""
+    """A whole corpus.
+
+    part_bytes: of text, that one Parquet part and one unit of work hold.
+    models: `quality` or `perplexity` -> file of a model that launch/train_filter.py made; rules may then use
+      `quality.score` and `perplexity.bits`.
+    """
 
     sources: Mapping[str, SourceSettings]
+    models: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seed: int = 0
     part_bytes: int = 32 << 20
     near: NearSettings | None = NearSettings()
@@ -230,6 +237,8 @@ def _check(settings: CorpusSettings) -> None:
     if dirt := settings.contamination:
         need(0 < dirt.coverage <= 1, f"contamination.coverage={dirt.coverage} is not in (0, 1]")
         need(0 < dirt.min_chars <= dirt.ngram, f"contamination needs 0 < min_chars <= ngram, and has {dirt.min_chars} and {dirt.ngram}")
+    for name in settings.models:
+        need(name in MODELS, f"models.{name} is unknown; there are {', '.join(MODELS)}")
     mix = settings.mix
     need(min(mix.max_epochs, mix.temperature, mix.bytes_per_token) > 0, "mix.max_epochs, mix.temperature and mix.bytes_per_token must be more than 0")
     need(min(mix.shares.values(), default=0) >= 0, "mix.shares must not be negative")

@@ -123,7 +123,7 @@ def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied):
     changed.build()
     assert fates(changed)["news/profane"] is None
     again = {name.split("/")[0] for name, time in times(copied).items() if before.get(name) != time}
-    assert again == {"verdicts", "signatures", "corpus", "figures", "contamination"}
+    assert again == {"settings.json", "verdicts", "signatures", "corpus", "figures", "contamination"}
 
 
 def test_a_stage_that_is_switched_off_leaves_nothing(raw, copied):

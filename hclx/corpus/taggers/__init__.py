@@ -3,11 +3,13 @@
 To add one: a function of `TextBatch` in a module here, and its name below. Rules call a column `tagger.column`.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from hclx.corpus.batch import TextBatch
+from hclx.corpus.taggers.learnt import perplexity, quality
 from hclx.corpus.taggers.personal import pii
 from hclx.corpus.taggers.repetition import repetition
 from hclx.corpus.taggers.shape import length, normalisation, punctuation, script
@@ -25,3 +27,9 @@ TAGGERS: dict[str, Tagger] = {
     "title": title,
     "pii": pii,
 }
+
+
+def all_taggers(models: Mapping[str, str] = {}) -> dict[str, Tagger]:
+    """The taggers above, and those of trained models: `quality` or `perplexity` -> its file."""
+    learnt = {"quality": quality, "perplexity": perplexity}
+    return {**TAGGERS, **{name: functools.partial(learnt[name], path=path) for name, path in models.items()}}

@@ -1,0 +1,133 @@
+"""What the signs of rough talk find: word lists, lone jamo, laughter and runs against labelled comments, and on raw text.
+
+    python tests/benchmarks/rough_talk.py
+
+HCLX_DATA_DIR names the data. Predictors are columns of hclx.corpus.taggers.spam and the rules of hclx/corpus/defaults.yaml;
+the comments of tasks/korean_hate_speech are labelled none, offensive or hate (Moon et al. 2020). These labels are not what the
+word list is for: it looks for swear words, so hate speech without one is not found, and swearing that hurts nobody is.
+"""
+
+import csv
+import gzip
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from hclx.corpus.parts import batches, broken
+from hclx.corpus.settings import Rule, parse_settings
+from hclx.corpus.taggers import TAGGERS
+
+DATA = flags.DEFINE_string("data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR.")
+SPLITS = flags.DEFINE_list("splits", ["dev", "train"], "Files of tasks/korean_hate_speech.")
+SOURCES = flags.DEFINE_list("sources", ["comments", "reviews"], "Folders of corpus/.")
+
+TARGETS = {"hate": ("hate",), "hate or offensive": ("hate", "offensive")}
+OFF = ("too_short", "line_end")  # rules on documents, which a source of short comments would switch off
+COLUMNS = {  # beside the rules: the columns by themselves
+    "1 swear word": Rule("spam.profanity", max=0),
+    "2 swear words": Rule("spam.profanity", max=1),
+    "any lone jamo": Rule("spam.jamo", max=0),
+    "any laughter": Rule("spam.laughter", max=0),
+    "any run of 4": Rule("spam.runs", max=0),
+}
+
+
+def main(_):
+    rules = parse_settings({"sources": {"any": {"input": "*"}}})  # without changes: those of defaults.yaml
+    rules = {name: rule for name, rule in rules.sources["any"].rules.items() if rule}
+    for split in SPLITS.value:
+        texts, labels = labelled(data("tasks", "korean_hate_speech", f"{split}.tsv"))
+        counts = ", ".join(f"{n:,} {label}" for label, n in Counter(labels).most_common())
+        print(f"\nkorean_hate_speech {split}: {len(texts):,} comments, {counts}. Precision / recall / F1 in percent.\n")
+        print(against_labels(breaks(texts, {**COLUMNS, **rules}), np.array(labels), set(COLUMNS) | of_spam(rules)))
+    print("\nHate speech without swear words is not found by a word list: hence the recall of the lines on profanity.")
+    print("\nShare of documents that break each rule, whatever else they break.\n")
+    print(shares({source: breaks(read(source), {**COLUMNS, **rules}) for source in SOURCES.value}, rules))
+
+
+def data(*parts: str) -> Path:
+    return Path(DATA.value or os.environ["HCLX_DATA_DIR"], *parts)
+
+
+def labelled(path: Path) -> tuple[list[str], list[str]]:
+    """Comments, and the label of each."""
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    return [row["comments"] for row in rows], [row["hate"] for row in rows]
+
+
+def read(source: str) -> list[str]:
+    """The documents of a source."""
+    texts = []
+    for path in sorted(data("corpus", source).glob("*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            texts += [json.loads(line)["text"] for line in file]
+    return texts
+
+
+def of_spam(rules: dict[str, Rule]) -> set[str]:
+    return {name for name, rule in rules.items() if rule.attribute.startswith("spam.")}
+
+
+def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
+    """Rule -> bool [d], which documents break it; titles, which these texts lack, break none."""
+    taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules.values())
+    found: dict[str, list[np.ndarray]] = {name: [] for name in rules}
+    for batch in batches(texts, [""] * len(texts)):
+        columns = {name: TAGGERS[name](batch) for name in taggers}
+        for name, rule in rules.items():
+            tagger, column = rule.attribute.split(".")
+            found[name].append(broken(rule, columns[tagger][column]))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def against_labels(found: dict[str, np.ndarray], labels: np.ndarray, shown: set[str]) -> str:
+    """A Markdown table: a line a predictor, those of `shown` and what all the rules find together."""
+    rules = set(found) - set(COLUMNS)
+    lines = {name: hits for name, hits in found.items() if name in shown}
+    lines["any rule on rough talk or spam"] = np.any([found[name] for name in rules & shown], 0)
+    lines["any rule"] = np.any([found[name] for name in rules], 0)
+    lines[f"any but {' and '.join(OFF)}"] = np.any([found[name] for name in rules.difference(OFF)], 0)
+    lines["every comment"] = np.ones(len(labels), bool)
+    truths = {target: np.isin(labels, names) for target, names in TARGETS.items()}
+    rows = [[name, f"{hits.sum():,}", *(scores(hits, truth) for truth in truths.values())] for name, hits in lines.items()]
+    return table(["predictor", "found", *truths], rows)
+
+
+def scores(hits: np.ndarray, truth: np.ndarray) -> str:
+    right = (hits & truth).sum()
+    precision = f"{100 * right / hits.sum():.1f}" if hits.any() else "-"
+    return f"{precision} / {100 * right / truth.sum():.1f} / {200 * right / (hits.sum() + truth.sum()):.1f}"
+
+
+def shares(found: dict[str, dict[str, np.ndarray]], rules: dict[str, Rule]) -> str:
+    """A Markdown table: a line a rule, a column a source."""
+    share = lambda hits: f"{100 * hits.mean():.3f}%"
+    lines = {name: f"{name}: {bounds(rule)}" for name, rule in {**COLUMNS, **rules}.items()}
+    rows = [[line, *(share(one[name]) for one in found.values())] for name, line in lines.items()]
+    groups = {
+        "any rule on rough talk or spam": of_spam(rules),
+        "any rule": set(rules),
+        f"any but {' and '.join(OFF)}": set(rules).difference(OFF),
+    }
+    rows += [[line, *(share(np.any([one[name] for name in names], 0)) for one in found.values())] for line, names in groups.items()]
+    sizes = [f"{source} ({len(next(iter(one.values()))):,} documents)" for source, one in found.items()]
+    return table(["rule", *sizes], rows)
+
+
+def bounds(rule: Rule) -> str:
+    parts = [f"below {rule.min:g}" if rule.min is not None else "", f"above {rule.max:g}" if rule.max is not None else ""]
+    return f"{rule.attribute} {' or '.join(filter(None, parts))}"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    line = lambda cells: "| " + " | ".join(cells) + " |"
+    return "\n".join([line(head), "|" + "---|" * len(head), *map(line, rows)])
+
+
+if __name__ == "__main__":
+    app.run(main)

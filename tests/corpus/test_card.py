@@ -1,0 +1,271 @@
+"""The corpus card: its numbers against a plain count, its page, and that figures that do not add up are refused."""
+
+import html
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from hclx.corpus.build import Corpus
+from hclx.corpus.card import size, write_card
+from hclx.corpus.engine import Engine
+from hclx.corpus.figures import bounds, number
+from hclx.corpus.finish import SAMPLES
+from hclx.corpus.meetings import Part
+from hclx.corpus.record import read_parts, read_settings, write_settings
+from hclx.corpus.settings import load_settings, parse_settings
+from hclx.corpus.store import Store
+from hclx.errors import DataError
+from tests.corpus import written
+
+FATES = {f"text/{name}": (stage, rule) for name, (_, stage, rule) in written.DOCUMENTS.items()}
+FATES |= {"talk/talk.txt:1": (None, None), "talk/talk.txt:2": ("filter", "too_short"), "talk/talk.txt:3": (None, None)}
+TEXTS = {f"text/{name}": text for name, (text, _, _) in written.DOCUMENTS.items()}
+TEXTS |= {f"talk/talk.txt:{line}": text for line, text in enumerate(written.TALK, 1)}
+VOID = ("meta",)
+
+
+def n_bytes(texts) -> int:
+    return sum(len(text.encode()) for text in texts)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(store, settings, parts, card) of the written corpus."""
+    folder = tmp_path_factory.mktemp("card")
+    raw, config = written.write(folder)
+    settings = load_settings(config)
+    corpus = Corpus(settings, str(raw), str(folder / "out"), Engine(workers=1))
+    corpus.build()
+    return corpus.store, settings, corpus.parts(), write_card(corpus.store, settings, corpus.parts())
+
+
+def page(store: Store) -> str:
+    return Path(store.path("card.html")).read_text(encoding="utf-8")
+
+
+class Reader(HTMLParser):
+    """Collects a page's text, and checks that its elements are closed in order."""
+
+    def __init__(self, source: str):
+        super().__init__()
+        self.open, self.text, self.attributes = [], [], []
+        self.feed(source)
+        self.close()
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag, attributes):
+        self.attributes += [(tag, *one) for one in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.text.append(data)
+
+
+def test_every_number_is_that_of_a_plain_count(built):
+    store, _, _, card = built
+    for name in ("text", "talk", None):
+        one = card["sources"][name] if name else card["all"]
+        own = {doc: fate for doc, fate in FATES.items() if name is None or doc.startswith(f"{name}/")}
+        assert (one["documents"], one["bytes"]) == (len(own), n_bytes(TEXTS[doc] for doc in own))
+        left = dict(own)
+        for stage in ("filter", "exact", "paragraph", "near"):
+            rules = Counter(rule for at, rule in own.values() if at == stage)
+            assert {rule: entry["documents"] for rule, entry in one["removed"].get(stage, {}).items()} == rules
+            for rule in rules:
+                assert one["removed"][stage][rule]["bytes"] == n_bytes(TEXTS[doc] for doc in own if own[doc] == (stage, rule))
+            left = {doc: fate for doc, fate in left.items() if fate[0] != stage}
+            assert one["after"][stage] == {"documents": len(left), "bytes": n_bytes(TEXTS[doc] for doc in left)}
+        kept = {doc: text for doc, text in written.kept().items() if doc in own}
+        assert one["kept"] == {"documents": len(kept), "bytes": n_bytes(kept.values())}
+        assert list(one["after"]) == ["filter", "exact", "paragraph", "near"]
+    assert json.loads(Path(store.path("card.json")).read_text(encoding="utf-8")) == json.loads(json.dumps(card))
+
+
+def test_the_rest_is_counted(built):
+    card = built[3]
+    assert card["all"]["clusters"] == {"exact": {"3": 1}, "near": {"2": 1}}
+    assert card["all"]["masked"] == card["sources"]["text"]["masked"] == {"email": 1, "phone": 1}
+    first = written.STAY["well"].split("\n")[0]
+    assert card["all"]["cut_paragraphs"] == {"paragraphs": 2, "chars": 2 * len(first)}
+    assert card["all"]["files"] == 3 and card["all"]["quarantined"] == card["sources"]["text"]["quarantined"] == len(written.QUARANTINE)
+    for counts in card["all"]["histograms"].values():
+        assert (sum(counts["all"]), sum(counts["kept"])) == (len(FATES), len(written.kept()))
+    assert card["contamination"] is card["mixture"] is None
+
+
+def test_each_reason_has_examples_with_what_the_rule_saw(built):
+    card = built[3]
+    assert {rule: {one["doc_id"] for one in shown} for rule, shown in card["samples"].items()} == {
+        rule: {doc for doc, fate in FATES.items() if fate[1] == rule} for rule in {rule for _, rule in FATES.values() if rule}
+    }
+    one = next(one for one in card["samples"]["too_short"] if one["doc_id"] == "talk/talk.txt:2")
+    assert (one["attribute"], one["min"], one["max"], one["value"], one["text"]) == ("length.chars", 5.0, None, 2.0, "네.")
+    text = "".join(Reader(page(built[0])).text)
+    assert "length.chars ≥ 5: it is 2" in text and "length.chars ≥ 50: it is 10" in text and "documents that are equal: 3" in text
+
+
+def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
+    card = built[3]
+    assert {reason: entry["documents"] for reason, entry in card["quarantine"].items()} == {"invalid UTF-8": 1, "no string field `text`": 1, "not JSON": 1}
+    (one,) = card["quarantine"]["not JSON"]["examples"]
+    assert (one["file"], one["line"]) == ("text/a.jsonl", 12) and one["reason"].startswith("not JSON (")
+    assert "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0]) and "<전화번호>" in one["beginning"]
+
+
+def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
+    source = page(built[0])
+    reader = Reader(source)
+    assert written.MARKUP in "".join(reader.text) and '"><b>markup' in "".join(reader.text)
+    assert html.escape(written.MARKUP) in source and not re.search(r"<(script|img|b|link|iframe|object)\b|url\(|@import", source)
+    assert {value for _, name, value in reader.attributes if name == "href"} >= {"#reasons", "#examples", "#set-aside"}
+    assert all(value.startswith("#") for _, name, value in reader.attributes if name in ("href", "src"))
+    assert not [name for _, name, _ in reader.attributes if name.startswith("on")]
+
+
+def test_links_lead_to_sections_and_bars_fill_their_width(built):
+    reader = Reader(page(built[0]))
+    ids = {value for _, name, value in reader.attributes if name == "id"}
+    assert {f"#{one}" for one in ids} == {value for _, name, value in reader.attributes if name == "href"}
+    bars = re.findall(r'<svg role="img" aria-label="what became of (\w+)">(.*?)</svg>', page(built[0]))
+    assert [name for name, _ in bars] == 2 * ["text", "talk", "all"]
+    for _, inside in bars:
+        widths = [float(width) for width in re.findall(r'width="([\d.]+)%"', inside)]
+        assert sum(widths) == pytest.approx(100, abs=0.01)
+
+
+def test_equal_corpora_give_equal_bytes(built):
+    store, settings, parts, _ = built
+    before = [Path(store.path(name)).read_bytes() for name in ("card.html", "card.json")]
+    write_card(store, settings, parts)
+    assert [Path(store.path(name)).read_bytes() for name in ("card.html", "card.json")] == before
+
+
+def test_settings_and_parts_are_known_to_the_corpus(built):
+    store, settings, parts, _ = built
+    assert read_settings(store) == settings and read_parts(store, settings) == parts
+    assert [list(source.rules) for source in read_settings(store).sources.values()] == [list(source.rules) for source in settings.sources.values()]
+    with pytest.raises(DataError, match="settings.json is missing; --output must be the folder of a corpus"):
+        read_settings(Store(store.path("corpus")))
+
+
+# A corpus of figures alone: as many parts as one likes.
+
+
+def removal(part: int, index: int) -> dict:
+    order = f"{(7919 * (10 * part + index)) % 100_003:016x}"
+    return {"order": order, "doc_id": f"wiki/{part}:{index}", "value": 0.25, "text": f"글 {part}", "attribute": "script.hangul", "min": 0.25, "max": None}
+
+
+def many(folder: Path, n: int):
+    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; 2 more lines set aside a file."""
+    store = Store(str(folder))
+    settings = parse_settings({"sources": {"wiki": {"input": "*.jsonl"}}})
+    for i in range(n):
+        name = f"wiki/{i:05d}-00000"
+        store.write_json(f"documents/wiki/{i:05d}.json", {"parts": [{"name": name, "documents": 10, "bytes": 1_000}], "quarantined": {"no text": 2}}, "key")
+        line = json.dumps({"file": f"{i}.jsonl", "line": 1, "reason": "invalid UTF-8 at byte %d" % i, "beginning": "가"}, ensure_ascii=False) + "\n"
+        store.write_text(f"quarantine/wiki/{i:05d}.jsonl", line + line.replace('"line": 1', '"line": 2'))
+        figures = {
+            "documents": 10,
+            "bytes": 1_000,
+            "kept": {"documents": 3, "bytes": 290},
+            "removed": {"filter": {"not_korean": {"documents": 5, "bytes": 500}}, "exact": {"exact_duplicate": {"documents": 2, "bytes": 200}}},
+            "samples": {"not_korean": [removal(i, index) for index in range(5)], "exact_duplicate": []},
+            "masked": {"phone": i % 2},
+            "clusters": {"exact": {"2": 1, "70": 1}, "near": {}},
+            "contamination": {"quiz": {"items": 1, "found": i % 2}},
+        }
+        store.write_json(f"figures/{name}.json", figures, "key")
+    return store, settings, [Part(f"wiki/{i:05d}-00000", i) for i in range(n)]
+
+
+def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
+    store, settings, parts = many(tmp_path, 200)
+    card = write_card(store, settings, parts)
+    every = card["all"]
+    assert (every["documents"], every["bytes"], every["kept"], every["quarantined"]) == (2_000, 200_000, {"documents": 600, "bytes": 58_000}, 400)
+    assert every["removed"]["filter"]["not_korean"] == {"documents": 1_000, "bytes": 100_000}
+    assert every["masked"] == {"phone": 100} and every["clusters"]["exact"] == {"2": 200, "70": 200}
+    assert card["contamination"] == {"quiz": {"items": 200, "found": 100}}
+    least = sorted((removal(part, index) for part in range(200) for index in range(5)), key=lambda one: one["order"])[:SAMPLES]
+    assert card["samples"]["not_korean"] == least
+    assert card["quarantine"] == {"invalid UTF-8": {"documents": 400, "examples": card["quarantine"]["invalid UTF-8"]["examples"]}}
+    examples = card["quarantine"]["invalid UTF-8"]["examples"]
+    assert len(examples) == SAMPLES == len({(one["file"], one["line"]) for one in examples}) < len({one["file"] for one in examples}) * 2
+    text = "".join(Reader(page(store)).text)
+    assert "Of 2,000 documents in 200 files, 600 were kept and 1,400 removed; 400 more could not be read" in text
+    assert "51 to 100" in text and "wiki/" in text and "100 kB" in text
+
+
+def test_a_mixture_has_a_table(tmp_path):
+    store, settings, parts = many(tmp_path, 1)
+    write_card(store, settings, parts)
+    assert "Mixture" not in page(store)
+    store.write_json("mixture/mixture.json", {"sources": {"wiki": {"domain": "<wiki>", "tokens": 12345.5, "rate": 0.12345678}}})
+    assert write_card(store, settings, parts)["mixture"]["wiki"]["domain"] == "<wiki>"
+    assert {"<wiki>", "12,346", "0.1235"} <= set(Reader(page(store)).text)
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("figures/wiki/00001-00000.json", {"kept": {"documents": 4, "bytes": 1}}, "of 10 documents, 4 were kept and 7 removed"),
+        ("figures/wiki/00001-00000.json", {"removed": {}}, "of 10 documents, 3 were kept and 0 removed"),
+        ("figures/wiki/00001-00000.json", None, "00001-00000.json is missing or damaged"),
+        ("documents/wiki/00001.json", {"parts": [{"name": "wiki/00001-00000", "documents": 11}]}, "of 11 documents, 3 were kept and 7 removed"),
+        ("documents/wiki/00001.json", {"quarantined": {"no text": 3}}, "quarantine/wiki/00001.jsonl has 2 lines, and 3 were set aside"),
+        ("quarantine/wiki/00001.jsonl", None, "quarantine/wiki/00001.jsonl cannot be read"),
+    ],
+)
+def test_a_document_that_is_not_exactly_one_of_the_three_is_refused(tmp_path, name, change, message):
+    store, settings, parts = many(tmp_path, 3)
+    if change is None:
+        store.remove(name)
+    else:
+        store.write_json(name, {**store.read_json(name), **change})
+    with pytest.raises(DataError, match=re.escape(message)):
+        write_card(store, settings, parts)
+    assert not Path(store.path("card.html")).exists()
+
+
+def test_settings_are_written_once(tmp_path):
+    store, settings, _ = many(tmp_path, 1)
+    write_settings(store, settings)
+    before = Path(store.path("settings.json")).stat().st_mtime_ns
+    write_settings(store, settings)
+    assert Path(store.path("settings.json")).stat().st_mtime_ns == before
+    store.write_json("settings.json", {"sources": {"wiki": {"inputs": "x"}}})
+    with pytest.raises(DataError, match="settings.json: sources.wiki.inputs is unknown"):
+        read_settings(store)
+
+
+@pytest.mark.parametrize(
+    "shown, expected",
+    [
+        (size(0), "0 B"),
+        (size(999), "999 B"),
+        (size(1_000), "1.0 kB"),
+        (size(99_940), "99.9 kB"),
+        (size(99_960), "100 kB"),
+        (size(999_600), "1.0 MB"),
+        (size(3_210_000_000_000), "3.2 TB"),
+        (number(1234567), "1,234,567"),
+        (number(0.123456), "0.1235"),
+        (number(6390.2), "6,390"),
+        (number(float("inf")), "inf"),
+        (bounds({"min": 2.2, "max": 10.0}), "2.2 to 10"),
+        (bounds({"min": None, "max": 1000000}), "≤ 1,000,000"),
+        (bounds({}), ""),
+    ],
+)
+def test_numbers_are_written_as_they_are_read(shown, expected):
+    assert shown == expected

@@ -1,0 +1,193 @@
+"""launch/build_corpus.py and launch/inspect_corpus.py: what they print, their errors, and that workers are heard only by their error."""
+
+import json
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+import yaml
+
+from hclx.corpus.engine import Engine
+from hclx.corpus.explain import explain, explain_text
+from hclx.corpus.settings import load_settings
+from hclx.corpus.store import Store
+from hclx.errors import ConfigError, DataError, StorageError
+from hclx.launching import take_after_dashes
+from tests.corpus import written
+from tests.launch.command import environment, launch, refused
+
+PROGRESS = re.compile(r"I\d{4} \S+ \d+ build\.py:\d+\] [\w: ]+: \d+\.\d s")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """(folder of the corpus, settings file, the finished command)."""
+    folder = tmp_path_factory.mktemp("corpus")
+    raw, config = written.write(folder)
+    result = launch("build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={folder / 'out'}", "--workers=1")
+    return folder / "out", config, result
+
+
+def test_it_builds_and_says_what_became_of_each_source(corpus):
+    output, _, result = corpus
+    assert result.returncode == 0, result.stderr
+    assert [line for line in result.stderr.splitlines() if not PROGRESS.fullmatch(line)] == []
+    text, talk, last = result.stdout.splitlines()
+    n, stay = len(written.DOCUMENTS), {name: text for name, text in written.kept().items() if name.startswith("text/")}
+    size = sum(len(text.encode()) for text in stay.values())
+    assert text.startswith(f"text: {n} documents, 3 set aside, {len(stay)} kept, {size / 1000:.1f} kB; removed: exact_duplicate 2, too_short 2, ")
+    assert talk == f"talk: 3 documents, 2 kept, {len((written.TALK[0] + written.TALK[2]).encode())} B; removed: too_short 1"
+    assert "card.html" in last and (output / "card.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    card = json.loads((output / "card.json").read_text(encoding="utf-8"))
+    assert card["all"]["documents"] == n + 3 and set(card["mixture"]) == {"text", "talk"}
+
+
+def test_every_rule_has_a_document_that_breaks_it():
+    rules = yaml.safe_load((resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8"))["rules"]
+    assert set(rules) == set(written.BROKEN)
+
+
+@pytest.mark.parametrize("rule", written.BROKEN)
+def test_the_broken_rule_is_named_and_marked(corpus, rule):
+    lines = explain(Store(str(corpus[0])), f"text/{rule}").splitlines()
+    bound = load_settings(corpus[1]).sources["text"].rules[rule]
+    (verdict,) = [line for line in lines if line.startswith("  filter ")]
+    assert f"removed by {rule}: {bound.attribute} is " in verdict and lines[-1].startswith("  | ")
+    attribute = lines[lines.index(bound.attribute.split(".")[0]) :]
+    line = next(line for line in attribute if line.split()[:1] == [bound.attribute.split(".")[1]])
+    assert re.search(rf"\b{rule} [≤≥0-9.][^;]*  <- broken", line)
+    assert not [line for line in lines if line.startswith(("  exact ", "as it was kept"))]
+
+
+def section(text: str, name: str) -> str:
+    """What stands below a heading."""
+    return re.search(rf"^{name}[^\n]*\n(.*?)(?=^\S|\Z)", text, re.M | re.S)[1].rstrip("\n")
+
+
+def test_later_stages_name_what_stays_and_what_was_cut(corpus):
+    store = Store(str(corpus[0]))
+    assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(store, "text/spaced_too")
+    assert "removed by near_duplicate: text/well stays, of 2 that are nearly equal" in explain(store, "text/nearly")
+    first = written.STAY["well"].split("\n")[0]
+    assert f"removed by paragraph_duplicates: 100.0% of it stood before\n      cut: {first}" in explain(store, "text/eaten")
+    quoting = explain(store, "text/quo")  # the beginning of a name is enough where no other begins so
+    assert f"kept, 1 paragraphs cut\n      cut: {first}" in quoting and section(quoting, "as it was kept") == f"  | {written.kept()['text/quoting']}"
+    assert "kept, the first of 3 that are equal" in explain(store, "text/market")
+    assert "kept, the first of 2 that are nearly equal" in explain(store, "text/well")
+    assert "too_short ≥ 5  <- broken" in explain(store, "talk/talk.txt:2")
+
+
+def test_inspect_shows_a_document_before_and_after(corpus):
+    result = launch("inspect_corpus.py", f"--output={corpus[0]}", "--doc_id=text/letter")
+    assert result.returncode == 0 and not result.stderr, result.stderr
+    assert result.stdout.startswith("text/letter\n  part          text/00000-00000, row 3 of 10, from 0\n") and "  licence       CC0" in result.stdout
+    assert section(result.stdout, "as it was found") == f"  | {written.STAY['letter']}"
+    assert section(result.stdout, "as it was kept") == f"  | {written.kept()['text/letter']}"
+    assert "as it was kept, masked: email 1, phone 1 (65 characters)" in result.stdout
+    assert "  <- broken" not in result.stdout and "kept, no other is nearly equal" in result.stdout
+
+
+def test_inspect_explains_a_text_that_is_in_no_corpus(corpus):
+    result = launch("inspect_corpus.py", f"--config={corpus[1]}", "--source=talk", "--text=-", input="네 010-1234-5678\n둘")
+    assert result.returncode == 0, result.stderr
+    assert "\n  filter        removed by few_letters: script.letters is 0.133333, and must be ≥ 0.55; digits, line_end would too\n" in result.stdout
+    assert re.search(r"\n  chars +17  too_short ≥ 5; too_long ≤ 1,000,000\n", result.stdout) and "few_letters ≥ 0.55  <- broken" in result.stdout
+    assert section(result.stdout, "as it would be kept") == "  | 네 <전화번호>\n  | 둘"
+    assert "\n  filter        kept\n" in explain_text(written.STAY["market"], load_settings(corpus[1]), "text")
+
+
+def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
+    store = Store(str(corpus[0]))
+    assert "documents begin with text/dup_: text/dup_lines, text/dup_line_chars, " in refused(launch("inspect_corpus.py", f"--output={store.root}", "--doc_id=text/dup_"), 65)
+    assert "--doc_id missing; give --output and --doc_id, or --config" in refused(launch("inspect_corpus.py", f"--output={store.root}"), 64)
+    for doc_id, message in [("text/none", "no document .* is called text/none"), ("tex", "there is no source 'tex'; sources: text, talk"), ("text/", r"documents begin .*, \.\.\.; ")]:
+        with pytest.raises(DataError, match=message):
+            explain(store, doc_id)
+    with pytest.raises(DataError, match="settings.json is missing"):
+        explain(Store(str(tmp_path)), "text/market")
+    with pytest.raises(ConfigError, match="--source='news' is none of text, talk"):
+        explain_text("글", load_settings(corpus[1]), "news")
+
+
+@pytest.mark.parametrize(
+    "changes, code, message",
+    [
+        ({"seeds": 1}, 64, "corpus.yaml: seeds is unknown; the file has sources, "),
+        ({"sources": {"news": {"input": "none/*.jsonl"}}}, 65, "sources.news.input: .*none/.*jsonl matches no file"),
+        ({"rules": {"mine": {"attribute": "length.pages", "max": 1}}}, 64, "sources.text.rules.mine: no attribute 'length.pages'; length: chars, "),
+        ({"contamination": {}}, 64, "contamination needs the evaluation sets; give --evaluation_dir"),
+    ],
+    ids=["field", "file", "attribute", "evaluation"],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, code, message):
+    raw, config = written.write(tmp_path)
+    config.write_text(yaml.safe_dump({**written.SETTINGS, **changes}, sort_keys=False), encoding="utf-8")
+    arguments = [f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}"]
+    result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
+    assert re.search(message, refused(result, code)) and result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_follows_two_dashes_is_for_beam(tmp_path):
+    argv = ["build_corpus.py", "--config=a", "--", "--runner=FlinkRunner", "--", "x"]
+    assert take_after_dashes(argv) == ["--runner=FlinkRunner", "--", "x"] and argv == ["build_corpus.py", "--config=a"]
+    assert take_after_dashes(argv) == [] and len(argv) == 2
+    raw, config = written.write(tmp_path)
+    result = launch("build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}", "--", "--runner=FlickRunner")
+    assert "Unexpected pipeline runner: FlickRunner" in refused(result, 64)
+
+
+STAGES = """
+import os, warnings
+from hclx.errors import DataError
+
+def refuse(item):
+    print("loud"), warnings.warn("loud")
+    raise DataError(f"{item % 1}.jsonl: no text")
+
+def die(item):
+    os.kill(os.getpid(), 9)
+"""
+MAIN = """
+from stages import die, refuse
+from hclx.corpus.engine import Engine
+from hclx.errors import DataError
+from hclx.launching import run
+
+def main(_):
+    try:
+        Engine(workers=2).each(refuse, [1, 2, 3])
+    except DataError as error:
+        print("refused:", error, flush=True)
+    Engine(workers=2).each(die, [1, 2, 3])
+
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+def test_workers_are_heard_by_their_error_alone_and_one_that_is_killed_ends_the_command(tmp_path):
+    (tmp_path / "stages.py").write_text(STAGES)
+    (tmp_path / "main.py").write_text(MAIN)
+    variables = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}"}
+    arguments = {"env": environment(variables=variables), "capture_output": True, "text": True, "timeout": 60}
+    result = subprocess.run([sys.executable, str(tmp_path / "main.py")], **arguments)
+    assert "refused: 0.jsonl: no text\n" in result.stdout
+    assert "a worker process ended (-9); if memory ran out, try fewer --workers" in refused(result, 70) and result.stderr.count("\n") == 1
+
+
+def fill(item):
+    raise OSError(28, "No space left on device", f"part-{item}")
+
+
+def stumble(item):
+    raise ValueError(item)
+
+
+def test_a_full_disk_is_a_storage_error_and_a_mistake_stays_what_it_is():
+    with pytest.raises(StorageError, match=r"^cannot write: \[Errno 28\] No space left on device: 'part-7'; free some space and run again$"):
+        Engine(workers=1).each(fill, [7])
+    with pytest.raises(ValueError, match="7"):
+        Engine(workers=1).each(stumble, ["7"])
