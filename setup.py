@@ -12,7 +12,7 @@ EXTRAS = {
         "tensorflow-text>=2.20,<2.22",
         "kiwipiepy>=0.24,<0.25",
     ],
-    # Raw files to a clean mixture, on one machine or on Spark, Flink or Dataflow.
+    # Raw files to a clean mixture.
     "corpus": [
         "apache-beam>=2.69,<2.78",
         "ftfy>=6.3,<7",

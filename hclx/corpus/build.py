@@ -71,6 +71,7 @@ class Corpus:
         Raises:
           ConfigError, DataError: see `raw_files` and `check_rules`.
         """
+        output = output if "://" in output else os.path.abspath(output)  # a worker may run in a folder of its own
         self.settings, self.store, self._engine = settings, Store(output), engine
         for name, source in settings.sources.items():
             parts.check_rules(source.rules, settings.models, f"sources.{name}")
@@ -79,7 +80,7 @@ class Corpus:
         self._evaluation = evaluation or {}
         self._taggers = {**dict.fromkeys(TAGGERS, ""), **{name: os.path.abspath(path) for name, path in settings.models.items()}}
         self._models = {name: fingerprint(path) for name, path in settings.models.items()}
-        self._files = raw_files(settings, input_dir)
+        self._files = raw_files(settings, os.path.abspath(input_dir))
 
     def build(self) -> None:
         """Makes what is not there yet."""

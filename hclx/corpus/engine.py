@@ -23,18 +23,25 @@ _SILENT = logging.NullHandler()  # Beam's import warns of Google's libraries, an
 logging.getLogger().addHandler(_SILENT)
 import apache_beam as beam  # noqa: E402
 import grpc  # noqa: E402
-from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
 from apache_beam.runners.runner import create_runner  # noqa: E402
 from apache_beam.transforms.environments import SubprocessSDKEnvironment  # noqa: E402
 
 logging.getLogger().removeHandler(_SILENT)
 
-# What a worker raises comes to the runner; that it prints it too, and says what it does, helps nobody.
-_WORKER = (
-    "import os, runpy, sys; sys.stderr = open(os.devnull, 'w'); "
-    "runpy.run_module('apache_beam.runners.worker.sdk_worker_main', run_name='__main__')"
-)
+# A worker process. What it raises comes to the runner; that it prints it too, and says what it does, helps nobody. It ends
+# with the process that started it, however that ended: Beam's own would wait for it.
+WORKER = """
+import os, runpy, sys, threading, time
+def watch():
+    while os.getppid() == int(sys.argv[1]):
+        time.sleep(1)
+    os._exit(1)
+threading.Thread(target=watch, daemon=True).start()
+sys.stderr = open(os.devnull, "w")
+runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__")
+"""
 _RAISED = re.compile(r"\bhclx\.errors\.(\w+): (.*)")
 _NOT_WRITTEN = re.compile(r"\bOSError: (\[Errno (\d+)\] .*)")
 _STEP = re.compile(r" \[while running '.*'\]$")  # Beam's addition to a message
@@ -52,19 +59,19 @@ class Engine:
         Raises:
           ConfigError: Beam does not know an option, or the runner.
         """
-        unknown = [name for name in options if name.startswith("--") and not _is_known(name)]
-        if unknown:
-            raise errors.ConfigError(f"Apache Beam has no option {unknown[0]}")
+        runner = PipelineOptions(list(options)).view_as(StandardOptions).runner
+        try:
+            create_runner(runner or "FnApiRunner")  # before its options are looked for: it may bring some of its own
+        except (ValueError, ImportError, AttributeError) as error:
+            raise errors.ConfigError(str(error)) from error
+        if unknown := _unknown(options):
+            raise errors.ConfigError(f"Apache Beam has no option --{unknown[0]}")
         self._workers = 0
-        if not any(name.split("=")[0] == "--runner" for name in options):
+        if not runner:
             self._workers = workers or len(os.sched_getaffinity(0))
             options = [f"--direct_num_workers={self._workers}", *options]
             logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are raised here too, with all that is logged
         self._options = PipelineOptions([*options, "--default_sdk_harness_log_level=ERROR"])
-        try:
-            create_runner(self._options.get_all_options()["runner"] or "FnApiRunner")
-        except (ValueError, ImportError) as error:
-            raise errors.ConfigError(str(error)) from error
 
     @contextlib.contextmanager
     def _pipeline(self) -> Iterator[beam.Pipeline]:
@@ -75,7 +82,8 @@ class Engine:
         """
         runner = None
         if self._workers:
-            processes = SubprocessSDKEnvironment.from_command_string(f"exec {shlex.join([sys.executable, '-c', _WORKER])}")
+            command = shlex.join([sys.executable, "-c", WORKER, str(os.getpid())])
+            processes = SubprocessSDKEnvironment.from_command_string(f"exec {command}")
             runner = FnApiRunner(default_environment=processes if self._workers > 1 else None)
         threading.excepthook = _on_lost_worker
         try:
@@ -139,9 +147,10 @@ def _on_lost_worker(thread: threading.ExceptHookArgs) -> None:
     os._exit(errors.Stuck.exit_code)
 
 
-def _is_known(option: str) -> bool:
-    name = option.removeprefix("--").split("=")[0]
-    return name in PipelineOptions().get_all_options() or name.removeprefix("no_") in PipelineOptions().get_all_options()
+def _unknown(options: Sequence[str]) -> list[str]:
+    """The names that no part of Beam knows. What a runner brings is known once the runner was created."""
+    known = PipelineOptions([]).get_all_options()  # without an argument Beam reads this command's own
+    return [name for name in PipelineOptions(list(options)).get_all_options(retain_unknown_options=True) if name not in known]
 
 
 def _of_parts(numbered, blocks, label: str):

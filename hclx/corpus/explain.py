@@ -15,7 +15,7 @@ from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.record import read_parts, read_settings
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store
-from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.errors import ConfigError, DataError
 
 _LISTED = 10  # documents of which a prefix may be
@@ -33,9 +33,8 @@ def explain(store: Store, doc_id: str) -> str:
     """
     settings = read_settings(store)
     parts = read_parts(store, settings)
-    rules = {name: source.rules for name, source in settings.sources.items()}
     places = _find(store, settings, parts, doc_id)
-    return "\n\n".join(_document(store, parts, part, row, rules[part.name.split("/")[0]]) for part, row in places)
+    return "\n\n".join(_document(store, settings, parts, part, row) for part, row in places)
 
 
 def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
@@ -47,8 +46,8 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     if source not in settings.sources:
         raise ConfigError(f"--source={source!r} is none of {', '.join(settings.sources)}")
     rules = settings.sources[source].rules
-    check_rules(rules, f"sources.{source}")
-    columns = {name: tagger(TextBatch.of([text])) for name, tagger in TAGGERS.items()}
+    check_rules(rules, settings.models, f"sources.{source}")
+    columns = {name: tagger(TextBatch.of([text])) for name, tagger in all_taggers(settings.models).items()}
     broke = [name for name, rule in rules.items() if rule and broken(rule, _value(columns, rule))[0]]
     first = _reason(broke[0], rules[broke[0]], _value(columns, rules[broke[0]])[0]) if broke else "kept"
     also = f"; {', '.join(broke[1:])} would too" if broke[1:] else ""
@@ -82,10 +81,11 @@ def _find(store: Store, settings: CorpusSettings, parts: Sequence[Part], doc_id:
     return exact or begin
 
 
-def _document(store: Store, parts: Sequence[Part], part: Part, row: int, rules: Mapping[str, Rule | None]) -> str:
+def _document(store: Store, settings: CorpusSettings, parts: Sequence[Part], part: Part, row: int) -> str:
+    rules = settings.sources[part.name.split("/")[0]].rules
     document = store.read_table(f"documents/{part.name}.parquet").slice(row, 1).to_pylist()[0]
     about = [f"  {name:<14}{value}" for name, value in document.items() if name not in ("doc_id", "text") and value]
-    columns = {name: _row(store, f"attributes/{name}/{part.name}.parquet", row) for name in TAGGERS}
+    columns = {name: _row(store, f"attributes/{name}/{part.name}.parquet", row) for name in (*TAGGERS, *settings.models)}
     found = verdicts(part, store)
     lines = [document["doc_id"], f"  {'part':<14}{part.name}, row {row:,} of {len(found):,}, from 0", *about]
     lines += [*_attributes(columns, rules), *_title("verdicts")]

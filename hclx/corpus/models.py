@@ -85,7 +85,9 @@ class QualityModel:
         """
         if not good or not others:
             raise DataError(f"a quality model needs good documents and others, and has {len(good)} and {len(others)}")
-        x = cls._features([*good, *others])
+        features = cls._features([*good, *others])
+        used = np.unique(features.indices)  # a weight that no document has stays 0
+        x = features[:, used]
         y = np.concatenate([np.ones(len(good)), np.zeros(len(others))])
         share = np.where(y == 1, 0.5 / len(good), 0.5 / len(others))  # both kinds count the same
 
@@ -97,7 +99,9 @@ class QualityModel:
             return value, np.append(x.T @ error + 2 * penalty * weights, error.sum())
 
         found = optimize.minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 100})
-        return cls(found.x[:-1].astype(np.float32), float(found.x[-1]))
+        weights = np.zeros(1 << QUALITY_BITS, np.float32)
+        weights[used] = found.x[:-1]
+        return cls(weights, float(found.x[-1]))
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
         """float32 [d], 0 to 1."""

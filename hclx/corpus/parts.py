@@ -23,7 +23,7 @@ from hclx.corpus.ingest import FIELDS, Reading, Unreadable, read_documents
 from hclx.corpus.models import fingerprint
 from hclx.corpus.settings import Rule
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.taggers import all_taggers
+from hclx.corpus.taggers import all_taggers, attributes
 from hclx.errors import ConfigError
 
 FORMAT = 1  # of the files below, and of what taggers compute: part of every key
@@ -101,12 +101,12 @@ def tag(part: str, store: Store, taggers: Mapping[str, str]) -> None:
     missing = [name for name in taggers if not store.is_done(f"attributes/{name}/{part}.parquet", keys[name])]
     if not missing:
         return
-    functions = all_taggers(files)
+    functions = {name: tagger for name, tagger in all_taggers(files).items() if name in missing}
     table = store.read_table(documents, ["text", "title"])
     columns: dict[str, list[dict]] = {name: [] for name in missing}
     for batch in batches(table["text"].to_pylist(), table["title"].to_pylist()):
-        for name in missing:
-            columns[name].append(functions[name](batch))
+        for name, found in attributes(functions, batch).items():
+            columns[name].append(found)
     for name in missing:
         joined = {column: np.concatenate([found[column] for found in columns[name]]) for column in columns[name][0]}
         store.write_table(f"attributes/{name}/{part}.parquet", pyarrow.table(joined), keys[name])

@@ -1,6 +1,6 @@
 """Personal data in Korean text: hclx.corpus.pii and three public tools on the labelled cases of tests/corpus/pii_cases.txt.
 
-    python -m venv runs/peers && runs/peers/bin/pip install presidio-analyzer scrubadub 'datatrove[processing]==0.10.1' spacy absl-py
+    python -m venv runs/peers && runs/peers/bin/pip install presidio-analyzer==2.2.366 scrubadub==2.0.1 datatrove==0.10.1 absl-py
     python tests/benchmarks/pii_tools.py --peer_python=runs/peers/bin/python
 
 A found span is right where it overlaps a labelled one of the same kind, so that a tool may cut an item short or take a particle

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import unicodedata
 from pathlib import Path
 
 from hclx.corpus.settings import parse_settings
@@ -60,7 +61,11 @@ def write(folder: Path, n: int = 12) -> dict[str, str]:
     ]
     private = sentence(rng, 30) + " 전화는 010-1234-5678로, 메일은 hong.gildong@naver.com에게. " + sentence(rng, 20)
     stay["news/private"] = private
-    rows += [{"id": "long", "text": stay["news/long"]}, *first, {"id": "private", "text": private}]
+    # Of a copy that goes nothing may be missed elsewhere: this line stood before in `exact` alone.
+    stay["news/respaced"] = sentence(rng, 30) + "\n" + first[4]["text"].split("\n")[2] + "\n" + sentence(rng, 30)
+    stay["news/decomposed"] = unicodedata.normalize("NFD", sentence(rng, 40))
+    stay["news/mojibake"] = sentence(rng, 40).replace(".", " – 끝.").replace("–", "â€“")
+    rows += [{"id": "long", "text": stay["news/long"]}, *first, *({"id": name, "text": stay[f"news/{name}"]} for name in ("private", "respaced", "decomposed", "mojibake"))]
     half = len(rows) // 2
     lines = lambda some: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in some).encode()
     (folder / "news" / "a.jsonl.gz").write_bytes(gzip.compress(lines(rows[:half]), mtime=0))

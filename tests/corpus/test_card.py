@@ -16,7 +16,7 @@ from hclx.corpus.figures import bounds, number
 from hclx.corpus.finish import SAMPLES
 from hclx.corpus.meetings import Part
 from hclx.corpus.record import read_parts, read_settings, write_settings
-from hclx.corpus.settings import load_settings, parse_settings
+from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
 from hclx.corpus.store import Store
 from hclx.errors import DataError
 from tests.corpus import written
@@ -117,7 +117,7 @@ def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
     card = built[3]
     assert {reason: entry["documents"] for reason, entry in card["quarantine"].items()} == {"invalid UTF-8": 1, "no string field `text`": 1, "not JSON": 1}
     (one,) = card["quarantine"]["not JSON"]["examples"]
-    assert (one["file"], one["line"]) == ("text/a.jsonl", 12) and one["reason"].startswith("not JSON (")
+    assert (one["file"], one["line"]) == ("text/a.jsonl", 3) and one["reason"].startswith("not JSON (")
     assert "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0]) and "<전화번호>" in one["beginning"]
 
 
@@ -165,15 +165,16 @@ def removal(part: int, index: int) -> dict:
     return {"order": order, "doc_id": f"wiki/{part}:{index}", "value": 0.25, "text": f"글 {part}", "attribute": "script.hangul", "min": 0.25, "max": None}
 
 
-def many(folder: Path, n: int):
+def many(folder: Path, n: int, source: str = "wiki"):
     """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; 2 more lines set aside a file."""
     store = Store(str(folder))
-    settings = parse_settings({"sources": {"wiki": {"input": "*.jsonl"}}})
+    settings = CorpusSettings({source: SourceSettings("*.jsonl", rules={"not_korean": Rule("script.hangul", min=0.25)})})
     for i in range(n):
-        name = f"wiki/{i:05d}-00000"
-        store.write_json(f"documents/wiki/{i:05d}.json", {"parts": [{"name": name, "documents": 10, "bytes": 1_000}], "quarantined": {"no text": 2}}, "key")
+        file = f"{source}/{i:05d}"
+        name = f"{file}-00000"
+        store.write_json(f"documents/{file}.json", {"parts": [{"name": name, "documents": 10, "bytes": 1_000}], "quarantined": {"no text": 2}}, "key")
         line = json.dumps({"file": f"{i}.jsonl", "line": 1, "reason": "invalid UTF-8 at byte %d" % i, "beginning": "가"}, ensure_ascii=False) + "\n"
-        store.write_text(f"quarantine/wiki/{i:05d}.jsonl", line + line.replace('"line": 1', '"line": 2'))
+        store.write_text(f"quarantine/{file}.jsonl", line + line.replace('"line": 1', '"line": 2'))
         figures = {
             "documents": 10,
             "bytes": 1_000,
@@ -185,7 +186,7 @@ def many(folder: Path, n: int):
             "contamination": {"quiz": {"items": 1, "found": i % 2}},
         }
         store.write_json(f"figures/{name}.json", figures, "key")
-    return store, settings, [Part(f"wiki/{i:05d}-00000", i) for i in range(n)]
+    return store, settings, [Part(f"{source}/{i:05d}-00000", i) for i in range(n)]
 
 
 def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
@@ -204,6 +205,13 @@ def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
     text = "".join(Reader(page(store)).text)
     assert "Of 2,000 documents in 200 files, 600 were kept and 1,400 removed; 400 more could not be read" in text
     assert "51 to 100" in text and "wiki/" in text and "100 kB" in text
+
+
+def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
+    store, settings, parts = many(tmp_path, 1, source='a" onload="b')
+    write_card(store, settings, parts)
+    reader = Reader(page(store))
+    assert ("svg", "aria-label", 'what became of a" onload="b') in reader.attributes and not [a for a in reader.attributes if a[1] == "onload"]
 
 
 def test_a_mixture_has_a_table(tmp_path):

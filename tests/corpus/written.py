@@ -76,8 +76,8 @@ def write(folder: Path) -> tuple[Path, Path]:
     (raw / "text").mkdir(parents=True)
     rows = [{"id": name, "text": text, "title": text.split("\n")[0] if name == "title_repeated" else ""} for name, (text, _, _) in DOCUMENTS.items()]
     lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
-    (raw / "text" / "a.jsonl").write_bytes(b"".join([*lines[:10], *QUARANTINE]))
-    (raw / "text" / "b.jsonl").write_bytes(b"".join(lines[10:]))
+    (raw / "text" / "a.jsonl").write_bytes(b"".join([lines[0], *QUARANTINE]))
+    (raw / "text" / "b.jsonl").write_bytes(b"".join(lines[1:]))
     (raw / "talk.txt").write_text("\n".join(TALK) + "\n", encoding="utf-8")
     config.write_text(json.dumps(SETTINGS), encoding="utf-8")  # JSON is YAML
     return raw, config

@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+import time
 from importlib import resources
+from pathlib import Path
 
 import pytest
 import yaml
 
-from hclx.corpus.engine import Engine
+from hclx.corpus.engine import WORKER, Engine
 from hclx.corpus.explain import explain, explain_text
 from hclx.corpus.settings import load_settings
 from hclx.corpus.store import Store
@@ -82,7 +84,7 @@ def test_later_stages_name_what_stays_and_what_was_cut(corpus):
 def test_inspect_shows_a_document_before_and_after(corpus):
     result = launch("inspect_corpus.py", f"--output={corpus[0]}", "--doc_id=text/letter")
     assert result.returncode == 0 and not result.stderr, result.stderr
-    assert result.stdout.startswith("text/letter\n  part          text/00000-00000, row 3 of 10, from 0\n") and "  licence       CC0" in result.stdout
+    assert result.stdout.startswith("text/letter\n  part          text/00001-00000, row 2 of 34, from 0\n") and "  licence       CC0" in result.stdout
     assert section(result.stdout, "as it was found") == f"  | {written.STAY['letter']}"
     assert section(result.stdout, "as it was kept") == f"  | {written.kept()['text/letter']}"
     assert "as it was kept, masked: email 1, phone 1 (65 characters)" in result.stdout
@@ -140,7 +142,8 @@ def test_what_follows_two_dashes_is_for_beam(tmp_path):
 
 
 STAGES = """
-import os, warnings
+import os, time, warnings
+from pathlib import Path
 from hclx.errors import DataError
 
 def refuse(item):
@@ -148,6 +151,13 @@ def refuse(item):
     raise DataError(f"{item % 1}.jsonl: no text")
 
 def die(item):
+    folder = Path(os.environ["PIDS"])
+    (folder / str(os.getpid())).touch()
+    try:
+        (folder / "first").mkdir()
+    except FileExistsError:
+        time.sleep(60)  # the other worker
+    time.sleep(1)
     os.kill(os.getpid(), 9)
 """
 MAIN = """
@@ -158,24 +168,46 @@ from hclx.launching import run
 
 def main(_):
     try:
-        Engine(workers=2).each(refuse, [1, 2, 3])
+        Engine(workers=2).each(refuse, [1, 2, 3, 4])
     except DataError as error:
         print("refused:", error, flush=True)
-    Engine(workers=2).each(die, [1, 2, 3])
+    Engine(workers=2).each(die, [1, 2, 3, 4])
 
 if __name__ == "__main__":
     run(main)
 """
 
 
-def test_workers_are_heard_by_their_error_alone_and_one_that_is_killed_ends_the_command(tmp_path):
+def is_alive(pid: str) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0]
+    except OSError:
+        return False
+
+
+def test_workers_are_heard_by_their_error_alone_and_end_together(tmp_path):
     (tmp_path / "stages.py").write_text(STAGES)
     (tmp_path / "main.py").write_text(MAIN)
-    variables = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}"}
-    arguments = {"env": environment(variables=variables), "capture_output": True, "text": True, "timeout": 60}
-    result = subprocess.run([sys.executable, str(tmp_path / "main.py")], **arguments)
-    assert "refused: 0.jsonl: no text\n" in result.stdout
+    (tmp_path / "pids").mkdir()
+    variables = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}", "PIDS": str(tmp_path / "pids")}
+    outputs = {name: tmp_path / name for name in ("stdout", "stderr")}  # a pipe would stay open as long as a worker lives
+    with outputs["stdout"].open("w") as stdout, outputs["stderr"].open("w") as stderr:
+        result = subprocess.run([sys.executable, str(tmp_path / "main.py")], env=environment(variables=variables), stdout=stdout, stderr=stderr, timeout=60)
+    result.stdout, result.stderr = (path.read_text() for path in outputs.values())
     assert "a worker process ended (-9); if memory ran out, try fewer --workers" in refused(result, 70) and result.stderr.count("\n") == 1
+    assert "refused: 0.jsonl: no text\n" in result.stdout
+    workers = [path.name for path in (tmp_path / "pids").iterdir() if path.name.isdigit()]
+    assert len(workers) == 2
+    end = time.monotonic() + 10
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < end, "a worker outlived the command"
+        time.sleep(0.1)
+
+
+def test_a_worker_does_not_outlive_the_process_that_started_it():
+    """It was just started, and waits for its runner: with Beam alone for a minute, or for ever."""
+    variables = environment(variables={"LOGGING_API_SERVICE_DESCRIPTOR": 'url: "localhost:9"'})
+    assert subprocess.run([sys.executable, "-c", WORKER, "-1"], env=variables, timeout=20).returncode == 1
 
 
 def fill(item):

@@ -4,6 +4,7 @@ To add one: a function of `TextBatch` in a module here, and its name below. Rule
 """
 
 import functools
+import unicodedata
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -27,6 +28,13 @@ TAGGERS: dict[str, Tagger] = {
     "title": title,
     "pii": pii,
 }
+
+
+def attributes(taggers: Mapping[str, Tagger], batch: TextBatch) -> dict[str, dict[str, np.ndarray]]:
+    """Tagger -> its columns. All see the texts in NFC, as they will be kept, but for the one that says which are not."""
+    composed = [unicodedata.normalize("NFC", text) for text in batch.texts]
+    mended = batch if tuple(composed) == batch.texts else TextBatch.of(composed, batch.titles)
+    return {name: tagger(batch if name == "normalisation" else mended) for name, tagger in taggers.items()}
 
 
 def all_taggers(models: Mapping[str, str] = {}) -> dict[str, Tagger]:

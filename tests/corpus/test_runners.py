@@ -1,0 +1,63 @@
+"""Beam's other runners: the same bytes as the direct one's, and the same error of a worker.
+
+`portable` submits the job as to Flink, but Beam's own job server takes it, and workers are threads here: Flink's and Spark's
+job servers are jars that only Maven has. `spark` is Spark itself, under a runner that is not Beam's.
+"""
+
+import importlib.util
+
+import pytest
+
+from hclx.corpus.build import Corpus
+from hclx.corpus.engine import Engine
+from hclx.errors import ConfigError, DataError
+from tests.corpus import small
+from tests.corpus.test_build import digest
+from tests.corpus.test_engine import refuse
+
+DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
+SPARK = "beam_pyspark_runner.pyspark_runner.PySparkRunner"
+
+
+@pytest.fixture(params=["portable", "dask", "spark"])
+def options(request):
+    """Beam's options of a runner."""
+    if request.param == "portable":
+        return ["--runner=FlinkRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    if request.param == "spark":
+        if not all(importlib.util.find_spec(name) for name in ("pyspark", "beam_pyspark_runner")):
+            pytest.skip("pyspark and beam-pyspark-runner are not installed")
+        return [f"--runner={SPARK}"]
+    distributed = pytest.importorskip("dask.distributed", reason="dask.distributed is not installed")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50)
+
+    def close():
+        for client in list(distributed.Client._instances):  # the runner leaves its own
+            client.close()
+        cluster.close()
+
+    request.addfinalizer(close)
+    return [f"--runner={DASK}", f"--dask_client_address={cluster.scheduler_address}", "--dask_partition_size=1"]
+
+
+@pytest.mark.long
+def test_a_runner_does_not_change_a_byte(options, tmp_path):
+    small.write(tmp_path / "raw")
+    for name, engine in (("direct", Engine(workers=1)), ("other", Engine(options))):
+        corpus = Corpus(small.settings(), str(tmp_path / "raw"), str(tmp_path / name), engine, small.EVALUATION)
+        corpus.build()
+        corpus.mix()
+    found = digest(tmp_path / "direct")
+    assert found == digest(tmp_path / "other") and any(name.startswith("mixture/") for name in found)
+
+
+@pytest.mark.long
+def test_an_error_of_a_worker_is_the_error_of_the_command(options):
+    with pytest.raises(DataError, match=r"^b\.jsonl:7: not what it should be$"):
+        Engine(options).each(refuse, ["b"])
+
+
+def test_a_runner_that_is_not_there_is_refused():
+    for name in ("NoRunner", "hclx.none.Runner", "apache_beam.runners.runner.NoRunner"):
+        with pytest.raises(ConfigError, match="(?i)runner|hclx.none"):
+            Engine([f"--runner={name}"])
