@@ -24,7 +24,13 @@ logging.getLogger().addHandler(_SILENT)
 import apache_beam as beam  # noqa: E402
 import grpc  # noqa: E402
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
+from apache_beam.portability import python_urns  # noqa: E402
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import (  # noqa: E402
+    BeamFnControlServicer,
+    SubprocessSdkWorkerHandler,
+    WorkerHandler,
+)
 from apache_beam.runners.runner import create_runner  # noqa: E402
 from apache_beam.transforms.environments import SubprocessSDKEnvironment  # noqa: E402
 
@@ -45,6 +51,15 @@ runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main_
 _RAISED = re.compile(r"\bhclx\.errors\.(\w+): (.*)")
 _NOT_WRITTEN = re.compile(r"\bOSError: (\[Errno (\d+)\] .*)")
 _STEP = re.compile(r" \[while running '.*'\]$")  # Beam's addition to a message
+
+
+@WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
+class _WorkerProcess(SubprocessSdkWorkerHandler):
+    """Beam's, which would wait for ever for a worker that had not spoken yet when all was over: this one is told so, too."""
+
+    def stop_worker(self):
+        self.control_conn.push(BeamFnControlServicer._DONE_MARKER)
+        super().stop_worker()
 
 
 class Engine:

@@ -2,11 +2,15 @@
 
 import dataclasses
 import functools
+import subprocess
+import sys
 
 import pytest
 
 from hclx.corpus.engine import Engine
 from hclx.errors import ConfigError, DataError
+from tests.conftest import ROOT
+from tests.launch.command import environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +85,27 @@ def test_every_item_is_done_once(tmp_path):
 def test_an_error_of_a_worker_is_the_error_of_the_command(workers):
     with pytest.raises(DataError, match=r"^b\.jsonl:7: not what it should be$"):
         Engine(workers=workers).each(refuse, ["b"])
+
+
+_SLOW_START = """
+import sys
+from hclx.corpus import engine
+from tests.corpus.test_engine import refuse, touch
+# The second worker starts when the first has done all there is to do.
+wait = "import os, time\\ntry: os.mkdir({folder!r} + '/first')\\nexcept FileExistsError: time.sleep(6)\\n"
+engine.WORKER = wait + engine.WORKER
+try:
+    engine.Engine(workers=2).each({function}, ["b"])
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("function, said", [("refuse", "b.jsonl:7: not what it should be"), ("len", "")])
+def test_a_worker_that_is_slow_to_start_is_not_waited_for_for_ever(tmp_path, function, said):
+    code = _SLOW_START.format(folder=str(tmp_path), function=function)
+    result = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == said and result.returncode == 0, result.stderr
 
 
 def test_options_that_beam_does_not_know_are_refused():
