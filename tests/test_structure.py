@@ -28,7 +28,7 @@ MODULES = sorted((ROOT / "hclx").rglob("*.py"))
 ALL = [*MODULES, *sorted((ROOT / "tasks").rglob("*.py")), *sorted((ROOT / "launch").rglob("*.py"))]
 HEAVY = ("tensorflow", "tensorflow_text", "seqio", "gin", "kiwipiepy", "matplotlib", "torch", "transformers", "apache_beam", "pyarrow")
 # Where heavy libraries may be imported; `hclx/corpus` is an extra of its own, and Beam is one module's business there.
-HOMES = ("hclx/data/bridge.py", "hclx/text/vocabulary.py", "hclx/text/cutters.py", "hclx/train/plot.py", "hclx/gin_bindings.py", "hclx/corpus/engine.py", "hclx/corpus/card.py")
+HOMES = ("hclx/data/bridge.py", "hclx/text/vocabulary.py", "hclx/text/cutters.py", "hclx/train/plot.py", "hclx/gin_bindings.py", "hclx/corpus/engine.py")
 OF_CORPUS = ("pyarrow",)
 
 _WITHOUT = """

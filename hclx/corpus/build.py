@@ -158,7 +158,7 @@ class Corpus:
             "contamination": settings.contamination and (settings.contamination, self._evaluation),
         }[stage]
         if chosen is None:
-            for name in store.list(f"verdicts/{stage}"):
+            for name in [*store.list(f"verdicts/{stage}"), *store.list(stage)]:  # a stage's own folder, where it has one
                 store.remove(name)
             return before
         key = key_of(before, stage, chosen)

@@ -12,6 +12,7 @@ same bytes whoever calls it.
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -84,7 +85,7 @@ def ingest(raw: RawFile, store: Store) -> None:
     flush()
     lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in refused]
     store.write_text(f"quarantine/{raw.name}.jsonl", "".join(lines))
-    reasons = Counter(one["reason"].split(" (")[0] for one in refused)
+    reasons = Counter(re.sub(r" at byte \d+| \(.*", "", one["reason"]) for one in refused)
     store.write_json(manifest, {"file": raw.shown, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
 
 

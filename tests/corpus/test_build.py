@@ -136,6 +136,7 @@ def test_a_stage_that_is_switched_off_leaves_nothing(raw, copied):
     found = fates(without)
     assert found == {**fates_without(small.GONE, found), **{name: None for name in ("news/near", "news/eaten", "news/leaked", "news/short_leak")}}
     assert kept(without)["news/paragraph"].count("\n") == 2
+    assert not {name for name in digest(copied) if "contamination" in name or "verdicts/near" in name}
 
 
 def fates_without(gone: dict[str, str], found: dict[str, str | None]) -> dict[str, str | None]:
