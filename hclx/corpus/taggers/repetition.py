@@ -1,4 +1,4 @@
-"""How much of a text repeats itself: lines, paragraphs, and runs of eojeol (Rae et al. 2021, table A1, on eojeol)."""
+"""How much of a text repeats itself: its lines, and runs of eojeol (Rae et al. 2021, table A1, on eojeol)."""
 
 import numpy as np
 
