@@ -114,53 +114,68 @@ class QualityModel:
 
 
 class ByteModel:
-    """An interpolated n-gram model of bytes, of the five before a byte and of up to eight (Jelinek and Mercer 1980)."""
+    """An interpolated n-gram model of bytes, of none to eight bytes before one (Jelinek and Mercer 1980).
 
-    def __init__(self, pairs: np.ndarray, contexts: np.ndarray):
-        """pairs, contexts: uint32 [len(CONTEXTS), 2^20], how often a context with and without the next byte was seen."""
-        self.pairs, self.contexts = pairs, contexts
+    Counts are in tables of fixed size. Where two share a place the rarer one is forgotten, and a mark tells whose count
+    it is: so what the model foretells never sums to more than 1, and a text costs no less than it should.
+    """
+
+    def __init__(self, marks: np.ndarray, counts: np.ndarray):
+        """marks, counts: uint32 [len(CONTEXTS), 2, 2^bits], of contexts with the next byte (0) and without it (1)."""
+        self.marks, self.counts = marks, counts
+        self._shift = np.uint64(65 - marks.shape[-1].bit_length())
 
     @staticmethod
-    def _places(data: np.ndarray, offsets: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Buckets of each context, with the byte itself and without, [b] each."""
-        hashes = _run_hashes(data, _positions(offsets)[1], CONTEXTS)
-        bucket = lambda values: (values >> np.uint64(64 - LM_BITS)).astype(np.int64)
-        with_byte = [bucket(mix(hashes[n] + data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))) for n in CONTEXTS]
-        return with_byte, [bucket(hashes[n]) for n in CONTEXTS]
+    def _hashes(data: np.ndarray, offsets: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        """uint64 [b] of each context, with the byte itself and without."""
+        found = _run_hashes(data, _positions(offsets)[1], CONTEXTS)
+        return [(mix(found[n] + data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)), found[n]) for n in CONTEXTS]
 
     @classmethod
-    def train(cls, texts: Sequence[str]) -> "ByteModel":
-        """Counts the bytes of texts.
+    def train(cls, texts: Sequence[str], bits: int = LM_BITS) -> "ByteModel":
+        """Counts the bytes of texts; all of them are held in memory, with about 30 bytes for each.
 
+        Args:
+          bits: a table has 2^bits places.
         Raises:
-          DataError: there is none.
+          DataError: there is no text.
         """
         if not any(texts):
             raise DataError("a language model needs text, and has none")
-        size = 1 << LM_BITS
-        pairs, contexts = (np.zeros((len(CONTEXTS), size), np.uint32) for _ in range(2))
-        for start in range(0, len(texts), 500):
-            found = _bytes([text + "\n" for text in texts[start : start + 500]])
-            for i, (pair, context) in enumerate(zip(*cls._places(*found))):
-                pairs[i] += np.bincount(pair, minlength=size).astype(np.uint32)
-                contexts[i] += np.bincount(context, minlength=size).astype(np.uint32)
-        return cls(pairs, contexts)
+        model = cls(*(np.zeros((len(CONTEXTS), 2, 1 << bits), np.uint32) for _ in range(2)))
+        for i, pair in enumerate(cls._hashes(*_bytes([text + "\n" for text in texts]))):
+            for j, hashes in enumerate(pair):
+                values, counts = np.unique(hashes, return_counts=True)
+                order = np.argsort(counts, kind="stable")  # of those that share a place the last, most frequent one stays
+                place = (values[order] >> model._shift).astype(np.int64)
+                model.marks[i, j, place], model.counts[i, j, place] = values[order].astype(np.uint32), counts[order]
+        return model
+
+    def _count(self, order: int, kind: int, hashes: np.ndarray) -> np.ndarray:
+        place = (hashes >> self._shift).astype(np.int64)
+        return np.where(self.marks[order, kind, place] == hashes.astype(np.uint32), self.counts[order, kind, place], 0)
+
+    def probabilities(self, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """float64 [b]: of each byte, uint8 [b], after those before it in its document."""
+        result = np.full(len(data), 1 / 256)
+        for i, (with_byte, context) in enumerate(self._hashes(data, offsets)):
+            seen = self._count(i, 1, context)
+            pair = np.minimum(self._count(i, 0, with_byte), seen)  # a context that was forgotten foretells nothing
+            result = (pair + _SMOOTHING * result) / (seen + _SMOOTHING)
+        return result
 
     def bits_per_byte(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [d]: bits that a byte of each text costs; 0 for an empty one. A document's first bytes know nothing before it."""
+        """float32 [d]: bits that a byte of each text costs, with the end of it; 0 for an empty one."""
         if not len(texts):
             return np.zeros(0, np.float32)
         data, offsets = _bytes([text + "\n" for text in texts])
-        probability = np.full(len(data), 1 / 256)
-        for i, (pair, context) in enumerate(zip(*self._places(data, offsets))):
-            probability = (self.pairs[i][pair] + _SMOOTHING * probability) / (self.contexts[i][context] + _SMOOTHING)
-        bits = np.concatenate([[0], np.cumsum(-np.log2(np.minimum(probability, 1)))])
+        bits = np.concatenate([[0], np.cumsum(-np.log2(self.probabilities(data, offsets)))])
         n = np.diff(offsets)
         return np.where(n > 1, (bits[offsets[1:]] - bits[offsets[:-1]]) / n, 0).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
         """Writes the model."""
-        _save(path, kind=np.array("perplexity"), pairs=self.pairs, contexts=self.contexts)
+        _save(path, kind=np.array("perplexity"), marks=self.marks, counts=self.counts)
 
 
 def _save(path: str | Path, **arrays) -> None:
@@ -183,7 +198,7 @@ def load(path: str | Path, kind: str) -> QualityModel | ByteModel:
         raise DataError(f"{path} cannot be read as a {kind} model ({error}); train one with launch/train_filter.py") from error
     if str(arrays.get("kind")) != kind:
         raise DataError(f"{path} is no {kind} model but {str(arrays.get('kind'))!r}")
-    return QualityModel(arrays["weights"], float(arrays["bias"])) if kind == "quality" else ByteModel(arrays["pairs"], arrays["contexts"])
+    return QualityModel(arrays["weights"], float(arrays["bias"])) if kind == "quality" else ByteModel(arrays["marks"], arrays["counts"])
 
 
 def fingerprint(path: str | Path) -> str:

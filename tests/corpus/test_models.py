@@ -54,6 +54,20 @@ def test_bits_are_those_of_a_model_without_hashes(good):
     assert found[:-1] == pytest.approx([expected_bits(good[:20], text) for text in texts], rel=0.01) and found[-1] == 0
 
 
+@pytest.mark.parametrize("bits", [8, 12, 20])
+def test_what_may_follow_never_sums_to_more_than_one(good, bits):
+    """However full the tables are: else a text would cost less than it can."""
+    model = ByteModel.train(good[:40], bits)
+    for text in (good[0][:60], good[50][:61], "다른 말", ""):
+        before = np.frombuffer(text.encode(), np.uint8)
+        data = np.concatenate([np.append(before, np.uint8(byte)) for byte in range(256)])
+        offsets = np.arange(257) * (len(before) + 1)
+        total = model.probabilities(data, offsets)[offsets[1:] - 1].sum()
+        assert total < 1 + 1e-9 and (bits < 20 or total > 1 - 1e-9)
+    fuller = [ByteModel.train(good[:40], b).bits_per_byte(good[50:60]).mean() for b in (20, 12, 8)]
+    assert fuller == sorted(fuller)
+
+
 def test_text_like_that_of_the_training_is_less_strange(good, bad):
     model = ByteModel.train(good[:60])
     assert model.bits_per_byte(good[60:]).max() < model.bits_per_byte(bad[60:]).min()
