@@ -162,7 +162,9 @@ class Corpus:
                 store.remove(name)
             return before
         key = key_of(before, stage, chosen)
-        if all(store.is_done(f"verdicts/{stage}/{part.name}.parquet", key) for part in found):
+        made = [f"verdicts/{stage}/{part.name}.parquet" for part in found]
+        made += [decontaminate.REPORT] if stage == "contamination" else []
+        if all(store.is_done(name, key) for name in made):
             return key
         self._stage(stage, lambda: getattr(self, f"_{stage}")(found, key))
         return key
@@ -200,7 +202,7 @@ class Corpus:
         decontaminate.write_index(self._evaluation, self.settings.contamination, self.store, key)
         judge = functools.partial(decontaminate.judge, store=self.store, settings=self.settings.contamination, key=key)
         self._engine.each(judge, found)
-        decontaminate.write_report(found, self.store)
+        decontaminate.write_report(found, self.store, key)
 
 
 def _finish(part: Part, store: Store, rules, seed: int, key: str) -> None:

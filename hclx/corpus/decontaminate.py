@@ -22,6 +22,7 @@ from hclx.corpus.store import Store
 
 INDEX = "contamination/index.parquet"
 ITEMS = "contamination/items.json"
+REPORT = "contamination/report.json"
 _LETTERS = (characters.HANGUL, characters.JAMO, characters.LATIN, characters.HAN, characters.KANA, characters.OTHER_LETTER, characters.DIGIT)
 _SIEVE_BITS = 24
 _WHOLE_LINE = np.uint64(0x5EED)  # sets the hash of a whole line apart from that of an n-gram
@@ -138,8 +139,8 @@ def judge(part: Part, store: Store, settings: ContaminationSettings, key: str) -
     store.write_verdict("contamination", part.name, pyarrow.table(columns), key)
 
 
-def write_report(found: list[Part], store: Store) -> dict:
-    """contamination/report.json: for each set its items, those too short to look for, those found, and documents removed."""
+def write_report(found: list[Part], store: Store, key: str) -> dict:
+    """Writes, last of the stage: for each set its items, those too short to look for, those found, and documents removed."""
     report = {name: {**about, "found": 0, "documents": 0} for name, about in store.read_json(ITEMS)["sets"].items()}
     seen: set[str] = set()
     for part in found:
@@ -149,5 +150,5 @@ def write_report(found: list[Part], store: Store) -> dict:
                 report[name]["documents"] += 1
     for name in seen:
         report[name.split("/")[0]]["found"] += 1
-    store.write_json("contamination/report.json", {"sets": report})
+    store.write_json(REPORT, {"sets": report}, key)
     return report

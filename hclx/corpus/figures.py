@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from hclx.corpus.finish import HISTOGRAMS, SAMPLES, order_of
 from hclx.corpus.meetings import STAGES, Part
-from hclx.corpus.pii import find_pii, mask_pii
+from hclx.corpus.pii import masked
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store
 from hclx.errors import DataError
@@ -43,8 +43,6 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
         _add(sources[part.name.split("/")[0]], {name: figures[name] for name in _SUMMED if name in figures})
         for rule, removed in figures["samples"].items():
             samples[rule] = sorted(samples.get(rule, []) + removed, key=lambda one: (one["order"], one["doc_id"]))[:SAMPLES]
-    for one in [one for removed in samples.values() for one in removed]:
-        one["text"] = _masked(one["text"])
     stages = [stage for stage in STAGES if store.list(f"verdicts/{stage}")]
     everything: dict = {}
     for source in sources.values():
@@ -92,12 +90,7 @@ def _least(examples: list[tuple]) -> list[tuple]:
 
 def _shown(entry: dict) -> dict:
     examples = sorted(_least(entry["examples"]), key=lambda one: (one[1], one[2]["line"]))
-    return {"documents": entry["documents"], "examples": [{**one, "beginning": _masked(one["beginning"])} for _, _, one in examples]}
-
-
-def _masked(text: str) -> str:
-    """An excerpt as it may be shown: a card goes to people who never see the corpus."""
-    return mask_pii(text, find_pii(text))
+    return {"documents": entry["documents"], "examples": [{**one, "beginning": masked(one["beginning"])} for _, _, one in examples]}
 
 
 def _read(store: Store, part: Part, documents: int | None) -> dict:

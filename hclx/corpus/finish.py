@@ -15,7 +15,7 @@ import pyarrow
 from hclx.corpus import meetings
 from hclx.corpus.meetings import STAGES, Part
 from hclx.corpus.parts import SCHEMA
-from hclx.corpus.pii import find_pii, mask_pii
+from hclx.corpus.pii import find_pii, mask_pii, masked
 from hclx.corpus.settings import Rule
 from hclx.corpus.store import Store
 
@@ -128,14 +128,10 @@ def _samples(table: pyarrow.Table, verdict: list[Verdict], rules: dict[str, Rule
         rule = rules.get(name)
         bounds = {"attribute": rule.attribute, "min": rule.min, "max": rule.max} if rule else {}
         result[name] = [
-            {"order": order, "doc_id": ids[row], "value": verdict[row].value, "text": _masked(table["text"][row].as_py())[:_EXCERPT], **bounds}
+            {"order": order, "doc_id": ids[row], "value": verdict[row].value, "text": masked(table["text"][row].as_py())[:_EXCERPT], **bounds}
             for order, row in sorted(found)[:SAMPLES]
         ]
     return result
-
-
-def _masked(text: str) -> str:
-    return mask_pii(text, find_pii(text))
 
 
 def _histogram(part: Part, store: Store, attribute: str, kept: np.ndarray) -> dict[str, list[int]]:

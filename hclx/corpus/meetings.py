@@ -41,9 +41,14 @@ def left(part: Part, store: Store, before: str) -> np.ndarray:
     return np.flatnonzero(np.logical_and.reduce([v["rule"].is_null().to_numpy() for v in verdicts if v is not None]))
 
 
+def whole_texts(part: Part, store: Store, rows: np.ndarray) -> list[str]:
+    """The texts of some rows as they were found."""
+    return store.read_table(f"documents/{part.name}.parquet", ["text"])["text"].take(pyarrow.array(rows)).to_pylist()
+
+
 def remaining_texts(part: Part, store: Store, rows: np.ndarray) -> list[str]:
-    """The texts of some rows, without the paragraphs that were cut."""
-    texts = store.read_table(f"documents/{part.name}.parquet", ["text"])["text"].take(pyarrow.array(rows)).to_pylist()
+    """The texts of some rows, without the paragraphs that were cut: for stages after that one, which finds older cuts."""
+    texts = whole_texts(part, store, rows)
     cuts = store.read_verdict("paragraph", part.name, ["starts", "ends"])
     if cuts is None:
         return texts
@@ -94,7 +99,7 @@ _HASH, _NUMBER = np.zeros(0, np.uint64), np.zeros(0, np.int64)
 def give_exact(part: Part, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
     """(partition, (hashes [m, 2], numbers [m])) of the documents that are left."""
     rows = left(part, store, "exact")
-    hashes = duplicates.exact_hashes(remaining_texts(part, store, rows))
+    hashes = duplicates.exact_hashes(whole_texts(part, store, rows))
     for place, chosen in partition(hashes[:, 0], n):
         yield place, (hashes[chosen], duplicates.number(part.index, rows[chosen]))
 
@@ -125,7 +130,7 @@ def write_clusters(part: Part, blocks: Blocks, store: Store, stage: str, key: st
 def give_paragraphs(part: Part, store: Store, n: int, min_chars: int) -> Iterator[tuple[int, tuple]]:
     """(partition, (hash, number, start, end)) of every long paragraph of the documents that are left."""
     rows = left(part, store, "paragraph")
-    texts, done = remaining_texts(part, store, rows), 0
+    texts, done = whole_texts(part, store, rows), 0
     for batch in batches(texts, [""] * len(texts)):
         found = duplicates.paragraphs(batch, min_chars)
         numbers = duplicates.number(part.index, rows[done + found["document"]])

@@ -192,9 +192,14 @@ def find_pii(text: str) -> list[Span]:
 
 
 def mask_pii(text: str, spans: list[Span]) -> str:
-    """The text with a placeholder in place of each span; `spans` are in order."""
+    """A text in which a placeholder stands for each span; `spans` are in order."""
     parts, position = [], 0
     for span in spans:
         parts += [text[position : span.start], PLACEHOLDERS[span.kind]]
         position = span.end
     return "".join([*parts, text[position:]])
+
+
+def masked(text: str) -> str:
+    """The text with all personal data that is found in it masked."""
+    return mask_pii(text, find_pii(text))

@@ -110,24 +110,27 @@ def copied(built, tmp_path) -> Path:
 def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     before, content = times(copied), digest(copied)
     gone = ["attributes/spam/talk/00000-00000.parquet", "documents/news/00001.json", "verdicts/near/news/00000-00001.parquet"]
+    gone += ["verdicts/paragraph/talk/00000-00000.parquet", "contamination/report.json"]  # as where a run was killed between two parts
     for name in gone:
         (copied / name).unlink()
     (copied / "corpus/news/00000-00000.parquet.1234.tmp").write_bytes(b"left by a process that was killed")
     corpus(raw[0], copied).build()
     assert digest(copied) == content
     again = {name for name, time in times(copied).items() if before[name] != time}
-    whole_stage = {name for name in content if name.startswith("verdicts/near/")}
+    whole_stage = {name for name in content if name.startswith(("verdicts/near/", "verdicts/paragraph/"))}
     own_file = {name for name in content if "news/00001" in name and name.split("/")[0] in ("documents", "quarantine")}
     assert again == {*gone, *whole_stage, *own_file}
 
 
-def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied):
+def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_path):
     before = times(copied)
     changed = corpus(raw[0], copied, rules={**small.SETTINGS["rules"], "profanity": {"max": 1}})
     changed.build()
     assert fates(changed)["news/profane"] is None
     again = {name.split("/")[0] for name, time in times(copied).items() if before.get(name) != time}
     assert again == {"settings.json", "verdicts", "signatures", "corpus", "figures", "contamination"}
+    corpus(raw[0], tmp_path / "fresh", rules={**small.SETTINGS["rules"], "profanity": {"max": 1}}).build()
+    assert digest(copied) == digest(tmp_path / "fresh")
 
 
 def test_a_stage_that_is_switched_off_leaves_nothing(raw, copied):
