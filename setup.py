@@ -38,7 +38,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*", "tasks", "tasks.*"]),
-    package_data={"hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*"]},
+    package_data={"hclx": ["data/sample/*", "corpus/*.yaml", "corpus/*.txt", "corpus/lexicons/*"]},
     install_requires=[
         "absl-py>=2.1",
         "flax>=0.12.8,<0.13",

@@ -1,4 +1,4 @@
-"""Personal data in Korean text: hclx.corpus.pii and three public tools on the labelled cases of tests/corpus/pii_cases.txt.
+"""Personal data in Korean text: hclx.corpus.pii and three public tools on the labelled cases of hclx/corpus/pii_cases.txt.
 
     python -m venv runs/peers && runs/peers/bin/pip install presidio-analyzer==2.2.366 scrubadub==2.0.1 datatrove==0.10.1 absl-py
     python tests/benchmarks/pii_tools.py --peer_python=runs/peers/bin/python
@@ -19,16 +19,13 @@ import importlib.metadata
 import json
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from absl import app, flags
 
 PEER = flags.DEFINE_string("peer_python", None, "Interpreter of an environment with the other tools.", required=True)
 WORKER = flags.DEFINE_string("tool", "", "Be this tool: what the script starts itself with.")
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("rrn", "frn", "driver", "passport", "card", "brn", "phone", "account", "email", "ip")
 PRESIDIO = {
     "KR_RRN": "rrn",
@@ -45,7 +42,6 @@ THRESHOLDS = (0.0, 0.1, 0.3, 0.4, 0.5, 1.0)
 
 Found = tuple[str, int, int, float]  # kind, start, end, score
 Finder = Callable[[str], list[Found]]
-Test = Callable[[Found, Found], bool]
 
 
 def main(_):
@@ -53,29 +49,33 @@ def main(_):
         finder, versions, kinds = TOOLS[WORKER.value]()
         print(json.dumps({"versions": versions, "kinds": kinds, "spans": [finder(text) for text in json.load(sys.stdin)]}))
         return
-    texts, labels = cases()
+    from hclx.corpus.pii_accuracy import labelled  # which the other tools' environment lacks
+
+    texts, items = zip(*labelled())
     answers = {name: ask(name, texts) for name in TOOLS}
     print("; ".join(answer["versions"] for answer in answers.values()))
-    print(f"{len(texts)} texts, {sum(map(len, labels))} items in {sum(map(bool, labels))} of them. Precision / recall / F1 in percent.\n")
-    print(by_kind(answers, labels))
+    print(f"{len(texts)} texts, {sum(map(len, items))} items in {sum(map(bool, items))} of them. Precision / recall / F1 in percent.\n")
+    print(by_kind(answers, items))
     print("\nPresidio by the least score that counts, all kinds:\n")
     found = answers["Presidio"]["spans"]
-    rows = [[str(least), cell([best(one, least) for one in found], labels, overlap, KINDS)] for least in THRESHOLDS]
+    rows = [[str(least), cell(spans_of(found, least), items, KINDS, overlap)] for least in THRESHOLDS]
     print(table(["score", "precision / recall / F1"], rows))
 
 
-def by_kind(answers: dict[str, dict], labels: list[list[Found]]) -> str:
+def by_kind(answers: dict[str, dict], items) -> str:
     """A Markdown table: a line a kind, then lines of all kinds; a column a tool."""
-    spans = {name: [best(one, 0.0) for one in answer["spans"]] for name, answer in answers.items()}
+    from hclx.corpus.pii_accuracy import exact
+
+    found = {name: spans_of(answer["spans"]) for name, answer in answers.items()}
     columns = [("hclx", exact), *((name, overlap) for name in TOOLS)]
-    items = Counter(kind for one in labels for kind, *_ in one)
-    cells = lambda kinds: [cell(spans[name], labels, test, kinds) for name, test in columns]
-    rows = [[kind, str(items[kind]), *cells((kind,))] for kind in KINDS]
-    rows.append(["all", str(items.total()), *cells(KINDS)])
+    count = lambda kinds: str(sum(one.kind in kinds for there in items for one in there))
+    cells = lambda kinds: [cell(found[name], items, kinds, test) for name, test in columns]
+    rows = [[kind, count((kind,)), *cells((kind,))] for kind in KINDS]
+    rows.append(["all", count(KINDS), *cells(KINDS)])
     own = {name: answers[name]["kinds"] for name in TOOLS}
-    rows.append(["all of the kinds that the tool has", "", *(cell(spans[name], labels, test, own[name]) for name, test in columns)])
+    rows.append(["all of the kinds that the tool has", "", *(cell(found[name], items, own[name], test) for name, test in columns)])
     for line, test in (("all, of whatever kind", overlap_of_any_kind), ("all, exact spans", exact)):
-        rows.append([line, str(items.total()), "", *(cell(spans[name], labels, test, KINDS) for name in TOOLS)])
+        rows.append([line, count(KINDS), "", *(cell(found[name], items, KINDS, test) for name in TOOLS)])
     return table(["kind", "items", "hclx, exact spans", *TOOLS], rows)
 
 
@@ -152,7 +152,7 @@ def version(package: str) -> str:
     return importlib.metadata.version(package)
 
 
-def ask(name: str, texts: list[str]) -> dict:
+def ask(name: str, texts: Sequence[str]) -> dict:
     """What a tool finds in each text, in a process of its own environment."""
     python = sys.executable if name == "hclx" else PEER.value
     command = [python, __file__, f"--tool={name}", f"--peer_python={PEER.value}"]
@@ -166,49 +166,36 @@ def ask(name: str, texts: list[str]) -> dict:
 # Scores.
 
 
-def cases() -> tuple[list[str], list[list[Found]]]:
-    """The texts of the labelled set, and the items of each."""
-    sys.path.insert(0, str(ROOT))
-    from tests.corpus.test_pii import labelled
-
-    found = labelled()
-    return [text for text, _ in found], [[(s.kind, s.start, s.end, 1.0) for s in spans] for _, spans in found]
-
-
-def best(spans: list[Found], least: float) -> list[Found]:
-    """The spans from a score on; of those that overlap, that with the greatest score, then the longest."""
+def best(found: list[Found], least: float) -> list[Found]:
+    """What was found from a score on; of those that overlap, that with the greatest score, then the longest."""
     kept: list[Found] = []
-    for span in sorted(spans, key=lambda s: (-s[3], s[1] - s[2])):
-        if span[3] >= least and not any(overlap_of_any_kind(span, other) for other in kept):
-            kept.append(span)
+    for one in sorted(found, key=lambda s: (-s[3], s[1] - s[2])):
+        if one[3] >= least and not any(one[1] < other[2] and other[1] < one[2] for other in kept):
+            kept.append(one)
     return kept
 
 
-def exact(a: Found, b: Found) -> bool:
-    return a[:3] == b[:3]
+def spans_of(found: list[list[Found]], least: float = 0.0) -> list[list]:
+    """The spans of each text."""
+    from hclx.corpus.pii import Span
+
+    return [[Span(kind, start, end) for kind, start, end, _ in best(one, least)] for one in found]
 
 
-def overlap(a: Found, b: Found) -> bool:
-    return a[0] == b[0] and overlap_of_any_kind(a, b)
+def overlap(a, b) -> bool:
+    return a.kind == b.kind and overlap_of_any_kind(a, b)
 
 
-def overlap_of_any_kind(a: Found, b: Found) -> bool:
-    return a[1] < b[2] and b[1] < a[2]
+def overlap_of_any_kind(a, b) -> bool:
+    return a.start < b.end and b.start < a.end
 
 
-def cell(found: list[list[Found]], labels: list[list[Found]], same: Test, kinds: Sequence[str]) -> str:
+def cell(found, items, kinds: Sequence[str], same: Callable) -> str:
     """Precision / recall / F1 of some kinds."""
-    n: Counter = Counter()
-    for guesses, items in zip(found, labels, strict=True):
-        guesses, items = [s for s in guesses if s[0] in kinds], [s for s in items if s[0] in kinds]
-        n.update(found=len(guesses), there=len(items))
-        n["right"] += sum(any(same(guess, item) for item in items) for guess in guesses)
-        n["met"] += sum(any(same(guess, item) for guess in guesses) for item in items)
-    if not n["found"]:
-        return "- / 0.0 / 0.0"
-    precision, recall = n["right"] / n["found"], n["met"] / n["there"]
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return " / ".join(f"{100 * value:.1f}" for value in (precision, recall, f1))
+    from hclx.corpus.pii_accuracy import score
+
+    one = score(found, items, kinds, same)
+    return " / ".join("-" if value is None else f"{100 * value:.1f}" for value in (one.precision, one.recall, one.f1))
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -1,41 +1,34 @@
 """Personal data: a labelled set of Korean cases, what must stay, and what a mask leaves."""
 
-import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from hclx.corpus import pii_accuracy
 from hclx.corpus.pii import KINDS, PLACEHOLDERS, Span, find_pii, is_business_number, is_luhn, is_resident_number, mask_pii
-
-_MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")
-
-
-def labelled() -> list[tuple[str, set[Span]]]:
-    """(text, its items) of the labelled set."""
-    cases = []
-    for line in (Path(__file__).parent / "pii_cases.txt").read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("# "):
-            continue
-        text, spans, position = "", set(), 0
-        for mark in _MARK.finditer(line):
-            text += line[position : mark.start()]
-            spans.add(Span(mark[1], len(text), len(text) + len(mark[2])))
-            text, position = text + mark[2], mark.end()
-        cases.append((text + line[position:], spans))
-    return cases
+from hclx.corpus.pii_accuracy import Score, accuracy, labelled, score
 
 
-def scores(cases) -> dict[str, tuple[float, float, float]]:
-    """Kind, and "all" -> precision, recall and F1 of exact spans."""
+def plain_scores(cases) -> dict[str, tuple[float, float, float]]:
+    """Kind, and "all" -> precision, recall and F1 of exact spans, by counting in sets."""
     right, found, there = Counter(), Counter(), Counter()
     for text, spans in cases:
         guess = set(find_pii(text))
-        for counter, items in ((right, guess & spans), (found, guess), (there, spans)):
+        for counter, items in ((right, guess & set(spans)), (found, guess), (there, set(spans))):
             counter.update(span.kind for span in items)
             counter["all"] += len(items)
-    share = lambda part, whole: part / whole if whole else 1.0
-    return {k: (share(right[k], found[k]), share(right[k], there[k]), share(2 * right[k], found[k] + there[k])) for k in (*KINDS, "all")}
+    return {k: (right[k] / found[k], right[k] / there[k], 2 * right[k] / (found[k] + there[k])) for k in (*KINDS, "all")}
+
+
+def test_the_cases_are_the_lines_of_the_file_without_their_marks():
+    lines = (Path(pii_accuracy.__file__).parent / "pii_cases.txt").read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if line and not line.startswith("# ")]
+    for line, (text, spans) in zip(lines, labelled(), strict=True):
+        pieces = line.split("[[")
+        items = [piece.split("]]")[0].split("|", 1) for piece in pieces[1:]]
+        assert text == pieces[0] + "".join(piece.split("|", 1)[1].replace("]]", "", 1) for piece in pieces[1:])
+        assert [[span.kind, text[span.start : span.end]] for span in spans] == items
 
 
 def test_the_labelled_set_is_large_enough():
@@ -47,9 +40,23 @@ def test_the_labelled_set_is_large_enough():
 
 
 def test_f1_of_every_kind_on_the_labelled_set():
-    result = scores(labelled())
-    assert result["all"][2] >= 0.98
-    assert min(f1 for _, _, f1 in result.values()) >= 0.95, result
+    result, plain = accuracy(), plain_scores(labelled())
+    assert set(result["kinds"]) == set(plain)
+    for kind, one in result["kinds"].items():
+        assert (one["precision"], one["recall"], one["f1"]) == pytest.approx(plain[kind])
+    assert result["kinds"]["all"]["items"] == sum(result["kinds"][kind]["items"] for kind in KINDS)
+    assert (result["texts"], result["with_items"]) == (len(labelled()), sum(bool(spans) for _, spans in labelled()))
+    assert plain["all"][2] >= 0.98 and min(f1 for _, _, f1 in plain.values()) >= 0.95, plain
+
+
+def test_a_score_counts_kinds_and_places():
+    items = [[Span("phone", 0, 5), Span("card", 7, 9)], [Span("phone", 3, 6)], []]
+    found = [[Span("phone", 0, 5), Span("phone", 7, 9)], [Span("phone", 4, 6)], [Span("ip", 0, 4)]]
+    assert score(found, items) == Score(items=3, found=4, right=1, met=1) and score(found, items, ("card",)).f1 == 0
+    assert score(found, items, ("phone",)) == Score(items=2, found=3, right=1, met=1)
+    one = score(found, items, ("phone",), same=lambda a, b: a.kind == b.kind and a.start < b.end and b.start < a.end)
+    assert one == Score(items=2, found=3, right=2, met=2) and (one.precision, one.recall, one.f1) == (2 / 3, 1, 0.8)
+    assert (score([[]], items[:1]).precision, score([[]], items[:1]).f1, score([[]], [[]]).recall) == (None, 0, None)
 
 
 @pytest.mark.parametrize(
