@@ -105,6 +105,18 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
+def paragraphs_of(text: str) -> list[str]:
+    """What stands between blank lines, stripped."""
+    found, lines = [], []
+    for line in [*text.split("\n"), ""]:
+        if line.strip():
+            lines.append(line)
+        elif lines:
+            found.append("\n".join(lines).strip())
+            lines = []
+    return found
+
+
 def kind(char: str) -> str:
     """What kind of character it is, by its name and category."""
     name, category = unicodedata.name(char, ""), unicodedata.category(char)

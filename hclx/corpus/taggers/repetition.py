@@ -1,4 +1,4 @@
-"""How much of a text repeats itself: its lines, and runs of eojeol (Rae et al. 2021, table A1, on eojeol)."""
+"""How much of a text repeats itself: its lines, its paragraphs, and runs of eojeol (Rae et al. 2021, table A1, on eojeol)."""
 
 import numpy as np
 
@@ -11,21 +11,16 @@ DUPLICATE = (5, 6, 7, 8, 9, 10)
 
 
 def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Shares of a document's lines, and of its characters, that stood in it before.
+    """Shares of a document's lines, paragraphs and characters that stood in it before, float32 [d], from 0 to 1.
 
     dup_lines: lines that are equal to an earlier one, by number; dup_line_chars: by characters.
-    top_N: characters of the most frequent N-gram of eojeol, all its places together; 0 where none is there twice.
-    dup_N: characters that lie in an N-gram which an earlier place has too; overlaps count once.
-    Characters are those of eojeol, without white space.
+    dup_paragraphs, dup_paragraph_chars: the same of what stands between blank lines; a text without one is a single paragraph.
+    top_N: characters that the most frequent N-gram of eojeol covers (of equally frequent ones, the most); 0 where none is there twice.
+    dup_N: characters that lie in an N-gram which an earlier place has too.
+    Characters are those of eojeol, without white space; where N-grams overlap, they count once.
     """
-    lines = batch.lines
-    again = _is_repeated(batch, lines)
     visible = np.concatenate([[0], np.cumsum(batch.kinds != characters.SPACE)])
-    line_chars = visible[lines.ends] - visible[lines.starts]
-    result = {
-        "dup_lines": ratio(sums(again, lines.offsets), np.diff(lines.offsets)),
-        "dup_line_chars": ratio(sums(again * line_chars, lines.offsets), sums(line_chars, lines.offsets)),
-    }
+    result = _duplicates(batch, batch.lines, visible, "line") | _duplicates(batch, _paragraphs(batch), visible, "paragraph")
     words = batch.words
     hashes = RangeHash(batch.hashes.of(words.starts, words.ends))  # of runs: the white space between eojeol is no part of them
     total = sums(words.lengths, words.offsets)
@@ -39,8 +34,28 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
             result[f"top_{n}"] = ratio(_top(words, groups, n, len(batch)), total)
         if n in DUPLICATE:
             result[f"dup_{n}"] = ratio(_covered(words, groups, n), total)
-        candidates = groups.members  # a run that is there once cannot be longer and there twice
+        candidates = np.sort(groups.members)  # a run that is there once cannot be longer and there twice
     return result
+
+
+def _paragraphs(batch: TextBatch) -> Ranges:
+    """Lines that follow each other, from the first one's start to the last one's end."""
+    lines = batch.lines
+    ends_before = np.searchsorted(np.flatnonzero(batch.chars == ord("\n")), lines.starts)  # of lines, blank ones too
+    begins = np.ones(len(lines.starts), bool)
+    begins[1:] = (np.diff(ends_before) > 1) | (np.diff(lines.documents) > 0)
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(begins))[: len(first)] - 1
+    return Ranges(lines.starts[first], lines.ends[last], np.searchsorted(first, lines.offsets))
+
+
+def _duplicates(batch: TextBatch, ranges: Ranges, visible: np.ndarray, name: str) -> dict[str, np.ndarray]:
+    """Shares of the parts that are equal to an earlier one; `visible`, int64 [c + 1]: characters before each that are no white space."""
+    again, chars = _is_repeated(batch, ranges), visible[ranges.ends] - visible[ranges.starts]
+    return {
+        f"dup_{name}s": ratio(sums(again, ranges.offsets), np.diff(ranges.offsets)),
+        f"dup_{name}_chars": ratio(sums(again * chars, ranges.offsets), sums(chars, ranges.offsets)),
+    }
 
 
 def _keys(hashes: np.ndarray, documents: np.ndarray) -> np.ndarray:
@@ -57,37 +72,32 @@ def _is_repeated(batch: TextBatch, ranges: Ranges) -> np.ndarray:
 
 
 class _Groups:
-    """Runs that occur more than once: `members` [m], sorted by place; `group` [m], of each, from 0; `first` [m], bool."""
+    """Runs that occur more than once, of places in order: `members` [m], group after group, each in order; `first` [m], bool."""
 
     def __init__(self, keys: np.ndarray, places: np.ndarray):
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        new = np.ones(len(keys), bool)
-        new[1:] = ordered[1:] != ordered[:-1]
-        group = np.cumsum(new) - 1
-        shared = np.bincount(group, minlength=1)[group] > 1 if len(group) else np.zeros(0, bool)
-        by_place = np.argsort(order[shared])
-        self.members = places[order[shared]][by_place]
-        self.group = (np.cumsum(new[shared]) - 1)[by_place]
-        self.first = new[shared][by_place]
-
-
-def _run_chars(words: Ranges, starts: np.ndarray, n: int) -> np.ndarray:
-    total = np.concatenate([[0], np.cumsum(words.lengths)])
-    return total[starts + n] - total[starts]
+        new = np.ones(len(keys) + 1, bool)
+        new[1:-1] = ordered[1:] != ordered[:-1]
+        shared = ~(new[:-1] & new[1:])
+        self.members = places[order[shared]]
+        self.first = new[:-1][shared]
 
 
 def _top(words: Ranges, groups: _Groups, n: int, n_documents: int) -> np.ndarray:
-    """int64 [d]: characters of the N-gram of which most places are there (of equally frequent ones, the longest)."""
+    """int64 [d]: characters under the N-gram of which most places are there (of equally frequent ones, under the one with most)."""
     result = np.zeros(n_documents, np.int64)
-    if not len(groups.members):
+    places, leaders = groups.members, np.flatnonzero(groups.first)
+    if not len(places):
         return result
-    leaders = groups.members[groups.first]
-    times = np.bincount(groups.group)[groups.group[groups.first]]
-    document = words.documents[leaders]
-    length = _run_chars(words, leaders, n)
-    order = np.lexsort((length, times, document))  # the last of a document is its most frequent, longest one
-    result[document[order]] = (length * times)[order]
+    uncovered = places.copy()  # where the words of a place begin that the one before does not cover
+    uncovered[1:] = np.where(groups.first[1:], places[1:], np.maximum(places[1:], places[:-1] + n))
+    total = np.concatenate([[0], np.cumsum(words.lengths)])
+    covered = np.add.reduceat(total[places + n] - total[uncovered], leaders)
+    times = np.diff(leaders, append=len(places))
+    document = words.documents[places[leaders]]
+    order = np.lexsort((covered, times, document))  # the last of a document is its most frequent one that covers most
+    result[document[order]] = covered[order]
     return result
 
 
