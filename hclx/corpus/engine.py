@@ -10,7 +10,6 @@ import functools
 import logging
 import os
 import re
-import shlex
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hclx import errors
+from hclx.corpus import nursery
 
 _SILENT = logging.NullHandler()  # Beam's import warns of Google's libraries, and would make all that it logs appear
 logging.getLogger().addHandler(_SILENT)
@@ -25,6 +25,7 @@ import apache_beam as beam  # noqa: E402
 import grpc  # noqa: E402
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
 from apache_beam.portability import python_urns  # noqa: E402
+from apache_beam.portability.api import endpoints_pb2  # noqa: E402
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
 from apache_beam.runners.portability.fn_api_runner.worker_handlers import (  # noqa: E402
     BeamFnControlServicer,
@@ -34,20 +35,10 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (  # n
 from apache_beam.runners.runner import create_runner  # noqa: E402
 from apache_beam.transforms.environments import SubprocessSDKEnvironment  # noqa: E402
 
+from google.protobuf import json_format, text_format  # noqa: E402
+
 logging.getLogger().removeHandler(_SILENT)
 
-# A worker process. What it raises comes to the runner; that it prints it too, and says what it does, helps nobody. It ends
-# with the process that started it, however that ended: Beam's own would wait for it.
-WORKER = """
-import os, runpy, sys, threading, time
-def watch():
-    while os.getppid() == int(sys.argv[1]):
-        time.sleep(1)
-    os._exit(1)
-threading.Thread(target=watch, daemon=True).start()
-sys.stderr = open(os.devnull, "w")
-runpy.run_module("apache_beam.runners.worker.sdk_worker_main", run_name="__main__")
-"""
 _RAISED = re.compile(r"\bhclx\.errors\.(\w+): (.*)")
 _NOT_WRITTEN = re.compile(r"\bOSError: (\[Errno (\d+)\] .*)")
 _STEP = re.compile(r" \[while running '.*'\]$")  # Beam's addition to a message
@@ -55,9 +46,17 @@ _STEP = re.compile(r" \[while running '.*'\]$")  # Beam's addition to a message
 
 @WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
 class _WorkerProcess(SubprocessSdkWorkerHandler):
-    """Beam's, which would wait for ever for a worker that had not spoken yet when all was over: this one is told so, too."""
+    """Beam's, with a process that has its imports done already."""
+
+    def start_worker(self):
+        options = json_format.MessageToJson(self.provision_info.provision_info.pipeline_options)
+        control = text_format.MessageToString(endpoints_pb2.ApiServiceDescriptor(url=self.control_address))
+        environment = {"CONTROL_API_SERVICE_DESCRIPTOR": control, "PIPELINE_OPTIONS": options, "WORKER_ID": self.worker_id}
+        self.worker_thread = threading.Thread(target=nursery.run, args=(environment,))
+        self.worker_thread.start()
 
     def stop_worker(self):
+        # Beam would wait for ever for a worker that had not spoken yet when all was over: it is told so, too.
         self.control_conn.push(BeamFnControlServicer._DONE_MARKER)
         super().stop_worker()
 
@@ -84,6 +83,8 @@ class Engine:
         self._workers = 0
         if not runner:
             self._workers = workers or len(os.sched_getaffinity(0))
+            if self._workers > 1:
+                nursery.prepare(self._workers)
             options = [f"--direct_num_workers={self._workers}", *options]
             logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # errors are raised here too, with all that is logged
         self._options = PipelineOptions([*options, "--default_sdk_harness_log_level=ERROR"])
@@ -97,8 +98,7 @@ class Engine:
         """
         runner = None
         if self._workers:
-            command = shlex.join([sys.executable, "-c", WORKER, str(os.getpid())])
-            processes = SubprocessSDKEnvironment.from_command_string(f"exec {command}")
+            processes = SubprocessSDKEnvironment("")  # see _WorkerProcess
             runner = FnApiRunner(default_environment=processes if self._workers > 1 else None)
         threading.excepthook = _on_lost_worker
         try:
@@ -151,13 +151,12 @@ def _raised(error: Exception) -> errors.HclxError | None:
 
 def _on_lost_worker(thread: threading.ExceptHookArgs) -> None:
     """Ends this process where one of its workers was killed, most often for its memory: the runner would wait for ever."""
-    message = str(thread.exc_value)
-    if isinstance(thread.exc_value, grpc.RpcError) or message.endswith(f" {-signal.SIGINT}"):
+    error = thread.exc_value
+    if isinstance(error, grpc.RpcError) or (isinstance(error, nursery.LostWorker) and error.code == -signal.SIGINT):
         return  # the connection to a worker that is gone; Ctrl-C, which ends this process too
-    if "Worker subprocess exited" not in message:
+    if not isinstance(error, nursery.LostWorker):
         return threading.__excepthook__(thread)
-    code = message.rsplit(" ", 1)[-1]
-    print(f"error: a worker process ended ({code}); if memory ran out, try fewer --workers. The same command goes on", file=sys.stderr)
+    print(f"error: {error}; if memory ran out, try fewer --workers. The same command goes on", file=sys.stderr)
     sys.stderr.flush()
     os._exit(errors.Stuck.exit_code)
 

@@ -89,11 +89,11 @@ def test_an_error_of_a_worker_is_the_error_of_the_command(workers):
 
 _SLOW_START = """
 import sys
-from hclx.corpus import engine
+from hclx.corpus import engine, nursery
 from tests.corpus.test_engine import refuse, touch
 # The second worker starts when the first has done all there is to do.
 wait = "import os, time\\ntry: os.mkdir({folder!r} + '/first')\\nexcept FileExistsError: time.sleep(6)\\n"
-engine.WORKER = wait + engine.WORKER
+nursery.NURSERY = wait + nursery.NURSERY
 try:
     engine.Engine(workers=2).each({function}, ["b"])
 except Exception as error:
