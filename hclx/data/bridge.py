@@ -15,7 +15,8 @@ def mixture_sources(name: str) -> list[Source]:
     Raises:
       ConfigError: the name is not registered, or a task's source is not one of documents.
     """
-    import tasks  # registers
+    import tasks.corpora  # registers
+    from tasks.common import DocumentSource
 
     known = sorted({*seqio.MixtureRegistry.names(), *seqio.TaskRegistry.names()})
     if name not in known:
@@ -24,6 +25,6 @@ def mixture_sources(name: str) -> list[Source]:
     subtasks = seqio.get_subtasks(provider)
     rate = provider.get_rate if isinstance(provider, seqio.Mixture) else lambda task: 1.0
     for task in subtasks:
-        if not isinstance(task.source, tasks.DocumentSource):
-            raise ConfigError(f"task {task.name!r} does not read documents; register it with tasks.add_corpus")
+        if not isinstance(task.source, DocumentSource):
+            raise ConfigError(f"task {task.name!r} does not read documents; register it with tasks.common.add_corpus")
     return [Source(task.name, rate(task), task.source.paths, task.source.documents) for task in subtasks]

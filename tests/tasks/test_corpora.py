@@ -6,7 +6,8 @@ import pytest
 
 seqio = pytest.importorskip("seqio")
 
-import tasks  # noqa: E402
+import tasks.corpora  # noqa: E402
+from tasks.common import VOCABULARY  # noqa: E402
 from hclx.config import DataConfig  # noqa: E402
 from hclx.data.build import build_cache  # noqa: E402
 from hclx.data.prepare import sources_of  # noqa: E402
@@ -18,7 +19,7 @@ CORPORA = ("kowiki", "law", "reviews", "comments")
 
 @pytest.fixture(autouse=True)
 def vocabulary(tokenizer_dirs):
-    tasks.VOCABULARY.set_directory(tokenizer_dirs["train"])
+    VOCABULARY.set_directory(tokenizer_dirs["train"])
 
 
 def test_seqio_gives_the_tokens_that_the_cache_holds(tokenizer_dirs, tmp_path):
@@ -49,7 +50,7 @@ def test_rates_follow_the_published_corpus_by_domain():
 
 def test_all_tasks_share_one_vocabulary():
     for name in (*CORPORA, "sample"):
-        assert seqio.TaskRegistry.get(name).output_features["targets"].vocabulary is tasks.VOCABULARY
+        assert seqio.TaskRegistry.get(name).output_features["targets"].vocabulary is VOCABULARY
 
 
 def test_a_corpus_without_the_data_folder_says_what_to_set(monkeypatch):
