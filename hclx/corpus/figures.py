@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from hclx.corpus.finish import HISTOGRAMS, SAMPLES, order_of
 from hclx.corpus.meetings import STAGES, Part
 from hclx.corpus.pii import masked
-from hclx.corpus.settings import CorpusSettings
+from hclx.corpus.settings import CorpusSettings, MixSettings
 from hclx.corpus.store import Store
 from hclx.errors import DataError
 
@@ -27,6 +27,7 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
       all: the same over all sources.
       quarantine: reason -> documents and examples. samples: rule -> removed documents. edges: of the histograms' bars.
       contamination: evaluation set -> counts. mixture: source -> its share. None where there is no such stage.
+      mixture_target: see `target_of`; None where the mixture has no target.
     Raises:
       DataError: figures are missing, or a document is not exactly one of kept, removed and quarantined.
     """
@@ -53,8 +54,32 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
     result["quarantine"] = {reason: _shown(entry) for reason, entry in sorted(quarantine.items())}
     report = store.read_json("contamination/report.json") if "contamination" in stages else None
     result["contamination"] = everything.pop("contamination", None) or (report or {}).get("sets")
-    result["mixture"] = (store.read_json("mixture/mixture.json") or {}).get("sources")
+    mixture = store.read_json("mixture/mixture.json") or {}
+    result["mixture"] = mixture.get("sources")
+    result["mixture_target"] = target_of(mixture, settings.mix)
     return result
+
+
+def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
+    """What a mixture was to have, and has: all in tokens.
+
+    Args:
+      mixture: what mixture/mixture.json holds.
+    Returns:
+      tokens: of the target. given: of the mixture. max_epochs: how often a source may be seen.
+      domains: name -> share (of the target), wanted, exist, given; the greatest first. absent: domains of the table that no source is of.
+      None where there was no target.
+    """
+    if not mixture.get("target_tokens"):
+        return None
+    target, domains = mixture["target_tokens"], {}
+    for one in mixture["sources"].values():
+        wanted, given = one["wanted"], one["tokens"] * one["epochs"]
+        _add(domains.setdefault(one["domain"], {}), {"share": wanted / target, "wanted": wanted, "exist": one["tokens"], "given": given})
+    absent = [name for name, share in mix.shares.items() if share and name not in domains]
+    domains = dict(sorted(domains.items(), key=lambda item: (-item[1]["wanted"], item[0])))
+    given = sum(one["given"] for one in domains.values())
+    return {"tokens": target, "given": given, "max_epochs": mix.max_epochs, "domains": domains, "absent": absent}
 
 
 def _source(store: Store, settings: CorpusSettings, name: str) -> dict:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from hclx.corpus import pii
 from hclx.corpus.build import Corpus
 from hclx.corpus.card import size, write_card
 from hclx.corpus.engine import Engine
 from hclx.corpus.figures import bounds, number
 from hclx.corpus.finish import SAMPLES
 from hclx.corpus.meetings import Part
+from hclx.corpus.pii_accuracy import labelled
 from hclx.corpus.record import read_parts, read_settings, write_settings
 from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
 from hclx.corpus.store import Store
@@ -214,13 +216,91 @@ def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
     assert ("svg", "aria-label", 'what became of a" onload="b') in reader.attributes and not [a for a in reader.attributes if a[1] == "onload"]
 
 
-def test_a_mixture_has_a_table(tmp_path):
+def rows_of(store: Store, first: str, last: bool = False) -> list[list[str]]:
+    """The cells of each line of the first or last table whose first column is so headed."""
+    table = [one for one in re.findall(r"<table>.*?</table>", page(store)) if f"<th>{first}</th>" in one][-1 if last else 0]
+    return [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in re.findall(r"<tr[^>]*>.*?</tr>", table)][1:]
+
+
+def test_the_f1_of_each_kind_of_personal_data_is_beside_its_count(built):
+    """Counted again, by sets."""
+    scores, lines = built[3]["pii_accuracy"]["kinds"], {line[1]: line for line in rows_of(built[0], "kind")}
+    for kind in (*pii.KINDS, None):
+        right = found = there = 0
+        for text, spans in labelled():
+            guess, items = ({span for span in some if kind in (span.kind, None)} for some in (pii.find_pii(text), spans))
+            right, found, there = right + len(guess & items), found + len(guess), there + len(items)
+        f1 = 2 * right / (found + there)
+        assert scores[kind or "all"] == pytest.approx({"items": there, "precision": right / found, "recall": right / there, "f1": f1})
+        masked = {"phone": 1, "email": 1, None: 2}.get(kind, 0)
+        shares = [f"{100 * share:.1f}" for share in (right / found, right / there, f1)]
+        assert lines[pii.PLACEHOLDERS[kind] if kind else ""][2:] == [str(masked), "0", str(masked), *shares, str(there)]
+    assert "no figures for this corpus or any other unseen text" in page(built[0])
+
+
+@pytest.mark.parametrize("holds, column", [(False, "recall"), (True, "precision")])
+def test_a_broken_rule_lowers_its_figure(tmp_path, monkeypatch, holds, column):
+    store, settings, parts = many(tmp_path, 1)
+    whole = write_card(store, settings, parts)["pii_accuracy"]["kinds"]
+    monkeypatch.setattr(pii, "is_luhn", lambda digits: holds)
+    broken = write_card(store, settings, parts)["pii_accuracy"]["kinds"]
+    assert broken["card"][column] < whole["card"][column] and broken["card"]["f1"] < 0.95 < whole["card"]["f1"] and broken["all"]["f1"] < whole["all"]["f1"]
+    assert broken["email"] == whole["email"]
+    (line,) = [line for line in rows_of(store, "kind") if line[1] == pii.PLACEHOLDERS["card"]]
+    assert line[-2] == f"{100 * broken['card']['f1']:.1f}"
+
+
+def test_evaluation_sets_have_a_table(tmp_path):
+    store, settings, parts = many(tmp_path, 3)
+    write_card(store, settings, parts)
+    assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", "–"]]
+
+
+def mixture(store: Store, target: float) -> None:
+    """A mixture of 10,000 tokens that the table wants 5,000, 3,000 and 2,000 of; the first has but 250, seen four times."""
+    sources = {
+        "wiki": ("<wiki>", 5_000, 250, 4.0),
+        "blog": ("blog", 3_000, 5_000, 0.8),
+        "blog_more": ("blog", 2_000, 1_000, 2.0),
+        "idle": ("others", 0, 70, 0.0),
+    }
+    share = lambda domain, wanted, tokens, epochs: {
+        **{"domain": domain, "wanted": wanted, "tokens": tokens, "epochs": epochs, "documents": 7, "bytes": 5 * tokens},
+        **{"kept": min(1, epochs), "rate": tokens * epochs / 7_000},
+    }
+    store.write_json("mixture/mixture.json", {"target_tokens": target, "sources": {name: share(*one) for name, one in sources.items()}})
+
+
+def test_a_mixture_without_a_target_has_a_table(tmp_path):
     store, settings, parts = many(tmp_path, 1)
     write_card(store, settings, parts)
     assert "Mixture" not in page(store)
-    store.write_json("mixture/mixture.json", {"sources": {"wiki": {"domain": "<wiki>", "tokens": 12345.5, "rate": 0.12345678}}})
-    assert write_card(store, settings, parts)["mixture"]["wiki"]["domain"] == "<wiki>"
-    assert {"<wiki>", "12,346", "0.1235"} <= set(Reader(page(store)).text)
+    mixture(store, 0)
+    card = write_card(store, settings, parts)
+    assert card["mixture"]["wiki"]["domain"] == "<wiki>" and card["mixture_target"] is None and "was to have" not in page(store)
+    lines = {line[0]: line[1:] for line in rows_of(store, "source", last=True)}
+    assert lines["wiki"] == ["<wiki>", "7", "1.2 kB", "250", "4.00", "1,000", "14.3%"] and lines["blog"][4:] == ["0.80", "4,000", "57.1%"]
+
+
+def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
+    store, settings, parts = many(tmp_path, 1)
+    mixture(store, 10_000)
+    target = write_card(store, settings, parts)["mixture_target"]
+    assert {name: (one["wanted"], one["exist"], one["given"]) for name, one in target["domains"].items()} == {
+        "<wiki>": (5_000, 250, 1_000),
+        "blog": (5_000, 6_000, 6_000),
+        "others": (0, 70, 0),
+    }
+    text = "".join(Reader(page(store)).text)
+    assert "The mixture was to have 10,000 tokens, and has 7,000: 3,000 are missing." in text
+    assert "<wiki> gives 1,000 of the 5,000 tokens that the table asks of it: 250 exist, and mix.max_epochs (4) and its sources' caps let no more be taken." in text
+    assert "What they lack was taken from blog." in text and "The table asks for nothing of others." in text
+    assert "No source is of the domains cafe, news, comments, kin, modu, wiki_en_jp: their share" in text
+    assert rows_of(store, "domain") == [
+        ["<wiki>", "50.0%", "5,000", "250", "1,000", "-4,000", "14.3%"],
+        ["blog", "50.0%", "5,000", "6,000", "6,000", "+1,000", "85.7%"],
+        ["others", "0.0%", "0", "70", "0", "0", "0.0%"],
+    ]
 
 
 @pytest.mark.parametrize(
