@@ -3,6 +3,7 @@
 Only the counts are held in memory, so the size of the text does not matter.
 """
 
+import functools
 import hashlib
 import io
 import json
@@ -11,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
@@ -64,19 +65,44 @@ def train_tokenizer(
       ConfigError: a value is out of range, or the folder is taken.
       DataError: there is no text, or too little for the vocabulary.
     """
+
+    def count(totals: Counter) -> Counter:
+        return count_chunks(sample(texts, sample_rate, seed, totals), mode, workers)
+
+    return train_counted(count, output_dir, vocab_size=vocab_size, mode=mode, sample_rate=sample_rate, seed=seed)
+
+
+def train_counted(
+    count: Callable[[Counter], Counter],
+    output_dir: str | Path,
+    *,
+    vocab_size: int,
+    mode: str,
+    sample_rate: float,
+    seed: int,
+) -> Tokenizer:
+    """Trains a tokenizer from texts that somebody else counts, and writes its folder.
+
+    Args:
+      count: (totals) -> how often each chunk occurs in the sample; it puts the numbers of `sample` into `totals`. It is
+        called once, when everything else has been checked.
+      output_dir, vocab_size, mode, sample_rate, seed: see `train_tokenizer`.
+    Raises:
+      ConfigError, DataError: see `train_tokenizer`.
+    """
     _check(vocab_size, mode, sample_rate)
     output_dir = Path(output_dir)
     if (output_dir / METADATA_FILE).exists():
         raise ConfigError(f"{output_dir} already holds a tokenizer; choose another folder")
     totals: Counter = Counter()
 
-    def count():
-        counts = count_chunks(_sample(texts, sample_rate, seed, totals), mode, workers)
+    def checked():
+        counts = count(totals)
         if not counts:
             raise DataError(f"no text to train on: {totals['documents']} of {totals['seen']} documents in the sample")
         return counts
 
-    model = train_from_counts(count(), vocab_size)
+    model = train_from_counts(checked(), vocab_size)
     metadata = {
         "format": FORMAT,
         "mode": mode,
@@ -102,7 +128,13 @@ def _check(vocab_size: int, mode: str, sample_rate: float) -> None:
         raise ConfigError(f"sample_rate={sample_rate} is not in (0, 1]")
 
 
-def _sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Iterator[str]:
+def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Iterator[str]:
+    """The texts that are counted, whatever stands before them: each is chosen by hash of seed and text.
+
+    Args:
+      rate: share of the texts.
+      totals: takes how many texts were `seen`, and the number of `documents` and `bytes` of those that are given.
+    """
     for text in texts:
         totals["seen"] += 1
         data = to_bytes(text)
@@ -133,9 +165,14 @@ def count_chunks(texts: Iterable[str], mode: str, workers: int | None = None) ->
 _cutter: cutters.Cutter | None = None  # of this process: loading an analyser takes seconds
 
 
+def _is_set(mode: str) -> bool:
+    return _cutter is not None and isinstance(_cutter, cutters.EojeolCutter) == (mode == "plain")
+
+
 def _set_cutter(mode: str) -> None:
     global _cutter
-    _cutter = cutters.make_cutter(mode)
+    if not _is_set(mode):
+        _cutter = cutters.make_cutter(mode)
 
 
 def _count(texts: list[str]) -> Counter:
@@ -145,11 +182,10 @@ def _count(texts: list[str]) -> Counter:
     return counts
 
 
+@functools.cache
 def cutter_identity(mode: str) -> str:
     """Name and version of the cutter that `mode` uses."""
-    if _cutter is not None and isinstance(_cutter, cutters.EojeolCutter) == (mode == "plain"):
-        return _cutter.identity
-    return cutters.make_cutter(mode).identity
+    return (_cutter if _is_set(mode) else cutters.make_cutter(mode)).identity
 
 
 def train_from_counts(counts: Counter, vocab_size: int) -> bytes:

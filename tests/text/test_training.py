@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ from hclx.errors import ConfigError, DataError
 from hclx.text import load_tokenizer, train_tokenizer
 from hclx.text.cutters import make_cutter
 from hclx.text.tokenizer import CONTROL_SYMBOLS
-from hclx.text.training import count_chunks
+from hclx.text.training import count_chunks, cutter_identity, sample, train_from_counts
 
 
 @pytest.mark.parametrize("mode", ["train", "encode", "plain"])
@@ -78,6 +79,21 @@ def test_workers_and_order_of_work_do_not_change_the_counts(sample_texts):
     assert count_chunks(texts, "train", workers=2) == count_chunks(texts, "train", workers=1)
 
 
+def test_a_process_may_change_from_one_cutter_to_the_other(sample_texts):
+    """A worker keeps the analyser that it has loaded, and must not take it for another mode."""
+    for mode in ("plain", "train", "plain", "encode"):
+        cutter = make_cutter(mode)
+        assert count_chunks(sample_texts[:2], mode, workers=1) == Counter(chunk for text in sample_texts[:2] for chunk in cutter.cut(text))
+        assert cutter_identity(mode) == cutter.identity
+
+
+def test_the_order_of_counts_does_not_decide_ties(sample_texts):
+    """All counts are equal, so that nothing but ties decides which pairs are merged."""
+    counts = [(chunk, 2) for chunk in count_chunks(sample_texts, "plain", workers=1)]
+    models = [train_from_counts(Counter(dict(order)), 512) for order in (counts, counts[::-1], random.Random(0).sample(counts, len(counts)))]
+    assert models[0] == models[1] == models[2]
+
+
 def test_training_repeats_bit_for_bit(tmp_path, sample_texts):
     models = [train_tokenizer(sample_texts, tmp_path / name, vocab_size=512, mode="plain").model for name in "ab"]
     assert models[0] == models[1]
@@ -89,6 +105,15 @@ def test_sample_rate_takes_a_share_by_hash(tmp_path, sample_texts):
     assert 0.4 * len(texts) < about["documents"] < 0.6 * len(texts)
     again = train_tokenizer(reversed(texts), tmp_path / "u", vocab_size=512, mode="plain", sample_rate=0.5, seed=3).metadata
     assert again["documents"] == about["documents"] and again["bytes"] == about["bytes"]
+
+
+def test_a_text_is_in_the_sample_or_not_whatever_stands_around_it(sample_texts):
+    texts = [f"{text} {i}" for i in range(6) for text in sample_texts]
+    mixed = random.Random(0).sample(texts, len(texts))
+    chosen = lambda some, rate=0.4, seed=3: set(sample(some, rate, seed, Counter()))
+    assert chosen(texts) == chosen(mixed) == chosen(texts[:20]) | chosen(texts[20:])
+    assert chosen(texts, rate=0.2) < chosen(texts) and chosen(texts, rate=1.0) == set(texts)
+    assert 0.2 * len(texts) < len(chosen(texts, seed=4) - chosen(texts)) + len(chosen(texts) - chosen(texts, seed=4))
 
 
 @pytest.mark.parametrize(
