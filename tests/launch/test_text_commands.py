@@ -6,6 +6,8 @@ from hclx.data import TokenCache
 from hclx.text import load_tokenizer
 from hclx.train.metrics import read_metrics
 from tests.conftest import SAMPLE
+from tests.corpus import written
+from tests.corpus.test_build import digest
 from tests.launch.command import TINY, launch, refused
 
 
@@ -26,10 +28,33 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
     assert "already holds a token cache" in refused(again, 64)
 
 
+def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
+    raw, config = written.write(tmp_path)
+    corpus, own = tmp_path / "corpus", ["--vocab_size=512", "--mode=train", "--sample_rate=0.7", "--seed=2"]
+    built = launch("build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={corpus}", "--workers=1")
+    assert built.returncode == 0, built.stderr
+    one = launch("train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", "--workers=1", *own)
+    other = launch("train_tokenizer.py", f"--input={corpus}/mixture/*/*.jsonl.gz", f"--output_dir={tmp_path / 'other'}", *own)
+    assert one.returncode == other.returncode == 0, one.stderr + other.stderr
+    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+    about = load_tokenizer(tmp_path / "one").metadata
+    assert 0 < about["documents"] < len(written.kept()) and f"from {about['documents']} documents of" in one.stdout
+    assert "error" not in one.stderr and one.stderr.count("\n") == 1  # how long it counted
+    again = launch("train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", *own)
+    assert "already holds a tokenizer" in refused(again, 64)
+
+
 def test_bad_values(tmp_path):
     call = lambda *arguments: launch("train_tokenizer.py", f"--output_dir={tmp_path / 't'}", *arguments)
     assert "multiple of 128" in refused(call(f"--input={SAMPLE}", "--vocab_size=1000"), 64)
     assert "matches no file" in refused(call("--input=/nowhere/*.txt"), 65)
+    for neither_or_both in ([], [f"--input={SAMPLE}", f"--corpus={tmp_path}"]):
+        assert "give either --input, files of one's own, or --corpus, a folder with a mixture" in refused(call(*neither_or_both), 64)
+    assert "mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py" in refused(call(f"--corpus={tmp_path}"), 65)
+    assert "multiple of 128" in refused(call(f"--corpus={tmp_path}", "--vocab_size=1000"), 64)
+    assert "sample_rate=0.0 is not in (0, 1]" in refused(call(f"--corpus={tmp_path}", "--sample_rate=0"), 64)
+    assert "Apache Beam has no option --no_such_option" in refused(call(f"--corpus={tmp_path}", "--", "--no_such_option=1"), 64)
+    assert "--runner=FlinkRunner is for Apache Beam, which runs with --corpus alone" in refused(call(f"--input={SAMPLE}", "--", "--runner=FlinkRunner"), 64)
     (tmp_path / "bad.jsonl").write_text(json.dumps({"text": "가"}) + "\n\n{}\n")
     assert "bad.jsonl:3: no string field `text`" in refused(call(f"--input={tmp_path / 'bad.jsonl'}"), 65)
     assert not (tmp_path / "t").exists()
