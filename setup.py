@@ -16,6 +16,7 @@ EXTRAS = {
     "corpus": [
         "apache-beam>=2.69,<2.78",
         "ftfy>=6.3,<7",
+        "py3langid>=0.4,<0.5",
         "pyarrow>=18,<26",
         "pyyaml>=6",
     ],

@@ -1,10 +1,12 @@
 """Scripts, lengths, punctuation and normal forms: as a plain reading of each document gives them."""
 
+import functools
 import unicodedata
 from collections import Counter
 
 import numpy as np
 import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from hclx.corpus.batch import TextBatch
 from hclx.corpus.taggers.shape import length, normalisation, punctuation, script
@@ -14,6 +16,18 @@ from tests.corpus.oracles import STRANGE, assert_tags, kind, lines_of, random_te
 @pytest.fixture(scope="module")
 def texts(sample_texts) -> list[str]:
     return [*STRANGE, *sample_texts, *random_texts(400, seed=5)]
+
+
+@functools.cache
+def model() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def model_says(text: str) -> str:
+    """The language of ISO 639-1 that has more than half of the probability that all of these and "no language" have."""
+    found = {code: p for code, p in model().rank(text[:1000]) if len(code) == 2 or code == "zxx"}
+    code = max(found, key=found.get)
+    return code if found[code] > sum(found.values()) / 2 and code != "zxx" else "und"
 
 
 def script_oracle(text: str, title: str) -> dict:
@@ -30,7 +44,7 @@ def script_oracle(text: str, title: str) -> dict:
     elif 2 * counts["han"] >= letters:
         language = "zh"
     else:
-        language = "latin" if 2 * counts["latin"] >= letters else "other"
+        language = model_says(text) if letters >= 20 else "und"
     return {
         "hangul": share(hangul, letters),
         **{name: share(counts[name], letters) for name in ("latin", "han", "kana", "other")},
@@ -76,13 +90,14 @@ def test_columns_are_those_of_a_plain_reading(texts, tagger, oracle):
         ("ㅋㅋㅋ", "ko"),
         ("ᄒᆞᆫ글", "ko"),
         ("대한민국(大韓民國, Republic of)", "ko"),
-        ("이 hangul", "latin"),  # a seventh of the letters
+        ("이 hangul", "und"),  # a seventh of the letters
         ("가 abcd", "ko"),  # a fifth
         ("これは日本語です", "ja"),
         ("漢字漢字漢字漢字漢あ", "ja"),
         ("这是中文", "zh"),
-        ("An English sentence.", "latin"),
-        ("Это по-русски", "other"),
+        ("An English sentence that is not short.", "en"),
+        ("Это предложение написано по-русски", "ru"),
+        ("Too short.", "und"),
         ("123 !? 😀", "und"),
         ("", "und"),
     ],

@@ -6,6 +6,7 @@ import numpy as np
 
 from hclx.corpus import characters
 from hclx.corpus.batch import TextBatch, ratio, sums
+from hclx.corpus.taggers.language import languages
 
 _ENDS = tuple('.?!…。？！"\'”’」』)]】')  # what a sentence's line may end in
 _BULLETS = tuple("-*•·ㆍ∙◦‣▪■□◆◇●○▶▷★☆※")
@@ -21,9 +22,9 @@ _LETTERS = {
 
 
 def script(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Share of each script in the letters, of letters in the characters, and the language that the scripts speak for.
+    """Share of each script in the letters, of letters, digits, symbols and control characters in the characters, and the language.
 
-    Latin letters alone do not tell a language: it is "latin" then, and "und" where there are no letters.
+    language: ISO 639-1, or "und" where it cannot be told; see `hclx.corpus.taggers.language`.
     """
     kinds = np.bincount(
         batch.kinds + 16 * np.repeat(np.arange(len(batch)), batch.n_chars), minlength=16 * len(batch)
@@ -37,19 +38,8 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
         "digits": ratio(kinds[:, characters.DIGIT], visible),
         "symbols": ratio(kinds[:, characters.SYMBOL] + kinds[:, characters.PUNCTUATION], visible),
         "control": ratio(kinds[:, characters.CONTROL], visible),
-        "language": _language(shares, letters),
+        "language": languages(batch.texts, shares, letters),
     }
-
-
-def _language(shares: dict[str, np.ndarray], letters: np.ndarray) -> np.ndarray:
-    rules = [
-        (letters == 0, "und"),
-        (shares["hangul"] >= 0.2, "ko"),  # Korean that quotes: Wikipedia's first percentile is 0.41
-        (shares["kana"] >= 0.1, "ja"),
-        (shares["han"] >= 0.5, "zh"),
-        (shares["latin"] >= 0.5, "latin"),
-    ]
-    return np.select([holds for holds, _ in rules], [name for _, name in rules], "other").astype(object)
 
 
 def length(batch: TextBatch) -> dict[str, np.ndarray]:
