@@ -17,7 +17,9 @@ from hclx.errors import ConfigError
 FIELDS = ("url", "title", "date", "licence")
 FORMATS = ("jsonl", "text", "parquet", "wikiextractor")
 SPLITS = ("file", "line", "blank_line")
-_DOC = re.compile(rb'^<doc id="([^"]*)" url="([^"]*)" title="([^"]*)">\s*$')
+# Some versions leave the quotes of titles bare; options, and the reader of Cirrus dumps, add a revision and a language.
+_DOC = re.compile(rb'^<doc id="([^"]*)"(?: revid="[^"]*")? url="([^"]*)" title="(.*?)"(?: language="[^"]*" revision="[^"]*")?>\s*$')
+_NOT_ESCAPED = re.compile("[<>]|&(?!(?:amp|lt|gt);)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -214,14 +216,17 @@ def _text(lines, name: str, reading: Reading) -> Iterator[Document | Unreadable]
 
 
 def _wikiextractor(lines, name: str, reading: Reading) -> Iterator[Document | Unreadable]:
-    """`<doc id= url= title=>`, the title, an empty line, paragraphs, `</doc>`; or an object a line (its --json)."""
+    """`<doc id= url= title=>`, the title, an empty line, paragraphs, `</doc>`; or an object a line (its --json).
+
+    Both hold titles as the dump does, with entities. Version 3 escapes texts too, where it is not told otherwise; version 2 does not.
+    """
     head, first, parts, size, whole = None, 1, [], 0, True
     for number, raw in lines:
         if isinstance(raw, Unreadable):
             yield raw
             whole = False  # the document around it, if there is one
         elif head is None and raw.startswith(b"{"):
-            yield from _json_lines([(number, raw)], name, reading)
+            yield from map(_unescaped, _json_lines([(number, raw)], name, reading))
         elif match := _DOC.match(raw):
             if head is not None and whole:
                 yield Unreadable(first, "a <doc> that is not closed", _beginning(b"".join(parts)))
@@ -244,14 +249,22 @@ def _article(head: re.Match, raw: bytes, line: int, size: int, reading: Reading)
     if size > reading.max_bytes:
         return Unreadable(line, f"a document of more than {reading.max_bytes:,} bytes", _beginning(raw))
     try:
-        id_, url, title = (html.unescape(_decode(part)) for part in head.groups())
+        id_, url, title = (_decode(part) for part in head.groups())
         text = _decode(raw).strip("\r\n")
         first, _, rest = text.partition("\n")
-        if html.unescape(first.rstrip()) == title:
+        if html.unescape(first.rstrip()) == html.unescape(title):
             text = rest.lstrip("\r\n")
-        return _document({"id": id_, "url": url, "title": title, "text": text}, id_, line, reading)
+        return _unescaped(_document({"id": id_, "url": html.unescape(url), "title": title, "text": text}, id_, line, reading))
     except _Refused as refusal:
         return Unreadable(line, str(refusal), _beginning(raw))
+
+
+def _unescaped(found: Document | Unreadable) -> Document | Unreadable:
+    """A document of WikiExtractor with the characters that its entities stand for."""
+    if isinstance(found, Unreadable):
+        return found
+    text = found.text if _NOT_ESCAPED.search(found.text) else html.unescape(found.text)  # one that was escaped holds no bare < or &
+    return dataclasses.replace(found, title=html.unescape(found.title), text=text)
 
 
 def _parquet(file, path: str, reading: Reading) -> Iterator[Document | Unreadable]:

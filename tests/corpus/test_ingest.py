@@ -278,6 +278,42 @@ def test_wikiextractor_with_json(tmp_path):
     assert short(found[1:]) == [(2, "not JSON"), (4, "셋")]
 
 
+ESCAPED = {
+    "x &lt; y 이고 R&amp;D 는 &gt; 0": "x < y 이고 R&D 는 > 0",
+    "줄바꿈은 &amp;lt;br&amp;gt; 로, &amp;amp;nbsp; 는 그대로": "줄바꿈은 &lt;br&gt; 로, &amp;nbsp; 는 그대로",  # once
+    'AT&amp;T 의 "벨"': 'AT&T 의 "벨"',
+    "R&D 를 뜻하는 &amp;": "R&D 를 뜻하는 &amp;",  # these were not: they hold what is never left bare
+    "&lt; 를 a < b 에": "&lt; 를 a < b 에",
+    "&quot; 와 &#39; 와 &nbsp; 와 &lt;": "&quot; 와 &#39; 와 &nbsp; 와 &lt;",
+    "&lt 와 &amp": "&lt 와 &amp",
+    "여럿이다": "여럿이다",
+}
+
+
+def test_what_wikiextractor_escapes_is_unescaped_once(tmp_path):
+    path = tmp_path / "wiki_00"
+    path.write_bytes(b"".join(article(i, "제목", text) for i, text in enumerate(ESCAPED)))
+    assert texts(read(path)) == list(ESCAPED.values())
+    written(path, *(record(id=str(i), title="&quot;벨&quot; AT&amp;T", text=text) for i, text in enumerate(ESCAPED)))
+    found = read(path)
+    assert texts(found) == list(ESCAPED.values()) and {one.title for one in found} == {'"벨" AT&T'}
+    assert texts(read(written(tmp_path / "a.jsonl", *(record(text=text) for text in ESCAPED)))) == list(ESCAPED)  # nobody said that they are
+
+
+HEADS = {
+    b'<doc id="1" url="u" title="&quot;A&quot; &amp; B">': b"&quot;A&quot; &amp; B",  # 3.0 and 3.1
+    b'<doc id="1" url="u" title=""A" & B">': b'"A" & B',  # after 3.1
+    b'<doc id="1" url="u" title="&quot;A&quot; &amp; B">\r': b'"A" &amp; B',  # later
+    b'<doc id="1" revid="7" url="u" title="&quot;A&quot; &amp; B">': b"&quot;A&quot; &amp; B",  # 2, with revisions
+    b'<doc id="1" url="u" title=""A" & B" language="ko" revision="7">': b'"A" & B',  # of Cirrus
+}
+
+
+@pytest.mark.parametrize("head, title", HEADS.items())
+def test_heads_of_every_version_of_wikiextractor(tmp_path, head, title):
+    assert read(written(tmp_path / "wiki_00", head, title, b"", b"a &lt; b", b"</doc>")) == [Document("1", "a < b", 1, url="u", title='"A" & B')]
+
+
 def test_articles_that_are_not_closed_or_damaged_do_not_reach_the_next_one(tmp_path):
     path = tmp_path / "wiki_00"
     unclosed = article(1, "가", "글").replace(b"</doc>\n", b"")
