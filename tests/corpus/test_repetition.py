@@ -76,6 +76,12 @@ def test_paragraphs_stand_between_blank_lines():
     assert lines["dup_paragraphs"] == lines["dup_lines"] == np.float32(1 / 3) and lines["dup_paragraph_chars"] == np.float32(1 / 3)
 
 
+def test_paragraphs_that_stood_before_are_lines_that_did(texts):
+    columns = repetition(TextBatch.of(texts))
+    assert np.all(columns["dup_paragraph_chars"] <= columns["dup_line_chars"]) and columns["dup_paragraph_chars"].any()
+    assert np.any(columns["dup_paragraphs"] > columns["dup_lines"])  # by number they may be more
+
+
 def test_a_paragraph_ends_with_its_document():
     assert [one["dup_paragraphs"] for one in found("하나\n\n둘", "둘\n\n하나", "\n\n", "하나", "하나\n\n하나")] == [0, 0, 0, 0, 0.5]
 
