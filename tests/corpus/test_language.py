@@ -1,5 +1,6 @@
 """Languages: texts written for this test in each of them, and what no model is asked for."""
 
+import subprocess
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from hclx.corpus.batch import TextBatch
 from hclx.corpus.taggers import language
 from hclx.corpus.taggers.shape import script
 from tests.corpus.oracles import batched
+from tests.launch.command import environment
 
 # One story, told in each.
 TOLD = {
@@ -80,3 +82,18 @@ def test_what_the_scripts_settle_needs_no_model(monkeypatch, sample_texts):
     assert set(told(*sample_texts, MIXED, TOLD["ja"], TOLD["zh"], "", "too few letters", "1234 " * 99)) == {"ko", "ja", "zh", "und"}
     with pytest.raises(ImportError):
         told(TOLD["en"])
+
+
+_WITHOUT = """
+import sys
+sys.modules["py3langid"] = None  # to import it fails
+from hclx.corpus.batch import TextBatch
+from hclx.corpus.taggers import TAGGERS
+print(*TAGGERS["script"](TextBatch.of(sys.argv[1:]))["language"])
+"""
+
+
+def test_the_library_is_loaded_by_the_first_text_that_needs_it():
+    run = lambda *texts: subprocess.run([sys.executable, "-c", _WITHOUT, *texts], env=environment(), capture_output=True, text=True)
+    assert run(TOLD["ko"], TOLD["ja"], "").stdout == "ko ja und\n"
+    assert "No module named 'py3langid in run(TOLD["ko"], TOLD["en"]).stderr
