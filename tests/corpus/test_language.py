@@ -96,4 +96,4 @@ print(*TAGGERS["script"](TextBatch.of(sys.argv[1:]))["language"])
 def test_the_library_is_loaded_by_the_first_text_that_needs_it():
     run = lambda *texts: subprocess.run([sys.executable, "-c", _WITHOUT, *texts], env=environment(), capture_output=True, text=True)
     assert run(TOLD["ko"], TOLD["ja"], "").stdout == "ko ja und\n"
-    assert "No module named 'py3langid in run(TOLD["ko"], TOLD["en"]).stderr
+    assert "No module named 'py3langid" in run(TOLD["ko"], TOLD["en"]).stderr
