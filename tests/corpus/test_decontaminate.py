@@ -1,5 +1,9 @@
 """Evaluation items in documents: every copy is found, however it is spaced, and nothing else."""
 
+import difflib
+import gzip
+import itertools
+import json
 import random
 
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 from hclx.corpus.decontaminate import Index, write_index
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
+from tasks.evaluation import evaluation_items
 from tests.corpus.small import sentence
 
 SETTINGS = ContaminationSettings()
@@ -27,6 +32,18 @@ def coverage(item, text, n=SETTINGS.ngram):
         return 0.0
     whole, own = letters(text), {letters(line) for line in text.split("\n")}
     return (sum(gram in whole for gram in grams) + len(lines & own)) / (len(grams) + len(lines))
+
+
+def held(item, text):
+    """The share of an item's letters that a text has in runs of four and more, those of each of its texts near one place."""
+    whole, there, parts = letters(text), 0, [letters(part) for part in item]
+    for part in parts:
+        best = difflib.SequenceMatcher(None, whole, part, autojunk=False).find_longest_match()
+        begin, beside = best.a - best.b, len(part) // 4
+        near = whole[max(0, begin - beside) : begin + len(part) + beside]
+        blocks = difflib.SequenceMatcher(None, near, part, autojunk=False).get_matching_blocks()
+        there += sum(block.size for block in blocks if block.size >= min(4, len(part)))
+    return there / max(1, sum(map(len, parts)))
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +108,28 @@ def test_no_text_and_no_match(items, tmp_path):
     index = index_of(items, tmp_path)
     assert all(len(part) == 0 for part in index.search([], SETTINGS)) and found(index, [""]) == {}
     assert isinstance(index.size, np.ndarray)
+
+
+def test_the_other_judge_of_copies():
+    item = ("비 오는 날에는 우산 장수가 웃는다.", "맑게 갠 아침이면 짚신을 엮어 판다!")
+    assert held(item, "머리말 맑게갠 아침이면 짚신을 엮어 판다. 그리고 비오는 날에는, 우산 장수가 웃는다.") == 1
+    assert held(item, item[0]) == 0.5 and held(item, "웃는다 장수가 우산 날에는 오는 비") < 0.3 and held(item, "") == 0
+
+
+def test_real_documents_raise_no_false_alarm_and_copies_in_them_are_found(data_dir, tmp_path):
+    """Documents that are flagged hold 80% of the letters of an item; difflib, and not n-grams, says so."""
+    real = evaluation_items(("nsmc", "klue_ner", "kobest_boolq", "ud_gsd"), str(data_dir))
+    index, texts = index_of(real, tmp_path), []
+    for source, n in (("kowiki", 1_200), ("reviews", 3_000)):
+        with gzip.open(sorted((data_dir / "corpus" / source).glob("*.jsonl.gz"))[0], "rt", encoding="utf-8") as file:
+            texts += [json.loads(line)["text"] for line in itertools.islice(file, n)]
+    by_name = {f"{name}/{number}": item for name, examples in real.items() for number, item in enumerate(examples)}
+    shares: dict[int, float] = {}
+    for text, name in found(index, texts):
+        shares[text] = max(shares.get(text, 0), held(by_name[name], texts[text]))
+    assert len(shares) >= 5 and min(shares.values()) >= 0.8, shares
+    clean = [text for i, text in enumerate(texts) if i not in shares]
+    names = [name for name, item in by_name.items() if len(letters(item[0])) >= SETTINGS.ngram][::50]
+    planted = [clean[i] + "\n" + " ".join(by_name[name]) + "\n" + clean[-i - 1] for i, name in enumerate(names)]
+    assert {(i, name) for i, name in enumerate(names)} <= set(found(index, planted)) and len(names) > 200
+    assert found(index, clean) == {}
