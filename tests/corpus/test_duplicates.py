@@ -1,5 +1,6 @@
 """Duplicates: signatures against sets of shingles, what meets against brute force, pairs of known similarity."""
 
+import json
 import random
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 
 from hclx.corpus import duplicates, minhash
 from hclx.corpus.batch import TextBatch
+from hclx.corpus.build import Corpus
+from hclx.corpus.engine import Engine
 from hclx.corpus.meetings import by_part, partition, without
-from hclx.corpus.settings import NearSettings
+from hclx.corpus.settings import NearSettings, parse_settings
 
 NEAR = NearSettings()
 
@@ -66,6 +69,39 @@ def test_similar_pairs_are_found_and_others_are_not(pairs, matched):
     assert matched[similarity >= 0.85].mean() >= 0.95, curve
     assert matched[similarity <= 0.5 + 0.01].mean() <= 0.01 and curve[0] <= 0.01, curve
     assert matched[similarity >= 0.999].all()
+
+
+def test_pairs_of_a_corpus_are_found_across_its_files(pairs, matched, tmp_path):
+    """The same pairs through the whole pipeline in two processes, each text somewhere in five files of many parts."""
+    order = list(range(2 * len(pairs[0])))
+    random.Random(3).shuffle(order)
+    for file in range(5):
+        rows = ({"id": str(n), "text": pairs[0][n // 2][n % 2]} for n in order[file::5])
+        (tmp_path / f"{file}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    rules = dict.fromkeys(parse_settings({"sources": {"made": {"input": "*"}}}).sources["made"].rules)  # none of them
+    settings = parse_settings({"sources": {"made": {"input": "*.jsonl"}}, "rules": rules, "paragraph": None, "part_bytes": 250_000})
+    corpus = Corpus(settings, str(tmp_path), str(tmp_path / "out"), Engine(workers=2))
+    corpus.build()
+
+    place, removed, first = {}, {}, {}
+    for part in corpus.parts():
+        ids = corpus.store.read_table(f"documents/{part.name}.parquet", ["doc_id"])["doc_id"].to_pylist()
+        tables = {stage: corpus.store.read_verdict(stage, part.name, ["rule", "cluster"]).to_pylist() for stage in ("exact", "near")}
+        for row, name in enumerate(ids):
+            n = int(name.split("/")[1])
+            place[n] = int(duplicates.number(part.index, np.array(row)))
+            stage = "exact" if tables["exact"][row]["rule"] else "near"
+            removed[n], first[n] = tables[stage][row]["rule"] is not None, tables[stage][row]["cluster"]
+    assert sorted(place) == sorted(order) and len(corpus.parts()) >= 20
+    assert sum(place[n] >> 32 != place[n + 1] >> 32 for n in range(0, len(order), 2)) > 0.9 * len(pairs[0])
+
+    found = np.array([removed[n] or removed[n + 1] for n in range(0, len(order), 2)])
+    similarity = pairs[1]
+    assert found[similarity >= 0.85].mean() >= 0.95 and found[similarity <= 0.51].mean() <= 0.01
+    assert (found == matched).all()
+    for n in np.flatnonzero(found) * 2:
+        early, late = sorted((n, n + 1), key=place.get)
+        assert not removed[early] and removed[late] and first[early] == first[late] == place[early]
 
 
 def test_the_curve_is_the_one_that_bands_and_threshold_promise(pairs, matched):
