@@ -55,6 +55,13 @@ def _table() -> np.ndarray:
     return table
 
 
+def is_one_of(kinds_c: np.ndarray, which: tuple[int, ...]) -> np.ndarray:
+    """bool [c]: whether a kind, uint8 [c], is one of these."""
+    table = np.zeros(CONTROL + 1, bool)
+    table[list(which)] = True
+    return table[kinds_c]
+
+
 def kinds(chars_c: np.ndarray) -> np.ndarray:
     """uint8 [c]: the kind of each code point, uint32 [c]."""
     return _table()[np.minimum(chars_c, _HAN_END)]

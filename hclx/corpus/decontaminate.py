@@ -24,7 +24,7 @@ INDEX = "contamination/index.parquet"
 ITEMS = "contamination/items.json"
 REPORT = "contamination/report.json"
 _LETTERS = (characters.HANGUL, characters.JAMO, characters.LATIN, characters.HAN, characters.KANA, characters.OTHER_LETTER, characters.DIGIT)
-_SIEVE_BITS = 24
+_SIEVE_BITS = 26  # of a hash: what lets few n-grams through that are in no item, and fits in memory
 _WHOLE_LINE = np.uint64(0x5EED)  # sets the hash of a whole line apart from that of an n-gram
 
 
@@ -33,7 +33,7 @@ class _Letters:
 
     def __init__(self, texts: list[str]):
         batch = TextBatch.of([unicodedata.normalize("NFKC", text).lower() for text in texts])
-        keep = np.isin(batch.kinds, _LETTERS)
+        keep = characters.is_one_of(batch.kinds, _LETTERS)
         position = np.concatenate([[0], np.cumsum(keep)])
         self.offsets = position[batch.offsets]
         self._hashes = RangeHash(batch.chars[keep])
@@ -109,9 +109,10 @@ class Index:
         grams, lines = letters.ngrams(settings.ngram), letters.lines(settings.min_chars, settings.ngram - 1)
         hashes, text = np.concatenate([grams[0], lines[0]]), np.concatenate([grams[1], lines[1]])
         maybe = np.flatnonzero(self.sieve[hashes >> np.uint64(64 - _SIEVE_BITS)])
-        hashes, text = hashes[maybe], text[maybe]
-        first, last = np.searchsorted(self.hash, hashes), np.searchsorted(self.hash, hashes, "right")
-        times = last - first
+        first = np.searchsorted(self.hash, hashes[maybe])
+        there = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]
+        first, hashes, text = first[there], hashes[maybe][there], text[maybe][there]
+        times = np.searchsorted(self.hash, hashes, "right") - first
         at = np.repeat(first - np.concatenate([[0], np.cumsum(times)[:-1]]), times) + np.arange(times.sum())
         found = np.unique(np.stack([np.repeat(text, times), self.item[at], at], 1), axis=0)  # each n-gram of an item once
         pair, count = np.unique(found[:, :2], axis=0, return_counts=True)

@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 
 from hclx.corpus import meetings
 from hclx.corpus.meetings import STAGES, Part
@@ -47,13 +48,14 @@ def verdicts(part: Part, store: Store) -> list[Verdict]:
         table = store.read_verdict(stage, part.name, ["rule", "value"])
         if table is None:
             continue
-        found = zip(table["rule"].to_pylist(), table["value"].to_pylist())
         result = result or [Verdict()] * table.num_rows
-        result = [old if old.rule or not rule else Verdict(stage, rule, value) for old, (rule, value) in zip(result, found)]
+        for row in np.flatnonzero(table["rule"].is_valid().to_numpy()):
+            if result[row].rule is None:
+                result[row] = Verdict(stage, table["rule"][row].as_py(), table["value"][row].as_py())
     return result
 
 
-def mended(text: str, mojibake: int) -> str:
+def mended(text: str, mojibake: bool) -> str:
     """A text in NFC, decoded again where it shows signs of having been decoded wrongly."""
     if mojibake:
         import ftfy
@@ -76,20 +78,20 @@ def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, k
     table = store.read_table(f"documents/{part.name}.parquet")
     verdict = verdicts(part, store)
     kept = np.flatnonzero([one.rule is None for one in verdict])
-    mojibake = store.read_table(f"attributes/normalisation/{part.name}.parquet", ["mojibake"])["mojibake"].to_numpy()
-    items, texts = Counter(), []
-    for row, text in zip(kept, meetings.remaining_texts(part, store, kept)):
-        text = mended(text, mojibake[row])
+    texts, items = meetings.remaining_texts(part, store, kept), Counter()
+    mojibake, other = _to_mend(part, store)
+    for i in np.flatnonzero((mojibake | other)[kept]):
+        text = mended(texts[i], mojibake[kept[i]])
         spans = find_pii(text)
         items.update(span.kind for span in spans)
-        texts.append(mask_pii(text, spans))
+        texts[i] = mask_pii(text, spans)
     chosen = table.take(pyarrow.array(kept)).set_column(SCHEMA.get_field_index("text"), SCHEMA.field("text"), pyarrow.array(texts, pyarrow.string()))
     store.write_table(f"corpus/{part.name}.parquet", chosen, key)
-    n_bytes = np.array([len(text.encode()) for text in table["text"].to_pylist()], np.int64)
+    n_bytes = sizes(table)
     summary = {
         "documents": table.num_rows,
         "bytes": int(n_bytes.sum()),
-        "kept": {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)},
+        "kept": {"documents": len(texts), "bytes": int(sizes(chosen).sum())},
         "removed": _removed(verdict, n_bytes),
         "samples": _samples(table, verdict, rules, seed),
         "masked": dict(sorted(items.items())),
@@ -98,6 +100,23 @@ def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, k
         "cut_paragraphs": _cut_paragraphs(part, store),
     }
     store.write_json(figures, summary, key)
+
+
+def sizes(table: pyarrow.Table) -> np.ndarray:
+    """int64 [d]: bytes of the texts of a table of documents."""
+    return pyarrow.compute.binary_length(table["text"]).to_numpy().astype(np.int64)
+
+
+def _to_mend(part: Part, store: Store) -> tuple[np.ndarray, np.ndarray]:
+    """bool [d], twice: what shows signs of mojibake, and what else is not kept as it is: not in NFC, with personal data, or cut.
+
+    A cut text is searched for personal data again: a keyword may have come near to a number.
+    """
+    form = store.read_table(f"attributes/normalisation/{part.name}.parquet", ["mojibake", "not_nfc"])
+    items = store.read_table(f"attributes/pii/{part.name}.parquet", ["items"])["items"].to_numpy()
+    cuts = store.read_verdict("paragraph", part.name, ["starts"])
+    cut = pyarrow.compute.list_value_length(cuts["starts"]).to_numpy() > 0 if cuts else False
+    return form["mojibake"].to_numpy() > 0, form["not_nfc"].to_numpy() | (items > 0) | cut
 
 
 def _removed(verdict: list[Verdict], n_bytes: np.ndarray) -> dict:

@@ -52,7 +52,7 @@ class Lexicon:
 
 
 class Lexicons:
-    """Several lists, looked for in one pass: by the hash of their first two letters, then of each length there is."""
+    """Several lists, looked for in one pass: by their first two letters, then by hash of each length there is."""
 
     def __init__(self, lists: Sequence[Lexicon]):
         self.names = tuple(one.name for one in lists)
@@ -62,18 +62,20 @@ class Lexicons:
         order = np.argsort(hashes)
         self._hashes, self._order = hashes[order], order
         self._lengths = sorted({len(phrase) for phrase in self._phrases})
-        self._heads = np.unique(hash_texts([phrase[:2] for phrase in self._phrases]))
+        self._letters = np.array([ord(phrase) for phrase in self._phrases if len(phrase) == 1], np.uint32)
         self._sieve = np.zeros(1 << _SIEVE_BITS, bool)
-        self._sieve[self._heads >> np.uint64(64 - _SIEVE_BITS)] = True
+        for phrase in self._phrases:
+            if len(phrase) > 1:
+                self._sieve[_pairs(np.array([ord(c) for c in phrase[:2]], np.uint32))] = True
 
     def count(self, batch: TextBatch) -> dict[str, np.ndarray]:
         """List -> int64 [d], how often each document holds one of its phrases."""
         squeezed = _Squeezed(batch)
-        starts, ends, phrases = self._places(squeezed)
+        starts, ends, phrases, begins = self._places(squeezed)
         documents = np.searchsorted(squeezed.offsets, starts, "right") - 1
         result = {}
         for one in self._lists:
-            counted = self._is_of(one.anywhere)[phrases] | (self._is_of(one.at_start)[phrases] & squeezed.begins[starts])
+            counted = self._is_of(one.anywhere)[phrases] | (self._is_of(one.at_start)[phrases] & begins)
             hiding = self._is_of(one.exceptions)[phrases]
             if hiding.any():
                 counted &= ~_inside(starts, ends, starts[hiding], ends[hiding], len(squeezed.chars))
@@ -84,20 +86,27 @@ class Lexicons:
         """bool, by index of phrase."""
         return np.array([phrase in phrases for phrase in self._phrases], bool)
 
-    def _places(self, squeezed: "_Squeezed") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Start, end and index of each phrase's places, in characters of `squeezed`; one within a longer one counts too."""
-        every = np.arange(len(squeezed.chars))
-        heads = squeezed.hashes.of(every, every + np.minimum(squeezed.left, 2))
-        candidates = np.flatnonzero(self._sieve[heads >> np.uint64(64 - _SIEVE_BITS)])
-        found = [(np.zeros(0, np.int64),) * 3]
+    def _places(self, squeezed: "_Squeezed") -> tuple[np.ndarray, ...]:
+        """Start, end and index of each phrase's places, and whether an eojeol begins there; one within a longer one counts too."""
+        candidates = np.flatnonzero(self._sieve[_pairs(squeezed.chars)])
+        found = [(np.zeros(0, np.int64),) * 3 + (np.zeros(0, bool),)]
         for length in self._lengths:
-            # A phrase of one letter may begin a longer word, whose first two letters are another hash.
-            starts = every if length == 1 else candidates[squeezed.left[candidates] >= length]
+            # A phrase of one letter may begin a longer word, whose first two letters are another pair.
+            starts = candidates if length > 1 else np.flatnonzero(np.isin(squeezed.chars, self._letters))
+            word = squeezed.word_of(starts)
+            inside = starts + length <= squeezed.ends[word]
+            starts, word = starts[inside], word[inside]
             hashes = squeezed.hashes.of(starts, starts + length)
             at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
             hit = self._hashes[at] == hashes
-            found.append((starts[hit], starts[hit] + length, self._order[at[hit]]))
+            found.append((starts[hit], starts[hit] + length, self._order[at[hit]], (squeezed.starts[word] == starts)[hit]))
         return tuple(np.concatenate(parts) for parts in zip(*found))
+
+
+def _pairs(chars: np.ndarray) -> np.ndarray:
+    """uint32 [c - 1]: a hash of each character, uint32 [c], and the next one."""
+    factors = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B)
+    return (chars[:-1] * factors[0] ^ chars[1:] * factors[1]) >> np.uint32(32 - _SIEVE_BITS)
 
 
 def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:
@@ -110,23 +119,23 @@ def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:
 class _Squeezed:
     """A batch's letters and digits alone, in lower case.
 
-    chars: uint32 [c]; offsets: int64 [d + 1]; begins: bool [c], where an eojeol begins; left: int64 [c], characters from
-    here to the end of the eojeol.
+    chars: uint32 [c]; offsets: int64 [d + 1]; starts, ends: int64 [w], of the eojeol that hold any.
     """
 
     def __init__(self, batch: TextBatch):
-        keep = np.isin(batch.kinds, _LETTERS)
+        keep = characters.is_one_of(batch.kinds, _LETTERS)
         position = np.concatenate([[0], np.cumsum(keep)])
         self.chars = _lower(batch.chars[keep])
         self.offsets = position[batch.offsets]
         words: Ranges = batch.words
         starts, ends = position[words.starts], position[words.ends]
         filled = starts < ends
-        starts, ends = starts[filled], ends[filled]
-        self.begins = np.zeros(len(self.chars), bool)
-        self.begins[starts] = True
-        self.left = np.repeat(ends, ends - starts) - np.arange(len(self.chars))
+        self.starts, self.ends = starts[filled], ends[filled]
         self.hashes = RangeHash(self.chars)
+
+    def word_of(self, places: np.ndarray) -> np.ndarray:
+        """int64 [n]: the eojeol in which each place lies."""
+        return np.searchsorted(self.starts, places, "right") - 1
 
 
 def _lower(chars: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow
+import pyarrow.compute
 
 from hclx.corpus import duplicates, minhash
 from hclx.corpus.batch import TextBatch
@@ -53,7 +54,9 @@ def remaining_texts(part: Part, store: Store, rows: np.ndarray) -> list[str]:
     if cuts is None:
         return texts
     cuts = cuts.take(pyarrow.array(rows))
-    return [without(text, *spans) if spans[0] else text for text, *spans in zip(texts, cuts["starts"].to_pylist(), cuts["ends"].to_pylist())]
+    for i in np.flatnonzero(pyarrow.compute.list_value_length(cuts["starts"]).to_numpy()):
+        texts[i] = without(texts[i], cuts["starts"][i].as_py(), cuts["ends"][i].as_py())
+    return texts
 
 
 def without(text: str, starts: list[int], ends: list[int]) -> str:

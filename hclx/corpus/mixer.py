@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow
 
 from hclx.corpus.expression import evaluate
-from hclx.corpus.finish import order_of, verdicts
+from hclx.corpus.finish import order_of, sizes, verdicts
 from hclx.corpus.meetings import Part
 from hclx.corpus.settings import MixSettings, SourceSettings
 from hclx.corpus.store import Store, key_of
@@ -141,8 +141,8 @@ def measure(part: Part, store: Store, sources: Mapping[str, SourceSettings], key
     if store.is_done(name, key):
         return
     rows = _chosen_rows(part, store, source)
-    texts = store.read_table(f"corpus/{part.name}.parquet", ["text"])["text"].filter(pyarrow.array(rows)).to_pylist()
-    store.write_json(name, {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}, key)
+    size = sizes(store.read_table(f"corpus/{part.name}.parquet", ["text"]))[rows]
+    store.write_json(name, {"documents": len(size), "bytes": int(size.sum())}, key)
 
 
 def take(part: Part, store: Store, sources: Mapping[str, SourceSettings], kept: Mapping[str, float], seed: int, key: str) -> None:
@@ -157,9 +157,10 @@ def take(part: Part, store: Store, sources: Mapping[str, SourceSettings], kept: 
     key = key_of(key, sources[source].where, kept[source], seed)
     if store.is_done(done, key):
         return
-    rows = np.flatnonzero(_chosen_rows(part, store, sources[source]))
-    table = store.read_table(f"corpus/{part.name}.parquet").take(pyarrow.array(rows))
-    limit = int(kept[source] * (1 << 64))
-    lines = [json.dumps(row, ensure_ascii=False) for row in table.to_pylist() if int(order_of(row["doc_id"], seed), 16) < limit]
+    table = store.read_table(f"corpus/{part.name}.parquet").filter(pyarrow.array(_chosen_rows(part, store, sources[source])))
+    if kept[source] < 1:
+        limit = int(kept[source] * (1 << 64))
+        table = table.filter(pyarrow.array([int(order_of(name, seed), 16) < limit for name in table["doc_id"].to_pylist()], pyarrow.bool_()))
+    lines = [json.dumps(row, ensure_ascii=False) for row in table.to_pylist()]
     store.write_bytes(f"mixture/{part.name}.jsonl.gz", gzip.compress("".join(line + "\n" for line in lines).encode(), 1, mtime=0))
     store.write_json(done, {"documents": len(lines)}, key)

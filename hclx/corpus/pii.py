@@ -8,7 +8,9 @@ the shape of a resident number stay as they are, and so do the particles after a
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",
@@ -25,11 +27,20 @@ PLACEHOLDERS = {
 KINDS = tuple(PLACEHOLDERS)
 
 _NEAR = 70  # characters around a candidate that can belong to it: the name of an address, a keyword
-# All that any kind below can be: a run of digits and what separates them, or a sign of an address or a passport.
-_CANDIDATE = re.compile(
-    r"[0-9](?:[ .()\-–]{0,3}[0-9]){6,}|[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[@＠]|골뱅이|[(\[{] ?(?:at|AT|앳) ?[)\]}]"
-    r"|\b[A-Z]{1,2}[0-9]{3}[A-Z0-9][0-9]{3}|\b2[0-9a-fA-F]{3}:[0-9a-fA-F:]*"
+# All that any kind below can be: runs of digits and what separates them, signs of an address, passports. Each begins with
+# a character or a set of them, for which Python's `re` searches several times as fast as for alternatives.
+_CANDIDATES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"[0-9](?:(?:[ .()\-–]{0,3}[0-9]){6,}|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])",
+        r"[@＠]",
+        r"골뱅이",
+        r"[(\[{] ?(?:at|AT|앳) ?[)\]}]",
+        r"[A-Z][0-9]{3}[A-Z0-9][0-9]{3}",
+        r"2[0-9a-fA-F]{3}:[0-9a-fA-F:]*",
+    )
 )
+_DATES = re.compile(r"[12][0-9]{3}\. ?[0-9]{1,2}\. ?[0-9]{1,2}")  # no item is one; statutes are full of them
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # nothing of a longer number before it
 _CLOSED = r"(?![0-9])(?![-.,:][0-9])"  # nor after it
 _DATE6 = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -166,8 +177,9 @@ _COMPILED = tuple((kind, re.compile(pattern), check) for kind, pattern, check in
 def _windows(text: str) -> list[tuple[int, int]]:
     """Where anything can be: the candidates with their surroundings, joined where they overlap."""
     windows: list[tuple[int, int]] = []
-    for match in _CANDIDATE.finditer(text):
-        start, end = max(0, match.start() - _NEAR), min(len(text), match.end() + _NEAR)
+    candidates = (match for pattern in _CANDIDATES for match in pattern.finditer(text))
+    for first, last in sorted(match.span() for match in candidates if not _DATES.fullmatch(match[0])):
+        start, end = max(0, first - _NEAR), min(len(text), last + _NEAR)
         if windows and start <= windows[-1][1]:
             windows[-1] = windows[-1][0], max(end, windows[-1][1])
         else:
@@ -189,6 +201,14 @@ def find_pii(text: str) -> list[Span]:
                     spans.append(Span(kind, first, last))
                     taken[first:last] = b"\1" * (last - first)
     return sorted(spans, key=lambda span: span.start)
+
+
+def suspects(texts: Sequence[str]) -> list[int]:
+    """Which texts hold what an item could be: all are searched at once, as most are short and hold nothing."""
+    joined = "\n".join(texts)
+    ends = np.cumsum([len(text) + 1 for text in texts])
+    places = [match.start() for pattern in _CANDIDATES for match in pattern.finditer(joined)]
+    return np.unique(np.searchsorted(ends, places, "right")).tolist()
 
 
 def mask_pii(text: str, spans: list[Span]) -> str:

@@ -15,16 +15,19 @@ _LONG_RUN = 4  # a character this often in a row
 def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     """Lone jamo, laughter and runs of one character as shares of the visible characters; word lists and links by count."""
     visible = batch.n_chars - batch.count(batch.kinds == characters.SPACE)
-    jamo = batch.kinds == characters.JAMO
-    runs = _run_lengths(batch)
-    laughing = np.isin(batch.chars, _LAUGHTER) & (runs >= 2)
+    starts, lengths, documents = _runs(batch)
+    kinds = batch.kinds[starts]
+    total = lambda chosen: np.bincount(documents[chosen], lengths[chosen], len(batch)).astype(np.int64)
+    laughter = total(np.isin(batch.chars[starts], _LAUGHTER))
+    longest = np.minimum(visible, 1).astype(np.int32)
+    np.maximum.at(longest, documents[kinds != characters.SPACE], lengths[kinds != characters.SPACE])
     n_words = np.diff(batch.words.offsets)
     counts = lexicon.shipped().count(batch)
     return {
-        "jamo": ratio(batch.count(jamo & ~laughing), visible),
-        "laughter": ratio(batch.count(laughing), visible),
-        "runs": ratio(batch.count((runs >= _LONG_RUN) & (batch.kinds != characters.SPACE) & (batch.kinds != characters.DIGIT)), visible),
-        "longest_run": _maximum(np.where(batch.kinds == characters.SPACE, 0, runs), batch),
+        "jamo": ratio(batch.count(batch.kinds == characters.JAMO) - laughter, visible),
+        "laughter": ratio(laughter, visible),
+        "runs": ratio(total((lengths >= _LONG_RUN) & ~characters.is_one_of(kinds, (characters.SPACE, characters.DIGIT))), visible),
+        "longest_run": longest,
         "links": np.array([len(_URL.findall(text)) if "http" in text or "www" in text else 0 for text in batch.texts], np.int32),
         **{name: count.astype(np.int32) for name, count in counts.items()},
         "profane_words": ratio(counts["profanity"], n_words),
@@ -33,23 +36,15 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     }
 
 
-def _run_lengths(batch: TextBatch) -> np.ndarray:
-    """int64 [c]: the length of the run of equal characters that each stands in."""
-    chars = batch.chars
-    new = np.ones(len(chars), bool)
-    new[1:] = chars[1:] != chars[:-1]
-    new[batch.offsets[:-1][batch.n_chars > 0]] = True
-    starts = np.flatnonzero(new)
-    lengths = np.diff(np.append(starts, len(chars)))
-    return np.repeat(lengths, lengths)
-
-
-def _maximum(values: np.ndarray, batch: TextBatch) -> np.ndarray:
-    result = np.zeros(len(batch), np.int32)
-    filled = batch.n_chars > 0
-    if filled.any():
-        result[filled] = np.maximum.reduceat(values, batch.offsets[:-1][filled])
-    return result
+def _runs(batch: TextBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Start, length and document, int64 [r] each, of every run of at least two equal characters."""
+    again = np.zeros(len(batch.chars), bool)
+    again[1:] = batch.chars[1:] == batch.chars[:-1]
+    again[batch.offsets[:-1][batch.n_chars > 0]] = False
+    places = np.flatnonzero(again)
+    first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
+    starts = places[first] - 1
+    return starts, np.diff(first, append=len(places)) + 1, np.searchsorted(batch.offsets, starts, "right") - 1
 
 
 def title(batch: TextBatch) -> dict[str, np.ndarray]:
