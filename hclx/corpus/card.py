@@ -252,15 +252,18 @@ def _masked(card: Mapping) -> Html:
     sources, every, scores = card["sources"], card["all"].get("masked", {}), card["pii_accuracy"]
     rows = []
     for kind in (*PLACEHOLDERS, "all"):
-        counts = [sum(one.values()) if kind == "all" else one.get(kind, 0) for one in (*(s.get("masked", {}) for s in sources.values()), every)]
+        masked = [*(one.get("masked", {}) for one in sources.values()), every]
+        counts = [sum(one.values()) if kind == "all" else one.get(kind, 0) for one in masked]
         one = scores["kinds"][kind]
         found = [None if one[name] is None else Right(f"{100 * one[name]:.1f}") for name in ("precision", "recall", "f1")]
-        rows.append((_KINDS.get(kind, "all kinds"), PLACEHOLDERS.get(kind, ""), *counts, *found, one["items"]))
+        mask = tag("span", PLACEHOLDERS.get(kind, ""), class_="whole")
+        rows.append((_KINDS.get(kind, "all kinds"), mask, *counts, *found, one["items"]))
     head = ("kind", "mask", *sources, "all sources", "precision, %", "recall, %", "F1, %", "labelled items")
     note = (
-        f"Precision, recall and F1 are those of the rules on {number(scores['texts'])} Korean cases that were written for them, {number(scores['with_items'])} with items "
-        "and the others with what looks like one; kind and place have to be exact. The cases were written without the rules in view, and the first run had an F1 of "
-        f"{100 * scores['first_run_f1']:.1f}%; the rules were mended on them since, so these are no figures for this corpus or any other unseen text."
+        f"Precision, recall and F1 are those of the rules on {number(scores['texts'])} short Korean texts that were written for this, "
+        f"{number(scores['with_items'])} of them with items and the others with what may look like one; kind and place have to be exact. "
+        f"They were written without the rules in view, and the first run had an F1 of {100 * scores['first_run_f1']:.1f}%; "
+        "the rules were mended on them since, so these are no figures for this corpus or any other unseen text."
     )
     counted = "How many items were masked in what is kept, and how well the rules find such items."
     return joined([tag("p", counted), table(head, rows, sums=True), tag("p", note, class_="note")])
@@ -273,8 +276,9 @@ def _contamination(card: Mapping) -> Html | None:
     columns = {"items": "items", "too_short": "too short to look for", "found": "found in documents", "documents": "documents that held one"}
     rows = [(name, *(one.get(column) for column in columns)) for name, one in sets.items()]
     note = (
-        "Documents that held an item of an evaluation set were removed. An item counts as found where a document has most of its letters in runs, however spaced or punctuated; "
-        "what is too short to look for could be anybody's words. A document that held items of several sets counts for each."
+        "Documents that held an item of an evaluation set were removed. An item counts as found where a document has most of its letters "
+        "in runs, however spaced or punctuated; what is too short to look for could be anybody's words. "
+        "A document that held items of several sets counts for each."
     )
     return joined([table(("evaluation set", *columns.values()), rows), tag("p", note, class_="note")])
 
@@ -310,9 +314,10 @@ def _by_domain(target: Mapping) -> list[Html]:
         lines.append(f"The table asks for nothing of {', '.join(unasked)}.")
     if target["absent"]:
         lines.append(f"No source is of the domains {', '.join(target['absent'])}: their share of the table was divided among the others.")
-    rows = [
-        (name, share(one["share"], 1), one["wanted"], one["exist"], one["given"], Right(f"{over[name]:+,}" if over[name] else "0"), share(one["given"], target["given"]))
-        for name, one in domains.items()
-    ]
+    rows = []
+    for name, one in domains.items():
+        difference = Right(f"{over[name]:+,}" if over[name] else "0")
+        row = name, share(one["share"], 1), one["wanted"], one["exist"], one["given"], difference, share(one["given"], target["given"])
+        rows.append(row)
     head = ("domain", "share asked", "tokens asked", "tokens there are", "tokens of the mixture", "more or less than asked", "share of the mixture")
     return [*(tag("p", line) for line in lines), table(head, rows)]

@@ -28,7 +28,7 @@ nav{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.875rem;margin:.8rem 0 
 .wide{overflow-x:auto;margin:.5rem 0}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .8rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
-th{font-weight:600;color:var(--soft)}th.n,td.n{text-align:right}td.n{white-space:nowrap}td{word-break:keep-all}th{vertical-align:bottom}tr.sum td{font-weight:600}
+th{font-weight:600;color:var(--soft)}th.n,td.n{text-align:right}td.n{white-space:nowrap}td{word-break:keep-all}.whole{white-space:nowrap}th{vertical-align:bottom}tr.sum td{font-weight:600}
 .bars{display:grid;grid-template-columns:minmax(5rem,auto) 1fr auto;gap:.35rem .8rem;align-items:center;margin:.5rem 0 1rem;font-size:.875rem}
 .bars .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}.bars svg{display:block;width:100%;height:1rem}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1rem;font-size:.875rem;color:var(--soft)}

@@ -219,7 +219,8 @@ def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
 def rows_of(store: Store, first: str, last: bool = False) -> list[list[str]]:
     """The cells of each line of the first or last table whose first column is so headed."""
     table = [one for one in re.findall(r"<table>.*?</table>", page(store)) if f"<th>{first}</th>" in one][-1 if last else 0]
-    return [[html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in re.findall(r"<tr[^>]*>.*?</tr>", table)][1:]
+    text = lambda cell: html.unescape(re.sub("<[^>]*>", "", cell))
+    return [[text(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in re.findall(r"<tr[^>]*>.*?</tr>", table)][1:]
 
 
 def test_the_f1_of_each_kind_of_personal_data_is_beside_its_count(built):
