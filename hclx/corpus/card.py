@@ -35,12 +35,12 @@ _ATTRIBUTES = {
     "spam.profane_words": "share of swear words in the words",
 }
 _KINDS = {
-    "rrn": "resident registration number",
-    "frn": "foreigner registration number",
+    "rrn": "resident number",
+    "frn": "foreigner number",
     "driver": "driver licence",
     "passport": "passport",
     "card": "payment card",
-    "brn": "business registration number",
+    "brn": "business number",
     "phone": "telephone number",
     "account": "bank account",
     "email": "e-mail address",
