@@ -17,11 +17,11 @@ from hclx.corpus.engine import Engine
 from hclx.corpus.expression import attributes_of
 from hclx.corpus.finish import finish
 from hclx.corpus.ingest import format_of
-from hclx.corpus.meetings import Part
+from hclx.corpus.parts import Part
 from hclx.corpus.mixer import Share
 from hclx.corpus.models import fingerprint
 from hclx.corpus.parts import FORMAT, RawFile
-from hclx.corpus.record import write_settings
+from hclx.corpus.record import parts_of, write_settings
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
@@ -85,17 +85,17 @@ class Corpus:
     def build(self) -> None:
         """Makes what is not there yet."""
         write_settings(self.store, self.settings)
-        self._stage("documents", lambda: self._engine.each(functools.partial(parts.ingest, store=self.store), self._files))
+        self._stage("documents", lambda: self._each(functools.partial(parts.ingest, store=self.store), self._files))
         found = self.parts()
         self._forget_others(found)
         tag = functools.partial(parts.tag, store=self.store, taggers=self._taggers)
-        self._stage("attributes", lambda: self._engine.each(tag, [part.name for part in found]))
+        self._stage("attributes", lambda: self._each(tag, found))
         key = key_of(FORMAT, [file.key for file in self._files])
         for stage in meetings.STAGES:
             key = self._verdicts(stage, found, key)
         self._key = key = key_of(FORMAT, key, "finish", self.settings.seed)
         rules = {name: source.rules for name, source in self.settings.sources.items()}
-        self._stage("finish", lambda: self._engine.each(functools.partial(_finish, store=self.store, rules=rules, seed=self.settings.seed, key=key), found))
+        self._stage("finish", lambda: self._each(functools.partial(_finish, store=self.store, rules=rules, seed=self.settings.seed, key=key), found))
 
     def mix(self, target_tokens: float = 0) -> dict[str, Share]:
         """Makes the mixture of a corpus that was built: JSON lines, and the rates of its sources.
@@ -106,7 +106,7 @@ class Corpus:
         found, settings, store = self.parts(), self.settings, self.store
         self._forget_others(found, ("mixture",))
         measure = functools.partial(mixer.measure, store=store, sources=settings.sources, key=self._key)
-        self._stage("mixture: what there is", lambda: self._engine.each(measure, found))
+        self._stage("mixture: what there is", lambda: self._each(measure, found))
         available = {name: [0, 0] for name in settings.sources}
         for part in found:
             about, total = store.read_json(f"mixture/{part.name}.json"), available[part.name.split("/")[0]]
@@ -115,7 +115,7 @@ class Corpus:
         shares = mixer.solve(available, settings.sources, settings.mix, target_tokens)
         kept = {name: share.kept for name, share in shares.items()}
         take = functools.partial(mixer.take, store=store, sources=settings.sources, kept=kept, seed=settings.seed, key=self._key)
-        self._stage("mixture", lambda: self._engine.each(take, found))
+        self._stage("mixture", lambda: self._each(take, found))
         sources = {name: {**dataclasses.asdict(share), "kept": share.kept} for name, share in shares.items()}
         files = {name: [f"{part.name}.jsonl.gz" for part in found if part.name.split("/")[0] == name] for name in sources}
         store.write_json(mixer.MIXTURE, {"target_tokens": target_tokens, "sources": sources, "files": files})
@@ -127,11 +127,16 @@ class Corpus:
         Raises:
           DataError: no document was found.
         """
-        manifests = [self.store.read_json(f"documents/{file.name}.json") for file in self._files]
-        names = [part["name"] for manifest in manifests for part in manifest["parts"]]
-        if not names:
+        found = parts_of(self.store.read_json(f"documents/{file.name}.json") for file in self._files)
+        if not found:
             raise DataError("no document was found in any source; see quarantine/ for what could not be read")
-        return [Part(name, index) for index, name in enumerate(names)]
+        return found
+
+    def _each(self, function, items: Sequence) -> None:
+        self._engine.each(function, _by_size(items))
+
+    def _meet(self, rounds, write, found: list[Part]) -> None:
+        self._engine.meet(rounds, write, _by_size(found))
 
     def _stage(self, name: str, run) -> None:
         begin = time.perf_counter()
@@ -171,22 +176,22 @@ class Corpus:
 
     def _filter(self, found: list[Part], key: str) -> None:
         rules = {name: source.rules for name, source in self.settings.sources.items()}
-        self._engine.each(functools.partial(parts.judge, store=self.store, rules=rules, key=key), [part.name for part in found])
+        self._each(functools.partial(parts.judge, store=self.store, rules=rules, key=key), found)
 
     def _exact(self, found: list[Part], key: str) -> None:
         give = functools.partial(meetings.give_exact, store=self.store, n=_n_partitions(found))
         write = functools.partial(meetings.write_clusters, store=self.store, stage="exact", key=key)
-        self._engine.meet([(give, meetings.meet_exact)], write, found)
+        self._meet([(give, meetings.meet_exact)], write, found)
 
     def _paragraph(self, found: list[Part], key: str) -> None:
         cut = self.settings.paragraph
         give = functools.partial(meetings.give_paragraphs, store=self.store, n=_n_partitions(found), min_chars=cut.min_chars)
         write = functools.partial(meetings.write_paragraphs, store=self.store, max_share=cut.max_share, key=key)
-        self._engine.meet([(give, meetings.meet_paragraphs)], write, found)
+        self._meet([(give, meetings.meet_paragraphs)], write, found)
 
     def _near(self, found: list[Part], key: str) -> None:
         near, n = self.settings.near, _n_partitions(found)
-        self._engine.each(functools.partial(meetings.sign, store=self.store, settings=self.settings, key=key), found)
+        self._each(functools.partial(meetings.sign, store=self.store, settings=self.settings, key=key), found)
         rounds = [
             (functools.partial(meetings.give_bands, store=self.store, n=n, near=near), meetings.meet_bands),
             (
@@ -196,13 +201,18 @@ class Corpus:
             (meetings.give_pairs, meetings.meet_pairs),
         ]
         write = functools.partial(meetings.write_clusters, store=self.store, stage="near", key=key)
-        self._engine.meet(rounds, write, found)
+        self._meet(rounds, write, found)
 
     def _contamination(self, found: list[Part], key: str) -> None:
         decontaminate.write_index(self._evaluation, self.settings.contamination, self.store, key)
         judge = functools.partial(decontaminate.judge, store=self.store, settings=self.settings.contamination, key=key)
-        self._engine.each(judge, found)
+        self._each(judge, found)
         decontaminate.write_report(found, self.store, key)
+
+
+def _by_size(items: Sequence) -> list:
+    """The largest first: Beam's runner on one machine deals items out in turns, whatever their size."""
+    return sorted(items, key=lambda item: -item.size)
 
 
 def _finish(part: Part, store: Store, rules, seed: int, key: str) -> None:

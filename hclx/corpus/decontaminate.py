@@ -15,8 +15,8 @@ import pyarrow
 from hclx.corpus import characters
 from hclx.corpus.batch import Ranges, TextBatch
 from hclx.corpus.hashing import RangeHash, mix
-from hclx.corpus.meetings import Part, left, remaining_texts
-from hclx.corpus.parts import batches
+from hclx.corpus.meetings import left, remaining_texts
+from hclx.corpus.parts import Part, batches
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 

@@ -14,8 +14,8 @@ import pyarrow
 import pyarrow.compute
 
 from hclx.corpus import meetings
-from hclx.corpus.meetings import STAGES, Part
-from hclx.corpus.parts import SCHEMA
+from hclx.corpus.meetings import STAGES
+from hclx.corpus.parts import SCHEMA, Part
 from hclx.corpus.pii import find_pii, mask_pii, masked
 from hclx.corpus.settings import Rule
 from hclx.corpus.store import Store

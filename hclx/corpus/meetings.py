@@ -2,7 +2,7 @@
 
 A stage has rounds. In a round every part gives blocks of arrays under keys, the blocks of a key meet in one place, and
 what they find goes back to parts or to the next round. Blocks, not documents, travel: a shuffle of arrays costs next to
-nothing beside one of records. `Part` says which part it is; the functions here know nothing of the machinery.
+nothing beside one of records. The functions here know nothing of the machinery.
 
   verdicts/exact/SOURCE/FILE-PART.parquet      rule, the number of the one that stays, how many are equal
   verdicts/paragraph/...                       rule, characters [start, end) to cut out of each document
@@ -10,7 +10,6 @@ nothing beside one of records. `Part` says which part it is; the functions here 
   signatures/...                               a document's MinHash, for the documents that are left
 """
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -19,21 +18,13 @@ import pyarrow.compute
 
 from hclx.corpus import duplicates, minhash
 from hclx.corpus.batch import TextBatch
-from hclx.corpus.parts import batches
+from hclx.corpus.parts import Part, batches
 from hclx.corpus.settings import CorpusSettings, NearSettings
 from hclx.corpus.store import Store
 
 Blocks = Iterable[tuple]  # of arrays
 
 STAGES = ("filter", "exact", "paragraph", "near", "contamination")  # in order; the first that gives a rule removes
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """One part: its name, SOURCE/FILE-PART, and its place in the order of all of them."""
-
-    name: str
-    index: int
 
 
 def left(part: Part, store: Store, before: str) -> np.ndarray:

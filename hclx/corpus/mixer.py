@@ -14,7 +14,7 @@ import pyarrow
 
 from hclx.corpus.expression import evaluate
 from hclx.corpus.finish import order_of, sizes, verdicts
-from hclx.corpus.meetings import Part
+from hclx.corpus.parts import Part
 from hclx.corpus.settings import MixSettings, SourceSettings
 from hclx.corpus.store import Store, key_of
 

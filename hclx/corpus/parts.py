@@ -27,7 +27,7 @@ from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import all_taggers, attributes
 from hclx.errors import ConfigError
 
-FORMAT = 1  # of the files below, and of what taggers compute: part of every key
+FORMAT = 2  # of the files below, and of what taggers compute: part of every key
 _BATCH_CHARS = 1 << 19  # that are tagged together: the arrays of so many stay in the processor's cache
 SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")])
 
@@ -54,6 +54,15 @@ class RawFile:
     def key(self) -> str:
         """Of the documents that it gives."""
         return key_of(FORMAT, self.shown, self.size, self.modified, self.source, self.index, self.reading, self.part_bytes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One part: its name, SOURCE/FILE-PART, its place in the order of all of them, and the bytes of its texts."""
+
+    name: str
+    index: int
+    size: int = 0
 
 
 def ingest(raw: RawFile, store: Store) -> None:
@@ -89,17 +98,16 @@ def ingest(raw: RawFile, store: Store) -> None:
     store.write_json(manifest, {"file": raw.shown, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
 
 
-def tag(part: str, store: Store, taggers: Mapping[str, str]) -> None:
+def tag(part: Part, store: Store, taggers: Mapping[str, str]) -> None:
     """Writes the attributes of a part that are not there yet.
 
     Args:
-      part: SOURCE/FILE-PART.
       taggers: name -> file of its model, "" where it has none.
     """
-    documents = f"documents/{part}.parquet"
+    documents = f"documents/{part.name}.parquet"
     files = {name: path for name, path in taggers.items() if path}
     keys = {name: key_of(FORMAT, name, store.key(documents), fingerprint(path) if path else "") for name, path in taggers.items()}
-    missing = [name for name in taggers if not store.is_done(f"attributes/{name}/{part}.parquet", keys[name])]
+    missing = [name for name in taggers if not store.is_done(f"attributes/{name}/{part.name}.parquet", keys[name])]
     if not missing:
         return
     functions = {name: tagger for name, tagger in all_taggers(files).items() if name in missing}
@@ -110,7 +118,7 @@ def tag(part: str, store: Store, taggers: Mapping[str, str]) -> None:
             columns[name].append(found)
     for name in missing:
         joined = {column: np.concatenate([found[column] for found in columns[name]]) for column in columns[name][0]}
-        store.write_table(f"attributes/{name}/{part}.parquet", pyarrow.table(joined), keys[name])
+        store.write_table(f"attributes/{name}/{part.name}.parquet", pyarrow.table(joined), keys[name])
 
 
 def batches(texts: list[str], titles: list[str]):
@@ -124,27 +132,26 @@ def batches(texts: list[str], titles: list[str]):
     yield TextBatch.of(texts[start:], titles[start:])
 
 
-def judge(part: str, store: Store, rules: Mapping[str, Mapping[str, Rule | None]], key: str) -> None:
+def judge(part: Part, store: Store, rules: Mapping[str, Mapping[str, Rule | None]], key: str) -> None:
     """Writes the first rule that each document breaks (null: none) and the value that broke it.
 
     Args:
-      part: SOURCE/FILE-PART.
       rules: of every source.
       key: of the verdicts.
     """
-    if store.is_done(f"verdicts/filter/{part}.parquet", key):
+    if store.is_done(f"verdicts/filter/{part.name}.parquet", key):
         return
-    own = {name: rule for name, rule in rules[part.split("/")[0]].items() if rule is not None}
+    own = {name: rule for name, rule in rules[part.name.split("/")[0]].items() if rule is not None}
     used = sorted({rule.attribute.split(".")[0] for rule in own.values()})
-    attributes = {name: store.read_table(f"attributes/{name}/{part}.parquet") for name in used}
-    n = store.read_table(f"documents/{part}.parquet", ["doc_id"]).num_rows
+    attributes = {name: store.read_table(f"attributes/{name}/{part.name}.parquet") for name in used}
+    n = store.read_table(f"documents/{part.name}.parquet", ["doc_id"]).num_rows
     reasons, values = np.full(n, None, object), np.zeros(n, np.float32)
     for name, rule in own.items():
         tagger, column = rule.attribute.split(".")
         value = attributes[tagger][column].to_numpy()
         breaks = np.equal(reasons, None) & broken(rule, value)
         reasons[breaks], values[breaks] = name, value[breaks]
-    store.write_verdict("filter", part, pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values}), key)
+    store.write_verdict("filter", part.name, pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values}), key)
 
 
 def broken(rule: Rule, values: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 
-from hclx.corpus.meetings import Part
+from hclx.corpus.parts import Part
 from hclx.corpus.settings import CorpusSettings, parse_settings
 from hclx.corpus.store import Store
 from hclx.errors import ConfigError, DataError
@@ -43,5 +44,10 @@ def read_settings(store: Store) -> CorpusSettings:
 def read_parts(store: Store, settings: CorpusSettings) -> list[Part]:
     """The parts of a corpus, in the order in which it was built."""
     manifests = [store.read_json(file) for name in settings.sources for file in store.list(f"documents/{name}", ".json")]
-    names = [part["name"] for manifest in manifests if manifest for part in manifest["parts"]]
-    return [Part(name, index) for index, name in enumerate(names)]
+    return parts_of(manifest for manifest in manifests if manifest)
+
+
+def parts_of(manifests: Iterable[dict]) -> list[Part]:
+    """The parts that the manifests of raw files name, in their order."""
+    about = [part for manifest in manifests for part in manifest["parts"]]
+    return [Part(part["name"], index, part["bytes"]) for index, part in enumerate(about)]

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hclx.corpus.engine import WORKER, Engine
+from hclx.corpus.engine import Engine
 from hclx.corpus.explain import explain, explain_text
+from hclx.corpus.nursery import NURSERY
 from hclx.corpus.settings import load_settings
 from hclx.corpus.store import Store
 from hclx.errors import ConfigError, DataError, StorageError
@@ -206,8 +207,18 @@ def test_workers_are_heard_by_their_error_alone_and_end_together(tmp_path):
 
 def test_a_worker_does_not_outlive_the_process_that_started_it():
     """It was just started, and waits for its runner: with Beam alone for a minute, or for ever."""
-    variables = environment(variables={"LOGGING_API_SERVICE_DESCRIPTOR": 'url: "localhost:9"'})
-    assert subprocess.run([sys.executable, "-c", WORKER, "-1"], env=variables, timeout=20).returncode == 1
+    nursery = subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, env=environment())
+    nobody = 'url: "localhost:9"'
+    request = ["/", {"CONTROL_API_SERVICE_DESCRIPTOR": nobody, "LOGGING_API_SERVICE_DESCRIPTOR": nobody}]
+    nursery.stdin.write(json.dumps(request).encode() + b"\n")
+    nursery.stdin.flush()
+    children = Path(f"/proc/{nursery.pid}/task/{nursery.pid}/children")
+    while not children.read_text():
+        assert nursery.poll() is None
+        time.sleep(0.1)
+    worker = children.read_text().split()[0]
+    nursery.stdin.close()  # as when this process ends
+    assert nursery.wait(20) == 0 and not is_alive(worker)
 
 
 def fill(item):
