@@ -1,8 +1,8 @@
 """Chunk counts of a mixture, to train a tokenizer from: files are counted wherever Beam runs, then their counts meet.
 
-  counts/SOURCE/FILE-PART.parquet    the chunks of a file's sample, as bytes in their order, and how often each occurs
+  counts/SOURCE/FILE-PART.parquet    the chunks of a file's sample, as bytes, and how often each occurs
   counts/SOURCE/FILE-PART.json       how many documents and bytes that sample has; written last
-  counts/NNNNN.parquet               the same of all files, for a share of the chunks by hash; as many as there are files
+  counts/NNNNN.parquet               the same of all files, for a share of the chunks by hash, in order; as many as there are files
 
 Every document of the mixture counts once, however often a source is repeated. The tokenizer is the one that
 `launch/train_tokenizer.py --input='CORPUS/mixture/*/*.jsonl.gz'` makes, byte for byte.
@@ -120,8 +120,7 @@ def count_file(name: str, store: Store, keys: dict[str, str], mode: str, cutter:
     counts = count_chunks(sample(_texts(name, store), sample_rate, seed, totals), mode, workers=1)
     if cutter_identity(mode) != cutter:
         raise ConfigError(f"a worker cuts text with {cutter_identity(mode)}, and this command with {cutter}; install one version everywhere")
-    rows = sorted((to_bytes(chunk), n) for chunk, n in counts.items())
-    table = pyarrow.table([[chunk for chunk, _ in rows], [n for _, n in rows]], schema=_SCHEMA)
+    table = pyarrow.table([[to_bytes(chunk) for chunk in counts], list(counts.values())], schema=_SCHEMA)
     store.write_table(_own(name), table, keys[name])
     store.write_json(_about(name), dict(totals), keys[name])
 

@@ -191,6 +191,15 @@ def test_a_changed_mixture_counts_what_changed(store, tmp_path):
     assert again == {"counts/news/00000-00001.parquet", "counts/news/00000-00001.json"}
 
 
+def test_a_file_that_was_taken_away_takes_its_counts_with_it(store):
+    counted(store)
+    files = texts_of_files()
+    del files["talk/00000-00000"]
+    assert counted(mixture(Path(store.root), files)) == by_hand(files)
+    names = store.list("counts")
+    assert len(names) == 3 * len(files) and not [name for name in names if "talk/00000" in name]
+
+
 def test_a_run_that_is_killed_goes_on_as_if_nothing_had_happened(store, tmp_path):
     other = mixture(tmp_path / "other", texts_of_files())
     call = lambda folder: command("train_tokenizer.py", f"--corpus={folder}", f"--output_dir={tmp_path / 't'}", "--vocab_size=512", "--mode=plain", "--workers=1")
