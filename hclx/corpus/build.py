@@ -6,7 +6,6 @@ was killed goes on where it was, and a changed setting makes again what depends 
 
 import dataclasses
 import functools
-import glob
 import logging
 import os
 import time
@@ -33,24 +32,21 @@ _LOG = logging.getLogger(__name__)
 def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """The files of all sources.
 
+    Args:
+      folder: a folder or an address, see `hclx.corpus.store`.
     Raises:
       DataError: a pattern matches nothing.
       ConfigError: what a file holds cannot be told.
     """
-    files = []
+    files, place = [], Store(folder)
     for name, source in settings.sources.items():
-        found = sorted({path for pattern in source.input.split(",") for path in _matches(folder, pattern.strip())})
+        found = {shown: about for pattern in source.input.split(",") for shown, about in place.glob(pattern.strip()).items()}
         if not found:
-            raise DataError(f"sources.{name}.input: {os.path.join(folder, source.input)} matches no file")
-        for index, path in enumerate(found):
-            format_of(path, source.reading)
-            about = os.stat(path)
-            files.append(RawFile(name, index, path, os.path.relpath(path, folder), about.st_size, about.st_mtime_ns, source.reading, settings.part_bytes))
+            raise DataError(f"sources.{name}.input: {place.path(source.input)} matches no file")
+        for index, (shown, about) in enumerate(sorted(found.items())):
+            format_of(shown, source.reading)
+            files.append(RawFile(name, index, place.path(shown), shown, about.size, about.mtime_ns, source.reading, settings.part_bytes))
     return files
-
-
-def _matches(folder: str, pattern: str) -> list[str]:
-    return [path for path in glob.glob(os.path.join(folder, pattern), recursive=True) if os.path.isfile(path)]
 
 
 # Of which each holds a file for every part, or for every raw file.
@@ -71,7 +67,7 @@ class Corpus:
         Raises:
           ConfigError, DataError: see `raw_files` and `check_rules`.
         """
-        output = output if "://" in output else os.path.abspath(output)  # a worker may run in a folder of its own
+        output, input_dir = (place if "://" in place else os.path.abspath(place) for place in (output, input_dir))  # a worker may run elsewhere
         self.settings, self.store, self._engine = settings, Store(output), engine
         for name, source in settings.sources.items():
             parts.check_rules(source.rules, settings.models, f"sources.{name}")
@@ -80,7 +76,7 @@ class Corpus:
         self._evaluation = evaluation or {}
         self._taggers = {**dict.fromkeys(TAGGERS, ""), **{name: os.path.abspath(path) for name, path in settings.models.items()}}
         self._models = {name: fingerprint(path) for name, path in settings.models.items()}
-        self._files = raw_files(settings, os.path.abspath(input_dir))
+        self._files = raw_files(settings, input_dir)
 
     def build(self) -> None:
         """Makes what is not there yet."""

@@ -297,10 +297,13 @@ def _mixture(card: Mapping) -> Html | None:
     return joined([*_by_domain(card["mixture_target"]), *result] if card["mixture_target"] else result)
 
 
-def _by_domain(target: Mapping) -> list[Html]:
-    """What a mixture with a target lacks, in words and by domain."""
-    domains, lines = target["domains"], []
-    over = {name: round(one["given"] - one["wanted"]) for name, one in domains.items()}
+def shortage(target: Mapping) -> list[str]:
+    """What a mixture with a target lacks, in sentences.
+
+    Args:
+      target: `mixture_target` of the card.
+    """
+    domains, lines, over = target["domains"], [], _over(target)
     missing = round(target["tokens"] - target["given"])
     says = f"The mixture was to have {number(target['tokens'])} tokens, and has {number(target['given'])}"
     lines.append(f"{says}: {number(missing)} are missing." if missing > 0 else f"{says}.")
@@ -314,10 +317,20 @@ def _by_domain(target: Mapping) -> list[Html]:
         lines.append(f"The table asks for nothing of {', '.join(unasked)}.")
     if target["absent"]:
         lines.append(f"No source is of the domains {', '.join(target['absent'])}: their share of the table was divided among the others.")
-    rows = []
-    for name, one in domains.items():
+    return lines
+
+
+def _over(target: Mapping) -> dict[str, int]:
+    """Domain -> tokens that it gives more than were asked of it."""
+    return {name: round(one["given"] - one["wanted"]) for name, one in target["domains"].items()}
+
+
+def _by_domain(target: Mapping) -> list[Html]:
+    """What a mixture with a target lacks, in words and by domain."""
+    over, rows = _over(target), []
+    for name, one in target["domains"].items():
         difference = Right(f"{over[name]:+,}" if over[name] else "0")
         row = name, share(one["share"], 1), one["wanted"], one["exist"], one["given"], difference, share(one["given"], target["given"])
         rows.append(row)
     head = ("domain", "share asked", "tokens asked", "tokens there are", "tokens of the mixture", "more or less than asked", "share of the mixture")
-    return [*(tag("p", line) for line in lines), table(head, rows)]
+    return [*(tag("p", line) for line in shortage(target)), table(head, rows)]

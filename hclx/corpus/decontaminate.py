@@ -2,7 +2,7 @@
 
 Characters are letters and digits alone, in lower case and NFKC: neither spacing nor punctuation hides a copy. Korean
 items are short (a review has 30 characters), so n-grams are of characters and not of words (Brown et al. 2020,
-appendix C, takes 13 words). An item shorter than an n-gram is looked for as a whole line; one that is shorter still
+appendix C, takes 13 words). An item of which no text is as long as an n-gram is looked for as whole lines; one that is shorter still
 could be anybody's words, is not looked for, and is counted as such.
 """
 
@@ -61,7 +61,7 @@ def write_index(items: dict[str, list[tuple[str, ...]]], settings: Contamination
     Args:
       items: set -> texts of each example.
     """
-    if store.is_done(INDEX, key):
+    if store.is_done(INDEX, key) and store.is_done(ITEMS, key):
         return
     names, texts, item_of_text, sets = [], [], [], {}
     for name, examples in items.items():
@@ -71,9 +71,11 @@ def write_index(items: dict[str, list[tuple[str, ...]]], settings: Contamination
             names.append(f"{name}/{number}")
     letters, item_of_text = _Letters([" ".join(text.split()) for text in texts]), np.array(item_of_text, np.int64)
     hashes, text = letters.ngrams(settings.ngram)
-    short_hashes, short_text = letters.lines(settings.min_chars, settings.ngram - 1)
-    pairs = np.stack([np.concatenate([hashes, short_hashes]), item_of_text[np.concatenate([text, short_text])].astype(np.uint64)], 1)
-    pairs = np.unique(pairs, axis=0)
+    lines, line_text = letters.lines(settings.min_chars, settings.ngram - 1)
+    grams = np.bincount(item_of_text[text], minlength=len(names))
+    alone = grams[item_of_text[line_text]] == 0  # a copy within a paragraph has no line of its own, and n-grams do without
+    item = np.concatenate([item_of_text[text], item_of_text[line_text[alone]]])
+    pairs = np.unique(np.stack([np.concatenate([hashes, lines[alone]]), item.astype(np.uint64)], 1), axis=0)
     size = np.bincount(pairs[:, 1].astype(np.int64), minlength=len(names))
     start = 0
     for name, examples in items.items():

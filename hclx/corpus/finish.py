@@ -72,8 +72,8 @@ def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, k
       seed: of the sample of removals.
       key: of what is written.
     """
-    figures = f"figures/{part.name}.json"
-    if store.is_done(figures, key):
+    figures, corpus = f"figures/{part.name}.json", f"corpus/{part.name}.parquet"
+    if store.is_done(figures, key) and store.is_done(corpus, key):
         return
     table = store.read_table(f"documents/{part.name}.parquet")
     verdict = verdicts(part, store)
@@ -86,7 +86,7 @@ def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, k
         items.update(span.kind for span in spans)
         texts[i] = mask_pii(text, spans)
     chosen = table.take(pyarrow.array(kept)).set_column(SCHEMA.get_field_index("text"), SCHEMA.field("text"), pyarrow.array(texts, pyarrow.string()))
-    store.write_table(f"corpus/{part.name}.parquet", chosen, key)
+    store.write_table(corpus, chosen, key)
     n_bytes = sizes(table)
     summary = {
         "documents": table.num_rows,

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pyarrow.parquet
 
+from hclx.corpus.pii import masked
 from hclx.errors import ConfigError
 
 FIELDS = ("url", "title", "date", "licence")
@@ -125,7 +126,7 @@ def _lines(file, limit: int) -> Iterator[tuple[int, bytes | Unreadable]]:
 
 
 def _beginning(raw: bytes) -> str:
-    return raw[:100].decode("utf-8", "replace")
+    return masked(raw[:200].decode("utf-8", "replace"))[:100]
 
 
 def _decode(raw: bytes) -> str:

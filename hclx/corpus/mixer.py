@@ -153,14 +153,14 @@ def take(part: Part, store: Store, sources: Mapping[str, SourceSettings], kept: 
       seed: of the choice.
     """
     source = part.name.split("/")[0]
-    done = f"mixture/{part.name}.done.json"
+    done, mixture = f"mixture/{part.name}.done.json", f"mixture/{part.name}.jsonl.gz"
     key = key_of(key, sources[source].where, kept[source], seed)
-    if store.is_done(done, key):
+    if store.is_done(done, key) and store.exists(mixture):
         return
     table = store.read_table(f"corpus/{part.name}.parquet").filter(pyarrow.array(_chosen_rows(part, store, sources[source])))
     if kept[source] < 1:
         limit = int(kept[source] * (1 << 64))
         table = table.filter(pyarrow.array([int(order_of(name, seed), 16) < limit for name in table["doc_id"].to_pylist()], pyarrow.bool_()))
     lines = [json.dumps(row, ensure_ascii=False) for row in table.to_pylist()]
-    store.write_bytes(f"mixture/{part.name}.jsonl.gz", gzip.compress("".join(line + "\n" for line in lines).encode(), 1, mtime=0))
+    store.write_bytes(mixture, gzip.compress("".join(line + "\n" for line in lines).encode(), 1, mtime=0))
     store.write_json(done, {"documents": len(lines)}, key)

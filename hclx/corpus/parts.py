@@ -23,7 +23,7 @@ from hclx.corpus.batch import TextBatch
 from hclx.corpus.ingest import FIELDS, Reading, Unreadable, read_documents
 from hclx.corpus.models import fingerprint
 from hclx.corpus.settings import Rule
-from hclx.corpus.store import Store, key_of
+from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.corpus.taggers import all_taggers, attributes
 from hclx.errors import ConfigError
 
@@ -67,9 +67,11 @@ class Part:
 
 def ingest(raw: RawFile, store: Store) -> None:
     """Writes a raw file's documents, and what cannot be read of it."""
-    manifest = f"documents/{raw.name}.json"
+    manifest, quarantine = f"documents/{raw.name}.json", f"quarantine/{raw.name}.jsonl"
     if store.is_done(manifest, raw.key):
-        return
+        names = [part["name"] for part in store.read_json(manifest)["parts"]]
+        if store.exists(quarantine) and all(store.is_done(f"documents/{name}.parquet", key_of(raw.key, name)) for name in names):
+            return
     rows, size, parts, refused = [], 0, [], []
 
     def flush():
@@ -81,7 +83,7 @@ def ingest(raw: RawFile, store: Store) -> None:
             parts.append({"name": part, "documents": len(rows), "bytes": size})
         rows, size = [], 0
 
-    with open(raw.path, "rb") as file:
+    with open_bytes(raw.path) as file:
         for found in read_documents(file, raw.path, raw.reading):
             if isinstance(found, Unreadable):
                 refused.append({"file": raw.shown, "line": found.line, "reason": found.reason, "beginning": found.beginning})
@@ -93,7 +95,7 @@ def ingest(raw: RawFile, store: Store) -> None:
                 flush()
     flush()
     lines = [json.dumps(one, ensure_ascii=False) + "\n" for one in refused]
-    store.write_text(f"quarantine/{raw.name}.jsonl", "".join(lines))
+    store.write_text(quarantine, "".join(lines))
     reasons = Counter(re.sub(r" at byte \d+| \(.*", "", one["reason"]) for one in refused)
     store.write_json(manifest, {"file": raw.shown, "parts": parts, "quarantined": dict(sorted(reasons.items()))}, raw.key)
 

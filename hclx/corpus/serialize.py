@@ -7,6 +7,10 @@ The cache is the one that `launch/build_cache.py --corpus=...` makes, byte for b
 
 import functools
 import hashlib
+import itertools
+import logging
+import os
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +18,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 
+from hclx.config import DataConfig
 from hclx.corpus.engine import Engine
 from hclx.corpus.store import Store, key_of
 from hclx.data import TokenCache
 from hclx.data.build import EncodedDocument, build_cache
-from hclx.data.cache import SPLITS
+from hclx.data.cache import MANIFEST, SPLITS
+from hclx.data.prepare import check_cache
 from hclx.data.settings import ReadSettings
-from hclx.data.source import Source, corpus_sources, split_documents
+from hclx.data.source import Source, corpus_sources
 from hclx.errors import ConfigError
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.alphabet import to_bytes
+from hclx.text.documents import Document, read_documents
 
+_LOG = logging.getLogger(__name__)
+_TOGETHER = 1000  # texts that are encoded in one call: their ids are Python numbers until it ends
 _tokenizer: tuple[str, Tokenizer] | None = None  # of this process: loading it for each file would cost more than encoding
 
 
@@ -35,6 +44,10 @@ def _load(directory: str) -> Tokenizer:
     return _tokenizer[1]
 
 
+def _target(name: str, split: str) -> str:
+    return f"tokens/{name}.{split}.parquet"
+
+
 def encode_file(name: str, store: Store, tokenizer_dir: str, settings: ReadSettings, key: str) -> None:
     """Writes the tokens of a mixture's file, a table a split.
 
@@ -43,20 +56,25 @@ def encode_file(name: str, store: Store, tokenizer_dir: str, settings: ReadSetti
       key: of the tokens.
     """
     tokenizer = _load(tokenizer_dir)
-    path = store.path(f"mixture/{name}.jsonl.gz")
-    for split in SPLITS:
-        target = f"tokens/{name}.{split}.parquet"
-        if store.is_done(target, key):
-            continue
-        documents = list(split_documents(lambda: [path], split, settings))
+    if all(store.is_done(_target(name, split), key) for split in SPLITS):
+        return
+    divided: dict[str, list[Document]] = {split: [] for split in SPLITS}
+    for document in read_documents([store.path(f"mixture/{name}.jsonl.gz")], settings.invalid_utf8):
+        divided[settings.split_of(document.text)].append(document)
+    for split, documents in divided.items():
         texts = [to_bytes(document.text) for document in documents]
         columns = {
-            "ids": pyarrow.array([np.array(tokenizer.encode(d.text), np.uint32) for d in documents], pyarrow.list_(pyarrow.uint32())),
+            "ids": pyarrow.array(_encode([document.text for document in documents], tokenizer), pyarrow.list_(pyarrow.uint32())),
             "n_bytes": np.array([len(text) for text in texts], np.int64),
             "sha256": pyarrow.array([hashlib.sha256(text).digest() for text in texts], pyarrow.binary(32)),
             "line": np.array([document.line for document in documents], np.int64),
         }
-        store.write_table(target, pyarrow.table(columns), key)
+        store.write_table(_target(name, split), pyarrow.table(columns), key)
+
+
+def _encode(texts: list[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    some = (tokenizer.encode_batch(texts[i : i + _TOGETHER]) for i in range(0, len(texts), _TOGETHER))
+    return [np.array(ids, np.uint32) for ids in itertools.chain.from_iterable(some)]
 
 
 def _encoded(source: Source, split: str, counts: Counter, *, store: Store) -> Iterator[EncodedDocument]:
@@ -64,14 +82,14 @@ def _encoded(source: Source, split: str, counts: Counter, *, store: Store) -> It
     del counts
     for index, path in enumerate(source.files()):
         name = "/".join(Path(path).parts[-2:]).removesuffix(".jsonl.gz")
-        table = store.read_table(f"tokens/{name}.{split}.parquet")
+        table = store.read_table(_target(name, split))
         columns = [table[column].to_pylist() for column in ("n_bytes", "sha256", "line")]
         for ids, (n_bytes, sha256, line) in zip(table["ids"], zip(*columns)):
             yield EncodedDocument(ids.values.to_numpy(), n_bytes, sha256, index, line)
 
 
 def serialize(store: Store, tokenizer_dir: str, cache_dir: str, settings: ReadSettings, engine: Engine) -> TokenCache:
-    """Makes the token cache of a mixture.
+    """Makes the token cache of a mixture, unless it is there.
 
     Args:
       store: of a corpus with a mixture, in a local folder.
@@ -80,15 +98,26 @@ def serialize(store: Store, tokenizer_dir: str, cache_dir: str, settings: ReadSe
       engine: what runs the encoding.
     Raises:
       ConfigError: the store is not a local folder, or documents of a source are limited in number.
-      DataError: there is no mixture.
+      DataError: there is no mixture, or the cache is of another one.
     """
     if "://" in store.root:
         raise ConfigError(f"{store.root}: the token cache is made from a mixture in a local folder; copy mixture/ to one")
     if settings.max_documents:
         raise ConfigError("max_documents goes with launch/build_cache.py; a mixture takes less by `cap` or `epochs`")
-    sources = corpus_sources(store.root)
-    names = ["/".join(Path(path).parts[-2:]).removesuffix(".jsonl.gz") for source in sources for path in source.files()]
+    begin, tokenizer, sources = time.perf_counter(), load_tokenizer(tokenizer_dir), corpus_sources(store.root)
+    if (Path(cache_dir) / MANIFEST).exists():
+        cache = TokenCache(cache_dir)
+        data = DataConfig(mixture="", corpus=store.root, validation_permille=settings.validation_permille, invalid_utf8=settings.invalid_utf8)
+        check_cache(cache, tokenizer, data)
+        return cache
+    paths = sorted((path for source in sources for path in source.files()), key=os.path.getsize, reverse=True)  # the largest first
+    names = ["/".join(Path(path).parts[-2:]).removesuffix(".jsonl.gz") for path in paths]
     own = {name: store.key(f"mixture/{name}.done.json") for name in names}
-    key = key_of(load_tokenizer(tokenizer_dir).fingerprint, settings, own)
-    engine.each(functools.partial(encode_file, store=store, tokenizer_dir=tokenizer_dir, settings=settings, key=key), names)
-    return build_cache("corpus", sources, tokenizer_dir, cache_dir, settings, encoded=functools.partial(_encoded, store=store))
+    key = key_of(tokenizer.fingerprint, settings, own)
+    for name in {*store.list("tokens")} - {_target(name, split) for name in names for split in SPLITS}:
+        store.remove(name)
+    encode = functools.partial(encode_file, store=store, tokenizer_dir=os.path.abspath(tokenizer_dir), settings=settings, key=key)
+    engine.each(encode, names)
+    cache = build_cache("corpus", sources, tokenizer_dir, cache_dir, settings, encoded=functools.partial(_encoded, store=store))
+    _LOG.info("tokens: %.1f s", time.perf_counter() - begin)
+    return cache

@@ -4,12 +4,16 @@ A local folder, or what pyarrow can write to by its address (gs://, s3://, hdfs:
 wanted is finished work: it is not made again. A key is a hash of the settings and of the keys of what went in.
 """
 
+import contextlib
 import dataclasses
+import fcntl
+import fnmatch
 import functools
 import hashlib
 import io
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -17,7 +21,7 @@ import pyarrow
 import pyarrow.parquet
 from pyarrow import fs
 
-from hclx.errors import DataError
+from hclx.errors import ConfigError, DataError
 
 _KEY = b"hclx.key"
 
@@ -26,6 +30,28 @@ def key_of(*values) -> str:
     """A key from JSON values and dataclasses."""
     default = lambda value: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else list(value)
     return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False, default=default).encode()).hexdigest()[:32]
+
+
+def _is_match(name: list[str], pattern: list[str]) -> bool:
+    if not pattern or not name:
+        return not pattern and not name
+    if name[0].startswith(".") and not pattern[0].startswith("."):
+        return False
+    if pattern[0] == "**" and (_is_match(name, pattern[1:]) or (len(name) > 1 and _is_match(name[1:], pattern))):
+        return True
+    return fnmatch.fnmatchcase(name[0], pattern[0]) and _is_match(name[1:], pattern[1:])
+
+
+@contextlib.contextmanager
+def open_bytes(path: str) -> Iterator[io.BufferedReader]:
+    """Opens a file by its path or address to read, at any place of it."""
+    if "://" not in path:
+        with open(path, "rb") as file:
+            yield file
+        return
+    files, place = fs.FileSystem.from_uri(path)
+    with io.BufferedReader(files.open_input_file(place)) as file:
+        yield file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +63,8 @@ class Store:
     @functools.cached_property
     def _place(self) -> tuple[fs.FileSystem, str]:
         if "://" in self.root:
-            return fs.FileSystem.from_uri(self.root)
+            files, root = fs.FileSystem.from_uri(self.root)
+            return files, root.rstrip("/")
         return fs.LocalFileSystem(), os.path.abspath(self.root)
 
     def __getstate__(self):
@@ -128,6 +155,11 @@ class Store:
             return None
         return metadata.get(_KEY, b"").decode() or None
 
+    def exists(self, name: str) -> bool:
+        """Whether a file is there."""
+        files, root = self._place
+        return files.get_file_info(f"{root}/{name}").type == fs.FileType.File
+
     def is_done(self, name: str, key: str) -> bool:
         """Whether a file is there that was made from what this key names."""
         return self.key(name) == key
@@ -140,6 +172,33 @@ class Store:
         """What a stage found of a part's documents; None where the stage is not part of this corpus."""
         name = f"verdicts/{stage}/{part}.parquet"
         return None if self.key(name) is None else self.read_table(name, columns)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other commands of this machine out of a local folder while the block runs.
+
+        Raises:
+          ConfigError: another one is at it.
+        """
+        files, root = self._place
+        if not isinstance(files, fs.LocalFileSystem):
+            yield
+            return
+        files.create_dir(root, recursive=True)
+        with open(f"{root}/.lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(f"another command is writing to {self.root}; wait for it, or name another --output") from error
+            yield
+
+    def glob(self, pattern: str) -> dict[str, fs.FileInfo]:
+        """The files that match a pattern of Python's `glob`, `**` included, by their names; none that begins with a dot."""
+        files, root = self._place
+        begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]  # what lies elsewhere need not be listed
+        found = files.get_file_info(fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=True, allow_not_found=True))
+        names = {about.path[len(root) + 1 :]: about for about in found if about.type == fs.FileType.File}
+        return {name: about for name, about in names.items() if _is_match(name.split("/"), pattern.split("/"))}
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Names of the files below a folder, sorted."""

@@ -150,7 +150,7 @@ def _set_tokenizer(directory: str) -> None:
 
 
 def _encode(texts: list[str]) -> list[np.ndarray]:
-    return [np.array(_tokenizer.encode(text), np.uint32) for text in texts]
+    return [np.array(ids, np.uint32) for ids in _tokenizer.encode_batch(texts)]
 
 
 def describe_files(paths: list[str]) -> list[dict]:

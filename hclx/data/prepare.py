@@ -86,7 +86,7 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
     if not differences:
         differences = _text_differences(cache, data)
     if differences:
-        raise DataError(f"{cache.directory} is a token cache of something else ({'; '.join(differences)}); name another DataConfig.cache_dir or remove it")
+        raise DataError(f"{cache.directory} is a token cache of something else ({'; '.join(differences)}); name another cache_dir or remove it")
 
 
 def _text_differences(cache: TokenCache, data: DataConfig) -> list[str]:

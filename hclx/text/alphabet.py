@@ -5,6 +5,8 @@ printable Latin-1 bytes stand for themselves and the others for the characters f
 character or sentencepiece's own U+2581 is among them.
 """
 
+import numpy as np
+
 _PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
 
 
@@ -15,7 +17,7 @@ def _table() -> list[str]:
 
 BYTE_TO_CHAR: list[str] = _table()
 CHAR_TO_BYTE: dict[str, int] = {char: byte for byte, char in enumerate(BYTE_TO_CHAR)}
-_TRANSLATION = {byte: char for byte, char in enumerate(BYTE_TO_CHAR)}
+_CODES = np.array([ord(char) for char in BYTE_TO_CHAR], "<u4")
 
 
 def to_bytes(text: str) -> bytes:
@@ -33,7 +35,7 @@ def to_text(data: bytes) -> str:
 
 def bytes_to_chars(data: bytes) -> str:
     """Each byte as its character."""
-    return data.decode("latin-1").translate(_TRANSLATION)
+    return _CODES[np.frombuffer(data, np.uint8)].tobytes().decode("utf-32-le")
 
 
 def chars_to_bytes(chars: str) -> bytes:

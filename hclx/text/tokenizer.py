@@ -63,8 +63,10 @@ class Tokenizer:
         return self._encode_cut(text) if self.mode == "encode" else self.encode_bytes(to_bytes(text))
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """`encode` of each text."""
-        return [self.encode(text) for text in texts]
+        """`encode` of each text; many short ones in less time."""
+        if self.mode == "encode":
+            return [self._encode_cut(text) for text in texts]
+        return self._processor.encode([bytes_to_chars(to_bytes(text)) for text in texts], out_type=int, num_threads=1)
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of any bytes, without cutting."""

@@ -84,6 +84,12 @@ def test_texts_that_stay_are_whole_but_for_masks_and_paragraphs_that_stood_befor
     assert "\ufffd" not in stay["news/mojibake"] and "–" in stay["news/mojibake"] and stay["news/decomposed"] != raw[1]["news/decomposed"]
 
 
+def test_raw_files_may_lie_at_an_address(built, raw, tmp_path):
+    made = Corpus(small.settings(), raw[0].as_uri(), tmp_path.as_uri(), Engine(workers=1), small.EVALUATION)
+    made.build()
+    assert digest(tmp_path) == digest(Path(built.store.root))
+
+
 @pytest.mark.long
 def test_workers_do_not_change_a_byte(built, raw, tmp_path):
     corpus(raw[0], tmp_path, workers=2).build()
@@ -111,6 +117,7 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     before, content = times(copied), digest(copied)
     gone = ["attributes/spam/talk/00000-00000.parquet", "documents/news/00001.json", "verdicts/near/news/00000-00001.parquet"]
     gone += ["verdicts/paragraph/talk/00000-00000.parquet", "contamination/report.json"]  # as where a run was killed between two parts
+    gone += ["documents/talk/00000-00000.parquet", "corpus/talk/00000-00000.parquet", "quarantine/news/00000.jsonl"]
     for name in gone:
         (copied / name).unlink()
     (copied / "corpus/news/00000-00000.parquet.1234.tmp").write_bytes(b"left by a process that was killed")
@@ -118,8 +125,9 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     assert digest(copied) == content
     again = {name for name, time in times(copied).items() if before[name] != time}
     whole_stage = {name for name in content if name.startswith(("verdicts/near/", "verdicts/paragraph/"))}
-    own_file = {name for name in content if "news/00001" in name and name.split("/")[0] in ("documents", "quarantine")}
-    assert again == {*gone, *whole_stage, *own_file}
+    files = ("news/00000", "news/00001", "talk/00000")
+    own_file = {name for name in content if name.startswith(("documents/", "quarantine/")) and any(file in name for file in files)}
+    assert again == {*gone, *whole_stage, *own_file, "figures/talk/00000-00000.json"}
 
 
 def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_path):

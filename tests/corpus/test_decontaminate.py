@@ -27,7 +27,7 @@ def letters(text):
 def coverage(item, text, n=SETTINGS.ngram):
     """By sets: the share of an item's n-grams, or whether it is a whole line."""
     grams = {part[i : i + n] for field in item for part in [letters(field)] for i in range(len(part) - n + 1)}
-    lines = {part for field in item for part in [letters(field)] if SETTINGS.min_chars <= len(part) < n}
+    lines = set() if grams else {part for field in item for part in [letters(field)] if SETTINGS.min_chars <= len(part) < n}
     if not grams and not lines:
         return 0.0
     whole, own = letters(text), {letters(line) for line in text.split("\n")}

@@ -92,6 +92,16 @@ def test_a_larger_share_holds_a_smaller_one(raw, built):  # noqa: F811
     assert 0.1 < sizes[1] / len(everything) < 0.5 < sizes[2] / len(everything) < 0.85
 
 
+def test_a_file_of_the_mixture_that_was_lost_is_made_again(raw, built):  # noqa: F811
+    built.build()
+    built.mix()
+    file = Path(built.store.root) / "mixture" / "talk" / "00000-00000.jsonl.gz"
+    content = file.read_bytes()
+    file.unlink()
+    built.mix()
+    assert file.read_bytes() == content
+
+
 def small_sources():
     from tests.corpus import small
 

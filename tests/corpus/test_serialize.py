@@ -31,6 +31,21 @@ def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dir
     assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
 
 
+def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
+    make = lambda tokenizer, settings: serialize(built.store, tokenizer_dirs[tokenizer], str(tmp_path / "cache"), settings, Engine(workers=1))
+    first = make("train", SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+    left_over = mixed / "tokens" / "news" / "00009-00000.train.parquet"  # of a file that is no longer in the mixture
+    left_over.write_bytes(b"")
+    assert make("train", SETTINGS).fingerprint == first.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")} == before
+    for tokenizer, settings, difference in (("plain", SETTINGS, "vocabulary"), ("train", ReadSettings(), "validation_permille")):
+        with pytest.raises(DataError, match=f"is a token cache of something else .*{difference}.*name another cache_dir"):
+            make(tokenizer, settings)
+    serialize(built.store, tokenizer_dirs["train"], str(tmp_path / "again"), SETTINGS, Engine(workers=1))
+    assert not left_over.exists()
+
+
 def test_every_document_of_the_cache_can_be_found_again(mixed, built, tokenizers, tokenizer_dirs, tmp_path):  # noqa: F811
     cache = serialize(built.store, tokenizer_dirs["plain"], str(tmp_path / "cache"), SETTINGS, Engine(workers=1))
     texts, seen = kept(built), set()

@@ -1,13 +1,16 @@
 """Files of a corpus: whole or not at all, known by the key of what they were made from."""
 
+import glob
+import itertools
+import os
 import pickle
 
 import pyarrow
 import pytest
 
 from hclx.corpus.settings import NearSettings
-from hclx.corpus.store import Store, key_of
-from hclx.errors import DataError
+from hclx.corpus.store import Store, key_of, open_bytes
+from hclx.errors import ConfigError, DataError
 
 TABLE = pyarrow.table({"text": ["가", "나"], "n": [1, 2]})
 
@@ -64,3 +67,36 @@ def test_an_address_is_written_as_a_folder_is(tmp_path):
 def test_keys_follow_values_and_their_order():
     keys = [key_of(1, NearSettings()), key_of(1, NearSettings(shingle=9)), key_of(2, NearSettings()), key_of([1], NearSettings()), key_of({"a": 1}), key_of({"a": "1"})]
     assert len(set(keys)) == len(keys) and key_of(1, NearSettings()) == keys[0] and key_of({"b": 1, "a": 2}) == key_of({"a": 2, "b": 1})
+
+
+NAMES = ("a.txt", "b.jsonl", ".hidden/c.txt", "x/a.txt", "x/.c.txt", "x/y/a.txt", "x/y/b[1].txt", "x1/a.txt", "x1/z/b.txt")
+PATTERNS = ("*.txt", "**/*.txt", "x/**/a.txt", "x*/*", "x?/*.txt", "x[0-9]/**", "**", "x/y/a.txt", "*/y/*", "none/*", "**/y/**/a.*", ".hidden/*", "x/y/b[[]1].txt")
+
+
+@pytest.mark.parametrize("pattern, scheme", list(itertools.product(PATTERNS, ["", "file://"])))
+def test_patterns_are_those_of_python(tmp_path, pattern, scheme):
+    for name in NAMES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    expected = {p for p in glob.glob(pattern, root_dir=tmp_path, recursive=True) if (tmp_path / p).is_file()}
+    found = Store(f"{scheme}{tmp_path}").glob(pattern)
+    assert set(found) == expected and (expected or pattern == "none/*")
+    for name, about in found.items():
+        stat = os.stat(tmp_path / name)
+        assert (about.size, about.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
+
+def test_files_are_read_by_path_or_address(tmp_path):
+    (tmp_path / "file").write_bytes(b"one\ntwo\nthree")
+    for path in (str(tmp_path / "file"), (tmp_path / "file").as_uri()):
+        with open_bytes(path) as file:
+            assert file.readline() == b"one\n" and file.seek(-5, 2) == 8 and file.read() == b"three"
+
+
+def test_one_command_at_a_time_writes_to_a_folder(tmp_path):
+    one, other = Store(str(tmp_path / "out")), Store(str(tmp_path / "out"))
+    with one.locked(), pytest.raises(ConfigError, match="another command is writing to .*out"):
+        with other.locked():
+            pass
+    with other.locked():
+        pass

@@ -16,12 +16,13 @@ from hclx.corpus.explain import explain, explain_text
 from hclx.corpus.nursery import NURSERY
 from hclx.corpus.settings import load_settings
 from hclx.corpus.store import Store
+from hclx.data import TokenCache
 from hclx.errors import ConfigError, DataError, StorageError
 from hclx.launching import take_after_dashes
 from tests.corpus import written
 from tests.launch.command import environment, launch, refused
 
-PROGRESS = re.compile(r"I\d{4} \S+ \d+ build\.py:\d+\] [\w: ]+: \d+\.\d s")
+PROGRESS = re.compile(r"I\d{4} \S+ \d+ \w+\.py:\d+\] [\w: ]+: \d+\.\d s")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_later_stages_name_what_stays_and_what_was_cut(corpus):
 def test_inspect_shows_a_document_before_and_after(corpus):
     result = launch("inspect_corpus.py", f"--output={corpus[0]}", "--doc_id=text/letter")
     assert result.returncode == 0 and not result.stderr, result.stderr
-    assert result.stdout.startswith("text/letter\n  part          text/00001-00000, row 2 of 34, from 0\n") and "  licence       CC0" in result.stdout
+    assert result.stdout.startswith(f"text/letter\n  part          text/00001-00000, row 2 of {len(written.DOCUMENTS) - 1}, from 0\n") and "  licence       CC0" in result.stdout
     assert section(result.stdout, "as it was found") == f"  | {written.STAY['letter']}"
     assert section(result.stdout, "as it was kept") == f"  | {written.kept()['text/letter']}"
     assert "as it was kept, masked: email 1, phone 1 (65 characters)" in result.stdout
@@ -131,6 +132,26 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, cod
     result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
     assert re.search(message, refused(result, code)) and result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
+    """What is short is said, the token cache is made; the same command says the same again, but not beside another one."""
+    raw, config = written.write(tmp_path)
+    sources = {name: {**about, "domain": domain} for (name, about), domain in zip(written.SETTINGS["sources"].items(), ("others", "comments"))}
+    config.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
+    out = tmp_path / "out"
+    command = ["build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={out}", "--workers=1", "--target_tokens=5000", f"--tokenizer_dir={tokenizer_dirs['plain']}"]
+    first = launch(*command)
+    assert first.returncode == 0, first.stderr
+    *_, missing, others, comments, unmet, _, cache = first.stdout.splitlines()
+    assert re.fullmatch(r"The mixture was to have 5,000 tokens, and has [\d,.]+: [\d,]+ are missing\.", missing)
+    assert comments.startswith("comments gives ") and others.startswith("others gives ") and "No source is of the domains blog, cafe" in unmet
+    made = TokenCache(out / "cache")
+    assert cache == f"{out}/cache: {made.n_tokens('train'):,} tokens to train on, {made.n_tokens('validation'):,} to validate, fingerprint {made.fingerprint[:16]}"
+    with Store(str(out)).locked():
+        assert "another command is writing to" in refused(launch(*command), 64)
+    again = launch(*command)
+    assert again.returncode == 0 and again.stdout == first.stdout
 
 
 def test_what_follows_two_dashes_is_for_beam(tmp_path):

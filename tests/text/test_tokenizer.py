@@ -30,6 +30,12 @@ def test_every_byte_sequence_survives(tokenizers, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_a_batch_is_its_texts_one_by_one(tokenizers, sample_texts, mode):
+    texts = [*sample_texts[:50], "", "\ud800", "한"]
+    assert tokenizers[mode].encode_batch(texts) == [tokenizers[mode].encode(text) for text in texts]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_all_256_bytes_are_pieces_and_the_vocabulary_is_as_asked(tokenizers, mode):
     tokenizer = tokenizers[mode]
     single = {tokenizer.decode_bytes([i]) for i in range(tokenizer.vocab_size)}
