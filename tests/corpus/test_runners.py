@@ -5,11 +5,15 @@ job servers are jars that only Maven has. `spark` is Spark itself, under a runne
 """
 
 import importlib.util
+from collections import Counter
 
 import pytest
 
 from hclx.corpus.build import Corpus
+from hclx.corpus.chunks import count_mixture
 from hclx.corpus.engine import Engine
+from hclx.corpus.serialize import serialize
+from hclx.data.settings import ReadSettings
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
 from tests.corpus.test_build import digest
@@ -41,14 +45,16 @@ def options(request):
 
 
 @pytest.mark.long
-def test_a_runner_does_not_change_a_byte(options, tmp_path):
+def test_a_runner_does_not_change_a_byte(options, tokenizer_dirs, tmp_path):
     small.write(tmp_path / "raw")
     for name, engine in (("direct", Engine(workers=1)), ("other", Engine(options))):
         corpus = Corpus(small.settings(), str(tmp_path / "raw"), str(tmp_path / name), engine, small.EVALUATION)
         corpus.build()
         corpus.mix()
+        serialize(corpus.store, tokenizer_dirs["plain"], str(tmp_path / name / "cache"), ReadSettings(), engine)
+        count_mixture(corpus.store, engine, "plain", 1.0, 0, Counter())
     found = digest(tmp_path / "direct")
-    assert found == digest(tmp_path / "other") and any(name.startswith("mixture/") for name in found)
+    assert found == digest(tmp_path / "other") and {name.split("/")[0] for name in found} >= {"mixture", "cache", "counts"}
 
 
 @pytest.mark.long
