@@ -26,9 +26,9 @@ LAYERS = {
 }
 MODULES = sorted((ROOT / "hclx").rglob("*.py"))
 ALL = [*MODULES, *sorted((ROOT / "tasks").rglob("*.py")), *sorted((ROOT / "launch").rglob("*.py"))]
-HEAVY = ("tensorflow", "tensorflow_text", "seqio", "gin", "kiwipiepy", "matplotlib", "torch", "transformers", "apache_beam", "pyarrow")
+HEAVY = ("tensorflow", "tensorflow_text", "seqio", "gin", "kiwipiepy", "matplotlib", "torch", "transformers", "apache_beam", "pyarrow", "py3langid")
 # Where heavy libraries may be imported; `hclx/corpus` is an extra of its own, and Beam is one module's business there.
-HOMES = ("hclx/data/bridge.py", "hclx/text/vocabulary.py", "hclx/text/cutters.py", "hclx/train/plot.py", "hclx/gin_bindings.py", "hclx/corpus/engine.py")
+HOMES = ("hclx/data/bridge.py", "hclx/text/vocabulary.py", "hclx/text/cutters.py", "hclx/train/plot.py", "hclx/gin_bindings.py", "hclx/corpus/engine.py", "hclx/corpus/taggers/language.py")
 OF_CORPUS = ("pyarrow",)
 
 _WITHOUT = """

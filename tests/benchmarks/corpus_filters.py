@@ -14,12 +14,13 @@ Reading and decompressing are not timed. Bounds are those of Gopher (Rae et al. 
                             lines that begin with a bullet: 0.9        punctuation.bullet
                             lines that end in an ellipsis: 0.3         punctuation.ellipsis
     GopherRepetitionFilter: repeated lines, and their characters       repetition.dup_lines, dup_line_chars
+                            repeated paragraphs, and theirs            repetition.dup_paragraphs, dup_paragraph_chars
                             the most frequent run of 2, 3, 4 words     repetition.top_2, top_3, top_4
                             repeated runs of 5, 6, 7, 8, 9, 10 words   repetition.dup_5 to dup_10, bounds half as large again
 
 Repeated runs have another bound because the same text has about 1.5 times the share here (medians 1.3 to 1.6 on Wikipedia and
 statutes): shares are of the visible characters and not of all, and a run that overlaps one just counted is not skipped. Off are
-datatrove's paragraphs, which have no attribute here, and its English stop words. datatrove stops at the first filter that a
+datatrove's English stop words. datatrove stops at the first filter that a
 document fails, quality before repetition, and forgets the values; here all are computed.
 
 Its word tokenizer for Korean does not start with a current kiwipiepy (it asks for a model that is no longer shipped), so it
@@ -56,6 +57,8 @@ BOUNDS = {  # on attributes of hclx.corpus
     "punctuation.ellipsis": (None, 0.3),
     "repetition.dup_lines": (None, 0.3),
     "repetition.dup_line_chars": (None, 0.2),
+    "repetition.dup_paragraphs": (None, 0.3),
+    "repetition.dup_paragraph_chars": (None, 0.2),
     **{f"repetition.top_{n}": (None, share) for n, share in ((2, 0.20), (3, 0.18), (4, 0.16))},
     **{f"repetition.dup_{n}": (None, share) for n, share in ((5, 0.225), (6, 0.21), (7, 0.195), (8, 0.18), (9, 0.165), (10, 0.15))},
 }
@@ -116,7 +119,7 @@ def datatrove_filters(words: str):
 
     tokenizer = Eojeol() if words == "eojeol" else WhitespaceTokenizer()
     quality = GopherQualityFilter(min_stop_words=None, language=tokenizer)  # the bounds are its defaults
-    repetition = GopherRepetitionFilter(dup_para_frac=None, dup_para_char_frac=None, language=tokenizer)
+    repetition = GopherRepetitionFilter(language=tokenizer)
 
     def verdict(document: Document) -> str | None:
         for one in (quality, repetition):
