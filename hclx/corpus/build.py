@@ -89,9 +89,10 @@ class Corpus:
         key = key_of(FORMAT, [file.key for file in self._files])
         for stage in meetings.STAGES:
             key = self._verdicts(stage, found, key)
-        self._key = key = key_of(FORMAT, key, "finish", self.settings.seed)
+        self._key = key = key_of(FORMAT, key, "finish", self.settings.seed, self._models)
         rules = {name: source.rules for name, source in self.settings.sources.items()}
-        self._stage("finish", lambda: self._each(functools.partial(_finish, store=self.store, rules=rules, seed=self.settings.seed, key=key), found))
+        last = functools.partial(_finish, store=self.store, rules=rules, taggers=tuple(self._taggers), seed=self.settings.seed, key=key)
+        self._stage("finish", lambda: self._each(last, found))
 
     def mix(self, target_tokens: float = 0) -> dict[str, Share]:
         """Makes the mixture of a corpus that was built: JSON lines, and the rates of its sources.
@@ -211,8 +212,8 @@ def _by_size(items: Sequence) -> list:
     return sorted(items, key=lambda item: -item.size)
 
 
-def _finish(part: Part, store: Store, rules, seed: int, key: str) -> None:
-    finish(part, store, rules[part.name.split("/")[0]], seed, key)
+def _finish(part: Part, store: Store, rules, taggers, seed: int, key: str) -> None:
+    finish(part, store, rules[part.name.split("/")[0]], taggers, seed, key)
 
 
 def _n_partitions(found: Sequence[Part]) -> int:

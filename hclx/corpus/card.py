@@ -33,6 +33,8 @@ _ATTRIBUTES = {
     "script.hangul": "share of Hangul in the letters",
     "repetition.dup_5": "share of characters in repeated runs of 5 words",
     "spam.profane_words": "share of swear words in the words",
+    "quality.score": "score of the quality model",
+    "perplexity.bits": "bits a byte of the language model",
 }
 _KINDS = {
     "rrn": "resident number",

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow
@@ -22,13 +23,15 @@ from hclx.corpus.store import Store
 
 SAMPLES = 20  # removals that are shown for each reason
 _EXCERPT = 300  # characters of one
-# Of what the card draws: attribute, edges of the bars; the last bar has all that is above.
+# Of what the card draws: attribute, edges of the bars; the last bar has all that is above. The last two are of models.
 HISTOGRAMS = {
     "length.chars": (0, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000),
     "length.mean_word": (0, 1, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 8, 10),
     "script.hangul": tuple(i / 10 for i in range(10)),
     "repetition.dup_5": tuple(i / 20 for i in range(10)),
     "spam.profane_words": (0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
+    "quality.score": tuple(i / 10 for i in range(10)),
+    "perplexity.bits": (0, 0.5, 1, 1.25, 1.5, 1.75, 2, 2.25, 2.5, 3, 4, 6),
 }
 
 
@@ -64,11 +67,12 @@ def mended(text: str, mojibake: bool) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, key: str) -> None:
+def finish(part: Part, store: Store, rules: dict[str, Rule | None], taggers: Collection[str], seed: int, key: str) -> None:
     """Writes the documents that are left, mended and masked, and the part's figures.
 
     Args:
       rules: of the part's source, for the bounds that the samples show.
+      taggers: of which there are attributes.
       seed: of the sample of removals.
       key: of what is written.
     """
@@ -95,7 +99,7 @@ def finish(part: Part, store: Store, rules: dict[str, Rule | None], seed: int, k
         "removed": _removed(verdict, n_bytes),
         "samples": _samples(table, verdict, rules, seed),
         "masked": dict(sorted(items.items())),
-        "histograms": {name: _histogram(part, store, name, kept) for name in HISTOGRAMS},
+        "histograms": {name: _histogram(part, store, name, kept) for name in HISTOGRAMS if name.split(".")[0] in taggers},
         "clusters": {stage: _cluster_sizes(part, store, stage) for stage in ("exact", "near")},
         "cut_paragraphs": _cut_paragraphs(part, store),
     }

@@ -8,11 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import ftfy
+import numpy as np
 import pytest
 
 from hclx.corpus.build import Corpus
 from hclx.corpus.engine import Engine
 from hclx.corpus.finish import verdicts
+from hclx.corpus.models import ByteModel, QualityModel
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
 
@@ -161,6 +163,27 @@ def test_a_file_that_was_taken_away_takes_its_documents_with_it(raw, copied, tmp
     corpus(tmp_path / "raw", copied).build()
     corpus(tmp_path / "raw", tmp_path / "fresh").build()
     assert digest(copied) == digest(tmp_path / "fresh")
+
+
+def test_models_that_a_user_trained_judge_and_are_drawn(built, raw, tmp_path):
+    texts = list(raw[1].values())
+    QualityModel.train(texts[:10], [text[::-1] for text in texts[:10]]).save(tmp_path / "quality.npz")
+    ByteModel.train(texts[:10], bits=12).save(tmp_path / "bytes.npz")
+    score = QualityModel.train(texts[:10], [text[::-1] for text in texts[:10]]).score
+    files = {"quality": str(tmp_path / "quality.npz"), "perplexity": str(tmp_path / "bytes.npz")}
+    rules = {**small.SETTINGS["rules"], "quality": {"attribute": "quality.score", "min": 0.5}}
+    judged = corpus(raw[0], tmp_path / "out", rules=rules, models=files, paragraph=None, near=None, contamination=None)
+    judged.build()
+    poor = {name for name, rule in fates(judged).items() if rule == "quality"}
+    assert poor
+    assert {name for name, text in raw[1].items() if score([unicodedata.normalize("NFC", text)])[0] < 0.5} == poor & set(raw[1])
+    figures = [judged.store.read_json(f"figures/{part.name}.json") for part in judged.parts()]
+    bars = sum(np.array(one["histograms"]["quality.score"]["all"]) for one in figures)
+    tables = [judged.store.read_table(f"documents/{part.name}.parquet", ["text"])["text"].to_pylist() for part in judged.parts()]
+    scores = score([unicodedata.normalize("NFC", text) for table in tables for text in table])
+    assert bars.tolist() == np.histogram(scores, np.append(np.arange(10) / 10, 2))[0].tolist()
+    assert sum(sum(one["histograms"]["perplexity.bits"]["all"]) for one in figures) == len(scores)
+    assert "quality.score" not in built.store.read_json(f"figures/{built.parts()[0].name}.json")["histograms"]
 
 
 def test_planted_items_are_found_and_reported(built):
