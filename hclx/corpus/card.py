@@ -6,8 +6,9 @@ The page is one file without scripts, see `hclx.corpus.page`, and equal corpora 
 from collections.abc import Callable, Mapping, Sequence
 
 from hclx.corpus.figures import add_up, bounds, number
-from hclx.corpus.meetings import STAGES, Part
+from hclx.corpus.meetings import STAGES
 from hclx.corpus.page import Html, Right, document, joined, share, size, table, tag
+from hclx.corpus.parts import Part
 from hclx.corpus.pii import PLACEHOLDERS
 from hclx.corpus.pii_accuracy import accuracy
 from hclx.corpus.settings import CorpusSettings

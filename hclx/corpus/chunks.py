@@ -22,8 +22,9 @@ import pyarrow.compute
 
 from hclx.corpus.engine import Engine
 from hclx.corpus.hashing import RangeHash
-from hclx.corpus.meetings import Part, partition
+from hclx.corpus.meetings import partition
 from hclx.corpus.mixer import MIXTURE
+from hclx.corpus.parts import Part
 from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer

@@ -9,8 +9,8 @@ from hclx.corpus import meetings
 from hclx.corpus.batch import TextBatch
 from hclx.corpus.figures import bounds, number
 from hclx.corpus.finish import mended, verdicts
-from hclx.corpus.meetings import STAGES, Part
-from hclx.corpus.parts import broken, check_rules
+from hclx.corpus.meetings import STAGES
+from hclx.corpus.parts import Part, broken, check_rules
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.record import read_parts, read_settings
 from hclx.corpus.settings import CorpusSettings, Rule

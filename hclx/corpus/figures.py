@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hclx.corpus.finish import HISTOGRAMS, SAMPLES, order_of
-from hclx.corpus.meetings import STAGES, Part
+from hclx.corpus.meetings import STAGES
+from hclx.corpus.parts import Part
 from hclx.corpus.pii import masked
 from hclx.corpus.settings import CorpusSettings, MixSettings
 from hclx.corpus.store import Store

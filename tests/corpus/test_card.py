@@ -15,7 +15,7 @@ from hclx.corpus.card import size, write_card
 from hclx.corpus.engine import Engine
 from hclx.corpus.figures import bounds, number
 from hclx.corpus.finish import SAMPLES
-from hclx.corpus.meetings import Part
+from hclx.corpus.parts import Part
 from hclx.corpus.pii_accuracy import labelled
 from hclx.corpus.record import read_parts, read_settings, write_settings
 from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
