@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import random
 import shutil
 import unicodedata
 from collections import Counter
@@ -11,10 +13,13 @@ import ftfy
 import numpy as np
 import pytest
 
-from hclx.corpus.build import Corpus
+from hclx.corpus.build import Corpus, raw_files
 from hclx.corpus.engine import Engine
 from hclx.corpus.finish import verdicts
 from hclx.corpus.models import ByteModel, QualityModel
+from hclx.corpus.parts import ingest
+from hclx.corpus.settings import parse_settings
+from hclx.corpus.store import Store
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
 
@@ -119,7 +124,7 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     before, content = times(copied), digest(copied)
     gone = ["attributes/spam/talk/00000-00000.parquet", "documents/news/00001.json", "verdicts/near/news/00000-00001.parquet"]
     gone += ["verdicts/paragraph/talk/00000-00000.parquet", "contamination/report.json"]  # as where a run was killed between two parts
-    gone += ["documents/talk/00000-00000.parquet", "corpus/talk/00000-00000.parquet", "quarantine/news/00000.jsonl"]
+    gone += ["documents/talk/00000-00000.parquet", "corpus/talk/00000-00000.parquet", "quarantine/news/00000.jsonl", "figures/news/00000-00000.json"]
     for name in gone:
         (copied / name).unlink()
     (copied / "corpus/news/00000-00000.parquet.1234.tmp").write_bytes(b"left by a process that was killed")
@@ -129,7 +134,54 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     whole_stage = {name for name in content if name.startswith(("verdicts/near/", "verdicts/paragraph/"))}
     files = ("news/00000", "news/00001", "talk/00000")
     own_file = {name for name in content if name.startswith(("documents/", "quarantine/")) and any(file in name for file in files)}
-    assert again == {*gone, *whole_stage, *own_file, "figures/talk/00000-00000.json"}
+    assert again == {*gone, *whole_stage, *own_file, "figures/talk/00000-00000.json", "corpus/news/00000-00000.parquet"}
+
+
+def read(folder: Path, output: Path, text: str, name: str = "a.txt", time: int = 1, **changes) -> dict[str, str]:
+    """What becomes of a folder with one raw file, in a store where another one may have been read."""
+    folder.mkdir()
+    (folder / name).write_text(text, encoding="utf-8")
+    os.utime(folder / name, ns=(time, time))
+    settings = parse_settings({"sources": {"talk": {"input": "*.txt", "split": "line", **changes.pop("source", {})}}, **changes})
+    for file in raw_files(settings, str(folder)):
+        ingest(file, Store(str(output)))
+    return digest(output)
+
+
+@pytest.mark.parametrize(
+    "text, changes",
+    [
+        ("다\n나\n", {"time": 2}),  # as long as before
+        ("가\n나\n다\n", {}),
+        ("가\n나\n", {"name": "b.txt"}),
+        ("가\n나\n", {"source": {"licence": "CC0"}}),
+        ("가\n나\n", {"part_bytes": 1}),
+    ],
+    ids=["content", "length", "name", "licence", "part_bytes"],
+)
+def test_a_raw_file_is_read_again_when_it_changed_or_how_it_is_read(tmp_path, text, changes):
+    before = read(tmp_path / "raw", tmp_path / "out", "가\n나\n")
+    after = read(tmp_path / "changed", tmp_path / "out", text, **changes)
+    assert after == read(tmp_path / "again", tmp_path / "fresh", text, **changes) != before
+
+
+def test_patterns_are_divided_by_commas_and_a_file_that_two_match_is_read_once(tmp_path):
+    (tmp_path / "c").mkdir()
+    for name in ("b.txt", "a.txt", "c/d.txt", "e.jsonl"):
+        (tmp_path / name).touch()
+    settings = parse_settings({"sources": {"talk": {"input": "*.txt, c/*,b.*"}}})
+    assert [(file.index, file.shown) for file in raw_files(settings, str(tmp_path))] == [(0, "a.txt"), (1, "b.txt"), (2, "c/d.txt")]
+
+
+def test_a_corpus_stays_where_it_was_when_it_was_named(tmp_path, monkeypatch):
+    for name in ("raw", "elsewhere"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "raw" / "a.txt").write_text(small.article(random.Random(0)), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    made = Corpus(parse_settings({"sources": {"talk": {"input": "*.txt"}}}), "raw", "out", Engine(workers=1))
+    monkeypatch.chdir("elsewhere")
+    made.build()
+    assert (tmp_path / "out" / "corpus" / "talk").is_dir() and not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_path):

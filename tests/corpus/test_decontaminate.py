@@ -7,9 +7,11 @@ import json
 import random
 
 import numpy as np
+import pyarrow
 import pytest
 
-from hclx.corpus.decontaminate import Index, write_index
+from hclx.corpus import parts
+from hclx.corpus.decontaminate import Index, judge, write_index, write_report
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 from tasks.evaluation import evaluation_items
@@ -87,6 +89,7 @@ def test_coverage_is_that_of_sets(items, tmp_path):
     for item in items["long"][:60]:
         whole = " ".join(item)
         texts.append(sentence(rng, 10) + " " + whole[rng.randrange(12) :][: rng.randrange(20, 80)] + " " + sentence(rng, 10))
+        texts.append(f"{whole[:25]}\n" * 4)  # again and again, it is no more of the item
     texts += ["짧은 질문 번호 007", "이것은 짧은 질문 번호 007 입니다", "짧은질문번호008!\n다른 줄"]
     result = found(index, texts)
     expected = {}
@@ -104,10 +107,41 @@ def test_items_that_could_be_anybodys_words_are_counted_and_not_looked_for(items
     assert Store(str(tmp_path)).read_json("contamination/items.json")["sets"]["tiny"] == {"items": 2, "too_short": 2}
 
 
+def test_a_file_of_the_index_that_was_lost_is_made_again(items, tmp_path):
+    index_of(items, tmp_path)
+    before = {path: path.read_bytes() for path in (tmp_path / "contamination").iterdir()}
+    for path in before:
+        path.unlink()
+        index_of(items, tmp_path)
+        assert {path: path.read_bytes() for path in (tmp_path / "contamination").iterdir()} == before
+
+
+def test_an_item_shorter_than_an_ngram_is_found_as_a_whole_line_down_to_the_least_length(tmp_path):
+    texts = ["가나다라마바사아자차카타파"[:n] for n in range(6, 14)]
+    index = index_of({"quiz": [(text,) for text in texts]}, tmp_path)
+    assert set(found(index, texts)) == {(i, f"quiz/{i}") for i, text in enumerate(texts) if len(text) >= SETTINGS.min_chars}
+
+
 def test_no_text_and_no_match(items, tmp_path):
     index = index_of(items, tmp_path)
     assert all(len(part) == 0 for part in index.search([], SETTINGS)) and found(index, [""]) == {}
     assert isinstance(index.size, np.ndarray)
+
+
+def test_a_document_is_removed_for_its_largest_share_and_names_all_its_items(tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "_BATCH_CHARS", 100)  # several batches
+    rng, store, part = random.Random(5), Store(str(tmp_path)), parts.Part("news/00000-00000", 0)
+    first, second = sentence(rng, 12), sentence(rng, 12)
+    texts = [first, sentence(rng, 20), f"{first}\n{second[:-4]}", sentence(rng, 30), f"{first[4:]}\n{second}", second]
+    store.write_table(f"documents/{part.name}.parquet", pyarrow.table({"doc_id": [str(i) for i in range(6)], "text": texts}), "key")
+    rules = pyarrow.array(["too_short", *[None] * 5], pyarrow.string())  # what is gone already is not judged
+    store.write_verdict("filter", part.name, pyarrow.table({"rule": rules}), "key")
+    write_index({"quiz": [(first,), (second,)]}, SETTINGS, store, "key")
+    judge(part, store, SETTINGS, "key")
+    verdict = store.read_verdict("contamination", part.name, ["rule", "value", "items"]).to_pydict()
+    assert verdict["items"] == [[], [], ["quiz/0", "quiz/1"], [], ["quiz/0", "quiz/1"], ["quiz/1"]]
+    assert write_report([part], store, "key") == {"quiz": {"items": 2, "too_short": 0, "found": 2, "documents": 3}}
+    assert verdict["value"] == [0, 0, 1, 0, 1, 1] and [rule is not None for rule in verdict["rule"]] == [bool(names) for names in verdict["items"]]
 
 
 def test_the_other_judge_of_copies():

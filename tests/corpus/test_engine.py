@@ -2,11 +2,14 @@
 
 import dataclasses
 import functools
+import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+from hclx.corpus import nursery
 from hclx.corpus.engine import Engine
 from hclx.errors import ConfigError, DataError
 from tests.conftest import ROOT
@@ -53,6 +56,12 @@ def touch(item, folder):
 
 def refuse(item):
     raise DataError(f"{item}.jsonl:7: not what it should be")
+
+
+def look(item):
+    """Writes, where this worker runs, what it was told and which process it was forked from."""
+    with open(f"{os.getpid()}-{item}", "w") as file:
+        json.dump([os.environ["ROUND"], os.getppid()], file)
 
 
 SUMS = {r: sum(n for n in range(20) if n % 3 == r) for r in range(3)}
@@ -106,6 +115,37 @@ def test_a_worker_that_is_slow_to_start_is_not_waited_for_for_ever(tmp_path, fun
     code = _SLOW_START.format(folder=str(tmp_path), function=function)
     result = subprocess.run([sys.executable, "-c", code], env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == said and result.returncode == 0, result.stderr
+
+
+_ROUNDS = """
+import json, os
+from hclx.corpus.engine import Engine
+from tests.corpus.test_engine import look
+for name in ("one", "two", "three"):
+    os.mkdir(name), os.chdir(name), os.environ.update(ROUND=name)
+    Engine(workers=2).each(look, range(4))
+    print(json.dumps([json.load(open(file)) for file in os.listdir()]))
+    os.chdir("..")
+"""
+
+
+def test_workers_of_all_stages_come_from_two_processes_and_are_where_the_command_is(tmp_path):
+    result = subprocess.run([sys.executable, "-c", _ROUNDS], env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    rounds = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [[name for name, _ in one] for one in rounds] == [[name] * 4 for name in ("one", "two", "three")]
+    assert len({parent for one in rounds for _, parent in one}) <= 2
+
+
+def test_a_worker_that_fails_and_one_that_cannot_be_started_are_lost(monkeypatch):
+    monkeypatch.setattr(nursery, "_idle", [])
+    with pytest.raises(nursery.LostWorker, match=r"^a worker process ended \(1\)$"):
+        nursery.run({})  # Beam would say where its runner is
+    (process,) = nursery._idle
+    process.kill()
+    process.wait()
+    with pytest.raises(nursery.LostWorker, match=r"^a worker process ended \(-9\)$"):
+        nursery.run({})
 
 
 def test_options_that_beam_does_not_know_are_refused():

@@ -92,14 +92,15 @@ def test_a_larger_share_holds_a_smaller_one(raw, built):  # noqa: F811
     assert 0.1 < sizes[1] / len(everything) < 0.5 < sizes[2] / len(everything) < 0.85
 
 
-def test_a_file_of_the_mixture_that_was_lost_is_made_again(raw, built):  # noqa: F811
+def test_a_file_of_the_mixture_that_was_lost_is_made_again_and_one_of_no_part_removed(raw, built):  # noqa: F811
     built.build()
     built.mix()
     file = Path(built.store.root) / "mixture" / "talk" / "00000-00000.jsonl.gz"
     content = file.read_bytes()
-    file.unlink()
+    other = file.with_name("00009-00000.jsonl.gz")
+    file.rename(other)
     built.mix()
-    assert file.read_bytes() == content
+    assert file.read_bytes() == content and not other.exists()
 
 
 def small_sources():
@@ -112,11 +113,15 @@ def test_where_keeps_the_documents_that_fulfil_it(raw, built):  # noqa: F811
     sources = small_sources()
     sources = {**sources, "news": {**sources["news"], "where": "length.chars >= 400 and not pii.items > 0"}}
     other = corpus(raw[0], Path(built.store.root), sources=sources)
+    built.build()
+    built.mix()  # of all documents
     other.build()
     shares = other.mix()
     texts = kept(built)
     expected = {name for name, text in texts.items() if name.startswith("talk/") or (len(raw[1].get(name, text)) >= 400 and name != "news/private")}
-    assert ids(Path(built.store.root)) == expected and 0 < shares["news"].documents < len(texts)
+    news = [texts[name].encode() for name in expected if name.startswith("news/")]
+    assert ids(Path(built.store.root)) == expected and 0 < len(news) < len([name for name in texts if name.startswith("news/")])
+    assert (shares["news"].documents, shares["news"].bytes) == (len(news), sum(map(len, news)))
 
 
 @pytest.mark.parametrize(
