@@ -1,7 +1,9 @@
 """launch/build_corpus.py and launch/inspect_corpus.py: what they print, their errors, and that workers are heard only by their error."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -172,6 +174,10 @@ def refuse(item):
     print("loud"), warnings.warn("loud")
     raise DataError(f"{item % 1}.jsonl: no text")
 
+def rest(item):
+    (Path(os.environ["PIDS"]) / str(os.getpid())).touch()
+    time.sleep(60)
+
 def die(item):
     folder = Path(os.environ["PIDS"])
     (folder / str(os.getpid())).touch()
@@ -207,6 +213,13 @@ def is_alive(pid: str) -> bool:
         return False
 
 
+def wait_for_the_end_of(workers: list[str]) -> None:
+    end = time.monotonic() + 10
+    while any(map(is_alive, workers)):
+        assert time.monotonic() < end, "a worker outlived the command"
+        time.sleep(0.1)
+
+
 def test_workers_are_heard_by_their_error_alone_and_end_together(tmp_path):
     (tmp_path / "stages.py").write_text(STAGES)
     (tmp_path / "main.py").write_text(MAIN)
@@ -220,10 +233,26 @@ def test_workers_are_heard_by_their_error_alone_and_end_together(tmp_path):
     assert "refused: 0.jsonl: no text\n" in result.stdout
     workers = [path.name for path in (tmp_path / "pids").iterdir() if path.name.isdigit()]
     assert len(workers) == 2
-    end = time.monotonic() + 10
-    while any(map(is_alive, workers)):
-        assert time.monotonic() < end, "a worker outlived the command"
+    wait_for_the_end_of(workers)
+
+
+def test_ctrl_c_ends_the_command_and_its_workers_as_it_ends_any_other(tmp_path):
+    (tmp_path / "stages.py").write_text(STAGES)
+    (tmp_path / "pids").mkdir()
+    variables = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}", "PIDS": str(tmp_path / "pids")}
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a shell may have switched off
+    code += "from stages import rest; from hclx.corpus.engine import Engine; Engine(workers=2).each(rest, [1, 2, 3, 4])"
+    with (tmp_path / "stderr").open("w") as stderr:
+        process = subprocess.Popen([sys.executable, "-c", code], env=environment(variables=variables), stderr=stderr, start_new_session=True)
+    end = time.monotonic() + 60
+    while len(workers := [path.name for path in (tmp_path / "pids").iterdir()]) < 2:
+        assert process.poll() is None and time.monotonic() < end, (tmp_path / "stderr").read_text()
         time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(30) == -signal.SIGINT
+    said = (tmp_path / "stderr").read_text()
+    assert "a worker process ended" not in said and said.endswith("\nKeyboardInterrupt\n")
+    wait_for_the_end_of(workers)
 
 
 def test_a_worker_does_not_outlive_the_process_that_started_it():
