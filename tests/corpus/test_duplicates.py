@@ -4,14 +4,17 @@ import json
 import random
 
 import numpy as np
+import pyarrow
 import pytest
 
 from hclx.corpus import duplicates, minhash
 from hclx.corpus.batch import TextBatch
 from hclx.corpus.build import Corpus
 from hclx.corpus.engine import Engine
-from hclx.corpus.meetings import by_part, partition, without
+from hclx.corpus.meetings import by_part, partition, remaining_texts, without
+from hclx.corpus.parts import Part
 from hclx.corpus.settings import NearSettings, parse_settings
+from hclx.corpus.store import Store
 
 NEAR = NearSettings()
 
@@ -191,6 +194,15 @@ def test_paragraphs_are_the_long_lines():
     found = duplicates.paragraphs(TextBatch.of(texts), 30)
     cut = [texts[d][s:e] for d, s, e in zip(found["document"], found["start"], found["end"])]
     assert cut == ["가" * 30, "나" * 40, "가" * 30] and found["hash"][0] == found["hash"][2] != found["hash"][1]
+
+
+def test_texts_of_some_rows_are_without_all_that_was_cut_of_them(tmp_path):
+    store, part = Store(str(tmp_path)), Part("made/00000-00000", 0)
+    store.write_table(f"documents/{part.name}.parquet", pyarrow.table({"text": ["가\n나\n다\n라", "마\n바", "사\n아"]}), "key")
+    rows = np.array([2, 0, 1])
+    assert remaining_texts(part, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]  # paragraphs were not looked at
+    store.write_verdict("paragraph", part.name, pyarrow.table({"starts": [[0, 4], [], [2]], "ends": [[1, 5], [], [3]]}), "key")
+    assert remaining_texts(part, store, rows) == ["사", "나\n라", "마\n바"]
 
 
 def test_a_paragraph_is_cut_with_its_line_end():

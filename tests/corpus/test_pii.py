@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hclx.corpus import pii_accuracy
-from hclx.corpus.pii import KINDS, PLACEHOLDERS, Span, find_pii, is_business_number, is_luhn, is_resident_number, mask_pii
+from hclx.corpus.pii import KINDS, PLACEHOLDERS, Span, find_pii, is_business_number, is_luhn, is_resident_number, mask_pii, suspects
 from hclx.corpus.pii_accuracy import Score, accuracy, labelled, score
 
 
@@ -65,12 +65,26 @@ def test_a_score_counts_kinds_and_places():
         ("연락처는 010-1234-5678로 주세요", "연락처는 <전화번호>로 주세요"),
         ("a.b@naver.com에게, 900101-1234567입니다", "<이메일>에게, <주민등록번호>입니다"),
         ("신한 110-123-456789은 제 것", "신한 <계좌번호>은 제 것"),
+        # Each alone, so that no other one lets it be looked for.
+        ("02-123-4567로", "<전화번호>로"),
+        ("8.8.8.8에서", "<IP주소>에서"),
+        ("hong＠naver.com", "<이메일>"),
+        ("hong 골뱅이 naver.com", "<이메일>"),
+        ("hong(at)naver.com", "<이메일>"),
+        ("2021.10.12 010-1234-5678", "2021.10.12 <전화번호>"),
+        ("010-1234-5678 2021.10.12", "<전화번호> 2021.10.12"),
         ("2021-03-04, 12345678901원, 제12조의2, 법률 제17799호", "2021-03-04, 12345678901원, 제12조의2, 법률 제17799호"),
         ("", ""),
     ],
 )
 def test_a_mask_leaves_what_stands_around_an_item(text, masked):
     assert mask_pii(text, find_pii(text)) == masked
+
+
+def test_many_texts_are_searched_for_what_could_be_an_item_as_each_alone_is():
+    texts = ["", "010-12", "34-5678", "010-1234-5678", "", "@", "가", "hong@naver.com", *(text for text, _ in labelled())]
+    alone = [i for i, text in enumerate(texts) if suspects([text])]
+    assert suspects(texts) == alone and {i for i, text in enumerate(texts) if find_pii(text)} <= {*alone} < {*range(len(texts))}
 
 
 def test_no_two_items_overlap():
