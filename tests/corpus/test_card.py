@@ -11,7 +11,7 @@ import pytest
 
 from hclx.corpus import pii
 from hclx.corpus.build import Corpus
-from hclx.corpus.card import size, write_card
+from hclx.corpus.card import shortage, size, write_card
 from hclx.corpus.engine import Engine
 from hclx.corpus.figures import bounds, number
 from hclx.corpus.finish import SAMPLES
@@ -281,6 +281,12 @@ def test_a_mixture_without_a_target_has_a_table(tmp_path):
     assert card["mixture"]["wiki"]["domain"] == "<wiki>" and card["mixture_target"] is None and "was to have" not in page(store)
     lines = {line[0]: line[1:] for line in rows_of(store, "source", last=True)}
     assert lines["wiki"] == ["<wiki>", "7", "1.2 kB", "250", "4.00", "1,000", "14.3%"] and lines["blog"][4:] == ["0.80", "4,000", "57.1%"]
+
+
+def test_of_a_mixture_that_lacks_nothing_nothing_is_said():
+    domains = {"blog": {"wanted": 60, "exist": 200, "given": 60}, "news": {"wanted": 40, "exist": 40, "given": 40}}
+    target = {"tokens": 100, "given": 100, "max_epochs": 4, "absent": [], "domains": domains}
+    assert shortage(target) == ["The mixture was to have 100 tokens, and has 100."]
 
 
 def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):

@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from hclx.corpus import nursery
+from hclx.corpus import engine, nursery
 from hclx.corpus.engine import Engine
 from hclx.errors import ConfigError, DataError
 from tests.conftest import ROOT
@@ -146,6 +147,12 @@ def test_a_worker_that_fails_and_one_that_cannot_be_started_are_lost(monkeypatch
     process.wait()
     with pytest.raises(nursery.LostWorker, match=r"^a worker process ended \(-9\)$"):
         nursery.run({})
+
+
+def test_an_error_of_a_thread_that_has_no_worker_is_shown_and_ends_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("the process would end"))
+    engine._on_lost_worker(threading.ExceptHookArgs((ValueError, ValueError("of another"), None, None)))
+    assert capsys.readouterr().err.endswith("ValueError: of another\n")
 
 
 def test_options_that_beam_does_not_know_are_refused():

@@ -8,11 +8,13 @@ import pytest
 
 from hclx.corpus.engine import Engine
 from hclx.corpus.serialize import serialize
+from hclx.corpus.store import Store
 from hclx.data.build import build_cache
 from hclx.data.settings import ReadSettings
 from hclx.data.source import corpus_sources
 from hclx.errors import ConfigError, DataError
-from tests.corpus.test_build import built, digest, kept, raw  # noqa: F401
+from tests.corpus import small
+from tests.corpus.test_build import built, corpus, digest, kept, raw  # noqa: F401
 
 SETTINGS = ReadSettings(validation_permille=300)
 
@@ -64,5 +66,24 @@ def test_every_document_of_the_cache_can_be_found_again(mixed, built, tokenizers
 def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):  # noqa: F811
     with pytest.raises(ConfigError, match="max_documents goes with"):
         serialize(built.store, tokenizer_dirs["plain"], str(tmp_path / "c"), ReadSettings(max_documents=3), Engine(workers=1))
+    with pytest.raises(ConfigError, match="is made from a mixture in a local folder"):
+        serialize(Store(Path(built.store.root).as_uri()), tokenizer_dirs["plain"], str(tmp_path / "c"), SETTINGS, Engine(workers=1))
     with pytest.raises(DataError, match="mixture.json cannot be read; make the mixture"):
         corpus_sources(str(tmp_path))
+
+
+def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(raw, mixed, tokenizer_dirs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("hclx.corpus.serialize._TOGETHER", 3)  # texts, and not all of a file
+    for epochs, permille in ((1.0, 300), (0.5, 300), (0.5, 600)):
+        changed = corpus(raw[0], mixed, sources={name: {**about, "epochs": epochs} for name, about in small.SETTINGS["sources"].items()})
+        changed.build()
+        changed.mix()
+        one, other = tmp_path / f"one {epochs} {permille}", tmp_path / f"other {epochs} {permille}"
+        serialize(changed.store, tokenizer_dirs["plain"], str(one), ReadSettings(permille), Engine(workers=1))
+        build_cache("corpus", corpus_sources(str(mixed)), tokenizer_dirs["plain"], other, ReadSettings(permille))
+        assert digest(one) == digest(other)
+    lost = next((mixed / "tokens").glob("*/*.validation.parquet"))
+    content = lost.read_bytes()
+    lost.unlink()
+    serialize(changed.store, tokenizer_dirs["plain"], str(tmp_path / "again"), ReadSettings(permille), Engine(workers=1))
+    assert lost.read_bytes() == content
