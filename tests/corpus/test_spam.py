@@ -89,8 +89,8 @@ def test_runs_end_with_their_document():
 
 
 def test_a_link_counts_once():
-    counted = found("https://www.naver.com/a", "http://a.kr?b=https://c.kr", "www.a.kr http://b.kr", "http 와 www", "")
-    assert [one["links"] for one in counted] == [1, 2, 2, 0, 0]
+    counted = found("https://www.naver.com/a", "http://a.kr?b=https://c.kr", "www.a.kr http://b.kr", "www.a.kr", "http 와 www", "")
+    assert [one["links"] for one in counted] == [1, 2, 2, 1, 0, 0]
 
 
 def test_shares_of_listed_words():
