@@ -261,12 +261,13 @@ def _masked(card: Mapping) -> Html:
         found = [None if one[name] is None else Right(f"{100 * one[name]:.1f}") for name in ("precision", "recall", "f1")]
         mask = tag("span", PLACEHOLDERS.get(kind, ""), class_="whole")
         rows.append((_KINDS.get(kind, "all kinds"), mask, *counts, *found, one["items"]))
+    runs = ", ".join(f"{100 * one:.1f}%" for one in scores["first_runs_f1"])
     head = ("kind", "mask", *sources, "all sources", "precision, %", "recall, %", "F1, %", "labelled items")
     note = (
         f"Precision, recall and F1 are those of the rules on {number(scores['texts'])} short Korean texts that were written for this, "
         f"{number(scores['with_items'])} of them with items and the others with what may look like one; kind and place have to be exact. "
-        f"They were written without the rules in view, and the first run had an F1 of {100 * scores['first_run_f1']:.1f}%; "
-        "the rules were mended on them since, so these are no figures for this corpus or any other unseen text."
+        f"They were written in sets without the rules in view, which were mended after each: the first run on each had an F1 of {runs}, "
+        "and the last of these is the one for text that the rules have not seen."
     )
     counted = "How many items were masked in what is kept, and how well the rules find such items."
     return joined([tag("p", counted), table(head, rows, sums=True), tag("p", note, class_="note")])

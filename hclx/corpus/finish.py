@@ -112,15 +112,13 @@ def sizes(table: pyarrow.Table) -> np.ndarray:
 
 
 def _to_mend(part: Part, store: Store) -> tuple[np.ndarray, np.ndarray]:
-    """bool [d], twice: what shows signs of mojibake, and what else is not kept as it is: not in NFC, with personal data, or cut.
+    """bool [d], twice: what shows signs of mojibake, and what else is not kept as it is: not in NFC, or with personal data.
 
-    A cut text is searched for personal data again: a keyword may have come near to a number.
+    Paragraphs that were cut bring none: no rule for personal data looks across the end of a line.
     """
     form = store.read_table(f"attributes/normalisation/{part.name}.parquet", ["mojibake", "not_nfc"])
     items = store.read_table(f"attributes/pii/{part.name}.parquet", ["items"])["items"].to_numpy()
-    cuts = store.read_verdict("paragraph", part.name, ["starts"])
-    cut = pyarrow.compute.list_value_length(cuts["starts"]).to_numpy() > 0 if cuts else False
-    return form["mojibake"].to_numpy() > 0, form["not_nfc"].to_numpy() | (items > 0) | cut
+    return form["mojibake"].to_numpy() > 0, form["not_nfc"].to_numpy() | (items > 0)
 
 
 def _removed(verdict: list[Verdict], n_bytes: np.ndarray) -> dict:

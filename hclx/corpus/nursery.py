@@ -19,9 +19,9 @@ import json, os, signal, sys, threading
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 answers = os.dup(1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-sys.stderr = open(os.devnull, "w")  # what a worker raises comes to the runner; that it prints it too helps nobody
+import hclx.corpus.build  # first, as it keeps Beam's import quiet
 from apache_beam.runners.worker import sdk_worker_main
-import hclx.corpus.build
+sys.stderr = open(os.devnull, "w")  # what a worker raises comes to the runner; that it prints it too helps nobody
 def end_with_input():
     os.read(0, 1)
     os._exit(1)

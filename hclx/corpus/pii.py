@@ -32,7 +32,8 @@ _NEAR = 70  # characters around a candidate that can belong to it: the name of a
 _CANDIDATES = tuple(
     re.compile(pattern)
     for pattern in (
-        r"[0-9](?:(?:[ .()\-–]{0,3}[0-9]){6,}|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])",
+        r"[0-9](?:(?:[ .()\-–—‐−－ㅡ．]{0,3}[0-9]){6,}|\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9])",
+        r"[０-９](?:[ .()\-–—‐−－ㅡ．]{0,3}[０-９]){6,}",
         r"[@＠]",
         r"골뱅이",
         r"[(\[{] ?(?:at|AT|앳) ?[)\]}]",
@@ -40,6 +41,9 @@ _CANDIDATES = tuple(
         r"2[0-9a-fA-F]{3}:[0-9a-fA-F:]*",
     )
 )
+# Digits and what separates them as they are also typed; each is one character, so that places stay.
+_TYPED, _MEANT = "０１２３４５６７８９–—‐−－ㅡ．", "0123456789------."
+_UNUSUAL, _PLAIN = re.compile(f"[{_TYPED}]"), str.maketrans(_TYPED, _MEANT)
 _DATES = re.compile(r"[12][0-9]{3}\. ?[0-9]{1,2}\. ?[0-9]{1,2}")  # no item is one; statutes are full of them
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # nothing of a longer number before it
 _CLOSED = r"(?![0-9])(?![-.,:][0-9])"  # nor after it
@@ -53,7 +57,11 @@ _BANK_AFTER = re.compile(rf"^ ?[(\[/] ?(?:{_BANKS}|예금주)")
 _UNIT_AFTER = re.compile(r"^ ?(?:원|달러|불|엔|유로|만|억|조|%|퍼센트|건|명(?!의)|개|주\b|년|월|일|호|번지|페이지|쪽|위|배|톤|kg|km|㎡|번째)")
 _COMPANY_BEFORE = re.compile(r"(?:법인|등기)[^0-9\n]{0,12}$")
 _RRN_BEFORE = re.compile(r"(?:주민|등록번호|주번|민번|RRN|외국인)[^0-9\n]{0,12}$")
+_OTHER_NUMBER_BEFORE = re.compile(r"(?:접수|주문|예약|송장|관리|문서|사건|견적|계약|거래|승인|상품|고객|회원|발주|일련)번호[^0-9\n]{0,4}$")
+_LICENCE_BEFORE = re.compile(r"면허[^0-9\n]{0,14}$")
+_BUSINESS_BEFORE = re.compile(r"사업자[^0-9\n]{0,12}$")
 _PASSPORT_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^0-9\n]{0,16}$")
+_PASSENGER_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^\n]{0,40}$|[A-Z]{2,}/[A-Z]{2,}[ ,]{1,3}$")  # a list goes on
 _VERSION_BEFORE = re.compile(r"(?:버전|버젼|판올림|펌웨어|빌드|릴리스|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|제|§)[ :]{0,2}$")
 _TIME = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?")
 _FILE_SUFFIXES = frozenset("png jpg jpeg gif webp svg bmp ico css js ts py html htm pdf mp3 mp4 zip".split())
@@ -98,9 +106,14 @@ def _resident(match: re.Match) -> bool:
     before = match.string[max(0, match.start() - _NEAR) : match.start()]
     if _COMPANY_BEFORE.search(before):
         return False
-    if len(match[0]) > 13 or _RRN_BEFORE.search(before):
+    digits = digits_of(match[0])
+    if _RRN_BEFORE.search(before):
         return True
-    digits = match[0]  # thirteen digits in a row are often a bar code
+    if _OTHER_NUMBER_BEFORE.search(before):  # a date and a counter
+        return is_resident_number(digits)
+    if len(match[0]) > 13:
+        return True
+    # Thirteen digits in a row are often a bar code.
     return is_resident_number(digits) or (digits[6] in "3478" and 20 <= int(digits[:2]) <= 35)
 
 
@@ -119,10 +132,24 @@ def _account(match: re.Match) -> bool:
 def _passport(match: re.Match) -> bool:
     if match[0][0] == "M" and match[0][4].isalpha():  # the series of since December 2021 looks like nothing else
         return True
-    return bool(_PASSPORT_BEFORE.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
+    keyword = _PASSPORT_BEFORE if match[0][1].isalpha() else _PASSENGER_BEFORE
+    return bool(keyword.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
+
+
+def _after(keyword: re.Pattern) -> Callable[[re.Match], bool]:
+    return lambda match: bool(keyword.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
+
+
+def _business(match: re.Match) -> bool:
+    return is_business_number(digits_of(match[0])) and (not match[0].isdigit() or _after(_BUSINESS_BEFORE)(match))
 
 
 def _phone(match: re.Match) -> bool:
+    text, digits = match.string, digits_of(match[0])
+    if digits.endswith("00000000") or (text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]) == ("제", "호"):
+        return False  # the form of a number, and the number of a certificate
+    if match[0].isdigit() and digits.startswith("010") and len(digits) < 11:
+        return False
     return not match[0].isdigit() or not _UNIT_AFTER.match(match.string[match.end() : match.end() + 8])
 
 
@@ -132,6 +159,9 @@ def _address(match: re.Match) -> bool:
         return False
     if _SECTION_AFTER.match(match.string[match.end() : match.end() + 4]) and match.string[match.start() - 1 : match.start()] != "(":
         return False
+    around = match.string[match.start() - 1 : match.start()], match.string[match.end() : match.end() + 1]
+    if len(match[0]) == 7 and around in (("", " "), ("\n", " ")):
+        return False  # a heading: 3.2.1.4
     try:
         return ipaddress.ip_address(match[0]).is_global
     except ValueError:
@@ -151,20 +181,21 @@ _RULES: tuple[tuple[str, str, Callable[[re.Match], bool]], ...] = (
     ("rrn", rf"{_FREE}{_DATE6} ?[-–]? ?[012349][0-9]{{6}}{_CLOSED}", _resident),
     ("frn", rf"{_FREE}{_DATE6} ?[-–]? ?[5678][0-9]{{6}}{_CLOSED}", _resident),
     ("driver", rf"{_FREE}(?:1[1-9]|2[0-8])[- ][0-9]{{2}}[- ][0-9]{{6}}[- ][0-9]{{2}}{_CLOSED}", _always),
+    ("driver", rf"{_FREE}(?:1[1-9]|2[0-8])[0-9]{{10}}{_CLOSED}", _after(_LICENCE_BEFORE)),
     ("driver", rf"(?:{_REGIONS})[- ]?[0-9]{{2}}-[0-9]{{6}}-[0-9]{{2}}{_CLOSED}", _always),
-    ("card", rf"{_FREE}[3-69][0-9]{{3}}([- ]?)[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}{_CLOSED}", _card),
+    ("card", rf"{_FREE}[3-69][0-9]{{3}}([-. ]?)[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}{_CLOSED}", _card),
     ("card", rf"{_FREE}3[47][0-9]{{2}}([- ]?)[0-9]{{6}}\1[0-9]{{5}}{_CLOSED}", _card),
-    ("phone", rf"{_FREE}(?:\+ ?82|0082|82)[ -]?\(?0?\)?1[016789][-. ]?[0-9]{{3,4}}[-. ]?[0-9]{{4}}{_CLOSED}", _always),
+    ("phone", rf"{_FREE}(?:\(\+82\)|\+ ?82|0082|82)[ -]?\(?0?\)?1[016789][-. ]?[0-9]{{3,4}}[-. ]?[0-9]{{4}}{_CLOSED}", _always),
     ("phone", rf"{_FREE}(?:\+ ?82|0082)[ -]?\(?0?\)?(?:2|[3-6][1-5]|70|50[0-9])[-. ][0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _always),
     ("phone", rf"(?<![0-9A-Za-z])\(0(?:1[016789]|2|[3-6][1-5]|70|50[0-9])\) ?[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _always),
     ("phone", rf"{_FREE}01[016789][-. )]{{0,2}}[0-9]{{3,4}}[-. ]{{0,2}}[0-9]{{4}}{_CLOSED}", _phone),
     ("phone", rf"{_FREE}0(?:2|[3-6][1-5]|70|50[0-9])(?:[-. ]|\) ?)[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _phone),
-    ("brn", rf"{_FREE}[1-9][0-9]{{2}}[- ][0-9]{{2}}[- ][0-9]{{5}}{_CLOSED}", lambda m: is_business_number(digits_of(m[0]))),
+    ("brn", rf"{_FREE}[1-9][0-9]{{2}}( - |[- ]?)[0-9]{{2}}\1[0-9]{{5}}{_CLOSED}", _business),
     ("account", rf"{_FREE}(?:[0-9]{{2,6}}(?:[- ][0-9]{{1,8}}){{1,4}}|[0-9]{{10,14}}){_CLOSED}", _account),
-    ("passport", r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODG][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])", _passport),
+    ("passport", r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODGm][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])", _passport),
     (
         "email",
-        r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63} ?(?:[@＠]|[(\[{] ?(?:at|AT|앳) ?[)\]}]|골뱅이) ?"
+        r"(?<![A-Za-z0-9._%+*-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63} ?(?:[@＠]|[(\[{] ?(?:at|AT|앳) ?[)\]}]|골뱅이) ?"
         r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,5}[A-Za-z]{2,18}(?![A-Za-z0-9@])",
         _email,
     ),
@@ -193,6 +224,8 @@ def find_pii(text: str) -> list[Span]:
     if not windows:
         return []
     spans, taken = [], bytearray(len(text))
+    if _UNUSUAL.search(text):
+        text = text.translate(_PLAIN)
     for kind, pattern, holds in _COMPILED:
         for start, end in windows:
             for match in pattern.finditer(text, start, end):

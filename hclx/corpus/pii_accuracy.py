@@ -1,7 +1,7 @@
 """How well personal data is found: precision, recall and F1 of each kind on labelled Korean cases, pii_cases.txt.
 
-The cases were written without the rules in view, which have been mended on them since: the figures say that the rules
-hold what they held, and nothing about unseen text.
+The cases were written in three sets without the rules in view, which were mended after each: the figures say that the
+rules hold what they held; what they do on unseen text, the first run on the last set says (`FIRST_RUNS`).
 """
 
 import dataclasses
@@ -12,7 +12,8 @@ from importlib import resources
 
 from hclx.corpus.pii import KINDS, Span, find_pii
 
-FIRST_RUN = 0.975  # F1 of all kinds, of the rules as they were before they had met the cases
+# F1 of all kinds on each of the file's three sets, of the rules as they were before they had met it.
+FIRST_RUNS = (0.975, 0.947, 0.980)
 _MARK = re.compile(r"\[\[(\w+)\|(.*?)\]\]")  # [[phone|010-1234-5678]]
 
 
@@ -87,11 +88,11 @@ def accuracy() -> dict:
     """What the rules of `hclx.corpus.pii` find of the labelled cases, kind and place exactly.
 
     Returns:
-      texts, with_items: how many cases there are, and how many of them hold an item. first_run_f1: `FIRST_RUN`.
+      texts, with_items: how many cases there are, and how many of them hold an item. first_runs_f1: `FIRST_RUNS`.
       kinds: kind, and "all" -> items, precision, recall, f1.
     """
     items = [spans for _, spans in labelled()]
     found = [find_pii(text) for text, _ in labelled()]
     scores = {kind: score(found, items, (kind,)) for kind in KINDS} | {"all": score(found, items)}
     kinds = {kind: {"items": one.items, "precision": one.precision, "recall": one.recall, "f1": one.f1} for kind, one in scores.items()}
-    return {"texts": len(items), "with_items": sum(map(bool, items)), "first_run_f1": FIRST_RUN, "kinds": kinds}
+    return {"texts": len(items), "with_items": sum(map(bool, items)), "first_runs_f1": FIRST_RUNS, "kinds": kinds}

@@ -37,7 +37,7 @@ def _is_match(name: list[str], pattern: list[str]) -> bool:
         return not pattern and not name
     if name[0].startswith(".") and not pattern[0].startswith("."):
         return False
-    if pattern[0] == "**" and (_is_match(name, pattern[1:]) or (len(name) > 1 and _is_match(name[1:], pattern))):
+    if pattern[0] == "**" and (_is_match(name, pattern[1:]) or _is_match(name[1:], pattern)):
         return True
     return fnmatch.fnmatchcase(name[0], pattern[0]) and _is_match(name[1:], pattern[1:])
 

@@ -133,3 +133,11 @@ def test_check_digits_by_their_definitions():
     base = "900101123456"
     check = (11 - sum(w * int(d) for w, d in zip(weights, base)) % 11) % 10
     assert [is_resident_number(base + str(d)) for d in range(10)] == [d == check for d in range(10)]
+
+
+def test_no_rule_looks_across_the_end_of_a_line():
+    """So that a text of which lines were cut holds the items of those that are left."""
+    texts = [text for text, _ in labelled()]
+    for one, other in zip(texts, texts[1:]):
+        expected = [*find_pii(one), *(Span(span.kind, span.start + len(one) + 1, span.end + len(one) + 1) for span in find_pii(other))]
+        assert find_pii(f"{one}\n{other}") == expected
