@@ -60,8 +60,7 @@ _RRN_BEFORE = re.compile(r"(?:주민|등록번호|주번|민번|RRN|외국인)[^
 _OTHER_NUMBER_BEFORE = re.compile(r"(?:접수|주문|예약|송장|관리|문서|사건|견적|계약|거래|승인|상품|고객|회원|발주|일련)번호[^0-9\n]{0,4}$")
 _LICENCE_BEFORE = re.compile(r"면허[^0-9\n]{0,14}$")
 _BUSINESS_BEFORE = re.compile(r"사업자[^0-9\n]{0,12}$")
-_PASSPORT_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^0-9\n]{0,16}$")
-_PASSENGER_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^\n]{0,40}$|[A-Z]{2,}/[A-Z]{2,}[ ,]{1,3}$")  # a list goes on
+_PASSPORT_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^\n]{0,40}$|[A-Z]{2,}/[A-Z]{2,}[ ,]{1,3}$")  # a list goes on
 _VERSION_BEFORE = re.compile(r"(?:버전|버젼|판올림|펌웨어|빌드|릴리스|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|제|§)[ :]{0,2}$")
 _TIME = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?")
 _FILE_SUFFIXES = frozenset("png jpg jpeg gif webp svg bmp ico css js ts py html htm pdf mp3 mp4 zip".split())
@@ -132,8 +131,7 @@ def _account(match: re.Match) -> bool:
 def _passport(match: re.Match) -> bool:
     if match[0][0] == "M" and match[0][4].isalpha():  # the series of since December 2021 looks like nothing else
         return True
-    keyword = _PASSPORT_BEFORE if match[0][1].isalpha() else _PASSENGER_BEFORE
-    return bool(keyword.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
+    return bool(_PASSPORT_BEFORE.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
 
 
 def _after(keyword: re.Pattern) -> Callable[[re.Match], bool]:

@@ -70,6 +70,7 @@ def test_a_score_counts_kinds_and_places():
     "text, masked",
     [
         ("연락처는 010-1234-5678로 주세요", "연락처는 <전화번호>로 주세요"),
+        ("주문번호 900101-1234568 아니고 900101-1234567", "주문번호 <주민등록번호> 아니고 <주민등록번호>"),  # the first check digit is right
         ("a.b@naver.com에게, 900101-1234567입니다", "<이메일>에게, <주민등록번호>입니다"),
         ("신한 110-123-456789은 제 것", "신한 <계좌번호>은 제 것"),
         # Each alone, so that no other one lets it be looked for.
