@@ -195,8 +195,9 @@ class Store:
     def glob(self, pattern: str) -> dict[str, fs.FileInfo]:
         """The files that match a pattern of Python's `glob`, `**` included, by their names; none that begins with a dot."""
         files, root = self._place
-        begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]  # what lies elsewhere need not be listed
-        found = files.get_file_info(fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=True, allow_not_found=True))
+        begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]  # what lies elsewhere, or deeper, need not be listed
+        deep = "/" in pattern[len(begin) :].lstrip("/") or "**" in pattern
+        found = files.get_file_info(fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=deep, allow_not_found=True))
         names = {about.path[len(root) + 1 :]: about for about in found if about.type == fs.FileType.File}
         return {name: about for name, about in names.items() if _is_match(name.split("/"), pattern.split("/"))}
 

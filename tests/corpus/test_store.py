@@ -7,6 +7,7 @@ import pickle
 
 import pyarrow
 import pytest
+from pyarrow import fs
 
 from hclx.corpus.settings import NearSettings
 from hclx.corpus.store import Store, key_of, open_bytes
@@ -100,3 +101,25 @@ def test_one_command_at_a_time_writes_to_a_folder(tmp_path):
             pass
     with other.locked():
         pass
+
+
+def test_a_pattern_without_folders_lists_no_folder(tmp_path, monkeypatch):
+    """Below --input=/home there may be millions of files that are nobody's business."""
+    for name in ("a.txt", "x/b.txt", "x/y/c.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    selected, select = [], fs.FileSelector
+    monkeypatch.setattr(fs, "FileSelector", lambda base_dir, **how: selected.append((base_dir, how["recursive"])) or select(base_dir, **how))
+    store = Store(str(tmp_path))
+    assert [[*store.glob(pattern)] for pattern in ("*.txt", "x/*", "x/*/*")] == [["a.txt"], ["x/b.txt"], ["x/y/c.txt"]]
+    assert selected == [(str(tmp_path), False), (f"{tmp_path}/x", False), (f"{tmp_path}/x", True)]
+
+
+def test_links_are_followed_as_by_python(tmp_path):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "a.txt").touch()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "file.txt").symlink_to(tmp_path / "elsewhere" / "deep" / "a.txt")
+    for pattern in ("*.txt", "**/*.txt", "folder/deep/*.txt", "*/deep/*"):
+        assert set(Store(str(tmp_path / "in")).glob(pattern)) == set(glob.glob(pattern, root_dir=tmp_path / "in", recursive=True)) != set()
