@@ -157,7 +157,7 @@ class Corpus:
             "exact": True,
             "paragraph": settings.paragraph,
             "near": settings.near and (settings.near, settings.seed),
-            "contamination": settings.contamination and (settings.contamination, self._evaluation),
+            "contamination": settings.contamination and (decontaminate.VERSION, settings.contamination, self._evaluation),
         }[stage]
         if chosen is None:
             for name in [*store.list(f"verdicts/{stage}"), *store.list(stage)]:  # a stage's own folder, where it has one

@@ -277,11 +277,11 @@ def _contamination(card: Mapping) -> Html | None:
     sets = card["contamination"]
     if not sets:
         return None
-    columns = {"items": "items", "too_short": "too short to look for", "found": "found in documents", "documents": "documents that held one"}
+    columns = {"items": "items", "too_short": "too short to find within a document", "found": "found in documents", "documents": "documents that held one"}
     rows = [(name, *(one.get(column) for column in columns)) for name, one in sets.items()]
     note = (
         "Documents that held an item of an evaluation set were removed. An item counts as found where a document has most of its letters "
-        "in runs, however spaced or punctuated; what is too short to look for could be anybody's words. "
+        "in runs, however spaced or punctuated; one that is too short for that could be anybody's words, and counts where a document says nothing else. "
         "A document that held items of several sets counts for each."
     )
     return joined([table(("evaluation set", *columns.values()), rows), tag("p", note, class_="note")])

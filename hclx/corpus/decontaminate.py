@@ -2,19 +2,20 @@
 
 Characters are letters and digits alone, in lower case and NFKC: neither spacing nor punctuation hides a copy. Korean
 items are short (a review has 30 characters), so n-grams are of characters and not of words (Brown et al. 2020,
-appendix C, takes 13 words). An item of which no text is as long as an n-gram is looked for as whole lines; one that is shorter still
-could be anybody's words, is not looked for, and is counted as such.
+appendix C, takes 13 words). An item of which no text is as long as an n-gram is looked for where a word begins and a word
+ends; one that is shorter still could be anybody's words, and counts where a document says nothing else.
 """
 
 import dataclasses
+import re
 import unicodedata
 
 import numpy as np
 import pyarrow
 
 from hclx.corpus import characters
-from hclx.corpus.batch import Ranges, TextBatch
-from hclx.corpus.hashing import RangeHash, mix
+from hclx.corpus.batch import TextBatch
+from hclx.corpus.hashing import RangeHash
 from hclx.corpus.meetings import left, remaining_texts
 from hclx.corpus.parts import Part, batches
 from hclx.corpus.settings import ContaminationSettings
@@ -23,72 +24,106 @@ from hclx.corpus.store import Store
 INDEX = "contamination/index.parquet"
 ITEMS = "contamination/items.json"
 REPORT = "contamination/report.json"
+VERSION = 2  # of what counts as a copy: part of the key
 _LETTERS = (characters.HANGUL, characters.JAMO, characters.LATIN, characters.HAN, characters.KANA, characters.OTHER_LETTER, characters.DIGIT)
 _SIEVE_BITS = 26  # of a hash: what lets few n-grams through that are in no item, and fits in memory
-_WHOLE_LINE = np.uint64(0x5EED)  # sets the hash of a whole line apart from that of an n-gram
+_JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # vowels and finals of Hangul by themselves
+# What stands between letters that become one syllable where nothing does: ㅇ ㅏ.
+_APART = re.compile(r"(?<=[\u1100-\u1112])(?:[^\w\n]|_)+(?=[\u1161-\u1175])|(?<=[\u1161-\u1175가-힣])(?:[^\w\n]|_)+(?=[\u11a8-\u11c2])")
+
+
+def _normalised(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFC", _APART.sub("", text)) if _JOINING.search(text) else text
 
 
 class _Letters:
-    """The letters and digits of texts: hashes of their n-grams and of their whole lines."""
+    """The letters and digits of texts, and all marks of a text that has none: hashes of parts of them.
+
+    counts: int64 [t], letters and digits of each text.
+    """
 
     def __init__(self, texts: list[str]):
-        batch = TextBatch.of([unicodedata.normalize("NFKC", text).lower() for text in texts])
+        batch = TextBatch.of([_normalised(text) for text in texts])
         keep = characters.is_one_of(batch.kinds, _LETTERS)
-        position = np.concatenate([[0], np.cumsum(keep)])
-        self.offsets = position[batch.offsets]
+        self.counts = batch.count(keep)
+        keep |= np.repeat(self.counts == 0, batch.n_chars) & (batch.kinds != characters.SPACE)
+        position, words = np.concatenate([[0], np.cumsum(keep)]), batch.split(~keep)
+        self._offsets = position[batch.offsets]
+        self._words = position[words.starts], position[words.ends], words.documents
         self._hashes = RangeHash(batch.chars[keep])
-        lines: Ranges = batch.lines
-        self._lines = position[lines.starts], position[lines.ends], lines.documents
 
     def ngrams(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Hash and text of every run of n letters that lies in one text."""
-        lengths = np.diff(self.offsets)
-        text = np.repeat(np.arange(len(lengths)), lengths)
-        starts = np.arange(self.offsets[-1])
-        starts = starts[starts + n <= self.offsets[1:][text]]
-        return self._hashes.of(starts, starts + n), text[starts]
+        lengths = np.diff(self._offsets)
+        return self._runs(np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n)
 
-    def lines(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hash and text of every line of so many letters."""
-        starts, ends, text = self._lines
-        chosen = (ends - starts >= shortest) & (ends - starts <= longest)
-        return mix(self._hashes.of(starts[chosen], ends[chosen]) ^ _WHOLE_LINE), text[chosen]
+    def phrases(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """Hash and text of every run of so many letters that begins where a word does, and ends where one does."""
+        starts, ends, text = self._words
+        is_end = np.zeros(self._offsets[-1] + 1, bool)
+        is_end[ends] = True
+        return _joined([self._runs(starts, text, n, is_end) for n in range(shortest, longest + 1)])
+
+    def wholes(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+        """Hash and text of every text of so many letters."""
+        starts, ends = self._offsets[:-1], self._offsets[1:]
+        chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
+        return self._hashes.of(starts[chosen], ends[chosen]), chosen
+
+    def _runs(self, starts: np.ndarray, text: np.ndarray, n: int, is_end: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        inside = starts + n <= self._offsets[1:][text]
+        starts, text = starts[inside], text[inside]
+        if is_end is not None:
+            starts, text = starts[is_end[starts + n]], text[is_end[starts + n]]
+        return self._hashes.of(starts, starts + n), text
+
+
+def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    empty = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    return tuple(np.concatenate(arrays) for arrays in zip(empty, *found))
 
 
 def write_index(items: dict[str, list[tuple[str, ...]]], settings: ContaminationSettings, store: Store, key: str) -> None:
-    """Writes what every part is compared with: (hash, item) of every n-gram, and what the items are.
+    """Writes what every part is compared with: (hash, item) of every n-gram, or shorter text, and what the items are.
 
     Args:
       items: set -> texts of each example.
     """
     if store.is_done(INDEX, key) and store.is_done(ITEMS, key):
         return
-    names, texts, item_of_text, sets = [], [], [], {}
+    texts, item_of_text = _texts([example for examples in items.values() for example in examples], settings.min_chars)
+    letters, n_items = _Letters(texts), sum(map(len, items.values()))
+    grams, text = letters.ngrams(settings.ngram)
+    wholes, whole_text = letters.wholes(1, settings.ngram - 1)
+    short = letters.counts < settings.min_chars
+    skip = np.isin(item_of_text, item_of_text[text]) | (short & (np.bincount(item_of_text)[item_of_text] > 1))  # the item has longer ones
+    wholes, whole_text = wholes[~skip[whole_text]], whole_text[~skip[whole_text]]
+    hashes, item = np.concatenate([grams, wholes]), item_of_text[np.concatenate([text, whole_text])]
+    pairs = np.unique(np.stack([hashes, item.astype(np.uint64)], 1), axis=0)
+    size = np.bincount(pairs[:, 1].astype(np.int64), minlength=n_items)
+    too_short = np.bincount(item_of_text, ~short, minlength=n_items) == 0
+    names, sets = [], {}
     for name, examples in items.items():
-        for number, example in enumerate(examples):
-            texts += example
-            item_of_text += [len(names)] * len(example)
-            names.append(f"{name}/{number}")
-    letters, item_of_text = _Letters([" ".join(text.split()) for text in texts]), np.array(item_of_text, np.int64)
-    hashes, text = letters.ngrams(settings.ngram)
-    lines, line_text = letters.lines(settings.min_chars, settings.ngram - 1)
-    grams = np.bincount(item_of_text[text], minlength=len(names))
-    alone = grams[item_of_text[line_text]] == 0  # a copy within a paragraph has no line of its own, and n-grams do without
-    item = np.concatenate([item_of_text[text], item_of_text[line_text[alone]]])
-    pairs = np.unique(np.stack([np.concatenate([hashes, lines[alone]]), item.astype(np.uint64)], 1), axis=0)
-    size = np.bincount(pairs[:, 1].astype(np.int64), minlength=len(names))
-    start = 0
-    for name, examples in items.items():
-        own = size[start : start + len(examples)]
-        sets[name] = {"items": len(examples), "too_short": int((own == 0).sum())}
-        start += len(examples)
+        own = slice(len(names), len(names) + len(examples))
+        sets[name] = {"items": len(examples), "too_short": int(too_short[own].sum())}
+        names += [f"{name}/{number}" for number in range(len(examples))]
     store.write_json(ITEMS, {"sets": sets, "names": names, "sizes": size.tolist()}, key)
     store.write_table(INDEX, pyarrow.table({"hash": pairs[:, 0], "item": pairs[:, 1].astype(np.int32)}), key)
 
 
+def _texts(examples: list[tuple[str, ...]], min_chars: int) -> tuple[list[str], np.ndarray]:
+    """What each item is looked for as, and the item of each, int64 [t]: its texts; as one, where none has `min_chars` letters."""
+    texts, item = [text for example in examples for text in example], np.repeat(np.arange(len(examples)), list(map(len, examples)))
+    long = np.bincount(item, _Letters(texts).counts >= min_chars, minlength=len(examples)) > 0
+    chosen = [example if is_long else (" ".join(example),) for example, is_long in zip(examples, long)]
+    texts = [" ".join(text.split()) for example in chosen for text in example]
+    return texts, np.repeat(np.arange(len(examples)), list(map(len, chosen)))
+
+
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """hash: uint64 [g], sorted; item: int32 [g]; size: int64 [i], distinct n-grams of each item; names: of the items."""
+    """hash: uint64 [g], sorted; item: int32 [g]; size: int64 [i], distinct hashes of each item; names: of the items."""
 
     hash: np.ndarray
     item: np.ndarray
@@ -108,8 +143,8 @@ class Index:
     def search(self, texts: list[str], settings: ContaminationSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(text, item, coverage) of every item of which a text holds at least `settings.coverage`, by text and item."""
         letters = _Letters(texts)
-        grams, lines = letters.ngrams(settings.ngram), letters.lines(settings.min_chars, settings.ngram - 1)
-        hashes, text = np.concatenate([grams[0], lines[0]]), np.concatenate([grams[1], lines[1]])
+        n, least = settings.ngram, settings.min_chars
+        hashes, text = _joined([letters.ngrams(n), letters.phrases(least, n - 1), letters.wholes(1, least - 1)])
         maybe = np.flatnonzero(self.sieve[hashes >> np.uint64(64 - _SIEVE_BITS)])
         first = np.searchsorted(self.hash, hashes[maybe])
         there = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]

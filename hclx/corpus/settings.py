@@ -90,7 +90,7 @@ class ContaminationSettings:
     """Documents that hold `coverage` of an evaluation item's runs of `ngram` letters are removed.
 
     tasks: the evaluation sets, all where empty.
-    min_chars: letters of the shortest item that is looked for; below `ngram` letters an item is a whole line.
+    min_chars: letters of the shortest item that is looked for within a document, as whole words; a shorter one is looked for as a whole document.
     """
 
     tasks: tuple[str, ...] = ()

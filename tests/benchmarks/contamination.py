@@ -7,11 +7,12 @@ HCLX_DATA_DIR names the data: corpus/ and the sets of tasks/evaluation.py. Three
 1. Real documents, by hash: which are flagged? Each is judged again by difflib, which knows neither n-grams nor hashes: does the
    document hold 80% of the letters of one of the items that it was flagged for, those of each of its texts near one place and in
    order? The documents of which it says no are false alarms. What was missed in them is not known, hence:
-2. Items planted between lines of documents that were not flagged, as copies occur: how many are found? Items are told apart
-   by their longest text: from 13 letters on it has runs of 13, from 8 on it is looked for as a whole line, below that not at all.
+2. Items planted as documents of their own, and between lines of documents that were not flagged: how many are found? Items are
+   told apart by what they are looked for as: runs of 13 letters, whole words of 8 letters and more, or a whole document.
 3. What cannot be a copy, although it has the letters of one: the items with their words in another order, and backwards.
 """
 
+import functools
 import gzip
 import hashlib
 import json
@@ -40,12 +41,11 @@ DATA = flags.DEFINE_string("data_dir", None, "Folder that holds corpus/ and task
 SOURCES = flags.DEFINE_list("sources", ["kowiki", "law", "reviews", "comments"], "Folders of corpus/.")
 DOCUMENTS = flags.DEFINE_integer("documents", 20_000, "Of all sources together, as many of each as there are.")
 ITEMS = flags.DEFINE_integer("items", 1_000, "Planted, at most, of each set in each way; 0: all.")
+MIN_CHARS = flags.DEFINE_integer("min_chars", ContaminationSettings.min_chars, "The setting of that name.")
 SHOWN = flags.DEFINE_integer("shown", 5, "False alarms that are printed.")
 
-SETTINGS = ContaminationSettings()
 ENOUGH = 0.8  # of an item's letters
 Item = tuple[str, ...]
-CLASSES = {f"{SETTINGS.ngram} letters and more": SETTINGS.ngram, f"{SETTINGS.min_chars} to {SETTINGS.ngram - 1}, a whole line": SETTINGS.min_chars}
 
 
 def main(_):
@@ -54,15 +54,27 @@ def main(_):
     sample = {source: documents(source) for source in SOURCES.value}
     sample = even(sample, DOCUMENTS.value)
     with tempfile.TemporaryDirectory() as folder:
-        write_index(items, SETTINGS, Store(folder), "")
+        write_index(items, settings(), Store(folder), "")
         with multiprocessing.get_context("fork").Pool(initializer=start, initargs=(folder, items)) as pool:
-            clean = alarms(pool, sample)
+            clean = alarms(pool, sample, items)
             hosts = lines_of(clean)
             print(f"\nCopies that were planted and found, in percent of the items of a set that were ({ITEMS.value or 'all'} at most).\n")
             print(planted(pool, items, hosts, WAYS))
             print("\nWhat is no copy, and was taken for one, in percent.\n")
             print(planted(pool, items, hosts, CONTROLS, sets=False))
     print(f"\n{time.perf_counter() - begin:.0f} s")
+
+
+@functools.cache
+def settings() -> ContaminationSettings:
+    return ContaminationSettings(min_chars=MIN_CHARS.value)
+
+
+@functools.cache
+def classes() -> dict[str, int]:
+    """What items are looked for as, and the letters of the shortest that is."""
+    n, least = settings().ngram, settings().min_chars
+    return {f"{n} letters and more": n, f"{least} to {n - 1}": least, "shorter": 0}
 
 
 def data(*parts: str) -> Path:
@@ -105,7 +117,7 @@ def start(folder: str, items: dict[str, list[Item]]) -> None:
 def search(texts: Sequence[str]) -> list[list[str]]:
     """The names of the items that each text is flagged for."""
     found: list[list[str]] = [[] for _ in texts]
-    for text, item, _ in zip(*_index.search(list(texts), SETTINGS)):
+    for text, item, _ in zip(*_index.search(list(texts), settings())):
         found[text].append(_index.names[item])
     return found
 
@@ -133,17 +145,18 @@ def everywhere(pool, run: Callable, texts: Sequence[str]) -> list:
 # What is flagged in real text.
 
 
-def alarms(pool, sample: dict[str, list[str]]) -> list[str]:
+def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> list[str]:
     """Prints what is flagged and what of it is true; gives the documents that were not flagged."""
-    rows, clean, wrong, totals, by_set = [], [], [], Counter(), {name: Counter() for name in SETS}
+    rows, clean, wrong, totals, groups = [], [], [], Counter(), {name: Counter() for name in (*classes(), *SETS)}
+    kinds = {f"{name}/{number}": class_of(item) for name, examples in items.items() for number, item in enumerate(examples)}
     for source, texts in sample.items():
         count = Counter(documents=len(texts), megabytes=sum(len(text.encode()) for text in texts) / 1e6)
         for text, found in zip(texts, everywhere(pool, judged, texts), strict=True):
             true = {name for name, share in found.items() if share >= ENOUGH}
             count.update(flagged=bool(found), true=bool(true), pairs=len(found), true_pairs=len(true))
-            for name in SETS:
-                own = {one for one in found if one.split("/")[0] == name}
-                by_set[name].update(flagged=bool(own), true=bool(own & true), pairs=len(own), true_pairs=len(own & true))
+            for group, count_of_group in groups.items():
+                own = {one for one in found if group in (kinds[one], one.split("/")[0])}
+                count_of_group.update(flagged=bool(own), true=bool(own & true), pairs=len(own), true_pairs=len(own & true))
             if found and not true:
                 wrong.append((source, max(found.items(), key=lambda one: one[1]), text))
             clean += [] if found else [text]
@@ -153,9 +166,9 @@ def alarms(pool, sample: dict[str, list[str]]) -> list[str]:
     head = ["source", "documents", "MB", "flagged", "of these true", "false alarms a document", "pairs", "of these true"]
     print(table(head, [*rows, alarm_row("all", totals)]))
     print()
-    hit = {name: count for name, count in by_set.items() if count["flagged"]}
+    hit = {name: count for name, count in groups.items() if count["flagged"]}
     numbers = [[name, *(f"{count[key]:,}" for key in ("flagged", "true", "pairs", "true_pairs"))] for name, count in hit.items()]
-    print(table(["set", "documents flagged", "of these true", "pairs", "of these true"], numbers))
+    print(table(["items", "documents flagged", "of these true", "pairs", "of these true"], numbers))
     for source, (name, share), text in wrong[: SHOWN.value]:
         known = evaluation_items((name.split("/")[0],), str(data()))[name.split("/")[0]][int(name.split("/")[1])]
         print(f"\nfalse alarm: {source}, {name}, {100 * share:.0f}% of the letters of {known}\n  in {text[:300]!r}")
@@ -180,6 +193,10 @@ def lines_of(texts: Sequence[str]) -> list[str]:
 
 def among(copy: str, hosts: Sequence[str]) -> str:
     return "\n".join([*hosts[:2], copy, *hosts[2:]])
+
+
+def alone(item: Item, hosts, rng) -> str:
+    return "\n".join(item)
 
 
 def as_it_is(item: Item, hosts, rng) -> str:
@@ -233,7 +250,8 @@ def backwards(item: Item, hosts, rng) -> str:
 
 
 WAYS: dict[str, Way] = {
-    "as it is": as_it_is,
+    "a document": alone,
+    "lines": as_it_is,
     "other spaces": respaced,
     "other marks, case": repunctuated,
     "full-width, NFD": other_forms,
@@ -261,19 +279,25 @@ def planted(pool, items: dict[str, list[Item]], hosts: Sequence[str], ways: dict
             n[line, way] += 1
             found[line, way] += name in names
     rows = []
-    for kind in (*CLASSES, "shorter"):
+    for kind in classes():
         for set_name in (*items, "all"):
             line = kind, set_name
             most, any_found = max(n[line, way] for way in ways), any(found[line, way] for way in ways)
             if most and (sets or any_found or set_name == "all"):
-                cells = [f"{100 * found[line, way] / n[line, way]:.1f}" if n[line, way] else "-" for way in ways]
+                cells = [percent(found[line, way], n[line, way]) for way in ways]
                 rows.append([f"**{kind}: all sets**" if set_name == "all" else set_name, f"{most:,}", *cells])
     return table(["set", "items", *ways], rows)
 
 
+def percent(part: int, whole: int) -> str:
+    """100 and 0 are said of all and of none alone."""
+    return "-" if not whole else f"{100 * part // whole}" if part in (0, whole) else f"{100 * part / whole:.3f}"
+
+
 def class_of(item: Item) -> str:
     longest = max(len(letters(part)) for part in item)
-    return next((name for name, least in CLASSES.items() if longest >= least), "shorter")
+    length = longest if longest >= settings().min_chars else len(letters(" ".join(item)))  # of its texts, or of them as one
+    return next(name for name, least in classes().items() if length >= least)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

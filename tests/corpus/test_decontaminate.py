@@ -5,6 +5,8 @@ import gzip
 import itertools
 import json
 import random
+import re
+import unicodedata
 
 import numpy as np
 import pyarrow
@@ -21,24 +23,35 @@ SETTINGS = ContaminationSettings()
 
 
 def letters(text):
-    import unicodedata
+    plain = unicodedata.normalize("NFKC", text).lower()
+    return unicodedata.normalize("NFC", "".join(c for c in plain if unicodedata.category(c)[0] in "LMN"))
 
-    return "".join(c for c in unicodedata.normalize("NFKC", text).lower() if unicodedata.category(c)[0] in "LMN")
+
+def phrases(text):
+    """Every run of whole words, by their letters."""
+    words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
+    return {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
 
 
-def coverage(item, text, n=SETTINGS.ngram):
-    """By sets: the share of an item's n-grams, or whether it is a whole line."""
-    grams = {part[i : i + n] for field in item for part in [letters(field)] for i in range(len(part) - n + 1)}
-    lines = set() if grams else {part for field in item for part in [letters(field)] if SETTINGS.min_chars <= len(part) < n}
-    if not grams and not lines:
-        return 0.0
-    whole, own = letters(text), {letters(line) for line in text.split("\n")}
-    return (sum(gram in whole for gram in grams) + len(lines & own)) / (len(grams) + len(lines))
+def coverage(item, text, n=SETTINGS.ngram, least=SETTINGS.min_chars):
+    """By sets: the share of an item's n-grams, or of its shorter texts, that are there, or whether the text is the item."""
+    parts = [letters(field) for field in item]
+    parts = parts if max(map(len, parts)) >= least else ["".join(parts)]
+    if grams := {part[i : i + n] for part in parts for i in range(len(part) - n + 1)}:
+        return sum(gram in letters(text) for gram in grams) / len(grams)
+    if shorter := {part for part in parts if len(part) >= least}:
+        return len(shorter & phrases(text)) / len(shorter)
+    return float(parts == [letters(text)])
 
 
 def held(item, text):
-    """The share of an item's letters that a text has in runs of four and more, those of each of its texts near one place."""
+    """The share of an item's letters that a text has in runs of four and more, those of each of its texts near one place.
+
+    1 or 0 where the item has no letters: whether the text has its marks and nothing else.
+    """
     whole, there, parts = letters(text), 0, [letters(part) for part in item]
+    if not any(parts):
+        return float("".join(text.split()) == "".join("".join(item).split()))
     for part in parts:
         best = difflib.SequenceMatcher(None, whole, part, autojunk=False).find_longest_match()
         begin, beside = best.a - best.b, len(part) // 4
@@ -90,7 +103,8 @@ def test_coverage_is_that_of_sets(items, tmp_path):
         whole = " ".join(item)
         texts.append(sentence(rng, 10) + " " + whole[rng.randrange(12) :][: rng.randrange(20, 80)] + " " + sentence(rng, 10))
         texts.append(f"{whole[:25]}\n" * 4)  # again and again, it is no more of the item
-    texts += ["짧은 질문 번호 007", "이것은 짧은 질문 번호 007 입니다", "짧은질문번호008!\n다른 줄"]
+    texts += ["짧은 질문 번호 007", "이것은 짧은 질문 번호 007 입니다", "이 짧은질문번호008!\n다른 줄", "또 짧은 질문 번호 009는", "엇짧은 질문 번호 010"]
+    texts += ["좋아요.", " 네!\n", "네, 좋아요", "네가", "좋아", "이건\n네\n좋아요"]
     result = found(index, texts)
     expected = {}
     for i, text in enumerate(texts):
@@ -101,10 +115,36 @@ def test_coverage_is_that_of_sets(items, tmp_path):
     assert result == pytest.approx(expected) and 10 < len(expected) < 60
 
 
-def test_items_that_could_be_anybodys_words_are_counted_and_not_looked_for(items, tmp_path):
+def test_items_that_could_be_anybodys_words_are_found_as_whole_documents_and_counted(items, tmp_path):
     index = index_of(items, tmp_path)
-    assert found(index, ["좋아요", "네"]) == {}
+    assert set(found(index, ["좋아요", "네", "좋아요 좋아요", "정말 좋아요", "네\n좋아요", "네..."])) == {(0, "tiny/0"), (1, "tiny/1"), (5, "tiny/1")}
     assert Store(str(tmp_path)).read_json("contamination/items.json")["sets"]["tiny"] == {"items": 2, "too_short": 2}
+
+
+def test_texts_of_an_item_that_are_all_too_short_are_looked_for_as_one(tmp_path):
+    pairs = [("몇 시야", "세 시"), ("너 어디 가니?", "나 집에 가"), ("밥을 먹었니?", "아니 아직 안 먹었어"), ("이름이 뭐야", "저는 노마예요", "나이는")]
+    index = index_of({"quiz": pairs}, tmp_path)
+    expected = {(i, f"quiz/{i}") for i in range(4)}
+    assert set(found(index, ["\n".join(pair) for pair in pairs])) == expected  # 5, 9, 5 and 8, 14 letters
+    assert set(found(index, ["앞말. " + ", ".join(pair) + " 뒷말" for pair in pairs])) == expected - {(0, "quiz/0")}
+    assert set(found(index, [part for pair in pairs for part in pair])) == {(5, "quiz/2")}
+    sets = Store(str(tmp_path)).read_json("contamination/items.json")["sets"]
+    assert sets == {"quiz": {"items": 4, "too_short": 1}}
+
+
+def test_an_item_of_marks_alone_is_a_whole_document(tmp_path):
+    items = {"quiz": [("^^",), ("♥ ♥ ♥",), (".~.~.~.~.~",), ("",), ("?" * 20,), ("좋아", "!!!")]}
+    index = index_of(items, tmp_path)
+    texts = ["^^\n", "♥♥♥", ".~.~.~.~.~", "", "?" * 20, "좋아"]
+    assert set(found(index, texts)) == {(i, f"quiz/{i}") for i in range(6) if texts[i]}
+    assert found(index, [f"이 글은 다르다 {text} 그렇다" for text in texts]) == {}
+
+
+def test_letters_that_join_when_nothing_stands_between_them_are_the_same_as_when_something_does(tmp_path):
+    item = "ㅋㅋ ㅠㅠ 이 영화는 ㅇ ㅏ 주 슬프다 가 ㄳ"
+    index = index_of({"quiz": [(item,), ("ㄱ ㅏ 나다라마바사아",)]}, tmp_path)
+    copies = [item.replace(" ", ""), "-".join(item), item.replace(" ", " . "), "ㄱㅏ 나다라마바사아 하", unicodedata.normalize("NFD", item)]
+    assert found(index, copies) == {(i, f"quiz/{int(i == 3)}"): 1 for i in range(5)}
 
 
 def test_a_file_of_the_index_that_was_lost_is_made_again(items, tmp_path):
@@ -116,10 +156,13 @@ def test_a_file_of_the_index_that_was_lost_is_made_again(items, tmp_path):
         assert {path: path.read_bytes() for path in (tmp_path / "contamination").iterdir()} == before
 
 
-def test_an_item_shorter_than_an_ngram_is_found_as_a_whole_line_down_to_the_least_length(tmp_path):
-    texts = ["가나다라마바사아자차카타파"[:n] for n in range(6, 14)]
+def test_an_item_shorter_than_an_ngram_is_found_as_whole_words_down_to_the_least_length(tmp_path):
+    texts = ["가나다라 마바사아자차카타파"[: n + 1] for n in range(6, 14)]
     index = index_of({"quiz": [(text,) for text in texts]}, tmp_path)
-    assert set(found(index, texts)) == {(i, f"quiz/{i}") for i, text in enumerate(texts) if len(text) >= SETTINGS.min_chars}
+    within = [{(i, f"quiz/{i}") for i, text in enumerate(texts) if len(letters(text)) >= least} for least in (0, SETTINGS.min_chars, SETTINGS.ngram)]
+    assert set(found(index, texts)) == within[0]
+    assert set(found(index, [f"3. 앞 ({text})뒤 말" for text in texts])) == within[1]
+    assert set(found(index, [f"앞{text}뒤 말" for text in texts])) == within[2]
 
 
 def test_no_text_and_no_match(items, tmp_path):
