@@ -142,9 +142,10 @@ def test_an_item_of_marks_alone_is_a_whole_document(tmp_path):
 
 def test_letters_that_join_when_nothing_stands_between_them_are_the_same_as_when_something_does(tmp_path):
     item = "ㅋㅋ ㅠㅠ 이 영화는 ㅇ ㅏ 주 슬프다 가 ㄳ"
-    index = index_of({"quiz": [(item,), ("ㄱ ㅏ 나다라마바사아",)]}, tmp_path)
+    index = index_of({"quiz": [(item,), ("ㄱ ㅏ 나다라마바사아",), ("ㅠㅠ 나다라마바사",), ("가나다라마바사ㅇ ㅏ ㄳ",)]}, tmp_path)
     copies = [item.replace(" ", ""), "-".join(item), item.replace(" ", " . "), "ㄱㅏ 나다라마바사아 하", unicodedata.normalize("NFD", item)]
     assert found(index, copies) == {(i, f"quiz/{int(i == 3)}"): 1 for i in range(5)}
+    assert found(index, ["이 말에 ㅠㅠ 나다라마바사", "이 말에 가나다라마바사 ㅇㅏㄳ"]) == {(0, "quiz/2"): 1, (1, "quiz/3"): 1}
 
 
 def test_a_file_of_the_index_that_was_lost_is_made_again(items, tmp_path):
