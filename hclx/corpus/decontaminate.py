@@ -61,9 +61,10 @@ class _Letters:
     def phrases(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
         """Hash and text of every run of so many letters that begins where a word does, and ends where one does."""
         starts, ends, text = self._words
-        is_end = np.zeros(self._offsets[-1] + 1, bool)
+        is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
         is_end[ends] = True
-        return _joined([self._runs(starts, text, n, is_end) for n in range(shortest, longest + 1)])
+        whole = [(n, is_end[starts + n]) for n in range(shortest, longest + 1)]
+        return _joined([self._runs(starts[fits], text[fits], n) for n, fits in whole])
 
     def wholes(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
         """Hash and text of every text of so many letters."""
@@ -71,12 +72,9 @@ class _Letters:
         chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
         return self._hashes.of(starts[chosen], ends[chosen]), chosen
 
-    def _runs(self, starts: np.ndarray, text: np.ndarray, n: int, is_end: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def _runs(self, starts: np.ndarray, text: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         inside = starts + n <= self._offsets[1:][text]
-        starts, text = starts[inside], text[inside]
-        if is_end is not None:
-            starts, text = starts[is_end[starts + n]], text[is_end[starts + n]]
-        return self._hashes.of(starts, starts + n), text
+        return self._hashes.of(starts[inside], starts[inside] + n), text[inside]
 
 
 def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +98,11 @@ def write_index(items: dict[str, list[tuple[str, ...]]], settings: Contamination
     skip = np.isin(item_of_text, item_of_text[text]) | (short & (np.bincount(item_of_text)[item_of_text] > 1))  # the item has longer ones
     wholes, whole_text = wholes[~skip[whole_text]], whole_text[~skip[whole_text]]
     hashes, item = np.concatenate([grams, wholes]), item_of_text[np.concatenate([text, whole_text])]
-    pairs = np.unique(np.stack([hashes, item.astype(np.uint64)], 1), axis=0)
-    size = np.bincount(pairs[:, 1].astype(np.int64), minlength=n_items)
+    order = np.lexsort((item, hashes))
+    hashes, item = hashes[order], item[order]
+    first = np.append(True, (np.diff(hashes) != 0) | (np.diff(item) != 0))[: len(item)]
+    hashes, item = hashes[first], item[first]
+    size = np.bincount(item, minlength=n_items)
     too_short = np.bincount(item_of_text, ~short, minlength=n_items) == 0
     names, sets = [], {}
     for name, examples in items.items():
@@ -109,7 +110,7 @@ def write_index(items: dict[str, list[tuple[str, ...]]], settings: Contamination
         sets[name] = {"items": len(examples), "too_short": int(too_short[own].sum())}
         names += [f"{name}/{number}" for number in range(len(examples))]
     store.write_json(ITEMS, {"sets": sets, "names": names, "sizes": size.tolist()}, key)
-    store.write_table(INDEX, pyarrow.table({"hash": pairs[:, 0], "item": pairs[:, 1].astype(np.int32)}), key)
+    store.write_table(INDEX, pyarrow.table({"hash": hashes, "item": item.astype(np.int32)}), key)
 
 
 def _texts(examples: list[tuple[str, ...]], min_chars: int) -> tuple[list[str], np.ndarray]:
