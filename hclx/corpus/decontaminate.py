@@ -179,7 +179,7 @@ def judge(part: Part, store: Store, settings: ContaminationSettings, key: str) -
 
 
 def write_report(found: list[Part], store: Store, key: str) -> dict:
-    """Writes, last of the stage: for each set its items, those too short to look for, those found, and documents removed."""
+    """Writes, last of the stage: for each set its items, those too short to look for within a document, those found, and documents removed."""
     report = {name: {**about, "found": 0, "documents": 0} for name, about in store.read_json(ITEMS)["sets"].items()}
     seen: set[str] = set()
     for part in found:
