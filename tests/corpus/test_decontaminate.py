@@ -1,6 +1,7 @@
 """Evaluation items in documents: every copy is found, however it is spaced, and nothing else."""
 
 import difflib
+import functools
 import gzip
 import itertools
 import json
@@ -22,11 +23,13 @@ from tests.corpus.small import sentence
 SETTINGS = ContaminationSettings()
 
 
+@functools.cache
 def letters(text):
     plain = unicodedata.normalize("NFKC", text).lower()
     return unicodedata.normalize("NFC", "".join(c for c in plain if unicodedata.category(c)[0] in "LMN"))
 
 
+@functools.cache
 def phrases(text):
     """Every run of whole words, by their letters."""
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).lower())
