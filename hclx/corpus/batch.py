@@ -5,7 +5,7 @@ Legend of the suffixes: d documents, b bytes, c characters, w words (eojeol: wha
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -110,6 +110,15 @@ def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return chars, offsets
+
+
+def replaced(text: str, ranges: Iterable[tuple[int, int, str]]) -> str:
+    """A text with other characters in some places: (start, end, what stands there instead), in order; none overlaps another."""
+    parts, position = [], 0
+    for start, end, other in ranges:
+        parts += [text[position:start], other]
+        position = end
+    return "".join([*parts, text[position:]])
 
 
 def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import pyarrow
 import pyarrow.compute
 
 from hclx.corpus import duplicates, minhash
-from hclx.corpus.batch import TextBatch
+from hclx.corpus.batch import TextBatch, replaced
 from hclx.corpus.parts import Part, batches
 from hclx.corpus.settings import CorpusSettings, NearSettings
 from hclx.corpus.store import Store
@@ -52,11 +52,7 @@ def remaining_texts(part: Part, store: Store, rows: np.ndarray) -> list[str]:
 
 def without(text: str, starts: list[int], ends: list[int]) -> str:
     """A text without some of its lines, and without the line end of each."""
-    parts, position = [], 0
-    for start, end in zip(starts, ends):
-        parts.append(text[position:start])
-        position = end + (text[end : end + 1] == "\n")
-    return "".join([*parts, text[position:]]).strip("\n")
+    return replaced(text, [(start, end + (text[end : end + 1] == "\n"), "") for start, end in zip(starts, ends)]).strip("\n")
 
 
 def partition(hashes: np.ndarray, n: int) -> Iterator[tuple[int, np.ndarray]]:

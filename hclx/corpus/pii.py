@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hclx.corpus.batch import replaced
+
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",
     "frn": "<외국인등록번호>",
@@ -101,8 +103,16 @@ def is_resident_number(digits: str) -> bool:
     return (offset - total % 11) % 10 == int(digits[12])
 
 
+def _before(match: re.Match) -> str:
+    return match.string[max(0, match.start() - _NEAR) : match.start()]
+
+
+def _after(keyword: re.Pattern) -> Callable[[re.Match], bool]:
+    return lambda match: bool(keyword.search(_before(match)))
+
+
 def _resident(match: re.Match) -> bool:
-    before = match.string[max(0, match.start() - _NEAR) : match.start()]
+    before = _before(match)
     if _COMPANY_BEFORE.search(before):
         return False
     digits = digits_of(match[0])
@@ -124,18 +134,14 @@ def _account(match: re.Match) -> bool:
     text, digits = match.string, digits_of(match[0])
     if not 10 <= len(digits) <= 14 or _TIME.fullmatch(match[0]) or _UNIT_AFTER.match(text[match.end() : match.end() + 8]):
         return False
-    before = text[max(0, match.start() - _NEAR) : match.start()]
+    before = _before(match)
     return bool(_ACCOUNT_WORDS.search(before) or _BANK_AFTER.match(text[match.end() : match.end() + 12]))
 
 
 def _passport(match: re.Match) -> bool:
     if match[0][0] == "M" and match[0][4].isalpha():  # the series of since December 2021 looks like nothing else
         return True
-    return bool(_PASSPORT_BEFORE.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
-
-
-def _after(keyword: re.Pattern) -> Callable[[re.Match], bool]:
-    return lambda match: bool(keyword.search(match.string[max(0, match.start() - _NEAR) : match.start()]))
+    return _after(_PASSPORT_BEFORE)(match)
 
 
 def _business(match: re.Match) -> bool:
@@ -153,7 +159,7 @@ def _phone(match: re.Match) -> bool:
 
 def _address(match: re.Match) -> bool:
     """An address of the internet at large; private ones, versions of software and sections of a text are nobody's."""
-    if "." in match[0] and _VERSION_BEFORE.search(match.string[max(0, match.start() - _NEAR) : match.start()]):
+    if "." in match[0] and _VERSION_BEFORE.search(_before(match)):
         return False
     if _SECTION_AFTER.match(match.string[match.end() : match.end() + 4]) and match.string[match.start() - 1 : match.start()] != "(":
         return False
@@ -244,11 +250,7 @@ def suspects(texts: Sequence[str]) -> list[int]:
 
 def mask_pii(text: str, spans: list[Span]) -> str:
     """A text in which a placeholder stands for each span; `spans` are in order."""
-    parts, position = [], 0
-    for span in spans:
-        parts += [text[position : span.start], PLACEHOLDERS[span.kind]]
-        position = span.end
-    return "".join([*parts, text[position:]])
+    return replaced(text, [(span.start, span.end, PLACEHOLDERS[span.kind]) for span in spans])
 
 
 def masked(text: str) -> str:

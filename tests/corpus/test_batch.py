@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hclx.corpus import characters
-from hclx.corpus.batch import TextBatch, ratio, sums
+from hclx.corpus.batch import TextBatch, ratio, replaced, sums
 from hclx.corpus.hashing import RangeHash, hash_texts
 from hclx.corpus.taggers import TAGGERS
 from tests.corpus.oracles import STRANGE, batched, kind, lines_of, random_texts, visible
@@ -129,3 +129,8 @@ def test_a_document_alone_is_tagged_as_in_a_batch(texts, name):
     for column, values in whole.items():
         assert values.tolist() == [one[column].item() for one in alone], column
         assert values.dtype == alone[0][column].dtype
+
+
+def test_other_characters_in_some_places():
+    text = "가나다라마"
+    assert replaced(text, []) == text and replaced(text, [(0, 1, ""), (1, 1, "<>"), (3, 5, "x")]) == "<>나다x"
