@@ -1,4 +1,6 @@
-"""Packaging of hclx: the core needs neither TensorFlow nor seqio; they come with the `data` extra."""
+"""Packaging of hclx: the core needs neither TensorFlow nor seqio; they come with the `data`
+extra.
+"""
 
 from pathlib import Path
 
@@ -33,7 +35,10 @@ EXTRAS["dev"] = EXTRAS["data"] + EXTRAS["corpus"] + EXTRAS["plot"] + EXTRAS["tes
 setup(
     name="hclx",
     version="0.1.0",
-    description="An open, clean-room HyperCLOVA in JAX and Flax: Korean language models from raw text to a service.",
+    description=(
+        "An open, clean-room HyperCLOVA in JAX and Flax: Korean language models from raw text to a"
+        " service."
+    ),
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

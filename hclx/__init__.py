@@ -1,1 +1,3 @@
-"""hclx: an open, clean-room HyperCLOVA in JAX and Flax, from raw Korean text to a model that writes."""
+"""hclx: an open, clean-room HyperCLOVA in JAX and Flax, from raw Korean text to a model that
+writes.
+"""

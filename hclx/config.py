@@ -1,8 +1,10 @@
-"""What a run is: frozen dataclasses of scalar fields, validated when they are made, and the table of sizes.
+"""What a run is: frozen dataclasses of scalar fields, validated when they are made, and the table
+of sizes.
 
-Gin sets these fields and nothing else (`--gin.ModelConfig.d_model=512`); every function takes what it needs of
-them as an argument. Fields of `ModelConfig` decide what the parameters are; `ComputeConfig` and `MeshConfig`
-only decide how they are computed and where they lie, and may change between one start of a run and the next.
+Gin sets these fields and nothing else (`--gin.ModelConfig.d_model=512`); every function takes what
+it needs of them as an argument. Fields of `ModelConfig` decide what the parameters are;
+`ComputeConfig` and `MeshConfig` only decide how they are computed and where they lie, and may
+change between one start of a run and the next.
 """
 
 import dataclasses
@@ -19,7 +21,9 @@ def _require(condition: bool, message: str) -> None:
 
 
 class _Validated:
-    """Checks each field's type, so that `total_steps='ten'` fails where it was written and not in a jit."""
+    """Checks each field's type, so that `total_steps='ten'` fails where it was written and not in a
+    jit.
+    """
 
     def __post_init__(self):
         for name, kind in get_type_hints(type(self)).items():
@@ -29,7 +33,8 @@ class _Validated:
                 continue
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
                 raise ConfigError(
-                    f"{type(self).__name__}.{name} must be {kind.__name__}, got {value!r} ({type(value).__name__})"
+                    f"{type(self).__name__}.{name} must be {kind.__name__}, got {value!r}"
+                    f" ({type(value).__name__})"
                 )
         self._check()
 
@@ -44,7 +49,9 @@ class _Validated:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(_Validated):
-    """The shape of a GPT-3 style decoder (Kim et al. 2021, HyperCLOVA, section 3.2; Brown et al. 2020, section 2.1)."""
+    """The shape of a GPT-3 style decoder (Kim et al. 2021, HyperCLOVA, section 3.2; Brown et al.
+    2020, section 2.1).
+    """
 
     vocab_size: int = 51_200
     n_layers: int = 12
@@ -53,16 +60,25 @@ class ModelConfig(_Validated):
     max_length: int = 2_048  # learned positions
     layer_norm_epsilon: float = 1e-5
     init_std: float = 0.02
-    # For stability at scale; HyperCLOVA has neither, and what belongs to them exists only where they are on:
+    # For stability at scale; HyperCLOVA has neither, and what belongs to them exists only where
+    # they are on:
     qk_norm: bool = False  # a layer norm of each query and key head, over its size (ViT-22B)
     embedding_norm: bool = False  # a layer norm after the embedding (BLOOM)
 
     def _check(self):
-        self._positive("vocab_size", "n_layers", "d_model", "n_heads", "max_length", "layer_norm_epsilon", "init_std")
+        self._positive(
+            "vocab_size",
+            "n_layers",
+            "d_model",
+            "n_heads",
+            "max_length",
+            "layer_norm_epsilon",
+            "init_std",
+        )
         _require(
             self.d_model % self.n_heads == 0,
-            f"ModelConfig.n_heads={self.n_heads} does not divide ModelConfig.d_model={self.d_model}; "
-            "choose a number of heads that does",
+            f"ModelConfig.n_heads={self.n_heads} does not divide"
+            f" ModelConfig.d_model={self.d_model}; choose a number of heads that does",
         )
 
     @property
@@ -75,14 +91,17 @@ class ModelConfig(_Validated):
 
     @property
     def n_params(self) -> int:
-        """Parameters by the closed formula: tied embedding, positions, blocks with biases, final layer norm; then the switches."""
+        """Parameters by the closed formula: tied embedding, positions, blocks with biases, final
+        layer norm; then the switches.
+        """
         d, layers = self.d_model, self.n_layers
         decoder = (self.vocab_size + self.max_length) * d + layers * (12 * d * d + 13 * d) + 2 * d
         return decoder + self.qk_norm * layers * 4 * self.d_head + self.embedding_norm * 2 * d
 
 
-# Published shapes (HyperCLOVA, table 1), but for 204B: its shape was never published, and the one here is this
-# project's own choice, 112 layers and GPT-3's width. The vocabulary is this project's default everywhere.
+# Published shapes (HyperCLOVA, table 1), but for 204B: its shape was never published, and the one
+# here is this project's own choice, 112 layers and GPT-3's width. The vocabulary is this project's
+# default everywhere.
 SIZES = {
     "137m": ModelConfig(n_layers=12, d_model=768, n_heads=16),
     "350m": ModelConfig(n_layers=24, d_model=1_024, n_heads=16),
@@ -103,26 +122,43 @@ MATMUL_PRECISIONS = ("full", "int8", "fp8")
 
 @dataclasses.dataclass(frozen=True)
 class ComputeConfig(_Validated):
-    """How the model is computed. Parameters, moments, norms, softmax, logits and the loss are always float32."""
+    """How the model is computed. Parameters, moments, norms, softmax, logits and the loss are
+    always float32.
+    """
 
     dtype: str = "bfloat16"  # of matrix products and activations
-    matmul: str = "full"  # or the products of the blocks in int8 (TPUs) or fp8 (H100, H200): see hclx/model/matmul.py
+    # or the products of the blocks in int8 (TPUs) or fp8 (H100, H200): see hclx/model/matmul.py
+    matmul: str = "full"
     attention: str = "auto"
     remat: str = "minimal"  # what the backward pass keeps of a block: see hclx/model/remat.py
-    loss_chunk_tokens: int = 1_024  # logits exist for this many tokens of a device at a time; 0: for all
-    scan_unroll: int = 1  # blocks a step of the scan over layers; more compile time for less overhead
+    # logits exist for this many tokens of a device at a time; 0: for all
+    loss_chunk_tokens: int = 1_024
+    # blocks a step of the scan over layers; more compile time for less overhead
+    scan_unroll: int = 1
     # Where MeshConfig.pipe > 1 (see hclx/parallel/pipeline.py):
-    pipeline_microbatches: int = 0  # pieces of a batch that follow each other through the stages; 0: as many as stages
-    pipeline_repeats: int = 1  # times that each goes around the stages: less idle time, but weights move once a pass
+    # pieces of a batch that follow each other through the stages; 0: as many as stages
+    pipeline_microbatches: int = 0
+    # times that each goes around the stages: less idle time, but weights move once a pass
+    pipeline_repeats: int = 1
 
     def _check(self):
-        choices_of = {"dtype": DTYPES, "matmul": MATMUL_PRECISIONS, "remat": REMAT_POLICIES, "attention": ATTENTION_BACKENDS}
+        choices_of = {
+            "dtype": DTYPES,
+            "matmul": MATMUL_PRECISIONS,
+            "remat": REMAT_POLICIES,
+            "attention": ATTENTION_BACKENDS,
+        }
         for name, choices in choices_of.items():
             value = getattr(self, name)
-            _require(value in choices, f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}")
+            _require(
+                value in choices,
+                f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}",
+            )
         self._positive("scan_unroll", "pipeline_repeats")
         for name in ("loss_chunk_tokens", "pipeline_microbatches"):
-            _require(getattr(self, name) >= 0, f"ComputeConfig.{name}={getattr(self, name)} is negative")
+            _require(
+                getattr(self, name) >= 0, f"ComputeConfig.{name}={getattr(self, name)} is negative"
+            )
 
     def microbatches(self, stages: int) -> int:
         """`pipeline_microbatches` with its 0 resolved."""
@@ -131,7 +167,9 @@ class ComputeConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig(_Validated):
-    """The device mesh: how many ways each axis cuts. -1, on one axis at most, takes the devices that are left."""
+    """The device mesh: how many ways each axis cuts. -1, on one axis at most, takes the devices
+    that are left.
+    """
 
     pipe: int = 1
     data: int = 1
@@ -142,7 +180,10 @@ class MeshConfig(_Validated):
     def _check(self):
         for axis in MESH_AXES:
             size = getattr(self, axis)
-            _require(size == -1 or size > 0, f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest")
+            _require(
+                size == -1 or size > 0,
+                f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest",
+            )
         _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
 
     @property
@@ -152,7 +193,9 @@ class MeshConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(_Validated):
-    """AdamW with clipping, warm-up and a cosine (GPT-3's values where HyperCLOVA's were not published)."""
+    """AdamW with clipping, warm-up and a cosine (GPT-3's values where HyperCLOVA's were not
+    published).
+    """
 
     learning_rate: float = 6e-4
     final_fraction: float = 0.1  # of the peak, at the last step
@@ -166,10 +209,20 @@ class OptimizerConfig(_Validated):
     def _check(self):
         self._positive("learning_rate", "epsilon", "clip_norm")
         for name in ("beta1", "beta2"):
-            _require(0 <= getattr(self, name) < 1, f"OptimizerConfig.{name} must lie in [0, 1), got {getattr(self, name)}")
-        _require(0 <= self.final_fraction <= 1, f"OptimizerConfig.final_fraction={self.final_fraction} is not in [0, 1]")
-        _require(self.weight_decay >= 0, f"OptimizerConfig.weight_decay={self.weight_decay} is negative")
-        _require(self.warmup_steps >= 0, f"OptimizerConfig.warmup_steps={self.warmup_steps} is negative")
+            _require(
+                0 <= getattr(self, name) < 1,
+                f"OptimizerConfig.{name} must lie in [0, 1), got {getattr(self, name)}",
+            )
+        _require(
+            0 <= self.final_fraction <= 1,
+            f"OptimizerConfig.final_fraction={self.final_fraction} is not in [0, 1]",
+        )
+        _require(
+            self.weight_decay >= 0, f"OptimizerConfig.weight_decay={self.weight_decay} is negative"
+        )
+        _require(
+            self.warmup_steps >= 0, f"OptimizerConfig.warmup_steps={self.warmup_steps} is negative"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,15 +241,26 @@ class DataConfig(_Validated):
     def _check(self):
         _require(
             sum(map(bool, (self.mixture, self.corpus, self.input))) == 1,
-            f"give one of DataConfig.mixture={self.mixture!r}, DataConfig.corpus={self.corpus!r} and DataConfig.input={self.input!r}",
+            f"give one of DataConfig.mixture={self.mixture!r}, DataConfig.corpus={self.corpus!r}"
+            f" and DataConfig.input={self.input!r}",
         )
-        _require(0 < self.validation_permille < 1000, "DataConfig.validation_permille must lie between 1 and 999")
-        _require(self.max_documents >= 0, f"DataConfig.max_documents={self.max_documents} is negative")
-        _require(self.invalid_utf8 in ("refuse", "replace"), f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace")
+        _require(
+            0 < self.validation_permille < 1000,
+            "DataConfig.validation_permille must lie between 1 and 999",
+        )
+        _require(
+            self.max_documents >= 0, f"DataConfig.max_documents={self.max_documents} is negative"
+        )
+        _require(
+            self.invalid_utf8 in ("refuse", "replace"),
+            f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace",
+        )
 
     @property
     def label(self) -> str:
-        """What a cache calls the text; one's own files are known by their content, wherever they lie."""
+        """What a cache calls the text; one's own files are known by their content, wherever they
+        lie.
+        """
         return self.mixture or ("corpus" if self.corpus else "input")
 
 
@@ -209,8 +273,14 @@ class TokenizerConfig(_Validated):
     seed: int = 0
 
     def _check(self):
-        _require(self.mode in ("train", "encode", "plain"), f"TokenizerConfig.mode={self.mode!r} is not train, encode or plain")
-        _require(0 < self.sample_rate <= 1, f"TokenizerConfig.sample_rate={self.sample_rate} is not in (0, 1]")
+        _require(
+            self.mode in ("train", "encode", "plain"),
+            f"TokenizerConfig.mode={self.mode!r} is not train, encode or plain",
+        )
+        _require(
+            0 < self.sample_rate <= 1,
+            f"TokenizerConfig.sample_rate={self.sample_rate} is not in (0, 1]",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,7 +291,9 @@ class TrainConfig(_Validated):
     global_batch_size: int = 1_024  # windows a step
     accumulation_steps: int = 1  # pieces that a batch is cut into, one after the other
     sequence_length: int = 2_048  # tokens a window; windows hold one more, for the last target
-    z_loss: float = 0.0  # weight of the mean of log²Z in what is differentiated (PaLM: 1e-4); the loss that is reported has none
+    # weight of the mean of log²Z in what is differentiated (PaLM: 1e-4); the loss that is reported
+    # has none
+    z_loss: float = 0.0
     log_every: int = 10
     eval_every: int = 1_000  # 0: never
     eval_windows: int = 512
@@ -229,17 +301,27 @@ class TrainConfig(_Validated):
     keep_last: int = 3
     keep_every: int = 0  # steps of which a checkpoint is kept for good; 0: none
     seed: int = 0
-    # A step whose loss or gradient is not finite never changes the parameters; see hclx/train/guard.py.
+    # A step whose loss or gradient is not finite never changes the parameters; see
+    # hclx/train/step_skipping.py.
     max_skipped: int = 8  # such steps in a row that end the run
-    spike_sigmas: float = 0.0  # also leaves out steps so many standard deviations above the last good ones; 0: none
+    # also leaves out steps so many standard deviations above the last good ones; 0: none
+    spike_sigmas: float = 0.0
     spike_window: int = 128  # good steps that a spike is measured against
-    replay_every: int = 0  # runs every so many steps one of them twice and compares, against silent hardware faults; 0: never
+    # runs every so many steps one of them twice and compares, against silent hardware faults; 0:
+    # never
+    replay_every: int = 0
 
     def _check(self):
-        self._positive("total_steps", "global_batch_size", "accumulation_steps", "sequence_length", "log_every")
-        self._positive("eval_windows", "checkpoint_every", "keep_last", "max_skipped", "spike_window")
+        self._positive(
+            "total_steps", "global_batch_size", "accumulation_steps", "sequence_length", "log_every"
+        )
+        self._positive(
+            "eval_windows", "checkpoint_every", "keep_last", "max_skipped", "spike_window"
+        )
         for name in ("spike_sigmas", "replay_every"):
-            _require(getattr(self, name) >= 0, f"TrainConfig.{name}={getattr(self, name)} is negative")
+            _require(
+                getattr(self, name) >= 0, f"TrainConfig.{name}={getattr(self, name)} is negative"
+            )
         _require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "

@@ -12,10 +12,12 @@
 """
 
 
-def exit_code(error: BaseException, is_one_of_several: bool) -> int:
-    """The code that an error ends a process with; a computation that failed in one of several is that of a lost peer."""
-    lost = is_one_of_several and type(error).__name__ == "JaxRuntimeError"
-    return Stuck.exit_code if lost else getattr(error, "exit_code", 1)
+def exit_code(error: BaseException, is_distributed: bool) -> int:
+    """The code that an error ends a process with; a computation that failed in one of several is
+    that of a lost peer.
+    """
+    lost = is_distributed and type(error).__name__ == "JaxRuntimeError"
+    return StuckError.exit_code if lost else getattr(error, "exit_code", 1)
 
 
 class HclxError(Exception):
@@ -46,8 +48,10 @@ class NumericsError(HclxError):
     exit_code = 66
 
 
-class Stuck(HclxError):
-    """No progress: a process is stuck, a peer is gone, or hardware computed the same step to two results."""
+class StuckError(HclxError):
+    """No progress: a process is stuck, a peer is gone, or hardware computed the same step to two
+    results.
+    """
 
     exit_code = 70
 
@@ -58,7 +62,7 @@ class StorageError(HclxError):
     exit_code = 74
 
 
-class Preempted(HclxError):
+class PreemptedError(HclxError):
     """The run was asked to stop and has saved; the same command goes on from there."""
 
     exit_code = 75

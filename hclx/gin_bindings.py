@@ -1,4 +1,6 @@
-"""The one place where gin meets the configuration: it sets scalar fields of the dataclasses, and nothing else."""
+"""The one place where gin meets the configuration: it sets scalar fields of the dataclasses, and
+nothing else.
+"""
 
 import dataclasses
 import tokenize
@@ -21,20 +23,30 @@ gin.add_config_file_search_path(str(ROOT))
 
 
 def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experiment:
-    """Builds the experiment from gin files, then bindings (`TrainConfig.total_steps=40`), which win.
+    """Builds the experiment from gin files, then bindings (`TrainConfig.total_steps=40`), which
+    win.
 
     Raises:
-      ConfigError: a file that does not exist, an unknown class or field, or a value that does not fit.
+      ConfigError: a file that does not exist, an unknown class or field, or a value that does not
+        fit.
     """
     for name in gin_files:
         if not (Path(name).is_file() or (ROOT / name).is_file()):
             folder = (ROOT / name).parent
-            known = ", ".join(sorted(p.name for p in folder.glob("*.gin"))) if folder.is_dir() else ""
-            raise ConfigError(f"--gin_file={name} does not exist" + (f"; {folder} has {known}" if known else ""))
+            known = (
+                ", ".join(sorted(p.name for p in folder.glob("*.gin"))) if folder.is_dir() else ""
+            )
+            raise ConfigError(
+                f"--gin_file={name} does not exist" + (f"; {folder} has {known}" if known else "")
+            )
     gin.clear_config()
     try:
-        gin.parse_config_files_and_bindings(gin_files, [_quoted(b) for b in bindings], skip_unknown=False, finalize_config=False)
-        return config.Experiment(**{name: kind(**gin.get_bindings(kind.__name__)) for name, kind in SECTIONS.items()})
+        gin.parse_config_files_and_bindings(
+            gin_files, [_quoted(b) for b in bindings], skip_unknown=False, finalize_config=False
+        )
+        return config.Experiment(
+            **{name: kind(**gin.get_bindings(kind.__name__)) for name, kind in SECTIONS.items()}
+        )
     except _GIN_ERRORS as error:
         raise ConfigError(_explain(error)) from error
 
@@ -46,7 +58,9 @@ def _quoted(binding: str) -> str:
         raise ConfigError(f"--gin.{binding} has no value; write --gin.NAME=VALUE")
     section, _, field = name.strip().rpartition(".")
     kinds = {kind.__name__: kind for kind in SECTIONS.values()}
-    fields = {f.name: f.type for f in dataclasses.fields(kinds[section])} if section in kinds else {}
+    fields = (
+        {f.name: f.type for f in dataclasses.fields(kinds[section])} if section in kinds else {}
+    )
     value = value.strip()
     if fields.get(field) is str and value[:1] not in ("'", '"'):
         value = repr(value)

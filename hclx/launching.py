@@ -1,4 +1,6 @@
-"""What every command in launch/ shares: one line for an error that the user can mend, and its exit code."""
+"""What every command in launch/ shares: one line for an error that the user can mend, and its exit
+code.
+"""
 
 import errno
 import logging as python_logging
@@ -8,7 +10,7 @@ import traceback
 
 from absl import app, flags, logging
 
-from hclx.errors import HclxError, StorageError, Stuck, exit_code
+from hclx.errors import HclxError, StorageError, StuckError, exit_code
 
 
 def run(main, commands: tuple[str, ...] = ()) -> None:
@@ -18,13 +20,15 @@ def run(main, commands: tuple[str, ...] = ()) -> None:
       main: of the script.
       commands: the words of which the command line must hold one, if there are any.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only prepares text here; it need not greet
+    # TensorFlow only prepares text here; it need not greet
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     chosen = any(argument.lstrip("-").startswith(("verbosity", "v=")) for argument in sys.argv)
 
     def guarded(argv):
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)
         if not chosen:
-            logging.set_verbosity(logging.ERROR)  # orbax writes a page for each save; --verbosity=0 shows it
+            # orbax writes a page for each save; --verbosity=0 shows it
+            logging.set_verbosity(logging.ERROR)
             # and for a failed one a traceback of each array; the error itself reaches the run
             python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
         if commands and (len(argv) < 2 or argv[1] not in commands):
@@ -38,7 +42,10 @@ def run(main, commands: tuple[str, ...] = ()) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
                 raise
-            message = f"cannot write {error.filename or ''}: {error.strerror}; free some space and run again"
+            message = (
+                f"cannot write {error.filename or ''}: {error.strerror}; free some space and run"
+                " again"
+            )
             return _leave(_fail(message, StorageError.exit_code))
         except Exception as error:
             _leave_after(error)
@@ -53,32 +60,40 @@ def run(main, commands: tuple[str, ...] = ()) -> None:
 def _leave(code: int) -> int:
     """Ends one process of several at once: Python's own way out would wait for the others."""
     if _is_one_of_several():
-        from hclx.parallel import leave_processes
+        from hclx.parallel import abort_process
 
-        leave_processes(code)
+        abort_process(code)
     return code
 
 
 def _is_one_of_several() -> bool:
     if "hclx.parallel" not in sys.modules:  # without it no other process was joined
         return False
-    from hclx.parallel import is_one_of_several
+    from hclx.parallel import is_distributed
 
-    return is_one_of_several()
+    return is_distributed()
 
 
 def _leave_after(error: Exception) -> None:
-    """Where the process is one of several: what was raised, and the code of a lost peer if that is what it was."""
+    """Where the process is one of several: what was raised, and the code of a lost peer if that is
+    what it was.
+    """
     if not _is_one_of_several():
         return
     traceback.print_exc()
-    if exit_code(error, True) == Stuck.exit_code:
-        _fail("a computation with the other processes failed; one of them is probably gone. The same command goes on", 0)
+    if exit_code(error, True) == StuckError.exit_code:
+        _fail(
+            "a computation with the other processes failed; one of them is probably gone. The same"
+            " command goes on",
+            0,
+        )
     _leave(exit_code(error, True))
 
 
 def _parse(argv):
-    """absl's parser, but a flag that does not exist or cannot be read is a configuration error (64)."""
+    """absl's parser, but a flag that does not exist or cannot be read is a configuration error
+    (64).
+    """
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
@@ -93,7 +108,9 @@ def _fail(message: str, code: int) -> int:
 
 def take_gin_bindings(argv: list[str]) -> list[str]:
     """Removes each `--gin.NAME=VALUE` from a command line, and returns the NAME=VALUE."""
-    bindings = [argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")]
+    bindings = [
+        argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")
+    ]
     argv[:] = [argument for argument in argv if not argument.startswith("--gin.")]
     return bindings
 

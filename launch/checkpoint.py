@@ -1,8 +1,10 @@
-"""Looks after the checkpoints of a run: python launch/checkpoint.py list|verify|rewind --model_dir=runs/demo
+"""Looks after the checkpoints of a run: python launch/checkpoint.py list|verify|rewind
+--model_dir=runs/demo
 
   list    every checkpoint, and those that were set aside
-  verify  reads checkpoints (all, or those of --step) and compares every array with what was saved; 65 where one is damaged
-  rewind  makes the run go on from --step (0: from scratch), leaving out --skip_examples, with --learning_rate_factor
+  verify  reads checkpoints (all, or those of --step) and compares every array with what was saved;
+  65 where one is damaged rewind  makes the run go on from --step (0: from scratch), leaving out
+  --skip_examples, with --learning_rate_factor
 """
 
 from absl import flags
@@ -12,9 +14,20 @@ from hclx.launching import run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "Folder of the run.")
 STEP = flags.DEFINE_multi_integer("step", [], "Step of a checkpoint; repeatable for verify.")
-SKIP = flags.DEFINE_multi_string("skip_examples", [], "FIRST:LAST example to leave out after a rewind, LAST not included; repeatable.")
-FACTOR = flags.DEFINE_float("learning_rate_factor", 1.0, "Multiplies the learning rate after a rewind.")
-LEASE = flags.DEFINE_float("lease_seconds", 30, "Seconds after which the lock of a run that gives no sign is taken.", lower_bound=1)
+SKIP = flags.DEFINE_multi_string(
+    "skip_examples",
+    [],
+    "FIRST:LAST example to leave out after a rewind, LAST not included; repeatable.",
+)
+FACTOR = flags.DEFINE_float(
+    "learning_rate_factor", 1.0, "Multiplies the learning rate after a rewind."
+)
+LEASE = flags.DEFINE_float(
+    "lease_seconds",
+    30,
+    "Seconds after which the lock of a run that gives no sign is taken.",
+    lower_bound=1,
+)
 
 
 def main(argv):
@@ -25,7 +38,7 @@ def main(argv):
 
 def show(model_dir: str) -> None:
     """Prints a line for each checkpoint."""
-    from hclx.train.rewind import list_checkpoints
+    from hclx.train.checkpoint_tools import list_checkpoints
 
     for one in list_checkpoints(model_dir):
         at = "" if one.next_index is None else f"next example {one.next_index:,}"
@@ -34,26 +47,32 @@ def show(model_dir: str) -> None:
 
 def verify(model_dir: str) -> None:
     """Prints what is wrong with each checkpoint."""
-    from hclx.train.rewind import verify_checkpoints
+    from hclx.train.checkpoint_tools import verify_checkpoints
 
     results = verify_checkpoints(model_dir, STEP.value)
     for step, problem in results:
         print(f"{step}: {problem or 'good'}")
     damaged = [step for step, problem in results if problem]
     if damaged:
-        raise CheckpointError(f"{len(damaged)} of {len(results)} checkpoint(s) are damaged: {damaged}; training sets them aside by itself")
+        raise CheckpointError(
+            f"{len(damaged)} of {len(results)} checkpoint(s) are damaged: {damaged}; training sets"
+            " them aside by itself"
+        )
 
 
 def go_back(model_dir: str) -> None:
     """Rewinds, and says what the next start does."""
-    from hclx.train.lineage import parse_skip
-    from hclx.train.rewind import rewind
+    from hclx.train.checkpoint_tools import rewind
+    from hclx.train.rewind_history import parse_skip
 
     if len(STEP.value) != 1:
         raise ConfigError("rewind needs one --step: that of a checkpoint, or 0 to begin again")
     history = rewind(model_dir, STEP.value[0], parse_skip(SKIP.value), FACTOR.value, LEASE.value)
     left_out = sum(last - first for first, last in history.skip)
-    print(f"rewound to step {STEP.value[0]} ({len(history.rewinds)} rewind(s) in all, {left_out:,} examples left out); the same command goes on")
+    print(
+        f"rewound to step {STEP.value[0]} ({len(history.rewinds)} rewind(s) in all, {left_out:,}"
+        " examples left out); the same command goes on"
+    )
 
 
 if __name__ == "__main__":

@@ -12,8 +12,12 @@ PROMPT = flags.DEFINE_string("prompt", "", "What to continue; - reads standard i
 MAX_TOKENS = flags.DEFINE_integer("max_tokens", 128, "At most so many new tokens.")
 TEMPERATURE = flags.DEFINE_float("temperature", 0.8, "0 takes the most likely token each time.")
 TOP_K = flags.DEFINE_integer("top_k", 0, "Only the k most likely tokens; 0: all.")
-TOP_P = flags.DEFINE_float("top_p", 0.95, "Only the most likely tokens that together reach this probability.")
-REPETITION_PENALTY = flags.DEFINE_float("repetition_penalty", 1.0, "Above 1: what occurred becomes less likely.")
+TOP_P = flags.DEFINE_float(
+    "top_p", 0.95, "Only the most likely tokens that together reach this probability."
+)
+REPETITION_PENALTY = flags.DEFINE_float(
+    "repetition_penalty", 1.0, "Above 1: what occurred becomes less likely."
+)
 SEED = flags.DEFINE_integer("seed", 0, "Same seed, same text.")
 STOP = flags.DEFINE_multi_string("stop", [], "Text that ends generation; repeatable.")
 STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; default: the newest.")
@@ -40,10 +44,21 @@ def main(_):
     show = lambda text: print(text, end="", flush=True)
     show(prompt)
     start = time.perf_counter()
-    result = generate(params, config, tokenizer, prompt, sampling, stream_every=8 if STREAM.value else 0, on_text=show)
+    result = generate(
+        params,
+        config,
+        tokenizer,
+        prompt,
+        sampling,
+        stream_every=8 if STREAM.value else 0,
+        on_text=show,
+    )
     seconds = time.perf_counter() - start
     print()
-    print(f"{len(result.tokens)} tokens in {seconds:.1f} s, stopped by {result.stop_reason}", file=sys.stderr)
+    print(
+        f"{len(result.tokens)} tokens in {seconds:.1f} s, stopped by {result.stop_reason}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

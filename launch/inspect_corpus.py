@@ -1,6 +1,8 @@
-"""Explains why a document was kept or removed: python launch/inspect_corpus.py --output=DIR --doc_id=SOURCE/ID
+"""Explains why a document was kept or removed: python launch/inspect_corpus.py --output=DIR
+--doc_id=SOURCE/ID
 
-Or what would become of a text: python launch/inspect_corpus.py --config=corpus.yaml --source=NAME --text='...'
+Or what would become of a text: python launch/inspect_corpus.py --config=corpus.yaml --source=NAME
+  --text='...'
 """
 
 import sys
@@ -19,9 +21,16 @@ SOURCE = flags.DEFINE_string("source", None, "Of the YAML file; its rules are ta
 
 def main(_):
     by_text = TEXT.value is not None
-    needed = {"config": CONFIG.value, "source": SOURCE.value} if by_text else {"output": OUTPUT.value, "doc_id": DOC_ID.value}
+    needed = (
+        {"config": CONFIG.value, "source": SOURCE.value}
+        if by_text
+        else {"output": OUTPUT.value, "doc_id": DOC_ID.value}
+    )
     if missing := [f"--{name}" for name, value in needed.items() if not value]:
-        raise ConfigError(f"{' and '.join(missing)} missing; give --output and --doc_id, or --config, --source and --text")
+        raise ConfigError(
+            f"{' and '.join(missing)} missing; give --output and --doc_id, or --config, --source"
+            " and --text"
+        )
     from hclx.corpus.explain import explain, explain_text
     from hclx.corpus.settings import load_settings
     from hclx.corpus.store import Store

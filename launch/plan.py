@@ -1,9 +1,12 @@
-"""Plans a run on TPUs that are not here: memory, time and what limits it, from the step as compiled for them.
+"""Plans a run on TPUs that are not here: memory, time and what limits it, from the step as compiled
+for them.
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin --gin_file=gin_configs/sizes/82b.gin \
+    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin
+    --gin_file=gin_configs/sizes/82b.gin \
         --gin_file=gin_configs/mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
 
-GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the page says so. Exits with 64 when the plan does not fit the memory of a chip.
+GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the page says so. Exits with 64
+when the plan does not fit the memory of a chip.
 """
 
 import json
@@ -19,11 +22,21 @@ from hclx.errors import ConfigError  # noqa: E402
 from hclx.launching import run, take_gin_bindings  # noqa: E402
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
-TOPOLOGY = flags.DEFINE_string("topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16 or v6e:16x16.")
-NUM_SLICES = flags.DEFINE_integer("num_slices", 1, "Slices, which the data centre's network joins.", lower_bound=1)
+TOPOLOGY = flags.DEFINE_string(
+    "topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16 or v6e:16x16."
+)
+NUM_SLICES = flags.DEFINE_integer(
+    "num_slices", 1, "Slices, which the data centre's network joins.", lower_bound=1
+)
 TOKENS = flags.DEFINE_float("tokens", 0, "Tokens that days are counted for; 0: those of the run.")
-SEARCH = flags.DEFINE_bool("search", False, "Try meshes, remat policies, accumulation and batches; minutes for each that is compiled.")
-COMPILES = flags.DEFINE_integer("search_compiles", 6, "Candidates that --search compiles.", lower_bound=1)
+SEARCH = flags.DEFINE_bool(
+    "search",
+    False,
+    "Try meshes, remat policies, accumulation and batches; minutes for each that is compiled.",
+)
+COMPILES = flags.DEFINE_integer(
+    "search_compiles", 6, "Candidates that --search compiles.", lower_bound=1
+)
 JSON = flags.DEFINE_string("json", None, "File that takes the figures.")
 BINDINGS = take_gin_bindings(sys.argv)
 
@@ -32,13 +45,19 @@ def main(_):
     from hclx.gin_bindings import load_experiment
 
     if not GIN_FILES.value:
-        raise ConfigError("--gin_file is missing; for a first try: --gin_file=gin_configs/runs/pretrain.gin")
+        raise ConfigError(
+            "--gin_file is missing; for a first try: --gin_file=gin_configs/runs/pretrain.gin"
+        )
     if not TOPOLOGY.value:
-        raise ConfigError("--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16")
+        raise ConfigError(
+            "--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16"
+        )
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
     from hclx.plan.chips import chip_of
 
-    page, figures, fits = (_by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation)(experiment)
+    page, figures, fits = (_by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation)(
+        experiment
+    )
     print(page)
     if JSON.value:
         Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -70,7 +89,7 @@ def _by_arithmetic(experiment):
 
     from hclx.config import MeshConfig
     from hclx.parallel import resolve_mesh_shape
-    from hclx.plan.arithmetic import estimate, to_json, to_page
+    from hclx.plan.analytic import estimate, to_json, to_page
     from hclx.plan.chips import chip_of, count_gpus
     from hclx.plan.report import run_tokens
     from hclx.plan.search import rank

@@ -1,4 +1,6 @@
-"""How a corpus of documents becomes a seqio task: a source that knows its files, and one vocabulary for all."""
+"""How a corpus of documents becomes a seqio task: a source that knows its files, and one vocabulary
+for all.
+"""
 
 import glob
 import os
@@ -8,27 +10,32 @@ from collections.abc import Callable, Iterator
 import seqio
 import tensorflow as tf
 
-from hclx.data.cache import SPLITS
-from hclx.data.settings import ReadSettings
+from hclx.data.read_settings import ReadSettings
 from hclx.data.source import split_documents
+from hclx.data.token_cache import SPLITS
 from hclx.errors import DataError
 from hclx.text.documents import Document
 from hclx.text.vocabulary import HclxVocabulary
 
 DATA_DIR_VARIABLE = "HCLX_DATA_DIR"
 
-# The project's vocabulary: `VOCABULARY.set_directory(...)` or HCLX_TOKENIZER_DIR says which tokenizer it is.
+# The project's vocabulary: `VOCABULARY.set_directory(...)` or HCLX_TOKENIZER_DIR says which
+# tokenizer it is.
 VOCABULARY = HclxVocabulary()
 
 
 class DocumentSource(seqio.FunctionDataSource):
-    """Documents of JSON lines or text files, divided into training and validation by hash of their text."""
+    """Documents of JSON lines or text files, divided into training and validation by hash of their
+    text.
+    """
 
     def __init__(self, paths: Callable[[], list[str]], settings: ReadSettings = ReadSettings()):
         self.paths, self._settings = paths, settings
         super().__init__(self._dataset, splits=SPLITS)
 
-    def documents(self, split: str, settings: ReadSettings, counts: Counter | None = None) -> Iterator[Document]:
+    def documents(
+        self, split: str, settings: ReadSettings, counts: Counter | None = None
+    ) -> Iterator[Document]:
         """The documents of a split, in the order of the files.
 
         Raises:
@@ -43,7 +50,9 @@ class DocumentSource(seqio.FunctionDataSource):
             for document in self.documents(split, self._settings):
                 yield {"text": document.text.encode("utf-8", errors="surrogatepass")}
 
-        return tf.data.Dataset.from_generator(generate, output_signature={"text": tf.TensorSpec((), tf.string)})
+        return tf.data.Dataset.from_generator(
+            generate, output_signature={"text": tf.TensorSpec((), tf.string)}
+        )
 
 
 def add_corpus(name: str, paths: Callable[[], list[str]]) -> seqio.Task:
@@ -70,10 +79,15 @@ def data_files(pattern: str) -> Callable[[], list[str]]:
     def paths() -> list[str]:
         folder = os.environ.get(DATA_DIR_VARIABLE)
         if not folder:
-            raise DataError(f"{DATA_DIR_VARIABLE} is not set; it must name the folder that holds {pattern}")
+            raise DataError(
+                f"{DATA_DIR_VARIABLE} is not set; it must name the folder that holds {pattern}"
+            )
         found = sorted(glob.glob(os.path.join(folder, pattern)))
         if not found:
-            raise DataError(f"{os.path.join(folder, pattern)} matches no file; {DATA_DIR_VARIABLE} must name the folder that holds it")
+            raise DataError(
+                f"{os.path.join(folder, pattern)} matches no file; {DATA_DIR_VARIABLE} must name"
+                " the folder that holds it"
+            )
         return found
 
     return paths

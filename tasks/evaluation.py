@@ -1,4 +1,6 @@
-"""The texts of the evaluation sets, for decontamination: what a model must not have seen. No seqio in it."""
+"""The texts of the evaluation sets, for decontamination: what a model must not have seen. No seqio
+in it.
+"""
 
 import csv
 import dataclasses
@@ -18,7 +20,9 @@ Reader = Callable[[str], Iterator[dict[str, str]]]
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSet:
-    """One set: the file that a model is scored on, how it is read, and the fields that hold its text."""
+    """One set: the file that a model is scored on, how it is read, and the fields that hold its
+    text.
+    """
 
     path: str
     fields: tuple[str, ...]
@@ -32,11 +36,20 @@ class EvaluationSet:
         """
         found = sorted(glob.glob(os.path.join(data_dir, "tasks", self.path)))
         if not found:
-            raise DataError(f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination needs every set that it is asked for")
+            raise DataError(
+                f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination"
+                " needs every set that it is asked for"
+            )
         try:
-            return [tuple(str(row[field] or "") for field in self.fields) for path in found for row in self.read(path)]
+            return [
+                tuple(str(row[field] or "") for field in self.fields)
+                for path in found
+                for row in self.read(path)
+            ]
         except KeyError as error:
-            raise DataError(f"{found[0]}: no field {error}; expected {', '.join(self.fields)}") from error
+            raise DataError(
+                f"{found[0]}: no field {error}; expected {', '.join(self.fields)}"
+            ) from error
 
 
 def _text(path: str) -> str:
@@ -68,7 +81,11 @@ def _klue_sentences(path: str) -> Iterator[dict[str, str]]:
 
 
 def _conllu(path: str) -> Iterator[dict[str, str]]:
-    return ({"text": line.removeprefix("# text = ")} for line in _text(path).splitlines() if line.startswith("# text = "))
+    return (
+        {"text": line.removeprefix("# text = ")}
+        for line in _text(path).splitlines()
+        if line.startswith("# text = ")
+    )
 
 
 _PAIR = ("sentence1", "sentence2")
@@ -80,17 +97,25 @@ SETS: dict[str, EvaluationSet] = {
     "klue_dp": EvaluationSet("klue/klue-dp-*/*_dev.tsv", ("text",), _klue_sentences),
     "kobest_boolq": EvaluationSet("kobest/BoolQ/dev.tsv", ("Text", "Question"), _tsv),
     "kobest_copa": EvaluationSet("kobest/COPA/dev.tsv", ("sentence", "1", "2"), _tsv),
-    "kobest_hellaswag": EvaluationSet("kobest/HellaSwag/dev.tsv", ("context", "choice1", "choice2", "choice3", "choice4"), _tsv),
+    "kobest_hellaswag": EvaluationSet(
+        "kobest/HellaSwag/dev.tsv", ("context", "choice1", "choice2", "choice3", "choice4"), _tsv
+    ),
     "kobest_sentineg": EvaluationSet("kobest/SentiNeg/dev.tsv", ("Text",), _tsv),
     "kobest_wic": EvaluationSet("kobest/WiC/dev.tsv", ("SENTENCE1", "SENTENCE2"), _tsv),
     "korsts": EvaluationSet("kor_nlu/KorSTS/sts-dev.tsv", _PAIR, _tsv),
     "xnli_ko": EvaluationSet("kor_nlu/KorNLI/xnli.dev.ko.tsv", _PAIR, _tsv),
     "korean_english_news": EvaluationSet("korean_english_news/*.dev.ko", ("text",), _lines),
     "chatbot_data": EvaluationSet("chatbot_data/ChatbotData.csv", ("Q", "A"), _csv),
-    "question_pair": EvaluationSet("question_pair/kor_Pair_test.csv", ("question1", "question2"), _csv),
+    "question_pair": EvaluationSet(
+        "question_pair/kor_Pair_test.csv", ("question1", "question2"), _csv
+    ),
     "korean_hate_speech": EvaluationSet("korean_hate_speech/dev.tsv", ("comments",), _tsv),
-    "kosbi": EvaluationSet("korean_safety_benchmarks/KoSBi/kosbi_valid.json.gz", ("context", "sentence"), _json),
-    "square": EvaluationSet("korean_safety_benchmarks/SQuARe/question_valid.json.gz", ("question",), _json),
+    "kosbi": EvaluationSet(
+        "korean_safety_benchmarks/KoSBi/kosbi_valid.json.gz", ("context", "sentence"), _json
+    ),
+    "square": EvaluationSet(
+        "korean_safety_benchmarks/SQuARe/question_valid.json.gz", ("question",), _json
+    ),
     "kobbq": EvaluationSet("kobbq/KoBBQ_test_samples.tsv", ("context", "question"), _tsv),
     "ud_kaist": EvaluationSet("ud_korean_kaist/*-dev.conllu.gz", ("text",), _conllu),
     "ud_gsd": EvaluationSet("ud_korean_gsd/*-dev.conllu.gz", ("text",), _conllu),

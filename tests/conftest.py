@@ -1,4 +1,6 @@
-"""What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it, small tokenizers."""
+"""What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it,
+small tokenizers.
+"""
 
 import os
 import signal
@@ -6,13 +8,17 @@ import tempfile
 import threading
 
 if threading.current_thread() is threading.main_thread():
-    # A shell that starts the tests in the background ignores Ctrl-C for them, and for every process that they start.
+    # A shell that starts the tests in the background ignores Ctrl-C for them, and for every process
+    # that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process that started it
     _PROGRAMS = tempfile.TemporaryDirectory(prefix="hclx-programs-")
-    # Not the user's folder. All processes of a test run share it: a program is found by its code, so it is the same one.
+    # Not the user's folder. All processes of a test run share it: a program is found by its code,
+    # so it is the same one.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -27,7 +33,9 @@ SAMPLE = ROOT / "hclx" / "data" / "sample" / "korean_sample.jsonl"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="also run the tests that take minutes each")
+    parser.addoption(
+        "--long", action="store_true", help="also run the tests that take minutes each"
+    )
 
 
 def pytest_configure(config):

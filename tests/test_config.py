@@ -15,15 +15,24 @@ DEMO = ["gin_configs/runs/demo.gin"]
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: ModelConfig(d_model=100, n_heads=16), "n_heads=16 does not divide ModelConfig.d_model=100"),
+        (
+            lambda: ModelConfig(d_model=100, n_heads=16),
+            "n_heads=16 does not divide ModelConfig.d_model=100",
+        ),
         (lambda: ModelConfig(n_layers=0), "ModelConfig.n_layers must be positive, got 0"),
         (lambda: ModelConfig(n_layers="ten"), "ModelConfig.n_layers must be int, got 'ten'"),
         (lambda: ModelConfig(n_layers=True), "must be int, got True"),
-        (lambda: ComputeConfig(dtype="float16"), "ComputeConfig.dtype='float16' is not one of bfloat16, float32"),
+        (
+            lambda: ComputeConfig(dtype="float16"),
+            "ComputeConfig.dtype='float16' is not one of bfloat16, float32",
+        ),
         (lambda: OptimizerConfig(beta2=1.0), "beta2 must lie in"),
         (lambda: DataConfig(), "give one of DataConfig.mixture"),
         (lambda: DataConfig(mixture="a", input="b"), "give one of DataConfig.mixture"),
-        (lambda: TrainConfig(global_batch_size=6, accumulation_steps=4), "accumulation_steps=4 does not divide"),
+        (
+            lambda: TrainConfig(global_batch_size=6, accumulation_steps=4),
+            "accumulation_steps=4 does not divide",
+        ),
         (lambda: TrainConfig(z_loss=-1e-4), "TrainConfig.z_loss=-0.0001 is negative"),
         (lambda: ModelConfig(qk_norm=1), "ModelConfig.qk_norm must be bool, got 1"),
     ],
@@ -34,7 +43,14 @@ def test_values_that_do_not_fit_are_named(make, message):
 
 
 def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_meant():
-    experiment = load_experiment(DEMO, ["TrainConfig.total_steps=40", "OptimizerConfig.learning_rate=1", "OptimizerConfig.warmup_steps=3"])
+    experiment = load_experiment(
+        DEMO,
+        [
+            "TrainConfig.total_steps=40",
+            "OptimizerConfig.learning_rate=1",
+            "OptimizerConfig.warmup_steps=3",
+        ],
+    )
     assert experiment.train.total_steps == 40 and experiment.optimizer.learning_rate == 1.0
     assert load_experiment(DEMO, []).train.total_steps != 40  # nothing stays behind
 
@@ -72,8 +88,12 @@ def test_gin_files_of_sizes_are_the_table(size):
     assert experiment.model == SIZES[size]
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("gin_configs/**/*.gin")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("gin_configs/**/*.gin")), ids=lambda path: path.stem
+)
 def test_every_gin_file_can_be_loaded(path):
     bindings = [] if "DataConfig" in path.read_text() else ["DataConfig.mixture=kowiki"]
     experiment = load_experiment([str(path)], bindings)
-    assert all(dataclasses.asdict(getattr(experiment, f.name)) for f in dataclasses.fields(experiment))
+    assert all(
+        dataclasses.asdict(getattr(experiment, f.name)) for f in dataclasses.fields(experiment)
+    )

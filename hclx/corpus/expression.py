@@ -22,7 +22,9 @@ def _parse(text: str) -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise ConfigError(f"{text!r} is no expression: {error.msg} at character {error.offset}") from error
+        raise ConfigError(
+            f"{text!r} is no expression: {error.msg} at character {error.offset}"
+        ) from error
 
 
 def attributes_of(text: str, where: str) -> list[str]:
@@ -31,7 +33,8 @@ def attributes_of(text: str, where: str) -> list[str]:
     Args:
       where: the field that holds the expression, for the message.
     Raises:
-      ConfigError: it is anything else than comparisons of attributes with values, `and`, `or`, `not`.
+      ConfigError: it is anything else than comparisons of attributes with values, `and`, `or`,
+        `not`.
     """
     found: set[str] = set()
     try:
@@ -56,9 +59,16 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
             return column(f"{node.value.id}.{node.attr}")
         if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
             return node.value
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
+        if (
+            isinstance(node, ast.UnaryOp)
+            and isinstance(node.op, ast.USub)
+            and isinstance(node.operand, ast.Constant)
+        ):
             return -node.operand.value
-        raise ConfigError(f"{text!r}: {ast.unparse(node)} is neither an attribute (`length.chars`) nor a number or a string")
+        raise ConfigError(
+            f"{text!r}: {ast.unparse(node)} is neither an attribute (`length.chars`) nor a number"
+            " or a string"
+        )
 
     def holds(node: ast.expr) -> np.ndarray:
         if isinstance(node, ast.BoolOp):
@@ -68,7 +78,12 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
             return ~holds(node.operand)
         if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
             sides = [value(side) for side in (node.left, *node.comparators)]
-            return np.logical_and.reduce([_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, sides, sides[1:])])
-        raise ConfigError(f"{text!r}: {ast.unparse(node)} is no comparison; write `length.chars >= 200 and spam.links < 3`")
+            return np.logical_and.reduce(
+                [_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, sides, sides[1:])]
+            )
+        raise ConfigError(
+            f"{text!r}: {ast.unparse(node)} is no comparison; write `length.chars >= 200 and"
+            " spam.links < 3`"
+        )
 
     return holds(_parse(text))

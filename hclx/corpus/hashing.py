@@ -9,7 +9,9 @@ _inverses = np.ones(1, np.uint64)
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """uint64 -> uint64, every bit of the result from every bit of the value (the finaliser of SplitMix64)."""
+    """uint64 -> uint64, every bit of the result from every bit of the value (the finaliser of
+    SplitMix64).
+    """
     values = values.astype(np.uint64)
     values ^= values >> np.uint64(30)
     values *= np.uint64(0xBF58476D1CE4E5B9)
@@ -34,10 +36,11 @@ def _cumulative_powers(base: int, n: int) -> np.ndarray:
 
 
 class RangeHash:
-    """A polynomial of the characters modulo 2^64, from sums that are taken once: any range costs one subtraction.
+    """A polynomial of the characters modulo 2^64, from sums that are taken once: any range costs
+    one subtraction.
 
-    Two ranges with equal characters have equal hashes wherever they stand. It is no defence against somebody who
-    looks for collisions.
+    Two ranges with equal characters have equal hashes wherever they stand. It is no defence against
+    somebody who looks for collisions.
     """
 
     def __init__(self, chars: np.ndarray):

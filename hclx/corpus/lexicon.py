@@ -1,7 +1,9 @@
 """Counts the phrases of word lists in many texts at once.
 
-A list is a text file, a phrase a line: `phrase` is found anywhere in an eojeol, `^phrase` only where one begins, `!phrase`
-is an exception that hides the phrases within it (`시발` in `시발점`), `#` begins a comment. Texts are compared without
+A list is a text file, a phrase a line: `phrase` is found anywhere in an eojeol, `^phrase` only
+  where one begins, `!phrase`
+is an exception that hides the phrases within it (`시발` in `시발점`), `#` begins a comment. Texts are
+compared without
 what is no letter or digit within an eojeol, in lower case: `시@발` is `시발`, while `다시 발표` is not.
 """
 
@@ -13,8 +15,8 @@ from importlib import resources
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.batch import Ranges, TextBatch
 from hclx.corpus.hashing import RangeHash, hash_texts
+from hclx.corpus.text_batch import Ranges, TextBatch
 from hclx.errors import ConfigError
 
 LISTS = ("profanity", "gambling", "adult", "advertising", "boilerplate")
@@ -24,7 +26,9 @@ _SIEVE_BITS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Lexicon:
-    """A word list. anywhere, at_start, exceptions: phrases, in lower case, without what is no letter or digit."""
+    """A word list. anywhere, at_start, exceptions: phrases, in lower case, without what is no
+    letter or digit.
+    """
 
     name: str
     anywhere: frozenset[str]
@@ -45,24 +49,35 @@ class Lexicon:
             phrase = phrase.removeprefix(mark).lower()
             if not phrase and not mark:
                 continue
-            if not phrase or not set(characters.kinds(np.array([ord(c) for c in phrase], np.uint32))) <= set(_LETTERS):
-                raise ConfigError(f"lexicon {name}, line {number}: {line!r} must be one word of letters and digits")
+            if not phrase or not set(
+                characters.kinds(np.array([ord(c) for c in phrase], np.uint32))
+            ) <= set(_LETTERS):
+                raise ConfigError(
+                    f"lexicon {name}, line {number}: {line!r} must be one word of letters and"
+                    " digits"
+                )
             kinds[mark].add(phrase)
         return cls(name, frozenset(kinds[""]), frozenset(kinds["^"]), frozenset(kinds["!"]))
 
 
 class Lexicons:
-    """Several lists, looked for in one pass: by their first two letters, then by hash of each length there is."""
+    """Several lists, looked for in one pass: by their first two letters, then by hash of each
+    length there is.
+    """
 
     def __init__(self, lists: Sequence[Lexicon]):
         self.names = tuple(one.name for one in lists)
         self._lists = lists
-        self._phrases = sorted(set().union(*(one.anywhere | one.at_start | one.exceptions for one in lists)))
+        self._phrases = sorted(
+            set().union(*(one.anywhere | one.at_start | one.exceptions for one in lists))
+        )
         hashes = hash_texts(self._phrases)
         order = np.argsort(hashes)
         self._hashes, self._order = hashes[order], order
         self._lengths = sorted({len(phrase) for phrase in self._phrases})
-        self._letters = np.array([ord(phrase) for phrase in self._phrases if len(phrase) == 1], np.uint32)
+        self._letters = np.array(
+            [ord(phrase) for phrase in self._phrases if len(phrase) == 1], np.uint32
+        )
         self._sieve = np.zeros(1 << _SIEVE_BITS, bool)
         for phrase in self._phrases:
             if len(phrase) > 1:
@@ -75,7 +90,9 @@ class Lexicons:
         documents = np.searchsorted(squeezed.offsets, starts, "right") - 1
         result = {}
         for one in self._lists:
-            counted = self._is_of(one.anywhere)[phrases] | (self._is_of(one.at_start)[phrases] & begins)
+            counted = self._is_of(one.anywhere)[phrases] | (
+                self._is_of(one.at_start)[phrases] & begins
+            )
             hiding = self._is_of(one.exceptions)[phrases]
             if hiding.any():
                 counted &= ~_inside(starts, ends, starts[hiding], ends[hiding], len(squeezed.chars))
@@ -87,19 +104,31 @@ class Lexicons:
         return np.array([phrase in phrases for phrase in self._phrases], bool)
 
     def _places(self, squeezed: "_Squeezed") -> tuple[np.ndarray, ...]:
-        """Start, end and index of each phrase's places, and whether an eojeol begins there; one within a longer one counts too."""
+        """Start, end and index of each phrase's places, and whether an eojeol begins there; one
+        within a longer one counts too.
+        """
         candidates = np.flatnonzero(self._sieve[_pairs(squeezed.chars)])
         found = [(np.zeros(0, np.int64),) * 3 + (np.zeros(0, bool),)]
         for length in self._lengths:
-            # A phrase of one letter may begin a longer word, whose first two letters are another pair.
-            starts = candidates if length > 1 else np.flatnonzero(np.isin(squeezed.chars, self._letters))
+            # A phrase of one letter may begin a longer word, whose first two letters are another
+            # pair.
+            starts = (
+                candidates if length > 1 else np.flatnonzero(np.isin(squeezed.chars, self._letters))
+            )
             word = squeezed.word_of(starts)
             inside = starts + length <= squeezed.ends[word]
             starts, word = starts[inside], word[inside]
             hashes = squeezed.hashes.of(starts, starts + length)
             at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
             hit = self._hashes[at] == hashes
-            found.append((starts[hit], starts[hit] + length, self._order[at[hit]], (squeezed.starts[word] == starts)[hit]))
+            found.append(
+                (
+                    starts[hit],
+                    starts[hit] + length,
+                    self._order[at[hit]],
+                    (squeezed.starts[word] == starts)[hit],
+                )
+            )
         return tuple(np.concatenate(parts) for parts in zip(*found))
 
 
@@ -110,7 +139,9 @@ def _pairs(chars: np.ndarray) -> np.ndarray:
 
 
 def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:
-    """bool: which ranges lie wholly in one of the outer ranges, all of them among `n` characters."""
+    """bool: which ranges lie wholly in one of the outer ranges, all of them among `n`
+    characters.
+    """
     reach = np.zeros(n, np.int64)
     np.maximum.at(reach, outer_starts, outer_ends)
     return np.maximum.accumulate(reach)[starts] >= ends
@@ -147,4 +178,9 @@ def _lower(chars: np.ndarray) -> np.ndarray:
 def shipped() -> Lexicons:
     """The lists that come with hclx."""
     folder = resources.files("hclx.corpus") / "lexicons"
-    return Lexicons([Lexicon.parse(name, (folder / f"{name}.txt").read_text(encoding="utf-8")) for name in LISTS])
+    return Lexicons(
+        [
+            Lexicon.parse(name, (folder / f"{name}.txt").read_text(encoding="utf-8"))
+            for name in LISTS
+        ]
+    )

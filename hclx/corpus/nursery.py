@@ -1,6 +1,8 @@
-"""Worker processes of Beam's runner on this machine: forked from one that has imported all that they need.
+"""Worker processes of Beam's runner on this machine: forked from one that has imported all that
+they need.
 
-A stage takes seconds, and so does importing Beam: workers that begin with nothing would take a fifth of a small corpus's time.
+A stage takes seconds, and so does importing Beam: workers that begin with nothing would take a
+  fifth of a small corpus's time.
 """
 
 import json
@@ -11,15 +13,15 @@ import sys
 import threading
 from collections.abc import Mapping
 
-# The process that workers are forked from, one after the other: a line of its input is a worker's folder and environment,
-# a line of its output how that worker ended. A worker ends with the process that asked for it, however that one ended: its
-# input, which the worker has too, is over then.
+# The process that workers are forked from, one after the other: a line of its input is a worker's
+# folder and environment, a line of its output how that worker ended. A worker ends with the process
+# that asked for it, however that one ended: its input, which the worker has too, is over then.
 NURSERY = """
 import json, os, signal, sys, threading
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 answers = os.dup(1)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-import hclx.corpus.build  # first, as it keeps Beam's import quiet
+import hclx.corpus.pipeline  # first, as it keeps Beam's import quiet
 from apache_beam.runners.worker import sdk_worker_main
 sys.stderr = open(os.devnull, "w")  # what a worker raises comes to the runner; that it prints it too helps nobody
 def end_with_input():
@@ -47,7 +49,9 @@ _lock = threading.Lock()
 
 
 class LostWorker(RuntimeError):
-    """A worker ended that should not have. code: its exit code, or minus the signal that killed it."""
+    """A worker ended that should not have. code: its exit code, or minus the signal that killed
+    it.
+    """
 
     def __init__(self, code: int):
         super().__init__(f"a worker process ended ({code})")
@@ -61,7 +65,9 @@ def prepare(n: int) -> None:
 
 
 def _start() -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
 
 
 def run(environment: Mapping[str, str]) -> None:
@@ -75,7 +81,9 @@ def run(environment: Mapping[str, str]) -> None:
     with _lock:
         nursery = _idle.pop() if _idle else _start()
     try:
-        nursery.stdin.write(json.dumps([os.getcwd(), {**os.environ, **environment}]).encode() + b"\n")
+        nursery.stdin.write(
+            json.dumps([os.getcwd(), {**os.environ, **environment}]).encode() + b"\n"
+        )
         nursery.stdin.flush()
         answer = nursery.stdout.readline()
     except BrokenPipeError:

@@ -1,8 +1,9 @@
 """Personal data in Korean text: where it is, of what kind, and the text with it masked.
 
-What an item looks like decides, then what stands around it, then its check digits where every item of the kind has them
-(resident numbers given since October 2020 have none). Dates, prices, law articles, versions and numbers of companies in
-the shape of a resident number stay as they are, and so do the particles after an item.
+What an item looks like decides, then what stands around it, then its check digits where every item
+of the kind has them (resident numbers given since October 2020 have none). Dates, prices, law
+articles, versions and numbers of companies in the shape of a resident number stay as they are, and
+so do the particles after an item.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hclx.corpus.batch import replaced
+from hclx.corpus.text_batch import replaced
 
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",
@@ -29,8 +30,9 @@ PLACEHOLDERS = {
 KINDS = tuple(PLACEHOLDERS)
 
 _NEAR = 70  # characters around a candidate that can belong to it: the name of an address, a keyword
-# All that any kind below can be: runs of digits and what separates them, signs of an address, passports. Each begins with
-# a character or a set of them, for which Python's `re` searches several times as fast as for alternatives.
+# All that any kind below can be: runs of digits and what separates them, signs of an address,
+# passports. Each begins with a character or a set of them, for which Python's `re` searches several
+# times as fast as for alternatives.
 _CANDIDATES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -46,7 +48,8 @@ _CANDIDATES = tuple(
 # Digits and what separates them as they are also typed; each is one character, so that places stay.
 _TYPED, _MEANT = "０１２３４５６７８９–—‐−－ㅡ．", "0123456789------."
 _UNUSUAL, _PLAIN = re.compile(f"[{_TYPED}]"), str.maketrans(_TYPED, _MEANT)
-_DATES = re.compile(r"[12][0-9]{3}\. ?[0-9]{1,2}\. ?[0-9]{1,2}")  # no item is one; statutes are full of them
+# no item is one; statutes are full of them
+_DATES = re.compile(r"[12][0-9]{3}\. ?[0-9]{1,2}\. ?[0-9]{1,2}")
 _FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # nothing of a longer number before it
 _CLOSED = r"(?![0-9])(?![-.,:][0-9])"  # nor after it
 _DATE6 = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
@@ -56,16 +59,30 @@ _BANKS = (
 )
 _ACCOUNT_WORDS = re.compile(rf"(?:계좌|입금|송금|이체|예금주|통장|{_BANKS})[^0-9\n]{{0,15}}$")
 _BANK_AFTER = re.compile(rf"^ ?[(\[/] ?(?:{_BANKS}|예금주)")
-_UNIT_AFTER = re.compile(r"^ ?(?:원|달러|불|엔|유로|만|억|조|%|퍼센트|건|명(?!의)|개|주\b|년|월|일|호|번지|페이지|쪽|위|배|톤|kg|km|㎡|번째)")
+_UNIT_AFTER = re.compile(
+    r"^ ?(?:원|달러|불|엔|유로|만|억|조|%|퍼센트|건|명(?!의)|개|주\b|년|월|일|호|번지|페이지|쪽|위|배|톤|kg|km|㎡|번째)"
+)
 _COMPANY_BEFORE = re.compile(r"(?:법인|등기)[^0-9\n]{0,12}$")
 _RRN_BEFORE = re.compile(r"(?:주민|등록번호|주번|민번|RRN|외국인)[^0-9\n]{0,12}$")
-_OTHER_NUMBER_BEFORE = re.compile(r"(?:접수|주문|예약|송장|관리|문서|사건|견적|계약|거래|승인|상품|고객|회원|발주|일련)번호[^0-9\n]{0,4}$")
+_OTHER_NUMBER_BEFORE = re.compile(
+    r"(?:접수|주문|예약|송장|관리|문서|사건|견적|계약|거래|승인|상품|고객|회원|발주|일련)번호[^0-9\n]{0,4}$"
+)
 _LICENCE_BEFORE = re.compile(r"면허[^0-9\n]{0,14}$")
 _BUSINESS_BEFORE = re.compile(r"사업자[^0-9\n]{0,12}$")
-_PASSPORT_BEFORE = re.compile(r"(?:여권|[Pp]assport|PASSPORT)[^\n]{0,40}$|[A-Z]{2,}/[A-Z]{2,}[ ,]{1,3}$")  # a list goes on
-_VERSION_BEFORE = re.compile(r"(?:버전|버젼|판올림|펌웨어|빌드|릴리스|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|제|§)[ :]{0,2}$")
-_TIME = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?")
-_FILE_SUFFIXES = frozenset("png jpg jpeg gif webp svg bmp ico css js ts py html htm pdf mp3 mp4 zip".split())
+# a list goes on
+_PASSPORT_BEFORE = re.compile(
+    r"(?:여권|[Pp]assport|PASSPORT)[^\n]{0,40}$|[A-Z]{2,}/[A-Z]{2,}[ ,]{1,3}$"
+)
+_VERSION_BEFORE = re.compile(
+    r"(?:버전|버젼|판올림|펌웨어|빌드|릴리스|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|제|§)["
+    r" :]{0,2}$"
+)
+_TIME = re.compile(
+    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?"
+)
+_FILE_SUFFIXES = frozenset(
+    "png jpg jpeg gif webp svg bmp ico css js ts py html htm pdf mp3 mp4 zip".split()
+)
 _SECTION_AFTER = re.compile(r"^(?:[.)] | ?(?:절|항|장))")  # 1.2.3.4 as the number of a section
 _REGIONS = "서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산"
 
@@ -92,12 +109,17 @@ def is_luhn(digits: str) -> bool:
 
 def is_business_number(digits: str) -> bool:
     """Whether ten digits hold together as a Korean business registration number."""
-    total = sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5))) + int(digits[8]) * 5 // 10
+    total = (
+        sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5)))
+        + int(digits[8]) * 5 // 10
+    )
     return (10 - total % 10) % 10 == int(digits[9])
 
 
 def is_resident_number(digits: str) -> bool:
-    """Whether thirteen digits hold together as a resident or foreigner registration number of before October 2020."""
+    """Whether thirteen digits hold together as a resident or foreigner registration number of
+    before October 2020.
+    """
     total = sum(int(d) * w for d, w in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)))
     offset = 13 if digits[6] in "5678" else 11
     return (offset - total % 11) % 10 == int(digits[12])
@@ -132,38 +154,60 @@ def _card(match: re.Match) -> bool:
 
 def _account(match: re.Match) -> bool:
     text, digits = match.string, digits_of(match[0])
-    if not 10 <= len(digits) <= 14 or _TIME.fullmatch(match[0]) or _UNIT_AFTER.match(text[match.end() : match.end() + 8]):
+    if (
+        not 10 <= len(digits) <= 14
+        or _TIME.fullmatch(match[0])
+        or _UNIT_AFTER.match(text[match.end() : match.end() + 8])
+    ):
         return False
     before = _before(match)
-    return bool(_ACCOUNT_WORDS.search(before) or _BANK_AFTER.match(text[match.end() : match.end() + 12]))
+    return bool(
+        _ACCOUNT_WORDS.search(before) or _BANK_AFTER.match(text[match.end() : match.end() + 12])
+    )
 
 
 def _passport(match: re.Match) -> bool:
-    if match[0][0] == "M" and match[0][4].isalpha():  # the series of since December 2021 looks like nothing else
+    # the series of since December 2021 looks like nothing else
+    if match[0][0] == "M" and match[0][4].isalpha():
         return True
     return _after(_PASSPORT_BEFORE)(match)
 
 
 def _business(match: re.Match) -> bool:
-    return is_business_number(digits_of(match[0])) and (not match[0].isdigit() or _after(_BUSINESS_BEFORE)(match))
+    return is_business_number(digits_of(match[0])) and (
+        not match[0].isdigit() or _after(_BUSINESS_BEFORE)(match)
+    )
 
 
 def _phone(match: re.Match) -> bool:
     text, digits = match.string, digits_of(match[0])
-    if digits.endswith("00000000") or (text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]) == ("제", "호"):
+    if digits.endswith("00000000") or (
+        text[match.start() - 1 : match.start()],
+        text[match.end() : match.end() + 1],
+    ) == ("제", "호"):
         return False  # the form of a number, and the number of a certificate
     if match[0].isdigit() and digits.startswith("010") and len(digits) < 11:
         return False
-    return not match[0].isdigit() or not _UNIT_AFTER.match(match.string[match.end() : match.end() + 8])
+    return not match[0].isdigit() or not _UNIT_AFTER.match(
+        match.string[match.end() : match.end() + 8]
+    )
 
 
 def _address(match: re.Match) -> bool:
-    """An address of the internet at large; private ones, versions of software and sections of a text are nobody's."""
+    """An address of the internet at large; private ones, versions of software and sections of a
+    text are nobody's.
+    """
     if "." in match[0] and _VERSION_BEFORE.search(_before(match)):
         return False
-    if _SECTION_AFTER.match(match.string[match.end() : match.end() + 4]) and match.string[match.start() - 1 : match.start()] != "(":
+    if (
+        _SECTION_AFTER.match(match.string[match.end() : match.end() + 4])
+        and match.string[match.start() - 1 : match.start()] != "("
+    ):
         return False
-    around = match.string[match.start() - 1 : match.start()], match.string[match.end() : match.end() + 1]
+    around = (
+        match.string[match.start() - 1 : match.start()],
+        match.string[match.end() : match.end() + 1],
+    )
     if len(match[0]) == 7 and around in (("", " "), ("\n", " ")):
         return False  # a heading: 3.2.1.4
     try:
@@ -184,22 +228,64 @@ def _always(match: re.Match) -> bool:
 _RULES: tuple[tuple[str, str, Callable[[re.Match], bool]], ...] = (
     ("rrn", rf"{_FREE}{_DATE6} ?[-–]? ?[012349][0-9]{{6}}{_CLOSED}", _resident),
     ("frn", rf"{_FREE}{_DATE6} ?[-–]? ?[5678][0-9]{{6}}{_CLOSED}", _resident),
-    ("driver", rf"{_FREE}(?:1[1-9]|2[0-8])[- ][0-9]{{2}}[- ][0-9]{{6}}[- ][0-9]{{2}}{_CLOSED}", _always),
+    (
+        "driver",
+        rf"{_FREE}(?:1[1-9]|2[0-8])[- ][0-9]{{2}}[- ][0-9]{{6}}[- ][0-9]{{2}}{_CLOSED}",
+        _always,
+    ),
     ("driver", rf"{_FREE}(?:1[1-9]|2[0-8])[0-9]{{10}}{_CLOSED}", _after(_LICENCE_BEFORE)),
     ("driver", rf"(?:{_REGIONS})[- ]?[0-9]{{2}}-[0-9]{{6}}-[0-9]{{2}}{_CLOSED}", _always),
     ("card", rf"{_FREE}[3-69][0-9]{{3}}([-. ]?)[0-9]{{4}}\1[0-9]{{4}}\1[0-9]{{4}}{_CLOSED}", _card),
     ("card", rf"{_FREE}3[47][0-9]{{2}}([- ]?)[0-9]{{6}}\1[0-9]{{5}}{_CLOSED}", _card),
-    ("phone", rf"{_FREE}(?:\(\+82\)|\+ ?82|0082|82)[ -]?\(?0?\)?1[016789][-. ]?[0-9]{{3,4}}[-. ]?[0-9]{{4}}{_CLOSED}", _always),
-    ("phone", rf"{_FREE}(?:\+ ?82|0082)[ -]?\(?0?\)?(?:2|[3-6][1-5]|70|50[0-9])[-. ][0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _always),
-    ("phone", rf"(?<![0-9A-Za-z])\(0(?:1[016789]|2|[3-6][1-5]|70|50[0-9])\) ?[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _always),
-    ("phone", rf"{_FREE}01[016789][-. )]{{0,2}}[0-9]{{3,4}}[-. ]{{0,2}}[0-9]{{4}}{_CLOSED}", _phone),
-    ("phone", rf"{_FREE}0(?:2|[3-6][1-5]|70|50[0-9])(?:[-. ]|\) ?)[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}", _phone),
+    (
+        "phone",
+        (
+            rf"{_FREE}(?:\(\+82\)|\+ ?82|0082|82)[ -]?\(?0?\)?1[016789][-. ]?[0-9]{{3,4}}[-."
+            rf" ]?[0-9]{{4}}{_CLOSED}"
+        ),
+        _always,
+    ),
+    (
+        "phone",
+        (
+            rf"{_FREE}(?:\+ ?82|0082)[ -]?\(?0?\)?(?:2|[3-6][1-5]|70|50[0-9])[-. ][0-9]{{3,4}}[-."
+            rf" ][0-9]{{4}}{_CLOSED}"
+        ),
+        _always,
+    ),
+    (
+        "phone",
+        (
+            r"(?<![0-9A-Za-z])\(0(?:1[016789]|2|[3-6][1-5]|70|50[0-9])\) ?[0-9]{3,4}[-."
+            rf" ][0-9]{{4}}{_CLOSED}"
+        ),
+        _always,
+    ),
+    (
+        "phone",
+        rf"{_FREE}01[016789][-. )]{{0,2}}[0-9]{{3,4}}[-. ]{{0,2}}[0-9]{{4}}{_CLOSED}",
+        _phone,
+    ),
+    (
+        "phone",
+        rf"{_FREE}0(?:2|[3-6][1-5]|70|50[0-9])(?:[-. ]|\) ?)[0-9]{{3,4}}[-. ][0-9]{{4}}{_CLOSED}",
+        _phone,
+    ),
     ("brn", rf"{_FREE}[1-9][0-9]{{2}}( - |[- ]?)[0-9]{{2}}\1[0-9]{{5}}{_CLOSED}", _business),
-    ("account", rf"{_FREE}(?:[0-9]{{2,6}}(?:[- ][0-9]{{1,8}}){{1,4}}|[0-9]{{10,14}}){_CLOSED}", _account),
-    ("passport", r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODGm][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])", _passport),
+    (
+        "account",
+        rf"{_FREE}(?:[0-9]{{2,6}}(?:[- ][0-9]{{1,8}}){{1,4}}|[0-9]{{10,14}}){_CLOSED}",
+        _account,
+    ),
+    (
+        "passport",
+        r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODGm][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])",
+        _passport,
+    ),
     (
         "email",
-        r"(?<![A-Za-z0-9._%+*-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63} ?(?:[@＠]|[(\[{] ?(?:at|AT|앳) ?[)\]}]|골뱅이) ?"
+        r"(?<![A-Za-z0-9._%+*-])[A-Za-z0-9][A-Za-z0-9._%+-]{0,63} ?(?:[@＠]|[(\[{] ?(?:at|AT|앳)"
+        r" ?[)\]}]|골뱅이) ?"
         r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,5}[A-Za-z]{2,18}(?![A-Za-z0-9@])",
         _email,
     ),
@@ -213,7 +299,9 @@ def _windows(text: str) -> list[tuple[int, int]]:
     """Where anything can be: the candidates with their surroundings, joined where they overlap."""
     windows: list[tuple[int, int]] = []
     candidates = (match for pattern in _CANDIDATES for match in pattern.finditer(text))
-    for first, last in sorted(match.span() for match in candidates if not _DATES.fullmatch(match[0])):
+    for first, last in sorted(
+        match.span() for match in candidates if not _DATES.fullmatch(match[0])
+    ):
         start, end = max(0, first - _NEAR), min(len(text), last + _NEAR)
         if windows and start <= windows[-1][1]:
             windows[-1] = windows[-1][0], max(end, windows[-1][1])
@@ -241,7 +329,9 @@ def find_pii(text: str) -> list[Span]:
 
 
 def suspects(texts: Sequence[str]) -> list[int]:
-    """Which texts hold what an item could be: all are searched at once, as most are short and hold nothing."""
+    """Which texts hold what an item could be: all are searched at once, as most are short and hold
+    nothing.
+    """
     joined = "\n".join(texts)
     ends = np.cumsum([len(text) + 1 for text in texts])
     places = [match.start() for pattern in _CANDIDATES for match in pattern.finditer(joined)]

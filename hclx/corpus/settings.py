@@ -1,11 +1,11 @@
 """What a corpus is made of: a YAML file as frozen dataclasses, every field checked once.
 
-    seed: 0
-    sources:
-      wiki: {input: 'kowiki/*.jsonl.gz', licence: CC BY-SA, domain: encyclopaedia}
-      talk: {input: 'comments/*.jsonl.gz', rules: {too_short: {min: 10}, line_end: null}}
-    rules: {digits: {max: 0.5}}        # of all sources; see defaults.yaml
-    near: {threshold: 0.72}
+seed: 0
+sources:
+  wiki: {input: 'kowiki/*.jsonl.gz', licence: CC BY-SA, domain: encyclopaedia}
+  talk: {input: 'comments/*.jsonl.gz', rules: {too_short: {min: 10}, line_end: null}}
+rules: {digits: {max: 0.5}}        # of all sources; see defaults.yaml
+near: {threshold: 0.72}
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-from hclx.corpus.ingest import FORMATS, SPLITS, Reading
+from hclx.corpus.readers import FORMATS, SPLITS, Reading
 from hclx.errors import ConfigError
 
 
@@ -35,10 +35,11 @@ class SourceSettings:
     """One kind of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes: see `hclx.corpus.ingest.Reading`.
+    format, split, fields, licence, max_bytes: see `hclx.corpus.readers.Reading`.
     rules: rule -> its bounds here; None switches it off.
     domain: row of the mixture's table; default: the source's name.
-    where: expression over attributes that a document of the mixture must fulfil, see `hclx.corpus.expression`.
+    where: expression over attributes that a document of the mixture must fulfil, see
+      `hclx.corpus.expression`.
     epochs: how often the mixture sees its documents where no target is given.
     cap: bytes that the mixture takes at most; 0: no bound.
     """
@@ -58,12 +59,19 @@ class SourceSettings:
     @property
     def reading(self) -> Reading:
         """How its files are read."""
-        return Reading(self.format, self.split, tuple(sorted(self.fields.items())), self.licence, self.max_bytes)
+        return Reading(
+            self.format,
+            self.split,
+            tuple(sorted(self.fields.items())),
+            self.licence,
+            self.max_bytes,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class NearSettings:
-    """Near-duplicates: MinHash over `shingle` characters without spaces, `bands` x `rows` hashes (Broder 1997).
+    """Near-duplicates: MinHash over `shingle` characters without spaces, `bands` x `rows` hashes
+    (Broder 1997).
 
     threshold: estimated Jaccard similarity from which two documents are the same one.
     """
@@ -76,9 +84,11 @@ class NearSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ParagraphSettings:
-    """Paragraphs of at least `min_chars` characters that stood anywhere before are cut out of later documents.
+    """Paragraphs of at least `min_chars` characters that stood anywhere before are cut out of later
+    documents.
 
-    max_share: a document that loses more than this share of its characters goes as a whole: what is left is a fragment.
+    max_share: a document that loses more than this share of its characters goes as a whole: what is
+      left is a fragment.
     """
 
     min_chars: int = 50
@@ -90,7 +100,8 @@ class ContaminationSettings:
     """Documents that hold `coverage` of an evaluation item's runs of `ngram` letters are removed.
 
     tasks: the evaluation sets, all where empty.
-    min_chars: letters of the shortest item that is looked for within a document, as whole words; a shorter one is looked for as a whole document.
+    min_chars: letters of the shortest item that is looked for within a document, as whole words; a
+      shorter one is looked for as a whole document.
     """
 
     tasks: tuple[str, ...] = ()
@@ -101,16 +112,27 @@ class ContaminationSettings:
 
 MODELS = ("quality", "perplexity")
 # Billions of tokens by domain (Kim et al. 2021, table 1).
-HYPERCLOVA = {"blog": 273.6, "cafe": 83.3, "news": 73.8, "comments": 41.1, "kin": 27.3, "modu": 6.0, "wiki_en_jp": 5.2, "others": 51.5}
+HYPERCLOVA = {
+    "blog": 273.6,
+    "cafe": 83.3,
+    "news": 73.8,
+    "comments": 41.1,
+    "kin": 27.3,
+    "modu": 6.0,
+    "wiki_en_jp": 5.2,
+    "others": 51.5,
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class MixSettings:
     """How sources share a mixture.
 
-    shares: domain -> its share, in any unit; a domain that is not there gives nothing to a mixture with a target.
+    shares: domain -> its share, in any unit; a domain that is not there gives nothing to a mixture
+      with a target.
     max_epochs: how often a target may repeat a source.
-    temperature: shares within a domain, and of a mixture without a target, are raised to 1 / temperature.
+    temperature: shares within a domain, and of a mixture without a target, are raised to 1 /
+      temperature.
     bytes_per_token: turns bytes into tokens before there is a token.
     """
 
@@ -125,8 +147,8 @@ class CorpusSettings:
     """A whole corpus.
 
     part_bytes: of text, that one Parquet part and one unit of work hold.
-    models: `quality` or `perplexity` -> file of a model that launch/train_filter.py made; rules may then use
-      `quality.score` and `perplexity.bits`.
+    models: `quality` or `perplexity` -> file of a model that launch/train_filter.py made; rules may
+      then use `quality.score` and `perplexity.bits`.
     """
 
     sources: Mapping[str, SourceSettings]
@@ -143,12 +165,15 @@ def load_settings(path: str | Path) -> CorpusSettings:
     """Reads a corpus file.
 
     Raises:
-      ConfigError: names the file and the field that is unknown, missing, or of the wrong type or value.
+      ConfigError: names the file and the field that is unknown, missing, or of the wrong type or
+        value.
     """
     try:
         given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(
+            f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
+        ) from error
     try:
         return parse_settings(given)
     except ConfigError as error:
@@ -162,7 +187,9 @@ def parse_settings(given) -> CorpusSettings:
       ConfigError: names the field.
     """
     given = dict(_mapping(given, "the file"))
-    rules = yaml.safe_load((resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8"))["rules"]
+    rules = yaml.safe_load(
+        (resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8")
+    )["rules"]
     rules = _changed(rules, given.pop("rules", None), "rules")
     sources = dict(_mapping(given.get("sources"), "sources"))
     for name, source in sources.items():
@@ -181,15 +208,23 @@ def _mapping(value, where: str) -> Mapping:
 
 
 def _changed(rules: Mapping, changes, where: str) -> dict:
-    """Rules after a source's changes: a rule of the same name keeps its attribute and the bounds that are not named."""
+    """Rules after a source's changes: a rule of the same name keeps its attribute and the bounds
+    that are not named.
+    """
     result = dict(rules)
     for name, change in _mapping(changes or {}, where).items():
-        result[name] = None if change is None else {**(rules.get(name) or {}), **_mapping(change, f"{where}.{name}")}
+        result[name] = (
+            None
+            if change is None
+            else {**(rules.get(name) or {}), **_mapping(change, f"{where}.{name}")}
+        )
     return result
 
 
 def _build(kind, value, where: str):
-    """`value`, from YAML, as an instance of a type: a dataclass, a mapping, an optional or a scalar."""
+    """`value`, from YAML, as an instance of a type: a dataclass, a mapping, an optional or a
+    scalar.
+    """
     if isinstance(kind, types.UnionType):
         options = [option for option in typing.get_args(kind) if option is not type(None)]
         return None if value is None else _build(options[0], value, where)
@@ -199,7 +234,10 @@ def _build(kind, value, where: str):
         return tuple(_build(typing.get_args(kind)[0], item, where) for item in value)
     if typing.get_origin(kind) is not None:
         inner = typing.get_args(kind)[1]
-        return {str(name): _build(inner, item, f"{where}.{name}") for name, item in _mapping(value, where).items()}
+        return {
+            str(name): _build(inner, item, f"{where}.{name}")
+            for name, item in _mapping(value, where).items()
+        }
     if dataclasses.is_dataclass(kind):
         return _build_dataclass(kind, value, where)
     if kind is float and type(value) is int:
@@ -213,12 +251,20 @@ def _build_dataclass(kind, value, where: str):
     hints, prefix = typing.get_type_hints(kind), f"{where}." if where else ""
     for name in _mapping(value, where or "the file"):
         if name not in hints:
-            raise ConfigError(f"{prefix}{name} is unknown; {where or 'the file'} has {', '.join(hints)}")
-    required = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
+            raise ConfigError(
+                f"{prefix}{name} is unknown; {where or 'the file'} has {', '.join(hints)}"
+            )
+    required = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.default is f.default_factory is dataclasses.MISSING
+    ]
     for name in required:
         if name not in value:
             raise ConfigError(f"{prefix}{name} is missing")
-    return kind(**{name: _build(hints[name], item, f"{prefix}{name}") for name, item in value.items()})
+    return kind(
+        **{name: _build(hints[name], item, f"{prefix}{name}") for name, item in value.items()}
+    )
 
 
 def _check(settings: CorpusSettings) -> None:
@@ -230,24 +276,54 @@ def _check(settings: CorpusSettings) -> None:
     need(settings.part_bytes > 0, f"part_bytes={settings.part_bytes} must be more than 0")
     if near := settings.near:
         need(0 < near.threshold <= 1, f"near.threshold={near.threshold} is not in (0, 1]")
-        need(min(near.shingle, near.bands, near.rows) > 0, "near.shingle, near.bands and near.rows must be more than 0")
+        need(
+            min(near.shingle, near.bands, near.rows) > 0,
+            "near.shingle, near.bands and near.rows must be more than 0",
+        )
     if paragraph := settings.paragraph:
-        need(paragraph.min_chars > 0, f"paragraph.min_chars={paragraph.min_chars} must be more than 0")
-        need(0 <= paragraph.max_share <= 1, f"paragraph.max_share={paragraph.max_share} is not in [0, 1]")
+        need(
+            paragraph.min_chars > 0,
+            f"paragraph.min_chars={paragraph.min_chars} must be more than 0",
+        )
+        need(
+            0 <= paragraph.max_share <= 1,
+            f"paragraph.max_share={paragraph.max_share} is not in [0, 1]",
+        )
     if dirt := settings.contamination:
         need(0 < dirt.coverage <= 1, f"contamination.coverage={dirt.coverage} is not in (0, 1]")
-        need(0 < dirt.min_chars <= dirt.ngram, f"contamination needs 0 < min_chars <= ngram, and has {dirt.min_chars} and {dirt.ngram}")
+        need(
+            0 < dirt.min_chars <= dirt.ngram,
+            f"contamination needs 0 < min_chars <= ngram, and has {dirt.min_chars} and"
+            f" {dirt.ngram}",
+        )
     for name in settings.models:
         need(name in MODELS, f"models.{name} is unknown; there are {', '.join(MODELS)}")
     mix = settings.mix
-    need(min(mix.max_epochs, mix.temperature, mix.bytes_per_token) > 0, "mix.max_epochs, mix.temperature and mix.bytes_per_token must be more than 0")
+    need(
+        min(mix.max_epochs, mix.temperature, mix.bytes_per_token) > 0,
+        "mix.max_epochs, mix.temperature and mix.bytes_per_token must be more than 0",
+    )
     need(min(mix.shares.values(), default=0) >= 0, "mix.shares must not be negative")
     for name, source in settings.sources.items():
         where = f"sources.{name}"
-        need(name.replace("_", "").replace("-", "").isalnum(), f"{where}: a source's name is letters, digits, _ and -")
-        need(source.format in ("", *FORMATS), f"{where}.format={source.format!r} is not one of {', '.join(FORMATS)}")
-        need(source.split in SPLITS, f"{where}.split={source.split!r} is not one of {', '.join(SPLITS)}")
-        need(source.epochs >= 0 and source.cap >= 0, f"{where}: epochs and cap must not be negative")
+        need(
+            name.replace("_", "").replace("-", "").isalnum(),
+            f"{where}: a source's name is letters, digits, _ and -",
+        )
+        need(
+            source.format in ("", *FORMATS),
+            f"{where}.format={source.format!r} is not one of {', '.join(FORMATS)}",
+        )
+        need(
+            source.split in SPLITS,
+            f"{where}.split={source.split!r} is not one of {', '.join(SPLITS)}",
+        )
+        need(
+            source.epochs >= 0 and source.cap >= 0, f"{where}: epochs and cap must not be negative"
+        )
         need(source.max_bytes > 0, f"{where}.max_bytes={source.max_bytes} must be more than 0")
         for rule, bounds in source.rules.items():
-            need(bounds is None or (bounds.min, bounds.max) != (None, None), f"{where}.rules.{rule} needs min or max")
+            need(
+                bounds is None or (bounds.min, bounds.max) != (None, None),
+                f"{where}.rules.{rule} needs min or max",
+            )

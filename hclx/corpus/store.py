@@ -1,7 +1,10 @@
-"""Where a corpus lies: files that appear whole or not at all, each with the key of what it was made from.
+"""Where a corpus lies: files that appear whole or not at all, each with the key of what it was made
+from.
 
-A local folder, or what pyarrow can write to by its address (gs://, s3://, hdfs://). A file whose key is the one that is
-wanted is finished work: it is not made again. A key is a hash of the settings and of the keys of what went in.
+A local folder, or what pyarrow can write to by its address (gs://, s3://, hdfs://). A file whose
+key is the one that is
+wanted is finished work: it is not made again. A key is a hash of the settings and of the keys of
+  what went in.
 """
 
 import contextlib
@@ -28,8 +31,12 @@ _KEY = b"hclx.key"
 
 def key_of(*values) -> str:
     """A key from JSON values and dataclasses."""
-    default = lambda value: dataclasses.asdict(value) if dataclasses.is_dataclass(value) else list(value)
-    return hashlib.sha256(json.dumps(values, sort_keys=True, ensure_ascii=False, default=default).encode()).hexdigest()[:32]
+    default = lambda value: (
+        dataclasses.asdict(value) if dataclasses.is_dataclass(value) else list(value)
+    )
+    return hashlib.sha256(
+        json.dumps(values, sort_keys=True, ensure_ascii=False, default=default).encode()
+    ).hexdigest()[:32]
 
 
 def _is_match(name: list[str], pattern: list[str]) -> bool:
@@ -56,7 +63,9 @@ def open_bytes(path: str) -> Iterator[io.BufferedReader]:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """A folder of a corpus, by its path or address. It is sent to workers, so it holds nothing that is open."""
+    """A folder of a corpus, by its path or address. It is sent to workers, so it holds nothing that
+    is open.
+    """
 
     root: str
 
@@ -79,7 +88,9 @@ class Store:
         target = f"{root}/{name}"
         files.create_dir(os.path.dirname(target), recursive=True)
         # An object appears when it is closed; a local file must be written elsewhere and moved.
-        temporary = f"{target}.{uuid.uuid4().hex}.tmp" if isinstance(files, fs.LocalFileSystem) else target
+        temporary = (
+            f"{target}.{uuid.uuid4().hex}.tmp" if isinstance(files, fs.LocalFileSystem) else target
+        )
         try:
             with files.open_output_stream(temporary) as stream:
                 write(stream)
@@ -94,7 +105,9 @@ class Store:
         """Writes a Parquet file; equal tables give equal bytes."""
         metadata = {**(table.schema.metadata or {}), _KEY: key.encode()}
         table = table.replace_schema_metadata(metadata)
-        self._write(name, lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd"))
+        self._write(
+            name, lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd")
+        )
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file."""
@@ -107,7 +120,9 @@ class Store:
     def write_json(self, name: str, value, key: str | None = None) -> None:
         """Writes a JSON file, one line a field."""
         value = value if key is None else {"key": key, **value}
-        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+        self.write_text(
+            name, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        )
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pyarrow.Table:
         """Reads a Parquet file.
@@ -119,7 +134,10 @@ class Store:
         try:
             return pyarrow.parquet.read_table(f"{root}/{name}", columns=columns, filesystem=files)
         except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{self.path(name)} cannot be read ({str(error).splitlines()[0]}); remove it and run again") from error
+            raise DataError(
+                f"{self.path(name)} cannot be read ({str(error).splitlines()[0]}); remove it and"
+                " run again"
+            ) from error
 
     def read_json(self, name: str) -> dict | None:
         """The content of a JSON file, or None where there is no whole one."""
@@ -150,7 +168,9 @@ class Store:
             return (self.read_json(name) or {}).get("key")
         files, root = self._place
         try:
-            metadata = pyarrow.parquet.read_schema(f"{root}/{name}", filesystem=files).metadata or {}
+            metadata = (
+                pyarrow.parquet.read_schema(f"{root}/{name}", filesystem=files).metadata or {}
+            )
         except (pyarrow.ArrowException, OSError):
             return None
         return metadata.get(_KEY, b"").decode() or None
@@ -165,11 +185,15 @@ class Store:
         return self.key(name) == key
 
     def write_verdict(self, stage: str, part: str, table: pyarrow.Table, key: str) -> None:
-        """Writes what a stage found of each document of a part: `rule` (null: kept), `value`, and what else it says."""
+        """Writes what a stage found of each document of a part: `rule` (null: kept), `value`, and
+        what else it says.
+        """
         self.write_table(f"verdicts/{stage}/{part}.parquet", table, key)
 
     def read_verdict(self, stage: str, part: str, columns: list[str]) -> pyarrow.Table | None:
-        """What a stage found of a part's documents; None where the stage is not part of this corpus."""
+        """What a stage found of a part's documents; None where the stage is not part of this
+        corpus.
+        """
         name = f"verdicts/{stage}/{part}.parquet"
         return None if self.key(name) is None else self.read_table(name, columns)
 
@@ -189,23 +213,43 @@ class Store:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise ConfigError(f"another command is writing to {self.root}; wait for it, or name another --output") from error
+                raise ConfigError(
+                    f"another command is writing to {self.root}; wait for it, or name another"
+                    " --output"
+                ) from error
             yield
 
     def glob(self, pattern: str) -> dict[str, fs.FileInfo]:
-        """The files that match a pattern of Python's `glob`, `**` included, by their names; none that begins with a dot."""
+        """The files that match a pattern of Python's `glob`, `**` included, by their names; none
+        that begins with a dot.
+        """
         files, root = self._place
-        begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]  # what lies elsewhere, or deeper, need not be listed
+        # what lies elsewhere, or deeper, need not be listed
+        begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]
         deep = "/" in pattern[len(begin) :].lstrip("/") or "**" in pattern
-        found = files.get_file_info(fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=deep, allow_not_found=True))
-        names = {about.path[len(root) + 1 :]: about for about in found if about.type == fs.FileType.File}
-        return {name: about for name, about in names.items() if _is_match(name.split("/"), pattern.split("/"))}
+        found = files.get_file_info(
+            fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=deep, allow_not_found=True)
+        )
+        names = {
+            about.path[len(root) + 1 :]: about for about in found if about.type == fs.FileType.File
+        }
+        return {
+            name: about
+            for name, about in names.items()
+            if _is_match(name.split("/"), pattern.split("/"))
+        }
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Names of the files below a folder, sorted."""
         files, root = self._place
-        found = files.get_file_info(fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True))
-        return sorted(f.path[len(root) + 1 :] for f in found if f.type == fs.FileType.File and f.path.endswith(suffix))
+        found = files.get_file_info(
+            fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
+        )
+        return sorted(
+            f.path[len(root) + 1 :]
+            for f in found
+            if f.type == fs.FileType.File and f.path.endswith(suffix)
+        )
 
     def remove(self, name: str) -> None:
         """Removes a file."""

@@ -1,7 +1,7 @@
 """The token cache, the order of its windows, and the loader that reads them."""
 
-from hclx.data.cache import TokenCache
 from hclx.data.prepare import prepare
+from hclx.data.token_cache import TokenCache
 
 __all__ = ["Loader", "TokenCache", "prepare"]
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from hclx.data.cache import TokenCache
-from hclx.data.order import Order, leave_out
+from hclx.data.sampler import Order, leave_out
+from hclx.data.token_cache import TokenCache
 from hclx.errors import DataError
 
 
 class Loader:
-    """Reads batch [g, g + global_batch_size) of a run's order, without the ranges that it leaves out.
+    """Reads batch [g, g + global_batch_size) of a run's order, without the ranges that it leaves
+    out.
 
     Each process reads only the rows of its devices.
     """
@@ -67,26 +68,38 @@ class Loader:
             thread.join()
 
     def examples(self, start: int, stop: int) -> np.ndarray:
-        """int64: the numbers of the examples at positions `start` to `stop`; the positions themselves where none is left out."""
+        """int64: the numbers of the examples at positions `start` to `stop`; the positions
+        themselves where none is left out.
+        """
         return leave_out(np.arange(start, stop, dtype=np.int64), self._skip)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """int32 [stop - start, sequence_length + 1]: what stands at positions `start` to `stop` of the order.
+        """int32 [stop - start, sequence_length + 1]: what stands at positions `start` to `stop` of
+        the order.
 
         Raises:
           DataError: stored tokens are damaged.
         """
         source, window = self._order.locate(self.examples(start, stop))
-        futures = [self._cache.read(self._split, int(s), int(w), self.sequence_length) for s, w in zip(source, window)]
+        futures = [
+            self._cache.read(self._split, int(s), int(w), self.sequence_length)
+            for s, w in zip(source, window)
+        ]
         try:
             return np.stack([future.result() for future in futures]).astype(np.int32)
         except (ValueError, OSError) as error:
-            raise DataError(f"{self._cache.directory}: stored tokens are damaged ({str(error)[:200]}); remove the cache and it is built again") from error
+            raise DataError(
+                f"{self._cache.directory}: stored tokens are damaged ({str(error)[:200]}); remove"
+                " the cache and it is built again"
+            ) from error
 
     def batch(self, index: int) -> jax.Array:
-        """int32 [global_batch_size, sequence_length + 1]: the batch that begins at position `index`."""
+        """int32 [global_batch_size, sequence_length + 1]: the batch that begins at position
+        `index`.
+        """
         shape = (self.global_batch_size, self.sequence_length + 1)
-        known: dict[tuple[int, int], np.ndarray] = {}  # devices that hold the same rows share one reading
+        # devices that hold the same rows share one reading
+        known: dict[tuple[int, int], np.ndarray] = {}
 
         def read(slices):
             start, stop, _ = slices[0].indices(shape[0])

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hclx.data.settings import ReadSettings
+from hclx.data.read_settings import ReadSettings
 from hclx.errors import DataError
 from hclx.text.documents import Document, expand_globs, read_documents
 
@@ -21,7 +21,8 @@ class Source:
       name: folder in the cache.
       rate: its share, in any unit.
       files: () -> the files that it reads.
-      documents: (split, settings, counts) -> those of that split, in order; `counts` takes what was met on the way.
+      documents: (split, settings, counts) -> those of that split, in order; `counts` takes what was
+        met on the way.
     """
 
     name: str
@@ -30,7 +31,12 @@ class Source:
     documents: Callable[[str, ReadSettings, Counter], Iterator[Document]]
 
 
-def split_documents(files: Callable[[], list[str]], split: str, settings: ReadSettings, counts: Counter | None = None) -> Iterator[Document]:
+def split_documents(
+    files: Callable[[], list[str]],
+    split: str,
+    settings: ReadSettings,
+    counts: Counter | None = None,
+) -> Iterator[Document]:
     """The documents of a split, in the order of the files.
 
     Raises:
@@ -58,12 +64,16 @@ def corpus_sources(folder: str) -> list[Source]:
     try:
         mixture = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read; make the mixture with launch/build_corpus.py") from error
+        raise DataError(
+            f"{path} cannot be read; make the mixture with launch/build_corpus.py"
+        ) from error
     sources = []
     for name, about in sorted(mixture["sources"].items()):
         if about["rate"] > 0 and about["kept"] > 0:
             files = functools.partial(_mixture_files, path.parent, mixture["files"][name])
-            sources.append(Source(name, about["rate"], files, functools.partial(split_documents, files)))
+            sources.append(
+                Source(name, about["rate"], files, functools.partial(split_documents, files))
+            )
     if not sources:
         raise DataError(f"{path}: no source gives anything to this mixture; see its shares")
     return sources

@@ -1,4 +1,6 @@
-"""Prefill and the decode loop, both on the device: the host sees tokens only when a call returns."""
+"""Prefill and the decode loop, both on the device: the host sees tokens only when a call
+returns.
+"""
 
 import functools
 from typing import NamedTuple
@@ -7,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
-from hclx.infer.cache import KVCache, extend, init_cache
+from hclx.infer.kv_cache import KVCache, extend, init_cache
 from hclx.infer.sampling import SamplingConfig, sample
 from hclx.model import Params, unembed
 
@@ -36,7 +38,9 @@ class DecodeState(NamedTuple):
 
 
 def bucket(length: int, limit: int) -> int:
-    """The length that `length` is padded to: a power of two, or `limit`; so that few programs are compiled."""
+    """The length that `length` is padded to: a power of two, or `limit`; so that few programs are
+    compiled.
+    """
     size = SMALLEST_BUCKET
     while size < length:
         size *= 2
@@ -45,7 +49,13 @@ def bucket(length: int, limit: int) -> int:
 
 @functools.partial(jax.jit, static_argnames=("size", "config", "dtype"))
 def prefill(
-    params: Params, tokens_bt: jax.Array, lengths_b: jax.Array, *, size: int, config: ModelConfig, dtype: str
+    params: Params,
+    tokens_bt: jax.Array,
+    lengths_b: jax.Array,
+    *,
+    size: int,
+    config: ModelConfig,
+    dtype: str,
 ) -> DecodeState:
     """Reads prompts.
 
@@ -68,7 +78,9 @@ def prefill(
     return DecodeState(cache, lengths_b, logits_bv, seen_bv, jnp.zeros(batch, bool), jnp.int32(0))
 
 
-@functools.partial(jax.jit, static_argnames=("n", "eod_id", "sampling", "config", "dtype"), donate_argnames="state")
+@functools.partial(
+    jax.jit, static_argnames=("n", "eod_id", "sampling", "config", "dtype"), donate_argnames="state"
+)
 def decode(
     params: Params,
     state: DecodeState,
@@ -83,8 +95,8 @@ def decode(
 ) -> tuple[DecodeState, jax.Array]:
     """Samples up to `n` tokens in one loop on the device.
 
-    It ends early when every row is done. A row is done at the end-of-document token (which is not part of the
-    result) or when its cache is full.
+    It ends early when every row is done. A row is done at the end-of-document token (which is not
+    part of the result) or when its cache is full.
 
     Args:
       params: of the decoder.
@@ -107,13 +119,21 @@ def decode(
 
     def step(carry):
         i, state, out_bn = carry
-        token_b = sample(state.logits_bv, state.seen_bv, allowed_v, jax.random.fold_in(key, state.step), sampling)
+        token_b = sample(
+            state.logits_bv, state.seen_bv, allowed_v, jax.random.fold_in(key, state.step), sampling
+        )
         done_b = state.done_b | (token_b == eod_id) | (state.lengths_b >= state.cache.size)
         out_bn = out_bn.at[:, i].set(jnp.where(done_b, NOTHING, token_b))
         x_btd, cache = extend(params, state.cache, token_b[:, None], state.lengths_b, config, dtype)
         seen_bv = state.seen_bv.at[jnp.arange(len(token_b)), token_b].set(True)
         lengths_b = state.lengths_b + ~done_b
-        return i + 1, DecodeState(cache, lengths_b, unembed(params, x_btd)[:, 0], seen_bv, done_b, state.step + 1), out_bn
+        return (
+            i + 1,
+            DecodeState(
+                cache, lengths_b, unembed(params, x_btd)[:, 0], seen_bv, done_b, state.step + 1
+            ),
+            out_bn,
+        )
 
     out_bn = jnp.full((state.done_b.shape[0], n), NOTHING, jnp.int32)
     _, state, out_bn = jax.lax.while_loop(unfinished, step, (jnp.int32(0), state, out_bn))

@@ -49,21 +49,33 @@ def generate(
       prompt: may be empty.
       sampling: see `SamplingConfig`.
       dtype: of activations.
-      stream_every: tokens between two calls of `on_text`; 0: one call at the end. The text does not depend on it.
-      on_text: takes each new piece of the text, whole characters only, and never a part of a stop text.
+      stream_every: tokens between two calls of `on_text`; 0: one call at the end. The text does not
+        depend on it.
+      on_text: takes each new piece of the text, whole characters only, and never a part of a stop
+        text.
     Raises:
       ConfigError: the prompt leaves no room in the model's length.
     """
     ids = [tokenizer.eod_id, *tokenizer.encode(prompt)]
     room = config.max_length - len(ids)
     if room < 1:
-        raise ConfigError(f"the prompt has {len(ids)} tokens and the model reads {config.max_length}; shorten it to {config.max_length - 1}")
+        raise ConfigError(
+            f"the prompt has {len(ids)} tokens and the model reads {config.max_length}; shorten it"
+            f" to {config.max_length - 1}"
+        )
     limit = min(sampling.max_tokens, room)
     size = bucket(len(ids) + limit, config.max_length)
     padded = np.full((1, bucket(len(ids), size)), tokenizer.pad_id, np.int32)
     padded[0, : len(ids)] = ids
-    state = prefill(params, jnp.asarray(padded), jnp.array([len(ids)], jnp.int32), size=size, config=config, dtype=dtype)
-    allowed = tokenizer.piece_bytes() > 0
+    state = prefill(
+        params,
+        jnp.asarray(padded),
+        jnp.array([len(ids)], jnp.int32),
+        size=size,
+        config=config,
+        dtype=dtype,
+    )
+    allowed = tokenizer.token_bytes() > 0
     allowed[tokenizer.eod_id] = True
     output = _Output(tokenizer, sampling.stop, on_text)
     per_call = min(stream_every, limit) if stream_every else limit
@@ -75,7 +87,8 @@ def generate(
             jnp.asarray(allowed),
             n=per_call,
             eod_id=tokenizer.eod_id,
-            sampling=dataclasses.replace(sampling, stop=(), max_tokens=1),  # what the compiled loop depends on
+            # what the compiled loop depends on
+            sampling=dataclasses.replace(sampling, stop=(), max_tokens=1),
             config=config,
             dtype=dtype,
         )
@@ -120,7 +133,9 @@ class _Output:
 
     def _held(self) -> int:
         """Length of the longest end of the text that begins a stop text."""
-        ends = (n for stop in self._stop for n in range(1, len(stop)) if self._text.endswith(stop[:n]))
+        ends = (
+            n for stop in self._stop for n in range(1, len(stop)) if self._text.endswith(stop[:n])
+        )
         return max(ends, default=0)
 
     def _show(self, upto: int) -> None:

@@ -1,4 +1,6 @@
-"""Chooses the next token from logits: repetition penalty, then temperature, then top-k, then top-p."""
+"""Chooses the next token from logits: repetition penalty, then temperature, then top-k, then
+top-p.
+"""
 
 import dataclasses
 
@@ -19,7 +21,8 @@ class SamplingConfig:
       temperature: 0 takes the most likely token.
       top_k: only the k most likely; 0: all.
       top_p: only the most likely that together reach this probability.
-      repetition_penalty: divides the positive logits of tokens that occurred, and multiplies the negative ones.
+      repetition_penalty: divides the positive logits of tokens that occurred, and multiplies the
+        negative ones.
       seed: of the random choice.
       stop: texts that end generation; they are not part of the result.
     """
@@ -43,10 +46,19 @@ class SamplingConfig:
         }
         for name, fits in checks.items():
             if not fits:
-                raise ConfigError(f"{name}={getattr(self, name)!r} is out of range; see SamplingConfig for what it may be")
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} is out of range; see SamplingConfig for what"
+                    " it may be"
+                )
 
 
-def sample(logits_bv: jax.Array, seen_bv: jax.Array, allowed_v: jax.Array, key: jax.Array, config: SamplingConfig) -> jax.Array:
+def sample(
+    logits_bv: jax.Array,
+    seen_bv: jax.Array,
+    allowed_v: jax.Array,
+    key: jax.Array,
+    config: SamplingConfig,
+) -> jax.Array:
     """int32 [b], one token a row.
 
     Args:
@@ -56,7 +68,9 @@ def sample(logits_bv: jax.Array, seen_bv: jax.Array, allowed_v: jax.Array, key: 
       key: of this step.
       config: see `SamplingConfig`.
     """
-    logits_bv = jnp.where(allowed_v, penalise(logits_bv, seen_bv, config.repetition_penalty), _NEVER)
+    logits_bv = jnp.where(
+        allowed_v, penalise(logits_bv, seen_bv, config.repetition_penalty), _NEVER
+    )
     if config.temperature == 0:
         return jnp.argmax(logits_bv, axis=-1).astype(jnp.int32)
     kept_bv = keep_top(logits_bv / config.temperature, config.top_k, config.top_p)
@@ -70,14 +84,17 @@ def penalise(logits_bv: jax.Array, seen_bv: jax.Array, penalty: float) -> jax.Ar
 
 
 def keep_top(logits_bv: jax.Array, top_k: int, top_p: float) -> jax.Array:
-    """Logits with those outside the top k, and then outside the top p of what is left, at the least float."""
+    """Logits with those outside the top k, and then outside the top p of what is left, at the least
+    float.
+    """
     if top_k:
         kth_b1 = jax.lax.top_k(logits_bv, min(top_k, logits_bv.shape[-1]))[0][:, -1:]
         logits_bv = jnp.where(logits_bv >= kth_b1, logits_bv, _NEVER)
     if top_p < 1:
         sorted_bv = jnp.flip(jnp.sort(logits_bv, axis=-1), axis=-1)
         probabilities_bv = jax.nn.softmax(sorted_bv, axis=-1)
-        before_bv = jnp.cumsum(probabilities_bv, axis=-1) - probabilities_bv  # mass of the more likely ones
+        # mass of the more likely ones
+        before_bv = jnp.cumsum(probabilities_bv, axis=-1) - probabilities_bv
         least_b1 = jnp.min(jnp.where(before_bv < top_p, sorted_bv, jnp.inf), axis=-1, keepdims=True)
         logits_bv = jnp.where(logits_bv >= least_b1, logits_bv, _NEVER)
     return logits_bv

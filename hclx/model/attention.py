@@ -1,4 +1,6 @@
-"""Causal attention behind one interface. A backend that cannot serve what it is asked for raises."""
+"""Causal attention behind one interface. A backend that cannot serve what it is asked for
+raises.
+"""
 
 import functools
 import logging
@@ -15,18 +17,31 @@ from hclx.parallel import constrain
 _LOG = logging.getLogger(__name__)
 
 
-def dot_product_attention(q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array) -> jax.Array:
-    """Softmax attention under a mask; scores and softmax in float32 whatever the inputs are. Returns [b, t, h, k]."""
+def dot_product_attention(
+    q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array
+) -> jax.Array:
+    """Softmax attention under a mask; scores and softmax in float32 whatever the inputs are.
+    Returns [b, t, h, k].
+    """
     scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
-    # Heads before positions: each head's matrix products are then contiguous, which CPUs are much faster with.
+    # Heads before positions: each head's matrix products are then contiguous, which CPUs are much
+    # faster with.
     q_bhtk, k_bhsk, v_bhsk = (x.swapaxes(1, 2) for x in (q_bthk * scale, k_bshk, v_bshk))
     scores_bhts = jnp.einsum("bhtk,bhsk->bhts", q_bhtk, k_bhsk, preferred_element_type=jnp.float32)
-    weights_bhts = jax.nn.softmax(jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min))
-    context_bhtk = jnp.einsum("bhts,bhsk->bhtk", weights_bhts.astype(v_bhsk.dtype), v_bhsk, preferred_element_type=jnp.float32)
+    weights_bhts = jax.nn.softmax(
+        jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
+    )
+    context_bhtk = jnp.einsum(
+        "bhts,bhsk->bhtk",
+        weights_bhts.astype(v_bhsk.dtype),
+        v_bhsk,
+        preferred_element_type=jnp.float32,
+    )
     return context_bhtk.astype(v_bhsk.dtype).swapaxes(1, 2)
 
 
-# Kernels, each with the reason why it cannot serve; "auto" takes the first that can, and else plain XLA, which always can.
+# Kernels, each with the reason why it cannot serve; "auto" takes the first that can, and else plain
+# XLA, which always can.
 _KERNELS = {
     "splash": (splash.splash_attention, splash.unsupported),
     "cudnn": (cudnn.cudnn_attention, cudnn.unsupported),
@@ -37,12 +52,13 @@ _KERNELS = {
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """Attention over a window of packed documents, which never see each other.
 
-    Where the mesh cuts the length (`seq`), heads are cut instead while they attend: one all-to-all there and one back
-    (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
+    Where the mesh cuts the length (`seq`), heads are cut instead while they attend: one all-to-all
+    there and one back (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
 
     Args:
       segments_bt: int32, the document that each token belongs to.
-      backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that JAX runs on.
+      backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that
+        JAX runs on.
     Returns:
       (q, k, v) -> (context, None).
     """
@@ -53,14 +69,21 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
         name = backend
         if name == "auto":
             _, length, _, head_size = q_bthk.shape
-            name = choose_backend(name, jax.devices()[0], length=length, head_size=head_size, dtype=q_bthk.dtype.name)
+            name = choose_backend(
+                name, jax.devices()[0], length=length, head_size=head_size, dtype=q_bthk.dtype.name
+            )
         attention = blockwise.blockwise_attention if name == "xla" else _KERNELS[name][0]
-        return whole_length(attention(*map(whole_length, (q_bthk, k_bthk, v_bthk)), segments_bt)), None
+        return (
+            whole_length(attention(*map(whole_length, (q_bthk, k_bthk, v_bthk)), segments_bt)),
+            None,
+        )
 
     return attend
 
 
-def choose_backend(backend: str, device: jax.Device, *, length: int, head_size: int, dtype: str) -> str:
+def choose_backend(
+    backend: str, device: jax.Device, *, length: int, head_size: int, dtype: str
+) -> str:
     """Resolves "auto" for a device of the mesh, and refuses a backend that cannot serve a run.
 
     Args:
@@ -72,7 +95,9 @@ def choose_backend(backend: str, device: jax.Device, *, length: int, head_size: 
     Raises:
       ConfigError: the named backend cannot serve this device, length, head size or dtype.
     """
-    reasons = {name: reason(device, length, head_size, dtype) for name, (_, reason) in _KERNELS.items()}
+    reasons = {
+        name: reason(device, length, head_size, dtype) for name, (_, reason) in _KERNELS.items()
+    }
     if backend == "auto":
         backend = next((name for name, reason in reasons.items() if reason is None), "xla")
         _say_once(backend, device.platform)

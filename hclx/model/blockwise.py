@@ -1,7 +1,9 @@
-"""Causal attention in plain XLA, block by block: what CPUs run, and any device that no kernel serves.
+"""Causal attention in plain XLA, block by block: what CPUs run, and any device that no kernel
+serves.
 
-The backward pass computes the weights again from the log-sum-exp of each query's scores (Dao et al. 2022, "FlashAttention",
-algorithm 4): one pass over the scores, where automatic differentiation of the softmax takes several.
+The backward pass computes the weights again from the log-sum-exp of each query's scores (Dao et al.
+2022, "FlashAttention", algorithm 4): one pass over the scores, where automatic differentiation of
+the softmax takes several.
 """
 
 import functools
@@ -16,17 +18,22 @@ MAX_BLOCKS, MIN_BLOCK = 4, 64
 _dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
-def blockwise_attention(q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array) -> jax.Array:
-    """Attention of windows over themselves, within segments: [b, t, h, k] in the dtype of the inputs.
+def blockwise_attention(
+    q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array
+) -> jax.Array:
+    """Attention of windows over themselves, within segments: [b, t, h, k] in the dtype of the
+    inputs.
 
-    Of the square of scores, n blocks compute (n + 1) / 2n. Scores and softmax are float32 whatever the inputs are.
+    Of the square of scores, n blocks compute (n + 1) / 2n. Scores and softmax are float32 whatever
+    the inputs are.
 
     Args:
       q_bthk, k_bthk, v_bthk: of one length.
       segments_bt: int32, the document that each token belongs to.
     """
     scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
-    # Heads before positions: each head's matrix products are then contiguous, which CPUs are much faster with.
+    # Heads before positions: each head's matrix products are then contiguous, which CPUs are much
+    # faster with.
     q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk * scale, k_bthk, v_bthk))
     return _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt).swapaxes(1, 2)
 
@@ -45,25 +52,36 @@ def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt):
         weights_bhts = jnp.exp(scores_bhts - largest_bht1)
         sum_bht1 = weights_bhts.sum(-1, keepdims=True)
         # Divided after the product with the values: k numbers a query instead of s.
-        context_bhtk = _dot("bhts,bhsk->bhtk", weights_bhts.astype(v_bhtk.dtype), v_bhtk[:, :, keys]) / sum_bht1
+        context_bhtk = (
+            _dot("bhts,bhsk->bhtk", weights_bhts.astype(v_bhtk.dtype), v_bhtk[:, :, keys])
+            / sum_bht1
+        )
         contexts.append(context_bhtk.astype(v_bhtk.dtype))
         normalisers.append(largest_bht1 + jnp.log(sum_bht1))
-    # Remat policies keep both by this name, and then nothing of the above runs again in the backward pass.
-    context_bhtk, normaliser_bht1 = (checkpoint_name(jnp.concatenate(x, 2), "context") for x in (contexts, normalisers))
+    # Remat policies keep both by this name, and then nothing of the above runs again in the
+    # backward pass.
+    context_bhtk, normaliser_bht1 = (
+        checkpoint_name(jnp.concatenate(x, 2), "context") for x in (contexts, normalisers)
+    )
     return context_bhtk, (q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1)
 
 
 def _backward(residuals, d_context_bhtk):
     q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1 = residuals
-    mean_bht1 = jnp.sum(d_context_bhtk.astype(jnp.float32) * context_bhtk, -1, keepdims=True)  # of d_weights, by the weights
+    # of d_weights, by the weights
+    mean_bht1 = jnp.sum(d_context_bhtk.astype(jnp.float32) * context_bhtk, -1, keepdims=True)
     dq_bhtk, dks, dvs = jnp.zeros(q_bhtk.shape, jnp.float32), [], []
     for keys in _blocks(q_bhtk.shape[2]):
         queries = slice(keys.start, None)
         q, d_context = q_bhtk[:, :, queries], d_context_bhtk[:, :, queries]
-        weights_bhts = jnp.exp(_scores(q_bhtk, k_bhtk, segments_bt, queries, keys) - normaliser_bht1[:, :, queries])
+        weights_bhts = jnp.exp(
+            _scores(q_bhtk, k_bhtk, segments_bt, queries, keys) - normaliser_bht1[:, :, queries]
+        )
         d_weights_bhts = _dot("bhtk,bhsk->bhts", d_context, v_bhtk[:, :, keys])
         d_scores_bhts = (weights_bhts * (d_weights_bhts - mean_bht1[:, :, queries])).astype(q.dtype)
-        dq_bhtk = dq_bhtk.at[:, :, queries].add(_dot("bhts,bhsk->bhtk", d_scores_bhts, k_bhtk[:, :, keys]))
+        dq_bhtk = dq_bhtk.at[:, :, queries].add(
+            _dot("bhts,bhsk->bhtk", d_scores_bhts, k_bhtk[:, :, keys])
+        )
         dks.append(_dot("bhts,bhtk->bhsk", d_scores_bhts, q).astype(q.dtype))
         dvs.append(_dot("bhts,bhtk->bhsk", weights_bhts.astype(q.dtype), d_context).astype(q.dtype))
     return dq_bhtk.astype(q_bhtk.dtype), jnp.concatenate(dks, 2), jnp.concatenate(dvs, 2), None
@@ -72,7 +90,9 @@ def _backward(residuals, d_context_bhtk):
 _attend.defvjp(_forward, _backward)
 
 
-def _scores(q_bhtk: jax.Array, k_bhtk: jax.Array, segments_bt: jax.Array, queries: slice, keys: slice) -> jax.Array:
+def _scores(
+    q_bhtk: jax.Array, k_bhtk: jax.Array, segments_bt: jax.Array, queries: slice, keys: slice
+) -> jax.Array:
     """float32 [b, h, queries, keys], the lowest number where a query does not see a key."""
     index_t = jnp.arange(segments_bt.shape[1])
     seen_ts = index_t[queries, None] >= index_t[keys]

@@ -1,4 +1,5 @@
-"""The decoder as pure functions over one parameter tree: {embedding, blocks (stacked on axis 0), final_norm}.
+"""The decoder as pure functions over one parameter tree: {embedding, blocks (stacked on axis 0),
+final_norm}.
 
 The same stacked tree serves initialisation, training, decoding, checkpoints and conversion.
 """
@@ -13,18 +14,24 @@ from hclx.config import ComputeConfig, ModelConfig
 from hclx.model.attention import packed_attention
 from hclx.model.layers import Attend, Block, Embedding, LayerNorm
 from hclx.model.remat import remat
-from hclx.parallel import constrain, pipeline, ways
+from hclx.parallel import axis_size, constrain, pipeline
 
 Params = dict  # nested dictionary of float32 arrays
 
 
 def _modules(config: ModelConfig, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
-    return {"embedding": Embedding(config, rngs), "blocks": Block(config, rngs), "final_norm": LayerNorm(config, config.d_model)}
+    return {
+        "embedding": Embedding(config, rngs),
+        "blocks": Block(config, rngs),
+        "final_norm": LayerNorm(config, config.d_model),
+    }
 
 
 @functools.cache
 def _abstract_modules(config: ModelConfig) -> dict[str, tuple[nnx.GraphDef, nnx.State]]:
-    """Structure of each module and its parameters without their values; one block stands for all."""
+    """Structure of each module and its parameters without their values; one block stands for
+    all.
+    """
     modules = nnx.eval_shape(lambda: _modules(config, nnx.Rngs(0)))
     return {name: nnx.split(module) for name, module in modules.items()}
 
@@ -37,7 +44,8 @@ def _module(config: ModelConfig, name: str, params: Params) -> nnx.Module:
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
-    """Fresh float32 parameters: normal(0.02), residual projections divided by sqrt(2 · layers), zero biases.
+    """Fresh float32 parameters: normal(0.02), residual projections divided by sqrt(2 · layers),
+    zero biases.
 
     The values depend on `key` and the shapes alone, not on how they are sharded.
     """
@@ -61,13 +69,18 @@ def logical_axes(config: ModelConfig) -> Params:
     def names(name):
         _, state = _abstract_modules(config)[name]
         stacked = ("layers",) if name == "blocks" else ()
-        flat = {path: stacked + variable.get_metadata("logical_axes") for path, variable in nnx.to_flat_state(state)}
+        flat = {
+            path: stacked + variable.get_metadata("logical_axes")
+            for path, variable in nnx.to_flat_state(state)
+        }
         return nnx.traversals.unflatten_mapping(flat)
 
     return {name: names(name) for name in _abstract_modules(config)}
 
 
-def embed(params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config: ModelConfig, dtype: str) -> jax.Array:
+def embed(
+    params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config: ModelConfig, dtype: str
+) -> jax.Array:
     """Embeds tokens at their positions: [b, t, d] in `dtype`."""
     x_btd = _module(config, "embedding", params["embedding"])(tokens_bt, positions_bt)
     return constrain(x_btd.astype(dtype), "batch", "length", "features")
@@ -76,7 +89,9 @@ def embed(params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config:
 def run_block(
     layer: Params, x_btd: jax.Array, attend: Attend, config: ModelConfig, precision: str = "full"
 ) -> tuple[jax.Array, object]:
-    """One block, `layer` being one slice of the stacked parameters; `precision` is that of its matrix products."""
+    """One block, `layer` being one slice of the stacked parameters; `precision` is that of its
+    matrix products.
+    """
     return _module(config, "blocks", layer)(x_btd, attend, precision)
 
 
@@ -101,23 +116,38 @@ def hidden_states(
 ) -> jax.Array:
     """Everything but the output projection, for windows of packed documents.
 
-    Where the ambient mesh has stages (`pipe`), blocks are a pipeline; embedding and final norm, and the loss after them,
-    are computed by every stage alike.
+    Where the ambient mesh has stages (`pipe`), blocks are a pipeline; embedding and final norm, and
+    the loss after them, are computed by every stage alike.
 
     Args:
-      tokens_bt, segments_bt, positions_bt: int32; documents are the runs of equal segment, positions count in them.
+      tokens_bt, segments_bt, positions_bt: int32; documents are the runs of equal segment,
+        positions count in them.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
     """
 
     def block(layer, x_btd, segments_bt):
-        return run_block(layer, x_btd, packed_attention(segments_bt, compute.attention), config, compute.matmul)[0]
+        return run_block(
+            layer, x_btd, packed_attention(segments_bt, compute.attention), config, compute.matmul
+        )[0]
 
     x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
-    wrap, stages = functools.partial(remat, policy=compute.remat), ways("layers")
+    wrap, stages = functools.partial(remat, policy=compute.remat), axis_size("layers")
     if stages > 1:
-        schedule = {"stages": stages, "repeats": compute.pipeline_repeats, "microbatches": compute.microbatches(stages)}
-        x_btd = pipeline(block, params["blocks"], x_btd, segments_bt, **schedule, wrap=wrap, unroll=compute.scan_unroll)
+        schedule = {
+            "stages": stages,
+            "repeats": compute.pipeline_repeats,
+            "microbatches": compute.microbatches(stages),
+        }
+        x_btd = pipeline(
+            block,
+            params["blocks"],
+            x_btd,
+            segments_bt,
+            **schedule,
+            wrap=wrap,
+            unroll=compute.scan_unroll,
+        )
     else:
         body = wrap(lambda x_btd, layer: (block(layer, x_btd, segments_bt), None))
         x_btd, _ = jax.lax.scan(body, x_btd, params["blocks"], unroll=compute.scan_unroll)
@@ -128,7 +158,8 @@ def packing(tokens_bt: jax.Array, eod_id: int) -> tuple[jax.Array, jax.Array]:
     """Segments and positions of a window whose documents each begin with an end-of-document token.
 
     Returns:
-      segments_bt: int32, 0 for the document that the window cuts into, then one more for each that begins.
+      segments_bt: int32, 0 for the document that the window cuts into, then one more for each that
+        begins.
       positions_bt: int32, from 0 in each document, or in the piece of it that the window holds.
     """
     begins = tokens_bt == eod_id

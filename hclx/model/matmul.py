@@ -1,18 +1,21 @@
-"""The matrix products of a block, in the dtype of the activations or in eight bits: one hook, `matmul`.
+"""The matrix products of a block, in the dtype of the activations or in eight bits: one hook,
+`matmul`.
 
 What is quantised, and how:
-  - Scales are those of the numbers at hand (no history, no state): the largest magnitude of each row of activations and
-    of each column of weights, over the axes that the product sums, so that they factor out of it.
-  - Two of a layer's three products are quantised, y = x w and dx = dy wᵀ; the gradient of the weights stays in the dtype
-    of the activations. It sums over tokens, where rounding errors of gradients do harm (Wortsman et al. 2023, "Stable and
-    low-precision training for large-scale vision-language models", section 2: SwitchBack), and its scales would be maxima
-    over the whole batch, which lies on all devices.
-  - Rounding has gradient one (straight-through; Bengio et al. 2013), and reaches neither the master weights nor the
-    optimizer.
+  - Scales are those of the numbers at hand (no history, no state): the largest magnitude of each
+    row of activations and of each column of weights, over the axes that the product sums, so that
+    they factor out of it.
+  - Two of a layer's three products are quantised, y = x w and dx = dy wᵀ; the gradient of the
+    weights stays in the dtype of the activations. It sums over tokens, where rounding errors of
+    gradients do harm (Wortsman et al. 2023, "Stable and low-precision training for large-scale
+    vision-language models", section 2: SwitchBack), and its scales would be maxima over the whole
+    batch, which lies on all devices.
+  - Rounding has gradient one (straight-through; Bengio et al. 2013), and reaches neither the master
+    weights nor the optimizer.
 
-"int8" is symmetric, with exact int32 sums. "fp8" is e4m3 for activations and weights and e5m2 for gradients (Micikevicius
-et al. 2022, "FP8 formats for deep learning"), on the float8 operands themselves: XLA hands such a product, whose scales come
-after it, to cuBLASLt.
+"int8" is symmetric, with exact int32 sums. "fp8" is e4m3 for activations and weights and e5m2 for
+gradients (Micikevicius et al. 2022, "FP8 formats for deep learning"), on the float8 operands
+themselves: XLA hands such a product, whose scales come after it, to cuBLASLt.
 """
 
 import functools
@@ -21,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.errors import ConfigError
-from hclx.model.kernel import compute_capability
+from hclx.model.attention_kernels import compute_capability
 
 # precision -> dtype of activations and weights, dtype of the gradient of a product's result
 _FORMATS = {"int8": (jnp.int8, jnp.int8), "fp8": (jnp.float8_e4m3fn, jnp.float8_e5m2)}
@@ -51,11 +54,14 @@ def check_precision(precision: str, device: jax.Device) -> None:
       ConfigError: int8 on a GPU, fp8 on a TPU or on a GPU before NVIDIA's compute capability 8.9.
     """
     if precision == "int8" and device.platform not in ("tpu", "cpu"):
-        raise ConfigError(f"ComputeConfig.matmul='int8' is for TPUs and this is {device.device_kind}; use 'full', or 'fp8' on an H100 or H200")
+        raise ConfigError(
+            f"ComputeConfig.matmul='int8' is for TPUs and this is {device.device_kind}; use 'full',"
+            " or 'fp8' on an H100 or H200"
+        )
     if precision == "fp8" and device.platform != "cpu" and compute_capability(device) < (8, 9):
         raise ConfigError(
-            f"ComputeConfig.matmul='fp8' needs an NVIDIA GPU of compute capability 8.9 or above (H100, H200) and this is "
-            f"{device.device_kind}; use 'full', or 'int8' on a TPU"
+            "ComputeConfig.matmul='fp8' needs an NVIDIA GPU of compute capability 8.9 or above"
+            f" (H100, H200) and this is {device.device_kind}; use 'full', or 'int8' on a TPU"
         )
 
 
@@ -77,9 +83,12 @@ def _quantised_backward(precision, residuals, dy):
     x, w = residuals
     operand, gradient = _FORMATS[precision]
     summed_dy, summed_w = tuple(range(x.ndim - 1, dy.ndim)), tuple(range(1, w.ndim))
-    # On NVIDIA GPUs fp8 accumulates fast and with few bits by default, and with all in the highest precision.
+    # On NVIDIA GPUs fp8 accumulates fast and with few bits by default, and with all in the highest
+    # precision.
     accuracy = jax.lax.Precision.HIGHEST if precision == "fp8" else None
-    dx = _scaled_dot(_quantise(dy, summed_dy, gradient), _quantise(w, summed_w, operand), x.dtype, accuracy)
+    dx = _scaled_dot(
+        _quantise(dy, summed_dy, gradient), _quantise(w, summed_w, operand), x.dtype, accuracy
+    )
     (dw,) = jax.linear_transpose(lambda w: _full(x, w), w)(dy)
     return dx, dw
 
@@ -87,22 +96,33 @@ def _quantised_backward(precision, residuals, dy):
 _quantised.defvjp(_quantised_forward, _quantised_backward)
 
 
-def _quantise(x: jax.Array, axes: tuple[int, ...], dtype) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
-    """x / scale in `dtype`, the float32 scale over the other axes, and `axes`, which a product will sum over."""
+def _quantise(
+    x: jax.Array, axes: tuple[int, ...], dtype
+) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
+    """x / scale in `dtype`, the float32 scale over the other axes, and `axes`, which a product will
+    sum over.
+    """
     is_integer = jnp.issubdtype(dtype, jnp.integer)
     largest = (jnp.iinfo if is_integer else jnp.finfo)(dtype).max
     x = x.astype(jnp.float32)
     scale = jnp.maximum(jnp.abs(x).max(axes, keepdims=True), _TINY) / float(largest)
     scaled = x / scale
-    return (jnp.round(scaled) if is_integer else scaled).astype(dtype), jnp.squeeze(scale, axes), axes
+    return (
+        (jnp.round(scaled) if is_integer else scaled).astype(dtype),
+        jnp.squeeze(scale, axes),
+        axes,
+    )
 
 
 def _scaled_dot(a, b, dtype, precision=None) -> jax.Array:
     """The product of two quantised arrays over their axes, with its scales, in `dtype`."""
     (a, a_scale, a_axes), (b, b_scale, b_axes) = a, b
-    # int8: no sum overflows below 133,000 terms. fp8: accumulated in float32, but written in `dtype`, to save memory traffic.
+    # int8: no sum overflows below 133,000 terms. fp8: accumulated in float32, but written in
+    # `dtype`, to save memory traffic.
     accumulator = jnp.int32 if a.dtype == jnp.int8 else dtype
     dimensions = ((a_axes, b_axes), ((), ()))
-    product = jax.lax.dot_general(a, b, dimensions, precision=precision, preferred_element_type=accumulator)
+    product = jax.lax.dot_general(
+        a, b, dimensions, precision=precision, preferred_element_type=accumulator
+    )
     a_scale = a_scale.reshape(a_scale.shape + (1,) * b_scale.ndim)
     return (product.astype(jnp.float32) * a_scale * b_scale).astype(dtype)

@@ -1,4 +1,6 @@
-"""Attention on TPU by the splash kernel that JAX ships: no scores in memory, and blocks that are all masked are skipped."""
+"""Attention on TPU by the splash kernel that JAX ships: no scores in memory, and blocks that are
+all masked are skipped.
+"""
 
 import functools
 import math
@@ -6,7 +8,7 @@ import math
 import jax
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
-from hclx.model.kernel import on_each_device
+from hclx.model.attention_kernels import on_each_device
 
 LANES = 128  # of a TPU's vector registers: blocks are multiples of it
 MAX_BLOCK = 512  # queries or keys a block: larger ones skip less of the causal mask
@@ -18,12 +20,20 @@ def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> 
     if device.platform != "tpu":
         return f"is a kernel for TPUs and this is a {device.platform}; use 'auto'"
     if length % LANES:
-        return f"takes multiples of {LANES} tokens, and TrainConfig.sequence_length={length} is none; change it, or use 'xla'"
+        return (
+            f"takes multiples of {LANES} tokens, and TrainConfig.sequence_length={length} is none;"
+            " change it, or use 'xla'"
+        )
     return None
 
 
 def splash_attention(
-    q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array, *, interpret: bool = False
+    q_bthk: jax.Array,
+    k_bthk: jax.Array,
+    v_bthk: jax.Array,
+    segments_bt: jax.Array,
+    *,
+    interpret: bool = False,
 ) -> jax.Array:
     """Causal attention within segments: [b, t, h, k]. Each device takes its own rows and heads.
 
@@ -32,16 +42,20 @@ def splash_attention(
       segments_bt: int32, the document that each token belongs to.
       interpret: runs the kernel in Pallas' interpreter, on any platform (tests).
     """
-    return on_each_device(functools.partial(_attend, interpret=interpret))(q_bthk, k_bthk, v_bthk, segments_bt)
+    return on_each_device(functools.partial(_attend, interpret=interpret))(
+        q_bthk, k_bthk, v_bthk, segments_bt
+    )
 
 
 def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, interpret):
     length, heads, size = q_bthk.shape[1:]
     kernel = _kernel(length, heads, interpret)
-    q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk * (1.0 / math.sqrt(size)), k_bthk, v_bthk))
-    context_bhtk = jax.vmap(lambda q, k, v, ids: kernel(q, k, v, segment_ids=splash.SegmentIds(ids, ids)))(
-        q_bhtk, k_bhtk, v_bhtk, segments_bt
+    q_bhtk, k_bhtk, v_bhtk = (
+        x.swapaxes(1, 2) for x in (q_bthk * (1.0 / math.sqrt(size)), k_bthk, v_bthk)
     )
+    context_bhtk = jax.vmap(
+        lambda q, k, v, ids: kernel(q, k, v, segment_ids=splash.SegmentIds(ids, ids))
+    )(q_bhtk, k_bhtk, v_bhtk, segments_bt)
     return context_bhtk.swapaxes(1, 2).astype(v_bthk.dtype)
 
 
@@ -55,5 +69,10 @@ def _kernel(length: int, heads: int, interpret: bool):
     mask = splash.MultiHeadMask([splash.CausalMask((length, length))] * heads)
     # What the backward pass needs of the kernel has the name that the remat policies keep.
     return splash.make_splash_mha(
-        mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, residual_checkpoint_name="context", interpret=interpret
+        mask,
+        block_sizes=sizes,
+        head_shards=1,
+        q_seq_shards=1,
+        residual_checkpoint_name="context",
+        interpret=interpret,
     )

@@ -1,4 +1,6 @@
-"""Attention on NVIDIA GPUs by the Triton kernel that JAX ships in Pallas: any dtype, segments, heads of any size up to 128."""
+"""Attention on NVIDIA GPUs by the Triton kernel that JAX ships in Pallas: any dtype, segments,
+heads of any size up to 128.
+"""
 
 import functools
 import importlib.util
@@ -7,39 +9,57 @@ import warnings
 
 import jax
 
-from hclx.model.kernel import compute_capability, keep_residuals, on_each_device
+from hclx.model.attention_kernels import compute_capability, keep_residuals, on_each_device
 
 _MODULE = "jax.experimental.pallas.ops.gpu.attention"
 MAX_HEAD_SIZE = 128
 LENGTHS = 128  # windows are multiples of the largest block
-FORWARD_BLOCK = {2: 128, 4: 32}  # queries or keys a block, by bytes a number: three or more blocks fit in shared memory
+# queries or keys a block, by bytes a number: three or more blocks fit in shared memory
+FORWARD_BLOCK = {2: 128, 4: 32}
 BACKWARD_BLOCK = 32
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
     """Why this kernel cannot serve, and what to do; None: it can."""
     if compute_capability(device) < (8, 0):
-        return f"is a kernel for NVIDIA GPUs from Ampere on and this is a {device.platform}; use 'auto'"
+        return (
+            f"is a kernel for NVIDIA GPUs from Ampere on and this is a {device.platform}; use"
+            " 'auto'"
+        )
     if length % LENGTHS:
-        return f"takes multiples of {LENGTHS} tokens, and TrainConfig.sequence_length={length} is none; change it, or use 'xla'"
+        return (
+            f"takes multiples of {LENGTHS} tokens, and TrainConfig.sequence_length={length} is"
+            " none; change it, or use 'xla'"
+        )
     if head_size > MAX_HEAD_SIZE:
         return f"takes heads of up to {MAX_HEAD_SIZE}, and ModelConfig has {head_size}; use 'xla'"
     if importlib.util.find_spec(_MODULE) is None:
-        return f"is the kernel {_MODULE}, which JAX {jax.__version__} does not have any more; use 'auto'"
+        return (
+            f"is the kernel {_MODULE}, which JAX {jax.__version__} does not have any more; use"
+            " 'auto'"
+        )
     return None
 
 
 def triton_attention(
-    q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array, *, interpret: bool = False
+    q_bthk: jax.Array,
+    k_bthk: jax.Array,
+    v_bthk: jax.Array,
+    segments_bt: jax.Array,
+    *,
+    interpret: bool = False,
 ) -> jax.Array:
     """Causal attention within segments: [b, t, h, k]. Each device takes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: of one length, a multiple of `LENGTHS`. The kernel pads a head to a power of two by itself.
+      q_bthk, k_bthk, v_bthk: of one length, a multiple of `LENGTHS`. The kernel pads a head to a
+        power of two by itself.
       segments_bt: int32, the document that each token belongs to.
       interpret: runs the kernel in Pallas' interpreter, on any platform (tests).
     """
-    return on_each_device(functools.partial(_attend, interpret=interpret))(q_bthk, k_bthk, v_bthk, segments_bt)
+    return on_each_device(functools.partial(_attend, interpret=interpret))(
+        q_bthk, k_bthk, v_bthk, segments_bt
+    )
 
 
 def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, interpret):
@@ -51,6 +71,14 @@ def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, interpret):
     sizes = pallas.BlockSizes(block_q=block, block_k=block, **backward)
     scale = 1.0 / math.sqrt(q_bthk.shape[-1])
     kernel = lambda q, k, v, segments: pallas.mha(
-        q, k, v, segments, sm_scale=scale, causal=True, block_sizes=sizes, backward_pass_impl="triton", interpret=interpret
+        q,
+        k,
+        v,
+        segments,
+        sm_scale=scale,
+        causal=True,
+        block_sizes=sizes,
+        backward_pass_impl="triton",
+        interpret=interpret,
     )
     return keep_residuals(kernel)(q_bthk, k_bthk, v_bthk, segments_bt)

@@ -1,19 +1,27 @@
-"""The device mesh, the one table that lays arrays on it, its pipeline, and the processes that it spans."""
+"""The device mesh, the one table that lays arrays on it, its pipeline, and the processes that it
+spans.
+"""
 
-from hclx.parallel.axes import constrain, named_sharding, partition_spec, ways
-from hclx.parallel.mesh import axis_over_slices, make_mesh, resolve_mesh_shape
+from hclx.parallel.distributed import (
+    abort_process,
+    any_process_error,
+    is_distributed,
+    process_0_first,
+    start_processes,
+)
+from hclx.parallel.mesh import axis_across_slices, make_mesh, resolve_mesh_shape
 from hclx.parallel.pipeline import check_pipeline, pipeline
-from hclx.parallel.processes import agree, is_one_of_several, leave_processes, process_0_first, start_processes
-from hclx.parallel.tokens import flatten_tokens, unflatten_tokens
+from hclx.parallel.reshape import flatten_tokens, unflatten_tokens
+from hclx.parallel.sharding import axis_size, constrain, named_sharding, partition_spec
 
 __all__ = [
-    "agree",
-    "axis_over_slices",
+    "any_process_error",
+    "axis_across_slices",
     "check_pipeline",
     "constrain",
     "flatten_tokens",
-    "is_one_of_several",
-    "leave_processes",
+    "is_distributed",
+    "abort_process",
     "make_mesh",
     "named_sharding",
     "partition_spec",
@@ -22,5 +30,5 @@ __all__ = [
     "resolve_mesh_shape",
     "start_processes",
     "unflatten_tokens",
-    "ways",
+    "axis_size",
 ]

@@ -1,4 +1,6 @@
-"""Makes the device mesh: one arrangement of the devices that replaces data, tensor and pipeline parallelism."""
+"""Makes the device mesh: one arrangement of the devices that replaces data, tensor and pipeline
+parallelism.
+"""
 
 import math
 
@@ -31,20 +33,26 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
     return shape
 
 
-def axis_over_slices(shape: tuple[int, ...], slices: int) -> str | None:
-    """Which of `MESH_AXES` goes from slice to slice, over the data centre's network; None: none of this shape can."""
-    return next((axis for axis in _MAY_SPAN_SLICES if shape[MESH_AXES.index(axis)] % slices == 0), None)
+def axis_across_slices(shape: tuple[int, ...], slices: int) -> str | None:
+    """Which of `MESH_AXES` goes from slice to slice, over the data centre's network; None: none of
+    this shape can.
+    """
+    return next(
+        (axis for axis in _MAY_SPAN_SLICES if shape[MESH_AXES.index(axis)] % slices == 0), None
+    )
 
 
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh over `devices` (default: all) whose collectives XLA chooses (`AxisType.Auto`).
 
-    On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several slices, which only the
-    data centre's network joins, see different data, or else hold different layers: `data` goes over slices where it is a
-    multiple of them, otherwise `pipe` does, and the axes that carry more stay within a slice.
+    On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several
+    slices, which only the data centre's network joins, see different data, or else hold different
+    layers: `data` goes over slices where it is a multiple of them, otherwise `pipe` does, and the
+    axes that carry more stay within a slice.
 
     Raises:
-      ConfigError: the sizes do not multiply to the number of devices, or neither `data` nor `pipe` is a multiple of the slices.
+      ConfigError: the sizes do not multiply to the number of devices, or neither `data` nor `pipe`
+        is a multiple of the slices.
     """
     devices = jax.devices() if devices is None else devices
     shape = resolve_mesh_shape(config, len(devices))
@@ -52,11 +60,18 @@ def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Me
     if slices == 1:
         array = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
     else:
-        spanning = axis_over_slices(shape, slices)
+        spanning = axis_across_slices(shape, slices)
         if spanning is None:
-            sizes = " nor ".join(f"MeshConfig.{axis}={shape[MESH_AXES.index(axis)]}" for axis in _MAY_SPAN_SLICES)
-            raise ConfigError(f"neither {sizes} is a multiple of the {slices} slices; only these two axes can span slices")
+            sizes = " nor ".join(
+                f"MeshConfig.{axis}={shape[MESH_AXES.index(axis)]}" for axis in _MAY_SPAN_SLICES
+            )
+            raise ConfigError(
+                f"neither {sizes} is a multiple of the {slices} slices; only these two axes can"
+                " span slices"
+            )
         across = tuple(slices if axis == spanning else 1 for axis in MESH_AXES)
         within = tuple(n // outer for n, outer in zip(shape, across))
-        array = mesh_utils.create_hybrid_device_mesh(within, across, devices, allow_split_physical_axes=True)
+        array = mesh_utils.create_hybrid_device_mesh(
+            within, across, devices, allow_split_physical_axes=True
+        )
     return Mesh(array, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))

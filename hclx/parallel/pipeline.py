@@ -1,15 +1,20 @@
-"""Pipeline parallelism as a pure function: one scan over ticks in which every stage works on another microbatch.
+"""Pipeline parallelism as a pure function: one scan over ticks in which every stage works on
+another microbatch.
 
-The stages are an axis of the arrays, cut over the mesh axis `pipe`. In each tick all of them apply their layers, by one
-`vmap`, and hand their result to the next stage, by one roll. Autodiff and the compiler do the rest: the backward pass
-is the same pipeline run backwards, and a roll is a collective-permute between neighbours.
+The stages are an axis of the arrays, cut over the mesh axis `pipe`. In each tick all of them apply
+their layers, by one `vmap`, and hand their result to the next stage, by one roll. Autodiff and the
+compiler do the rest: the backward pass is the same pipeline run backwards, and a roll is a
+collective-permute between neighbours.
 
-Embedding and loss stay outside: every stage computes them alike. Where the mesh has `fsdp` too, a stage gathers its
-weights and reduces their gradients in each tick, as it would for each piece of an accumulated gradient.
+Embedding and loss stay outside: every stage computes them alike. Where the mesh has `fsdp` too, a
+  stage gathers its
+weights and reduces their gradients in each tick, as it would for each piece of an accumulated
+gradient.
 
-With one repeat this is GPipe (Huang et al. 2019, section 2). With more, a microbatch goes around the stages several times
-and meets the next layers each time, so that fewer ticks are spent on filling and draining (Narayanan et al. 2021, section
-2.2): of M x R + S - 1 ticks, a stage idles in S - 1 (S stages, R repeats, M microbatches). A tick is 1/R as long.
+With one repeat this is GPipe (Huang et al. 2019, section 2). With more, a microbatch goes around
+the stages several times and meets the next layers each time, so that fewer ticks are spent on
+filling and draining (Narayanan et al. 2021, section 2.2): of M x R + S - 1 ticks, a stage idles in
+S - 1 (S stages, R repeats, M microbatches). A tick is 1/R as long.
 """
 
 import functools
@@ -20,11 +25,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from hclx.errors import ConfigError
-from hclx.parallel.axes import constrain
+from hclx.parallel.sharding import constrain
 
 AXIS = "pipe"
 
-# Shapes, beside those of hclx/model/layers.py: S stages · R repeats · C layers of a stage in one repeat · M microbatches
+# Shapes, beside those of hclx/model/layers.py: S stages · R repeats · C layers of a stage in one
+# repeat · M microbatches
 
 # (parameters of one layer, x_btd, what belongs to its rows) -> x_btd
 LayerFn = Callable[[object, jax.Array, object], jax.Array]
@@ -35,7 +41,8 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
 
     Args:
       layers: of the model.
-      rows: of what is cut into microbatches: one piece of the batch, on one of the devices that it is spread over.
+      rows: of what is cut into microbatches: one piece of the batch, on one of the devices that it
+        is spread over.
       stages, repeats, microbatches: as in `pipeline`.
     Raises:
       ConfigError: it names the field to change.
@@ -47,18 +54,20 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
         )
     if stages % repeats and repeats % stages:
         raise ConfigError(
-            f"ComputeConfig.pipeline_repeats={repeats} is neither a divisor nor a multiple of MeshConfig.pipe={stages}: "
-            "every stage would gather all weights; choose one that is"
+            f"ComputeConfig.pipeline_repeats={repeats} is neither a divisor nor a multiple of"
+            f" MeshConfig.pipe={stages}: every stage would gather all weights; choose one that is"
         )
     if rows % microbatches:
         raise ConfigError(
-            f"ComputeConfig.pipeline_microbatches={microbatches} (0 stands for MeshConfig.pipe) does not divide the {rows} "
-            "row(s) of TrainConfig.global_batch_size / (TrainConfig.accumulation_steps x data x fsdp); change one of these"
+            f"ComputeConfig.pipeline_microbatches={microbatches} (0 stands for MeshConfig.pipe)"
+            f" does not divide the {rows} row(s) of TrainConfig.global_batch_size /"
+            " (TrainConfig.accumulation_steps x data x fsdp); change one of these"
         )
     if repeats > 1 and microbatches < stages:
         raise ConfigError(
-            f"ComputeConfig.pipeline_microbatches={microbatches} is below MeshConfig.pipe={stages}, and with "
-            f"ComputeConfig.pipeline_repeats={repeats} they come around too late; give as many as stages or more, or repeats 1"
+            f"ComputeConfig.pipeline_microbatches={microbatches} is below MeshConfig.pipe={stages},"
+            f" and with ComputeConfig.pipeline_repeats={repeats} they come around too late; give as"
+            " many as stages or more, or repeats 1"
         )
 
 
@@ -80,7 +89,8 @@ def pipeline(
       layer_fn: one layer; it must treat the rows of a batch independently.
       stacked_params: tree of [layers, ...], cut over `pipe` in contiguous pieces.
       x_btd: spread over the mesh as "batch", "length", "features"; every stage has it.
-      per_row: tree of [b, ...] without gradients, such as segments; a layer sees the rows of its microbatch.
+      per_row: tree of [b, ...] without gradients, such as segments; a layer sees the rows of its
+        microbatch.
       stages: the size of the mesh axis `pipe`.
       repeats: times that a microbatch goes around the stages.
       microbatches: pieces of the batch; of `stages` at least when `repeats` > 1.
@@ -92,7 +102,9 @@ def pipeline(
       ConfigError: layers or batch cannot be cut evenly, or there are too few microbatches.
     """
     layers = jax.tree.leaves(stacked_params)[0].shape[0]
-    check_pipeline(layers, x_btd.shape[0], stages=stages, repeats=repeats, microbatches=microbatches)
+    check_pipeline(
+        layers, x_btd.shape[0], stages=stages, repeats=repeats, microbatches=microbatches
+    )
     params = jax.tree.map(lambda array: _by_stage(array, stages, repeats), stacked_params)
     rows = jax.tree.map(lambda array: _split(array, microbatches), per_row)
     run_stages = _stages(layer_fn, rows, repeats, microbatches, wrap, unroll)
@@ -101,32 +113,48 @@ def pipeline(
         x_sbtd, store_smbtd = carry
         x_sbtd = _where_first(_read(store_smbtd, tick % microbatches), x_sbtd)
         x_sbtd = _to_next_stage(run_stages(params, x_sbtd, jnp.arange(stages), tick))
-        # What left the last stage is at the first one now: it waits there for its next repeat, or for the end.
+        # What left the last stage is at the first one now: it waits there for its next repeat, or
+        # for the end.
         slot = (tick - (stages - 1)) % microbatches
         arrived_sbtd = jnp.where(tick >= stages - 1, x_sbtd, _read(store_smbtd, slot))
-        return (x_sbtd, _constrain(jax.lax.dynamic_update_index_in_dim(store_smbtd, arrived_sbtd, slot, axis=1))), None
+        return (
+            x_sbtd,
+            _constrain(
+                jax.lax.dynamic_update_index_in_dim(store_smbtd, arrived_sbtd, slot, axis=1)
+            ),
+        ), None
 
     x_mbtd = _split(x_btd, microbatches, "length", "features")
-    # Every stage has a store and only the first one's is used, so that in a tick nothing moves but by the roll.
+    # Every stage has a store and only the first one's is used, so that in a tick nothing moves but
+    # by the roll.
     zeros_smbtd = _constrain(jnp.zeros((stages, *x_mbtd.shape), x_btd.dtype))
     carry = (zeros_smbtd[:, 0], _where_first(x_mbtd, zeros_smbtd))
-    (_, store_smbtd), _ = jax.lax.scan(run_tick, carry, jnp.arange(microbatches * repeats + stages - 1))
+    (_, store_smbtd), _ = jax.lax.scan(
+        run_tick, carry, jnp.arange(microbatches * repeats + stages - 1)
+    )
     return _join(_where_first(store_smbtd, zeros_smbtd).sum(0))
 
 
-def _stages(layer_fn: LayerFn, rows, repeats: int, microbatches: int, wrap: Callable, unroll: int) -> Callable:
+def _stages(
+    layer_fn: LayerFn, rows, repeats: int, microbatches: int, wrap: Callable, unroll: int
+) -> Callable:
     """(parameters by stage, x_sbtd, stages, tick) -> x_sbtd: the work of all stages in one tick."""
 
     @functools.partial(jax.vmap, spmd_axis_name=AXIS, in_axes=(0, 0, 0, None))
     def run(params, x_btd, stage, tick):
-        # Stage s is s ticks behind the first one. Before its first microbatch and after its last any will do.
+        # Stage s is s ticks behind the first one. Before its first microbatch and after its last
+        # any will do.
         step = jnp.maximum(tick - stage, 0)
         repeat = jnp.minimum(step // microbatches, repeats - 1)
         mine = jax.tree.map(lambda array: _pick(array, step % microbatches), rows)
 
         def body(x_btd, layer):
-            # Inside what is rematerialised: else the backward pass would keep the picked weights of every tick.
-            return layer_fn(jax.tree.map(lambda array: _pick(array, repeat), layer), x_btd, mine), None
+            # Inside what is rematerialised: else the backward pass would keep the picked weights of
+            # every tick.
+            return (
+                layer_fn(jax.tree.map(lambda array: _pick(array, repeat), layer), x_btd, mine),
+                None,
+            )
 
         return jax.lax.scan(wrap(body), x_btd, params, unroll=unroll)[0]
 
@@ -148,8 +176,10 @@ _to_next_stage.defvjp(
 def _by_stage(array: jax.Array, stages: int, repeats: int) -> jax.Array:
     """[layers, ...] -> [S, C, R, ...], layer (r S + s) C + c of the model being that of stage s.
 
-    With one repeat a stage computes the layers that it stores and nothing moves. With more it needs layers that others
-    store, because checkpoints keep the layers in their order: then the weights change places, once a pass.
+    With one repeat a stage computes the layers that it stores and nothing moves. With more it needs
+    layers that others
+    store, because checkpoints keep the layers in their order: then the weights change places, once
+      a pass.
     """
     array = _cut_first(array)  # for the gradient's sake, which is cut as its parameter is
     return _cut_first(jnp.moveaxis(array.reshape(repeats, stages, -1, *array.shape[1:]), 0, 2))
@@ -164,7 +194,11 @@ def _cut_first(array: jax.Array) -> jax.Array:
 
 
 def _pick(array: jax.Array, index: jax.Array) -> jax.Array:
-    return array[0] if array.shape[0] == 1 else jax.lax.dynamic_index_in_dim(array, index, keepdims=False)
+    return (
+        array[0]
+        if array.shape[0] == 1
+        else jax.lax.dynamic_index_in_dim(array, index, keepdims=False)
+    )
 
 
 def _read(store_smbtd: jax.Array, slot: jax.Array) -> jax.Array:
@@ -183,11 +217,15 @@ def _constrain(array: jax.Array) -> jax.Array:
 
 
 def _split(array: jax.Array, microbatches: int, *axes: str) -> jax.Array:
-    """[b, ...] -> [M, b / M, ...]; row i goes to microbatch i % M, which so is spread over the same devices as the batch."""
+    """[b, ...] -> [M, b / M, ...]; row i goes to microbatch i % M, which so is spread over the same
+    devices as the batch.
+    """
     array = array.reshape(-1, microbatches, *array.shape[1:]).swapaxes(0, 1)
     return constrain(array, None, "batch", *(axes or (None,) * (array.ndim - 2)))
 
 
 def _join(array: jax.Array) -> jax.Array:
     """The inverse of `_split`."""
-    return constrain(array.swapaxes(0, 1).reshape(-1, *array.shape[2:]), "batch", "length", "features")
+    return constrain(
+        array.swapaxes(0, 1).reshape(-1, *array.shape[2:]), "batch", "length", "features"
+    )

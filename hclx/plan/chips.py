@@ -1,4 +1,6 @@
-"""The chips that plans are made for: what their makers publish of each, and what is assumed of all."""
+"""The chips that plans are made for: what their makers publish of each, and what is assumed of
+all.
+"""
 
 import dataclasses
 
@@ -6,7 +8,8 @@ from hclx.errors import ConfigError
 from hclx.train.flops import PEAK_BF16
 
 HBM_SHARE = 0.92  # of the capacity: the rest is for the runtime and for fragmentation
-# The share of the bf16 peak that the attention kernel is taken to reach: XLA's cost model does not see inside it.
+# The share of the bf16 peak that the attention kernel is taken to reach: XLA's cost model does not
+# see inside it.
 KERNEL_EFFICIENCY = 0.5
 _NODE = 8  # GPUs that a switch joins
 
@@ -15,10 +18,13 @@ _NODE = 8  # GPUs that a switch joins
 class Chip:
     """One accelerator. Figures in bytes, bytes a second and FLOP/s, from the data sheets.
 
-    `link` is what one link of the torus carries in one direction; each of `torus_axes` axes has two links a chip. GPUs
-    have no torus (0 axes): `link` is then what a GPU sends to the switch of its node. `clock` is what the matrix units
-    run at when they reach `peak_bf16`: XLA's cost model counts its cycles. `matmul_efficiency`, for arithmetic alone, is
-    the share of the peak that large products are taken to reach: of GPUs, whose power is capped, less than of TPUs.
+    `link` is what one link of the torus carries in one direction; each of `torus_axes` axes has two
+    links a chip. GPUs have no torus (0 axes): `link` is then what a GPU sends to the switch of its
+    node. `clock` is what the matrix units
+    run at when they reach `peak_bf16`: XLA's cost model counts its cycles. `matmul_efficiency`, for
+      arithmetic alone, is
+    the share of the peak that large products are taken to reach: of GPUs, whose power is capped,
+      less than of TPUs.
     """
 
     name: str
@@ -37,10 +43,11 @@ class Chip:
         return self.torus_axes == 0
 
     def gather_seconds(self, n_bytes: float, ways: int, chips: int) -> float:
-        """How long `n_bytes`, all pieces together, take to be gathered or scattered over `ways` of `chips`, by arithmetic.
+        """How long `n_bytes`, all pieces together, take to be gathered or scattered over `ways` of
+        `chips`, by arithmetic.
 
-        On a torus over two axes, or over all where all chips take part. GPUs gather over the network by nodes, each
-        one an eighth, and in the node at the same time.
+        On a torus over two axes, or over all where all chips take part. GPUs gather over the
+        network by nodes, each one an eighth, and in the node at the same time.
         """
         share = n_bytes * (ways - 1) / ways
         if not self.is_gpu:
@@ -71,7 +78,10 @@ def chip_of(topology: str) -> Chip:
     """
     name = topology.partition(":")[0]
     if name not in CHIPS:
-        raise ConfigError(f"--topology={topology}: unknown chip {name!r}; known: {', '.join(CHIPS)}, as in v5p:8x16x16 or h100:64")
+        raise ConfigError(
+            f"--topology={topology}: unknown chip {name!r}; known: {', '.join(CHIPS)}, as in"
+            " v5p:8x16x16 or h100:64"
+        )
     return CHIPS[name]
 
 
@@ -83,5 +93,8 @@ def count_gpus(topology: str) -> int:
     """
     text = topology.partition(":")[2]
     if not text.isdecimal() or int(text) == 0 or (int(text) > _NODE and int(text) % _NODE):
-        raise ConfigError(f"--topology={topology}: give the number of GPUs, whole nodes of {_NODE} where it is more, as in h100:64")
+        raise ConfigError(
+            f"--topology={topology}: give the number of GPUs, whole nodes of {_NODE} where it is"
+            " more, as in h100:64"
+        )
     return int(text)

@@ -13,7 +13,7 @@ from hclx.errors import ConfigError
 from hclx.parallel import make_mesh
 from hclx.plan.chips import Chip, chip_of
 from hclx.plan.hlo import Module, parse_hlo
-from hclx.train.program import make_program
+from hclx.train.compiled_steps import make_program
 from hclx.train.state import bytes_per_device
 
 _EOD_ID = 1  # any number does: the program is the same
@@ -56,21 +56,28 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
 
     chip_of(topology)
     if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError("XLA's compiler for TPUs is not installed; install it with .venv/bin/pip install -e '.[plan]'")
+        raise ConfigError(
+            "XLA's compiler for TPUs is not installed; install it with .venv/bin/pip install -e"
+            " '.[plan]'"
+        )
     for name, value in _NO_MACHINE.items():
         os.environ.setdefault(name, value)
     try:
         options = {"num_slices": num_slices} if num_slices > 1 else {}
-        return list(topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices)
+        return list(
+            topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices
+        )
     except Exception as error:  # libtpu raises its own kinds
         raise ConfigError(f"--topology={topology}: {' '.join(str(error).split())[:300]}") from error
 
 
 def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> CompiledStep:
-    """Compiles the step that `launch/pretrain.py` would run, for `topology`; a large model takes minutes.
+    """Compiles the step that `launch/pretrain.py` would run, for `topology`; a large model takes
+    minutes.
 
     Raises:
-      ConfigError: the topology is not known, the mesh does not fit it, or XLA says that the program cannot fit.
+      ConfigError: the topology is not known, the mesh does not fit it, or XLA says that the program
+        cannot fit.
     """
     chip = chip_of(topology)
     mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))
@@ -86,7 +93,10 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             reason = " ".join(str(error).split()).removeprefix("RESOURCE_EXHAUSTED: ")[:300]
-            raise ConfigError(f"the plan does not fit {mesh.size} x {chip.name} of {chip.hbm_capacity / 1e9:.0f} GB: {reason}") from error
+            raise ConfigError(
+                f"the plan does not fit {mesh.size} x {chip.name} of {chip.hbm_capacity / 1e9:.0f}"
+                f" GB: {reason}"
+            ) from error
     memory = compiled.memory_analysis()
     return CompiledStep(
         experiment=experiment,

@@ -1,4 +1,6 @@
-"""Reads the text of a compiled XLA program into computations and instructions: what the estimates are made from."""
+"""Reads the text of a compiled XLA program into computations and instructions: what the estimates
+are made from.
+"""
 
 import dataclasses
 import math
@@ -23,7 +25,9 @@ _NAME = re.compile(r"%([\w.\-]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """One array of a result: its element type, its dimensions, and whether it lies in main memory (HBM)."""
+    """One array of a result: its element type, its dimensions, and whether it lies in main memory
+    (HBM).
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -78,15 +82,21 @@ class Module:
     def operands(self, computation: str, instruction: Instruction) -> list[Array]:
         """The arrays that an instruction reads."""
         known = self.computations[computation]
-        return [array for name in instruction.operands if name in known for array in known[name].results]
+        return [
+            array for name in instruction.operands if name in known for array in known[name].results
+        ]
 
     def trip_count(self, computation: str, loop: Instruction) -> int:
-        """How often a `while` runs: as XLA says, or the bound that its condition compares with, less where its counter begins."""
+        """How often a `while` runs: as XLA says, or the bound that its condition compares with,
+        less where its counter begins.
+        """
         known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
         if known:
             return int(known.group(1))
         condition = self.computations[loop.called("condition")]
-        bounds = [i.number for i in condition.values() if i.opcode == "constant" and i.number is not None]
+        bounds = [
+            i.number for i in condition.values() if i.opcode == "constant" and i.number is not None
+        ]
         if not bounds:
             raise ValueError(f"the condition of loop %{loop.name} has no constant bound")
         return max(bounds) - self._first_count(computation, loop)
@@ -102,15 +112,25 @@ class Module:
             counter = known[counter.operands[0]]
         return counter.number if counter is not None and counter.opcode == "constant" else 0
 
-    def walk(self, computation: str | None = None, times: int = 1) -> Iterator[tuple[str, Instruction, int]]:
-        """(computation, instruction, times it runs) of everything that is run, loops and fusions entered."""
+    def walk(
+        self, computation: str | None = None, times: int = 1
+    ) -> Iterator[tuple[str, Instruction, int]]:
+        """(computation, instruction, times it runs) of everything that is run, loops and fusions
+        entered.
+        """
         computation = computation or self.entry
         for instruction in self.computations[computation].values():
             yield computation, instruction, times
-            turns = times * self.trip_count(computation, instruction) if instruction.opcode == "while" else times
+            turns = (
+                times * self.trip_count(computation, instruction)
+                if instruction.opcode == "while"
+                else times
+            )
             for role in ("body", "calls", "to_apply"):
                 called = instruction.called(role)
-                if called in self.computations and (role != "to_apply" or instruction.opcode in CALLS):
+                if called in self.computations and (
+                    role != "to_apply" or instruction.opcode in CALLS
+                ):
                     yield from self.walk(called, turns)
 
 
@@ -133,7 +153,9 @@ def parse_hlo(text: str) -> Module:
             instruction = _parse_instruction(found.group(2), found.group(3))
             current[instruction.name] = instruction
     if not entry:
-        raise ValueError("this is not the text of a compiled XLA program: it has no ENTRY computation")
+        raise ValueError(
+            "this is not the text of a compiled XLA program: it has no ENTRY computation"
+        )
     return Module(computations, entry)
 
 
@@ -143,13 +165,21 @@ def _parse_instruction(name: str, rest: str) -> Instruction:
     end = _closing(after)
     inside, attributes = after[:end], after[end + 1 :]
     kind = opcode.group(1)
-    number = int(inside) if kind in ("constant", "parameter") and re.fullmatch(r"-?\d+", inside) else None
-    return Instruction(name, kind, tuple(_arrays(before)), tuple(_NAME.findall(inside)), attributes, number)
+    number = (
+        int(inside)
+        if kind in ("constant", "parameter") and re.fullmatch(r"-?\d+", inside)
+        else None
+    )
+    return Instruction(
+        name, kind, tuple(_arrays(before)), tuple(_NAME.findall(inside)), attributes, number
+    )
 
 
 def _arrays(text: str) -> Iterator[Array]:
     for dtype, dims, layout in _ARRAY.findall(text):
-        yield Array(dtype, tuple(int(d) for d in dims.split(",") if d), not re.search(r"S\([1-9]\)", layout))
+        yield Array(
+            dtype, tuple(int(d) for d in dims.split(",") if d), not re.search(r"S\([1-9]\)", layout)
+        )
 
 
 def _closing(text: str) -> int:

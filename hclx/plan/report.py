@@ -14,7 +14,9 @@ SECONDS_A_DAY = 86_400
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a training step would need and take on one chip. Seconds, bytes and FLOPs of one step of one chip."""
+    """What a training step would need and take on one chip. Seconds, bytes and FLOPs of one step of
+    one chip.
+    """
 
     step: CompiledStep
     line: Timeline
@@ -36,13 +38,18 @@ class Plan:
 
     @property
     def losses(self) -> dict[str, float]:
-        """Seconds of the step by what they are lost to; with the model's own arithmetic at peak they are the whole step."""
+        """Seconds of the step by what they are lost to; with the model's own arithmetic at peak
+        they are the whole step.
+        """
         line, peak = self.line, self.step.chip.peak_bf16
         return {
             "products computed again, or masked": (line.flops - self.model_flops) / peak,
             "matrix units not full": line.matmul + line.attention - line.flops / peak,
             "norms, activations, copies, optimizer": line.other,
-            **{f"waiting for transfers over {' x '.join(axes)}": s for axes, s in line.exposed.most_common()},
+            **{
+                f"waiting for transfers over {' x '.join(axes)}": s
+                for axes, s in line.exposed.most_common()
+            },
         }
 
     @property
@@ -89,7 +96,9 @@ def to_json(plan: Plan, tokens: float) -> dict:
         "flops_per_chip": line.flops,
         "model_flops_per_chip": plan.model_flops,
         "hbm_traffic_gb_per_chip": line.hbm / 1e9,
-        "collective_gb_per_chip": {f"{kind} over {' x '.join(axes)}": n / 1e9 for (kind, axes), n in line.traffic.items()},
+        "collective_gb_per_chip": {
+            f"{kind} over {' x '.join(axes)}": n / 1e9 for (kind, axes), n in line.traffic.items()
+        },
     }
 
 
@@ -102,18 +111,34 @@ def to_page(plan: Plan, tokens: float) -> str:
     floor = max(line.flops / chip.peak_bf16, line.hbm / chip.hbm_bandwidth, *links.values(), 0.0)
     used = step.peak_bytes / chip.hbm_capacity
     rows = [
-        f"{step.experiment.model.n_params:,} parameters on {step.mesh.size:,} x {chip.name} ({step.topology})",
-        f"mesh {' x '.join(f'{a} {n}' for a, n in step.mesh.shape.items() if n > 1) or 'of one device'} · "
-        f"batch {train.global_batch_size:,} x {train.sequence_length:,} in {train.accumulation_steps} piece(s) · remat {step.experiment.compute.remat}",
+        (
+            f"{step.experiment.model.n_params:,} parameters on {step.mesh.size:,} x {chip.name}"
+            f" ({step.topology})"
+        ),
+        (
+            "mesh"
+            f" {' x '.join(f'{a} {n}' for a, n in step.mesh.shape.items() if n > 1) or 'of one device'}"
+            f" · batch {train.global_batch_size:,} x {train.sequence_length:,} in"
+            f" {train.accumulation_steps} piece(s) · remat {step.experiment.compute.remat}"
+        ),
         "",
         "Memory of a chip, as compiled",
-        f"  arguments    {gb(step.argument_bytes):>14}   ({gb(step.state_bytes)} of parameters and moments)",
+        (
+            f"  arguments    {gb(step.argument_bytes):>14}   ({gb(step.state_bytes)} of parameters"
+            " and moments)"
+        ),
         f"  temporaries  {gb(step.temporary_bytes):>14}",
-        f"  peak         {gb(step.peak_bytes):>14}   of {gb(chip.hbm_capacity)}: {100 * used:.1f}%, "
-        f"{'fits' if plan.fits else 'DOES NOT FIT'} ({100 * HBM_SHARE:.0f}% may be used)",
+        (
+            f"  peak         {gb(step.peak_bytes):>14}   of {gb(chip.hbm_capacity)}:"
+            f" {100 * used:.1f}%, {'fits' if plan.fits else 'DOES NOT FIT'} ({100 * HBM_SHARE:.0f}%"
+            " may be used)"
+        ),
         "",
         "Work of a chip, a step",
-        f"  operations   {line.flops:14.3e}   FLOPs in matrix products, {line.flops / plan.model_flops:.3f} of the model's own",
+        (
+            f"  operations   {line.flops:14.3e}   FLOPs in matrix products,"
+            f" {line.flops / plan.model_flops:.3f} of the model's own"
+        ),
         f"  HBM          {gb(line.hbm):>14}   read and written",
     ]
     for (kind, axes), n in sorted(line.traffic.items(), key=lambda item: -item[1]):
@@ -121,20 +146,37 @@ def to_page(plan: Plan, tokens: float) -> str:
     rows += [
         "",
         "Roofline: what each part would take alone, at the published rates",
-        f"  compute      {line.flops / chip.peak_bf16:9.4f} s   operations / {chip.peak_bf16 / 1e12:.0f} TFLOP/s",
-        f"  HBM          {line.hbm / chip.hbm_bandwidth:9.4f} s   bytes / {chip.hbm_bandwidth / 1e9:,.0f} GB/s",
-        *(f"  link {name:<7} {seconds:9.4f} s   what goes over this axis of the torus" for name, seconds in sorted(links.items())),
-        f"  all beside each other: {floor:.4f} s; one after the other: "
-        f"{line.flops / chip.peak_bf16 + line.hbm / chip.hbm_bandwidth + max([0.0, *links.values()]):.4f} s",
+        (
+            f"  compute      {line.flops / chip.peak_bf16:9.4f} s   operations /"
+            f" {chip.peak_bf16 / 1e12:.0f} TFLOP/s"
+        ),
+        (
+            f"  HBM          {line.hbm / chip.hbm_bandwidth:9.4f} s   bytes /"
+            f" {chip.hbm_bandwidth / 1e9:,.0f} GB/s"
+        ),
+        *(
+            f"  link {name:<7} {seconds:9.4f} s   what goes over this axis of the torus"
+            for name, seconds in sorted(links.items())
+        ),
+        (
+            f"  all beside each other: {floor:.4f} s; one after the other: "
+            f"{line.flops / chip.peak_bf16 + line.hbm / chip.hbm_bandwidth + max([0.0, *links.values()]):.4f} s"
+        ),
         "",
         "Estimate: the compiled schedule on a timeline",
         f"  the model's arithmetic at peak          {share(plan.model_flops / chip.peak_bf16)}",
         *(f"  {name:<39} {share(seconds)}" for name, seconds in plan.losses.items()),
         f"  step                                    {share(line.seconds)}",
         "",
-        f"  {plan.tokens / line.seconds:,.0f} tokens a second · MFU {100 * plan.mfu:.1f}% · "
-        f"{tokens / plan.tokens * line.seconds / SECONDS_A_DAY:,.1f} days for {tokens:.3g} tokens · limited by: {plan.limits}",
-        f"  MFU = {FORMULA}; the attention kernel is taken to reach {100 * KERNEL_EFFICIENCY:.0f}% of the peak",
+        (
+            f"  {plan.tokens / line.seconds:,.0f} tokens a second · MFU {100 * plan.mfu:.1f}% ·"
+            f" {tokens / plan.tokens * line.seconds / SECONDS_A_DAY:,.1f} days for {tokens:.3g}"
+            f" tokens · limited by: {plan.limits}"
+        ),
+        (
+            f"  MFU = {FORMULA}; the attention kernel is taken to reach"
+            f" {100 * KERNEL_EFFICIENCY:.0f}% of the peak"
+        ),
     ]
     return "\n".join(rows)
 

@@ -1,4 +1,6 @@
-"""Times a compiled step: its instructions in the order of their schedule, transfers beside them where they may overlap."""
+"""Times a compiled step: its instructions in the order of their schedule, transfers beside them
+where they may overlap.
+"""
 
 import collections
 import dataclasses
@@ -7,8 +9,8 @@ from jax.sharding import Mesh
 
 from hclx.plan.chips import KERNEL_EFFICIENCY, Chip
 from hclx.plan.hlo import Instruction, Module
+from hclx.plan.hlo_cost import FREE, hbm_bytes, matmul_flops
 from hclx.plan.interconnect import Collective, find_collective
-from hclx.plan.operations import FREE, hbm_bytes, matmul_flops
 
 
 @dataclasses.dataclass
@@ -17,7 +19,8 @@ class Timeline:
 
     Attributes:
       seconds: of the whole step.
-      matmul: matrix products and what XLA fused with them; `attention`: the kernel; `other`: everything else computed.
+      matmul: matrix products and what XLA fused with them; `attention`: the kernel; `other`:
+        everything else computed.
       exposed: waiting for a transfer with nothing to compute, by the mesh axes that it goes over.
       traffic: bytes by (kind of collective, mesh axes).
       busy: seconds by link (an axis of the torus, or the network), exposed or not.
@@ -49,10 +52,11 @@ class Timeline:
 def simulate(module: Module, mesh: Mesh, chip: Chip) -> Timeline:
     """The timeline of one step on one chip.
 
-    Computation takes the cycles that XLA's cost model for TPUs gives it (`KERNEL_EFFICIENCY` for the attention kernel,
-    the bandwidth of HBM for what has no estimate). A transfer that is started takes its links when they are free, goes
-    on beside the computation, and is waited for where its result is used. One that is not split in start and done stops
-    the chip until it is over, and shares its links with those under way.
+    Computation takes the cycles that XLA's cost model for TPUs gives it (`KERNEL_EFFICIENCY` for
+    the attention kernel, the bandwidth of HBM for what has no estimate). A transfer that is started
+    takes its links when they are free, goes on beside the computation, and is waited for where its
+    result is used. One that is not split in start and done stops the chip until it is over, and
+    shares its links with those under way.
     """
     return _Simulation(module, mesh, chip).run(module.entry)
 
@@ -91,7 +95,8 @@ class _Simulation:
                 pending[instruction.name] = (transfer, free + transfer.seconds)
                 end = free + transfer.seconds
             else:
-                # It shares its links with what is on them, which is late by as much as it takes itself.
+                # It shares its links with what is on them, which is late by as much as it takes
+                # itself.
                 end = line.seconds + transfer.seconds + min(transfer.seconds, free - line.seconds)
                 for name, (other, late) in pending.items():
                     if late > line.seconds and set(other.links) & set(transfer.links):
@@ -131,7 +136,10 @@ class _Simulation:
         called = instruction.called("calls") if instruction.opcode == "fusion" else None
         if called is None:
             return matmul_flops(self.module, computation, instruction)
-        return sum(matmul_flops(self.module, where, inner) * times for where, inner, times in self.module.walk(called))
+        return sum(
+            matmul_flops(self.module, where, inner) * times
+            for where, inner, times in self.module.walk(called)
+        )
 
 
 def _wait(line: Timeline, transfer: Collective, end: float) -> None:
@@ -141,11 +149,15 @@ def _wait(line: Timeline, transfer: Collective, end: float) -> None:
 
 
 def _is_start(instruction: Instruction) -> bool:
-    return instruction.opcode.endswith("-start") or instruction.name.startswith("async-collective-start")
+    return instruction.opcode.endswith("-start") or instruction.name.startswith(
+        "async-collective-start"
+    )
 
 
 def _done_of(instruction: Instruction) -> str | None:
-    """The name of the instruction that started what this one waits for; None when it waits for nothing."""
+    """The name of the instruction that started what this one waits for; None when it waits for
+    nothing.
+    """
     if instruction.name.startswith("async-collective-done"):
         return instruction.name.replace("done", "start", 1)
     if instruction.opcode.endswith("-done"):

@@ -1,4 +1,6 @@
-"""Reads raw documents from JSON lines and text files; says file and line of everything it cannot read."""
+"""Reads raw documents from JSON lines and text files; says file and line of everything it cannot
+read.
+"""
 
 import dataclasses
 import glob
@@ -50,9 +52,11 @@ def read_documents(
     """Yields documents in the order of `paths`.
 
     Args:
-      paths: `.jsonl[.gz]` holds one object with a string `text` a line; `.txt[.gz]` is one document.
+      paths: `.jsonl[.gz]` holds one object with a string `text` a line; `.txt[.gz]` is one
+        document.
       invalid_utf8: "refuse", or "replace" each bad sequence by U+FFFD.
-      counts: takes the numbers of `documents`, and of those that were `empty` (skipped) or had `invalid_utf8`.
+      counts: takes the numbers of `documents`, and of those that were `empty` (skipped) or had
+        `invalid_utf8`.
     Raises:
       DataError: names the file and line that cannot be read.
     """
@@ -83,7 +87,9 @@ def _json_lines(path: str) -> Iterator[tuple[int, bytes]]:
             for line, raw in enumerate(file, 1):
                 yield line, raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}:{line + 1}: the gzip file is damaged or cut off ({error}); get it again") from error
+        raise DataError(
+            f"{path}:{line + 1}: the gzip file is damaged or cut off ({error}); get it again"
+        ) from error
 
 
 def _whole_file(path: str) -> Iterator[tuple[int, bytes]]:
@@ -96,7 +102,8 @@ def _decode(raw: bytes, path: str, line: int, invalid_utf8: str, counts: Counter
     except UnicodeDecodeError as error:
         if invalid_utf8 == "refuse":
             raise DataError(
-                f"{path}:{line}: invalid UTF-8 at byte {error.start}; mend the file, or choose invalid_utf8=replace"
+                f"{path}:{line}: invalid UTF-8 at byte {error.start}; mend the file, or choose"
+                " invalid_utf8=replace"
             ) from error
         counts["invalid_utf8"] += 1
         return raw.decode("utf-8", errors="replace")
@@ -106,7 +113,11 @@ def _text_field(line_text: str, path: str, line: int) -> str:
     try:
         record = json.loads(line_text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{line}: not JSON ({error.msg}); each line must be one object with `text`") from error
+        raise DataError(
+            f"{path}:{line}: not JSON ({error.msg}); each line must be one object with `text`"
+        ) from error
     if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-        raise DataError(f"{path}:{line}: no string field `text`; each line must be one JSON object with `text`")
+        raise DataError(
+            f"{path}:{line}: no string field `text`; each line must be one JSON object with `text`"
+        )
     return record["text"]

@@ -7,7 +7,7 @@ import base64
 import json
 from pathlib import Path
 
-from hclx.text.alphabet import bytes_to_chars
+from hclx.text.byte_level import bytes_to_chars
 from hclx.text.tokenizer import CONTROL_SYMBOLS, Tokenizer
 
 HUGGING_FACE_FILE = "tokenizer.json"
@@ -22,7 +22,9 @@ def learnt_pieces(tokenizer: Tokenizer) -> dict[bytes, int]:
 
 
 def hugging_face_json(tokenizer: Tokenizer) -> dict:
-    """The content of `tokenizer.json`. Every split of a piece into two pieces is a merge, ranked as the piece is."""
+    """The content of `tokenizer.json`. Every split of a piece into two pieces is a merge, ranked as
+    the piece is.
+    """
     pieces = {bytes_to_chars(piece): i for piece, i in learnt_pieces(tokenizer).items()}
     merges = [
         [piece[:cut], piece[cut:]]
@@ -31,8 +33,19 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
         if piece[:cut] in pieces and piece[cut:] in pieces
     ]
     controls = {symbol: i for i, symbol in enumerate(CONTROL_SYMBOLS)}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    flags = {
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+    byte_level = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": False,
+        "use_regex": False,
+    }
     return {
         "version": "1.0",
         "truncation": None,
@@ -59,7 +72,9 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
 
 def tiktoken_ranks(tokenizer: Tokenizer) -> str:
     """Lines of `base64(piece) id`, to be read with `TIKTOKEN_PATTERN`."""
-    return "".join(f"{base64.b64encode(piece).decode()} {i}\n" for piece, i in learnt_pieces(tokenizer).items())
+    return "".join(
+        f"{base64.b64encode(piece).decode()} {i}\n" for piece, i in learnt_pieces(tokenizer).items()
+    )
 
 
 def write_exports(tokenizer: Tokenizer, directory: Path) -> None:

@@ -1,8 +1,9 @@
-"""The tokenizer in use: lossless byte-level BPE in one of two modes, loaded from its folder and checked.
+"""The tokenizer in use: lossless byte-level BPE in one of two modes, loaded from its folder and
+checked.
 
-  train   morphemes decided which merges were learnt; text is encoded plainly (exports give the same ids)
-  encode  text is also cut at morphemes when it is encoded, by the very version of the analyser that trained it
-  plain   no morphemes at all, for comparison
+  train   morphemes decided which merges were learnt; text is encoded plainly (exports give the same
+  ids) encode  text is also cut at morphemes when it is encoded, by the very version of the analyser
+  that trained it plain   no morphemes at all, for comparison
 """
 
 import codecs
@@ -16,8 +17,8 @@ import numpy as np
 import sentencepiece
 
 from hclx.errors import DataError
-from hclx.text.alphabet import bytes_to_chars, chars_to_bytes, to_bytes, to_text
-from hclx.text.cutters import Cutter, make_cutter
+from hclx.text.byte_level import bytes_to_chars, chars_to_bytes, to_bytes, to_text
+from hclx.text.pretokenizers import Cutter, make_cutter
 
 MODEL_FILE = "tokenizer.model"
 METADATA_FILE = "hclx_tokenizer.json"
@@ -28,7 +29,9 @@ _CACHE_LIMIT = 500_000  # chunks
 
 
 class Tokenizer:
-    """Encodes text to ids and back; every string, and every sequence of bytes, survives the way there and back."""
+    """Encodes text to ids and back; every string, and every sequence of bytes, survives the way
+    there and back.
+    """
 
     pad_id, eod_id = PAD_ID, EOD_ID
 
@@ -46,27 +49,33 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """Changes whenever the same text could become other ids."""
         cutter = self.metadata["cutter"] if self.mode == "encode" else ""
-        return hashlib.sha256(f"{self.metadata['model_sha256']} {self.mode == 'encode'} {cutter}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{self.metadata['model_sha256']} {self.mode == 'encode'} {cutter}".encode()
+        ).hexdigest()
 
     @functools.cached_property
     def _cutter(self) -> Cutter:
         cutter = make_cutter(self.mode)
         if cutter.identity != self.metadata["cutter"]:
             raise DataError(
-                f"this tokenizer cuts text with {self.metadata['cutter']}, but {cutter.identity} is installed and may cut "
-                "elsewhere; install the version that it was trained with"
+                f"this tokenizer cuts text with {self.metadata['cutter']}, but {cutter.identity} is"
+                " installed and may cut elsewhere; install the version that it was trained with"
             )
         return cutter
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text; never a control symbol, whatever the text spells."""
-        return self._encode_cut(text) if self.mode == "encode" else self.encode_bytes(to_bytes(text))
+        return (
+            self._encode_cut(text) if self.mode == "encode" else self.encode_bytes(to_bytes(text))
+        )
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """`encode` of each text; many short ones in less time."""
         if self.mode == "encode":
             return [self._encode_cut(text) for text in texts]
-        return self._processor.encode([bytes_to_chars(to_bytes(text)) for text in texts], out_type=int, num_threads=1)
+        return self._processor.encode(
+            [bytes_to_chars(to_bytes(text)) for text in texts], out_type=int, num_threads=1
+        )
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """Ids of any bytes, without cutting."""
@@ -91,7 +100,7 @@ class Tokenizer:
         """The bytes of ids."""
         return b"".join(self._pieces[i] for i in ids)
 
-    def piece_bytes(self) -> np.ndarray:
+    def token_bytes(self) -> np.ndarray:
         """uint8 [vocab]: bytes of text of each id, 0 for control symbols."""
         return np.array([len(piece) for piece in self._pieces], np.uint8)
 
@@ -105,7 +114,9 @@ class StreamDecoder:
 
     def feed(self, ids: int | Iterable[int]) -> str:
         """The characters that these ids complete."""
-        return self._decoder.decode(self._tokenizer.decode_bytes([ids] if isinstance(ids, int) else ids))
+        return self._decoder.decode(
+            self._tokenizer.decode_bytes([ids] if isinstance(ids, int) else ids)
+        )
 
     def flush(self) -> str:
         """What is left: U+FFFD for a character that was never completed."""
@@ -126,17 +137,25 @@ def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tok
         metadata = json.loads((directory / METADATA_FILE).read_text(encoding="utf-8"))
         model = (directory / MODEL_FILE).read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{error.filename} does not exist; train a tokenizer with launch/train_tokenizer.py") from error
+        raise DataError(
+            f"{error.filename} does not exist; train a tokenizer with launch/train_tokenizer.py"
+        ) from error
     except ValueError as error:
         raise DataError(f"{directory / METADATA_FILE} is damaged: {error}") from error
     if metadata.get("format") != FORMAT:
-        raise DataError(f"{directory / METADATA_FILE} has format {metadata.get('format')}, not {FORMAT}")
+        raise DataError(
+            f"{directory / METADATA_FILE} has format {metadata.get('format')}, not {FORMAT}"
+        )
     if hashlib.sha256(model).hexdigest() != metadata.get("model_sha256"):
-        raise DataError(f"{directory / MODEL_FILE} is not the file that {METADATA_FILE} describes; get the folder again")
+        raise DataError(
+            f"{directory / MODEL_FILE} is not the file that {METADATA_FILE} describes; get the"
+            " folder again"
+        )
     tokenizer = Tokenizer(model, metadata)
     if fingerprint not in (None, tokenizer.fingerprint):
         raise DataError(
-            f"{directory} is not the vocabulary that the model was trained with "
-            f"({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); give the model's own"
+            f"{directory} is not the vocabulary that the model was trained with"
+            f" ({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); give the"
+            " model's own"
         )
     return tokenizer

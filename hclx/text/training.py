@@ -1,4 +1,5 @@
-"""Trains a tokenizer: texts -> sample -> chunks -> counts -> sentencepiece BPE over the byte alphabet.
+"""Trains a tokenizer: texts -> sample -> chunks -> counts -> sentencepiece BPE over the byte
+alphabet.
 
 Only the counts are held in memory, so the size of the text does not matter.
 """
@@ -19,8 +20,8 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from hclx.errors import ConfigError, DataError
-from hclx.text import cutters
-from hclx.text.alphabet import BYTE_TO_CHAR, bytes_to_chars, to_bytes
+from hclx.text import pretokenizers
+from hclx.text.byte_level import BYTE_TO_CHAR, bytes_to_chars, to_bytes
 from hclx.text.export import write_exports
 from hclx.text.tokenizer import (
     CONTROL_SYMBOLS,
@@ -69,7 +70,9 @@ def train_tokenizer(
     def count(totals: Counter) -> Counter:
         return count_chunks(sample(texts, sample_rate, seed, totals), mode, workers)
 
-    return train_counted(count, output_dir, vocab_size=vocab_size, mode=mode, sample_rate=sample_rate, seed=seed)
+    return train_counted(
+        count, output_dir, vocab_size=vocab_size, mode=mode, sample_rate=sample_rate, seed=seed
+    )
 
 
 def train_counted(
@@ -84,8 +87,8 @@ def train_counted(
     """Trains a tokenizer from texts that somebody else counts, and writes its folder.
 
     Args:
-      count: (totals) -> how often each chunk occurs in the sample; it puts the numbers of `sample` into `totals`. It is
-        called once, when everything else has been checked.
+      count: (totals) -> how often each chunk occurs in the sample; it puts the numbers of `sample`
+        into `totals`. It is called once, when everything else has been checked.
       output_dir, vocab_size, mode, sample_rate, seed: see `train_tokenizer`.
     Raises:
       ConfigError, DataError: see `train_tokenizer`.
@@ -99,7 +102,10 @@ def train_counted(
     def checked():
         counts = count(totals)
         if not counts:
-            raise DataError(f"no text to train on: {totals['documents']} of {totals['seen']} documents in the sample")
+            raise DataError(
+                f"no text to train on: {totals['documents']} of {totals['seen']} documents in the"
+                " sample"
+            )
         return counts
 
     model = train_from_counts(checked(), vocab_size)
@@ -123,17 +129,21 @@ def _check(vocab_size: int, mode: str, sample_rate: float) -> None:
     if mode not in MODES:
         raise ConfigError(f"mode={mode!r} is not one of {', '.join(MODES)}")
     if vocab_size % VOCAB_MULTIPLE or vocab_size < _MIN_VOCAB:
-        raise ConfigError(f"vocab_size={vocab_size} must be a multiple of {VOCAB_MULTIPLE}, at least {_MIN_VOCAB}")
+        raise ConfigError(
+            f"vocab_size={vocab_size} must be a multiple of {VOCAB_MULTIPLE}, at least {_MIN_VOCAB}"
+        )
     if not 0 < sample_rate <= 1:
         raise ConfigError(f"sample_rate={sample_rate} is not in (0, 1]")
 
 
 def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Iterator[str]:
-    """The texts that are counted, whatever stands before them: each is chosen by hash of seed and text.
+    """The texts that are counted, whatever stands before them: each is chosen by hash of seed and
+    text.
 
     Args:
       rate: share of the texts.
-      totals: takes how many texts were `seen`, and the number of `documents` and `bytes` of those that are given.
+      totals: takes how many texts were `seen`, and the number of `documents` and `bytes` of those
+        that are given.
     """
     for text in texts:
         totals["seen"] += 1
@@ -156,23 +166,31 @@ def count_chunks(texts: Iterable[str], mode: str, workers: int | None = None) ->
     if mode == "plain" or second is None:  # a process is not worth its start
         workers = 1
     stream = (batch for head in ([first], [second] if second else [], stream) for batch in head)
-    cut = ordered_map(_count, stream, initializer=_set_cutter, initargs=(mode,), workers=workers or default_workers())
+    cut = ordered_map(
+        _count,
+        stream,
+        initializer=_set_cutter,
+        initargs=(mode,),
+        workers=workers or default_workers(),
+    )
     for part in cut:
         counts.update(part)
     return counts
 
 
-_cutter: cutters.Cutter | None = None  # of this process: loading an analyser takes seconds
+_cutter: pretokenizers.Cutter | None = None  # of this process: loading an analyser takes seconds
 
 
 def _is_set(mode: str) -> bool:
-    return _cutter is not None and isinstance(_cutter, cutters.EojeolCutter) == (mode == "plain")
+    return _cutter is not None and isinstance(_cutter, pretokenizers.EojeolCutter) == (
+        mode == "plain"
+    )
 
 
 def _set_cutter(mode: str) -> None:
     global _cutter
     if not _is_set(mode):
-        _cutter = cutters.make_cutter(mode)
+        _cutter = pretokenizers.make_cutter(mode)
 
 
 def _count(texts: list[str]) -> Counter:
@@ -185,13 +203,14 @@ def _count(texts: list[str]) -> Counter:
 @functools.cache
 def cutter_identity(mode: str) -> str:
     """Name and version of the cutter that `mode` uses."""
-    return (_cutter if _is_set(mode) else cutters.make_cutter(mode)).identity
+    return (_cutter if _is_set(mode) else pretokenizers.make_cutter(mode)).identity
 
 
 def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
     """A sentencepiece BPE model from chunk counts, as its serialised bytes.
 
-    Every byte is a piece: a row for each is added, as sentencepiece takes characters from its input alone.
+    Every byte is a piece: a row for each is added, as sentencepiece takes characters from its input
+      alone.
 
     Raises:
       DataError: the text is too small for the vocabulary; the largest that works is named.
@@ -205,13 +224,17 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
             file.writelines(f"{char}\t1\n" for char in BYTE_TO_CHAR)
         del counts  # a caller who kept none frees them here: merging takes as much memory again
         try:
-            sentencepiece.SentencePieceTrainer.train(input=str(rows), model_writer=model, **_trainer_options(vocab_size))
+            sentencepiece.SentencePieceTrainer.train(
+                input=str(rows), model_writer=model, **_trainer_options(vocab_size)
+            )
         except RuntimeError as error:
             limit = re.search(r"<= (\d+)", str(error))
             if not limit:
                 raise
             largest = int(limit[1]) // VOCAB_MULTIPLE * VOCAB_MULTIPLE
-            raise DataError(f"too little text for vocab_size={vocab_size}; at most {largest} would work") from error
+            raise DataError(
+                f"too little text for vocab_size={vocab_size}; at most {largest} would work"
+            ) from error
     return _without_paths(model.getvalue())
 
 
@@ -254,7 +277,9 @@ def _write(output_dir: Path, model: bytes, metadata: dict) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}.", dir=output_dir.parent))
     try:
         (temporary / MODEL_FILE).write_bytes(model)
-        (temporary / METADATA_FILE).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (temporary / METADATA_FILE).write_text(
+            json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         if metadata["mode"] != "encode":
             write_exports(Tokenizer(model, metadata), temporary)
         temporary.chmod(0o755)

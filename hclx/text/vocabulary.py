@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from hclx.errors import DataError
-from hclx.text.alphabet import BYTE_TO_CHAR, to_text
+from hclx.text.byte_level import BYTE_TO_CHAR, to_text
 from hclx.text.tokenizer import Tokenizer, load_tokenizer
 
 TOKENIZER_DIR_VARIABLE = "HCLX_TOKENIZER_DIR"
@@ -17,8 +17,8 @@ TOKENIZER_DIR_VARIABLE = "HCLX_TOKENIZER_DIR"
 class HclxVocabulary(seqio.Vocabulary):
     """A vocabulary over a tokenizer's folder, which is read when it is first needed.
 
-    Tasks are registered before anyone knows which tokenizer a run uses; so the folder may also be named later, by
-    `set_directory` or by the environment variable HCLX_TOKENIZER_DIR.
+    Tasks are registered before anyone knows which tokenizer a run uses; so the folder may also be
+    named later, by `set_directory` or by the environment variable HCLX_TOKENIZER_DIR.
     """
 
     def __init__(self, directory: str | None = None):
@@ -41,7 +41,10 @@ class HclxVocabulary(seqio.Vocabulary):
         if self._tokenizer is None:
             directory = self._directory or os.environ.get(TOKENIZER_DIR_VARIABLE)
             if not directory:
-                raise DataError(f"no tokenizer is named for the tasks; set {TOKENIZER_DIR_VARIABLE} to its folder")
+                raise DataError(
+                    f"no tokenizer is named for the tasks; set {TOKENIZER_DIR_VARIABLE} to its"
+                    " folder"
+                )
             self._tokenizer = load_tokenizer(directory)
         return self._tokenizer
 
@@ -73,7 +76,9 @@ class HclxVocabulary(seqio.Vocabulary):
             ids = tf.numpy_function(self._encode_bytes, [s], tf.int32, stateful=False)
             return tf.ensure_shape(ids, [None])
         alphabet = tf.constant(BYTE_TO_CHAR)
-        chars = tf.strings.reduce_join(tf.gather(alphabet, tf.cast(tf.io.decode_raw(s, tf.uint8), tf.int32)), axis=-1)
+        chars = tf.strings.reduce_join(
+            tf.gather(alphabet, tf.cast(tf.io.decode_raw(s, tf.uint8), tf.int32)), axis=-1
+        )
         return self._sentencepiece().tokenize(chars)
 
     def _decode_tf(self, ids: tf.Tensor) -> tf.Tensor:
@@ -89,10 +94,17 @@ class HclxVocabulary(seqio.Vocabulary):
         if self._in_graph is None:
             with tf.init_scope():
                 # Never tf_text.FastSentencepieceTokenizer: its ids are wrong for BPE models.
-                self._in_graph = tf_text.SentencepieceTokenizer(model=self.tokenizer.model, out_type=tf.int32)
+                self._in_graph = tf_text.SentencepieceTokenizer(
+                    model=self.tokenizer.model, out_type=tf.int32
+                )
         return self._in_graph
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, HclxVocabulary) and self is other or (
-            isinstance(other, HclxVocabulary) and self.tokenizer.fingerprint == other.tokenizer.fingerprint
+        return (
+            isinstance(other, HclxVocabulary)
+            and self is other
+            or (
+                isinstance(other, HclxVocabulary)
+                and self.tokenizer.fingerprint == other.tokenizer.fingerprint
+            )
         )

@@ -12,7 +12,9 @@ def default_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
-def ordered_map(function: Callable, items: Iterable, *, initializer: Callable, initargs: tuple, workers: int) -> Iterator:
+def ordered_map(
+    function: Callable, items: Iterable, *, initializer: Callable, initargs: tuple, workers: int
+) -> Iterator:
     """Yields `function(item)` in the order of `items`; results do not depend on `workers`.
 
     Args:

@@ -4,4 +4,12 @@ from hclx.train.checkpoint import Checkpointer, load_for_inference
 from hclx.train.state import TrainState, abstract_state, init_state
 from hclx.train.step import make_loss, train_step
 
-__all__ = ["Checkpointer", "TrainState", "abstract_state", "init_state", "load_for_inference", "make_loss", "train_step"]
+__all__ = [
+    "Checkpointer",
+    "TrainState",
+    "abstract_state",
+    "init_state",
+    "load_for_inference",
+    "make_loss",
+    "train_step",
+]

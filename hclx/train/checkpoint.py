@@ -5,10 +5,12 @@ MODEL_DIR/checkpoints/STEP/ holds four items:
   opt_state  the optimizer's moments
   loop       JSON: step, next_index, guard, lineage (all that the loop needs to go on)
   meta       JSON: the fingerprint of every array, the checksum of `loop`, shapes, versions, hashes
-Beside them lie STEP.corrupt-TIME, which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
+Beside them lie STEP.corrupt-TIME, which was found damaged and set aside, and STEP.rewound-TIME,
+which a rewind left behind.
 
-Orbax lets processes meet on their devices in the middle of a restore, where one that cannot read its files would leave
-the others waiting for ever. So items are read by orbax's handlers, which do not meet, and the outcome is agreed on here.
+Orbax lets processes meet on their devices in the middle of a restore, where one that cannot read
+its files would leave the others waiting for ever. So items are read by orbax's handlers, which do
+not meet, and the outcome is agreed on here.
 """
 
 import logging
@@ -22,14 +24,14 @@ import jax
 import orbax.checkpoint as ocp
 
 from hclx.config import ModelConfig
-from hclx.data.cache import checksum
+from hclx.data.token_cache import checksum
 from hclx.errors import CheckpointError, StorageError
 from hclx.model import Params, abstract_params
-from hclx.parallel import agree, is_one_of_several
+from hclx.parallel import any_process_error, is_distributed
 from hclx.train.fingerprint import fingerprint
-from hclx.train.guard import guard_from_json, guard_to_json
 from hclx.train.run_dir import read_run
 from hclx.train.state import TrainState
+from hclx.train.step_skipping import guard_from_json, guard_to_json
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +53,9 @@ class Restored(NamedTuple):
 
 
 class Checkpointer:
-    """Saves and restores the train state of one run; asynchronous, so close it (or use it as a context)."""
+    """Saves and restores the train state of one run; asynchronous, so close it (or use it as a
+    context).
+    """
 
     def __init__(
         self,
@@ -70,13 +74,17 @@ class Checkpointer:
           keep_last: newest checkpoints that are kept.
           keep_every: checkpoints whose step is a multiple of this are kept for good; 0: none.
           read_only: for readers: nothing is made, cleaned, set aside or removed.
-          save_timeout: seconds that processes wait for each other to write; one whose disk is full keeps the others waiting.
+          save_timeout: seconds that processes wait for each other to write; one whose disk is full
+            keeps the others waiting.
           report: takes the events `save`, `save_failed` and `quarantine`.
         """
         self.directory = checkpoints_of(model_dir)
         managers = ocp.checkpoint_managers
-        keep = [managers.LatestN(keep_last)] + ([managers.EveryNSteps(keep_every)] if keep_every else [])
-        # The names of steps stay orbax's default: a reader with another setting would silently see none (or partial) ones.
+        keep = [managers.LatestN(keep_last)] + (
+            [managers.EveryNSteps(keep_every)] if keep_every else []
+        )
+        # The names of steps stay orbax's default: a reader with another setting would silently see
+        # none (or partial) ones.
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=managers.AnyPreservationPolicy(keep),
             cleanup_tmp_directories=not read_only,
@@ -93,8 +101,9 @@ class Checkpointer:
         return self
 
     def __exit__(self, kind, error, traceback):
-        # After a failed computation with others, one of them may be gone: nothing that waits for it would come back.
-        if not (isinstance(error, jax.errors.JaxRuntimeError) and is_one_of_several()):
+        # After a failed computation with others, one of them may be gone: nothing that waits for it
+        # would come back.
+        if not (isinstance(error, jax.errors.JaxRuntimeError) and is_distributed()):
             self.close()
 
     def steps(self) -> list[int]:
@@ -105,7 +114,8 @@ class Checkpointer:
     def save(self, state: TrainState, loop: dict, meta: dict) -> None:
         """Starts a save; the state may be donated as soon as this returns.
 
-        A save that fails is reported, when it is known, and the run goes on: the next one may find room again.
+        A save that fails is reported, when it is known, and the run goes on: the next one may find
+        room again.
 
         Args:
           state: named by its own `step`.
@@ -118,7 +128,13 @@ class Checkpointer:
         self._finish()
         loop = {**loop, "guard": guard_to_json(state.guard)}
         arrays = {name: getattr(state, name) for name in ARRAYS}
-        described = {"format": FORMAT, "step": step, "fingerprint": fingerprint(arrays), "loop_checksum": checksum(loop), **meta}
+        described = {
+            "format": FORMAT,
+            "step": step,
+            "fingerprint": fingerprint(arrays),
+            "loop_checksum": checksum(loop),
+            **meta,
+        }
         args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(array) for name, array in arrays.items()},
             loop=ocp.args.JsonSave(loop),
@@ -152,15 +168,18 @@ class Checkpointer:
     def restore(self, abstract: TrainState, *, from_scratch: bool = False) -> Restored | None:
         """The newest checkpoint that is what was saved, on the shardings of `abstract`.
 
-        A damaged one is set aside (`read_only`: refused), by agreement of all processes, and the next older one is taken.
+        A damaged one is set aside (`read_only`: refused), by agreement of all processes, and the
+        next older one is taken.
 
         Args:
           abstract: shapes, dtypes and shardings: see `hclx.train.state.abstract_state`.
-          from_scratch: whether the run was told to begin again, though older attempts left steps behind.
+          from_scratch: whether the run was told to begin again, though older attempts left steps
+            behind.
         Returns:
           None where there is none, and none was set aside: a run that begins.
         Raises:
-          CheckpointError: it is of another model, or there were checkpoints and none of them is good.
+          CheckpointError: it is of another model, or there were checkpoints and none of them is
+            good.
           StorageError: a damaged one cannot be set aside.
         """
         self._finish()
@@ -170,14 +189,21 @@ class Checkpointer:
                 _LOG.info("checkpoint %d verified", step)
                 return found
             if self._read_only:
-                raise CheckpointError(f"{self.directory / str(step)}: {problem}; name an older step, or let training set this one aside")
+                raise CheckpointError(
+                    f"{self.directory / str(step)}: {problem}; name an older step, or let training"
+                    " set this one aside"
+                )
             self._set_aside(step, problem)
-        left = [path.name for path in self.directory.iterdir() if CORRUPT in path.name or REWOUND in path.name]
+        left = [
+            path.name
+            for path in self.directory.iterdir()
+            if CORRUPT in path.name or REWOUND in path.name
+        ]
         lost = [name for name in left if not from_scratch or REWOUND not in name]
         if lost:
             raise CheckpointError(
-                f"{self.directory} holds no good checkpoint ({', '.join(sorted(lost)[:3])}); put one back from a copy, or begin "
-                "again with: launch/checkpoint.py rewind --step=0"
+                f"{self.directory} holds no good checkpoint ({', '.join(sorted(lost)[:3])}); put"
+                " one back from a copy, or begin again with: launch/checkpoint.py rewind --step=0"
             )
         return None
 
@@ -189,17 +215,23 @@ class Checkpointer:
         """
         steps = self.steps()
         if not steps:
-            raise CheckpointError(f"{self.directory} holds no checkpoint; has the run saved one yet?")
+            raise CheckpointError(
+                f"{self.directory} holds no checkpoint; has the run saved one yet?"
+            )
         if step is not None and step not in steps:
             raise CheckpointError(f"{self.directory} has no step {step}; it has {steps}")
         step = step if step is not None else steps[-1]
         (found, meta, _), problem = self._read_verified(step, {"params": abstract})
         if problem:
-            raise CheckpointError(f"{self.directory / str(step)}: {problem}; name an older step with --step")
+            raise CheckpointError(
+                f"{self.directory / str(step)}: {problem}; name an older step with --step"
+            )
         return found["params"], meta
 
     def close(self) -> None:
-        """Finishes the save in flight (leaving without this would lose it) and ends orbax's threads."""
+        """Finishes the save in flight (leaving without this would lose it) and ends orbax's
+        threads.
+        """
         try:
             self._finish()
         finally:
@@ -209,12 +241,16 @@ class Checkpointer:
         return ocp.CheckpointManager(self.directory, options=self._options)
 
     def _finish(self) -> bool:
-        """Waits for the save in flight, and makes sure that it is there: one that failed may have reported nothing."""
+        """Waits for the save in flight, and makes sure that it is there: one that failed may have
+        reported nothing.
+        """
         if self._saving is None:
             return True
         (step, begun), self._saving = self._saving, None
         _, problem = _together(self._manager.wait_until_finished)
-        problem = problem or agree("" if step in self.steps() else "it is not there after its save; is the disk full?")
+        problem = problem or any_process_error(
+            "" if step in self.steps() else "it is not there after its save; is the disk full?"
+        )
         if problem:
             self._failed(step, problem)
             return False
@@ -224,42 +260,60 @@ class Checkpointer:
 
     def _failed(self, step: int, problem: str) -> None:
         self._failed_saves += 1
-        message = f"could not save step {step} in {self.directory} ({self._failed_saves} of {MAX_FAILED_SAVES} in a row): {problem}"
+        message = (
+            f"could not save step {step} in {self.directory} ({self._failed_saves} of"
+            f" {MAX_FAILED_SAVES} in a row): {problem}"
+        )
         self._report("save_failed", step=step, reason=problem, in_a_row=self._failed_saves)
         if jax.process_index() == 0:  # what is left of it would take the room of the next one
             for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(path, ignore_errors=True)
         if self._failed_saves >= MAX_FAILED_SAVES:
             raise StorageError(message)
-        # The old one would raise this error once more at its next save, in the process that had it, and leave the others waiting.
+        # The old one would raise this error once more at its next save, in the process that had it,
+        # and leave the others waiting.
         fresh, problem = _together(self._open)
         self._manager = self._manager if problem else fresh
         _LOG.error(message)
 
-    def _load(self, step: int, abstract: TrainState, keep: bool = True) -> tuple[Restored | None, str]:
-        """A step, or what is wrong with it; `keep=False`: read and verified item by item, and thrown away."""
-        (found, meta, loop), problem = self._read_verified(step, {name: getattr(abstract, name) for name in ARRAYS}, keep)
+    def _load(
+        self, step: int, abstract: TrainState, keep: bool = True
+    ) -> tuple[Restored | None, str]:
+        """A step, or what is wrong with it; `keep=False`: read and verified item by item, and
+        thrown away.
+        """
+        (found, meta, loop), problem = self._read_verified(
+            step, {name: getattr(abstract, name) for name in ARRAYS}, keep
+        )
         if problem or not keep:
             return None, problem
         number = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
         guard = guard_from_json(loop["guard"], abstract.guard)
         return Restored(TrainState(number, **found, guard=guard), loop, meta), ""
 
-    def _read_verified(self, step: int, items: dict, keep: bool = True) -> tuple[tuple[dict, dict, dict], str]:
+    def _read_verified(
+        self, step: int, items: dict, keep: bool = True
+    ) -> tuple[tuple[dict, dict, dict], str]:
         """({item: arrays}, meta, loop) of a step, and what is wrong with it.
 
         Raises:
-          CheckpointError: nothing is damaged, but it is of another model or of another version of this program.
+          CheckpointError: nothing is damaged, but it is of another model or of another version of
+            this program.
         """
         described, problem = _together(lambda: self.describe(step))
         if problem:
             return ({}, {}, {}), problem
         (meta, loop), found = described, {}
         if meta["format"] != FORMAT:
-            raise CheckpointError(f"{self.directory / str(step)} has format {meta['format']}, and this version reads {FORMAT}; use the version that wrote it")
+            raise CheckpointError(
+                f"{self.directory / str(step)} has format {meta['format']}, and this version reads"
+                f" {FORMAT}; use the version that wrote it"
+            )
         _check_shapes(self.directory / str(step), meta["fingerprint"], items)
         for name, target in items.items():
-            read = lambda: ocp.StandardCheckpointHandler().restore(self.directory / str(step) / name, args=ocp.args.StandardRestore(target))
+            read = lambda: ocp.StandardCheckpointHandler().restore(
+                self.directory / str(step) / name, args=ocp.args.StandardRestore(target)
+            )
             arrays, problem = _together(read)
             problem = problem or _differences(meta["fingerprint"], {name: arrays})
             if problem:
@@ -275,10 +329,15 @@ class Checkpointer:
           CheckpointError: one of them cannot be read, or is not what was saved.
         """
         try:
-            read = lambda item: ocp.JsonCheckpointHandler().restore(self.directory / str(step) / item)
+            read = lambda item: ocp.JsonCheckpointHandler().restore(
+                self.directory / str(step) / item
+            )
             meta, loop = dict(read("meta")), dict(read("loop"))
-        except Exception as error:  # OSError, ValueError and orbax's own, by what is wrong with the files
-            raise CheckpointError(f"the items loop and meta cannot be read: {_one_line(error)}") from error
+        # OSError, ValueError and orbax's own, by what is wrong with the files
+        except Exception as error:
+            raise CheckpointError(
+                f"the items loop and meta cannot be read: {_one_line(error)}"
+            ) from error
         if meta.pop("checksum", None) != checksum(meta):
             raise CheckpointError("item meta is damaged")
         if meta["loop_checksum"] != checksum(loop):
@@ -288,7 +347,7 @@ class Checkpointer:
     def _set_aside(self, step: int, problem: str) -> None:
         path = self.directory / str(step)
         aside = path.with_name(f"{step}{CORRUPT}{timestamp()}")
-        problem = agree(problem)
+        problem = any_process_error(problem)
         _, failure = _together(lambda: path.rename(aside) if jax.process_index() == 0 else None)
         if failure:
             raise StorageError(f"{path}: {problem}, and cannot be set aside: {failure}")
@@ -308,12 +367,15 @@ def timestamp() -> str:
 
 
 def _together(work: Callable) -> tuple[object, str]:
-    """Does work that may fail in one process alone; returns its result and the problem that any process had."""
+    """Does work that may fail in one process alone; returns its result and the problem that any
+    process had.
+    """
     try:
         result, problem = work(), ""
-    except Exception as error:  # orbax and tensorstore raise ValueError, KeyError, OSError and their own for what went wrong
+    # orbax and tensorstore raise ValueError, KeyError, OSError and their own for what went wrong
+    except Exception as error:
         result, problem = None, _one_line(error)
-    return result, agree(problem)
+    return result, any_process_error(problem)
 
 
 def _check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
@@ -321,10 +383,17 @@ def _check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
     wanted = {}
     for leaf, x in jax.tree_util.tree_leaves_with_path(items):
         wanted[jax.tree_util.keystr(leaf, simple=True, separator="/")] = f"{x.dtype}{list(x.shape)}"
-    there = {name: value.rpartition(":")[0] for name, value in saved.items() if name.split("/")[0] in items}
+    there = {
+        name: value.rpartition(":")[0]
+        for name, value in saved.items()
+        if name.split("/")[0] in items
+    }
     for name in sorted(wanted.keys() | there.keys()):
         if wanted.get(name) != there.get(name):
-            raise CheckpointError(f"{path} is of another model: {name} is {there.get(name)} there and {wanted.get(name)} here")
+            raise CheckpointError(
+                f"{path} is of another model: {name} is {there.get(name)} there and"
+                f" {wanted.get(name)} here"
+            )
 
 
 def _differences(expected: dict[str, str], tree: dict) -> str:
@@ -336,8 +405,11 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def load_for_inference(model_dir: str | Path, step: int | None = None) -> tuple[Params, ModelConfig, str, dict]:
-    """What decoding needs of a run: parameters on the first device, the model's shape, its tokenizer's folder, meta.
+def load_for_inference(
+    model_dir: str | Path, step: int | None = None
+) -> tuple[Params, ModelConfig, str, dict]:
+    """What decoding needs of a run: parameters on the first device, the model's shape, its
+    tokenizer's folder, meta.
 
     Raises:
       CheckpointError: the folder holds no run, or the checkpoint is damaged.

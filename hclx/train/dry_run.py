@@ -1,4 +1,6 @@
-"""What a run would be: its resolved configuration, parameters, steps and memory, without starting it."""
+"""What a run would be: its resolved configuration, parameters, steps and memory, without starting
+it.
+"""
 
 import dataclasses
 
@@ -7,7 +9,7 @@ import jax.numpy as jnp
 
 from hclx.config import Experiment
 from hclx.parallel import make_mesh
-from hclx.train.program import make_program
+from hclx.train.compiled_steps import make_program
 from hclx.train.state import bytes_per_device
 
 _EOD_ID = 1  # any number does: memory does not depend on it
@@ -29,16 +31,26 @@ def describe(experiment: Experiment) -> str:
             *_fields(experiment),
             "",
             f"parameters         {experiment.model.n_params:,}",
-            f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}: {dict(mesh.shape)}",
-            f"steps              {train.total_steps:,} of {tokens:,} tokens: {train.total_steps * tokens:,} tokens",
-            f"memory per device  {gigabytes(bytes_per_device(program.abstract))} of parameters and moments, "
-            f"{gigabytes(memory.temp_size_in_bytes)} of temporaries as compiled",
+            (
+                f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}:"
+                f" {dict(mesh.shape)}"
+            ),
+            (
+                f"steps              {train.total_steps:,} of {tokens:,} tokens:"
+                f" {train.total_steps * tokens:,} tokens"
+            ),
+            (
+                f"memory per device  {gigabytes(bytes_per_device(program.abstract))} of parameters"
+                f" and moments, {gigabytes(memory.temp_size_in_bytes)} of temporaries as compiled"
+            ),
         ]
     )
 
 
 def _fields(experiment: Experiment) -> list[str]:
-    sections = {field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)}
+    sections = {
+        field.name: getattr(experiment, field.name) for field in dataclasses.fields(experiment)
+    }
     return [
         f"{type(section).__name__}.{name} = {value!r}"
         for section in sections.values()

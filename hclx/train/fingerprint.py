@@ -1,8 +1,10 @@
-"""A content fingerprint of arrays: the same on any mesh, and another one after any single flipped bit.
+"""A content fingerprint of arrays: the same on any mesh, and another one after any single flipped
+bit.
 
-Orbax does not checksum the bytes of arrays, so a damaged file can be restored as wrong weights in silence. Each
-element's bits are mixed with its position in the array and the results are added modulo 2^32: the sum does not
-depend on the order, so every device adds up what it holds, and the position makes a swap of elements visible.
+Orbax does not checksum the bytes of arrays, so a damaged file can be restored as wrong weights in
+silence. Each element's bits are mixed with its position in the array and the results are added
+modulo 2^32: the sum does not depend on the order, so every device adds up what it holds, and the
+position makes a swap of elements visible.
 """
 
 import jax
@@ -12,7 +14,9 @@ _UINT = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
 def _mix(x: jax.Array) -> jax.Array:
-    """A bijection of uint32 whose every output bit depends on every input bit (xor-shift and odd multipliers)."""
+    """A bijection of uint32 whose every output bit depends on every input bit (xor-shift and odd
+    multipliers).
+    """
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
@@ -22,7 +26,9 @@ def _linear_index(shape: tuple[int, ...]) -> jax.Array:
     """uint32, each element's row-major position (modulo 2^32)."""
     index, stride = jnp.zeros(shape, jnp.uint32), 1
     for dim in range(len(shape) - 1, -1, -1):
-        index = index + jax.lax.broadcasted_iota(jnp.uint32, shape, dim) * jnp.uint32(stride % 2**32)
+        index = index + jax.lax.broadcasted_iota(jnp.uint32, shape, dim) * jnp.uint32(
+            stride % 2**32
+        )
         stride *= shape[dim]
     return index
 
@@ -30,7 +36,9 @@ def _linear_index(shape: tuple[int, ...]) -> jax.Array:
 def _array_fingerprint(x: jax.Array) -> jax.Array:
     bits = jax.lax.bitcast_convert_type(x, _UINT[x.dtype.itemsize]).astype(jnp.uint32)
     mixed = _mix(bits ^ _mix(_linear_index(x.shape)))
-    return jnp.stack([mixed.sum(dtype=jnp.uint32), _mix(mixed ^ jnp.uint32(0x9E3779B9)).sum(dtype=jnp.uint32)])
+    return jnp.stack(
+        [mixed.sum(dtype=jnp.uint32), _mix(mixed ^ jnp.uint32(0x9E3779B9)).sum(dtype=jnp.uint32)]
+    )
 
 
 @jax.jit

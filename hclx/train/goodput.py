@@ -1,4 +1,6 @@
-"""What share of a run's wall time brought it forward, and what took the rest: computed from its events alone."""
+"""What share of a run's wall time brought it forward, and what took the rest: computed from its
+events alone.
+"""
 
 import datetime
 import itertools
@@ -7,7 +9,7 @@ import logging
 from pathlib import Path
 
 from hclx.train.events import read_events
-from hclx.train.files import replace_text
+from hclx.train.jsonl import replace_text
 
 _LOG = logging.getLogger(__name__)
 
@@ -34,11 +36,16 @@ def goodput(events: list[dict]) -> dict[str, float]:
     totals = dict.fromkeys(CAUSES, 0.0)
     for attempt, following in itertools.zip_longest(attempts, attempts[1:]):
         running = max(0.0, attempt["end"] - attempt["first_step"])
-        pauses = {name: min(attempt["spent"].get(name, 0.0), running) for name in ("evaluation", "saving")}
+        pauses = {
+            name: min(attempt["spent"].get(name, 0.0), running) for name in ("evaluation", "saving")
+        }
         stepping = max(0.0, running - sum(pauses.values()))
         steps = max(1, attempt["to"] - attempt["from"])
         again = max(0, attempt["to"] - following["from"]) if following else 0
-        share = {"redone": min(again, steps) / steps, "skipped": min(attempt["skips"], steps) / steps}
+        share = {
+            "redone": min(again, steps) / steps,
+            "skipped": min(attempt["skips"], steps) / steps,
+        }
         for name, seconds in pauses.items():
             totals[name] += seconds
         for name, part in share.items():
@@ -51,15 +58,34 @@ def goodput(events: list[dict]) -> dict[str, float]:
 
 
 def _attempts(events: list[dict]) -> list[dict]:
-    """One record an attempt: when it began, took its first step and ended, from and to which step, what it paused for."""
+    """One record an attempt: when it began, took its first step and ended, from and to which step,
+    what it paused for.
+    """
     attempts: list[dict] = []
     for event in events:
         kind, when = event["event"], _seconds(event)
         if kind == "start":
-            if attempts and not attempts[-1]["exited"] and event.get("previous"):  # killed: what its lease said last
-                _note(attempts[-1], event["previous"].get("time", 0.0), event["previous"].get("step"), event["previous"].get("spent"))
+            # killed: what its lease said last
+            if attempts and not attempts[-1]["exited"] and event.get("previous"):
+                _note(
+                    attempts[-1],
+                    event["previous"].get("time", 0.0),
+                    event["previous"].get("step"),
+                    event["previous"].get("spent"),
+                )
             begun = when - event.get("seconds", 0.0)
-            attempts.append({"start": begun, "first_step": None, "end": when, "from": 0, "to": 0, "spent": {}, "skips": 0, "exited": False})
+            attempts.append(
+                {
+                    "start": begun,
+                    "first_step": None,
+                    "end": when,
+                    "from": 0,
+                    "to": 0,
+                    "spent": {},
+                    "skips": 0,
+                    "exited": False,
+                }
+            )
         if not attempts or event["process"]:
             continue
         now = attempts[-1]
@@ -92,8 +118,17 @@ def write_goodput(model_dir: str | Path) -> str:
     values = goodput(read_events(model_dir))
     path = Path(model_dir) / FILE
     try:
-        replace_text(path, json.dumps({name: round(value, 4) for name, value in values.items()}, indent=2) + "\n")
+        replace_text(
+            path,
+            json.dumps({name: round(value, 4) for name, value in values.items()}, indent=2) + "\n",
+        )
     except OSError as error:  # a full disk ends a run with its own error, and not with this one
         _LOG.warning("cannot write %s: %s", path, error.strerror)
-    lost = ", ".join(f"{name.replace('_', '-')} {values[name]:.0f} s" for name in CAUSES if name != "productive" and values[name] >= 0.5)
-    return f"goodput {values['goodput']:.1%} of {values['wall']:.0f} s" + (f" (lost: {lost})" if lost else "")
+    lost = ", ".join(
+        f"{name.replace('_', '-')} {values[name]:.0f} s"
+        for name in CAUSES
+        if name != "productive" and values[name] >= 0.5
+    )
+    return f"goodput {values['goodput']:.1%} of {values['wall']:.0f} s" + (
+        f" (lost: {lost})" if lost else ""
+    )

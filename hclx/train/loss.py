@@ -1,4 +1,6 @@
-"""Cross-entropy over a large vocabulary, whose logits exist for one chunk of a device's tokens at a time."""
+"""Cross-entropy over a large vocabulary, whose logits exist for one chunk of a device's tokens at a
+time.
+"""
 
 import functools
 
@@ -6,14 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from hclx.model import Params, unembed
-from hclx.parallel import constrain, flatten_tokens, unflatten_tokens, ways
+from hclx.parallel import axis_size, constrain, flatten_tokens, unflatten_tokens
 
 
 def token_losses(logits_nv: jax.Array, targets_n: jax.Array) -> jax.Array:
     """float32 [n]: -log softmax(logits)[target].
 
-    The target's logit is picked by comparing with an iota and not by indexing, so that a vocabulary cut over the
-    `model` axis is never gathered.
+    The target's logit is picked by comparing with an iota and not by indexing, so that a vocabulary
+    cut over the `model` axis is never gathered.
     """
     target_logits_n = jnp.sum(jnp.where(_is_target(logits_nv, targets_n), logits_nv, 0.0), axis=1)
     return jax.nn.logsumexp(logits_nv, axis=1) - target_logits_n
@@ -27,8 +29,11 @@ def _logits(embedding_vd: jax.Array, x_nd: jax.Array) -> jax.Array:
     return constrain(unembed({"embedding": {"token": embedding_vd}}, x_nd), "tokens", "vocab")
 
 
-def chunked_token_losses(params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int) -> jax.Array:
-    """float32 [b, t]: the loss of each token, from hidden states after the final norm, without gradients.
+def chunked_token_losses(
+    params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int
+) -> jax.Array:
+    """float32 [b, t]: the loss of each token, from hidden states after the final norm, without
+    gradients.
 
     Args:
       params: of the decoder; its tied embedding is the output projection.
@@ -40,21 +45,28 @@ def chunked_token_losses(params: Params, x_btd: jax.Array, targets_bt: jax.Array
 
     def losses(chunk):
         x_bcd, targets_bc = chunk
-        losses_n = token_losses(_logits(embedding_vd, flatten_tokens(x_bcd)), flatten_tokens(targets_bc))
+        losses_n = token_losses(
+            _logits(embedding_vd, flatten_tokens(x_bcd)), flatten_tokens(targets_bc)
+        )
         return unflatten_tokens(losses_n, *targets_bc.shape)
 
-    return _join(jax.lax.map(losses, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens))))
+    return _join(
+        jax.lax.map(losses, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens)))
+    )
 
 
-def summed_loss(params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int, z_loss: float = 0.0) -> jax.Array:
+def summed_loss(
+    params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int, z_loss: float = 0.0
+) -> jax.Array:
     """The sum of all token losses, with gradients for hidden states and embedding.
 
-    The gradient of a sum is known as soon as the logits are, but for one factor: so it is formed chunk by chunk in
-    the forward pass, and no logits are kept or computed twice.
+    The gradient of a sum is known as soon as the logits are, but for one factor: so it is formed
+    chunk by chunk in the forward pass, and no logits are kept or computed twice.
 
-    With `z_loss` value and gradient are of different functions, on purpose: the gradient is that of the sum over tokens of
-    loss + z_loss · log²Z, Z being the sum of a token's exponentiated logits (Chowdhery et al. 2022, PaLM, section 5), and
-    the value stays the cross-entropy, so that runs can be compared.
+    With `z_loss` value and gradient are of different functions, on purpose: the gradient is that of
+    the sum over tokens of loss + z_loss · log²Z, Z being the sum of a token's exponentiated logits
+    (Chowdhery et al. 2022, PaLM, section 5), and the value stays the cross-entropy, so that runs
+    can be compared.
 
     Args:
       params, x_btd, targets_bt, chunk_tokens: as in `chunked_token_losses`.
@@ -71,7 +83,8 @@ def _summed_loss(embedding_vd, x_btd, targets_bt, chunk_tokens, z_loss):
 
 
 def _summed_loss_forward(embedding_vd, x_btd, targets_bt, chunk_tokens, z_loss):
-    projection_vd = constrain(embedding_vd.astype(x_btd.dtype), "vocab", None)  # gathered once, and not for each chunk
+    # gathered once, and not for each chunk
+    projection_vd = constrain(embedding_vd.astype(x_btd.dtype), "vocab", None)
 
     def chunk(carry, piece):
         loss, grad_dv = carry
@@ -80,18 +93,22 @@ def _summed_loss_forward(embedding_vd, x_btd, targets_bt, chunk_tokens, z_loss):
         normaliser_n = jax.nn.logsumexp(logits_nv, axis=1)
         is_target_nv = _is_target(logits_nv, targets_n)
         loss += normaliser_n.sum() - jnp.sum(jnp.where(is_target_nv, logits_nv, 0.0))
-        dnormaliser_nv = jnp.exp(logits_nv - normaliser_n[:, None])  # the softmax: d log Z / d logits
+        # the softmax: d log Z / d logits
+        dnormaliser_nv = jnp.exp(logits_nv - normaliser_n[:, None])
         if z_loss:  # d log²Z = 2 log Z d log Z
             dnormaliser_nv *= 1.0 + 2.0 * z_loss * normaliser_n[:, None]
         dlogits_nv = (dnormaliser_nv - is_target_nv).astype(x_btd.dtype)
         dx_nd = dlogits_nv @ projection_vd
-        # The small factor is transposed, and in memory: on CPU the product is 1.4 times as fast as by columns of the large one.
+        # The small factor is transposed, and in memory: on CPU the product is 1.4 times as fast as
+        # by columns of the large one.
         x_dn = jax.lax.optimization_barrier(x_nd.T)
         grad_dv += jnp.matmul(x_dn, dlogits_nv, preferred_element_type=jnp.float32)
         return (loss, grad_dv), unflatten_tokens(dx_nd, *piece[1].shape)
 
     zero = (jnp.zeros((), jnp.float32), jnp.zeros(embedding_vd.shape[::-1], jnp.float32))
-    (loss, grad_dv), dx_cbtd = jax.lax.scan(chunk, zero, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens)))
+    (loss, grad_dv), dx_cbtd = jax.lax.scan(
+        chunk, zero, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens))
+    )
     return loss, (grad_dv.T, _join(dx_cbtd))
 
 
@@ -104,10 +121,12 @@ _summed_loss.defvjp(_summed_loss_forward, _summed_loss_backward)
 
 
 def _split(array_bt: jax.Array, chunk_tokens: int) -> jax.Array:
-    """[b, t, ...] -> [c, b, t / c, ...]: chunks of positions, of each device's own, so that nothing moves."""
+    """[b, t, ...] -> [c, b, t / c, ...]: chunks of positions, of each device's own, so that nothing
+    moves.
+    """
     batch, length = array_bt.shape[:2]
-    pieces = ways("length")
-    columns = chunk_columns(max(1, batch // ways("batch")), length // pieces, chunk_tokens)
+    pieces = axis_size("length")
+    columns = chunk_columns(max(1, batch // axis_size("batch")), length // pieces, chunk_tokens)
     chunks = array_bt.reshape(batch, pieces, -1, columns, *array_bt.shape[2:])
     return jnp.moveaxis(chunks, 2, 0).reshape(-1, batch, pieces * columns, *array_bt.shape[2:])
 
@@ -115,13 +134,16 @@ def _split(array_bt: jax.Array, chunk_tokens: int) -> jax.Array:
 def _join(chunks_cbt: jax.Array) -> jax.Array:
     """The inverse of `_split`."""
     count, batch, columns = chunks_cbt.shape[:3]
-    pieces = ways("length")
-    array = jnp.moveaxis(chunks_cbt.reshape(count, batch, pieces, columns // pieces, *chunks_cbt.shape[3:]), 0, 2)
+    pieces = axis_size("length")
+    array = jnp.moveaxis(
+        chunks_cbt.reshape(count, batch, pieces, columns // pieces, *chunks_cbt.shape[3:]), 0, 2
+    )
     return array.reshape(batch, count * columns, *chunks_cbt.shape[3:])
 
 
 def chunk_columns(batch: int, length: int, chunk_tokens: int) -> int:
-    """Positions a chunk: the largest divisor of `length` with batch x columns within `chunk_tokens` (0: all), at least 1.
+    """Positions a chunk: the largest divisor of `length` with batch x columns within `chunk_tokens`
+    (0: all), at least 1.
 
     All are what one device has.
     """

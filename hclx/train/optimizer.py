@@ -1,7 +1,8 @@
-"""AdamW as GPT-3 was trained with it, from optax: clipping, warm-up, cosine, decay on matrices only.
+"""AdamW as GPT-3 was trained with it, from optax: clipping, warm-up, cosine, decay on matrices
+only.
 
-The learning rate is the step's business and not the optimizer's: it follows the number of the step, also where steps
-were left out, and Adam's bias correction follows the updates that were made.
+The learning rate is the step's business and not the optimizer's: it follows the number of the step,
+also where steps were left out, and Adam's bias correction follows the updates that were made.
 """
 
 import math
@@ -13,14 +14,16 @@ import optax
 from hclx.config import OptimizerConfig
 from hclx.model import Params
 
-# Arrays that are matrices of the model; what is left (biases, scales and biases of layer norms) never decays.
+# Arrays that are matrices of the model; what is left (biases, scales and biases of layer norms)
+# never decays.
 DECAYED = ("token", "position", "qkv", "out", "wi", "wo")
 
 
 def learning_rate_schedule(
     config: OptimizerConfig, total_steps: int, factors: tuple[tuple[int, float], ...] = ()
 ) -> optax.Schedule:
-    """Linear from 0 over `warmup_steps`, then a cosine to `final_fraction` of the peak at `total_steps`.
+    """Linear from 0 over `warmup_steps`, then a cosine to `final_fraction` of the peak at
+    `total_steps`.
 
     `factors`: (step, factor), each of which multiplies the rate from its step on.
     """
@@ -33,7 +36,10 @@ def learning_rate_schedule(
     )
     if not factors:
         return schedule
-    return lambda step: schedule(step) * math.prod(jnp.where(step >= start, factor, 1.0) for start, factor in factors)
+    return lambda step: (
+        schedule(step)
+        * math.prod(jnp.where(step >= start, factor, 1.0) for start, factor in factors)
+    )
 
 
 def decay_mask(params: Params) -> Params:
@@ -42,7 +48,9 @@ def decay_mask(params: Params) -> Params:
 
 
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """What the learning rate multiplies and the parameters lose: global-norm clipping, Adam moments, decoupled decay."""
+    """What the learning rate multiplies and the parameters lose: global-norm clipping, Adam
+    moments, decoupled decay.
+    """
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.epsilon),

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from hclx.train.metrics import read_metrics
+from hclx.train.metrics_writer import read_metrics
 
 
 def plot_losses(runs: dict[str, str | Path], output: str | Path) -> None:
-    """Writes a PNG with the training and validation loss of each run, in nats a token, over tokens seen.
+    """Writes a PNG with the training and validation loss of each run, in nats a token, over tokens
+    seen.
 
     Args:
       runs: label -> folder with metrics.jsonl.
@@ -20,7 +21,12 @@ def plot_losses(runs: dict[str, str | Path], output: str | Path) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4), dpi=150)
     for label, model_dir in runs.items():
         records = read_metrics(model_dir)
-        (line,) = axes.plot([r["tokens_seen"] for r in records], [r["loss"] for r in records], alpha=0.5, label=f"{label}, training")
+        (line,) = axes.plot(
+            [r["tokens_seen"] for r in records],
+            [r["loss"] for r in records],
+            alpha=0.5,
+            label=f"{label}, training",
+        )
         evaluated = [r for r in records if "validation_loss" in r]
         axes.plot(
             [r["tokens_seen"] for r in evaluated],

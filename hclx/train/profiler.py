@@ -1,4 +1,6 @@
-"""A trace of a few training steps: MODEL_DIR/profile, for XProf, TensorBoard's profile page or Perfetto."""
+"""A trace of a few training steps: MODEL_DIR/profile, for XProf, TensorBoard's profile page or
+Perfetto.
+"""
 
 import contextlib
 import logging
@@ -13,7 +15,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def parse_steps(text: str) -> tuple[int, int] | None:
-    """"a:b" -> (a, b): the first and the last step that are traced; None for an empty text.
+    """ "a:b" -> (a, b): the first and the last step that are traced; None for an empty text.
 
     Raises:
       ConfigError: it is not two numbers with 1 <= a <= b.
@@ -22,12 +24,17 @@ def parse_steps(text: str) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"(\d+):(\d+)", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ConfigError(f"--profile_steps={text} is not first:last, the steps to trace, as in --profile_steps=10:12")
+        raise ConfigError(
+            f"--profile_steps={text} is not first:last, the steps to trace, as in"
+            " --profile_steps=10:12"
+        )
     return int(match[1]), int(match[2])
 
 
 class StepProfiler:
-    """Starts the trace before the first step asked for, and stops it when the last one is done, or with the run."""
+    """Starts the trace before the first step asked for, and stops it when the last one is done, or
+    with the run.
+    """
 
     def __init__(self, model_dir: str, steps: tuple[int, int] | None):
         self._folder = Path(model_dir) / "profile"
@@ -40,18 +47,28 @@ class StepProfiler:
     def __exit__(self, *exc_info):
         self._stop()
         if self._last > 0 and not self._started:
-            _LOG.warning("profile: the run took none of the steps %d to %d, so there is no trace", self._first, self._last)
+            _LOG.warning(
+                "profile: the run took none of the steps %d to %d, so there is no trace",
+                self._first,
+                self._last,
+            )
 
     @contextlib.contextmanager
     def step(self, step: int, before):
-        """Around the dispatch of a step; `before`: what the step before gave, which ends a trace when it is there."""
+        """Around the dispatch of a step; `before`: what the step before gave, which ends a trace
+        when it is there.
+        """
         inside = self._first <= step <= self._last
         if inside and not self._running:
             self._start()
         elif self._running and not inside:
             jax.block_until_ready(before)
             self._stop()
-        with jax.profiler.StepTraceAnnotation("train", step_num=step) if inside else contextlib.nullcontext():
+        with (
+            jax.profiler.StepTraceAnnotation("train", step_num=step)
+            if inside
+            else contextlib.nullcontext()
+        ):
             yield
 
     def _start(self) -> None:

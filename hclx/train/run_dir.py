@@ -1,4 +1,6 @@
-"""MODEL_DIR/config.json: what a run is. A folder belongs to one configuration, and another one is refused."""
+"""MODEL_DIR/config.json: what a run is. A folder belongs to one configuration, and another one is
+refused.
+"""
 
 import dataclasses
 import json
@@ -9,35 +11,59 @@ from typing import get_type_hints
 
 from hclx.config import Experiment
 from hclx.errors import CheckpointError, ConfigError, DataError
-from hclx.train.files import replace_text
+from hclx.train.jsonl import replace_text
 
 FILE = "config.json"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "numpy", "hclx")
 
-# What may change between one start of a run and the next: how it is computed, how often it reports, how long it
-# goes on (the cosine then ends at the new length). Everything else decides the numbers, and is held.
+# What may change between one start of a run and the next: how it is computed, how often it reports,
+# how long it goes on (the cosine then ends at the new length). Everything else decides the numbers,
+# and is held.
 MAY_CHANGE = {
     "compute": None,
     "mesh": None,
     "data": ("tokenizer_dir", "cache_dir", "input"),
     "tokenizer": None,
     "train": (
-        *("total_steps", "log_every", "eval_every", "eval_windows", "checkpoint_every", "keep_last", "keep_every"),
+        *(
+            "total_steps",
+            "log_every",
+            "eval_every",
+            "eval_windows",
+            "checkpoint_every",
+            "keep_last",
+            "keep_every",
+        ),
         # Examples are counted and not steps: another batch goes on with the next example.
-        *("global_batch_size", "accumulation_steps", "max_skipped", "spike_sigmas", "spike_window", "replay_every"),
+        *(
+            "global_batch_size",
+            "accumulation_steps",
+            "max_skipped",
+            "spike_sigmas",
+            "spike_window",
+            "replay_every",
+        ),
     ),
 }
 # A field that came after a run was started: its default is what the run has done all along.
-_DEFAULTS = {section.name: {f.name: f.default for f in dataclasses.fields(section.type)} for section in dataclasses.fields(Experiment)}
+_DEFAULTS = {
+    section.name: {f.name: f.default for f in dataclasses.fields(section.type)}
+    for section in dataclasses.fields(Experiment)
+}
 
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide the numbers."""
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
 
 
 def describe_run(experiment: Experiment, tokenizer_dir: str, hashes: dict[str, str]) -> dict:
-    """The content of config.json: resolved configuration, tokenizer, hashes of vocabulary and text, versions."""
+    """The content of config.json: resolved configuration, tokenizer, hashes of vocabulary and text,
+    versions.
+    """
     return {
         "config": dataclasses.asdict(experiment),
         "tokenizer_dir": str(Path(tokenizer_dir).absolute()),
@@ -57,14 +83,18 @@ def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> list[st
     Returns:
       What differs from the last start of the run, and may: "train.total_steps: 40 -> 60".
     Raises:
-      ConfigError: the folder holds a run of another configuration; the fields that differ are named.
+      ConfigError: the folder holds a run of another configuration; the fields that differ are
+        named.
       DataError: the same configuration, but another vocabulary or text.
     """
     path, changes = Path(model_dir) / FILE, []
     if path.is_file():
         old = json.loads(path.read_text(encoding="utf-8"))
         _check_same(path, old, run)
-        changes = [f"{name}: {before!r} -> {now!r}" for name, before, now in _differences(old["config"], run["config"])]
+        changes = [
+            f"{name}: {before!r} -> {now!r}"
+            for name, before, now in _differences(old["config"], run["config"])
+        ]
     if not write:
         return changes
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,20 +110,35 @@ def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
     """
     path = Path(model_dir) / FILE
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; --model_dir must name the folder of a training run")
+        raise CheckpointError(
+            f"{path} does not exist; --model_dir must name the folder of a training run"
+        )
     run = json.loads(path.read_text(encoding="utf-8"))
-    return Experiment(**{name: kind(**run["config"][name]) for name, kind in get_type_hints(Experiment).items()}), run["tokenizer_dir"]
+    return (
+        Experiment(
+            **{
+                name: kind(**run["config"][name])
+                for name, kind in get_type_hints(Experiment).items()
+            }
+        ),
+        run["tokenizer_dir"],
+    )
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
-    """The part of `open_run` that needs no data: refuses a folder of another configuration before any work.
+    """The part of `open_run` that needs no data: refuses a folder of another configuration before
+    any work.
 
     Raises:
       ConfigError: as `open_run`.
     """
     path = Path(model_dir) / FILE
     if path.is_file():
-        _check_config(path, json.loads(path.read_text(encoding="utf-8"))["config"], dataclasses.asdict(experiment))
+        _check_config(
+            path,
+            json.loads(path.read_text(encoding="utf-8"))["config"],
+            dataclasses.asdict(experiment),
+        )
 
 
 def _check_same(path: Path, old: dict, new: dict) -> None:
@@ -101,19 +146,34 @@ def _check_same(path: Path, old: dict, new: dict) -> None:
     for name, value in new["hashes"].items():
         if old["hashes"].get(name) != value:
             raise DataError(
-                f"{path.parent} was trained with another {name} ({str(old['hashes'].get(name))[:12]}, now {value[:12]}); "
-                "give the one that it was trained with, or another --model_dir"
+                f"{path.parent} was trained with another {name}"
+                f" ({str(old['hashes'].get(name))[:12]}, now {value[:12]}); give the one that it"
+                " was trained with, or another --model_dir"
             )
 
 
 def _check_config(path: Path, old: dict, new: dict) -> None:
-    is_free = lambda section, field: MAY_CHANGE.get(section, ()) is None or field in MAY_CHANGE.get(section, ())
-    differences = [f"{name}: {a!r} there, {b!r} now" for name, a, b in _differences(old, new) if not is_free(*name.split("."))]
+    is_free = lambda section, field: (
+        MAY_CHANGE.get(section, ()) is None or field in MAY_CHANGE.get(section, ())
+    )
+    differences = [
+        f"{name}: {a!r} there, {b!r} now"
+        for name, a, b in _differences(old, new)
+        if not is_free(*name.split("."))
+    ]
     if differences:
-        raise ConfigError(f"{path.parent} holds a run of another configuration ({'; '.join(differences)}); choose another --model_dir")
+        raise ConfigError(
+            f"{path.parent} holds a run of another configuration ({'; '.join(differences)}); choose"
+            " another --model_dir"
+        )
 
 
 def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
     """(section.field, before, now) of each field that differs."""
     there = {section: _DEFAULTS[section] | old.get(section, {}) for section in new}
-    return [(f"{s}.{f}", there[s][f], value) for s, fields in new.items() for f, value in fields.items() if there[s][f] != value]
+    return [
+        (f"{s}.{f}", there[s][f], value)
+        for s, fields in new.items()
+        for f, value in fields.items()
+        if there[s][f] != value
+    ]

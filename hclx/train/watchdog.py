@@ -1,4 +1,6 @@
-"""Ends a process that makes no progress: a collective whose peer is stuck waits for ever, and no heartbeat misses it."""
+"""Ends a process that makes no progress: a collective whose peer is stuck waits for ever, and no
+heartbeat misses it.
+"""
 
 import faulthandler
 import sys
@@ -6,14 +8,16 @@ import threading
 import time
 from collections.abc import Callable
 
-from hclx.errors import Stuck
-from hclx.parallel.processes import leave_processes
+from hclx.errors import StuckError
+from hclx.parallel.distributed import abort_process
 
 
 class Watchdog:
     """A thread that ends the process where `alive` was not called for too long."""
 
-    def __init__(self, seconds: float, report: Callable[..., None], start_up_seconds: float = 1800.0):
+    def __init__(
+        self, seconds: float, report: Callable[..., None], start_up_seconds: float = 1800.0
+    ):
         """Prepares; 0 `seconds`: it never ends anything.
 
         Args:
@@ -45,10 +49,18 @@ class Watchdog:
                 self._end()
 
     def _end(self) -> None:
-        reason = f"no progress for {self._seconds:.0f} s after step {self._step}; where every thread is stands above"
+        reason = (
+            f"no progress for {self._seconds:.0f} s after step {self._step}; where every thread is"
+            " stands above"
+        )
         try:
             faulthandler.dump_traceback(all_threads=True)
-            print(f"error: {reason}. Another process may be stuck; the same command goes on from the last save", file=sys.stderr, flush=True)
-            self._report("exit", code=Stuck.exit_code, reason=reason, step=self._step)
+            print(
+                f"error: {reason}. Another process may be stuck; the same command goes on from the"
+                " last save",
+                file=sys.stderr,
+                flush=True,
+            )
+            self._report("exit", code=StuckError.exit_code, reason=reason, step=self._step)
         finally:  # the others have the same to say, and the one that is stuck most of all
-            leave_processes(Stuck.exit_code)
+            abort_process(StuckError.exit_code)

@@ -1,30 +1,38 @@
-"""The same filters on the same Korean documents: datatrove, and the taggers and rules of hclx.corpus.
+"""The same filters on the same Korean documents: datatrove, and the taggers and rules of
+hclx.corpus.
 
     python -m venv runs/peers && runs/peers/bin/pip install datatrove==0.10.1 regex spacy absl-py
     python tests/benchmarks/corpus_filters.py --peer_python=runs/peers/bin/python
 
-HCLX_DATA_DIR names the data. A process a contender, one thread each; they take turns, after a round that does not count.
-Reading and decompressing are not timed. Bounds are those of Gopher (Rae et al. 2021, table A1), which are datatrove's defaults:
+HCLX_DATA_DIR names the data. A process a contender, one thread each; they take turns, after a round
+that does not count. Reading and decompressing are not timed. Bounds are those of Gopher (Rae et al.
+2021, table A1), which are datatrove's defaults:
 
     datatrove                                                          hclx.corpus
     GopherQualityFilter:    words 50 to 100,000                        length.words
                             mean word 3 to 10 characters               length.mean_word
-                            #, and ellipses, a word: at most 0.1       script.symbols at most 0.25 of the visible characters
-                            words with a letter: at least 0.8          script.letters at least 0.55 of the visible characters
+                            #, and ellipses, a word: at most 0.1       script.symbols at most 0.25
+                            of the visible characters
+                            words with a letter: at least 0.8          script.letters at least 0.55
+                              of the visible characters
                             lines that begin with a bullet: 0.9        punctuation.bullet
                             lines that end in an ellipsis: 0.3         punctuation.ellipsis
-    GopherRepetitionFilter: repeated lines, and their characters       repetition.dup_lines, dup_line_chars
-                            repeated paragraphs, and theirs            repetition.dup_paragraphs, dup_paragraph_chars
-                            the most frequent run of 2, 3, 4 words     repetition.top_2, top_3, top_4
-                            repeated runs of 5, 6, 7, 8, 9, 10 words   repetition.dup_5 to dup_10, bounds half as large again
+    GopherRepetitionFilter: repeated lines, and their characters       repetition.dup_lines,
+      dup_line_chars repeated paragraphs, and theirs            repetition.dup_paragraphs,
+      dup_paragraph_chars the most frequent run of 2, 3, 4 words     repetition.top_2, top_3, top_4
+      repeated runs of 5, 6, 7, 8, 9, 10 words   repetition.dup_5 to dup_10, bounds half as large
+      again
 
-Repeated runs have another bound because the same text has about 1.5 times the share here (medians 1.3 to 1.6 on Wikipedia and
-statutes): shares are of the visible characters and not of all, and a run that overlaps one just counted is not skipped. Off are
-datatrove's English stop words. datatrove stops at the first filter that a
-document fails, quality before repetition, and forgets the values; here all are computed.
+Repeated runs have another bound because the same text has about 1.5 times the share here (medians
+1.3 to 1.6 on Wikipedia and statutes): shares are of the visible characters and not of all, and a
+run that overlaps one just counted is not skipped. Off are datatrove's English stop words. datatrove
+stops at the first filter that a document fails, quality before repetition, and forgets the values;
+here all are computed.
 
-Its word tokenizer for Korean does not start with a current kiwipiepy (it asks for a model that is no longer shipped), so it
-has two others: `str.split`, which gives eojeol as here and costs it least, and its own fallback, spaCy's rules for any
+Its word tokenizer for Korean does not start with a current kiwipiepy (it asks for a model that is
+no longer shipped), so it
+has two others: `str.split`, which gives eojeol as here and costs it least, and its own fallback,
+  spaCy's rules for any
 language (which make a word of each punctuation mark).
 """
 
@@ -41,12 +49,18 @@ from pathlib import Path
 
 from absl import app, flags
 
-PEER = flags.DEFINE_string("peer_python", None, "Interpreter of an environment with datatrove.", required=True)
-DATA = flags.DEFINE_string("data_dir", None, "Folder that holds corpus/SOURCE/*.jsonl.gz; default: HCLX_DATA_DIR.")
+PEER = flags.DEFINE_string(
+    "peer_python", None, "Interpreter of an environment with datatrove.", required=True
+)
+DATA = flags.DEFINE_string(
+    "data_dir", None, "Folder that holds corpus/SOURCE/*.jsonl.gz; default: HCLX_DATA_DIR."
+)
 SOURCES = flags.DEFINE_list("sources", ["kowiki", "law", "comments"], "Folders of corpus/.")
 MEGABYTES = flags.DEFINE_float("megabytes", 10, "Text of each source, from its beginning.")
 ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns that count.", lower_bound=1)
-WORKER = flags.DEFINE_string("contender", "", "Be this contender: what the script starts itself with.")
+WORKER = flags.DEFINE_string(
+    "contender", "", "Be this contender: what the script starts itself with."
+)
 
 BOUNDS = {  # on attributes of hclx.corpus
     "length.words": (50, 100_000),
@@ -60,32 +74,43 @@ BOUNDS = {  # on attributes of hclx.corpus
     "repetition.dup_paragraphs": (None, 0.3),
     "repetition.dup_paragraph_chars": (None, 0.2),
     **{f"repetition.top_{n}": (None, share) for n, share in ((2, 0.20), (3, 0.18), (4, 0.16))},
-    **{f"repetition.dup_{n}": (None, share) for n, share in ((5, 0.225), (6, 0.21), (7, 0.195), (8, 0.18), (9, 0.165), (10, 0.15))},
+    **{
+        f"repetition.dup_{n}": (None, share)
+        for n, share in ((5, 0.225), (6, 0.21), (7, 0.195), (8, 0.18), (9, 0.165), (10, 0.15))
+    },
 }
 
 
 def main(_):
     if WORKER.value:
         return work(CONTENDERS[WORKER.value])
-    contenders = {name: start(name, sys.executable if name == "hclx" else PEER.value) for name in CONTENDERS}
+    contenders = {
+        name: start(name, sys.executable if name == "hclx" else PEER.value) for name in CONTENDERS
+    }
     print("; ".join(dict.fromkeys(receive(process)["versions"] for process in contenders.values())))
     results = {source: turns(contenders, source) for source in SOURCES.value}
     for process in contenders.values():
         process.stdin.close()
         process.wait()
-    print(f"\n{ROUNDS.value} rounds. Ratio: hclx to the contender, median of the rounds' ratios (least to greatest).\n\n{speeds(results)}")
-    print(f"\nDocuments kept, and the most frequent reasons where one removes what the other keeps.\n\n{agreements(results)}")
+    print(
+        f"\n{ROUNDS.value} rounds. Ratio: hclx to the contender, median of the rounds' ratios"
+        f" (least to greatest).\n\n{speeds(results)}"
+    )
+    print(
+        "\nDocuments kept, and the most frequent reasons where one removes what the other"
+        f" keeps.\n\n{agreements(results)}"
+    )
 
 
 # Contenders: each gives a function of texts that returns a reason a text, None where it is kept.
 
 
 def hclx_filters():
-    """Taggers over batches, then rules in order; see `hclx.corpus.parts.tag` and `judge`."""
+    """Taggers over batches, then rules in order; see `hclx.corpus.stages.tag` and `judge`."""
     import numpy as np
 
-    from hclx.corpus.parts import batches, broken
     from hclx.corpus.settings import Rule
+    from hclx.corpus.stages import batches, broken
     from hclx.corpus.taggers import TAGGERS
 
     rules = [Rule(attribute, *bounds) for attribute, bounds in BOUNDS.items()]
@@ -118,7 +143,8 @@ def datatrove_filters(words: str):
         sent_tokenize = span_tokenize = word_tokenize  # no filter here asks for sentences
 
     tokenizer = Eojeol() if words == "eojeol" else WhitespaceTokenizer()
-    quality = GopherQualityFilter(min_stop_words=None, language=tokenizer)  # the bounds are its defaults
+    # the bounds are its defaults
+    quality = GopherQualityFilter(min_stop_words=None, language=tokenizer)
     repetition = GopherRepetitionFilter(language=tokenizer)
 
     def verdict(document: Document) -> str | None:
@@ -146,7 +172,9 @@ def version(package: str) -> str:
 
 
 def work(contender) -> None:
-    """Filters the source that each line of the input names, and answers with seconds and reasons."""
+    """Filters the source that each line of the input names, and answers with seconds and
+    reasons.
+    """
     run, versions = contender()
     answer({"versions": versions})
     texts: dict[str, list[str]] = {}
@@ -155,7 +183,14 @@ def work(contender) -> None:
             texts[source] = read(source)
         begin, cpu = time.perf_counter(), time.process_time()
         reasons = run(texts[source])
-        answer({"seconds": time.perf_counter() - begin, "cpu": time.process_time() - cpu, "reasons": reasons, **size(texts[source])})
+        answer(
+            {
+                "seconds": time.perf_counter() - begin,
+                "cpu": time.process_time() - cpu,
+                "reasons": reasons,
+                **size(texts[source]),
+            }
+        )
 
 
 def answer(message: dict) -> None:
@@ -169,7 +204,9 @@ def size(texts: list[str]) -> dict[str, int]:
 def read(source: str) -> list[str]:
     """The first documents of a source."""
     texts, left = [], MEGABYTES.value * 1e6
-    for path in sorted(Path(DATA.value or os.environ["HCLX_DATA_DIR"], "corpus", source).glob("*.jsonl.gz")):
+    for path in sorted(
+        Path(DATA.value or os.environ["HCLX_DATA_DIR"], "corpus", source).glob("*.jsonl.gz")
+    ):
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:
                 if left <= 0:
@@ -185,9 +222,22 @@ def read(source: str) -> list[str]:
 def start(name: str, python: str) -> subprocess.Popen:
     """A contender in a process of its own."""
     data = [f"--data_dir={DATA.value}"] if DATA.value else []
-    command = [python, __file__, f"--contender={name}", f"--peer_python={PEER.value}", f"--megabytes={MEGABYTES.value}", *data]
+    command = [
+        python,
+        __file__,
+        f"--contender={name}",
+        f"--peer_python={PEER.value}",
+        f"--megabytes={MEGABYTES.value}",
+        *data,
+    ]
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads})
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **threads},
+    )
 
 
 def receive(process: subprocess.Popen) -> dict:
@@ -198,7 +248,9 @@ def receive(process: subprocess.Popen) -> dict:
 
 
 def turns(contenders: dict[str, subprocess.Popen], source: str) -> dict[str, list[dict]]:
-    """Contender -> its answer of each round that counts; who is first changes from round to round."""
+    """Contender -> its answer of each round that counts; who is first changes from round to
+    round.
+    """
     answers: dict[str, list[dict]] = {name: [] for name in contenders}
     names = list(contenders)
     for turn in range(ROUNDS.value + 1):
@@ -215,14 +267,32 @@ def speeds(results: dict[str, dict[str, list[dict]]]) -> str:
     rows = []
     for source, answers in results.items():
         for name, rounds in answers.items():
-            about, mine = rounds[0], {kind: [one[kind] for one in rounds] for kind in ("seconds", "cpu")}
+            about, mine = (
+                rounds[0],
+                {kind: [one[kind] for one in rounds] for kind in ("seconds", "cpu")},
+            )
             faster = ["", ""]
             if name != "hclx":
-                faster = [spread([b / a[kind] for a, b in zip(answers["hclx"], times)]) for kind, times in mine.items()]
+                faster = [
+                    spread([b / a[kind] for a, b in zip(answers["hclx"], times)])
+                    for kind, times in mine.items()
+                ]
             seconds = statistics.median(mine["seconds"])
             amount = f"{about['documents']:,} documents, {about['bytes'] / 1e6:.1f} MB"
-            rows.append([source, amount, name, f"{about['documents'] / seconds:,.0f}", f"{about['bytes'] / 1e6 / seconds:.2f}", *faster])
-    return table(["source", "text", "contender", "documents/s", "MB/s", "hclx is faster by", "by CPU time"], rows)
+            rows.append(
+                [
+                    source,
+                    amount,
+                    name,
+                    f"{about['documents'] / seconds:,.0f}",
+                    f"{about['bytes'] / 1e6 / seconds:.2f}",
+                    *faster,
+                ]
+            )
+    return table(
+        ["source", "text", "contender", "documents/s", "MB/s", "hclx is faster by", "by CPU time"],
+        rows,
+    )
 
 
 def spread(values: list[float]) -> str:
@@ -238,10 +308,24 @@ def agreements(results: dict[str, dict[str, list[dict]]]) -> str:
             theirs = answers[name][0]["reasons"]
             pairs = list(zip(ours, theirs, strict=True))
             only = [[a for a, b in pairs if a and not b], [b for a, b in pairs if b and not a]]
-            both, neither = sum(not a and not b for a, b in pairs), sum(bool(a and b) for a, b in pairs)
+            both, neither = (
+                sum(not a and not b for a, b in pairs),
+                sum(bool(a and b) for a, b in pairs),
+            )
             agreed = f"{100 * (both + neither) / len(pairs):.2f}%"
             rows.append([source, name, f"{both:,}", f"{neither:,}", agreed, *map(frequent, only)])
-    return table(["source", "peer", "both keep", "both remove", "agreement", "only hclx removes", "only the peer removes"], rows)
+    return table(
+        [
+            "source",
+            "peer",
+            "both keep",
+            "both remove",
+            "agreement",
+            "only hclx removes",
+            "only the peer removes",
+        ],
+        rows,
+    )
 
 
 def frequent(reasons: list[str]) -> str:

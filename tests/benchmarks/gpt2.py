@@ -1,4 +1,6 @@
-"""Hugging Face's GPT-2 with this project's parameters: the independent peer of tests and benchmarks."""
+"""Hugging Face's GPT-2 with this project's parameters: the independent peer of tests and
+benchmarks.
+"""
 
 import numpy as np
 import torch
@@ -31,7 +33,9 @@ def gpt2(config: ModelConfig) -> GPT2LMHeadModel:
 def from_params(params, config: ModelConfig) -> GPT2LMHeadModel:
     """A GPT-2 that computes what the decoder computes with `params`."""
     model, d = gpt2(config), config.d_model
-    tensor = lambda array, *shape: torch.tensor(np.asarray(array, np.float32).reshape(*shape) if shape else np.asarray(array))
+    tensor = lambda array, *shape: torch.tensor(
+        np.asarray(array, np.float32).reshape(*shape) if shape else np.asarray(array)
+    )
     weights = {
         "transformer.wte.weight": tensor(params["embedding"]["token"]),
         "lm_head.weight": tensor(params["embedding"]["token"]),
@@ -44,8 +48,12 @@ def from_params(params, config: ModelConfig) -> GPT2LMHeadModel:
         weights |= {
             f"transformer.h.{i}.ln_1.weight": tensor(blocks["attention_norm"]["scale"][i]),
             f"transformer.h.{i}.ln_1.bias": tensor(blocks["attention_norm"]["bias"][i]),
-            f"transformer.h.{i}.attn.c_attn.weight": tensor(blocks["attention"]["qkv"][i], d, 3 * d),
-            f"transformer.h.{i}.attn.c_attn.bias": tensor(blocks["attention"]["qkv_bias"][i], 3 * d),
+            f"transformer.h.{i}.attn.c_attn.weight": tensor(
+                blocks["attention"]["qkv"][i], d, 3 * d
+            ),
+            f"transformer.h.{i}.attn.c_attn.bias": tensor(
+                blocks["attention"]["qkv_bias"][i], 3 * d
+            ),
             f"transformer.h.{i}.attn.c_proj.weight": tensor(blocks["attention"]["out"][i], d, d),
             f"transformer.h.{i}.attn.c_proj.bias": tensor(blocks["attention"]["out_bias"][i]),
             f"transformer.h.{i}.ln_2.weight": tensor(blocks["mlp_norm"]["scale"][i]),

@@ -1,4 +1,6 @@
-"""A GPT-2 of the project's shape in plain PyTorch, trained as its users would: the peer of tests/benchmarks/gpu.py."""
+"""A GPT-2 of the project's shape in plain PyTorch, trained as its users would: the peer of
+tests/benchmarks/gpu.py.
+"""
 
 import torch
 from torch import nn
@@ -18,8 +20,12 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[b, t, d] -> [b, t, d]."""
         batch, length, width = x.shape
-        qkv = self.qkv(self.attention_norm(x)).view(batch, length, 3, self.heads, width // self.heads)
-        context = functional.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4), is_causal=True)
+        qkv = self.qkv(self.attention_norm(x)).view(
+            batch, length, 3, self.heads, width // self.heads
+        )
+        context = functional.scaled_dot_product_attention(
+            *qkv.permute(2, 0, 3, 1, 4), is_causal=True
+        )
         x = x + self.out(context.transpose(1, 2).reshape(batch, length, width))
         return x + self.wo(functional.gelu(self.wi(self.mlp_norm(x)), approximate="tanh"))
 
@@ -31,7 +37,9 @@ class Gpt2(nn.Module):
         super().__init__()
         self.token = nn.Embedding(shape["vocab_size"], shape["d_model"])
         self.position = nn.Embedding(shape["max_length"], shape["d_model"])
-        self.blocks = nn.ModuleList(Block(shape["d_model"], shape["n_heads"]) for _ in range(shape["n_layers"]))
+        self.blocks = nn.ModuleList(
+            Block(shape["d_model"], shape["n_heads"]) for _ in range(shape["n_layers"])
+        )
         self.final_norm = nn.LayerNorm(shape["d_model"])
         for parameter in self.parameters():
             if parameter.ndim == 2:
@@ -57,7 +65,8 @@ def make_step(shape: dict, batches: torch.Tensor, compiled: bool):
     Args:
       shape: fields of `hclx.config.ModelConfig`.
       batches: int64 [n, b, t + 1], on the device to train on.
-      compiled: whether torch.compile takes block and loss; block by block, which costs one compilation and not as many as layers.
+      compiled: whether torch.compile takes block and loss; block by block, which costs one
+        compilation and not as many as layers.
     """
     device = batches.device.type
     torch.manual_seed(0)
@@ -67,7 +76,9 @@ def make_step(shape: dict, batches: torch.Tensor, compiled: bool):
         for block in model.blocks:
             block.compile()
         model.loss = torch.compile(model.loss)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+    )
 
     def step(i: int) -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)

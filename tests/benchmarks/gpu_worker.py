@@ -1,4 +1,6 @@
-"""What tests/benchmarks/gpu.py starts: imports JAX or PyTorch, reads one task from stdin, prints what it found as JSON."""
+"""What tests/benchmarks/gpu.py starts: imports JAX or PyTorch, reads one task from stdin, prints
+what it found as JSON.
+"""
 
 import contextlib
 import json
@@ -15,10 +17,14 @@ EOD = 1
 
 
 def windows(vocab: int, rows: int, length: int, count: int = 4) -> np.ndarray:
-    """int32 [count, rows, length + 1]: random tokens of packed documents, each beginning with `EOD`."""
+    """int32 [count, rows, length + 1]: random tokens of packed documents, each beginning with
+    `EOD`.
+    """
     draw = np.random.default_rng(0)
     tokens = draw.integers(EOD + 1, vocab, (count, rows, length + 1))
-    return np.where(draw.random(tokens.shape) < 1 / min(MEAN_DOCUMENT, length / 4), EOD, tokens).astype(np.int32)
+    return np.where(
+        draw.random(tokens.shape) < 1 / min(MEAN_DOCUMENT, length / 4), EOD, tokens
+    ).astype(np.int32)
 
 
 def measure(step, task: dict) -> dict:
@@ -56,14 +62,22 @@ def measure(step, task: dict) -> dict:
 
 
 def train(task: dict) -> dict:
-    """The training step as `hclx.train.program` makes it, on a mesh of one device."""
+    """The training step as `hclx.train.compiled_steps` makes it, on a mesh of one device."""
     import jax
+
     from hclx.config import (
-        ComputeConfig, DataConfig, Experiment, MeshConfig, ModelConfig, OptimizerConfig, TokenizerConfig, TrainConfig,
+        ComputeConfig,
+        DataConfig,
+        Experiment,
+        MeshConfig,
+        ModelConfig,
+        OptimizerConfig,
+        TokenizerConfig,
+        TrainConfig,
     )  # fmt: skip
     from hclx.parallel import make_mesh
+    from hclx.train.compiled_steps import make_program
     from hclx.train.flops import flops_per_token, peak_flops
-    from hclx.train.program import make_program
     from hclx.train.state import init_state
 
     model, batch, length = ModelConfig(**task["model"]), task["batch"], task["length"]
@@ -78,7 +92,10 @@ def train(task: dict) -> dict:
     with jax.set_mesh(mesh):
         program = make_program(experiment, mesh, EOD)
         state = init_state(model, experiment.train, program.optimizer, program.abstract)
-        batches = [jax.device_put(window, program.windows) for window in windows(model.vocab_size, batch, length)]
+        batches = [
+            jax.device_put(window, program.windows)
+            for window in windows(model.vocab_size, batch, length)
+        ]
 
         def step(i):
             nonlocal state
@@ -98,12 +115,19 @@ def train(task: dict) -> dict:
 
 
 def check(task: dict) -> dict:
-    """Loss and gradients of a backend, and of XLA in the same dtype, against XLA in float32: packed documents, small models."""
-    return {"cases": [_check(task["attention"], dtype, head, task["tiny"]) for dtype, head in task["cases"]]}
+    """Loss and gradients of a backend, and of XLA in the same dtype, against XLA in float32: packed
+    documents, small models.
+    """
+    return {
+        "cases": [
+            _check(task["attention"], dtype, head, task["tiny"]) for dtype, head in task["cases"]
+        ]
+    }
 
 
 def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     import jax
+
     from hclx.config import ComputeConfig, ModelConfig
     from hclx.model import init_params
     from hclx.model.attention import choose_backend
@@ -113,14 +137,19 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     model = ModelConfig(vocab_size=512, n_layers=1, d_model=2 * head, n_heads=2, max_length=length)
     window = windows(model.vocab_size, rows, length, count=1)[0]
     params = init_params(model, jax.random.key(0))
-    # Ten times as large as they are made: an attention that is nearly uniform would hide what is wrong with it.
+    # Ten times as large as they are made: an attention that is nearly uniform would hide what is
+    # wrong with it.
     params["blocks"]["attention"]["qkv"] *= 10.0
 
     def run(name, dtype, precision):
         loss_fn = make_loss(model, ComputeConfig(dtype=dtype, attention=name), EOD)
         with jax.default_matmul_precision(precision):
-            (loss, count), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, window)
-        return float(loss / count), np.concatenate([np.ravel(np.asarray(x, np.float64)) for x in jax.tree.leaves(grads)])
+            (loss, count), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(
+                params, window
+            )
+        return float(loss / count), np.concatenate(
+            [np.ravel(np.asarray(x, np.float64)) for x in jax.tree.leaves(grads)]
+        )
 
     try:
         choose_backend(attention, jax.devices()[0], length=length, head_size=head, dtype=dtype)
@@ -129,14 +158,18 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
         for prefix, name in (("xla_", "xla"), ("", attention)):
             loss, grads = run(name, dtype, "default")
             found[f"{prefix}loss"] = abs(loss - wanted_loss) / abs(wanted_loss)
-            found[f"{prefix}gradient"] = float(np.linalg.norm(grads - wanted) / np.linalg.norm(wanted))
+            found[f"{prefix}gradient"] = float(
+                np.linalg.norm(grads - wanted) / np.linalg.norm(wanted)
+            )
         return found
     except Exception as error:  # the next case may do
         return {"dtype": dtype, "head": head, "error": reason(error)}
 
 
 def peer(task: dict) -> dict:
-    """PyTorch on the same tokens: bf16 autocast, compiled blocks, fused AdamW, clipping. Its documents do see each other."""
+    """PyTorch on the same tokens: bf16 autocast, compiled blocks, fused AdamW, clipping. Its
+    documents do see each other.
+    """
     import torch
     from gpu_peer import make_step
 
@@ -144,10 +177,17 @@ def peer(task: dict) -> dict:
     if not cuda and not task["tiny"]:
         return {"error": "PyTorch sees no GPU"}
     device = "cuda" if cuda else "cpu"
-    batches = torch.tensor(windows(task["model"]["vocab_size"], task["batch"], task["length"])).long().to(device)
+    batches = (
+        torch.tensor(windows(task["model"]["vocab_size"], task["batch"], task["length"]))
+        .long()
+        .to(device)
+    )
     found = measure(make_step(task["model"], batches, compiled=cuda), task)
     name = torch.cuda.get_device_name() if cuda else "cpu"
-    return found | {"peak_bytes": torch.cuda.max_memory_allocated() if cuda else None, "device": f"{name}, torch {torch.__version__}"}
+    return found | {
+        "peak_bytes": torch.cuda.max_memory_allocated() if cuda else None,
+        "device": f"{name}, torch {torch.__version__}",
+    }
 
 
 def reason(error: BaseException) -> str:
@@ -166,11 +206,14 @@ def main():
                 import torch  # noqa: F401
             else:
                 import jax
-                import hclx.train.program  # noqa: F401
+
+                import hclx.train.compiled_steps  # noqa: F401
             task = json.loads(sys.stdin.readline() or "null")
             if task is None:
                 return
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {task.get('xla_flags', '')}".strip()
+            os.environ["XLA_FLAGS"] = (
+                f"{os.environ.get('XLA_FLAGS', '')} {task.get('xla_flags', '')}".strip()
+            )
             if library == "jax" and not task["tiny"] and jax.devices()[0].platform != "gpu":
                 raise RuntimeError("JAX sees no GPU")
             found = {"train": train, "check": check, "peer": peer}[task["do"]](task)

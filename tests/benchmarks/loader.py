@@ -1,9 +1,10 @@
-"""How far reading keeps ahead of training: tokens a second of the loader and of the training step, in one run.
+"""How far reading keeps ahead of training: tokens a second of the loader and of the training step,
+in one run.
 
     python tests/benchmarks/loader.py --cache_dir=runs/kowiki_cpu/cache --tokens_per_second=1800
 
-Reads whole batches in the order of a run, as the loop does, one reading thread; the page cache is dropped where that is
-allowed, and it is said whether it was.
+Reads whole batches in the order of a run, as the loop does, one reading thread; the page cache is
+dropped where that is allowed, and it is said whether it was.
 """
 
 import time
@@ -19,7 +20,12 @@ CACHE_DIR = flags.DEFINE_string("cache_dir", None, "A token cache.", required=Tr
 LENGTHS = flags.DEFINE_list("lengths", ["256", "2048"], "Tokens a window.")
 BATCH = flags.DEFINE_integer("batch", 8, "Windows a batch.")
 BATCHES = flags.DEFINE_integer("batches", 400, "Batches that are timed.")
-TRAINING = flags.DEFINE_float("tokens_per_second", None, "Of the training step on the same machine: see a run's metrics.jsonl.", required=True)
+TRAINING = flags.DEFINE_float(
+    "tokens_per_second",
+    None,
+    "Of the training step on the same machine: see a run's metrics.jsonl.",
+    required=True,
+)
 
 
 def drop_page_cache() -> str:
@@ -36,12 +42,22 @@ def main(_):
     sharding = named_sharding(make_mesh(MeshConfig(fsdp=1), jax.devices()[:1]), ("batch", None))
     for length in map(int, LENGTHS.value):
         state = drop_page_cache()
-        with Loader(cache, "train", seed=0, global_batch_size=BATCH.value, sequence_length=length, sharding=sharding) as loader:
+        with Loader(
+            cache,
+            "train",
+            seed=0,
+            global_batch_size=BATCH.value,
+            sequence_length=length,
+            sharding=sharding,
+        ) as loader:
             start = time.perf_counter()
             for index in range(0, BATCHES.value * BATCH.value, BATCH.value):
                 loader.batch(index).block_until_ready()
             speed = BATCHES.value * BATCH.value * length / (time.perf_counter() - start)
-        print(f"windows of {length}: {speed:,.0f} tokens/s ({state}), {speed / TRAINING.value:,.0f} times the training step")
+        print(
+            f"windows of {length}: {speed:,.0f} tokens/s ({state}), {speed / TRAINING.value:,.0f}"
+            " times the training step"
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
-"""MaxText's training step compiled for the chips of a plan of ours: memory of a chip, and bytes of its collectives.
+"""MaxText's training step compiled for the chips of a plan of ours: memory of a chip, and bytes of
+its collectives.
 
-    python -m venv /tmp/maxtext && /tmp/maxtext/bin/pip install maxtext ...    # Python 3.12; what it imports, and jax[tpu]
-    python tests/benchmarks/maxtext_plan.py --maxtext_python=/tmp/maxtext/bin/python --output=runs/plans/maxtext.hlo
+    python -m venv /tmp/maxtext && /tmp/maxtext/bin/pip install maxtext ...    # Python 3.12; what
+    it imports, and jax[tpu] python tests/benchmarks/maxtext_plan.py
+    --maxtext_python=/tmp/maxtext/bin/python --output=runs/plans/maxtext.hlo
 
-GPT3-175B on 1,024 chips of v5p, fsdp 128 x tensor 8, one window of 2,048 tokens a chip, bfloat16. The plan of ours:
+GPT3-175B on 1,024 chips of v5p, fsdp 128 x tensor 8, one window of 2,048 tokens a chip, bfloat16.
+The plan of ours:
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin --gin_file=gin_configs/sizes/204b.gin \\
-        --gin.ModelConfig.n_layers=96 --gin.ModelConfig.vocab_size=50304 --gin.MeshConfig.fsdp=128 --gin.MeshConfig.model=8 \\
-        --topology=v5p:8x8x16
+    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin
+    --gin_file=gin_configs/sizes/204b.gin \\
+        --gin.ModelConfig.n_layers=96 --gin.ModelConfig.vocab_size=50304 --gin.MeshConfig.fsdp=128
+        --gin.MeshConfig.model=8 \\ --topology=v5p:8x8x16
 """
 
 import os
@@ -33,19 +37,28 @@ runpy.run_module("maxtext.trainers.pre_train.train_compile", run_name="__main__"
 """
 # As the v5p recipes that MaxText ships set them.
 XLA_OPTIONS = (
-    "--xla_tpu_megacore_fusion_allow_ags=false --xla_enable_async_collective_permute=true --xla_tpu_enable_ag_backward_pipelining=true "
-    "--xla_tpu_enable_data_parallel_all_reduce_opt=true --xla_tpu_data_parallel_opt_different_sized_ops=true "
-    "--xla_tpu_enable_async_collective_fusion=true --xla_tpu_overlap_compute_collective_tc=true --xla_enable_async_all_gather=true "
-    "--xla_sc_disable_megacore_partitioning=true --xla_tpu_use_tc_device_shape_on_sc=true "
-    "--xla_tpu_enable_sparse_core_collective_offload_all_gather=true --xla_tpu_enable_async_collective_fusion_fuse_all_gather=false"
+    "--xla_tpu_megacore_fusion_allow_ags=false --xla_enable_async_collective_permute=true"
+    " --xla_tpu_enable_ag_backward_pipelining=true"
+    " --xla_tpu_enable_data_parallel_all_reduce_opt=true"
+    " --xla_tpu_data_parallel_opt_different_sized_ops=true"
+    " --xla_tpu_enable_async_collective_fusion=true --xla_tpu_overlap_compute_collective_tc=true"
+    " --xla_enable_async_all_gather=true --xla_sc_disable_megacore_partitioning=true"
+    " --xla_tpu_use_tc_device_shape_on_sc=true"
+    " --xla_tpu_enable_sparse_core_collective_offload_all_gather=true"
+    " --xla_tpu_enable_async_collective_fusion_fuse_all_gather=false"
 )
 MODEL = (
-    "run_name=plan base_output_directory=/tmp enable_checkpointing=false steps=5 dataset_type=synthetic attention=flash "
-    "model_name=gpt3-175b ici_fsdp_parallelism=128 ici_tensor_parallelism=8 compile_topology=v5p-2048 compile_topology_num_slices=1 "
-    "per_device_batch_size=1 remat_policy=minimal max_target_length=2048"
+    "run_name=plan base_output_directory=/tmp enable_checkpointing=false steps=5"
+    " dataset_type=synthetic attention=flash model_name=gpt3-175b ici_fsdp_parallelism=128"
+    " ici_tensor_parallelism=8 compile_topology=v5p-2048 compile_topology_num_slices=1"
+    " per_device_batch_size=1 remat_policy=minimal max_target_length=2048"
 )
 
-PYTHON = flags.DEFINE_string("maxtext_python", "", "Python of the environment that has MaxText; empty: --output is there already.")
+PYTHON = flags.DEFINE_string(
+    "maxtext_python",
+    "",
+    "Python of the environment that has MaxText; empty: --output is there already.",
+)
 OUTPUT = flags.DEFINE_string("output", "runs/plans/maxtext.hlo", "Takes the compiled program.")
 TOPOLOGY = flags.DEFINE_string("topology", "v5p:8x8x16", "Its chips, as launch/plan.py names them.")
 
@@ -54,9 +67,19 @@ def main(_):
     path = Path(OUTPUT.value)
     if PYTHON.value:
         path.parent.mkdir(parents=True, exist_ok=True)
-        no_machine = {"JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "v5p-8"}
+        no_machine = {
+            "JAX_PLATFORMS": "cpu",
+            "TPU_SKIP_MDS_QUERY": "1",
+            "TPU_WORKER_HOSTNAMES": "localhost",
+            "TPU_ACCELERATOR_TYPE": "v5p-8",
+        }
         command = [PYTHON.value, "-c", KEEP, str(path), *MODEL.split()]
-        run = subprocess.run(command, env=os.environ | no_machine | {"LIBTPU_INIT_ARGS": XLA_OPTIONS}, capture_output=True, text=True)
+        run = subprocess.run(
+            command,
+            env=os.environ | no_machine | {"LIBTPU_INIT_ARGS": XLA_OPTIONS},
+            capture_output=True,
+            text=True,
+        )
         if run.returncode:
             sys.exit(run.stderr[-2000:])
         print(*re.findall(r"CompiledMemoryStats\(.*", run.stdout), sep="\n")

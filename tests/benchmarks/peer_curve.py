@@ -1,9 +1,11 @@
 """Trains Hugging Face's GPT-2 in PyTorch as a finished run trained: is the loss the same?
 
-    python tests/benchmarks/peer_curve.py --model_dir=runs/kowiki_cpu --output_dir=runs/kowiki_peer --plot=docs/kowiki_curve.png
+    python tests/benchmarks/peer_curve.py --model_dir=runs/kowiki_cpu --output_dir=runs/kowiki_peer
+    --plot=docs/kowiki_curve.png
 
-Same shape, same initial weights, same windows in the same order, same packing, schedule, clipping and decay; everything
-that trains is PyTorch's. Writes metrics.jsonl in the same format, and a plot of both.
+Same shape, same initial weights, same windows in the same order, same packing, schedule, clipping
+and decay; everything that trains is PyTorch's. Writes metrics.jsonl in the same format, and a plot
+of both.
 """
 
 import json
@@ -21,12 +23,14 @@ from hclx.data import Loader, TokenCache
 from hclx.gin_bindings import SECTIONS
 from hclx.model import init_params
 from hclx.parallel import make_mesh, named_sharding
-from hclx.train.metrics import MetricsWriter, read_metrics
+from hclx.train.metrics_writer import MetricsWriter, read_metrics
 from hclx.train.optimizer import DECAYED, learning_rate_schedule
 from hclx.train.plot import plot_losses
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "Finished run to repeat.", required=True)
-OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Takes metrics.jsonl of the peer.", required=True)
+OUTPUT_DIR = flags.DEFINE_string(
+    "output_dir", None, "Takes metrics.jsonl of the peer.", required=True
+)
 PLOT = flags.DEFINE_string("plot", "", "PNG with both curves.")
 THREADS = flags.DEFINE_integer("threads", 2, "Cores.")
 
@@ -34,21 +38,33 @@ THREADS = flags.DEFINE_integer("threads", 2, "Cores.")
 def main(_):
     torch.set_num_threads(THREADS.value)
     run = json.loads((Path(MODEL_DIR.value) / "config.json").read_text(encoding="utf-8"))
-    experiment = Experiment(**{name: kind(**run["config"][name]) for name, kind in SECTIONS.items()})
+    experiment = Experiment(
+        **{name: kind(**run["config"][name]) for name, kind in SECTIONS.items()}
+    )
     cache = TokenCache(experiment.data.cache_dir or Path(MODEL_DIR.value) / "cache")
     Path(OUTPUT_DIR.value).mkdir(parents=True, exist_ok=True)
     train_peer(experiment, cache)
     if PLOT.value:
         plot_losses({"hclx": MODEL_DIR.value, "GPT-2 in PyTorch": OUTPUT_DIR.value}, PLOT.value)
-    ours, theirs = (read_metrics(folder)[-1]["validation_loss"] for folder in (MODEL_DIR.value, OUTPUT_DIR.value))
-    print(f"validation loss at the end: hclx {ours:.4f}, GPT-2 in PyTorch {theirs:.4f}, {100 * (ours / theirs - 1):+.2f}%")
+    ours, theirs = (
+        read_metrics(folder)[-1]["validation_loss"]
+        for folder in (MODEL_DIR.value, OUTPUT_DIR.value)
+    )
+    print(
+        f"validation loss at the end: hclx {ours:.4f}, GPT-2 in PyTorch {theirs:.4f},"
+        f" {100 * (ours / theirs - 1):+.2f}%"
+    )
 
 
 def train_peer(experiment: Experiment, cache: TokenCache) -> None:
     """The loop of a run, in PyTorch."""
     train, config = experiment.train, experiment.optimizer
     model = from_params(init_params(experiment.model, jax.random.key(train.seed)), experiment.model)
-    optimizer = torch.optim.AdamW(decay_groups(model, config.weight_decay), betas=(config.beta1, config.beta2), eps=config.epsilon)
+    optimizer = torch.optim.AdamW(
+        decay_groups(model, config.weight_decay),
+        betas=(config.beta1, config.beta2),
+        eps=config.epsilon,
+    )
     schedule = learning_rate_schedule(config, train.total_steps)
     loaders = {split: open_loader(cache, split, experiment) for split in ("train", "validation")}
     eod, writer = cache.manifest["eod_id"], MetricsWriter(OUTPUT_DIR.value)
@@ -57,11 +73,17 @@ def train_peer(experiment: Experiment, cache: TokenCache) -> None:
         for group in optimizer.param_groups:
             group["lr"] = float(schedule(step - 1))
         optimizer.zero_grad()
-        loss = token_losses(model, loaders["train"].rows(start, start + train.global_batch_size), eod).mean()
+        loss = token_losses(
+            model, loaders["train"].rows(start, start + train.global_batch_size), eod
+        ).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
-        record = {"step": step, "loss": loss.item(), "tokens_seen": step * train.global_batch_size * train.sequence_length}
+        record = {
+            "step": step,
+            "loss": loss.item(),
+            "tokens_seen": step * train.global_batch_size * train.sequence_length,
+        }
         if step % train.eval_every == 0 or step == train.total_steps:
             record |= evaluate(model, loaders["validation"], cache, train)
         if len(record) > 3 or step == 1 or step % train.log_every == 0:
@@ -83,12 +105,19 @@ def open_loader(cache: TokenCache, split: str, experiment: Experiment) -> Loader
     sharding = named_sharding(make_mesh(MeshConfig(fsdp=1), jax.devices()[:1]), ("batch", None))
     train = experiment.train
     return Loader(
-        cache, split, seed=train.seed, global_batch_size=train.global_batch_size, sequence_length=train.sequence_length, sharding=sharding
+        cache,
+        split,
+        seed=train.seed,
+        global_batch_size=train.global_batch_size,
+        sequence_length=train.sequence_length,
+        sharding=sharding,
     )
 
 
 def token_losses(model, window_bt: np.ndarray, eod: int) -> torch.Tensor:
-    """Loss of each target [b, t]; documents of a window see neither each other nor each other's positions."""
+    """Loss of each target [b, t]; documents of a window see neither each other nor each other's
+    positions.
+    """
     window = torch.from_numpy(window_bt.astype(np.int64))
     inputs, targets = window[:, :-1], window[:, 1:]
     begins, index = inputs == eod, torch.arange(inputs.shape[1])
@@ -97,7 +126,9 @@ def token_losses(model, window_bt: np.ndarray, eod: int) -> torch.Tensor:
     visible = (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :])
     mask = torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)[:, None]
     logits = model(inputs, position_ids=positions, attention_mask=mask).logits
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), targets.flatten(), reduction="none"
+    ).view(targets.shape)
 
 
 @torch.no_grad()
@@ -108,7 +139,7 @@ def evaluate(model, loader: Loader, cache: TokenCache, train) -> dict[str, float
         rows = loader.rows(start, min(n, start + train.global_batch_size))
         losses = token_losses(model, rows, eod)
         nats, tokens = nats + losses.double().sum().item(), tokens + losses.numel()
-        n_bytes += int(cache.piece_bytes[rows[:, 1:]].sum())
+        n_bytes += int(cache.token_bytes[rows[:, 1:]].sum())
     return {"validation_loss": nats / tokens, "bits_per_byte": nats / np.log(2) / n_bytes}
 
 

@@ -1,18 +1,25 @@
-"""Personal data in Korean text: hclx.corpus.pii and three public tools on the labelled cases of hclx/corpus/pii_cases.txt.
+"""Personal data in Korean text: hclx.corpus.pii and three public tools on the labelled cases of
+hclx/corpus/pii_cases.txt.
 
-    python -m venv runs/peers && runs/peers/bin/pip install presidio-analyzer==2.2.366 scrubadub==2.0.1 datatrove==0.10.1 absl-py
-    python tests/benchmarks/pii_tools.py --peer_python=runs/peers/bin/python
+    python -m venv runs/peers && runs/peers/bin/pip install presidio-analyzer==2.2.366
+    scrubadub==2.0.1 datatrove==0.10.1 absl-py python tests/benchmarks/pii_tools.py
+    --peer_python=runs/peers/bin/python
 
-A found span is right where it overlaps a labelled one of the same kind, so that a tool may cut an item short or take a particle
-with it; the first column, and the last line, ask for the exact span. The cases are the project's own, and its tests ask its
-rules for an F1 of 0.98 on them: its figures say that this holds, those of the others how far they carry to Korean. Some of
-what counts against the others is the set's choice: service numbers (1588-0000), private addresses and masked mail are no items.
+A found span is right where it overlaps a labelled one of the same kind, so that a tool may cut an
+item short or take a particle with it; the first column, and the last line, ask for the exact span.
+The cases are the project's own, and its tests ask its
+rules for an F1 of 0.98 on them: its figures say that this holds, those of the others how far they
+  carry to Korean. Some of
+what counts against the others is the set's choice: service numbers (1588-0000), private addresses
+and masked mail are no items.
 
-Presidio: its Korean recognizers and its generic ones with the region KR, on a blank spaCy pipeline (no model; a word is its own
-lemma, so that words around an item count), every score, as by default; of overlapping spans that with the greatest score stays.
-Beside it stand two that need no model either and know fewer kinds: scrubadub (locale ko_KR), made for documents, and the
-PIIFormatter of datatrove, made for a corpus. What a tool has no kind for counts as missed, except in the line that says so.
-Nothing is downloaded.
+Presidio: its Korean recognizers and its generic ones with the region KR, on a blank spaCy pipeline
+  (no model; a word is its own
+lemma, so that words around an item count), every score, as by default; of overlapping spans that
+with the greatest score stays. Beside it stand two that need no model either and know fewer kinds:
+scrubadub (locale ko_KR), made for documents, and the PIIFormatter of datatrove, made for a corpus.
+What a tool has no kind for counts as missed, except in the line that says so. Nothing is
+downloaded.
 """
 
 import importlib.metadata
@@ -23,7 +30,9 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-PEER = flags.DEFINE_string("peer_python", None, "Interpreter of an environment with the other tools.", required=True)
+PEER = flags.DEFINE_string(
+    "peer_python", None, "Interpreter of an environment with the other tools.", required=True
+)
 WORKER = flags.DEFINE_string("tool", "", "Be this tool: what the script starts itself with.")
 
 KINDS = ("rrn", "frn", "driver", "passport", "card", "brn", "phone", "account", "email", "ip")
@@ -47,18 +56,31 @@ Finder = Callable[[str], list[Found]]
 def main(_):
     if WORKER.value:
         finder, versions, kinds = TOOLS[WORKER.value]()
-        print(json.dumps({"versions": versions, "kinds": kinds, "spans": [finder(text) for text in json.load(sys.stdin)]}))
+        print(
+            json.dumps(
+                {
+                    "versions": versions,
+                    "kinds": kinds,
+                    "spans": [finder(text) for text in json.load(sys.stdin)],
+                }
+            )
+        )
         return
     from hclx.corpus.pii_accuracy import labelled  # which the other tools' environment lacks
 
     texts, items = zip(*labelled())
     answers = {name: ask(name, texts) for name in TOOLS}
     print("; ".join(answer["versions"] for answer in answers.values()))
-    print(f"{len(texts)} texts, {sum(map(len, items))} items in {sum(map(bool, items))} of them. Precision / recall / F1 in percent.\n")
+    print(
+        f"{len(texts)} texts, {sum(map(len, items))} items in {sum(map(bool, items))} of them."
+        " Precision / recall / F1 in percent.\n"
+    )
     print(by_kind(answers, items))
     print("\nPresidio by the least score that counts, all kinds:\n")
     found = answers["Presidio"]["spans"]
-    rows = [[str(least), cell(spans_of(found, least), items, KINDS, overlap)] for least in THRESHOLDS]
+    rows = [
+        [str(least), cell(spans_of(found, least), items, KINDS, overlap)] for least in THRESHOLDS
+    ]
     print(table(["score", "precision / recall / F1"], rows))
 
 
@@ -73,9 +95,17 @@ def by_kind(answers: dict[str, dict], items) -> str:
     rows = [[kind, count((kind,)), *cells((kind,))] for kind in KINDS]
     rows.append(["all", count(KINDS), *cells(KINDS)])
     own = {name: answers[name]["kinds"] for name in TOOLS}
-    rows.append(["all of the kinds that the tool has", "", *(cell(found[name], items, own[name], test) for name, test in columns)])
+    rows.append(
+        [
+            "all of the kinds that the tool has",
+            "",
+            *(cell(found[name], items, own[name], test) for name, test in columns),
+        ]
+    )
     for line, test in (("all, of whatever kind", overlap_of_any_kind), ("all, exact spans", exact)):
-        rows.append([line, count(KINDS), "", *(cell(found[name], items, KINDS, test) for name in TOOLS)])
+        rows.append(
+            [line, count(KINDS), "", *(cell(found[name], items, KINDS, test) for name in TOOLS)]
+        )
     return table(["kind", "items", "hclx, exact spans", *TOOLS], rows)
 
 
@@ -85,7 +115,11 @@ def by_kind(answers: dict[str, dict], items) -> str:
 def hclx_tool() -> tuple[Finder, str, list[str]]:
     from hclx.corpus.pii import find_pii
 
-    return lambda text: [(s.kind, s.start, s.end, 1.0) for s in find_pii(text)], f"hclx {version('hclx')}", list(KINDS)
+    return (
+        lambda text: [(s.kind, s.start, s.end, 1.0) for s in find_pii(text)],
+        f"hclx {version('hclx')}",
+        list(KINDS),
+    )
 
 
 def presidio_tool() -> tuple[Finder, str, list[str]]:
@@ -95,7 +129,8 @@ def presidio_tool() -> tuple[Finder, str, list[str]]:
     from presidio_analyzer.nlp_engine import SlimSpacyNlpEngine
     from spacy.language import Language
 
-    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=())  # the list that it brings, not the one on the network
+    # the list that it brings, not the one on the network
+    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=())
 
     @Language.component("words_as_lemmas")
     def words_as_lemmas(doc):
@@ -103,10 +138,18 @@ def presidio_tool() -> tuple[Finder, str, list[str]]:
             token.lemma_ = token.text
         return doc
 
-    engine = SlimSpacyNlpEngine(supported_languages=["ko"], generic_tokenizer="blank", auto_download=False)
+    engine = SlimSpacyNlpEngine(
+        supported_languages=["ko"], generic_tokenizer="blank", auto_download=False
+    )
     engine.load()
     engine.nlp["ko"].add_pipe("words_as_lemmas")
-    korean = (known.KrRrnRecognizer, known.KrFrnRecognizer, known.KrDriverLicenseRecognizer, known.KrPassportRecognizer, known.KrBrnRecognizer)
+    korean = (
+        known.KrRrnRecognizer,
+        known.KrFrnRecognizer,
+        known.KrDriverLicenseRecognizer,
+        known.KrPassportRecognizer,
+        known.KrBrnRecognizer,
+    )
     generic = (known.CreditCardRecognizer, known.EmailRecognizer, known.IpRecognizer)
     recognizers = [one(supported_language="ko") for one in (*korean, *generic)]
     recognizers.append(known.PhoneRecognizer(supported_language="ko", supported_regions=("KR",)))
@@ -114,9 +157,15 @@ def presidio_tool() -> tuple[Finder, str, list[str]]:
     analyzer = AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["ko"])
 
     def find(text: str) -> list[Found]:
-        return [(PRESIDIO[one.entity_type], one.start, one.end, one.score) for one in analyzer.analyze(text, "ko", list(PRESIDIO))]
+        return [
+            (PRESIDIO[one.entity_type], one.start, one.end, one.score)
+            for one in analyzer.analyze(text, "ko", list(PRESIDIO))
+        ]
 
-    versions = f"Presidio {version('presidio-analyzer')} (spaCy {version('spacy')}, phonenumbers {version('phonenumbers')})"
+    versions = (
+        f"Presidio {version('presidio-analyzer')} (spaCy {version('spacy')}, phonenumbers"
+        f" {version('phonenumbers')})"
+    )
     return find, versions, list(PRESIDIO.values())
 
 
@@ -128,7 +177,11 @@ def scrubadub_tool() -> tuple[Finder, str, list[str]]:
         "email": EmailDetector(locale="ko_KR"),
         "card": CreditCardDetector(locale="ko_KR"),
     }
-    find = lambda text: [(kind, one.beg, one.end, 1.0) for kind, detector in detectors.items() for one in detector.iter_filth(text)]
+    find = lambda text: [
+        (kind, one.beg, one.end, 1.0)
+        for kind, detector in detectors.items()
+        for one in detector.iter_filth(text)
+    ]
     return find, f"scrubadub {version('scrubadub')}", list(detectors)
 
 
@@ -139,13 +192,26 @@ def datatrove_tool() -> tuple[Finder, str, list[str]]:
     replacers = {"email": formatter.emails_replacer, "ip": formatter.ip_replacer}
 
     def find(text: str) -> list[Found]:
-        matches = ((kind, one, match) for kind, one in replacers.items() for match in one.regex.finditer(text))
-        return [(kind, *match.span(), 1.0) for kind, one, match in matches if one.validator is None or one.validator(match[0])]
+        matches = (
+            (kind, one, match)
+            for kind, one in replacers.items()
+            for match in one.regex.finditer(text)
+        )
+        return [
+            (kind, *match.span(), 1.0)
+            for kind, one, match in matches
+            if one.validator is None or one.validator(match[0])
+        ]
 
     return find, f"datatrove {version('datatrove')}", list(replacers)
 
 
-TOOLS = {"hclx": hclx_tool, "Presidio": presidio_tool, "scrubadub": scrubadub_tool, "datatrove": datatrove_tool}
+TOOLS = {
+    "hclx": hclx_tool,
+    "Presidio": presidio_tool,
+    "scrubadub": scrubadub_tool,
+    "datatrove": datatrove_tool,
+}
 
 
 def version(package: str) -> str:
@@ -167,7 +233,9 @@ def ask(name: str, texts: Sequence[str]) -> dict:
 
 
 def best(found: list[Found], least: float) -> list[Found]:
-    """What was found from a score on; of those that overlap, that with the greatest score, then the longest."""
+    """What was found from a score on; of those that overlap, that with the greatest score, then the
+    longest.
+    """
     kept: list[Found] = []
     for one in sorted(found, key=lambda s: (-s[3], s[1] - s[2])):
         if one[3] >= least and not any(one[1] < other[2] and other[1] < one[2] for other in kept):
@@ -195,7 +263,10 @@ def cell(found, items, kinds: Sequence[str], same: Callable) -> str:
     from hclx.corpus.pii_accuracy import score
 
     one = score(found, items, kinds, same)
-    return " / ".join("-" if value is None else f"{100 * value:.1f}" for value in (one.precision, one.recall, one.f1))
+    return " / ".join(
+        "-" if value is None else f"{100 * value:.1f}"
+        for value in (one.precision, one.recall, one.f1)
+    )
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

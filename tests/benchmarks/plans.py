@@ -2,7 +2,8 @@
 
     python tests/benchmarks/plans.py --group=sizes --output_dir=runs/plans
 
-A plan whose JSON is there already is not made again, so that a run which was stopped goes on. A large model takes minutes.
+A plan whose JSON is there already is not made again, so that a run which was stopped goes on. A
+large model takes minutes.
 """
 
 import concurrent.futures
@@ -34,7 +35,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        parts = (self.size, self.topology.replace(":", "_"), f"{self.slices}slices" if self.slices > 1 else "", *self.bindings)
+        parts = (
+            self.size,
+            self.topology.replace(":", "_"),
+            f"{self.slices}slices" if self.slices > 1 else "",
+            *self.bindings,
+        )
         return "-".join(p.replace("=", "") for p in parts if p)
 
 
@@ -73,7 +79,16 @@ SIZES = [
     case("13b", "v5e:8x16", "batch=1024", "pieces=8", mesh="tpu_v5e_128"),
     case("39b", "v5e:16x16", "batch=1024", "pieces=16", mesh="tpu_v5e_256"),
     case("82b", "v5e:16x16", "batch=1024", "pieces=8", "remat=full", mesh="tpu_v5e_256"),
-    case("204b", "v5e:16x16", "batch=1024", "pieces=4", "microbatches=8", "remat=full", mesh="tpu_v5e_4x256", slices=4),
+    case(
+        "204b",
+        "v5e:16x16",
+        "batch=1024",
+        "pieces=4",
+        "microbatches=8",
+        "remat=full",
+        mesh="tpu_v5e_4x256",
+        slices=4,
+    ),
     case("760m", "v6e:2x4", "batch=128", "pieces=2", mesh="tpu_v6e_8"),
     case("1b3", "v6e:2x4", "batch=256", "pieces=8", mesh="tpu_v6e_8"),
     case("6b9", "v6e:4x8", "batch=512", "pieces=8", mesh="tpu_v6e_32"),
@@ -99,21 +114,99 @@ SIZES = [
 CUBES = {64: "4x4x4", 256: "4x8x8", 1024: "8x8x16", 4096: "16x16x16"}
 # One window of 2,048 tokens a chip for 82B and four for 13B, whatever the number of chips.
 SCALING = [
-    *(case("13b", f"v5p:{cube}", f"batch={4 * chips}", f"data={max(1, chips // 64)}", "fsdp=64", "unroll=2") for chips, cube in CUBES.items()),
-    *(case("82b", f"v5p:{cube}", f"batch={chips}", f"data={max(1, chips // 64)}", "fsdp=64", "unroll=2") for chips, cube in CUBES.items()),
+    *(
+        case(
+            "13b",
+            f"v5p:{cube}",
+            f"batch={4 * chips}",
+            f"data={max(1, chips // 64)}",
+            "fsdp=64",
+            "unroll=2",
+        )
+        for chips, cube in CUBES.items()
+    ),
+    *(
+        case(
+            "82b",
+            f"v5p:{cube}",
+            f"batch={chips}",
+            f"data={max(1, chips // 64)}",
+            "fsdp=64",
+            "unroll=2",
+        )
+        for chips, cube in CUBES.items()
+    ),
 ]
 # One window of 131,072 tokens on 1, 2, 4 and 8 chips of eight.
 CONTEXT = [
-    case("350m", "v5p:2x2x2", "length=131072", "positions=131072", f"seq={ways}", f"fsdp={8 // ways}", f"batch={8 // ways}", "remat=full")
+    case(
+        "350m",
+        "v5p:2x2x2",
+        "length=131072",
+        "positions=131072",
+        f"seq={ways}",
+        f"fsdp={8 // ways}",
+        f"batch={8 // ways}",
+        "remat=full",
+    )
     for ways in (1, 2, 4, 8)
 ]
 _GPT3 = ("layers=96", "d=12288", "heads=96", "vocab=50304")
 PUBLISHED = [
-    case("204b", "v6e:16x16", *_GPT3, "batch=768", "remat=full", published="MaxText, GPT3-175B, fsdp 256: 41.9%"),
-    case("204b", "v5p:4x4x4", "layers=40", "d=8192", "heads=64", "vocab=32000", "batch=384", "fsdp=16", "model=4", published="MaxText, 32B: 71.5%"),
-    case("204b", "v5p:4x4x4", "layers=80", "d=8192", "heads=64", "vocab=32000", "batch=192", "fsdp=16", "model=4", published="MaxText, 64B: 70.3%"),
-    case("204b", "v5e:16x16", "layers=40", "d=8192", "heads=64", "vocab=32000", "batch=1024", "remat=full", published="MaxText, 32B: 66.9%"),
-    case("204b", "v5e:16x16", "layers=80", "d=8192", "heads=64", "vocab=32000", "batch=512", "remat=full", published="MaxText, 64B: 59.9%"),
+    case(
+        "204b",
+        "v6e:16x16",
+        *_GPT3,
+        "batch=768",
+        "remat=full",
+        published="MaxText, GPT3-175B, fsdp 256: 41.9%",
+    ),
+    case(
+        "204b",
+        "v5p:4x4x4",
+        "layers=40",
+        "d=8192",
+        "heads=64",
+        "vocab=32000",
+        "batch=384",
+        "fsdp=16",
+        "model=4",
+        published="MaxText, 32B: 71.5%",
+    ),
+    case(
+        "204b",
+        "v5p:4x4x4",
+        "layers=80",
+        "d=8192",
+        "heads=64",
+        "vocab=32000",
+        "batch=192",
+        "fsdp=16",
+        "model=4",
+        published="MaxText, 64B: 70.3%",
+    ),
+    case(
+        "204b",
+        "v5e:16x16",
+        "layers=40",
+        "d=8192",
+        "heads=64",
+        "vocab=32000",
+        "batch=1024",
+        "remat=full",
+        published="MaxText, 32B: 66.9%",
+    ),
+    case(
+        "204b",
+        "v5e:16x16",
+        "layers=80",
+        "d=8192",
+        "heads=64",
+        "vocab=32000",
+        "batch=512",
+        "remat=full",
+        published="MaxText, 64B: 59.9%",
+    ),
     case("204b", "a100:256", *_GPT3, "batch=1536", published="Pax, GPT-175B, fsdp 256: 50%"),
     case("204b", "h100:256", *_GPT3, "batch=1536", published="Pax, GPT-175B, fsdp 256: 38%"),
 ]
@@ -121,15 +214,23 @@ GROUPS = {"sizes": SIZES, "scaling": SCALING, "context": CONTEXT, "published": P
 
 GROUP = flags.DEFINE_enum("group", "sizes", list(GROUPS), "Which plans.")
 OUTPUT = flags.DEFINE_string("output_dir", "runs/plans", "Folder that takes a JSON a plan.")
-ONLY = flags.DEFINE_string("only", "", "Make only plans whose name holds this; the tables show all that are there.")
-WORKERS = flags.DEFINE_integer("workers", 1, "Plans at a time; each takes a core and up to 4 GB.", lower_bound=1)
+ONLY = flags.DEFINE_string(
+    "only", "", "Make only plans whose name holds this; the tables show all that are there."
+)
+WORKERS = flags.DEFINE_integer(
+    "workers", 1, "Plans at a time; each takes a core and up to 4 GB.", lower_bound=1
+)
 PLOT = flags.DEFINE_string("plot", "", "PNG of MFU against chips, of the group `scaling`.")
 
 
 def main(_):
     folder = Path(OUTPUT.value) / GROUP.value
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [run for run in GROUPS[GROUP.value] if ONLY.value in run.name and not (folder / f"{run.name}.json").exists()]
+    wanted = [
+        run
+        for run in GROUPS[GROUP.value]
+        if ONLY.value in run.name and not (folder / f"{run.name}.json").exists()
+    ]
     with concurrent.futures.ThreadPoolExecutor(WORKERS.value) as pool:
         for one, message in zip(wanted, pool.map(lambda one: make(one, folder), wanted)):
             print(f"{one.name}: {message}", file=sys.stderr, flush=True)
@@ -143,9 +244,19 @@ def command(run: Run, path: Path) -> list[str]:
     """The command that plans a run into a JSON file."""
     files = ["runs/pretrain", f"sizes/{run.size}", *([f"mesh/{run.mesh}"] if run.mesh else [])]
     quote = lambda value: value if value.isdecimal() else f"'{value}'"
-    bound = [f"--gin.{SHORT[key]}={quote(value)}" for key, value in (b.split("=") for b in run.bindings)]
+    bound = [
+        f"--gin.{SHORT[key]}={quote(value)}" for key, value in (b.split("=") for b in run.bindings)
+    ]
     gin = [f"--gin_file=gin_configs/{name}.gin" for name in files]
-    return [sys.executable, "launch/plan.py", *gin, *bound, f"--topology={run.topology}", f"--num_slices={run.slices}", f"--json={path}"]
+    return [
+        sys.executable,
+        "launch/plan.py",
+        *gin,
+        *bound,
+        f"--topology={run.topology}",
+        f"--num_slices={run.slices}",
+        f"--json={path}",
+    ]
 
 
 def make(run: Run, folder: Path) -> str:
@@ -153,7 +264,11 @@ def make(run: Run, folder: Path) -> str:
     path = folder / f"{run.name}.json"
     result = subprocess.run(command(run, path), cwd=ROOT, capture_output=True, text=True)
     if not path.exists():
-        reason = result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"exit code {result.returncode}"
+        reason = (
+            result.stderr.strip().splitlines()[-1]
+            if result.stderr.strip()
+            else f"exit code {result.returncode}"
+        )
         path.write_text(json.dumps({"error": reason}) + "\n", encoding="utf-8")
         return reason
     figures = json.loads(path.read_text(encoding="utf-8"))
@@ -167,7 +282,19 @@ def read(run: Run, folder: Path) -> dict | None:
 
 def table(results: list[tuple[Run, dict]]) -> str:
     """A Markdown table, a line a plan."""
-    head = ["size", "chips", "mesh", "batch", "pieces", "remat", "HBM a chip", "step", "estimated MFU", "by", "published"]
+    head = [
+        "size",
+        "chips",
+        "mesh",
+        "batch",
+        "pieces",
+        "remat",
+        "HBM a chip",
+        "step",
+        "estimated MFU",
+        "by",
+        "published",
+    ]
     rows = []
     for run, f in results:
         shape = {key: value for key, value in (b.split("=") for b in run.bindings)}
@@ -177,10 +304,25 @@ def table(results: list[tuple[Run, dict]]) -> str:
             continue
         mesh = " x ".join(f"{axis} {n}" for axis, n in f["mesh"].items() if n > 1)
         share = 100 * f["hbm_gb_per_chip"] / f["hbm_capacity_gb"]
-        hbm = f"{f['hbm_gb_per_chip']:.1f} GB, {share:.0f}%" + ("" if f["fits"] else ": does not fit")
+        hbm = f"{f['hbm_gb_per_chip']:.1f} GB, {share:.0f}%" + (
+            "" if f["fits"] else ": does not fit"
+        )
         windows = f"{f['global_batch_size']:,} x {f['sequence_length']:,}"
         speed = [f"{f['step_time_s']:.2f} s", f"{100 * f['estimated_mfu']:.1f}%"]
-        rows.append([size, f"{f['chips']:,} ({run.machine})", mesh, windows, str(f["accumulation_steps"]), f["remat"], hbm, *speed, f["method"], run.published])
+        rows.append(
+            [
+                size,
+                f"{f['chips']:,} ({run.machine})",
+                mesh,
+                windows,
+                str(f["accumulation_steps"]),
+                f["remat"],
+                hbm,
+                *speed,
+                f["method"],
+                run.published,
+            ]
+        )
     keep = [i for i in range(len(head)) if any(row[i] for row in rows)] or list(range(len(head)))
     line = lambda cells: "| " + " | ".join(cells[i] for i in keep) + " |"
     return "\n".join([line(head), "|" + "---|" * len(keep), *map(line, rows)])
@@ -195,9 +337,19 @@ def plot(results: list[tuple[Run, dict]], path: str) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4))
     for size in dict.fromkeys(run.size for run, _ in results):
-        points = [(f["chips"], 100 * f["estimated_mfu"]) for run, f in results if run.size == size and f.get("fits")]
+        points = [
+            (f["chips"], 100 * f["estimated_mfu"])
+            for run, f in results
+            if run.size == size and f.get("fits")
+        ]
         axes.plot(*zip(*points), marker="o", label=size)
-    axes.set(xscale="log", xlabel="chips of TPU v5p", ylabel="estimated MFU, %", ylim=(0, 100), title="Weak scaling, by compilation")
+    axes.set(
+        xscale="log",
+        xlabel="chips of TPU v5p",
+        ylabel="estimated MFU, %",
+        ylim=(0, 100),
+        title="Weak scaling, by compilation",
+    )
     chips = sorted({f["chips"] for _, f in results if "chips" in f})
     axes.set_xticks(chips, [f"{n:,}" for n in chips])
     axes.set_xticks([], minor=True)

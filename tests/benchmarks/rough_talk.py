@@ -1,10 +1,13 @@
-"""What the signs of rough talk find: word lists, lone jamo, laughter and runs against labelled comments, and on raw text.
+"""What the signs of rough talk find: word lists, lone jamo, laughter and runs against labelled
+comments, and on raw text.
 
     python tests/benchmarks/rough_talk.py
 
-HCLX_DATA_DIR names the data. Predictors are columns of hclx.corpus.taggers.spam and the rules of hclx/corpus/defaults.yaml;
-the comments of tasks/korean_hate_speech are labelled none, offensive or hate (Moon et al. 2020). These labels are not what the
-word list is for: it looks for swear words, so hate speech without one is not found, and swearing that hurts nobody is.
+HCLX_DATA_DIR names the data. Predictors are columns of hclx.corpus.taggers.spam and the rules of
+hclx/corpus/defaults.yaml; the comments of tasks/korean_hate_speech are labelled none, offensive or
+hate (Moon et al. 2020). These labels are not what the
+word list is for: it looks for swear words, so hate speech without one is not found, and swearing
+  that hurts nobody is.
 """
 
 import csv
@@ -17,16 +20,19 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from hclx.corpus.parts import batches, broken
 from hclx.corpus.settings import Rule, parse_settings
+from hclx.corpus.stages import batches, broken
 from hclx.corpus.taggers import TAGGERS
 
-DATA = flags.DEFINE_string("data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR.")
+DATA = flags.DEFINE_string(
+    "data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR."
+)
 SPLITS = flags.DEFINE_list("splits", ["dev", "train"], "Files of tasks/korean_hate_speech.")
 SOURCES = flags.DEFINE_list("sources", ["comments", "reviews"], "Folders of corpus/.")
 
 TARGETS = {"hate": ("hate",), "hate or offensive": ("hate", "offensive")}
-OFF = ("too_short", "line_end")  # rules on documents, which a source of short comments would switch off
+# rules on documents, which a source of short comments would switch off
+OFF = ("too_short", "line_end")
 COLUMNS = {  # beside the rules: the columns by themselves
     "1 swear word": Rule("spam.profanity", max=0),
     "2 swear words": Rule("spam.profanity", max=1),
@@ -37,16 +43,31 @@ COLUMNS = {  # beside the rules: the columns by themselves
 
 
 def main(_):
-    rules = parse_settings({"sources": {"any": {"input": "*"}}})  # without changes: those of defaults.yaml
+    # without changes: those of defaults.yaml
+    rules = parse_settings({"sources": {"any": {"input": "*"}}})
     rules = {name: rule for name, rule in rules.sources["any"].rules.items() if rule}
     for split in SPLITS.value:
         texts, labels = labelled(data("tasks", "korean_hate_speech", f"{split}.tsv"))
         counts = ", ".join(f"{n:,} {label}" for label, n in Counter(labels).most_common())
-        print(f"\nkorean_hate_speech {split}: {len(texts):,} comments, {counts}. Precision / recall / F1 in percent.\n")
-        print(against_labels(breaks(texts, {**COLUMNS, **rules}), np.array(labels), set(COLUMNS) | of_spam(rules)))
-    print("\nHate speech without swear words is not found by a word list: hence the recall of the lines on profanity.")
+        print(
+            f"\nkorean_hate_speech {split}: {len(texts):,} comments, {counts}. Precision / recall /"
+            " F1 in percent.\n"
+        )
+        print(
+            against_labels(
+                breaks(texts, {**COLUMNS, **rules}), np.array(labels), set(COLUMNS) | of_spam(rules)
+            )
+        )
+    print(
+        "\nHate speech without swear words is not found by a word list: hence the recall of the"
+        " lines on profanity."
+    )
     print("\nShare of documents that break each rule, whatever else they break.\n")
-    print(shares({source: breaks(read(source), {**COLUMNS, **rules}) for source in SOURCES.value}, rules))
+    print(
+        shares(
+            {source: breaks(read(source), {**COLUMNS, **rules}) for source in SOURCES.value}, rules
+        )
+    )
 
 
 def data(*parts: str) -> Path:
@@ -86,22 +107,32 @@ def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
 
 
 def against_labels(found: dict[str, np.ndarray], labels: np.ndarray, shown: set[str]) -> str:
-    """A Markdown table: a line a predictor, those of `shown` and what all the rules find together."""
+    """A Markdown table: a line a predictor, those of `shown` and what all the rules find
+    together.
+    """
     rules = set(found) - set(COLUMNS)
     lines = {name: hits for name, hits in found.items() if name in shown}
     lines["any rule on rough talk or spam"] = np.any([found[name] for name in rules & shown], 0)
     lines["any rule"] = np.any([found[name] for name in rules], 0)
-    lines[f"any but {' and '.join(OFF)}"] = np.any([found[name] for name in rules.difference(OFF)], 0)
+    lines[f"any but {' and '.join(OFF)}"] = np.any(
+        [found[name] for name in rules.difference(OFF)], 0
+    )
     lines["every comment"] = np.ones(len(labels), bool)
     truths = {target: np.isin(labels, names) for target, names in TARGETS.items()}
-    rows = [[name, f"{hits.sum():,}", *(scores(hits, truth) for truth in truths.values())] for name, hits in lines.items()]
+    rows = [
+        [name, f"{hits.sum():,}", *(scores(hits, truth) for truth in truths.values())]
+        for name, hits in lines.items()
+    ]
     return table(["predictor", "found", *truths], rows)
 
 
 def scores(hits: np.ndarray, truth: np.ndarray) -> str:
     right = (hits & truth).sum()
     precision = f"{100 * right / hits.sum():.1f}" if hits.any() else "-"
-    return f"{precision} / {100 * right / truth.sum():.1f} / {200 * right / (hits.sum() + truth.sum()):.1f}"
+    return (
+        f"{precision} / {100 * right / truth.sum():.1f} /"
+        f" {200 * right / (hits.sum() + truth.sum()):.1f}"
+    )
 
 
 def shares(found: dict[str, dict[str, np.ndarray]], rules: dict[str, Rule]) -> str:
@@ -114,13 +145,21 @@ def shares(found: dict[str, dict[str, np.ndarray]], rules: dict[str, Rule]) -> s
         "any rule": set(rules),
         f"any but {' and '.join(OFF)}": set(rules).difference(OFF),
     }
-    rows += [[line, *(share(np.any([one[name] for name in names], 0)) for one in found.values())] for line, names in groups.items()]
-    sizes = [f"{source} ({len(next(iter(one.values()))):,} documents)" for source, one in found.items()]
+    rows += [
+        [line, *(share(np.any([one[name] for name in names], 0)) for one in found.values())]
+        for line, names in groups.items()
+    ]
+    sizes = [
+        f"{source} ({len(next(iter(one.values()))):,} documents)" for source, one in found.items()
+    ]
     return table(["rule", *sizes], rows)
 
 
 def bounds(rule: Rule) -> str:
-    parts = [f"below {rule.min:g}" if rule.min is not None else "", f"above {rule.max:g}" if rule.max is not None else ""]
+    parts = [
+        f"below {rule.min:g}" if rule.min is not None else "",
+        f"above {rule.max:g}" if rule.max is not None else "",
+    ]
     return f"{rule.attribute} {' or '.join(filter(None, parts))}"
 
 

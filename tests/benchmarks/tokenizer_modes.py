@@ -1,9 +1,10 @@
-"""Which tokenizer mode to train with: the same model, text and token budget in each, by bits per byte.
+"""Which tokenizer mode to train with: the same model, text and token budget in each, by bits per
+byte.
 
     python tests/benchmarks/tokenizer_modes.py --output_dir=runs/modes
 
-Runs launch/pretrain.py once a mode (train, encode, plain) and prints a table. Bits per byte are of documents that were
-not trained on, and do not depend on how the text is cut into tokens.
+Runs launch/pretrain.py once a mode (train, encode, plain) and prints a table. Bits per byte are of
+documents that were not trained on, and do not depend on how the text is cut into tokens.
 """
 
 import json
@@ -15,10 +16,12 @@ import numpy as np
 from absl import app, flags
 
 from hclx.data import TokenCache
-from hclx.train.metrics import read_metrics
+from hclx.train.metrics_writer import read_metrics
 
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Takes one run a mode.", required=True)
-GIN_FILE = flags.DEFINE_string("gin_file", "gin_configs/runs/tokenizer_modes.gin", "What is trained.")
+GIN_FILE = flags.DEFINE_string(
+    "gin_file", "gin_configs/runs/tokenizer_modes.gin", "What is trained."
+)
 SEEDS = flags.DEFINE_list("seeds", ["0"], "Runs a mode.")
 BINDINGS = flags.DEFINE_multi_string("binding", [], "NAME=VALUE for every run.")
 MODES = ("train", "encode", "plain")
@@ -55,7 +58,9 @@ def run(mode: str, seed: str) -> tuple[float, float, float]:
     )
     source = TokenCache(shared / "cache").manifest["sources"][0]["splits"]["validation"]
     last = read_metrics(model_dir)[-1]
-    assert json.loads((model_dir / "config.json").read_text())["config"]["tokenizer"]["mode"] == mode
+    assert (
+        json.loads((model_dir / "config.json").read_text())["config"]["tokenizer"]["mode"] == mode
+    )
     return source["n_bytes"] / source["n_tokens"], last["validation_loss"], last["bits_per_byte"]
 
 

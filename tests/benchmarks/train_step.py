@@ -1,10 +1,11 @@
 """The training step on CPU against Hugging Face's GPT-2 in PyTorch, eager and compiled, in one run.
 
-    python tests/benchmarks/train_step.py --layers=6 --d_model=256 --heads=4 --vocab=8192 --length=256 --batch=8
-    python tests/benchmarks/train_step.py --shape=25m --steps=10
+    python tests/benchmarks/train_step.py --layers=6 --d_model=256 --heads=4 --vocab=8192
+    --length=256 --batch=8 python tests/benchmarks/train_step.py --shape=25m --steps=10
 
-Each contender is a process of its own, as its users would start it, and all take turns step by step, so that what
-else the machine does meets them alike. Same shape, same batch, float32, AdamW with clipping at 1.
+Each contender is a process of its own, as its users would start it, and all take turns step by
+step, so that what else the machine does meets them alike. Same shape, same batch, float32, AdamW
+with clipping at 1.
 """
 
 import json
@@ -19,7 +20,9 @@ from absl import app, flags
 SHAPES = {"5m": (4, 256, 4, 8_192), "25m": (10, 384, 6, 16_384), "100m": (12, 768, 12, 16_384)}
 PRODUCT = 2048  # rows and columns of the product that measures the peak
 
-SHAPE = flags.DEFINE_enum("shape", None, list(SHAPES), "Takes the place of layers, d_model, heads and vocab.")
+SHAPE = flags.DEFINE_enum(
+    "shape", None, list(SHAPES), "Takes the place of layers, d_model, heads and vocab."
+)
 LAYERS = flags.DEFINE_integer("layers", 6, "Blocks.")
 D_MODEL = flags.DEFINE_integer("d_model", 256, "Width.")
 HEADS = flags.DEFINE_integer("heads", 4, "Attention heads.")
@@ -28,7 +31,9 @@ LENGTH = flags.DEFINE_integer("length", 256, "Tokens a window.")
 BATCH = flags.DEFINE_integer("batch", 8, "Windows a step.")
 STEPS = flags.DEFINE_integer("steps", 30, "Steps that are timed.")
 THREADS = flags.DEFINE_integer("threads", 2, "Cores, of both.")
-CONTENDERS = flags.DEFINE_list("contenders", ["hclx", "eager", "compile", "jax_product", "torch_product"], "Which.")
+CONTENDERS = flags.DEFINE_list(
+    "contenders", ["hclx", "eager", "compile", "jax_product", "torch_product"], "Which."
+)
 CONTENDER = flags.DEFINE_string("contender", "", "Internal: be this one.")
 
 
@@ -38,7 +43,9 @@ def main(_):
     processes = {name: start(name) for name in CONTENDERS.value}
     for process in processes.values():
         ask(process, 3)  # compiles, and warms up
-    rounds = [{name: ask(process, 1) for name, process in processes.items()} for _ in range(STEPS.value)]
+    rounds = [
+        {name: ask(process, 1) for name, process in processes.items()} for _ in range(STEPS.value)
+    ]
     for process in processes.values():
         process.stdin.close()
         process.wait()
@@ -70,16 +77,26 @@ def report(rounds: list[dict[str, float]]) -> None:
 
     tokens = BATCH.value * LENGTH.value
     medians = {name: statistics.median(times[name] for times in rounds) for name in rounds[0]}
-    products = {name: 2 * PRODUCT**3 / seconds for name, seconds in medians.items() if name.endswith("_product")}
+    products = {
+        name: 2 * PRODUCT**3 / seconds
+        for name, seconds in medians.items()
+        if name.endswith("_product")
+    }
     for name, flops in products.items():
         print(f"{name:13} {flops / 1e9:7.0f} GFLOP/s, {PRODUCT} x {PRODUCT}")
     for name, median in medians.items():
         if name in products:
             continue
-        line = f"{name:8} {1e3 * median:7.0f} ms a step (median of {len(rounds)}) {tokens / median:8,.0f} tokens/s"
+        line = (
+            f"{name:8} {1e3 * median:7.0f} ms a step (median of {len(rounds)})"
+            f" {tokens / median:8,.0f} tokens/s"
+        )
         if products:
             flops = flops_per_token(model_config(), LENGTH.value) * tokens / median
-            line += f"   {flops / 1e9:.0f} GFLOP/s, {100 * flops / max(products.values()):.0f}% of the product's"
+            line += (
+                f"   {flops / 1e9:.0f} GFLOP/s, {100 * flops / max(products.values()):.0f}% of the"
+                " product's"
+            )
         if name != "hclx" and "hclx" in medians:
             ratio = statistics.median(times[name] / times["hclx"] for times in rounds)
             line += f"   hclx is {ratio:.2f} times as fast (median of the rounds' ratios)"
@@ -90,7 +107,11 @@ def tokens():
     """[8, b, t + 1], a few documents in each window."""
     import numpy as np
 
-    batches = np.random.default_rng(0).integers(2, model_config().vocab_size, (8, BATCH.value, LENGTH.value + 1)).astype(np.int32)
+    batches = (
+        np.random.default_rng(0)
+        .integers(2, model_config().vocab_size, (8, BATCH.value, LENGTH.value + 1))
+        .astype(np.int32)
+    )
     batches[:, :, ::97] = 1
     return batches
 
@@ -98,8 +119,12 @@ def tokens():
 def model_config():
     from hclx.config import ModelConfig
 
-    layers, d_model, heads, vocab = SHAPES.get(SHAPE.value, (LAYERS.value, D_MODEL.value, HEADS.value, VOCAB.value))
-    return ModelConfig(vocab_size=vocab, n_layers=layers, d_model=d_model, n_heads=heads, max_length=LENGTH.value)
+    layers, d_model, heads, vocab = SHAPES.get(
+        SHAPE.value, (LAYERS.value, D_MODEL.value, HEADS.value, VOCAB.value)
+    )
+    return ModelConfig(
+        vocab_size=vocab, n_layers=layers, d_model=d_model, n_heads=heads, max_length=LENGTH.value
+    )
 
 
 def hclx_step():
@@ -112,16 +137,29 @@ def hclx_step():
     from hclx.config import ComputeConfig, OptimizerConfig, TrainConfig
     from hclx.model import init_params
     from hclx.train import TrainState, make_loss, train_step
-    from hclx.train.guard import fresh_guard
-    from hclx.train.host_memory import keep_freed_memory
+    from hclx.train.malloc import keep_freed_memory
     from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+    from hclx.train.step_skipping import fresh_guard
 
     keep_freed_memory()
-    config, optimizer, schedule = model_config(), make_optimizer(OptimizerConfig()), learning_rate_schedule(OptimizerConfig(), 1000)
+    config, optimizer, schedule = (
+        model_config(),
+        make_optimizer(OptimizerConfig()),
+        learning_rate_schedule(OptimizerConfig(), 1000),
+    )
     loss_fn = make_loss(config, ComputeConfig(dtype="float32"), 1)
-    run = jax.jit(functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=schedule, pieces=1), donate_argnums=0)
+    run = jax.jit(
+        functools.partial(
+            train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=schedule, pieces=1
+        ),
+        donate_argnums=0,
+    )
     params = init_params(config, jax.random.key(0))
-    state, batches, count = TrainState(jnp.int32(0), params, optimizer.init(params), fresh_guard(TrainConfig())), tokens(), 0
+    state, batches, count = (
+        TrainState(jnp.int32(0), params, optimizer.init(params), fresh_guard(TrainConfig())),
+        tokens(),
+        0,
+    )
 
     def step():
         nonlocal state, count
@@ -135,12 +173,13 @@ def hclx_step():
 def torch_step(compiled: bool):
     """Hugging Face's model and PyTorch's fused AdamW."""
     import torch
-
     from gpt2 import gpt2
 
     torch.set_num_threads(THREADS.value)
     model = gpt2(model_config())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True
+    )
     forward = torch.compile(model) if compiled else model
     batches, count = torch.tensor(tokens()).long(), 0
 
@@ -149,7 +188,9 @@ def torch_step(compiled: bool):
         window = batches[count % 8]
         optimizer.zero_grad()
         logits = forward(window[:, :-1]).logits
-        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), window[:, 1:].reshape(-1))
+        loss = torch.nn.functional.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]), window[:, 1:].reshape(-1)
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

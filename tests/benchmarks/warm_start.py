@@ -1,8 +1,10 @@
-"""Time from the start of `launch/pretrain.py` to its first step, with the compilation cache empty and with it warm.
+"""Time from the start of `launch/pretrain.py` to its first step, with the compilation cache empty
+and with it warm.
 
     python tests/benchmarks/warm_start.py --data_dir=runs/kowiki_cpu
 
-The 20M CPU configuration: 8 layers, d_model 384, 6 heads, with the tokenizer and the token cache of a finished run.
+The 20M CPU configuration: 8 layers, d_model 384, 6 heads, with the tokenizer and the token cache of
+  a finished run.
 """
 
 import os
@@ -16,9 +18,19 @@ from absl import app, flags
 
 ROOT = Path(__file__).resolve().parents[2]
 SHAPE = {"ModelConfig.n_layers": 8, "ModelConfig.d_model": 384, "ModelConfig.n_heads": 6}
-STEPS = {"TrainConfig.total_steps": 2, "TrainConfig.log_every": 1, "TrainConfig.eval_every": 0, "OptimizerConfig.warmup_steps": 1}
+STEPS = {
+    "TrainConfig.total_steps": 2,
+    "TrainConfig.log_every": 1,
+    "TrainConfig.eval_every": 0,
+    "OptimizerConfig.warmup_steps": 1,
+}
 
-DATA = flags.DEFINE_string("data_dir", "runs/kowiki_cpu", "Model directory of a run of gin_configs/runs/kowiki_cpu.gin: its tokenizer and cache are used.")
+DATA = flags.DEFINE_string(
+    "data_dir",
+    "runs/kowiki_cpu",
+    "Model directory of a run of gin_configs/runs/kowiki_cpu.gin: its tokenizer and cache are"
+    " used.",
+)
 REPEATS = flags.DEFINE_integer("repeats", 3, "Warm starts.")
 
 
@@ -31,15 +43,36 @@ def main(_):
 def first_step(folder: Path) -> float:
     """Seconds from the start of the process until `metrics.jsonl` has its first line."""
     with tempfile.TemporaryDirectory(dir=folder) as model_dir:
-        gin = {f"DataConfig.{name}_dir": f"'{Path(DATA.value).resolve() / name}'" for name in ("tokenizer", "cache")} | SHAPE | STEPS
-        command = [sys.executable, "launch/pretrain.py", "--gin_file=gin_configs/runs/kowiki_cpu.gin", f"--model_dir={model_dir}"]
+        gin = (
+            {
+                f"DataConfig.{name}_dir": f"'{Path(DATA.value).resolve() / name}'"
+                for name in ("tokenizer", "cache")
+            }
+            | SHAPE
+            | STEPS
+        )
+        command = [
+            sys.executable,
+            "launch/pretrain.py",
+            "--gin_file=gin_configs/runs/kowiki_cpu.gin",
+            f"--model_dir={model_dir}",
+        ]
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / "xla")}
         begin, metrics = time.perf_counter(), Path(model_dir) / "metrics.jsonl"
         log = open(folder / "log", "w")
-        process = subprocess.Popen(command + [f"--gin.{k}={v}" for k, v in gin.items()], cwd=ROOT, env=environment, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command + [f"--gin.{k}={v}" for k, v in gin.items()],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
         while not (metrics.exists() and metrics.stat().st_size):
             if process.poll() is not None:
-                sys.exit(f"the run ended with {process.returncode} before its first step:\n{(folder / 'log').read_text()[-2000:]}")
+                sys.exit(
+                    f"the run ended with {process.returncode} before its first"
+                    f" step:\n{(folder / 'log').read_text()[-2000:]}"
+                )
             time.sleep(0.05)
         seconds = time.perf_counter() - begin
         process.wait()

@@ -1,11 +1,13 @@
-"""Strange texts, and what taggers compute said again in plain Python: over str, one document at a time."""
+"""Strange texts, and what taggers compute said again in plain Python: over str, one document at a
+time.
+"""
 
 import random
 import unicodedata
 
 import numpy as np
 
-from hclx.corpus.batch import TextBatch
+from hclx.corpus.text_batch import TextBatch
 
 STRANGE = [
     "",
@@ -58,7 +60,9 @@ _PIECES = [
 
 
 def random_texts(n: int, seed: int) -> list[str]:
-    """Every third a mix of all kinds of characters, every third of few eojeol, every third of few lines and characters."""
+    """Every third a mix of all kinds of characters, every third of few eojeol, every third of few
+    lines and characters.
+    """
     draw = random.Random(seed)
     mix = lambda length: "".join(draw.choice(draw.choice(_PIECES)) for _ in range(length))
     result = []
@@ -67,10 +71,21 @@ def random_texts(n: int, seed: int) -> list[str]:
             result.append(mix(draw.randint(0, 80)))
         elif i % 3 == 1:
             words = [mix(draw.randint(1, 4)) for _ in range(draw.randint(1, 4))]
-            result.append("".join(draw.choice(words) + draw.choice([" ", " ", " ", "  ", "\n"]) for _ in range(draw.randint(0, 60))))
+            result.append(
+                "".join(
+                    draw.choice(words) + draw.choice([" ", " ", " ", "  ", "\n"])
+                    for _ in range(draw.randint(0, 60))
+                )
+            )
         else:
-            lines = [mix(draw.randint(0, 12)) for _ in range(3)] + [draw.choice("가ㅋa1!") * draw.randint(1, 9)]
-            result.append(draw.choice(["\n", "\r\n", "\n\n"]).join(draw.choice(lines) for _ in range(draw.randint(1, 12))))
+            lines = [mix(draw.randint(0, 12)) for _ in range(3)] + [
+                draw.choice("가ㅋa1!") * draw.randint(1, 9)
+            ]
+            result.append(
+                draw.choice(["\n", "\r\n", "\n\n"]).join(
+                    draw.choice(lines) for _ in range(draw.randint(1, 12))
+                )
+            )
     return result
 
 
@@ -85,13 +100,18 @@ def batched(items: list, seed: int = 0) -> list[list]:
 
 
 def assert_tags(tagger, oracle, texts, titles=None) -> None:
-    """A tagger gives to every document of every batch what `oracle(text, title)` says: name -> value."""
+    """A tagger gives to every document of every batch what `oracle(text, title)` says: name ->
+    value.
+    """
     pairs = list(zip(texts, titles or [""] * len(texts)))
     for batch in [*batched(pairs), []]:
         columns = tagger(TextBatch.of([text for text, _ in batch], [title for _, title in batch]))
         assert all(len(column) == len(batch) for column in columns.values())
         for i, (text, title) in enumerate(batch):
-            expected = {name: np.float32(value) if isinstance(value, float) else value for name, value in oracle(text, title).items()}
+            expected = {
+                name: np.float32(value) if isinstance(value, float) else value
+                for name, value in oracle(text, title).items()
+            }
             assert {name: column[i] for name, column in columns.items()} == expected, (text, title)
 
 
@@ -123,8 +143,21 @@ def kind(char: str) -> str:
     if char.isspace():
         return "space"
     if category[0] in "LM":
-        starts = {"HANGUL SYLLABLE": "hangul", "HANGUL ": "jamo", "CJK ": "han", "HIRAGANA": "kana", "KATAKANA": "kana"}
-        found = next((kind for start, kind in starts.items() if name.removeprefix("HALFWIDTH ").startswith(start)), "")
+        starts = {
+            "HANGUL SYLLABLE": "hangul",
+            "HANGUL ": "jamo",
+            "CJK ": "han",
+            "HIRAGANA": "kana",
+            "KATAKANA": "kana",
+        }
+        found = next(
+            (
+                kind
+                for start, kind in starts.items()
+                if name.removeprefix("HALFWIDTH ").startswith(start)
+            ),
+            "",
+        )
         return found or ("latin" if "LATIN" in name else "other")
     return {"N": "digit", "P": "punctuation", "S": "symbol", "C": "control"}[category[0]]
 
@@ -141,12 +174,21 @@ def phrases(text: str) -> list[tuple[str, str]]:
 
 
 def count_phrases(listed: list[tuple[str, str]], text: str) -> int:
-    """How often a document holds one of a list's phrases, not counting those that an exception hides."""
+    """How often a document holds one of a list's phrases, not counting those that an exception
+    hides.
+    """
     places = set()
     for number, word in enumerate(text.split()):
-        word = "".join(c for c in word if kind(c) in ("hangul", "jamo", "latin", "han", "digit")).lower()
+        word = "".join(
+            c for c in word if kind(c) in ("hangul", "jamo", "latin", "han", "digit")
+        ).lower()
         found = [(mark, phrase) for mark, phrase in listed if phrase.lower() in word]
-        spans = [(mark, i, i + len(p)) for mark, p in found for i in range(len(word)) if word.startswith(p.lower(), i)]
+        spans = [
+            (mark, i, i + len(p))
+            for mark, p in found
+            for i in range(len(word))
+            if word.startswith(p.lower(), i)
+        ]
         hidden = [(start, end) for mark, start, end in spans if mark == "!"]
         for mark, start, end in spans:
             if mark == "" or (mark == "^" and start == 0):

@@ -1,4 +1,6 @@
-"""The corpus card: its numbers against a plain count, its page, and that figures that do not add up are refused."""
+"""The corpus card: its numbers against a plain count, its page, and that figures that do not add up
+are refused.
+"""
 
 import html
 import json
@@ -10,21 +12,25 @@ from pathlib import Path
 import pytest
 
 from hclx.corpus import pii
-from hclx.corpus.build import Corpus
 from hclx.corpus.card import shortage, size, write_card
-from hclx.corpus.engine import Engine
-from hclx.corpus.figures import bounds, number
-from hclx.corpus.finish import SAMPLES
-from hclx.corpus.parts import Part
+from hclx.corpus.manifest import read_parts, read_settings, write_settings
 from hclx.corpus.pii_accuracy import labelled
-from hclx.corpus.record import read_parts, read_settings, write_settings
+from hclx.corpus.pipeline import Corpus
+from hclx.corpus.runner import Engine
 from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
+from hclx.corpus.stages import Part
+from hclx.corpus.stats import bounds, number
 from hclx.corpus.store import Store
+from hclx.corpus.write_clean import SAMPLES
 from hclx.errors import DataError
 from tests.corpus import written
 
 FATES = {f"text/{name}": (stage, rule) for name, (_, stage, rule) in written.DOCUMENTS.items()}
-FATES |= {"talk/talk.txt:1": (None, None), "talk/talk.txt:2": ("filter", "too_short"), "talk/talk.txt:3": (None, None)}
+FATES |= {
+    "talk/talk.txt:1": (None, None),
+    "talk/talk.txt:2": ("filter", "too_short"),
+    "talk/talk.txt:3": (None, None),
+}
 TEXTS = {f"text/{name}": text for name, (text, _, _) in written.DOCUMENTS.items()}
 TEXTS |= {f"talk/talk.txt:{line}": text for line, text in enumerate(written.TALK, 1)}
 VOID = ("meta",)
@@ -42,7 +48,12 @@ def built(tmp_path_factory):
     settings = load_settings(config)
     corpus = Corpus(settings, str(raw), str(folder / "out"), Engine(workers=1))
     corpus.build()
-    return corpus.store, settings, corpus.parts(), write_card(corpus.store, settings, corpus.parts())
+    return (
+        corpus.store,
+        settings,
+        corpus.parts(),
+        write_card(corpus.store, settings, corpus.parts()),
+    )
 
 
 def page(store: Store) -> str:
@@ -76,20 +87,31 @@ def test_every_number_is_that_of_a_plain_count(built):
     store, _, _, card = built
     for name in ("text", "talk", None):
         one = card["sources"][name] if name else card["all"]
-        own = {doc: fate for doc, fate in FATES.items() if name is None or doc.startswith(f"{name}/")}
+        own = {
+            doc: fate for doc, fate in FATES.items() if name is None or doc.startswith(f"{name}/")
+        }
         assert (one["documents"], one["bytes"]) == (len(own), n_bytes(TEXTS[doc] for doc in own))
         left = dict(own)
         for stage in ("filter", "exact", "paragraph", "near"):
             rules = Counter(rule for at, rule in own.values() if at == stage)
-            assert {rule: entry["documents"] for rule, entry in one["removed"].get(stage, {}).items()} == rules
+            assert {
+                rule: entry["documents"] for rule, entry in one["removed"].get(stage, {}).items()
+            } == rules
             for rule in rules:
-                assert one["removed"][stage][rule]["bytes"] == n_bytes(TEXTS[doc] for doc in own if own[doc] == (stage, rule))
+                assert one["removed"][stage][rule]["bytes"] == n_bytes(
+                    TEXTS[doc] for doc in own if own[doc] == (stage, rule)
+                )
             left = {doc: fate for doc, fate in left.items() if fate[0] != stage}
-            assert one["after"][stage] == {"documents": len(left), "bytes": n_bytes(TEXTS[doc] for doc in left)}
+            assert one["after"][stage] == {
+                "documents": len(left),
+                "bytes": n_bytes(TEXTS[doc] for doc in left),
+            }
         kept = {doc: text for doc, text in written.kept().items() if doc in own}
         assert one["kept"] == {"documents": len(kept), "bytes": n_bytes(kept.values())}
         assert list(one["after"]) == ["filter", "exact", "paragraph", "near"]
-    assert json.loads(Path(store.path("card.json")).read_text(encoding="utf-8")) == json.loads(json.dumps(card))
+    assert json.loads(Path(store.path("card.json")).read_text(encoding="utf-8")) == json.loads(
+        json.dumps(card)
+    )
 
 
 def test_the_rest_is_counted(built):
@@ -98,7 +120,9 @@ def test_the_rest_is_counted(built):
     assert card["all"]["masked"] == card["sources"]["text"]["masked"] == {"email": 1, "phone": 1}
     first = written.STAY["well"].split("\n")[0]
     assert card["all"]["cut_paragraphs"] == {"paragraphs": 2, "chars": 2 * len(first)}
-    assert card["all"]["files"] == 3 and card["all"]["quarantined"] == card["sources"]["text"]["quarantined"] == len(written.QUARANTINE)
+    assert card["all"]["files"] == 3 and card["all"]["quarantined"] == card["sources"]["text"][
+        "quarantined"
+    ] == len(written.QUARANTINE)
     for counts in card["all"]["histograms"].values():
         assert (sum(counts["all"]), sum(counts["kept"])) == (len(FATES), len(written.kept()))
     assert card["contamination"] is card["mixture"] is None
@@ -107,37 +131,69 @@ def test_the_rest_is_counted(built):
 def test_each_reason_has_examples_with_what_the_rule_saw(built):
     card = built[3]
     assert {rule: {one["doc_id"] for one in shown} for rule, shown in card["samples"].items()} == {
-        rule: {doc for doc, fate in FATES.items() if fate[1] == rule} for rule in {rule for _, rule in FATES.values() if rule}
+        rule: {doc for doc, fate in FATES.items() if fate[1] == rule}
+        for rule in {rule for _, rule in FATES.values() if rule}
     }
     one = next(one for one in card["samples"]["too_short"] if one["doc_id"] == "talk/talk.txt:2")
-    assert (one["attribute"], one["min"], one["max"], one["value"], one["text"]) == ("length.chars", 5.0, None, 2.0, "네.")
+    assert (one["attribute"], one["min"], one["max"], one["value"], one["text"]) == (
+        "length.chars",
+        5.0,
+        None,
+        2.0,
+        "네.",
+    )
     text = "".join(Reader(page(built[0])).text)
-    assert "length.chars ≥ 5: it is 2" in text and "length.chars ≥ 50: it is 10" in text and "documents that are equal: 3" in text
+    assert (
+        "length.chars ≥ 5: it is 2" in text
+        and "length.chars ≥ 50: it is 10" in text
+        and "documents that are equal: 3" in text
+    )
 
 
 def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
     card = built[3]
-    assert {reason: entry["documents"] for reason, entry in card["quarantine"].items()} == {"invalid UTF-8": 1, "no string field `text`": 1, "not JSON": 1}
+    assert {reason: entry["documents"] for reason, entry in card["quarantine"].items()} == {
+        "invalid UTF-8": 1,
+        "no string field `text`": 1,
+        "not JSON": 1,
+    }
     (one,) = card["quarantine"]["not JSON"]["examples"]
-    assert (one["file"], one["line"]) == ("text/a.jsonl", 3) and one["reason"].startswith("not JSON (")
-    assert "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0]) and "<전화번호>" in one["beginning"]
+    assert (one["file"], one["line"]) == ("text/a.jsonl", 3) and one["reason"].startswith(
+        "not JSON ("
+    )
+    assert (
+        "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0])
+        and "<전화번호>" in one["beginning"]
+    )
 
 
 def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
     source = page(built[0])
     reader = Reader(source)
     assert written.MARKUP in "".join(reader.text) and '"><b>markup' in "".join(reader.text)
-    assert html.escape(written.MARKUP) in source and not re.search(r"<(script|img|b|link|iframe|object)\b|url\(|@import", source)
-    assert {value for _, name, value in reader.attributes if name == "href"} >= {"#reasons", "#examples", "#set-aside"}
-    assert all(value.startswith("#") for _, name, value in reader.attributes if name in ("href", "src"))
+    assert html.escape(written.MARKUP) in source and not re.search(
+        r"<(script|img|b|link|iframe|object)\b|url\(|@import", source
+    )
+    assert {value for _, name, value in reader.attributes if name == "href"} >= {
+        "#reasons",
+        "#examples",
+        "#set-aside",
+    }
+    assert all(
+        value.startswith("#") for _, name, value in reader.attributes if name in ("href", "src")
+    )
     assert not [name for _, name, _ in reader.attributes if name.startswith("on")]
 
 
 def test_links_lead_to_sections_and_bars_fill_their_width(built):
     reader = Reader(page(built[0]))
     ids = {value for _, name, value in reader.attributes if name == "id"}
-    assert {f"#{one}" for one in ids} == {value for _, name, value in reader.attributes if name == "href"}
-    bars = re.findall(r'<svg role="img" aria-label="what became of (\w+)">(.*?)</svg>', page(built[0]))
+    assert {f"#{one}" for one in ids} == {
+        value for _, name, value in reader.attributes if name == "href"
+    }
+    bars = re.findall(
+        r'<svg role="img" aria-label="what became of (\w+)">(.*?)</svg>', page(built[0])
+    )
     assert [name for name, _ in bars] == 2 * ["text", "talk", "all"]
     for _, inside in bars:
         widths = [float(width) for width in re.findall(r'width="([\d.]+)%"', inside)]
@@ -154,8 +210,12 @@ def test_equal_corpora_give_equal_bytes(built):
 def test_settings_and_parts_are_known_to_the_corpus(built):
     store, settings, parts, _ = built
     assert read_settings(store) == settings and read_parts(store, settings) == parts
-    assert [list(source.rules) for source in read_settings(store).sources.values()] == [list(source.rules) for source in settings.sources.values()]
-    with pytest.raises(DataError, match="settings.json is missing; --output must be the folder of a corpus"):
+    assert [list(source.rules) for source in read_settings(store).sources.values()] == [
+        list(source.rules) for source in settings.sources.values()
+    ]
+    with pytest.raises(
+        DataError, match="settings.json is missing; --output must be the folder of a corpus"
+    ):
         read_settings(Store(store.path("corpus")))
 
 
@@ -164,25 +224,61 @@ def test_settings_and_parts_are_known_to_the_corpus(built):
 
 def removal(part: int, index: int) -> dict:
     order = f"{(7919 * (10 * part + index)) % 100_003:016x}"
-    return {"order": order, "doc_id": f"wiki/{part}:{index}", "value": 0.25, "text": f"글 {part}", "attribute": "script.hangul", "min": 0.25, "max": None}
+    return {
+        "order": order,
+        "doc_id": f"wiki/{part}:{index}",
+        "value": 0.25,
+        "text": f"글 {part}",
+        "attribute": "script.hangul",
+        "min": 0.25,
+        "max": None,
+    }
 
 
 def many(folder: Path, n: int, source: str = "wiki"):
-    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; 2 more lines set aside a file."""
+    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; 2 more
+    lines set aside a file.
+    """
     store = Store(str(folder))
-    settings = CorpusSettings({source: SourceSettings("*.jsonl", rules={"not_korean": Rule("script.hangul", min=0.25)})})
+    settings = CorpusSettings(
+        {source: SourceSettings("*.jsonl", rules={"not_korean": Rule("script.hangul", min=0.25)})}
+    )
     for i in range(n):
         file = f"{source}/{i:05d}"
         name = f"{file}-00000"
-        store.write_json(f"documents/{file}.json", {"parts": [{"name": name, "documents": 10, "bytes": 1_000}], "quarantined": {"no text": 2}}, "key")
-        line = json.dumps({"file": f"{i}.jsonl", "line": 1, "reason": "invalid UTF-8 at byte %d" % i, "beginning": "가"}, ensure_ascii=False) + "\n"
+        store.write_json(
+            f"documents/{file}.json",
+            {
+                "parts": [{"name": name, "documents": 10, "bytes": 1_000}],
+                "quarantined": {"no text": 2},
+            },
+            "key",
+        )
+        line = (
+            json.dumps(
+                {
+                    "file": f"{i}.jsonl",
+                    "line": 1,
+                    "reason": "invalid UTF-8 at byte %d" % i,
+                    "beginning": "가",
+                },
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
         store.write_text(f"quarantine/{file}.jsonl", line + line.replace('"line": 1', '"line": 2'))
         figures = {
             "documents": 10,
             "bytes": 1_000,
             "kept": {"documents": 3, "bytes": 290},
-            "removed": {"filter": {"not_korean": {"documents": 5, "bytes": 500}}, "exact": {"exact_duplicate": {"documents": 2, "bytes": 200}}},
-            "samples": {"not_korean": [removal(i, index) for index in range(5)], "exact_duplicate": []},
+            "removed": {
+                "filter": {"not_korean": {"documents": 5, "bytes": 500}},
+                "exact": {"exact_duplicate": {"documents": 2, "bytes": 200}},
+            },
+            "samples": {
+                "not_korean": [removal(i, index) for index in range(5)],
+                "exact_duplicate": [],
+            },
             "masked": {"phone": i % 2},
             "clusters": {"exact": {"2": 1, "70": 1}, "near": {}},
             "contamination": {"quiz": {"items": 1, "found": i % 2}},
@@ -195,17 +291,38 @@ def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
     store, settings, parts = many(tmp_path, 200)
     card = write_card(store, settings, parts)
     every = card["all"]
-    assert (every["documents"], every["bytes"], every["kept"], every["quarantined"]) == (2_000, 200_000, {"documents": 600, "bytes": 58_000}, 400)
+    assert (every["documents"], every["bytes"], every["kept"], every["quarantined"]) == (
+        2_000,
+        200_000,
+        {"documents": 600, "bytes": 58_000},
+        400,
+    )
     assert every["removed"]["filter"]["not_korean"] == {"documents": 1_000, "bytes": 100_000}
     assert every["masked"] == {"phone": 100} and every["clusters"]["exact"] == {"2": 200, "70": 200}
     assert card["contamination"] == {"quiz": {"items": 200, "found": 100}}
-    least = sorted((removal(part, index) for part in range(200) for index in range(5)), key=lambda one: one["order"])[:SAMPLES]
+    least = sorted(
+        (removal(part, index) for part in range(200) for index in range(5)),
+        key=lambda one: one["order"],
+    )[:SAMPLES]
     assert card["samples"]["not_korean"] == least
-    assert card["quarantine"] == {"invalid UTF-8": {"documents": 400, "examples": card["quarantine"]["invalid UTF-8"]["examples"]}}
+    assert card["quarantine"] == {
+        "invalid UTF-8": {
+            "documents": 400,
+            "examples": card["quarantine"]["invalid UTF-8"]["examples"],
+        }
+    }
     examples = card["quarantine"]["invalid UTF-8"]["examples"]
-    assert len(examples) == SAMPLES == len({(one["file"], one["line"]) for one in examples}) < len({one["file"] for one in examples}) * 2
+    assert (
+        len(examples)
+        == SAMPLES
+        == len({(one["file"], one["line"]) for one in examples})
+        < len({one["file"] for one in examples}) * 2
+    )
     text = "".join(Reader(page(store)).text)
-    assert "Of 2,000 documents in 200 files, 600 were kept and 1,400 removed; 400 more could not be read" in text
+    assert (
+        "Of 2,000 documents in 200 files, 600 were kept and 1,400 removed; 400 more could not be"
+        " read" in text
+    )
     assert "51 to 100" in text and "wiki/" in text and "100 kB" in text
 
 
@@ -213,29 +330,50 @@ def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
     store, settings, parts = many(tmp_path, 1, source='a" onload="b')
     write_card(store, settings, parts)
     reader = Reader(page(store))
-    assert ("svg", "aria-label", 'what became of a" onload="b') in reader.attributes and not [a for a in reader.attributes if a[1] == "onload"]
+    assert ("svg", "aria-label", 'what became of a" onload="b') in reader.attributes and not [
+        a for a in reader.attributes if a[1] == "onload"
+    ]
 
 
 def rows_of(store: Store, first: str, last: bool = False) -> list[list[str]]:
     """The cells of each line of the first or last table whose first column is so headed."""
-    table = [one for one in re.findall(r"<table>.*?</table>", page(store)) if f"<th>{first}</th>" in one][-1 if last else 0]
+    table = [
+        one for one in re.findall(r"<table>.*?</table>", page(store)) if f"<th>{first}</th>" in one
+    ][-1 if last else 0]
     text = lambda cell: html.unescape(re.sub("<[^>]*>", "", cell))
-    return [[text(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)] for line in re.findall(r"<tr[^>]*>.*?</tr>", table)][1:]
+    return [
+        [text(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", line)]
+        for line in re.findall(r"<tr[^>]*>.*?</tr>", table)
+    ][1:]
 
 
 def test_the_f1_of_each_kind_of_personal_data_is_beside_its_count(built):
     """Counted again, by sets."""
-    scores, lines = built[3]["pii_accuracy"]["kinds"], {line[1]: line for line in rows_of(built[0], "kind")}
+    scores, lines = (
+        built[3]["pii_accuracy"]["kinds"],
+        {line[1]: line for line in rows_of(built[0], "kind")},
+    )
     for kind in (*pii.KINDS, None):
         right = found = there = 0
         for text, spans in labelled():
-            guess, items = ({span for span in some if kind in (span.kind, None)} for some in (pii.find_pii(text), spans))
+            guess, items = (
+                {span for span in some if kind in (span.kind, None)}
+                for some in (pii.find_pii(text), spans)
+            )
             right, found, there = right + len(guess & items), found + len(guess), there + len(items)
         f1 = 2 * right / (found + there)
-        assert scores[kind or "all"] == pytest.approx({"items": there, "precision": right / found, "recall": right / there, "f1": f1})
+        assert scores[kind or "all"] == pytest.approx(
+            {"items": there, "precision": right / found, "recall": right / there, "f1": f1}
+        )
         masked = {"phone": 1, "email": 1, None: 2}.get(kind, 0)
         shares = [f"{100 * share:.1f}" for share in (right / found, right / there, f1)]
-        assert lines[pii.PLACEHOLDERS[kind] if kind else ""][2:] == [str(masked), "0", str(masked), *shares, str(there)]
+        assert lines[pii.PLACEHOLDERS[kind] if kind else ""][2:] == [
+            str(masked),
+            "0",
+            str(masked),
+            *shares,
+            str(there),
+        ]
     assert "the first run on each had an F1 of 97.5%, 94.7%, 98.0%" in page(built[0])
 
 
@@ -245,7 +383,11 @@ def test_a_broken_rule_lowers_its_figure(tmp_path, monkeypatch, holds, column):
     whole = write_card(store, settings, parts)["pii_accuracy"]["kinds"]
     monkeypatch.setattr(pii, "is_luhn", lambda digits: holds)
     broken = write_card(store, settings, parts)["pii_accuracy"]["kinds"]
-    assert broken["card"][column] < whole["card"][column] and broken["card"]["f1"] < 0.95 < whole["card"]["f1"] and broken["all"]["f1"] < whole["all"]["f1"]
+    assert (
+        broken["card"][column] < whole["card"][column]
+        and broken["card"]["f1"] < 0.95 < whole["card"]["f1"]
+        and broken["all"]["f1"] < whole["all"]["f1"]
+    )
     assert broken["email"] == whole["email"]
     (line,) = [line for line in rows_of(store, "kind") if line[1] == pii.PLACEHOLDERS["card"]]
     assert line[-2] == f"{100 * broken['card']['f1']:.1f}"
@@ -258,7 +400,9 @@ def test_evaluation_sets_have_a_table(tmp_path):
 
 
 def mixture(store: Store, target: float) -> None:
-    """A mixture of 10,000 tokens that the table wants 5,000, 3,000 and 2,000 of; the first has but 250, seen four times."""
+    """A mixture of 10,000 tokens that the table wants 5,000, 3,000 and 2,000 of; the first has but
+    250, seen four times.
+    """
     sources = {
         "wiki": ("<wiki>", 5_000, 250, 4.0),
         "blog": ("blog", 3_000, 5_000, 0.8),
@@ -266,10 +410,20 @@ def mixture(store: Store, target: float) -> None:
         "idle": ("others", 0, 70, 0.0),
     }
     share = lambda domain, wanted, tokens, epochs: {
-        **{"domain": domain, "wanted": wanted, "tokens": tokens, "epochs": epochs, "documents": 7, "bytes": 5 * tokens},
+        **{
+            "domain": domain,
+            "wanted": wanted,
+            "tokens": tokens,
+            "epochs": epochs,
+            "documents": 7,
+            "bytes": 5 * tokens,
+        },
         **{"kept": min(1, epochs), "rate": tokens * epochs / 7_000},
     }
-    store.write_json("mixture/mixture.json", {"target_tokens": target, "sources": {name: share(*one) for name, one in sources.items()}})
+    store.write_json(
+        "mixture/mixture.json",
+        {"target_tokens": target, "sources": {name: share(*one) for name, one in sources.items()}},
+    )
 
 
 def test_a_mixture_without_a_target_has_a_table(tmp_path):
@@ -278,13 +432,22 @@ def test_a_mixture_without_a_target_has_a_table(tmp_path):
     assert "Mixture" not in page(store)
     mixture(store, 0)
     card = write_card(store, settings, parts)
-    assert card["mixture"]["wiki"]["domain"] == "<wiki>" and card["mixture_target"] is None and "was to have" not in page(store)
+    assert (
+        card["mixture"]["wiki"]["domain"] == "<wiki>"
+        and card["mixture_target"] is None
+        and "was to have" not in page(store)
+    )
     lines = {line[0]: line[1:] for line in rows_of(store, "source", last=True)}
-    assert lines["wiki"] == ["<wiki>", "7", "1.2 kB", "250", "4.00", "1,000", "14.3%"] and lines["blog"][4:] == ["0.80", "4,000", "57.1%"]
+    assert lines["wiki"] == ["<wiki>", "7", "1.2 kB", "250", "4.00", "1,000", "14.3%"] and lines[
+        "blog"
+    ][4:] == ["0.80", "4,000", "57.1%"]
 
 
 def test_of_a_mixture_that_lacks_nothing_nothing_is_said():
-    domains = {"blog": {"wanted": 60, "exist": 200, "given": 60}, "news": {"wanted": 40, "exist": 40, "given": 40}}
+    domains = {
+        "blog": {"wanted": 60, "exist": 200, "given": 60},
+        "news": {"wanted": 40, "exist": 40, "given": 40},
+    }
     target = {"tokens": 100, "given": 100, "max_epochs": 4, "absent": [], "domains": domains}
     assert shortage(target) == ["The mixture was to have 100 tokens, and has 100."]
 
@@ -293,16 +456,27 @@ def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
     store, settings, parts = many(tmp_path, 1)
     mixture(store, 10_000)
     target = write_card(store, settings, parts)["mixture_target"]
-    assert {name: (one["wanted"], one["exist"], one["given"]) for name, one in target["domains"].items()} == {
+    assert {
+        name: (one["wanted"], one["exist"], one["given"]) for name, one in target["domains"].items()
+    } == {
         "<wiki>": (5_000, 250, 1_000),
         "blog": (5_000, 6_000, 6_000),
         "others": (0, 70, 0),
     }
     text = "".join(Reader(page(store)).text)
     assert "The mixture was to have 10,000 tokens, and has 7,000: 3,000 are missing." in text
-    assert "<wiki> gives 1,000 of the 5,000 tokens that the table asks of it: 250 exist, and mix.max_epochs (4) and its sources' caps let no more be taken." in text
-    assert "What they lack was taken from blog." in text and "The table asks for nothing of others." in text
-    assert "No source is of the domains cafe, news, comments, kin, modu, wiki_en_jp: their share" in text
+    assert (
+        "<wiki> gives 1,000 of the 5,000 tokens that the table asks of it: 250 exist, and"
+        " mix.max_epochs (4) and its sources' caps let no more be taken." in text
+    )
+    assert (
+        "What they lack was taken from blog." in text
+        and "The table asks for nothing of others." in text
+    )
+    assert (
+        "No source is of the domains cafe, news, comments, kin, modu, wiki_en_jp: their share"
+        in text
+    )
     assert rows_of(store, "domain") == [
         ["<wiki>", "50.0%", "5,000", "250", "1,000", "-4,000", "14.3%"],
         ["blog", "50.0%", "5,000", "6,000", "6,000", "+1,000", "85.7%"],
@@ -313,15 +487,33 @@ def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
 @pytest.mark.parametrize(
     "name, change, message",
     [
-        ("figures/wiki/00001-00000.json", {"kept": {"documents": 4, "bytes": 1}}, "of 10 documents, 4 were kept and 7 removed"),
-        ("figures/wiki/00001-00000.json", {"removed": {}}, "of 10 documents, 3 were kept and 0 removed"),
+        (
+            "figures/wiki/00001-00000.json",
+            {"kept": {"documents": 4, "bytes": 1}},
+            "of 10 documents, 4 were kept and 7 removed",
+        ),
+        (
+            "figures/wiki/00001-00000.json",
+            {"removed": {}},
+            "of 10 documents, 3 were kept and 0 removed",
+        ),
         ("figures/wiki/00001-00000.json", None, "00001-00000.json is missing or damaged"),
-        ("documents/wiki/00001.json", {"parts": [{"name": "wiki/00001-00000", "documents": 11}]}, "of 11 documents, 3 were kept and 7 removed"),
-        ("documents/wiki/00001.json", {"quarantined": {"no text": 3}}, "quarantine/wiki/00001.jsonl has 2 lines, and 3 were set aside"),
+        (
+            "documents/wiki/00001.json",
+            {"parts": [{"name": "wiki/00001-00000", "documents": 11}]},
+            "of 11 documents, 3 were kept and 7 removed",
+        ),
+        (
+            "documents/wiki/00001.json",
+            {"quarantined": {"no text": 3}},
+            "quarantine/wiki/00001.jsonl has 2 lines, and 3 were set aside",
+        ),
         ("quarantine/wiki/00001.jsonl", None, "quarantine/wiki/00001.jsonl cannot be read"),
     ],
 )
-def test_a_document_that_is_not_exactly_one_of_the_three_is_refused(tmp_path, name, change, message):
+def test_a_document_that_is_not_exactly_one_of_the_three_is_refused(
+    tmp_path, name, change, message
+):
     store, settings, parts = many(tmp_path, 3)
     if change is None:
         store.remove(name)

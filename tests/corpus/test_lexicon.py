@@ -1,4 +1,6 @@
-"""Word lists: what is counted is what a search of every eojeol for every phrase finds; ordinary Korean is not rude."""
+"""Word lists: what is counted is what a search of every eojeol for every phrase finds; ordinary
+Korean is not rude.
+"""
 
 import random
 from collections import Counter
@@ -6,13 +8,16 @@ from collections import Counter
 import pytest
 
 from hclx.corpus import lexicon
-from hclx.corpus.batch import TextBatch
 from hclx.corpus.lexicon import LISTS, Lexicon, Lexicons
+from hclx.corpus.text_batch import TextBatch
 from hclx.errors import ConfigError
 from tests.conftest import ROOT
 from tests.corpus.oracles import STRANGE, batched, count_phrases, phrases, random_texts
 
-SHIPPED = {name: (ROOT / "hclx" / "corpus" / "lexicons" / f"{name}.txt").read_text(encoding="utf-8") for name in LISTS}
+SHIPPED = {
+    name: (ROOT / "hclx" / "corpus" / "lexicons" / f"{name}.txt").read_text(encoding="utf-8")
+    for name in LISTS
+}
 ORDINARY = """
 그 사건은 혁명의 시발점이 되었다.
 이 열차의 시발역은 서울역이다.
@@ -91,23 +96,40 @@ def count(listed: str, *texts: str) -> list[int]:
 @pytest.mark.parametrize("seed", range(8))
 def test_counts_are_those_of_searching_every_eojeol_for_every_phrase(seed):
     draw = random.Random(seed)
-    word = lambda letters, longest: "".join(draw.choice(letters) for _ in range(draw.randint(1, longest)))
-    # Few letters and short phrases: nearly everything overlaps, is within something else, or is hidden by an exception.
-    lists = {name: "\n".join(draw.choice(["", "", "^", "!"]) + word("가나ㅋaB1", 5) for _ in range(12)) for name in "xyz"}
+    word = lambda letters, longest: "".join(
+        draw.choice(letters) for _ in range(draw.randint(1, longest))
+    )
+    # Few letters and short phrases: nearly everything overlaps, is within something else, or is
+    # hidden by an exception.
+    lists = {
+        name: "\n".join(draw.choice(["", "", "^", "!"]) + word("가나ㅋaB1", 5) for _ in range(12))
+        for name in "xyz"
+    }
     lists |= {"none": "# nothing\n", "hides": "!가\n!나나\n", "starts": "^가\n^나a\n"}
-    texts = ["".join(draw.choice(["가", "나", "ㅋ", "a", "A", "b", "1", "@", ".", "ー", " ", "\n"]) for _ in range(60)) for _ in range(60)]
+    texts = [
+        "".join(
+            draw.choice(["가", "나", "ㅋ", "a", "A", "b", "1", "@", ".", "ー", " ", "\n"])
+            for _ in range(60)
+        )
+        for _ in range(60)
+    ]
     counter = Lexicons([Lexicon.parse(name, text) for name, text in lists.items()])
     for batch in [*batched([*STRANGE, *texts], seed), []]:
         found = counter.count(TextBatch.of(batch))
         for name, text in lists.items():
-            assert found[name].tolist() == [count_phrases(phrases(text), one) for one in batch], name
+            assert found[name].tolist() == [count_phrases(phrases(text), one) for one in batch], (
+                name
+            )
 
 
 def test_the_shipped_lists_count_as_a_search_for_every_phrase(sample_texts):
     draw = random.Random(4)
     listed = {name: phrases(text) for name, text in SHIPPED.items()}
     words = [phrase for one in listed.values() for _, phrase in one]
-    made = ["".join(draw.choice(words) + draw.choice(["", " ", "은 ", "@", "가"]) for _ in range(12)) for _ in range(150)]
+    made = [
+        "".join(draw.choice(words) + draw.choice(["", " ", "은 ", "@", "가"]) for _ in range(12))
+        for _ in range(150)
+    ]
     texts = [*STRANGE, *sample_texts, *made, *random_texts(50, seed=2), *ORDINARY, *RUDE]
     for batch in batched(texts):
         found = lexicon.shipped().count(TextBatch.of(batch))
@@ -116,7 +138,15 @@ def test_the_shipped_lists_count_as_a_search_for_every_phrase(sample_texts):
 
 
 def test_a_phrase_is_found_anywhere_in_an_eojeol_but_not_across_two():
-    assert count("나다", "가나다라", "나다", "나 다", "나\n다", "나다나다", "나", "") == [1, 1, 0, 0, 2, 0, 0]
+    assert count("나다", "가나다라", "나다", "나 다", "나\n다", "나다나다", "나", "") == [
+        1,
+        1,
+        0,
+        0,
+        2,
+        0,
+        0,
+    ]
 
 
 def test_documents_are_searched_each_for_itself():
@@ -128,7 +158,13 @@ def test_a_caret_asks_for_the_beginning_of_an_eojeol():
 
 
 def test_an_exception_hides_what_lies_within_it():
-    assert count("나다\n!가나다", "가나다", "나다", "가나다나다", "가나 다", "가@나다") == [0, 1, 1, 0, 0]
+    assert count("나다\n!가나다", "가나다", "나다", "가나다나다", "가나 다", "가@나다") == [
+        0,
+        1,
+        1,
+        0,
+        0,
+    ]
     assert count("나다\n!가나\n!다라", "가나다라") == [1]  # within both together, and in neither
     assert count("나다\n!나다라마", "나다라", "나다라마") == [1, 0]
     assert count("^나다\n!나다라", "나다 나다라") == [1]
@@ -154,9 +190,13 @@ def test_reading_a_list():
     assert (one.anywhere, one.at_start, one.exceptions) == ({"하나", "1인샵"}, {"셋"}, {"넷abc"})
 
 
-@pytest.mark.parametrize("line", ["두 낱말", "^", "!", "시@발", "^!가", "!^가", "가.", "가\t나", "^ 가"])
+@pytest.mark.parametrize(
+    "line", ["두 낱말", "^", "!", "시@발", "^!가", "!^가", "가.", "가\t나", "^ 가"]
+)
 def test_a_bad_line_is_named(line):
-    with pytest.raises(ConfigError, match=r"lexicon swear, line 3: .* must be one word of letters and digits"):
+    with pytest.raises(
+        ConfigError, match=r"lexicon swear, line 3: .* must be one word of letters and digits"
+    ):
         Lexicon.parse("swear", f"# list\n하나\n{line}\n둘")
 
 
@@ -172,7 +212,10 @@ def test_shipped_lists_can_be_read_and_name_no_phrase_twice(name):
 @pytest.mark.parametrize("name", LISTS)
 def test_every_exception_of_a_shipped_list_hides_something(name):
     one = Lexicon.parse(name, SHIPPED[name])
-    useful = lambda exception: any(phrase in exception for phrase in one.anywhere) or exception.startswith(tuple(one.at_start))
+    useful = lambda exception: (
+        any(phrase in exception for phrase in one.anywhere)
+        or exception.startswith(tuple(one.at_start))
+    )
     assert [exception for exception in one.exceptions if not useful(exception)] == []
 
 
@@ -188,7 +231,12 @@ def test_rude_korean_is_found(sentence):
 
 
 def test_advertising_is_found():
-    texts = ["온라인카지노 먹튀검증 꽁머니 지급", "강남 출장안마 24시", "무직자대출 당일대출 카톡상담", "무단전재 및 재배포 금지 저작권자"]
+    texts = [
+        "온라인카지노 먹튀검증 꽁머니 지급",
+        "강남 출장안마 24시",
+        "무직자대출 당일대출 카톡상담",
+        "무단전재 및 재배포 금지 저작권자",
+    ]
     found = lexicon.shipped().count(TextBatch.of(texts))
     for i, name in enumerate(("gambling", "adult", "advertising", "boilerplate")):
         assert found[name][i] >= 1

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from hclx.corpus import pii_accuracy
-from hclx.corpus.pii import KINDS, PLACEHOLDERS, Span, find_pii, is_business_number, is_luhn, is_resident_number, mask_pii, suspects
+from hclx.corpus.pii import (
+    KINDS,
+    PLACEHOLDERS,
+    Span,
+    find_pii,
+    is_business_number,
+    is_luhn,
+    is_resident_number,
+    mask_pii,
+    suspects,
+)
 from hclx.corpus.pii_accuracy import Score, accuracy, labelled, score
 
 
@@ -18,22 +28,34 @@ def plain_scores(cases) -> dict[str, tuple[float, float, float]]:
         for counter, items in ((right, guess & set(spans)), (found, guess), (there, set(spans))):
             counter.update(span.kind for span in items)
             counter["all"] += len(items)
-    return {k: (right[k] / found[k], right[k] / there[k], 2 * right[k] / (found[k] + there[k])) for k in (*KINDS, "all")}
+    return {
+        k: (right[k] / found[k], right[k] / there[k], 2 * right[k] / (found[k] + there[k]))
+        for k in (*KINDS, "all")
+    }
 
 
 def test_the_cases_are_the_lines_of_the_file_without_their_marks():
-    lines = (Path(pii_accuracy.__file__).parent / "pii_cases.txt").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (Path(pii_accuracy.__file__).parent / "pii_cases.txt")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     lines = [line for line in lines if line and not line.startswith("# ")]
     for line, (text, spans) in zip(lines, labelled(), strict=True):
         pieces = line.split("[[")
         items = [piece.split("]]")[0].split("|", 1) for piece in pieces[1:]]
-        assert text == pieces[0] + "".join(piece.split("|", 1)[1].replace("]]", "", 1) for piece in pieces[1:])
+        assert text == pieces[0] + "".join(
+            piece.split("|", 1)[1].replace("]]", "", 1) for piece in pieces[1:]
+        )
         assert [[span.kind, text[span.start : span.end]] for span in spans] == items
 
 
 def test_the_labelled_set_is_large_enough():
     cases = labelled()
-    assert sum(bool(spans) for _, spans in cases) >= 300 and sum(not spans for _, spans in cases) >= 300
+    assert (
+        sum(bool(spans) for _, spans in cases) >= 300
+        and sum(not spans for _, spans in cases) >= 300
+    )
     assert len({text for text, _ in cases}) == len(cases)
     counts = Counter(span.kind for _, spans in cases for span in spans)
     assert set(counts) == set(KINDS) and min(counts.values()) >= 25
@@ -45,32 +67,65 @@ def test_f1_of_every_kind_on_the_labelled_set():
     for kind, one in result["kinds"].items():
         assert (one["precision"], one["recall"], one["f1"]) == pytest.approx(plain[kind])
     assert result["kinds"]["all"]["items"] == sum(result["kinds"][kind]["items"] for kind in KINDS)
-    assert (result["texts"], result["with_items"]) == (len(labelled()), sum(bool(spans) for _, spans in labelled()))
+    assert (result["texts"], result["with_items"]) == (
+        len(labelled()),
+        sum(bool(spans) for _, spans in labelled()),
+    )
     assert plain["all"][2] >= 0.98 and min(f1 for _, _, f1 in plain.values()) >= 0.95, plain
 
 
 def test_what_the_rules_get_wrong_is_known():
-    """Numbers with a hyphen and a wrong check digit, which numbers of since 2020 have too, and a zero that is a letter."""
-    wrong = ["O1O-5273-9061", "900101-1234561", "850505-2004170", "771225-1111118", "880214-5127343"]
+    """Numbers with a hyphen and a wrong check digit, which numbers of since 2020 have too, and a
+    zero that is a letter.
+    """
+    wrong = [
+        "O1O-5273-9061",
+        "900101-1234561",
+        "850505-2004170",
+        "771225-1111118",
+        "880214-5127343",
+    ]
     failed = [text for text, spans in labelled() if find_pii(text) != list(spans)]
-    assert len(failed) == len(wrong) and all(sum(number in text for text in failed) == 1 for number in wrong), failed
+    assert len(failed) == len(wrong) and all(
+        sum(number in text for text in failed) == 1 for number in wrong
+    ), failed
 
 
 def test_a_score_counts_kinds_and_places():
     items = [[Span("phone", 0, 5), Span("card", 7, 9)], [Span("phone", 3, 6)], []]
     found = [[Span("phone", 0, 5), Span("phone", 7, 9)], [Span("phone", 4, 6)], [Span("ip", 0, 4)]]
-    assert score(found, items) == Score(items=3, found=4, right=1, met=1) and score(found, items, ("card",)).f1 == 0
+    assert (
+        score(found, items) == Score(items=3, found=4, right=1, met=1)
+        and score(found, items, ("card",)).f1 == 0
+    )
     assert score(found, items, ("phone",)) == Score(items=2, found=3, right=1, met=1)
-    one = score(found, items, ("phone",), same=lambda a, b: a.kind == b.kind and a.start < b.end and b.start < a.end)
-    assert one == Score(items=2, found=3, right=2, met=2) and (one.precision, one.recall, one.f1) == (2 / 3, 1, 0.8)
-    assert (score([[]], items[:1]).precision, score([[]], items[:1]).f1, score([[]], [[]]).recall) == (None, 0, None)
+    one = score(
+        found,
+        items,
+        ("phone",),
+        same=lambda a, b: a.kind == b.kind and a.start < b.end and b.start < a.end,
+    )
+    assert one == Score(items=2, found=3, right=2, met=2) and (
+        one.precision,
+        one.recall,
+        one.f1,
+    ) == (2 / 3, 1, 0.8)
+    assert (
+        score([[]], items[:1]).precision,
+        score([[]], items[:1]).f1,
+        score([[]], [[]]).recall,
+    ) == (None, 0, None)
 
 
 @pytest.mark.parametrize(
     "text, masked",
     [
         ("연락처는 010-1234-5678로 주세요", "연락처는 <전화번호>로 주세요"),
-        ("주문번호 900101-1234568 아니고 900101-1234567", "주문번호 <주민등록번호> 아니고 <주민등록번호>"),  # the first check digit is right
+        # the first check digit is right
+        (
+            "주문번호 900101-1234568 아니고 900101-1234567",
+            "주문번호 <주민등록번호> 아니고 <주민등록번호>",
+        ),
         ("a.b@naver.com에게, 900101-1234567입니다", "<이메일>에게, <주민등록번호>입니다"),
         ("신한 110-123-456789은 제 것", "신한 <계좌번호>은 제 것"),
         # Each alone, so that no other one lets it be looked for.
@@ -81,7 +136,10 @@ def test_a_score_counts_kinds_and_places():
         ("hong(at)naver.com", "<이메일>"),
         ("2021.10.12 010-1234-5678", "2021.10.12 <전화번호>"),
         ("010-1234-5678 2021.10.12", "<전화번호> 2021.10.12"),
-        ("2021-03-04, 12345678901원, 제12조의2, 법률 제17799호", "2021-03-04, 12345678901원, 제12조의2, 법률 제17799호"),
+        (
+            "2021-03-04, 12345678901원, 제12조의2, 법률 제17799호",
+            "2021-03-04, 12345678901원, 제12조의2, 법률 제17799호",
+        ),
         ("", ""),
     ],
 )
@@ -90,13 +148,28 @@ def test_a_mask_leaves_what_stands_around_an_item(text, masked):
 
 
 def test_many_texts_are_searched_for_what_could_be_an_item_as_each_alone_is():
-    texts = ["", "010-12", "34-5678", "010-1234-5678", "", "@", "가", "hong@naver.com", *(text for text, _ in labelled())]
+    texts = [
+        "",
+        "010-12",
+        "34-5678",
+        "010-1234-5678",
+        "",
+        "@",
+        "가",
+        "hong@naver.com",
+        *(text for text, _ in labelled()),
+    ]
     alone = [i for i, text in enumerate(texts) if suspects([text])]
-    assert suspects(texts) == alone and {i for i, text in enumerate(texts) if find_pii(text)} <= {*alone} < {*range(len(texts))}
+    assert suspects(texts) == alone and {i for i, text in enumerate(texts) if find_pii(text)} <= {
+        *alone
+    } < {*range(len(texts))}
 
 
 def test_no_two_items_overlap():
-    assert [span.kind for span in find_pii("계좌 900101-1234567, 입금 후 010-1234-5678")] == ["rrn", "phone"]
+    assert [span.kind for span in find_pii("계좌 900101-1234567, 입금 후 010-1234-5678")] == [
+        "rrn",
+        "phone",
+    ]
     for text, _ in labelled():
         spans = find_pii(text)
         assert all(one.end <= other.start for one, other in zip(spans, spans[1:])), text
@@ -107,7 +180,10 @@ def test_a_masked_text_has_nothing_left_to_mask():
         found = find_pii(text)
         masked = mask_pii(text, found)
         assert not find_pii(masked), text
-        assert all(masked.count(PLACEHOLDERS[kind]) == n for kind, n in Counter(span.kind for span in found).items())
+        assert all(
+            masked.count(PLACEHOLDERS[kind]) == n
+            for kind, n in Counter(span.kind for span in found).items()
+        )
 
 
 def test_long_texts_are_searched_as_short_ones_are():
@@ -117,11 +193,18 @@ def test_long_texts_are_searched_as_short_ones_are():
     for text in cases:
         starts.append(position)
         position += len(text) + 82
-    expected = [Span(s.kind, s.start + start, s.end + start) for text, start in zip(cases, starts) for s in find_pii(text)]
+    expected = [
+        Span(s.kind, s.start + start, s.end + start)
+        for text, start in zip(cases, starts)
+        for s in find_pii(text)
+    ]
     assert find_pii(joined) == expected
 
 
-@pytest.mark.parametrize("text", ["1" * 50_000, "1-" * 30_000, "@" * 50_000, "a." * 30_000 + "@", "010-1234-5678 " * 3_000])
+@pytest.mark.parametrize(
+    "text",
+    ["1" * 50_000, "1-" * 30_000, "@" * 50_000, "a." * 30_000 + "@", "010-1234-5678 " * 3_000],
+)
 def test_a_text_made_to_be_slow_is_not(text):
     import time
 
@@ -131,12 +214,18 @@ def test_a_text_made_to_be_slow_is_not(text):
 
 
 def test_check_digits_by_their_definitions():
-    assert is_luhn("4539578763621486") and not is_luhn("4539578763621487")  # of a generator for tests
+    # of a generator for tests
+    assert is_luhn("4539578763621486") and not is_luhn("4539578763621487")
     digits = "13579246"  # invented
     for ninth in range(10):
-        total = sum(w * int(d) for w, d in zip([1, 3, 7, 1, 3, 7, 1, 3, 5], digits + str(ninth))) + ninth * 5 // 10
+        total = (
+            sum(w * int(d) for w, d in zip([1, 3, 7, 1, 3, 7, 1, 3, 5], digits + str(ninth)))
+            + ninth * 5 // 10
+        )
         check = -total % 10
-        assert [is_business_number(f"{digits}{ninth}{d}") for d in range(10)] == [d == check for d in range(10)]
+        assert [is_business_number(f"{digits}{ninth}{d}") for d in range(10)] == [
+            d == check for d in range(10)
+        ]
     weights = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]
     base = "900101123456"
     check = (11 - sum(w * int(d) for w, d in zip(weights, base)) % 11) % 10
@@ -147,5 +236,11 @@ def test_no_rule_looks_across_the_end_of_a_line():
     """So that a text of which lines were cut holds the items of those that are left."""
     texts = [text for text, _ in labelled()]
     for one, other in zip(texts, texts[1:]):
-        expected = [*find_pii(one), *(Span(span.kind, span.start + len(one) + 1, span.end + len(one) + 1) for span in find_pii(other))]
+        expected = [
+            *find_pii(one),
+            *(
+                Span(span.kind, span.start + len(one) + 1, span.end + len(one) + 1)
+                for span in find_pii(other)
+            ),
+        ]
         assert find_pii(f"{one}\n{other}") == expected

@@ -6,9 +6,17 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from hclx.corpus.batch import TextBatch
 from hclx.corpus.taggers.repetition import repetition
-from tests.corpus.oracles import STRANGE, assert_tags, lines_of, paragraphs_of, random_texts, share, visible
+from hclx.corpus.text_batch import TextBatch
+from tests.corpus.oracles import (
+    STRANGE,
+    assert_tags,
+    lines_of,
+    paragraphs_of,
+    random_texts,
+    share,
+    visible,
+)
 
 
 def repeated(items) -> list[bool]:
@@ -24,35 +32,60 @@ def oracle(text: str, title: str) -> dict:
     for name, parts in (("line", lines_of(text)), ("paragraph", paragraphs_of(text))):
         again = repeated(parts)
         result[f"dup_{name}s"] = share(sum(again), len(parts))
-        result[f"dup_{name}_chars"] = share(sum(visible(part) for part, twice in zip(parts, again) if twice), total)
+        result[f"dup_{name}_chars"] = share(
+            sum(visible(part) for part, twice in zip(parts, again) if twice), total
+        )
     for n in range(2, 11):
         runs = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-        chars = lambda starts: sum(len(words[i]) for i in {start + k for start in starts for k in range(n)})
+        chars = lambda starts: sum(
+            len(words[i]) for i in {start + k for start in starts for k in range(n)}
+        )
         if n <= 4:
-            # The most frequent one; of equally frequent ones, the one that covers most. A run that is there once repeats nothing.
+            # The most frequent one; of equally frequent ones, the one that covers most. A run that
+            # is there once repeats nothing.
             places = defaultdict(list)
             for start, run in enumerate(runs):
                 places[run].append(start)
-            result[f"top_{n}"] = share(max(((len(found), chars(found)) for found in places.values() if len(found) > 1), default=(0, 0))[1], total)
+            result[f"top_{n}"] = share(
+                max(
+                    ((len(found), chars(found)) for found in places.values() if len(found) > 1),
+                    default=(0, 0),
+                )[1],
+                total,
+            )
         if n >= 5:
-            result[f"dup_{n}"] = share(chars(start for start, twice in enumerate(repeated(runs)) if twice), total)
+            result[f"dup_{n}"] = share(
+                chars(start for start, twice in enumerate(repeated(runs)) if twice), total
+            )
     return result
 
 
 def stacked(n: int, seed: int) -> list[str]:
-    """Texts of few lines in paragraphs of one to three, with all kinds of blank lines between them."""
+    """Texts of few lines in paragraphs of one to three, with all kinds of blank lines between
+    them.
+    """
     draw = random.Random(seed)
     lines = ["가나다", "라 마", " 가나다 ", "바", "라  마"]
     blank = ["\n\n", "\n \n", "\n\n\n", "\r\n\r\n", "\n\u3000\n\t\n"]
     paragraph = lambda: "\n".join(draw.choice(lines) for _ in range(draw.randint(1, 3)))
-    return ["".join(paragraph() + draw.choice(blank) for _ in range(draw.randint(1, 8))) for _ in range(n)]
+    return [
+        "".join(paragraph() + draw.choice(blank) for _ in range(draw.randint(1, 8)))
+        for _ in range(n)
+    ]
 
 
 @pytest.fixture(scope="module")
 def texts(sample_texts) -> list[str]:
     doubled = [f"{text}\n{text}" for text in sample_texts[:20]]
     apart = [f"{text}\n\n{text}" for text in sample_texts[20:40]]
-    return [*STRANGE, *sample_texts, *doubled, *apart, *stacked(200, seed=4), *random_texts(500, seed=9)]
+    return [
+        *STRANGE,
+        *sample_texts,
+        *doubled,
+        *apart,
+        *stacked(200, seed=4),
+        *random_texts(500, seed=9),
+    ]
 
 
 def test_columns_are_those_of_counting_one_by_one(texts):
@@ -70,20 +103,33 @@ def test_the_first_place_of_a_line_is_not_a_repetition():
 
 
 def test_paragraphs_stand_between_blank_lines():
-    one, single, lines = found("하나\n둘\n\n셋\n \t\n하나\n둘\n\n\n둘", "하나\n하나\n하나", "하나\n\n하나\n\n둘셋")
-    assert one["dup_paragraphs"] == 0.25 and one["dup_paragraph_chars"] == np.float32(3 / 8)  # "둘" alone is another paragraph
-    assert single["dup_paragraphs"] == single["dup_paragraph_chars"] == 0 and single["dup_lines"] == np.float32(2 / 3)
-    assert lines["dup_paragraphs"] == lines["dup_lines"] == np.float32(1 / 3) and lines["dup_paragraph_chars"] == np.float32(1 / 3)
+    one, single, lines = found(
+        "하나\n둘\n\n셋\n \t\n하나\n둘\n\n\n둘", "하나\n하나\n하나", "하나\n\n하나\n\n둘셋"
+    )
+    # "둘" alone is another paragraph
+    assert one["dup_paragraphs"] == 0.25 and one["dup_paragraph_chars"] == np.float32(3 / 8)
+    assert single["dup_paragraphs"] == single["dup_paragraph_chars"] == 0 and single[
+        "dup_lines"
+    ] == np.float32(2 / 3)
+    assert lines["dup_paragraphs"] == lines["dup_lines"] == np.float32(1 / 3) and lines[
+        "dup_paragraph_chars"
+    ] == np.float32(1 / 3)
 
 
 def test_paragraphs_that_stood_before_are_lines_that_did(texts):
     columns = repetition(TextBatch.of(texts))
-    assert np.all(columns["dup_paragraph_chars"] <= columns["dup_line_chars"]) and columns["dup_paragraph_chars"].any()
+    assert (
+        np.all(columns["dup_paragraph_chars"] <= columns["dup_line_chars"])
+        and columns["dup_paragraph_chars"].any()
+    )
     assert np.any(columns["dup_paragraphs"] > columns["dup_lines"])  # by number they may be more
 
 
 def test_a_paragraph_ends_with_its_document():
-    assert [one["dup_paragraphs"] for one in found("하나\n\n둘", "둘\n\n하나", "\n\n", "하나", "하나\n\n하나")] == [0, 0, 0, 0, 0.5]
+    assert [
+        one["dup_paragraphs"]
+        for one in found("하나\n\n둘", "둘\n\n하나", "\n\n", "하나", "하나\n\n하나")
+    ] == [0, 0, 0, 0, 0.5]
 
 
 def test_a_text_that_is_there_twice_is_half_repeated():
@@ -97,13 +143,19 @@ def test_a_text_that_is_there_twice_is_half_repeated():
 def test_runs_shorter_than_n_do_not_count_as_n():
     (one,) = found("가 나 다 라 마 ㄱ 가 나 다 라 마 ㄴ")  # five eojeol twice
     assert one["dup_5"] == np.float32(5 / 12) and one["dup_6"] == 0
-    assert (one["top_2"], one["top_3"], one["top_4"]) == (np.float32(4 / 12), 0.5, np.float32(8 / 12))
+    assert (one["top_2"], one["top_3"], one["top_4"]) == (
+        np.float32(4 / 12),
+        0.5,
+        np.float32(8 / 12),
+    )
 
 
 def test_of_equally_frequent_runs_the_longest_counts():
     (one,) = found("가 나 x 가 나 y 하늘 바다 z 하늘 바다")
     assert one["top_2"] == np.float32(8 / 15)
-    (one,) = found("가 나 x 가 나 y 가 나 z 하늘 바다 w 하늘 바다")  # the more frequent one goes first
+    (one,) = found(
+        "가 나 x 가 나 y 가 나 z 하늘 바다 w 하늘 바다"
+    )  # the more frequent one goes first
     assert one["top_2"] == np.float32(6 / 18)
 
 
@@ -111,9 +163,11 @@ def test_the_most_frequent_run_covers_a_character_once():
     same, apart = found("가 가 가 가", "가 가 x 가 가")
     assert [same[f"top_{n}"] for n in (2, 3, 4)] == [1, 1, 0]
     assert apart["top_2"] == np.float32(4 / 5)
-    (one,) = found("가 가 가 나 다 x 나 다")  # both are there twice; one covers three characters, the other four
+    # both are there twice; one covers three characters, the other four
+    (one,) = found("가 가 가 나 다 x 나 다")
     assert one["top_2"] == np.float32(4 / 8)
-    (one,) = found("가 가 가 가 나나나 다다다 x 나나나 다다다")  # the more frequent one goes first, although it covers less
+    # the more frequent one goes first, although it covers less
+    (one,) = found("가 가 가 가 나나나 다다다 x 나나나 다다다")
     assert one["top_2"] == np.float32(4 / 17)
 
 
@@ -134,4 +188,7 @@ def test_eojeol_are_compared_whole():
 
 def test_runs_and_lines_of_other_documents_are_no_repetition():
     line = "하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉 열"
-    assert not any(any(one.values()) for one in found(line, line, "", "하나 둘 셋", "넷 다섯 여섯 일곱 여덟", line))
+    assert not any(
+        any(one.values())
+        for one in found(line, line, "", "하나 둘 셋", "넷 다섯 여섯 일곱 여덟", line)
+    )

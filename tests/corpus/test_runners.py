@@ -1,7 +1,8 @@
 """Beam's other runners: the same bytes as the direct one's, and the same error of a worker.
 
-`portable` submits the job as to Flink, but Beam's own job server takes it, and workers are threads here: Flink's and Spark's
-job servers are jars that only Maven has. `spark` is Spark itself, under a runner that is not Beam's.
+`portable` submits the job as to Flink, but Beam's own job server takes it, and workers are threads
+here: Flink's and Spark's job servers are jars that only Maven has. `spark` is Spark itself, under a
+runner that is not Beam's.
 """
 
 import importlib.util
@@ -9,15 +10,15 @@ from collections import Counter
 
 import pytest
 
-from hclx.corpus.build import Corpus
-from hclx.corpus.chunks import count_mixture
-from hclx.corpus.engine import Engine
-from hclx.corpus.serialize import serialize
-from hclx.data.settings import ReadSettings
+from hclx.corpus.pipeline import Corpus
+from hclx.corpus.runner import Engine
+from hclx.corpus.tokenize_mixture import serialize
+from hclx.corpus.tokenizer_counts import count_mixture
+from hclx.data.read_settings import ReadSettings
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
-from tests.corpus.test_build import digest
-from tests.corpus.test_engine import refuse
+from tests.corpus.test_pipeline import digest
+from tests.corpus.test_runner import refuse
 
 DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 SPARK = "beam_pyspark_runner.pyspark_runner.PySparkRunner"
@@ -32,8 +33,12 @@ def options(request):
         if not all(importlib.util.find_spec(name) for name in ("pyspark", "beam_pyspark_runner")):
             pytest.skip("pyspark and beam-pyspark-runner are not installed")
         return [f"--runner={SPARK}"]
-    distributed = pytest.importorskip("dask.distributed", reason="dask.distributed is not installed")
-    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50)
+    distributed = pytest.importorskip(
+        "dask.distributed", reason="dask.distributed is not installed"
+    )
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50
+    )
 
     def close():
         for client in list(distributed.Client._instances):  # the runner leaves its own
@@ -41,20 +46,36 @@ def options(request):
         cluster.close()
 
     request.addfinalizer(close)
-    return [f"--runner={DASK}", f"--dask_client_address={cluster.scheduler_address}", "--dask_partition_size=1"]
+    return [
+        f"--runner={DASK}",
+        f"--dask_client_address={cluster.scheduler_address}",
+        "--dask_partition_size=1",
+    ]
 
 
 @pytest.mark.long
 def test_a_runner_does_not_change_a_byte(options, tokenizer_dirs, tmp_path):
     small.write(tmp_path / "raw")
     for name, engine in (("direct", Engine(workers=1)), ("other", Engine(options))):
-        corpus = Corpus(small.settings(), str(tmp_path / "raw"), str(tmp_path / name), engine, small.EVALUATION)
+        corpus = Corpus(
+            small.settings(), str(tmp_path / "raw"), str(tmp_path / name), engine, small.EVALUATION
+        )
         corpus.build()
         corpus.mix()
-        serialize(corpus.store, tokenizer_dirs["plain"], str(tmp_path / name / "cache"), ReadSettings(), engine)
+        serialize(
+            corpus.store,
+            tokenizer_dirs["plain"],
+            str(tmp_path / name / "cache"),
+            ReadSettings(),
+            engine,
+        )
         count_mixture(corpus.store, engine, "plain", 1.0, 0, Counter())
     found = digest(tmp_path / "direct")
-    assert found == digest(tmp_path / "other") and {name.split("/")[0] for name in found} >= {"mixture", "cache", "counts"}
+    assert found == digest(tmp_path / "other") and {name.split("/")[0] for name in found} >= {
+        "mixture",
+        "cache",
+        "counts",
+    }
 
 
 @pytest.mark.long

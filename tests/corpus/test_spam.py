@@ -1,23 +1,43 @@
-"""Signs of spam: laughter, lone letters, runs, links and word lists, counted one by one; titles that come again."""
+"""Signs of spam: laughter, lone letters, runs, links and word lists, counted one by one; titles
+that come again.
+"""
 
 import itertools
 
 import numpy as np
 import pytest
 
-from hclx.corpus.batch import TextBatch
 from hclx.corpus.lexicon import LISTS
 from hclx.corpus.taggers.spam import spam, title
+from hclx.corpus.text_batch import TextBatch
 from tests.conftest import ROOT
-from tests.corpus.oracles import STRANGE, assert_tags, count_phrases, kind, lines_of, phrases, random_texts, share, visible
+from tests.corpus.oracles import (
+    STRANGE,
+    assert_tags,
+    count_phrases,
+    kind,
+    lines_of,
+    phrases,
+    random_texts,
+    share,
+    visible,
+)
 
-LISTED = {name: phrases((ROOT / "hclx" / "corpus" / "lexicons" / f"{name}.txt").read_text(encoding="utf-8")) for name in LISTS}
+LISTED = {
+    name: phrases(
+        (ROOT / "hclx" / "corpus" / "lexicons" / f"{name}.txt").read_text(encoding="utf-8")
+    )
+    for name in LISTS
+}
 
 
 def links(text: str) -> int:
     """Addresses that begin with http://, https:// or www.; https://www. is one beginning."""
     starts = [i for i in range(len(text)) if text.startswith(("http://", "https://", "www."), i)]
-    return sum(not (text.startswith("www.", i) and text[:i].endswith(("http://", "https://"))) for i in starts)
+    return sum(
+        not (text.startswith("www.", i) and text[:i].endswith(("http://", "https://")))
+        for i in starts
+    )
 
 
 def spam_oracle(text: str, title: str) -> dict:
@@ -28,7 +48,9 @@ def spam_oracle(text: str, title: str) -> dict:
     return {
         "jamo": share(sum(kind(char) == "jamo" for char in text) - laughter, seen),
         "laughter": share(laughter, seen),
-        "runs": share(sum(n for char, n in runs if n >= 4 and kind(char) not in ("space", "digit")), seen),
+        "runs": share(
+            sum(n for char, n in runs if n >= 4 and kind(char) not in ("space", "digit")), seen
+        ),
         "longest_run": max((n for char, n in runs if not char.isspace()), default=0),
         "links": links(text),
         **counts,
@@ -55,7 +77,11 @@ def test_columns_are_those_of_counting_one_by_one(texts):
 
 def test_titles_that_come_again_are_those_of_comparing_line_by_line(texts):
     # Of every three documents one has its first line for a title, one another document's, one none.
-    of = lambda i: [f" {(lines_of(texts[i]) or [''])[0]}\n", (lines_of(texts[i - 1]) or [""])[-1], " "][i % 3]
+    of = lambda i: [
+        f" {(lines_of(texts[i]) or [''])[0]}\n",
+        (lines_of(texts[i - 1]) or [""])[-1],
+        " ",
+    ][i % 3]
     assert_tags(title, title_oracle, texts, [of(i) for i in range(len(texts))])
 
 
@@ -80,7 +106,10 @@ def test_runs_of_four_equal_characters_count_but_not_those_of_digits_and_white_s
 
 
 def test_runs_end_with_their_document():
-    assert [(one["runs"], one["longest_run"], one["laughter"]) for one in found("ㅋ", "ㅋㅋㅋ", "", "ㅋㅋ")] == [
+    assert [
+        (one["runs"], one["longest_run"], one["laughter"])
+        for one in found("ㅋ", "ㅋㅋㅋ", "", "ㅋㅋ")
+    ] == [
         (0, 1, 0),
         (0, 3, 1),
         (0, 0, 0),
@@ -89,7 +118,14 @@ def test_runs_end_with_their_document():
 
 
 def test_a_link_counts_once():
-    counted = found("https://www.naver.com/a", "http://a.kr?b=https://c.kr", "www.a.kr http://b.kr", "www.a.kr", "http 와 www", "")
+    counted = found(
+        "https://www.naver.com/a",
+        "http://a.kr?b=https://c.kr",
+        "www.a.kr http://b.kr",
+        "www.a.kr",
+        "http 와 www",
+        "",
+    )
     assert [one["links"] for one in counted] == [1, 2, 2, 1, 0, 0]
 
 
@@ -100,6 +136,14 @@ def test_shares_of_listed_words():
 
 
 def test_a_title_that_is_a_line_again():
-    batch = TextBatch.of(["제목 하나\n글이다.\n 제목 하나 \n끝", "제목 하나\n글", "글", ""], [" 제목  하나\n", "", "글이다", "가"])
+    batch = TextBatch.of(
+        ["제목 하나\n글이다.\n 제목 하나 \n끝", "제목 하나\n글", "글", ""],
+        [" 제목  하나\n", "", "글이다", "가"],
+    )
     columns = title(batch)
-    assert columns["repeats"].tolist() == [2, 0, 0, 0] and columns["share"].tolist() == [0.5, 0, 0, 0]
+    assert columns["repeats"].tolist() == [2, 0, 0, 0] and columns["share"].tolist() == [
+        0.5,
+        0,
+        0,
+        0,
+    ]

@@ -28,7 +28,9 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
 
     with pytest.raises(OSError, match="no space"):
         store._write("folder/file.txt", fail)
-    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["file.txt"] and (tmp_path / "folder/file.txt").read_text() == "first"
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["file.txt"] and (
+        tmp_path / "folder/file.txt"
+    ).read_text() == "first"
 
 
 def test_finished_work_is_known_by_its_key_and_damaged_work_is_not_finished(tmp_path):
@@ -36,7 +38,11 @@ def test_finished_work_is_known_by_its_key_and_damaged_work_is_not_finished(tmp_
     store.write_table("a.parquet", TABLE, "key")
     store.write_json("a.json", {"n": 1}, "key")
     for name in ("a.parquet", "a.json"):
-        assert store.is_done(name, "key") and not store.is_done(name, "other") and not store.is_done(f"no{name}", "key")
+        assert (
+            store.is_done(name, "key")
+            and not store.is_done(name, "other")
+            and not store.is_done(f"no{name}", "key")
+        )
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 2])
         assert store.key(name) is None
@@ -48,7 +54,9 @@ def test_equal_tables_give_equal_bytes(tmp_path):
     for name in ("one", "two"):
         Store(str(tmp_path / name)).write_table("a.parquet", TABLE, "key")
     assert (tmp_path / "one/a.parquet").read_bytes() == (tmp_path / "two/a.parquet").read_bytes()
-    assert Store(str(tmp_path / "one")).read_table("a.parquet", ["text"]).to_pydict() == {"text": ["가", "나"]}
+    assert Store(str(tmp_path / "one")).read_table("a.parquet", ["text"]).to_pydict() == {
+        "text": ["가", "나"]
+    }
 
 
 def test_a_store_goes_to_workers_and_names_files_of_any_place(tmp_path):
@@ -62,16 +70,55 @@ def test_a_store_goes_to_workers_and_names_files_of_any_place(tmp_path):
 def test_an_address_is_written_as_a_folder_is(tmp_path):
     store = Store(f"file://{tmp_path}/there")
     store.write_table("x/a.parquet", TABLE, "key")
-    assert store.is_done("x/a.parquet", "key") and store.list("x") == ["x/a.parquet"] and (tmp_path / "there/x/a.parquet").is_file()
+    assert (
+        store.is_done("x/a.parquet", "key")
+        and store.list("x") == ["x/a.parquet"]
+        and (tmp_path / "there/x/a.parquet").is_file()
+    )
 
 
 def test_keys_follow_values_and_their_order():
-    keys = [key_of(1, NearSettings()), key_of(1, NearSettings(shingle=9)), key_of(2, NearSettings()), key_of([1], NearSettings()), key_of({"a": 1}), key_of({"a": "1"})]
-    assert len(set(keys)) == len(keys) and key_of(1, NearSettings()) == keys[0] and key_of({"b": 1, "a": 2}) == key_of({"a": 2, "b": 1})
+    keys = [
+        key_of(1, NearSettings()),
+        key_of(1, NearSettings(shingle=9)),
+        key_of(2, NearSettings()),
+        key_of([1], NearSettings()),
+        key_of({"a": 1}),
+        key_of({"a": "1"}),
+    ]
+    assert (
+        len(set(keys)) == len(keys)
+        and key_of(1, NearSettings()) == keys[0]
+        and key_of({"b": 1, "a": 2}) == key_of({"a": 2, "b": 1})
+    )
 
 
-NAMES = ("a.txt", "b.jsonl", ".hidden/c.txt", "x/a.txt", "x/.c.txt", "x/y/a.txt", "x/y/b[1].txt", "x1/a.txt", "x1/z/b.txt")
-PATTERNS = ("*.txt", "**/*.txt", "x/**/a.txt", "x*/*", "x?/*.txt", "x[0-9]/**", "**", "x/y/a.txt", "*/y/*", "none/*", "**/y/**/a.*", ".hidden/*", "x/y/b[[]1].txt")
+NAMES = (
+    "a.txt",
+    "b.jsonl",
+    ".hidden/c.txt",
+    "x/a.txt",
+    "x/.c.txt",
+    "x/y/a.txt",
+    "x/y/b[1].txt",
+    "x1/a.txt",
+    "x1/z/b.txt",
+)
+PATTERNS = (
+    "*.txt",
+    "**/*.txt",
+    "x/**/a.txt",
+    "x*/*",
+    "x?/*.txt",
+    "x[0-9]/**",
+    "**",
+    "x/y/a.txt",
+    "*/y/*",
+    "none/*",
+    "**/y/**/a.*",
+    ".hidden/*",
+    "x/y/b[[]1].txt",
+)
 
 
 @pytest.mark.parametrize("pattern, scheme", list(itertools.product(PATTERNS, ["", "file://"])))
@@ -79,7 +126,9 @@ def test_patterns_are_those_of_python(tmp_path, pattern, scheme):
     for name in NAMES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    expected = {p for p in glob.glob(pattern, root_dir=tmp_path, recursive=True) if (tmp_path / p).is_file()}
+    expected = {
+        p for p in glob.glob(pattern, root_dir=tmp_path, recursive=True) if (tmp_path / p).is_file()
+    }
     found = Store(f"{scheme}{tmp_path}").glob(pattern)
     assert set(found) == expected and (expected or pattern == "none/*")
     for name, about in found.items():
@@ -109,9 +158,19 @@ def test_a_pattern_without_folders_lists_no_folder(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     selected, select = [], fs.FileSelector
-    monkeypatch.setattr(fs, "FileSelector", lambda base_dir, **how: selected.append((base_dir, how["recursive"])) or select(base_dir, **how))
+    monkeypatch.setattr(
+        fs,
+        "FileSelector",
+        lambda base_dir, **how: (
+            selected.append((base_dir, how["recursive"])) or select(base_dir, **how)
+        ),
+    )
     store = Store(str(tmp_path))
-    assert [[*store.glob(pattern)] for pattern in ("*.txt", "x/*", "x/*/*")] == [["a.txt"], ["x/b.txt"], ["x/y/c.txt"]]
+    assert [[*store.glob(pattern)] for pattern in ("*.txt", "x/*", "x/*/*")] == [
+        ["a.txt"],
+        ["x/b.txt"],
+        ["x/y/c.txt"],
+    ]
     assert selected == [(str(tmp_path), False), (f"{tmp_path}/x", False), (f"{tmp_path}/x", True)]
 
 
@@ -122,4 +181,8 @@ def test_links_are_followed_as_by_python(tmp_path):
     (tmp_path / "in" / "folder").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in" / "file.txt").symlink_to(tmp_path / "elsewhere" / "deep" / "a.txt")
     for pattern in ("*.txt", "**/*.txt", "folder/deep/*.txt", "*/deep/*"):
-        assert set(Store(str(tmp_path / "in")).glob(pattern)) == set(glob.glob(pattern, root_dir=tmp_path / "in", recursive=True)) != set()
+        assert (
+            set(Store(str(tmp_path / "in")).glob(pattern))
+            == set(glob.glob(pattern, root_dir=tmp_path / "in", recursive=True))
+            != set()
+        )

@@ -6,25 +6,39 @@ import pytest
 
 from hclx.config import MeshConfig
 from hclx.data import Loader
-from hclx.data.build import build_cache
-from hclx.data.order import Order
-from hclx.data.settings import ReadSettings
+from hclx.data.cache_builder import build_cache
+from hclx.data.read_settings import ReadSettings
+from hclx.data.sampler import Order
 from hclx.errors import DataError
 from hclx.parallel import make_mesh, named_sharding
-from tests.data.test_cache import memory_source
+from tests.data.test_token_cache import memory_source
 
 LENGTH, BATCH = 32, 8
 
 
 @pytest.fixture(scope="module")
 def cache(tokenizer_dirs, tmp_path_factory, sample_texts):
-    sources = [memory_source("a", sample_texts[:40], 3.0), memory_source("b", sample_texts[40:], 1.0)]
-    return build_cache("m", sources, tokenizer_dirs["plain"], tmp_path_factory.mktemp("c") / "cache", ReadSettings(200))
+    sources = [
+        memory_source("a", sample_texts[:40], 3.0),
+        memory_source("b", sample_texts[40:], 1.0),
+    ]
+    return build_cache(
+        "m",
+        sources,
+        tokenizer_dirs["plain"],
+        tmp_path_factory.mktemp("c") / "cache",
+        ReadSettings(200),
+    )
 
 
 def loader(cache, mesh=MeshConfig(fsdp=1), devices=1, **options):
     sharding = named_sharding(make_mesh(mesh, jax.devices()[:devices]), ("batch", None))
-    return Loader(cache, "train", **{"seed": 7, "global_batch_size": BATCH, "sequence_length": LENGTH, "sharding": sharding} | options)
+    return Loader(
+        cache,
+        "train",
+        **{"seed": 7, "global_batch_size": BATCH, "sequence_length": LENGTH, "sharding": sharding}
+        | options,
+    )
 
 
 def brute_force_row(cache, g):
@@ -46,10 +60,16 @@ def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
     left = [g for g in range(100) if not (3 <= g < 6 or 10 <= g < 20)]
     with loader(cache, skip=((3, 6), (10, 20))) as one:
         assert one.examples(0, 2 * BATCH).tolist() == left[: 2 * BATCH]
-        assert (np.asarray(one.batch(BATCH)) == np.stack([brute_force_row(cache, g) for g in left[BATCH : 2 * BATCH]])).all()
+        assert (
+            np.asarray(one.batch(BATCH))
+            == np.stack([brute_force_row(cache, g) for g in left[BATCH : 2 * BATCH]])
+        ).all()
 
 
-@pytest.mark.parametrize("mesh", [MeshConfig(data=8, fsdp=1), MeshConfig(data=2, fsdp=2, model=2), MeshConfig(fsdp=1, model=8)])
+@pytest.mark.parametrize(
+    "mesh",
+    [MeshConfig(data=8, fsdp=1), MeshConfig(data=2, fsdp=2, model=2), MeshConfig(fsdp=1, model=8)],
+)
 def test_any_mesh_reads_the_same_batch(cache, mesh):
     with loader(cache) as one, loader(cache, mesh, 8) as many:
         assert (np.asarray(one.batch(16)) == np.asarray(many.batch(16))).all()
@@ -77,7 +97,13 @@ def test_a_change_of_batch_size_in_mid_epoch_loses_and_repeats_nothing(cache):
 
 
 def test_an_epoch_sees_every_window_once(cache, tokenizer_dirs, tmp_path, sample_texts):
-    single = build_cache("s", [memory_source("a", sample_texts)], tokenizer_dirs["plain"], tmp_path / "c", ReadSettings(200))
+    single = build_cache(
+        "s",
+        [memory_source("a", sample_texts)],
+        tokenizer_dirs["plain"],
+        tmp_path / "c",
+        ReadSettings(200),
+    )
     with loader(single) as one:
         n = one.n_windows
         rows = {tuple(row) for row in one.rows(0, n).tolist()}
@@ -93,7 +119,10 @@ def test_damage_reaches_the_one_who_waits_for_the_batch(cache, tmp_path):
     for shard in (folder / "train" / "a" / "tokens" / "c").rglob("*"):
         if shard.is_file():
             shard.write_bytes(b"\0" * shard.stat().st_size)
-    with loader(TokenCache(folder)) as broken, pytest.raises(DataError, match="stored tokens are damaged"):
+    with (
+        loader(TokenCache(folder)) as broken,
+        pytest.raises(DataError, match="stored tokens are damaged"),
+    ):
         next(broken.iterate(0))
 
 

@@ -15,26 +15,37 @@ from hclx.errors import ConfigError, DataError
 def made(tmp_path_factory, sample_texts):
     folder = tmp_path_factory.mktemp("run")
     with (folder / "text.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in sample_texts)
+        file.writelines(
+            json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in sample_texts
+        )
     data = DataConfig(input=str(folder / "text.jsonl"), validation_permille=100)
     run(folder, data)
     return folder, data
 
 
 def run(folder, data, vocab_size=512, mode="plain"):
-    return prepare(data, TokenizerConfig(mode=mode), vocab_size, str(folder / "tokenizer"), str(folder / "cache"))
+    return prepare(
+        data,
+        TokenizerConfig(mode=mode),
+        vocab_size,
+        str(folder / "tokenizer"),
+        str(folder / "cache"),
+    )
 
 
 def test_made_once_and_used_again(made):
     folder, data = made
     before = (folder / "cache" / "manifest.json").stat().st_mtime_ns
     cache = run(folder, data)
-    assert cache.manifest["vocab_size"] == 512 and (folder / "cache" / "manifest.json").stat().st_mtime_ns == before
+    assert (
+        cache.manifest["vocab_size"] == 512
+        and (folder / "cache" / "manifest.json").stat().st_mtime_ns == before
+    )
 
 
 def test_the_tokenizer_never_sees_the_validation_split(made, sample_texts):
     folder, data = made
-    from hclx.data.settings import ReadSettings
+    from hclx.data.read_settings import ReadSettings
 
     about = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
     train = [t for t in sample_texts if ReadSettings.of(data).split_of(t) == "train"]
@@ -56,7 +67,9 @@ def test_text_may_move_and_may_be_gone_but_not_change(made, tmp_path):
     assert run(folder, moved)
 
 
-@pytest.mark.parametrize("change", [{"validation_permille": 101}, {"max_documents": 5}, {"invalid_utf8": "replace"}])
+@pytest.mark.parametrize(
+    "change", [{"validation_permille": 101}, {"max_documents": 5}, {"invalid_utf8": "replace"}]
+)
 def test_other_settings_are_refused(made, change):
     folder, data = made
     with pytest.raises(DataError, match=f"token cache of something else.*{next(iter(change))}"):
@@ -77,5 +90,7 @@ def test_another_size_of_the_model_is_refused(made):
 
 def test_unknown_mixture(tmp_path):
     pytest.importorskip("seqio")
-    with pytest.raises(ConfigError, match="'kowikki' is not registered in tasks/; known are .*kowiki"):
+    with pytest.raises(
+        ConfigError, match="'kowikki' is not registered in tasks/; known are .*kowiki"
+    ):
         run(tmp_path, DataConfig(mixture="kowikki"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, ModelConfig
-from hclx.infer.cache import extend, init_cache
 from hclx.infer.decode import NOTHING, bucket, decode, prefill
+from hclx.infer.kv_cache import extend, init_cache
 from hclx.infer.sampling import SamplingConfig
 from hclx.model import hidden_states, packing, unembed
 from tests.model.oracle import forward, noisy_params
@@ -35,7 +35,15 @@ def run(params, prompts, n, sampling=GREEDY, limit=None, calls=1, size=64):
     outs = []
     for _ in range(calls):
         state, out = decode(
-            params, state, jnp.int32(limit or n * calls), ALL, n=n, eod_id=EOD, sampling=sampling, config=CONFIG, dtype="float32"
+            params,
+            state,
+            jnp.int32(limit or n * calls),
+            ALL,
+            n=n,
+            eod_id=EOD,
+            sampling=sampling,
+            config=CONFIG,
+            dtype="float32",
         )
         outs.append(np.asarray(out))
     return np.concatenate(outs, axis=1)
@@ -63,11 +71,17 @@ def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, to
     tokens = jnp.asarray(np.random.default_rng(0).integers(2, 97, (2, 30)))
     compute = ComputeConfig(dtype="float32", remat="none")
     full = hidden_states(params, tokens, *packing(tokens, EOD), config, compute)
-    cache, lengths, step = init_cache(config, 2, 32, "float32"), jnp.zeros(2, jnp.int32), jax.jit(extend, static_argnums=(4, 5))
+    cache, lengths, step = (
+        init_cache(config, 2, 32, "float32"),
+        jnp.zeros(2, jnp.int32),
+        jax.jit(extend, static_argnums=(4, 5)),
+    )
     for start, stop in ((0, 7), (7, 8), (8, 9), (9, 30)):
         x, cache = step(params, cache, tokens[:, start:stop], lengths, config, "float32")
         lengths += stop - start
-        np.testing.assert_allclose(unembed(params, x), unembed(params, full[:, start:stop]), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            unembed(params, x), unembed(params, full[:, start:stop]), rtol=tolerance, atol=tolerance
+        )
 
 
 def test_rows_of_different_lengths_do_not_disturb_each_other(params):
@@ -79,23 +93,47 @@ def test_rows_of_different_lengths_do_not_disturb_each_other(params):
 
 @pytest.mark.parametrize("sampling", [GREEDY, SamplingConfig(temperature=1.0, seed=4)])
 def test_the_number_of_calls_does_not_change_the_text(params, sampling):
-    assert (run(params, [[EOD, 9]], 24, sampling) == run(params, [[EOD, 9]], 4, sampling, calls=6)).all()
+    assert (
+        run(params, [[EOD, 9]], 24, sampling) == run(params, [[EOD, 9]], 4, sampling, calls=6)
+    ).all()
 
 
 def test_seed_decides_the_sample(params):
-    texts = [run(params, [[EOD, 9]], 20, SamplingConfig(temperature=1.0, top_p=1.0, seed=s)).tolist() for s in (1, 1, 2)]
+    texts = [
+        run(params, [[EOD, 9]], 20, SamplingConfig(temperature=1.0, top_p=1.0, seed=s)).tolist()
+        for s in (1, 1, 2)
+    ]
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_a_row_ends_at_the_end_of_its_document_and_the_loop_with_the_last_row(params):
     only_eod = jnp.zeros(CONFIG.vocab_size, bool).at[EOD].set(True)
-    state = prefill(params, jnp.array([[EOD, 3]]), jnp.array([2], jnp.int32), size=32, config=CONFIG, dtype="float32")
-    state, out = decode(params, state, jnp.int32(20), only_eod, n=20, eod_id=EOD, sampling=GREEDY, config=CONFIG, dtype="float32")
+    state = prefill(
+        params,
+        jnp.array([[EOD, 3]]),
+        jnp.array([2], jnp.int32),
+        size=32,
+        config=CONFIG,
+        dtype="float32",
+    )
+    state, out = decode(
+        params,
+        state,
+        jnp.int32(20),
+        only_eod,
+        n=20,
+        eod_id=EOD,
+        sampling=GREEDY,
+        config=CONFIG,
+        dtype="float32",
+    )
     assert (np.asarray(out) == NOTHING).all() and int(state.step) == 1
 
 
 def test_a_full_cache_ends_a_row(params):
-    out = run(params, [[EOD, *range(2, 30)]], 20, SamplingConfig(temperature=2.0, top_p=1.0), size=32)[0]
+    out = run(
+        params, [[EOD, *range(2, 30)]], 20, SamplingConfig(temperature=2.0, top_p=1.0), size=32
+    )[0]
     assert 1 <= (out != NOTHING).sum() <= 4 and out[-1] == NOTHING
 
 
@@ -104,6 +142,9 @@ def test_limit_holds_over_calls(params):
     assert (out != NOTHING).sum() <= 6
 
 
-@pytest.mark.parametrize("length, limit, size", [(1, 512, 32), (32, 512, 32), (33, 512, 64), (300, 512, 512), (40, 50, 50)])
+@pytest.mark.parametrize(
+    "length, limit, size",
+    [(1, 512, 32), (32, 512, 32), (33, 512, 64), (300, 512, 512), (40, 50, 50)],
+)
 def test_buckets(length, limit, size):
     assert bucket(length, limit) == size

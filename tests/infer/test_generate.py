@@ -28,7 +28,9 @@ def tokenizer(tokenizers):
 def test_the_stream_is_the_text_in_whole_characters(params, tokenizer):
     """An untrained model writes random bytes: what streams must be the same text all the same."""
     shown = []
-    streamed = generate(params, CONFIG, tokenizer, "서울은", SAMPLING, stream_every=3, on_text=shown.append)
+    streamed = generate(
+        params, CONFIG, tokenizer, "서울은", SAMPLING, stream_every=3, on_text=shown.append
+    )
     whole = generate(params, CONFIG, tokenizer, "서울은", SAMPLING)
     assert streamed == whole and "".join(shown) == whole.text and len(shown) > 3
     assert whole.text == tokenizer.decode_bytes(whole.tokens).decode("utf-8", errors="replace")
@@ -46,7 +48,13 @@ def test_a_syllable_is_held_back_until_it_is_whole(tokenizer):
 
 
 def test_no_control_symbol_is_ever_written(params, tokenizer):
-    result = generate(params, CONFIG, tokenizer, "", dataclasses.replace(SAMPLING, max_tokens=100, temperature=3.0))
+    result = generate(
+        params,
+        CONFIG,
+        tokenizer,
+        "",
+        dataclasses.replace(SAMPLING, max_tokens=100, temperature=3.0),
+    )
     assert min(result.tokens) >= 64
 
 
@@ -57,7 +65,13 @@ def test_stop_text_ends_generation_and_is_not_part_of_it(params, tokenizer):
     for every in (0, 2):
         shown = []
         result = generate(
-            params, CONFIG, tokenizer, "서울은", dataclasses.replace(SAMPLING, stop=(stop, "없는 글")), stream_every=every, on_text=shown.append
+            params,
+            CONFIG,
+            tokenizer,
+            "서울은",
+            dataclasses.replace(SAMPLING, stop=(stop, "없는 글")),
+            stream_every=every,
+            on_text=shown.append,
         )
         assert result.stop_reason == "stop" and result.text == whole.text[:at] == "".join(shown)
 
@@ -74,10 +88,24 @@ def test_the_beginning_of_a_stop_text_is_shown_only_when_it_is_none(tokenizer):
 
 
 def test_length_and_room(params, tokenizer):
-    assert len(generate(params, CONFIG, tokenizer, "가", dataclasses.replace(SAMPLING, max_tokens=7)).tokens) <= 7
+    assert (
+        len(
+            generate(
+                params, CONFIG, tokenizer, "가", dataclasses.replace(SAMPLING, max_tokens=7)
+            ).tokens
+        )
+        <= 7
+    )
     long = "가나다라마바사아자차카타파하" * 6
     n = len(tokenizer.encode(long)) + 1
     assert n < 128
-    assert len(generate(params, CONFIG, tokenizer, long, dataclasses.replace(SAMPLING, max_tokens=999)).tokens) <= 128 - n
+    assert (
+        len(
+            generate(
+                params, CONFIG, tokenizer, long, dataclasses.replace(SAMPLING, max_tokens=999)
+            ).tokens
+        )
+        <= 128 - n
+    )
     with pytest.raises(ConfigError, match="the model reads 128; shorten"):
         generate(params, CONFIG, tokenizer, long * 4, SAMPLING)

@@ -1,4 +1,6 @@
-"""Sampling against brute-force numpy, and its distribution against the probabilities it should have."""
+"""Sampling against brute-force numpy, and its distribution against the probabilities it should
+have.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,11 @@ def test_repetition_penalty_lowers_what_occurred_and_nothing_else():
 def test_samples_follow_the_softmax():
     row = jnp.asarray(logits())
     config = SamplingConfig(temperature=0.7, top_p=1.0)
-    draw = jax.jit(jax.vmap(lambda key: sample(row, jnp.zeros((1, V), bool), jnp.ones(V, bool), key, config)[0]))
+    draw = jax.jit(
+        jax.vmap(
+            lambda key: sample(row, jnp.zeros((1, V), bool), jnp.ones(V, bool), key, config)[0]
+        )
+    )
     n = 40_000
     counts = np.bincount(np.asarray(draw(jax.random.split(jax.random.key(0), n))), minlength=V)
     expected = n * np.asarray(jax.nn.softmax(row[0] / 0.7))
@@ -60,13 +66,30 @@ def test_samples_follow_the_softmax():
 def test_greedy_and_forbidden_tokens():
     row = logits()
     best, second = np.argsort(-row[0])[:2]
-    pick = lambda allowed: int(sample(jnp.asarray(row), jnp.zeros((1, V), bool), allowed, jax.random.key(0), SamplingConfig(temperature=0.0))[0])
+    pick = lambda allowed: int(
+        sample(
+            jnp.asarray(row),
+            jnp.zeros((1, V), bool),
+            allowed,
+            jax.random.key(0),
+            SamplingConfig(temperature=0.0),
+        )[0]
+    )
     assert pick(jnp.ones(V, bool)) == best
     assert pick(jnp.ones(V, bool).at[best].set(False)) == second
 
 
 @pytest.mark.parametrize(
-    "bad", [{"max_tokens": 0}, {"temperature": -1.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.1}, {"repetition_penalty": 0.0}, {"stop": ("",)}]
+    "bad",
+    [
+        {"max_tokens": 0},
+        {"temperature": -1.0},
+        {"top_k": -1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"repetition_penalty": 0.0},
+        {"stop": ("",)},
+    ],
 )
 def test_values_out_of_range_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):

@@ -1,4 +1,6 @@
-"""Runs the launch scripts as a user does: a process of their own, one device, their exit code and output."""
+"""Runs the launch scripts as a user does: a process of their own, one device, their exit code and
+output.
+"""
 
 import os
 import subprocess
@@ -7,7 +9,9 @@ import sys
 from tests.conftest import ROOT, SAMPLE
 
 # The source tree, and before it a PyTorch that cannot be imported.
-PATH = os.pathsep.join(str(folder) for folder in (ROOT / "tests" / "launch" / "without_torch", ROOT))
+PATH = os.pathsep.join(
+    str(folder) for folder in (ROOT / "tests" / "launch" / "without_torch", ROOT)
+)
 # A decoder that trains in seconds, on the sample, without the morphological analyser.
 TINY = [
     "--gin_file=gin_configs/runs/demo.gin",
@@ -30,12 +34,19 @@ TINY = [
 
 
 def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict[str, str]:
-    """Of a command: fake devices, and the folder of compiled programs that the whole test run shares (tests/conftest.py).
+    """Of a command: fake devices, and the folder of compiled programs that the whole test run
+    shares (tests/conftest.py).
 
     `variables` are set on top; None takes one away.
     """
     flags = f"--xla_force_host_platform_device_count={devices}"
-    every = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": PATH, **variables}
+    every = {
+        **os.environ,
+        "XLA_FLAGS": flags,
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": PATH,
+        **variables,
+    }
     return {name: value for name, value in every.items() if value is not None}
 
 
@@ -43,14 +54,26 @@ def command(script: str, *arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "launch" / script), *arguments]
 
 
-def launch(script: str, *arguments: str, devices: int = 1, variables={}, **options) -> subprocess.CompletedProcess:
-    options |= {"env": environment(devices, variables), "cwd": ROOT, "capture_output": True, "text": True, "timeout": 300}
+def launch(
+    script: str, *arguments: str, devices: int = 1, variables={}, **options
+) -> subprocess.CompletedProcess:
+    options |= {
+        "env": environment(devices, variables),
+        "cwd": ROOT,
+        "capture_output": True,
+        "text": True,
+        "timeout": 300,
+    }
     return subprocess.run(command(script, *arguments), **options)
 
 
 def refused(result: subprocess.CompletedProcess, code: int, *, alone: bool = True) -> str:
-    """The one line of an error that ended a command with `code`; `alone`: no library wrote a traceback before it."""
-    assert result.returncode == code, f"exit code {result.returncode}\n{result.stdout}{result.stderr}"
+    """The one line of an error that ended a command with `code`; `alone`: no library wrote a
+    traceback before it.
+    """
+    assert result.returncode == code, (
+        f"exit code {result.returncode}\n{result.stdout}{result.stderr}"
+    )
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1 and not (alone and "Traceback" in result.stderr), result.stderr
     return errors[0]

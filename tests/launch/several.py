@@ -1,4 +1,6 @@
-"""launch/pretrain.py as several processes with fake devices, over JAX's network stack on loopback."""
+"""launch/pretrain.py as several processes with fake devices, over JAX's network stack on
+loopback.
+"""
 
 import contextlib
 import socket
@@ -6,7 +8,7 @@ import subprocess
 import threading
 import time
 
-from hclx.train.metrics import read_metrics
+from hclx.train.metrics_writer import read_metrics
 from tests.conftest import ROOT
 from tests.launch.command import command, environment
 
@@ -14,8 +16,9 @@ from tests.launch.command import command, environment
 def unoptimised(devices):
     """Fake devices, and programs that compile in a third of the time, and all of them only once.
 
-    XLA computes with as many threads as a process has devices, or cores if these are more, and cuts sums by their number:
-    NPROC makes it the same for one process of four devices and for four of one.
+    XLA computes with as many threads as a process has devices, or cores if these are more, and cuts
+    sums by their number: NPROC makes it the same for one process of four devices and for four of
+    one.
     """
     flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     return {"XLA_FLAGS": flags, "NPROC": "4", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
@@ -29,15 +32,24 @@ def free_port():
 
 @contextlib.contextmanager
 def processes(n, model_dir, *bindings, devices, only={}, **more):
-    """`n` processes of one run, `only`: arguments by process; those that are left at the end are killed.
+    """`n` processes of one run, `only`: arguments by process; those that are left at the end are
+    killed.
 
     `more`: of subprocess.Popen.
     """
     meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"]
     arguments = command("pretrain.py", f"--model_dir={model_dir}", *meeting, *bindings)
-    options = {"env": environment(variables=unoptimised(devices)), "cwd": ROOT, "text": True, **more}
+    options = {
+        "env": environment(variables=unoptimised(devices)),
+        "cwd": ROOT,
+        "text": True,
+        **more,
+    }
     options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    started = [subprocess.Popen([*arguments, f"--process_id={i}", *only.get(i, ())], **options) for i in range(n)]
+    started = [
+        subprocess.Popen([*arguments, f"--process_id={i}", *only.get(i, ())], **options)
+        for i in range(n)
+    ]
     try:
         for process in started:
             process.said = {name: _read(getattr(process, name)) for name in ("stdout", "stderr")}
@@ -49,7 +61,9 @@ def processes(n, model_dir, *bindings, devices, only={}, **more):
 
 
 def _read(pipe):
-    """The lines of a pipe, as they come: a process whose pipe nobody reads stops when it is full."""
+    """The lines of a pipe, as they come: a process whose pipe nobody reads stops when it is
+    full.
+    """
     lines = []
     reader = threading.Thread(target=lambda: lines.extend(pipe), daemon=True)
     reader.start()
@@ -61,7 +75,11 @@ def ended(started):
     results = []
     for process in started:
         process.wait(timeout=120)
-        results.append(subprocess.CompletedProcess(process.args, process.returncode, *(said(process, name) for name in process.said)))
+        results.append(
+            subprocess.CompletedProcess(
+                process.args, process.returncode, *(said(process, name) for name in process.said)
+            )
+        )
     return results
 
 
@@ -76,5 +94,7 @@ def said(process, where="stderr"):
 def wait_for_step(started, model_dir, step):
     deadline = time.monotonic() + 120
     while not any(record["step"] >= step for record in read_metrics(model_dir)):
-        assert all(p.poll() is None for p in started) and time.monotonic() < deadline, [said(p)[-3000:] for p in started]
+        assert all(p.poll() is None for p in started) and time.monotonic() < deadline, [
+            said(p)[-3000:] for p in started
+        ]
         time.sleep(0.002)

@@ -1,11 +1,13 @@
-"""launch/checkpoint.py as a user types it, on a run of one process, and training that goes on after a rewind."""
+"""launch/checkpoint.py as a user types it, on a run of one process, and training that goes on after
+a rewind.
+"""
 
 import json
 
 import pytest
 
-from hclx.train.audit import read_examples
-from hclx.train.metrics import read_metrics
+from hclx.train.example_log import read_examples
+from hclx.train.metrics_writer import read_metrics
 from tests.launch.command import launch, refused
 from tests.launch.test_pretrain import numbers, pretrain, sharing
 
@@ -28,10 +30,25 @@ def whole(tmp_path_factory):
 def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole, tmp_path):
     before = numbers(whole)
     listed = checkpoint("list", f"--model_dir={whole}").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["10", "20", "30"] and listed[0].endswith("next example 80")
-    assert checkpoint("verify", f"--model_dir={whole}").stdout.split() == ["10:", "good", "20:", "good", "30:", "good"]
+    assert [line.split()[0] for line in listed] == ["10", "20", "30"] and listed[0].endswith(
+        "next example 80"
+    )
+    assert checkpoint("verify", f"--model_dir={whole}").stdout.split() == [
+        "10:",
+        "good",
+        "20:",
+        "good",
+        "30:",
+        "good",
+    ]
 
-    back = ["rewind", f"--model_dir={whole}", "--step=20", "--skip_examples=168:184", "--learning_rate_factor=0.5"]
+    back = [
+        "rewind",
+        f"--model_dir={whole}",
+        "--step=20",
+        "--skip_examples=168:184",
+        "--learning_rate_factor=0.5",
+    ]
     result = checkpoint(*back)
     assert result.returncode == 0 and "16 examples left out" in result.stdout, result.stderr
     assert pretrain(whole, *RUN, *sharing(whole)).returncode == 0
@@ -44,12 +61,19 @@ def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole
     assert seen == [*range(160, 168), *range(184, 184 + 72)]
     (rewound,) = whole.glob("metrics.jsonl.rewound-*")
     assert len(rewound.read_text().splitlines()) == 30
-    assert any(line.split()[0].startswith("30.rewound-") for line in checkpoint("list", f"--model_dir={whole}").stdout.splitlines())
+    assert any(
+        line.split()[0].startswith("30.rewound-")
+        for line in checkpoint("list", f"--model_dir={whole}").stdout.splitlines()
+    )
     assert json.loads((whole / "lineage.json").read_text())[0]["step"] == 20
 
 
 def test_what_is_refused(whole, tmp_path):
-    assert "the command is missing: list, verify, rewind" in refused(checkpoint(f"--model_dir={whole}"), 64)
+    assert "the command is missing: list, verify, rewind" in refused(
+        checkpoint(f"--model_dir={whole}"), 64
+    )
     assert "does not exist" in refused(checkpoint("verify", f"--model_dir={tmp_path}"), 65)
     assert "rewind needs one --step" in refused(checkpoint("rewind", f"--model_dir={whole}"), 64)
-    assert "--skip_examples=7 is not FIRST:LAST" in refused(checkpoint("rewind", f"--model_dir={whole}", "--step=10", "--skip_examples=7"), 64)
+    assert "--skip_examples=7 is not FIRST:LAST" in refused(
+        checkpoint("rewind", f"--model_dir={whole}", "--step=10", "--skip_examples=7"), 64
+    )

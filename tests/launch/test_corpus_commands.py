@@ -1,4 +1,6 @@
-"""launch/build_corpus.py and launch/inspect_corpus.py: what they print, their errors, and that workers are heard only by their error."""
+"""launch/build_corpus.py and launch/inspect_corpus.py: what they print, their errors, and that
+workers are heard only by their error.
+"""
 
 import json
 import os
@@ -13,9 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hclx.corpus.engine import Engine
 from hclx.corpus.explain import explain, explain_text
 from hclx.corpus.nursery import NURSERY
+from hclx.corpus.runner import Engine
 from hclx.corpus.settings import load_settings
 from hclx.corpus.store import Store
 from hclx.data import TokenCache
@@ -32,7 +34,13 @@ def corpus(tmp_path_factory):
     """(folder of the corpus, settings file, the finished command)."""
     folder = tmp_path_factory.mktemp("corpus")
     raw, config = written.write(folder)
-    result = launch("build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={folder / 'out'}", "--workers=1")
+    result = launch(
+        "build_corpus.py",
+        f"--config={config}",
+        f"--input={raw}",
+        f"--output={folder / 'out'}",
+        "--workers=1",
+    )
     return folder / "out", config, result
 
 
@@ -41,17 +49,30 @@ def test_it_builds_and_says_what_became_of_each_source(corpus):
     assert result.returncode == 0, result.stderr
     assert [line for line in result.stderr.splitlines() if not PROGRESS.fullmatch(line)] == []
     text, talk, last = result.stdout.splitlines()
-    n, stay = len(written.DOCUMENTS), {name: text for name, text in written.kept().items() if name.startswith("text/")}
+    n, stay = (
+        len(written.DOCUMENTS),
+        {name: text for name, text in written.kept().items() if name.startswith("text/")},
+    )
     size = sum(len(text.encode()) for text in stay.values())
-    assert text.startswith(f"text: {n} documents, 3 set aside, {len(stay)} kept, {size / 1000:.1f} kB; removed: exact_duplicate 2, too_short 2, ")
-    assert talk == f"talk: 3 documents, 2 kept, {len((written.TALK[0] + written.TALK[2]).encode())} B; removed: too_short 1"
-    assert "card.html" in last and (output / "card.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert text.startswith(
+        f"text: {n} documents, 3 set aside, {len(stay)} kept, {size / 1000:.1f} kB; removed:"
+        " exact_duplicate 2, too_short 2, "
+    )
+    assert (
+        talk == f"talk: 3 documents, 2 kept, {len((written.TALK[0] + written.TALK[2]).encode())} B;"
+        " removed: too_short 1"
+    )
+    assert "card.html" in last and (output / "card.html").read_text(encoding="utf-8").startswith(
+        "<!DOCTYPE html>"
+    )
     card = json.loads((output / "card.json").read_text(encoding="utf-8"))
     assert card["all"]["documents"] == n + 3 and set(card["mixture"]) == {"text", "talk"}
 
 
 def test_every_rule_has_a_document_that_breaks_it():
-    rules = yaml.safe_load((resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8"))["rules"]
+    rules = yaml.safe_load(
+        (resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8")
+    )["rules"]
     assert set(rules) == set(written.BROKEN)
 
 
@@ -74,12 +95,23 @@ def section(text: str, name: str) -> str:
 
 def test_later_stages_name_what_stays_and_what_was_cut(corpus):
     store = Store(str(corpus[0]))
-    assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(store, "text/spaced_too")
-    assert "removed by near_duplicate: text/well stays, of 2 that are nearly equal" in explain(store, "text/nearly")
+    assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(
+        store, "text/spaced_too"
+    )
+    assert "removed by near_duplicate: text/well stays, of 2 that are nearly equal" in explain(
+        store, "text/nearly"
+    )
     first = written.STAY["well"].split("\n")[0]
-    assert f"removed by paragraph_duplicates: 100.0% of it stood before\n      cut: {first}" in explain(store, "text/eaten")
-    quoting = explain(store, "text/quo")  # the beginning of a name is enough where no other begins so
-    assert f"kept, 1 paragraphs cut\n      cut: {first}" in quoting and section(quoting, "as it was kept") == f"  | {written.kept()['text/quoting']}"
+    assert (
+        f"removed by paragraph_duplicates: 100.0% of it stood before\n      cut: {first}"
+        in explain(store, "text/eaten")
+    )
+    # the beginning of a name is enough where no other begins so
+    quoting = explain(store, "text/quo")
+    assert (
+        f"kept, 1 paragraphs cut\n      cut: {first}" in quoting
+        and section(quoting, "as it was kept") == f"  | {written.kept()['text/quoting']}"
+    )
     assert "kept, the first of 3 that are equal" in explain(store, "text/market")
     assert "kept, the first of 2 that are nearly equal" in explain(store, "text/well")
     assert "too_short ≥ 5  <- broken" in explain(store, "talk/talk.txt:2")
@@ -88,7 +120,13 @@ def test_later_stages_name_what_stays_and_what_was_cut(corpus):
 def test_inspect_shows_a_document_before_and_after(corpus):
     result = launch("inspect_corpus.py", f"--output={corpus[0]}", "--doc_id=text/letter")
     assert result.returncode == 0 and not result.stderr, result.stderr
-    assert result.stdout.startswith(f"text/letter\n  part          text/00001-00000, row 2 of {len(written.DOCUMENTS) - 1}, from 0\n") and "  licence       CC0" in result.stdout
+    assert (
+        result.stdout.startswith(
+            f"text/letter\n  part          text/00001-00000, row 2 of {len(written.DOCUMENTS) - 1},"
+            " from 0\n"
+        )
+        and "  licence       CC0" in result.stdout
+    )
     assert section(result.stdout, "as it was found") == f"  | {written.STAY['letter']}"
     assert section(result.stdout, "as it was kept") == f"  | {written.kept()['text/letter']}"
     assert "as it was kept, masked: email 1, phone 1 (65 characters)" in result.stdout
@@ -96,19 +134,41 @@ def test_inspect_shows_a_document_before_and_after(corpus):
 
 
 def test_inspect_explains_a_text_that_is_in_no_corpus(corpus):
-    result = launch("inspect_corpus.py", f"--config={corpus[1]}", "--source=talk", "--text=-", input="네 010-1234-5678\n둘")
+    result = launch(
+        "inspect_corpus.py",
+        f"--config={corpus[1]}",
+        "--source=talk",
+        "--text=-",
+        input="네 010-1234-5678\n둘",
+    )
     assert result.returncode == 0, result.stderr
-    assert "\n  filter        removed by few_letters: script.letters is 0.133333, and must be ≥ 0.55; digits, line_end would too\n" in result.stdout
-    assert re.search(r"\n  chars +17  too_short ≥ 5; too_long ≤ 1,000,000\n", result.stdout) and "few_letters ≥ 0.55  <- broken" in result.stdout
+    assert (
+        "\n  filter        removed by few_letters: script.letters is 0.133333, and must be ≥ 0.55;"
+        " digits, line_end would too\n" in result.stdout
+    )
+    assert (
+        re.search(r"\n  chars +17  too_short ≥ 5; too_long ≤ 1,000,000\n", result.stdout)
+        and "few_letters ≥ 0.55  <- broken" in result.stdout
+    )
     assert section(result.stdout, "as it would be kept") == "  | 네 <전화번호>\n  | 둘"
-    assert "\n  filter        kept\n" in explain_text(written.STAY["market"], load_settings(corpus[1]), "text")
+    assert "\n  filter        kept\n" in explain_text(
+        written.STAY["market"], load_settings(corpus[1]), "text"
+    )
 
 
 def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
     store = Store(str(corpus[0]))
-    assert "documents begin with text/dup_: text/dup_lines, text/dup_line_chars, " in refused(launch("inspect_corpus.py", f"--output={store.root}", "--doc_id=text/dup_"), 65)
-    assert "--doc_id missing; give --output and --doc_id, or --config" in refused(launch("inspect_corpus.py", f"--output={store.root}"), 64)
-    for doc_id, message in [("text/none", "no document .* is called text/none"), ("tex", "there is no source 'tex'; sources: text, talk"), ("text/", r"documents begin .*, \.\.\.; ")]:
+    assert "documents begin with text/dup_: text/dup_lines, text/dup_line_chars, " in refused(
+        launch("inspect_corpus.py", f"--output={store.root}", "--doc_id=text/dup_"), 65
+    )
+    assert "--doc_id missing; give --output and --doc_id, or --config" in refused(
+        launch("inspect_corpus.py", f"--output={store.root}"), 64
+    )
+    for doc_id, message in [
+        ("text/none", "no document .* is called text/none"),
+        ("tex", "there is no source 'tex'; sources: text, talk"),
+        ("text/", r"documents begin .*, \.\.\.; "),
+    ]:
         with pytest.raises(DataError, match=message):
             explain(store, doc_id)
     with pytest.raises(DataError, match="settings.json is missing"):
@@ -121,15 +181,29 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
     "changes, code, message",
     [
         ({"seeds": 1}, 64, "corpus.yaml: seeds is unknown; the file has sources, "),
-        ({"sources": {"news": {"input": "none/*.jsonl"}}}, 65, "sources.news.input: .*none/.*jsonl matches no file"),
-        ({"rules": {"mine": {"attribute": "length.pages", "max": 1}}}, 64, "sources.text.rules.mine: no attribute 'length.pages'; length: chars, "),
-        ({"contamination": {}}, 64, "contamination needs the evaluation sets; give --evaluation_dir"),
+        (
+            {"sources": {"news": {"input": "none/*.jsonl"}}},
+            65,
+            "sources.news.input: .*none/.*jsonl matches no file",
+        ),
+        (
+            {"rules": {"mine": {"attribute": "length.pages", "max": 1}}},
+            64,
+            "sources.text.rules.mine: no attribute 'length.pages'; length: chars, ",
+        ),
+        (
+            {"contamination": {}},
+            64,
+            "contamination needs the evaluation sets; give --evaluation_dir",
+        ),
     ],
     ids=["field", "file", "attribute", "evaluation"],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, code, message):
     raw, config = written.write(tmp_path)
-    config.write_text(yaml.safe_dump({**written.SETTINGS, **changes}, sort_keys=False), encoding="utf-8")
+    config.write_text(
+        yaml.safe_dump({**written.SETTINGS, **changes}, sort_keys=False), encoding="utf-8"
+    )
     arguments = [f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}"]
     result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
     assert re.search(message, refused(result, code)) and result.stderr.count("\n") == 1
@@ -137,19 +211,43 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, cod
 
 
 def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
-    """What is short is said, the token cache is made; the same command says the same again, but not beside another one."""
+    """What is short is said, the token cache is made; the same command says the same again, but not
+    beside another one.
+    """
     raw, config = written.write(tmp_path)
-    sources = {name: {**about, "domain": domain} for (name, about), domain in zip(written.SETTINGS["sources"].items(), ("others", "comments"))}
+    sources = {
+        name: {**about, "domain": domain}
+        for (name, about), domain in zip(
+            written.SETTINGS["sources"].items(), ("others", "comments")
+        )
+    }
     config.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
     out = tmp_path / "out"
-    command = ["build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={out}", "--workers=1", "--target_tokens=5000", f"--tokenizer_dir={tokenizer_dirs['plain']}"]
+    command = [
+        "build_corpus.py",
+        f"--config={config}",
+        f"--input={raw}",
+        f"--output={out}",
+        "--workers=1",
+        "--target_tokens=5000",
+        f"--tokenizer_dir={tokenizer_dirs['plain']}",
+    ]
     first = launch(*command)
     assert first.returncode == 0, first.stderr
     *_, missing, others, comments, unmet, _, cache = first.stdout.splitlines()
-    assert re.fullmatch(r"The mixture was to have 5,000 tokens, and has [\d,.]+: [\d,]+ are missing\.", missing)
-    assert comments.startswith("comments gives ") and others.startswith("others gives ") and "No source is of the domains blog, cafe" in unmet
+    assert re.fullmatch(
+        r"The mixture was to have 5,000 tokens, and has [\d,.]+: [\d,]+ are missing\.", missing
+    )
+    assert (
+        comments.startswith("comments gives ")
+        and others.startswith("others gives ")
+        and "No source is of the domains blog, cafe" in unmet
+    )
     made = TokenCache(out / "cache")
-    assert cache == f"{out}/cache: {made.n_tokens('train'):,} tokens to train on, {made.n_tokens('validation'):,} to validate, fingerprint {made.fingerprint[:16]}"
+    assert (
+        cache == f"{out}/cache: {made.n_tokens('train'):,} tokens to train on,"
+        f" {made.n_tokens('validation'):,} to validate, fingerprint {made.fingerprint[:16]}"
+    )
     with Store(str(out)).locked():
         assert "another command is writing to" in refused(launch(*command), 64)
     again = launch(*command)
@@ -158,10 +256,20 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
 
 def test_what_follows_two_dashes_is_for_beam(tmp_path):
     argv = ["build_corpus.py", "--config=a", "--", "--runner=FlinkRunner", "--", "x"]
-    assert take_after_dashes(argv) == ["--runner=FlinkRunner", "--", "x"] and argv == ["build_corpus.py", "--config=a"]
+    assert take_after_dashes(argv) == ["--runner=FlinkRunner", "--", "x"] and argv == [
+        "build_corpus.py",
+        "--config=a",
+    ]
     assert take_after_dashes(argv) == [] and len(argv) == 2
     raw, config = written.write(tmp_path)
-    result = launch("build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}", "--", "--runner=FlickRunner")
+    result = launch(
+        "build_corpus.py",
+        f"--config={config}",
+        f"--input={raw}",
+        f"--output={tmp_path / 'out'}",
+        "--",
+        "--runner=FlickRunner",
+    )
     assert "Unexpected pipeline runner: FlickRunner" in refused(result, 64)
 
 
@@ -190,7 +298,7 @@ def die(item):
 """
 MAIN = """
 from stages import die, refuse
-from hclx.corpus.engine import Engine
+from hclx.corpus.runner import Engine
 from hclx.errors import DataError
 from hclx.launching import run
 
@@ -224,12 +332,25 @@ def test_workers_are_heard_by_their_error_alone_and_end_together(tmp_path):
     (tmp_path / "stages.py").write_text(STAGES)
     (tmp_path / "main.py").write_text(MAIN)
     (tmp_path / "pids").mkdir()
-    variables = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}", "PIDS": str(tmp_path / "pids")}
-    outputs = {name: tmp_path / name for name in ("stdout", "stderr")}  # a pipe would stay open as long as a worker lives
+    variables = {
+        "PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}",
+        "PIDS": str(tmp_path / "pids"),
+    }
+    # a pipe would stay open as long as a worker lives
+    outputs = {name: tmp_path / name for name in ("stdout", "stderr")}
     with outputs["stdout"].open("w") as stdout, outputs["stderr"].open("w") as stderr:
-        result = subprocess.run([sys.executable, str(tmp_path / "main.py")], env=environment(variables=variables), stdout=stdout, stderr=stderr, timeout=60)
+        result = subprocess.run(
+            [sys.executable, str(tmp_path / "main.py")],
+            env=environment(variables=variables),
+            stdout=stdout,
+            stderr=stderr,
+            timeout=60,
+        )
     result.stdout, result.stderr = (path.read_text() for path in outputs.values())
-    assert "a worker process ended (-9); if memory ran out, try fewer --workers" in refused(result, 70) and result.stderr.count("\n") == 1
+    assert (
+        "a worker process ended (-9); if memory ran out, try fewer --workers" in refused(result, 70)
+        and result.stderr.count("\n") == 1
+    )
     assert "refused: 0.jsonl: no text\n" in result.stdout
     workers = [path.name for path in (tmp_path / "pids").iterdir() if path.name.isdigit()]
     assert len(workers) == 2
@@ -239,11 +360,23 @@ def test_workers_are_heard_by_their_error_alone_and_end_together(tmp_path):
 def test_ctrl_c_ends_the_command_and_its_workers_as_it_ends_any_other(tmp_path):
     (tmp_path / "stages.py").write_text(STAGES)
     (tmp_path / "pids").mkdir()
-    variables = {"PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}", "PIDS": str(tmp_path / "pids")}
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which a shell may have switched off
-    code += "from stages import rest; from hclx.corpus.engine import Engine; Engine(workers=2).each(rest, [1, 2, 3, 4])"
+    variables = {
+        "PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}",
+        "PIDS": str(tmp_path / "pids"),
+    }
+    # which a shell may have switched off
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += (
+        "from stages import rest; from hclx.corpus.runner import Engine;"
+        " Engine(workers=2).each(rest, [1, 2, 3, 4])"
+    )
     with (tmp_path / "stderr").open("w") as stderr:
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment(variables=variables), stderr=stderr, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment(variables=variables),
+            stderr=stderr,
+            start_new_session=True,
+        )
     end = time.monotonic() + 60
     while len(workers := [path.name for path in (tmp_path / "pids").iterdir()]) < 2:
         assert process.poll() is None and time.monotonic() < end, (tmp_path / "stderr").read_text()
@@ -257,9 +390,14 @@ def test_ctrl_c_ends_the_command_and_its_workers_as_it_ends_any_other(tmp_path):
 
 def test_a_worker_does_not_outlive_the_process_that_started_it():
     """It was just started, and waits for its runner: with Beam alone for a minute, or for ever."""
-    nursery = subprocess.Popen([sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, env=environment())
+    nursery = subprocess.Popen(
+        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, env=environment()
+    )
     nobody = 'url: "localhost:9"'
-    request = ["/", {"CONTROL_API_SERVICE_DESCRIPTOR": nobody, "LOGGING_API_SERVICE_DESCRIPTOR": nobody}]
+    request = [
+        "/",
+        {"CONTROL_API_SERVICE_DESCRIPTOR": nobody, "LOGGING_API_SERVICE_DESCRIPTOR": nobody},
+    ]
     nursery.stdin.write(json.dumps(request).encode() + b"\n")
     nursery.stdin.flush()
     children = Path(f"/proc/{nursery.pid}/task/{nursery.pid}/children")
@@ -280,7 +418,13 @@ def stumble(item):
 
 
 def test_a_full_disk_is_a_storage_error_and_a_mistake_stays_what_it_is():
-    with pytest.raises(StorageError, match=r"^cannot write: \[Errno 28\] No space left on device: 'part-7'; free some space and run again$"):
+    with pytest.raises(
+        StorageError,
+        match=(
+            r"^cannot write: \[Errno 28\] No space left on device: 'part-7'; free some space and"
+            r" run again$"
+        ),
+    ):
         Engine(workers=1).each(fill, [7])
     with pytest.raises(ValueError, match="7"):
         Engine(workers=1).each(stumble, ["7"])

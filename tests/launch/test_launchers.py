@@ -1,6 +1,8 @@
-"""launch/slurm, launch/gke and launch/tpu_queued_resource, as they are, under stand-ins for the schedulers (standin/).
+"""launch/slurm, launch/gke and launch/tpu_queued_resource, as they are, under stand-ins for the
+schedulers (standin/).
 
-What is trained is standin/trainer.py, which ends each of its starts as a plan says; tests/recovery/test_slurm.py has the real trainer.
+What is trained is standin/trainer.py, which ends each of its starts as a plan says;
+tests/recovery/test_slurm.py has the real trainer.
 """
 
 import contextlib
@@ -19,25 +21,50 @@ from tests.conftest import ROOT
 
 STANDIN = ROOT / "tests" / "launch" / "standin"
 TRAINER = [sys.executable, "-S", str(STANDIN / "trainer.py")]
-BABYSIT, SBATCH, JOBSET = (ROOT / "launch" / name for name in ("tpu_queued_resource/babysit.sh", "slurm/pretrain.sbatch", "gke/jobset.yaml"))
+BABYSIT, SBATCH, JOBSET = (
+    ROOT / "launch" / name
+    for name in ("tpu_queued_resource/babysit.sh", "slurm/pretrain.sbatch", "gke/jobset.yaml")
+)
 RESTARTED, NEVER = (70, 74, 75, 134, 137, 143), (64, 65, 66)
 
 
 @contextlib.contextmanager
 def started(arguments, folder, cwd=None, **variables):
-    """A launcher that runs in `folder`, in front of the stand-ins; what it leaves behind is killed."""
-    standin = {"STANDIN_DIR": folder / "standin", "STANDIN_SPEED": 100, "STANDIN_TASKS": 2, "MODEL_DIR": folder / "run"}
-    environment = {**os.environ, "PATH": f"{STANDIN}:{os.environ['PATH']}", **{k: str(v) for k, v in (standin | variables).items()}}
+    """A launcher that runs in `folder`, in front of the stand-ins; what it leaves behind is
+    killed.
+    """
+    standin = {
+        "STANDIN_DIR": folder / "standin",
+        "STANDIN_SPEED": 100,
+        "STANDIN_TASKS": 2,
+        "MODEL_DIR": folder / "run",
+    }
+    environment = {
+        **os.environ,
+        "PATH": f"{STANDIN}:{os.environ['PATH']}",
+        **{k: str(v) for k, v in (standin | variables).items()},
+    }
     (folder / "standin").mkdir(exist_ok=True)
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": cwd or folder}
-    process = subprocess.Popen([str(a) for a in arguments], env=environment, start_new_session=True, **options)
+    options = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+        "cwd": cwd or folder,
+    }
+    process = subprocess.Popen(
+        [str(a) for a in arguments], env=environment, start_new_session=True, **options
+    )
     try:
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         for name in ("step", "workers"):
-            for group in (folder / "standin" / name).read_text().split() if (folder / "standin" / name).exists() else []:
+            for group in (
+                (folder / "standin" / name).read_text().split()
+                if (folder / "standin" / name).exists()
+                else []
+            ):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(int(group), signal.SIGKILL)
         process.communicate()
@@ -51,7 +78,10 @@ def ended(process, timeout=60):
 def wait_for(condition, process, timeout=60):
     deadline = time.monotonic() + timeout
     while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, (process.poll(), process.stdout.read() if process.poll() is not None else "")
+        assert process.poll() is None and time.monotonic() < deadline, (
+            process.poll(),
+            process.stdout.read() if process.poll() is not None else "",
+        )
         time.sleep(0.01)
 
 
@@ -78,7 +108,10 @@ class TestRules:
 
     def restarts(self, tmp_path, code):
         rule = f'. launch/restart.sh; should_restart {code} 0 "{tmp_path}" "{tmp_path}/count"'
-        return subprocess.run(["bash", "-c", rule], cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+        return (
+            subprocess.run(["bash", "-c", rule], cwd=ROOT, stdout=subprocess.DEVNULL).returncode
+            == 0
+        )
 
     def test_the_table_of_exit_codes_is_what_the_shell_does(self, tmp_path):
         assert {*NEVER, 74, 75} <= set(self.table())
@@ -94,7 +127,17 @@ class TestRules:
 @contextlib.contextmanager
 def submitted(folder, plan, **variables):
     (folder / "launch").symlink_to(ROOT / "launch")
-    with started(["sbatch", "launch/slurm/pretrain.sbatch", *TRAINER, f"--model_dir={folder / 'run'}", f"--plan={plan}"], folder, **variables) as job:
+    with started(
+        [
+            "sbatch",
+            "launch/slurm/pretrain.sbatch",
+            *TRAINER,
+            f"--model_dir={folder / 'run'}",
+            f"--plan={plan}",
+        ],
+        folder,
+        **variables,
+    ) as job:
         yield job
 
 
@@ -111,7 +154,10 @@ class TestSlurm:
         """One process may end with another code than the other: 75 says that the run was saved."""
         code, said = slurm(tmp_path, "70;137;75,143;0")
         assert code == 0 and starts(tmp_path) == starts(tmp_path, 1) == 4
-        assert all(f"exit code {c} after" in said for c in (70, 137, 75)) and said.count("launcher: done") == 1
+        assert (
+            all(f"exit code {c} after" in said for c in (70, 137, 75))
+            and said.count("launcher: done") == 1
+        )
 
     @pytest.mark.parametrize("code", NEVER)
     def test_an_error_that_would_come_again_is_not_requeued(self, tmp_path, code):
@@ -129,7 +175,10 @@ class TestSlurm:
             assert ended(job)[0] == 0
         assert {path.name for path in (tmp_path / "run").glob("saved_*")} == {"saved_0", "saved_1"}
         for process in (0, 1):
-            assert log(tmp_path, process) == f"start 0 of process {process}\nholds\nstart 1 of process {process}\n"
+            assert (
+                log(tmp_path, process)
+                == f"start 0 of process {process}\nholds\nstart 1 of process {process}\n"
+            )
         assert "exit code 75 after" in (tmp_path / "hclx-4242.log").read_text()
 
     @pytest.mark.parametrize("seconds, saves", [(0.5, True), (60, False)])
@@ -153,7 +202,9 @@ class TestSlurm:
         code, said = slurm(tmp_path, "134", MAX_RESTARTS=2)
         assert code == 134 and starts(tmp_path) == 3 and "giving up" in said
 
-    @pytest.mark.parametrize("plan, variables", [("75;75;0", {}), ("134;134;0", {"MIN_SECONDS": 0})])
+    @pytest.mark.parametrize(
+        "plan, variables", [("75;75;0", {}), ("134;134;0", {"MIN_SECONDS": 0})]
+    )
     def test_a_run_that_moves_on_may_restart_for_ever(self, tmp_path, plan, variables):
         assert slurm(tmp_path, plan, MAX_RESTARTS=0, **variables)[0] == 0 and starts(tmp_path) == 3
 
@@ -168,18 +219,33 @@ def jobset():
 
 
 def jobset_action(code, disrupted=False):
-    """What happens when the first pod of a job ends so: Kubernetes' rules for the job, then JobSet's; None: it is done."""
+    """What happens when the first pod of a job ends so: Kubernetes' rules for the job, then
+    JobSet's; None: it is done.
+    """
     spec, job, pod = jobset()
     if code == 0:
         return None
     (container,) = pod["containers"]
-    reason, message = ("BackoffLimitExceeded", "Job has reached the specified backoff limit") if job["backoffLimit"] == 0 else (None, "")
+    reason, message = (
+        ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+        if job["backoffLimit"] == 0
+        else (None, "")
+    )
     for index, rule in enumerate(job["podFailurePolicy"]["rules"]):
-        assert rule["action"] == "FailJob" and ("onExitCodes" in rule) != ("onPodConditions" in rule)
+        assert rule["action"] == "FailJob" and ("onExitCodes" in rule) != (
+            "onPodConditions" in rule
+        )
         if "onExitCodes" in rule:
             asked = rule["onExitCodes"]
-            assert asked["containerName"] == container["name"] and asked["operator"] == "In" and 0 not in asked["values"]
-            matches, what = code in asked["values"], f"Container {container['name']} for pod default/p failed with exit code {code}"
+            assert (
+                asked["containerName"] == container["name"]
+                and asked["operator"] == "In"
+                and 0 not in asked["values"]
+            )
+            matches, what = (
+                code in asked["values"],
+                f"Container {container['name']} for pod default/p failed with exit code {code}",
+            )
         else:
             assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
             matches, what = disrupted, "Pod default/p has condition DisruptionTarget"
@@ -188,7 +254,9 @@ def jobset_action(code, disrupted=False):
             break
     for rule in spec["failurePolicy"]["rules"]:
         assert set(rule) == {"name", "action", "onJobFailureReasons", "onJobFailureMessagePatterns"}
-        if reason in rule["onJobFailureReasons"] and any(re.search(p, message) for p in rule["onJobFailureMessagePatterns"]):
+        if reason in rule["onJobFailureReasons"] and any(
+            re.search(p, message) for p in rule["onJobFailureMessagePatterns"]
+        ):
             return rule["action"]
     return "RestartJobSet"
 
@@ -213,21 +281,34 @@ class TestJobSet:
     def test_the_job(self):
         spec, job, pod = jobset()
         assert spec["failurePolicy"]["maxRestarts"] > 0
-        assert job["completionMode"] == "Indexed" and job["completions"] == job["parallelism"] and job["backoffLimit"] == 0
-        assert pod["restartPolicy"] == "Never" and pod["terminationGracePeriodSeconds"] == 300 and pod["shareProcessNamespace"] is True
+        assert (
+            job["completionMode"] == "Indexed"
+            and job["completions"] == job["parallelism"]
+            and job["backoffLimit"] == 0
+        )
+        assert (
+            pod["restartPolicy"] == "Never"
+            and pod["terminationGracePeriodSeconds"] == 300
+            and pod["shareProcessNamespace"] is True
+        )
 
     @contextlib.contextmanager
     def container(self, tmp_path, plan):
         """The container's command, with the trainer for its `python`."""
         (container,) = jobset()[2]["containers"]
         (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\n[ "$1" = launch/pretrain.py ] && shift && exec {" ".join(TRAINER)} "$@"\n')
+        (tmp_path / "bin" / "python").write_text(
+            f'#!/bin/sh\n[ "$1" = launch/pretrain.py ] && shift && exec {" ".join(TRAINER)} "$@"\n'
+        )
         (tmp_path / "bin" / "python").chmod(0o755)
         path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         variables = {"PATH": path, "JOB_COMPLETION_INDEX": 1, "TRAINER_PLAN": plan}
-        with started([*container["command"], *container["args"]], tmp_path, cwd=ROOT, **variables) as process:
+        with started(
+            [*container["command"], *container["args"]], tmp_path, cwd=ROOT, **variables
+        ) as process:
             yield process
-            os.killpg(process.pid, signal.SIGKILL)  # what is left in a container goes with its first process
+            # what is left in a container goes with its first process
+            os.killpg(process.pid, signal.SIGKILL)
             self.output = process.stdout.read()
 
     def test_its_command_logs_twice_and_passes_on_signal_and_exit_code(self, tmp_path):
@@ -259,7 +340,10 @@ def calls(folder, verb):
 def babysit(folder, plan, outcomes="", **variables):
     with babysitter(folder, plan, outcomes, **variables) as process:
         code, output = ended(process)
-    assert calls(folder, "create") == calls(folder, "delete") and not (folder / "standin" / "state").exists(), output
+    assert (
+        calls(folder, "create") == calls(folder, "delete")
+        and not (folder / "standin" / "state").exists()
+    ), output
     return code, output
 
 
@@ -267,7 +351,9 @@ class TestQueuedResource:
     def test_a_run_gets_new_slices_until_it_is_done(self, tmp_path):
         """A process that was ended by a signal as well, though ssh tells nothing of it."""
         code, output = babysit(tmp_path, "70;137;0")
-        assert code == 0 and starts(tmp_path) == starts(tmp_path, 1) == calls(tmp_path, "create") == 3
+        assert (
+            code == 0 and starts(tmp_path) == starts(tmp_path, 1) == calls(tmp_path, "create") == 3
+        )
         assert all(f"exit code {c} after" in output for c in (70, 137))
         assert log(tmp_path, 1) == "".join(f"start {i} of process 1\n" for i in range(3))
 
@@ -305,13 +391,23 @@ class TestQueuedResource:
         with babysitter(tmp_path, "hold") as process:
             wait_for(all_say(tmp_path, "holds"), process)
             (tmp_path / "run" / "STOP").touch()
-            assert ended(process)[0] == 0 and calls(tmp_path, "create") == calls(tmp_path, "delete") == 1
+            assert (
+                ended(process)[0] == 0
+                and calls(tmp_path, "create") == calls(tmp_path, "delete") == 1
+            )
 
-    @pytest.mark.parametrize("plan, outcomes", [("stop70;0", ""), ("0", "WAITING_FOR_RESOURCES\n" * 999)])
+    @pytest.mark.parametrize(
+        "plan, outcomes", [("stop70;0", ""), ("0", "WAITING_FOR_RESOURCES\n" * 999)]
+    )
     def test_no_slice_is_queued_for_while_stop_is_there(self, tmp_path, plan, outcomes):
         with babysitter(tmp_path, plan, outcomes, STANDIN_TASKS=1) as process:
             if outcomes:
-                wait_for(lambda: (tmp_path / "standin" / "calls").exists() and calls(tmp_path, "describe"), process)
+                wait_for(
+                    lambda: (
+                        (tmp_path / "standin" / "calls").exists() and calls(tmp_path, "describe")
+                    ),
+                    process,
+                )
                 (tmp_path / "run").mkdir()
                 (tmp_path / "run" / "STOP").touch()
             assert ended(process)[0] == 70

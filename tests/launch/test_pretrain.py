@@ -1,4 +1,6 @@
-"""launch/pretrain.py from raw text to a checkpoint: killed, stopped, moved to another mesh, and its disk filled."""
+"""launch/pretrain.py from raw text to a checkpoint: killed, stopped, moved to another mesh, and its
+disk filled.
+"""
 
 import json
 import math
@@ -10,16 +12,29 @@ import time
 import pytest
 
 from hclx.train.events import read_events
-from hclx.train.metrics import StepClock, read_metrics
+from hclx.train.metrics_writer import StepClock, read_metrics
 from tests.conftest import ROOT
 from tests.launch.command import TINY, command, environment, launch, refused
 
-FILES = {"cache", "checkpoints", "config.json", "events.jsonl", "goodput.json", "metrics.jsonl", "tensorboard", "tokenizer"}
-TIMES = {"tokens_per_second", "mfu", "mfu_formula", *StepClock.TIMES}  # all of a record that may differ between two runs
+FILES = {
+    "cache",
+    "checkpoints",
+    "config.json",
+    "events.jsonl",
+    "goodput.json",
+    "metrics.jsonl",
+    "tensorboard",
+    "tokenizer",
+}
+# all of a record that may differ between two runs
+TIMES = {"tokens_per_second", "mfu", "mfu_formula", *StepClock.TIMES}
 
 
 def numbers(model_dir):
-    return [{name: value for name, value in record.items() if name not in TIMES} for record in read_metrics(model_dir)]
+    return [
+        {name: value for name, value in record.items() if name not in TIMES}
+        for record in read_metrics(model_dir)
+    ]
 
 
 def pretrain(model_dir, *bindings, **options):
@@ -36,13 +51,23 @@ def whole(tmp_path_factory):
 
 
 def sharing(whole):
-    return [f"--gin.DataConfig.tokenizer_dir={whole}/tokenizer", f"--gin.DataConfig.cache_dir={whole}/cache"]
+    return [
+        f"--gin.DataConfig.tokenizer_dir={whole}/tokenizer",
+        f"--gin.DataConfig.cache_dir={whole}/cache",
+    ]
 
 
 def start_until(model_dir, step, *bindings):
     """A process of a run that has logged `step`."""
     arguments = command("pretrain.py", *TINY, f"--model_dir={model_dir}", *bindings)
-    process = subprocess.Popen(arguments, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        arguments,
+        env=environment(),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 120
     while not any(record["step"] >= step for record in read_metrics(model_dir)):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
@@ -54,13 +79,21 @@ def test_a_run_leaves_what_it_says(whole):
     records = read_metrics(whole)
     assert [record["step"] for record in records] == list(range(1, 41))
     assert records[-1]["loss"] < records[0]["loss"] - 0.5
-    assert all(0 < sum(r[name] for name in StepClock.TIMES[1:]) <= r["step_time"] * 1.01 for r in records[1:])
+    assert all(
+        0 < sum(r[name] for name in StepClock.TIMES[1:]) <= r["step_time"] * 1.01
+        for r in records[1:]
+    )
     assert [r["step"] for r in records if "bits_per_byte" in r] == [10, 20, 30, 40]
     assert {p.name for p in whole.iterdir()} == FILES
     assert {"40", "30", "20"} <= {p.name for p in (whole / "checkpoints").iterdir()}
     config = json.loads((whole / "config.json").read_text())
-    assert config["config"]["model"]["d_model"] == 64 and set(config["hashes"]) == {"vocabulary", "text"}
-    assert [r["learning_rate"] for r in records] == pytest.approx([learning_rate(r["step"], config["config"]) for r in records], rel=1e-5)
+    assert config["config"]["model"]["d_model"] == 64 and set(config["hashes"]) == {
+        "vocabulary",
+        "text",
+    }
+    assert [r["learning_rate"] for r in records] == pytest.approx(
+        [learning_rate(r["step"], config["config"]) for r in records], rel=1e-5
+    )
 
 
 def learning_rate(step: int, config: dict) -> float:
@@ -69,7 +102,9 @@ def learning_rate(step: int, config: dict) -> float:
     warmup, final = optimizer["warmup_steps"], optimizer["final_fraction"]
     if done < warmup:
         return optimizer["learning_rate"] * done / warmup
-    return optimizer["learning_rate"] * (final + (1 - final) * (1 + math.cos(math.pi * (done - warmup) / (total - warmup))) / 2)
+    return optimizer["learning_rate"] * (
+        final + (1 - final) * (1 + math.cos(math.pi * (done - warmup) / (total - warmup))) / 2
+    )
 
 
 def test_killed_and_resumed_is_equal_to_the_last_digit(whole, tmp_path):
@@ -88,16 +123,24 @@ def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(whole, tmp_path
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 75 and "error: SIGTERM: saved step" in stderr
-    (saved,) = [int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if int(p.name) % 10]
+    (saved,) = [
+        int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir() if int(p.name) % 10
+    ]
     assert numbers(tmp_path / "run")[-1]["step"] == saved
     assert pretrain(tmp_path / "run", *sharing(whole)).returncode == 0
     assert numbers(tmp_path / "run") == numbers(whole)
 
 
 def test_a_run_goes_on_upon_another_mesh(whole, tmp_path):
-    half = pretrain(tmp_path / "run", *sharing(whole), "--gin.TrainConfig.total_steps=40", devices=1)
+    half = pretrain(
+        tmp_path / "run", *sharing(whole), "--gin.TrainConfig.total_steps=40", devices=1
+    )
     assert half.returncode == 0
-    longer = ["--gin.TrainConfig.total_steps=44", "--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
+    longer = [
+        "--gin.TrainConfig.total_steps=44",
+        "--gin.MeshConfig.fsdp=2",
+        "--gin.MeshConfig.model=2",
+    ]
     result = pretrain(tmp_path / "run", *sharing(whole), *longer, devices=4)
     assert result.returncode == 0 and "'fsdp': 2" in result.stdout, result.stderr
     assert [r["step"] for r in read_metrics(tmp_path / "run")] == list(range(1, 45))
@@ -119,20 +162,31 @@ def test_a_finished_run_does_nothing_more(whole):
 def test_dry_run_prints_and_starts_nothing(tmp_path):
     result = launch("pretrain.py", *TINY, f"--model_dir={tmp_path / 'run'}", "--dry_run")
     assert result.returncode == 0 and not (tmp_path / "run").exists()
-    for expected in ("ModelConfig.d_model = 64", "parameters         141,056", "steps              40", "memory per device"):
+    for expected in (
+        "ModelConfig.d_model = 64",
+        "parameters         141,056",
+        "steps              40",
+        "memory per device",
+    ):
         assert expected in result.stdout
 
 
 def test_a_full_disk_ends_the_run_with_74_and_what_was_saved_stays(whole, tmp_path):
-    """No file may grow beyond 64 KB from the second start on: the next checkpoint cannot be written."""
+    """No file may grow beyond 64 KB from the second start on: the next checkpoint cannot be
+    written.
+    """
     process = start_until(tmp_path / "run", 12, *sharing(whole))
     process.send_signal(signal.SIGTERM)
     process.communicate()
     steps = {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()}
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))
-    message = refused(pretrain(tmp_path / "run", *sharing(whole), preexec_fn=limit), 74, alone=False)
+    message = refused(
+        pretrain(tmp_path / "run", *sharing(whole), preexec_fn=limit), 74, alone=False
+    )
     assert "3 of 3 in a row" in message
-    assert [e["event"] for e in read_events(tmp_path / "run")][-4:] == ["save_failed"] * 3 + ["exit"]
+    assert [e["event"] for e in read_events(tmp_path / "run")][-4:] == ["save_failed"] * 3 + [
+        "exit"
+    ]
     assert steps <= {p.name for p in (tmp_path / "run" / "checkpoints").iterdir()}
     assert pretrain(tmp_path / "run", *sharing(whole)).returncode == 0
     assert numbers(tmp_path / "run") == numbers(whole)
@@ -142,12 +196,28 @@ BAD = {
     "an unknown field": (["--gin.ModelConfig.d_modle=3"], 64, "d_modle"),
     "an unknown size": (["--gin_file=gin_configs/sizes/7b.gin"], 64, "sizes/7b.gin does not exist"),
     "an unknown flag": (["--model_dri=x"], 64, "model_dri"),
-    "heads that do not divide d_model": (["--gin.ModelConfig.n_heads=7"], 64, "n_heads=7 does not divide"),
+    "heads that do not divide d_model": (
+        ["--gin.ModelConfig.n_heads=7"],
+        64,
+        "n_heads=7 does not divide",
+    ),
     "a mesh that does not fit": (["--gin.MeshConfig.model=3"], 64, "does not fit 1 device"),
-    "a missing corpus": (["--gin.DataConfig.input=/nowhere/*.jsonl"], 65, "/nowhere/*.jsonl matches no file"),
+    "a missing corpus": (
+        ["--gin.DataConfig.input=/nowhere/*.jsonl"],
+        65,
+        "/nowhere/*.jsonl matches no file",
+    ),
     "another vocabulary size": (["--gin.ModelConfig.vocab_size=640"], 64, "vocab_size"),
-    "steps to profile that are no range": (["--profile_steps=5"], 64, "--profile_steps=5 is not first:last"),
-    "an unknown mixture": (["--gin.DataConfig.input=", "--gin.DataConfig.mixture=wiki"], 64, "'wiki' is not registered"),
+    "steps to profile that are no range": (
+        ["--profile_steps=5"],
+        64,
+        "--profile_steps=5 is not first:last",
+    ),
+    "an unknown mixture": (
+        ["--gin.DataConfig.input=", "--gin.DataConfig.mixture=wiki"],
+        64,
+        "'wiki' is not registered",
+    ),
 }
 
 
@@ -162,7 +232,10 @@ def test_bad_input_is_refused_in_one_line_and_changes_nothing(case, whole, tmp_p
 
 TEXTS = {
     "an empty corpus": (b"", "no text to train on"),
-    "a line without text": (b'{"text": "a"}\n{"body": "b"}\n', "text.jsonl:2: no string field `text`"),
+    "a line without text": (
+        b'{"text": "a"}\n{"body": "b"}\n',
+        "text.jsonl:2: no string field `text`",
+    ),
     "invalid UTF-8": (b'{"text": "\xff"}\n', "text.jsonl:1: invalid UTF-8"),
 }
 
@@ -171,7 +244,9 @@ TEXTS = {
 def test_bad_text_is_refused_with_file_and_line(case, tmp_path):
     content, message = TEXTS[case]
     (tmp_path / "text.jsonl").write_bytes(content)
-    assert message in refused(pretrain(tmp_path / "run", f"--gin.DataConfig.input={tmp_path / 'text.jsonl'}"), 65)
+    assert message in refused(
+        pretrain(tmp_path / "run", f"--gin.DataConfig.input={tmp_path / 'text.jsonl'}"), 65
+    )
     assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
 
 
@@ -182,19 +257,39 @@ def test_a_folder_of_another_configuration_is_refused_and_left_alone(whole):
 
 
 def test_a_vocabulary_that_differs_from_the_checkpoints_is_refused(whole, tmp_path, tokenizers):
-    assert pretrain(tmp_path / "other", "--gin.TokenizerConfig.seed=1", "--gin.TokenizerConfig.sample_rate=0.7", "--gin.TrainConfig.total_steps=6").returncode == 0
+    assert (
+        pretrain(
+            tmp_path / "other",
+            "--gin.TokenizerConfig.seed=1",
+            "--gin.TokenizerConfig.sample_rate=0.7",
+            "--gin.TrainConfig.total_steps=6",
+        ).returncode
+        == 0
+    )
     other = sharing(tmp_path / "other")
     assert "another vocabulary" in refused(pretrain(whole, *other), 65)
 
 
 class TestGenerate:
     def generate(self, model_dir, *arguments):
-        return launch("generate.py", f"--model_dir={model_dir}", "--prompt=우리 동네", "--max_tokens=12", *arguments)
+        return launch(
+            "generate.py",
+            f"--model_dir={model_dir}",
+            "--prompt=우리 동네",
+            "--max_tokens=12",
+            *arguments,
+        )
 
     def test_it_continues_the_prompt_and_repeats_with_the_seed(self, whole):
-        first, second, other = self.generate(whole), self.generate(whole, "--nostream"), self.generate(whole, "--seed=1")
+        first, second, other = (
+            self.generate(whole),
+            self.generate(whole, "--nostream"),
+            self.generate(whole, "--seed=1"),
+        )
         assert first.returncode == 0, first.stderr
-        assert first.stdout.startswith("우리 동네") and first.stdout == second.stdout != other.stdout
+        assert (
+            first.stdout.startswith("우리 동네") and first.stdout == second.stdout != other.stdout
+        )
 
     def test_a_folder_without_a_run(self, tmp_path):
         assert "config.json does not exist" in refused(self.generate(tmp_path), 65)

@@ -1,60 +1,127 @@
-"""launch/train_tokenizer.py and launch/build_cache.py, and that the second run uses what they made."""
+"""launch/train_tokenizer.py and launch/build_cache.py, and that the second run uses what they
+made.
+"""
 
 import json
 
 from hclx.data import TokenCache
 from hclx.text import load_tokenizer
-from hclx.train.metrics import read_metrics
+from hclx.train.metrics_writer import read_metrics
 from tests.conftest import SAMPLE
 from tests.corpus import written
-from tests.corpus.test_build import digest
+from tests.corpus.test_pipeline import digest
 from tests.launch.command import TINY, launch, refused
 
 
 def test_tokenizer_then_cache_then_pretraining(tmp_path):
     tokenizer, cache, run = (str(tmp_path / name) for name in ("tokenizer", "cache", "run"))
-    trained = launch("train_tokenizer.py", f"--input={SAMPLE}", f"--output_dir={tokenizer}", "--vocab_size=512", "--mode=train")
-    assert trained.returncode == 0 and "512 pieces, mode train, cut by kiwi" in trained.stdout, trained.stderr
-    assert load_tokenizer(tokenizer).decode(load_tokenizer(tokenizer).encode("훈민정음")) == "훈민정음"
-    built = launch("build_cache.py", "--mixture=sample", f"--tokenizer_dir={tokenizer}", f"--cache_dir={cache}", "--validation_permille=60")
+    trained = launch(
+        "train_tokenizer.py",
+        f"--input={SAMPLE}",
+        f"--output_dir={tokenizer}",
+        "--vocab_size=512",
+        "--mode=train",
+    )
+    assert trained.returncode == 0 and "512 pieces, mode train, cut by kiwi" in trained.stdout, (
+        trained.stderr
+    )
+    assert (
+        load_tokenizer(tokenizer).decode(load_tokenizer(tokenizer).encode("훈민정음")) == "훈민정음"
+    )
+    built = launch(
+        "build_cache.py",
+        "--mixture=sample",
+        f"--tokenizer_dir={tokenizer}",
+        f"--cache_dir={cache}",
+        "--validation_permille=60",
+    )
     assert built.returncode == 0 and "sample: " in built.stdout, built.stderr
     assert TokenCache(cache).manifest["vocab_size"] == 512
-    own = [a for a in TINY if "input" not in a and "mixture" not in a and "TokenizerConfig" not in a]
-    own += ["--gin.DataConfig.mixture=sample", f"--gin.DataConfig.tokenizer_dir={tokenizer}", f"--gin.DataConfig.cache_dir={cache}"]
+    own = [
+        a for a in TINY if "input" not in a and "mixture" not in a and "TokenizerConfig" not in a
+    ]
+    own += [
+        "--gin.DataConfig.mixture=sample",
+        f"--gin.DataConfig.tokenizer_dir={tokenizer}",
+        f"--gin.DataConfig.cache_dir={cache}",
+    ]
     result = launch("pretrain.py", *own, f"--model_dir={run}", "--gin.TrainConfig.total_steps=6")
     assert result.returncode == 0, result.stderr
     assert read_metrics(run)[-1]["step"] == 6 and not (tmp_path / "run" / "cache").exists()
-    again = launch("build_cache.py", "--mixture=sample", f"--tokenizer_dir={tokenizer}", f"--cache_dir={cache}")
+    again = launch(
+        "build_cache.py", "--mixture=sample", f"--tokenizer_dir={tokenizer}", f"--cache_dir={cache}"
+    )
     assert "already holds a token cache" in refused(again, 64)
 
 
 def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     raw, config = written.write(tmp_path)
-    corpus, own = tmp_path / "corpus", ["--vocab_size=512", "--mode=train", "--sample_rate=0.7", "--seed=2"]
-    built = launch("build_corpus.py", f"--config={config}", f"--input={raw}", f"--output={corpus}", "--workers=1")
+    corpus, own = (
+        tmp_path / "corpus",
+        ["--vocab_size=512", "--mode=train", "--sample_rate=0.7", "--seed=2"],
+    )
+    built = launch(
+        "build_corpus.py",
+        f"--config={config}",
+        f"--input={raw}",
+        f"--output={corpus}",
+        "--workers=1",
+    )
     assert built.returncode == 0, built.stderr
-    one = launch("train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", "--workers=1", *own)
-    other = launch("train_tokenizer.py", f"--input={corpus}/mixture/*/*.jsonl.gz", f"--output_dir={tmp_path / 'other'}", *own)
+    one = launch(
+        "train_tokenizer.py",
+        f"--corpus={corpus}",
+        f"--output_dir={tmp_path / 'one'}",
+        "--workers=1",
+        *own,
+    )
+    other = launch(
+        "train_tokenizer.py",
+        f"--input={corpus}/mixture/*/*.jsonl.gz",
+        f"--output_dir={tmp_path / 'other'}",
+        *own,
+    )
     assert one.returncode == other.returncode == 0, one.stderr + other.stderr
     assert digest(tmp_path / "one") == digest(tmp_path / "other")
     about = load_tokenizer(tmp_path / "one").metadata
-    assert 0 < about["documents"] < len(written.kept()) and f"from {about['documents']} documents of" in one.stdout
+    assert (
+        0 < about["documents"] < len(written.kept())
+        and f"from {about['documents']} documents of" in one.stdout
+    )
     assert "error" not in one.stderr and one.stderr.count("\n") == 1  # how long it counted
-    again = launch("train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", *own)
+    again = launch(
+        "train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", *own
+    )
     assert "already holds a tokenizer" in refused(again, 64)
 
 
 def test_bad_values(tmp_path):
-    call = lambda *arguments: launch("train_tokenizer.py", f"--output_dir={tmp_path / 't'}", *arguments)
+    call = lambda *arguments: launch(
+        "train_tokenizer.py", f"--output_dir={tmp_path / 't'}", *arguments
+    )
     assert "multiple of 128" in refused(call(f"--input={SAMPLE}", "--vocab_size=1000"), 64)
     assert "matches no file" in refused(call("--input=/nowhere/*.txt"), 65)
     for neither_or_both in ([], [f"--input={SAMPLE}", f"--corpus={tmp_path}"]):
-        assert "give either --input, files of one's own, or --corpus, a folder with a mixture" in refused(call(*neither_or_both), 64)
-    assert "mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py" in refused(call(f"--corpus={tmp_path}"), 65)
+        assert (
+            "give either --input, files of one's own, or --corpus, a folder with a mixture"
+            in refused(call(*neither_or_both), 64)
+        )
+    assert (
+        "mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py"
+        in refused(call(f"--corpus={tmp_path}"), 65)
+    )
     assert "multiple of 128" in refused(call(f"--corpus={tmp_path}", "--vocab_size=1000"), 64)
-    assert "sample_rate=0.0 is not in (0, 1]" in refused(call(f"--corpus={tmp_path}", "--sample_rate=0"), 64)
-    assert "Apache Beam has no option --no_such_option" in refused(call(f"--corpus={tmp_path}", "--", "--no_such_option=1"), 64)
-    assert "--runner=FlinkRunner is for Apache Beam, which runs with --corpus alone" in refused(call(f"--input={SAMPLE}", "--", "--runner=FlinkRunner"), 64)
+    assert "sample_rate=0.0 is not in (0, 1]" in refused(
+        call(f"--corpus={tmp_path}", "--sample_rate=0"), 64
+    )
+    assert "Apache Beam has no option --no_such_option" in refused(
+        call(f"--corpus={tmp_path}", "--", "--no_such_option=1"), 64
+    )
+    assert "--runner=FlinkRunner is for Apache Beam, which runs with --corpus alone" in refused(
+        call(f"--input={SAMPLE}", "--", "--runner=FlinkRunner"), 64
+    )
     (tmp_path / "bad.jsonl").write_text(json.dumps({"text": "가"}) + "\n\n{}\n")
-    assert "bad.jsonl:3: no string field `text`" in refused(call(f"--input={tmp_path / 'bad.jsonl'}"), 65)
+    assert "bad.jsonl:3: no string field `text`" in refused(
+        call(f"--input={tmp_path / 'bad.jsonl'}"), 65
+    )
     assert not (tmp_path / "t").exists()

@@ -1,4 +1,6 @@
-"""The decoder again, in numpy and float64, one document at a time: what the model's tests compare with."""
+"""The decoder again, in numpy and float64, one document at a time: what the model's tests compare
+with.
+"""
 
 import math
 
@@ -29,25 +31,44 @@ def forward(params, tokens, config):
         y = norm(x, b["attention_norm"])
         context = np.zeros((t, h, k))
         for head in range(h):
-            q, key, value = (y @ b["attention"]["qkv"][:, c, head] + b["attention"]["qkv_bias"][c, head] for c in range(3))
+            q, key, value = (
+                y @ b["attention"]["qkv"][:, c, head] + b["attention"]["qkv_bias"][c, head]
+                for c in range(3)
+            )
             if config.qk_norm:
-                q, key = norm(q, b["attention"]["query_norm"]), norm(key, b["attention"]["key_norm"])
+                q, key = (
+                    norm(q, b["attention"]["query_norm"]),
+                    norm(key, b["attention"]["key_norm"]),
+                )
             scores = q @ key.T / math.sqrt(k)
             scores[np.triu_indices(t, 1)] = -np.inf
             weights = np.exp(scores - scores.max(-1, keepdims=True))
             context[:, head] = weights / weights.sum(-1, keepdims=True) @ value
-        x = x + np.einsum("thk,hkd->td", context, b["attention"]["out"]) + b["attention"]["out_bias"]
+        x = (
+            x
+            + np.einsum("thk,hkd->td", context, b["attention"]["out"])
+            + b["attention"]["out_bias"]
+        )
         y = norm(x, b["mlp_norm"])
-        x = x + gelu(y @ b["mlp"]["wi"] + b["mlp"]["wi_bias"]) @ b["mlp"]["wo"] + b["mlp"]["wo_bias"]
+        x = (
+            x
+            + gelu(y @ b["mlp"]["wi"] + b["mlp"]["wi_bias"]) @ b["mlp"]["wo"]
+            + b["mlp"]["wo_bias"]
+        )
     x = norm(x, p["final_norm"])
     return x @ p["embedding"]["token"].T
 
 
 def noisy_params(config, seed=0, gain=4):
-    """Parameters of which no bias is zero and no scale one, and which are large enough for every part to matter."""
+    """Parameters of which no bias is zero and no scale one, and which are large enough for every
+    part to matter.
+    """
     import jax
 
     from hclx.model import init_params
 
     draw = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: x * gain + draw.normal(0, 0.1, x.shape).astype(np.float32), init_params(config, jax.random.key(seed)))
+    return jax.tree.map(
+        lambda x: x * gain + draw.normal(0, 0.1, x.shape).astype(np.float32),
+        init_params(config, jax.random.key(seed)),
+    )

@@ -1,4 +1,6 @@
-"""Attention backends against attention by its definition, what their backward pass keeps, and what they refuse."""
+"""Attention backends against attention by its definition, what their backward pass keeps, and what
+they refuse.
+"""
 
 import functools
 import types
@@ -22,20 +24,30 @@ B, T, H = 2, 256, 4
 ONE, EIGHT = MeshConfig(fsdp=1), MeshConfig(data=2, fsdp=1, seq=2, model=2)
 SPLASH = functools.partial(splash_attention, interpret=True)
 TRITON = functools.partial(triton_attention, interpret=True)
-CUDNN = functools.partial(cudnn_attention, implementation="xla")  # its coordinates, on a kernel that CPUs have
+# its coordinates, on a kernel that CPUs have
+CUDNN = functools.partial(cudnn_attention, implementation="xla")
 
 
 def problem(size, length=T):
     """Queries, keys, values and the segments of a few documents."""
     draw = np.random.default_rng(0)
     q, k, v = (jnp.asarray(draw.normal(size=(B, length, H, size)), jnp.float32) for _ in range(3))
-    return q, k, v, jnp.cumsum(jnp.asarray(draw.random((B, length)) < 0.02), axis=1, dtype=jnp.int32)
+    return (
+        q,
+        k,
+        v,
+        jnp.cumsum(jnp.asarray(draw.random((B, length)) < 0.02), axis=1, dtype=jnp.int32),
+    )
 
 
 def whole_square(q, k, v, segments):
-    """Attention by its definition: a query sees the keys of its own document at its own index and before."""
+    """Attention by its definition: a query sees the keys of its own document at its own index and
+    before.
+    """
     index = jnp.arange(q.shape[1])
-    return dot_product_attention(q, k, v, (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :]))
+    return dot_product_attention(
+        q, k, v, (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :])
+    )
 
 
 def weigh(attend, q, k, v):
@@ -50,7 +62,9 @@ def weigh(attend, q, k, v):
         (SPLASH, 64, EIGHT, 1e-5),
         (TRITON, 48, ONE, 1e-5),
         (TRITON, 64, EIGHT, 1e-5),
-        (CUDNN, 48, ONE, 5e-3),  # scores are rounded where the coordinates' products are added, to 2**-8 before they are scaled
+        # scores are rounded where the coordinates' products are added, to 2**-8 before they are
+        # scaled
+        (CUDNN, 48, ONE, 5e-3),
         (CUDNN, 96, EIGHT, 5e-3),
     ],
 )
@@ -61,7 +75,10 @@ def test_kernels_are_attention_by_its_definition(kernel, size, mesh, atol):
     found = functools.partial(kernel, segments_bt=segments)
 
     def both(attend):
-        run = lambda q, k, v: (attend(q, k, v), jax.grad(functools.partial(weigh, attend), argnums=(0, 1, 2))(q, k, v))
+        run = lambda q, k, v: (
+            attend(q, k, v),
+            jax.grad(functools.partial(weigh, attend), argnums=(0, 1, 2))(q, k, v),
+        )
         return jax.tree.leaves(jax.jit(run)(q, k, v))
 
     with jax.set_mesh(make_mesh(mesh, jax.devices()[: 1 if mesh is ONE else 8])):
@@ -74,10 +91,15 @@ def test_no_document_sees_another_through_its_coordinates():
     """Documents of two tokens, in bfloat16, and scores between them that would win by far."""
     q = jnp.full((1, 128, 1, 64), 8.0, jnp.bfloat16)
     segments = jnp.arange(128)[None] // 2 + 2**14
-    k = jnp.where((jnp.arange(128) % 2 == 0)[None, :, None, None], q, -q)  # the second of a document likes all first ones
-    v = jnp.broadcast_to(jnp.arange(128, dtype=jnp.float32)[None, :, None, None], q.shape).astype(jnp.bfloat16)
+    # the second of a document likes all first ones
+    k = jnp.where((jnp.arange(128) % 2 == 0)[None, :, None, None], q, -q)
+    v = jnp.broadcast_to(jnp.arange(128, dtype=jnp.float32)[None, :, None, None], q.shape).astype(
+        jnp.bfloat16
+    )
     found = cudnn_attention(q, k, v, segments, implementation="xla")
-    np.testing.assert_array_equal(found, jnp.broadcast_to((v[:, ::2])[:, :, None], (1, 64, 2, 1, 64)).reshape(q.shape))
+    np.testing.assert_array_equal(
+        found, jnp.broadcast_to((v[:, ::2])[:, :, None], (1, 64, 2, 1, 64)).reshape(q.shape)
+    )
 
 
 def primitives(jaxpr) -> list[str]:
@@ -85,7 +107,9 @@ def primitives(jaxpr) -> list[str]:
     names = []
     for equation in jaxpr.eqns:
         names.append(equation.primitive.name)
-        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "jaxpr")):
+        for value in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda x: hasattr(x, "jaxpr")
+        ):
             inner = getattr(value, "jaxpr", value)
             names.extend(primitives(inner) if hasattr(inner, "eqns") else ())
     return names
@@ -99,7 +123,9 @@ def primitives(jaxpr) -> list[str]:
     ],
 )
 def test_the_backward_pass_does_not_run_the_kernel_again(monkeypatch, attend, of_the_kernel, once):
-    """Under the default policy: what it needs has the name that is kept. Traced alone, so that cuDNN is not needed."""
+    """Under the default policy: what it needs has the name that is kept. Traced alone, so that
+    cuDNN is not needed.
+    """
     monkeypatch.setattr(fused_attention_stablehlo, "check_cudnn_version", lambda: 91000)
     *qkv, segments = problem(48, 128)
 
@@ -107,7 +133,10 @@ def test_the_backward_pass_does_not_run_the_kernel_again(monkeypatch, attend, of
         qkv = [jax.ad_checkpoint.checkpoint_name(x.astype(jnp.bfloat16), "qkv") for x in qkv]
         return jnp.square(attend(*qkv, segments)).sum().astype(jnp.float32)
 
-    found = {policy: primitives(jax.make_jaxpr(jax.grad(remat(loss, policy)))(*qkv).jaxpr) for policy in ("minimal", "full")}
+    found = {
+        policy: primitives(jax.make_jaxpr(jax.grad(remat(loss, policy)))(*qkv).jaxpr)
+        for policy in ("minimal", "full")
+    }
     assert found["minimal"].count(of_the_kernel) == once
     assert found["full"].count(of_the_kernel) == once + 1
 
@@ -116,7 +145,13 @@ def device(platform, capability="9.0"):
     return types.SimpleNamespace(platform=platform, compute_capability=capability)
 
 
-HOPPER, AMPERE, VOLTA, CPU, TPU = device("gpu"), device("gpu", "8.0"), device("gpu", "7.0"), device("cpu", None), device("tpu", None)
+HOPPER, AMPERE, VOLTA, CPU, TPU = (
+    device("gpu"),
+    device("gpu", "8.0"),
+    device("gpu", "7.0"),
+    device("cpu", None),
+    device("tpu", None),
+)
 
 
 @pytest.mark.parametrize(

@@ -16,22 +16,35 @@ def case(length: int, dtype: str = "float32"):
 
 def gradients(attention, q, k, v, segments):
     weigh = jnp.asarray(np.random.default_rng(1).normal(size=q.shape), q.dtype)
-    return jax.grad(lambda q, k, v: (attention(q, k, v, segments) * weigh).sum().astype(jnp.float32), argnums=(0, 1, 2))(q, k, v)
+    return jax.grad(
+        lambda q, k, v: (attention(q, k, v, segments) * weigh).sum().astype(jnp.float32),
+        argnums=(0, 1, 2),
+    )(q, k, v)
 
 
 @pytest.mark.parametrize("length", [40, 128, 200, 512])
 def test_blocks_are_attention(length):
-    """Lengths that make one block, two, three and four, against the full square of scores, differentiated by JAX."""
+    """Lengths that make one block, two, three and four, against the full square of scores,
+    differentiated by JAX.
+    """
     arrays = case(length)
-    np.testing.assert_allclose(blockwise_attention(*arrays), whole_square(*arrays), rtol=1e-5, atol=1e-6)
-    for found, wanted in zip(gradients(blockwise_attention, *arrays), gradients(whole_square, *arrays)):
+    np.testing.assert_allclose(
+        blockwise_attention(*arrays), whole_square(*arrays), rtol=1e-5, atol=1e-6
+    )
+    for found, wanted in zip(
+        gradients(blockwise_attention, *arrays), gradients(whole_square, *arrays)
+    ):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_is_as_near_to_float32_as_the_full_square_is():
     arrays = case(200, "bfloat16")
-    exact = gradients(whole_square, *(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x for x in arrays))
-    error = lambda found: [float(jnp.abs(f.astype(jnp.float32) - e).mean()) for f, e in zip(found, exact)]
+    exact = gradients(
+        whole_square, *(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x for x in arrays)
+    )
+    error = lambda found: [
+        float(jnp.abs(f.astype(jnp.float32) - e).mean()) for f, e in zip(found, exact)
+    ]
     found = gradients(blockwise_attention, *arrays)
     assert all(x.dtype == jnp.bfloat16 for x in found)
     for blocks, whole in zip(error(found), error(gradients(whole_square, *arrays))):

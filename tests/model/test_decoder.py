@@ -18,7 +18,9 @@ EOD = 1
 
 def logits(params, tokens_bt, compute=FP32, config=CONFIG):
     tokens_bt = jnp.asarray(tokens_bt)
-    return unembed(params, hidden_states(params, tokens_bt, *packing(tokens_bt, EOD), config, compute))
+    return unembed(
+        params, hidden_states(params, tokens_bt, *packing(tokens_bt, EOD), config, compute)
+    )
 
 
 def random_tokens(batch, length, seed=0):
@@ -44,7 +46,9 @@ def test_packed_documents_are_computed_as_if_alone():
     window[0, [0, 11, 12, 29]] = EOD
     found = np.asarray(logits(params, window))[0]
     for start, stop in ((0, 11), (11, 12), (12, 29), (29, 40)):
-        np.testing.assert_allclose(found[start:stop], forward(params, window[0, start:stop], CONFIG), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            found[start:stop], forward(params, window[0, start:stop], CONFIG), rtol=1e-4, atol=1e-4
+        )
 
 
 def test_packing():
@@ -61,7 +65,14 @@ def test_a_later_token_changes_nothing_before_it():
     assert (before[:25] == after[:25]).all() and not np.allclose(before[25:], after[25:])
 
 
-@pytest.mark.parametrize("compute", [ComputeConfig(dtype="float32", remat=r, scan_unroll=u) for r in ("minimal", "full") for u in (1, 3)])
+@pytest.mark.parametrize(
+    "compute",
+    [
+        ComputeConfig(dtype="float32", remat=r, scan_unroll=u)
+        for r in ("minimal", "full")
+        for u in (1, 3)
+    ],
+)
 def test_remat_and_unrolling_change_no_gradient(compute):
     params, tokens = noisy_params(CONFIG), random_tokens(2, 40)
     loss = lambda compute: jax.grad(lambda p: jnp.square(logits(p, tokens, compute)).mean())(params)
@@ -88,16 +99,33 @@ def test_initialisation():
         (block["attention"]["out"], 0.02 / 8**0.5),
         (block["mlp"]["wo"], 0.02 / 8**0.5),
     ]:
-        assert np.std(array) == pytest.approx(std, rel=0.02) and abs(np.mean(array)) < 0.01 * std * 10
-    for array in (block["attention"]["qkv_bias"], block["mlp"]["wo_bias"], params["final_norm"]["bias"]):
+        assert (
+            np.std(array) == pytest.approx(std, rel=0.02) and abs(np.mean(array)) < 0.01 * std * 10
+        )
+    for array in (
+        block["attention"]["qkv_bias"],
+        block["mlp"]["wo_bias"],
+        params["final_norm"]["bias"],
+    ):
         assert not np.any(array)
     assert np.all(np.asarray(params["final_norm"]["scale"]) == 1)
     assert not np.allclose(block["mlp"]["wi"][0], block["mlp"]["wi"][1])
     assert jax.tree.leaves(params)[0].dtype == jnp.float32
 
 
-# Kim et al. 2021, table 1, in billions (how embeddings are counted there is not said); 204B is this project's own shape.
-PUBLISHED = {"137m": 0.137, "350m": 0.35, "760m": 0.76, "1b3": 1.3, "6b9": 6.9, "13b": 13.0, "39b": 39.0, "82b": 82.0, "204b": 204.0}
+# Kim et al. 2021, table 1, in billions (how embeddings are counted there is not said); 204B is this
+# project's own shape.
+PUBLISHED = {
+    "137m": 0.137,
+    "350m": 0.35,
+    "760m": 0.76,
+    "1b3": 1.3,
+    "6b9": 6.9,
+    "13b": 13.0,
+    "39b": 39.0,
+    "82b": 82.0,
+    "204b": 204.0,
+}
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -114,7 +142,9 @@ def test_every_size_has_the_parameters_of_the_closed_formula_and_costs_no_memory
 
 def test_every_parameter_names_its_axes():
     shapes, axes = abstract_params(CONFIG), logical_axes(CONFIG)
-    jax.tree.map(lambda s, a: None if len(s.shape) == len(a) else pytest.fail(f"{a} for {s.shape}"), shapes, axes)
+    jax.tree.map(
+        lambda s, a: None if len(s.shape) == len(a) else pytest.fail(f"{a} for {s.shape}"),
+        shapes,
+        axes,
+    )
     assert axes["blocks"]["mlp"]["wi"] == ("layers", "embed", "mlp")
-
-

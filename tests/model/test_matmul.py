@@ -1,4 +1,6 @@
-"""Quantised products against numpy, one number at a time; what they refuse; the decoder trained with them."""
+"""Quantised products against numpy, one number at a time; what they refuse; the decoder trained
+with them.
+"""
 
 import functools
 import types
@@ -14,11 +16,11 @@ from hclx.errors import ConfigError
 from hclx.model import hidden_states, init_params
 from hclx.model.matmul import check_precision, matmul
 from hclx.parallel import make_mesh
-from hclx.train.guard import fresh_guard
+from hclx.train.compiled_steps import make_program
 from hclx.train.optimizer import learning_rate_schedule, make_optimizer
-from hclx.train.program import make_program
 from hclx.train.state import TrainState
 from hclx.train.step import make_loss, train_step
+from hclx.train.step_skipping import fresh_guard
 from tests.parallel.test_meshes_agree import experiment
 
 QUANTISED = ("int8", "fp8")
@@ -30,7 +32,9 @@ FORMATS = {"int8": (INT8, INT8), "fp8": (E4M3, E5M2)}
 
 
 def quantised_rows(rows, largest, rounded):
-    """Each row as the numbers that its eight bits stand for, in float64; scales are float32, as in the code under test."""
+    """Each row as the numbers that its eight bits stand for, in float64; scales are float32, as in
+    the code under test.
+    """
     found = np.zeros(rows.shape)
     for i, row in enumerate(rows.astype(np.float32)):
         scale = np.float32(np.abs(row).max()) / np.float32(largest)
@@ -40,7 +44,9 @@ def quantised_rows(rows, largest, rounded):
 
 @pytest.fixture(scope="module")
 def problem():
-    """Activations and weights whose rows and columns differ by orders of magnitude, and a gradient of what they make."""
+    """Activations and weights whose rows and columns differ by orders of magnitude, and a gradient
+    of what they make.
+    """
     draw = np.random.default_rng(0)
     x = draw.normal(size=(2, 5, 48)) * 10.0 ** draw.integers(-3, 3, (2, 5, 1))
     w = draw.normal(size=(48, 3, 4, 8)) * 10.0 ** draw.integers(-3, 3, (1, 3, 4, 8))
@@ -61,7 +67,9 @@ def assert_near(found, wanted):
     """Row by row: sums in float32 of numbers that are the same."""
     wanted = wanted.reshape(found.shape)
     largest = np.abs(wanted).max(-1, keepdims=True)
-    assert np.all(np.abs(found - wanted) <= 2e-6 * largest), np.max(np.abs(found - wanted) / (largest + 1e-30))
+    assert np.all(np.abs(found - wanted) <= 2e-6 * largest), np.max(
+        np.abs(found - wanted) / (largest + 1e-30)
+    )
 
 
 @pytest.mark.parametrize("precision", QUANTISED)
@@ -84,14 +92,19 @@ def test_the_gradient_of_the_weights_is_not_quantised(problem, precision):
     np.testing.assert_allclose(dw, np.einsum("btd,btchk->dchk", x, dy), rtol=1e-4, atol=1e-6)
 
 
-# Of two operands, each with the mean square of step² / 12 over normal numbers. The largest of 256 is 3.06 on average: int8 steps
-# by 3.06 / 127 everywhere; e4m3 by 3.06 * 32 / 448 above 1.749, by half of that above 0.874, and so on.
+# Of two operands, each with the mean square of step² / 12 over normal numbers. The largest of 256
+# is 3.06 on average: int8 steps by 3.06 / 127 everywhere; e4m3 by 3.06 * 32 / 448 above 1.749, by
+# half of that above 0.874, and so on.
 @pytest.mark.parametrize("precision, expected", [("int8", 0.0098), ("fp8", 0.0374)])
 def test_error_of_a_product(precision, expected):
-    """In root mean square of the exact result, for normal numbers in bfloat16, is that of the format."""
+    """In root mean square of the exact result, for normal numbers in bfloat16, is that of the
+    format.
+    """
     draw = np.random.default_rng(1)
     x, w = draw.normal(size=(64, 256)), draw.normal(size=(256, 64))
-    y = jax.jit(matmul, static_argnums=2)(jnp.asarray(x, jnp.bfloat16), jnp.asarray(w, jnp.float32), precision)
+    y = jax.jit(matmul, static_argnums=2)(
+        jnp.asarray(x, jnp.bfloat16), jnp.asarray(w, jnp.float32), precision
+    )
     assert y.dtype == jnp.bfloat16
     exact = x @ w
     error = np.sqrt(np.square(np.asarray(y, np.float64) - exact).mean() / np.square(exact).mean())
@@ -102,17 +115,27 @@ def test_error_of_a_product(precision, expected):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_number_that_is_not_finite_is_not_hidden(precision, bad):
     x = jnp.ones((3, 4)).at[1, 2].set(bad)
-    finite = np.isfinite(np.asarray(jax.jit(matmul, static_argnums=2)(x, jnp.ones((4, 5)), precision)))
+    finite = np.isfinite(
+        np.asarray(jax.jit(matmul, static_argnums=2)(x, jnp.ones((4, 5)), precision))
+    )
     assert finite[[0, 2]].all() and not finite[1].any()
 
 
 def test_eight_bits_reach_the_product():
-    """Of int8 and of float8, in what is given to XLA: two products a layer; the gradient of the weights is the third."""
+    """Of int8 and of float8, in what is given to XLA: two products a layer; the gradient of the
+    weights is the third.
+    """
     x, w = jnp.ones((16, 32), jnp.bfloat16), jnp.ones((32, 64))
     for precision, operands in (
         ("full", []),
         ("int8", ["tensor<16x32xi8>, tensor<32x64xi8>", "tensor<16x64xi8>, tensor<32x64xi8>"]),
-        ("fp8", ["tensor<16x32xf8E4M3FN>, tensor<32x64xf8E4M3FN>", "tensor<16x64xf8E5M2>, tensor<32x64xf8E4M3FN>"]),
+        (
+            "fp8",
+            [
+                "tensor<16x32xf8E4M3FN>, tensor<32x64xf8E4M3FN>",
+                "tensor<16x64xf8E5M2>, tensor<32x64xf8E4M3FN>",
+            ],
+        ),
     ):
         loss = lambda x, w: jnp.square(matmul(x, w, precision)).sum().astype(jnp.float32)
         text = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(x, w).as_text()
@@ -126,7 +149,9 @@ def test_every_product_of_a_block_goes_through_the_hook():
     config = ModelConfig(vocab_size=64, n_layers=1, d_model=16, n_heads=2, max_length=8)
     zeros = jnp.zeros((1, 8), jnp.int32)
     for precision, mark in (("int8", "xi8>, tensor"), ("fp8", "xf8E4M3FN>, tensor")):
-        run = lambda params: hidden_states(params, zeros, zeros, zeros, config, ComputeConfig(matmul=precision))
+        run = lambda params: hidden_states(
+            params, zeros, zeros, zeros, config, ComputeConfig(matmul=precision)
+        )
         text = jax.jit(run).lower(init_params(config, jax.random.key(0))).as_text()
         dots = [line for line in text.splitlines() if "dot_general" in line]
         assert len(dots) == 6 and sum(mark in line for line in dots) == 4
@@ -139,29 +164,45 @@ def device(platform, kind, **fields):
 CPU, TPU = device("cpu", "cpu"), device("tpu", "TPU v5 lite")
 A100, H200, MI300 = (
     device("gpu", kind, compute_capability=version)
-    for kind, version in (("NVIDIA A100-SXM4-80GB", "8.0"), ("NVIDIA H200", "9.0"), ("AMD Instinct MI300X", "gfx942"))
+    for kind, version in (
+        ("NVIDIA A100-SXM4-80GB", "8.0"),
+        ("NVIDIA H200", "9.0"),
+        ("AMD Instinct MI300X", "gfx942"),
+    )
 )
 
 
-@pytest.mark.parametrize("precision, good, bad", [("full", [CPU, TPU, A100, H200, MI300], []), ("int8", [CPU, TPU], [A100, H200, MI300]), ("fp8", [CPU, H200], [TPU, A100, MI300])])
+@pytest.mark.parametrize(
+    "precision, good, bad",
+    [
+        ("full", [CPU, TPU, A100, H200, MI300], []),
+        ("int8", [CPU, TPU], [A100, H200, MI300]),
+        ("fp8", [CPU, H200], [TPU, A100, MI300]),
+    ],
+)
 def test_a_precision_that_the_devices_do_not_have_is_refused(precision, good, bad):
     for accepted in good:
         check_precision(precision, accepted)
     for refused in bad:
-        with pytest.raises(ConfigError, match=f"ComputeConfig.matmul='{precision}'.*{refused.device_kind}"):
+        with pytest.raises(
+            ConfigError, match=f"ComputeConfig.matmul='{precision}'.*{refused.device_kind}"
+        ):
             check_precision(precision, refused)
 
 
 def test_a_run_asks_whether_its_devices_have_the_precision():
     mesh = make_mesh(MeshConfig(fsdp=1), jax.devices()[:1])
     gpu = types.SimpleNamespace(shape=mesh.shape, devices=np.array([H200]))
-    with pytest.raises(ConfigError, match="ComputeConfig.matmul='int8' is for TPUs and this is NVIDIA H200"):
+    with pytest.raises(
+        ConfigError, match="ComputeConfig.matmul='int8' is for TPUs and this is NVIDIA H200"
+    ):
         make_program(experiment(MeshConfig(fsdp=1), ComputeConfig(matmul="int8")), gpu, 1)
     with pytest.raises(ConfigError, match="is not one of full, int8, fp8"):
         ComputeConfig(matmul="int4")
 
 
-# Training: bytes of Korean text, which a decoder of this size learns to predict well within these steps.
+# Training: bytes of Korean text, which a decoder of this size learns to predict well within these
+# steps.
 CONFIG = ModelConfig(vocab_size=256, n_layers=2, d_model=64, n_heads=2, max_length=64)
 OPTIMIZER = OptimizerConfig(learning_rate=1e-3, warmup_steps=20)
 STEPS, BATCH = 120, 8
@@ -178,11 +219,26 @@ def train(sample_texts):
     @functools.cache
     def run(precision):
         loss_fn = make_loss(CONFIG, ComputeConfig(matmul=precision, loss_chunk_tokens=0), eod_id=0)
-        step = functools.partial(train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=learning_rate_schedule(OPTIMIZER, STEPS), pieces=1)
+        step = functools.partial(
+            train_step,
+            loss_fn=loss_fn,
+            optimizer=optimizer,
+            schedule=learning_rate_schedule(OPTIMIZER, STEPS),
+            pieces=1,
+        )
 
         def whole_run(key):
             params = init_params(CONFIG, key)
-            return jax.lax.scan(step, TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params), fresh_guard(TrainConfig())), batches)
+            return jax.lax.scan(
+                step,
+                TrainState(
+                    jnp.zeros((), jnp.int32),
+                    params,
+                    optimizer.init(params),
+                    fresh_guard(TrainConfig()),
+                ),
+                batches,
+            )
 
         state, metrics = jax.jit(whole_run)(jax.random.key(0))
         return np.asarray(metrics["loss"], np.float64), state
@@ -197,4 +253,6 @@ def test_the_loss_curve_stays_within_one_percent_of_bfloat16(train, precision):
     assert abs(losses[-20:].mean() / expected[-20:].mean() - 1) < 0.01
     assert np.abs(losses / expected - 1).max() < 0.01  # in every step
     assert np.abs(losses - expected).max() > 0  # and it is not the same computation
-    assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.opt_state[1].mu))} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((state.params, state.opt_state[1].mu))} == {
+        jnp.dtype("float32")
+    }

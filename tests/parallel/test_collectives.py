@@ -1,4 +1,6 @@
-"""Counts the collectives of the compiled step, so that a change that makes XLA gather more is seen."""
+"""Counts the collectives of the compiled step, so that a change that makes XLA gather more is
+seen.
+"""
 
 import collections
 
@@ -11,7 +13,7 @@ from hclx.config import MeshConfig
 from hclx.parallel import make_mesh
 from hclx.plan.hlo import parse_hlo
 from hclx.plan.interconnect import KINDS, replica_group
-from hclx.train.program import make_program
+from hclx.train.compiled_steps import make_program
 from tests.parallel.test_meshes_agree import MODEL, experiment
 
 LARGE = 2_048  # elements: smaller ones are biases, norms, losses and tokens
@@ -23,7 +25,9 @@ def compile_fast():
 
 
 def collectives(config: MeshConfig) -> collections.Counter:
-    """How often each kind of collective of a large array runs in a step, by the mesh axes that it goes over."""
+    """How often each kind of collective of a large array runs in a step, by the mesh axes that it
+    goes over.
+    """
     mesh = make_mesh(config)
     with jax.set_mesh(mesh):
         program = make_program(experiment(config), mesh, 1)
@@ -33,21 +37,33 @@ def collectives(config: MeshConfig) -> collections.Counter:
     for _, instruction, times in module.walk():
         kind = instruction.opcode.removesuffix("-start")
         if kind in KINDS and max(a.size for a in instruction.results) >= LARGE:
-            places = np.unravel_index(replica_group(instruction.attributes, mesh.size), mesh.devices.shape)
-            counts[kind, tuple(a for a, row in zip(mesh.axis_names, places) if len(set(row)) > 1)] += times
+            places = np.unravel_index(
+                replica_group(instruction.attributes, mesh.size), mesh.devices.shape
+            )
+            counts[
+                kind, tuple(a for a, row in zip(mesh.axis_names, places) if len(set(row)) > 1)
+            ] += times
     return counts
 
 
 L = MODEL.n_layers
-# Four matrices a block, gathered forward and backward; their gradients are reduced together, once a block. The embedding is
-# gathered and reduced for each of its two uses, and so are the positions for their one.
+# Four matrices a block, gathered forward and backward; their gradients are reduced together, once a
+# block. The embedding is gathered and reduced for each of its two uses, and so are the positions
+# for their one.
 GATHERED, REDUCED = 2 * 4 * L + 3, L + 3
 AT_MOST = {
     "data 8": (MeshConfig(data=8, fsdp=1), {("all-reduce", ("data",)): REDUCED}),
-    "fsdp 8": (MeshConfig(fsdp=8), {("all-gather", ("fsdp",)): GATHERED, ("all-reduce", ("fsdp",)): REDUCED}),
-    # The residual stream, cut by features, is gathered for both halves of a block: forward, in what is computed again, and
-    # backward; what these halves make is summed and cut again, forward and backward (XLA for CPUs: summed, then cut).
-    "model 8": (MeshConfig(fsdp=1, model=8), {("all-gather", ("model",)): 6 * L + 2, ("all-reduce", ("model",)): 5 * L + 1}),
+    "fsdp 8": (
+        MeshConfig(fsdp=8),
+        {("all-gather", ("fsdp",)): GATHERED, ("all-reduce", ("fsdp",)): REDUCED},
+    ),
+    # The residual stream, cut by features, is gathered for both halves of a block: forward, in what
+    # is computed again, and backward; what these halves make is summed and cut again, forward and
+    # backward (XLA for CPUs: summed, then cut).
+    "model 8": (
+        MeshConfig(fsdp=1, model=8),
+        {("all-gather", ("model",)): 6 * L + 2, ("all-reduce", ("model",)): 5 * L + 1},
+    ),
     "data 2 x fsdp 2 x model 2": (
         MeshConfig(data=2, fsdp=2, model=2),
         {
@@ -55,13 +71,15 @@ AT_MOST = {
             ("all-reduce", ("fsdp",)): REDUCED,
             ("all-reduce", ("data",)): REDUCED,
             ("all-reduce", ("data", "fsdp")): 1,
-            ("all-gather", ("model",)): 7 * L + 3,  # the last is an all-to-all to jax 0.10, and a gather to 0.12
+            # the last is an all-to-all to jax 0.10, and a gather to 0.12
+            ("all-gather", ("model",)): 7 * L + 3,
             ("all-reduce", ("model",)): 4 * L + 3,
             ("all-to-all", ("model",)): 1,
         },
     ),
-    # Heads for length before attention, and back: forward, in what is computed again, and backward (q, k and v apart there).
-    # Parameters are cut over `seq` too, and the positions' gradient is summed over one after the other.
+    # Heads for length before attention, and back: forward, in what is computed again, and backward
+    # (q, k and v apart there). Parameters are cut over `seq` too, and the positions' gradient is
+    # summed over one after the other.
     "fsdp 2 x seq 4": (
         MeshConfig(fsdp=2, seq=4),
         {

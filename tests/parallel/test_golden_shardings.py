@@ -17,17 +17,33 @@ from hclx.train.optimizer import make_optimizer
 from hclx.train.state import abstract_state
 
 GOLDEN = Path(__file__).parent / "golden"
-PLANS = {"82b_v5p_1024": ("82b", "tpu_v5p_1024", 1024), "204b_v5p_2048": ("204b", "tpu_v5p_2048", 2048)}
+PLANS = {
+    "82b_v5p_1024": ("82b", "tpu_v5p_1024", 1024),
+    "204b_v5p_2048": ("204b", "tpu_v5p_2048", 2048),
+}
 
 
 def shardings(size: str, machine: str, chips: int):
-    """The mesh, and for each parameter its shape, the mesh axes of its dimensions, and what one chip holds."""
-    experiment = load_experiment([f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], [])
+    """The mesh, and for each parameter its shape, the mesh axes of its dimensions, and what one
+    chip holds.
+    """
+    experiment = load_experiment(
+        [f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], []
+    )
     assert math.prod(experiment.mesh.shape) == chips
-    mesh = AbstractMesh(experiment.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-    params = abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh).params
-    leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in jax.tree_util.tree_leaves_with_path(params)}
-    describe = lambda x: f"{list(x.shape)} by {list(x.sharding.spec)}: {list(x.sharding.shard_shape(x.shape))}"
+    mesh = AbstractMesh(
+        experiment.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
+    )
+    params = abstract_state(
+        experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh
+    ).params
+    leaves = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x
+        for path, x in jax.tree_util.tree_leaves_with_path(params)
+    }
+    describe = lambda x: (
+        f"{list(x.shape)} by {list(x.sharding.spec)}: {list(x.sharding.shard_shape(x.shape))}"
+    )
     return experiment, leaves, {name: describe(x) for name, x in leaves.items()}
 
 
@@ -37,7 +53,11 @@ def test_parameters_lie_where_the_file_says(plan):
     assert described == json.loads((GOLDEN / f"{plan}.json").read_text())
     held = sum(math.prod(x.sharding.shard_shape(x.shape)) for x in leaves.values())
     # Nothing large is whole on every chip: what is held over the even share is biases and norms.
-    assert held < 1.02 * experiment.model.n_params / (experiment.mesh.fsdp * experiment.mesh.model) + 40 * experiment.model.n_layers * experiment.model.d_model
+    assert (
+        held
+        < 1.02 * experiment.model.n_params / (experiment.mesh.fsdp * experiment.mesh.model)
+        + 40 * experiment.model.n_layers * experiment.model.d_model
+    )
 
 
 if __name__ == "__main__":

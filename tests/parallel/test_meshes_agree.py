@@ -1,4 +1,6 @@
-"""Every mesh computes the same training: losses, gradients and updates against one device, in float32."""
+"""Every mesh computes the same training: losses, gradients and updates against one device, in
+float32.
+"""
 
 import dataclasses
 import functools
@@ -8,11 +10,20 @@ import numpy as np
 import optax
 import pytest
 
-from hclx.config import ComputeConfig, DataConfig, Experiment, MeshConfig, ModelConfig, OptimizerConfig, TokenizerConfig, TrainConfig
+from hclx.config import (
+    ComputeConfig,
+    DataConfig,
+    Experiment,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
 from hclx.model import init_params
 from hclx.parallel import make_mesh
 from hclx.train import init_state, make_loss
-from hclx.train.program import make_program
+from hclx.train.compiled_steps import make_program
 from hclx.train.step import accumulate_gradients
 
 MODEL = ModelConfig(vocab_size=256, n_layers=8, d_model=64, n_heads=8, max_length=64)
@@ -30,26 +41,56 @@ MESHES = {
 }
 # name -> mesh, what it computes with, pieces of the accumulated gradient
 PIPELINES = {
-    "pipe 2 x fsdp 2 x model 2, 4 microbatches": (MeshConfig(pipe=2, fsdp=2, model=2), {"pipeline_microbatches": 4}, 1),
-    "pipe 2 x seq 2 x model 2, 2 repeats": (MeshConfig(pipe=2, fsdp=1, seq=2, model=2), {"pipeline_repeats": 2}, 1),
-    "pipe 4 x model 2, no remat, 2 pieces": (MeshConfig(pipe=4, fsdp=1, model=2), {"remat": "none"}, 2),
-    "pipe 4 x fsdp 2, 8 microbatches, 2 repeats": (MeshConfig(pipe=4), {"pipeline_microbatches": 8, "pipeline_repeats": 2}, 1),
+    "pipe 2 x fsdp 2 x model 2, 4 microbatches": (
+        MeshConfig(pipe=2, fsdp=2, model=2),
+        {"pipeline_microbatches": 4},
+        1,
+    ),
+    "pipe 2 x seq 2 x model 2, 2 repeats": (
+        MeshConfig(pipe=2, fsdp=1, seq=2, model=2),
+        {"pipeline_repeats": 2},
+        1,
+    ),
+    "pipe 4 x model 2, no remat, 2 pieces": (
+        MeshConfig(pipe=4, fsdp=1, model=2),
+        {"remat": "none"},
+        2,
+    ),
+    "pipe 4 x fsdp 2, 8 microbatches, 2 repeats": (
+        MeshConfig(pipe=4),
+        {"pipeline_microbatches": 8, "pipeline_repeats": 2},
+        1,
+    ),
 }
 ALL = {name: (config, COMPUTE, 1) for name, config in MESHES.items()} | {
-    name: (config, dataclasses.replace(COMPUTE, **fields), pieces) for name, (config, fields, pieces) in PIPELINES.items()
+    name: (config, dataclasses.replace(COMPUTE, **fields), pieces)
+    for name, (config, fields, pieces) in PIPELINES.items()
 }
 ONE = MeshConfig(fsdp=1)
 
 
 def experiment(mesh, compute=COMPUTE, **train):
-    train = {"total_steps": 8, "global_batch_size": 16, "sequence_length": 64, "eval_every": 0} | train
+    train = {
+        "total_steps": 8,
+        "global_batch_size": 16,
+        "sequence_length": 64,
+        "eval_every": 0,
+    } | train
     return Experiment(
-        MODEL, compute, mesh, OptimizerConfig(warmup_steps=2), DataConfig(mixture="sample"), TokenizerConfig(), TrainConfig(**train)
+        MODEL,
+        compute,
+        mesh,
+        OptimizerConfig(warmup_steps=2),
+        DataConfig(mixture="sample"),
+        TokenizerConfig(),
+        TrainConfig(**train),
     )
 
 
 def windows(steps=1):
-    tokens = np.random.default_rng(0).integers(2, MODEL.vocab_size, (steps, 16, 65)).astype(np.int32)
+    tokens = (
+        np.random.default_rng(0).integers(2, MODEL.vocab_size, (steps, 16, 65)).astype(np.int32)
+    )
     tokens[:, ::3, 20] = 1  # documents begin in the middle of some windows
     return tokens
 
@@ -65,7 +106,9 @@ def parameters():
 
 def placed(program):
     """Parameters and a batch, where a program wants them."""
-    params = jax.tree.map(lambda x, like: jax.device_put(x, like.sharding), parameters(), program.abstract.params)
+    params = jax.tree.map(
+        lambda x, like: jax.device_put(x, like.sharding), parameters(), program.abstract.params
+    )
     return params, jax.device_put(windows()[0], program.windows)
 
 
@@ -75,7 +118,9 @@ def gradients(config: MeshConfig, compute: ComputeConfig = COMPUTE, pieces: int 
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
         program = make_program(experiment(config, compute, accumulation_steps=pieces), mesh, 1)
-        run = jax.jit(functools.partial(accumulate_gradients, make_loss(MODEL, compute, 1), pieces=pieces))
+        run = jax.jit(
+            functools.partial(accumulate_gradients, make_loss(MODEL, compute, 1), pieces=pieces)
+        )
         return jax.device_get(run(*placed(program)))
 
 
@@ -85,7 +130,10 @@ def training(config: MeshConfig, pieces: int = 1):
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
         program = make_program(experiment(config, accumulation_steps=pieces), mesh, 1)
-        state, losses = init_state(MODEL, TrainConfig(seed=0), program.optimizer, program.abstract), []
+        state, losses = (
+            init_state(MODEL, TrainConfig(seed=0), program.optimizer, program.abstract),
+            [],
+        )
         for window in windows(8):
             state, metrics = program.train_step(state, jax.device_put(window, program.windows))
             losses.append(float(metrics["loss"]))
@@ -96,12 +144,19 @@ def training(config: MeshConfig, pieces: int = 1):
 def test_loss_and_gradients_agree_with_one_device(name):
     (loss, grads), (expected_loss, expected) = gradients(*ALL[name]), gradients(ONE)
     assert loss == pytest.approx(expected_loss, abs=1e-5)
-    for (path, found), wanted in zip(jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected)):
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, err_msg=f"{name}: {jax.tree_util.keystr(path)}")
-    assert max(np.abs(g).max() for g in jax.tree.leaves(expected)) > 1e-2  # so that 1e-5 means something
+    for (path, found), wanted in zip(
+        jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected)
+    ):
+        np.testing.assert_allclose(
+            found, wanted, rtol=0, atol=1e-5, err_msg=f"{name}: {jax.tree_util.keystr(path)}"
+        )
+    # so that 1e-5 means something
+    assert max(np.abs(g).max() for g in jax.tree.leaves(expected)) > 1e-2
 
 
-@pytest.mark.parametrize("name", ["data=8", "data 2 x fsdp 2 x model 2", "seq 2 x fsdp 2 x model 2"])
+@pytest.mark.parametrize(
+    "name", ["data=8", "data 2 x fsdp 2 x model 2", "seq 2 x fsdp 2 x model 2"]
+)
 def test_training_agrees_with_one_device(name):
     np.testing.assert_allclose(training(MESHES[name]), training(ONE), rtol=0, atol=1e-5)
 
@@ -119,8 +174,12 @@ def test_the_programs_of_a_pipeline_agree_with_one_device():
     with jax.set_mesh(mesh):
         program = make_program(experiment(config, compute, accumulation_steps=2), mesh, 1)
         params, window = placed(program)
-        nats, _, tokens = program.eval_step(params, window, np.ones(16, bool), np.ones(MODEL.vocab_size, np.float32))
-        zeros = jax.tree.map(lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract)
+        nats, _, tokens = program.eval_step(
+            params, window, np.ones(16, bool), np.ones(MODEL.vocab_size, np.float32)
+        )
+        zeros = jax.tree.map(
+            lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract
+        )
         state, metrics = program.train_step(zeros._replace(params=params), window)
     loss, grads = gradients(ONE)
     assert float(nats / tokens) == pytest.approx(float(loss), abs=1e-5)
@@ -136,7 +195,13 @@ def test_parameters_are_the_same_numbers_on_any_mesh():
         mesh = make_mesh(config, devices_of(config))
         with jax.set_mesh(mesh):
             program = make_program(experiment(config), mesh, 1)
-            states.append(jax.device_get(init_state(MODEL, TrainConfig(seed=3), program.optimizer, program.abstract).params))
+            states.append(
+                jax.device_get(
+                    init_state(
+                        MODEL, TrainConfig(seed=3), program.optimizer, program.abstract
+                    ).params
+                )
+            )
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 

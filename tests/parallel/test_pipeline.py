@@ -1,4 +1,6 @@
-"""The pipeline against a plain loop over layers, what it sends between devices, and what it refuses."""
+"""The pipeline against a plain loop over layers, what it sends between devices, and what it
+refuses.
+"""
 
 import functools
 import math
@@ -10,12 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import ComputeConfig, DataConfig, Experiment, MeshConfig, ModelConfig, OptimizerConfig, TokenizerConfig, TrainConfig
+from hclx.config import (
+    ComputeConfig,
+    DataConfig,
+    Experiment,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
 from hclx.errors import ConfigError
 from hclx.model import abstract_params
 from hclx.parallel import make_mesh, named_sharding, pipeline
 from hclx.train import make_loss
-from hclx.train.program import make_program
+from hclx.train.compiled_steps import make_program
 
 AXES = {"w": ("layers", "embed", "mlp"), "b": ("layers", "norm")}
 remat = functools.partial(jax.checkpoint, prevent_cse=False)
@@ -36,7 +47,11 @@ def toy(layers=8, batch=8, length=2, width=4):
     random = np.random.default_rng(0)
     draw = lambda *shape: random.normal(size=shape).astype(np.float32)
     params = {"w": draw(layers, width, width) / 8, "b": draw(layers, width)}
-    return params, draw(batch, length, width), random.integers(0, 3, (batch, length)).astype(np.int32)
+    return (
+        params,
+        draw(batch, length, width),
+        random.integers(0, 3, (batch, length)).astype(np.int32),
+    )
 
 
 def with_gradients(function):
@@ -60,7 +75,9 @@ def in_a_loop():
 )
 def test_it_is_a_loop_over_layers(stages, repeats, microbatches):
     """Without a mesh: the schedule alone, with fewer, as many and more microbatches than stages."""
-    run = functools.partial(pipeline, layer, stages=stages, repeats=repeats, microbatches=microbatches, wrap=remat)
+    run = functools.partial(
+        pipeline, layer, stages=stages, repeats=repeats, microbatches=microbatches, wrap=remat
+    )
     found, expected = with_gradients(run)(*toy()), in_a_loop()
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5), found, expected)
     assert all(np.abs(gradient).max() > 0.1 for gradient in jax.tree.leaves(expected))
@@ -71,7 +88,9 @@ def compiled(config, layers=8, **schedule):
     mesh = make_mesh(config, jax.devices()[: math.prod(config.shape)])
     params, x_btd, segments_bt = toy(layers, batch=16)
     with jax.set_mesh(mesh):
-        place = lambda array, *axes: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=named_sharding(mesh, axes))
+        place = lambda array, *axes: jax.ShapeDtypeStruct(
+            array.shape, array.dtype, sharding=named_sharding(mesh, axes)
+        )
         arguments = (
             {name: place(params[name], *axes) for name, axes in AXES.items()},
             place(x_btd, "batch", "length", "features"),
@@ -83,17 +102,27 @@ def compiled(config, layers=8, **schedule):
 
 
 def collectives(hlo):
-    return Counter(re.findall(r" (all-gather|all-to-all|all-reduce|reduce-scatter|collective-permute)(?:-start)?\(", hlo))
+    return Counter(
+        re.findall(
+            r" (all-gather|all-to-all|all-reduce|reduce-scatter|collective-permute)(?:-start)?\(",
+            hlo,
+        )
+    )
 
 
 def test_stages_talk_to_their_neighbours_only():
-    """One permute a tick forward and one backward; beside them, outside the ticks, the sum that shares the result."""
+    """One permute a tick forward and one backward; beside them, outside the ticks, the sum that
+    shares the result.
+    """
     hlo = compiled(MeshConfig(pipe=4, fsdp=1), repeats=1, microbatches=8)
     found = collectives(hlo)
     assert found.pop("collective-permute") == 2
     assert set(found) <= {"all-reduce"} and found["all-reduce"] <= 1
     assert not re.search(r"all-reduce.*op_name=\"[^\"]*while", hlo)
-    assert {frozenset(pairs.split("},{")) for pairs in re.findall(r"source_target_pairs=\{\{([\d,{}]*)\}\}", hlo)} == {
+    assert {
+        frozenset(pairs.split("},{"))
+        for pairs in re.findall(r"source_target_pairs=\{\{([\d,{}]*)\}\}", hlo)
+    } == {
         frozenset({"0,1", "1,2", "2,3", "3,0"}),
         frozenset({"1,0", "2,1", "3,2", "0,3"}),
     }
@@ -111,7 +140,9 @@ def scans(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "scan":
             yield equation
-        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "jaxpr")):
+        for value in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda x: hasattr(x, "jaxpr")
+        ):
             inner = getattr(value, "jaxpr", value)  # closed, or open
             if hasattr(inner, "eqns"):
                 yield from scans(inner)
@@ -119,16 +150,25 @@ def scans(jaxpr):
 
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_the_backward_pass_keeps_of_a_tick_what_remat_says(repeats):
-    """With "full", the input of each block, and no weights even where they were picked for the tick."""
+    """With "full", the input of each block, and no weights even where they were picked for the
+    tick.
+    """
     model = ModelConfig(vocab_size=64, n_layers=8, d_model=32, n_heads=4, max_length=16)
-    compute = ComputeConfig(dtype="float32", remat="full", pipeline_repeats=repeats, pipeline_microbatches=4)
+    compute = ComputeConfig(
+        dtype="float32", remat="full", pipeline_repeats=repeats, pipeline_microbatches=4
+    )
     with jax.set_mesh(make_mesh(MeshConfig(pipe=2, fsdp=1), jax.devices()[:2])):
         loss = lambda params, window: make_loss(model, compute, 1)(params, window)[0]
-        jaxpr = jax.make_jaxpr(jax.grad(loss))(abstract_params(model), jax.ShapeDtypeStruct((8, 17), jnp.int32)).jaxpr
+        jaxpr = jax.make_jaxpr(jax.grad(loss))(
+            abstract_params(model), jax.ShapeDtypeStruct((8, 17), jnp.int32)
+        ).jaxpr
     ticks = 4 * repeats + 1
     forward = next(scan for scan in scans(jaxpr) if scan.params["length"] == ticks)
-    kept = [v.aval for v in forward.outvars if v.aval.shape[:1] == (ticks,)]  # stacked over ticks, and not carried
-    assert [aval.shape for aval in kept if aval.dtype == jnp.float32] == [(ticks, 8 // (2 * repeats), 2, 2, 16, 32)]
+    # stacked over ticks, and not carried
+    kept = [v.aval for v in forward.outvars if v.aval.shape[:1] == (ticks,)]
+    assert [aval.shape for aval in kept if aval.dtype == jnp.float32] == [
+        (ticks, 8 // (2 * repeats), 2, 2, 16, 32)
+    ]
 
 
 def refuse(mesh, layers=8, batch=16, pieces=1, **compute):
@@ -139,7 +179,9 @@ def refuse(mesh, layers=8, batch=16, pieces=1, **compute):
         tokenizer=TokenizerConfig(),
         compute=ComputeConfig(**compute),
         mesh=mesh,
-        train=TrainConfig(total_steps=8, global_batch_size=batch, accumulation_steps=pieces, sequence_length=16),
+        train=TrainConfig(
+            total_steps=8, global_batch_size=batch, accumulation_steps=pieces, sequence_length=16
+        ),
     )
     make_program(whole, make_mesh(mesh), 1)
 
@@ -147,12 +189,36 @@ def refuse(mesh, layers=8, batch=16, pieces=1, **compute):
 @pytest.mark.parametrize(
     "mesh, fields, message",
     [
-        (MeshConfig(pipe=4), {"layers": 6}, "n_layers=6 cannot be cut into MeshConfig.pipe=4 stages x .*repeats=1; choose"),
-        (MeshConfig(pipe=4), {"pipeline_repeats": 4}, "n_layers=8 .*pipe=4 stages x ComputeConfig.pipeline_repeats=4"),
-        (MeshConfig(pipe=2), {"layers": 6, "pipeline_repeats": 3}, "repeats=3 is neither a divisor nor a multiple of .*pipe=2"),
-        (MeshConfig(pipe=2), {"pipeline_microbatches": 8}, "microbatches=8 .*does not divide the 4 row.*change one"),
-        (MeshConfig(pipe=4), {"pieces": 4}, "microbatches=4 .*does not divide the 2 row.*accumulation_steps"),
-        (MeshConfig(pipe=4), {"pipeline_repeats": 2, "pipeline_microbatches": 2}, "microbatches=2 is below MeshConfig.pipe=4"),
+        (
+            MeshConfig(pipe=4),
+            {"layers": 6},
+            "n_layers=6 cannot be cut into MeshConfig.pipe=4 stages x .*repeats=1; choose",
+        ),
+        (
+            MeshConfig(pipe=4),
+            {"pipeline_repeats": 4},
+            "n_layers=8 .*pipe=4 stages x ComputeConfig.pipeline_repeats=4",
+        ),
+        (
+            MeshConfig(pipe=2),
+            {"layers": 6, "pipeline_repeats": 3},
+            "repeats=3 is neither a divisor nor a multiple of .*pipe=2",
+        ),
+        (
+            MeshConfig(pipe=2),
+            {"pipeline_microbatches": 8},
+            "microbatches=8 .*does not divide the 4 row.*change one",
+        ),
+        (
+            MeshConfig(pipe=4),
+            {"pieces": 4},
+            "microbatches=4 .*does not divide the 2 row.*accumulation_steps",
+        ),
+        (
+            MeshConfig(pipe=4),
+            {"pipeline_repeats": 2, "pipeline_microbatches": 2},
+            "microbatches=2 is below MeshConfig.pipe=4",
+        ),
     ],
 )
 def test_what_cannot_be_cut_is_refused_before_the_run(mesh, fields, message):

@@ -1,4 +1,6 @@
-"""The reader of compiled programs: loops, arithmetic and traffic against closed formulas and against XLA's own count."""
+"""The reader of compiled programs: loops, arithmetic and traffic against closed formulas and
+against XLA's own count.
+"""
 
 import itertools
 
@@ -7,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from hclx.plan.hlo import parse_hlo
-from hclx.plan.operations import _valid_taps, hbm_bytes, matmul_flops
+from hclx.plan.hlo_cost import _valid_taps, hbm_bytes, matmul_flops
 
 CONVOLUTION = """HloModule step
 
@@ -47,7 +49,9 @@ def test_loops_count_each_turn():
 
 
 def test_products_agree_with_what_xla_counts():
-    program = compiled(lambda a, b, c: jnp.einsum("bij,bjk->bik", a, b) @ c, (3, 16, 24), (3, 24, 40), (40, 8))
+    program = compiled(
+        lambda a, b, c: jnp.einsum("bij,bjk->bik", a, b) @ c, (3, 16, 24), (3, 24, 40), (40, 8)
+    )
     assert all_flops(parse_hlo(program.as_text())) == program.cost_analysis()["flops"]
 
 
@@ -62,7 +66,10 @@ def test_a_product_over_two_axes_that_is_written_as_a_convolution():
 
 def test_padding_is_not_arithmetic():
     module = parse_hlo(PADDED)
-    assert matmul_flops(module, "main", module.computations["main"]["out"]) == 2 * 64 * 32 * 3 * 16 * 128
+    assert (
+        matmul_flops(module, "main", module.computations["main"]["out"])
+        == 2 * 64 * 32 * 3 * 16 * 128
+    )
 
 
 @pytest.mark.parametrize("rows", ["", "8,"])
@@ -76,15 +83,26 @@ ENTRY %main (q: bf16[{rows}12,2048,128]) -> bf16[{rows}12,2048,128] {{
 """
     module = parse_hlo(text)
     whole = 2 * 2 * 12 * 2048**2 * 128 * (8 if rows else 1)
-    assert matmul_flops(module, "main", module.computations["main"]["splash_mha_fwd.1"]) == whole * 5 / 8
+    assert (
+        matmul_flops(module, "main", module.computations["main"]["splash_mha_fwd.1"])
+        == whole * 5 / 8
+    )
 
 
-@pytest.mark.parametrize("case", list(itertools.product((1, 4), (1, 3), (0, 2), (1, 2), (1, 2), (1, 2))))
+@pytest.mark.parametrize(
+    "case", list(itertools.product((1, 4), (1, 3), (0, 2), (1, 2), (1, 2), (1, 2)))
+)
 def test_taps_on_inputs_by_brute_force(case):
     n_in, n_kernel, low, stride, in_step, kernel_step = case
-    padded = [None] * low + [v for i in range(n_in) for v in (i, *[None] * (in_step - 1))] + [None] * 20
+    padded = (
+        [None] * low + [v for i in range(n_in) for v in (i, *[None] * (in_step - 1))] + [None] * 20
+    )
     outputs = 5
-    expected = sum(padded[o * stride + k * kernel_step] is not None for o in range(outputs) for k in range(n_kernel))
+    expected = sum(
+        padded[o * stride + k * kernel_step] is not None
+        for o in range(outputs)
+        for k in range(n_kernel)
+    )
     assert _valid_taps(n_in, n_kernel, outputs, low, stride, in_step, kernel_step) == expected
 
 
@@ -94,7 +112,11 @@ def test_a_loop_reads_slices_of_its_stack():
     module = parse_hlo(compiled(run, (1000,), (50, 1000)).as_text())
     ((where, loop),) = ((where, i) for where, i, _ in module.walk() if i.opcode == "while")
     body = loop.called("body")
-    traffic = sum(hbm_bytes(module, body, i) for i in module.computations[body].values() if i.opcode == "fusion")
+    traffic = sum(
+        hbm_bytes(module, body, i)
+        for i in module.computations[body].values()
+        if i.opcode == "fusion"
+    )
     assert module.trip_count(where, loop) == 50
     assert 4 * 2 * 1000 <= traffic <= 4 * 6 * 1000  # and not 50,000 numbers
 

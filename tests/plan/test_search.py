@@ -1,4 +1,6 @@
-"""What --search tries: every candidate can be built, and arithmetic is near what the compiler found."""
+"""What --search tries: every candidate can be built, and arithmetic is near what the compiler
+found.
+"""
 
 import dataclasses
 import importlib.util
@@ -11,27 +13,38 @@ from jax.sharding import AbstractMesh, AxisType
 from hclx.config import MESH_AXES
 from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
+from hclx.plan.analytic import estimate
 from hclx.plan.chips import CHIPS
 from hclx.plan.compile import topology_devices
-from hclx.plan.arithmetic import estimate
 from hclx.plan.search import candidates, rank, search
 from hclx.train.optimizer import make_optimizer
 from hclx.train.state import abstract_state
 
 
 def experiment(size, machine):
-    return load_experiment([f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], [])
+    return load_experiment(
+        [f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], []
+    )
 
 
 def test_every_candidate_can_be_built():
-    """The mesh takes all chips, and cuts batch, heads and each parameter evenly (`abstract_state` refuses what does not)."""
+    """The mesh takes all chips, and cuts batch, heads and each parameter evenly (`abstract_state`
+    refuses what does not).
+    """
     whole = experiment("1b3", "tpu_v5p_1024")
-    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))  # too small for some
+    # too small for some
+    whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))
     found = list(candidates(whole, CHIPS["v5p"], 64))
     assert len({g.name for g in found}) == len(found) > 20
     for mesh in {g.experiment.mesh for g in found}:
         assert math.prod(mesh.shape) == 64
-    assert all(g.experiment.train.global_batch_size // g.experiment.train.accumulation_steps % (g.experiment.mesh.data * g.experiment.mesh.fsdp) == 0 for g in found)
+    assert all(
+        g.experiment.train.global_batch_size
+        // g.experiment.train.accumulation_steps
+        % (g.experiment.mesh.data * g.experiment.mesh.fsdp)
+        == 0
+        for g in found
+    )
     for guess in found[:: len(found) // 8]:
         one, mesh = guess.experiment, guess.experiment.mesh
         abstract = AbstractMesh(mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
@@ -39,7 +52,10 @@ def test_every_candidate_can_be_built():
 
 
 # As launch/plan.py compiled them: docs/performance.md.
-@pytest.mark.parametrize("size, machine, seconds, gigabytes", [("82b", "tpu_v5p_1024", 3.01, 38.8), ("204b", "tpu_v5p_2048", 4.27, 39.2)])
+@pytest.mark.parametrize(
+    "size, machine, seconds, gigabytes",
+    [("82b", "tpu_v5p_1024", 3.01, 38.8), ("204b", "tpu_v5p_2048", 4.27, 39.2)],
+)
 def test_arithmetic_is_near_the_compiler(size, machine, seconds, gigabytes):
     plan = experiment(size, machine)
     guess = estimate(plan, CHIPS["v5p"], math.prod(plan.mesh.shape))
@@ -56,10 +72,13 @@ def test_gathers_over_all_chips_of_a_torus_come_last():
     assert times == sorted(times)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="XLA's compiler for TPUs is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="XLA's compiler for TPUs is not installed"
+)
 @pytest.mark.parametrize("machine, own", [("tpu_v5p_8", True), ("tpu_v5p_1024", False)])
 def test_what_is_compiled(machine, own):
-    """The plan at hand if its mesh is one of these chips, as many others as asked for, none twice; then larger batches.
+    """The plan at hand if its mesh is one of these chips, as many others as asked for, none twice;
+    then larger batches.
 
     The compiler, which is an argument, is arithmetic here.
     """
@@ -71,22 +90,35 @@ def test_what_is_compiled(machine, own):
         compiled.append(guess)
         if len(compiled) == 1:
             raise ConfigError("cannot be compiled")
-        return types.SimpleNamespace(mfu=guess.mfu, fits=guess.fits, step=types.SimpleNamespace(peak_bytes=guess.peak_bytes))
+        return types.SimpleNamespace(
+            mfu=guess.mfu, fits=guess.fits, step=types.SimpleNamespace(peak_bytes=guess.peak_bytes)
+        )
 
     results = search(whole, "v5p:2x2x2", 1, make, 3)
-    tried = [guess for guess in compiled if guess.experiment.train.global_batch_size == whole.train.global_batch_size]
+    tried = [
+        guess
+        for guess in compiled
+        if guess.experiment.train.global_batch_size == whole.train.global_batch_size
+    ]
     assert len({g.name for g in tried}) == len(tried) == 3 + own
     assert (tried[0].experiment.mesh == whole.mesh) == own
-    larger = [guess.experiment.train.global_batch_size // whole.train.global_batch_size for guess in compiled[len(tried) :]]
+    larger = [
+        guess.experiment.train.global_batch_size // whole.train.global_batch_size
+        for guess in compiled[len(tried) :]
+    ]
     assert larger == [times for times in (2, 4) if times in larger] and larger
     speeds = [r.plan.mfu for r in results if r.usable]
     assert speeds == sorted(speeds, reverse=True) and len(results) == len(compiled)
     assert [r.error for r in results if r.plan is None] == ["cannot be compiled"]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="XLA's compiler for TPUs is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="XLA's compiler for TPUs is not installed"
+)
 def test_only_meshes_that_several_slices_can_make_are_compiled():
-    """Four slices of eight: the data or the stages go over them, and parameters are never cut over the network alone."""
+    """Four slices of eight: the data or the stages go over them, and parameters are never cut over
+    the network alone.
+    """
     whole, compiled = experiment("1b3", "tpu_v5p_8"), []
     whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))
 
@@ -97,7 +129,10 @@ def test_only_meshes_that_several_slices_can_make_are_compiled():
     with pytest.raises(ConfigError, match="none of the 12 candidates"):
         search(whole, "v5e:2x4", 4, make, 12)
     assert all(mesh.data % 4 == 0 or mesh.pipe % 4 == 0 for mesh in compiled)
-    assert any(mesh.fsdp == 32 for mesh in (guess.experiment.mesh for guess in rank(whole, CHIPS["v5e"], 32)))
+    assert any(
+        mesh.fsdp == 32
+        for mesh in (guess.experiment.mesh for guess in rank(whole, CHIPS["v5e"], 32))
+    )
 
 
 def test_without_the_compiler_it_says_what_to_install(monkeypatch):

@@ -18,7 +18,9 @@ GB = 1e9
 def torus(*extents, axes=("data", "fsdp"), shape=None, slices=1):
     """A mesh whose devices have places on a torus."""
     one = [types.SimpleNamespace(coords=tuple(c)) for c in np.ndindex(*extents)]
-    devices = [types.SimpleNamespace(coords=d.coords, slice_index=s) for s in range(slices) for d in one]
+    devices = [
+        types.SimpleNamespace(coords=d.coords, slice_index=s) for s in range(slices) for d in one
+    ]
     array = np.empty(len(devices), object)
     array[:] = devices
     return types.SimpleNamespace(devices=array.reshape(shape), axis_names=axes, size=len(devices))
@@ -31,7 +33,10 @@ def torus(*extents, axes=("data", "fsdp"), shape=None, slices=1):
         ("replica_groups=[4,2]<=[8], dimensions={0}", [0, 1]),
         ("replica_groups=[2,4]<=[4,2]T(1,0), dimensions={0}", [0, 2, 4, 6]),
         ("replica_groups=mesh['axis_0'=4,'axis_1'=2] {'axis_1'}, x", [0, 1]),
-        ("replica_groups=mesh['axis_0'=2,'axis_1'=4], device_ids=([4,2]T(1,0)) {'axis_1'}, x", [0, 2, 4, 6]),
+        (
+            "replica_groups=mesh['axis_0'=2,'axis_1'=4], device_ids=([4,2]T(1,0)) {'axis_1'}, x",
+            [0, 2, 4, 6],
+        ),
         ("source_target_pairs={{0,2},{2,0}}", [0, 2]),
         ("channel_id=7, source_target_pairs={{0,0},{1,2},{6,1},{7,7}}, metadata={}", [6, 1]),
         ("replica_groups={}", [0, 1, 2, 3, 4, 5, 6, 7]),
@@ -49,14 +54,17 @@ def test_transfers_by_closed_formulas():
     reduce = cost("all-reduce", 4 * GB, list(range(0, 64, 16)), mesh, V5P)
     assert reduce.axes == ("data",) and reduce.links == ("x",)
     assert reduce.seconds == pytest.approx(2 * 4 * GB * 3 / 4 / (2 * 90 * GB))
-    line = cost("all-gather", 2 * GB, [0, 1], torus(2, 2, 1, shape=(2, 2)), V5P)  # two chips are no ring
+    # two chips are no ring
+    line = cost("all-gather", 2 * GB, [0, 1], torus(2, 2, 1, shape=(2, 2)), V5P)
     assert line.seconds == pytest.approx(2 * GB / 2 / (90 * GB))
 
 
 def test_slices_talk_over_the_network():
     mesh = torus(2, 2, 1, shape=(2, 4), slices=2)
     found = cost("all-reduce", 4 * GB, list(range(8)), mesh, V5P)
-    assert found.links == ("network",) and found.seconds == pytest.approx(2 * (1 / 2) * (4 * GB / 4) / V5P.network)
+    assert found.links == ("network",) and found.seconds == pytest.approx(
+        2 * (1 / 2) * (4 * GB / 4) / V5P.network
+    )
 
 
 PROGRAM = """HloModule step
@@ -89,7 +97,9 @@ ENTRY %main (a: f32[8]) -> f32[8] {
 
 @pytest.mark.parametrize("work", [0.001, 0.050])
 def test_a_transfer_beside_the_work_costs_what_the_work_does_not_cover(work):
-    """Three turns of a gather of 1 GB beside `work` seconds of computation, then an all-reduce that nothing covers."""
+    """Three turns of a gather of 1 GB beside `work` seconds of computation, then an all-reduce that
+    nothing covers.
+    """
     mesh = torus(4, 1, 1, axes=("fsdp",), shape=(4,))
     line = simulate(parse_hlo(PROGRAM.replace("CYCLES", str(int(work * V5P.clock)))), mesh, V5P)
     gather, reduce = 1 * GB * 3 / 4 / (2 * 90 * GB), 2 * 1 * GB * 3 / 4 / (2 * 90 * GB)

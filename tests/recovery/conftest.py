@@ -1,4 +1,6 @@
-"""What the tests of recovery share: a run that nothing interrupts, in two processes of two devices each."""
+"""What the tests of recovery share: a run that nothing interrupts, in two processes of two devices
+each.
+"""
 
 import gc
 import logging
@@ -8,7 +10,8 @@ import pytest
 
 from tests.recovery.runs import finish, start
 
-# Of damaged files orbax leaves futures and coroutines behind, which fill a page each when they are collected: 23,000 lines.
+# Of damaged files orbax leaves futures and coroutines behind, which fill a page each when they are
+# collected: 23,000 lines.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 

@@ -3,16 +3,24 @@
 import shutil
 import time
 
-from hclx.train.audit import read_examples
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.events import read_events
+from hclx.train.example_log import read_examples
 from tests.launch import several
 from tests.launch.command import TINY
 from tests.launch.test_pretrain import numbers
 
 STEPS, EVERY = 32, 4
 MESH = ["--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
-SMALL = [f"--gin.TrainConfig.{field}" for field in (f"total_steps={STEPS}", f"checkpoint_every={EVERY}", f"eval_every={STEPS}", "keep_last=8")]
+SMALL = [
+    f"--gin.TrainConfig.{field}"
+    for field in (
+        f"total_steps={STEPS}",
+        f"checkpoint_every={EVERY}",
+        f"eval_every={STEPS}",
+        "keep_last=8",
+    )
+]
 FLAGS = ["--log_examples", "--heartbeat_seconds=6", "--lease_seconds=6", "--save_timeout=10"]
 ALL = [*TINY, "--gin.ModelConfig.n_layers=1", *SMALL, *FLAGS]
 
@@ -26,7 +34,10 @@ def finish(started, codes=None):
     """Waits for processes to end by themselves, with these exit codes (0 by default)."""
     results = several.ended(started)
     found = [result.returncode for result in results]
-    assert found == (codes or [0] * len(results)), (found, [result.stderr[-3000:] for result in results])
+    assert found == (codes or [0] * len(results)), (
+        found,
+        [result.stderr[-3000:] for result in results],
+    )
     return results
 
 

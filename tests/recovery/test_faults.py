@@ -12,7 +12,7 @@ import tensorstore as ts
 
 from hclx.config import MeshConfig
 from hclx.data import TokenCache
-from hclx.data.order import Order
+from hclx.data.sampler import Order
 from hclx.errors import CheckpointError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer
@@ -22,7 +22,18 @@ from hclx.train.run_dir import read_run
 from hclx.train.state import abstract_state
 from tests.launch.command import launch, refused
 from tests.launch.several import ended, unoptimised, wait_for_step
-from tests.recovery.runs import ALL, EVERY, STEPS, assert_equal, copy, events_of, finish, go_on, numbers, start
+from tests.recovery.runs import (
+    ALL,
+    EVERY,
+    STEPS,
+    assert_equal,
+    copy,
+    events_of,
+    finish,
+    go_on,
+    numbers,
+    start,
+)
 
 FLIPS = 300
 
@@ -57,19 +68,28 @@ def empty(step):
 DAMAGE = {
     "one bit": flip,
     "a file cut": lambda step: os.truncate(data_file(step), 100),
-    "a file of zeros": lambda step: data_file(step, "opt_state").write_bytes(bytes(os.path.getsize(data_file(step, "opt_state")))),
+    "a file of zeros": (
+        lambda step: data_file(step, "opt_state").write_bytes(
+            bytes(os.path.getsize(data_file(step, "opt_state")))
+        )
+    ),
     "a file deleted": lambda step: data_file(step).unlink(),
     "an empty folder": empty,
 }
 
 
 def test_damaged_checkpoints_are_set_aside_and_the_result_is_the_same(run, whole):
-    """Each kind of damage in one of the newest checkpoints, and an unfinished save: one start passes all of them by."""
+    """Each kind of damage in one of the newest checkpoints, and an unfinished save: one start
+    passes all of them by.
+    """
     copy(whole, run, until=STEPS)
     steps = range(STEPS, STEPS - EVERY * len(DAMAGE), -EVERY)
     for step, damage in zip(steps, DAMAGE.values(), strict=True):
         damage(checkpoints_of(run) / str(step))
-    shutil.copytree(checkpoints_of(whole) / str(STEPS), checkpoints_of(run) / f"{STEPS + EVERY}.orbax-checkpoint-tmp")
+    shutil.copytree(
+        checkpoints_of(whole) / str(STEPS),
+        checkpoints_of(run) / f"{STEPS + EVERY}.orbax-checkpoint-tmp",
+    )
     go_on(run)
     assert [(event["event"], event["step"]) for event in events_of(run, "quarantine", "restore")] == [
         *(("quarantine", step) for step in steps), ("restore", steps[-1] - EVERY),
@@ -85,14 +105,21 @@ def test_with_no_good_checkpoint_left_the_run_ends_and_does_not_begin_again(run,
     before = numbers(run)
     with start(run) as started:
         results = finish(started, [65, 65])
-    assert all("holds no good checkpoint" in result.stderr for result in results) and numbers(run) == before
+    assert (
+        all("holds no good checkpoint" in result.stderr for result in results)
+        and numbers(run) == before
+    )
 
 
 def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, tmp_path):
-    """Bits that nobody reads change nothing; every other one is found, here on one device of the four that saved."""
+    """Bits that nobody reads change nothing; every other one is found, here on one device of the
+    four that saved.
+    """
     experiment, _ = read_run(whole)
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
-    abstract = abstract_state(experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh)
+    abstract = abstract_state(
+        experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh
+    )
     step = tmp_path / "run" / "checkpoints" / str(STEPS)
     shutil.copytree(checkpoints_of(whole) / str(STEPS), step)
     with Checkpointer(tmp_path / "run", read_only=True) as reader:
@@ -131,15 +158,20 @@ def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(ru
 
 
 def poison(cache_dir, example):
-    """Writes an id that the vocabulary does not have into the window of an example, with valid checksums.
+    """Writes an id that the vocabulary does not have into the window of an example, with valid
+    checksums.
 
     Returns the steps that see it, in each epoch one.
     """
     cache = TokenCache(cache_dir)
     _, windows = Order(cache.n_windows("train", 128), cache.rates, 0).locate(np.arange(8 * STEPS))
     window = windows[example]
-    (path,) = [p.parent for p in (cache_dir / "train").rglob("zarr.json") if p.parent.name == "tokens"]
-    stream = ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}, open=True).result()
+    (path,) = [
+        p.parent for p in (cache_dir / "train").rglob("zarr.json") if p.parent.name == "tokens"
+    ]
+    stream = ts.open(
+        {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}, open=True
+    ).result()
     stream[int(window) * 128 + 5].write(60_000).result()
     return [int(position) // 8 + 1 for position in np.flatnonzero(windows == window)]
 
@@ -153,13 +185,17 @@ def test_a_poisoned_batch_is_left_out_and_counted(run, whole):
     assert all(skip["examples"] == [8 * skip["step"] - 8, 8 * skip["step"]] for skip in skips)
     found, expected = numbers(run), numbers(whole)
     assert found[: EVERY + 1] == expected[: EVERY + 1]
-    assert [record["step"] for record in found if record["loss"] is None] == steps and found[-1]["skipped"] == len(steps)
+    assert [record["step"] for record in found if record["loss"] is None] == steps and found[-1][
+        "skipped"
+    ] == len(steps)
     assert found[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
 
 
 @pytest.mark.long
 def test_a_recipe_that_diverges_ends_with_66_and_its_last_checkpoint_is_finite(run):
-    with start(run, "--gin.OptimizerConfig.learning_rate=1e30", "--gin.OptimizerConfig.warmup_steps=6") as started:
+    with start(
+        run, "--gin.OptimizerConfig.learning_rate=1e30", "--gin.OptimizerConfig.warmup_steps=6"
+    ) as started:
         results = finish(started, [66, 66])
     assert "the 8th in a row" in results[0].stderr
     assert len(events_of(run, "skip")) >= 8
@@ -167,10 +203,16 @@ def test_a_recipe_that_diverges_ends_with_66_and_its_last_checkpoint_is_finite(r
 
 def test_a_full_disk_ends_with_74_and_what_was_saved_stays(run, whole):
     copy(whole, run, until=2 * EVERY)
-    with start(run, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))) as started:
+    with start(
+        run, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))
+    ) as started:
         codes = [result.returncode for result in ended(started)]
     assert codes[0] == 74 and codes[1] in (70, 74, -signal.SIGABRT)
-    assert [event["step"] for event in events_of(run, "save_failed")] == [3 * EVERY, 4 * EVERY, 5 * EVERY]
+    assert [event["step"] for event in events_of(run, "save_failed")] == [
+        3 * EVERY,
+        4 * EVERY,
+        5 * EVERY,
+    ]
     assert {str(EVERY), str(2 * EVERY)} == {path.name for path in checkpoints_of(run).iterdir()}
     go_on(run)
     assert_equal(run, whole)

@@ -1,4 +1,6 @@
-"""kill -9, a peer that hangs, SIGTERM and STOP: wherever a run is hit, it goes on to the same last digit."""
+"""kill -9, a peer that hangs, SIGTERM and STOP: wherever a run is hit, it goes on to the same last
+digit.
+"""
 
 import ctypes
 import os
@@ -13,18 +15,37 @@ import pytest
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.events import read_events
 from tests.launch.several import ended
-from tests.recovery.runs import EVERY, STEPS, assert_equal, assert_equal_so_far, copy, events_of, finish, go_on, numbers, start, wait_until
+from tests.recovery.runs import (
+    EVERY,
+    STEPS,
+    assert_equal,
+    assert_equal_so_far,
+    copy,
+    events_of,
+    finish,
+    go_on,
+    numbers,
+    start,
+    wait_until,
+)
 
 COORDINATOR, PEER = 0, 1
 PTRACE_CONT, PTRACE_SEIZE, PTRACE_INTERRUPT = 7, 0x4206, 0x4207
-FUTEX = "98" if platform.machine() == "aarch64" else "202"  # the number of the system call by which threads wait for each other
+# the number of the system call by which threads wait for each other
+FUTEX = "98" if platform.machine() == "aarch64" else "202"
 FUTEX_WAIT, FUTEX_WAIT_BITSET = 0, 9
 
 
 def wait_for_training(started, run, attempt):
-    """Until an attempt (the first is 0) has written two losses of its own: the second one shows how the first step left the state."""
-    begun = lambda: len(events_of(run, "first_step")) > attempt  # and what came after the restored step is cut from the metrics
-    wait_until(lambda: begun() and numbers(run)[-1]["step"] >= events_of(run, "restore")[-1]["step"] + 2, started)
+    """Until an attempt (the first is 0) has written two losses of its own: the second one shows how
+    the first step left the state.
+    """
+    # and what came after the restored step is cut from the metrics
+    begun = lambda: len(events_of(run, "first_step")) > attempt
+    wait_until(
+        lambda: begun() and numbers(run)[-1]["step"] >= events_of(run, "restore")[-1]["step"] + 2,
+        started,
+    )
 
 
 def wait_for_a_save(started, run):
@@ -36,7 +57,8 @@ def wait_for_a_save(started, run):
 def freeze_main_thread(pid):
     """Only that thread, so that the others live on and answer every heartbeat.
 
-    It is caught where it waits for others without a limit: elsewhere it may hold a lock that they need, of malloc or of Python.
+    It is caught where it waits for others without a limit: elsewhere it may hold a lock that they
+      need, of malloc or of Python.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
@@ -44,11 +66,21 @@ def freeze_main_thread(pid):
     while time.monotonic() < deadline:
         for number in (request, PTRACE_INTERRUPT):
             if libc.ptrace(number, pid, None, None):
-                pytest.skip(f"this machine does not let one process stop a thread of another: {os.strerror(ctypes.get_errno())}")
-        _, status = os.waitpid(pid, 0)  # else whoever waits for the end of the process would be told of this
+                pytest.skip(
+                    "this machine does not let one process stop a thread of another:"
+                    f" {os.strerror(ctypes.get_errno())}"
+                )
+        # else whoever waits for the end of the process would be told of this
+        _, status = os.waitpid(pid, 0)
         assert os.WIFSTOPPED(status)
-        call, _, operation, _, timeout, *_ = Path(f"/proc/{pid}/syscall").read_text().split() + [""] * 4
-        if call == FUTEX and int(operation, 16) & 0x7F in (FUTEX_WAIT, FUTEX_WAIT_BITSET) and int(timeout, 16) == 0:
+        call, _, operation, _, timeout, *_ = (
+            Path(f"/proc/{pid}/syscall").read_text().split() + [""] * 4
+        )
+        if (
+            call == FUTEX
+            and int(operation, 16) & 0x7F in (FUTEX_WAIT, FUTEX_WAIT_BITSET)
+            and int(timeout, 16) == 0
+        ):
             return
         request = PTRACE_CONT
         time.sleep(0.001)
@@ -70,7 +102,8 @@ def attempt(hit):
 
 
 class TestOneRun:
-    """One run that is hit again and again: each test goes on where the one before left it, and the last one takes it to its end.
+    """One run that is hit again and again: each test goes on where the one before left it, and the
+    last one takes it to its end.
 
     So the start of a test is the proof of the one before, and a start costs seconds.
     """
@@ -78,7 +111,9 @@ class TestOneRun:
     @pytest.mark.parametrize("who", [COORDINATOR, PEER], ids=["coordinator", "peer"])
     @pytest.mark.parametrize("moment", ["step", "save"])
     def test_killed(self, moment, who, hit, whole, attempt):
-        """The other process ends soon, by an error that is worth another try, and the next attempt takes over."""
+        """The other process ends soon, by an error that is worth another try, and the next attempt
+        takes over.
+        """
         with start(hit) as started:
             wait_for_training(started, hit, attempt)
             if moment == "save":
@@ -96,9 +131,19 @@ class TestOneRun:
             freeze_main_thread(started[PEER].pid)
             frozen = time.monotonic()
             results = ended(started)
-            assert [result.returncode for result in results] == [70, 70] and time.monotonic() - frozen < 30
-        assert all("no progress for 8 s" in result.stderr and "most recent call first" in result.stderr for result in results)
-        assert {event["process"] for event in events_of(hit, "exit") if "no progress for 8 s" in event["reason"]} == {0, 1}
+            assert [result.returncode for result in results] == [
+                70,
+                70,
+            ] and time.monotonic() - frozen < 30
+        assert all(
+            "no progress for 8 s" in result.stderr and "most recent call first" in result.stderr
+            for result in results
+        )
+        assert {
+            event["process"]
+            for event in events_of(hit, "exit")
+            if "no progress for 8 s" in event["reason"]
+        } == {0, 1}
         assert_equal_so_far(hit, whole)
 
     def test_sigterm_to_one_process_stops_all_at_one_step(self, hit, whole, attempt):
@@ -112,7 +157,9 @@ class TestOneRun:
         assert events_of(hit, "preempt")[-1]["reason"] == "a signal to another process"
         left = events_of(hit, "exit")[-2:]
         (saved,) = {event["step"] for event in left}
-        assert {event["code"] for event in left} == {75} and (checkpoints_of(hit) / str(saved)).is_dir()
+        assert {event["code"] for event in left} == {75} and (
+            checkpoints_of(hit) / str(saved)
+        ).is_dir()
         assert numbers(hit)[-1]["step"] == saved < STEPS
         assert_equal_so_far(hit, whole)
 
@@ -124,7 +171,9 @@ class TestOneRun:
             finish(started)
         assert events_of(hit, "restore")[-1]["step"] == saved_by_sigterm
         left = events_of(hit, "exit")[-1]
-        assert (left["code"], left["reason"]) == (0, "file STOP") and (checkpoints_of(hit) / str(left["step"])).is_dir()
+        assert (left["code"], left["reason"]) == (0, "file STOP") and (
+            checkpoints_of(hit) / str(left["step"])
+        ).is_dir()
         with start(hit) as started:
             results = finish(started, [64, 64])
         assert all("STOP exists" in result.stderr for result in results)
@@ -135,8 +184,12 @@ class TestOneRun:
         go_on(hit)
         assert_equal(hit, whole)
         assert not list(checkpoints_of(hit).glob("*tmp*")) and not (hit / "RUN_LOCK.json").exists()
-        # A coordinator that was killed could not give its lease back: who came next found it, and how far it had been.
-        assert any(event["previous"] and event["previous"]["step"] >= EVERY for event in events_of(hit, "start")[1:])
+        # A coordinator that was killed could not give its lease back: who came next found it, and
+        # how far it had been.
+        assert any(
+            event["previous"] and event["previous"]["step"] >= EVERY
+            for event in events_of(hit, "start")[1:]
+        )
 
 
 @pytest.mark.long
@@ -154,9 +207,17 @@ def test_killed_at_a_random_moment(seed, run, whole):
 
 
 def test_the_last_save_is_on_disk_and_was_read_back(whole):
-    """Exit 0 came after the save of the last step, which is good; the summary accounts for the whole time."""
-    kinds = [(event["event"], event.get("step")) for event in events_of(whole, "save", "verify", "exit")]
-    assert kinds == [*(("save", step) for step in range(EVERY, STEPS + 1, EVERY)), ("verify", STEPS), ("exit", STEPS)]
+    """Exit 0 came after the save of the last step, which is good; the summary accounts for the
+    whole time.
+    """
+    kinds = [
+        (event["event"], event.get("step")) for event in events_of(whole, "save", "verify", "exit")
+    ]
+    assert kinds == [
+        *(("save", step) for step in range(EVERY, STEPS + 1, EVERY)),
+        ("verify", STEPS),
+        ("exit", STEPS),
+    ]
     assert events_of(whole, "verify")[0]["good"]
     assert not (whole / "RUN_LOCK.json").exists() and not list(checkpoints_of(whole).glob("*tmp*"))
 

@@ -1,4 +1,6 @@
-"""launch/slurm/pretrain.sbatch as it is, with launch/pretrain.py in it, under a stand-in for SLURM."""
+"""launch/slurm/pretrain.sbatch as it is, with launch/pretrain.py in it, under a stand-in for
+SLURM.
+"""
 
 import contextlib
 import random
@@ -25,18 +27,34 @@ def free_job_id():
 
 @pytest.mark.long
 def test_the_real_trainer_under_slurm(whole, run, tmp_path):
-    """Two processes of two devices, which find each other by SLURM's variables; SIGTERM, a requeue, and the same last digit."""
+    """Two processes of two devices, which find each other by SLURM's variables; SIGTERM, a requeue,
+    and the same last digit.
+    """
     copy(whole, run, until=3 * EVERY)
     attempts, job_id = len(events_of(run, "first_step")), free_job_id()
     for name in ("launch", "gin_configs", "hclx", "tasks"):
         (tmp_path / name).symlink_to(ROOT / name)
-    arguments = ["sbatch", "launch/slurm/pretrain.sbatch", *command("pretrain.py", *ALL, *MESH, f"--model_dir={run}")]
-    variables = {"STANDIN_JOB_ID": job_id, "STANDIN_SPEED": 1, "JAX_PLATFORMS": "cpu", "PYTHONPATH": PATH} | unoptimised(2)
+    arguments = [
+        "sbatch",
+        "launch/slurm/pretrain.sbatch",
+        *command("pretrain.py", *ALL, *MESH, f"--model_dir={run}"),
+    ]
+    variables = {
+        "STANDIN_JOB_ID": job_id,
+        "STANDIN_SPEED": 1,
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": PATH,
+    } | unoptimised(2)
     with started(arguments, tmp_path, **variables) as job:
         wait_for(lambda: len(events_of(run, "first_step")) > attempts, job, timeout=120)
         job.send_signal(signal.SIGUSR1)
         code, output = ended(job, timeout=120)
     said = (tmp_path / f"hclx-{job_id}.log").read_text()
-    assert code == 0 and "exit code 75 after" in said and said.count("starting again") == 1, (output, said, log(tmp_path), log(tmp_path, 1))
+    assert code == 0 and "exit code 75 after" in said and said.count("starting again") == 1, (
+        output,
+        said,
+        log(tmp_path),
+        log(tmp_path, 1),
+    )
     assert_equal(run, whole)
     assert f"done: step {STEPS}" in log(tmp_path) and "saved step" in log(tmp_path, 1)

@@ -6,13 +6,13 @@ import pytest
 
 seqio = pytest.importorskip("seqio")
 
-import tasks.corpora  # noqa: E402
-from tasks.common import VOCABULARY  # noqa: E402
+import tasks.corpora  # noqa: E402, F401
 from hclx.config import DataConfig  # noqa: E402
-from hclx.data.build import build_cache  # noqa: E402
+from hclx.data.cache_builder import build_cache  # noqa: E402
 from hclx.data.prepare import sources_of  # noqa: E402
-from hclx.data.settings import ReadSettings  # noqa: E402
+from hclx.data.read_settings import ReadSettings  # noqa: E402
 from hclx.errors import DataError  # noqa: E402
+from tasks.common import VOCABULARY  # noqa: E402
 
 CORPORA = ("kowiki", "law", "reviews", "comments")
 
@@ -23,17 +23,28 @@ def vocabulary(tokenizer_dirs):
 
 
 def test_seqio_gives_the_tokens_that_the_cache_holds(tokenizer_dirs, tmp_path):
-    cache = build_cache("sample", sources_of(DataConfig(mixture="sample")), tokenizer_dirs["train"], tmp_path / "c", ReadSettings())
+    cache = build_cache(
+        "sample",
+        sources_of(DataConfig(mixture="sample")),
+        tokenizer_dirs["train"],
+        tmp_path / "c",
+        ReadSettings(),
+    )
     for split in ("train", "validation"):
-        dataset = seqio.get_mixture_or_task("sample").get_dataset({"targets": 1 << 20}, split, shuffle=False, trim_output_features=False)
-        documents = [example["targets"].tolist() for example in dataset.as_numpy_iterator()]  # each ends with EOD
+        dataset = seqio.get_mixture_or_task("sample").get_dataset(
+            {"targets": 1 << 20}, split, shuffle=False, trim_output_features=False
+        )
+        # each ends with EOD
+        documents = [example["targets"].tolist() for example in dataset.as_numpy_iterator()]
         assert list(itertools.chain([1], *documents)) == cache.stream(split, 0).tolist()
 
 
 def test_every_corpus_of_the_data_folder_can_be_read(data_dir, tokenizers):
     for name in CORPORA:
         task = seqio.TaskRegistry.get(name)
-        example = next(task.get_dataset({"targets": 1 << 20}, "train", shuffle=False).as_numpy_iterator())
+        example = next(
+            task.get_dataset({"targets": 1 << 20}, "train", shuffle=False).as_numpy_iterator()
+        )
         text = next(task.source.documents("train", ReadSettings())).text
         assert example["targets"].tolist() == [*tokenizers["train"].encode(text), 1]
 
@@ -45,7 +56,9 @@ def test_rates_follow_the_published_corpus_by_domain():
     total = 41.1 + 5.2 + 51.5  # billions of tokens: comments, Wikipedia, others
     assert rates["kowiki"] / sum(rates.values()) == pytest.approx(5.2 / total)
     assert rates["law"] / sum(rates.values()) == pytest.approx(51.5 / total)
-    assert (rates["reviews"] + rates["comments"]) / sum(rates.values()) == pytest.approx(41.1 / total)
+    assert (rates["reviews"] + rates["comments"]) / sum(rates.values()) == pytest.approx(
+        41.1 / total
+    )
 
 
 def test_all_tasks_share_one_vocabulary():
@@ -65,7 +78,14 @@ def test_the_sample_is_as_large_and_as_varied_as_promised(sample_texts):
     from tests.conftest import SAMPLE
 
     records = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
-    assert {r["source"] for r in records} == {"encyclopedia", "news", "blog", "qna", "dialogue", "review"}
+    assert {r["source"] for r in records} == {
+        "encyclopedia",
+        "news",
+        "blog",
+        "qna",
+        "dialogue",
+        "review",
+    }
     assert sum(len(text.encode()) for text in sample_texts) >= 100_000
     lines = [line for text in sample_texts for line in text.split("\n") if len(line) > 30]
     assert len(set(lines)) == len(lines)

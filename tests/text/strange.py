@@ -22,8 +22,18 @@ STRANGE = [
 
 
 def random_texts(n: int, seed: int):
-    """Strings over all of Unicode, lone surrogates included, with some weight on Korean and white space."""
+    """Strings over all of Unicode, lone surrogates included, with some weight on Korean and white
+    space.
+    """
     draw = random.Random(seed)
-    ranges = [(0, 0x7F), (0x20, 0x20), (0xAC00, 0xD7A3), (0x1100, 0x11FF), (0x3130, 0x318F), (0xD800, 0xDFFF), (0, sys.maxunicode)]
+    ranges = [
+        (0, 0x7F),
+        (0x20, 0x20),
+        (0xAC00, 0xD7A3),
+        (0x1100, 0x11FF),
+        (0x3130, 0x318F),
+        (0xD800, 0xDFFF),
+        (0, sys.maxunicode),
+    ]
     for _ in range(n):
         yield "".join(chr(draw.randint(*draw.choice(ranges))) for _ in range(draw.randint(0, 60)))

@@ -19,7 +19,9 @@ def test_every_format(tmp_path):
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines({"text": "셋"})))
     (tmp_path / "c.txt").write_text("넷\n다섯\n")
     (tmp_path / "d.txt.gz").write_bytes(gzip.compress("여섯".encode()))
-    found = list(read_documents(expand_globs(f"{tmp_path}/*.jsonl*,{tmp_path}/*.txt*,{tmp_path}/a.jsonl")))
+    found = list(
+        read_documents(expand_globs(f"{tmp_path}/*.jsonl*,{tmp_path}/*.txt*,{tmp_path}/a.jsonl"))
+    )
     assert [d.text for d in found] == ["하나", "둘", "셋", "넷\n다섯\n", "여섯"]
     assert (found[1].path, found[1].line) == (str(tmp_path / "a.jsonl"), 2)
 
@@ -38,7 +40,10 @@ def test_blank_lines_pass_and_empty_texts_are_counted(tmp_path):
         (lines({"text": "가"}) + b"[1]\n", r"a\.jsonl:2: no string field"),
         (lines({"text": 3}), r"a\.jsonl:1: no string field"),
         (lines({"text": "가"}) + b'{"text": "\n', r"a\.jsonl:2: not JSON"),
-        (lines({"text": "가"}) + b'{"text": "\xff"}\n', r"a\.jsonl:2: invalid UTF-8 at byte 10.*invalid_utf8=replace"),
+        (
+            lines({"text": "가"}) + b'{"text": "\xff"}\n',
+            r"a\.jsonl:2: invalid UTF-8 at byte 10.*invalid_utf8=replace",
+        ),
     ],
 )
 def test_file_and_line_of_what_cannot_be_read(tmp_path, content, message):
@@ -50,7 +55,10 @@ def test_file_and_line_of_what_cannot_be_read(tmp_path, content, message):
 def test_invalid_utf8_is_replaced_and_counted_where_that_is_asked_for(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "\xea\xb0 x"}\n' + lines({"text": "가"}))
     counts = Counter()
-    assert [d.text for d in read_documents([str(tmp_path / "a.jsonl")], "replace", counts)] == ["\ufffd x", "가"]
+    assert [d.text for d in read_documents([str(tmp_path / "a.jsonl")], "replace", counts)] == [
+        "\ufffd x",
+        "가",
+    ]
     assert counts == {"documents": 2, "invalid_utf8": 1}
 
 

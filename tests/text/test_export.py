@@ -1,4 +1,6 @@
-"""Exports give the tokenizer's own ids in the libraries that they are for, on text they never saw."""
+"""Exports give the tokenizer's own ids in the libraries that they are for, on text they never
+saw.
+"""
 
 import pytest
 
@@ -23,14 +25,17 @@ def tiktoken_encoding(folder):
 
     ranks = load_tiktoken_bpe(f"{folder}/{TIKTOKEN_FILE}")
     special = {symbol: i for i, symbol in enumerate(CONTROL_SYMBOLS)}
-    return tiktoken.Encoding("hclx", pat_str=TIKTOKEN_PATTERN, mergeable_ranks=ranks, special_tokens=special)
+    return tiktoken.Encoding(
+        "hclx", pat_str=TIKTOKEN_PATTERN, mergeable_ranks=ranks, special_tokens=special
+    )
 
 
 def test_hugging_face_gives_the_same_ids_and_text(exported, sample_texts):
     tokenizer, folder = exported
     theirs = hugging_face(folder)
     for text in [*(t for t in STRANGE if t.isprintable() or "\x00" in t), *sample_texts]:
-        if any("\ud800" <= c < "\ue000" for c in text) or "<" in text:  # not UTF-8; spells a control symbol
+        # not UTF-8; spells a control symbol
+        if any("\ud800" <= c < "\ue000" for c in text) or "<" in text:
             continue
         ids = tokenizer.encode(text)
         assert theirs.encode(text).ids == ids

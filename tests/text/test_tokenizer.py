@@ -8,7 +8,7 @@ import pytest
 
 from hclx.errors import DataError
 from hclx.text import StreamDecoder, load_tokenizer
-from hclx.text.alphabet import BYTE_TO_CHAR, bytes_to_chars, chars_to_bytes, to_bytes, to_text
+from hclx.text.byte_level import BYTE_TO_CHAR, bytes_to_chars, chars_to_bytes, to_bytes, to_text
 from hclx.text.tokenizer import CONTROL_SYMBOLS
 from tests.text.strange import STRANGE, random_texts
 
@@ -64,7 +64,7 @@ def test_text_and_bytes():
 
 def test_piece_bytes_add_up_to_the_text(tokenizers, sample_texts):
     for mode in MODES:
-        sizes = tokenizers[mode].piece_bytes()
+        sizes = tokenizers[mode].token_bytes()
         for text in sample_texts[:5]:
             assert sizes[tokenizers[mode].encode(text)].sum() == len(text.encode())
 
@@ -72,7 +72,10 @@ def test_piece_bytes_add_up_to_the_text(tokenizers, sample_texts):
 def test_stream_decoder_gives_whole_characters_only(tokenizers):
     tokenizer = tokenizers["train"]
     text = "훈민정음 👨‍👩‍👧 ᄊᆞᆷ"
-    for ids in ([tokenizer.encode_bytes(bytes([b]))[0] for b in text.encode()], tokenizer.encode(text)):
+    for ids in (
+        [tokenizer.encode_bytes(bytes([b]))[0] for b in text.encode()],
+        tokenizer.encode(text),
+    ):
         decoder, pieces = StreamDecoder(tokenizer), []
         for token in ids:
             pieces.append(decoder.feed(token))
@@ -84,7 +87,9 @@ def test_stream_decoder_gives_whole_characters_only(tokenizers):
 
 def test_modes_differ_where_they_should(tokenizers, sample_texts):
     assert len({t.fingerprint for t in tokenizers.values()}) == 3
-    assert any(tokenizers["train"].encode(t) != tokenizers["encode"].encode(t) for t in sample_texts)
+    assert any(
+        tokenizers["train"].encode(t) != tokenizers["encode"].encode(t) for t in sample_texts
+    )
 
 
 class TestLoading:

@@ -1,4 +1,6 @@
-"""Training of the tokenizer: what it may learn, that it repeats, how much memory it takes, what it refuses."""
+"""Training of the tokenizer: what it may learn, that it repeats, how much memory it takes, what it
+refuses.
+"""
 
 import itertools
 import json
@@ -11,16 +13,19 @@ import pytest
 
 from hclx.errors import ConfigError, DataError
 from hclx.text import load_tokenizer, train_tokenizer
-from hclx.text.cutters import make_cutter
+from hclx.text.pretokenizers import make_cutter
 from hclx.text.tokenizer import CONTROL_SYMBOLS
 from hclx.text.training import count_chunks, cutter_identity, sample, train_from_counts
 
 
 @pytest.mark.parametrize("mode", ["train", "encode", "plain"])
 def test_no_learnt_piece_crosses_a_chunk(tokenizers, sample_texts, mode):
-    """Every learnt piece lies inside a chunk of the training text: none could be learnt across a morpheme."""
+    """Every learnt piece lies inside a chunk of the training text: none could be learnt across a
+    morpheme.
+    """
     cutter = make_cutter(mode)
-    chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})  # 0xFF is in no UTF-8
+    # 0xFF is in no UTF-8
+    chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})
     pieces = [tokenizers[mode].decode_bytes([i]) for i in range(len(CONTROL_SYMBOLS), 1024)]
     learnt = [piece for piece in pieces if len(piece) > 1]
     assert len(learnt) > 600
@@ -31,11 +36,16 @@ def test_plain_mode_does_learn_across_morphemes(tokenizers, sample_texts):
     """The check above can fail: pieces of plain BPE do cross morphemes."""
     cutter = make_cutter("train")
     chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})
-    assert any(tokenizers["plain"].decode_bytes([i]) not in chunks for i in range(len(CONTROL_SYMBOLS) + 256, 1024))
+    assert any(
+        tokenizers["plain"].decode_bytes([i]) not in chunks
+        for i in range(len(CONTROL_SYMBOLS) + 256, 1024)
+    )
 
 
 def test_first_merges_are_those_of_a_brute_force_bpe(tokenizers, sample_texts):
-    """Byte-level BPE by its definition (Sennrich et al. 2016): the most frequent pair, again and again."""
+    """Byte-level BPE by its definition (Sennrich et al. 2016): the most frequent pair, again and
+    again.
+    """
     words = Counter(chunk for text in sample_texts for chunk in make_cutter("plain").cut(text))
     symbols = {word: [bytes([b]) for b in word.encode()] for word in words}
     for i in range(len(CONTROL_SYMBOLS), len(CONTROL_SYMBOLS) + 25):
@@ -45,7 +55,8 @@ def test_first_merges_are_those_of_a_brute_force_bpe(tokenizers, sample_texts):
                 pairs[pair] += words[word]
         learnt = tokenizers["plain"].decode_bytes([i])
         most = max(pairs.values())
-        candidates = {b"".join(pair): pair for pair, count in pairs.items() if count == most}  # more than one at a tie
+        # more than one at a tie
+        candidates = {b"".join(pair): pair for pair, count in pairs.items() if count == most}
         assert learnt in candidates
         best = candidates[learnt]
         for word, parts in symbols.items():
@@ -63,12 +74,18 @@ def _merge(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
 
 
 def test_encoding_is_a_brute_force_bpe(tokenizers, sample_texts):
-    """Of all neighbours that make a piece, the piece of the lowest id is merged first, the leftmost of them."""
+    """Of all neighbours that make a piece, the piece of the lowest id is merged first, the leftmost
+    of them.
+    """
     tokenizer = tokenizers["train"]
-    ids = {tokenizer.decode_bytes([i]): i for i in range(len(CONTROL_SYMBOLS), tokenizer.vocab_size)}
+    ids = {
+        tokenizer.decode_bytes([i]): i for i in range(len(CONTROL_SYMBOLS), tokenizer.vocab_size)
+    }
     for text in sample_texts[:3]:
         parts = [bytes([b]) for b in text[:200].encode()]
-        while candidates := [(ids[a + b], at) for at, (a, b) in enumerate(itertools.pairwise(parts)) if a + b in ids]:
+        while candidates := [
+            (ids[a + b], at) for at, (a, b) in enumerate(itertools.pairwise(parts)) if a + b in ids
+        ]:
             _, at = min(candidates)
             parts[at : at + 2] = [parts[at] + parts[at + 1]]
         assert tokenizer.encode(text[:200]) == [ids[part] for part in parts]
@@ -83,27 +100,39 @@ def test_a_process_may_change_from_one_cutter_to_the_other(sample_texts):
     """A worker keeps the analyser that it has loaded, and must not take it for another mode."""
     for mode in ("plain", "train", "plain", "encode"):
         cutter = make_cutter(mode)
-        assert count_chunks(sample_texts[:2], mode, workers=1) == Counter(chunk for text in sample_texts[:2] for chunk in cutter.cut(text))
+        assert count_chunks(sample_texts[:2], mode, workers=1) == Counter(
+            chunk for text in sample_texts[:2] for chunk in cutter.cut(text)
+        )
         assert cutter_identity(mode) == cutter.identity
 
 
 def test_the_order_of_counts_does_not_decide_ties(sample_texts):
     """All counts are equal, so that nothing but ties decides which pairs are merged."""
     counts = [(chunk, 2) for chunk in count_chunks(sample_texts, "plain", workers=1)]
-    models = [train_from_counts(Counter(dict(order)), 512) for order in (counts, counts[::-1], random.Random(0).sample(counts, len(counts)))]
+    models = [
+        train_from_counts(Counter(dict(order)), 512)
+        for order in (counts, counts[::-1], random.Random(0).sample(counts, len(counts)))
+    ]
     assert models[0] == models[1] == models[2]
 
 
 def test_training_repeats_bit_for_bit(tmp_path, sample_texts):
-    models = [train_tokenizer(sample_texts, tmp_path / name, vocab_size=512, mode="plain").model for name in "ab"]
+    models = [
+        train_tokenizer(sample_texts, tmp_path / name, vocab_size=512, mode="plain").model
+        for name in "ab"
+    ]
     assert models[0] == models[1]
 
 
 def test_sample_rate_takes_a_share_by_hash(tmp_path, sample_texts):
     texts = [f"{text} {i}" for i in range(6) for text in sample_texts]
-    about = train_tokenizer(texts, tmp_path / "t", vocab_size=512, mode="plain", sample_rate=0.5, seed=3).metadata
+    about = train_tokenizer(
+        texts, tmp_path / "t", vocab_size=512, mode="plain", sample_rate=0.5, seed=3
+    ).metadata
     assert 0.4 * len(texts) < about["documents"] < 0.6 * len(texts)
-    again = train_tokenizer(reversed(texts), tmp_path / "u", vocab_size=512, mode="plain", sample_rate=0.5, seed=3).metadata
+    again = train_tokenizer(
+        reversed(texts), tmp_path / "u", vocab_size=512, mode="plain", sample_rate=0.5, seed=3
+    ).metadata
     assert again["documents"] == about["documents"] and again["bytes"] == about["bytes"]
 
 
@@ -113,7 +142,9 @@ def test_a_text_is_in_the_sample_or_not_whatever_stands_around_it(sample_texts):
     chosen = lambda some, rate=0.4, seed=3: set(sample(some, rate, seed, Counter()))
     assert chosen(texts) == chosen(mixed) == chosen(texts[:20]) | chosen(texts[20:])
     assert chosen(texts, rate=0.2) < chosen(texts) and chosen(texts, rate=1.0) == set(texts)
-    assert 0.2 * len(texts) < len(chosen(texts, seed=4) - chosen(texts)) + len(chosen(texts) - chosen(texts, seed=4))
+    assert 0.2 * len(texts) < len(chosen(texts, seed=4) - chosen(texts)) + len(
+        chosen(texts) - chosen(texts, seed=4)
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +188,9 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 
 @pytest.mark.parametrize("mode", ["plain", pytest.param("train", marks=pytest.mark.long)])
 def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path, mode):
-    """Cut at spaces they are three times as many chunks as cut at morphemes, which takes minutes and is not the point."""
+    """Cut at spaces they are three times as many chunks as cut at morphemes, which takes minutes
+    and is not the point.
+    """
     import sentencepiece
 
     from hclx.text.documents import expand_globs, read_documents
@@ -167,7 +200,16 @@ def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_
     n = sum(1 for _ in itertools.takewhile(lambda size: size < 50_000_000, sizes)) + 1
     counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), mode)
     (tmp_path / "counts.json").write_text(json.dumps(counts))
-    command = [sys.executable, "-c", _TRAIN_51200, str(tmp_path / "counts.json"), str(tmp_path / "model")]
+    command = [
+        sys.executable,
+        "-c",
+        _TRAIN_51200,
+        str(tmp_path / "counts.json"),
+        str(tmp_path / "model"),
+    ]
     peak = 1024 * int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert peak < 1e9
-    assert sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model")).get_piece_size() == 51_200
+    assert (
+        sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model")).get_piece_size()
+        == 51_200
+    )

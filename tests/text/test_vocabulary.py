@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hclx.errors import DataError
-from hclx.text.alphabet import to_bytes
+from hclx.text.byte_level import to_bytes
 from tests.text.strange import STRANGE, random_texts
 
 tf = pytest.importorskip("tensorflow")

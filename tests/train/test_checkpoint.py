@@ -1,4 +1,6 @@
-"""Checkpoints: what comes back is what was saved, on any mesh; damage is named and never restored."""
+"""Checkpoints: what comes back is what was saved, on any mesh; damage is named and never
+restored.
+"""
 
 import contextlib
 import dataclasses
@@ -16,7 +18,7 @@ from hclx.config import MeshConfig
 from hclx.errors import CheckpointError, StorageError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, checkpoint, init_state
-from hclx.train.program import make_program
+from hclx.train.compiled_steps import make_program
 from tests.parallel.test_meshes_agree import ONE, devices_of, experiment, windows
 
 LOOP, META = {"step": 3, "next_index": 48}, {"hashes": {"vocabulary": "v"}}
@@ -29,7 +31,9 @@ def program_on(config):
 def trained(config, steps=3):
     program = program_on(config)
     with jax.set_mesh(program.mesh):
-        state = init_state(experiment(config).model, experiment(config).train, program.optimizer, program.abstract)
+        state = init_state(
+            experiment(config).model, experiment(config).train, program.optimizer, program.abstract
+        )
         for window in windows(steps):
             state, _ = program.train_step(state, jax.device_put(window, program.windows))
     return program, state
@@ -37,7 +41,9 @@ def trained(config, steps=3):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with the checkpoint of step 3, the program it is of, and the state, as numbers and on its device."""
+    """A folder with the checkpoint of step 3, the program it is of, and the state, as numbers and
+    on its device.
+    """
     folder = tmp_path_factory.mktemp("run")
     program, state = trained(ONE)
     with Checkpointer(folder) as checkpointer:
@@ -54,7 +60,11 @@ def test_there_and_back_bit_for_bit(saved):
     with Checkpointer(folder) as checkpointer:
         restored, loop, meta = checkpointer.restore(program.abstract)
     assert_equal(restored, state)
-    assert {name: loop[name] for name in LOOP} == LOOP and meta["hashes"] == META["hashes"] and int(restored.step) == 3
+    assert (
+        {name: loop[name] for name in LOOP} == LOOP
+        and meta["hashes"] == META["hashes"]
+        and int(restored.step) == 3
+    )
 
 
 @pytest.mark.parametrize("mesh", [MeshConfig(fsdp=8), MeshConfig(data=2, fsdp=2, model=2)])
@@ -64,7 +74,9 @@ def test_restored_onto_another_mesh(saved, mesh):
     with Checkpointer(folder) as checkpointer:
         restored, _, _ = checkpointer.restore(program.abstract)
     assert_equal(restored, state)
-    for array, wanted in zip(jax.tree.leaves(restored.params), jax.tree.leaves(program.abstract.params)):
+    for array, wanted in zip(
+        jax.tree.leaves(restored.params), jax.tree.leaves(program.abstract.params)
+    ):
         assert array.sharding == wanted.sharding
 
 
@@ -110,15 +122,22 @@ def test_nothing_to_restore(tmp_path, saved):
         assert checkpointer.restore(saved[1].abstract) is None
         with pytest.raises(CheckpointError, match="holds no checkpoint"):
             checkpointer.restore_params(saved[1].abstract.params)
-    with Checkpointer(saved[0]) as checkpointer, pytest.raises(CheckpointError, match="no step 9; it has \\[3\\]"):
+    with (
+        Checkpointer(saved[0]) as checkpointer,
+        pytest.raises(CheckpointError, match="no step 9; it has \\[3\\]"),
+    ):
         checkpointer.restore_params(saved[1].abstract.params, step=9)
 
 
 def test_another_model_is_refused_and_nothing_is_set_aside(saved):
-    other = dataclasses.replace(experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=32))
+    other = dataclasses.replace(
+        experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=32)
+    )
     abstract = make_program(other, make_mesh(ONE, devices_of(ONE)), 1).abstract
     with Checkpointer(saved[0]) as checkpointer:
-        with pytest.raises(CheckpointError, match="of another model: opt_state/.* there and float32.* here"):
+        with pytest.raises(
+            CheckpointError, match="of another model: opt_state/.* there and float32.* here"
+        ):
             checkpointer.restore(abstract)
         assert checkpointer.steps() == [3]
 
@@ -138,12 +157,22 @@ class TestDamage:
     @pytest.fixture()
     def run(self, saved, tmp_path):
         folder = shutil.copytree(saved[0], tmp_path / "run")
-        return folder / "checkpoints" / "3", lambda: Checkpointer(folder, read_only=True).restore(saved[1].abstract)
+        return folder / "checkpoints" / "3", lambda: Checkpointer(folder, read_only=True).restore(
+            saved[1].abstract
+        )
 
     def test_wrong_weights_are_never_restored(self, run, saved):
         """Bits flipped in the largest data files: restored right, or refused."""
         step, restore = run
-        files = sorted((p for item in ("params", "opt_state") for p in (step / item).rglob("*") if p.is_file()), key=os.path.getsize)[-4:]
+        files = sorted(
+            (
+                p
+                for item in ("params", "opt_state")
+                for p in (step / item).rglob("*")
+                if p.is_file()
+            ),
+            key=os.path.getsize,
+        )[-4:]
         draw, refused = np.random.default_rng(0), 0
         for trial in range(24):
             path = files[trial % 4]
@@ -159,7 +188,9 @@ class TestDamage:
         assert refused >= 12  # some bits of a file are read by nobody
 
     def test_an_array_that_was_exchanged_for_another_is_named(self, run, saved):
-        """A valid checkpoint of other numbers, which only the fingerprint can tell from the right one."""
+        """A valid checkpoint of other numbers, which only the fingerprint can tell from the right
+        one.
+        """
         step, restore = run
         meta = next((step / "meta").rglob("metadata"))
         content = json.loads(meta.read_text())
@@ -177,7 +208,9 @@ class TestDamage:
 
     def test_changed_loop(self, run):
         step, restore = run
-        path = next(p for p in (step / "loop").rglob("*") if p.is_file() and b"next_index" in p.read_bytes())
+        path = next(
+            p for p in (step / "loop").rglob("*") if p.is_file() and b"next_index" in p.read_bytes()
+        )
         path.write_bytes(path.read_bytes().replace(b"48", b"64"))
         with pytest.raises(CheckpointError, match="item loop is damaged"):
             restore()
@@ -194,7 +227,11 @@ def largest(path, item):
 
 DAMAGE = {
     "a file is cut": lambda path: os.truncate(largest(path, "params"), 1000),
-    "a file is zeroed": lambda path: largest(path, "opt_state").write_bytes(bytes(os.path.getsize(largest(path, "opt_state")))),
+    "a file is zeroed": (
+        lambda path: largest(path, "opt_state").write_bytes(
+            bytes(os.path.getsize(largest(path, "opt_state")))
+        )
+    ),
     "a file is gone": lambda path: largest(path, "params").unlink(),
     "an item is gone": lambda path: shutil.rmtree(path / "loop"),
     "nothing is in it": empty,
@@ -210,7 +247,11 @@ class TestFallback:
         with Checkpointer(folder) as checkpointer:
             checkpointer.save(saved[3]._replace(step=jnp.int32(4)), LOOP, META)
         checkpoints = folder / "checkpoints"
-        return checkpoints, lambda **how: restore_once(folder, saved[1].abstract, events, **how), events
+        return (
+            checkpoints,
+            lambda **how: restore_once(folder, saved[1].abstract, events, **how),
+            events,
+        )
 
     @pytest.mark.parametrize("damage", DAMAGE)
     def test_a_damaged_one_is_set_aside_and_the_older_one_taken(self, run, saved, damage):
@@ -218,7 +259,9 @@ class TestFallback:
         DAMAGE[damage](checkpoints / "4")
         assert_equal(restore().state, saved[2])
         (aside,) = checkpoints.glob("4.corrupt-*")
-        assert [(e, f["step"], f["name"]) for e, f in events] == [("quarantine", 4, aside.name)] and events[0][1]["reason"]
+        assert [(e, f["step"], f["name"]) for e, f in events] == [
+            ("quarantine", 4, aside.name)
+        ] and events[0][1]["reason"]
         assert not (checkpoints / "4").exists()
 
     def test_what_a_killed_save_left_is_no_checkpoint(self, run):
@@ -231,7 +274,9 @@ class TestFallback:
         for step in ("3", "4"):
             empty(checkpoints / step)
         for _ in range(2):  # nor at the next start
-            with pytest.raises(CheckpointError, match="holds no good checkpoint .3.corrupt-.*rewind --step=0"):
+            with pytest.raises(
+                CheckpointError, match="holds no good checkpoint .3.corrupt-.*rewind --step=0"
+            ):
                 restore()
 
     def test_after_a_rewind_to_the_beginning_it_does(self, run):
@@ -244,7 +289,9 @@ class TestFallback:
 
 
 def restore_once(folder, abstract, events, **how):
-    with Checkpointer(folder, report=lambda event, **fields: events.append((event, fields))) as checkpointer:
+    with Checkpointer(
+        folder, report=lambda event, **fields: events.append((event, fields))
+    ) as checkpointer:
         return checkpointer.restore(abstract, **how)
 
 
@@ -263,8 +310,14 @@ class TestFailedSaves:
     @pytest.fixture()
     def run(self, saved, tmp_path):
         events = []
-        with Checkpointer(tmp_path, report=lambda event, **fields: events.append((event, fields["step"]))) as checkpointer:
-            yield checkpointer, lambda step: checkpointer.save(saved[3]._replace(step=jnp.int32(step)), LOOP, META), events
+        with Checkpointer(
+            tmp_path, report=lambda event, **fields: events.append((event, fields["step"]))
+        ) as checkpointer:
+            yield (
+                checkpointer,
+                lambda step: checkpointer.save(saved[3]._replace(step=jnp.int32(step)), LOOP, META),
+                events,
+            )
 
     def test_one_is_reported_and_the_next_finds_room_again(self, run):
         checkpointer, save, events = run
@@ -287,7 +340,8 @@ class TestFailedSaves:
         assert checkpointer.steps() == [1]
         assert events == [("save", 1), ("save_failed", 2), ("save_failed", 3), ("save_failed", 4)]
         left = {path.name for path in checkpointer.directory.iterdir()}
-        assert left <= {"1", "4.orbax-checkpoint-tmp"}  # some threads of the last one may still be writing; the next start removes it
+        # some threads of the last one may still be writing; the next start removes it
+        assert left <= {"1", "4.orbax-checkpoint-tmp"}
 
     def test_a_folder_that_cannot_be_written(self, run):
         checkpointer, save, events = run

@@ -1,4 +1,6 @@
-"""Compiled programs on disk: a second start finds those of the first, and a folder that cannot be written is no error."""
+"""Compiled programs on disk: a second start finds those of the first, and a folder that cannot be
+written is no error.
+"""
 
 import jax
 import pytest
@@ -23,7 +25,8 @@ def test_a_second_start_finds_the_programs_of_the_first(tmp_path):
     variables = {
         "JAX_COMPILATION_CACHE_DIR": None,
         "XDG_CACHE_HOME": str(tmp_path / "home"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # JAX keeps what takes a second; this machine may be fast
+        # JAX keeps what takes a second; this machine may be fast
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_LOG_COMPILES": "1",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles faster
     }
@@ -31,7 +34,10 @@ def test_a_second_start_finds_the_programs_of_the_first(tmp_path):
     def start(name):
         short = ["--gin.TrainConfig.total_steps=6", "--gin.TrainConfig.eval_every=0"]
         arguments = [f"--model_dir={tmp_path / name}", *short, "--verbosity=0"]
-        data = [f"--gin.DataConfig.{kind}_dir={tmp_path / 'first' / kind}" for kind in ("tokenizer", "cache")]
+        data = [
+            f"--gin.DataConfig.{kind}_dir={tmp_path / 'first' / kind}"
+            for kind in ("tokenizer", "cache")
+        ]
         result = launch("pretrain.py", *TINY, *arguments, *data, variables=variables)
         assert result.returncode == 0, result.stderr
         files = {path.name for path in (tmp_path / "home" / "hclx" / "xla").iterdir()}
@@ -67,5 +73,6 @@ def test_a_folder_that_cannot_be_written_is_done_without(unset, monkeypatch, tmp
     assert keep_compiled_programs() is None
     assert jax.config.jax_compilation_cache_dir is None
     assert [record.message for record in caplog.records] == [
-        f"{tmp_path}/file/hclx/xla cannot be written: compiled programs are not kept; JAX_COMPILATION_CACHE_DIR names another"
+        f"{tmp_path}/file/hclx/xla cannot be written: compiled programs are not kept;"
+        " JAX_COMPILATION_CACHE_DIR names another"
     ]

@@ -1,4 +1,6 @@
-"""The fingerprint of arrays: a brute-force version in Python's integers, any mesh, any single bit."""
+"""The fingerprint of arrays: a brute-force version in Python's integers, any mesh, any single
+bit.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -27,14 +29,20 @@ def brute_force(array: np.ndarray) -> str:
 
 @pytest.mark.parametrize("dtype", ["float32", "int32", "bfloat16"])
 def test_it_is_the_formula(dtype):
-    array = np.asarray(jnp.asarray(np.random.default_rng(0).normal(size=(5, 7, 3)) * 100).astype(dtype))
+    array = np.asarray(
+        jnp.asarray(np.random.default_rng(0).normal(size=(5, 7, 3)) * 100).astype(dtype)
+    )
     assert fingerprint({"a": jnp.asarray(array)}) == {"a": brute_force(array)}
 
 
 def test_it_is_the_same_on_any_mesh():
     array = np.random.default_rng(1).normal(size=(16, 24)).astype(np.float32)
     expected = fingerprint({"x": jnp.asarray(array)})
-    for config in (MeshConfig(fsdp=8), MeshConfig(fsdp=1, model=8), MeshConfig(data=2, fsdp=2, model=2)):
+    for config in (
+        MeshConfig(fsdp=8),
+        MeshConfig(fsdp=1, model=8),
+        MeshConfig(data=2, fsdp=2, model=2),
+    ):
         placed = jax.device_put(array, named_sharding(make_mesh(config), ("embed", "mlp")))
         assert fingerprint({"x": placed}) == expected
 
@@ -53,5 +61,8 @@ def test_swaps_zeros_shape_and_dtype_show():
     x = np.arange(12, dtype=np.float32)
     swapped = x.copy()
     swapped[[3, 8]] = swapped[[8, 3]]
-    prints = [fingerprint({"x": jnp.asarray(a)})["x"] for a in (x, swapped, x.reshape(3, 4), x.astype(np.int32), 0 * x, -0.0 * x)]
+    prints = [
+        fingerprint({"x": jnp.asarray(a)})["x"]
+        for a in (x, swapped, x.reshape(3, 4), x.astype(np.int32), 0 * x, -0.0 * x)
+    ]
     assert len(set(prints)) == len(prints)

@@ -11,17 +11,28 @@ ZERO = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 
 def at(when, event, **fields):
-    return {"time": (ZERO + datetime.timedelta(seconds=when)).isoformat(), "event": event, "process": 0, **fields}
+    return {
+        "time": (ZERO + datetime.timedelta(seconds=when)).isoformat(),
+        "event": event,
+        "process": 0,
+        **fields,
+    }
 
 
-# 10 s to start, 100 steps of 1 s, 10 s of saving between; killed after step 100, whose last save was 80. Twenty seconds later
-# it starts again, takes 5 s to its first step, and ends at 180; of its 100 steps 10 were left out.
+# 10 s to start, 100 steps of 1 s, 10 s of saving between; killed after step 100, whose last save
+# was 80. Twenty seconds later it starts again, takes 5 s to its first step, and ends at 180; of its
+# 100 steps 10 were left out.
 RUN = [
     at(10, "start", seconds=10.0, previous=None),
     at(10, "begin", step=0),
     at(10, "first_step", step=1),
     at(100, "save", step=80),
-    at(140, "start", seconds=0.0, previous={"time": ZERO.timestamp() + 120, "step": 100, "spent": {"saving": 10.0}}),
+    at(
+        140,
+        "start",
+        seconds=0.0,
+        previous={"time": ZERO.timestamp() + 120, "step": 100, "spent": {"saving": 10.0}},
+    ),
     at(142, "restore", step=80),
     at(145, "first_step", step=81),
     *(at(150 + i, "skip", step=90 + i) for i in range(10)),
@@ -49,7 +60,9 @@ def test_events_are_appended_and_a_line_that_was_cut_is_none(tmp_path):
     log.write("start", text="글")
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"event": "sa')
-    assert [(e["event"], e["process"], e["text"]) for e in read_events(tmp_path)] == [("start", 1, "글")]
+    assert [(e["event"], e["process"], e["text"]) for e in read_events(tmp_path)] == [
+        ("start", 1, "글")
+    ]
 
 
 def test_the_summary_says_what_was_lost(tmp_path):

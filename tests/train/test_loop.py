@@ -1,4 +1,6 @@
-"""Parts of the loop by themselves: what is said at a resume, and the last checkpoint, which is read back."""
+"""Parts of the loop by themselves: what is said at a resume, and the last checkpoint, which is read
+back.
+"""
 
 import types
 
@@ -8,8 +10,8 @@ from hclx.config import TrainConfig
 from hclx.errors import CheckpointError
 from hclx.train import Checkpointer
 from hclx.train.checkpoint import Restored
-from hclx.train.lineage import Lineage, Rewind
 from hclx.train.loop import _Run
+from hclx.train.rewind_history import Lineage, Rewind
 from hclx.train.run_dir import versions
 from tests.parallel.test_meshes_agree import ONE
 from tests.train.test_checkpoint import LOOP, META, largest, trained
@@ -22,7 +24,9 @@ def finished():
 
 
 def loop(finished, folder, **fields):
-    """As much of a run as its methods ask for, with a real checkpointer and the events that it writes."""
+    """As much of a run as its methods ask for, with a real checkpointer and the events that it
+    writes.
+    """
     events = []
     event = lambda kind, **about: events.append((kind, about))
     checkpointer = Checkpointer(folder, report=event)
@@ -35,7 +39,9 @@ def loop(finished, folder, **fields):
     return run
 
 
-def test_the_last_checkpoint_is_read_back_and_saved_again_where_it_is_not_what_was_saved(finished, tmp_path):
+def test_the_last_checkpoint_is_read_back_and_saved_again_where_it_is_not_what_was_saved(
+    finished, tmp_path
+):
     run, state = loop(finished, tmp_path), finished[1]
     waited, wait = [], run.checkpointer.wait
 
@@ -49,7 +55,13 @@ def test_the_last_checkpoint_is_read_back_and_saved_again_where_it_is_not_what_w
     run.checkpointer.wait = wait_and_damage
     run.save(state, None)
     _Run.finish(run, state, None)
-    assert [kind for kind, _ in run.events] == ["save", "quarantine", "verify", "save", "verify"] and waited == [True, True]
+    assert [kind for kind, _ in run.events] == [
+        "save",
+        "quarantine",
+        "verify",
+        "save",
+        "verify",
+    ] and waited == [True, True]
     assert run.checkpointer.problem(3, run.program.abstract) == ""
     run.checkpointer.close()
 
@@ -68,6 +80,8 @@ def test_other_versions_are_said_at_the_resume(finished, tmp_path, caplog):
 def test_a_checkpoint_of_another_history_is_no_way_on(finished, tmp_path):
     run = loop(finished, tmp_path)
     run.lineage = Lineage((Rewind(1, ((8, 16),)),))
-    run.checkpointer.restore = lambda abstract, from_scratch: Restored(finished[1], {"next_index": 48, "lineage": []}, {"versions": versions()})
+    run.checkpointer.restore = lambda abstract, from_scratch: Restored(
+        finished[1], {"next_index": 48, "lineage": []}, {"versions": versions()}
+    )
     with pytest.raises(CheckpointError, match="tells another history"):
         _Run.restore_or_begin(run)

@@ -17,7 +17,11 @@ B, T, D, V = 4, 24, 16, 53
 def problem():
     draw = np.random.default_rng(0)
     params = {"embedding": {"token": jnp.asarray(draw.normal(size=(V, D)), jnp.float32)}}
-    return params, jnp.asarray(draw.normal(size=(B, T, D)), jnp.float32), jnp.asarray(draw.integers(0, V, (B, T)), jnp.int32)
+    return (
+        params,
+        jnp.asarray(draw.normal(size=(B, T, D)), jnp.float32),
+        jnp.asarray(draw.integers(0, V, (B, T)), jnp.int32),
+    )
 
 
 def brute_force(params, x, targets):
@@ -35,7 +39,9 @@ CHUNKS = [0, 1, B, 3 * B, 40, B * T, 10_000]
 def test_losses(problem, chunk):
     params, x, targets = problem
     expected, _ = brute_force(*problem)
-    np.testing.assert_allclose(chunked_token_losses(params, x, targets, chunk), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        chunked_token_losses(params, x, targets, chunk), expected, rtol=1e-5, atol=1e-5
+    )
     np.testing.assert_allclose(summed_loss(params, x, targets, chunk), expected.sum(), rtol=1e-6)
 
 
@@ -46,14 +52,20 @@ def test_gradients(problem, chunk):
     _, p = brute_force(*problem)
     dlogits = 3.0 * (p - np.eye(V)[np.asarray(targets)])
     embedding = np.asarray(params["embedding"]["token"], np.float64)
-    dp, dx = jax.grad(lambda p, x: 3.0 * summed_loss(p, x, targets, chunk), argnums=(0, 1))(params, x)
+    dp, dx = jax.grad(lambda p, x: 3.0 * summed_loss(p, x, targets, chunk), argnums=(0, 1))(
+        params, x
+    )
     np.testing.assert_allclose(dx, dlogits @ embedding, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(dp["embedding"]["token"], np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        dp["embedding"]["token"], np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
-    """Against JAX's own gradient of the formula, on logits of all tokens; means, as a step takes them."""
+    """Against JAX's own gradient of the formula, on logits of all tokens; means, as a step takes
+    them.
+    """
     params, x, targets = problem
 
     def formula(params, x, z_loss):
@@ -65,7 +77,10 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
     mean = lambda p, x: summed_loss(p, x, targets, chunk, 0.1) / targets.size
     value, found = jax.value_and_grad(mean, argnums=(0, 1))(params, x)
     np.testing.assert_allclose(value, formula(params, x, 0.0), rtol=1e-6)
-    wanted, plain = (jax.tree.leaves(jax.grad(formula, argnums=(0, 1))(params, x, z_loss)) for z_loss in (0.1, 0.0))
+    wanted, plain = (
+        jax.tree.leaves(jax.grad(formula, argnums=(0, 1))(params, x, z_loss))
+        for z_loss in (0.1, 0.0)
+    )
     for gradient, expected, without in zip(jax.tree.leaves(found), wanted, plain, strict=True):
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
         assert np.abs(expected - without).max() > 1e-2  # so that 1e-6 means something
@@ -76,7 +91,10 @@ def test_large_logits_do_not_overflow(problem):
     assert np.isfinite(summed_loss(params, 1e4 * x, targets, 8))
 
 
-@pytest.mark.parametrize("batch, length, chunk, columns", [(8, 256, 0, 256), (8, 256, 512, 64), (8, 256, 4, 1), (3, 100, 100, 25), (1, 7, 5, 1)])
+@pytest.mark.parametrize(
+    "batch, length, chunk, columns",
+    [(8, 256, 0, 256), (8, 256, 512, 64), (8, 256, 4, 1), (3, 100, 100, 25), (1, 7, 5, 1)],
+)
 def test_chunks_divide_the_length(batch, length, chunk, columns):
     assert chunk_columns(batch, length, chunk) == columns
 
@@ -86,12 +104,18 @@ def test_no_more_logits_exist_than_a_chunk_has(problem):
     params, x, targets = problem
     run = jax.jit(jax.grad(lambda p, x: summed_loss(p, x, targets, B), argnums=(0, 1)))
     text = run.lower(params, x).compile().as_text()
-    assert f"f32[{B},{V}]" in text and f"f32[{B * T},{V}]" not in text and f"f32[{B},{T},{V}]" not in text
+    assert (
+        f"f32[{B},{V}]" in text
+        and f"f32[{B * T},{V}]" not in text
+        and f"f32[{B},{T},{V}]" not in text
+    )
 
 
 @pytest.mark.parametrize("foreign", [V, 60_000, -1])
 def test_an_id_that_the_vocabulary_does_not_have_makes_the_loss_no_number(foreign):
-    """A look-up would take another row in silence; the guard refuses a step without a finite loss."""
+    """A look-up would take another row in silence; the guard refuses a step without a finite
+    loss.
+    """
     model = ModelConfig(vocab_size=V, n_layers=1, d_model=D, n_heads=2, max_length=T)
     loss = make_loss(model, ComputeConfig(dtype="float32"), eod_id=0)
     params, window = init_params(model, jax.random.key(0)), np.ones((B, T + 1), np.int32)

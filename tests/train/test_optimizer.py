@@ -39,17 +39,29 @@ def test_factors_multiply_the_rate_from_their_steps_on():
 
 @pytest.mark.parametrize("switched", [False, True])
 def test_matrices_decay_and_nothing_else(switched):
-    mask = decay_mask(abstract_params(dataclasses.replace(MODEL, qk_norm=switched, embedding_norm=switched)))
-    decayed = {jax.tree_util.keystr(path, simple=True, separator="/") for path, on in jax.tree_util.tree_leaves_with_path(mask) if on}
+    mask = decay_mask(
+        abstract_params(dataclasses.replace(MODEL, qk_norm=switched, embedding_norm=switched))
+    )
+    decayed = {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, on in jax.tree_util.tree_leaves_with_path(mask)
+        if on
+    }
     assert decayed == {
         "embedding/token", "embedding/position", "blocks/attention/qkv", "blocks/attention/out", "blocks/mlp/wi", "blocks/mlp/wo",
     }  # fmt: skip
 
 
 def test_updates_are_those_of_the_published_formulas():
-    """Clipping, Adam with bias correction, decoupled decay (Loshchilov and Hutter 2019, algorithm 2), in float64."""
+    """Clipping, Adam with bias correction, decoupled decay (Loshchilov and Hutter 2019, algorithm
+    2), in float64.
+    """
     params = init_params(MODEL, jax.random.key(0))
-    optimizer, schedule, draw = make_optimizer(CONFIG), learning_rate_schedule(CONFIG, 20), np.random.default_rng(0)
+    optimizer, schedule, draw = (
+        make_optimizer(CONFIG),
+        learning_rate_schedule(CONFIG, 20),
+        np.random.default_rng(0),
+    )
     state, mask = optimizer.init(params), jax.tree.leaves(decay_mask(params))
     leaves, tree = jax.tree.flatten(params)
     theirs = [np.asarray(x, np.float64) for x in leaves]
@@ -57,14 +69,20 @@ def test_updates_are_those_of_the_published_formulas():
     for step in range(8):
         size = 0.01 if step == 3 else 1.0  # step 3 is below the clip
         grads = [size * draw.normal(size=x.shape) for x in theirs]
-        updates, state = optimizer.update(tree.unflatten([jnp.asarray(g, jnp.float32) for g in grads]), state, params)
+        updates, state = optimizer.update(
+            tree.unflatten([jnp.asarray(g, jnp.float32) for g in grads]), state, params
+        )
         params = jax.tree.map(lambda p, u: p - schedule(step) * u, params, updates)
         norm = math.sqrt(sum((g**2).sum() for g in grads))
         for i, g in enumerate(grads):
             g = g * min(1.0, CONFIG.clip_norm / norm)
             m[i] = 0.9 * m[i] + 0.1 * g
             v[i] = 0.95 * v[i] + 0.05 * g**2
-            direction = (m[i] / (1 - 0.9 ** (step + 1))) / (np.sqrt(v[i] / (1 - 0.95 ** (step + 1))) + 1e-8)
-            theirs[i] = theirs[i] - closed_schedule(step) * (direction + CONFIG.weight_decay * mask[i] * theirs[i])
+            direction = (m[i] / (1 - 0.9 ** (step + 1))) / (
+                np.sqrt(v[i] / (1 - 0.95 ** (step + 1))) + 1e-8
+            )
+            theirs[i] = theirs[i] - closed_schedule(step) * (
+                direction + CONFIG.weight_decay * mask[i] * theirs[i]
+            )
         for found, wanted in zip(jax.tree.leaves(params), theirs):
             np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-6)

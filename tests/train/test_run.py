@@ -16,13 +16,13 @@ from jax.profiler import ProfileData
 from hclx.config import SIZES, MeshConfig, ModelConfig
 from hclx.errors import ConfigError, DataError, NumericsError
 from hclx.parallel import make_mesh
-from hclx.train import metrics
+from hclx.train import metrics_writer
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
-from hclx.train.metrics import MetricsWriter, StepClock, read_metrics
+from hclx.train.metrics_logger import Reporter
+from hclx.train.metrics_writer import MetricsWriter, StepClock, read_metrics
+from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler, parse_steps
-from hclx.train.report import Reporter
 from hclx.train.run_dir import check_configuration, describe_run, open_run
-from hclx.train.stop import StopSignal, refuse_stop_file
 from tests.parallel.test_meshes_agree import ONE, experiment
 
 HASHES = {"vocabulary": "a", "text": "b"}
@@ -40,13 +40,21 @@ class TestFolder:
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(ConfigError, match="another configuration.*train.seed: 0 there, 1 now"):
             check_configuration(tmp_path, experiment(ONE, seed=1))
-        wider = dataclasses.replace(experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=128))
+        wider = dataclasses.replace(
+            experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=128)
+        )
         with pytest.raises(ConfigError, match="model.d_model: 64 there, 128 now"):
             open_run(tmp_path, describe_run(wider, "t", HASHES))
 
     def test_mesh_length_and_habits_may_change(self, tmp_path):
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
-        other = experiment(MeshConfig(fsdp=8), total_steps=99, log_every=3, checkpoint_every=7, global_batch_size=32)
+        other = experiment(
+            MeshConfig(fsdp=8),
+            total_steps=99,
+            log_every=3,
+            checkpoint_every=7,
+            global_batch_size=32,
+        )
         check_configuration(tmp_path, other)
         changes = open_run(tmp_path, describe_run(other, "t", HASHES))
         assert "train.global_batch_size: 16 -> 32" in changes and "mesh.fsdp: 1 -> 8" in changes
@@ -84,7 +92,11 @@ class TestMetrics:
         writer = MetricsWriter(tmp_path, resume_step=2)
         writer.write({"step": 3, "loss": 2.0})
         writer.close()
-        assert read_metrics(tmp_path) == [{"step": 1, "loss": 1.0}, {"step": 2, "loss": 1.0}, {"step": 3, "loss": 2.0}]
+        assert read_metrics(tmp_path) == [
+            {"step": 1, "loss": 1.0},
+            {"step": 2, "loss": 1.0},
+            {"step": 3, "loss": 2.0},
+        ]
 
     def test_the_clock_leaves_out_what_is_not_training(self):
         clock = StepClock()
@@ -99,7 +111,7 @@ class TestMetrics:
 
     def test_the_clock_splits_a_step_into_its_parts(self, monkeypatch):
         now = 0.0
-        monkeypatch.setattr(metrics, "time", SimpleNamespace(perf_counter=lambda: now))
+        monkeypatch.setattr(metrics_writer, "time", SimpleNamespace(perf_counter=lambda: now))
         clock = StepClock()
         clock.lap()
         for _ in range(4):
@@ -110,10 +122,22 @@ class TestMetrics:
             clock.tick()
         with clock.paused():
             now += 100
-        assert clock.lap() == {"step_time": 15, "data_time": 1, "dispatch_time": 2, "device_time": 3, "logging_time": 4}
+        assert clock.lap() == {
+            "step_time": 15,
+            "data_time": 1,
+            "dispatch_time": 2,
+            "device_time": 3,
+            "logging_time": 4,
+        }
         now += 6
         clock.tick()
-        assert clock.lap() == {"step_time": 6, "data_time": 0, "dispatch_time": 0, "device_time": 0, "logging_time": 0}
+        assert clock.lap() == {
+            "step_time": 6,
+            "data_time": 0,
+            "dispatch_time": 0,
+            "device_time": 0,
+            "logging_time": 0,
+        }
 
 
 class TestProfiler:
@@ -134,7 +158,12 @@ class TestProfiler:
                 with profiler.step(step, before=state):
                     state = state + 1
         (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
-        events = (e for plane in ProfileData.from_file(str(trace)).planes for line in plane.lines for e in line.events)
+        events = (
+            e
+            for plane in ProfileData.from_file(str(trace)).planes
+            for line in plane.lines
+            for e in line.events
+        )
         traced = {dict(event.stats)["step_num"] for event in events if event.name == "train"}
         assert traced == set(range(3, min(last, 6) + 1))
 
@@ -146,48 +175,100 @@ class TestProfiler:
     def test_steps_that_the_run_does_not_take_are_said(self, tmp_path, caplog):
         with StepProfiler(tmp_path, (7, 9)) as profiler, profiler.step(1, before=None):
             pass
-        assert caplog.messages == ["profile: the run took none of the steps 7 to 9, so there is no trace"]
+        assert caplog.messages == [
+            "profile: the run took none of the steps 7 to 9, so there is no trace"
+        ]
 
 
 class TestReporter:
     def reporter(self, folder):
         self.events = []
-        return Reporter(folder, experiment(ONE, log_every=2, total_steps=9), 0, event=lambda event, **fields: self.events.append((event, fields)))
+        return Reporter(
+            folder,
+            experiment(ONE, log_every=2, total_steps=9),
+            0,
+            event=lambda event, **fields: self.events.append((event, fields)),
+        )
 
     def metrics(self, loss, skipped=0, in_a_row=0):
         skipped = {"skipped": jnp.int32(skipped), "skipped_in_a_row": jnp.int32(in_a_row)}
-        return {"loss": jnp.float32(loss), "grad_norm": jnp.float32(1.0), "learning_rate": jnp.float32(0.1)} | skipped
+        return {
+            "loss": jnp.float32(loss),
+            "grad_norm": jnp.float32(1.0),
+            "learning_rate": jnp.float32(0.1),
+        } | skipped
 
     def test_logged_steps_and_fields(self, tmp_path):
         with self.reporter(tmp_path) as reporter:
             for step in range(1, 10):
-                reporter.report(step, self.metrics(step), {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {}, np.arange(16 * step - 16, 16 * step), 16 * step)
+                reporter.report(
+                    step,
+                    self.metrics(step),
+                    {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {},
+                    np.arange(16 * step - 16, 16 * step),
+                    16 * step,
+                )
             reporter.flush()
         records = read_metrics(tmp_path)
         assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
         assert [r["loss"] for r in records] == [r["step"] for r in records]
         assert [r["step"] for r in records if "bits_per_byte" in r] == [5]
-        wanted = {"step", "loss", "grad_norm", "learning_rate", "tokens_seen", "tokens_per_second", "mfu", "mfu_formula", "step_time"}
+        wanted = {
+            "step",
+            "loss",
+            "grad_norm",
+            "learning_rate",
+            "tokens_seen",
+            "tokens_per_second",
+            "mfu",
+            "mfu_formula",
+            "step_time",
+        }
         assert all(wanted <= set(r) for r in records) and records[1]["tokens_seen"] == 2 * 16 * 64
         assert list((tmp_path / "tensorboard").iterdir())
 
-    def test_a_step_that_was_left_out_names_examples_by_the_numbers_that_a_rewind_takes(self, tmp_path):
+    def test_a_step_that_was_left_out_names_examples_by_the_numbers_that_a_rewind_takes(
+        self, tmp_path
+    ):
         with self.reporter(tmp_path) as reporter:
             reporter.report(1, self.metrics(math.nan, 1, 1), {}, np.array([5, 9, 10]), 3)
             reporter.flush()
-        assert self.events[-1][1]["examples"] == [5, 11] and read_metrics(tmp_path)[0]["examples_seen"] == 3
+        assert (
+            self.events[-1][1]["examples"] == [5, 11]
+            and read_metrics(tmp_path)[0]["examples_seen"] == 3
+        )
 
-    @pytest.mark.parametrize(("value", "kind", "why"), [(math.nan, "skip", "not finite"), (math.inf, "skip", "not finite"), (40.0, "spike", "spike")])
-    def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(self, tmp_path, value, kind, why):
+    @pytest.mark.parametrize(
+        ("value", "kind", "why"),
+        [
+            (math.nan, "skip", "not finite"),
+            (math.inf, "skip", "not finite"),
+            (40.0, "spike", "spike"),
+        ],
+    )
+    def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(
+        self, tmp_path, value, kind, why
+    ):
         with self.reporter(tmp_path) as reporter:
             for step in range(1, 9):
-                reporter.report(step, self.metrics(value, step, step), {}, np.arange(16 * step - 16, 16 * step), 16 * step)
-            with pytest.raises(NumericsError, match=f"step 8 was left out .{why}.*examples 112 to 127, the 8th in a row"):
+                reporter.report(
+                    step,
+                    self.metrics(value, step, step),
+                    {},
+                    np.arange(16 * step - 16, 16 * step),
+                    16 * step,
+                )
+            with pytest.raises(
+                NumericsError,
+                match=f"step 8 was left out .{why}.*examples 112 to 127, the 8th in a row",
+            ):
                 reporter.flush()
         kinds, loss = [event for event, _ in self.events], value if math.isfinite(value) else None
         assert kinds == ["first_step", *[kind] * 8] and self.events[3][1]["examples"] == [32, 48]
         assert self.events[3][1]["loss"] == (str(value) if loss is None else value)
-        assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [(s, loss, s) for s in (1, 2, 4, 6)]
+        assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [
+            (s, loss, s) for s in (1, 2, 4, 6)
+        ]
 
 
 def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_path):
@@ -221,7 +302,9 @@ def test_a_file_stops_the_run_and_keeps_it_from_starting_again(tmp_path):
 
 
 def test_flops_a_token_against_a_count_of_every_product():
-    """Two FLOPs a multiplication and addition, once forward and twice backward, and half of attention's square."""
+    """Two FLOPs a multiplication and addition, once forward and twice backward, and half of
+    attention's square.
+    """
     model, t = ModelConfig(vocab_size=1000, n_layers=3, d_model=64, n_heads=4, max_length=128), 128
     products = 3 * (64 * 192 + 64 * 64 + 2 * 64 * 256) + 1000 * 64
     attention = 3 * 2 * (t / 2) * 64

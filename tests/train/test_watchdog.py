@@ -1,4 +1,6 @@
-"""A process without progress ends with 70 and says where every thread stood; one that is slow but alive does not."""
+"""A process without progress ends with 70 and says where every thread stood; one that is slow but
+alive does not.
+"""
 
 import subprocess
 import sys
@@ -18,12 +20,24 @@ with Watchdog(0.6, lambda event, **fields: print(event, fields["code"], fields["
 
 
 def test_stuck_and_alive():
-    result = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=60
+    )
     assert result.returncode == 70 and result.stdout == "exit 70 3\n"
-    assert "waits_for_ever" in result.stderr and "error: no progress for 1 s after step 3" in result.stderr
+    assert (
+        "waits_for_ever" in result.stderr
+        and "error: no progress for 1 s after step 3" in result.stderr
+    )
 
 
 def test_start_up_has_its_own_time_and_zero_is_never():
-    code = "import time; from hclx.train.watchdog import Watchdog\nwith Watchdog({}, print, start_up_seconds={}): time.sleep(1.2)"
-    run = lambda *values: subprocess.run([sys.executable, "-c", code.format(*values)], capture_output=True, timeout=60).returncode
+    code = (
+        "import time; from hclx.train.watchdog import Watchdog\nwith Watchdog({}, print,"
+        " start_up_seconds={}): time.sleep(1.2)"
+    )
+    run = lambda *values: (
+        subprocess.run(
+            [sys.executable, "-c", code.format(*values)], capture_output=True, timeout=60
+        ).returncode
+    )
     assert (run(0.3, 30), run(0.3, 0.5), run(0, 0.1)) == (0, 70, 0)

@@ -1,4 +1,6 @@
-"""The language of a text: of its scripts where they settle it, and else of a model of bytes (py3langid)."""
+"""The language of a text: of its scripts where they settle it, and else of a model of bytes
+(py3langid).
+"""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -6,12 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 UNKNOWN = "und"
-MIN_LETTERS = 20  # of 20 letters of twelve languages the model tells 96%, of 15 letters 93%, of 10 letters 89%
-_HEAD = 1000  # characters that the model sees: 50 letters tell 99%, and the price is the same for a text of any length
+# of 20 letters of twelve languages the model tells 96%, of 15 letters 93%, of 10 letters 89%
+MIN_LETTERS = 20
+# characters that the model sees: 50 letters tell 99%, and the price is the same for a text of any
+# length
+_HEAD = 1000
 
 
-def languages(texts: Sequence[str], shares: Mapping[str, np.ndarray], letters: np.ndarray) -> np.ndarray:
-    """ISO 639-1 codes, and "und" where too few letters or none of a language are there, as in code and tables.
+def languages(
+    texts: Sequence[str], shares: Mapping[str, np.ndarray], letters: np.ndarray
+) -> np.ndarray:
+    """ISO 639-1 codes, and "und" where too few letters or none of a language are there, as in code
+    and tables.
 
     Args:
       texts: [d]
@@ -37,7 +45,8 @@ def languages(texts: Sequence[str], shares: Mapping[str, np.ndarray], letters: n
 def _model() -> Callable[[str], str]:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    # A language must be likelier than all others together: in nearly all code none is, and in 6% of texts of 20 letters.
+    # A language must be likelier than all others together: in nearly all code none is, and in 6% of
+    # texts of 20 letters.
     model = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=0.5)
     none = "zxx"  # its class of what is no language
     model.set_languages([none, *(label for label in model.labels if len(label) == 2)])

@@ -1,47 +1,59 @@
-"""How much of a text repeats itself: its lines, its paragraphs, and runs of eojeol (Rae et al. 2021, table A1, on eojeol)."""
+"""How much of a text repeats itself: its lines, its paragraphs, and runs of eojeol (Rae et al.
+2021, table A1, on eojeol).
+"""
 
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.batch import Ranges, TextBatch, ratio, sums
 from hclx.corpus.hashing import RangeHash, mix
+from hclx.corpus.text_batch import Ranges, TextBatch, ratio, sums
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
 
 
 def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Shares of a document's lines, paragraphs and characters that stood in it before, float32 [d], from 0 to 1.
+    """Shares of a document's lines, paragraphs and characters that stood in it before, float32 [d],
+    from 0 to 1.
 
     dup_lines: lines that are equal to an earlier one, by number; dup_line_chars: by characters.
-    dup_paragraphs, dup_paragraph_chars: the same of what stands between blank lines; a text without one is a single paragraph.
-    top_N: characters that the most frequent N-gram of eojeol covers (of equally frequent ones, the most); 0 where none is there twice.
+    dup_paragraphs, dup_paragraph_chars: the same of what stands between blank lines; a text without
+      one is a single paragraph.
+    top_N: characters that the most frequent N-gram of eojeol covers (of equally frequent ones, the
+      most); 0 where none is there twice.
     dup_N: characters that lie in an N-gram which an earlier place has too.
     Characters are those of eojeol, without white space; where N-grams overlap, they count once.
     """
     visible = np.concatenate([[0], np.cumsum(batch.kinds != characters.SPACE)])
-    result = _duplicates(batch, batch.lines, visible, "line") | _duplicates(batch, _paragraphs(batch), visible, "paragraph")
+    result = _duplicates(batch, batch.lines, visible, "line") | _duplicates(
+        batch, _paragraphs(batch), visible, "paragraph"
+    )
     words = batch.words
-    hashes = RangeHash(batch.hashes.of(words.starts, words.ends))  # of runs: the white space between eojeol is no part of them
+    # of runs: the white space between eojeol is no part of them
+    hashes = RangeHash(batch.hashes.of(words.starts, words.ends))
     total = sums(words.lengths, words.offsets)
     position = np.arange(len(words.starts))
     left = words.offsets[1:][words.documents] - position  # words from here to the document's end
     candidates = position
     for n in range(2, max(DUPLICATE) + 1):
         candidates = candidates[left[candidates] >= n]
-        groups = _Groups(_keys(hashes.of(candidates, candidates + n), words.documents[candidates]), candidates)
+        groups = _Groups(
+            _keys(hashes.of(candidates, candidates + n), words.documents[candidates]), candidates
+        )
         if n in TOP:
             result[f"top_{n}"] = ratio(_top(words, groups, n, len(batch)), total)
         if n in DUPLICATE:
             result[f"dup_{n}"] = ratio(_covered(words, groups, n), total)
-        candidates = np.sort(groups.members)  # a run that is there once cannot be longer and there twice
+        # a run that is there once cannot be longer and there twice
+        candidates = np.sort(groups.members)
     return result
 
 
 def _paragraphs(batch: TextBatch) -> Ranges:
     """Lines that follow each other, from the first one's start to the last one's end."""
     lines = batch.lines
-    ends_before = np.searchsorted(np.flatnonzero(batch.chars == ord("\n")), lines.starts)  # of lines, blank ones too
+    # of lines, blank ones too
+    ends_before = np.searchsorted(np.flatnonzero(batch.chars == ord("\n")), lines.starts)
     begins = np.ones(len(lines.starts), bool)
     begins[1:] = (np.diff(ends_before) > 1) | (np.diff(lines.documents) > 0)
     first = np.flatnonzero(begins)
@@ -49,12 +61,18 @@ def _paragraphs(batch: TextBatch) -> Ranges:
     return Ranges(lines.starts[first], lines.ends[last], np.searchsorted(first, lines.offsets))
 
 
-def _duplicates(batch: TextBatch, ranges: Ranges, visible: np.ndarray, name: str) -> dict[str, np.ndarray]:
-    """Shares of the parts that are equal to an earlier one; `visible`, int64 [c + 1]: characters before each that are no white space."""
+def _duplicates(
+    batch: TextBatch, ranges: Ranges, visible: np.ndarray, name: str
+) -> dict[str, np.ndarray]:
+    """Shares of the parts that are equal to an earlier one; `visible`, int64 [c + 1]: characters
+    before each that are no white space.
+    """
     again, chars = _is_repeated(batch, ranges), visible[ranges.ends] - visible[ranges.starts]
     return {
         f"dup_{name}s": ratio(sums(again, ranges.offsets), np.diff(ranges.offsets)),
-        f"dup_{name}_chars": ratio(sums(again * chars, ranges.offsets), sums(chars, ranges.offsets)),
+        f"dup_{name}_chars": ratio(
+            sums(again * chars, ranges.offsets), sums(chars, ranges.offsets)
+        ),
     }
 
 
@@ -65,14 +83,18 @@ def _keys(hashes: np.ndarray, documents: np.ndarray) -> np.ndarray:
 
 def _is_repeated(batch: TextBatch, ranges: Ranges) -> np.ndarray:
     """bool [n]: whether an earlier part of the same document is equal."""
-    _, first = np.unique(_keys(batch.hashes.of(ranges.starts, ranges.ends), ranges.documents), return_index=True)
+    _, first = np.unique(
+        _keys(batch.hashes.of(ranges.starts, ranges.ends), ranges.documents), return_index=True
+    )
     again = np.ones(len(ranges.starts), bool)
     again[first] = False
     return again
 
 
 class _Groups:
-    """Runs that occur more than once, of places in order: `members` [m], group after group, each in order; `first` [m], bool."""
+    """Runs that occur more than once, of places in order: `members` [m], group after group, each in
+    order; `first` [m], bool.
+    """
 
     def __init__(self, keys: np.ndarray, places: np.ndarray):
         order = np.argsort(keys, kind="stable")
@@ -85,7 +107,9 @@ class _Groups:
 
 
 def _top(words: Ranges, groups: _Groups, n: int, n_documents: int) -> np.ndarray:
-    """int64 [d]: characters under the N-gram of which most places are there (of equally frequent ones, under the one with most)."""
+    """int64 [d]: characters under the N-gram of which most places are there (of equally frequent
+    ones, under the one with most).
+    """
     result = np.zeros(n_documents, np.int64)
     places, leaders = groups.members, np.flatnonzero(groups.first)
     if not len(places):
@@ -96,7 +120,8 @@ def _top(words: Ranges, groups: _Groups, n: int, n_documents: int) -> np.ndarray
     covered = np.add.reduceat(total[places + n] - total[uncovered], leaders)
     times = np.diff(leaders, append=len(places))
     document = words.documents[places[leaders]]
-    order = np.lexsort((covered, times, document))  # the last of a document is its most frequent one that covers most
+    # the last of a document is its most frequent one that covers most
+    order = np.lexsort((covered, times, document))
     result[document[order]] = covered[order]
     return result
 

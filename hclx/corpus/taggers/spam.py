@@ -5,19 +5,24 @@ import re
 import numpy as np
 
 from hclx.corpus import characters, lexicon
-from hclx.corpus.batch import TextBatch, ratio, sums
+from hclx.corpus.text_batch import TextBatch, ratio, sums
 
-_LAUGHTER = np.array([ord(c) for c in "ㅋㅎㅠㅜㅇㄷㄱㅡ"], np.uint32)  # ㅋㅋ, ㅎㅎ, ㅠㅠ, and short answers: ㅇㅇ, ㄷㄷ, ㄱㄱ, ㅡㅡ
+# ㅋㅋ, ㅎㅎ, ㅠㅠ, and short answers: ㅇㅇ, ㄷㄷ, ㄱㄱ, ㅡㅡ
+_LAUGHTER = np.array([ord(c) for c in "ㅋㅎㅠㅜㅇㄷㄱㅡ"], np.uint32)
 _URL = re.compile(r"https?://(?:www\.)?|www\.")
 _LONG_RUN = 4  # a character this often in a row
 
 
 def spam(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Lone jamo, laughter and runs of one character as shares of the visible characters; word lists and links by count."""
+    """Lone jamo, laughter and runs of one character as shares of the visible characters; word lists
+    and links by count.
+    """
     visible = batch.n_chars - batch.count(batch.kinds == characters.SPACE)
     starts, lengths, documents = _runs(batch)
     kinds = batch.kinds[starts]
-    total = lambda chosen: np.bincount(documents[chosen], lengths[chosen], len(batch)).astype(np.int64)
+    total = lambda chosen: np.bincount(documents[chosen], lengths[chosen], len(batch)).astype(
+        np.int64
+    )
     laughter = total(np.isin(batch.chars[starts], _LAUGHTER))
     longest = np.minimum(visible, 1).astype(np.int32)
     np.maximum.at(longest, documents[kinds != characters.SPACE], lengths[kinds != characters.SPACE])
@@ -26,9 +31,21 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     return {
         "jamo": ratio(batch.count(batch.kinds == characters.JAMO) - laughter, visible),
         "laughter": ratio(laughter, visible),
-        "runs": ratio(total((lengths >= _LONG_RUN) & ~characters.is_one_of(kinds, (characters.SPACE, characters.DIGIT))), visible),
+        "runs": ratio(
+            total(
+                (lengths >= _LONG_RUN)
+                & ~characters.is_one_of(kinds, (characters.SPACE, characters.DIGIT))
+            ),
+            visible,
+        ),
         "longest_run": longest,
-        "links": np.array([len(_URL.findall(text)) if "http" in text or "www" in text else 0 for text in batch.texts], np.int32),
+        "links": np.array(
+            [
+                len(_URL.findall(text)) if "http" in text or "www" in text else 0
+                for text in batch.texts
+            ],
+            np.int32,
+        ),
         **{name: count.astype(np.int32) for name, count in counts.items()},
         "profane_words": ratio(counts["profanity"], n_words),
         "boilerplate_words": ratio(counts["boilerplate"], n_words),
@@ -44,7 +61,11 @@ def _runs(batch: TextBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     places = np.flatnonzero(again)
     first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
     starts = places[first] - 1
-    return starts, np.diff(first, append=len(places)) + 1, np.searchsorted(batch.offsets, starts, "right") - 1
+    return (
+        starts,
+        np.diff(first, append=len(places)) + 1,
+        np.searchsorted(batch.offsets, starts, "right") - 1,
+    )
 
 
 def title(batch: TextBatch) -> dict[str, np.ndarray]:
@@ -54,6 +75,8 @@ def title(batch: TextBatch) -> dict[str, np.ndarray]:
     with_title = titles.n_chars > 0
     wanted = titles.hashes.of(titles.offsets[:-1], titles.offsets[1:])
     lines = batch.lines
-    again = with_title[lines.documents] & (batch.hashes.of(lines.starts, lines.ends) == wanted[lines.documents])
+    again = with_title[lines.documents] & (
+        batch.hashes.of(lines.starts, lines.ends) == wanted[lines.documents]
+    )
     count = sums(again, lines.offsets)
     return {"repeats": count.astype(np.int32), "share": ratio(count, n_lines)}

@@ -1,8 +1,11 @@
 """Stands in for launch/pretrain.py: trainer.py --model_dir=FOLDER --plan=PLAN
 
-A plan says how each start ends: starts by ";", in each a word for every process by ",", where the last holds for all that
-follow. Words: an exit code (134, 137, 143 by the signal itself); "hold" or "hold:SECONDS" runs until any process gets
-SIGTERM, saves for so long and exits with 75; "hang" never ends; "stop70" makes the file STOP and exits with 70.
+A plan says how each start ends: starts by ";", in each a word for every process by ",", where the
+  last holds for all that
+follow. Words: an exit code (134, 137, 143 by the signal itself); "hold" or "hold:SECONDS" runs
+  until any process gets
+SIGTERM, saves for so long and exits with 75; "hang" never ends; "stop70" makes the file STOP and
+exits with 70.
 """
 
 import argparse
@@ -20,7 +23,11 @@ def main():
     parser.add_argument("--plan", default=os.environ.get("TRAINER_PLAN"))
     flags, _ = parser.parse_known_args()
     flags.model_dir.mkdir(parents=True, exist_ok=True)
-    process = int(os.environ.get("SLURM_PROCID") or os.environ.get("JOB_COMPLETION_INDEX") or re.search(r"\d+$", os.environ["HOSTNAME"])[0])
+    process = int(
+        os.environ.get("SLURM_PROCID")
+        or os.environ.get("JOB_COMPLETION_INDEX")
+        or re.search(r"\d+$", os.environ["HOSTNAME"])[0]
+    )
     starts = flags.model_dir / f"starts_{process}"
     start = len(starts.read_text()) if starts.exists() else 0
     starts.write_text("x" * (start + 1))

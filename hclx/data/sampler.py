@@ -1,0 +1,141 @@
+"""Which window is example g of a run: a pure function of (seed, g), so that a position is the whole
+state.
+
+A source is chosen by a fixed schedule, and its windows by a pseudo-random permutation that changes
+each epoch. No number of hosts, batch size or restart changes the order.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from hclx.errors import DataError
+
+# draws after which the schedule of sources repeats; rates are rounded to multiples of 1 / PERIOD
+PERIOD = 10_000
+_ROUNDS = 4
+
+
+def mix64(x: np.ndarray) -> np.ndarray:
+    """A bijection of uint64 that scatters its input (splitmix64's finaliser: Steele et al.
+    2014).
+    """
+    x = np.asarray(x, np.uint64)
+    with np.errstate(over="ignore"):  # modulo 2^64 is meant; numpy would warn for scalars
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def permute(index: np.ndarray, n: int, key: np.ndarray) -> np.ndarray:
+    """A permutation of 0..n-1 for each key: a Feistel network, walked until it falls below n.
+
+    Args:
+      index: int64 [k], in 0..n-1.
+      n: length of what is permuted.
+      key: uint64 [k]; elements with the same key belong to one permutation.
+    Returns:
+      int64 [k].
+    """
+    half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
+    x, key = (
+        _feistel(np.asarray(index, np.uint64), key, half),
+        np.broadcast_to(key, np.shape(index)),
+    )
+    while (outside := x >= n).any():  # the network permutes up to four times as many numbers
+        x[outside] = _feistel(x[outside], key[outside], half)
+    return x.astype(np.int64)
+
+
+def _feistel(x: np.ndarray, key: np.ndarray, half: np.uint64) -> np.ndarray:
+    mask = (np.uint64(1) << half) - np.uint64(1)
+    left, right = x >> half, x & mask
+    for i in range(_ROUNDS):
+        left, right = right, left ^ (mix64(right ^ mix64(key + np.uint64(i))) & mask)
+    return (left << half) | right
+
+
+def leave_out(position: np.ndarray, ranges: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """The examples at some positions of an order from which ranges are left out.
+
+    Args:
+      position: int64 [k], from 0.
+      ranges: [first, last) examples, disjoint and ascending.
+    Returns:
+      int64 [k]; ascending positions stay ascending, and none is inside a range.
+    """
+    for first, last in ranges:
+        position = np.where(position >= first, position + (last - first), position)
+    return position
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """The order of a run over one or more sources.
+
+    Attributes:
+      n_windows: of each source.
+      rates: of each source, in any unit.
+      seed: of the permutations.
+    """
+
+    n_windows: tuple[int, ...]
+    rates: tuple[float, ...]
+    seed: int
+
+    def locate(self, example: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Source and window of each example.
+
+        Args:
+          example: int64 [k], global numbers from 0.
+        Returns:
+          source and window, int64 [k]. Each source's windows come exactly once before any comes
+          again.
+        """
+        pattern, rank, counts = self._schedule
+        period, phase = np.divmod(np.asarray(example, np.int64), len(pattern))
+        source = pattern[phase]
+        draw = period * counts[source] + rank[phase]  # how often this source was drawn before
+        window = np.empty_like(draw)
+        for k, n in enumerate(self.n_windows):
+            mine = source == k
+            epoch, index = np.divmod(draw[mine], n)
+            window[mine] = permute(index, n, self._key(k, epoch))
+        return source, window
+
+    def _key(self, source: int, epoch: np.ndarray) -> np.ndarray:
+        base = mix64(np.uint64(self.seed) ^ mix64(np.uint64(source + 1)))
+        return mix64(base ^ mix64(epoch.astype(np.uint64) + np.uint64(1)))
+
+    @functools.cached_property
+    def _schedule(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One period: the source of each draw, how many of that source came before it, and the
+        draws of each source.
+        """
+        counts = apportion(self.rates, 1 if len(self.rates) == 1 else PERIOD)
+        source = np.repeat(np.arange(len(counts)), counts)
+        rank = np.concatenate([np.arange(count) for count in counts])
+        # each source evenly over the period
+        spread = np.argsort((rank + 0.5) / counts[source], kind="stable")
+        return source[spread], rank[spread], counts
+
+
+def apportion(rates: tuple[float, ...], total: int) -> np.ndarray:
+    """Whole numbers in proportion to `rates` that add up to `total` (largest remainders).
+
+    Raises:
+      DataError: a rate is not positive, or so small that it would get nothing.
+    """
+    share = np.asarray(rates, np.float64)
+    if (share <= 0).any():
+        raise DataError(f"mixture rates must be positive, got {list(rates)}")
+    share = share / share.sum() * total
+    counts = np.floor(share).astype(np.int64)
+    counts[np.argsort(counts - share, kind="stable")[: total - counts.sum()]] += 1
+    if (counts == 0).any():
+        raise DataError(
+            f"mixture rates {list(rates)}: a rate is below 1/{total} of the sum and would never be"
+            " drawn"
+        )
+    return counts

@@ -1,0 +1,120 @@
+"""MODEL_DIR/lineage.json: how often a run was rewound, to which step, and what is left out since.
+
+A rewind is how a run gets past a loss spike (Chowdhery et al. 2022, PaLM, section 5.1, went back
+100 steps and skipped 200 to 500 batches) or a bad recipe (Zhang et al. 2022, OPT, section 2.5,
+lowered the learning rate). It is a part of what decides the numbers, so it is written down, and
+every checkpoint holds the rewinds that it was trained with.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from hclx.errors import CheckpointError, ConfigError
+from hclx.train.jsonl import replace_text
+
+FILE = "lineage.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rewind:
+    """A return to a step."""
+
+    step: int  # the checkpoint that the run went on from; 0: from scratch
+    # [first, last) examples of the order that are left out from there on
+    skip: tuple[tuple[int, int], ...] = ()
+    learning_rate_factor: float = 1.0  # of every step from there on
+    time: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Lineage:
+    """All rewinds of a run, oldest first."""
+
+    rewinds: tuple[Rewind, ...] = ()
+
+    @property
+    def skip(self) -> tuple[tuple[int, int], ...]:
+        """Disjoint ranges of examples, ascending."""
+        merged: list[tuple[int, int]] = []
+        for first, last in sorted(pair for rewind in self.rewinds for pair in rewind.skip):
+            if merged and first <= merged[-1][1]:
+                merged[-1] = merged[-1][0], max(last, merged[-1][1])
+            else:
+                merged.append((first, last))
+        return tuple(merged)
+
+    @property
+    def rate_factors(self) -> tuple[tuple[int, float], ...]:
+        """(step, factor): see `learning_rate_schedule`."""
+        return tuple(
+            (r.step, r.learning_rate_factor) for r in self.rewinds if r.learning_rate_factor != 1.0
+        )
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether the last rewind was to before the first step."""
+        return bool(self.rewinds) and self.rewinds[-1].step == 0
+
+    def to_json(self) -> list[dict]:
+        """Plain values, the same after a round trip through JSON."""
+        return [json.loads(json.dumps(dataclasses.asdict(rewind))) for rewind in self.rewinds]
+
+    def check_leads_from(self, saved: list[dict], step: int) -> None:
+        """Makes sure that a checkpoint is a point of this history.
+
+        Raises:
+          CheckpointError: it was trained with rewinds that are not in it, or in spite of some.
+        """
+        mine = self.to_json()
+        if mine[: len(saved)] != saved or any(
+            rewind["step"] < step for rewind in mine[len(saved) :]
+        ):
+            raise CheckpointError(
+                f"checkpoint {step} was trained with {len(saved)} rewind(s), and {FILE} tells"
+                f" another history; repeat a rewind that was interrupted, or put {FILE} back from a"
+                " copy"
+            )
+
+
+def read_lineage(model_dir: str | Path) -> Lineage:
+    """Of a run; an empty one where it was never rewound.
+
+    Raises:
+      CheckpointError: the file is damaged.
+    """
+    path = Path(model_dir) / FILE
+    if not path.is_file():
+        return Lineage()
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Lineage(
+            tuple(
+                Rewind(**{**v, "skip": tuple((int(a), int(b)) for a, b in v["skip"])})
+                for v in values
+            )
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); put it back from a copy") from error
+
+
+def write_lineage(model_dir: str | Path, lineage: Lineage) -> None:
+    """Replaces the file as a whole."""
+    replace_text(Path(model_dir) / FILE, json.dumps(lineage.to_json(), indent=2) + "\n")
+
+
+def parse_skip(texts: list[str]) -> tuple[tuple[int, int], ...]:
+    """Ranges as the command line gives them, FIRST:LAST, the last one not included.
+
+    Raises:
+      ConfigError: one of them is none.
+    """
+    ranges = []
+    for text in texts:
+        first, colon, last = text.partition(":")
+        if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+            raise ConfigError(
+                f"--skip_examples={text} is not FIRST:LAST, as in --skip_examples=51200:76800"
+            )
+        ranges.append((int(first), int(last)))
+    return tuple(ranges)

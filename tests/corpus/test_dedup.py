@@ -1,0 +1,305 @@
+"""Duplicates: signatures against sets of shingles, what meets against brute force, pairs of known
+similarity.
+"""
+
+import json
+import random
+
+import numpy as np
+import pyarrow
+import pytest
+
+from hclx.corpus import dedup_kernels, minhash
+from hclx.corpus.dedup import by_part, partition, remaining_texts, without
+from hclx.corpus.pipeline import Corpus
+from hclx.corpus.runner import Engine
+from hclx.corpus.settings import NearSettings, parse_settings
+from hclx.corpus.stages import Part
+from hclx.corpus.store import Store
+from hclx.corpus.text_batch import TextBatch
+
+NEAR = NearSettings()
+
+
+def shingles(text, n=NEAR.shingle):
+    squeezed = "".join(text.split())
+    return (
+        {squeezed[i : i + n] for i in range(max(1, len(squeezed) - n + 1))} if squeezed else set()
+    )
+
+
+def jaccard(one, other):
+    a, b = shingles(one), shingles(other)
+    return len(a & b) / len(a | b)
+
+
+def planted(wanted, rng, length=1200):
+    """Two texts of about this similarity: their beginnings are the same, then each goes on by
+    itself.
+    """
+    syllables = [chr(0xAC00 + rng.randrange(11_000)) for _ in range(3 * length)]
+    spaced = lambda chars: "".join(c + (" " if rng.random() < 0.3 else "") for c in chars)
+    # (length - own) / (length + own) of the shingles are shared
+    own = round(length * (1 - wanted) / (1 + wanted))
+    head = syllables[: length - own]
+    return spaced(head + syllables[length : length + own]), spaced(
+        head + syllables[2 * length : 2 * length + own]
+    )
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """1,000 pairs of similarity 0.5 to 1, and what it is."""
+    rng = random.Random(0)
+    found = [planted(0.5 + 0.5 * i / 999, rng) for i in range(1000)]
+    return found, np.array([jaccard(*pair) for pair in found])
+
+
+@pytest.fixture(scope="module")
+def matched(pairs):
+    """bool [1000]: which pairs end in one cluster, all texts in one corpus."""
+    texts = [text for pair in pairs[0] for text in pair]
+    signature = minhash.signatures(
+        TextBatch.of(texts), NEAR.shingle, NEAR.bands * NEAR.rows, seed=0
+    )
+    bands, numbers = minhash.band_hashes(signature, NEAR.bands, NEAR.rows), np.arange(len(texts))
+    similar = dedup_kernels.similar_pairs(
+        bands.reshape(-1),
+        np.repeat(numbers, NEAR.bands),
+        np.repeat(minhash.compact(signature), NEAR.bands, axis=0),
+        NEAR.threshold,
+    )
+    cluster = numbers.copy()
+    found, least, _ = dedup_kernels.clusters(similar)
+    cluster[found] = least
+    assert (cluster // 2 == numbers // 2).all(), "texts of different pairs in one cluster"
+    return cluster[::2] == cluster[1::2]
+
+
+def test_the_planted_pairs_have_the_similarity_that_they_were_planted_with(pairs):
+    assert np.abs(pairs[1] - (0.5 + 0.5 * np.arange(1000) / 999)).max() < 0.02
+
+
+def test_similar_pairs_are_found_and_others_are_not(pairs, matched):
+    similarity = pairs[1]
+    curve = [
+        matched[(similarity >= low) & (similarity < low + 0.05)].mean()
+        for low in np.arange(0.5, 0.999, 0.05)
+    ]
+    assert matched[similarity >= 0.85].mean() >= 0.95, curve
+    assert matched[similarity <= 0.5 + 0.01].mean() <= 0.01 and curve[0] <= 0.01, curve
+    assert matched[similarity >= 0.999].all()
+
+
+def test_pairs_of_a_corpus_are_found_across_its_files(pairs, matched, tmp_path):
+    """The same pairs through the whole pipeline in two processes, each text somewhere in five files
+    of many parts.
+    """
+    order = list(range(2 * len(pairs[0])))
+    random.Random(3).shuffle(order)
+    for file in range(5):
+        rows = ({"id": str(n), "text": pairs[0][n // 2][n % 2]} for n in order[file::5])
+        (tmp_path / f"{file}.jsonl").write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+        )
+    # none of them
+    rules = dict.fromkeys(
+        parse_settings({"sources": {"made": {"input": "*"}}}).sources["made"].rules
+    )
+    settings = parse_settings(
+        {
+            "sources": {"made": {"input": "*.jsonl"}},
+            "rules": rules,
+            "paragraph": None,
+            "part_bytes": 250_000,
+        }
+    )
+    corpus = Corpus(settings, str(tmp_path), str(tmp_path / "out"), Engine(workers=2))
+    corpus.build()
+
+    place, removed, first = {}, {}, {}
+    for part in corpus.parts():
+        ids = corpus.store.read_table(f"documents/{part.name}.parquet", ["doc_id"])[
+            "doc_id"
+        ].to_pylist()
+        tables = {
+            stage: corpus.store.read_verdict(stage, part.name, ["rule", "cluster"]).to_pylist()
+            for stage in ("exact", "near")
+        }
+        for row, name in enumerate(ids):
+            n = int(name.split("/")[1])
+            place[n] = int(dedup_kernels.number(part.index, np.array(row)))
+            stage = "exact" if tables["exact"][row]["rule"] else "near"
+            removed[n], first[n] = (
+                tables[stage][row]["rule"] is not None,
+                tables[stage][row]["cluster"],
+            )
+    assert sorted(place) == sorted(order) and len(corpus.parts()) >= 20
+    assert sum(place[n] >> 32 != place[n + 1] >> 32 for n in range(0, len(order), 2)) > 0.9 * len(
+        pairs[0]
+    )
+
+    found = np.array([removed[n] or removed[n + 1] for n in range(0, len(order), 2)])
+    similarity = pairs[1]
+    assert found[similarity >= 0.85].mean() >= 0.95 and found[similarity <= 0.51].mean() <= 0.01
+    assert (found == matched).all()
+    for n in np.flatnonzero(found) * 2:
+        early, late = sorted((n, n + 1), key=place.get)
+        assert not removed[early] and removed[late] and first[early] == first[late] == place[early]
+
+
+def test_the_curve_is_the_one_that_bands_and_threshold_promise(pairs, matched):
+    """At 0.72 half of the pairs pass the threshold, of those that share a band: 1 - (1 -
+    s^rows)^bands.
+    """
+    near_threshold = np.abs(pairs[1] - NEAR.threshold) < 0.03
+    share_a_band = 1 - (1 - NEAR.threshold**NEAR.rows) ** NEAR.bands
+    assert abs(matched[near_threshold].mean() - 0.5 * share_a_band) < 0.25
+
+
+def test_shingles_are_those_of_the_text_without_spaces(sample_texts):
+    texts = [
+        "",
+        " ",
+        "가",
+        "가 나\n다",
+        "가나다라마바사아자차",
+        "가나다 라마바사아 자차카",
+        *sample_texts[:20],
+        "같은 말 " * 30,
+    ]
+    hashes, offsets = minhash.shingle_hashes(TextBatch.of(texts), NEAR.shingle)
+    table = {}
+    for text, start, end in zip(texts, offsets[:-1], offsets[1:]):
+        squeezed = "".join(text.split())
+        expected = (
+            [squeezed[i : i + 10] for i in range(max(1, len(squeezed) - 9))] if squeezed else []
+        )
+        assert end - start == len(expected)
+        for shingle, value in zip(expected, hashes[start:end]):
+            assert table.setdefault(shingle, value) == value
+    assert len(set(table.values())) == len(table)
+
+
+def test_signatures_estimate_similarity_without_bias(sample_texts):
+    rng, errors, compact_errors, expected = random.Random(1), [], [], []
+    for text in sample_texts[:60]:
+        changed = "".join(rng.choice("가나다라") if rng.random() < 0.02 else c for c in text)
+        one, other = minhash.signatures(
+            TextBatch.of([text, changed]), NEAR.shingle, 112, seed=rng.randrange(1000)
+        )
+        true = jaccard(text, changed)
+        errors.append((one == other).mean() - true)
+        small = minhash.compact(np.stack([one, other]))
+        compact_errors.append(minhash.similarity(small[0], small[1:])[0] - true)
+        expected.append(true * (1 - true) / 112)
+    error = 4 * np.sqrt(np.mean(expected) / len(errors))
+    assert abs(np.mean(errors)) < error and abs(np.mean(compact_errors)) < error
+    assert np.std(errors) < 1.5 * np.sqrt(np.mean(expected))
+
+
+def test_least_values_are_those_of_each_hash_function():
+    texts = [
+        "가나다라마바사아자차카타파하 거너더러",
+        "",
+        "짧다",
+        "이 글은 조금 더 길고 다른 말을 담고 있습니다",
+    ]
+    batch = TextBatch.of(texts)
+    together = minhash.signatures(batch, 10, 16, seed=3)
+    alone = np.concatenate(
+        [minhash.signatures(TextBatch.of([text]), 10, 16, seed=3) for text in texts]
+    )
+    assert (together == alone).all() and (together[1] == np.iinfo(np.uint32).max).all()
+    assert not (together == minhash.signatures(batch, 10, 16, seed=4)).all(1)[0]
+
+
+def test_the_first_of_equal_keys_is_that_of_the_least_number():
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        n = draw.integers(0, 40)
+        keys, numbers = [draw.integers(0, 5, n), draw.integers(0, 3, n)], draw.permutation(100)[:n]
+        first, size = dedup_kernels.first_of_each(keys, numbers)
+        for i in range(n):
+            same = [j for j in range(n) if all(key[j] == key[i] for key in keys)]
+            assert size[i] == len(same) and numbers[first[i]] == min(numbers[same])
+
+
+def test_clusters_are_the_connected_parts():
+    draw = np.random.default_rng(0)
+    for _ in range(30):
+        pairs = draw.integers(0, 60, (draw.integers(0, 40), 2)) + (1 << 32)
+        numbers, least, size = dedup_kernels.clusters(pairs)
+        groups = {n: {n} for n in pairs.ravel().tolist()}
+        for a, b in pairs.tolist():
+            merged = groups[a] | groups[b]
+            groups.update(dict.fromkeys(merged, merged))
+        assert numbers.tolist() == sorted(groups)
+        assert least.tolist() == [min(groups[n]) for n in numbers] and size.tolist() == [
+            len(groups[n]) for n in numbers
+        ]
+
+
+def test_all_of_a_large_bucket_is_compared_with_its_first_documents():
+    signatures = np.tile(np.arange(112, dtype=np.uint8), (200, 1))
+    signatures[::2] += 1  # two kinds, in one bucket
+    pairs = dedup_kernels.similar_pairs(np.zeros(200, np.uint64), np.arange(200), signatures, 0.7)
+    _, least, size = dedup_kernels.clusters(pairs)
+    assert least.tolist() == [0, 1] * 100 and (size == 100).all()
+
+
+def test_exact_hashes_look_past_spaces_and_compatibility_forms():
+    same = ["가 나다.", "가나 다.", " 가나다．\n", "\u1100\u1161나다."]
+    assert len({dedup_kernels.exact_hash(text) for text in same}) == 1
+    assert dedup_kernels.exact_hash("가나라.") != dedup_kernels.exact_hash(same[0])
+
+
+def test_paragraphs_are_the_long_lines():
+    texts = ["짧은 줄\n" + "가" * 30 + " \n\n  " + "나" * 40, "", "가" * 30]
+    found = dedup_kernels.paragraphs(TextBatch.of(texts), 30)
+    cut = [texts[d][s:e] for d, s, e in zip(found["document"], found["start"], found["end"])]
+    assert (
+        cut == ["가" * 30, "나" * 40, "가" * 30]
+        and found["hash"][0] == found["hash"][2] != found["hash"][1]
+    )
+
+
+def test_texts_of_some_rows_are_without_all_that_was_cut_of_them(tmp_path):
+    store, part = Store(str(tmp_path)), Part("made/00000-00000", 0)
+    store.write_table(
+        f"documents/{part.name}.parquet",
+        pyarrow.table({"text": ["가\n나\n다\n라", "마\n바", "사\n아"]}),
+        "key",
+    )
+    rows = np.array([2, 0, 1])
+    # paragraphs were not looked at
+    assert remaining_texts(part, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]
+    store.write_verdict(
+        "paragraph",
+        part.name,
+        pyarrow.table({"starts": [[0, 4], [], [2]], "ends": [[1, 5], [], [3]]}),
+        "key",
+    )
+    assert remaining_texts(part, store, rows) == ["사", "나\n라", "마\n바"]
+
+
+def test_a_paragraph_is_cut_with_its_line_end():
+    text = "하나\n둘\n셋\n넷"
+    assert (
+        without(text, [3], [4]) == "하나\n셋\n넷"
+        and without(text, [0, 7], [2, 8]) == "둘\n셋"
+        and without(text, [], []) == text
+    )
+
+
+def test_partitions_and_parts_divide_without_loss():
+    hashes = np.random.default_rng(0).integers(0, 1 << 63, 1000).astype(np.uint64) * np.uint64(2)
+    divided = dict(partition(hashes, 7))
+    assert (
+        sorted(np.concatenate(list(divided.values())).tolist()) == list(range(1000))
+        and len(divided) == 7
+    )
+    numbers = np.concatenate([dedup_kernels.number(part, np.arange(5)) for part in (2, 0, 3)])
+    assert {part: rows.tolist() for part, (rows, _) in by_part(numbers, numbers)} == {
+        part: list(range(5)) for part in (2, 0, 3)
+    }

@@ -1,0 +1,173 @@
+"""Scripts, lengths, punctuation and normal forms: as a plain reading of each document gives
+them.
+"""
+
+import functools
+import unicodedata
+from collections import Counter
+
+import numpy as np
+import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+from hclx.corpus.taggers.text_stats import length, normalisation, punctuation, script
+from hclx.corpus.text_batch import TextBatch
+from tests.corpus.oracles import STRANGE, assert_tags, kind, lines_of, random_texts, share, visible
+
+
+@pytest.fixture(scope="module")
+def texts(sample_texts) -> list[str]:
+    return [*STRANGE, *sample_texts, *random_texts(400, seed=5)]
+
+
+@functools.cache
+def model() -> LanguageIdentifier:
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def model_says(text: str) -> str:
+    """The language of ISO 639-1 that has more than half of the probability that all of these and
+    "no language" have.
+    """
+    found = {code: p for code, p in model().rank(text[:1000]) if len(code) == 2 or code == "zxx"}
+    code = max(found, key=found.get)
+    return code if found[code] > sum(found.values()) / 2 and code != "zxx" else "und"
+
+
+def script_oracle(text: str, title: str) -> dict:
+    counts = Counter(map(kind, text))
+    hangul = counts["hangul"] + counts["jamo"]
+    letters = hangul + counts["latin"] + counts["han"] + counts["kana"] + counts["other"]
+    seen = len(text) - counts["space"]
+    if not letters:
+        language = "und"
+    elif 5 * hangul >= letters:
+        language = "ko"
+    elif 10 * counts["kana"] >= letters:
+        language = "ja"
+    elif 2 * counts["han"] >= letters:
+        language = "zh"
+    else:
+        language = model_says(text) if letters >= 20 else "und"
+    return {
+        "hangul": share(hangul, letters),
+        **{name: share(counts[name], letters) for name in ("latin", "han", "kana", "other")},
+        "letters": share(letters, seen),
+        "digits": share(counts["digit"], seen),
+        "symbols": share(counts["symbol"] + counts["punctuation"], seen),
+        "control": share(counts["control"], seen),
+        "language": language,
+    }
+
+
+def length_oracle(text: str, title: str) -> dict:
+    words, lines = text.split(), lines_of(text)
+    return {
+        "chars": len(text),
+        "words": len(words),
+        "lines": len(lines),
+        "mean_word": share(visible(text), len(words)),
+        "mean_line": share(sum(map(len, lines)), len(lines)),
+        "short_lines": share(sum(len(line) < 20 for line in lines), len(lines)),
+    }
+
+
+def punctuation_oracle(text: str, title: str) -> dict:
+    lines = lines_of(text)
+    among = lambda test: share(sum(map(test, lines)), len(lines))
+    return {
+        "line_end": among(lambda line: line[-1] in ".?!…。？！\"'”’」』)]】"),
+        "ellipsis": among(lambda line: line.endswith(("...", "…", "‥", "···"))),
+        "bullet": among(lambda line: line[0] in "-*•·ㆍ∙◦‣▪■□◆◇●○▶▷★☆※"),
+    }
+
+
+@pytest.mark.parametrize(
+    "tagger, oracle",
+    [(script, script_oracle), (length, length_oracle), (punctuation, punctuation_oracle)],
+)
+def test_columns_are_those_of_a_plain_reading(texts, tagger, oracle):
+    assert_tags(tagger, oracle, texts)
+
+
+@pytest.mark.parametrize(
+    "text, language",
+    [
+        ("한국어 문장이다.", "ko"),
+        ("ㅋㅋㅋ", "ko"),
+        ("ᄒᆞᆫ글", "ko"),
+        ("대한민국(大韓民國, Republic of)", "ko"),
+        ("이 hangul", "und"),  # a seventh of the letters
+        ("가 abcd", "ko"),  # a fifth
+        ("これは日本語です", "ja"),
+        ("漢字漢字漢字漢字漢あ", "ja"),
+        ("这是中文", "zh"),
+        ("An English sentence that is not short.", "en"),
+        ("Это предложение написано по-русски", "ru"),
+        ("Too short.", "und"),
+        ("123 !? 😀", "und"),
+        ("", "und"),
+    ],
+)
+def test_language_by_example(text, language):
+    assert script(TextBatch.of([text]))["language"].tolist() == [language]
+
+
+def test_lengths_by_example():
+    found = length(TextBatch.of(["하나 둘\n\n 셋넷다섯 \r\n" + "가" * 20, "나"]))
+    assert [found[name].tolist() for name in ("chars", "words", "lines")] == [
+        [34, 1],
+        [4, 1],
+        [3, 1],
+    ]
+    assert [found[name].tolist() for name in ("mean_word", "mean_line")] == [
+        [6.75, 1],
+        [np.float32(28 / 3), 1],
+    ]
+    assert found["short_lines"].tolist() == [np.float32(2 / 3), 1]
+
+
+def test_line_ends_by_example():
+    text = "끝났다.\n끝났다...\n그리고··· \n- 목록\n·\n··\n끝"
+    found = {
+        name: values.tolist()
+        for name, values in punctuation(TextBatch.of([text, "··", "·"])).items()
+    }
+    assert found == {
+        "line_end": [np.float32(2 / 7), 0, 0],
+        "ellipsis": [np.float32(2 / 7), 0, 0],
+        "bullet": [np.float32(3 / 7), 1, 1],
+    }
+
+
+def test_short_last_lines_do_not_look_into_the_next_document():
+    alone = punctuation(TextBatch.of(["가.", ".."]))
+    assert alone["ellipsis"].tolist() == [0, 0]
+    assert punctuation(TextBatch.of(["가", "..", ".", "…"]))["ellipsis"].tolist() == [0, 0, 0, 1]
+
+
+def test_texts_that_are_not_composed_are_found(texts):
+    found = normalisation(TextBatch.of(texts))["not_nfc"]
+    assert found.tolist() == [
+        text != unicodedata.normalize("NFC", text) for text in texts
+    ] and 0 < found.sum() < len(texts)
+    assert normalisation(TextBatch.of(["한글", unicodedata.normalize("NFD", "한글"), ""]))[
+        "not_nfc"
+    ].tolist() == [False, True, False]
+
+
+def test_texts_that_were_decoded_wrongly_are_found(sample_texts):
+    clean = [
+        unicodedata.normalize("NFC", text.encode("cp949", "ignore").decode("cp949"))
+        for text in sample_texts
+    ]
+    assert not normalisation(TextBatch.of(clean))["mojibake"].any()
+    for written, read in (
+        ("utf-8", "latin-1"),
+        ("utf-8", "cp1252"),
+        ("cp949", "latin-1"),
+        ("cp949", "utf-8"),
+    ):
+        garbled = [text.encode(written).decode(read, "replace") for text in clean]
+        assert normalisation(TextBatch.of(garbled))["mojibake"].min() >= 4, (written, read)
+    assert normalisation(TextBatch.of(["\ufffd 둘 \ufffd", "하나"]))["mojibake"].tolist() == [2, 0]

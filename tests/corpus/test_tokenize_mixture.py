@@ -1,0 +1,158 @@
+"""The token cache of a mixture: the bytes that build_cache makes, with the place of every
+document.
+"""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from hclx.corpus.runner import Engine
+from hclx.corpus.store import Store
+from hclx.corpus.tokenize_mixture import serialize
+from hclx.data.cache_builder import build_cache
+from hclx.data.read_settings import ReadSettings
+from hclx.data.source import corpus_sources
+from hclx.errors import ConfigError, DataError
+from tests.corpus import small
+from tests.corpus.test_pipeline import built, corpus, digest, kept, raw  # noqa: F401
+
+SETTINGS = ReadSettings(validation_permille=300)
+
+
+@pytest.fixture(scope="module")
+def mixed(built):  # noqa: F811
+    built.build()
+    built.mix()
+    return Path(built.store.root)
+
+
+def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
+    made = serialize(
+        built.store, tokenizer_dirs["train"], str(tmp_path / "one"), SETTINGS, Engine(workers=1)
+    )
+    expected = build_cache(
+        "corpus", corpus_sources(str(mixed)), tokenizer_dirs["train"], tmp_path / "other", SETTINGS
+    )
+    assert made.fingerprint == expected.fingerprint and digest(tmp_path / "one") == digest(
+        tmp_path / "other"
+    )
+    assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
+
+
+def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
+    make = lambda tokenizer, settings: serialize(
+        built.store, tokenizer_dirs[tokenizer], str(tmp_path / "cache"), settings, Engine(workers=1)
+    )
+    first = make("train", SETTINGS)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
+    # of a file that is no longer in the mixture
+    left_over = mixed / "tokens" / "news" / "00009-00000.train.parquet"
+    left_over.write_bytes(b"")
+    assert make("train", SETTINGS).fingerprint == first.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")} == before
+    for tokenizer, settings, difference in (
+        ("plain", SETTINGS, "vocabulary"),
+        ("train", ReadSettings(), "validation_permille"),
+    ):
+        with pytest.raises(
+            DataError,
+            match=f"is a token cache of something else .*{difference}.*name another cache_dir",
+        ):
+            make(tokenizer, settings)
+    serialize(
+        built.store, tokenizer_dirs["train"], str(tmp_path / "again"), SETTINGS, Engine(workers=1)
+    )
+    assert not left_over.exists()
+
+
+def test_every_document_of_the_cache_can_be_found_again(
+    mixed, built, tokenizers, tokenizer_dirs, tmp_path
+):  # noqa: F811
+    cache = serialize(
+        built.store, tokenizer_dirs["plain"], str(tmp_path / "cache"), SETTINGS, Engine(workers=1)
+    )
+    texts, seen = kept(built), set()
+    for split in ("train", "validation"):
+        for source, entry in enumerate(cache.manifest["sources"]):
+            stream, offsets = cache.stream(split, source), cache.offsets(split, source)
+            for document in range(len(offsets) - 1):
+                name, line = cache.origin(split, source, document)
+                record = json.loads(
+                    gzip.decompress(
+                        (mixed / "mixture" / entry["name"] / name).read_bytes()
+                    ).splitlines()[line - 1]
+                )
+                ids = stream[offsets[document] + 1 : offsets[document + 1]].tolist()
+                assert (
+                    record["source"] == entry["name"]
+                    and tokenizers["plain"].decode(ids) == record["text"] == texts[record["doc_id"]]
+                )
+                seen.add(record["doc_id"])
+    assert seen == set(texts)
+
+
+def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):  # noqa: F811
+    with pytest.raises(ConfigError, match="max_documents goes with"):
+        serialize(
+            built.store,
+            tokenizer_dirs["plain"],
+            str(tmp_path / "c"),
+            ReadSettings(max_documents=3),
+            Engine(workers=1),
+        )
+    with pytest.raises(ConfigError, match="is made from a mixture in a local folder"):
+        serialize(
+            Store(Path(built.store.root).as_uri()),
+            tokenizer_dirs["plain"],
+            str(tmp_path / "c"),
+            SETTINGS,
+            Engine(workers=1),
+        )
+    with pytest.raises(DataError, match="mixture.json cannot be read; make the mixture"):
+        corpus_sources(str(tmp_path))
+
+
+def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
+    raw, mixed, tokenizer_dirs, tmp_path, monkeypatch
+):  # noqa: F811
+    monkeypatch.setattr("hclx.corpus.tokenize_mixture._TOGETHER", 3)  # texts, and not all of a file
+    for epochs, permille in ((1.0, 300), (0.5, 300), (0.5, 600)):
+        changed = corpus(
+            raw[0],
+            mixed,
+            sources={
+                name: {**about, "epochs": epochs}
+                for name, about in small.SETTINGS["sources"].items()
+            },
+        )
+        changed.build()
+        changed.mix()
+        one, other = tmp_path / f"one {epochs} {permille}", tmp_path / f"other {epochs} {permille}"
+        serialize(
+            changed.store,
+            tokenizer_dirs["plain"],
+            str(one),
+            ReadSettings(permille),
+            Engine(workers=1),
+        )
+        build_cache(
+            "corpus",
+            corpus_sources(str(mixed)),
+            tokenizer_dirs["plain"],
+            other,
+            ReadSettings(permille),
+        )
+        assert digest(one) == digest(other)
+    lost = next((mixed / "tokens").glob("*/*.validation.parquet"))
+    content = lost.read_bytes()
+    lost.unlink()
+    serialize(
+        changed.store,
+        tokenizer_dirs["plain"],
+        str(tmp_path / "again"),
+        ReadSettings(permille),
+        Engine(workers=1),
+    )
+    assert lost.read_bytes() == content

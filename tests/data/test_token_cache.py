@@ -1,0 +1,201 @@
+"""The token cache: it holds exactly the documents' tokens, appears whole or not at all, and notices
+damage.
+"""
+
+import functools
+import hashlib
+import itertools
+import json
+import os
+
+import numpy as np
+import pytest
+
+from hclx.data import TokenCache
+from hclx.data.cache_builder import build_cache
+from hclx.data.read_settings import ReadSettings
+from hclx.data.source import Source, input_source
+from hclx.data.token_cache import StreamWriter, _open
+from hclx.errors import ConfigError, DataError
+from hclx.text.documents import Document
+from tests.conftest import SAMPLE
+
+SETTINGS = ReadSettings(validation_permille=200)
+
+
+def memory_source(name, texts, rate=1.0):
+    def read(split, settings, counts):
+        return (
+            Document(text, name, i)
+            for i, text in enumerate(texts, 1)
+            if settings.split_of(text) == split
+        )
+
+    return Source(name, rate, lambda: [], read)
+
+
+@pytest.fixture(scope="module")
+def cache(tokenizer_dirs, tmp_path_factory) -> TokenCache:
+    folder = tmp_path_factory.mktemp("cache")
+    return build_cache(
+        "sample", [input_source(str(SAMPLE))], tokenizer_dirs["train"], folder / "cache", SETTINGS
+    )
+
+
+def test_streams_are_the_encoded_documents(cache, tokenizers, sample_texts):
+    tokenizer = tokenizers["train"]
+    for split in ("train", "validation"):
+        documents = [tokenizer.encode(t) for t in sample_texts if SETTINGS.split_of(t) == split]
+        expected = list(itertools.chain(*([1, *ids] for ids in documents), [1]))
+        stream, offsets = cache.stream(split, 0), cache.offsets(split, 0)
+        assert stream.tolist() == expected
+        assert (stream[offsets] == 1).all() and len(offsets) == len(documents) + 1
+        entry = cache.manifest["sources"][0]["splits"][split]
+        assert (entry["n_tokens"], entry["n_documents"]) == (len(expected), len(documents))
+
+
+def test_splits_are_disjoint_by_document_and_cover_all(sample_texts):
+    sides = {text: SETTINGS.split_of(text) for text in sample_texts}
+    held_out = sum(side == "validation" for side in sides.values())
+    assert 0.1 < held_out / len(sides) < 0.35
+    for text in sample_texts[:10]:
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+        assert sides[text] == ("validation" if number % 1000 < 200 else "train")
+
+
+def test_windows_overlap_by_one_token_so_that_every_token_is_a_target_once(cache):
+    stream = cache.stream("train", 0)
+    (n,) = cache.n_windows("train", 64)
+    windows = np.stack([cache.read("train", 0, i, 64).result() for i in range(n)])
+    assert (windows[:, 1:].ravel() == stream[1 : n * 64 + 1]).all()
+    assert (windows[1:, 0] == windows[:-1, -1]).all() and len(stream) - (n * 64 + 1) < 64
+
+
+def test_number_of_workers_does_not_change_a_byte(tokenizer_dirs, tmp_path, sample_texts):
+    source = memory_source("memory", [f"{text} {i}" for i in range(4) for text in sample_texts])
+    caches = [
+        build_cache("m", [source], tokenizer_dirs["encode"], tmp_path / str(n), SETTINGS, workers=n)
+        for n in (1, 2)
+    ]
+    assert caches[0].fingerprint == caches[1].fingerprint
+    assert (caches[0].stream("train", 0) == caches[1].stream("train", 0)).all()
+
+
+def test_fingerprint_follows_text_vocabulary_and_rates(tokenizer_dirs, tmp_path, sample_texts):
+    build = lambda name, texts, mode="plain", rate=1.0: (
+        build_cache(
+            "m",
+            [memory_source("a", texts, rate), memory_source("b", texts)],
+            tokenizer_dirs[mode],
+            tmp_path / name,
+            SETTINGS,
+        ).fingerprint
+    )
+    base = build("1", sample_texts)
+    assert build("2", sample_texts) == base
+    others = {
+        build("3", sample_texts[1:]),
+        build("4", sample_texts, "train"),
+        build("5", sample_texts, rate=2.0),
+    }
+    assert len(others | {base}) == 4
+
+
+def test_a_failed_build_leaves_nothing(tokenizer_dirs, tmp_path):
+    def broken(split, settings, counts):
+        yield Document("글 하나", "broken.jsonl", 1)
+        raise DataError("broken.jsonl:2: not JSON")
+
+    with pytest.raises(DataError, match="broken.jsonl:2"):
+        build_cache(
+            "m",
+            [Source("a", 1.0, lambda: [], broken)],
+            tokenizer_dirs["plain"],
+            tmp_path / "cache",
+            SETTINGS,
+        )
+    with pytest.raises(DataError, match="no document"):
+        build_cache(
+            "m", [memory_source("a", [])], tokenizer_dirs["plain"], tmp_path / "cache", SETTINGS
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_a_cache_is_left_alone(cache, tokenizer_dirs):
+    with pytest.raises(ConfigError, match="already holds a token cache"):
+        build_cache(
+            "sample",
+            [input_source(str(SAMPLE))],
+            tokenizer_dirs["plain"],
+            cache.directory,
+            SETTINGS,
+        )
+
+
+def test_a_split_with_less_than_one_window_says_what_to_do(cache):
+    with pytest.raises(DataError, match="one window needs 1000001; give more text"):
+        cache.n_windows("train", 1_000_000)
+
+
+class TestDamage:
+    @pytest.fixture()
+    def folder(self, cache, tmp_path):
+        import shutil
+
+        return shutil.copytree(cache.directory, tmp_path / "cache")
+
+    def shard(self, folder):
+        files = [p for p in (folder / "train" / "input" / "tokens" / "c").rglob("*") if p.is_file()]
+        return max(files, key=os.path.getsize)
+
+    def test_one_flipped_bit_of_the_tokens(self, folder):
+        data = bytearray(self.shard(folder).read_bytes())
+        data[len(data) // 3] ^= 0x10
+        self.shard(folder).write_bytes(data)
+        with pytest.raises(ValueError, match="(?i)crc|checksum|digest"):
+            TokenCache(folder).stream("train", 0)
+
+    def test_changed_manifest(self, folder):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["eod_id"] = 2
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(DataError, match="damaged or of another version"):
+            TokenCache(folder)
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(DataError, match="does not exist; build the cache"):
+            TokenCache(tmp_path / "none")
+
+    def test_missing_stream(self, folder):
+        import shutil
+
+        shutil.rmtree(folder / "train" / "input" / "tokens")
+        with pytest.raises(DataError, match="cannot be opened; the token cache is damaged"):
+            TokenCache(folder).stream("train", 0)
+
+
+def test_writer_splits_into_shards_and_loses_nothing(tmp_path, monkeypatch):
+    # in place of the 16M tokens of a real shard
+    monkeypatch.setattr("hclx.data.token_cache._SHARD", 1 << 17)
+    draw = np.random.default_rng(0)
+    documents = [draw.integers(2, 60_000, draw.integers(1, 20_000)) for _ in range(60)]
+    writer = StreamWriter(tmp_path / "s", np.dtype(np.uint16), eod_id=1)
+    for ids in documents:
+        writer.append(ids)
+    writer.close()
+    expected = np.concatenate([*(np.concatenate([[1], ids]) for ids in documents), [1]])
+    assert (_open(tmp_path / "s" / "tokens").read().result() == expected).all()
+    assert len([p for p in (tmp_path / "s" / "tokens" / "c").rglob("*") if p.is_file()]) == -(
+        -len(expected) // (1 << 17)
+    )
+
+
+def test_documents_are_read_in_order_and_counted(sample_texts):
+    source, settings = (
+        input_source(str(SAMPLE)),
+        ReadSettings(validation_permille=200, max_documents=30),
+    )
+    read = functools.partial(source.documents, settings=settings, counts=None)
+    assert [document.text for document in read("train")] == [
+        t for t in sample_texts[:30] if settings.split_of(t) == "train"
+    ]
