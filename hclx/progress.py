@@ -1,0 +1,61 @@
+"""Progress of long work: a bar with the time left on a terminal, a line now and then in a log."""
+
+import logging
+import sys
+import time
+
+from tqdm import tqdm
+
+_LOG = logging.getLogger(__name__)
+
+LOG_EVERY_SECONDS = 30.0
+
+
+class ProgressBar:
+    """Counts units of work that are done; use it as a context.
+
+    On a terminal it draws tqdm's bar. Elsewhere it logs a line at most every `LOG_EVERY_SECONDS`,
+    so that work of less than that leaves nothing in a log.
+    """
+
+    def __init__(self, total: int | None, description: str, unit: str, enabled: bool = True):
+        """Starts at zero.
+
+        Args:
+          total: units in all; None where nobody knows.
+          description: what is being done, a few words.
+          unit: the name of one unit, such as "document".
+          enabled: False in all but one of several processes.
+        """
+        self._description, self._unit, self._total = description, unit, total
+        self._is_terminal = enabled and sys.stderr.isatty()
+        self._is_log = enabled and not self._is_terminal
+        self._bar = tqdm(
+            total=total, desc=description, unit=f" {unit}", unit_scale=True, leave=False,
+            disable=not self._is_terminal,
+        )  # fmt: skip
+        self._count, self._began = 0, time.monotonic()
+        self._logged = self._began
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self._bar.close()
+
+    def update(self, count: int = 1) -> None:
+        """Adds `count` finished units."""
+        self._count += count
+        self._bar.update(count)
+        now = time.monotonic()
+        if self._is_log and now - self._logged >= LOG_EVERY_SECONDS:
+            self._logged = now
+            _LOG.info("%s", self._line(now - self._began))
+
+    def _line(self, elapsed: float) -> str:
+        """The line for a log after `elapsed` seconds."""
+        line = f"{self._description}: {self._count:,}"
+        if not self._total:
+            return f"{line} {self._unit}s in {elapsed:.0f} s"
+        left = elapsed / self._count * (self._total - self._count) if self._count else float("nan")
+        return f"{line} of {self._total:,} {self._unit}s in {elapsed:.0f} s, {left:.0f} s left"
