@@ -8,8 +8,7 @@ from absl import flags
 
 from hclx.config import DataConfig
 from hclx.data.cache_builder import build_cache
-from hclx.data.prepare import sources_of
-from hclx.data.read_settings import ReadSettings
+from hclx.data.source import ReadSettings, sources_of
 from hclx.launching import run
 
 MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that is registered in tasks/.")

@@ -14,7 +14,7 @@ from absl import flags
 
 from hclx.corpus.card import shortage, size, write_card
 from hclx.corpus.settings import load_settings
-from hclx.data.read_settings import ReadSettings
+from hclx.data.source import ReadSettings
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
 
@@ -65,7 +65,7 @@ def main(_):
                 "contamination needs the evaluation sets; give --evaluation_dir, or set"
                 " HCLX_DATA_DIR"
             )
-        from tasks.evaluation import evaluation_items
+        from hclx.tasks.evaluation import evaluation_items
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
     from hclx.corpus.pipeline import Corpus  # and Beam with it, for which one waits

@@ -6,13 +6,12 @@ import pytest
 
 seqio = pytest.importorskip("seqio")
 
-import tasks.corpora  # noqa: E402, F401
+import hclx.tasks.corpora  # noqa: E402, F401
 from hclx.config import DataConfig  # noqa: E402
 from hclx.data.cache_builder import build_cache  # noqa: E402
-from hclx.data.prepare import sources_of  # noqa: E402
-from hclx.data.read_settings import ReadSettings  # noqa: E402
+from hclx.data.source import ReadSettings, sources_of  # noqa: E402
 from hclx.errors import DataError  # noqa: E402
-from tasks.common import VOCABULARY  # noqa: E402
+from hclx.tasks.common import VOCABULARY  # noqa: E402
 
 CORPORA = ("kowiki", "law", "reviews", "comments")
 
