@@ -1,4 +1,4 @@
-"""Packaging of hclx. The core needs neither TensorFlow nor seqio: they come with the `data` extra."""
+"""Packaging of hclx. The core needs neither TensorFlow nor seqio: the `data` extra has them."""
 
 import re
 from pathlib import Path
@@ -23,10 +23,13 @@ EXTRAS = {
     ],
     # Raw files to a clean mixture.
     "corpus": [
+        "annotated-types>=0.6",
         "apache-beam>=2.69,<2.78",
         "ftfy>=6.3,<7",
+        "jinja2>=3.1,<4",
         "py3langid>=0.4,<0.5",
         "pyarrow>=18,<26",
+        "pydantic>=2.9,<3",
         "pyyaml>=6",
         "scipy>=1.13",
     ],

@@ -1,5 +1,5 @@
-"""The bridge to seqio: a corpus of documents as a seqio data source, and the sources of a registered
-mixture for the token cache.
+"""The bridge to seqio: a corpus of documents as a seqio data source, and the sources of a mixture
+that is registered with seqio, for the token cache.
 """
 
 import importlib
@@ -14,8 +14,8 @@ from hclx.text.seqio_imports import seqio, tf
 
 
 class DocumentSource(seqio.FunctionDataSource):
-    """Documents of JSON lines or text files, divided into training and validation by a hash of their
-    text.
+    """Documents of JSON lines or text files, divided into training and validation by a hash of
+    their text.
     """
 
     def __init__(self, paths: Callable[[], list[str]], settings: ReadSettings = ReadSettings()):

@@ -1,4 +1,4 @@
-"""The text of a run as the token cache reads it: sources, each with a name, a rate and documents."""
+"""The text of a run as the token cache reads it: sources with a name, a rate and documents."""
 
 import dataclasses
 import functools
