@@ -24,7 +24,7 @@ _SEARCH_PATH = (Path(), _FOLDER.parent, _FOLDER)
 
 for _section in SECTIONS.values():
     gin.external_configurable(_section, module="hclx")
-for _path in _SEARCH_PATH[1:]:
+for _path in _SEARCH_PATH[1:]:  # for files that gin files include
     gin.add_config_file_search_path(str(_path))
 
 
@@ -40,11 +40,10 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
     Raises:
       ConfigError: a file does not exist, a class or field is unknown, or a value does not fit.
     """
-    for name in gin_files:
-        _check_exists(name)
+    paths = [_find(name) for name in gin_files]
     gin.clear_config()
     try:
-        for files, values in [*(([name], []) for name in gin_files), ([], bindings)]:
+        for files, values in [*(([path], []) for path in paths), ([], bindings)]:
             before = {text: _value_of(text) for text in _TEXTS}
             for text in _TEXTS:
                 gin.bind_parameter(text, None)
@@ -62,9 +61,11 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
         raise ConfigError(_explain(error)) from error
 
 
-def _check_exists(name: str) -> None:
-    if any((folder / name).is_file() for folder in _SEARCH_PATH):
-        return
+def _find(name: str) -> str:
+    """Returns the path of a gin file."""
+    for folder in _SEARCH_PATH:
+        if (folder / name).is_file():
+            return str(folder / name)
     folders = [(folder / name).parent for folder in reversed(_SEARCH_PATH)]
     folder = next((folder for folder in folders if any(folder.glob("*.gin"))), None)
     names = ", ".join(sorted(path.name for path in folder.glob("*.gin"))) if folder else ""

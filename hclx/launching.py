@@ -1,5 +1,5 @@
-"""What every command in launch/ shares: an error that its user can correct becomes one line and an
-exit code, and the libraries' own start-up lines are kept off the terminal.
+"""Runs the scripts of launch/: an error that the user can correct becomes one line and an exit
+code, and libraries keep their start-up lines to themselves.
 """
 
 import errno
@@ -13,8 +13,6 @@ from absl import app, flags, logging
 
 from hclx.errors import HclxError, StorageError, StuckError, exit_code
 
-# Log levels of C++ code in TensorFlow, XLA and gRPC, which processes that are started here inherit.
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "GRPC_VERBOSITY": "ERROR"}
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -25,11 +23,10 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
       main: of the script; what it returns is the exit code.
       commands: words of which the command line must hold one, as `argv[1]`.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    is_verbosity_set = any(
-        argument.lstrip("-").startswith(("verbosity", "v=")) for argument in sys.argv
-    )
+    # For C++ code of TensorFlow and XLA, in the processes that are started here too.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = [argument.lstrip("-") for argument in sys.argv]
+    is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
     _name_command_in_help()
 
     def guarded(argv):
@@ -66,7 +63,7 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
 
 
 def _name_command_in_help() -> None:
-    """Where the script runs as a module, its help names the command `hclx`, not the file."""
+    """Names the command `hclx` in the help of a script that runs as a module, not as a file."""
     script = sys.modules["__main__"]
     name = getattr(getattr(script, "__spec__", None), "name", "")
     if name.startswith("hclx.launch."):
