@@ -229,7 +229,8 @@ class OptimizerConfig(_Validated):
 class DataConfig(_Validated):
     """Where the tokens come from: a registered seqio mixture, or one's own files."""
 
-    mixture: str = ""  # a name registered in tasks/
+    mixture: str = ""  # a name that task_module registers with seqio
+    task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
     corpus: str = ""  # or a folder that launch/build_corpus.py made, with its mixture
     input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
@@ -255,13 +256,6 @@ class DataConfig(_Validated):
             self.invalid_utf8 in ("refuse", "replace"),
             f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace",
         )
-
-    @property
-    def label(self) -> str:
-        """What a cache calls the text; one's own files are known by their content, wherever they
-        lie.
-        """
-        return self.mixture or ("corpus" if self.corpus else "input")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,12 +3,21 @@
 import logging
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
 _LOG = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 30.0
+
+
+def tracked(items: Iterable, description: str, unit: str, total: int | None = None) -> Iterator:
+    """Yields `items` and shows how many were taken; see `ProgressBar`."""
+    with ProgressBar(total, description, unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
 
 
 class ProgressBar:

@@ -1,14 +1,12 @@
-"""Plans a run on TPUs that are not here: memory, time and what limits it, from the step as compiled
-for them.
+"""Plans a run on machines that are not here: python launch/plan.py --gin_file=runs/pretrain.gin
+--gin_file=sizes/82b.gin --gin_file=mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin
-    --gin_file=gin_configs/sizes/82b.gin \
-        --gin_file=gin_configs/mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
-
-GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the page says so. Exits with 64
-when the plan does not fit the memory of a chip.
+Prints the memory of a chip, the time of a step and what limits it, from the training step as XLA
+compiles it for these TPUs. GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the
+page says so. Ends with 64 if the plan does not fit the memory of a chip.
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -23,21 +21,19 @@ from hclx.launching import run, take_gin_bindings  # noqa: E402
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 TOPOLOGY = flags.DEFINE_string(
-    "topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16 or v6e:16x16."
+    "topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16, v6e:16x16 or h100:64."
 )
 NUM_SLICES = flags.DEFINE_integer(
-    "num_slices", 1, "Slices, which the data centre's network joins.", lower_bound=1
+    "num_slices", 1, "Slices, which are joined by the data centre's network.", lower_bound=1
 )
-TOKENS = flags.DEFINE_float("tokens", 0, "Tokens that days are counted for; 0: those of the run.")
+TOKENS = flags.DEFINE_float("tokens", 0, "Tokens of the run, for its days; 0: as configured.")
 SEARCH = flags.DEFINE_bool(
-    "search",
-    False,
-    "Try meshes, remat policies, accumulation and batches; minutes for each that is compiled.",
+    "search", False, "Try meshes, remat policies, accumulation and batches; minutes for each."
 )
 COMPILES = flags.DEFINE_integer(
     "search_compiles", 6, "Candidates that --search compiles.", lower_bound=1
 )
-JSON = flags.DEFINE_string("json", None, "File that takes the figures.")
+JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
 BINDINGS = take_gin_bindings(sys.argv)
 
 
@@ -45,9 +41,7 @@ def main(_):
     from hclx.gin_bindings import load_experiment
 
     if not GIN_FILES.value:
-        raise ConfigError(
-            "--gin_file is missing; for a first try: --gin_file=gin_configs/runs/pretrain.gin"
-        )
+        raise ConfigError("--gin_file is missing; for a first try: --gin_file=runs/pretrain.gin")
     if not TOPOLOGY.value:
         raise ConfigError(
             "--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16"
@@ -55,9 +49,8 @@ def main(_):
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
     from hclx.plan.chips import chip_of
 
-    page, figures, fits = (_by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation)(
-        experiment
-    )
+    plan = _by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation
+    page, figures, fits = plan(experiment)
     print(page)
     if JSON.value:
         Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -67,7 +60,7 @@ def main(_):
 
 
 def _by_compilation(experiment):
-    """A page, the figures for JSON, and whether it fits."""
+    """Returns the page, the figures for JSON, and whether the plan fits."""
     from hclx.plan.compile import compile_step
     from hclx.plan.report import make_plan, run_tokens, to_json, to_page
     from hclx.plan.search import search, to_table
@@ -84,9 +77,7 @@ def _by_compilation(experiment):
 
 
 def _by_arithmetic(experiment):
-    """The same for GPUs, whose compiler needs one."""
-    import dataclasses
-
+    """The same for GPUs: XLA compiles for a GPU only where there is one."""
     from hclx.config import MeshConfig
     from hclx.parallel import resolve_mesh_shape
     from hclx.plan.analytic import estimate, to_json, to_page

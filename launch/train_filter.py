@@ -11,7 +11,6 @@ import itertools
 import numpy as np
 from absl import flags
 
-from hclx.corpus.quality_models import ByteModel, QualityModel
 from hclx.errors import ConfigError
 from hclx.launching import run
 from hclx.text.documents import expand_globs, read_documents
@@ -43,6 +42,8 @@ def read(patterns: str) -> tuple[list[str], list[str]]:
 
 
 def main(_):
+    from hclx.corpus.quality_models import ByteModel, QualityModel
+
     good, held_out = read(GOOD.value)
     if KIND.value == "perplexity":
         model = ByteModel.train(good)

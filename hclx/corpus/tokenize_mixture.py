@@ -26,8 +26,7 @@ from hclx.corpus.store import Store, key_of
 from hclx.data import TokenCache
 from hclx.data.cache_builder import EncodedDocument, build_cache
 from hclx.data.prepare import check_cache
-from hclx.data.read_settings import ReadSettings
-from hclx.data.source import Source, corpus_sources
+from hclx.data.source import ReadSettings, Source, corpus_sources
 from hclx.data.token_cache import MANIFEST, SPLITS
 from hclx.errors import ConfigError
 from hclx.text import Tokenizer, load_tokenizer

@@ -48,7 +48,7 @@ class Loader:
         """
         self._cache, self._split, self._sharding, self._prefetch = cache, split, sharding, prefetch
         self.global_batch_size, self.sequence_length = global_batch_size, sequence_length
-        windows = cache.n_windows(split, sequence_length)
+        windows = cache.n_sequences(split, sequence_length)
         self.n_windows = sum(windows)
         self._order = Order(windows, cache.rates, seed)
         self._skip = skip

@@ -19,7 +19,7 @@ from pathlib import Path
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
-from hclx.errors import ConfigError, DataError
+from hclx.errors import ConfigError, DataError, require
 from hclx.text import pretokenizers
 from hclx.text.byte_level import BYTE_TO_CHAR, bytes_to_chars, to_bytes
 from hclx.text.export import write_exports
@@ -128,6 +128,8 @@ def train_counted(
 def _check(vocab_size: int, mode: str, sample_rate: float) -> None:
     if mode not in MODES:
         raise ConfigError(f"mode={mode!r} is not one of {', '.join(MODES)}")
+    if mode != "plain":
+        require("kiwipiepy")
     if vocab_size % VOCAB_MULTIPLE or vocab_size < _MIN_VOCAB:
         raise ConfigError(
             f"vocab_size={vocab_size} must be a multiple of {VOCAB_MULTIPLE}, at least {_MIN_VOCAB}"

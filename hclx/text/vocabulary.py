@@ -3,12 +3,9 @@
 import os
 from collections.abc import Iterable
 
-import seqio
-import tensorflow as tf
-import tensorflow_text as tf_text
-
 from hclx.errors import DataError
 from hclx.text.byte_level import BYTE_TO_CHAR, to_text
+from hclx.text.seqio_imports import seqio, tf, tf_text
 from hclx.text.tokenizer import Tokenizer, load_tokenizer
 
 TOKENIZER_DIR_VARIABLE = "HCLX_TOKENIZER_DIR"

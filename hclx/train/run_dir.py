@@ -22,7 +22,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore",
 MAY_CHANGE = {
     "compute": None,
     "mesh": None,
-    "data": ("tokenizer_dir", "cache_dir", "input"),
+    "data": ("tokenizer_dir", "cache_dir", "input", "task_module"),
     "tokenizer": None,
     "train": (
         *(

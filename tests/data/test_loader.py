@@ -7,8 +7,8 @@ import pytest
 from hclx.config import MeshConfig
 from hclx.data import Loader
 from hclx.data.cache_builder import build_cache
-from hclx.data.read_settings import ReadSettings
 from hclx.data.sampler import Order
+from hclx.data.source import ReadSettings
 from hclx.errors import DataError
 from hclx.parallel import make_mesh, named_sharding
 from tests.data.test_token_cache import memory_source
@@ -43,7 +43,7 @@ def loader(cache, mesh=MeshConfig(fsdp=1), devices=1, **options):
 
 def brute_force_row(cache, g):
     """Example g straight from the streams."""
-    order = Order(cache.n_windows("train", LENGTH), cache.rates, 7)
+    order = Order(cache.n_sequences("train", LENGTH), cache.rates, 7)
     (source,), (window,) = order.locate(np.array([g]))
     return cache.stream("train", source)[window * LENGTH : window * LENGTH + LENGTH + 1]
 

@@ -3,6 +3,7 @@ made.
 """
 
 import json
+import re
 
 from hclx.data import TokenCache
 from hclx.text import load_tokenizer
@@ -36,6 +37,7 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
         "--validation_permille=60",
     )
     assert built.returncode == 0 and "sample: " in built.stdout, built.stderr
+    assert built.stderr == ""  # although TensorFlow was imported
     assert TokenCache(cache).manifest["vocab_size"] == 512
     own = [
         a for a in TINY if "input" not in a and "mixture" not in a and "TokenizerConfig" not in a
@@ -47,6 +49,7 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
     ]
     result = launch("pretrain.py", *own, f"--model_dir={run}", "--gin.TrainConfig.total_steps=6")
     assert result.returncode == 0, result.stderr
+    assert not re.search("(?i)cuda|onednn|absl|tensorflow|apitools", result.stderr), result.stderr
     assert read_metrics(run)[-1]["step"] == 6 and not (tmp_path / "run" / "cache").exists()
     again = launch(
         "build_cache.py", "--mixture=sample", f"--tokenizer_dir={tokenizer}", f"--cache_dir={cache}"
