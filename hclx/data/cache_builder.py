@@ -29,6 +29,7 @@ from hclx.data.token_cache import (
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.byte_level import to_bytes
+from hclx.text.tokenizer import shared_tokenizer
 from hclx.text.workers import batches, default_workers, ordered_map
 
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
@@ -70,8 +71,8 @@ def build_cache(
       tokenizer_dir: see `hclx.text.load_tokenizer`.
       cache_dir: must not hold a cache; it appears whole or not at all.
       settings: how documents are read and divided.
-      workers: processes that encode; default: one a core in mode `encode`. The bytes written do not
-        depend on it.
+      workers: processes that encode; default: one a core if text is split at morphemes, else one.
+        The bytes written do not depend on it.
       encoded: (source, split, counts) -> its documents, where they were encoded before; the bytes
         do not depend on it.
     Raises:
@@ -102,7 +103,7 @@ def build_cache(
             "eod_id": tokenizer.eod_id,
             "tokenizer": {
                 "fingerprint": tokenizer.fingerprint,
-                "mode": tokenizer.mode,
+                "mode": tokenizer.metadata["mode"],
                 "cutter": tokenizer.metadata["cutter"],
             },
             "settings": dataclasses.asdict(settings),
@@ -174,17 +175,12 @@ def _encode_source(
 ) -> Iterator[EncodedDocument]:
     """The documents of a split, in order."""
     if workers is None:
-        workers = default_workers() if tokenizer.mode == "encode" else 1
+        workers = default_workers() if tokenizer.splits_text else 1
     files = {path: index for index, path in enumerate(source.files())}
     # as far apart as what the workers hold
     read, told = itertools.tee(source.documents(split, settings, counts))
-    ids = ordered_map(
-        _encode,
-        batches(d.text for d in read),
-        initializer=_set_tokenizer,
-        initargs=(str(tokenizer_dir),),
-        workers=workers,
-    )
+    encode = functools.partial(_encode, str(tokenizer_dir), tokenizer.fingerprint)
+    ids = ordered_map(encode, batches(d.text for d in read), workers)
     for document, one in zip(told, itertools.chain.from_iterable(ids)):
         data = to_bytes(document.text)
         yield EncodedDocument(
@@ -196,17 +192,9 @@ def _encode_source(
         )
 
 
-# of this process: loading it in each batch would cost more than encoding
-_tokenizer: Tokenizer | None = None
-
-
-def _set_tokenizer(directory: str) -> None:
-    global _tokenizer
-    _tokenizer = load_tokenizer(directory)
-
-
-def _encode(texts: list[str]) -> list[np.ndarray]:
-    return [np.array(ids, np.uint32) for ids in _tokenizer.encode_batch(texts)]
+def _encode(directory: str, fingerprint: str, texts: list[str]) -> list[np.ndarray]:
+    tokenizer = shared_tokenizer(directory, fingerprint)
+    return [np.array(ids, np.uint32) for ids in tokenizer.encode_batch(texts)]
 
 
 def describe_files(paths: list[str]) -> list[dict]:

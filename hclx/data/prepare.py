@@ -49,7 +49,7 @@ def prepare(
     if loaded.vocab_size != vocab_size:
         raise ConfigError(
             f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has"
-            f" {loaded.vocab_size} pieces"
+            f" {loaded.vocab_size} tokens"
         )
     if not (Path(cache_dir) / MANIFEST).is_file():
         return build_cache(
@@ -94,7 +94,7 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
     expected = {
         "mixture": data.label,
         "vocabulary": tokenizer.fingerprint,
-        "mode": tokenizer.mode,
+        "mode": tokenizer.metadata["mode"],
         **dataclasses.asdict(ReadSettings.of(data)),
     }
     found = {
