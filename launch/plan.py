@@ -6,7 +6,6 @@ compiles it for these TPUs. GPUs (--topology=h100:64, h200:8) are planned by ari
 page says so. Ends with 64 if the plan does not fit the memory of a chip.
 """
 
-import dataclasses
 import json
 import os
 import sys
@@ -48,21 +47,24 @@ def main(_):
         )
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
     from hclx.plan.chips import chip_of
+    from hclx.plan.report import run_tokens, to_json, to_page
 
-    plan = _by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation
-    page, figures, fits = plan(experiment)
-    print(page)
+    make = _by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation
+    plan, topology = make(experiment)
+    tokens = run_tokens(experiment.train, TOKENS.value)
+    figures = to_json(plan, topology, tokens)
+    print(to_page(plan, topology, tokens))
     if JSON.value:
         Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    if not fits:
+    if not plan.fits:
         needed, capacity = figures["hbm_gb_per_chip"], figures["hbm_capacity_gb"]
         raise ConfigError(f"the plan needs {needed:.1f} GB of a chip that has {capacity:.0f} GB")
 
 
 def _by_compilation(experiment):
-    """Returns the page, the figures for JSON, and whether the plan fits."""
+    """Returns the plan for TPUs and the name of its topology."""
     from hclx.plan.compile import compile_step
-    from hclx.plan.report import make_plan, run_tokens, to_json, to_page
+    from hclx.plan.compiled_plan import make_plan
     from hclx.plan.search import search, to_table
 
     make = lambda candidate: make_plan(compile_step(candidate, TOPOLOGY.value, NUM_SLICES.value))
@@ -72,27 +74,24 @@ def _by_compilation(experiment):
         plan = results[0].plan
     else:
         plan = make(experiment)
-    tokens = run_tokens(experiment.train, TOKENS.value)
-    return to_page(plan, tokens), to_json(plan, tokens), plan.fits
+    return plan, plan.step.topology
 
 
 def _by_arithmetic(experiment):
-    """The same for GPUs: XLA compiles for a GPU only where there is one."""
+    """Returns the same for GPUs, whose compiler needs a GPU."""
+    import dataclasses
+
     from hclx.config import MeshConfig
     from hclx.parallel import resolve_mesh_shape
-    from hclx.plan.analytic import estimate, to_json, to_page
+    from hclx.plan.analytic import estimate
     from hclx.plan.chips import chip_of, count_gpus
-    from hclx.plan.report import run_tokens
     from hclx.plan.search import rank
 
     chip, chips = chip_of(TOPOLOGY.value), count_gpus(TOPOLOGY.value) * NUM_SLICES.value
     if SEARCH.value:
-        plan = rank(experiment, chip, chips)[0]
-    else:
-        mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
-        plan = estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips)
-    tokens = run_tokens(experiment.train, TOKENS.value)
-    return to_page(plan, TOPOLOGY.value, tokens), to_json(plan, TOPOLOGY.value, tokens), plan.fits
+        return rank(experiment, chip, chips)[0], TOPOLOGY.value
+    mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
+    return estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips), TOPOLOGY.value
 
 
 if __name__ == "__main__":

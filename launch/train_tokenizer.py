@@ -17,6 +17,7 @@ from hclx.launching import run, take_after_dashes
 from hclx.progress import tracked
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
+from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
 INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 CORPUS = flags.DEFINE_string(
@@ -24,14 +25,16 @@ CORPUS = flags.DEFINE_string(
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 51_200, "Pieces, control symbols included; a multiple of 128."
+    "vocab_size", 51_200, "Tokens, control symbols included; a multiple of 128."
 )
-MODE = flags.DEFINE_enum(
-    "mode",
-    "train",
-    ["train", "encode", "plain"],
-    "Where morphemes matter: to learn merges, also to encode, or nowhere.",
+MORPHEMES = flags.DEFINE_enum(
+    "morphemes",
+    "merges",
+    [*MODE_OF],
+    "Where morpheme boundaries apply: to the merges that are learnt, also to text that is encoded,"
+    " or nowhere.",
 )
+MODE = flags.DEFINE_enum("mode", None, [*MORPHEMES_OF], "Old name of --morphemes.")
 SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents that is counted.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the sample.")
 INVALID_UTF8 = flags.DEFINE_enum(
@@ -56,16 +59,16 @@ def main(_):
         raise ConfigError(f"{BEAM[0]} is for Apache Beam, which runs with --corpus alone")
     options = {
         "vocab_size": VOCAB_SIZE.value,
-        "mode": MODE.value,
+        "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),
         "sample_rate": SAMPLE_RATE.value,
         "seed": SEED.value,
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
     about = tokenizer.metadata
     print(
-        f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} pieces, mode {tokenizer.mode}, cut by"
-        f" {about['cutter']}, from {about['documents']:,} documents of {about['bytes']:,} bytes in"
-        f" {time.perf_counter() - start:.0f} s"
+        f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
+        f" split by {about['cutter']}, from {about['documents']:,} documents of"
+        f" {about['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
     )
 
 

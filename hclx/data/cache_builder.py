@@ -30,6 +30,7 @@ from hclx.errors import ConfigError, DataError
 from hclx.progress import tracked
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.byte_level import to_bytes
+from hclx.text.tokenizer import shared_tokenizer
 from hclx.text.workers import batches, default_workers, ordered_map
 
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
@@ -76,8 +77,8 @@ def build_cache(
       tokenizer_dir: see `hclx.text.load_tokenizer`.
       cache_dir: must not hold a cache; it appears whole or not at all.
       settings: how documents are read and divided.
-      workers: processes that encode; default: one a core in mode `encode`, else one. The bytes
-        written do not depend on it.
+      workers: processes that encode; default: one a core if text is split at morphemes, else one.
+        The bytes written do not depend on it.
       encoded: (source, split, counts) -> the documents of the split, if they were encoded before;
         the bytes written do not depend on it either.
     Raises:
@@ -105,7 +106,7 @@ def build_cache(
             "eod_id": tokenizer.eod_id,
             "tokenizer": {
                 "fingerprint": tokenizer.fingerprint,
-                "mode": tokenizer.mode,
+                "mode": tokenizer.metadata["mode"],
                 "cutter": tokenizer.metadata["cutter"],
             },
             "settings": dataclasses.asdict(settings),
@@ -180,17 +181,12 @@ def _encode_source(
 ) -> Iterator[EncodedDocument]:
     """Yields the documents of a split, in order."""
     if workers is None:
-        workers = default_workers() if tokenizer.mode == "encode" else 1
+        workers = default_workers() if tokenizer.splits_text else 1
     files = {path: index for index, path in enumerate(source.files())}
     # The documents wait in memory for their tokens: as many as the workers hold.
     to_encode, documents = itertools.tee(source.documents(split, settings, counts))
-    ids = ordered_map(
-        _encode,
-        batches(document.text for document in to_encode),
-        initializer=_set_tokenizer,
-        initargs=(str(tokenizer_dir),),
-        workers=workers,
-    )
+    encode = functools.partial(_encode, str(tokenizer_dir), tokenizer.fingerprint)
+    ids = ordered_map(encode, batches(document.text for document in to_encode), workers)
     for document, document_ids in zip(documents, itertools.chain.from_iterable(ids)):
         data = to_bytes(document.text)
         yield EncodedDocument(
@@ -202,17 +198,9 @@ def _encode_source(
         )
 
 
-# of this process: loading it in each batch would cost more than encoding
-_tokenizer: Tokenizer | None = None
-
-
-def _set_tokenizer(directory: str) -> None:
-    global _tokenizer
-    _tokenizer = load_tokenizer(directory)
-
-
-def _encode(texts: list[str]) -> list[np.ndarray]:
-    return [np.array(ids, np.uint32) for ids in _tokenizer.encode_batch(texts)]
+def _encode(directory: str, fingerprint: str, texts: list[str]) -> list[np.ndarray]:
+    tokenizer = shared_tokenizer(directory, fingerprint)
+    return [np.array(ids, np.uint32) for ids in tokenizer.encode_batch(texts)]
 
 
 def describe_files(paths: list[str]) -> list[dict]:

@@ -75,7 +75,7 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
     expected = {
         "mixture": label_of(data),
         "vocabulary": tokenizer.fingerprint,
-        "mode": tokenizer.mode,
+        "mode": tokenizer.metadata["mode"],
         **dataclasses.asdict(ReadSettings.of(data)),
     }
     actual = {

@@ -1,6 +1,4 @@
-"""The device mesh, the one table that lays arrays on it, its pipeline, and the processes that it
-spans.
-"""
+"""The device mesh, the table of sharding rules, the pipeline, and distributed processes."""
 
 from hclx.parallel.distributed import (
     abort_process,

@@ -8,7 +8,8 @@ docs/performance.md holds the estimates against compiled plans and published run
 import dataclasses
 
 from hclx.config import MESH_AXES, Experiment
-from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, Chip
+from hclx.parallel.chips import Chip
+from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, gather_seconds
 from hclx.train.flops import flops_per_token
 
 # Of the arrays that a block keeps for the backward pass, in units of d_model a token: see
@@ -139,10 +140,10 @@ def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
     pieces = train.accumulation_steps * (compute.microbatches(mesh.pipe) if mesh.pipe > 1 else 1)
     weights = 2 * model.n_params / (mesh.model * mesh.pipe)
     cut = mesh.fsdp * mesh.seq
-    moved = chip.gather_seconds(3 * pieces * weights, cut, chips) if cut > 1 else 0.0
+    moved = gather_seconds(chip, 3 * pieces * weights, cut, chips) if cut > 1 else 0.0
     activations = 2 * group / mesh.pipe * model.d_model
     summed = (
-        4 * model.n_layers * 2 * chip.gather_seconds(activations, mesh.model, mesh.model)
+        4 * model.n_layers * 2 * gather_seconds(chip, activations, mesh.model, mesh.model)
         if mesh.model > 1
         else 0.0
     )
@@ -168,71 +169,3 @@ def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
         "waiting for transfers over seq": exchanged,
         "filling and draining the pipeline": idle * busy,
     }
-
-
-def to_json(plan: Estimate, topology: str, tokens: float) -> dict:
-    """The estimate as plain numbers, with the names that a compiled plan's JSON has too."""
-    train = plan.experiment.train
-    return {
-        "method": "arithmetic",
-        "topology": topology,
-        "chips": plan.chips,
-        "mesh": dict(zip(MESH_AXES, plan.experiment.mesh.shape)),
-        "parameters": plan.experiment.model.n_params,
-        "global_batch_size": train.global_batch_size,
-        "sequence_length": train.sequence_length,
-        "accumulation_steps": train.accumulation_steps,
-        "remat": plan.experiment.compute.remat,
-        "fits": plan.fits,
-        "hbm_gb_per_chip": plan.peak_bytes / 1e9,
-        "hbm_capacity_gb": plan.chip.hbm_capacity / 1e9,
-        "estimated_mfu": plan.mfu,
-        "step_time_s": plan.step_time,
-        "tokens_per_second": plan.tokens / plan.step_time,
-        "days": tokens / plan.tokens * plan.step_time / 86_400,
-        "days_for_tokens": tokens,
-        "limits": plan.limits,
-        "bytes": plan.bytes,
-        "seconds": plan.seconds,
-    }
-
-
-def to_page(plan: Estimate, topology: str, tokens: float) -> str:
-    """The estimate as one page of text; `tokens`: of the run that days are counted for."""
-    chip, used = plan.chip, plan.peak_bytes / plan.chip.hbm_capacity
-    rows = [
-        (
-            f"{plan.experiment.model.n_params:,} parameters on {plan.chips:,} x {chip.name}"
-            f" ({topology})"
-        ),
-        f"mesh {plan.name}",
-        "BY ARITHMETIC: no compiler for these chips is used, and nothing was run on them.",
-        "",
-        "Memory of a chip",
-        *(f"  {name:<35} {n / 1e9:9.2f} GB" for name, n in plan.bytes.items()),
-        (
-            f"  peak                                {plan.peak_bytes / 1e9:9.2f} GB of"
-            f" {chip.hbm_capacity / 1e9:.0f} GB: {100 * used:.1f}%,"
-            f" {'fits' if plan.fits else 'DOES NOT FIT'} ({100 * HBM_SHARE:.0f}% may be used)"
-        ),
-        "",
-        "Estimate",
-        *(
-            f"  {name:<35} {s:9.4f} s {100 * s / plan.step_time:6.1f}%"
-            for name, s in plan.seconds.items()
-            if s
-        ),
-        f"  step                                {plan.step_time:9.4f} s",
-        "",
-        (
-            f"  {plan.tokens / plan.step_time:,.0f} tokens a second · MFU {100 * plan.mfu:.1f}% ·"
-            f" {tokens / plan.tokens * plan.step_time / 86_400:,.1f} days for {tokens:.3g} tokens ·"
-            f" limited by: {plan.limits}"
-        ),
-        (
-            f"  Products are taken to reach {100 * chip.matmul_efficiency:.0f}% of"
-            f" {chip.peak_bf16 / 1e12:.0f} TFLOP/s, the attention kernel"
-            f" {100 * KERNEL_EFFICIENCY:.0f}%"
-        ),
-    ]
-    return "\n".join(rows)

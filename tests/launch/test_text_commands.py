@@ -21,11 +21,11 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
         f"--input={SAMPLE}",
         f"--output_dir={tokenizer}",
         "--vocab_size=512",
-        "--mode=train",
+        "--mode=train",  # the old name of --morphemes=merges
     )
-    assert trained.returncode == 0 and "512 pieces, mode train, cut by kiwi" in trained.stdout, (
-        trained.stderr
-    )
+    assert (
+        trained.returncode == 0 and "512 tokens, morphemes merges, split by kiwi" in trained.stdout
+    ), trained.stderr
     assert (
         load_tokenizer(tokenizer).decode(load_tokenizer(tokenizer).encode("훈민정음")) == "훈민정음"
     )
@@ -61,7 +61,7 @@ def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     raw, config = written.write(tmp_path)
     corpus, own = (
         tmp_path / "corpus",
-        ["--vocab_size=512", "--mode=train", "--sample_rate=0.7", "--seed=2"],
+        ["--vocab_size=512", "--morphemes=merges", "--sample_rate=0.7", "--seed=2"],
     )
     built = launch(
         "build_corpus.py",

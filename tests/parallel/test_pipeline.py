@@ -192,7 +192,7 @@ def refuse(mesh, layers=8, batch=16, pieces=1, **compute):
         (
             MeshConfig(pipe=4),
             {"layers": 6},
-            "n_layers=6 cannot be cut into MeshConfig.pipe=4 stages x .*repeats=1; choose",
+            "n_layers=6 cannot be split into MeshConfig.pipe=4 stages x .*repeats=1; choose",
         ),
         (
             MeshConfig(pipe=4),
