@@ -45,9 +45,12 @@ def residual_std(config: ModelConfig) -> float:
     return config.init_std / math.sqrt(2 * config.n_layers)
 
 
-def linear(x: jax.Array, weight: jax.Array, bias: nnx.Param, precision: str) -> jax.Array:
+def linear(
+    x: jax.Array, weight: jax.Array, precision: str, bias: nnx.Param | None = None
+) -> jax.Array:
     """x @ weight + bias in the dtype of `x`; see `matmul` for shapes and precisions."""
-    return matmul(x, weight, precision) + bias[...].astype(x.dtype)
+    product = matmul(x, weight, precision)
+    return product if bias is None else product + bias[...].astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -141,8 +144,8 @@ class Attention(nnx.Module):
         self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
     ) -> tuple[jax.Array, object]:
         x_btd = constrain(x_btd, "batch", "length", None)
-        q_bthk = linear(x_btd, self.q[...], self.q_bias, precision)
-        kv_bt2hk = linear(x_btd, self.kv[...], self.kv_bias, precision)
+        q_bthk = linear(x_btd, self.q[...], precision, self.q_bias)
+        kv_bt2hk = linear(x_btd, self.kv[...], precision, self.kv_bias)
         q_bthk = constrain(q_bthk, "batch", "length", "heads", None)
         kv_bt2hk = constrain(kv_bt2hk, "batch", "length", None, "kv_heads", None)
         q_bthk, kv_bt2hk = checkpoint_name((q_bthk, kv_bt2hk), remat.QKV)
@@ -155,7 +158,7 @@ class Attention(nnx.Module):
         # Heads and their size are merged into one axis: with two, XLA for TPUs copies the gathered
         # weight into another layout.
         merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
-        out_btd = linear(merge(context_bthk, 2), merge(self.out[...], 0), self.out_bias, precision)
+        out_btd = linear(merge(context_bthk, 2), merge(self.out[...], 0), precision, self.out_bias)
         out_btd = constrain(out_btd, "batch", "length", "features")
         return checkpoint_name(out_btd, remat.ATTENTION_OUT), extra
 
@@ -163,6 +166,14 @@ class Attention(nnx.Module):
 def make_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
     """The attention of a block: (x_btd, positions_bt, attend, precision) -> (out_btd, extra)."""
     return Attention(config, rngs)
+
+
+def mlp_hidden(
+    x_nd: jax.Array, weight: nnx.Param, precision: str, bias: nnx.Param | None = None
+) -> jax.Array:
+    """The hidden layer [n, m] of an MLP before its activation function, which remat keeps."""
+    hidden_nm = linear(x_nd, weight[...], precision, bias)
+    return checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), remat.MLP_IN)
 
 
 class Mlp(nnx.Module):
@@ -176,10 +187,9 @@ class Mlp(nnx.Module):
         self.wo_bias = vector(0.0, (d,), ("norm",))
 
     def __call__(self, x_nd: jax.Array, precision: str) -> jax.Array:
-        hidden_nm = linear(x_nd, self.wi[...], self.wi_bias, precision)
-        hidden_nm = checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), remat.MLP_IN)
+        hidden_nm = mlp_hidden(x_nd, self.wi, precision, self.wi_bias)
         hidden_nm = jax.nn.gelu(hidden_nm, approximate=True)
-        return linear(hidden_nm, self.wo[...], self.wo_bias, precision)
+        return linear(hidden_nm, self.wo[...], precision, self.wo_bias)
 
 
 def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
