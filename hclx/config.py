@@ -60,6 +60,7 @@ class ModelConfig(_Validated):
     max_length: int = 2_048  # learned positions
     layer_norm_epsilon: float = 1e-5
     init_std: float = 0.02
+    mlp_size: int = 0  # the hidden size of the MLP; 0: 4 * d_model
     # For stability at scale; HyperCLOVA has neither, and what belongs to them exists only where
     # they are on:
     qk_norm: bool = False  # a layer norm of each query and key head, over its size (ViT-22B)
@@ -75,6 +76,7 @@ class ModelConfig(_Validated):
             "layer_norm_epsilon",
             "init_std",
         )
+        _require(self.mlp_size >= 0, f"ModelConfig.mlp_size={self.mlp_size} is negative")
         _require(
             self.d_model % self.n_heads == 0,
             f"ModelConfig.n_heads={self.n_heads} does not divide"
@@ -86,17 +88,13 @@ class ModelConfig(_Validated):
         return self.d_model // self.n_heads
 
     @property
-    def d_mlp(self) -> int:
-        return 4 * self.d_model
+    def n_kv_heads(self) -> int:
+        """Heads of keys and values: as many as of queries, as no query heads share one yet."""
+        return self.n_heads
 
     @property
-    def n_params(self) -> int:
-        """Parameters by the closed formula: tied embedding, positions, blocks with biases, final
-        layer norm; then the switches.
-        """
-        d, layers = self.d_model, self.n_layers
-        decoder = (self.vocab_size + self.max_length) * d + layers * (12 * d * d + 13 * d) + 2 * d
-        return decoder + self.qk_norm * layers * 4 * self.d_head + self.embedding_norm * 2 * d
+    def d_mlp(self) -> int:
+        return self.mlp_size or 4 * self.d_model
 
 
 # Published shapes (HyperCLOVA, table 1), but for 204B: its shape was never published, and the one

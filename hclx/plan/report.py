@@ -3,6 +3,7 @@
 import math
 
 from hclx.config import MESH_AXES, TrainConfig
+from hclx.model import n_params
 from hclx.plan.analytic import Estimate
 from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY
 from hclx.plan.compiled_plan import Plan
@@ -32,7 +33,7 @@ def to_json(plan: Plan | Estimate, topology: str, tokens: float) -> dict:
         "topology": topology,
         "chips": plan.chips,
         "mesh": dict(zip(MESH_AXES, plan.experiment.mesh.shape)),
-        "parameters": _n_params(plan),
+        "parameters": n_params(plan.experiment.model),
         "global_batch_size": train.global_batch_size,
         "sequence_length": train.sequence_length,
         "accumulation_steps": train.accumulation_steps,
@@ -52,10 +53,6 @@ def to_json(plan: Plan | Estimate, topology: str, tokens: float) -> dict:
             else {"bytes": plan.bytes, "seconds": plan.seconds}
         ),
     }
-
-
-def _n_params(plan: Plan | Estimate) -> int:
-    return plan.experiment.model.n_params
 
 
 def _days(plan: Plan | Estimate, tokens: float) -> float:
@@ -85,7 +82,8 @@ def to_page(plan: Plan | Estimate, topology: str, tokens: float) -> str:
     body = _compiled_body(plan) if isinstance(plan, Plan) else _estimated_body(plan)
     return "\n".join(
         [
-            f"{_n_params(plan):,} parameters on {plan.chips:,} x {plan.chip.name} ({topology})",
+            f"{n_params(plan.experiment.model):,} parameters on {plan.chips:,} x"
+            f" {plan.chip.name} ({topology})",
             f"mesh {mesh or 'of one device'} · batch {train.global_batch_size:,} x"
             f" {train.sequence_length:,} in {train.accumulation_steps} accumulation step(s)"
             f" · remat {experiment.compute.remat}{_pipeline(plan)}",
