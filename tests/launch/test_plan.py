@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from hclx.config import SIZES, ModelConfig
+from hclx.config import ModelConfig
 from hclx.model import n_params
+from tests.helpers.sizes import SIZES
 from tests.launch.command import launch, refused
 
 pytestmark = pytest.mark.skipif(

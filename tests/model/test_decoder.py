@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import SIZES, ComputeConfig, ModelConfig
+from hclx.config import ComputeConfig, ModelConfig
 from hclx.model import (
     abstract_params,
     hidden_states,
@@ -17,6 +17,7 @@ from hclx.model import (
     packing,
     unembed,
 )
+from tests.helpers.sizes import SIZES
 from tests.model.oracle import forward, noisy_params
 
 CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=40)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import SIZES, ComputeConfig, ModelConfig
+from hclx.config import ComputeConfig, ModelConfig
 from hclx.model import abstract_params, hidden_states, init_params, n_params, packing, unembed
+from tests.helpers.sizes import SIZES
 from tests.model.oracle import forward, noisy_params
 
 OFF = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=40)

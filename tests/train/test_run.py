@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jax.profiler import ProfileData
 
-from hclx.config import SIZES, MeshConfig, ModelConfig
+from hclx.config import MeshConfig, ModelConfig, TokenizerConfig
 from hclx.errors import ConfigError, DataError, NumericsError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
@@ -24,6 +24,7 @@ from hclx.train.metrics_writer import MetricsWriter, StepClock, read_metrics
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.run_dir import check_configuration, describe_run, open_run
+from tests.helpers.sizes import SIZES
 from tests.parallel.test_meshes_agree import ONE, experiment
 
 HASHES = {"vocabulary": "a", "text": "b"}
@@ -67,6 +68,22 @@ class TestFolder:
         check_configuration(tmp_path, experiment(ONE))
         with pytest.raises(ConfigError, match="train.z_loss: 0.0 there, 0.0001 now"):
             check_configuration(tmp_path, experiment(ONE, z_loss=1e-4))
+
+    def test_a_run_of_an_old_name_of_a_field_is_the_same_run(self, tmp_path):
+        run = describe_run(experiment(ONE), "t", HASHES)
+        run["config"]["tokenizer"] = {"mode": "encode", "sample_rate": 1.0, "seed": 0}
+        open_run(tmp_path, run)
+        changes = lambda morphemes: open_run(
+            tmp_path,
+            describe_run(
+                dataclasses.replace(experiment(ONE), tokenizer=TokenizerConfig(morphemes)),
+                "t",
+                HASHES,
+            ),
+            write=False,
+        )
+        assert changes("merges_and_text") == []
+        assert changes("merges") == ["tokenizer.morphemes: 'merges_and_text' -> 'merges'"]
 
     def test_other_text_or_vocabulary_is_refused(self, tmp_path):
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
