@@ -56,9 +56,14 @@ def chunked_token_losses(
 
 
 def summed_loss(
-    params: Params, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int, z_loss: float = 0.0
+    params: Params,
+    x_btd: jax.Array,
+    targets_bt: jax.Array,
+    weights_bt: jax.Array,
+    chunk_tokens: int,
+    z_loss: float = 0.0,
 ) -> jax.Array:
-    """The sum of all token losses, with gradients for hidden states and embedding.
+    """Weighted sum of all token losses, with gradients for hidden states and embedding.
 
     The gradient of a sum is known as soon as the logits are, but for one factor: so it is formed
     chunk by chunk in the forward pass, and no logits are kept or computed twice.
@@ -70,51 +75,56 @@ def summed_loss(
 
     Args:
       params, x_btd, targets_bt, chunk_tokens: as in `chunked_token_losses`.
+      weights_bt: float32, of each token in the sum; they have no gradient.
       z_loss: static; keeps log Z near 0, which cross-entropy alone leaves to drift.
     Returns:
       float32, nats.
     """
-    return _summed_loss(params["embedding"]["token"], x_btd, targets_bt, chunk_tokens, z_loss)
+    embedding_vd = params["embedding"]["token"]
+    return _summed_loss(embedding_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _summed_loss(embedding_vd, x_btd, targets_bt, chunk_tokens, z_loss):
-    return _summed_loss_forward(embedding_vd, x_btd, targets_bt, chunk_tokens, z_loss)[0]
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _summed_loss(embedding_vd, *args):
+    return _summed_loss_forward(embedding_vd, *args)[0]
 
 
-def _summed_loss_forward(embedding_vd, x_btd, targets_bt, chunk_tokens, z_loss):
+def _summed_loss_forward(embedding_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss):
     # gathered once, and not for each chunk
     projection_vd = constrain(embedding_vd.astype(x_btd.dtype), "vocab", None)
 
-    def chunk(carry, piece):
+    def add_chunk(carry, chunk):
         loss, grad_dv = carry
-        x_nd, targets_n = flatten_tokens(piece[0]), flatten_tokens(piece[1])
+        x_nd, targets_n, weights_n = map(flatten_tokens, chunk)
+        weights_n1 = weights_n[:, None]
         logits_nv = _logits(projection_vd, x_nd)
         normaliser_n = jax.nn.logsumexp(logits_nv, axis=1)
         is_target_nv = _is_target(logits_nv, targets_n)
-        loss += normaliser_n.sum() - jnp.sum(jnp.where(is_target_nv, logits_nv, 0.0))
+        target_logits_nv = jnp.where(is_target_nv, weights_n1 * logits_nv, 0.0)
+        loss += jnp.sum(weights_n * normaliser_n) - jnp.sum(target_logits_nv)
         # the softmax: d log Z / d logits
         dnormaliser_nv = jnp.exp(logits_nv - normaliser_n[:, None])
         if z_loss:  # d log²Z = 2 log Z d log Z
             dnormaliser_nv *= 1.0 + 2.0 * z_loss * normaliser_n[:, None]
         dlogits_nv = (dnormaliser_nv - is_target_nv).astype(x_btd.dtype)
-        dx_nd = dlogits_nv @ projection_vd
+        # The weights multiply the small sides of both products and not the large dlogits.
+        weights_n1 = weights_n1.astype(x_btd.dtype)
+        dx_nd = weights_n1 * (dlogits_nv @ projection_vd)
         # The small factor is transposed, and in memory: on CPU the product is 1.4 times as fast as
         # by columns of the large one.
-        x_dn = jax.lax.optimization_barrier(x_nd.T)
+        x_dn = jax.lax.optimization_barrier((weights_n1 * x_nd).T)
         grad_dv += jnp.matmul(x_dn, dlogits_nv, preferred_element_type=jnp.float32)
-        return (loss, grad_dv), unflatten_tokens(dx_nd, *piece[1].shape)
+        return (loss, grad_dv), unflatten_tokens(dx_nd, *chunk[1].shape)
 
     zero = (jnp.zeros((), jnp.float32), jnp.zeros(embedding_vd.shape[::-1], jnp.float32))
-    (loss, grad_dv), dx_cbtd = jax.lax.scan(
-        chunk, zero, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens))
-    )
+    chunks = tuple(_split(array, chunk_tokens) for array in (x_btd, targets_bt, weights_bt))
+    (loss, grad_dv), dx_cbtd = jax.lax.scan(add_chunk, zero, chunks)
     return loss, (grad_dv.T, _join(dx_cbtd))
 
 
 def _summed_loss_backward(chunk_tokens, z_loss, residuals, cotangent):
     grad_vd, dx_btd = residuals
-    return grad_vd * cotangent, dx_btd * cotangent.astype(dx_btd.dtype), None
+    return grad_vd * cotangent, dx_btd * cotangent.astype(dx_btd.dtype), None, None
 
 
 _summed_loss.defvjp(_summed_loss_forward, _summed_loss_backward)
