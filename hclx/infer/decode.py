@@ -74,7 +74,7 @@ def prefill(
     in_prompt_bt = jnp.arange(length) < lengths_b[:, None]
     rows = jnp.arange(batch)[:, None]
     seen_bv = jnp.zeros((batch, config.vocab_size), bool).at[rows, tokens_bt].max(in_prompt_bt)
-    logits_bv = unembed(params, last_b1d)[:, 0]
+    logits_bv = unembed(params, last_b1d, config)[:, 0]
     return DecodeState(cache, lengths_b, logits_bv, seen_bv, jnp.zeros(batch, bool), jnp.int32(0))
 
 
@@ -130,7 +130,12 @@ def decode(
         return (
             i + 1,
             DecodeState(
-                cache, lengths_b, unembed(params, x_btd)[:, 0], seen_bv, done_b, state.step + 1
+                cache,
+                lengths_b,
+                unembed(params, x_btd, config)[:, 0],
+                seen_bv,
+                done_b,
+                state.step + 1,
             ),
             out_bn,
         )

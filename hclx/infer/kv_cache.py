@@ -26,7 +26,7 @@ class KVCache(NamedTuple):
 
 def init_cache(config: ModelConfig, batch: int, size: int, dtype: str) -> KVCache:
     """An empty cache of `size` positions."""
-    shape = (config.n_layers, batch, size, config.n_heads, config.d_head)
+    shape = (config.n_layers, batch, size, config.n_kv_heads, config.d_head)
     return KVCache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
 
@@ -64,7 +64,7 @@ def extend(
             k, v = write(k_bshk, k_bthk, lengths_b), write(v_bshk, v_bthk, lengths_b)
             return dot_product_attention(q_bthk, k, v, mask_bts), (k, v)
 
-        return run_block(block, x_btd, attend, config)
+        return run_block(block, x_btd, positions_bt, attend, config)
 
     x_btd = embed(params, tokens_bt, positions_bt, config, dtype)
     x_btd, (k, v) = jax.lax.scan(body, x_btd, (params["blocks"], cache.k, cache.v))

@@ -8,6 +8,7 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
 
+from hclx.model import remat
 from hclx.parallel import partition_spec
 
 
@@ -39,7 +40,7 @@ def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]
 
     def forward(*arguments):
         context, pullback = jax.vjp(kernel, *arguments)
-        named = checkpoint_name(context, "context")
+        named = checkpoint_name(context, remat.CONTEXT)
 
         def keep(residual):
             if residual is context:
@@ -47,7 +48,7 @@ def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]
             return (
                 residual
                 if any(residual is argument for argument in arguments)
-                else checkpoint_name(residual, "context")
+                else checkpoint_name(residual, remat.CONTEXT)
             )
 
         return named, jax.tree.map(keep, pullback)

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from hclx.model import remat
+
 MAX_BLOCKS, MIN_BLOCK = 4, 64
 
 _dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -61,7 +63,7 @@ def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt):
     # Remat policies keep both by this name, and then nothing of the above runs again in the
     # backward pass.
     context_bhtk, normaliser_bht1 = (
-        checkpoint_name(jnp.concatenate(x, 2), "context") for x in (contexts, normalisers)
+        checkpoint_name(jnp.concatenate(x, 2), remat.CONTEXT) for x in (contexts, normalisers)
     )
     return context_bhtk, (q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1)
 

@@ -8,6 +8,7 @@ import math
 import jax
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
+from hclx.model import remat
 from hclx.model.attention_kernels import on_each_device
 
 LANES = 128  # of a TPU's vector registers: blocks are multiples of it
@@ -73,6 +74,6 @@ def _kernel(length: int, heads: int, interpret: bool):
         block_sizes=sizes,
         head_shards=1,
         q_seq_shards=1,
-        residual_checkpoint_name="context",
+        residual_checkpoint_name=remat.CONTEXT,
         interpret=interpret,
     )

@@ -19,6 +19,7 @@ RULES: dict[str, tuple[str, ...]] = {
     "vocab": ("model",),
     "embed": ("fsdp", "seq"),  # of parameters: gathered block by block (ZeRO-3)
     "heads": ("model",),
+    "kv_heads": ("model",),
     # while every head sees the whole length (all-to-all attention)
     "attention_heads": ("model", "seq"),
     "mlp": ("model",),
@@ -26,7 +27,6 @@ RULES: dict[str, tuple[str, ...]] = {
     "head_dim": (),
     "position": (),
     "norm": (),
-    "qkv": (),
 }
 
 

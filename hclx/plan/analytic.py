@@ -8,8 +8,9 @@ docs/performance.md holds the estimates against compiled plans and published run
 import dataclasses
 
 from hclx.config import MESH_AXES, Experiment
+from hclx.model import count_params, n_params, param_specs
 from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, Chip
-from hclx.train.flops import flops_per_token
+from hclx.train.flops import attention_flops_per_token, flops_per_token
 
 # Of the arrays that a block keeps for the backward pass, in units of d_model a token: see
 # hclx/model/remat.py.
@@ -102,14 +103,15 @@ def _memory(experiment: Experiment, chips: int) -> dict[str, float]:
     model, train, mesh = experiment.model, experiment.train, experiment.mesh
     # of a chip
     tokens = train.global_batch_size * train.sequence_length / train.accumulation_steps / chips
-    held = model.n_params / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
+    held = n_params(model) / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
+    block = count_params(param_specs(model)["blocks"], in_matmul=True) / model.n_layers
     return {
         "parameters and moments": 12 * held,
         "gradients": 4 * held,
         "kept for the backward pass": (
             2 * model.n_layers * tokens * model.d_model * KEPT[experiment.compute.remat]
         ),
-        "weights of two blocks, gathered": 2 * 2 * 12 * model.d_model**2 / mesh.model,
+        "weights of two blocks, gathered": 2 * 2 * block / mesh.model,
         "embedding, its gradient, logits": 3 * 4 * model.vocab_size * model.d_model / mesh.model,
     }
 
@@ -124,7 +126,7 @@ def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
     tokens = train.global_batch_size * train.sequence_length / chips
     # that pass through a chip, or through the chips that share them
     group = tokens * mesh.model * mesh.pipe
-    attention = 6.0 * model.n_layers * model.d_model * train.sequence_length
+    attention = attention_flops_per_token(model, train.sequence_length)
     again = 4 / 3 if compute.remat == "full" else 1.0
     products = (
         again
@@ -134,10 +136,10 @@ def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
     )
     # scores again in its backward pass
     kernel = 7 / 6 * again * attention * tokens / (KERNEL_EFFICIENCY * chip.peak_bf16)
-    held = model.n_params / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
+    held = n_params(model) / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
     # A stage gathers its weights for each microbatch: see hclx/parallel/pipeline.py.
     pieces = train.accumulation_steps * (compute.microbatches(mesh.pipe) if mesh.pipe > 1 else 1)
-    weights = 2 * model.n_params / (mesh.model * mesh.pipe)
+    weights = 2 * n_params(model) / (mesh.model * mesh.pipe)
     cut = mesh.fsdp * mesh.seq
     moved = chip.gather_seconds(3 * pieces * weights, cut, chips) if cut > 1 else 0.0
     activations = 2 * group / mesh.pipe * model.d_model
@@ -178,7 +180,7 @@ def to_json(plan: Estimate, topology: str, tokens: float) -> dict:
         "topology": topology,
         "chips": plan.chips,
         "mesh": dict(zip(MESH_AXES, plan.experiment.mesh.shape)),
-        "parameters": plan.experiment.model.n_params,
+        "parameters": n_params(plan.experiment.model),
         "global_batch_size": train.global_batch_size,
         "sequence_length": train.sequence_length,
         "accumulation_steps": train.accumulation_steps,
@@ -202,7 +204,7 @@ def to_page(plan: Estimate, topology: str, tokens: float) -> str:
     chip, used = plan.chip, plan.peak_bytes / plan.chip.hbm_capacity
     rows = [
         (
-            f"{plan.experiment.model.n_params:,} parameters on {plan.chips:,} x {chip.name}"
+            f"{n_params(plan.experiment.model):,} parameters on {plan.chips:,} x {chip.name}"
             f" ({topology})"
         ),
         f"mesh {plan.name}",

@@ -12,8 +12,8 @@ from hclx.errors import ConfigError
 from hclx.parallel import make_mesh
 from hclx.plan.chips import Chip, chip_of
 from hclx.plan.hlo import Module, parse_hlo
-from hclx.train.step import make_program
 from hclx.train.state import bytes_per_device
+from hclx.train.step import make_program
 
 # libtpu looks for a machine of its own unless it is told that there is none.
 _NO_MACHINE = {

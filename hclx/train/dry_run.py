@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 from hclx.config import Experiment
+from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
@@ -27,7 +28,7 @@ def describe(experiment: Experiment) -> str:
         [
             *_fields(experiment),
             "",
-            f"parameters         {experiment.model.n_params:,}",
+            f"parameters         {n_params(experiment.model):,}",
             (
                 f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}:"
                 f" {dict(mesh.shape)}"
@@ -38,7 +39,8 @@ def describe(experiment: Experiment) -> str:
             ),
             (
                 f"memory per device  {gigabytes(bytes_per_device(program.abstract_state))} of"
-                f" parameters and moments, {gigabytes(memory.temp_size_in_bytes)} of temporaries as compiled"
+                f" parameters and moments, {gigabytes(memory.temp_size_in_bytes)} of temporaries as"
+                " compiled"
             ),
         ]
     )

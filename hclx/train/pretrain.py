@@ -23,6 +23,7 @@ from hclx.config import Experiment
 from hclx.data import TokenCache, prepare
 from hclx.data.batch import Batch
 from hclx.errors import ConfigError, NumericsError, PreemptedError, StuckError
+from hclx.model import n_params
 from hclx.parallel import make_mesh, process_0_first
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.compilation_cache import keep_compiled_programs
@@ -112,7 +113,7 @@ def _summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
     tokens = train.total_steps * train.global_batch_size * train.sequence_length
     flops = flops_per_token(model, train.sequence_length) * tokens
     return (
-        f"model: {model.n_params:,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
+        f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
         f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']},"
         f" {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x"
         f" {train.sequence_length} tokens, {train.total_steps} steps, {flops:.3g} FLOPs"

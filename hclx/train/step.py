@@ -13,13 +13,13 @@ from jax.sharding import Mesh, NamedSharding
 from hclx.config import ComputeConfig, Experiment, ModelConfig
 from hclx.data.batch import Batch
 from hclx.errors import ConfigError
-from hclx.model import Params, hidden_states
+from hclx.model import Params, head_weights, hidden_states
 from hclx.model.attention import choose_backend
 from hclx.model.matmul import check_precision
 from hclx.parallel import check_pipeline, named_sharding
 from hclx.parallel.xla_flags import compiler_options
 from hclx.train.loss import chunked_token_losses, summed_loss
-from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state, judge, merge
 
 Metrics = dict[str, jax.Array]
@@ -40,7 +40,12 @@ def make_loss(model: ModelConfig, compute: ComputeConfig, z_loss: float = 0.0) -
     def loss_fn(params, batch):
         x_btd = _hidden_states(params, batch, model, compute)
         total = summed_loss(
-            params, x_btd, batch.targets_bt, batch.weights_bt, compute.loss_chunk_tokens, z_loss
+            head_weights(params, model),
+            x_btd,
+            batch.targets_bt,
+            batch.weights_bt,
+            compute.loss_chunk_tokens,
+            z_loss,
         )
         # An id outside the vocabulary is damaged data, and a look-up would silently take another
         # row. The step without a finite loss is then skipped.
@@ -58,7 +63,8 @@ def make_token_losses(
 
     def token_losses(params, batch):
         x_btd = _hidden_states(params, batch, model, compute)
-        return chunked_token_losses(params, x_btd, batch.targets_bt, compute.loss_chunk_tokens)
+        head_vd = head_weights(params, model)
+        return chunked_token_losses(head_vd, x_btd, batch.targets_bt, compute.loss_chunk_tokens)
 
     return token_losses
 
@@ -175,7 +181,7 @@ def make_program(
         compute what is asked for.
     """
     train, compute = experiment.train, _resolve(experiment, mesh)
-    optimizer = make_optimizer(experiment.optimizer)
+    optimizer = make_optimizer(experiment.optimizer, decay_mask(experiment.model))
     state = abstract_state(experiment.model, train, optimizer, mesh)
     # Positions are not sharded: each process reads whole rows, and the model splits them.
     batch_sharding = named_sharding(mesh, ("batch", None))

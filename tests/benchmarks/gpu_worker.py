@@ -62,7 +62,7 @@ def measure(step, task: dict) -> dict:
 
 
 def train(task: dict) -> dict:
-    """The training step as `hclx.train.compiled_steps` makes it, on a mesh of one device."""
+    """The training step as `hclx.train.step` makes it, on a mesh of one device."""
     import jax
 
     from hclx.config import (
@@ -141,7 +141,8 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     params = init_params(model, jax.random.key(0))
     # Ten times as large as they are made: an attention that is nearly uniform would hide what is
     # wrong with it.
-    params["blocks"]["attention"]["qkv"] *= 10.0
+    params["blocks"]["attention"]["q"] *= 10.0
+    params["blocks"]["attention"]["kv"] *= 10.0
 
     def run(name, dtype, precision):
         loss_fn = make_loss(model, ComputeConfig(dtype=dtype, attention=name))
@@ -209,7 +210,7 @@ def main():
             else:
                 import jax
 
-                import hclx.train.compiled_steps  # noqa: F401
+                import hclx.train.step  # noqa: F401
             task = json.loads(sys.stdin.readline() or "null")
             if task is None:
                 return

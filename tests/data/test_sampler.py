@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hclx.data.sampler import PERIOD, Order, apportion, skip_ranges, mix64, permute
+from hclx.data.sampler import PERIOD, Order, apportion, mix64, permute, skip_ranges
 from hclx.errors import DataError
 
 U64 = (1 << 64) - 1

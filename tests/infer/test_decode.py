@@ -80,7 +80,10 @@ def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, to
         x, cache = step(params, cache, tokens[:, start:stop], lengths, config, "float32")
         lengths += stop - start
         np.testing.assert_allclose(
-            unembed(params, x), unembed(params, full[:, start:stop]), rtol=tolerance, atol=tolerance
+            unembed(params, x, config),
+            unembed(params, full[:, start:stop], config),
+            rtol=tolerance,
+            atol=tolerance,
         )
 
 

@@ -17,7 +17,7 @@ from hclx.errors import ConfigError
 from hclx.model import hidden_states, init_params
 from hclx.model.matmul import check_precision, matmul
 from hclx.parallel import make_mesh
-from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
 from hclx.train.state import fresh_state
 from hclx.train.step import make_loss, make_program, train_step
 from tests.parallel.test_meshes_agree import experiment
@@ -214,7 +214,7 @@ def train(sample_texts):
     starts = np.random.default_rng(0).integers(0, len(text) - 65, (STEPS, BATCH, 1))
     rows = text[starts + np.arange(65)].astype(np.int32)
     batches = jax.tree.map(lambda *fields: np.stack(fields), *(make_batch(r, 0) for r in rows))
-    optimizer = make_optimizer(OPTIMIZER)
+    optimizer = make_optimizer(OPTIMIZER, decay_mask(CONFIG))
 
     @functools.cache
     def run(precision):

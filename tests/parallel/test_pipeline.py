@@ -22,8 +22,8 @@ from hclx.config import (
     TokenizerConfig,
     TrainConfig,
 )
-from hclx.errors import ConfigError
 from hclx.data.batch import Batch
+from hclx.errors import ConfigError
 from hclx.model import abstract_params
 from hclx.parallel import make_mesh, named_sharding, pipeline
 from hclx.train.step import make_loss, make_program
