@@ -313,7 +313,7 @@ class TrainConfig(_Validated):
     keep_every: int = 0  # checkpoints of multiples of this step are never removed; 0: none
     seed: int = 0  # of the initial parameters and of the order of the data
     # A step whose loss or gradient is not finite never changes the parameters; see
-    # hclx/train/step_skipping.py.
+    # `judge` in hclx/train/state.py.
     max_skipped: int = 8  # skipped steps in a row that end the run
     # skips a step whose loss or gradient norm is this many standard deviations above the mean of
     # the last good steps; 0: no step

@@ -5,7 +5,6 @@ import importlib.util
 import os
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from hclx.config import Experiment, MeshConfig
@@ -14,11 +13,10 @@ from hclx.parallel import make_mesh
 from hclx.parallel.chips import Chip
 from hclx.plan.chips import chip_of
 from hclx.plan.hlo import Module, parse_hlo
-from hclx.train.compiled_steps import make_program
 from hclx.train.state import bytes_per_device
+from hclx.train.step import make_program
 
-_EOD_ID = 1  # any id: the program is the same
-# Without these, libtpu looks for TPUs of its own.
+# libtpu looks for a machine of its own unless it is told that there is none.
 _NO_MACHINE = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
@@ -85,12 +83,9 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
     """
     chip = chip_of(topology)
     mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))
-    train = experiment.train
     with jax.set_mesh(mesh):
-        program = make_program(experiment, mesh, _EOD_ID)
-        shape = (train.global_batch_size, train.sequence_length + 1)
-        windows = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=program.windows)
-        lowered = program.train_step.lower(program.abstract, windows)
+        program = make_program(experiment, mesh)
+        lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
         try:
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
@@ -108,7 +103,7 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
         chip=chip,
         mesh=mesh,
         module=parse_hlo(compiled.as_text()),
-        state_bytes=bytes_per_device(program.abstract),
+        state_bytes=bytes_per_device(program.abstract_state),
         argument_bytes=memory.argument_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
         output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from hclx.train.events import read_events
-from hclx.train.metrics_writer import StepClock, read_metrics
+from hclx.train.metrics_writer import read_metrics
+from hclx.train.timing import StepClock
 from tests.conftest import ROOT
 from tests.launch.command import TINY, command, environment, launch, refused
 
