@@ -16,10 +16,13 @@ EXTRAS = {
     ],
     # Raw files to a clean mixture.
     "corpus": [
+        "annotated-types>=0.6",
         "apache-beam>=2.69,<2.78",
         "ftfy>=6.3,<7",
+        "jinja2>=3.1,<4",
         "py3langid>=0.4,<0.5",
         "pyarrow>=18,<26",
+        "pydantic>=2.9,<3",
         "pyyaml>=6",
     ],
     "plot": ["matplotlib>=3.8"],
