@@ -47,7 +47,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*", "tasks", "tasks.*"]),
-    package_data={"hclx": ["data/sample/*", "corpus/*.yaml", "corpus/*.txt", "corpus/lexicons/*"]},
+    package_data={
+        "hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*", "corpus/templates/*"]
+    },
     install_requires=[
         "absl-py>=2.1",
         "flax>=0.12.8,<0.13",

@@ -12,7 +12,8 @@ import sys
 
 from absl import flags
 
-from hclx.corpus.card import shortage, size, write_card
+from hclx.corpus.card import shortage, write_card
+from hclx.corpus.formatting import format_bytes
 from hclx.corpus.settings import load_settings
 from hclx.data.read_settings import ReadSettings
 from hclx.errors import ConfigError
@@ -115,7 +116,7 @@ def summary(name: str, source: dict) -> str:
     kept = source["kept"]
     return (
         f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
-        f" {size(kept['bytes'])}{why}"
+        f" {format_bytes(kept['bytes'])}{why}"
     )
 
 
