@@ -26,7 +26,7 @@ _SECTIONS = {
     "stages": "Kept and removed",
     "reasons": "Reasons for removal",
     "examples": "Examples",
-    "quarantine": "Unreadable records",
+    "quarantine": "Quarantine",
     "distributions": "Distributions",
     "duplicates": "Duplicates",
     "personal-data": "Personal data",

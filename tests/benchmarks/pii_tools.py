@@ -9,15 +9,15 @@ A predicted span is correct if it overlaps a labelled span of the same kind, so 
 truncate an item or include a particle; the first column and the last line require the exact span.
 The texts are the project's own, and its tests require an F1 of 0.98 of its rules on them: the first
 column shows that this holds, the others how far the tools carry over to Korean. Some of what counts
-against the tools is a choice of the labels: service numbers (1588-0000), private addresses and masked
-mail are no items.
+against the tools is a choice of the labels: service numbers (1588-0000), private addresses and
+masked mail are no items.
 
 Presidio: its Korean recognizers, and its generic ones with the region KR, on a blank spaCy pipeline
-(no model; each word is its own lemma, so that words around an item count). Every score counts, as by
-default; of overlapping spans the one with the highest score counts.
-scrubadub (locale ko_KR, made for documents) and the PIIFormatter of datatrove (made for corpora) need
-no model either and have fewer kinds. An item of a kind that a tool does not have counts as missed,
-except in the line that says otherwise. Nothing is downloaded.
+(no model; each word is its own lemma, so that words around an item count). Every score counts, as
+by default; of overlapping spans the one with the highest score counts.
+scrubadub (locale ko_KR, made for documents) and the PIIFormatter of datatrove (made for corpora)
+need no model either and have fewer kinds. An item of a kind that a tool does not have counts as
+missed, except in the line that says otherwise. Nothing is downloaded.
 """
 
 import importlib.metadata
