@@ -127,6 +127,15 @@ def test_every_number_is_that_of_a_plain_count(built):
     )
 
 
+def test_reasons_are_in_the_order_of_stages_and_then_of_counts(built):
+    for source in (built[3]["all"], *built[3]["sources"].values()):
+        removed = source["removed"]
+        stages = [stage for stage in ("filter", "exact", "paragraph", "near") if stage in removed]
+        assert list(removed) == stages
+        for rules in removed.values():
+            assert list(rules) == sorted(rules, key=lambda name: (-rules[name]["documents"], name))
+
+
 def test_the_rest_is_counted(built):
     card = built[3]
     assert card["all"]["clusters"] == {"exact": {"3": 1}, "near": {"2": 1}}
@@ -209,8 +218,10 @@ def test_links_lead_to_sections_and_bars_fill_their_width(built):
     )
     assert [name for name, _ in bars] == 2 * ["text", "talk", "all"]
     for _, inside in bars:
-        widths = [float(width) for width in re.findall(r'width="([\d.]+)%"', inside)]
-        assert sum(widths) == pytest.approx(100, abs=0.01)
+        places = re.findall(r'x="([\d.]+)%" width="([\d.]+)%"', inside)
+        starts, widths = ([float(number) for number in column] for column in zip(*places))
+        ends = [start + width for start, width in zip(starts, widths)]
+        assert [*starts, 100] == pytest.approx([0, *ends], abs=0.01)
 
 
 def test_equal_corpora_give_equal_bytes(built):
