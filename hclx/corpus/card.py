@@ -197,7 +197,9 @@ def _cluster_rows(clusters: Mapping[str, Mapping]) -> list[tuple[str, list[int]]
 
 
 def _histograms(card: Mapping) -> list[dict]:
-    """Of each attribute: name, highest count, and (edge, documents of the input, kept) by bin."""
+    """Name, highest count and bins for each attribute; a bin is (lower edge, documents of the
+    input, kept documents).
+    """
     return [
         {
             "name": name,
@@ -209,7 +211,7 @@ def _histograms(card: Mapping) -> list[dict]:
 
 
 def shortage(target: Mapping) -> list[str]:
-    """What a mixture with a target lacks, in sentences.
+    """Explains in sentences what a mixture with a target has less than was requested, and why.
 
     Args:
       target: `mixture_target` of the card, see `hclx.corpus.stats.target_of`.

@@ -1,6 +1,4 @@
-"""The corpus card: its numbers against a plain count, its page, and that figures that do not add up
-are refused.
-"""
+"""The corpus card: its figures equal a plain count, its page is safe; wrong sums are refused."""
 
 import html
 import json
@@ -79,7 +77,7 @@ class Reader(HTMLParser):
         assert not self.open, f"not closed: {self.open}"
 
     def handle_starttag(self, tag, attributes):
-        self.attributes += [(tag, *one) for one in attributes]
+        self.attributes += [(tag, *pair) for pair in attributes]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -99,29 +97,32 @@ class Reader(HTMLParser):
 def test_every_number_is_that_of_a_plain_count(built):
     store, _, _, card = built
     for name in ("text", "talk", None):
-        one = card["sources"][name] if name else card["all"]
+        source = card["sources"][name] if name else card["all"]
         own = {
             doc: fate for doc, fate in FATES.items() if name is None or doc.startswith(f"{name}/")
         }
-        assert (one["documents"], one["bytes"]) == (len(own), n_bytes(TEXTS[doc] for doc in own))
+        assert (source["documents"], source["bytes"]) == (
+            len(own),
+            n_bytes(TEXTS[doc] for doc in own),
+        )
         left = dict(own)
         for stage in ("filter", "exact", "paragraph", "near"):
             rules = Counter(rule for at, rule in own.values() if at == stage)
             assert {
-                rule: entry["documents"] for rule, entry in one["removed"].get(stage, {}).items()
+                rule: entry["documents"] for rule, entry in source["removed"].get(stage, {}).items()
             } == rules
             for rule in rules:
-                assert one["removed"][stage][rule]["bytes"] == n_bytes(
+                assert source["removed"][stage][rule]["bytes"] == n_bytes(
                     TEXTS[doc] for doc in own if own[doc] == (stage, rule)
                 )
             left = {doc: fate for doc, fate in left.items() if fate[0] != stage}
-            assert one["after"][stage] == {
+            assert source["after"][stage] == {
                 "documents": len(left),
                 "bytes": n_bytes(TEXTS[doc] for doc in left),
             }
         kept = {doc: text for doc, text in written.kept().items() if doc in own}
-        assert one["kept"] == {"documents": len(kept), "bytes": n_bytes(kept.values())}
-        assert list(one["after"]) == ["filter", "exact", "paragraph", "near"]
+        assert source["kept"] == {"documents": len(kept), "bytes": n_bytes(kept.values())}
+        assert list(source["after"]) == ["filter", "exact", "paragraph", "near"]
     assert json.loads(Path(store.path("card.json")).read_text(encoding="utf-8")) == json.loads(
         json.dumps(card)
     )
@@ -152,12 +153,24 @@ def test_the_rest_is_counted(built):
 
 def test_each_reason_has_examples_with_what_the_rule_saw(built):
     card = built[3]
-    assert {rule: {one["doc_id"] for one in shown} for rule, shown in card["samples"].items()} == {
+    assert {
+        rule: {example["doc_id"] for example in shown} for rule, shown in card["samples"].items()
+    } == {
         rule: {doc for doc, fate in FATES.items() if fate[1] == rule}
         for rule in {rule for _, rule in FATES.values() if rule}
     }
-    one = next(one for one in card["samples"]["too_short"] if one["doc_id"] == "talk/talk.txt:2")
-    assert (one["attribute"], one["min"], one["max"], one["value"], one["text"]) == (
+    example = next(
+        example
+        for example in card["samples"]["too_short"]
+        if example["doc_id"] == "talk/talk.txt:2"
+    )
+    assert (
+        example["attribute"],
+        example["min"],
+        example["max"],
+        example["value"],
+        example["text"],
+    ) == (
         "length.chars",
         5.0,
         None,
@@ -179,13 +192,13 @@ def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
         "no string field `text`": 1,
         "not JSON": 1,
     }
-    (one,) = card["quarantine"]["not JSON"]["examples"]
-    assert (one["file"], one["line"]) == ("text/a.jsonl", 3) and one["reason"].startswith(
-        "not JSON ("
-    )
+    (example,) = card["quarantine"]["not JSON"]["examples"]
+    assert (example["file"], example["line"]) == ("text/a.jsonl", 3) and example[
+        "reason"
+    ].startswith("not JSON (")
     assert (
         "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0])
-        and "<전화번호>" in one["beginning"]
+        and "<전화번호>" in example["beginning"]
     )
 
 
@@ -210,7 +223,7 @@ def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
 def test_links_lead_to_sections_and_bars_fill_their_width(built):
     reader = Reader(page(built[0]))
     ids = {value for _, name, value in reader.attributes if name == "id"}
-    assert {f"#{one}" for one in ids} == {
+    assert {f"#{anchor}" for anchor in ids} == {
         value for _, name, value in reader.attributes if name == "href"
     }
     bars = re.findall(
@@ -243,7 +256,7 @@ def test_settings_and_parts_are_known_to_the_corpus(built):
         read_settings(Store(store.path("corpus")))
 
 
-# A corpus of figures alone: as many parts as one likes.
+# A corpus that consists of statistics alone, so that it may have many parts.
 
 
 def removal(part: int, index: int) -> dict:
@@ -260,8 +273,8 @@ def removal(part: int, index: int) -> dict:
 
 
 def many(folder: Path, n: int, source: str = "wiki"):
-    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; 2 more
-    lines set aside a file.
+    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; and 2
+    quarantined lines in each file.
     """
     store = Store(str(folder))
     settings = CorpusSettings(
@@ -326,7 +339,7 @@ def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
     assert card["contamination"] == {"quiz": {"items": 200, "found": 100}}
     least = sorted(
         (removal(part, index) for part in range(200) for index in range(5)),
-        key=lambda one: one["order"],
+        key=lambda example: example["order"],
     )[:SAMPLES]
     assert card["samples"]["not_korean"] == least
     assert card["quarantine"] == {
@@ -339,8 +352,8 @@ def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
     assert (
         len(examples)
         == SAMPLES
-        == len({(one["file"], one["line"]) for one in examples})
-        < len({one["file"] for one in examples}) * 2
+        == len({(example["file"], example["line"]) for example in examples})
+        < len({example["file"] for example in examples}) * 2
     )
     text = Reader(page(store)).shown
     assert (
@@ -360,7 +373,7 @@ def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
 
 
 def rows_of(store: Store, first: str, last: bool = False) -> list[list[str]]:
-    """The cells of each line of the first or last table whose first column is so headed."""
+    """Cells of each row of the first or last table whose first column has the heading `first`."""
     table = [
         table
         for table in re.findall(r"<table>.*?</table>", page(store), re.S)
@@ -412,8 +425,8 @@ def test_evaluation_sets_have_a_table(tmp_path):
 
 
 def mixture(store: Store, target: float) -> None:
-    """A mixture of 10,000 tokens that the table wants 5,000, 3,000 and 2,000 of; the first has but
-    250, seen four times.
+    """Writes a mixture with a target of 10,000 tokens, of which the table requests 5,000, 3,000 and
+    2,000 from three sources; the first has only 250, which are repeated four times.
     """
     sources = {
         "wiki": ("<wiki>", 5_000, 250, 4.0),
@@ -421,10 +434,10 @@ def mixture(store: Store, target: float) -> None:
         "blog_more": ("blog", 2_000, 1_000, 2.0),
         "idle": ("others", 0, 70, 0.0),
     }
-    share = lambda domain, wanted, tokens, epochs: {
+    share = lambda domain, requested, tokens, epochs: {
         **{
             "domain": domain,
-            "wanted": wanted,
+            "wanted": requested,
             "tokens": tokens,
             "epochs": epochs,
             "documents": 7,
@@ -434,7 +447,10 @@ def mixture(store: Store, target: float) -> None:
     }
     store.write_json(
         "mixture/mixture.json",
-        {"target_tokens": target, "sources": {name: share(*one) for name, one in sources.items()}},
+        {
+            "target_tokens": target,
+            "sources": {name: share(*values) for name, values in sources.items()},
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Personal data: a labelled set of Korean cases, what must stay, and what a mask leaves."""
+"""Finding and masking personal data: accuracy on labelled Korean texts, and text that must stay."""
 
 from collections import Counter
 
@@ -23,14 +23,22 @@ from tests.corpus.pii_accuracy import CASES, Score, accuracy, labelled, score, s
 
 def plain_scores(cases) -> dict[str, tuple[float, float, float]]:
     """Kind, and "all" -> precision, recall and F1 of exact spans, by counting in sets."""
-    right, found, there = Counter(), Counter(), Counter()
+    correct, predicted, labels = Counter(), Counter(), Counter()
     for text, spans in cases:
         guess = set(find_pii(text))
-        for counter, items in ((right, guess & set(spans)), (found, guess), (there, set(spans))):
+        for counter, items in (
+            (correct, guess & set(spans)),
+            (predicted, guess),
+            (labels, set(spans)),
+        ):
             counter.update(span.kind for span in items)
             counter["all"] += len(items)
     return {
-        k: (right[k] / found[k], right[k] / there[k], 2 * right[k] / (found[k] + there[k]))
+        k: (
+            correct[k] / predicted[k],
+            correct[k] / labels[k],
+            2 * correct[k] / (predicted[k] + labels[k]),
+        )
         for k in (*KINDS, "all")
     }
 
@@ -101,12 +109,16 @@ def test_a_broken_rule_lowers_its_score(monkeypatch, holds, ratio):
 
 def test_a_score_counts_kinds_and_places():
     items = [[Span("phone", 0, 5), Span("card", 7, 9)], [Span("phone", 3, 6)], []]
-    found = [[Span("phone", 0, 5), Span("phone", 7, 9)], [Span("phone", 4, 6)], [Span("ip", 0, 4)]]
-    assert score(found, items) == Score(items=3, predictions=4, correct=1, recalled=1)
-    assert score(found, items, ("card",)).f1 == 0
-    assert score(found, items, ("phone",)) == Score(2, 3, 1, 1)
+    predictions = [
+        [Span("phone", 0, 5), Span("phone", 7, 9)],
+        [Span("phone", 4, 6)],
+        [Span("ip", 0, 4)],
+    ]
+    assert score(predictions, items) == Score(items=3, predictions=4, correct=1, recalled=1)
+    assert score(predictions, items, ("card",)).f1 == 0
+    assert score(predictions, items, ("phone",)) == Score(2, 3, 1, 1)
     overlaps = lambda a, b: a.kind == b.kind and a.start < b.end and b.start < a.end
-    loose = score(found, items, ("phone",), overlaps)
+    loose = score(predictions, items, ("phone",), overlaps)
     assert loose == Score(2, 3, 2, 2)
     assert (loose.precision, loose.recall, loose.f1) == (2 / 3, 1, 0.8)
     assert (score([[]], items[:1]).precision, score([[]], items[:1]).f1) == (None, 0)
@@ -124,7 +136,7 @@ def test_a_score_counts_kinds_and_places():
         ),
         ("a.b@naver.com에게, 900101-1234567입니다", "<이메일>에게, <주민등록번호>입니다"),
         ("신한 110-123-456789은 제 것", "신한 <계좌번호>은 제 것"),
-        # Each alone, so that no other one lets it be looked for.
+        # Each is alone, so that the search is not started by another item.
         ("02-123-4567로", "<전화번호>로"),
         ("8.8.8.8에서", "<IP주소>에서"),
         ("hong＠naver.com", "<이메일>"),
@@ -168,17 +180,17 @@ def test_no_two_items_overlap():
     ]
     for text, _ in labelled():
         spans = find_pii(text)
-        assert all(one.end <= other.start for one, other in zip(spans, spans[1:])), text
+        assert all(span.end <= following.start for span, following in zip(spans, spans[1:])), text
 
 
 def test_a_masked_text_has_nothing_left_to_mask():
     for text, spans in labelled():
-        found = find_pii(text)
-        masked = mask_pii(text, found)
+        predicted = find_pii(text)
+        masked = mask_pii(text, predicted)
         assert not find_pii(masked), text
         assert all(
             masked.count(PLACEHOLDERS[kind]) == n
-            for kind, n in Counter(span.kind for span in found).items()
+            for kind, n in Counter(span.kind for span in predicted).items()
         )
 
 
@@ -229,14 +241,14 @@ def test_check_digits_by_their_definitions():
 
 
 def test_no_rule_looks_across_the_end_of_a_line():
-    """So that a text of which lines were cut holds the items of those that are left."""
+    """So that removing lines from a text does not change the items of the others."""
     texts = [text for text, _ in labelled()]
-    for one, other in zip(texts, texts[1:]):
+    for text, following in zip(texts, texts[1:]):
         expected = [
-            *find_pii(one),
+            *find_pii(text),
             *(
-                Span(span.kind, span.start + len(one) + 1, span.end + len(one) + 1)
-                for span in find_pii(other)
+                Span(span.kind, span.start + len(text) + 1, span.end + len(text) + 1)
+                for span in find_pii(following)
             ),
         ]
-        assert find_pii(f"{one}\n{other}") == expected
+        assert find_pii(f"{text}\n{following}") == expected
