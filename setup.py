@@ -23,6 +23,7 @@ EXTRAS = {
         "py3langid>=0.4,<0.5",
         "pyarrow>=18,<26",
         "pydantic>=2.9,<3",
+        "pydantic-core",
         "pyyaml>=6",
     ],
     "plot": ["matplotlib>=3.8"],

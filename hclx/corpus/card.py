@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import jinja2
-import markupsafe
 
 from hclx.corpus import formatting
 from hclx.corpus.formatting import format_number
@@ -139,8 +138,10 @@ def render(card: Mapping) -> str:
 
 
 def _visible(value):
-    """Control characters as the symbols that stand for them, as HTML allows none."""
-    if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
+    """Replaces control characters, which HTML does not allow, by their symbols; what a macro has
+    written stays as it is.
+    """
+    if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
     return _CONTROL.sub(lambda match: chr(0x2400 + ord(match[0]) % 0x5E), value)
 

@@ -7,7 +7,6 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
-import markupsafe
 import pytest
 
 from hclx.corpus import pii
@@ -206,7 +205,7 @@ def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
     source = page(built[0])
     reader = Reader(source)
     assert written.MARKUP in "".join(reader.text) and '"><b>markup' in "".join(reader.text)
-    assert str(markupsafe.escape(written.MARKUP)) in source and not re.search(
+    assert html.escape(written.MARKUP).replace("&#x27;", "&#39;") in source and not re.search(
         r"<(script|img|b|link|iframe|object)\b|url\(|@import", source
     )
     assert {value for _, name, value in reader.attributes if name == "href"} >= {
