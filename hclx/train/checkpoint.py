@@ -23,13 +23,11 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from hclx.config import ModelConfig
 from hclx.data.token_cache import checksum
 from hclx.errors import CheckpointError, StorageError
-from hclx.model import Params, abstract_params
+from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
 from hclx.train.fingerprint import fingerprint
-from hclx.train.run_dir import read_run
 from hclx.train.state import TrainState
 from hclx.train.step_skipping import guard_from_json, guard_to_json
 
@@ -403,21 +401,3 @@ def _differences(expected: dict[str, str], tree: dict) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def load_for_inference(
-    model_dir: str | Path, step: int | None = None
-) -> tuple[Params, ModelConfig, str, dict]:
-    """What decoding needs of a run: parameters on the first device, the model's shape, its
-    tokenizer's folder, meta.
-
-    Raises:
-      CheckpointError: the folder holds no run, or the checkpoint is damaged.
-    """
-    experiment, tokenizer_dir = read_run(model_dir)
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-    abstract = jax.tree.map(place, abstract_params(experiment.model))
-    with Checkpointer(model_dir, read_only=True) as checkpointer:
-        params, meta = checkpointer.restore_params(abstract, step)
-    return params, experiment.model, tokenizer_dir, meta

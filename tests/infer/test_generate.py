@@ -3,12 +3,13 @@
 import dataclasses
 
 import jax
+import numpy as np
 import pytest
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
-from hclx.infer import SamplingConfig, generate
-from hclx.infer.generate import _Output
+from hclx.infer import SamplingConfig, generate, prepare_params
+from hclx.infer.generate import TextCollector
 from hclx.model import init_params
 
 CONFIG = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=2, max_length=128)
@@ -17,7 +18,7 @@ SAMPLING = SamplingConfig(max_tokens=60, temperature=1.0, top_p=1.0, seed=5)
 
 @pytest.fixture(scope="module")
 def params():
-    return init_params(CONFIG, jax.random.key(0))
+    return prepare_params(init_params(CONFIG, jax.random.key(0)), CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,10 @@ def test_the_stream_is_the_text_in_whole_characters(params, tokenizer):
 
 def test_a_syllable_is_held_back_until_it_is_whole(tokenizer):
     ids = [tokenizer.encode_bytes(bytes([b]))[0] for b in "한글👍".encode()]
-    shown, output = [], None
-    output = _Output(tokenizer, (), shown.append)
-    import numpy as np
-
+    shown = []
+    output = TextCollector(tokenizer, (), 100, shown.append)
     for token in ids:
-        output.take(np.array([token]))
+        output.add(np.array([token]))
     assert shown == ["한", "글", "👍"] and output.finish().text == "한글👍"
 
 
@@ -77,12 +76,10 @@ def test_stop_text_ends_generation_and_is_not_part_of_it(params, tokenizer):
 
 
 def test_the_beginning_of_a_stop_text_is_shown_only_when_it_is_none(tokenizer):
-    import numpy as np
-
     shown = []
-    output = _Output(tokenizer, ("###",), shown.append)
+    output = TextCollector(tokenizer, ("###",), 100, shown.append)
     for char in ("가", "#", "#", "나", "#"):
-        output.take(np.array(tokenizer.encode(char)))
+        output.add(np.array(tokenizer.encode(char)))
     assert "".join(shown) == "가##나"
     assert output.finish().text == "가##나#" and "".join(shown) == "가##나#"
 
