@@ -1,16 +1,19 @@
-"""What a run is: frozen dataclasses of scalar fields, validated when they are made, and the table
-of sizes.
+"""The configuration of a run: frozen dataclasses of scalar fields, validated when they are made.
 
 Gin sets these fields and nothing else (`--gin.ModelConfig.d_model=512`); every function takes what
-it needs of them as an argument. Fields of `ModelConfig` decide what the parameters are;
-`ComputeConfig` and `MeshConfig` only decide how they are computed and where they lie, and may
-change between one start of a run and the next.
+it needs of them as an argument. The fields of `ModelConfig` decide what the parameters are. Those
+of `ComputeConfig` and `MeshConfig` decide only how the model is computed and how its arrays are
+sharded, and may change each time that a run is started.
 """
 
 import dataclasses
+import functools
+import logging
 from typing import get_type_hints
 
 from hclx.errors import ConfigError
+
+_LOG = logging.getLogger(__name__)
 
 MESH_AXES = ("pipe", "data", "fsdp", "seq", "model")
 
@@ -20,9 +23,20 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def _either(choices) -> str:
+    """The choices in words: "a, b or c"."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}"
+
+
+@functools.cache
+def _log_once(message: str) -> None:
+    _LOG.warning(message)
+
+
 class _Validated:
-    """Checks each field's type, so that `total_steps='ten'` fails where it was written and not in a
-    jit.
+    """Checks the types of fields, so that `total_steps='ten'` fails when it is read and not inside
+    a jitted function.
     """
 
     def __post_init__(self):
@@ -39,7 +53,7 @@ class _Validated:
         self._check()
 
     def _check(self) -> None:
-        """Relations between fields; each class says its own."""
+        """Checks values and relations between fields; each class overrides it."""
 
     def _positive(self, *names: str) -> None:
         for name in names:
@@ -49,21 +63,22 @@ class _Validated:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig(_Validated):
-    """The shape of a GPT-3 style decoder (Kim et al. 2021, HyperCLOVA, section 3.2; Brown et al.
-    2020, section 2.1).
+    """The shape of a decoder in the style of GPT-3 (Kim et al. 2021, HyperCLOVA, section 3.2; Brown
+    et al. 2020, section 2.1).
     """
 
     vocab_size: int = 51_200
     n_layers: int = 12
     d_model: int = 768
     n_heads: int = 16
-    max_length: int = 2_048  # learned positions
+    max_length: int = 2_048  # positions that the model has learned embeddings for
     layer_norm_epsilon: float = 1e-5
-    init_std: float = 0.02
-    # For stability at scale; HyperCLOVA has neither, and what belongs to them exists only where
-    # they are on:
-    qk_norm: bool = False  # a layer norm of each query and key head, over its size (ViT-22B)
-    embedding_norm: bool = False  # a layer norm after the embedding (BLOOM)
+    init_std: float = 0.02  # standard deviation of fresh matrices
+    mlp_size: int = 0  # hidden size of the MLPs; 0: 4 * d_model
+    # Optional stabilisers, which HyperCLOVA does not have; their parameters exist only if they are
+    # enabled:
+    qk_norm: bool = False  # a norm of each query and key head, over its size (ViT-22B)
+    embedding_norm: bool = False  # a norm after the embedding (BLOOM)
 
     def _check(self):
         self._positive(
@@ -75,6 +90,7 @@ class ModelConfig(_Validated):
             "layer_norm_epsilon",
             "init_std",
         )
+        _require(self.mlp_size >= 0, f"ModelConfig.mlp_size={self.mlp_size} is negative")
         _require(
             self.d_model % self.n_heads == 0,
             f"ModelConfig.n_heads={self.n_heads} does not divide"
@@ -86,59 +102,40 @@ class ModelConfig(_Validated):
         return self.d_model // self.n_heads
 
     @property
-    def d_mlp(self) -> int:
-        return 4 * self.d_model
+    def n_kv_heads(self) -> int:
+        """Heads of keys and values: as many as of queries, as no query heads share one yet."""
+        return self.n_heads
 
     @property
-    def n_params(self) -> int:
-        """Parameters by the closed formula: tied embedding, positions, blocks with biases, final
-        layer norm; then the switches.
-        """
-        d, layers = self.d_model, self.n_layers
-        decoder = (self.vocab_size + self.max_length) * d + layers * (12 * d * d + 13 * d) + 2 * d
-        return decoder + self.qk_norm * layers * 4 * self.d_head + self.embedding_norm * 2 * d
+    def d_mlp(self) -> int:
+        return self.mlp_size or 4 * self.d_model
 
-
-# Published shapes (HyperCLOVA, table 1), but for 204B: its shape was never published, and the one
-# here is this project's own choice, 112 layers and GPT-3's width. The vocabulary is this project's
-# default everywhere.
-SIZES = {
-    "137m": ModelConfig(n_layers=12, d_model=768, n_heads=16),
-    "350m": ModelConfig(n_layers=24, d_model=1_024, n_heads=16),
-    "760m": ModelConfig(n_layers=24, d_model=1_536, n_heads=16),
-    "1b3": ModelConfig(n_layers=24, d_model=2_048, n_heads=16),
-    "6b9": ModelConfig(n_layers=32, d_model=4_096, n_heads=32),
-    "13b": ModelConfig(n_layers=40, d_model=5_120, n_heads=40),
-    "39b": ModelConfig(n_layers=48, d_model=8_192, n_heads=64),
-    "82b": ModelConfig(n_layers=64, d_model=10_240, n_heads=80),
-    "204b": ModelConfig(n_layers=112, d_model=12_288, n_heads=96),
-}
 
 DTYPES = ("bfloat16", "float32")
 REMAT_POLICIES = ("none", "minimal", "full")
-ATTENTION_BACKENDS = ("auto", "xla", "splash", "cudnn", "triton")  # see hclx/model/attention.py
+ATTENTION_BACKENDS = ("auto", "xla", "splash", "cudnn", "triton")
 MATMUL_PRECISIONS = ("full", "int8", "fp8")
 
 
 @dataclasses.dataclass(frozen=True)
 class ComputeConfig(_Validated):
-    """How the model is computed. Parameters, moments, norms, softmax, logits and the loss are
-    always float32.
+    """How the model is computed. Parameters, moments, statistics of norms, softmax, logits and the
+    loss are always float32.
     """
 
     dtype: str = "bfloat16"  # of matrix products and activations
-    # or the products of the blocks in int8 (TPUs) or fp8 (H100, H200): see hclx/model/matmul.py
+    # "full": the blocks' matrix products are computed in `dtype`; "int8" is for TPUs, "fp8" for
+    # H100 and H200: see hclx/model/matmul.py
     matmul: str = "full"
-    attention: str = "auto"
+    attention: str = "auto"  # the backend: see hclx/model/attention.py
     remat: str = "minimal"  # what the backward pass keeps of a block: see hclx/model/remat.py
-    # logits exist for this many tokens of a device at a time; 0: for all
+    # tokens of a device for which logits exist at the same time; 0: all
     loss_chunk_tokens: int = 1_024
-    # blocks a step of the scan over layers; more compile time for less overhead
+    # blocks in one step of the scan over layers: more compile time, less overhead
     scan_unroll: int = 1
-    # Where MeshConfig.pipe > 1 (see hclx/parallel/pipeline.py):
-    # pieces of a batch that follow each other through the stages; 0: as many as stages
-    pipeline_microbatches: int = 0
-    # times that each goes around the stages: less idle time, but weights move once a pass
+    # If MeshConfig.pipe > 1 (see hclx/parallel/pipeline.py):
+    pipeline_microbatches: int = 0  # microbatches of a batch; 0: as many as stages
+    # times that a microbatch passes all stages: less idle time, but weights move in each step
     pipeline_repeats: int = 1
 
     def _check(self):
@@ -161,14 +158,14 @@ class ComputeConfig(_Validated):
             )
 
     def microbatches(self, stages: int) -> int:
-        """`pipeline_microbatches` with its 0 resolved."""
+        """Microbatches of a batch, with the default (0) resolved for a number of stages."""
         return self.pipeline_microbatches or stages
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig(_Validated):
-    """The device mesh: how many ways each axis cuts. -1, on one axis at most, takes the devices
-    that are left.
+    """The number of devices along each axis of the mesh. -1, on one axis at most, takes the devices
+    that remain.
     """
 
     pipe: int = 1
@@ -193,18 +190,18 @@ class MeshConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig(_Validated):
-    """AdamW with clipping, warm-up and a cosine (GPT-3's values where HyperCLOVA's were not
-    published).
+    """AdamW with clipping, and a learning rate with warm-up and cosine decay. The defaults are
+    GPT-3's values if HyperCLOVA's were not published.
     """
 
     learning_rate: float = 6e-4
-    final_fraction: float = 0.1  # of the peak, at the last step
+    final_fraction: float = 0.1  # learning rate of the last step, relative to the peak
     warmup_steps: int = 200
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8
-    weight_decay: float = 0.1  # on matrices only: no bias, no layer norm
-    clip_norm: float = 1.0
+    weight_decay: float = 0.1  # of matrices only, not of biases and norms
+    clip_norm: float = 1.0  # largest global norm of a gradient
 
     def _check(self):
         self._positive("learning_rate", "epsilon", "clip_norm")
@@ -264,18 +261,38 @@ class DataConfig(_Validated):
         return self.mixture or ("corpus" if self.corpus else "input")
 
 
+# The former name of a tokenizer's setting, which the files of tokenizers and token caches keep.
+MORPHEMES_BY_MODE = {"train": "merges", "encode": "merges_and_text", "plain": "none"}
+
+
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig(_Validated):
-    """How the tokenizer is trained where none is given."""
+    """How the tokenizer is trained if none is given."""
 
-    mode: str = "train"
-    sample_rate: float = 1.0  # share of the documents that its chunk counts see
-    seed: int = 0
+    # Where morpheme boundaries apply: "merges" (no merge is learned across one),
+    # "merges_and_text" (text is split at them when it is encoded, too) or "none".
+    morphemes: str = "merges"
+    sample_rate: float = 1.0  # share of the documents in which chunks are counted
+    seed: int = 0  # of that sample
+    mode: str = ""  # the old name of `morphemes`, with the keys of MORPHEMES_BY_MODE as values
 
     def _check(self):
+        if self.mode:
+            _require(
+                self.mode in MORPHEMES_BY_MODE,
+                f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_BY_MODE)}",
+            )
+            morphemes = MORPHEMES_BY_MODE[self.mode]
+            _log_once(
+                f"TokenizerConfig.mode={self.mode!r} is the old name of"
+                f" TokenizerConfig.morphemes={morphemes!r}"
+            )
+            object.__setattr__(self, "morphemes", morphemes)
+            object.__setattr__(self, "mode", "")
+        choices = MORPHEMES_BY_MODE.values()
         _require(
-            self.mode in ("train", "encode", "plain"),
-            f"TokenizerConfig.mode={self.mode!r} is not train, encode or plain",
+            self.morphemes in choices,
+            f"TokenizerConfig.morphemes={self.morphemes!r} is not {_either(choices)}",
         )
         _require(
             0 < self.sample_rate <= 1,
@@ -285,30 +302,31 @@ class TokenizerConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(_Validated):
-    """The length of a run and its habits."""
+    """The length of a run, its batches, and how often it logs, evaluates and saves (in steps)."""
 
     total_steps: int = 71_526  # 150B tokens in batches of 1,024 x 2,048
-    global_batch_size: int = 1_024  # windows a step
-    accumulation_steps: int = 1  # pieces that a batch is cut into, one after the other
-    sequence_length: int = 2_048  # tokens a window; windows hold one more, for the last target
-    # weight of the mean of log²Z in what is differentiated (PaLM: 1e-4); the loss that is reported
-    # has none
+    global_batch_size: int = 1_024  # sequences in a step
+    accumulation_steps: int = 1  # microbatches of a step, whose gradients are accumulated
+    sequence_length: int = 2_048  # tokens; one more is read as the last target
+    # weight of the mean of log²Z in the function that is differentiated (PaLM: 1e-4); the loss that
+    # is reported does not contain it
     z_loss: float = 0.0
     log_every: int = 10
     eval_every: int = 1_000  # 0: never
-    eval_windows: int = 512
+    eval_windows: int = 512  # validation sequences
     checkpoint_every: int = 1_000
-    keep_last: int = 3
-    keep_every: int = 0  # steps of which a checkpoint is kept for good; 0: none
-    seed: int = 0
+    keep_last: int = 3  # checkpoints
+    keep_every: int = 0  # checkpoints of multiples of this step are never removed; 0: none
+    seed: int = 0  # of the initial parameters and of the order of the data
     # A step whose loss or gradient is not finite never changes the parameters; see
     # hclx/train/step_skipping.py.
-    max_skipped: int = 8  # such steps in a row that end the run
-    # also leaves out steps so many standard deviations above the last good ones; 0: none
+    max_skipped: int = 8  # skipped steps in a row that end the run
+    # skips a step whose loss or gradient norm is this many standard deviations above the mean of
+    # the last good steps; 0: no step
     spike_sigmas: float = 0.0
-    spike_window: int = 128  # good steps that a spike is measured against
-    # runs every so many steps one of them twice and compares, against silent hardware faults; 0:
-    # never
+    spike_window: int = 128  # good steps that a spike is compared with
+    # every so many steps, computes one step twice and compares the results, to detect silent
+    # hardware faults; 0: never
     replay_every: int = 0
 
     def _check(self):
@@ -332,7 +350,7 @@ class TrainConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A whole run. Relations that span two configurations are checked here."""
+    """The whole configuration of a run. Relations between two sections are checked here."""
 
     model: ModelConfig
     compute: ComputeConfig

@@ -4,10 +4,20 @@ import dataclasses
 
 import pytest
 
-from hclx.config import SIZES, ComputeConfig, DataConfig, ModelConfig, OptimizerConfig, TrainConfig
+from hclx.config import (
+    MORPHEMES_BY_MODE,
+    ComputeConfig,
+    DataConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TokenizerConfig,
+    TrainConfig,
+    _log_once,
+)
 from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
 from tests.conftest import ROOT
+from tests.helpers.sizes import SIZES
 
 DEMO = ["gin_configs/runs/demo.gin"]
 
@@ -56,8 +66,31 @@ def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_m
 
 
 def test_words_need_no_quotes():
-    assert load_experiment(DEMO, ["TokenizerConfig.mode=encode"]).tokenizer.mode == "encode"
-    assert load_experiment(DEMO, ["TokenizerConfig.mode='plain'"]).tokenizer.mode == "plain"
+    for value in ("merges_and_text", "'merges_and_text'"):
+        tokenizer = load_experiment(DEMO, [f"TokenizerConfig.morphemes={value}"]).tokenizer
+        assert tokenizer.morphemes == "merges_and_text"
+
+
+@pytest.mark.parametrize("mode, morphemes", MORPHEMES_BY_MODE.items())
+def test_the_old_name_of_morphemes_is_read_and_told_once(mode, morphemes, caplog):
+    _log_once.cache_clear()
+    for _ in range(2):
+        tokenizer = load_experiment(DEMO, [f"TokenizerConfig.mode={mode}"]).tokenizer
+        assert tokenizer == dataclasses.replace(tokenizer, morphemes=morphemes, mode="")
+    (record,) = caplog.records
+    assert (
+        f"mode='{mode}' is the old name of TokenizerConfig.morphemes='{morphemes}'"
+        in record.message
+    )
+
+
+def test_an_unknown_value_of_morphemes_is_refused_under_both_names():
+    with pytest.raises(
+        ConfigError, match="morphemes='train' is not merges, merges_and_text or none"
+    ):
+        TokenizerConfig(morphemes="train")
+    with pytest.raises(ConfigError, match="mode='merges' is not train, encode or plain"):
+        TokenizerConfig(mode="merges")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +116,7 @@ def test_a_file_that_does_not_exist_lists_those_that_do():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_gin_files_of_sizes_are_the_table(size):
+def test_gin_files_of_sizes_are_the_published_shapes(size):
     experiment = load_experiment([f"gin_configs/sizes/{size}.gin"], ["DataConfig.mixture=kowiki"])
     assert experiment.model == SIZES[size]
 

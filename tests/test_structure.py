@@ -23,7 +23,7 @@ LAYERS = {
     "corpus": ("config", "errors", "text", "data"),
     "train": ("config", "errors", "model", "parallel", "text", "data"),
     "infer": ("config", "errors", "model", "parallel", "text", "train"),
-    "plan": ("config", "errors", "parallel", "train"),
+    "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "launching": ("errors", "parallel"),
 }

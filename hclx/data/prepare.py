@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from hclx.config import DataConfig, TokenizerConfig
+from hclx.config import MORPHEMES_BY_MODE, DataConfig, TokenizerConfig
 from hclx.data.cache_builder import build_cache, describe_files
 from hclx.data.read_settings import ReadSettings
 from hclx.data.source import Source, corpus_sources, input_source
@@ -18,6 +18,7 @@ from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
 
 _LOG = logging.getLogger(__name__)
+MODE_BY_MORPHEMES = {morphemes: mode for mode, morphemes in MORPHEMES_BY_MODE.items()}
 
 
 def prepare(
@@ -43,7 +44,9 @@ def prepare(
             _training_texts(data),
             tokenizer_dir,
             vocab_size=vocab_size,
-            **dataclasses.asdict(tokenizer),
+            mode=MODE_BY_MORPHEMES[tokenizer.morphemes],
+            sample_rate=tokenizer.sample_rate,
+            seed=tokenizer.seed,
         )
     loaded = load_tokenizer(tokenizer_dir)
     if loaded.vocab_size != vocab_size:

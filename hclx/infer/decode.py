@@ -67,7 +67,7 @@ def bucket(length: int, limit: int | None = None) -> int:
 
 def init_cache(config: ModelConfig, batch: int, size: int, dtype: str) -> KVCache:
     """An empty cache with `size` positions for each of `batch` rows."""
-    shape = (batch, config.n_heads, size, config.d_head)
+    shape = (batch, config.n_kv_heads, size, config.d_head)
     zeros = lambda: tuple(_place_cache(jnp.zeros(shape, dtype)) for _ in range(config.n_layers))
     return KVCache(zeros(), zeros())
 
@@ -96,7 +96,7 @@ def extend(
     blocks = []
     for layer, k_bhsk, v_bhsk in zip(params["blocks"], *cache):
         attend = functools.partial(_attend, (k_bhsk, v_bhsk), positions_bt)
-        x_btd, block_cache = run_block(layer, x_btd, attend, config)
+        x_btd, block_cache = run_block(layer, x_btd, positions_bt, attend, config)
         blocks.append(block_cache)
     return final_norm(params, x_btd, config), KVCache(*zip(*blocks))
 
@@ -162,7 +162,7 @@ def prefill(
         DecodeState(
             cache,
             lengths_b,
-            unembed(params, last_b1d)[:, 0],
+            unembed(params, last_b1d, config)[:, 0],
             seen_bv,
             done_b=jnp.zeros(batch, bool),
             step_b=jnp.zeros(batch, jnp.int32),
@@ -215,7 +215,7 @@ def decode(
         state = DecodeState(
             cache,
             state.lengths_b + written_b,
-            unembed(params, x_b1d)[:, 0],
+            unembed(params, x_b1d, config)[:, 0],
             state.seen_bv.at[jnp.arange(len(token_b)), token_b].set(True),
             state.done_b | (active_b & ends_b),
             state.step_b + active_b,
@@ -248,4 +248,4 @@ def _place(state: DecodeState) -> DecodeState:
 
 
 def _place_cache(array_bhsk: jax.Array) -> jax.Array:
-    return constrain(array_bhsk, "batch", "heads", None, "head_dim")
+    return constrain(array_bhsk, "batch", "kv_heads", None, "head_dim")

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from hclx.config import MeshConfig, ModelConfig
-from hclx.model import Params, abstract_params, logical_axes
+from hclx.model import Params, ParamSpec, param_specs
 from hclx.parallel import (
     RULES,
     ShardingRules,
@@ -84,13 +84,12 @@ def load_for_inference(
     mesh = mesh or make_mesh(MeshConfig(fsdp=1), jax.devices()[:1])
     dtype = dtype or ("float32" if mesh.devices.flat[0].platform == "cpu" else "bfloat16")
 
-    def place(path, array, axes):
+    def place(path, spec: ParamSpec):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
-        sharding = named_sharding(mesh, axes, array.shape, name, rules)
-        return jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+        sharding = named_sharding(mesh, spec.axes, spec.shape, name, rules)
+        return jax.ShapeDtypeStruct(spec.shape, "float32", sharding=sharding)
 
-    shapes, axes = abstract_params(experiment.model), logical_axes(experiment.model)
-    abstract = jax.tree_util.tree_map_with_path(place, shapes, axes)
+    abstract = jax.tree_util.tree_map_with_path(place, param_specs(experiment.model))
     with Checkpointer(model_dir, read_only=True) as checkpointer:
         params, meta = checkpointer.restore_params(abstract, step)
     with jax.set_mesh(mesh), sharding_rules(rules):
@@ -117,15 +116,15 @@ def prepare_params(
       {embedding, blocks, final_norm}, laid out by the ambient mesh and rules.
     """
 
-    def convert(path, array, axes):
-        is_vector = path[-1].key.endswith(("bias", "scale"))
-        converted = _convert(array, axes, array.dtype.name if is_vector else dtype)
+    def convert(spec: ParamSpec, array):
+        is_matrix = spec.in_matmul or spec.decays
+        converted = _convert(array, spec.axes, dtype if is_matrix else array.dtype.name)
         if donate and isinstance(converted, tuple):
             jax.block_until_ready(converted)
             array.delete()
         return converted
 
-    converted = jax.tree_util.tree_map_with_path(convert, params, logical_axes(config))
+    converted = jax.tree.map(convert, param_specs(config), params)
     structure = jax.tree.structure(params["blocks"])
     layers = zip(*jax.tree.leaves(converted["blocks"], is_leaf=lambda x: isinstance(x, tuple)))
     blocks = tuple(jax.tree.unflatten(structure, layer) for layer in layers)

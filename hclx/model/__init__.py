@@ -1,27 +1,38 @@
-"""The GPT-3 style decoder of HyperCLOVA."""
+"""The decoder of HyperCLOVA (GPT-3 style): parameters, modules and pure functions over them."""
 
 from hclx.model.decoder import (
     Params,
     abstract_params,
     embed,
     final_norm,
+    head_weights,
     hidden_states,
     init_params,
     logical_axes,
+    n_params,
     packing,
+    param_specs,
+    project_to_vocab,
     run_block,
     unembed,
 )
+from hclx.model.parameters import ParamSpec, count_params
 
 __all__ = [
+    "ParamSpec",
     "Params",
     "abstract_params",
+    "count_params",
     "embed",
     "final_norm",
+    "head_weights",
     "hidden_states",
     "init_params",
     "logical_axes",
+    "n_params",
     "packing",
+    "param_specs",
+    "project_to_vocab",
     "run_block",
     "unembed",
 ]

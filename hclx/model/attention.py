@@ -1,5 +1,5 @@
-"""Causal attention behind one interface. A backend that cannot serve what it is asked for
-raises.
+"""Causal attention behind one interface with named backends. A backend that cannot serve a run
+raises an error; no other one takes its place.
 """
 
 import functools
@@ -15,8 +15,8 @@ from hclx.parallel import constrain
 _LOG = logging.getLogger(__name__)
 
 
-# Kernels, each with the reason why it cannot serve; "auto" takes the first that can, and else plain
-# XLA, which always can.
+# Kernels, each with a function that returns the reason why it cannot serve a run, or None. "auto"
+# takes the first that can serve, or else plain XLA, which always can.
 _KERNELS = {
     "splash": (splash.splash_attention, splash.unsupported),
     "cudnn": (cudnn.cudnn_attention, cudnn.unsupported),
@@ -25,17 +25,17 @@ _KERNELS = {
 
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
-    """Attention over a window of packed documents, which never see each other.
+    """The attention function of sequences of packed documents, which never see each other.
 
-    Where the mesh cuts the length (`seq`), heads are cut instead while they attend: one all-to-all
-    there and one back (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
+    If the mesh shards the length (`seq`), then heads are sharded instead during attention: one
+    all-to-all before it and one after it (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
 
     Args:
       segments_bt: int32, the document that each token belongs to.
       backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that
         JAX runs on.
     Returns:
-      (q, k, v) -> (context, None).
+      An `Attend` function: (q, k, v), each [b, t, h, k], -> (context [b, t, h, k], None).
     """
     segments_bt = constrain(segments_bt, "batch", None)
     whole_length = lambda x_bthk: constrain(x_bthk, "batch", None, "attention_heads", None)
@@ -63,10 +63,12 @@ def choose_backend(
 
     Args:
       backend: `ComputeConfig.attention`.
-      device: any of the mesh, whose platform and, on a GPU, compute capability count.
-      length: tokens a window.
+      device: any device of the mesh; its platform and, on a GPU, its compute capability decide.
+      length: tokens in a sequence.
       head_size: of queries, keys and values.
       dtype: `ComputeConfig.dtype`.
+    Returns:
+      The name of a backend, not "auto".
     Raises:
       ConfigError: the named backend cannot serve this device, length, head size or dtype.
     """
@@ -75,12 +77,12 @@ def choose_backend(
     }
     if backend == "auto":
         backend = next((name for name, reason in reasons.items() if reason is None), "xla")
-        _say_once(backend, device.platform)
+        _log_once(backend, device.platform)
     if reasons.get(backend):
         raise ConfigError(f"ComputeConfig.attention={backend!r} {reasons[backend]}")
     return backend
 
 
 @functools.cache
-def _say_once(backend: str, platform: str) -> None:
+def _log_once(backend: str, platform: str) -> None:
     _LOG.info("attention: auto chose %s on %s", backend, platform)

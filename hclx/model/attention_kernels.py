@@ -1,5 +1,5 @@
-"""What attention kernels share: each device takes its own rows and heads, and the backward pass
-finds what it needs.
+"""Helpers for fused attention kernels: each device computes its own rows and heads, and remat
+policies keep the residuals of a kernel.
 """
 
 from collections.abc import Callable
@@ -8,12 +8,15 @@ import jax
 from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
 
+from hclx.model import remat
 from hclx.parallel import partition_spec
 
 
 def on_each_device(attend: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """`attend` (q, k, v: [b, t, h, k]; segments: [b, t]) -> [b, t, h, k], by each device of the
-    ambient mesh for its part.
+    """Runs a kernel on each device of the ambient mesh, for the rows and heads that it holds.
+
+    Args:
+      attend: (q, k, v, segments) -> context, where segments are [b, t] and all others [b, t, h, k].
     """
     if jax.sharding.get_abstract_mesh().empty:
         return attend
@@ -25,12 +28,11 @@ def on_each_device(attend: Callable[..., jax.Array]) -> Callable[..., jax.Array]
 
 
 def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """Gives what the backward pass of `kernel` keeps the name "context", which the remat policies
-    keep too.
+    """Gives the residuals of `kernel` the name `remat.CONTEXT`, which remat policies keep.
 
-    A kernel's residuals are inside its own derivative, where a policy cannot name them: to get them
-    back it would run the kernel again. Arguments have no such name; they are the caller's to keep,
-    or to compute again.
+    Residuals are made inside the kernel's own derivative, where a policy does not see them, so that
+    the kernel would run again in the backward pass. Those that are arguments get no name: the
+    caller decides whether they are kept or computed again.
     """
 
     @jax.custom_vjp
@@ -39,7 +41,7 @@ def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]
 
     def forward(*arguments):
         context, pullback = jax.vjp(kernel, *arguments)
-        named = checkpoint_name(context, "context")
+        named = checkpoint_name(context, remat.CONTEXT)
 
         def keep(residual):
             if residual is context:
@@ -47,7 +49,7 @@ def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]
             return (
                 residual
                 if any(residual is argument for argument in arguments)
-                else checkpoint_name(residual, "context")
+                else checkpoint_name(residual, remat.CONTEXT)
             )
 
         return named, jax.tree.map(keep, pullback)
@@ -57,7 +59,9 @@ def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]
 
 
 def compute_capability(device: jax.Device) -> tuple[int, int]:
-    """Of an NVIDIA GPU, (9, 0) for Hopper; (0, 0) of any other device."""
+    """The compute capability of an NVIDIA GPU, such as (9, 0) for Hopper; (0, 0) for any other
+    device.
+    """
     version = getattr(device, "compute_capability", None) if device.platform == "gpu" else None
     major, _, minor = str(version).partition(".")
     return (int(major), int(minor)) if major.isdecimal() and minor.isdecimal() else (0, 0)

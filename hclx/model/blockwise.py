@@ -1,8 +1,7 @@
-"""Causal attention in plain XLA, block by block: what CPUs run, and any device that no kernel
-serves.
+"""Causal attention in plain XLA, block by block, for CPUs and any device that no kernel serves.
 
 The backward pass computes the weights again from the log-sum-exp of each query's scores (Dao et al.
-2022, "FlashAttention", algorithm 4): one pass over the scores, where automatic differentiation of
+2022, "FlashAttention", algorithm 4). That is one pass over the scores; automatic differentiation of
 the softmax takes several.
 """
 
@@ -13,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from hclx.model import remat
+
 MAX_BLOCKS, MIN_BLOCK = 4, 64
 
 _dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -21,15 +22,15 @@ _dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 def blockwise_attention(
     q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array
 ) -> jax.Array:
-    """Attention of windows over themselves, within segments: [b, t, h, k] in the dtype of the
-    inputs.
+    """Causal self-attention within segments. Scores and softmax are float32 for any input dtype.
 
-    Of the square of scores, n blocks compute (n + 1) / 2n. Scores and softmax are float32 whatever
-    the inputs are.
+    With n blocks, (n + 1) / 2n of the square of scores is computed.
 
     Args:
-      q_bthk, k_bthk, v_bthk: of one length.
+      q_bthk, k_bthk, v_bthk: of the same shape and dtype.
       segments_bt: int32, the document that each token belongs to.
+    Returns:
+      The context [b, t, h, k], in the dtype of the inputs.
     """
     scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
     # Heads before positions: each head's matrix products are then contiguous, which CPUs are much
@@ -51,24 +52,24 @@ def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt):
         largest_bht1 = scores_bhts.max(-1, keepdims=True)
         weights_bhts = jnp.exp(scores_bhts - largest_bht1)
         sum_bht1 = weights_bhts.sum(-1, keepdims=True)
-        # Divided after the product with the values: k numbers a query instead of s.
+        # Divided after the product with the values: k divisions for each query instead of s.
         context_bhtk = (
             _dot("bhts,bhsk->bhtk", weights_bhts.astype(v_bhtk.dtype), v_bhtk[:, :, keys])
             / sum_bht1
         )
         contexts.append(context_bhtk.astype(v_bhtk.dtype))
         normalisers.append(largest_bht1 + jnp.log(sum_bht1))
-    # Remat policies keep both by this name, and then nothing of the above runs again in the
-    # backward pass.
+    # Remat policies keep both by this name, so that nothing of the above runs again in the backward
+    # pass.
     context_bhtk, normaliser_bht1 = (
-        checkpoint_name(jnp.concatenate(x, 2), "context") for x in (contexts, normalisers)
+        checkpoint_name(jnp.concatenate(x, 2), remat.CONTEXT) for x in (contexts, normalisers)
     )
     return context_bhtk, (q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1)
 
 
 def _backward(residuals, d_context_bhtk):
     q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1 = residuals
-    # of d_weights, by the weights
+    # the mean of d_weights, weighted by the weights
     mean_bht1 = jnp.sum(d_context_bhtk.astype(jnp.float32) * context_bhtk, -1, keepdims=True)
     dq_bhtk, dks, dvs = jnp.zeros(q_bhtk.shape, jnp.float32), [], []
     for keys in _blocks(q_bhtk.shape[2]):
@@ -93,12 +94,12 @@ _attend.defvjp(_forward, _backward)
 def _scores(
     q_bhtk: jax.Array, k_bhtk: jax.Array, segments_bt: jax.Array, queries: slice, keys: slice
 ) -> jax.Array:
-    """float32 [b, h, queries, keys], the lowest number where a query does not see a key."""
+    """float32 [b, h, queries, keys]; the lowest number if a query may not see a key."""
     index_t = jnp.arange(segments_bt.shape[1])
-    seen_ts = index_t[queries, None] >= index_t[keys]
-    seen_bts = seen_ts & (segments_bt[:, queries, None] == segments_bt[:, None, keys])
+    causal_ts = index_t[queries, None] >= index_t[keys]
+    visible_bts = causal_ts & (segments_bt[:, queries, None] == segments_bt[:, None, keys])
     scores_bhts = _dot("bhtk,bhsk->bhts", q_bhtk[:, :, queries], k_bhtk[:, :, keys])
-    return jnp.where(seen_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
+    return jnp.where(visible_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
 
 
 def _blocks(length: int) -> list[slice]:

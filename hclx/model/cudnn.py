@@ -1,14 +1,12 @@
-"""Attention on NVIDIA GPUs by cuDNN, through JAX's public function, with documents as coordinates
-of queries and keys.
+"""Attention on NVIDIA GPUs by cuDNN, through JAX's public function, with documents encoded as
+additional coordinates of queries and keys.
 
-That function has no segments. A mask it takes as a bias: of t x t numbers, and the bias gets a
-  gradient that nobody wants
-and that some of cuDNN's kernels cannot make; the packed layout has no public name. So each head
-grows by 16 coordinates,
-one step of a matrix unit: the number of a token's document in 15 binary digits, +-64 each, and a
-  constant. Their products
-sum to 0 within a document, and to -8192 or less between two, which no softmax sees. Scores stay as
-they are, but for a rounding that is finer than bfloat16's own.
+That function has no argument for segments. It takes a mask as a bias of t x t numbers, which gets
+an unused gradient that some of cuDNN's kernels cannot compute, and cuDNN's packed layout is not
+public. So each head gets 16 more coordinates (one step of a matrix unit): the number of the token's
+document in 15 binary digits, each +-64, and a constant. The products of these coordinates sum to 0
+within a document and to -8192 or less between two documents, which the softmax turns into 0. Scores
+within a document do not change, but for a rounding that is finer than bfloat16's own.
 """
 
 import functools
@@ -21,13 +19,13 @@ from hclx.model.attention_kernels import compute_capability, keep_residuals, on_
 
 DIGITS, DIGIT = 15, 64.0
 QUERY_CONSTANT = 256.0
-KEY_CONSTANT = -DIGITS * DIGIT**2 / QUERY_CONSTANT  # -240: all of these are whole in bfloat16
+KEY_CONSTANT = -DIGITS * DIGIT**2 / QUERY_CONSTANT  # -240; bfloat16 represents all exactly
 COORDINATES = DIGITS + 1
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
-    """Why this kernel cannot serve, and what to do; None: it can. The limits on heads are those
-    that JAX checks.
+    """The reason why this kernel cannot serve a run, with the remedy; None if it can. The limits on
+    the size of a head are those that JAX checks.
     """
     capability = compute_capability(device)
     largest = (256 if capability >= (9, 0) else 128) - COORDINATES
@@ -59,13 +57,15 @@ def cudnn_attention(
     *,
     implementation: str = "cudnn",
 ) -> jax.Array:
-    """Causal attention within segments: [b, t, h, k]. Each device takes its own rows and heads.
+    """Causal self-attention within segments. Each device computes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: bfloat16, of one length.
-      segments_bt: int32, the document that each token belongs to; numbers of one window differ by
-        less than 2**15.
-      implementation: of `jax.nn.dot_product_attention`; "xla" runs on any platform (tests).
+      q_bthk, k_bthk, v_bthk: bfloat16, of the same shape.
+      segments_bt: int32, the document that each token belongs to; segments of one sequence differ
+        by less than 2**15.
+      implementation: of `jax.nn.dot_product_attention`; "xla" runs on any platform (for tests).
+    Returns:
+      The context [b, t, h, k], bfloat16.
     """
     return on_each_device(functools.partial(_attend, implementation=implementation))(
         q_bthk, k_bthk, v_bthk, segments_bt
@@ -95,6 +95,6 @@ def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, implementation):
         grow(q_bthk, with_constant(QUERY_CONSTANT)),
         grow(k_bthk, with_constant(KEY_CONSTANT)),
     )
-    # the kernel wants heads of one size
+    # the kernel takes queries, keys and values of the same head size
     v_bthk = grow(v_bthk, jnp.zeros_like(digits_bt1c[..., :1]))
     return keep_residuals(kernel)(q_bthk, k_bthk, v_bthk)[..., :size]

@@ -1,10 +1,12 @@
-"""The decoder as pure functions over one parameter tree: {embedding, blocks (stacked on axis 0),
-final_norm}.
+"""The decoder as pure functions over one tree of parameters.
 
-The same stacked tree serves initialisation, training, decoding, checkpoints and conversion.
+The tree is {embedding, blocks, final_norm}, nested dictionaries of float32 arrays; the blocks are
+stacked on axis 0. It serves initialisation, training, decoding, checkpoints and conversion alike,
+which is why NNX modules are split from their parameters here, once, and merged where they run.
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -12,35 +14,68 @@ from flax import nnx
 
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.model.attention import packed_attention
-from hclx.model.layers import Attend, Block, Embedding, LayerNorm
+from hclx.model.layers import Attend, Block, Embedding, make_norm
+from hclx.model.parameters import ParamSpec, count_params
 from hclx.model.remat import remat
 from hclx.parallel import axis_size, constrain, pipeline
 
 Params = dict  # nested dictionary of float32 arrays
 
 
-def _modules(config: ModelConfig, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
+def _constructors(config: ModelConfig) -> dict[str, Callable[[nnx.Rngs], nnx.Module]]:
+    """A constructor for each part of the decoder; "blocks" constructs one block of the stack."""
     return {
-        "embedding": Embedding(config, rngs),
-        "blocks": Block(config, rngs),
-        "final_norm": LayerNorm(config, config.d_model),
+        "embedding": lambda rngs: Embedding(config, rngs),
+        "blocks": lambda rngs: Block(config, rngs),
+        "final_norm": lambda rngs: make_norm(config, config.d_model),
     }
 
 
 @functools.cache
 def _abstract_modules(config: ModelConfig) -> dict[str, tuple[nnx.GraphDef, nnx.State]]:
-    """Structure of each module and its parameters without their values; one block stands for
-    all.
-    """
-    modules = nnx.eval_shape(lambda: _modules(config, nnx.Rngs(0)))
-    return {name: nnx.split(module) for name, module in modules.items()}
+    """The structure of each part, and its parameters without their values."""
+    return {
+        name: nnx.split(nnx.eval_shape(lambda make=make: make(nnx.Rngs(0))))
+        for name, make in _constructors(config).items()
+    }
 
 
 def _module(config: ModelConfig, name: str, params: Params) -> nnx.Module:
-    graphdef, abstract = _abstract_modules(config)[name]
-    state = jax.tree.map(lambda x: x, abstract)  # a copy: the cached one stays as it is
-    nnx.replace_by_pure_dict(state, params)
-    return nnx.merge(graphdef, state)
+    graphdef, _ = _abstract_modules(config)[name]
+    return nnx.merge(graphdef, params)
+
+
+@functools.cache
+def param_specs(config: ModelConfig) -> Params:
+    """The parameter tree with the record of each parameter (`ParamSpec`) in its place."""
+
+    def spec(name: str, param: nnx.Param) -> ParamSpec:
+        of_module = param.get_metadata("spec")
+        return of_module.stacked(config.n_layers) if name == "blocks" else of_module
+
+    return {
+        name: nnx.traversals.unflatten_mapping(
+            {path: spec(name, param) for path, param in nnx.to_flat_state(state)}
+        )
+        for name, (_, state) in _abstract_modules(config).items()
+    }
+
+
+def n_params(config: ModelConfig) -> int:
+    """The number of parameters of a model."""
+    return count_params(param_specs(config))
+
+
+def abstract_params(config: ModelConfig) -> Params:
+    """The parameter tree as `jax.ShapeDtypeStruct`; it takes no memory, whatever the size."""
+    return jax.tree.map(
+        lambda spec: jax.ShapeDtypeStruct(spec.shape, jnp.float32), param_specs(config)
+    )
+
+
+def logical_axes(config: ModelConfig) -> Params:
+    """The parameter tree with, for each array, the tuple of logical names of its axes."""
+    return jax.tree.map(lambda spec: spec.axes, param_specs(config))
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
@@ -50,32 +85,14 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     The values depend on `key` and the shapes alone, not on how they are sharded.
     """
     keys = jax.random.split(key, config.n_layers + 1)
-    pure = lambda module: nnx.to_pure_dict(nnx.state(module))
+    rngs = nnx.Rngs(keys[0])
+    values = lambda module: nnx.to_pure_dict(nnx.state(module))
     return {
-        "embedding": pure(Embedding(config, nnx.Rngs(keys[0]))),
-        "blocks": jax.vmap(lambda k: pure(Block(config, nnx.Rngs(k))))(keys[1:]),
-        "final_norm": pure(LayerNorm(config, config.d_model)),
+        name: jax.vmap(lambda key: values(make(nnx.Rngs(key))))(keys[1:])
+        if name == "blocks"
+        else values(make(rngs))
+        for name, make in _constructors(config).items()
     }
-
-
-def abstract_params(config: ModelConfig) -> Params:
-    """The parameter tree as `jax.ShapeDtypeStruct`: no memory, whatever the size."""
-    return jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
-
-
-def logical_axes(config: ModelConfig) -> Params:
-    """The parameter tree with, for each array, the tuple of logical names of its axes."""
-
-    def names(name):
-        _, state = _abstract_modules(config)[name]
-        stacked = ("layers",) if name == "blocks" else ()
-        flat = {
-            path: stacked + variable.get_metadata("logical_axes")
-            for path, variable in nnx.to_flat_state(state)
-        }
-        return nnx.traversals.unflatten_mapping(flat)
-
-    return {name: names(name) for name in _abstract_modules(config)}
 
 
 def embed(
@@ -87,23 +104,48 @@ def embed(
 
 
 def run_block(
-    layer: Params, x_btd: jax.Array, attend: Attend, config: ModelConfig, precision: str = "full"
+    layer: Params,
+    x_btd: jax.Array,
+    positions_bt: jax.Array,
+    attend: Attend,
+    config: ModelConfig,
+    precision: str = "full",
 ) -> tuple[jax.Array, object]:
-    """One block, `layer` being one slice of the stacked parameters; `precision` is that of its
-    matrix products.
+    """Runs one block.
+
+    Args:
+      layer: one slice of the stacked parameters `params["blocks"]`.
+      x_btd: the residual stream.
+      positions_bt: int32, the position of each token in its document.
+      attend: the attention function: see `Attend`.
+      config: the model's shape.
+      precision: that of the block's matrix products: see `hclx.model.matmul`.
+    Returns:
+      The residual stream after the block, and whatever `attend` returned beside the context.
     """
-    return _module(config, "blocks", layer)(x_btd, attend, precision)
+    return _module(config, "blocks", layer)(x_btd, positions_bt, attend, precision)
 
 
 def final_norm(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
-    """The layer norm before the output projection."""
+    """Normalises the residual stream before the output projection."""
     return _module(config, "final_norm", params["final_norm"])(x_btd)
 
 
-def unembed(params: Params, x_btd: jax.Array) -> jax.Array:
-    """float32 logits [..., v] by the tied embedding."""
-    embedding_vd = params["embedding"]["token"].astype(x_btd.dtype)
-    return jnp.einsum("...d,vd->...v", x_btd, embedding_vd, preferred_element_type=jnp.float32)
+def head_weights(params: Params, config: ModelConfig) -> jax.Array:
+    """The matrix [v, d] of the output projection: the token embedding, which is tied to it."""
+    del config
+    return params["embedding"]["token"]
+
+
+def project_to_vocab(x_btd: jax.Array, head_vd: jax.Array) -> jax.Array:
+    """float32 logits [..., v] of hidden states [..., d], by a product in the dtype of these."""
+    head_vd = head_vd.astype(x_btd.dtype)
+    return jnp.einsum("...d,vd->...v", x_btd, head_vd, preferred_element_type=jnp.float32)
+
+
+def unembed(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
+    """float32 logits [..., v] of hidden states after the final norm."""
+    return project_to_vocab(x_btd, head_weights(params, config))
 
 
 def hidden_states(
@@ -114,53 +156,55 @@ def hidden_states(
     config: ModelConfig,
     compute: ComputeConfig,
 ) -> jax.Array:
-    """Everything but the output projection, for windows of packed documents.
+    """Computes everything but the output projection, for sequences of packed documents.
 
-    Where the ambient mesh has stages (`pipe`), blocks are a pipeline; embedding and final norm, and
-    the loss after them, are computed by every stage alike.
+    If the ambient mesh has stages (`pipe`), the blocks are a pipeline; embedding and final norm,
+    and the loss after them, are computed by every stage alike.
 
     Args:
-      tokens_bt, segments_bt, positions_bt: int32; documents are the runs of equal segment,
-        positions count in them.
+      params: of the decoder.
+      tokens_bt, segments_bt, positions_bt: int32. Tokens of one document have the same segment, and
+        their positions count within the document: see `packing`.
+      config: the model's shape.
+      compute: how it is computed.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
     """
 
-    def block(layer, x_btd, segments_bt):
-        return run_block(
-            layer, x_btd, packed_attention(segments_bt, compute.attention), config, compute.matmul
-        )[0]
+    def block(layer, x_btd, rows):
+        segments_bt, positions_bt = rows
+        attend = packed_attention(segments_bt, compute.attention)
+        return run_block(layer, x_btd, positions_bt, attend, config, compute.matmul)[0]
 
     x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
+    rows = (segments_bt, positions_bt)
     wrap, stages = functools.partial(remat, policy=compute.remat), axis_size("layers")
     if stages > 1:
-        schedule = {
-            "stages": stages,
-            "repeats": compute.pipeline_repeats,
-            "microbatches": compute.microbatches(stages),
-        }
         x_btd = pipeline(
             block,
             params["blocks"],
             x_btd,
-            segments_bt,
-            **schedule,
+            rows,
+            stages=stages,
+            repeats=compute.pipeline_repeats,
+            microbatches=compute.microbatches(stages),
             wrap=wrap,
             unroll=compute.scan_unroll,
         )
     else:
-        body = wrap(lambda x_btd, layer: (block(layer, x_btd, segments_bt), None))
+        body = wrap(lambda x_btd, layer: (block(layer, x_btd, rows), None))
         x_btd, _ = jax.lax.scan(body, x_btd, params["blocks"], unroll=compute.scan_unroll)
     return constrain(final_norm(params, x_btd, config), "batch", "length", None)
 
 
 def packing(tokens_bt: jax.Array, eod_id: int) -> tuple[jax.Array, jax.Array]:
-    """Segments and positions of a window whose documents each begin with an end-of-document token.
+    """Segments and positions of sequences whose documents each begin with an end-of-document token.
 
     Returns:
-      segments_bt: int32, 0 for the document that the window cuts into, then one more for each that
-        begins.
-      positions_bt: int32, from 0 in each document, or in the piece of it that the window holds.
+      segments_bt: int32, 0 for the document that began before the sequence, then one more for each
+        document that begins in it.
+      positions_bt: int32, counted from 0 in each document, or in the part of it that the sequence
+        holds.
     """
     begins = tokens_bt == eod_id
     segments_bt = jnp.cumsum(begins, axis=1, dtype=jnp.int32)

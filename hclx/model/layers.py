@@ -1,11 +1,14 @@
-"""The modules of one decoder block, as Flax NNX, with the logical names of their parameters' axes.
+"""The modules of the decoder as Flax NNX, and the builders that choose them by the configuration.
 
-Shapes in names, one letter a dimension, here and everywhere in hclx:
-  b batch · t query tokens · s key tokens · d d_model · h heads · k size of a head · m d_mlp · v
-  vocabulary · n tokens, flat
+A builder is a function `make_*(config, ...)`; a model family adds a module and its case in the
+builder, and nothing else that is here changes.
 
-Every module keeps float32 parameters and computes in the dtype of its input, but for the norms,
-whose statistics are float32.
+Shapes in names, one letter for each dimension, here and everywhere in hclx:
+  b batch · t query tokens · s key tokens · d d_model · h heads · k size of a head · m d_mlp
+  v vocabulary · n tokens, flattened
+
+All modules keep float32 parameters and compute in the dtype of their input; norms take their
+statistics in float32.
 """
 
 import math
@@ -17,37 +20,46 @@ from flax import nnx
 from jax.ad_checkpoint import checkpoint_name
 
 from hclx.config import ModelConfig
+from hclx.model import remat
 from hclx.model.matmul import matmul
+from hclx.model.parameters import matrix, vector
 from hclx.parallel import constrain, flatten_tokens, unflatten_tokens
 
-# (q_bthk, k_bthk, v_bthk) -> (context_bthk, whatever the caller wants back: a cache, or None)
+# (q_bthk, k_bshk, v_bshk) -> (context_bthk, extra). The caller of a block passes this function in,
+# so that one block serves training (`hclx.model.attention.packed_attention`; extra is None) and
+# decoding over a cache (`hclx.infer.decode`; extra is the new cache).
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
+# (queries or keys [b, t, h, k], positions_bt) -> the same shape
+PositionEncoding = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def _normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float, axes: tuple[str, ...]) -> nnx.Param:
-    return nnx.Param(std * jax.random.normal(rngs.params(), shape, jnp.float32), logical_axes=axes)
-
-
-def _constant(value: float, shape: tuple[int, ...], axes: tuple[str, ...]) -> nnx.Param:
-    return nnx.Param(jnp.full(shape, value, jnp.float32), logical_axes=axes)
+def normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> jax.Array:
+    """Draws float32 values from a normal distribution around 0."""
+    return std * jax.random.normal(rngs.params(), shape, jnp.float32)
 
 
 def residual_std(config: ModelConfig) -> float:
-    """Standard deviation of the projections that end on the residual stream (Radford et al. 2019,
-    section 2.3).
+    """Initial standard deviation of projections that are added to the residual stream (Radford et
+    al. 2019, GPT-2, section 2.3).
     """
     return config.init_std / math.sqrt(2 * config.n_layers)
 
 
-class LayerNorm(nnx.Module):
-    """Layer normalisation over the last axis, of `size`, with scale and bias; statistics in
-    float32.
-    """
+def linear(
+    x: jax.Array, weight: jax.Array, precision: str, bias: nnx.Param | None = None
+) -> jax.Array:
+    """x @ weight + bias in the dtype of `x`; see `matmul` for shapes and precisions."""
+    product = matmul(x, weight, precision)
+    return product if bias is None else product + bias[...].astype(x.dtype)
 
-    def __init__(self, config: ModelConfig, size: int):
-        self.epsilon = config.layer_norm_epsilon
-        self.scale = _constant(1.0, (size,), ("norm",))
-        self.bias = _constant(0.0, (size,), ("norm",))
+
+class LayerNorm(nnx.Module):
+    """Layer normalisation over the last axis, with scale and bias; statistics in float32."""
+
+    def __init__(self, size: int, epsilon: float):
+        self.epsilon = epsilon
+        self.scale = vector(1.0, (size,), ("norm",))
+        self.bias = vector(0.0, (size,), ("norm",))
 
     def __call__(self, array: jax.Array) -> jax.Array:
         x = array.astype(jnp.float32)
@@ -57,35 +69,50 @@ class LayerNorm(nnx.Module):
         return (normed * self.scale[...] + self.bias[...]).astype(array.dtype)
 
 
-class Embedding(nnx.Module):
-    """Token embedding, tied to the output projection, and learned positions.
+def make_norm(config: ModelConfig, size: int) -> nnx.Module:
+    """The norm of all places of a model, over a last axis of `size`."""
+    return LayerNorm(size, config.layer_norm_epsilon)
 
-    With `embedding_norm` their sum is normalised (Le Scao et al. 2022, BLOOM, section 3.2.3).
+
+def make_position_table(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Param | None:
+    """Learned absolute positions [max_length, d], which are added to the token embedding; None
+    where attention encodes positions instead.
+    """
+    values = normal(rngs, (config.max_length, config.d_model), config.init_std)
+    return matrix(values, ("position", "embed"), in_matmul=False)
+
+
+def make_position_encoding(config: ModelConfig) -> PositionEncoding:
+    """The function that encodes positions in queries and keys: the identity, as learned positions
+    are in the embedding already.
+    """
+    del config
+    return lambda x_bthk, positions_bt: x_bthk
+
+
+class Embedding(nnx.Module):
+    """Token embedding, plus learned positions if the model has them.
+
+    With `embedding_norm` the sum is normalised (Le Scao et al. 2022, BLOOM, section 3.2.3).
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        self.token = _normal(
-            rngs, (config.vocab_size, config.d_model), config.init_std, ("vocab", "embed")
-        )
-        self.position = _normal(
-            rngs, (config.max_length, config.d_model), config.init_std, ("position", "embed")
-        )
-        self.norm = LayerNorm(config, config.d_model) if config.embedding_norm else None
+        values = normal(rngs, (config.vocab_size, config.d_model), config.init_std)
+        # It is a factor of a product as the tied output projection, not as a look-up table.
+        self.token = matrix(values, ("vocab", "embed"))
+        self.position = make_position_table(config, rngs)
+        self.norm = make_norm(config, config.d_model) if config.embedding_norm else None
 
     def __call__(self, tokens_bt: jax.Array, positions_bt: jax.Array) -> jax.Array:
         """float32 [b, t, d]."""
-        # The tables are gathered over `fsdp`, and each device looks up its own rows: rows are more
-        # than pieces.
-        token_vd, position_pd = (
-            constrain(self.token[...], "vocab", None),
-            constrain(self.position[...], "position", None),
-        )
-        x_btd = token_vd[tokens_bt] + position_pd[positions_bt]
-        return (
-            x_btd
-            if self.norm is None
-            else self.norm(constrain(x_btd, "batch", "length", "features"))
-        )
+        # The tables are gathered over `fsdp`, and each device looks up its own rows: a batch has
+        # more rows than a table has shards.
+        x_btd = constrain(self.token[...], "vocab", None)[tokens_bt]
+        if self.position is not None:
+            x_btd += constrain(self.position[...], "position", None)[positions_bt]
+        if self.norm is not None:
+            x_btd = self.norm(constrain(x_btd, "batch", "length", "features"))
+        return x_btd
 
 
 class Attention(nnx.Module):
@@ -96,86 +123,104 @@ class Attention(nnx.Module):
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        d, h, k = config.d_model, config.n_heads, config.d_head
-        self.qkv = _normal(
-            rngs, (d, 3, h, k), config.init_std, ("embed", "qkv", "heads", "head_dim")
-        )
-        self.qkv_bias = _constant(0.0, (3, h, k), ("qkv", "heads", "head_dim"))
-        self.out = _normal(rngs, (h, k, d), residual_std(config), ("heads", "head_dim", "embed"))
-        self.out_bias = _constant(0.0, (d,), ("norm",))
-        # Scale and bias as all norms here have them, and without a scale no score could pass
-        # sqrt(k); one for all heads.
-        self.query_norm = LayerNorm(config, k) if config.qk_norm else None
-        self.key_norm = LayerNorm(config, k) if config.qk_norm else None
+        d, h, h_kv, k = config.d_model, config.n_heads, config.n_kv_heads, config.d_head
+        # Queries, keys and values are drawn as one array, as earlier versions stored them, so that
+        # a seed still gives the same model.
+        q_dhk, kv_dhk = jnp.split(normal(rngs, (d, h + 2 * h_kv, k), config.init_std), [h], axis=1)
+        self.q = matrix(q_dhk, ("embed", "heads", "head_dim"))
+        self.q_bias = vector(0.0, (h, k), ("heads", "head_dim"))
+        self.kv = matrix(kv_dhk.reshape(d, 2, h_kv, k), ("embed", None, "kv_heads", "head_dim"))
+        self.kv_bias = vector(0.0, (2, h_kv, k), (None, "kv_heads", "head_dim"))
+        out_hkd = normal(rngs, (h, k, d), residual_std(config))
+        self.out = matrix(out_hkd, ("heads", "head_dim", "embed"))
+        self.out_bias = vector(0.0, (d,), ("norm",))
+        # One scale and one bias are shared by all heads. Without the scale, scores would be bounded
+        # by sqrt(head_dim).
+        self.query_norm = make_norm(config, k) if config.qk_norm else None
+        self.key_norm = make_norm(config, k) if config.qk_norm else None
+        self.encode_positions = make_position_encoding(config)
 
     def __call__(
-        self, x_btd: jax.Array, attend: Attend, precision: str
+        self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
     ) -> tuple[jax.Array, object]:
-        dtype, x_btd = x_btd.dtype, constrain(x_btd, "batch", "length", None)
-        qkv = matmul(x_btd, self.qkv[...], precision) + self.qkv_bias[...].astype(dtype)
-        qkv = checkpoint_name(constrain(qkv, "batch", "length", None, "heads", None), "qkv")
-        q_bthk, k_bthk, v_bthk = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        x_btd = constrain(x_btd, "batch", "length", None)
+        q_bthk = linear(x_btd, self.q[...], precision, self.q_bias)
+        kv_bt2hk = linear(x_btd, self.kv[...], precision, self.kv_bias)
+        q_bthk = constrain(q_bthk, "batch", "length", "heads", None)
+        kv_bt2hk = constrain(kv_bt2hk, "batch", "length", None, "kv_heads", None)
+        q_bthk, kv_bt2hk = checkpoint_name((q_bthk, kv_bt2hk), remat.QKV)
+        k_bthk, v_bthk = kv_bt2hk[:, :, 0], kv_bt2hk[:, :, 1]
         if self.query_norm is not None:
             q_bthk, k_bthk = self.query_norm(q_bthk), self.key_norm(k_bthk)
+        q_bthk, k_bthk = (self.encode_positions(x, positions_bt) for x in (q_bthk, k_bthk))
         context_bthk, extra = attend(q_bthk, k_bthk, v_bthk)
         context_bthk = constrain(context_bthk, "batch", "length", "heads", None)
-        # Heads and their size as one axis: with two, XLA for TPUs copies the gathered weight into
-        # another layout.
+        # Heads and their size are merged into one axis: with two, XLA for TPUs copies the gathered
+        # weight into another layout.
         merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
-        out_btd = matmul(
-            merge(context_bthk, 2), merge(self.out[...], 0), precision
-        ) + self.out_bias[...].astype(dtype)
-        return checkpoint_name(
-            constrain(out_btd, "batch", "length", "features"), "attention_out"
-        ), extra
+        out_btd = linear(merge(context_bthk, 2), merge(self.out[...], 0), precision, self.out_bias)
+        out_btd = constrain(out_btd, "batch", "length", "features")
+        return checkpoint_name(out_btd, remat.ATTENTION_OUT), extra
+
+
+def make_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
+    """The attention of a block: (x_btd, positions_bt, attend, precision) -> (out_btd, extra)."""
+    return Attention(config, rngs)
+
+
+def mlp_hidden(
+    x_nd: jax.Array, weight: nnx.Param, precision: str, bias: nnx.Param | None = None
+) -> jax.Array:
+    """The hidden layer [n, m] of an MLP before its activation function, which remat keeps."""
+    hidden_nm = linear(x_nd, weight[...], precision, bias)
+    return checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), remat.MLP_IN)
 
 
 class Mlp(nnx.Module):
-    """Two projections around GELU (tanh form, as GPT-2 and GPT-3)."""
+    """Two projections around GELU (in its tanh form, as in GPT-2 and GPT-3)."""
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d, m = config.d_model, config.d_mlp
-        self.wi = _normal(rngs, (d, m), config.init_std, ("embed", "mlp"))
-        self.wi_bias = _constant(0.0, (m,), ("mlp",))
-        self.wo = _normal(rngs, (m, d), residual_std(config), ("mlp", "embed"))
-        self.wo_bias = _constant(0.0, (d,), ("norm",))
+        self.wi = matrix(normal(rngs, (d, m), config.init_std), ("embed", "mlp"))
+        self.wi_bias = vector(0.0, (m,), ("mlp",))
+        self.wo = matrix(normal(rngs, (m, d), residual_std(config)), ("mlp", "embed"))
+        self.wo_bias = vector(0.0, (d,), ("norm",))
 
-    def __call__(self, x_btd: jax.Array, precision: str) -> jax.Array:
-        dtype = x_btd.dtype
-        # Tokens are flattened: with two axes to sum over, CPUs copy the activations for each
-        # gradient of a weight.
-        x_nd = flatten_tokens(x_btd)
-        hidden_nm = matmul(x_nd, self.wi[...], precision) + self.wi_bias[...].astype(dtype)
-        hidden_nm = checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), "mlp_in")
-        out_nd = matmul(
-            jax.nn.gelu(hidden_nm, approximate=True), self.wo[...], precision
-        ) + self.wo_bias[...].astype(dtype)
-        return unflatten_tokens(
-            constrain(out_nd, "tokens", "features"), *x_btd.shape[:2], "features"
-        )
+    def __call__(self, x_nd: jax.Array, precision: str) -> jax.Array:
+        hidden_nm = mlp_hidden(x_nd, self.wi, precision, self.wi_bias)
+        hidden_nm = jax.nn.gelu(hidden_nm, approximate=True)
+        return linear(hidden_nm, self.wo[...], precision, self.wo_bias)
+
+
+def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
+    """The MLP of a block: (x_nd, precision) -> out_nd."""
+    return Mlp(config, rngs)
 
 
 class Block(nnx.Module):
-    """Pre-LN: x + attention(norm(x)), then x + mlp(norm(x)).
+    """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Where heads and widths are cut (`model`), so is the residual stream between them, by features:
-    norms and sums are done once and not by each chip of a group, and what the backward pass keeps
-    is smaller (Korthikanti et al. 2022, section 4.2, cut the length instead, which would not stay
-    in order when tokens are flattened).
+    Where the mesh shards heads and widths (`model`), it shards the residual stream between them by
+    features: each device of such a group computes its share of norms and sums, and less is kept for
+    the backward pass. (Korthikanti et al. 2022, section 4.2, shard it by length instead, which
+    would change the order of tokens when they are flattened.)
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        self.attention_norm = LayerNorm(config, config.d_model)
-        self.attention = Attention(config, rngs)
-        self.mlp_norm = LayerNorm(config, config.d_model)
-        self.mlp = Mlp(config, rngs)
+        self.attention_norm = make_norm(config, config.d_model)
+        self.attention = make_attention(config, rngs)
+        self.mlp_norm = make_norm(config, config.d_model)
+        self.mlp = make_mlp(config, rngs)
 
     def __call__(
-        self, x_btd: jax.Array, attend: Attend, precision: str
+        self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
     ) -> tuple[jax.Array, object]:
-        out, extra = self.attention(self.attention_norm(x_btd), attend, precision)
-        x_btd = constrain(x_btd + out, "batch", "length", "features")
-        x_btd = constrain(
-            x_btd + self.mlp(self.mlp_norm(x_btd), precision), "batch", "length", "features"
-        )
-        return x_btd, extra
+        """See `hclx.model.run_block`."""
+        out_btd, extra = self.attention(self.attention_norm(x_btd), positions_bt, attend, precision)
+        x_btd = constrain(x_btd + out_btd, "batch", "length", "features")
+        # Tokens are flattened: with two axes to sum over, CPUs copy the activations for the
+        # gradient of each weight.
+        out_nd = self.mlp(flatten_tokens(self.mlp_norm(x_btd)), precision)
+        out_nd = constrain(out_nd, "tokens", "features")
+        out_btd = unflatten_tokens(out_nd, *x_btd.shape[:2], "features")
+        return constrain(x_btd + out_btd, "batch", "length", "features"), extra

@@ -1,21 +1,20 @@
-"""The matrix products of a block, in the dtype of the activations or in eight bits: one hook,
-`matmul`.
+"""The matrix products of a block: `matmul`, in the dtype of the activations or in eight bits.
 
-What is quantised, and how:
-  - Scales are those of the numbers at hand (no history, no state): the largest magnitude of each
-    row of activations and of each column of weights, over the axes that the product sums, so that
-    they factor out of it.
-  - Two of a layer's three products are quantised, y = x w and dx = dy wᵀ; the gradient of the
-    weights stays in the dtype of the activations. It sums over tokens, where rounding errors of
+Quantisation follows three rules:
+  - Scales are computed from the current values, without history or state: the largest magnitude of
+    each row of activations and of each column of weights, over the axes that the product sums, so
+    that they factor out of it.
+  - Two of a layer's three products are quantised, y = x w and dx = dy wᵀ. The gradient of the
+    weights stays in the dtype of the activations: it sums over tokens, where rounding errors of
     gradients do harm (Wortsman et al. 2023, "Stable and low-precision training for large-scale
     vision-language models", section 2: SwitchBack), and its scales would be maxima over the whole
-    batch, which lies on all devices.
-  - Rounding has gradient one (straight-through; Bengio et al. 2013), and reaches neither the master
-    weights nor the optimizer.
+    batch, which is spread over all devices.
+  - The gradient passes rounding unchanged (straight-through estimator; Bengio et al. 2013). Master
+    weights and optimizer are not quantised.
 
 "int8" is symmetric, with exact int32 sums. "fp8" is e4m3 for activations and weights and e5m2 for
-gradients (Micikevicius et al. 2022, "FP8 formats for deep learning"), on the float8 operands
-themselves: XLA hands such a product, whose scales come after it, to cuBLASLt.
+gradients (Micikevicius et al. 2022, "FP8 formats for deep learning"). XLA passes a product of
+float8 operands that is scaled afterwards to cuBLASLt.
 """
 
 import functools
@@ -28,28 +27,29 @@ from hclx.model.attention_kernels import compute_capability
 
 # precision -> dtype of activations and weights, dtype of the gradient of a product's result
 _FORMATS = {"int8": (jnp.int8, jnp.int8), "fp8": (jnp.float8_e4m3fn, jnp.float8_e5m2)}
-_TINY = 1e-30  # a row of zeros is divided by this
+_TINY = 1e-30  # the divisor of a row of zeros
 
 
 def matmul(x: jax.Array, w: jax.Array, precision: str) -> jax.Array:
-    """Sums over the last axis of `x` and the first of `w`.
+    """Multiplies activations by weights: sums over the last axis of `x` and the first of `w`.
 
     Args:
       x: activations [..., d].
       w: float32 master weights [d, ...].
       precision: a name of `hclx.config.MATMUL_PRECISIONS`; "full" computes in the dtype of `x`.
     Returns:
-      The axes of `x` but its last, then those of `w` but its first, in the dtype of `x`.
+      An array in the dtype of `x`, with the axes of `x` except its last, then those of `w` except
+      its first.
     """
     return _full(x, w) if precision == "full" else _quantised(x, w, precision)
 
 
 def check_precision(precision: str, device: jax.Device) -> None:
-    """Refuses a precision that the devices of the mesh have no matrix units for.
+    """Refuses a precision that the matrix units of the devices do not have.
 
     Args:
       precision: `ComputeConfig.matmul`.
-      device: any one of the mesh. CPUs take all precisions, for trials.
+      device: any device of the mesh. CPUs take all precisions, for trials.
     Raises:
       ConfigError: int8 on a GPU, fp8 on a TPU or on a GPU before NVIDIA's compute capability 8.9.
     """
@@ -83,8 +83,8 @@ def _quantised_backward(precision, residuals, dy):
     x, w = residuals
     operand, gradient = _FORMATS[precision]
     summed_dy, summed_w = tuple(range(x.ndim - 1, dy.ndim)), tuple(range(1, w.ndim))
-    # On NVIDIA GPUs fp8 accumulates fast and with few bits by default, and with all in the highest
-    # precision.
+    # On NVIDIA GPUs, fp8 products accumulate with fewer bits by default, and with all bits only in
+    # the highest precision.
     accuracy = jax.lax.Precision.HIGHEST if precision == "fp8" else None
     dx = _scaled_dot(
         _quantise(dy, summed_dy, gradient), _quantise(w, summed_w, operand), x.dtype, accuracy
@@ -99,8 +99,10 @@ _quantised.defvjp(_quantised_forward, _quantised_backward)
 def _quantise(
     x: jax.Array, axes: tuple[int, ...], dtype
 ) -> tuple[jax.Array, jax.Array, tuple[int, ...]]:
-    """x / scale in `dtype`, the float32 scale over the other axes, and `axes`, which a product will
-    sum over.
+    """Quantises an array for a product that sums over `axes`.
+
+    Returns:
+      x / scale in `dtype`, the float32 scale over the other axes, and `axes`.
     """
     is_integer = jnp.issubdtype(dtype, jnp.integer)
     largest = (jnp.iinfo if is_integer else jnp.finfo)(dtype).max

@@ -1,5 +1,5 @@
-"""Attention on TPU by the splash kernel that JAX ships: no scores in memory, and blocks that are
-all masked are skipped.
+"""Attention on TPUs by the splash kernel that JAX ships. It keeps no scores in memory and skips
+blocks that the causal mask removes.
 """
 
 import functools
@@ -8,15 +8,16 @@ import math
 import jax
 from jax.experimental.pallas.ops.tpu import splash_attention as splash
 
+from hclx.model import remat
 from hclx.model.attention_kernels import on_each_device
 
-LANES = 128  # of a TPU's vector registers: blocks are multiples of it
-MAX_BLOCK = 512  # queries or keys a block: larger ones skip less of the causal mask
+LANES = 128  # lanes of a TPU's vector registers; blocks are multiples of it
+MAX_BLOCK = 512  # queries or keys in a block; larger blocks skip less of the causal mask
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
-    """Why this kernel cannot serve, and what to do; None: it can."""
-    del head_size, dtype  # any will do
+    """The reason why this kernel cannot serve a run, with the remedy; None if it can."""
+    del head_size, dtype  # it takes all
     if device.platform != "tpu":
         return f"is a kernel for TPUs and this is a {device.platform}; use 'auto'"
     if length % LANES:
@@ -35,12 +36,14 @@ def splash_attention(
     *,
     interpret: bool = False,
 ) -> jax.Array:
-    """Causal attention within segments: [b, t, h, k]. Each device takes its own rows and heads.
+    """Causal self-attention within segments. Each device computes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: of one length, a multiple of `LANES`.
+      q_bthk, k_bthk, v_bthk: of the same shape; the length is a multiple of `LANES`.
       segments_bt: int32, the document that each token belongs to.
-      interpret: runs the kernel in Pallas' interpreter, on any platform (tests).
+      interpret: runs the kernel in Pallas' interpreter, on any platform (for tests).
+    Returns:
+      The context [b, t, h, k], in the dtype of the inputs.
     """
     return on_each_device(functools.partial(_attend, interpret=interpret))(
         q_bthk, k_bthk, v_bthk, segments_bt
@@ -67,12 +70,12 @@ def _kernel(length: int, heads: int, interpret: bool):
         block_q_dq=block, block_kv_dq=block,
     )  # fmt: skip
     mask = splash.MultiHeadMask([splash.CausalMask((length, length))] * heads)
-    # What the backward pass needs of the kernel has the name that the remat policies keep.
+    # The residuals of the kernel get the name that remat policies keep.
     return splash.make_splash_mha(
         mask,
         block_sizes=sizes,
         head_shards=1,
         q_seq_shards=1,
-        residual_checkpoint_name="context",
+        residual_checkpoint_name=remat.CONTEXT,
         interpret=interpret,
     )

@@ -1,5 +1,5 @@
-"""Attention on NVIDIA GPUs by the Triton kernel that JAX ships in Pallas: any dtype, segments,
-heads of any size up to 128.
+"""Attention on NVIDIA GPUs by the Triton kernel that JAX ships in Pallas. It takes any dtype,
+segments, and heads of any size up to 128.
 """
 
 import functools
@@ -13,14 +13,14 @@ from hclx.model.attention_kernels import compute_capability, keep_residuals, on_
 
 _MODULE = "jax.experimental.pallas.ops.gpu.attention"
 MAX_HEAD_SIZE = 128
-LENGTHS = 128  # windows are multiples of the largest block
-# queries or keys a block, by bytes a number: three or more blocks fit in shared memory
+LENGTHS = 128  # lengths are multiples of the largest block
+# queries or keys in a block, by bytes of the dtype: three or more blocks fit in shared memory
 FORWARD_BLOCK = {2: 128, 4: 32}
 BACKWARD_BLOCK = 32
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
-    """Why this kernel cannot serve, and what to do; None: it can."""
+    """The reason why this kernel cannot serve a run, with the remedy; None if it can."""
     if compute_capability(device) < (8, 0):
         return (
             f"is a kernel for NVIDIA GPUs from Ampere on and this is a {device.platform}; use"
@@ -34,10 +34,7 @@ def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> 
     if head_size > MAX_HEAD_SIZE:
         return f"takes heads of up to {MAX_HEAD_SIZE}, and ModelConfig has {head_size}; use 'xla'"
     if importlib.util.find_spec(_MODULE) is None:
-        return (
-            f"is the kernel {_MODULE}, which JAX {jax.__version__} does not have any more; use"
-            " 'auto'"
-        )
+        return f"is the kernel {_MODULE}, which JAX {jax.__version__} no longer has; use 'auto'"
     return None
 
 
@@ -49,13 +46,15 @@ def triton_attention(
     *,
     interpret: bool = False,
 ) -> jax.Array:
-    """Causal attention within segments: [b, t, h, k]. Each device takes its own rows and heads.
+    """Causal self-attention within segments. Each device computes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: of one length, a multiple of `LENGTHS`. The kernel pads a head to a
-        power of two by itself.
+      q_bthk, k_bthk, v_bthk: of the same shape; the length is a multiple of `LENGTHS`. The kernel
+        pads the size of a head to a power of two by itself.
       segments_bt: int32, the document that each token belongs to.
-      interpret: runs the kernel in Pallas' interpreter, on any platform (tests).
+      interpret: runs the kernel in Pallas' interpreter, on any platform (for tests).
+    Returns:
+      The context [b, t, h, k], in the dtype of the inputs.
     """
     return on_each_device(functools.partial(_attend, interpret=interpret))(
         q_bthk, k_bthk, v_bthk, segments_bt
@@ -63,7 +62,7 @@ def triton_attention(
 
 
 def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, interpret):
-    with warnings.catch_warnings():  # JAX 0.11 says that the kernel moves to a library of its own
+    with warnings.catch_warnings():  # JAX 0.11 announces that the kernel moves to another library
         warnings.simplefilter("ignore", DeprecationWarning)
         pallas = importlib.import_module(_MODULE)
     block = FORWARD_BLOCK[q_bthk.dtype.itemsize]

@@ -30,6 +30,7 @@ class ShardingRules:
     vocab: MeshAxes = ("model",)
     embed: MeshAxes = ("fsdp", "seq")  # of parameters: gathered block by block (ZeRO-3)
     heads: MeshAxes = ("model",)
+    kv_heads: MeshAxes = ("model",)
     # while every head sees the whole length (all-to-all attention)
     attention_heads: MeshAxes = ("model", "seq")
     mlp: MeshAxes = ("model",)
@@ -38,7 +39,6 @@ class ShardingRules:
     head_dim: MeshAxes = ()
     position: MeshAxes = ()
     norm: MeshAxes = ()
-    qkv: MeshAxes = ()
 
     def mesh_axes(self, name: str | None) -> MeshAxes:
         """The mesh axes of a logical axis; none for `None`.

@@ -1,30 +1,36 @@
-"""What a plan needs and takes by arithmetic alone: ranks what --search compiles, and plans GPUs,
-whose compiler is not here.
+"""Estimates memory and time of a training step by arithmetic alone, without a compiler.
 
-Nothing below was fitted to a run. What is assumed stands in `Chip` and in the constants;
-docs/performance.md holds the estimates against compiled plans and published runs.
+The estimates rank the candidates that --search then compiles, and plan runs on GPUs, for which
+there is no compiler without a GPU. Nothing was fitted to a run: the assumptions are the fields of
+`Chip` and the constants below, and docs/performance.md compares estimates with compiled plans and
+published runs.
 """
 
 import dataclasses
 
-from hclx.config import MESH_AXES, Experiment
+from hclx.config import MESH_AXES, Experiment, ModelConfig
+from hclx.model import count_params, n_params, param_specs
 from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, Chip
-from hclx.train.flops import flops_per_token
+from hclx.train.flops import attention_flops_per_token, flops_per_token
 
-# Of the arrays that a block keeps for the backward pass, in units of d_model a token: see
-# hclx/model/remat.py.
-KEPT = {"none": 34, "minimal": 3 + 1 + 1 + 4 + 1, "full": 1}
-# Arrays that norms, biases, GELU and sums of a block read and write, forward and backward, in the
-# same unit.
+# Numbers that norms, biases, GELU and residual sums of a block read and write in the forward and
+# backward pass, by remat policy, as multiples of d_model for each token.
 PASSES = {"none": 60, "minimal": 75, "full": 80}
-# a parameter: weight, two moments and gradient are read, the first three written, all in float32
+# Bytes that the optimizer moves for each parameter: it reads weight, two moments and gradient, and
+# writes the first three, all in float32.
 OPTIMIZER_BYTES = 28
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """One chip's step by arithmetic. `bytes` and `seconds` by what they are for; the parts of each
-    add up.
+    """Memory and time of a step on each chip.
+
+    Attributes:
+      experiment: the whole configuration.
+      chip: the kind of chip.
+      chips: number of chips.
+      bytes: memory by purpose; the sum is the peak.
+      seconds: time by purpose; the sum is the time of a step.
     """
 
     experiment: Experiment
@@ -35,15 +41,17 @@ class Estimate:
 
     @property
     def peak_bytes(self) -> float:
+        """Bytes that a chip needs."""
         return sum(self.bytes.values())
 
     @property
     def step_time(self) -> float:
+        """Seconds."""
         return sum(self.seconds.values())
 
     @property
     def tokens(self) -> int:
-        """Tokens a step, all chips together."""
+        """Tokens in a step, of all chips together."""
         return self.experiment.train.global_batch_size * self.experiment.train.sequence_length
 
     @property
@@ -60,38 +68,35 @@ class Estimate:
 
     @property
     def limits(self) -> str:
-        """What takes most of the step beside the products themselves, or that it does not fit."""
-        losses = {name: s for name, s in self.seconds.items() if name != "matrix products"}
-        return max(losses, key=losses.get) if self.fits else "HBM"
+        """The purpose that takes most time beside the matrix products, or "HBM" if the plan does
+        not fit.
+        """
+        others = {name: s for name, s in self.seconds.items() if name != "matrix products"}
+        return max(others, key=others.get) if self.fits else "HBM"
 
     @property
     def name(self) -> str:
         """Mesh, batch and remat policy in one line."""
-        train, compute = self.experiment.train, self.experiment.compute
-        mesh = " x ".join(
-            f"{a} {n}" for a, n in zip(MESH_AXES, self.experiment.mesh.shape) if n > 1
-        )
-        pipe = (
-            f" · {compute.microbatches(self.experiment.mesh.pipe)} microbatches"
-            if self.experiment.mesh.pipe > 1
-            else ""
-        )
+        train, compute, mesh = self.experiment.train, self.experiment.compute, self.experiment.mesh
+        axes = " x ".join(f"{axis} {n}" for axis, n in zip(MESH_AXES, mesh.shape) if n > 1)
+        pipe = f" · {compute.microbatches(mesh.pipe)} microbatches" if mesh.pipe > 1 else ""
         return (
-            f"{mesh or 'one chip'} · batch {train.global_batch_size} in {train.accumulation_steps}"
+            f"{axes or 'one chip'} · batch {train.global_batch_size} in {train.accumulation_steps}"
             f" · {compute.remat}{pipe}"
         )
 
 
 def estimate(experiment: Experiment, chip: Chip, chips: int) -> Estimate:
-    """Memory and time of a step.
+    """Estimates memory and time of a step.
 
-    Weights are gathered twice and gradients scattered once for each piece of the batch, beside the
-    products; sums over `model`, exchanges over `seq` and the pipeline's filling and draining are
-    beside nothing.
+    For each microbatch, weights are gathered twice and gradients are scattered once, while products
+    are computed. Nothing is computed during sums over `model`, exchanges over `seq`, and while the
+    pipeline fills and drains.
 
     Args:
-      experiment: its mesh has no axis of -1.
-      chip: of which there are `chips`.
+      experiment: the whole configuration; no axis of its mesh is -1.
+      chip: the kind of chip.
+      chips: number of chips.
     """
     return Estimate(
         experiment, chip, chips, _memory(experiment, chips), _times(experiment, chip, chips)
@@ -100,85 +105,101 @@ def estimate(experiment: Experiment, chip: Chip, chips: int) -> Estimate:
 
 def _memory(experiment: Experiment, chips: int) -> dict[str, float]:
     model, train, mesh = experiment.model, experiment.train, experiment.mesh
-    # of a chip
+    # of one chip, in one microbatch of the accumulated gradient
     tokens = train.global_batch_size * train.sequence_length / train.accumulation_steps / chips
-    held = model.n_params / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
+    held = _held_params(experiment)
+    block = count_params(param_specs(model)["blocks"], in_matmul=True) / model.n_layers
     return {
         "parameters and moments": 12 * held,
         "gradients": 4 * held,
         "kept for the backward pass": (
-            2 * model.n_layers * tokens * model.d_model * KEPT[experiment.compute.remat]
+            2 * model.n_layers * tokens * _kept_numbers(model, experiment.compute.remat)
         ),
-        "weights of two blocks, gathered": 2 * 2 * 12 * model.d_model**2 / mesh.model,
+        "weights of two blocks, gathered": 2 * 2 * block / mesh.model,
         "embedding, its gradient, logits": 3 * 4 * model.vocab_size * model.d_model / mesh.model,
     }
 
 
+def _held_params(experiment: Experiment) -> float:
+    """Parameters that one chip holds, if all are sharded evenly."""
+    mesh = experiment.mesh
+    return n_params(experiment.model) / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
+
+
+def _kept_numbers(model: ModelConfig, remat: str) -> int:
+    """Numbers that a block keeps for the backward pass, for each token: see hclx/model/remat.py."""
+    d, heads = model.d_model, model.n_heads * model.d_head
+    keys_and_values = 2 * model.n_kv_heads * model.d_head
+    return {
+        "none": 34 * d,
+        # its input; queries, keys and values; context; attention's output; the MLP's hidden layer
+        "minimal": d + heads + keys_and_values + heads + d + model.d_mlp,
+        "full": d,
+    }[remat]
+
+
 def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
-    model, train, mesh, compute = (
-        experiment.model,
-        experiment.train,
-        experiment.mesh,
-        experiment.compute,
-    )
+    model, train = experiment.model, experiment.train
+    mesh, compute = experiment.mesh, experiment.compute
     tokens = train.global_batch_size * train.sequence_length / chips
-    # that pass through a chip, or through the chips that share them
+    # tokens that pass through a chip, together with the chips that share them
     group = tokens * mesh.model * mesh.pipe
-    attention = 6.0 * model.n_layers * model.d_model * train.sequence_length
-    again = 4 / 3 if compute.remat == "full" else 1.0
+    attention = attention_flops_per_token(model, train.sequence_length)
+    recomputed = 4 / 3 if compute.remat == "full" else 1.0
     products = (
-        again
+        recomputed
         * (flops_per_token(model, train.sequence_length) - attention)
         * tokens
         / (chip.matmul_efficiency * chip.peak_bf16)
     )
-    # scores again in its backward pass
-    kernel = 7 / 6 * again * attention * tokens / (KERNEL_EFFICIENCY * chip.peak_bf16)
-    held = model.n_params / (mesh.fsdp * mesh.seq * mesh.model * mesh.pipe)
+    # the kernel computes the scores again in its backward pass
+    kernel = 7 / 6 * recomputed * attention * tokens / (KERNEL_EFFICIENCY * chip.peak_bf16)
     # A stage gathers its weights for each microbatch: see hclx/parallel/pipeline.py.
-    pieces = train.accumulation_steps * (compute.microbatches(mesh.pipe) if mesh.pipe > 1 else 1)
-    weights = 2 * model.n_params / (mesh.model * mesh.pipe)
-    cut = mesh.fsdp * mesh.seq
-    moved = chip.gather_seconds(3 * pieces * weights, cut, chips) if cut > 1 else 0.0
+    microbatches = compute.microbatches(mesh.pipe) if mesh.pipe > 1 else 1
+    weights = 2 * n_params(model) / (mesh.model * mesh.pipe)
+    gathered, shards = 3 * train.accumulation_steps * microbatches * weights, mesh.fsdp * mesh.seq
+    over_fsdp = chip.gather_seconds(gathered, shards, chips) if shards > 1 else 0.0
     activations = 2 * group / mesh.pipe * model.d_model
-    summed = (
+    over_model = (
         4 * model.n_layers * 2 * chip.gather_seconds(activations, mesh.model, mesh.model)
         if mesh.model > 1
         else 0.0
     )
-    exchanged = (
+    over_seq = (
         8 * model.n_layers * activations / mesh.model / chip.link / 4 if mesh.seq > 1 else 0.0
     )
     passes = (
         model.n_layers * 2 * tokens * model.d_model * PASSES[compute.remat] / chip.hbm_bandwidth
     )
     busy = products + kernel + passes
-    idle = (
-        (mesh.pipe - 1) / (compute.microbatches(mesh.pipe) * compute.pipeline_repeats)
-        if mesh.pipe > 1
-        else 0.0
-    )
+    idle = (mesh.pipe - 1) / (microbatches * compute.pipeline_repeats)
     return {
         "matrix products": products,
         "attention kernel": kernel,
         "norms, activations": passes,
-        "optimizer": OPTIMIZER_BYTES * held / chip.hbm_bandwidth,
-        "waiting for transfers over fsdp": max(0.0, moved - busy),
-        "waiting for transfers over model": summed,
-        "waiting for transfers over seq": exchanged,
+        "optimizer": OPTIMIZER_BYTES * _held_params(experiment) / chip.hbm_bandwidth,
+        "waiting for transfers over fsdp": max(0.0, over_fsdp - busy),
+        "waiting for transfers over model": over_model,
+        "waiting for transfers over seq": over_seq,
         "filling and draining the pipeline": idle * busy,
     }
 
 
 def to_json(plan: Estimate, topology: str, tokens: float) -> dict:
-    """The estimate as plain numbers, with the names that a compiled plan's JSON has too."""
+    """The estimate as plain numbers, under the names that the JSON of a compiled plan has too.
+
+    Args:
+      plan: the estimate.
+      topology: the name that the user gave the chips.
+      tokens: length of the whole run, for which days are counted.
+    """
     train = plan.experiment.train
     return {
         "method": "arithmetic",
         "topology": topology,
         "chips": plan.chips,
         "mesh": dict(zip(MESH_AXES, plan.experiment.mesh.shape)),
-        "parameters": plan.experiment.model.n_params,
+        "parameters": n_params(plan.experiment.model),
         "global_batch_size": train.global_batch_size,
         "sequence_length": train.sequence_length,
         "accumulation_steps": train.accumulation_steps,
@@ -198,15 +219,15 @@ def to_json(plan: Estimate, topology: str, tokens: float) -> dict:
 
 
 def to_page(plan: Estimate, topology: str, tokens: float) -> str:
-    """The estimate as one page of text; `tokens`: of the run that days are counted for."""
+    """The estimate as one page of text; arguments as in `to_json`."""
     chip, used = plan.chip, plan.peak_bytes / plan.chip.hbm_capacity
     rows = [
         (
-            f"{plan.experiment.model.n_params:,} parameters on {plan.chips:,} x {chip.name}"
+            f"{n_params(plan.experiment.model):,} parameters on {plan.chips:,} x {chip.name}"
             f" ({topology})"
         ),
         f"mesh {plan.name}",
-        "BY ARITHMETIC: no compiler for these chips is used, and nothing was run on them.",
+        "BY ARITHMETIC: no compiler for these chips was used, and nothing was run on them.",
         "",
         "Memory of a chip",
         *(f"  {name:<35} {n / 1e9:9.2f} GB" for name, n in plan.bytes.items()),
@@ -230,7 +251,7 @@ def to_page(plan: Estimate, topology: str, tokens: float) -> str:
             f" limited by: {plan.limits}"
         ),
         (
-            f"  Products are taken to reach {100 * chip.matmul_efficiency:.0f}% of"
+            f"  Products are assumed to reach {100 * chip.matmul_efficiency:.0f}% of"
             f" {chip.peak_bf16 / 1e12:.0f} TFLOP/s, the attention kernel"
             f" {100 * KERNEL_EFFICIENCY:.0f}%"
         ),

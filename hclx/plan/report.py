@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from hclx.config import TrainConfig
+from hclx.model import n_params
 from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY
 from hclx.plan.compile import CompiledStep
 from hclx.plan.simulate import Timeline, simulate
@@ -76,7 +77,7 @@ def to_json(plan: Plan, tokens: float) -> dict:
         "topology": step.topology,
         "chips": step.mesh.size,
         "mesh": {axis: int(n) for axis, n in step.mesh.shape.items()},
-        "parameters": step.experiment.model.n_params,
+        "parameters": n_params(step.experiment.model),
         "global_batch_size": step.experiment.train.global_batch_size,
         "sequence_length": step.experiment.train.sequence_length,
         "accumulation_steps": step.experiment.train.accumulation_steps,
@@ -112,7 +113,7 @@ def to_page(plan: Plan, tokens: float) -> str:
     used = step.peak_bytes / chip.hbm_capacity
     rows = [
         (
-            f"{step.experiment.model.n_params:,} parameters on {step.mesh.size:,} x {chip.name}"
+            f"{n_params(step.experiment.model):,} parameters on {step.mesh.size:,} x {chip.name}"
             f" ({step.topology})"
         ),
         (

@@ -15,7 +15,7 @@ from hclx.parallel import make_mesh
 from hclx.train.checkpoint import CORRUPT, REWOUND, Checkpointer, checkpoints_of, timestamp
 from hclx.train.events import EventLog
 from hclx.train.metrics_writer import FILE as METRICS
-from hclx.train.optimizer import make_optimizer
+from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.rewind_history import Lineage, Rewind, read_lineage, write_lineage
 from hclx.train.run_dir import read_run
 from hclx.train.run_lock import Lease
@@ -162,7 +162,7 @@ def _abstract(model_dir: str | Path) -> TrainState:
     return abstract_state(
         experiment.model,
         experiment.train,
-        make_optimizer(experiment.optimizer),
+        make_optimizer(experiment.optimizer, decay_mask(experiment.model)),
         make_mesh(MeshConfig()),
     )
 

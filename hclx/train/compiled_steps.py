@@ -18,7 +18,7 @@ from hclx.model.attention import choose_backend
 from hclx.model.matmul import check_precision
 from hclx.parallel import check_pipeline, named_sharding
 from hclx.parallel.xla_flags import compiler_options
-from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state
 from hclx.train.step import make_loss, make_window_losses
 from hclx.train.step import train_step as update
@@ -63,7 +63,7 @@ def make_program(
             f" piece(s) cannot be spread over data x fsdp = {ways} devices"
         )
     compute = _resolve(experiment, mesh)
-    optimizer = make_optimizer(experiment.optimizer)
+    optimizer = make_optimizer(experiment.optimizer, decay_mask(experiment.model))
     abstract = abstract_state(experiment.model, train, optimizer, mesh)
     windows = named_sharding(mesh, ("batch", None))
     shardings = jax.tree.map(lambda x: x.sharding, abstract)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.config import Experiment
+from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.train.compiled_steps import make_program
 from hclx.train.state import bytes_per_device
@@ -30,7 +31,7 @@ def describe(experiment: Experiment) -> str:
         [
             *_fields(experiment),
             "",
-            f"parameters         {experiment.model.n_params:,}",
+            f"parameters         {n_params(experiment.model):,}",
             (
                 f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}:"
                 f" {dict(mesh.shape)}"

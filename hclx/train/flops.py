@@ -1,6 +1,4 @@
-"""Arithmetic of a training step: model FLOPs a token, the peak of a device, and so the MFU that is
-logged.
-"""
+"""Model FLOPs of a training step, the peak FLOP/s of a device, and MFU, their ratio."""
 
 import functools
 import time
@@ -9,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
+from hclx.model import count_params, param_specs
 
-# Dense bf16 peak of one device, in FLOP/s, from the makers' data sheets. MFU is against it whatever
-# `ComputeConfig.matmul` is, so that products in eight bits show as a higher one.
+# Dense bf16 peak of one device, in FLOP/s, from the makers' data sheets. MFU is relative to it
+# whatever `ComputeConfig.matmul` is, so that products in eight bits give a higher MFU.
 PEAK_BF16 = {
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
@@ -31,18 +30,26 @@ FORMULA = (
 
 
 def flops_per_token(model: ModelConfig, sequence_length: int) -> float:
-    """Forward and backward, a token: 6 a parameter of a matrix product (the tied head counts,
-    positions and look-ups do not), and attention's two products with the causal half that is masked
-    left out: 6 · layers · d · t.
+    """Model FLOPs of a training step for each token, forward and backward.
+
+    6 for each parameter that is a factor of a matrix product (the head counts, tables that are
+    looked up do not), and 6 · layers · d · t for attention's two products without the half that the
+    causal mask removes (Chowdhery et al. 2022, PaLM, appendix B).
     """
-    matmul_params = model.n_layers * 12 * model.d_model**2 + model.vocab_size * model.d_model
-    return 6.0 * matmul_params + 6.0 * model.n_layers * model.d_model * sequence_length
+    matmul_params = count_params(param_specs(model), in_matmul=True)
+    return 6.0 * matmul_params + attention_flops_per_token(model, sequence_length)
+
+
+def attention_flops_per_token(model: ModelConfig, sequence_length: int) -> float:
+    """The part of `flops_per_token` that the products of attention take."""
+    return 6.0 * model.n_layers * model.n_heads * model.d_head * sequence_length
 
 
 @functools.cache
 def peak_flops(dtype: str) -> tuple[float, str]:
-    """FLOP/s of one device, and where the figure is from; a CPU's is measured with a float32 matrix
-    product.
+    """The peak FLOP/s of one device, and the source of the figure.
+
+    That of a device without a data sheet, such as a CPU, is measured with a float32 product.
     """
     device = jax.local_devices()[0]
     for name, peak in sorted(PEAK_BF16.items(), key=lambda item: -len(item[0])):
@@ -69,6 +76,6 @@ def _measured_peak(size: int = 1024, repeats: int = 8) -> float:
 def model_flops_utilisation(
     model: ModelConfig, sequence_length: int, dtype: str, tokens_per_second: float
 ) -> float:
-    """The share of all devices' peak that the model's own arithmetic uses: see `FORMULA`."""
+    """MFU: the share of the peak of all devices that the model's FLOPs use; see `FORMULA`."""
     peak, _ = peak_flops(dtype)
     return flops_per_token(model, sequence_length) * tokens_per_second / (peak * jax.device_count())

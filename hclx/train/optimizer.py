@@ -1,8 +1,8 @@
 """AdamW as GPT-3 was trained with it, from optax: clipping, warm-up, cosine, decay on matrices
 only.
 
-The learning rate is the step's business and not the optimizer's: it follows the number of the step,
-also where steps were left out, and Adam's bias correction follows the updates that were made.
+The train step applies the learning rate, not the optimizer: the rate follows the number of the
+step, even if steps were skipped, while Adam's bias correction follows the updates that were made.
 """
 
 import math
@@ -11,21 +11,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hclx.config import OptimizerConfig
-from hclx.model import Params
-
-# Arrays that are matrices of the model; what is left (biases, scales and biases of layer norms)
-# never decays.
-DECAYED = ("token", "position", "qkv", "out", "wi", "wo")
+from hclx.config import ModelConfig, OptimizerConfig
+from hclx.model import Params, param_specs
 
 
 def learning_rate_schedule(
     config: OptimizerConfig, total_steps: int, factors: tuple[tuple[int, float], ...] = ()
 ) -> optax.Schedule:
-    """Linear from 0 over `warmup_steps`, then a cosine to `final_fraction` of the peak at
-    `total_steps`.
+    """The learning rate by step: linear from 0 over `warmup_steps`, then a cosine to
+    `final_fraction` of the peak at `total_steps`.
 
-    `factors`: (step, factor), each of which multiplies the rate from its step on.
+    Args:
+      config: the hyperparameters.
+      total_steps: of the run.
+      factors: (step, factor) pairs; each factor multiplies the rate from its step on.
     """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0 if config.warmup_steps else config.learning_rate,
@@ -42,17 +41,21 @@ def learning_rate_schedule(
     )
 
 
-def decay_mask(params: Params) -> Params:
-    """True for each array that weight decay shrinks, by its name."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in DECAYED, params)
+def decay_mask(model: ModelConfig) -> Params:
+    """The parameter tree with, for each array, whether weight decay shrinks it."""
+    return jax.tree.map(lambda spec: spec.decays, param_specs(model))
 
 
-def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
-    """What the learning rate multiplies and the parameters lose: global-norm clipping, Adam
-    moments, decoupled decay.
+def make_optimizer(config: OptimizerConfig, mask: Params) -> optax.GradientTransformation:
+    """AdamW without the learning rate, by which the step multiplies its updates: clipping by the
+    global norm, Adam's moments, decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+
+    Args:
+      config: the hyperparameters.
+      mask: tree of bools in the structure of what is trained: where weights decay (`decay_mask`).
     """
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
         optax.scale_by_adam(b1=config.beta1, b2=config.beta2, eps=config.epsilon),
-        optax.add_decayed_weights(config.weight_decay, mask=decay_mask),
+        optax.add_decayed_weights(config.weight_decay, mask=mask),
     )

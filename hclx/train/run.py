@@ -8,6 +8,7 @@ import jax
 
 from hclx.config import Experiment
 from hclx.data import prepare
+from hclx.model import n_params
 from hclx.parallel import make_mesh, process_0_first
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.flops import flops_per_token
@@ -46,7 +47,7 @@ def run_pretraining(
     say = print if jax.process_index() == 0 else lambda *_, **__: None
     train, model = experiment.train, experiment.model
     say(
-        f"model: {model.n_params:,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
+        f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
         f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']},"
         f" {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x"
         f" {train.sequence_length} tokens, {train.total_steps} steps,"

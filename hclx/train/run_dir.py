@@ -45,11 +45,6 @@ MAY_CHANGE = {
         ),
     ),
 }
-# A field that came after a run was started: its default is what the run has done all along.
-_DEFAULTS = {
-    section.name: {f.name: f.default for f in dataclasses.fields(section.type)}
-    for section in dataclasses.fields(Experiment)
-}
 
 
 def versions() -> dict[str, str]:
@@ -170,7 +165,10 @@ def _check_config(path: Path, old: dict, new: dict) -> None:
 
 def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
     """(section.field, before, now) of each field that differs."""
-    there = {section: _DEFAULTS[section] | old.get(section, {}) for section in new}
+    # Read as a configuration, an old section gets the new names of its fields, and for fields that
+    # came later their defaults, which are what the run has done all along.
+    kinds = {field.name: field.type for field in dataclasses.fields(Experiment)}
+    there = {name: dataclasses.asdict(kinds[name](**old.get(name, {}))) for name in new}
     return [
         (f"{s}.{f}", there[s][f], value)
         for s, fields in new.items()

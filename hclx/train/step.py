@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from hclx.config import ComputeConfig, ModelConfig
-from hclx.model import Params, hidden_states, packing
+from hclx.model import Params, head_weights, hidden_states, packing
 from hclx.train.loss import chunked_token_losses, summed_loss
 from hclx.train.state import TrainState
 from hclx.train.step_skipping import judge
@@ -29,7 +29,10 @@ def make_loss(
 
     def loss(params, window_bt):
         x_btd, targets_bt = _read_windows(params, window_bt, model, compute, eod_id)
-        total = summed_loss(params, x_btd, targets_bt, compute.loss_chunk_tokens, z_loss)
+        head_vd, weights_bt = head_weights(params, model), jnp.ones(targets_bt.shape, jnp.float32)
+        total = summed_loss(
+            head_vd, x_btd, targets_bt, weights_bt, compute.loss_chunk_tokens, z_loss
+        )
         # An id that the vocabulary does not have is damaged data, and a look-up would take another
         # one in silence.
         total = jnp.where(
@@ -47,7 +50,7 @@ def make_window_losses(
 
     def window_losses(params, window_bt):
         return chunked_token_losses(
-            params,
+            head_weights(params, model),
             *_read_windows(params, window_bt, model, compute, eod_id),
             compute.loss_chunk_tokens,
         )

@@ -7,6 +7,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from hclx.config import ModelConfig
+from hclx.model.legacy import to_format_2
 
 
 def gpt2(config: ModelConfig) -> GPT2LMHeadModel:
@@ -43,7 +44,7 @@ def from_params(params, config: ModelConfig) -> GPT2LMHeadModel:
         "transformer.ln_f.weight": tensor(params["final_norm"]["scale"]),
         "transformer.ln_f.bias": tensor(params["final_norm"]["bias"]),
     }
-    blocks = params["blocks"]
+    blocks = to_format_2(params)["blocks"]  # GPT-2 fuses q, k and v too
     for i in range(config.n_layers):
         weights |= {
             f"transformer.h.{i}.ln_1.weight": tensor(blocks["attention_norm"]["scale"][i]),

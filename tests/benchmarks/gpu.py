@@ -24,11 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hclx.config import (
-    SIZES,
-    ComputeConfig,
-    ModelConfig,
-)  # noqa: E402 (without JAX, whose devices this process leaves alone)
+# Without JAX, whose devices this process leaves alone.
+from hclx.config import ComputeConfig, ModelConfig  # noqa: E402
+from tests.helpers.sizes import SIZES  # noqa: E402
 
 LENGTH = 2_048
 FIRST = {"batch": 16, "remat": "minimal", "scan_unroll": 1, "loss_chunk_tokens": 8_192}
@@ -64,7 +62,7 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument(
         "--candidate_seconds", type=float, default=110, help="At most, of one candidate."
     )
-    parser.add_argument("--sizes", default="760m,1b3", help="Of hclx.config.SIZES.")
+    parser.add_argument("--sizes", default="760m,1b3", help="Of tests.helpers.sizes.SIZES.")
     parser.add_argument("--attention", default="cudnn,triton", help="Backends to begin with.")
     parser.add_argument("--changes", type=int, default=len(CHANGES), help="How many to try.")
     parser.add_argument(

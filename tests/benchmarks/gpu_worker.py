@@ -139,7 +139,8 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     params = init_params(model, jax.random.key(0))
     # Ten times as large as they are made: an attention that is nearly uniform would hide what is
     # wrong with it.
-    params["blocks"]["attention"]["qkv"] *= 10.0
+    params["blocks"]["attention"]["q"] *= 10.0
+    params["blocks"]["attention"]["kv"] *= 10.0
 
     def run(name, dtype, precision):
         loss_fn = make_loss(model, ComputeConfig(dtype=dtype, attention=name), EOD)

@@ -138,13 +138,13 @@ def hclx_step():
     from hclx.model import init_params
     from hclx.train import TrainState, make_loss, train_step
     from hclx.train.malloc import keep_freed_memory
-    from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+    from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
     from hclx.train.step_skipping import fresh_guard
 
     keep_freed_memory()
     config, optimizer, schedule = (
         model_config(),
-        make_optimizer(OptimizerConfig()),
+        make_optimizer(OptimizerConfig(), decay_mask(model_config())),
         learning_rate_schedule(OptimizerConfig(), 1000),
     )
     loss_fn = make_loss(config, ComputeConfig(dtype="float32"), 1)

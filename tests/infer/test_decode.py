@@ -82,7 +82,10 @@ def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, to
         x, cache = step(prepared, cache, tokens[:, start:stop], lengths, config)
         lengths += stop - start
         np.testing.assert_allclose(
-            unembed(params, x), unembed(params, full[:, start:stop]), rtol=tolerance, atol=tolerance
+            unembed(params, x, config),
+            unembed(params, full[:, start:stop], config),
+            rtol=tolerance,
+            atol=tolerance,
         )
 
 
@@ -98,6 +101,17 @@ def test_the_number_of_calls_does_not_change_the_text(params, sampling):
     assert (
         run(params, [[EOD, 9]], 24, sampling) == run(params, [[EOD, 9]], 4, sampling, calls=6)
     ).all()
+
+
+def test_a_row_depends_on_no_other_row(params):
+    """Rows have keys of their own: another batch around a row leaves its samples as they are."""
+    row, config = [EOD, 9, 30], SamplingConfig(temperature=1.0, top_p=1.0, seed=4)
+    others = [GREEDY, config, SamplingConfig(temperature=2.0, top_k=9, seed=5)]
+    alone = run(params, [row], 20, config)[0].tolist()
+    together = run(params, [[EOD], row, [EOD, *range(2, 40)]], 20, others)
+    assert together[1].tolist() == alone
+    twins = run(params, [row, row], 20, config)
+    assert twins[0].tolist() == twins[1].tolist() == alone
 
 
 def test_seed_decides_the_sample(params):

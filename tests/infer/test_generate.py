@@ -8,7 +8,7 @@ import pytest
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
-from hclx.infer import SamplingConfig, generate, prepare_params
+from hclx.infer import SamplingConfig, generate, generate_batch, prepare_params
 from hclx.infer.generate import TextCollector
 from hclx.model import init_params
 
@@ -106,3 +106,36 @@ def test_length_and_room(params, tokenizer):
     )
     with pytest.raises(ConfigError, match="the model reads 128; shorten"):
         generate(params, CONFIG, tokenizer, long * 4, SAMPLING)
+
+
+PROMPTS = ["서울은", "", "가나다라마바사아자차카타파하" * 2]
+SETTINGS = [
+    SAMPLING,
+    SamplingConfig(max_tokens=9, temperature=0.0),
+    SamplingConfig(max_tokens=33, top_k=20, seed=11, repetition_penalty=1.3),
+]
+
+
+@pytest.mark.parametrize("every", [0, 4])
+def test_a_batch_gives_the_texts_that_its_prompts_give_alone(params, tokenizer, every):
+    """Whatever the lengths and settings of the others are, and however many tokens a call makes."""
+    alone = [generate(params, CONFIG, tokenizer, *row) for row in zip(PROMPTS, SETTINGS)]
+    settings = [
+        dataclasses.replace(SETTINGS[0], stop=(alone[0].text[5:8],)),
+        *SETTINGS[1:],
+    ]
+    shown = ["", "", ""]
+
+    def show(row, text):
+        shown[row] += text
+
+    together = generate_batch(
+        params, CONFIG, tokenizer, PROMPTS, settings, stream_every=every, on_text=show
+    )
+    assert together[1:] == alone[1:] and [result.text for result in together] == shown
+    assert together[0].stop_reason == "stop" and alone[0].text.startswith(together[0].text)
+
+
+def test_the_prompt_that_is_too_long_is_named(params, tokenizer):
+    with pytest.raises(ConfigError, match="prompt 1 has .* the model reads 128; shorten"):
+        generate_batch(params, CONFIG, tokenizer, ["가", "가나다라" * 40], [SAMPLING] * 2)

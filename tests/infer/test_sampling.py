@@ -11,6 +11,7 @@ from hclx.errors import ConfigError
 from hclx.infer.sampling import SamplingConfig, keep_top, penalise, sample, sampling_params
 
 V = 23
+KEEP_TOP = jax.jit(keep_top)  # compiled once for all cases
 
 
 def logits(seed=0):
@@ -37,7 +38,7 @@ def brute_force_kept(row, top_k, top_p):
 def test_top_k_then_top_p(top_k, top_p):
     for seed in range(20):
         row = logits(seed)
-        result = np.asarray(keep_top(jnp.asarray(row), jnp.array([top_k]), jnp.array([top_p])))[0]
+        result = np.asarray(KEEP_TOP(jnp.asarray(row), jnp.array([top_k]), jnp.array([top_p])))[0]
         assert set(np.flatnonzero(result > -1e30)) == brute_force_kept(row[0], top_k, top_p)
 
 
@@ -113,7 +114,7 @@ def test_rows_of_the_same_seed_differ_from_step_to_step():
 def test_top_p_of_logits_of_any_size(scale):
     """The threshold is found by bisection: no range of logits may be out of its reach."""
     row = logits(3) * np.float32(scale)
-    result = np.asarray(keep_top(jnp.asarray(row), jnp.array([7]), jnp.array([0.9])))[0]
+    result = np.asarray(KEEP_TOP(jnp.asarray(row), jnp.array([7]), jnp.array([0.9])))[0]
     assert set(np.flatnonzero(result > -3e38)) == brute_force_kept(row[0].astype(float), 7, 0.9)
 
 

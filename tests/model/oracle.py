@@ -31,10 +31,9 @@ def forward(params, tokens, config):
         y = norm(x, b["attention_norm"])
         context = np.zeros((t, h, k))
         for head in range(h):
-            q, key, value = (
-                y @ b["attention"]["qkv"][:, c, head] + b["attention"]["qkv_bias"][c, head]
-                for c in range(3)
-            )
+            a = b["attention"]
+            q = y @ a["q"][:, head] + a["q_bias"][head]
+            key, value = (y @ a["kv"][:, c, head] + a["kv_bias"][c, head] for c in range(2))
             if config.qk_norm:
                 q, key = (
                     norm(q, b["attention"]["query_norm"]),

@@ -17,7 +17,7 @@ from hclx.model import hidden_states, init_params
 from hclx.model.matmul import check_precision, matmul
 from hclx.parallel import make_mesh
 from hclx.train.compiled_steps import make_program
-from hclx.train.optimizer import learning_rate_schedule, make_optimizer
+from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState
 from hclx.train.step import make_loss, train_step
 from hclx.train.step_skipping import fresh_guard
@@ -214,7 +214,7 @@ def train(sample_texts):
     text = np.frombuffer("".join(sample_texts).encode(), np.uint8)
     starts = np.random.default_rng(0).integers(0, len(text) - 65, (STEPS, BATCH, 1))
     batches = jnp.asarray(text[starts + np.arange(65)], jnp.int32)
-    optimizer = make_optimizer(OPTIMIZER)
+    optimizer = make_optimizer(OPTIMIZER, decay_mask(CONFIG))
 
     @functools.cache
     def run(precision):

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import SIZES, ComputeConfig, ModelConfig
-from hclx.model import abstract_params, hidden_states, init_params, packing, unembed
+from hclx.config import ComputeConfig, ModelConfig
+from hclx.model import abstract_params, hidden_states, init_params, n_params, packing, unembed
+from tests.helpers.sizes import SIZES
 from tests.model.oracle import forward, noisy_params
 
 OFF = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=40)
@@ -30,9 +31,8 @@ ON["both"] = dataclasses.replace(OFF, qk_norm=True, embedding_norm=True)
 
 def logits(params, tokens_bt, config):
     tokens_bt, compute = jnp.asarray(tokens_bt), ComputeConfig(dtype="float32")
-    return unembed(
-        params, hidden_states(params, tokens_bt, *packing(tokens_bt, EOD), config, compute)
-    )
+    x_btd = hidden_states(params, tokens_bt, *packing(tokens_bt, EOD), config, compute)
+    return unembed(params, x_btd, config)
 
 
 def torch_logits(torch, p, tokens, config):
@@ -46,10 +46,9 @@ def torch_logits(torch, p, tokens, config):
     for i in range(config.n_layers):
         b = jax.tree.map(lambda array: array[i], p["blocks"])
         a, m = b["attention"], b["mlp"]
-        q, key, value = (
-            torch.einsum("btd,dchk->cbhtk", norm(x, b["attention_norm"]), a["qkv"])
-            + a["qkv_bias"][:, None, :, None]
-        )
+        y = norm(x, b["attention_norm"])
+        q = torch.einsum("btd,dhk->bhtk", y, a["q"]) + a["q_bias"][:, None]
+        key, value = torch.einsum("btd,dchk->cbhtk", y, a["kv"]) + a["kv_bias"][:, None, :, None]
         if config.qk_norm:
             q, key = norm(q, a["query_norm"]), norm(key, a["key_norm"])
         scores = (q @ key.mT / math.sqrt(k)).masked_fill(
@@ -120,8 +119,11 @@ def test_nothing_is_on_by_default():
     )
     assert set(by_path(abstract_params(ModelConfig()))) == {
         "embedding/token", "embedding/position", "final_norm/scale", "final_norm/bias",
-        "blocks/attention_norm/scale", "blocks/attention_norm/bias", "blocks/mlp_norm/scale", "blocks/mlp_norm/bias",
-        "blocks/attention/qkv", "blocks/attention/qkv_bias", "blocks/attention/out", "blocks/attention/out_bias",
+        "blocks/attention_norm/scale", "blocks/attention_norm/bias",
+        "blocks/mlp_norm/scale", "blocks/mlp_norm/bias",
+        "blocks/attention/q", "blocks/attention/q_bias",
+        "blocks/attention/kv", "blocks/attention/kv_bias",
+        "blocks/attention/out", "blocks/attention/out_bias",
         "blocks/mlp/wi", "blocks/mlp/wi_bias", "blocks/mlp/wo", "blocks/mlp/wo_bias",
     }  # fmt: skip
 
@@ -145,6 +147,6 @@ def test_parameters_are_those_of_the_closed_formula(name, size):
     )
     assert (
         sum(x.size for x in jax.tree.leaves(abstract_params(config)))
-        == config.n_params
-        > SIZES[size].n_params
+        == n_params(config)
+        > n_params(SIZES[size])
     )

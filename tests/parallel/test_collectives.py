@@ -47,10 +47,10 @@ def collectives(config: MeshConfig) -> collections.Counter:
 
 
 L = MODEL.n_layers
-# Four matrices a block, gathered forward and backward; their gradients are reduced together, once a
-# block. The embedding is gathered and reduced for each of its two uses, and so are the positions
-# for their one.
-GATHERED, REDUCED = 2 * 4 * L + 3, L + 3
+# The five matrices of a block are gathered in the forward and in the backward pass; their gradients
+# are reduced together, once for each block. The embedding is gathered and reduced for each of its
+# two uses, and so are the positions for their single one.
+GATHERED, REDUCED = 2 * 5 * L + 3, L + 3
 AT_MOST = {
     "data 8": (MeshConfig(data=8, fsdp=1), {("all-reduce", ("data",)): REDUCED}),
     "fsdp 8": (
@@ -77,9 +77,9 @@ AT_MOST = {
             ("all-to-all", ("model",)): 1,
         },
     ),
-    # Heads for length before attention, and back: forward, in what is computed again, and backward
-    # (q, k and v apart there). Parameters are cut over `seq` too, and the positions' gradient is
-    # summed over one after the other.
+    # Attention exchanges length for heads (q, and k with v) and back: in the forward pass, when it
+    # is computed again, and in the backward pass (q, k and v apart). Parameters are sharded over
+    # `seq` too, and the positions' gradient is summed over one axis after the other.
     "fsdp 2 x seq 4": (
         MeshConfig(fsdp=2, seq=4),
         {
@@ -87,7 +87,7 @@ AT_MOST = {
             ("all-reduce", ("fsdp", "seq")): REDUCED,
             ("all-reduce", ("fsdp",)): 1,
             ("all-reduce", ("seq",)): 1,
-            ("all-to-all", ("seq",)): 8 * L + 1,
+            ("all-to-all", ("seq",)): 9 * L + 1,
         },
     ),
 }

@@ -8,10 +8,11 @@ from jax.sharding import AbstractMesh, AxisType
 
 from hclx.config import MESH_AXES, MeshConfig
 from hclx.errors import ConfigError
+from hclx.model import n_params
 from hclx.plan.analytic import estimate
 from hclx.plan.chips import CHIPS, KERNEL_EFFICIENCY, count_gpus
 from hclx.train.flops import flops_per_token
-from hclx.train.optimizer import make_optimizer
+from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.state import abstract_state, bytes_per_device
 from tests.plan.test_search import experiment
 
@@ -37,7 +38,9 @@ def test_state_is_what_is_laid_out(mesh):
     found = plan(**mesh)
     one = found.experiment
     abstract = AbstractMesh(one.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-    state = abstract_state(one.model, one.train, make_optimizer(one.optimizer), abstract)
+    state = abstract_state(
+        one.model, one.train, make_optimizer(one.optimizer, decay_mask(one.model)), abstract
+    )
     # Biases and norms are not cut, and the embedding is on every stage.
     embedding = 12 * one.model.vocab_size * one.model.d_model / (one.mesh.fsdp * one.mesh.model)
     small = 12 * 13 * one.model.n_layers * one.model.d_model
@@ -59,7 +62,7 @@ def test_gpus_gather_over_their_network():
     assert H100.gather_seconds(8e9, 8, 8) == pytest.approx(7e9 / 450e9)
     assert H100.gather_seconds(8e9, 64, 64) == pytest.approx(1e9 / 50e9)
     few = plan("204b", batch=16, fsdp=64)  # too little to hide 1.2 TB behind
-    weights = 3 * 2 * few.experiment.model.n_params
+    weights = 3 * 2 * n_params(few.experiment.model)
     busy = sum(
         few.seconds[name] for name in ("matrix products", "attention kernel", "norms, activations")
     )

@@ -17,7 +17,7 @@ from hclx.plan.analytic import estimate
 from hclx.plan.chips import CHIPS
 from hclx.plan.compile import topology_devices
 from hclx.plan.search import candidates, rank, search
-from hclx.train.optimizer import make_optimizer
+from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.state import abstract_state
 
 
@@ -48,7 +48,9 @@ def test_every_candidate_can_be_built():
     for guess in found[:: len(found) // 8]:
         one, mesh = guess.experiment, guess.experiment.mesh
         abstract = AbstractMesh(mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
-        abstract_state(one.model, one.train, make_optimizer(one.optimizer), abstract)
+        abstract_state(
+            one.model, one.train, make_optimizer(one.optimizer, decay_mask(one.model)), abstract
+        )
 
 
 # As launch/plan.py compiled them: docs/performance.md.

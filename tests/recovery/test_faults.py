@@ -17,7 +17,7 @@ from hclx.errors import CheckpointError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer
 from hclx.train.checkpoint import checkpoints_of
-from hclx.train.optimizer import make_optimizer
+from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.run_dir import read_run
 from hclx.train.state import abstract_state
 from tests.launch.command import launch, refused
@@ -118,7 +118,10 @@ def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, 
     experiment, _ = read_run(whole)
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     abstract = abstract_state(
-        experiment.model, experiment.train, make_optimizer(experiment.optimizer), mesh
+        experiment.model,
+        experiment.train,
+        make_optimizer(experiment.optimizer, decay_mask(experiment.model)),
+        mesh,
     )
     step = tmp_path / "run" / "checkpoints" / str(STEPS)
     shutil.copytree(checkpoints_of(whole) / str(STEPS), step)

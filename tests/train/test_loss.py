@@ -11,22 +11,22 @@ from hclx.train.loss import chunk_columns, chunked_token_losses, summed_loss
 from hclx.train.step import make_loss
 
 B, T, D, V = 4, 24, 16, 53
+ONES = jnp.ones((B, T), jnp.float32)
 
 
 @pytest.fixture(scope="module")
 def problem():
     draw = np.random.default_rng(0)
-    params = {"embedding": {"token": jnp.asarray(draw.normal(size=(V, D)), jnp.float32)}}
     return (
-        params,
+        jnp.asarray(draw.normal(size=(V, D)), jnp.float32),
         jnp.asarray(draw.normal(size=(B, T, D)), jnp.float32),
         jnp.asarray(draw.integers(0, V, (B, T)), jnp.int32),
     )
 
 
-def brute_force(params, x, targets):
+def brute_force(head, x, targets):
     """float64 numpy: -log of the softmax, token by token."""
-    logits = np.asarray(x, np.float64) @ np.asarray(params["embedding"]["token"], np.float64).T
+    logits = np.asarray(x, np.float64) @ np.asarray(head, np.float64).T
     p = np.exp(logits - logits.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
     return -np.log(np.take_along_axis(p, np.asarray(targets)[..., None], -1))[..., 0], p
@@ -37,28 +37,47 @@ CHUNKS = [0, 1, B, 3 * B, 40, B * T, 10_000]
 
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_losses(problem, chunk):
-    params, x, targets = problem
+    head, x, targets = problem
     expected, _ = brute_force(*problem)
     np.testing.assert_allclose(
-        chunked_token_losses(params, x, targets, chunk), expected, rtol=1e-5, atol=1e-5
+        chunked_token_losses(head, x, targets, chunk), expected, rtol=1e-5, atol=1e-5
     )
-    np.testing.assert_allclose(summed_loss(params, x, targets, chunk), expected.sum(), rtol=1e-6)
+    np.testing.assert_allclose(
+        summed_loss(head, x, targets, ONES, chunk), expected.sum(), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_gradients(problem, chunk):
     """By hand: d(sum of losses)/d(logits) is softmax minus one-hot."""
-    params, x, targets = problem
+    head, x, targets = problem
     _, p = brute_force(*problem)
     dlogits = 3.0 * (p - np.eye(V)[np.asarray(targets)])
-    embedding = np.asarray(params["embedding"]["token"], np.float64)
-    dp, dx = jax.grad(lambda p, x: 3.0 * summed_loss(p, x, targets, chunk), argnums=(0, 1))(
-        params, x
+    loss = lambda head, x: 3.0 * summed_loss(head, x, targets, ONES, chunk)
+    dhead, dx = jax.grad(loss, argnums=(0, 1))(head, x)
+    np.testing.assert_allclose(dx, dlogits @ np.asarray(head, np.float64), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(dhead, np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", CHUNKS)
+def test_weights_multiply_the_losses_and_their_gradients(problem, chunk):
+    """Against JAX's own gradient of the weighted sum; a weight of 0 leaves a token out."""
+    head, x, targets = problem
+    weights = jnp.asarray(
+        np.random.default_rng(1).choice([0.0, 0.5, 1.0, 2.0], (B, T)), jnp.float32
     )
-    np.testing.assert_allclose(dx, dlogits @ embedding, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(
-        dp["embedding"]["token"], np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4
-    )
+
+    def formula(head, x):
+        log_p = jax.nn.log_softmax(x @ head.T)
+        return -(weights * jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]).sum()
+
+    loss = lambda head, x: summed_loss(head, x, targets, weights, chunk)
+    value, grads = jax.value_and_grad(loss, argnums=(0, 1))(head, x)
+    expected, expected_grads = jax.value_and_grad(formula, argnums=(0, 1))(head, x)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    for gradient, wanted in zip(grads, expected_grads, strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-4)
+    assert not np.any(np.asarray(grads[1])[np.asarray(weights) == 0])
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
@@ -66,20 +85,19 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
     """Against JAX's own gradient of the formula, on logits of all tokens; means, as a step takes
     them.
     """
-    params, x, targets = problem
+    head, x, targets = problem
 
-    def formula(params, x, z_loss):
-        logits = x @ params["embedding"]["token"].T
+    def formula(head, x, z_loss):
+        logits = x @ head.T
         log_z = jax.nn.logsumexp(logits, axis=-1)
         losses = log_z - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
         return (losses + z_loss * jnp.square(log_z)).mean()
 
-    mean = lambda p, x: summed_loss(p, x, targets, chunk, 0.1) / targets.size
-    value, found = jax.value_and_grad(mean, argnums=(0, 1))(params, x)
-    np.testing.assert_allclose(value, formula(params, x, 0.0), rtol=1e-6)
+    mean = lambda head, x: summed_loss(head, x, targets, ONES, chunk, 0.1) / targets.size
+    value, found = jax.value_and_grad(mean, argnums=(0, 1))(head, x)
+    np.testing.assert_allclose(value, formula(head, x, 0.0), rtol=1e-6)
     wanted, plain = (
-        jax.tree.leaves(jax.grad(formula, argnums=(0, 1))(params, x, z_loss))
-        for z_loss in (0.1, 0.0)
+        jax.tree.leaves(jax.grad(formula, argnums=(0, 1))(head, x, z_loss)) for z_loss in (0.1, 0.0)
     )
     for gradient, expected, without in zip(jax.tree.leaves(found), wanted, plain, strict=True):
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
@@ -87,8 +105,8 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
 
 
 def test_large_logits_do_not_overflow(problem):
-    params, x, targets = problem
-    assert np.isfinite(summed_loss(params, 1e4 * x, targets, 8))
+    head, x, targets = problem
+    assert np.isfinite(summed_loss(head, 1e4 * x, targets, ONES, 8))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +119,9 @@ def test_chunks_divide_the_length(batch, length, chunk, columns):
 
 def test_no_more_logits_exist_than_a_chunk_has(problem):
     """The compiled gradient holds no array of all tokens by the vocabulary."""
-    params, x, targets = problem
-    run = jax.jit(jax.grad(lambda p, x: summed_loss(p, x, targets, B), argnums=(0, 1)))
-    text = run.lower(params, x).compile().as_text()
+    head, x, targets = problem
+    run = jax.jit(jax.grad(lambda head, x: summed_loss(head, x, targets, ONES, B), argnums=(0, 1)))
+    text = run.lower(head, x).compile().as_text()
     assert (
         f"f32[{B},{V}]" in text
         and f"f32[{B * T},{V}]" not in text

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from jax.profiler import ProfileData
 
-from hclx.config import SIZES, MeshConfig, ModelConfig
+from hclx.config import MeshConfig, ModelConfig, TokenizerConfig
 from hclx.errors import ConfigError, DataError, NumericsError
+from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.train import metrics_writer
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
@@ -23,6 +24,7 @@ from hclx.train.metrics_writer import MetricsWriter, StepClock, read_metrics
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.run_dir import check_configuration, describe_run, open_run
+from tests.helpers.sizes import SIZES
 from tests.parallel.test_meshes_agree import ONE, experiment
 
 HASHES = {"vocabulary": "a", "text": "b"}
@@ -66,6 +68,22 @@ class TestFolder:
         check_configuration(tmp_path, experiment(ONE))
         with pytest.raises(ConfigError, match="train.z_loss: 0.0 there, 0.0001 now"):
             check_configuration(tmp_path, experiment(ONE, z_loss=1e-4))
+
+    def test_a_run_of_an_old_name_of_a_field_is_the_same_run(self, tmp_path):
+        run = describe_run(experiment(ONE), "t", HASHES)
+        run["config"]["tokenizer"] = {"mode": "encode", "sample_rate": 1.0, "seed": 0}
+        open_run(tmp_path, run)
+        changes = lambda morphemes: open_run(
+            tmp_path,
+            describe_run(
+                dataclasses.replace(experiment(ONE), tokenizer=TokenizerConfig(morphemes)),
+                "t",
+                HASHES,
+            ),
+            write=False,
+        )
+        assert changes("merges_and_text") == []
+        assert changes("merges") == ["tokenizer.morphemes: 'merges_and_text' -> 'merges'"]
 
     def test_other_text_or_vocabulary_is_refused(self, tmp_path):
         open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
@@ -309,7 +327,9 @@ def test_flops_a_token_against_a_count_of_every_product():
     products = 3 * (64 * 192 + 64 * 64 + 2 * 64 * 256) + 1000 * 64
     attention = 3 * 2 * (t / 2) * 64
     assert flops_per_token(model, t) == 3 * 2 * (products + attention)
-    assert flops_per_token(SIZES["82b"], 2048) == pytest.approx(6 * SIZES["82b"].n_params, rel=0.05)
+    assert flops_per_token(SIZES["82b"], 2048) == pytest.approx(
+        6 * n_params(SIZES["82b"]), rel=0.05
+    )
 
 
 def test_mfu_is_a_share_of_the_measured_peak():
