@@ -241,7 +241,7 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
     assert (
         comments.startswith("comments gives ")
         and others.startswith("others gives ")
-        and "No source is of the domains blog, cafe" in unmet
+        and "No source belongs to the domains blog, cafe" in unmet
     )
     made = TokenCache(out / "cache")
     assert (
