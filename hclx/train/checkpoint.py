@@ -1,5 +1,5 @@
-"""Saves and restores checkpoints, and verifies each array against the fingerprint saved with it. Only
-this module and checkpoint_format.py use orbax.
+"""Saves checkpoints, and restores them after each array is verified by its fingerprint. Only this
+module and checkpoint_format.py use orbax.
 
 MODEL_DIR/checkpoints/ holds a folder STEP for each checkpoint. Beside them lie STEP.corrupt-TIME,
 which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
