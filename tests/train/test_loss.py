@@ -49,7 +49,6 @@ def test_losses(problem, chunk):
     )
 
 
-@pytest.mark.parametrize("weighted", ["ones", "weights"])
 @pytest.mark.parametrize("chunk", CHUNKS)
 def test_gradients(problem, chunk):
     """By hand: d(sum of losses)/d(logits) is softmax minus one-hot."""
