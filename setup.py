@@ -30,6 +30,7 @@ EXTRAS = {
         "py3langid>=0.4,<0.5",
         "pyarrow>=18,<26",
         "pydantic>=2.9,<3",
+        "pydantic-core",
         "pyyaml>=6",
         "scipy>=1.13",
     ],
@@ -76,7 +77,9 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*"]),
-    package_data={"hclx": ["data/sample/*", "corpus/*.yaml", "corpus/*.txt", "corpus/lexicons/*"]},
+    package_data={
+        "hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*", "corpus/templates/*"]
+    },
     cmdclass={"build_py": BuildPackage},
     entry_points={"console_scripts": ["hclx = hclx.cli:main"]},
     install_requires=[

@@ -105,7 +105,7 @@ def encode(store, engine) -> None:
 
 def summary(name: str, source: dict) -> str:
     """A source in a line: what was found and kept, and the main reasons for removal."""
-    from hclx.corpus.card import size
+    from hclx.corpus.formatting import format_bytes
 
     reasons = {
         rule: entry["documents"]
@@ -118,7 +118,7 @@ def summary(name: str, source: dict) -> str:
     kept = source["kept"]
     return (
         f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
-        f" {size(kept['bytes'])}{why}"
+        f" {format_bytes(kept['bytes'])}{why}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Writes Korean: python launch/generate.py --model_dir=runs/demo --prompt='오늘 아침에는'"""
+"""Continues a text: python launch/generate.py --model_dir=runs/demo --prompt='오늘 아침에는'"""
 
 import sys
 import time
@@ -7,27 +7,38 @@ from absl import flags
 
 from hclx.launching import run
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "Folder of a training run.", required=True)
-PROMPT = flags.DEFINE_string("prompt", "", "What to continue; - reads standard input.")
-MAX_TOKENS = flags.DEFINE_integer("max_tokens", 128, "At most so many new tokens.")
-TEMPERATURE = flags.DEFINE_float("temperature", 0.8, "0 takes the most likely token each time.")
-TOP_K = flags.DEFINE_integer("top_k", 0, "Only the k most likely tokens; 0: all.")
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.", required=True)
+PROMPT = flags.DEFINE_string(
+    "prompt", "", "The text to continue; - reads it from the standard input."
+)
+MAX_TOKENS = flags.DEFINE_integer("max_tokens", 128, "The most new tokens.")
+TEMPERATURE = flags.DEFINE_float(
+    "temperature",
+    0.8,
+    "Divides the logits: less is more predictable. 0 takes the most likely token each time.",
+)
+TOP_K = flags.DEFINE_integer("top_k", 0, "Sample from the k most likely tokens; 0: from all.")
 TOP_P = flags.DEFINE_float(
-    "top_p", 0.95, "Only the most likely tokens that together reach this probability."
+    "top_p", 0.95, "Sample from the fewest most likely tokens that together have this probability."
 )
 REPETITION_PENALTY = flags.DEFINE_float(
-    "repetition_penalty", 1.0, "Above 1: what occurred becomes less likely."
+    "repetition_penalty", 1.0, "Above 1, tokens that occurred before become less likely."
 )
-SEED = flags.DEFINE_integer("seed", 0, "Same seed, same text.")
-STOP = flags.DEFINE_multi_string("stop", [], "Text that ends generation; repeatable.")
-STEP = flags.DEFINE_integer("step", None, "Checkpoint to use; default: the newest.")
-STREAM = flags.DEFINE_bool("stream", True, "Show text as it is written.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the random choice: the same seed gives the same text.")
+STOP = flags.DEFINE_multi_string("stop", [], "A text that ends generation; repeatable.")
+STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.")
+DTYPE = flags.DEFINE_enum(
+    "dtype",
+    None,
+    ["float32", "bfloat16"],
+    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere.",
+)
+STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated.")
 
 
 def main(_):
-    from hclx.infer import SamplingConfig, generate
+    from hclx.infer import SamplingConfig, generate, load_for_inference
     from hclx.text import load_tokenizer
-    from hclx.train import load_for_inference
 
     sampling = SamplingConfig(
         max_tokens=MAX_TOKENS.value,
@@ -39,20 +50,21 @@ def main(_):
         stop=tuple(STOP.value),
     )
     prompt = sys.stdin.read() if PROMPT.value == "-" else PROMPT.value
-    params, config, tokenizer_dir, meta = load_for_inference(MODEL_DIR.value, STEP.value)
-    tokenizer = load_tokenizer(tokenizer_dir, fingerprint=meta["hashes"]["vocabulary"])
+    model = load_for_inference(MODEL_DIR.value, dtype=DTYPE.value, step=STEP.value)
+    tokenizer = load_tokenizer(model.tokenizer_dir, fingerprint=model.meta["hashes"]["vocabulary"])
     show = lambda text: print(text, end="", flush=True)
     show(prompt)
     start = time.perf_counter()
-    result = generate(
-        params,
-        config,
-        tokenizer,
-        prompt,
-        sampling,
-        stream_every=8 if STREAM.value else 0,
-        on_text=show,
-    )
+    with model.placement():
+        result = generate(
+            model.params,
+            model.config,
+            tokenizer,
+            prompt,
+            sampling,
+            stream_every=8 if STREAM.value else 0,
+            on_text=show,
+        )
     seconds = time.perf_counter() - start
     print()
     print(

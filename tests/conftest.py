@@ -1,4 +1,4 @@
-"""What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it,
+"""Shared by all tests: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it,
 small tokenizers.
 """
 

@@ -1,32 +1,50 @@
-"""Prefill and the decode loop, both on the device: the host sees tokens only when a call
-returns.
+"""The KV cache, prefill and the decode loop. Both run on the device: the host sees tokens only when
+a call returns.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
-from hclx.infer.kv_cache import KVCache, extend, init_cache
-from hclx.infer.sampling import SamplingConfig, sample
-from hclx.model import Params, unembed
+from hclx.infer.sampling import SamplingParams, sample
+from hclx.model import Params, embed, final_norm, run_block, unembed
+from hclx.parallel import constrain
 
 SMALLEST_BUCKET = 32
-NOTHING = -1  # in place of a token, once a row is done
+NO_TOKEN = -1  # in place of a token, once a row is done
+
+
+class KVCache(NamedTuple):
+    """Keys and values of every block: for each block an array [b, h, s, k].
+
+    They are arrays of their own, and not slices of one array, so that XLA writes the keys of a new
+    token where they belong and copies nothing. Heads come before positions, so that the products of
+    each head are contiguous. A row uses its first `length` positions.
+    """
+
+    k: tuple[jax.Array, ...]
+    v: tuple[jax.Array, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of positions that a row has room for."""
+        return self.k[0].shape[2]
 
 
 class DecodeState(NamedTuple):
-    """What a decode loop carries from one call to the next; it stays on the device.
+    """The state that decode calls pass on; it stays on the device.
 
     Attributes:
       cache: keys and values.
-      lengths_b: int32, positions in use.
+      lengths_b: int32, the positions in use.
       logits_bv: float32, for the next token.
-      seen_bv: bool, tokens that occurred.
-      done_b: bool, rows that reached the end of their document.
-      step: int32, tokens sampled so far.
+      seen_bv: bool, the tokens that occurred in the prompt or in the text so far.
+      done_b: bool, rows that have reached the end of their document.
+      step_b: int32, the number of tokens sampled.
     """
 
     cache: KVCache
@@ -34,20 +52,88 @@ class DecodeState(NamedTuple):
     logits_bv: jax.Array
     seen_bv: jax.Array
     done_b: jax.Array
-    step: jax.Array
+    step_b: jax.Array
 
 
-def bucket(length: int, limit: int) -> int:
-    """The length that `length` is padded to: a power of two, or `limit`; so that few programs are
+def bucket(length: int, limit: int | None = None) -> int:
+    """Rounds a length up to a power of two, but at most to `limit`, so that few programs are
     compiled.
     """
     size = SMALLEST_BUCKET
     while size < length:
         size *= 2
-    return min(size, limit)
+    return size if limit is None else min(size, limit)
 
 
-@functools.partial(jax.jit, static_argnames=("size", "config", "dtype"))
+def init_cache(config: ModelConfig, batch: int, size: int, dtype: str) -> KVCache:
+    """An empty cache with `size` positions for each of `batch` rows."""
+    shape = (batch, config.n_kv_heads, size, config.d_head)
+    zeros = lambda: tuple(_place_cache(jnp.zeros(shape, dtype)) for _ in range(config.n_layers))
+    return KVCache(zeros(), zeros())
+
+
+def extend(
+    params: Params,
+    cache: KVCache,
+    tokens_bt: jax.Array,
+    lengths_b: jax.Array,
+    config: ModelConfig,
+) -> tuple[jax.Array, KVCache]:
+    """Runs tokens that follow those in the cache.
+
+    Args:
+      params: as `hclx.infer.prepare_params` returns them. Activations have their dtype.
+      cache: with `lengths_b` positions in use.
+      tokens_bt: int32. Rows may be padded at the end: padding is written beyond the row's length,
+        where the next tokens overwrite it, and no query before it can see it.
+      lengths_b: int32, the positions in use; the new tokens take the next t.
+      config: the model's shape.
+    Returns:
+      Hidden states [b, t, d] after the final norm, and the cache.
+    """
+    positions_bt = lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
+    x_btd = embed(params, tokens_bt, positions_bt, config, _dtype(params))
+    blocks = []
+    for layer, k_bhsk, v_bhsk in zip(params["blocks"], *cache):
+        attend = functools.partial(_attend, (k_bhsk, v_bhsk), positions_bt)
+        x_btd, block_cache = run_block(layer, x_btd, positions_bt, attend, config)
+        blocks.append(block_cache)
+    return final_norm(params, x_btd, config), KVCache(*zip(*blocks))
+
+
+def _attend(block_cache, positions_bt, q_bthk, k_bthk, v_bthk):
+    """Writes new keys and values into the cache of a block, and attends to it."""
+    rows_b1 = jnp.arange(q_bthk.shape[0])[:, None]
+    # Positions beyond the cache are dropped.
+    write = lambda cache_bhsk, new_bthk: _place_cache(
+        cache_bhsk.at[rows_b1, :, positions_bt].set(new_bthk, mode="drop")
+    )
+    k_bhsk, v_bhsk = map(write, block_cache, (k_bthk, v_bthk))
+    mask_bts = jnp.arange(k_bhsk.shape[2]) <= positions_bt[:, :, None]
+    return cached_attention(q_bthk, k_bhsk, v_bhsk, mask_bts), (k_bhsk, v_bhsk)
+
+
+def cached_attention(
+    q_bthk: jax.Array, k_bhsk: jax.Array, v_bhsk: jax.Array, mask_bts: jax.Array
+) -> jax.Array:
+    """Softmax attention under a mask, over keys and values with heads before positions.
+
+    Scores and softmax are float32 whatever the inputs are.
+
+    Returns:
+      [b, t, h, k] in the dtype of the values.
+    """
+    scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
+    product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+    scores_bhts = product("bthk,bhsk->bhts", q_bthk * scale, k_bhsk)
+    weights_bhts = jax.nn.softmax(
+        jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
+    )
+    context_bthk = product("bhts,bhsk->bthk", weights_bhts.astype(v_bhsk.dtype), v_bhsk)
+    return context_bthk.astype(v_bhsk.dtype)
+
+
+@functools.partial(jax.jit, static_argnames=("size", "config"))
 def prefill(
     params: Params,
     tokens_bt: jax.Array,
@@ -55,91 +141,111 @@ def prefill(
     *,
     size: int,
     config: ModelConfig,
-    dtype: str,
 ) -> DecodeState:
-    """Reads prompts.
+    """Reads prompts into a new cache.
 
     Args:
-      params: of the decoder.
+      params: as `hclx.infer.prepare_params` returns them.
       tokens_bt: int32, padded at the end.
-      lengths_b: int32, tokens of each prompt, at least 1.
+      lengths_b: int32, the number of tokens of each prompt, at least 1.
       size: positions of the cache.
       config: the model's shape.
-      dtype: of activations and cache.
     """
     batch, length = tokens_bt.shape
-    empty = init_cache(config, batch, size, dtype)
-    x_btd, cache = extend(params, empty, tokens_bt, jnp.zeros_like(lengths_b), config, dtype)
+    empty = init_cache(config, batch, size, _dtype(params))
+    x_btd, cache = extend(params, empty, tokens_bt, jnp.zeros_like(lengths_b), config)
     last_b1d = jnp.take_along_axis(x_btd, (lengths_b - 1)[:, None, None], axis=1)
     in_prompt_bt = jnp.arange(length) < lengths_b[:, None]
-    rows = jnp.arange(batch)[:, None]
-    seen_bv = jnp.zeros((batch, config.vocab_size), bool).at[rows, tokens_bt].max(in_prompt_bt)
-    logits_bv = unembed(params, last_b1d, config)[:, 0]
-    return DecodeState(cache, lengths_b, logits_bv, seen_bv, jnp.zeros(batch, bool), jnp.int32(0))
+    rows_b1 = jnp.arange(batch)[:, None]
+    seen_bv = jnp.zeros((batch, config.vocab_size), bool).at[rows_b1, tokens_bt].max(in_prompt_bt)
+    return _place(
+        DecodeState(
+            cache,
+            lengths_b,
+            unembed(params, last_b1d, config)[:, 0],
+            seen_bv,
+            done_b=jnp.zeros(batch, bool),
+            step_b=jnp.zeros(batch, jnp.int32),
+        )
+    )
 
 
-@functools.partial(
-    jax.jit, static_argnames=("n", "eod_id", "sampling", "config", "dtype"), donate_argnames="state"
-)
+@functools.partial(jax.jit, static_argnames=("n", "eod_id", "config"), donate_argnames="state")
 def decode(
     params: Params,
     state: DecodeState,
-    limit: jax.Array,
+    sampling: SamplingParams,
     allowed_v: jax.Array,
     *,
     n: int,
     eod_id: int,
-    sampling: SamplingConfig,
     config: ModelConfig,
-    dtype: str,
 ) -> tuple[DecodeState, jax.Array]:
-    """Samples up to `n` tokens in one loop on the device.
+    """Samples up to `n` tokens for each row, in one loop on the device.
 
-    It ends early when every row is done. A row is done at the end-of-document token (which is not
-    part of the result) or when its cache is full.
+    A row is done at the end-of-document token (which is not part of the result), when it has its
+    `max_tokens`, or when its cache is full. The loop ends early when every row is done.
 
     Args:
-      params: of the decoder.
+      params: as `hclx.infer.prepare_params` returns them.
       state: donated.
-      limit: int32, tokens that may be sampled in all, over the calls.
-      allowed_v: bool, tokens that may be chosen.
-      n: at most so many in this call.
+      sampling: the settings of each row; `max_tokens_b` counts over all calls.
+      allowed_v: bool, the tokens that may be chosen.
+      n: the most tokens of this call; the text does not depend on it.
       eod_id: ends a row.
-      sampling: see `SamplingConfig`; the text does not depend on `n`.
       config: the model's shape.
-      dtype: of activations and cache.
     Returns:
-      The state, and int32 [b, n] with `NOTHING` after the end of a row.
+      The state, and int32 [b, n] with `NO_TOKEN` after the end of a row.
     """
-    key = jax.random.key(sampling.seed)
+
+    def is_active(state):
+        return ~state.done_b & (state.step_b < sampling.max_tokens_b)
 
     def unfinished(carry):
         i, state, _ = carry
-        return (i < n) & (state.step < limit) & ~state.done_b.all()
+        return (i < n) & is_active(state).any()
 
     def step(carry):
         i, state, out_bn = carry
-        token_b = sample(
-            state.logits_bv, state.seen_bv, allowed_v, jax.random.fold_in(key, state.step), sampling
+        active_b = is_active(state)
+        token_b = sample(state.logits_bv, state.seen_bv, allowed_v, state.step_b, sampling)
+        ends_b = (token_b == eod_id) | (state.lengths_b >= state.cache.size)
+        written_b = active_b & ~ends_b
+        x_b1d, cache = extend(params, state.cache, token_b[:, None], state.lengths_b, config)
+        state = DecodeState(
+            cache,
+            state.lengths_b + written_b,
+            unembed(params, x_b1d, config)[:, 0],
+            state.seen_bv.at[jnp.arange(len(token_b)), token_b].set(True),
+            state.done_b | (active_b & ends_b),
+            state.step_b + active_b,
         )
-        done_b = state.done_b | (token_b == eod_id) | (state.lengths_b >= state.cache.size)
-        out_bn = out_bn.at[:, i].set(jnp.where(done_b, NOTHING, token_b))
-        x_btd, cache = extend(params, state.cache, token_b[:, None], state.lengths_b, config, dtype)
-        seen_bv = state.seen_bv.at[jnp.arange(len(token_b)), token_b].set(True)
-        lengths_b = state.lengths_b + ~done_b
-        return (
-            i + 1,
-            DecodeState(
-                cache,
-                lengths_b,
-                unembed(params, x_btd, config)[:, 0],
-                seen_bv,
-                done_b,
-                state.step + 1,
-            ),
-            out_bn,
-        )
+        out_bn = out_bn.at[:, i].set(jnp.where(written_b, token_b, NO_TOKEN))
+        return i + 1, _place(state), out_bn
 
-    out_bn = jnp.full((state.done_b.shape[0], n), NOTHING, jnp.int32)
+    out_bn = jnp.full((state.done_b.shape[0], n), NO_TOKEN, jnp.int32)
     _, state, out_bn = jax.lax.while_loop(unfinished, step, (jnp.int32(0), state, out_bn))
     return state, out_bn
+
+
+def _dtype(params: Params) -> str:
+    """The dtype of activations and cache: that of the weights, which are then never converted."""
+    return params["embedding"]["token"].dtype.name
+
+
+def _place(state: DecodeState) -> DecodeState:
+    """Lays a state on the ambient mesh, the same way in every call, so that it can be donated."""
+    rows = lambda array: constrain(array, "batch")
+    vocab = lambda array: constrain(array, "batch", "vocab")
+    return DecodeState(
+        jax.tree.map(_place_cache, state.cache),
+        rows(state.lengths_b),
+        vocab(state.logits_bv),
+        vocab(state.seen_bv),
+        rows(state.done_b),
+        rows(state.step_b),
+    )
+
+
+def _place_cache(array_bhsk: jax.Array) -> jax.Array:
+    return constrain(array_bhsk, "batch", "kv_heads", None, "head_dim")

@@ -1,26 +1,28 @@
-"""From a prompt to text: tokens, decode calls, whole characters, stop texts."""
+"""From prompts to texts: tokens, decode calls, whole characters, stop texts."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 import numpy as np
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
-from hclx.infer.decode import NOTHING, bucket, decode, prefill
-from hclx.infer.sampling import SamplingConfig
+from hclx.infer.decode import NO_TOKEN, DecodeState, bucket, decode, prefill
+from hclx.infer.sampling import SamplingConfig, SamplingParams, sampling_params
 from hclx.model import Params
+from hclx.parallel import axis_size
 from hclx.text import StreamDecoder, Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
 class Generation:
-    """What was written.
+    """The continuation of one prompt.
 
     Attributes:
       text: the continuation, without the prompt and without the stop text.
-      tokens: the ids it was decoded from.
+      tokens: the ids that the text was decoded from.
       stop_reason: "end" of the document, "length", or "stop" for a stop text.
     """
 
@@ -36,109 +38,165 @@ def generate(
     prompt: str,
     sampling: SamplingConfig,
     *,
-    dtype: str = "float32",
     stream_every: int = 0,
     on_text: Callable[[str], None] = lambda text: None,
 ) -> Generation:
-    """Continues a prompt, as the beginning of a document.
+    """Continues one prompt; see `generate_batch`."""
+    (generation,) = generate_batch(
+        params,
+        config,
+        tokenizer,
+        [prompt],
+        [sampling],
+        stream_every=stream_every,
+        on_text=lambda row, text: on_text(text),
+    )
+    return generation
+
+
+def generate_batch(
+    params: Params,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    sampling: Sequence[SamplingConfig],
+    *,
+    stream_every: int = 0,
+    on_text: Callable[[int, str], None] = lambda row, text: None,
+) -> list[Generation]:
+    """Continues prompts, each as the beginning of a document, in one batch.
+
+    The text of a prompt depends neither on the other prompts nor on `stream_every`.
 
     Args:
-      params: of the decoder.
+      params: as `hclx.infer.prepare_params` or `load_for_inference` returns them. If they are on a
+        mesh, it must be the ambient one: see `LoadedModel.placement`.
       config: the model's shape.
-      tokenizer: of the model's vocabulary.
-      prompt: may be empty.
-      sampling: see `SamplingConfig`.
-      dtype: of activations.
-      stream_every: tokens between two calls of `on_text`; 0: one call at the end. The text does not
-        depend on it.
-      on_text: takes each new piece of the text, whole characters only, and never a part of a stop
-        text.
+      tokenizer: that of the model.
+      prompts: one or more; a prompt may be empty.
+      sampling: the settings for each prompt.
+      stream_every: tokens between two calls of `on_text`; 0: one call at the end.
+      on_text: takes the index of a prompt and the next part of its text, which consists of whole
+        characters and never holds a part of a stop text.
+    Returns:
+      One result for each prompt, in order.
     Raises:
-      ConfigError: the prompt leaves no room in the model's length.
+      ConfigError: a prompt leaves no room in the model's length.
     """
-    ids = [tokenizer.eod_id, *tokenizer.encode(prompt)]
-    room = config.max_length - len(ids)
-    if room < 1:
-        raise ConfigError(
-            f"the prompt has {len(ids)} tokens and the model reads {config.max_length}; shorten it"
-            f" to {config.max_length - 1}"
-        )
-    limit = min(sampling.max_tokens, room)
-    size = bucket(len(ids) + limit, config.max_length)
-    padded = np.full((1, bucket(len(ids), size)), tokenizer.pad_id, np.int32)
-    padded[0, : len(ids)] = ids
-    state = prefill(
-        params,
-        jnp.asarray(padded),
-        jnp.array([len(ids)], jnp.int32),
-        size=size,
-        config=config,
-        dtype=dtype,
-    )
+    state, settings = _read_prompts(params, config, tokenizer, prompts, sampling)
+    limits = np.asarray(settings.max_tokens_b).tolist()
     allowed = tokenizer.token_bytes() > 0
     allowed[tokenizer.eod_id] = True
-    output = _Output(tokenizer, sampling.stop, on_text)
-    per_call = min(stream_every, limit) if stream_every else limit
-    while not output.stopped and not output.ended and len(output.tokens) < limit:
+    texts = [
+        TextCollector(tokenizer, row.stop, limit, functools.partial(on_text, i))
+        for i, (row, limit) in enumerate(zip(sampling, limits))
+    ]
+    while not all(text.is_complete for text in texts):
         state, new = decode(
             params,
             state,
-            jnp.int32(limit),
+            settings,
             jnp.asarray(allowed),
-            n=per_call,
+            n=stream_every or bucket(max(limits)),
             eod_id=tokenizer.eod_id,
-            # what the compiled loop depends on
-            sampling=dataclasses.replace(sampling, stop=(), max_tokens=1),
             config=config,
-            dtype=dtype,
         )
-        output.take(np.asarray(new)[0, : limit - len(output.tokens)])
-    return output.finish()
+        for text, ids in zip(texts, np.asarray(new)):
+            text.add(ids)
+        complete = [text.is_complete for text in texts] + [True] * (len(limits) - len(texts))
+        state = state._replace(done_b=state.done_b | np.array(complete))
+    return [text.finish() for text in texts]
 
 
-class _Output:
-    """Collects tokens into text; holds back what might be the beginning of a stop text."""
+def _read_prompts(
+    params: Params,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    prompts: Sequence[str],
+    sampling: Sequence[SamplingConfig],
+) -> tuple[DecodeState, SamplingParams]:
+    """Prefills a cache with prompts. Rows that only fill the shards of the mesh sample nothing."""
+    ids = [[tokenizer.eod_id, *tokenizer.encode(prompt)] for prompt in prompts]
+    limits = []
+    for i, (tokens, row) in enumerate(zip(ids, sampling, strict=True)):
+        room = config.max_length - len(tokens)
+        if room < 1:
+            raise ConfigError(
+                f"prompt {i} has {len(tokens)} tokens and the model reads {config.max_length};"
+                f" shorten it to {config.max_length - 1}"
+            )
+        limits.append(min(row.max_tokens, room))
+    n_filler = -len(ids) % axis_size("batch")
+    ids += ids[-1:] * n_filler
+    settings = sampling_params([*sampling, *[sampling[-1]] * n_filler])
+    limits += [0] * n_filler
+    size = bucket(max(len(tokens) + n for tokens, n in zip(ids, limits)), config.max_length)
+    lengths = [len(tokens) for tokens in ids]
+    padded = np.full((len(ids), bucket(max(lengths), size)), tokenizer.pad_id, np.int32)
+    for row, tokens in zip(padded, ids):
+        row[: len(tokens)] = tokens
+    state = prefill(params, padded, np.array(lengths, np.int32), size=size, config=config)
+    return state, settings._replace(max_tokens_b=jnp.array(limits, jnp.int32))
 
-    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], on_text: Callable[[str], None]):
-        self._decoder, self._stop, self._on_text = StreamDecoder(tokenizer), stop, on_text
+
+class TextCollector:
+    """Collects the tokens of one row into text, and passes the text on in whole characters. The
+    beginning of a stop text is held back until it turns out to be none.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        stop: tuple[str, ...],
+        max_tokens: int,
+        on_text: Callable[[str], None],
+    ):
+        """Starts an empty text; `on_text` takes each next part of it."""
+        self._decoder, self._on_text = StreamDecoder(tokenizer), on_text
+        self._stop, self._max_tokens = stop, max_tokens
         self._text, self._shown = "", 0
-        self.tokens: list[int] = []
-        self.ended = self.stopped = False
+        self._tokens: list[int] = []
+        self._ended = self._stopped = False
 
-    def take(self, ids: np.ndarray) -> None:
-        """Adds the tokens of one call, up to the end of the document or the first stop text."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether the text has its end, a stop text or its last token."""
+        return self._ended or self._stopped or len(self._tokens) >= self._max_tokens
+
+    def add(self, ids: np.ndarray) -> None:
+        """Adds the tokens of one decode call, up to the end of the text."""
         for token in ids.tolist():
-            if token == NOTHING:
-                self.ended = True
+            if self.is_complete:
                 break
-            self.tokens.append(token)
-            self._add(self._decoder.feed(token))
-            if self.stopped:
+            if token == NO_TOKEN:
+                self._ended = True
                 break
-        self._show(len(self._text) if self.stopped else len(self._text) - self._held())
+            self._tokens.append(token)
+            self._append(self._decoder.feed(token))
+        self._show(len(self._text) if self._stopped else len(self._text) - self._held())
 
     def finish(self) -> Generation:
-        """Shows what was held back."""
-        if not self.stopped:
-            self._add(self._decoder.flush())
+        """Passes on what was held back, and returns the whole."""
+        if not self._stopped:
+            self._append(self._decoder.flush())
         self._show(len(self._text))
-        reason = "stop" if self.stopped else "end" if self.ended else "length"
-        return Generation(self._text, tuple(self.tokens), reason)
+        reason = "stop" if self._stopped else "end" if self._ended else "length"
+        return Generation(self._text, tuple(self._tokens), reason)
 
-    def _add(self, text: str) -> None:
+    def _append(self, text: str) -> None:
         self._text += text
-        found = [at for at in (self._text.find(stop) for stop in self._stop) if at >= 0]
-        if found:
-            self._text, self.stopped = self._text[: min(found)], True
+        starts = [at for at in map(self._text.find, self._stop) if at >= 0]
+        if starts:
+            self._text, self._stopped = self._text[: min(starts)], True
 
     def _held(self) -> int:
-        """Length of the longest end of the text that begins a stop text."""
+        """The length of the longest end of the text that begins a stop text."""
         ends = (
             n for stop in self._stop for n in range(1, len(stop)) if self._text.endswith(stop[:n])
         )
         return max(ends, default=0)
 
-    def _show(self, upto: int) -> None:
-        if upto > self._shown:
-            self._on_text(self._text[self._shown : upto])
-            self._shown = upto
+    def _show(self, end: int) -> None:
+        if end > self._shown:
+            self._on_text(self._text[self._shown : end])
+            self._shown = end

@@ -4,10 +4,8 @@ raises an error; no other one takes its place.
 
 import functools
 import logging
-import math
 
 import jax
-import jax.numpy as jnp
 
 from hclx.errors import ConfigError
 from hclx.model import blockwise, cudnn, splash, triton
@@ -15,29 +13,6 @@ from hclx.model.layers import Attend
 from hclx.parallel import constrain
 
 _LOG = logging.getLogger(__name__)
-
-
-def dot_product_attention(
-    q_bthk: jax.Array, k_bshk: jax.Array, v_bshk: jax.Array, mask_bts: jax.Array
-) -> jax.Array:
-    """Softmax attention under a mask; scores and softmax in float32 whatever the inputs are.
-    Returns [b, t, h, k].
-    """
-    scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
-    # Heads before positions: each head's matrix products are then contiguous, which CPUs are much
-    # faster with.
-    q_bhtk, k_bhsk, v_bhsk = (x.swapaxes(1, 2) for x in (q_bthk * scale, k_bshk, v_bshk))
-    scores_bhts = jnp.einsum("bhtk,bhsk->bhts", q_bhtk, k_bhsk, preferred_element_type=jnp.float32)
-    weights_bhts = jax.nn.softmax(
-        jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
-    )
-    context_bhtk = jnp.einsum(
-        "bhts,bhsk->bhtk",
-        weights_bhts.astype(v_bhsk.dtype),
-        v_bhsk,
-        preferred_element_type=jnp.float32,
-    )
-    return context_bhtk.astype(v_bhsk.dtype).swapaxes(1, 2)
 
 
 # Kernels, each with a function that returns the reason why it cannot serve a run, or None. "auto"

@@ -27,7 +27,7 @@ from hclx.parallel import constrain, flatten_tokens, unflatten_tokens
 
 # (q_bthk, k_bshk, v_bshk) -> (context_bthk, extra). The caller of a block passes this function in,
 # so that one block serves training (`hclx.model.attention.packed_attention`; extra is None) and
-# decoding over a cache (`hclx.infer.kv_cache`; extra is the new cache).
+# decoding over a cache (`hclx.infer.decode`; extra is the new cache).
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
 # (queries or keys [b, t, h, k], positions_bt) -> the same shape
 PositionEncoding = Callable[[jax.Array, jax.Array], jax.Array]

@@ -10,9 +10,19 @@ from hclx.parallel.distributed import (
 from hclx.parallel.mesh import axis_across_slices, make_mesh, resolve_mesh_shape
 from hclx.parallel.pipeline import check_pipeline, pipeline
 from hclx.parallel.reshape import flatten_tokens, unflatten_tokens
-from hclx.parallel.sharding import axis_size, constrain, named_sharding, partition_spec
+from hclx.parallel.sharding import (
+    RULES,
+    ShardingRules,
+    axis_size,
+    constrain,
+    named_sharding,
+    partition_spec,
+    sharding_rules,
+)
 
 __all__ = [
+    "RULES",
+    "ShardingRules",
     "any_process_error",
     "axis_across_slices",
     "check_pipeline",
@@ -26,6 +36,7 @@ __all__ = [
     "pipeline",
     "process_0_first",
     "resolve_mesh_shape",
+    "sharding_rules",
     "start_processes",
     "unflatten_tokens",
     "axis_size",

@@ -1,8 +1,11 @@
 """The one table from logical axis names to mesh axes, and the shardings that follow from it.
 
-Modules name the axes of their arrays; nothing but this table knows the mesh.
+Modules name the axes of their arrays; only this table refers to the mesh. Training and decoding lay
+the same arrays out differently, each by a table of its own: `sharding_rules` sets the one that
+applies. It is read while a function is traced, and JAX traces the function again under another one.
 """
 
+import dataclasses
 import math
 
 import jax
@@ -10,39 +13,72 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hclx.errors import ConfigError
 
-# logical axis -> the mesh axes that cut it
-RULES: dict[str, tuple[str, ...]] = {
-    "batch": ("data", "fsdp"),
-    "length": ("seq",),
-    "tokens": ("seq", "data", "fsdp"),  # batch and length in one: see tokens.py
-    "layers": ("pipe",),
-    "vocab": ("model",),
-    "embed": ("fsdp", "seq"),  # of parameters: gathered block by block (ZeRO-3)
-    "heads": ("model",),
-    "kv_heads": ("model",),
-    # while every head sees the whole length (all-to-all attention)
-    "attention_heads": ("model", "seq"),
-    "mlp": ("model",),
-    "features": ("model",),  # d_model of the residual stream, gathered where a product takes it
-    "head_dim": (),
-    "position": (),
-    "norm": (),
-}
+MeshAxes = tuple[str, ...]
 
 
-def partition_spec(axes: tuple[str | None, ...]) -> PartitionSpec:
-    """The mesh axes of an array whose dimensions have these logical names (`None`: not cut).
+@dataclasses.dataclass(frozen=True)
+class ShardingRules:
+    """For each logical axis, the mesh axes that it is sharded over; the defaults are for training.
 
-    Raises:
-      ConfigError: two dimensions of one array lie on the same mesh axis, or a name is not in the
-        table.
+    Make a variant with `dataclasses.replace`.
     """
+
+    batch: MeshAxes = ("data", "fsdp")
+    length: MeshAxes = ("seq",)
+    tokens: MeshAxes = ("seq", "data", "fsdp")  # batch and length as one axis: see reshape.py
+    layers: MeshAxes = ("pipe",)
+    vocab: MeshAxes = ("model",)
+    embed: MeshAxes = ("fsdp", "seq")  # of parameters: gathered block by block (ZeRO-3)
+    heads: MeshAxes = ("model",)
+    kv_heads: MeshAxes = ("model",)
+    # while every head sees the whole length (all-to-all attention)
+    attention_heads: MeshAxes = ("model", "seq")
+    mlp: MeshAxes = ("model",)
+    # d_model of the residual stream, gathered where a matrix product reads it
+    features: MeshAxes = ("model",)
+    head_dim: MeshAxes = ()
+    position: MeshAxes = ()
+    norm: MeshAxes = ()
+
+    def mesh_axes(self, name: str | None) -> MeshAxes:
+        """The mesh axes of a logical axis; none for `None`.
+
+        Raises:
+          ConfigError: the table has no such name.
+        """
+        if name is None:
+            return ()
+        if name not in self.__dataclass_fields__:
+            raise ConfigError(f"logical axis {name!r} has no rule in hclx/parallel/sharding.py")
+        return getattr(self, name)
+
+
+RULES = ShardingRules()
+_ambient_rules = jax.make_user_context(RULES)
+
+
+def sharding_rules(rules: ShardingRules):
+    """Returns a context in which `rules` take the place of `RULES`."""
+    return _ambient_rules(rules)
+
+
+def partition_spec(
+    axes: tuple[str | None, ...], rules: ShardingRules | None = None
+) -> PartitionSpec:
+    """The mesh axes of an array whose dimensions have these logical names.
+
+    Args:
+      axes: logical name of each dimension; `None`: not sharded.
+      rules: the table; default: that of the innermost `sharding_rules`, else `RULES`.
+    Raises:
+      ConfigError: two dimensions of one array are sharded over the same mesh axis, or the table
+        has no such name.
+    """
+    rules = rules or _ambient_rules.value
     owner: dict[str, str] = {}
     entries = []
     for name in axes:
-        if name is not None and name not in RULES:
-            raise ConfigError(f"logical axis {name!r} has no rule in hclx/parallel/sharding.py")
-        mesh_axes = RULES[name] if name else ()
+        mesh_axes = rules.mesh_axes(name)
         for mesh_axis in mesh_axes:
             if mesh_axis in owner:
                 raise ConfigError(
@@ -59,38 +95,40 @@ def named_sharding(
     axes: tuple[str | None, ...],
     shape: tuple[int, ...] | None = None,
     name: str = "array",
-):
-    """The `NamedSharding` of an array on `mesh`.
+    rules: ShardingRules | None = None,
+) -> NamedSharding:
+    """The sharding of an array on `mesh`.
 
     Args:
       mesh: with the axes of `hclx.config.MESH_AXES`.
       axes: logical name of each dimension.
-      shape: when given, each dimension must be divisible by the devices that cut it.
+      shape: if it is given, each dimension must be divisible by the devices that share it.
       name: of the array, for the message.
+      rules: as in `partition_spec`.
     Raises:
-      ConfigError: a dimension cannot be cut evenly.
+      ConfigError: a dimension cannot be sharded evenly; and as `partition_spec`.
     """
-    spec = partition_spec(axes)
+    spec = partition_spec(axes, rules)
     for size, axis, entry in zip(shape or (), axes, spec):
         names = (entry,) if isinstance(entry, str) else entry or ()
-        ways = math.prod(mesh.shape[n] for n in names)
-        if size % ways:
+        shards = math.prod(mesh.shape[n] for n in names)
+        if size % shards:
             raise ConfigError(
-                f"{name}: axis {axis!r} of size {size} cannot be cut {ways} ways by mesh axes"
-                f" {names}"
+                f"{name}: axis {axis!r} of size {size} cannot be sharded {shards} ways by mesh"
+                f" axes {names}"
             )
     return NamedSharding(mesh, spec)
 
 
 def axis_size(name: str) -> int:
-    """How many ways the ambient mesh cuts a logical axis; 1 without one."""
+    """The number of shards of a logical axis on the ambient mesh; 1 without a mesh."""
     shape = jax.sharding.get_abstract_mesh().shape
-    return math.prod(shape.get(axis, 1) for axis in RULES[name])
+    return math.prod(shape.get(axis, 1) for axis in _ambient_rules.value.mesh_axes(name))
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-    """Pins an activation's layout to the ambient mesh (`jax.set_mesh`); without one it changes
-    nothing.
+    """Fixes the layout of an activation on the ambient mesh (`jax.set_mesh`), by the ambient rules.
+    Without a mesh it returns `x` itself.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return x

@@ -1,6 +1,6 @@
 """Training: state, loss, optimizer, step, checkpoints, and `pretrain`, which runs them."""
 
-from hclx.train.checkpoint import Checkpointer, load_for_inference
+from hclx.train.checkpoint import Checkpointer
 from hclx.train.state import TrainState, abstract_state, init_state
 from hclx.train.step import make_loss, train_step
 
@@ -9,7 +9,6 @@ __all__ = [
     "TrainState",
     "abstract_state",
     "init_state",
-    "load_for_inference",
     "make_loss",
     "train_step",
 ]

@@ -1,5 +1,6 @@
-"""Saves checkpoints, and restores them after each array is verified by its fingerprint. Only this
-module and checkpoint_format.py use orbax.
+"""Saves and restores checkpoints, and verifies each array against its saved fingerprint.
+
+Only this module and checkpoint_format.py use orbax.
 
 MODEL_DIR/checkpoints/ holds a folder STEP for each checkpoint. Beside them lie STEP.corrupt-TIME,
 which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
@@ -19,13 +20,11 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from hclx.config import ModelConfig
 from hclx.errors import CheckpointError, StorageError
-from hclx.model import Params, abstract_params
+from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
 from hclx.train import checkpoint_format
 from hclx.train.checkpoint_format import LoopState, array_items, json_items, one_line
-from hclx.train.run_dir import read_run
 from hclx.train.state import TrainState, guard_from_json
 
 _LOG = logging.getLogger(__name__)
@@ -364,21 +363,3 @@ def _together(work: Callable) -> tuple[object, str]:
     except Exception as error:
         result, problem = None, one_line(error)
     return result, any_process_error(problem)
-
-
-def load_for_inference(
-    model_dir: str | Path, step: int | None = None
-) -> tuple[Params, ModelConfig, str, dict]:
-    """Reads parameters for decoding: on the first device, with the model's configuration, the
-    folder of its tokenizer, and the meta item.
-
-    Raises:
-      CheckpointError: the folder holds no run, or the checkpoint is damaged.
-    """
-    experiment, tokenizer_dir = read_run(model_dir)
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-    abstract = jax.tree.map(place, abstract_params(experiment.model))
-    with Checkpointer(model_dir, read_only=True) as checkpointer:
-        params, meta = checkpointer.restore_params(abstract, step)
-    return params, experiment.model, tokenizer_dir, meta

@@ -147,9 +147,7 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     def run(name, dtype, precision):
         loss_fn = make_loss(model, ComputeConfig(dtype=dtype, attention=name))
         with jax.default_matmul_precision(precision):
-            (loss, count), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(
-                params, batch
-            )
+            (loss, count), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, batch)
         return float(loss / count), np.concatenate(
             [np.ravel(np.asarray(x, np.float64)) for x in jax.tree.leaves(grads)]
         )

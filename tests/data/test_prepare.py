@@ -1,4 +1,4 @@
-"""What a run needs is made where it is missing, and refused where it is of something else."""
+"""Tokenizer and cache of a run are made if they are missing, and refused if they do not fit."""
 
 import dataclasses
 import json
@@ -47,9 +47,9 @@ def test_the_tokenizer_never_sees_the_validation_split(made, sample_texts):
     folder, data = made
     from hclx.data.source import ReadSettings
 
-    about = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
+    metadata = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
     train = [t for t in sample_texts if ReadSettings.of(data).split_of(t) == "train"]
-    assert about["documents"] == len(train) < len(sample_texts)
+    assert metadata["documents"] == len(train) < len(sample_texts)
 
 
 def test_other_text_is_refused(made, tmp_path):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, ModelConfig
-from hclx.infer.decode import NOTHING, bucket, decode, prefill
-from hclx.infer.kv_cache import extend, init_cache
-from hclx.infer.sampling import SamplingConfig
+from hclx.infer import SamplingConfig, prepare_params
+from hclx.infer.decode import NO_TOKEN, bucket, decode, extend, init_cache, prefill
+from hclx.infer.sampling import sampling_params
 from hclx.model import hidden_states, packing, unembed
 from tests.model.oracle import forward, noisy_params
 
@@ -22,28 +22,33 @@ ALL = jnp.ones(CONFIG.vocab_size, bool)
 
 
 @pytest.fixture(scope="module")
-def params():
+def stacked():
+    """Parameters as training has them."""
     return noisy_params(CONFIG)
 
 
-def run(params, prompts, n, sampling=GREEDY, limit=None, calls=1, size=64):
-    lengths = jnp.array([len(p) for p in prompts], jnp.int32)
-    padded = np.zeros((len(prompts), bucket(max(map(len, prompts)), size)), np.int32)
+@pytest.fixture(scope="module")
+def params(stacked):
+    """Parameters as decoding has them."""
+    return prepare_params(stacked, CONFIG)
+
+
+def read(params, prompts, size=64):
+    lengths = np.array([len(p) for p in prompts], np.int32)
+    padded = np.zeros((len(prompts), bucket(max(lengths), size)), np.int32)
     for row, prompt in zip(padded, prompts):
         row[: len(prompt)] = prompt
-    state = prefill(params, jnp.asarray(padded), lengths, size=size, config=CONFIG, dtype="float32")
-    outs = []
+    return prefill(params, padded, lengths, size=size, config=CONFIG)
+
+
+def run(params, prompts, n, sampling=GREEDY, limit=None, calls=1, size=64):
+    """Tokens [b, calls * n]; `sampling`: of all rows, or one a row."""
+    rows = sampling if isinstance(sampling, list) else [sampling] * len(prompts)
+    rows = [dataclasses.replace(row, max_tokens=limit or n * calls) for row in rows]
+    state, outs = read(params, prompts, size), []
     for _ in range(calls):
         state, out = decode(
-            params,
-            state,
-            jnp.int32(limit or n * calls),
-            ALL,
-            n=n,
-            eod_id=EOD,
-            sampling=sampling,
-            config=CONFIG,
-            dtype="float32",
+            params, state, sampling_params(rows), ALL, n=n, eod_id=EOD, config=CONFIG
         )
         outs.append(np.asarray(out))
     return np.concatenate(outs, axis=1)
@@ -57,12 +62,12 @@ def full_forward_greedy(params, prompt, n):
     return tokens[len(prompt) :]
 
 
-def test_greedy_with_the_cache_is_greedy_without_it(params):
+def test_greedy_with_the_cache_is_greedy_without_it(stacked, params):
     for prompt in ([EOD], [EOD, 5, 17, 40], [EOD, *range(2, 35)]):
-        found = run(params, [prompt], 24)[0].tolist()
-        expected = full_forward_greedy(params, prompt, 24)
+        tokens = run(params, [prompt], 24)[0].tolist()
+        expected = full_forward_greedy(stacked, prompt, 24)
         upto = expected.index(EOD) if EOD in expected else 24
-        assert found[:upto] == expected[:upto] and all(t == NOTHING for t in found[upto:])
+        assert tokens[:upto] == expected[:upto] and all(t == NO_TOKEN for t in tokens[upto:])
 
 
 @pytest.mark.parametrize("config, gain, tolerance", [(CONFIG, 4, 1e-4), (SWITCHED, 1, 1e-5)])
@@ -71,13 +76,10 @@ def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, to
     tokens = jnp.asarray(np.random.default_rng(0).integers(2, 97, (2, 30)))
     compute = ComputeConfig(dtype="float32", remat="none")
     full = hidden_states(params, tokens, *packing(tokens, EOD), config, compute)
-    cache, lengths, step = (
-        init_cache(config, 2, 32, "float32"),
-        jnp.zeros(2, jnp.int32),
-        jax.jit(extend, static_argnums=(4, 5)),
-    )
+    cache, lengths = init_cache(config, 2, 32, "float32"), jnp.zeros(2, jnp.int32)
+    step, prepared = jax.jit(extend, static_argnums=4), prepare_params(params, config)
     for start, stop in ((0, 7), (7, 8), (8, 9), (9, 30)):
-        x, cache = step(params, cache, tokens[:, start:stop], lengths, config, "float32")
+        x, cache = step(prepared, cache, tokens[:, start:stop], lengths, config)
         lengths += stop - start
         np.testing.assert_allclose(
             unembed(params, x, config),
@@ -101,6 +103,17 @@ def test_the_number_of_calls_does_not_change_the_text(params, sampling):
     ).all()
 
 
+def test_a_row_depends_on_no_other_row(params):
+    """Rows have keys of their own: another batch around a row leaves its samples as they are."""
+    row, config = [EOD, 9, 30], SamplingConfig(temperature=1.0, top_p=1.0, seed=4)
+    others = [GREEDY, config, SamplingConfig(temperature=2.0, top_k=9, seed=5)]
+    alone = run(params, [row], 20, config)[0].tolist()
+    together = run(params, [[EOD], row, [EOD, *range(2, 40)]], 20, others)
+    assert together[1].tolist() == alone
+    twins = run(params, [row, row], 20, config)
+    assert twins[0].tolist() == twins[1].tolist() == alone
+
+
 def test_seed_decides_the_sample(params):
     texts = [
         run(params, [[EOD, 9]], 20, SamplingConfig(temperature=1.0, top_p=1.0, seed=s)).tolist()
@@ -111,38 +124,28 @@ def test_seed_decides_the_sample(params):
 
 def test_a_row_ends_at_the_end_of_its_document_and_the_loop_with_the_last_row(params):
     only_eod = jnp.zeros(CONFIG.vocab_size, bool).at[EOD].set(True)
-    state = prefill(
-        params,
-        jnp.array([[EOD, 3]]),
-        jnp.array([2], jnp.int32),
-        size=32,
-        config=CONFIG,
-        dtype="float32",
-    )
     state, out = decode(
         params,
-        state,
-        jnp.int32(20),
+        read(params, [[EOD, 3]], size=32),
+        sampling_params([GREEDY]),
         only_eod,
         n=20,
         eod_id=EOD,
-        sampling=GREEDY,
         config=CONFIG,
-        dtype="float32",
     )
-    assert (np.asarray(out) == NOTHING).all() and int(state.step) == 1
+    assert (np.asarray(out) == NO_TOKEN).all() and state.step_b.tolist() == [1]
 
 
 def test_a_full_cache_ends_a_row(params):
     out = run(
         params, [[EOD, *range(2, 30)]], 20, SamplingConfig(temperature=2.0, top_p=1.0), size=32
     )[0]
-    assert 1 <= (out != NOTHING).sum() <= 4 and out[-1] == NOTHING
+    assert 1 <= (out != NO_TOKEN).sum() <= 4 and out[-1] == NO_TOKEN
 
 
 def test_limit_holds_over_calls(params):
     out = run(params, [[EOD, 9]], 4, SamplingConfig(temperature=1.0, seed=4), limit=6, calls=3)[0]
-    assert (out != NOTHING).sum() <= 6
+    assert (out != NO_TOKEN).sum() <= 6
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 import dataclasses
 
 import jax
+import numpy as np
 import pytest
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
-from hclx.infer import SamplingConfig, generate
-from hclx.infer.generate import _Output
+from hclx.infer import SamplingConfig, generate, generate_batch, prepare_params
+from hclx.infer.generate import TextCollector
 from hclx.model import init_params
 
 CONFIG = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=2, max_length=128)
@@ -17,7 +18,7 @@ SAMPLING = SamplingConfig(max_tokens=60, temperature=1.0, top_p=1.0, seed=5)
 
 @pytest.fixture(scope="module")
 def params():
-    return init_params(CONFIG, jax.random.key(0))
+    return prepare_params(init_params(CONFIG, jax.random.key(0)), CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,10 @@ def test_the_stream_is_the_text_in_whole_characters(params, tokenizer):
 
 def test_a_syllable_is_held_back_until_it_is_whole(tokenizer):
     ids = [tokenizer.encode_bytes(bytes([b]))[0] for b in "한글👍".encode()]
-    shown, output = [], None
-    output = _Output(tokenizer, (), shown.append)
-    import numpy as np
-
+    shown = []
+    output = TextCollector(tokenizer, (), 100, shown.append)
     for token in ids:
-        output.take(np.array([token]))
+        output.add(np.array([token]))
     assert shown == ["한", "글", "👍"] and output.finish().text == "한글👍"
 
 
@@ -77,12 +76,10 @@ def test_stop_text_ends_generation_and_is_not_part_of_it(params, tokenizer):
 
 
 def test_the_beginning_of_a_stop_text_is_shown_only_when_it_is_none(tokenizer):
-    import numpy as np
-
     shown = []
-    output = _Output(tokenizer, ("###",), shown.append)
+    output = TextCollector(tokenizer, ("###",), 100, shown.append)
     for char in ("가", "#", "#", "나", "#"):
-        output.take(np.array(tokenizer.encode(char)))
+        output.add(np.array(tokenizer.encode(char)))
     assert "".join(shown) == "가##나"
     assert output.finish().text == "가##나#" and "".join(shown) == "가##나#"
 
@@ -109,3 +106,36 @@ def test_length_and_room(params, tokenizer):
     )
     with pytest.raises(ConfigError, match="the model reads 128; shorten"):
         generate(params, CONFIG, tokenizer, long * 4, SAMPLING)
+
+
+PROMPTS = ["서울은", "", "가나다라마바사아자차카타파하" * 2]
+SETTINGS = [
+    SAMPLING,
+    SamplingConfig(max_tokens=9, temperature=0.0),
+    SamplingConfig(max_tokens=33, top_k=20, seed=11, repetition_penalty=1.3),
+]
+
+
+@pytest.mark.parametrize("every", [0, 4])
+def test_a_batch_gives_the_texts_that_its_prompts_give_alone(params, tokenizer, every):
+    """Whatever the lengths and settings of the others are, and however many tokens a call makes."""
+    alone = [generate(params, CONFIG, tokenizer, *row) for row in zip(PROMPTS, SETTINGS)]
+    settings = [
+        dataclasses.replace(SETTINGS[0], stop=(alone[0].text[5:8],)),
+        *SETTINGS[1:],
+    ]
+    shown = ["", "", ""]
+
+    def show(row, text):
+        shown[row] += text
+
+    together = generate_batch(
+        params, CONFIG, tokenizer, PROMPTS, settings, stream_every=every, on_text=show
+    )
+    assert together[1:] == alone[1:] and [result.text for result in together] == shown
+    assert together[0].stop_reason == "stop" and alone[0].text.startswith(together[0].text)
+
+
+def test_the_prompt_that_is_too_long_is_named(params, tokenizer):
+    with pytest.raises(ConfigError, match="prompt 1 has .* the model reads 128; shorten"):
+        generate_batch(params, CONFIG, tokenizer, ["가", "가나다라" * 40], [SAMPLING] * 2)

@@ -114,12 +114,12 @@ def test_a_wheel_holds_everything_under_one_name(installed, tmp_path):
     for folder, pattern in [
         ("launch", "**/*"), ("tasks", "*.py"), ("gin_configs", "**/*.gin"), ("hclx", "**/*"),
     ]:  # fmt: skip
-        there = installed / "hclx" / ("" if folder == "hclx" else folder)
+        target = installed / "hclx" / ("" if folder == "hclx" else folder)
         files = [path for path in (ROOT / folder).glob(pattern) if path.is_file()]
         assert files
         for path in files:
             if "__pycache__" not in path.parts:
-                assert (there / path.relative_to(ROOT / folder)).is_file(), path
+                assert (target / path.relative_to(ROOT / folder)).is_file(), path
 
 
 def test_commands_of_a_wheel_find_their_files(installed, tmp_path):

@@ -98,7 +98,7 @@ def test_a_run_leaves_what_it_says(whole):
 
 
 def learning_rate(step: int, config: dict) -> float:
-    """Of a step from 1, by the formula: linear from 0, then a cosine."""
+    """Learning rate of a step from 1, by the formula: linear from 0, then a cosine."""
     optimizer, done, total = config["optimizer"], step - 1, config["train"]["total_steps"]
     warmup, final = optimizer["warmup_steps"], optimizer["final_fraction"]
     if done < warmup:

@@ -86,10 +86,10 @@ def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     )
     assert one.returncode == other.returncode == 0, one.stderr + other.stderr
     assert digest(tmp_path / "one") == digest(tmp_path / "other")
-    about = load_tokenizer(tmp_path / "one").metadata
+    metadata = load_tokenizer(tmp_path / "one").metadata
     assert (
-        0 < about["documents"] < len(written.kept())
-        and f"from {about['documents']} documents of" in one.stdout
+        0 < metadata["documents"] < len(written.kept())
+        and f"from {metadata['documents']} documents of" in one.stdout
     )
     assert "error" not in one.stderr and one.stderr.count("\n") == 1  # how long it counted
     again = launch(

@@ -13,7 +13,7 @@ from jax._src.cudnn import fused_attention_stablehlo
 
 from hclx.config import MeshConfig
 from hclx.errors import ConfigError
-from hclx.model.attention import choose_backend, dot_product_attention
+from hclx.model.attention import choose_backend
 from hclx.model.cudnn import cudnn_attention
 from hclx.model.remat import remat
 from hclx.model.splash import splash_attention
@@ -45,9 +45,10 @@ def whole_square(q, k, v, segments):
     before.
     """
     index = jnp.arange(q.shape[1])
-    return dot_product_attention(
-        q, k, v, (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :])
-    )
+    sees = (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :])
+    scores = jnp.einsum("bthk,bshk->bhts", q, k) / np.sqrt(q.shape[-1])
+    weights = jax.nn.softmax(jnp.where(sees[:, None], scores, -jnp.inf))
+    return jnp.einsum("bhts,bshk->bthk", weights, v)
 
 
 def weigh(attend, q, k, v):

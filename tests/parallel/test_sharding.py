@@ -1,5 +1,6 @@
 """The rule table and the mesh: where arrays lie, and what is refused."""
 
+import dataclasses
 import importlib.util
 
 import jax
@@ -9,7 +10,16 @@ from jax.sharding import PartitionSpec
 
 from hclx.config import MESH_AXES, MeshConfig
 from hclx.errors import ConfigError
-from hclx.parallel import constrain, make_mesh, named_sharding, partition_spec, resolve_mesh_shape
+from hclx.parallel import (
+    RULES,
+    axis_size,
+    constrain,
+    make_mesh,
+    named_sharding,
+    partition_spec,
+    resolve_mesh_shape,
+    sharding_rules,
+)
 from hclx.plan.compile import topology_devices
 
 
@@ -98,10 +108,10 @@ def test_mesh_configuration_is_checked_when_it_is_made():
         MeshConfig(model=0)
 
 
-def test_a_dimension_that_cannot_be_cut_evenly_is_named():
+def test_a_dimension_that_cannot_be_sharded_evenly_is_named():
     mesh = make_mesh(MeshConfig(fsdp=1, model=8))
     with pytest.raises(
-        ConfigError, match="blocks/mlp/wi: axis 'mlp' of size 12 cannot be cut 8 ways"
+        ConfigError, match="blocks/mlp/wi: axis 'mlp' of size 12 cannot be sharded 8 ways"
     ):
         named_sharding(mesh, ("embed", "mlp"), (16, 12), "blocks/mlp/wi")
     assert named_sharding(mesh, ("embed", "mlp"), (16, 16)).shard_shape((16, 16)) == (16, 2)
@@ -113,3 +123,30 @@ def test_constrain_follows_the_ambient_mesh_and_is_nothing_without_one():
     with jax.set_mesh(make_mesh(MeshConfig(data=2, fsdp=2, model=2))):
         placed = jax.jit(lambda x: constrain(x, "batch", "length", "mlp"))(x)
     assert placed.sharding.shard_shape(x.shape) == (2, 4, 8)
+
+
+SWAPPED = dataclasses.replace(RULES, batch=("model",), mlp=("data",))
+
+
+def test_other_rules_as_an_argument():
+    mesh = make_mesh(MeshConfig(data=2, fsdp=2, model=2))
+    sharding = named_sharding(mesh, ("batch", "mlp"), (8, 8), rules=SWAPPED)
+    assert sharding.spec == PartitionSpec("model", "data")
+    with pytest.raises(ConfigError, match="'batch' and 'heads'.*'model'"):
+        named_sharding(mesh, ("batch", "heads"), rules=SWAPPED)
+
+
+def test_ambient_rules_are_read_when_a_function_is_traced_and_trace_it_again():
+    x, traces = np.zeros((8, 8), np.float32), []
+
+    @jax.jit
+    def place(x):
+        traces.append(axis_size("batch"))
+        return constrain(x, "batch", "mlp")
+
+    with jax.set_mesh(make_mesh(MeshConfig(data=4, fsdp=1, model=2))):
+        for _ in range(2):
+            assert place(x).sharding.spec == PartitionSpec("data", "model")
+            with sharding_rules(SWAPPED):
+                assert place(x).sharding.spec == PartitionSpec("model", "data")
+    assert traces == [4, 2] and partition_spec(("mlp",)) == PartitionSpec("model")

@@ -1,0 +1,140 @@
+"""Loads the parameters of a run for inference: on any mesh, by any sharding rules, in any dtype."""
+
+import contextlib
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from hclx.config import MeshConfig, ModelConfig
+from hclx.model import Params, ParamSpec, param_specs
+from hclx.parallel import (
+    RULES,
+    ShardingRules,
+    constrain,
+    make_mesh,
+    named_sharding,
+    sharding_rules,
+)
+from hclx.train.checkpoint import Checkpointer
+from hclx.train.run_dir import read_run
+
+# Weights are sharded over `model` alone: a step of decoding reads all of them for few tokens, so
+# that to gather them from other devices each time would take longer than the step.
+INFERENCE_RULES = dataclasses.replace(
+    RULES,
+    length=(),
+    tokens=RULES.batch,
+    layers=(),
+    embed=(),
+    attention_heads=RULES.heads,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A model to decode with.
+
+    Attributes:
+      params: as `prepare_params` returns them, on the devices of `mesh`.
+      config: the model's shape.
+      tokenizer_dir: the folder of its tokenizer.
+      meta: the description in the checkpoint, with the hashes of vocabulary and text.
+      mesh: the devices.
+      rules: the layout on them.
+    """
+
+    params: Params
+    config: ModelConfig
+    tokenizer_dir: str
+    meta: dict
+    mesh: Mesh
+    rules: ShardingRules
+
+    @contextlib.contextmanager
+    def placement(self):
+        """A context in which computations follow the mesh and the rules of this model."""
+        with jax.set_mesh(self.mesh), sharding_rules(self.rules):
+            yield
+
+
+def load_for_inference(
+    model_dir: str | Path,
+    mesh: Mesh | None = None,
+    rules: ShardingRules = INFERENCE_RULES,
+    dtype: str | None = None,
+    step: int | None = None,
+) -> LoadedModel:
+    """Loads a run's parameters from a checkpoint, which is verified first.
+
+    Args:
+      model_dir: the folder of the run.
+      mesh: the devices to load onto, see `hclx.parallel.make_mesh`; default: the first one.
+      rules: the layout on the mesh.
+      dtype: of the matrices, and with them of activations and KV cache; default: float32 on a CPU
+        and bfloat16 elsewhere.
+      step: of the checkpoint; default: the newest.
+    Raises:
+      CheckpointError: the folder holds no run, or the checkpoint is damaged.
+      ConfigError: a parameter cannot be sharded evenly over the mesh.
+    """
+    experiment, tokenizer_dir = read_run(model_dir)
+    mesh = mesh or make_mesh(MeshConfig(fsdp=1), jax.devices()[:1])
+    dtype = dtype or ("float32" if mesh.devices.flat[0].platform == "cpu" else "bfloat16")
+
+    def place(path, spec: ParamSpec):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        sharding = named_sharding(mesh, spec.axes, spec.shape, name, rules)
+        return jax.ShapeDtypeStruct(spec.shape, "float32", sharding=sharding)
+
+    abstract = jax.tree_util.tree_map_with_path(place, param_specs(experiment.model))
+    with Checkpointer(model_dir, read_only=True) as checkpointer:
+        params, meta = checkpointer.restore_params(abstract, step)
+    with jax.set_mesh(mesh), sharding_rules(rules):
+        params = prepare_params(params, experiment.model, dtype, donate=True)
+    return LoadedModel(params, experiment.model, tokenizer_dir, meta, mesh, rules)
+
+
+def prepare_params(
+    params: Params, config: ModelConfig, dtype: str = "float32", *, donate: bool = False
+) -> Params:
+    """Converts parameters, once, to the form that a step of decoding reads as it is.
+
+    Matrices get the dtype of the activations. Scales and biases stay float32, as the norms compute
+    in it; they are a thousandth of the bytes. The blocks become a tuple with one tree for each
+    layer: as slices of stacked arrays, XLA for CPUs would copy each weight before a product reads
+    it.
+
+    Args:
+      params: the decoder's parameters, as training has them: blocks are stacked on axis 0.
+      config: the model's shape.
+      dtype: of the matrices.
+      donate: frees each stacked array of `params` as soon as it is converted.
+    Returns:
+      {embedding, blocks, final_norm}, laid out by the ambient mesh and rules.
+    """
+
+    def convert(spec: ParamSpec, array):
+        is_matrix = spec.in_matmul or spec.decays
+        converted = _convert(array, spec.axes, dtype if is_matrix else array.dtype.name)
+        if donate and isinstance(converted, tuple):
+            jax.block_until_ready(converted)
+            array.delete()
+        return converted
+
+    converted = jax.tree.map(convert, param_specs(config), params)
+    structure = jax.tree.structure(params["blocks"])
+    layers = zip(*jax.tree.leaves(converted["blocks"], is_leaf=lambda x: isinstance(x, tuple)))
+    blocks = tuple(jax.tree.unflatten(structure, layer) for layer in layers)
+    return {**converted, "blocks": blocks}
+
+
+@functools.partial(jax.jit, static_argnames=("axes", "dtype"))
+def _convert(array: jax.Array, axes: tuple[str | None, ...], dtype: str):
+    """An array in `dtype`; one that is stacked over layers becomes a tuple of arrays."""
+    array = array.astype(dtype)
+    if axes[0] == "layers":
+        return tuple(constrain(array[i], *axes[1:]) for i in range(array.shape[0]))
+    return constrain(array, *axes)

@@ -1,0 +1,128 @@
+"""Weights for inference: from a checkpoint onto any mesh, by any rules, in the dtype asked for."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hclx.config import (
+    ComputeConfig,
+    DataConfig,
+    Experiment,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
+from hclx.errors import CheckpointError, ConfigError
+from hclx.infer import (
+    INFERENCE_RULES,
+    SamplingConfig,
+    generate_batch,
+    load_for_inference,
+    prepare_params,
+)
+from hclx.model import init_params
+from hclx.parallel import make_mesh
+from hclx.train import Checkpointer, abstract_state, init_state
+from hclx.train.run_dir import describe_run, open_run
+
+MODEL = ModelConfig(vocab_size=1024, n_layers=2, d_model=32, n_heads=4, max_length=64, init_std=0.3)
+TRAIN = TrainConfig(sequence_length=64, total_steps=300)
+HASHES = {"vocabulary": "v", "text": "t"}
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    """A run with one checkpoint, of untrained parameters."""
+    folder = tmp_path_factory.mktemp("run")
+    experiment = Experiment(
+        MODEL,
+        ComputeConfig(),
+        MeshConfig(),
+        OptimizerConfig(),
+        DataConfig(input="none.txt"),
+        TokenizerConfig(),
+        TRAIN,
+    )
+    open_run(folder, describe_run(experiment, "tokenizer", HASHES))
+    optimizer = optax.sgd(0.1)
+    abstract = abstract_state(MODEL, TRAIN, optimizer, make_mesh(MeshConfig()))
+    with Checkpointer(folder) as checkpointer:
+        state = init_state(MODEL, TRAIN, optimizer, abstract)
+        checkpointer.save(state, {"step": 0}, {"hashes": HASHES})
+    return folder
+
+
+def texts(model, tokenizer):
+    """Tokens of three prompts, greedy and sampled."""
+    settings = [
+        SamplingConfig(max_tokens=20, temperature=0.0),
+        SamplingConfig(max_tokens=12, temperature=1.0, top_p=0.9, seed=1),
+        SamplingConfig(max_tokens=20, temperature=1.0, top_k=50, top_p=1.0, seed=2),
+    ]
+    with model.placement():
+        results = generate_batch(
+            model.params, model.config, tokenizer, ["가", "나다", ""], settings, stream_every=7
+        )
+    return [result.tokens for result in results]
+
+
+@pytest.fixture(scope="module")
+def on_one_device(model_dir, tokenizers):
+    """The texts of the first device, in float32, which are the default."""
+    model = load_for_inference(model_dir)
+    (device,) = {d for x in jax.tree.leaves(model.params) for d in x.devices()}
+    assert device == jax.devices()[0] and model.meta["hashes"] == HASHES and model.config == MODEL
+    return texts(model, tokenizers["train"])
+
+
+GATHERED = dataclasses.replace(INFERENCE_RULES, embed=("fsdp", "seq"))  # weights, for each product
+
+
+@pytest.mark.parametrize(
+    "mesh, rules",
+    [
+        (MeshConfig(data=4, fsdp=1, model=2), INFERENCE_RULES),
+        (MeshConfig(data=1, fsdp=1, seq=2, model=4), INFERENCE_RULES),
+        (MeshConfig(data=1, fsdp=2, seq=2, model=2), GATHERED),
+    ],
+)
+def test_a_mesh_writes_what_one_device_writes(model_dir, tokenizers, on_one_device, mesh, rules):
+    model = load_for_inference(model_dir, make_mesh(mesh), rules)
+    wi = model.params["blocks"][0]["mlp"]["wi"]
+    rows = 32 // (mesh.fsdp * mesh.seq if rules is GATHERED else 1)
+    assert wi.sharding.shard_shape(wi.shape) == (rows, 128 // mesh.model)
+    assert texts(model, tokenizers["train"]) == on_one_device
+
+
+def test_bfloat16(model_dir, tokenizers):
+    model = load_for_inference(model_dir, dtype="bfloat16")
+    types = {x.dtype.name for x in jax.tree.leaves(model.params) if x.size > MODEL.d_model * 8}
+    assert types == {"bfloat16"}
+    assert all(tokens for tokens in texts(model, tokenizers["train"]))
+
+
+def test_what_cannot_be_loaded_is_named(model_dir, tmp_path):
+    with pytest.raises(
+        ConfigError, match="attention/kv.* 'kv_heads' of size 4 cannot be sharded 8"
+    ):
+        load_for_inference(model_dir, make_mesh(MeshConfig(data=1, fsdp=1, model=8)))
+    with pytest.raises(CheckpointError, match="has no step 7"):
+        load_for_inference(model_dir, step=7)
+    with pytest.raises(CheckpointError, match="config.json does not exist"):
+        load_for_inference(tmp_path)
+
+
+@pytest.mark.parametrize("donate", [False, True])
+def test_prepared_parameters_are_the_same_numbers(donate):
+    params = init_params(MODEL, jax.random.key(0))
+    expected = jax.tree.map(np.array, params)
+    prepared = prepare_params(params, MODEL, donate=donate)
+    stacked = jax.tree.map(lambda *layers: jnp.stack(layers), *prepared["blocks"])
+    jax.tree.map(np.testing.assert_array_equal, {**prepared, "blocks": stacked}, expected)
+    assert all(x.is_deleted() == donate for x in jax.tree.leaves(params["blocks"]))
