@@ -93,9 +93,13 @@ def summarize(events: list[dict], steps: int, sources: dict[str, str] = {}, larg
     by_name = _lanes_of_operations(events)
     lanes = list(by_name.values())
     totals, calls = defaultdict(float), defaultdict(int)
+    # Kernels in a CUDA graph may come without their instruction, whose name theirs is made of.
+    named_after = {re.sub(r"\W", "_", instruction): instruction for instruction in sources}
     for lane in lanes:
         for event, microseconds in _self_times(lane):
-            key = event["name"], event.get("args", {}).get("hlo_op", "")
+            kernel = event["name"]
+            instruction = event.get("args", {}).get("hlo_op") or named_after.get(kernel, "")
+            key = kernel, instruction
             totals[key] += microseconds
             calls[key] += 1
     whole, kinds = sum(totals.values()), defaultdict(float)

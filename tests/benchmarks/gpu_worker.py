@@ -326,19 +326,30 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:240]}"
 
 
+def require_gpu() -> None:
+    """Raises a RuntimeError if JAX does not run on a GPU."""
+    import jax
+
+    if jax.devices()[0].platform != "gpu":
+        raise RuntimeError("JAX sees no GPU")
+
+
 TASKS = {"train": train, "profile": profile, "kernels": kernels, "prepare": prepare, "peer": peer}
+
+
+def import_library(library: str) -> None:
+    """Imports what tasks need, and leaves the GPU alone, which another process uses."""
+    if library == "torch":
+        import torch._dynamo  # noqa: F401 (a part of PyTorch's compiler)
+    else:
+        import hclx.train.compiled_steps  # noqa: F401
 
 
 def main():
     library, channel = sys.argv[1], Channel()
     start, refusal = time.perf_counter(), None
     try:
-        if library == "torch":
-            import torch._dynamo  # noqa: F401 (a part of PyTorch's compiler)
-        else:
-            import jax
-
-            import hclx.train.compiled_steps  # noqa: F401
+        import_library(library)
     except ImportError as error:
         refusal = reason(error)
     channel.tell("ready", seconds=time.perf_counter() - start)
@@ -346,8 +357,8 @@ def main():
         try:
             if refusal:
                 raise ImportError(refusal)
-            if library == "jax" and not task["tiny"] and jax.devices()[0].platform != "gpu":
-                raise RuntimeError("JAX sees no GPU")
+            if library == "jax" and not task["tiny"]:
+                require_gpu()
             result = TASKS[task["do"]](task, channel)
         except Exception as error:
             result = {"error": refusal or reason(error)}

@@ -350,12 +350,24 @@ def test_a_paused_worker_stands_still_and_its_seconds_do_not_count():
     while not state().startswith("T") and time.monotonic() < begin + 60:
         time.sleep(0.05)
     assert state().startswith("T")
+    time.sleep(1.0)
     worker.resume()
     end = time.monotonic()
     assert not state().startswith("T")
     worker.kill()
-    assert worker.running_seconds(begin - 5.0, end + 2.0) == pytest.approx(7.0, abs=1.0)
+    assert end - begin >= 1.0
+    assert worker.running_seconds(begin - 5.0, end + 2.0) == pytest.approx(7.0, abs=0.5)
     assert worker.running_seconds(end + 1.0, end + 2.0) == 1.0
+
+
+def test_imports_leave_the_gpu_to_the_process_that_uses_it():
+    code = """
+from tests.benchmarks.gpu_worker import import_library
+import_library("jax")
+from jax._src import xla_bridge
+assert not xla_bridge.backends_are_initialized()
+"""
+    subprocess.run([sys.executable, "-c", code], env=environment(1), check=True, cwd="/")
 
 
 def test_attention_by_its_definition_is_what_xla_computes_and_differentiates():
@@ -404,7 +416,7 @@ def test_kernels_of_a_gpu_are_counted_by_its_streams():
         event(1, 13, 0, 4_000, "nvjet_tst_128x256", hlo_op="cublas-gemm.1"),
         event(1, 13, 4_000, 2_000, attention, hlo_op="custom-call.3"),
         event(1, 13, 10_000, 6_000, "nvjet_tst_128x256", hlo_op="cublas-gemm.1"),
-        event(1, 13, 16_000, 1_000, "loop_convert_fusion_2", hlo_op="loop_convert_fusion.2"),
+        event(1, 13, 16_000, 1_000, "loop_convert_fusion_2"),  # in a CUDA graph
         event(1, 14, 3_000, 2_000, "MemcpyH2D"),
         event(1, 99, 0, 20_000, "cublas-gemm.1", hlo_op="cublas-gemm.1"),
         event(2, 13, 0, 20_000, "train_step", hlo_op="cublas-gemm.1"),
@@ -431,7 +443,8 @@ def test_kernels_of_a_gpu_are_counted_by_its_streams():
         "copies and slices": 1.0,
         "elementwise and other": 0.5,
     }
-    largest = summary["operations"][0]
+    largest, *_, smallest = summary["operations"]
+    assert smallest["instruction"] == "loop_convert_fusion.2" and smallest["source"]
     assert (largest["ms"], largest["calls"], largest["instruction"]) == (5.0, 1.0, "cublas-gemm.1")
     assert largest["share"] == pytest.approx(10 / 15)
     text = gpu_profile.table({"step_ms": 10.0, **summary})
