@@ -52,7 +52,7 @@ def arguments(argv=None) -> argparse.Namespace:
     add = parser.add_argument
     add("--seconds", type=float, default=480, help="Time limit of the whole run.")
     add("--candidate_seconds", type=float, default=110, help="Time limit of one item.")
-    add("--peer_seconds", type=float, default=120, help="Time limit of PyTorch, compilation apart.")
+    add("--peer_seconds", type=float, default=100, help="Time limit of PyTorch's turn.")
     add("--kernel_seconds", type=float, default=30, help="Time limit of all checks of kernels.")
     add(
         "--plan",
@@ -292,7 +292,8 @@ class Benchmark:
         self.retire_jax()
         first = self.first.get(item.size)
         batch = first["batch"] if first else self.options.batch
-        seconds = lambda: min(self.options.peer_seconds, self.left())
+        end = time.monotonic() + self.options.peer_seconds
+        seconds = lambda: min(end - time.monotonic(), self.left())
         self.say(f"{item.size}: PyTorch, batch={batch}")
         if self.prepared != (item.size, batch):
             if self.prepared:

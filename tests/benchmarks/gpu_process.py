@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 20.0  # with a process that was killed
+MOST_CHARACTERS = 3_000  # of what a process that died wrote to stderr
 
 
 class Worker:
@@ -65,8 +67,8 @@ class Worker:
         """Waits for the result of the oldest task that has not been waited for.
 
         Returns:
-          The result, or {"error": one line} if the task failed, or the process died or was not
-          done within `seconds` and was killed.
+          The result, or {"error": one line} and where it came from, if the task failed, or the
+          process died, or was not done within `seconds` and was killed.
         """
         end = time.monotonic() + seconds
         while True:
@@ -74,19 +76,21 @@ class Worker:
                 event = self._events.get(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
                 self.kill()
-                return {"error": f"stopped after {seconds:.0f} s"}
+                return {"error": f"stopped after {max(0.0, seconds):.0f} s"}
             if event is None:
                 self._events.put(None)  # for the next call
-                return {"error": self._last_words()}
+                return self._last_words()
             if event["event"] == "result":
                 return event["result"]
             on_event(event)
 
-    def _last_words(self) -> str:
-        code = self._process.wait()
+    def _last_words(self) -> dict:
+        self._wait()
         self._errors.seek(0)
-        lines = [line.strip() for line in self._errors if line.strip()] or ["it wrote no error"]
-        return f"ended with {code}: {lines[-1][:160]}"
+        text = self._errors.read().strip() or "it wrote no error"
+        last = text.splitlines()[-1].strip()[:160]
+        error = f"ended with {self._process.returncode}: {last}"
+        return {"error": error, "stderr": text[-MOST_CHARACTERS:]}
 
     @property
     def alive(self) -> bool:
@@ -115,7 +119,12 @@ class Worker:
     def kill(self) -> None:
         """Ends the process, and those that it started, at once, and so frees its GPU memory."""
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        self._wait()
+
+    def _wait(self) -> None:
+        # With a limit, because the system cannot end a process whose GPU does not answer.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(PATIENCE_SECONDS)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

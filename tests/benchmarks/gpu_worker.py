@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 
 import numpy as np
 
@@ -361,7 +362,10 @@ def main():
                 require_gpu()
             result = TASKS[task["do"]](task, channel)
         except Exception as error:
-            result = {"error": refusal or reason(error)}
+            result = {
+                "error": refusal or reason(error),
+                "traceback": traceback.format_exc()[-3000:],
+            }
         channel.tell("result", result=result)
         with contextlib.suppress(Exception):  # the next task will say so if it cannot be served
             free_memory(library)
