@@ -132,7 +132,7 @@ class Benchmark:
     def __init__(self, options: argparse.Namespace, caches: str):
         self.options, self.begin = options, time.monotonic()
         # What is compiled and autotuned for one candidate is there for the next. CUDA's caches are
-        # apart, because a process that stands still may hold the lock of one.
+        # apart, because a paused process may hold the lock of one.
         self.variables = ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": f"{caches}/jax"}
         self.variables_of_torch = ENVIRONMENT | {"CUDA_CACHE_PATH": f"{caches}/cuda"}
         self.later = list(options.items)
@@ -186,7 +186,7 @@ class Benchmark:
         self.say(f"{item.text}: skipped, {why}")
         self.record("skipped", self.skipped[-1])
 
-    # Processes. At most one uses the GPU at a time; the others import, or stand still.
+    # Processes. At most one uses the GPU at a time; the others import, or are paused.
 
     def start_imports(self) -> None:
         """Starts the imports of JAX, and beside them PyTorch's imports and compilation."""
@@ -200,7 +200,7 @@ class Benchmark:
     def ask_jax(self, task: dict, seconds: float, on_event=lambda event: None) -> dict:
         """Runs a task in JAX's process, within the time that is left.
 
-        From the end of the imports to the result, PyTorch's process stands still, and the next
+        From the end of the imports to the result, PyTorch's process is paused, and the next
         process of JAX imports. A process in which a task failed is not used again.
         """
         if not self.jax:

@@ -105,7 +105,7 @@ class Worker:
         return end - begin - sum(seconds for seconds in pauses if seconds > 0)
 
     def pause(self) -> None:
-        """Lets the process stand still, so that it starts nothing on the GPU."""
+        """Stops the process until `resume`, so that it starts nothing on the GPU."""
         self._signal(signal.SIGSTOP)
         self._paused_at = self._paused_at or time.monotonic()
 

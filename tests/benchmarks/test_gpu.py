@@ -340,7 +340,7 @@ def test_a_task_that_fails_is_one_line_and_the_next_one_runs():
     worker.kill()
 
 
-def test_a_paused_worker_stands_still_and_its_seconds_do_not_count():
+def test_a_paused_worker_does_not_run_and_its_seconds_do_not_count():
     worker = Worker("torch", {})
     state = lambda: subprocess.check_output(
         ["ps", "-o", "state=", "-p", str(worker._process.pid)], text=True
