@@ -68,15 +68,16 @@ def main(_):
         from tasks.evaluation import evaluation_items
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
-    from hclx.corpus.pipeline import Corpus  # and Beam with it, for which one waits
-    from hclx.corpus.runner import Engine
+    from hclx.corpus.pipeline import Corpus
+    from hclx.corpus.runner import make_runner
+    from hclx.corpus.store import Store
 
-    engine = Engine(BEAM, WORKERS.value)
-    corpus = Corpus(settings, INPUT.value, OUTPUT.value, engine, evaluation)
+    runner = make_runner(BEAM, WORKERS.value, Store(OUTPUT.value))
+    corpus = Corpus(settings, INPUT.value, OUTPUT.value, runner, evaluation)
     with corpus.store.locked():
         corpus.build()
         corpus.mix(TARGET.value)
-        card = write_card(corpus.store, settings, corpus.parts())
+        card = write_card(corpus.store, settings, corpus.shards)
         for name, source in card["sources"].items():
             print(summary(name, source))
         for line in shortage(card["mixture_target"]) if card["mixture_target"] else ():
@@ -86,15 +87,16 @@ def main(_):
             " launch/build_cache.py --corpus takes"
         )
         if TOKENIZER_DIR.value:
-            encode(corpus.store, engine)
+            encode(corpus.store, runner)
 
 
-def encode(store, engine) -> None:
+def encode(store, runner) -> None:
     """Makes the token cache of the mixture."""
-    from hclx.corpus.tokenize_mixture import serialize
+    from hclx.corpus.tokenize_mixture import tokenize_mixture
 
     cache_dir = CACHE_DIR.value or f"{OUTPUT.value}/cache"
-    cache = serialize(store, TOKENIZER_DIR.value, cache_dir, ReadSettings(PERMILLE.value), engine)
+    settings = ReadSettings(PERMILLE.value)
+    cache = tokenize_mixture(store, TOKENIZER_DIR.value, cache_dir, settings, runner)
     train, validation = cache.n_tokens("train"), cache.n_tokens("validation")
     print(
         f"{cache_dir}: {train:,} tokens to train on, {validation:,} to validate, fingerprint"

@@ -6,14 +6,14 @@ The page is one file without scripts, see `hclx.corpus.html`, and equal corpora 
 
 from collections.abc import Callable, Mapping, Sequence
 
-from hclx.corpus.dedup import STAGES
 from hclx.corpus.html import Html, Right, document, joined, share, size, table, tag
+from hclx.corpus.layout import Shard
 from hclx.corpus.pii import PLACEHOLDERS
 from hclx.corpus.pii_accuracy import accuracy
 from hclx.corpus.settings import CorpusSettings
-from hclx.corpus.stages import Part
 from hclx.corpus.stats import add_up, bounds, number
 from hclx.corpus.store import Store
+from hclx.corpus.verdicts import STAGES
 
 _STAGES = {
     "filter": "rules",
@@ -68,7 +68,7 @@ _KINDS = {
 _COLORS = ("found", "kept", "cut", "quarantined", *_STAGES)
 
 
-def write_card(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dict:
+def write_card(store: Store, settings: CorpusSettings, parts: Sequence[Shard]) -> dict:
     """Writes card.json and card.html of a corpus that was built; gives what is in card.json.
 
     Raises:

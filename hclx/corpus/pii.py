@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hclx.corpus.text_batch import replaced
+from hclx.corpus.text_batch import replace_spans
 
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",
@@ -340,7 +340,7 @@ def suspects(texts: Sequence[str]) -> list[int]:
 
 def mask_pii(text: str, spans: list[Span]) -> str:
     """A text in which a placeholder stands for each span; `spans` are in order."""
-    return replaced(text, [(span.start, span.end, PLACEHOLDERS[span.kind]) for span in spans])
+    return replace_spans(text, [(span.start, span.end, PLACEHOLDERS[span.kind]) for span in spans])
 
 
 def masked(text: str) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, sparse
 
-from hclx.corpus.hashing import mix
 from hclx.errors import DataError
+from hclx.hashing import splitmix64
 
 QUALITY_BITS = 18
 LM_BITS = 20
@@ -43,7 +43,7 @@ def _run_hashes(
     result, running = {}, np.zeros(len(data), np.uint64)
     for length in range(max(lengths) + 1):
         if length in lengths:
-            result[length] = mix(running + np.uint64(length + 1))
+            result[length] = splitmix64(running + np.uint64(length + 1))
         before = np.roll(data, length + 1).astype(np.uint64) + np.uint64(1)
         before[position <= length] = 0
         running = running * np.uint64(259) + before
@@ -151,7 +151,10 @@ class ByteModel:
         """uint64 [b] of each context, with the byte itself and without."""
         found = _run_hashes(data, _positions(offsets)[1], CONTEXTS)
         return [
-            (mix(found[n] + data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)), found[n])
+            (
+                splitmix64(found[n] + data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)),
+                found[n],
+            )
             for n in CONTEXTS
         ]
 

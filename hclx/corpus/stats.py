@@ -6,18 +6,17 @@ held.
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 
-from hclx.corpus.dedup import STAGES
+from hclx.corpus.layout import CONTAMINATION_REPORT, MIXTURE, Shard, manifest_folder, verdict_folder
 from hclx.corpus.pii import masked
+from hclx.corpus.readers import general_reason
 from hclx.corpus.settings import CorpusSettings, MixSettings
-from hclx.corpus.stages import Part
 from hclx.corpus.store import Store
-from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, order_of
+from hclx.corpus.verdicts import STAGES
+from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, sample_order
 from hclx.errors import DataError
 
-_PLACE = re.compile(r" at byte \d+| \(.*")  # of a reason: what differs from file to file
 _SUMMED = (
     "documents",
     "bytes",
@@ -31,7 +30,7 @@ _SUMMED = (
 )
 
 
-def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dict:
+def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> dict:
     """The figures of a corpus that was built.
 
     Returns:
@@ -53,19 +52,19 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
     sources = {}
     for name in settings.sources:
         sources[name] = _source(store, settings, name)
-        for file in store.list(f"documents/{name}", ".json"):
+        for file in store.list(manifest_folder(name), ".json"):
             found |= _file(store, file, sources[name], quarantine, settings.seed)
-    for part in parts:
-        figures = _read(store, part, found.get(part.name))
+    for shard in shards:
+        figures = _read(store, shard, found.get(shard.name))
         _add(
-            sources[part.name.split("/")[0]],
+            sources[shard.source],
             {name: figures[name] for name in _SUMMED if name in figures},
         )
         for rule, removed in figures["samples"].items():
             samples[rule] = sorted(
                 samples.get(rule, []) + removed, key=lambda one: (one["order"], one["doc_id"])
             )[:SAMPLES]
-    stages = [stage for stage in STAGES if store.list(f"verdicts/{stage}")]
+    stages = [stage for stage in STAGES if store.list(verdict_folder(stage))]
     everything: dict = {}
     for source in sources.values():
         _add(
@@ -81,9 +80,9 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
         "edges": {name: list(edges) for name, edges in HISTOGRAMS.items()},
     }
     result["quarantine"] = {reason: _shown(entry) for reason, entry in sorted(quarantine.items())}
-    report = store.read_json("contamination/report.json") if "contamination" in stages else None
+    report = store.read_json(CONTAMINATION_REPORT) if "contamination" in stages else None
     result["contamination"] = everything.pop("contamination", None) or (report or {}).get("sets")
-    mixture = store.read_json("mixture/mixture.json") or {}
+    mixture = store.read_json(MIXTURE) or {}
     result["mixture"] = mixture.get("sources")
     result["mixture_target"] = target_of(mixture, settings.mix)
     return result
@@ -152,10 +151,10 @@ def _file(store: Store, name: str, source: dict, quarantine: dict, seed: int) ->
     for line in store.read_lines(f"quarantine/{file}.jsonl"):
         one, lines = json.loads(line), lines + 1
         entry = quarantine.setdefault(
-            _PLACE.sub("", one["reason"]), {"documents": 0, "examples": []}
+            general_reason(one["reason"]), {"documents": 0, "examples": []}
         )
         entry["documents"] += 1
-        entry["examples"].append((order_of(f"{file}:{one['line']}", seed), file, one))
+        entry["examples"].append((sample_order(f"{file}:{one['line']}", seed), file, one))
         if len(entry["examples"]) > 2 * SAMPLES:
             entry["examples"] = _least(entry["examples"])
     if lines != (expected := sum(manifest["quarantined"].values())):
@@ -180,13 +179,13 @@ def _shown(entry: dict) -> dict:
     }
 
 
-def _read(store: Store, part: Part, documents: int | None) -> dict:
-    """A part's figures.
+def _read(store: Store, shard: Shard, documents: int | None) -> dict:
+    """A shard's figures.
 
     Raises:
       DataError: they are missing, or do not add up.
     """
-    name = f"figures/{part.name}.json"
+    name = shard.figures
     figures = store.read_json(name)
     if figures is None:
         raise DataError(f"{store.path(name)} is missing or damaged; build the corpus again")

@@ -7,12 +7,15 @@ Legend of the suffixes: d documents, b bytes, c characters, w words (eojeol: wha
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.hashing import RangeHash
+from hclx.hashing import RangeHash
+
+# Characters of a batch: the arrays of so many stay in the processor's cache.
+_BATCH_CHARS = 1 << 19
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,13 +117,27 @@ def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     return chars, offsets
 
 
-def replaced(text: str, ranges: Iterable[tuple[int, int, str]]) -> str:
-    """A text with other characters in some places: (start, end, what stands there instead), in
-    order; none overlaps another.
+def batches(texts: Sequence[str], titles: Sequence[str] | None = None) -> Iterator[TextBatch]:
+    """The documents in batches of about the same size; a long document makes a batch by itself."""
+    titles = titles or [""] * len(texts)
+    start = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > _BATCH_CHARS:
+            yield TextBatch.of(texts[start:i], titles[start:i])
+            start, size = i, 0
+        size += len(text)
+    yield TextBatch.of(texts[start:], titles[start:])
+
+
+def replace_spans(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
+    """A text with other characters in some places.
+
+    Args:
+      spans: (start, end, replacement), in order of `start`; no two overlap.
     """
     parts, position = [], 0
-    for start, end, other in ranges:
-        parts += [text[position:start], other]
+    for start, end, replacement in spans:
+        parts += [text[position:start], replacement]
         position = end
     return "".join([*parts, text[position:]])
 

@@ -13,7 +13,6 @@ So the text of each document follows the token that generation starts from, and 
 Each stored chunk carries a crc32c.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy as np
 import tensorstore as ts
 
 from hclx.errors import DataError
+from hclx.hashing import json_hash
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -29,13 +29,6 @@ SPLITS = ("train", "validation")
 _CHUNK = 1 << 16  # items that are read and checked together
 _SHARD = 1 << 24  # items a file
 _LINE_BITS = 40
-
-
-def checksum(value) -> str:
-    """sha256 of a JSON value in canonical form."""
-    return hashlib.sha256(
-        json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
-    ).hexdigest()
 
 
 class StreamWriter:
@@ -231,4 +224,4 @@ class TokenCache:
 
 def content_fingerprint(manifest: dict) -> str:
     """The checksum of all of a manifest but the checksum itself."""
-    return checksum({key: value for key, value in manifest.items() if key != "fingerprint"})
+    return json_hash({key: value for key, value in manifest.items() if key != "fingerprint"})

@@ -24,8 +24,8 @@ import jax
 import orbax.checkpoint as ocp
 
 from hclx.config import ModelConfig
-from hclx.data.token_cache import checksum
 from hclx.errors import CheckpointError, StorageError
+from hclx.hashing import json_hash as checksum
 from hclx.model import Params, abstract_params
 from hclx.parallel import any_process_error, is_distributed
 from hclx.train.fingerprint import fingerprint

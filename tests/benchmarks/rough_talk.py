@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
+from hclx.corpus.filters import violates
 from hclx.corpus.settings import Rule, parse_settings
-from hclx.corpus.stages import batches, broken
 from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.text_batch import batches
 
 DATA = flags.DEFINE_string(
     "data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR."
@@ -98,11 +99,11 @@ def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
     """Rule -> bool [d], which documents break it; titles, which these texts lack, break none."""
     taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules.values())
     found: dict[str, list[np.ndarray]] = {name: [] for name in rules}
-    for batch in batches(texts, [""] * len(texts)):
+    for batch in batches(texts):
         columns = {name: TAGGERS[name](batch) for name in taggers}
         for name, rule in rules.items():
             tagger, column = rule.attribute.split(".")
-            found[name].append(broken(rule, columns[tagger][column]))
+            found[name].append(violates(rule, columns[tagger][column]))
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

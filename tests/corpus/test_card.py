@@ -13,12 +13,12 @@ import pytest
 
 from hclx.corpus import pii
 from hclx.corpus.card import shortage, size, write_card
-from hclx.corpus.manifest import read_parts, read_settings, write_settings
+from hclx.corpus.layout import Shard
+from hclx.corpus.manifest import read_settings, read_shards, write_settings
 from hclx.corpus.pii_accuracy import labelled
 from hclx.corpus.pipeline import Corpus
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
-from hclx.corpus.stages import Part
 from hclx.corpus.stats import bounds, number
 from hclx.corpus.store import Store
 from hclx.corpus.write_clean import SAMPLES
@@ -42,17 +42,17 @@ def n_bytes(texts) -> int:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """(store, settings, parts, card) of the written corpus."""
+    """(store, settings, shards, card) of the written corpus."""
     folder = tmp_path_factory.mktemp("card")
     raw, config = written.write(folder)
     settings = load_settings(config)
-    corpus = Corpus(settings, str(raw), str(folder / "out"), Engine(workers=1))
+    corpus = Corpus(settings, str(raw), str(folder / "out"), make_runner(workers=1))
     corpus.build()
     return (
         corpus.store,
         settings,
-        corpus.parts(),
-        write_card(corpus.store, settings, corpus.parts()),
+        corpus.shards,
+        write_card(corpus.store, settings, corpus.shards),
     )
 
 
@@ -201,15 +201,15 @@ def test_links_lead_to_sections_and_bars_fill_their_width(built):
 
 
 def test_equal_corpora_give_equal_bytes(built):
-    store, settings, parts, _ = built
+    store, settings, shards, _ = built
     before = [Path(store.path(name)).read_bytes() for name in ("card.html", "card.json")]
-    write_card(store, settings, parts)
+    write_card(store, settings, shards)
     assert [Path(store.path(name)).read_bytes() for name in ("card.html", "card.json")] == before
 
 
-def test_settings_and_parts_are_known_to_the_corpus(built):
-    store, settings, parts, _ = built
-    assert read_settings(store) == settings and read_parts(store, settings) == parts
+def test_settings_and_shards_are_known_to_the_corpus(built):
+    store, settings, shards, _ = built
+    assert read_settings(store) == settings and read_shards(store, settings) == shards
     assert [list(source.rules) for source in read_settings(store).sources.values()] == [
         list(source.rules) for source in settings.sources.values()
     ]
@@ -219,7 +219,7 @@ def test_settings_and_parts_are_known_to_the_corpus(built):
         read_settings(Store(store.path("corpus")))
 
 
-# A corpus of figures alone: as many parts as one likes.
+# A corpus of figures alone: as many shards as one likes.
 
 
 def removal(part: int, index: int) -> dict:
@@ -236,7 +236,7 @@ def removal(part: int, index: int) -> dict:
 
 
 def many(folder: Path, n: int, source: str = "wiki"):
-    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; 2 more
+    """(store, settings, shards) of n shards with 10 documents each: 3 kept, 5 and 2 removed; 2 more
     lines set aside a file.
     """
     store = Store(str(folder))
@@ -284,12 +284,12 @@ def many(folder: Path, n: int, source: str = "wiki"):
             "contamination": {"quiz": {"items": 1, "found": i % 2}},
         }
         store.write_json(f"figures/{name}.json", figures, "key")
-    return store, settings, [Part(f"{source}/{i:05d}-00000", i) for i in range(n)]
+    return store, settings, [Shard(f"{source}/{i:05d}-00000", i) for i in range(n)]
 
 
-def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
-    store, settings, parts = many(tmp_path, 200)
-    card = write_card(store, settings, parts)
+def test_many_shards_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
+    store, settings, shards = many(tmp_path, 200)
+    card = write_card(store, settings, shards)
     every = card["all"]
     assert (every["documents"], every["bytes"], every["kept"], every["quarantined"]) == (
         2_000,
@@ -327,8 +327,8 @@ def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
 
 
 def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
-    store, settings, parts = many(tmp_path, 1, source='a" onload="b')
-    write_card(store, settings, parts)
+    store, settings, shards = many(tmp_path, 1, source='a" onload="b')
+    write_card(store, settings, shards)
     reader = Reader(page(store))
     assert ("svg", "aria-label", 'what became of a" onload="b') in reader.attributes and not [
         a for a in reader.attributes if a[1] == "onload"
@@ -379,10 +379,10 @@ def test_the_f1_of_each_kind_of_personal_data_is_beside_its_count(built):
 
 @pytest.mark.parametrize("holds, column", [(False, "recall"), (True, "precision")])
 def test_a_broken_rule_lowers_its_figure(tmp_path, monkeypatch, holds, column):
-    store, settings, parts = many(tmp_path, 1)
-    whole = write_card(store, settings, parts)["pii_accuracy"]["kinds"]
+    store, settings, shards = many(tmp_path, 1)
+    whole = write_card(store, settings, shards)["pii_accuracy"]["kinds"]
     monkeypatch.setattr(pii, "is_luhn", lambda digits: holds)
-    broken = write_card(store, settings, parts)["pii_accuracy"]["kinds"]
+    broken = write_card(store, settings, shards)["pii_accuracy"]["kinds"]
     assert (
         broken["card"][column] < whole["card"][column]
         and broken["card"]["f1"] < 0.95 < whole["card"]["f1"]
@@ -394,8 +394,8 @@ def test_a_broken_rule_lowers_its_figure(tmp_path, monkeypatch, holds, column):
 
 
 def test_evaluation_sets_have_a_table(tmp_path):
-    store, settings, parts = many(tmp_path, 3)
-    write_card(store, settings, parts)
+    store, settings, shards = many(tmp_path, 3)
+    write_card(store, settings, shards)
     assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", "–"]]
 
 
@@ -427,11 +427,11 @@ def mixture(store: Store, target: float) -> None:
 
 
 def test_a_mixture_without_a_target_has_a_table(tmp_path):
-    store, settings, parts = many(tmp_path, 1)
-    write_card(store, settings, parts)
+    store, settings, shards = many(tmp_path, 1)
+    write_card(store, settings, shards)
     assert "Mixture" not in page(store)
     mixture(store, 0)
-    card = write_card(store, settings, parts)
+    card = write_card(store, settings, shards)
     assert (
         card["mixture"]["wiki"]["domain"] == "<wiki>"
         and card["mixture_target"] is None
@@ -453,9 +453,9 @@ def test_of_a_mixture_that_lacks_nothing_nothing_is_said():
 
 
 def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
-    store, settings, parts = many(tmp_path, 1)
+    store, settings, shards = many(tmp_path, 1)
     mixture(store, 10_000)
-    target = write_card(store, settings, parts)["mixture_target"]
+    target = write_card(store, settings, shards)["mixture_target"]
     assert {
         name: (one["wanted"], one["exist"], one["given"]) for name, one in target["domains"].items()
     } == {
@@ -514,13 +514,13 @@ def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
 def test_a_document_that_is_not_exactly_one_of_the_three_is_refused(
     tmp_path, name, change, message
 ):
-    store, settings, parts = many(tmp_path, 3)
+    store, settings, shards = many(tmp_path, 3)
     if change is None:
         store.remove(name)
     else:
         store.write_json(name, {**store.read_json(name), **change})
     with pytest.raises(DataError, match=re.escape(message)):
-        write_card(store, settings, parts)
+        write_card(store, settings, shards)
     assert not Path(store.path("card.html")).exists()
 
 
