@@ -67,7 +67,7 @@ class BeamRunner:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
 
     def map(
-        self, function: Callable, items: Sequence, description: str = "", unit: str = "item"
+        self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
         """See `Runner.map`; Beam's own tools show the progress."""
         if items:

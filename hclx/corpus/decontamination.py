@@ -26,6 +26,8 @@ from hclx.corpus.layout import (
     CONTAMINATION_INDEX,
     CONTAMINATION_ITEMS,
     CONTAMINATION_REPORT,
+    DOCUMENTS,
+    VERDICTS,
     Build,
     Shard,
 )
@@ -248,10 +250,10 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
     """Writes the verdict on a shard: `contaminated` with the largest coverage, and the items that
     each document holds.
     """
-    if store.is_done(shard.verdict("contamination"), key):
+    if store.is_done(shard.file(VERDICTS, stage="contamination"), key):
         return
     index, rows, done = Index.read(store), removals(shard, store, before="contamination").kept, 0
-    n = store.n_rows(shard.documents)
+    n = store.n_rows(shard.file(DOCUMENTS))
     value, items = np.zeros(n, np.float32), [[] for _ in range(n)]
     for batch in batches(read_remaining_texts(shard, store, rows)):
         for text, item, coverage in zip(*index.search(list(batch.texts), settings)):
@@ -265,7 +267,7 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
         "value": value,
         "items": pyarrow.array(items, pyarrow.list_(pyarrow.string())),
     }
-    store.write_table(shard.verdict("contamination"), pyarrow.table(columns), key)
+    store.write_table(shard.file(VERDICTS, stage="contamination"), pyarrow.table(columns), key)
 
 
 def write_report(shards: Sequence[Shard], store: Store, key: str) -> dict:

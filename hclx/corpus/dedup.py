@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow
 
-from hclx.corpus.layout import Build, DocumentId, Shard
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, Build, DocumentId, Shard
 from hclx.corpus.shuffle import (
     NO_HASHES,
     NO_IDS,
@@ -107,7 +107,7 @@ def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 
 def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: str) -> None:
     """Writes the verdict of `exact` or `near`: all but the first of each cluster are removed."""
-    n = store.n_rows(shard.documents)
+    n = store.n_rows(shard.file(DOCUMENTS))
     rows, first, size = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)
     own = DocumentId(shard.index, np.arange(n)).pack()
     cluster, sizes = own.copy(), np.ones(n, np.int64)
@@ -119,7 +119,7 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
         "cluster": cluster,
         "cluster_size": sizes.astype(np.int32),
     }
-    store.write_table(shard.verdict(stage), pyarrow.table(columns), key)
+    store.write_table(shard.file(VERDICTS, stage=stage), pyarrow.table(columns), key)
 
 
 # Paragraphs.
@@ -174,7 +174,7 @@ def write_paragraphs(
     """Writes the verdict: the paragraphs to remove, and the rule `paragraph_duplicates` for
     documents that lose more than `max_share` of their characters.
     """
-    texts = store.read_table(shard.documents, ["text"])["text"].to_pylist()
+    texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
     rows, starts, ends = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)
     order = np.lexsort((starts, rows))
     rows, starts, ends = rows[order], starts[order], ends[order]
@@ -190,4 +190,4 @@ def write_paragraphs(
         "starts": pyarrow.array(of_documents(starts), pyarrow.list_(pyarrow.int32())),
         "ends": pyarrow.array(of_documents(ends), pyarrow.list_(pyarrow.int32())),
     }
-    store.write_table(shard.verdict("paragraph"), pyarrow.table(columns), key)
+    store.write_table(shard.file(VERDICTS, stage="paragraph"), pyarrow.table(columns), key)

@@ -10,11 +10,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hclx.corpus.filters import Rules, check_rules, violates
-from hclx.corpus.layout import DocumentId, Shard
-from hclx.corpus.manifest import read_settings, read_shards
+from hclx.corpus.formatting import format_bounds, format_bytes, format_number
+from hclx.corpus.layout import (
+    ATTRIBUTES,
+    CLEAN,
+    DOCUMENTS,
+    DocumentId,
+    Shard,
+    read_settings,
+    read_shards,
+)
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.settings import CorpusSettings, Rule
-from hclx.corpus.stats import bounds, number
 from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch
@@ -22,6 +29,7 @@ from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, rem
 from hclx.corpus.write_clean import fix_encoding
 from hclx.errors import ConfigError, DataError
 
+_REASONS = 5  # reasons of removal that a summary names
 _LISTED = 10  # documents that are named if several begin with a prefix
 Columns = Mapping[str, Mapping[str, np.ndarray]]  # tagger -> column -> value, [1]
 
@@ -82,7 +90,7 @@ class _Corpus:
 
     def doc_ids(self, shard: Shard) -> list[str]:
         """The ids of the documents of a shard."""
-        return self.store.read_table(shard.documents, ["doc_id"])["doc_id"].to_pylist()
+        return self.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
 
     def doc_id(self, packed: int) -> str:
         """The id of a document by its packed shard and row."""
@@ -119,10 +127,10 @@ def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
 
 def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
     store, rules = corpus.store, corpus.settings.sources[shard.source].rules
-    document = store.read_table(shard.documents).slice(row, 1).to_pylist()[0]
+    document = store.read_table(shard.file(DOCUMENTS)).slice(row, 1).to_pylist()[0]
     columns = {}
     for name in (*TAGGERS, *corpus.settings.models):
-        table = store.read_table(shard.attributes(name)).slice(row, 1)
+        table = store.read_table(shard.file(ATTRIBUTES, tagger=name)).slice(row, 1)
         columns[name] = {column: table[column].to_numpy() for column in table.column_names}
     removed = removals(shard, store)
     lines = [
@@ -147,7 +155,7 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
         place = int(removed.is_kept[:row].sum())
         remaining = read_remaining_texts(shard, store, np.array([row]))[0]
         before = fix_encoding(remaining, int(columns["normalisation"]["mojibake"][0]))
-        kept = store.read_table(shard.clean, ["text"])["text"][place].as_py()
+        kept = store.read_table(shard.file(CLEAN), ["text"])["text"][place].as_py()
         lines += _text(f"as it was kept{_masks(find_pii(before))}", kept)
     return "\n".join(lines)
 
@@ -163,7 +171,7 @@ def _attributes(columns: Columns, rules: Rules) -> list[str]:
         lines += _title(tagger)
         for column, value in values.items():
             notes = [
-                f"{name} {bounds(vars(rule))}{'  <- broken' if violates(rule, value)[0] else ''}"
+                f"{name} {_bounds(rule)}{'  <- broken' if violates(rule, value)[0] else ''}"
                 for name, rule in rules.items()
                 if rule and rule.attribute == f"{tagger}.{column}"
             ]
@@ -179,7 +187,11 @@ def _shown(value: np.ndarray) -> str:
 
 
 def _reason(name: str, rule: Rule, value: float) -> str:
-    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {bounds(vars(rule))}"
+    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {_bounds(rule)}"
+
+
+def _bounds(rule: Rule) -> str:
+    return format_bounds({"min": rule.min, "max": rule.max})
 
 
 def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Rules) -> list[str]:
@@ -205,7 +217,7 @@ def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Ru
             first = f"removed by {rule}: {value:.1%} of its characters occurred before"
         return [first, *(f"    removed: {text[start:end]}" for start, end in spans)]
     items = [f"    items: {', '.join(columns['items'])}"] if columns["items"] else []
-    return [f"removed by {rule}: {number(value)}" if rule else "kept", *items]
+    return [f"removed by {rule}: {format_number(value)}" if rule else "kept", *items]
 
 
 def _title(name: str) -> list[str]:
@@ -225,3 +237,24 @@ def _masks(spans: Sequence) -> str:
     if not counts:
         return ""
     return f", masked: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}"
+
+
+def summary(name: str, source: Mapping) -> str:
+    """A source in a line: what was found and kept, and the main reasons of removal.
+
+    Args:
+      source: its entry in the corpus card.
+    """
+    reasons = {
+        rule: removed["documents"]
+        for rules in source["removed"].values()
+        for rule, removed in rules.items()
+    }
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS]
+    aside = f", {source['quarantined']:,} set aside" if source["quarantined"] else ""
+    why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
+    kept = source["kept"]
+    return (
+        f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
+        f" {format_bytes(kept['bytes'])}{why}"
+    )

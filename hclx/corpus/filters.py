@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow
 
-from hclx.corpus.layout import FORMAT, Build, Shard
+from hclx.corpus.layout import ATTRIBUTES, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store, key_of
@@ -30,16 +30,20 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
       taggers: name -> file of its model, "" if it has none.
     """
     files = {name: path for name, path in taggers.items() if path}
-    documents_key = store.key(shard.documents)
+    documents_key = store.key(shard.file(DOCUMENTS))
     keys = {
         name: key_of(FORMAT, name, documents_key, fingerprint(path) if path else "")
         for name, path in taggers.items()
     }
-    missing = [name for name in taggers if not store.is_done(shard.attributes(name), keys[name])]
+    missing = [
+        name
+        for name in taggers
+        if not store.is_done(shard.file(ATTRIBUTES, tagger=name), keys[name])
+    ]
     if not missing:
         return
     functions = {name: tagger for name, tagger in all_taggers(files).items() if name in missing}
-    table = store.read_table(shard.documents, ["text", "title"])
+    table = store.read_table(shard.file(DOCUMENTS), ["text", "title"])
     columns: dict[str, list[dict]] = {name: [] for name in missing}
     for batch in batches(table["text"].to_pylist(), table["title"].to_pylist()):
         for name, values in attributes(functions, batch).items():
@@ -49,7 +53,7 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
             column: np.concatenate([values[column] for values in columns[name]])
             for column in columns[name][0]
         }
-        store.write_table(shard.attributes(name), pyarrow.table(joined), keys[name])
+        store.write_table(shard.file(ATTRIBUTES, tagger=name), pyarrow.table(joined), keys[name])
 
 
 def rules_of(settings: CorpusSettings) -> dict[str, Rules]:
@@ -78,19 +82,19 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
       rules: source -> its rules.
       key: of the verdicts.
     """
-    if store.is_done(shard.verdict("filter"), key):
+    if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
     own = {name: rule for name, rule in rules[shard.source].items() if rule is not None}
     taggers = sorted({rule.tagger for rule in own.values()})
-    columns = {name: store.read_table(shard.attributes(name)) for name in taggers}
-    n = store.n_rows(shard.documents)
+    columns = {name: store.read_table(shard.file(ATTRIBUTES, tagger=name)) for name in taggers}
+    n = store.n_rows(shard.file(DOCUMENTS))
     reasons, values = np.full(n, None, object), np.zeros(n, np.float32)
     for name, rule in own.items():
         value = columns[rule.tagger][rule.column].to_numpy()
         removed = np.equal(reasons, None) & violates(rule, value)
         reasons[removed], values[removed] = name, value[removed]
     table = pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values})
-    store.write_table(shard.verdict("filter"), table, key)
+    store.write_table(shard.file(VERDICTS, stage="filter"), table, key)
 
 
 def violates(rule: Rule, values: np.ndarray) -> np.ndarray:

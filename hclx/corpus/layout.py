@@ -1,26 +1,8 @@
-"""The types of the pipeline, and the path of every file in the folder of a corpus.
-
-settings.json                                 every setting, also those that the YAML file omits
-documents/SOURCE/FILE.json                    what a raw file became; written last, so it marks
-                                              the file as done
-documents/SOURCE/FILE-SHARD.parquet           documents as they were found; never changed again
-quarantine/SOURCE/FILE.jsonl                  what could not be read, and why
-attributes/TAGGER/SOURCE/FILE-SHARD.parquet   a row a document, in the order of documents/
-verdicts/STAGE/SOURCE/FILE-SHARD.parquet      which documents a stage removed, see `verdicts`
-signatures/SOURCE/FILE-SHARD.parquet          MinHash of the documents that reach that stage
-contamination/                                n-grams of the evaluation items, and a report
-corpus/SOURCE/FILE-SHARD.parquet              the documents that were kept, cleaned
-figures/SOURCE/FILE-SHARD.json                numbers that the corpus card adds up
-mixture/mixture.json                          the share and the files of every source
-mixture/SOURCE/FILE-SHARD.jsonl.gz            the documents that the mixture takes
-mixture/SOURCE/FILE-SHARD.json, .done.json    what the mixture can take; the key of the file
-tokens/SOURCE/FILE-SHARD.SPLIT.parquet        token ids of a file of the mixture
-counts/                                       pre-tokens of the mixture, see `tokenizer_counts`
-errors/                                       errors of Beam's workers, while a stage runs
-"""
+"""The types of the pipeline, and the path of every file in the folder of a corpus."""
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,9 +10,10 @@ import numpy as np
 import pyarrow
 
 from hclx.corpus.runner import Runner
-from hclx.corpus.settings import CorpusSettings, Reading
+from hclx.corpus.settings import CorpusSettings, parse_settings
 from hclx.corpus.store import Store, key_of
-from hclx.errors import DataError
+from hclx.errors import ConfigError, DataError
+from hclx.text.documents import Reading
 
 FORMAT = 2  # of these files, and of what taggers compute: part of every key
 FIELDS = ("url", "title", "date", "licence")
@@ -38,15 +21,39 @@ SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )
 
-SETTINGS = "settings.json"
-CONTAMINATION_INDEX = "contamination/index.parquet"
+# Files of a raw file: `RawFile.file(MANIFEST)`. The manifest lists the shards that the raw file
+# became; it is written last, so it marks the file as done.
+MANIFEST = "documents/{name}.json"
+QUARANTINE = "quarantine/{name}.jsonl"  # what could not be read, and why
+
+# Files of a shard: `Shard.file(DOCUMENTS)`.
+DOCUMENTS = "documents/{name}.parquet"  # as they were found; never changed again
+ATTRIBUTES = "attributes/{tagger}/{name}.parquet"  # a row a document, in their order
+VERDICTS = "verdicts/{stage}/{name}.parquet"  # what a stage removed, see `hclx.corpus.verdicts`
+SIGNATURES = "signatures/{name}.parquet"  # MinHash of the documents that reach that stage
+CLEAN = "corpus/{name}.parquet"  # the documents that were kept, cleaned
+FIGURES = "figures/{name}.json"  # numbers that the corpus card adds up
+AVAILABLE = "mixture/{name}.json"  # documents and bytes that a mixture can take
+SAMPLED = "mixture/{name}.jsonl.gz"  # the documents that the mixture takes
+SAMPLED_DONE = "mixture/{name}.done.json"  # the key of that file; written after it
+TOKENS = "tokens/{name}.{split}.parquet"  # token ids of the mixture's documents
+COUNTS = "counts/{name}.parquet"  # pre-tokens of its documents of the mixture
+COUNTS_SUMMARY = "counts/{name}.json"  # the sample that was counted; written after it
+COUNTS_PARTITION = "counts/{index:05d}.parquet"  # counts of all shards for some of the pre-tokens
+# The folders of these files that every build fills.
+PER_SHARD = ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures")
+
+# Files of the corpus.
+SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
+CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
 CONTAMINATION_ITEMS = "contamination/items.json"
 CONTAMINATION_REPORT = "contamination/report.json"
-MIXTURE = "mixture/mixture.json"
-ERRORS = "errors"
-# The folders that hold a file for every shard, or for every raw file.
-PER_SHARD = ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures")
-MIXTURE_SUFFIX = ".jsonl.gz"
+MIXTURE = "mixture/mixture.json"  # the share and the files of every source
+
+# Folders.
+MANIFESTS = "documents/{source}"  # of the raw files of a source
+VERDICTS_OF_STAGE = "verdicts/{stage}"
+ERRORS = "errors"  # what Beam's workers raise, while a stage runs
 
 # Evaluation set -> the texts of each example.
 Evaluation = Mapping[str, Sequence[tuple[str, ...]]]
@@ -87,15 +94,9 @@ class RawFile:
             self.shard_bytes,
         )  # fmt: skip
 
-    @property
-    def manifest(self) -> str:
-        """The path of the JSON file that lists its shards."""
-        return f"documents/{self.name}.json"
-
-    @property
-    def quarantine(self) -> str:
-        """The path of the records that could not be read."""
-        return f"quarantine/{self.name}.jsonl"
+    def file(self, pattern: str) -> str:
+        """The path of one of its files, by its pattern above."""
+        return pattern.format(name=self.name)
 
     def shard_name(self, index: int) -> str:
         """The name of one of its shards."""
@@ -121,77 +122,9 @@ class Shard:
         """The name of its source."""
         return self.name.split("/")[0]
 
-    @property
-    def documents(self) -> str:
-        """The path of its documents as they were found."""
-        return f"documents/{self.name}.parquet"
-
-    def attributes(self, tagger: str) -> str:
-        """The path of the columns of a tagger."""
-        return f"attributes/{tagger}/{self.name}.parquet"
-
-    def verdict(self, stage: str) -> str:
-        """The path of the verdicts of a stage."""
-        return f"verdicts/{stage}/{self.name}.parquet"
-
-    @property
-    def signatures(self) -> str:
-        """The path of its MinHash signatures."""
-        return f"signatures/{self.name}.parquet"
-
-    @property
-    def clean(self) -> str:
-        """The path of the documents that were kept."""
-        return f"corpus/{self.name}.parquet"
-
-    @property
-    def figures(self) -> str:
-        """The path of its numbers for the corpus card."""
-        return f"figures/{self.name}.json"
-
-    @property
-    def available(self) -> str:
-        """The path of the number of documents and bytes that a mixture can take."""
-        return f"mixture/{self.name}.json"
-
-    @property
-    def mixture(self) -> str:
-        """The path of the documents that the mixture takes."""
-        return f"mixture/{self.name}{MIXTURE_SUFFIX}"
-
-    @property
-    def mixture_done(self) -> str:
-        """The path of the key of `mixture`; written after it."""
-        return f"mixture/{self.name}.done.json"
-
-    def tokens(self, split: str) -> str:
-        """The path of the token ids of its part of a split."""
-        return f"tokens/{self.name}.{split}.parquet"
-
-    @property
-    def counts(self) -> str:
-        """The path of its pre-token counts."""
-        return f"counts/{self.name}.parquet"
-
-    @property
-    def counts_summary(self) -> str:
-        """The path of the size of the sample that was counted; written after `counts`."""
-        return f"counts/{self.name}.json"
-
-    @property
-    def counts_partition(self) -> str:
-        """The path of the counts of all shards, for the share of pre-tokens with its index."""
-        return f"counts/{self.index:05d}.parquet"
-
-
-def verdict_folder(stage: str) -> str:
-    """The folder of the verdicts of a stage."""
-    return f"verdicts/{stage}"
-
-
-def manifest_folder(source: str) -> str:
-    """The folder of the manifests of a source's raw files."""
-    return f"documents/{source}"
+    def file(self, pattern: str, **names: str) -> str:
+        """The path of one of its files, by its pattern above and the other names in that."""
+        return pattern.format(name=self.name, index=self.index, **names)
 
 
 def mixture_shards(files: Sequence[str]) -> list[Shard]:
@@ -200,7 +133,7 @@ def mixture_shards(files: Sequence[str]) -> list[Shard]:
     Args:
       files: names below mixture/, or full paths.
     """
-    names = ["/".join(file.split("/")[-2:]).removesuffix(MIXTURE_SUFFIX) for file in files]
+    names = ["/".join(file.split("/")[-2:]).removesuffix(".jsonl.gz") for file in files]
     return [Shard(name, index) for index, name in enumerate(names)]
 
 
@@ -251,7 +184,7 @@ class Build:
         Raises:
           DataError: no document was found.
         """
-        shards = shards_of(self.store.read_json(file.manifest) for file in self.files)
+        shards = shards_of(self.store.read_json(file.file(MANIFEST)) for file in self.files)
         if not shards:
             raise DataError(
                 "no document was found in any source; see quarantine/ for what could not be read"
@@ -281,3 +214,47 @@ def shards_of(manifests: Iterable[dict]) -> list[Shard]:
 def largest_first(items: Sequence) -> list:
     """Items in the order of their `size`, so that no worker begins a large one last."""
     return sorted(items, key=lambda item: -item.size)
+
+
+def write_settings(store: Store, settings: CorpusSettings) -> None:
+    """Writes the settings, unless the folder has them; the order of sources and rules counts."""
+    text = lambda value: json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    if text(store.read_json(SETTINGS)) != text(dataclasses.asdict(settings)):
+        store.write_text(SETTINGS, text(dataclasses.asdict(settings)))
+
+
+def read_settings(store: Store) -> CorpusSettings:
+    """The settings of a corpus.
+
+    Raises:
+      DataError: the folder holds no corpus, or its settings are of another version.
+    """
+    recorded = store.read_json(SETTINGS)
+    if recorded is None:
+        raise DataError(
+            f"{store.path(SETTINGS)} is missing; --output must be the folder of a corpus that"
+            " launch/build_corpus.py made"
+        )
+    try:
+        settings = parse_settings(recorded)
+    except ConfigError as error:
+        raise DataError(f"{store.path(SETTINGS)}: {error}; build the corpus again") from error
+    # Rules that were added to defaults.yaml later are no rules of this corpus.
+    sources = {
+        name: dataclasses.replace(
+            source,
+            rules={rule: source.rules[rule] for rule in recorded["sources"][name]["rules"]},
+        )
+        for name, source in settings.sources.items()
+    }
+    return dataclasses.replace(settings, sources=sources)
+
+
+def read_shards(store: Store, settings: CorpusSettings) -> list[Shard]:
+    """The shards of a corpus, in the order in which it was built."""
+    manifests = [
+        store.read_json(file)
+        for name in settings.sources
+        for file in store.list(MANIFESTS.format(source=name), ".json")
+    ]
+    return shards_of(manifest for manifest in manifests if manifest)

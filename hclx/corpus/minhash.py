@@ -22,7 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hclx.corpus import characters
 from hclx.corpus.dedup import first_of_each, write_clusters
-from hclx.corpus.layout import Build, DocumentId, Shard
+from hclx.corpus.layout import SIGNATURES, Build, DocumentId, Shard
 from hclx.corpus.settings import CorpusSettings, NearSettings
 from hclx.corpus.shuffle import (
     NO_HASHES,
@@ -150,7 +150,7 @@ def similarity(signature: np.ndarray, others: np.ndarray) -> np.ndarray:
 def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -> None:
     """Writes the signatures of the documents that reach this stage."""
     near = settings.near
-    if store.is_done(shard.signatures, key):
+    if store.is_done(shard.file(SIGNATURES), key):
         return
     rows = removals(shard, store, before="near").kept
     n_hashes = near.bands * near.rows
@@ -166,7 +166,7 @@ def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -
         "bands": lists(band_hashes(signed, near.bands, near.rows)),
         "signature": lists(compact(signed)),
     }
-    store.write_table(shard.signatures, pyarrow.table(columns), key)
+    store.write_table(shard.file(SIGNATURES), pyarrow.table(columns), key)
 
 
 def _read_lists(table: pyarrow.Table, column: str, width: int) -> np.ndarray:
@@ -180,7 +180,7 @@ def map_bands(
     shard: Shard, store: Store, n: int, near: NearSettings
 ) -> Iterator[tuple[int, tuple]]:
     """(partition, (hash, id)) of every band of every signature."""
-    table = store.read_table(shard.signatures, ["row", "bands"])
+    table = store.read_table(shard.file(SIGNATURES), ["row", "bands"])
     hashes = _read_lists(table, "bands", near.bands).reshape(-1)
     ids = np.repeat(DocumentId(shard.index, table["row"].to_numpy()).pack(), near.bands)
     for partition, chosen in partition_by_hash(hashes, n):
@@ -202,7 +202,7 @@ def map_signatures(
 ) -> Iterator[tuple[int, tuple]]:
     """(partition, (hash, id, signature)) of the documents that share a bucket."""
     rows, hashes = concatenate(blocks, NO_IDS, NO_HASHES)
-    table = store.read_table(shard.signatures, ["row", "signature"])
+    table = store.read_table(shard.file(SIGNATURES), ["row", "signature"])
     signed = _read_lists(table, "signature", near.bands * near.rows)
     signed = signed[np.searchsorted(table["row"].to_numpy(), rows)]
     ids = DocumentId(shard.index, rows).pack()

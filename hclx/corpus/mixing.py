@@ -16,7 +16,16 @@ import numpy as np
 import pyarrow
 
 from hclx.corpus.expression import evaluate
-from hclx.corpus.layout import MIXTURE, Build, Shard
+from hclx.corpus.layout import (
+    ATTRIBUTES,
+    AVAILABLE,
+    CLEAN,
+    MIXTURE,
+    SAMPLED,
+    SAMPLED_DONE,
+    Build,
+    Shard,
+)
 from hclx.corpus.settings import MixSettings, SourceSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import removals
@@ -155,7 +164,7 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
     build.map_shards(count, "mixture: available")
     available = {name: [0, 0] for name in sources}
     for shard in build.shards:
-        counts = store.read_json(shard.available)
+        counts = store.read_json(shard.file(AVAILABLE))
         available[shard.source][0] += counts["documents"]
         available[shard.source][1] += counts["bytes"]
     shares = solve(available, sources, build.settings.mix, target_tokens)
@@ -169,7 +178,7 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
     }
     files = {name: [] for name in sources}
     for shard in build.shards:
-        files[shard.source].append(shard.mixture.removeprefix("mixture/"))
+        files[shard.source].append(shard.file(SAMPLED).removeprefix("mixture/"))
     mixture = {"target_tokens": target_tokens, "sources": described, "files": files}
     store.write_json(MIXTURE, mixture)
     return shares
@@ -183,7 +192,9 @@ def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray
 
     def column(attribute: str) -> np.ndarray:
         tagger, name = attribute.split(".")
-        return store.read_table(shard.attributes(tagger), [name])[name].to_numpy()[kept]
+        return store.read_table(shard.file(ATTRIBUTES, tagger=tagger), [name])[name].to_numpy()[
+            kept
+        ]
 
     return evaluate(source.where, column)
 
@@ -194,12 +205,12 @@ def count_available(
     """Writes the number of documents and bytes of a shard that a mixture can take."""
     source = sources[shard.source]
     key = key_of(key, source.where)
-    if store.is_done(shard.available, key):
+    if store.is_done(shard.file(AVAILABLE), key):
         return
     chosen = _is_chosen(shard, store, source)
-    n_bytes = text_bytes(store.read_table(shard.clean, ["text"]))[chosen]
+    n_bytes = text_bytes(store.read_table(shard.file(CLEAN), ["text"]))[chosen]
     counts = {"documents": len(n_bytes), "bytes": int(n_bytes.sum())}
-    store.write_json(shard.available, counts, key)
+    store.write_json(shard.file(AVAILABLE), counts, key)
 
 
 def sample_shard(
@@ -219,13 +230,15 @@ def sample_shard(
     """
     source, share = sources[shard.source], kept[shard.source]
     key = key_of(key, source.where, share, seed)
-    if store.is_done(shard.mixture_done, key) and store.exists(shard.mixture):
+    if store.is_done(shard.file(SAMPLED_DONE), key) and store.exists(shard.file(SAMPLED)):
         return
-    table = store.read_table(shard.clean).filter(pyarrow.array(_is_chosen(shard, store, source)))
+    table = store.read_table(shard.file(CLEAN)).filter(
+        pyarrow.array(_is_chosen(shard, store, source))
+    )
     if share < 1:
         limit, ids = int(share * (1 << 64)), table["doc_id"].to_pylist()
         chosen = [int(sample_order(doc_id, seed), 16) < limit for doc_id in ids]
         table = table.filter(pyarrow.array(chosen, pyarrow.bool_()))
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()]
-    store.write_bytes(shard.mixture, gzip.compress("".join(lines).encode(), 1, mtime=0))
-    store.write_json(shard.mixture_done, {"documents": len(lines)}, key)
+    store.write_bytes(shard.file(SAMPLED), gzip.compress("".join(lines).encode(), 1, mtime=0))
+    store.write_json(shard.file(SAMPLED_DONE), {"documents": len(lines)}, key)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hclx.corpus.text_batch import replace_spans
+from hclx.corpus.spans import replace_spans
 
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",

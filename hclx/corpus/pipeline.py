@@ -17,13 +17,14 @@ from hclx.corpus.layout import (
     CONTAMINATION_REPORT,
     FORMAT,
     PER_SHARD,
+    VERDICTS,
+    VERDICTS_OF_STAGE,
     Build,
     Evaluation,
     RawFile,
     Shard,
-    verdict_folder,
+    write_settings,
 )
-from hclx.corpus.manifest import write_settings
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
@@ -44,7 +45,7 @@ class Stage:
         A stage without this function has no verdicts: it checks every file by that file's own key.
       function: (build, key) -> None. The key is that of the stage's verdicts; for a stage without
         verdicts, of the stage before it.
-      report: a file that it writes last, if there is one.
+      report: a file that it writes last, in a folder of its own, if there is one.
     """
 
     name: str
@@ -163,14 +164,13 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
     if stage.settings:
         settings = stage.settings(build)
         if settings is None:
-            folder = stage.report.split("/")[0] if stage.report else ""
-            for path in build.store.list(verdict_folder(stage.name)):
-                build.store.remove(path)
-            for path in build.store.list(folder) if folder else ():
-                build.store.remove(path)
+            folders = VERDICTS_OF_STAGE.format(stage=stage.name), os.path.dirname(stage.report)
+            for folder in filter(None, folders):
+                for path in build.store.list(folder):
+                    build.store.remove(path)
             return key
         key = key_of(key, stage.name, settings)
-        paths = [shard.verdict(stage.name) for shard in build.shards]
+        paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
         paths += [stage.report] if stage.report else []
         if all(build.store.is_done(path, key) for path in paths):
             return key

@@ -18,13 +18,23 @@ from collections.abc import Iterator
 import pyarrow
 import pyarrow.parquet
 
-from hclx.corpus.layout import FIELDS, SCHEMA, Build, RawFile, largest_first
+from hclx.corpus.layout import (
+    DOCUMENTS,
+    FIELDS,
+    MANIFEST,
+    QUARANTINE,
+    SCHEMA,
+    Build,
+    RawFile,
+    largest_first,
+)
 from hclx.corpus.pii import masked
-from hclx.corpus.settings import FORMATS, Reading
 from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import ConfigError
 from hclx.text.documents import (
+    FORMATS,
     Document,
+    Reading,
     Unreadable,
     UnreadableRecordError,
     decode,
@@ -64,7 +74,7 @@ def ingest_file(raw: RawFile, store: Store) -> None:
         if rows:
             name = raw.shard_name(len(shards))
             table = pyarrow.Table.from_pylist(rows, SCHEMA)
-            store.write_table(f"documents/{name}.parquet", table, key_of(raw.key, name))
+            store.write_table(DOCUMENTS.format(name=name), table, key_of(raw.key, name))
             shards.append({"name": name, "documents": len(rows), "bytes": size})
         rows, size = [], 0
 
@@ -87,17 +97,17 @@ def ingest_file(raw: RawFile, store: Store) -> None:
                 write_shard()
     write_shard()
     lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in quarantined]
-    store.write_text(raw.quarantine, "".join(lines))
+    store.write_text(raw.file(QUARANTINE), "".join(lines))
     reasons = Counter(general_reason(record["reason"]) for record in quarantined)
     manifest = {"file": raw.shown, "parts": shards, "quarantined": dict(sorted(reasons.items()))}
-    store.write_json(raw.manifest, manifest, raw.key)
+    store.write_json(raw.file(MANIFEST), manifest, raw.key)
 
 
 def _is_ingested(raw: RawFile, store: Store) -> bool:
-    if not store.is_done(raw.manifest, raw.key) or not store.exists(raw.quarantine):
+    if not store.is_done(raw.file(MANIFEST), raw.key) or not store.exists(raw.file(QUARANTINE)):
         return False
-    names = [shard["name"] for shard in store.read_json(raw.manifest)["parts"]]
-    return all(store.is_done(f"documents/{name}.parquet", key_of(raw.key, name)) for name in names)
+    names = [shard["name"] for shard in store.read_json(raw.file(MANIFEST))["parts"]]
+    return all(store.is_done(DOCUMENTS.format(name=name), key_of(raw.key, name)) for name in names)
 
 
 def general_reason(reason: str) -> str:

@@ -29,7 +29,7 @@ class Runner(Protocol):
     """A place where the stages of a corpus run."""
 
     def map(
-        self, function: Callable, items: Sequence, description: str, unit: str = "shard"
+        self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
         """Calls `function(item)` for every item, in any order.
 
@@ -45,7 +45,7 @@ class Runner(Protocol):
         rounds: Sequence[tuple[Callable, Callable]],
         collect: Callable,
         shards: Sequence,
-        description: str,
+        description: str = "",
     ) -> None:
         """Sends blocks of all shards to the places of their keys, in one round or several.
 
@@ -101,7 +101,7 @@ class LocalRunner:
         self._workers = workers or available_cores()
 
     def map(
-        self, function: Callable, items: Sequence, description: str = "", unit: str = "item"
+        self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
         """See `Runner.map`."""
         self._call(function, [(item,) for item in items], description, unit)

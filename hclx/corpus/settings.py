@@ -18,27 +18,7 @@ from pathlib import Path
 import yaml
 
 from hclx.errors import ConfigError
-
-FORMATS = ("jsonl", "text", "parquet", "wikiextractor")
-SPLITS = ("file", "line", "blank_line")
-
-
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """How the files of a source are read.
-
-    format: one of FORMATS; if it is "", the file's name decides.
-    split: what a document of a text file is: the file, a line, or the text between blank lines.
-    fields: our name -> the name in the file (`{"text": "content"}`).
-    licence: of documents that name none.
-    max_bytes: of one line or document; longer ones are quarantined, and never held in memory.
-    """
-
-    format: str = ""
-    split: str = "file"
-    fields: tuple[tuple[str, str], ...] = ()
-    licence: str = ""
-    max_bytes: int = 64 << 20
+from hclx.text.documents import FORMATS, SPLITS, Reading
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +45,7 @@ class SourceSettings:
     """One kind of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes: see `Reading`.
+    format, split, fields, licence, max_bytes: see `hclx.text.documents.Reading`.
     rules: rule -> its bounds here; None switches it off.
     domain: row of the mixture's table; default: the source's name.
     where: expression over attributes that a document of the mixture must fulfil, see

@@ -8,7 +8,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from hclx.corpus.layout import CONTAMINATION_REPORT, MIXTURE, Shard, manifest_folder, verdict_folder
+from hclx.corpus.layout import (
+    CONTAMINATION_REPORT,
+    FIGURES,
+    MANIFESTS,
+    MIXTURE,
+    VERDICTS_OF_STAGE,
+    Shard,
+)
 from hclx.corpus.pii import masked
 from hclx.corpus.readers import general_reason
 from hclx.corpus.settings import CorpusSettings, MixSettings
@@ -52,7 +59,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
     sources = {}
     for name in settings.sources:
         sources[name] = _source(store, settings, name)
-        for file in store.list(manifest_folder(name), ".json"):
+        for file in store.list(MANIFESTS.format(source=name), ".json"):
             found |= _file(store, file, sources[name], quarantine, settings.seed)
     for shard in shards:
         figures = _read(store, shard, found.get(shard.name))
@@ -64,7 +71,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
             samples[rule] = sorted(
                 samples.get(rule, []) + removed, key=lambda one: (one["order"], one["doc_id"])
             )[:SAMPLES]
-    stages = [stage for stage in STAGES if store.list(verdict_folder(stage))]
+    stages = [stage for stage in STAGES if store.list(VERDICTS_OF_STAGE.format(stage=stage))]
     everything: dict = {}
     for source in sources.values():
         _add(
@@ -185,7 +192,7 @@ def _read(store: Store, shard: Shard, documents: int | None) -> dict:
     Raises:
       DataError: they are missing, or do not add up.
     """
-    name = shard.figures
+    name = shard.file(FIGURES)
     figures = store.read_json(name)
     if figures is None:
         raise DataError(f"{store.path(name)} is missing or damaged; build the corpus again")

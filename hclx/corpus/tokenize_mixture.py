@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow
 
 from hclx.config import DataConfig
-from hclx.corpus.layout import Shard, mixture_shards
+from hclx.corpus.layout import SAMPLED, SAMPLED_DONE, TOKENS, Shard, mixture_shards
 from hclx.corpus.runner import Runner
 from hclx.corpus.store import Store, key_of
 from hclx.data import TokenCache
@@ -79,9 +79,9 @@ def tokenize_mixture(
         return cache
     paths = [path for source in sources for path in source.files()]
     shards = mixture_shards(sorted(paths, key=os.path.getsize, reverse=True))
-    done = {shard.name: store.key(shard.mixture_done) for shard in shards}
+    done = {shard.name: store.key(shard.file(SAMPLED_DONE)) for shard in shards}
     key = key_of(tokenizer.fingerprint, settings, done)
-    current = {shard.tokens(split) for shard in shards for split in SPLITS}
+    current = {shard.file(TOKENS, split=split) for shard in shards for split in SPLITS}
     for name in {*store.list("tokens")} - current:
         store.remove(name)
     encode = functools.partial(
@@ -107,10 +107,10 @@ def encode_shard(
       key: of the tokens.
     """
     tokenizer = _load(tokenizer_dir)
-    if all(store.is_done(shard.tokens(split), key) for split in SPLITS):
+    if all(store.is_done(shard.file(TOKENS, split=split), key) for split in SPLITS):
         return
     divided: dict[str, list[Document]] = {split: [] for split in SPLITS}
-    for document in read_documents([store.path(shard.mixture)], settings.invalid_utf8):
+    for document in read_documents([store.path(shard.file(SAMPLED))], settings.invalid_utf8):
         divided[settings.split_of(document.text)].append(document)
     for split, documents in divided.items():
         texts = [to_bytes(document.text) for document in documents]
@@ -122,7 +122,7 @@ def encode_shard(
             "sha256": pyarrow.array(digests, pyarrow.binary(32)),
             "line": np.array([document.line for document in documents], np.int64),
         }
-        store.write_table(shard.tokens(split), pyarrow.table(columns), key)
+        store.write_table(shard.file(TOKENS, split=split), pyarrow.table(columns), key)
 
 
 def _encode(texts: list[str], tokenizer: Tokenizer) -> list[np.ndarray]:
@@ -139,7 +139,7 @@ def _read_encoded(
     `counts` takes nothing: no document of a mixture is empty or not UTF-8.
     """
     for index, shard in enumerate(mixture_shards(source.files())):
-        table = store.read_table(shard.tokens(split))
+        table = store.read_table(shard.file(TOKENS, split=split))
         columns = [table[column].to_pylist() for column in ("n_bytes", "sha256", "line")]
         for ids, (n_bytes, sha256, line) in zip(table["ids"], zip(*columns)):
             yield EncodedDocument(ids.values.to_numpy(), n_bytes, sha256, index, line)

@@ -22,7 +22,16 @@ import numpy as np
 import pyarrow
 import pyarrow.compute
 
-from hclx.corpus.layout import MIXTURE, Shard, mixture_shards
+from hclx.corpus.layout import (
+    COUNTS,
+    COUNTS_PARTITION,
+    COUNTS_SUMMARY,
+    MIXTURE,
+    SAMPLED,
+    SAMPLED_DONE,
+    Shard,
+    mixture_shards,
+)
 from hclx.corpus.runner import Runner
 from hclx.corpus.shuffle import partition_by_hash
 from hclx.corpus.store import Store, key_of, open_bytes
@@ -80,10 +89,10 @@ def count_mixture(
     base, shards = key_of(FORMAT, cutter, sample_rate, seed), _shards(store)
     keys = {shard.name: key_of(base, _mixture_key(shard, store)) for shard in shards}
     key = key_of(base, keys)
-    complete = {shard.counts_partition: key for shard in shards}
-    complete |= {shard.counts_summary: keys[shard.name] for shard in shards}
+    complete = {shard.file(COUNTS_PARTITION): key for shard in shards}
+    complete |= {shard.file(COUNTS_SUMMARY): keys[shard.name] for shard in shards}
     if not all(store.is_done(path, own) for path, own in complete.items()):
-        current = {*complete, *(shard.counts for shard in shards)}
+        current = {*complete, *(shard.file(COUNTS) for shard in shards)}
         for path in {*store.list("counts")} - current:
             # Its shard no longer exists, or a process was killed while it wrote.
             store.remove(path)
@@ -102,11 +111,11 @@ def count_mixture(
         runner.map_reduce([(split, reduce_counts)], write, shards, "pre-token counts")
         _LOG.info("pre-token counts: %.1f s", time.perf_counter() - begin)
     for shard in shards:
-        summary = store.read_json(shard.counts_summary)
+        summary = store.read_json(shard.file(COUNTS_SUMMARY))
         totals.update({name: n for name, n in summary.items() if name != "key"})
     counts: dict[str, int] = {}
     for shard in shards:  # no pre-token is in two partitions
-        table = store.read_table(shard.counts_partition)
+        table = store.read_table(shard.file(COUNTS_PARTITION))
         counts |= zip(map(to_text, table["chunk"].to_pylist()), table["count"].to_pylist())
     return Counter(counts)
 
@@ -121,9 +130,9 @@ def _shards(store: Store) -> list[Shard]:
 
 
 def _mixture_key(shard: Shard, store: Store) -> str:
-    if key := store.key(shard.mixture_done):
+    if key := store.key(shard.file(SAMPLED_DONE)):
         return key
-    path = store.path(shard.mixture_done)
+    path = store.path(shard.file(SAMPLED_DONE))
     raise DataError(f"{path} cannot be read; run launch/build_corpus.py again")
 
 
@@ -144,7 +153,7 @@ def count_shard(
       mode, sample_rate, seed: see `hclx.text.train_tokenizer`.
     """
     key = keys[shard.name]
-    if all(store.is_done(path, key) for path in (shard.counts, shard.counts_summary)):
+    if all(store.is_done(path, key) for path in (shard.file(COUNTS), shard.file(COUNTS_SUMMARY))):
         return
     totals: Counter = Counter(seen=0, documents=0, bytes=0)
     counts = count_chunks(sample(_texts(shard, store), sample_rate, seed, totals), mode, workers=1)
@@ -154,12 +163,12 @@ def count_shard(
             " install one version everywhere"
         )
     columns = [[to_bytes(chunk) for chunk in counts], list(counts.values())]
-    store.write_table(shard.counts, pyarrow.table(columns, schema=_SCHEMA), key)
-    store.write_json(shard.counts_summary, dict(totals), key)
+    store.write_table(shard.file(COUNTS), pyarrow.table(columns, schema=_SCHEMA), key)
+    store.write_json(shard.file(COUNTS_SUMMARY), dict(totals), key)
 
 
 def _texts(shard: Shard, store: Store) -> Iterator[str]:
-    path = store.path(shard.mixture)
+    path = store.path(shard.file(SAMPLED))
     again = "remove its .done.json and run launch/build_corpus.py again"
     try:
         with open_bytes(path) as file:
@@ -175,7 +184,7 @@ def _texts(shard: Shard, store: Store) -> Iterator[str]:
 
 def map_counts(shard: Shard, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
     """(partition, (partition, table of pre-token and count)) of a shard's counts."""
-    table = store.read_table(shard.counts)
+    table = store.read_table(shard.file(COUNTS))
     for partition, rows in partition_by_hash(_hashes(table["chunk"]), n):
         yield partition, (partition, table.take(rows))
 
@@ -200,4 +209,4 @@ def reduce_counts(
 def write_counts(shard: Shard, blocks: Iterable[pyarrow.Table], store: Store, key: str) -> None:
     """Writes the partition of a shard's index; there is no block if no pre-token belongs to it."""
     (table,) = [*blocks] or [_SCHEMA.empty_table()]
-    store.write_table(shard.counts_partition, table, key)
+    store.write_table(shard.file(COUNTS_PARTITION), table, key)

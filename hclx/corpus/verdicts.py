@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow
 import pyarrow.compute
 
-from hclx.corpus.layout import Shard
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
+from hclx.corpus.spans import replace_spans
 from hclx.corpus.store import Store
-from hclx.corpus.text_batch import replace_spans
 
 # The stages that remove documents, in the order of the pipeline.
 STAGES = ("filter", "exact", "paragraph", "near", "contamination")
@@ -54,7 +54,7 @@ def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
     Args:
       before: counts only the stages before this one; None counts all of them.
     """
-    n = store.n_rows(shard.documents)
+    n = store.n_rows(shard.file(DOCUMENTS))
     stage, rule, value = np.full(n, -1), np.full(n, None, object), np.zeros(n, np.float32)
     for index, name in enumerate(STAGES[: STAGES.index(before)] if before else STAGES):
         table = read_verdict(store, shard, name, ["rule", "value"])
@@ -71,13 +71,13 @@ def read_verdict(
     store: Store, shard: Shard, stage: str, columns: list[str] | None = None
 ) -> pyarrow.Table | None:
     """The verdict of a stage on a shard; None if the stage is not part of this corpus."""
-    name = shard.verdict(stage)
+    name = shard.file(VERDICTS, stage=stage)
     return None if store.key(name) is None else store.read_table(name, columns)
 
 
 def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
     """The texts of some rows as they were found."""
-    texts = store.read_table(shard.documents, ["text"])["text"]
+    texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"]
     return texts.take(pyarrow.array(rows)).to_pylist()
 
 

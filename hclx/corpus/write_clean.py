@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.compute
 
 from hclx.corpus.filters import Rules, rules_of
-from hclx.corpus.layout import FORMAT, SCHEMA, Build, Shard
+from hclx.corpus.layout import ATTRIBUTES, CLEAN, DOCUMENTS, FIGURES, FORMAT, SCHEMA, Build, Shard
 from hclx.corpus.pii import find_pii, mask_pii, masked
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import STAGES, Removals, read_remaining_texts, read_verdict, removals
@@ -75,15 +75,15 @@ def clean_shard(
       seed: of the sample of removals.
       key: of the files.
     """
-    if store.is_done(shard.figures, key) and store.is_done(shard.clean, key):
+    if store.is_done(shard.file(FIGURES), key) and store.is_done(shard.file(CLEAN), key):
         return
-    table = store.read_table(shard.documents)
+    table = store.read_table(shard.file(DOCUMENTS))
     removed = removals(shard, store)
     texts, n_masked = _clean_texts(shard, store, removed.kept)
     kept = table.take(pyarrow.array(removed.kept)).set_column(
         SCHEMA.get_field_index("text"), SCHEMA.field("text"), pyarrow.array(texts, pyarrow.string())
     )
-    store.write_table(shard.clean, kept, key)
+    store.write_table(shard.file(CLEAN), kept, key)
     n_bytes = text_bytes(table)
     figures = {
         "documents": table.num_rows,
@@ -100,7 +100,7 @@ def clean_shard(
         "clusters": {stage: _cluster_sizes(shard, store, stage) for stage in ("exact", "near")},
         "cut_paragraphs": _removed_paragraphs(shard, store),
     }
-    store.write_json(shard.figures, figures, key)
+    store.write_json(shard.file(FIGURES), figures, key)
 
 
 def fix_encoding(text: str, mojibake: bool) -> str:
@@ -119,8 +119,8 @@ def _clean_texts(shard: Shard, store: Store, rows: np.ndarray) -> tuple[list[str
     removed do not change that, as no rule for personal data looks across the end of a line.
     """
     texts, n_masked = read_remaining_texts(shard, store, rows), Counter()
-    form = store.read_table(shard.attributes("normalisation"), ["mojibake", "not_nfc"])
-    items = store.read_table(shard.attributes("pii"), ["items"])["items"].to_numpy()
+    form = store.read_table(shard.file(ATTRIBUTES, tagger="normalisation"), ["mojibake", "not_nfc"])
+    items = store.read_table(shard.file(ATTRIBUTES, tagger="pii"), ["items"])["items"].to_numpy()
     mojibake = (form["mojibake"].to_numpy() > 0)[rows]
     changes = mojibake | (form["not_nfc"].to_numpy() | (items > 0))[rows]
     for i in np.flatnonzero(changes):
@@ -183,7 +183,7 @@ def _samples(
 
 def _histogram(shard: Shard, store: Store, attribute: str, kept: np.ndarray) -> dict[str, list]:
     tagger, column = attribute.split(".")
-    values = store.read_table(shard.attributes(tagger), [column])[column].to_numpy()
+    values = store.read_table(shard.file(ATTRIBUTES, tagger=tagger), [column])[column].to_numpy()
     edges = HISTOGRAMS[attribute]
     count = lambda some: np.bincount(
         np.searchsorted(edges, some, "right") - 1, minlength=len(edges)

@@ -18,6 +18,27 @@ from hclx.errors import ConfigError, DataError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz")
 _BEGINNING_BYTES = 200
+# Formats of raw files of a corpus; `hclx.corpus.readers` reads those that are not read here.
+FORMATS = ("jsonl", "text", "parquet", "wikiextractor")
+SPLITS = ("file", "line", "blank_line")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How the files of a source are read.
+
+    format: one of FORMATS; if it is "", the file's name decides.
+    split: what a document of a text file is: the file, a line, or the text between blank lines.
+    fields: our name -> the name in the file (`{"text": "content"}`).
+    licence: of documents that name none.
+    max_bytes: of one line or document; longer ones are quarantined, and never held in memory.
+    """
+
+    format: str = ""
+    split: str = "file"
+    fields: tuple[tuple[str, str], ...] = ()
+    licence: str = ""
+    max_bytes: int = 64 << 20
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,7 @@ import pytest
 
 from hclx.corpus import pii
 from hclx.corpus.card import shortage, size, write_card
-from hclx.corpus.layout import Shard
-from hclx.corpus.manifest import read_settings, read_shards, write_settings
+from hclx.corpus.layout import Shard, read_settings, read_shards, write_settings
 from hclx.corpus.pii_accuracy import labelled
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner

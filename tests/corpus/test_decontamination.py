@@ -15,7 +15,7 @@ import pytest
 
 from hclx.corpus import text_batch
 from hclx.corpus.decontamination import Index, find_items, write_index, write_report
-from hclx.corpus.layout import Shard
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 from tasks.evaluation import evaluation_items
@@ -259,17 +259,17 @@ def test_a_document_is_removed_for_its_largest_share_and_names_all_its_items(tmp
         second,
     ]
     store.write_table(
-        shard.documents,
+        shard.file(DOCUMENTS),
         pyarrow.table({"doc_id": [str(i) for i in range(6)], "text": texts}),
         "key",
     )
     # what is gone already is not judged
     rules = pyarrow.array(["too_short", *[None] * 5], pyarrow.string())
     verdict = pyarrow.table({"rule": rules, "value": np.zeros(6, np.float32)})
-    store.write_table(shard.verdict("filter"), verdict, "key")
+    store.write_table(shard.file(VERDICTS, stage="filter"), verdict, "key")
     write_index({"quiz": [(first,), (second,)]}, SETTINGS, store, "key")
     find_items(shard, store, SETTINGS, "key")
-    verdict = store.read_table(shard.verdict("contamination")).to_pydict()
+    verdict = store.read_table(shard.file(VERDICTS, stage="contamination")).to_pydict()
     assert verdict["items"] == [[], [], ["quiz/0", "quiz/1"], [], ["quiz/0", "quiz/1"], ["quiz/1"]]
     assert write_report([shard], store, "key") == {
         "quiz": {"items": 2, "too_short": 0, "found": 2, "documents": 3}

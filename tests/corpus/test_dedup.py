@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 
 from hclx.corpus import dedup, minhash
-from hclx.corpus.layout import DocumentId, Shard
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, DocumentId, Shard
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import NearSettings, parse_settings
@@ -120,7 +120,7 @@ def test_pairs_of_a_corpus_are_found_across_its_files(pairs, matched, tmp_path):
 
     place, removed, first = {}, {}, {}
     for shard in corpus.shards:
-        ids = corpus.store.read_table(shard.documents, ["doc_id"])["doc_id"].to_pylist()
+        ids = corpus.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
         tables = {
             stage: read_verdict(corpus.store, shard, stage, ["rule", "cluster"]).to_pylist()
             for stage in ("exact", "near")
@@ -266,7 +266,7 @@ def test_paragraphs_are_the_long_lines():
 def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_path):
     store, shard = Store(str(tmp_path)), Shard("made/00000-00000", 0)
     store.write_table(
-        shard.documents,
+        shard.file(DOCUMENTS),
         pyarrow.table({"text": ["가\n나\n다\n라", "마\n바", "사\n아"]}),
         "key",
     )
@@ -274,7 +274,7 @@ def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_pat
     # paragraphs were not looked at
     assert read_remaining_texts(shard, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]
     store.write_table(
-        shard.verdict("paragraph"),
+        shard.file(VERDICTS, stage="paragraph"),
         pyarrow.table({"starts": [[0, 4], [], [2]], "ends": [[1, 5], [], [3]]}),
         "key",
     )

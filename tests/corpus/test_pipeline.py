@@ -15,6 +15,7 @@ import ftfy
 import numpy as np
 import pytest
 
+from hclx.corpus.layout import CLEAN, DOCUMENTS, FIGURES
 from hclx.corpus.pipeline import Corpus, raw_files
 from hclx.corpus.quality_models import ByteModel, QualityModel
 from hclx.corpus.readers import ingest_file
@@ -49,13 +50,15 @@ def fates(built: Corpus) -> dict[str, str | None]:
     """Document -> the rule that removed it."""
     result = {}
     for shard in built.shards:
-        ids = built.store.read_table(shard.documents, ["doc_id"])["doc_id"].to_pylist()
+        ids = built.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
         result.update(zip(ids, removals(shard, built.store).rule, strict=True))
     return result
 
 
 def kept(built: Corpus) -> dict[str, str]:
-    tables = [built.store.read_table(shard.clean, ["doc_id", "text"]) for shard in built.shards]
+    tables = [
+        built.store.read_table(shard.file(CLEAN), ["doc_id", "text"]) for shard in built.shards
+    ]
     return {row["doc_id"]: row["text"] for table in tables for row in table.to_pylist()}
 
 
@@ -92,7 +95,7 @@ def test_every_document_is_kept_removed_or_quarantined(built):
     assert {Path(q["file"]).name: 0 for q in quarantined}.keys() == {"b.jsonl.gz", "d.jsonl.gz"}
     found, stay = fates(built), kept(built)
     assert set(stay) == {name for name, rule in found.items() if rule is None}
-    figures = [built.store.read_json(shard.figures) for shard in built.shards]
+    figures = [built.store.read_json(shard.file(FIGURES)) for shard in built.shards]
     removed = Counter()
     for one in figures:
         for rules in one["removed"].values():
@@ -341,16 +344,16 @@ def test_models_that_a_user_trained_judge_and_are_drawn(built, raw, tmp_path):
         for name, text in raw[1].items()
         if score([unicodedata.normalize("NFC", text)])[0] < 0.5
     } == poor & set(raw[1])
-    figures = [judged.store.read_json(shard.figures) for shard in judged.shards]
+    figures = [judged.store.read_json(shard.file(FIGURES)) for shard in judged.shards]
     bars = sum(np.array(one["histograms"]["quality.score"]["all"]) for one in figures)
     tables = [
-        judged.store.read_table(shard.documents, ["text"])["text"].to_pylist()
+        judged.store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
         for shard in judged.shards
     ]
     scores = score([unicodedata.normalize("NFC", text) for table in tables for text in table])
     assert bars.tolist() == np.histogram(scores, np.append(np.arange(10) / 10, 2))[0].tolist()
     assert sum(sum(one["histograms"]["perplexity.bits"]["all"]) for one in figures) == len(scores)
-    assert "quality.score" not in built.store.read_json(built.shards[0].figures)["histograms"]
+    assert "quality.score" not in built.store.read_json(built.shards[0].file(FIGURES))["histograms"]
 
 
 def test_planted_items_are_found_and_reported(built):

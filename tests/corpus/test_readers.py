@@ -13,9 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from hclx.corpus.readers import format_of, read_documents
-from hclx.corpus.settings import Reading
 from hclx.errors import ConfigError
-from hclx.text.documents import Document, Unreadable
+from hclx.text.documents import Document, Reading, Unreadable
 
 
 def read(path, **reading) -> list[Document | Unreadable]:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hclx.corpus import characters
+from hclx.corpus.spans import replace_spans
 from hclx.corpus.taggers import TAGGERS
-from hclx.corpus.text_batch import TextBatch, ratio, replace_spans, sums
+from hclx.corpus.text_batch import TextBatch, ratio, sums
 from hclx.hashing import RangeHash, hash_texts
 from tests.corpus.oracles import STRANGE, batched, kind, lines_of, random_texts, visible
 
