@@ -120,8 +120,10 @@ def test_an_error_of_a_worker_is_the_error_of_the_command(workers):
 
 
 def test_an_error_does_not_wait_for_calls_that_still_run():
+    begin = time.monotonic()
     with pytest.raises(DataError, match=r"^b\.jsonl:7"):
         make_runner(workers=2).map(wait_or_refuse, ["wait", "b", "wait"])
+    assert time.monotonic() - begin < 50  # those calls take 60 s
 
 
 def test_a_worker_that_is_killed_ends_the_command_with_its_code():
