@@ -1,9 +1,8 @@
 """Builds a corpus: python launch/build_corpus.py --config=corpus.yaml --input=DIR --output=DIR
 
-Re-run the same command to resume a build that was stopped, or after settings changed. It runs in
-processes here, or by Apache Beam with the options after a bare `--`: `-- --runner=FlinkRunner
---parallelism=8`. OUTPUT/card.html shows what became of every document. The fields of the file are
-in hclx/corpus/settings.py.
+Re-run the same command to resume, or after settings changed. It runs in processes here, or by
+Apache Beam with the options after a bare `--`: `-- --runner=FlinkRunner --parallelism=8`.
+OUTPUT/card.html shows what became of every document. Fields: hclx/corpus/settings.py.
 """
 
 import os
@@ -41,7 +40,7 @@ CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Token cache to make; default: 
 PERMILLE = flags.DEFINE_integer(
     "validation_permille",
     ReadSettings.validation_permille,
-    "Documents of the cache held out, in 1,000.",
+    "Documents held out, in 1,000.",
     0,
     1000,
 )

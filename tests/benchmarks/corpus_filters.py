@@ -106,7 +106,7 @@ def main(_):
 
 
 def hclx_filters():
-    """Taggers over batches, then rules in order; see `tag_shard` and `filter_shard` of hclx.corpus.filters."""
+    """Taggers over batches, then rules in order; see `hclx.corpus.filters`."""
     import numpy as np
 
     from hclx.corpus.filters import violates

@@ -2,6 +2,8 @@
 document.
 """
 
+# ruff: noqa: F811  (fixtures of another module)
+
 import gzip
 import json
 from pathlib import Path
@@ -22,13 +24,13 @@ SETTINGS = ReadSettings(validation_permille=300)
 
 
 @pytest.fixture(scope="module")
-def mixed(built):  # noqa: F811
+def mixed(built):
     built.build()
     built.mix()
     return Path(built.store.root)
 
 
-def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
+def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):
     made = tokenize_mixture(
         built.store,
         tokenizer_dirs["train"],
@@ -45,7 +47,7 @@ def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dir
     assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
 
 
-def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
+def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):
     make = lambda tokenizer, settings: tokenize_mixture(
         built.store,
         tokenizer_dirs[tokenizer],
@@ -80,8 +82,12 @@ def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, 
 
 
 def test_every_document_of_the_cache_can_be_found_again(
-    mixed, built, tokenizers, tokenizer_dirs, tmp_path
-):  # noqa: F811
+    mixed,
+    built,
+    tokenizers,
+    tokenizer_dirs,
+    tmp_path,
+):
     cache = tokenize_mixture(
         built.store,
         tokenizer_dirs["plain"],
@@ -109,7 +115,7 @@ def test_every_document_of_the_cache_can_be_found_again(
     assert seen == set(texts)
 
 
-def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):  # noqa: F811
+def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):
     with pytest.raises(ConfigError, match="max_documents goes with"):
         tokenize_mixture(
             built.store,
@@ -131,8 +137,12 @@ def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path): 
 
 
 def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
-    raw, mixed, tokenizer_dirs, tmp_path, monkeypatch
-):  # noqa: F811
+    raw,
+    mixed,
+    tokenizer_dirs,
+    tmp_path,
+    monkeypatch,
+):
     monkeypatch.setattr("hclx.corpus.tokenize_mixture._TOGETHER", 3)  # texts, and not all of a file
     for epochs, permille in ((1.0, 300), (0.5, 300), (0.5, 600)):
         changed = corpus(

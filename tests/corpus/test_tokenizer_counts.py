@@ -347,8 +347,8 @@ def test_a_worker_with_another_cutter_is_refused(store):
     with pytest.raises(
         ConfigError,
         match=(
-            "a worker splits text with eojeol 1, and this command with eojeol 2; install one version"
-            " everywhere"
+            "a worker splits text with eojeol 1, and this command with eojeol 2; install one"
+            " version everywhere"
         ),
     ):
         count_shard(

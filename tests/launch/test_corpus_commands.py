@@ -102,8 +102,8 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     )
     first = written.STAY["well"].split("\n")[0]
     assert (
-        f"removed by paragraph_duplicates: 100.0% of its characters occurred before\n      removed: {first}"
-        in explain(store, "text/eaten")
+        "removed by paragraph_duplicates: 100.0% of its characters occurred before\n"
+        f"      removed: {first}" in explain(store, "text/eaten")
     )
     # the beginning of a name is enough where no other begins so
     quoting = explain(store, "text/quo")
