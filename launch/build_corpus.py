@@ -10,8 +10,8 @@ import sys
 
 from absl import flags
 
+from hclx.config import DataConfig
 from hclx.corpus.settings import load_settings
-from hclx.data.read_settings import ReadSettings
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
 
@@ -39,7 +39,7 @@ TOKENIZER_DIR = flags.DEFINE_string(
 CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Token cache to make; default: OUTPUT/cache.")
 PERMILLE = flags.DEFINE_integer(
     "validation_permille",
-    ReadSettings.validation_permille,
+    DataConfig.validation_permille,
     "Documents held out, in 1,000.",
     0,
     1000,
@@ -53,8 +53,7 @@ def main(_):
         folder = EVALUATION.value or os.environ.get("HCLX_DATA_DIR")
         if not folder:
             raise ConfigError(
-                "contamination needs the evaluation sets; give --evaluation_dir, or set"
-                " HCLX_DATA_DIR"
+                "contamination needs the evaluation sets; give --evaluation_dir or HCLX_DATA_DIR"
             )
         from tasks.evaluation import evaluation_items
 
@@ -86,6 +85,7 @@ def main(_):
 def encode(store, runner) -> None:
     """Makes the token cache of the mixture."""
     from hclx.corpus.tokenize_mixture import tokenize_mixture
+    from hclx.data.read_settings import ReadSettings
 
     settings, cache_dir = ReadSettings(PERMILLE.value), CACHE_DIR.value or f"{OUTPUT.value}/cache"
     cache = tokenize_mixture(store, TOKENIZER_DIR.value, cache_dir, settings, runner)

@@ -4,6 +4,7 @@ A stage is a `map` (a function of each shard) or a `map_reduce` (functions of sh
 group-by-key between them). Results never depend on the runner or on the number of workers.
 """
 
+import contextlib
 import errno
 import functools
 import multiprocessing
@@ -11,7 +12,7 @@ import os
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
@@ -104,7 +105,8 @@ class LocalRunner:
         self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
         """See `Runner.map`."""
-        self._call(function, [(item,) for item in items], description, unit)
+        with self._workers_of_stage() as call:
+            call(function, [(item,) for item in items], description, unit)
 
     def map_reduce(
         self,
@@ -115,25 +117,30 @@ class LocalRunner:
     ) -> None:
         """See `Runner.map_reduce`; blocks on their way are in the memory of this process."""
         arguments = [(shard,) for shard in shards]
-        for number, (map_shard, reduce_key) in enumerate(rounds, 1):
-            name = f"{description}, round {number}" if len(rounds) > 1 else description
-            call = functools.partial(_listed, map_shard)
-            groups = _group(self._call(call, arguments, f"{name}: map", "shard"))
-            call = functools.partial(_listed, reduce_key)
-            blocks = [(group,) for group in groups.values()]
-            received = _group(self._call(call, blocks, f"{name}: reduce", "partition"))
-            arguments = [(shard, received.get(shard.index, [])) for shard in shards]
-        self._call(collect, arguments, f"{description}: write", "shard")
+        with self._workers_of_stage() as call:
+            for number, (map_shard, reduce_key) in enumerate(rounds, 1):
+                name = f"{description}, round {number}" if len(rounds) > 1 else description
+                mapped = call(_listed(map_shard), arguments, f"{name}: map", "shard")
+                blocks = [(group,) for group in _group(mapped).values()]
+                reduced = call(_listed(reduce_key), blocks, f"{name}: reduce", "partition")
+                received = _group(reduced)
+                arguments = [(shard, received.get(shard.index, [])) for shard in shards]
+            call(collect, arguments, f"{description}: write", "shard")
 
-    def _call(
-        self, function: Callable, arguments: Sequence[tuple], description: str, unit: str
-    ) -> list:
-        """`function(*arguments)` for each of the arguments; the results are in their order."""
-        try:
+    @contextlib.contextmanager
+    def _workers_of_stage(self) -> Iterator[Callable]:
+        """Yields `call(function, arguments, description, unit)`, which gives the list of
+        `function(*arguments[i])`; the processes end with the block.
+        """
+        start = _in_processes if self._workers > 1 else _in_this_process
+
+        def with_progress(function, arguments, description, unit):
             with ProgressBar(len(arguments), description, unit) as progress:
-                if self._workers == 1 or not arguments:
-                    return [_with_progress(function, some, progress) for some in arguments]
-                return _call_in_processes(function, arguments, self._workers, progress)
+                return call(function, arguments, progress)
+
+        try:
+            with start(self._workers) as call:
+                yield with_progress
         except OSError as error:
             raise storage_error(error) from error
 
@@ -145,14 +152,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _with_progress(function: Callable, arguments: tuple, progress: ProgressBar):
-    result = function(*arguments)
-    progress.update()
-    return result
+def _listed(function: Callable) -> Callable:
+    """A generator function as one whose result can be sent to another process."""
+    return functools.partial(_list_of, function)
 
 
-def _listed(function: Callable, *arguments) -> list:
-    """All that a generator yields, as a list that can be sent to another process."""
+def _list_of(function: Callable, *arguments) -> list:
     return list(function(*arguments))
 
 
@@ -165,28 +170,42 @@ def _group(pairs_of_calls: Iterable[list[tuple]]) -> dict:
     return groups
 
 
-def _call_in_processes(
-    function: Callable, arguments: Sequence[tuple], workers: int, progress: ProgressBar
-) -> list:
+@contextlib.contextmanager
+def _in_this_process(workers: int) -> Iterator[Callable]:
+    def call(function: Callable, arguments: Sequence[tuple], progress: ProgressBar) -> list:
+        results = []
+        for some in arguments:
+            results.append(function(*some))
+            progress.update()
+        return results
+
+    yield call
+
+
+@contextlib.contextmanager
+def _in_processes(workers: int) -> Iterator[Callable]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
-    others, processes, futures = set(multiprocessing.active_children()), set(), []
-    pool = ProcessPoolExecutor(
-        min(workers, len(arguments)), context, _start_worker, (dict(os.environ),)
-    )
+    others, processes = set(multiprocessing.active_children()), set()
+    executor = ProcessPoolExecutor(workers, context, _start_worker, (dict(os.environ),))
+
+    def call(function: Callable, arguments: Sequence[tuple], progress: ProgressBar) -> list:
+        futures = []
+        for some in arguments:
+            futures.append(executor.submit(function, *some))
+            futures[-1].add_done_callback(lambda _: progress.update())
+            processes.update(multiprocessing.active_children())
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()  # raises what the call raised
+        return [future.result() for future in futures]
+
     try:
-        with pool:
+        with executor:
             try:
-                for some in arguments:
-                    futures.append(pool.submit(function, *some))
-                    futures[-1].add_done_callback(lambda _: progress.update())
-                    processes.update(multiprocessing.active_children())
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()  # raises what the call raised
-                return [future.result() for future in futures]
+                yield call
             except BaseException:  # Ctrl-C too: nobody waits for calls that still run
-                pool.shutdown(wait=False, cancel_futures=True)
+                executor.shutdown(wait=False, cancel_futures=True)
                 for process in processes - others:
                     process.terminate()
                 raise
