@@ -120,11 +120,11 @@ class LocalRunner:
         with self._workers_of_stage() as call:
             for number, (map_shard, reduce_key) in enumerate(rounds, 1):
                 name = f"{description}, round {number}" if len(rounds) > 1 else description
-                mapped = call(_listed(map_shard), arguments, f"{name}: map", "shard")
-                blocks = [(group,) for group in _group(mapped).values()]
-                reduced = call(_listed(reduce_key), blocks, f"{name}: reduce", "partition")
-                received = _group(reduced)
-                arguments = [(shard, received.get(shard.index, [])) for shard in shards]
+                groups = _group(call(_listed(map_shard), arguments, f"{name}: map", "shard"))
+                arguments = [(blocks,) for blocks in groups.values()]
+                del groups  # blocks may be most of the memory
+                sent = _group(call(_listed(reduce_key), arguments, f"{name}: reduce", "partition"))
+                arguments = [(shard, sent.get(shard.index, [])) for shard in shards]
             call(collect, arguments, f"{description}: write", "shard")
 
     @contextlib.contextmanager
@@ -205,7 +205,6 @@ def _in_processes(workers: int) -> Iterator[Callable]:
             try:
                 yield call
             except BaseException:  # Ctrl-C too: nobody waits for calls that still run
-                executor.shutdown(wait=False, cancel_futures=True)
                 for process in processes - others:
                     process.terminate()
                 raise
