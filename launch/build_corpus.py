@@ -11,7 +11,6 @@ import sys
 from absl import flags
 
 from hclx.config import DataConfig
-from hclx.corpus.settings import load_settings
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
 
@@ -24,9 +23,7 @@ INPUT = flags.DEFINE_string(
 OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of the corpus, or its address (gs://, s3://, hdfs://).", required=True
 )
-WORKERS = flags.DEFINE_integer(
-    "workers", None, "Processes on this machine; default: one a core.", lower_bound=1
-)
+WORKERS = flags.DEFINE_integer("workers", None, "Processes here; default: one a core.", 1)
 TARGET = flags.DEFINE_float(
     "target_tokens", 0, "Tokens of the mixture, divided by domain; 0: by the sources' epochs.", 0
 )
@@ -48,6 +45,8 @@ BEAM = take_after_dashes(sys.argv)
 
 
 def main(_):
+    from hclx.corpus.settings import load_settings
+
     settings, evaluation = load_settings(CONFIG.value), None
     if settings.contamination:
         folder = EVALUATION.value or os.environ.get("HCLX_DATA_DIR")
