@@ -108,24 +108,25 @@ def main(_):
 
 
 def hclx_filters():
-    """Taggers over batches, then rules in order; see `hclx.corpus.stages.tag` and `judge`."""
+    """Taggers over batches, then rules in order; see `hclx.corpus.filters`."""
     import numpy as np
 
+    from hclx.corpus.filters import violates
     from hclx.corpus.settings import Rule
-    from hclx.corpus.stages import batches, broken
     from hclx.corpus.taggers import TAGGERS
+    from hclx.corpus.text_batch import batches
 
     rules = [Rule(attribute, *bounds) for attribute, bounds in BOUNDS.items()]
     taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules)
 
     def run(texts: list[str]) -> list[str | None]:
         verdicts: list[str | None] = []
-        for batch in batches(texts, [""] * len(texts)):
+        for batch in batches(texts):
             columns = {name: TAGGERS[name](batch) for name in taggers}
             reasons = np.full(len(batch), None, object)
             for rule in rules:
                 tagger, column = rule.attribute.split(".")
-                reasons[np.equal(reasons, None) & broken(rule, columns[tagger][column])] = column
+                reasons[np.equal(reasons, None) & violates(rule, columns[tagger][column])] = column
             verdicts += reasons.tolist()
         return verdicts
 

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
+from hclx.corpus.filters import violates
 from hclx.corpus.settings import Rule, parse_settings
-from hclx.corpus.stages import batches, broken
 from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.text_batch import batches
 
 DATA = flags.DEFINE_string(
     "data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR."
@@ -104,11 +105,10 @@ def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
     """
     taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules.values())
     hits: dict[str, list[np.ndarray]] = {name: [] for name in rules}
-    for batch in batches(texts, [""] * len(texts)):
+    for batch in batches(texts):
         columns = {name: TAGGERS[name](batch) for name in taggers}
         for name, rule in rules.items():
-            tagger, column = rule.attribute.split(".")
-            hits[name].append(broken(rule, columns[tagger][column]))
+            hits[name].append(violates(rule, columns[rule.tagger][rule.column]))
     return {name: np.concatenate(arrays) for name, arrays in hits.items()}
 
 
