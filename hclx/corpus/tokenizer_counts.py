@@ -63,8 +63,8 @@ def train_on_mixture(
     Args:
       store: of a corpus with a mixture; takes the counts.
       output_dir, vocab_size, morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`. The
-        tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`, takes the
-        counts that exist.
+        tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`,
+        takes the counts that exist.
       runner: runs the counting.
     Raises:
       ConfigError: a value is out of range, the folder is taken, or a worker has another version of
@@ -167,8 +167,8 @@ def count_shard(
     )
     if pretokenizer_identity(morphemes) != pretokenizer:
         raise ConfigError(
-            f"a worker splits text with {pretokenizer_identity(morphemes)}, and this command with {pretokenizer};"
-            " install one version everywhere"
+            f"a worker splits text with {pretokenizer_identity(morphemes)}, and this command with"
+            f" {pretokenizer}; install one version everywhere"
         )
     columns = [[to_bytes(chunk) for chunk in counts], list(counts.values())]
     store.write_table(shard.file(COUNTS), pyarrow.table(columns, schema=_SCHEMA), key)
