@@ -1,10 +1,17 @@
-"""Packaging of hclx: the core needs neither TensorFlow nor seqio; they come with the `data`
-extra.
-"""
+"""Packaging of hclx. The core needs neither TensorFlow nor seqio: the `data` extra has them."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "hclx" / "__init__.py").read_text())[1]
+
+# Folders of the top level that a wheel holds inside of the package, as `hclx.launch` and so on: a
+# wheel takes no other name than `hclx` in its user's environment. See hclx/__init__.py.
+BESIDE = ("launch", "tasks", "gin_configs")
 
 EXTRAS = {
     # Raw text to token cache: seqio mixtures, the in-graph tokenizer, morpheme analysis.
@@ -16,14 +23,25 @@ EXTRAS = {
     ],
     # Raw files to a clean mixture.
     "corpus": [
+        "annotated-types>=0.6",
         "apache-beam>=2.69,<2.78",
         "ftfy>=6.3,<7",
+        "jinja2>=3.1,<4",
         "py3langid>=0.4,<0.5",
         "pyarrow>=18,<26",
+        "pydantic>=2.9,<3",
+        "pydantic-core",
         "pyyaml>=6",
+        "scipy>=1.13",
     ],
     "plot": ["matplotlib>=3.8"],
-    "test": ["pytest>=8", "pytest-xdist>=3.6", "tokenizers>=0.21", "tiktoken>=0.9"],
+    "test": [
+        "pytest>=8",
+        "pytest-xdist>=3.6",
+        "ruff>=0.14",
+        "tiktoken>=0.9",
+        "tokenizers>=0.21",
+    ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
     "plan": ["jax[tpu]>=0.10,<0.13"],  # XLA's compiler for TPUs, which needs none
@@ -32,19 +50,38 @@ EXTRAS = {
 }
 EXTRAS["dev"] = EXTRAS["data"] + EXTRAS["corpus"] + EXTRAS["plot"] + EXTRAS["test"]
 
+
+class BuildPackage(build_py):
+    """Adds the folders of BESIDE to the package; an editable install finds them where they are."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.packages = [*self.packages, *(f"hclx.{name}" for name in BESIDE)]
+        self.package_dir = {**self.package_dir, **{f"hclx.{name}": name for name in BESIDE}}
+        self.package_data = {
+            **self.package_data,
+            "hclx.gin_configs": ["*/*.gin"],
+            "hclx.launch": ["README.md", "*.sh", "*/*"],
+        }
+
+
 setup(
     name="hclx",
-    version="0.1.0",
+    version=VERSION,
     description=(
         "An open, clean-room HyperCLOVA in JAX and Flax: Korean language models from raw text to a"
         " service."
     ),
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["hclx", "hclx.*", "tasks", "tasks.*"]),
-    package_data={"hclx": ["data/sample/*", "corpus/*.yaml", "corpus/*.txt", "corpus/lexicons/*"]},
+    packages=find_packages(include=["hclx", "hclx.*"]),
+    package_data={
+        "hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*", "corpus/templates/*"]
+    },
+    cmdclass={"build_py": BuildPackage},
+    entry_points={"console_scripts": ["hclx = hclx.cli:main"]},
     install_requires=[
         "absl-py>=2.1",
         "flax>=0.12.8,<0.13",

@@ -226,7 +226,8 @@ class OptimizerConfig(_Validated):
 class DataConfig(_Validated):
     """Where the tokens come from: a registered seqio mixture, or one's own files."""
 
-    mixture: str = ""  # a name registered in tasks/
+    mixture: str = ""  # a name that task_module registers with seqio
+    task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
     corpus: str = ""  # or a folder that launch/build_corpus.py made, with its mixture
     input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
@@ -252,13 +253,6 @@ class DataConfig(_Validated):
             self.invalid_utf8 in ("refuse", "replace"),
             f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace",
         )
-
-    @property
-    def label(self) -> str:
-        """What a cache calls the text; one's own files are known by their content, wherever they
-        lie.
-        """
-        return self.mixture or ("corpus" if self.corpus else "input")
 
 
 # The former name of a tokenizer's setting, which the files of tokenizers and token caches keep.
@@ -319,7 +313,7 @@ class TrainConfig(_Validated):
     keep_every: int = 0  # checkpoints of multiples of this step are never removed; 0: none
     seed: int = 0  # of the initial parameters and of the order of the data
     # A step whose loss or gradient is not finite never changes the parameters; see
-    # hclx/train/step_skipping.py.
+    # `judge` in hclx/train/state.py.
     max_skipped: int = 8  # skipped steps in a row that end the run
     # skips a step whose loss or gradient norm is this many standard deviations above the mean of
     # the last good steps; 0: no step

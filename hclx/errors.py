@@ -11,13 +11,25 @@
 | 75   | preempted and saved                       | yes: same command       |
 """
 
+import importlib.util
 
-def exit_code(error: BaseException, is_distributed: bool) -> int:
-    """The code that an error ends a process with; a computation that failed in one of several is
-    that of a lost peer.
-    """
-    lost = is_distributed and type(error).__name__ == "JaxRuntimeError"
-    return StuckError.exit_code if lost else getattr(error, "exit_code", 1)
+# Libraries that no core module needs, and the extra of setup.py that brings each.
+EXTRA_OF = {
+    "seqio": "data",
+    "tensorflow": "data",
+    "tensorflow_text": "data",
+    "kiwipiepy": "data",
+    "annotated_types": "corpus",
+    "apache_beam": "corpus",
+    "ftfy": "corpus",
+    "jinja2": "corpus",
+    "py3langid": "corpus",
+    "pyarrow": "corpus",
+    "pydantic": "corpus",
+    "scipy": "corpus",
+    "yaml": "corpus",
+    "matplotlib": "plot",
+}
 
 
 class HclxError(Exception):
@@ -32,6 +44,10 @@ class ConfigError(HclxError):
     exit_code = 64
 
 
+class MissingExtraError(ConfigError):
+    """A library of an extra is needed and not installed."""
+
+
 class DataError(HclxError):
     """Text, a tokenizer, a token cache or a checkpoint is missing, damaged or does not match."""
 
@@ -43,26 +59,57 @@ class CheckpointError(DataError):
 
 
 class NumericsError(HclxError):
-    """A loss or gradient that is not finite."""
+    """A loss or gradient is not finite."""
 
     exit_code = 66
 
 
 class StuckError(HclxError):
-    """No progress: a process is stuck, a peer is gone, or hardware computed the same step to two
-    results.
-    """
+    """There is no progress: a process is stuck or gone, or one step had two different results."""
 
     exit_code = 70
 
 
 class StorageError(HclxError):
-    """A write failed: a full disk, a read-only folder."""
+    """A write failed: the disk is full, or the folder is read-only."""
 
     exit_code = 74
 
 
 class PreemptedError(HclxError):
-    """The run was asked to stop and has saved; the same command goes on from there."""
+    """The run was asked to stop and has saved; the same command resumes it."""
 
     exit_code = 75
+
+
+def exit_code(error: BaseException, is_distributed: bool) -> int:
+    """Exit code for an error. A JAX runtime error in a run of several processes counts as a lost
+    peer (70).
+    """
+    lost = is_distributed and type(error).__name__ == "JaxRuntimeError"
+    return StuckError.exit_code if lost else getattr(error, "exit_code", 1)
+
+
+def require(*libraries: str) -> None:
+    """Checks that libraries of the extras are installed, without importing them.
+
+    Args:
+      libraries: names of EXTRA_OF.
+    Raises:
+      MissingExtraError: names what is not installed, and the command that installs it.
+    """
+    missing = [name for name in libraries if not _is_installed(name)]
+    if missing:
+        extras = ",".join(sorted({EXTRA_OF[name] for name in missing}))
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingExtraError(
+            f"{', '.join(missing)} {verb} not installed; pip install 'hclx[{extras}]' (in a"
+            f" checkout: pip install -e '.[{extras}]')"
+        )
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ImportError:
+        return False

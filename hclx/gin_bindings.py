@@ -8,47 +8,76 @@ from pathlib import Path
 
 import gin
 
+import hclx
 from hclx import config
 from hclx.errors import ConfigError
 
-# The root of the source tree, so that gin files can be named from anywhere.
-ROOT = Path(__file__).resolve().parent.parent
-# What gin raises for names, syntax (of two kinds), arguments and includes.
+# Exceptions of gin for names, syntax (of two kinds), arguments and includes.
 _GIN_ERRORS = (ValueError, SyntaxError, tokenize.TokenError, TypeError, OSError)
 SECTIONS = {field.name: field.type for field in dataclasses.fields(config.Experiment)}
+# Three ways to name the text of a run. A step that gives one (a file, or the command line) takes
+# the place of what earlier steps gave.
+_TEXTS = tuple(f"DataConfig.{name}" for name in ("mixture", "corpus", "input"))
+_FOLDER = next(path for path in (Path(p) / "gin_configs" for p in hclx.__path__) if path.is_dir())
+# Gin files are found from anywhere by their path, gin_configs/runs/demo.gin or runs/demo.gin.
+_SEARCH_PATH = (Path(), _FOLDER.parent, _FOLDER)
 
 for _section in SECTIONS.values():
     gin.external_configurable(_section, module="hclx")
-gin.add_config_file_search_path(str(ROOT))
+for _path in _SEARCH_PATH[1:]:  # for files that gin files include
+    gin.add_config_file_search_path(str(_path))
 
 
 def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experiment:
-    """Builds the experiment from gin files, then bindings (`TrainConfig.total_steps=40`), which
-    win.
+    """Builds the experiment from gin files and then from bindings; later ones win.
 
+    `DataConfig.mixture`, `corpus` and `input` exclude each other, so the last file that gives one
+    of them, or the bindings, replaces whichever was given before.
+
+    Args:
+      gin_files: paths, in the working directory or in gin_configs/.
+      bindings: such as "TrainConfig.total_steps=40".
     Raises:
-      ConfigError: a file that does not exist, an unknown class or field, or a value that does not
-        fit.
+      ConfigError: a file does not exist, a class or field is unknown, or a value does not fit.
     """
-    for name in gin_files:
-        if not (Path(name).is_file() or (ROOT / name).is_file()):
-            folder = (ROOT / name).parent
-            known = (
-                ", ".join(sorted(p.name for p in folder.glob("*.gin"))) if folder.is_dir() else ""
-            )
-            raise ConfigError(
-                f"--gin_file={name} does not exist" + (f"; {folder} has {known}" if known else "")
-            )
+    paths = [_find(name) for name in gin_files]
     gin.clear_config()
     try:
-        gin.parse_config_files_and_bindings(
-            gin_files, [_quoted(b) for b in bindings], skip_unknown=False, finalize_config=False
-        )
+        for files, values in [*(([path], []) for path in paths), ([], bindings)]:
+            before = {text: _value_of(text) for text in _TEXTS}
+            for text in _TEXTS:
+                gin.bind_parameter(text, None)
+            gin.parse_config_files_and_bindings(
+                files, [_quoted(b) for b in values], skip_unknown=False, finalize_config=False
+            )
+            replaced = any(_value_of(text) for text in _TEXTS)
+            for text in _TEXTS:
+                if _value_of(text) is None:
+                    gin.bind_parameter(text, "" if replaced else before[text])
         return config.Experiment(
             **{name: kind(**gin.get_bindings(kind.__name__)) for name, kind in SECTIONS.items()}
         )
     except _GIN_ERRORS as error:
         raise ConfigError(_explain(error)) from error
+
+
+def _find(name: str) -> str:
+    """Returns the path of a gin file."""
+    for folder in _SEARCH_PATH:
+        if (folder / name).is_file():
+            return str(folder / name)
+    folders = [(folder / name).parent for folder in reversed(_SEARCH_PATH)]
+    folder = next((folder for folder in folders if any(folder.glob("*.gin"))), None)
+    names = ", ".join(sorted(path.name for path in folder.glob("*.gin"))) if folder else ""
+    raise ConfigError(
+        f"--gin_file={name} does not exist" + (f"; {folder} has {names}" if folder else "")
+    )
+
+
+def _value_of(name: str) -> str | None:
+    """Returns the value of a field, or "" if it has none."""
+    section, _, field = name.partition(".")
+    return gin.get_bindings(section).get(field, "")
 
 
 def _quoted(binding: str) -> str:

@@ -1,5 +1,5 @@
-"""What every command in launch/ shares: one line for an error that the user can mend, and its exit
-code.
+"""Runs the scripts of launch/: an error that the user can correct becomes one line and an exit
+code, and libraries keep their start-up lines to themselves.
 """
 
 import errno
@@ -7,29 +7,34 @@ import logging as python_logging
 import os
 import sys
 import traceback
+from collections.abc import Callable
 
 from absl import app, flags, logging
 
 from hclx.errors import HclxError, StorageError, StuckError, exit_code
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
-def run(main, commands: tuple[str, ...] = ()) -> None:
+
+def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ()) -> None:
     """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code.
 
     Args:
-      main: of the script.
-      commands: the words of which the command line must hold one, if there are any.
+      main: of the script; what it returns is the exit code.
+      commands: words of which the command line must hold one, as `argv[1]`.
     """
-    # TensorFlow only prepares text here; it need not greet
+    # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    chosen = any(argument.lstrip("-").startswith(("verbosity", "v=")) for argument in sys.argv)
+    options = [argument.lstrip("-") for argument in sys.argv]
+    is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
+    _name_command_in_help()
 
     def guarded(argv):
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)
-        if not chosen:
-            # orbax writes a page for each save; --verbosity=0 shows it
+        if not is_verbosity_set:
+            # orbax logs a page for each save (--verbosity=0 shows it), and asyncio a traceback of
+            # each array for a failed one, whose error reaches the run anyway.
             logging.set_verbosity(logging.ERROR)
-            # and for a failed one a traceback of each array; the error itself reaches the run
             python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
         if commands and (len(argv) < 2 or argv[1] not in commands):
             return _fail(f"the command is missing: {', '.join(commands)}", 64)
@@ -40,7 +45,7 @@ def run(main, commands: tuple[str, ...] = ()) -> None:
         except HclxError as error:
             return _leave(_fail(str(error), error.exit_code))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+            if error.errno not in _NO_SPACE:
                 raise
             message = (
                 f"cannot write {error.filename or ''}: {error.strerror}; free some space and run"
@@ -57,17 +62,28 @@ def run(main, commands: tuple[str, ...] = ()) -> None:
         sys.exit(_fail(str(error), error.exit_code))
 
 
+def _name_command_in_help() -> None:
+    """Names the command `hclx` in the help of a script that runs as a module, not as a file."""
+    script = sys.modules["__main__"]
+    name = getattr(getattr(script, "__spec__", None), "name", "")
+    if name.startswith("hclx.launch."):
+        command = name.removeprefix("hclx.launch.")
+        script.__doc__ = script.__doc__.replace(f"python launch/{command}.py", f"hclx {command}")
+
+
 def _leave(code: int) -> int:
-    """Ends one process of several at once: Python's own way out would wait for the others."""
-    if _is_one_of_several():
+    """Returns the exit code; a process of a distributed run ends here, because Python's own exit
+    would wait for the other processes.
+    """
+    if _is_distributed():
         from hclx.parallel import abort_process
 
         abort_process(code)
     return code
 
 
-def _is_one_of_several() -> bool:
-    if "hclx.parallel" not in sys.modules:  # without it no other process was joined
+def _is_distributed() -> bool:
+    if "hclx.parallel" not in sys.modules:  # nothing else can have joined other processes
         return False
     from hclx.parallel import is_distributed
 
@@ -75,30 +91,33 @@ def _is_one_of_several() -> bool:
 
 
 def _leave_after(error: Exception) -> None:
-    """Where the process is one of several: what was raised, and the code of a lost peer if that is
-    what it was.
+    """Ends a process of a distributed run with the error's traceback, and with the exit code of a
+    lost peer if that explains it.
     """
-    if not _is_one_of_several():
+    if not _is_distributed():
         return
     traceback.print_exc()
-    if exit_code(error, True) == StuckError.exit_code:
+    code = exit_code(error, True)
+    if code == StuckError.exit_code:
         _fail(
-            "a computation with the other processes failed; one of them is probably gone. The same"
-            " command goes on",
-            0,
+            "a computation with the other processes failed; one of them probably died. Re-run the"
+            " same command to resume.",
+            code,
         )
-    _leave(exit_code(error, True))
+    _leave(code)
 
 
-def _parse(argv):
-    """absl's parser, but a flag that does not exist or cannot be read is a configuration error
-    (64).
+def _parse(argv: list[str]) -> list[str]:
+    """Parses flags as absl does, but an unknown or unreadable flag is a configuration error (64),
+    and --help succeeds.
     """
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
         print(f"error: {error}; --help lists the options", file=sys.stderr)
         sys.exit(64)
+    except SystemExit:  # absl has printed the help and would end with 1
+        sys.exit(0)
 
 
 def _fail(message: str, code: int) -> int:
@@ -107,7 +126,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def take_gin_bindings(argv: list[str]) -> list[str]:
-    """Removes each `--gin.NAME=VALUE` from a command line, and returns the NAME=VALUE."""
+    """Removes every `--gin.NAME=VALUE` from a command line; returns the NAME=VALUE of each."""
     bindings = [
         argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")
     ]
@@ -116,7 +135,7 @@ def take_gin_bindings(argv: list[str]) -> list[str]:
 
 
 def take_after_dashes(argv: list[str]) -> list[str]:
-    """Removes a bare `--` and what follows it from a command line, and returns what follows."""
+    """Removes a bare `--` and everything after it from a command line; returns what followed it."""
     end = argv.index("--") if "--" in argv else len(argv)
     after = argv[end + 1 :]
     del argv[end:]

@@ -3,12 +3,21 @@
 import logging
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
 _LOG = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 30.0
+
+
+def tracked(items: Iterable, description: str, unit: str, total: int | None = None) -> Iterator:
+    """Yields `items` and shows how many were taken; see `ProgressBar`."""
+    with ProgressBar(total, description, unit) as progress:
+        for item in items:
+            yield item
+            progress.update()
 
 
 class ProgressBar:
@@ -18,22 +27,26 @@ class ProgressBar:
     so that work of less than that leaves nothing in a log.
     """
 
-    def __init__(self, total: int | None, description: str, unit: str, enabled: bool = True):
-        """Starts at zero.
+    def __init__(
+        self, total: int | None, description: str, unit: str, enabled: bool = True, done: int = 0
+    ):
+        """Starts at `done` units.
 
         Args:
           total: units in all; None where nobody knows.
           description: what is being done, a few words.
           unit: the name of one unit, such as "document".
           enabled: False in all but one of several processes.
+          done: units that an earlier process finished, if work resumes.
         """
         self._description, self._unit, self._total = description, unit, total
         self._is_terminal = enabled and sys.stderr.isatty()
         self._is_log = enabled and not self._is_terminal
         self._bar = tqdm(
-            total=total, desc=description, unit=f" {unit}", unit_scale=True, leave=False,
+            total=total, initial=done, desc=description, unit=f" {unit}", unit_scale=True, leave=False,
             disable=not self._is_terminal,
         )  # fmt: skip
+        self._note, self._done = "", done
         self._count, self._began = 0, time.monotonic()
         self._logged = self._began
 
@@ -43,9 +56,11 @@ class ProgressBar:
     def __exit__(self, *exc_info):
         self._bar.close()
 
-    def update(self, count: int = 1) -> None:
-        """Adds `count` finished units."""
-        self._count += count
+    def update(self, count: int = 1, note: str = "") -> None:
+        """Adds `count` finished units; `note`: the state of the work, such as "loss=3.21"."""
+        self._count, self._note = self._count + count, note
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(count)
         now = time.monotonic()
         if self._is_log and now - self._logged >= LOG_EVERY_SECONDS:
@@ -54,8 +69,11 @@ class ProgressBar:
 
     def _line(self, elapsed: float) -> str:
         """The line for a log after `elapsed` seconds."""
-        line = f"{self._description}: {self._count:,}"
+        count = self._done + self._count
+        line, note = f"{self._description}: {count:,}", f", {self._note}" if self._note else ""
         if not self._total:
-            return f"{line} {self._unit}s in {elapsed:.0f} s"
-        left = elapsed / self._count * (self._total - self._count) if self._count else float("nan")
-        return f"{line} of {self._total:,} {self._unit}s in {elapsed:.0f} s, {left:.0f} s left"
+            return f"{line} {self._unit}s in {elapsed:.0f} s{note}"
+        left = elapsed / self._count * (self._total - count) if self._count else float("nan")
+        return (
+            f"{line} of {self._total:,} {self._unit}s in {elapsed:.0f} s, {left:.0f} s left{note}"
+        )

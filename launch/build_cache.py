@@ -1,5 +1,8 @@
 """Builds a token cache: python launch/build_cache.py --mixture=kowiki --tokenizer_dir=DIR
 --cache_dir=DIR
+
+The text is a mixture (--mixture), a clean corpus (--corpus) or files of one's own (--input). Every
+document is encoded once; training then reads the cache by index.
 """
 
 import dataclasses
@@ -8,36 +11,37 @@ from absl import flags
 
 from hclx.config import DataConfig
 from hclx.data.cache_builder import build_cache
-from hclx.data.prepare import sources_of
-from hclx.data.read_settings import ReadSettings
+from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.launching import run
 
-MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that is registered in tasks/.")
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(DataConfig)}
+MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that --task_module registers.")
+TASK_MODULE = flags.DEFINE_string(
+    "task_module", DEFAULTS["task_module"], "Python module that registers seqio tasks."
+)
 CORPUS = flags.DEFINE_string(
-    "corpus", "", "Or a folder that launch/build_corpus.py made, with its mixture."
+    "corpus", "", "Folder that launch/build_corpus.py made, with its mixture."
 )
-INPUT = flags.DEFINE_string(
-    "input", "", "Or one's own files: GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz]."
-)
+INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 TOKENIZER_DIR = flags.DEFINE_string(
     "tokenizer_dir", None, "Folder of the tokenizer.", required=True
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Folder to make.", required=True)
-SETTINGS = {field.name: field.default for field in dataclasses.fields(ReadSettings)}
 PERMILLE = flags.DEFINE_integer(
-    "validation_permille", SETTINGS["validation_permille"], "Documents held out, in 1,000."
+    "validation_permille", DEFAULTS["validation_permille"], "Documents of 1,000 that are held out."
 )
 MAX_DOCUMENTS = flags.DEFINE_integer(
-    "max_documents", SETTINGS["max_documents"], "Documents read of each source; 0: all."
+    "max_documents", DEFAULTS["max_documents"], "Documents read of each source; 0: all."
 )
 INVALID_UTF8 = flags.DEFINE_enum(
-    "invalid_utf8", SETTINGS["invalid_utf8"], ["refuse", "replace"], "What to do with it."
+    "invalid_utf8", DEFAULTS["invalid_utf8"], ["refuse", "replace"], "How to treat invalid UTF-8."
 )
 
 
 def main(_):
     data = DataConfig(
         mixture=MIXTURE.value,
+        task_module=TASK_MODULE.value,
         corpus=CORPUS.value,
         input=INPUT.value,
         validation_permille=PERMILLE.value,
@@ -45,14 +49,18 @@ def main(_):
         invalid_utf8=INVALID_UTF8.value,
     )
     cache = build_cache(
-        data.label, sources_of(data), TOKENIZER_DIR.value, CACHE_DIR.value, ReadSettings.of(data)
+        label_of(data),
+        sources_of(data),
+        TOKENIZER_DIR.value,
+        CACHE_DIR.value,
+        ReadSettings.of(data),
     )
     for source in cache.manifest["sources"]:
         train, validation = source["splits"]["train"], source["splits"]["validation"]
         print(
-            f"{source['name']}: {train['n_documents']:,} documents, {train['n_tokens']:,} tokens to"
-            f" train on, {validation['n_documents']:,} and {validation['n_tokens']:,} to validate,"
-            f" rate {source['rate']:g}"
+            f"{source['name']}: {train['n_documents']:,} documents and {train['n_tokens']:,} tokens"
+            f" for training, {validation['n_documents']:,} and {validation['n_tokens']:,} for"
+            f" validation, rate {source['rate']:g}"
         )
     print(f"{CACHE_DIR.value}: fingerprint {cache.fingerprint[:16]}")
 

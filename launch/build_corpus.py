@@ -12,9 +12,7 @@ import sys
 
 from absl import flags
 
-from hclx.corpus.card import shortage, size, write_card
-from hclx.corpus.settings import load_settings
-from hclx.data.read_settings import ReadSettings
+from hclx.data.source import ReadSettings
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
 
@@ -57,6 +55,9 @@ _REASONS = 5  # that are shown of a source
 
 
 def main(_):
+    from hclx.corpus.card import shortage, write_card
+    from hclx.corpus.settings import load_settings
+
     settings, evaluation = load_settings(CONFIG.value), None
     if settings.contamination:
         folder = EVALUATION.value or os.environ.get("HCLX_DATA_DIR")
@@ -65,7 +66,7 @@ def main(_):
                 "contamination needs the evaluation sets; give --evaluation_dir, or set"
                 " HCLX_DATA_DIR"
             )
-        from tasks.evaluation import evaluation_items
+        from hclx.tasks.evaluation import evaluation_items
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
     from hclx.corpus.pipeline import Corpus  # and Beam with it, for which one waits
@@ -104,6 +105,8 @@ def encode(store, engine) -> None:
 
 def summary(name: str, source: dict) -> str:
     """A source in a line: what was found and kept, and the main reasons for removal."""
+    from hclx.corpus.formatting import format_bytes
+
     reasons = {
         rule: entry["documents"]
         for rules in source["removed"].values()
@@ -115,7 +118,7 @@ def summary(name: str, source: dict) -> str:
     kept = source["kept"]
     return (
         f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
-        f" {size(kept['bytes'])}{why}"
+        f" {format_bytes(kept['bytes'])}{why}"
     )
 
 

@@ -1,12 +1,9 @@
-"""Plans a run on TPUs that are not here: memory, time and what limits it, from the step as compiled
-for them.
+"""Plans a run on machines that are not here: python launch/plan.py --gin_file=runs/pretrain.gin
+--gin_file=sizes/82b.gin --gin_file=mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin
-    --gin_file=gin_configs/sizes/82b.gin \
-        --gin_file=gin_configs/mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
-
-GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the page says so. Exits with 64
-when the plan does not fit the memory of a chip.
+Prints the memory of a chip, the time of a step and what limits it, from the training step as XLA
+compiles it for these TPUs. GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the
+page says so. Ends with 64 if the plan does not fit the memory of a chip.
 """
 
 import json
@@ -23,21 +20,19 @@ from hclx.launching import run, take_gin_bindings  # noqa: E402
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 TOPOLOGY = flags.DEFINE_string(
-    "topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16 or v6e:16x16."
+    "topology", None, "Chips of one slice, such as v5p:8x16x16, v5e:16x16, v6e:16x16 or h100:64."
 )
 NUM_SLICES = flags.DEFINE_integer(
-    "num_slices", 1, "Slices, which the data centre's network joins.", lower_bound=1
+    "num_slices", 1, "Slices, which are joined by the data centre's network.", lower_bound=1
 )
-TOKENS = flags.DEFINE_float("tokens", 0, "Tokens that days are counted for; 0: those of the run.")
+TOKENS = flags.DEFINE_float("tokens", 0, "Tokens of the run, for its days; 0: as configured.")
 SEARCH = flags.DEFINE_bool(
-    "search",
-    False,
-    "Try meshes, remat policies, accumulation and batches; minutes for each that is compiled.",
+    "search", False, "Try meshes, remat policies, accumulation and batches; minutes for each."
 )
 COMPILES = flags.DEFINE_integer(
     "search_compiles", 6, "Candidates that --search compiles.", lower_bound=1
 )
-JSON = flags.DEFINE_string("json", None, "File that takes the figures.")
+JSON = flags.DEFINE_string("json", None, "File to write the figures to.")
 BINDINGS = take_gin_bindings(sys.argv)
 
 
@@ -45,31 +40,31 @@ def main(_):
     from hclx.gin_bindings import load_experiment
 
     if not GIN_FILES.value:
-        raise ConfigError(
-            "--gin_file is missing; for a first try: --gin_file=gin_configs/runs/pretrain.gin"
-        )
+        raise ConfigError("--gin_file is missing; for a first try: --gin_file=runs/pretrain.gin")
     if not TOPOLOGY.value:
         raise ConfigError(
             "--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16"
         )
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
     from hclx.plan.chips import chip_of
+    from hclx.plan.report import run_tokens, to_json, to_page
 
-    page, figures, fits = (_by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation)(
-        experiment
-    )
-    print(page)
+    make = _by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation
+    plan, topology = make(experiment)
+    tokens = run_tokens(experiment.train, TOKENS.value)
+    figures = to_json(plan, topology, tokens)
+    print(to_page(plan, topology, tokens))
     if JSON.value:
         Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    if not fits:
+    if not plan.fits:
         needed, capacity = figures["hbm_gb_per_chip"], figures["hbm_capacity_gb"]
         raise ConfigError(f"the plan needs {needed:.1f} GB of a chip that has {capacity:.0f} GB")
 
 
 def _by_compilation(experiment):
-    """A page, the figures for JSON, and whether it fits."""
+    """Returns the plan for TPUs and the name of its topology."""
     from hclx.plan.compile import compile_step
-    from hclx.plan.report import make_plan, run_tokens, to_json, to_page
+    from hclx.plan.compiled_plan import make_plan
     from hclx.plan.search import search, to_table
 
     make = lambda candidate: make_plan(compile_step(candidate, TOPOLOGY.value, NUM_SLICES.value))
@@ -79,29 +74,24 @@ def _by_compilation(experiment):
         plan = results[0].plan
     else:
         plan = make(experiment)
-    tokens = run_tokens(experiment.train, TOKENS.value)
-    return to_page(plan, tokens), to_json(plan, tokens), plan.fits
+    return plan, plan.step.topology
 
 
 def _by_arithmetic(experiment):
-    """The same for GPUs, whose compiler needs one."""
+    """Returns the same for GPUs, whose compiler needs a GPU."""
     import dataclasses
 
     from hclx.config import MeshConfig
     from hclx.parallel import resolve_mesh_shape
-    from hclx.plan.analytic import estimate, to_json, to_page
+    from hclx.plan.analytic import estimate
     from hclx.plan.chips import chip_of, count_gpus
-    from hclx.plan.report import run_tokens
     from hclx.plan.search import rank
 
     chip, chips = chip_of(TOPOLOGY.value), count_gpus(TOPOLOGY.value) * NUM_SLICES.value
     if SEARCH.value:
-        plan = rank(experiment, chip, chips)[0]
-    else:
-        mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
-        plan = estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips)
-    tokens = run_tokens(experiment.train, TOKENS.value)
-    return to_page(plan, TOPOLOGY.value, tokens), to_json(plan, TOPOLOGY.value, tokens), plan.fits
+        return rank(experiment, chip, chips)[0], TOPOLOGY.value
+    mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
+    return estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips), TOPOLOGY.value
 
 
 if __name__ == "__main__":

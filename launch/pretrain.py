@@ -1,9 +1,9 @@
 """Pretrains a decoder: python launch/pretrain.py --gin_file=gin_configs/runs/demo.gin
 --model_dir=runs/demo
 
-The same command goes on where the run stopped. SLURM, TPU pods and indexed jobs of Kubernetes are
-recognised; elsewhere several processes are started with --coordinator, --num_processes and each its
---process_id. Exit codes: hclx/errors.py. `--gin.NAME=VALUE` sets any field of hclx/config.py.
+Re-run the same command to resume. SLURM, TPU pods and indexed jobs of Kubernetes are detected;
+elsewhere, start each process with --coordinator, --num_processes and its own --process_id. Exit
+codes: hclx/errors.py. `--gin.NAME=VALUE` sets any field of hclx/config.py.
 """
 
 import sys
@@ -19,35 +19,38 @@ MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "Folder of the run: checkpoints, metrics, configuration."
 )
 DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would run, and start nothing.")
+INIT_FROM = flags.DEFINE_string(
+    "init_from", "", "MODEL_DIR[:STEP] of another run whose weights this run begins with."
+)
 PROFILE_STEPS = flags.DEFINE_string(
-    "profile_steps", "", "FIRST:LAST step of which MODEL_DIR/profile takes a trace."
+    "profile_steps", "", "FIRST:LAST step to trace into MODEL_DIR/profile."
 )
 COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of process 0, where a run of several processes meets."
+    "coordinator", None, "HOST:PORT of process 0, to which the others connect."
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Processes of the run, each started with this same command."
+    "num_processes", None, "Processes of the run, each started with this command."
 )
-PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, from 0.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "The number of this process, from 0.")
 HEARTBEAT = flags.DEFINE_integer(
     "heartbeat_seconds",
     100,
-    "Seconds after which a process that is gone ends the others.",
+    "Seconds after which the others end if a process died.",
     lower_bound=1,
 )
 JOIN = flags.DEFINE_integer(
-    "join_seconds", 300, "Seconds that processes wait for each other at the start.", lower_bound=1
+    "join_seconds", 300, "Seconds that processes wait for each other at start.", lower_bound=1
 )
 STEP_TIMEOUT = flags.DEFINE_float(
     "step_timeout",
     1800,
-    "Seconds without progress that end the run with 70; 0: never.",
+    "Seconds without progress after which the run ends with 70; 0: never.",
     lower_bound=0,
 )
 LEASE = flags.DEFINE_float(
     "lease_seconds",
     30,
-    "Seconds after which the lock of a run that gives no sign is taken.",
+    "Seconds after which the lock of a silent run is taken over.",
     lower_bound=1,
 )
 SAVE_TIMEOUT = flags.DEFINE_integer(
@@ -74,11 +77,10 @@ def main(_):
         print(describe(experiment))
         return
     if not MODEL_DIR.value:
-        raise ConfigError("--model_dir is missing; give the folder that the run is kept in")
+        raise ConfigError("--model_dir is missing; give a folder for the run")
     from hclx.parallel import start_processes
-    from hclx.train.loop import RunOptions
+    from hclx.train.pretrain import RunOptions, pretrain
     from hclx.train.profiler import parse_steps
-    from hclx.train.run import run_pretraining
 
     options = RunOptions(
         profile_steps=parse_steps(PROFILE_STEPS.value),
@@ -86,11 +88,12 @@ def main(_):
         lease_seconds=LEASE.value,
         save_timeout=SAVE_TIMEOUT.value,
         log_examples=LOG_EXAMPLES.value,
+        init_from=INIT_FROM.value,
         started=started,
     )
     times = {"heartbeat_seconds": HEARTBEAT.value, "join_seconds": JOIN.value}
     start_processes(COORDINATOR.value, PROCESS_ID.value, NUM_PROCESSES.value, **times)
-    run_pretraining(experiment, MODEL_DIR.value, options)
+    pretrain(experiment, MODEL_DIR.value, options)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-# When a run is started again: the rules of the shell launchers, which source this file. launch/gke/jobset.yaml says the
-# same in Kubernetes' words. What the exit codes mean: hclx/errors.py. The two limits can be set in the environment.
+# Rules by which the shell launchers, which source this file, restart a run. launch/gke/jobset.yaml states the same rules for
+# Kubernetes, and hclx/errors.py explains the exit codes. The two limits can be set in the environment.
 
-MAX_RESTARTS=${MAX_RESTARTS:-5}   # in a row, of a run that saved nothing: a crash that repeats itself only costs money
+MAX_RESTARTS=${MAX_RESTARTS:-5}   # in a row, of a run that saved nothing: a repeated crash only costs money
 MIN_SECONDS=${MIN_SECONDS:-3600}  # a run that lasted this long has saved; keep it above the time between two checkpoints
 
-# The exit codes of single processes, from what srun or gcloud wrote about them in file $1.
+# Prints the exit codes of the processes, from the messages of srun or gcloud in file $1.
 exit_codes() {
     grep -oE 'exit (code|status) [0-9]+' "$1" | grep -oE '[0-9]+'
 }
 
-# Of the exit codes $@, the one that decides: an error that a restart would repeat may have taken the others down, and
-# where one process says that the run was saved, it was, however the others ended.
+# Prints which of the exit codes $@ decides. An error that a restart would repeat may have ended the other processes too, and
+# if one process reports that the run was saved, it was, however the others ended.
 deciding_code() {
     local code decides=0
     for code; do
@@ -24,7 +24,7 @@ deciding_code() {
     echo "$decides"
 }
 
-# Whether a run that ended with code $1 after $2 seconds starts again. $3: its model_dir. $4: file that counts restarts.
+# Decides whether a run that ended with code $1 after $2 seconds is restarted. $3: its model_dir. $4: file that counts restarts.
 should_restart() {
     local code=$1 seconds=$2 model_dir=$3 counter=$4 count=0
     case $code in

@@ -1,9 +1,9 @@
 """Trains a tokenizer: python launch/train_tokenizer.py --input='data/*.jsonl.gz'
 --output_dir=runs/tokenizer
 
-With --corpus=DIR on the mixture that launch/build_corpus.py made there: its chunks are counted
-where Apache Beam runs, in processes here or where the options after a bare `--` say. The same
-command goes on where it was stopped.
+With --corpus=DIR it is trained on the mixture that launch/build_corpus.py made there, whose chunks
+Apache Beam counts: in processes here, or where the options after a bare `--` say. Re-run the same
+command to resume.
 """
 
 import os
@@ -11,34 +11,40 @@ import sys
 import time
 
 from absl import flags
-from tqdm import tqdm
 
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
+from hclx.progress import tracked
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
+from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
 INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 CORPUS = flags.DEFINE_string(
-    "corpus", "", "Or a folder that launch/build_corpus.py made, with its mixture, or its address."
+    "corpus", "", "Folder that launch/build_corpus.py made, with its mixture, or its address."
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 51_200, "Pieces, control symbols included; a multiple of 128."
+    "vocab_size", 51_200, "Tokens, control symbols included; a multiple of 128."
 )
-MODE = flags.DEFINE_enum(
-    "mode",
-    "train",
-    ["train", "encode", "plain"],
-    "Where morphemes matter: to learn merges, also to encode, or nowhere.",
+MORPHEMES = flags.DEFINE_enum(
+    "morphemes",
+    "merges",
+    [*MODE_OF],
+    "Where morpheme boundaries apply: to the merges that are learnt, also to text that is encoded,"
+    " or nowhere.",
 )
+MODE = flags.DEFINE_enum("mode", None, [*MORPHEMES_OF], "Old name of --morphemes.")
 SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents that is counted.")
-SEED = flags.DEFINE_integer("seed", 0, "Of the sample.")
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the sample.")
 INVALID_UTF8 = flags.DEFINE_enum(
-    "invalid_utf8", "refuse", ["refuse", "replace"], "What to do with invalid UTF-8 in --input."
+    "invalid_utf8", "refuse", ["refuse", "replace"], "How to treat invalid UTF-8 in --input."
 )
 WORKERS = flags.DEFINE_integer(
-    "workers", None, "Processes that count on this machine; default: one a core.", lower_bound=1
+    "workers",
+    None,
+    "Processes that count on this machine; default: one for each core.",
+    lower_bound=1,
 )
 BEAM = take_after_dashes(sys.argv)
 
@@ -53,35 +59,31 @@ def main(_):
         raise ConfigError(f"{BEAM[0]} is for Apache Beam, which runs with --corpus alone")
     options = {
         "vocab_size": VOCAB_SIZE.value,
-        "mode": MODE.value,
+        "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),
         "sample_rate": SAMPLE_RATE.value,
         "seed": SEED.value,
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
     about = tokenizer.metadata
     print(
-        f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} pieces, mode {tokenizer.mode}, cut by"
-        f" {about['cutter']}, from {about['documents']:,} documents of {about['bytes']:,} bytes in"
-        f" {time.perf_counter() - start:.0f} s"
+        f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
+        f" split by {about['cutter']}, from {about['documents']:,} documents of"
+        f" {about['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
     )
 
 
 def on_files(options: dict) -> Tokenizer:
-    """Of --input."""
+    """Trains on the files of --input."""
     documents = read_documents(expand_globs(INPUT.value), INVALID_UTF8.value)
-    texts = (
-        document.text for document in tqdm(documents, desc="read", unit=" documents", disable=None)
-    )
+    texts = (document.text for document in tracked(documents, "text", "document"))
     return train_tokenizer(texts, OUTPUT_DIR.value, workers=WORKERS.value, **options)
 
 
 def on_mixture(options: dict) -> Tokenizer:
-    """Of --corpus."""
+    """Trains on the mixture of --corpus."""
     from hclx.corpus.runner import Engine
     from hclx.corpus.store import Store
-    from hclx.corpus.tokenizer_counts import (
-        train_on_mixture,  # and Beam with it, for which one waits
-    )
+    from hclx.corpus.tokenizer_counts import train_on_mixture  # importing Beam takes seconds
 
     # a worker may run in a folder of its own
     root = CORPUS.value if "://" in CORPUS.value else os.path.abspath(CORPUS.value)

@@ -1,6 +1,7 @@
-"""Korean text: `tasks.corpora` registers seqio tasks and mixtures, `tasks.evaluation` knows the
-sets that models are scored on.
+"""Korean text; in Python this folder is `hclx.tasks`.
 
-Nothing is imported here: seqio brings TensorFlow, for which one waits, and evaluation sets need
-  neither.
+`hclx.tasks.corpora` registers seqio tasks and mixtures, and `hclx.tasks.evaluation` reads the sets
+that models are scored on.
+
+Nothing is imported here: the corpora need seqio and TensorFlow, which the evaluation sets do not.
 """

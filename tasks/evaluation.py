@@ -1,5 +1,5 @@
-"""The texts of the evaluation sets, for decontamination: what a model must not have seen. No seqio
-in it.
+"""Reads the texts of the evaluation sets, which decontamination removes from a corpus. It needs no
+seqio.
 """
 
 import csv
@@ -20,8 +20,12 @@ Reader = Callable[[str], Iterator[dict[str, str]]]
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSet:
-    """One set: the file that a model is scored on, how it is read, and the fields that hold its
-    text.
+    """A set that models are scored on.
+
+    Attributes:
+      path: its file (or files, as a glob) below `tasks/` of the data folder.
+      fields: the fields of a row that hold text.
+      read: path -> the rows of a file.
     """
 
     path: str
@@ -29,13 +33,15 @@ class EvaluationSet:
     read: Reader
 
     def items(self, data_dir: str) -> list[tuple[str, ...]]:
-        """The texts of each example, in the order of the file.
+        """Returns the texts of each example, in the order of the file.
 
+        Args:
+          data_dir: the folder that holds `tasks/`.
         Raises:
           DataError: the file is missing, or has no such field.
         """
-        found = sorted(glob.glob(os.path.join(data_dir, "tasks", self.path)))
-        if not found:
+        paths = sorted(glob.glob(os.path.join(data_dir, "tasks", self.path)))
+        if not paths:
             raise DataError(
                 f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination"
                 " needs every set that it is asked for"
@@ -43,12 +49,12 @@ class EvaluationSet:
         try:
             return [
                 tuple(str(row[field] or "") for field in self.fields)
-                for path in found
+                for path in paths
                 for row in self.read(path)
             ]
         except KeyError as error:
             raise DataError(
-                f"{found[0]}: no field {error}; expected {', '.join(self.fields)}"
+                f"{paths[0]}: no field {error}; expected {', '.join(self.fields)}"
             ) from error
 
 
@@ -74,7 +80,7 @@ def _lines(path: str) -> Iterator[dict[str, str]]:
 
 
 def _klue_sentences(path: str) -> Iterator[dict[str, str]]:
-    """The sentences that stand, with their marks, before the lines of their tokens."""
+    """Yields the sentences without the marks of their entities; the lines of tokens are skipped."""
     for line in _text(path).splitlines():
         if match := re.match(r"## klue-\S*\s+(.+)", line):
             yield {"text": re.sub(r"<([^<>]*):[A-Z]{2}>", r"\1", match[1])}
@@ -123,15 +129,15 @@ SETS: dict[str, EvaluationSet] = {
 
 
 def evaluation_items(names: tuple[str, ...], data_dir: str) -> dict[str, list[tuple[str, ...]]]:
-    """Set -> the texts of each of its examples.
+    """Returns the texts of each example, by set.
 
     Args:
-      names: of SETS; empty: all.
+      names: of SETS; if empty, all of them.
       data_dir: the folder that holds `tasks/`.
     Raises:
       DataError: a name is unknown, or a set cannot be read.
     """
     unknown = [name for name in names if name not in SETS]
     if unknown:
-        raise DataError(f"no evaluation set {unknown[0]!r}; there are {', '.join(SETS)}")
+        raise DataError(f"no evaluation set {unknown[0]!r}; known are {', '.join(SETS)}")
     return {name: SETS[name].items(data_dir) for name in names or SETS}

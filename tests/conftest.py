@@ -1,4 +1,4 @@
-"""What every test shares: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it,
+"""Shared by all tests: eight fake CPU devices, real Korean data where HCLX_DATA_DIR names it,
 small tokenizers.
 """
 
@@ -80,13 +80,16 @@ def wiki_texts(data_dir) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tokenizer_dirs(tmp_path_factory, sample_texts) -> dict[str, str]:
-    """Mode -> folder of a tokenizer of 1,024 pieces, trained on the sample."""
+    """Mode -> folder of a tokenizer of 1,024 tokens, trained on the sample."""
     from hclx.text import train_tokenizer
+    from hclx.text.pretokenizers import MORPHEMES_OF
 
     folder = tmp_path_factory.mktemp("tokenizers")
-    for mode in ("train", "encode", "plain"):
-        train_tokenizer(sample_texts, folder / mode, vocab_size=1024, mode=mode, workers=1)
-    return {mode: str(folder / mode) for mode in ("train", "encode", "plain")}
+    for mode, morphemes in MORPHEMES_OF.items():
+        train_tokenizer(
+            sample_texts, folder / mode, vocab_size=1024, morphemes=morphemes, workers=1
+        )
+    return {mode: str(folder / mode) for mode in MORPHEMES_OF}
 
 
 @pytest.fixture(scope="session")

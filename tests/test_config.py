@@ -65,6 +65,48 @@ def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_m
     assert load_experiment(DEMO, []).train.total_steps != 40  # nothing stays behind
 
 
+@pytest.mark.parametrize(
+    "bindings, expected",
+    [
+        ([], ("sample", "", "")),
+        (["DataConfig.input=my.txt"], ("", "", "my.txt")),
+        (["DataConfig.corpus=runs/corpus"], ("", "runs/corpus", "")),
+        (["DataConfig.mixture=kowiki"], ("kowiki", "", "")),
+        # as it had to be written once
+        (["DataConfig.mixture=", "DataConfig.input=my.txt"], ("", "", "my.txt")),
+        (["DataConfig.mixture=kowiki", "DataConfig.max_documents=3"], ("kowiki", "", "")),
+    ],
+)
+def test_text_that_bindings_give_replaces_that_of_the_files(bindings, expected):
+    data = load_experiment(DEMO, bindings).data
+    assert (data.mixture, data.corpus, data.input) == expected
+
+
+def test_text_that_a_later_file_gives_replaces_that_of_an_earlier_one(tmp_path):
+    own, other = tmp_path / "own.gin", tmp_path / "other.gin"
+    own.write_text("DataConfig.input = 'my.txt'\n")
+    other.write_text("TrainConfig.seed = 3\n")
+    data = load_experiment([*DEMO, str(own), str(other)], []).data
+    assert (data.mixture, data.input) == ("", "my.txt")
+    assert load_experiment([str(own), *DEMO], []).data.mixture == "sample"
+
+
+@pytest.mark.parametrize(
+    "bindings",
+    [["DataConfig.mixture=kowiki", "DataConfig.input=my.txt"], ["DataConfig.mixture="]],
+)
+def test_two_texts_or_none_on_the_command_line_are_refused(bindings):
+    with pytest.raises(ConfigError, match="give one of DataConfig.mixture"):
+        load_experiment(DEMO, bindings)
+
+
+def test_gin_files_are_found_by_the_end_of_their_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment(["runs/demo.gin"], []) == load_experiment(DEMO, [])
+    with pytest.raises(ConfigError, match="runs/9b.gin does not exist.*demo.gin"):
+        load_experiment(["runs/9b.gin"], [])
+
+
 def test_words_need_no_quotes():
     for value in ("merges_and_text", "'merges_and_text'"):
         tokenizer = load_experiment(DEMO, [f"TokenizerConfig.morphemes={value}"]).tokenizer

@@ -1,4 +1,4 @@
-"""What kind of character a code point is: one table for all taggers."""
+"""Classifies code points: one table of character kinds for all taggers."""
 
 import functools
 import unicodedata
@@ -6,18 +6,19 @@ import unicodedata
 import numpy as np
 
 HANGUL = 1  # a syllable, 가 to 힣
-JAMO = 2  # a letter of Hangul by itself: ㅋ, and the conjoining ones
+JAMO = 2  # single letters of Hangul: ㅋ, and the conjoining ones
 LATIN = 3
 HAN = 4
 KANA = 5
-OTHER_LETTER = 6  # of any other script, and marks
+OTHER_LETTER = 6  # letters of all other scripts, and combining marks
 DIGIT = 7
 SPACE = 8  # white space and line ends
 PUNCTUATION = 9
 SYMBOL = 10  # currency, mathematics, emoji
 CONTROL = 11  # control and format characters, unassigned, private
 
-_KNOWN, _HAN_END = 0x20000, 0x40000  # between them lie Han extensions, beyond tags and private use
+# From _TABLE_END to _HAN_END there are extensions of Han; beyond, tags and private use.
+_TABLE_END, _HAN_END = 0x20000, 0x40000
 _BLOCKS = (
     (HANGUL, 0xAC00, 0xD7A3),
     (JAMO, 0x1100, 0x11FF),
@@ -40,8 +41,8 @@ _CATEGORIES = {"N": DIGIT, "Z": SPACE, "P": PUNCTUATION, "S": SYMBOL, "C": CONTR
 @functools.cache
 def _table() -> np.ndarray:
     table = np.full(_HAN_END + 1, CONTROL, np.uint8)
-    table[_KNOWN:_HAN_END] = HAN
-    for code in range(_KNOWN):
+    table[_TABLE_END:_HAN_END] = HAN
+    for code in range(_TABLE_END):
         char = chr(code)
         category = unicodedata.category(char)
         if char.isspace():
@@ -56,12 +57,25 @@ def _table() -> np.ndarray:
 
 
 def is_one_of(kinds_c: np.ndarray, which: tuple[int, ...]) -> np.ndarray:
-    """bool [c]: whether a kind, uint8 [c], is one of these."""
+    """Whether each kind is one of several.
+
+    Args:
+      kinds_c: uint8 [c], see `kinds`.
+      which: kinds, as the constants of this module.
+    Returns:
+      bool [c]
+    """
     table = np.zeros(CONTROL + 1, bool)
     table[list(which)] = True
     return table[kinds_c]
 
 
 def kinds(chars_c: np.ndarray) -> np.ndarray:
-    """uint8 [c]: the kind of each code point, uint32 [c]."""
+    """Kind of each code point.
+
+    Args:
+      chars_c: uint32 [c], code points.
+    Returns:
+      uint8 [c]: HANGUL and so on.
+    """
     return _table()[np.minimum(chars_c, _HAN_END)]

@@ -9,11 +9,12 @@ import numpy as np
 
 from hclx.corpus import dedup
 from hclx.corpus.dedup import STAGES
+from hclx.corpus.formatting import format_bounds as bounds
+from hclx.corpus.formatting import format_number as number
 from hclx.corpus.manifest import read_parts, read_settings
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.stages import Part, broken, check_rules
-from hclx.corpus.stats import bounds, number
 from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch

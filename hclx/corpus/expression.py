@@ -1,4 +1,6 @@
-"""Filter expressions over attributes: `length.chars >= 200 and not spam.links > 3`."""
+"""Parses and evaluates filter expressions over attributes:
+`length.chars >= 200 and not spam.links > 3`.
+"""
 
 import ast
 import operator
@@ -28,28 +30,31 @@ def _parse(text: str) -> ast.expr:
 
 
 def attributes_of(text: str, where: str) -> list[str]:
-    """The attributes, `tagger.column`, that an expression names; checks its whole form.
-
-    Args:
-      where: the field that holds the expression, for the message.
-    Raises:
-      ConfigError: it is anything else than comparisons of attributes with values, `and`, `or`,
-        `not`.
-    """
-    found: set[str] = set()
-    try:
-        evaluate(text, lambda name: found.add(name) or np.zeros(0))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    return sorted(found)
-
-
-def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
-    """bool [d]: where an expression holds.
+    """Checks an expression, and returns the attributes, `tagger.column`, that it names, sorted.
 
     Args:
       text: the expression.
-      column: attribute -> its values, [d].
+      where: field of the settings that holds the expression, for the message.
+    Raises:
+      ConfigError: it contains anything but comparisons of attributes with values, `and`, `or` and
+        `not`.
+    """
+    names: set[str] = set()
+    try:
+        evaluate(text, lambda name: names.add(name) or np.zeros(0))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return sorted(names)
+
+
+def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Evaluates an expression for each document.
+
+    Args:
+      text: the expression.
+      column: returns the values, [d], of an attribute.
+    Returns:
+      bool [d]: whether the expression is true.
     Raises:
       ConfigError: see `attributes_of`.
     """

@@ -1,10 +1,14 @@
 """Counts the phrases of word lists in many texts at once.
 
-A list is a text file, a phrase a line: `phrase` is found anywhere in an eojeol, `^phrase` only
-  where one begins, `!phrase`
-is an exception that hides the phrases within it (`시발` in `시발점`), `#` begins a comment. Texts are
-compared without
-what is no letter or digit within an eojeol, in lower case: `시@발` is `시발`, while `다시 발표` is not.
+A list is a text file with a phrase per line:
+
+  phrase      counts anywhere in an eojeol
+  ^phrase     counts only at the start of an eojeol
+  !phrase     is an exception: phrases within it do not count (`시발` in `시발점`)
+  # comment
+
+Texts are compared in lower case, without the characters of an eojeol that are neither letters nor
+digits: `시@발` matches `시발`, while `다시 발표` does not.
 """
 
 import dataclasses
@@ -26,8 +30,9 @@ _SIEVE_BITS = 16
 
 @dataclasses.dataclass(frozen=True)
 class Lexicon:
-    """A word list. anywhere, at_start, exceptions: phrases, in lower case, without what is no
-    letter or digit.
+    """A word list.
+
+    anywhere, at_start, exceptions: phrases of letters and digits, in lower case.
     """
 
     name: str
@@ -37,10 +42,11 @@ class Lexicon:
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Lexicon":
-        """Reads a list.
+        """Parses the text of a list.
 
         Raises:
-          ConfigError: a phrase has no letter, or a space; its line is named.
+          ConfigError: a phrase is empty or holds other characters than letters and digits; the
+            message names its line.
         """
         kinds: dict[str, set[str]] = {"": set(), "^": set(), "!": set()}
         for number, line in enumerate(text.splitlines(), 1):
@@ -61,15 +67,16 @@ class Lexicon:
 
 
 class Lexicons:
-    """Several lists, looked for in one pass: by their first two letters, then by hash of each
-    length there is.
+    """Several lists whose phrases are searched for in one pass: by their first two letters, then by
+    a hash for each length of a phrase.
     """
 
-    def __init__(self, lists: Sequence[Lexicon]):
-        self.names = tuple(one.name for one in lists)
-        self._lists = lists
+    def __init__(self, lexicons: Sequence[Lexicon]):
+        self._lexicons = lexicons
         self._phrases = sorted(
-            set().union(*(one.anywhere | one.at_start | one.exceptions for one in lists))
+            set().union(
+                *(lexicon.anywhere | lexicon.at_start | lexicon.exceptions for lexicon in lexicons)
+            )
         )
         hashes = hash_texts(self._phrases)
         order = np.argsort(hashes)
@@ -84,62 +91,60 @@ class Lexicons:
                 self._sieve[_pairs(np.array([ord(c) for c in phrase[:2]], np.uint32))] = True
 
     def count(self, batch: TextBatch) -> dict[str, np.ndarray]:
-        """List -> int64 [d], how often each document holds one of its phrases."""
-        squeezed = _Squeezed(batch)
-        starts, ends, phrases, begins = self._places(squeezed)
-        documents = np.searchsorted(squeezed.offsets, starts, "right") - 1
+        """Counts the phrases of each list in each document.
+
+        Returns:
+          name of the list -> int64 [d]
+        """
+        letters = _Letters(batch)
+        starts, ends, phrases, at_start = self._matches(letters)
+        documents = np.searchsorted(letters.offsets, starts, "right") - 1
         result = {}
-        for one in self._lists:
-            counted = self._is_of(one.anywhere)[phrases] | (
-                self._is_of(one.at_start)[phrases] & begins
-            )
-            hiding = self._is_of(one.exceptions)[phrases]
+        for lexicon in self._lexicons:
+            counted = self._is_of(lexicon.anywhere)[phrases]
+            counted |= self._is_of(lexicon.at_start)[phrases] & at_start
+            hiding = self._is_of(lexicon.exceptions)[phrases]
             if hiding.any():
-                counted &= ~_inside(starts, ends, starts[hiding], ends[hiding], len(squeezed.chars))
-            result[one.name] = np.bincount(documents[counted], minlength=len(batch))
+                counted &= ~_inside(starts, ends, starts[hiding], ends[hiding], len(letters.chars))
+            result[lexicon.name] = np.bincount(documents[counted], minlength=len(batch))
         return result
 
     def _is_of(self, phrases: frozenset[str]) -> np.ndarray:
-        """bool, by index of phrase."""
+        """bool [p]: which of all phrases belong to a set."""
         return np.array([phrase in phrases for phrase in self._phrases], bool)
 
-    def _places(self, squeezed: "_Squeezed") -> tuple[np.ndarray, ...]:
-        """Start, end and index of each phrase's places, and whether an eojeol begins there; one
-        within a longer one counts too.
+    def _matches(self, letters: "_Letters") -> tuple[np.ndarray, ...]:
+        """Start, end and index of the phrase of every match, int64 [m], and whether an eojeol
+        starts there, bool [m]. Matches within longer matches are included.
         """
-        candidates = np.flatnonzero(self._sieve[_pairs(squeezed.chars)])
-        found = [(np.zeros(0, np.int64),) * 3 + (np.zeros(0, bool),)]
+        candidates = np.flatnonzero(self._sieve[_pairs(letters.chars)])
+        matches = [(np.zeros(0, np.int64),) * 3 + (np.zeros(0, bool),)]
         for length in self._lengths:
-            # A phrase of one letter may begin a longer word, whose first two letters are another
-            # pair.
+            # The sieve holds the first two letters of phrases, and a phrase of one letter has no
+            # second one.
             starts = (
-                candidates if length > 1 else np.flatnonzero(np.isin(squeezed.chars, self._letters))
+                candidates if length > 1 else np.flatnonzero(np.isin(letters.chars, self._letters))
             )
-            word = squeezed.word_of(starts)
-            inside = starts + length <= squeezed.ends[word]
-            starts, word = starts[inside], word[inside]
-            hashes = squeezed.hashes.of(starts, starts + length)
-            at = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-            hit = self._hashes[at] == hashes
-            found.append(
-                (
-                    starts[hit],
-                    starts[hit] + length,
-                    self._order[at[hit]],
-                    (squeezed.starts[word] == starts)[hit],
-                )
-            )
-        return tuple(np.concatenate(parts) for parts in zip(*found))
+            word = letters.word_of(starts)
+            fits = starts + length <= letters.ends[word]
+            starts, word = starts[fits], word[fits]
+            hashes = letters.hashes.of(starts, starts + length)
+            index = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+            hit = self._hashes[index] == hashes
+            at_start = letters.starts[word] == starts
+            starts = starts[hit]
+            matches.append((starts, starts + length, self._order[index[hit]], at_start[hit]))
+        return tuple(np.concatenate(columns) for columns in zip(*matches))
 
 
 def _pairs(chars: np.ndarray) -> np.ndarray:
-    """uint32 [c - 1]: a hash of each character, uint32 [c], and the next one."""
+    """Hash of each character, uint32 [c], and the next one: uint32 [c - 1]."""
     factors = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B)
     return (chars[:-1] * factors[0] ^ chars[1:] * factors[1]) >> np.uint32(32 - _SIEVE_BITS)
 
 
 def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:
-    """bool: which ranges lie wholly in one of the outer ranges, all of them among `n`
+    """Whether each range lies within one of the outer ranges, bool [m]; all are ranges of `n`
     characters.
     """
     reach = np.zeros(n, np.int64)
@@ -147,10 +152,12 @@ def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:
     return np.maximum.accumulate(reach)[starts] >= ends
 
 
-class _Squeezed:
-    """A batch's letters and digits alone, in lower case.
+class _Letters:
+    """The letters and digits of a batch, without all other characters, in lower case.
 
-    chars: uint32 [c]; offsets: int64 [d + 1]; starts, ends: int64 [w], of the eojeol that hold any.
+    chars: uint32 [c], code points.
+    offsets: int64 [d + 1], where each document begins in `chars`.
+    starts, ends: int64 [w], where each eojeol with a letter or digit begins and ends in `chars`.
     """
 
     def __init__(self, batch: TextBatch):
@@ -165,7 +172,7 @@ class _Squeezed:
         self.hashes = RangeHash(self.chars)
 
     def word_of(self, places: np.ndarray) -> np.ndarray:
-        """int64 [n]: the eojeol in which each place lies."""
+        """Index of the eojeol that contains each place, int64 [n]."""
         return np.searchsorted(self.starts, places, "right") - 1
 
 
@@ -176,7 +183,7 @@ def _lower(chars: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def shipped() -> Lexicons:
-    """The lists that come with hclx."""
+    """The lists that are part of hclx."""
     folder = resources.files("hclx.corpus") / "lexicons"
     return Lexicons(
         [

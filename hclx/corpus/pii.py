@@ -1,9 +1,9 @@
-"""Personal data in Korean text: where it is, of what kind, and the text with it masked.
+"""Finds and masks personal data (PII) in Korean text.
 
-What an item looks like decides, then what stands around it, then its check digits where every item
-of the kind has them (resident numbers given since October 2020 have none). Dates, prices, law
-articles, versions and numbers of companies in the shape of a resident number stay as they are, and
-so do the particles after an item.
+An item is detected by its pattern, then by the words around it, then by its check digits if every
+valid number of its kind has them (resident numbers issued since October 2020 have none). Dates,
+prices, law articles, version numbers and company registrations in the shape of a resident number
+are not masked, and neither are the particles that follow an item.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hclx.corpus.text_batch import replaced
+from hclx.corpus.spans import replace_spans
 
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",
@@ -28,11 +28,23 @@ PLACEHOLDERS = {
     "ip": "<IP주소>",
 }
 KINDS = tuple(PLACEHOLDERS)
+# Published accuracy: F1 of all kinds, with exact kind and place, in the first run on each of three
+# sets of labelled Korean texts (tests/corpus/pii_cases.txt). Their authors had not seen the rules,
+# which were improved after each run; so the last run is the figure for unseen text.
+ACCURACY = {
+    "measured": "2026-11-22",
+    "first_runs": [
+        {"texts": 841, "items": 465, "f1": 0.975},
+        {"texts": 408, "items": 263, "f1": 0.947},
+        {"texts": 240, "items": 146, "f1": 0.980},
+    ],
+}
 
-_NEAR = 70  # characters around a candidate that can belong to it: the name of an address, a keyword
-# All that any kind below can be: runs of digits and what separates them, signs of an address,
-# passports. Each begins with a character or a set of them, for which Python's `re` searches several
-# times as fast as for alternatives.
+# Characters around a candidate that can belong to it: the local part of an address, a keyword.
+_NEAR = 70
+# Every item of the kinds below contains one of these: digits with separators, signs of an e-mail
+# address, a passport number. Each pattern begins with one character or one set of characters, which
+# Python's `re` finds several times as fast as alternatives.
 _CANDIDATES = tuple(
     re.compile(pattern)
     for pattern in (
@@ -45,12 +57,12 @@ _CANDIDATES = tuple(
         r"2[0-9a-fA-F]{3}:[0-9a-fA-F:]*",
     )
 )
-# Digits and what separates them as they are also typed; each is one character, so that places stay.
+# Other forms of digits and separators; each is one character, so that offsets do not change.
 _TYPED, _MEANT = "０１２３４５６７８９–—‐−－ㅡ．", "0123456789------."
 _UNUSUAL, _PLAIN = re.compile(f"[{_TYPED}]"), str.maketrans(_TYPED, _MEANT)
-# no item is one; statutes are full of them
+# Dates are no items, and statutes are full of them.
 _DATES = re.compile(r"[12][0-9]{3}\. ?[0-9]{1,2}\. ?[0-9]{1,2}")
-_FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # nothing of a longer number before it
+_FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # no part of a longer number before it
 _CLOSED = r"(?![0-9])(?![-.,:][0-9])"  # nor after it
 _DATE6 = r"[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 _BANKS = (
@@ -60,7 +72,8 @@ _BANKS = (
 _ACCOUNT_WORDS = re.compile(rf"(?:계좌|입금|송금|이체|예금주|통장|{_BANKS})[^0-9\n]{{0,15}}$")
 _BANK_AFTER = re.compile(rf"^ ?[(\[/] ?(?:{_BANKS}|예금주)")
 _UNIT_AFTER = re.compile(
-    r"^ ?(?:원|달러|불|엔|유로|만|억|조|%|퍼센트|건|명(?!의)|개|주\b|년|월|일|호|번지|페이지|쪽|위|배|톤|kg|km|㎡|번째)"
+    r"^ ?(?:원|달러|불|엔|유로|만|억|조|%|퍼센트|건|명(?!의)|개|주\b|년|월|일|호|번지|페이지|쪽"
+    r"|위|배|톤|kg|km|㎡|번째)"
 )
 _COMPANY_BEFORE = re.compile(r"(?:법인|등기)[^0-9\n]{0,12}$")
 _RRN_BEFORE = re.compile(r"(?:주민|등록번호|주번|민번|RRN|외국인)[^0-9\n]{0,12}$")
@@ -69,7 +82,7 @@ _OTHER_NUMBER_BEFORE = re.compile(
 )
 _LICENCE_BEFORE = re.compile(r"면허[^0-9\n]{0,14}$")
 _BUSINESS_BEFORE = re.compile(r"사업자[^0-9\n]{0,12}$")
-# a list goes on
+# One keyword is enough for a list of passports, hence the 40 characters.
 _PASSPORT_BEFORE = re.compile(
     r"(?:여권|[Pp]assport|PASSPORT)[^\n]{0,40}$|[A-Z]{2,}/[A-Z]{2,}[ ,]{1,3}$"
 )
@@ -89,7 +102,7 @@ _REGIONS = "서울|부산|경기|강원|충북|충남|전북|전남|경북|경�
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """Characters [start, end) of a text, and the kind of item there."""
+    """An item: its kind, and its characters [start, end) in the text."""
 
     kind: str
     start: int
@@ -97,7 +110,7 @@ class Span:
 
 
 def digits_of(text: str) -> str:
-    """The decimal digits of a text, without what separates them."""
+    """Decimal digits of a text, without separators."""
     return "".join(char for char in text if "0" <= char <= "9")
 
 
@@ -108,7 +121,7 @@ def is_luhn(digits: str) -> bool:
 
 
 def is_business_number(digits: str) -> bool:
-    """Whether ten digits hold together as a Korean business registration number."""
+    """Whether ten digits have the check digit of a Korean business registration number."""
     total = (
         sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5)))
         + int(digits[8]) * 5 // 10
@@ -117,8 +130,8 @@ def is_business_number(digits: str) -> bool:
 
 
 def is_resident_number(digits: str) -> bool:
-    """Whether thirteen digits hold together as a resident or foreigner registration number of
-    before October 2020.
+    """Whether thirteen digits have the check digit of a resident or foreigner registration number
+    issued before October 2020.
     """
     total = sum(int(d) * w for d, w in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)))
     offset = 13 if digits[6] in "5678" else 11
@@ -144,7 +157,7 @@ def _resident(match: re.Match) -> bool:
         return is_resident_number(digits)
     if len(match[0]) > 13:
         return True
-    # Thirteen digits in a row are often a bar code.
+    # Thirteen digits without a hyphen are often a bar code.
     return is_resident_number(digits) or (digits[6] in "3478" and 20 <= int(digits[:2]) <= 35)
 
 
@@ -167,7 +180,7 @@ def _account(match: re.Match) -> bool:
 
 
 def _passport(match: re.Match) -> bool:
-    # the series of since December 2021 looks like nothing else
+    # The pattern of passports issued since December 2021 occurs nowhere else.
     if match[0][0] == "M" and match[0][4].isalpha():
         return True
     return _after(_PASSPORT_BEFORE)(match)
@@ -185,7 +198,7 @@ def _phone(match: re.Match) -> bool:
         text[match.start() - 1 : match.start()],
         text[match.end() : match.end() + 1],
     ) == ("제", "호"):
-        return False  # the form of a number, and the number of a certificate
+        return False  # a template such as 010-0000-0000, or the number of a certificate
     if match[0].isdigit() and digits.startswith("010") and len(digits) < 11:
         return False
     return not match[0].isdigit() or not _UNIT_AFTER.match(
@@ -194,8 +207,8 @@ def _phone(match: re.Match) -> bool:
 
 
 def _address(match: re.Match) -> bool:
-    """An address of the internet at large; private ones, versions of software and sections of a
-    text are nobody's.
+    """Whether an IP address is public; private addresses, versions and section numbers identify
+    nobody.
     """
     if "." in match[0] and _VERSION_BEFORE.search(_before(match)):
         return False
@@ -224,7 +237,7 @@ def _always(match: re.Match) -> bool:
     return True
 
 
-# In order: what an earlier kind has taken is not another one's.
+# (kind, pattern, check), in order of precedence: characters of an earlier item belong to no other.
 _RULES: tuple[tuple[str, str, Callable[[re.Match], bool]], ...] = (
     ("rrn", rf"{_FREE}{_DATE6} ?[-–]? ?[012349][0-9]{{6}}{_CLOSED}", _resident),
     ("frn", rf"{_FREE}{_DATE6} ?[-–]? ?[5678][0-9]{{6}}{_CLOSED}", _resident),
@@ -296,7 +309,9 @@ _COMPILED = tuple((kind, re.compile(pattern), check) for kind, pattern, check in
 
 
 def _windows(text: str) -> list[tuple[int, int]]:
-    """Where anything can be: the candidates with their surroundings, joined where they overlap."""
+    """Ranges of characters that can contain items: candidates with their surroundings, merged if
+    they overlap.
+    """
     windows: list[tuple[int, int]] = []
     candidates = (match for pattern in _CANDIDATES for match in pattern.finditer(text))
     for first, last in sorted(
@@ -311,7 +326,11 @@ def _windows(text: str) -> list[tuple[int, int]]:
 
 
 def find_pii(text: str) -> list[Span]:
-    """The personal data of a text, in order; no two overlap."""
+    """Finds the personal data of a text.
+
+    Returns:
+      Items in the order of the text; none overlaps another.
+    """
     windows = _windows(text)
     if not windows:
         return []
@@ -328,21 +347,21 @@ def find_pii(text: str) -> list[Span]:
     return sorted(spans, key=lambda span: span.start)
 
 
-def suspects(texts: Sequence[str]) -> list[int]:
-    """Which texts hold what an item could be: all are searched at once, as most are short and hold
-    nothing.
+def candidate_rows(texts: Sequence[str]) -> list[int]:
+    """Indices of the texts that contain a candidate for an item. All texts are searched as one
+    string, because most of them are short and contain none.
     """
-    joined = "\n".join(texts)
+    whole = "\n".join(texts)
     ends = np.cumsum([len(text) + 1 for text in texts])
-    places = [match.start() for pattern in _CANDIDATES for match in pattern.finditer(joined)]
+    places = [match.start() for pattern in _CANDIDATES for match in pattern.finditer(whole)]
     return np.unique(np.searchsorted(ends, places, "right")).tolist()
 
 
 def mask_pii(text: str, spans: list[Span]) -> str:
-    """A text in which a placeholder stands for each span; `spans` are in order."""
-    return replaced(text, [(span.start, span.end, PLACEHOLDERS[span.kind]) for span in spans])
+    """Replaces each span, in the order of the text, by the placeholder of its kind."""
+    return replace_spans(text, [(span.start, span.end, PLACEHOLDERS[span.kind]) for span in spans])
 
 
 def masked(text: str) -> str:
-    """The text with all personal data that is found in it masked."""
+    """Finds the personal data of a text, and replaces it by placeholders."""
     return mask_pii(text, find_pii(text))

@@ -1,8 +1,10 @@
-"""Two small models that a user trains on text of their own: which documents are good ones, and how
-strange a text is.
+"""Two small models that users train on text of their own: a classifier of good documents, and a
+language model of bytes.
 
-Both work on hashes of bytes, so that a batch of documents is a few array operations, and are one
-`.npz` file each.
+Both work on hashes of byte n-grams, so that a batch of documents is a few array operations, and
+each is stored as one `.npz` file.
+
+Legend of the suffixes: d documents, b bytes.
 """
 
 import hashlib
@@ -18,27 +20,30 @@ from hclx.errors import DataError
 
 QUALITY_BITS = 18
 LM_BITS = 20
-CONTEXTS = (0, 1, 2, 3, 5, 8)  # bytes before the one that is foretold; a Hangul syllable has three
-_SMOOTHING = 4.0  # how many counts of a context the shorter one is worth
-_FEATURES = (3, 6, 9)  # bytes: one, two and three syllables
+CONTEXTS = (0, 1, 2, 3, 5, 8)  # context lengths in bytes; a Hangul syllable has three
+_SMOOTHING = 4.0  # weight of the shorter context, in counts of the longer one
+_FEATURES = (3, 6, 9)  # lengths of n-grams in bytes: one, two and three syllables
 
 
 def _bytes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [b] and offsets, int64 [d + 1]."""
+    """Bytes of all texts, uint8 [b], and where each text begins, int64 [d + 1]."""
     encoded = [text.encode() for text in texts]
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(data) for data in encoded], out=offsets[1:])
     return np.frombuffer(b"".join(encoded), np.uint8), offsets
 
 
-def _run_hashes(
+def _ngram_hashes(
     data: np.ndarray, position: np.ndarray, lengths: Sequence[int]
 ) -> dict[int, np.ndarray]:
-    """Length -> uint64 [b]: a hash of the `length` bytes before each place; nothing stands before a
-    document's first.
+    """Hashes of the bytes before each position.
 
     Args:
-      position: int64 [b], of each byte in its document.
+      data: uint8 [b]
+      position: int64 [b], of each byte within its document.
+      lengths: numbers of bytes.
+    Returns:
+      length -> uint64 [b]: the hash of `length` bytes, or of all if the document has fewer.
     """
     result, running = {}, np.zeros(len(data), np.uint64)
     for length in range(max(lengths) + 1):
@@ -51,15 +56,13 @@ def _run_hashes(
 
 
 def _positions(offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Document and place in it of each byte, int64 [b]."""
+    """Document of each byte, and its position within the document, int64 [b]."""
     document = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     return document, np.arange(offsets[-1]) - offsets[document]
 
 
 class QualityModel:
-    """Logistic regression on hashed runs of bytes: the probability that a document is of the good
-    ones.
-    """
+    """Logistic regression on hashed byte n-grams: the probability that a document is good."""
 
     def __init__(self, weights: np.ndarray, bias: float):
         """weights: float32 [2^18]."""
@@ -67,11 +70,11 @@ class QualityModel:
 
     @staticmethod
     def _features(texts: Sequence[str]) -> sparse.csr_array:
-        """Share of each bucket in a document's runs, float32 [d, 2^18]."""
+        """Percentage of each bucket among the n-grams of a document, float32 [d, 2^18]."""
         data, offsets = _bytes(texts)
         rows, columns = [], []
         document, position = _positions(offsets)
-        hashes = _run_hashes(data, position, _FEATURES)
+        hashes = _ngram_hashes(data, position, _FEATURES)
         for length in _FEATURES:
             whole = position >= length
             rows.append(document[whole])
@@ -85,10 +88,12 @@ class QualityModel:
     def train(
         cls, good: Sequence[str], others: Sequence[str], penalty: float = 1e-4
     ) -> "QualityModel":
-        """Trains on documents that are good and on others.
+        """Trains a model by L-BFGS; both classes have the same total weight.
 
         Args:
-          penalty: of the squared weights.
+          good: texts of good documents.
+          others: texts of documents that are not good.
+          penalty: coefficient of the squared weights.
         Raises:
           DataError: one of the two is empty.
         """
@@ -98,69 +103,70 @@ class QualityModel:
                 f" {len(others)}"
             )
         features = cls._features([*good, *others])
-        used = np.unique(features.indices)  # a weight that no document has stays 0
+        used = np.unique(features.indices)  # weights of buckets that do not occur stay 0
         x = features[:, used]
         y = np.concatenate([np.ones(len(good)), np.zeros(len(others))])
-        share = np.where(y == 1, 0.5 / len(good), 0.5 / len(others))  # both kinds count the same
+        weight_d = np.where(y == 1, 0.5 / len(good), 0.5 / len(others))
 
         def loss(parameters):
             weights, bias = parameters[:-1], parameters[-1]
             logits = x @ weights + bias
-            error = share * (1 / (1 + np.exp(-np.clip(logits, -500, 500))) - y)
+            error = weight_d * (1 / (1 + np.exp(-np.clip(logits, -500, 500))) - y)
             value = (
-                share * (np.logaddexp(0, logits) - y * logits)
+                weight_d * (np.logaddexp(0, logits) - y * logits)
             ).sum() + penalty * weights @ weights
             return value, np.append(x.T @ error + 2 * penalty * weights, error.sum())
 
-        found = optimize.minimize(
+        result = optimize.minimize(
             loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 100}
         )
         weights = np.zeros(1 << QUALITY_BITS, np.float32)
-        weights[used] = found.x[:-1]
-        return cls(weights, float(found.x[-1]))
+        weights[used] = result.x[:-1]
+        return cls(weights, float(result.x[-1]))
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [d], 0 to 1."""
+        """Probability that each document is good, float32 [d]."""
         logits = self._features(texts) @ self.weights.astype(np.float64) + self.bias
         return (1 / (1 + np.exp(-np.clip(logits, -500, 500)))).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Writes the model."""
+        """Writes the model to a file."""
         _save(path, kind=np.array("quality"), weights=self.weights, bias=np.array(self.bias))
 
 
 class ByteModel:
-    """An interpolated n-gram model of bytes, of none to eight bytes before one (Jelinek and Mercer
-    1980).
+    """An interpolated n-gram language model of bytes, with contexts of 0 to 8 bytes (Jelinek and
+    Mercer 1980).
 
-    Counts are in tables of fixed size. Where two share a place the rarer one is forgotten, and a
-    mark tells whose count
-    it is: so what the model foretells never sums to more than 1, and a text costs no less than it
-      should.
+    The counts are in hash tables of fixed size. If two n-grams share a slot, the rarer one is
+    dropped; a check value tells which n-gram the count belongs to. So the probabilities after a
+    context never sum to more than 1, and collisions can only make a text seem less likely.
     """
 
     def __init__(self, marks: np.ndarray, counts: np.ndarray):
-        """marks, counts: uint32 [len(CONTEXTS), 2, 2^bits], of contexts with the next byte (0) and
-        without it (1).
+        """Takes the tables of a trained model.
+
+        Args:
+          marks: check values, uint32 [len(CONTEXTS), 2, 2^bits], of contexts with the next byte (0)
+            and without it (1).
+          counts: how often each occurred, of the same shape.
         """
         self.marks, self.counts = marks, counts
         self._shift = np.uint64(65 - marks.shape[-1].bit_length())
 
     @staticmethod
     def _hashes(data: np.ndarray, offsets: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-        """uint64 [b] of each context, with the byte itself and without."""
-        found = _run_hashes(data, _positions(offsets)[1], CONTEXTS)
-        return [
-            (mix(found[n] + data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)), found[n])
-            for n in CONTEXTS
-        ]
+        """Hashes of each context with the next byte and without it, uint64 [b], by length."""
+        hashes = _ngram_hashes(data, _positions(offsets)[1], CONTEXTS)
+        next_byte = data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return [(mix(hashes[n] + next_byte), hashes[n]) for n in CONTEXTS]
 
     @classmethod
     def train(cls, texts: Sequence[str], bits: int = LM_BITS) -> "ByteModel":
-        """Counts the bytes of texts; all of them are held in memory, with about 30 bytes for each.
+        """Counts the n-grams of texts. Takes about 30 times the memory of the texts.
 
         Args:
-          bits: a table has 2^bits places.
+          bits: each table has 2^bits slots.
         Raises:
           DataError: there is no text.
         """
@@ -170,36 +176,41 @@ class ByteModel:
         for i, pair in enumerate(cls._hashes(*_bytes([text + "\n" for text in texts]))):
             for j, hashes in enumerate(pair):
                 values, counts = np.unique(hashes, return_counts=True)
-                # of those that share a place the last, most frequent one stays
+                # Of the n-grams that share a slot, the last one stays: the most frequent one.
                 order = np.argsort(counts, kind="stable")
-                place = (values[order] >> model._shift).astype(np.int64)
-                model.marks[i, j, place], model.counts[i, j, place] = (
+                slot = (values[order] >> model._shift).astype(np.int64)
+                model.marks[i, j, slot], model.counts[i, j, slot] = (
                     values[order].astype(np.uint32),
                     counts[order],
                 )
         return model
 
     def _count(self, order: int, kind: int, hashes: np.ndarray) -> np.ndarray:
-        place = (hashes >> self._shift).astype(np.int64)
-        return np.where(
-            self.marks[order, kind, place] == hashes.astype(np.uint32),
-            self.counts[order, kind, place],
-            0,
-        )
+        """Count of each hash, uint64 [b], in one of the tables: int64 [b]."""
+        slot = (hashes >> self._shift).astype(np.int64)
+        is_own = self.marks[order, kind, slot] == hashes.astype(np.uint32)
+        return np.where(is_own, self.counts[order, kind, slot], 0)
 
     def probabilities(self, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """float64 [b]: of each byte, uint8 [b], after those before it in its document."""
+        """Probability of each byte after those before it in its document.
+
+        Args:
+          data: uint8 [b]
+          offsets: int64 [d + 1], where each document begins.
+        Returns:
+          float64 [b]
+        """
         result = np.full(len(data), 1 / 256)
         for i, (with_byte, context) in enumerate(self._hashes(data, offsets)):
             seen = self._count(i, 1, context)
-            # a context that was forgotten foretells nothing
+            # A dropped context predicts nothing, even if its n-gram was not dropped.
             pair = np.minimum(self._count(i, 0, with_byte), seen)
             result = (pair + _SMOOTHING * result) / (seen + _SMOOTHING)
         return result
 
     def bits_per_byte(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 [d]: bits that a byte of each text costs, with the end of it; 0 for an empty
-        one.
+        """Cross-entropy of each text, with its end, in bits per byte: float32 [d]; 0 if it is
+        empty.
         """
         if not len(texts):
             return np.zeros(0, np.float32)
@@ -209,7 +220,7 @@ class ByteModel:
         return np.where(n > 1, (bits[offsets[1:]] - bits[offsets[:-1]]) / n, 0).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Writes the model."""
+        """Writes the model to a file."""
         _save(path, kind=np.array("perplexity"), marks=self.marks, counts=self.counts)
 
 
@@ -221,10 +232,12 @@ def _save(path: str | Path, **arrays) -> None:
 
 
 def load(path: str | Path, kind: str) -> QualityModel | ByteModel:
-    """Reads a model, `quality` or `perplexity`.
+    """Reads a model from its file.
 
+    Args:
+      kind: "quality" or "perplexity".
     Raises:
-      DataError: the file is missing, damaged, or of the other kind.
+      DataError: the file is missing, damaged, or holds a model of the other kind.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -244,10 +257,10 @@ def load(path: str | Path, kind: str) -> QualityModel | ByteModel:
 
 
 def fingerprint(path: str | Path) -> str:
-    """sha256 of a model's file.
+    """SHA-256 of the file of a model.
 
     Raises:
-      DataError: it is missing.
+      DataError: the file is missing.
     """
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,11 +1,14 @@
-"""What a corpus is made of: a YAML file as frozen dataclasses, every field checked once.
+"""The settings of a corpus: a YAML file read into frozen dataclasses; every field is checked once.
 
 seed: 0
 sources:
   wiki: {input: 'kowiki/*.jsonl.gz', licence: CC BY-SA, domain: encyclopaedia}
   talk: {input: 'comments/*.jsonl.gz', rules: {too_short: {min: 10}, line_end: null}}
-rules: {digits: {max: 0.5}}        # of all sources; see defaults.yaml
+rules: {digits: {max: 0.5}}        # for all sources; see defaults.yaml
 near: {threshold: 0.72}
+
+pydantic checks the fields by their annotations, types and bounds alike. The classes are dataclasses
+of the standard library, so that workers need not import pydantic.
 """
 
 import dataclasses
@@ -14,101 +17,16 @@ import typing
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 
 import yaml
+from annotated_types import Ge, Gt, Le
 
 from hclx.corpus.readers import FORMATS, SPLITS, Reading
 from hclx.errors import ConfigError
 
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """Bounds of one attribute, `tagger.name`; a document outside of them is removed."""
-
-    attribute: str
-    min: float | None = None
-    max: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceSettings:
-    """One kind of text.
-
-    input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes: see `hclx.corpus.readers.Reading`.
-    rules: rule -> its bounds here; None switches it off.
-    domain: row of the mixture's table; default: the source's name.
-    where: expression over attributes that a document of the mixture must fulfil, see
-      `hclx.corpus.expression`.
-    epochs: how often the mixture sees its documents where no target is given.
-    cap: bytes that the mixture takes at most; 0: no bound.
-    """
-
-    input: str
-    format: str = ""
-    split: str = "file"
-    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    licence: str = ""
-    max_bytes: int = 64 << 20
-    rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
-    domain: str = ""
-    where: str = ""
-    epochs: float = 1.0
-    cap: int = 0
-
-    @property
-    def reading(self) -> Reading:
-        """How its files are read."""
-        return Reading(
-            self.format,
-            self.split,
-            tuple(sorted(self.fields.items())),
-            self.licence,
-            self.max_bytes,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class NearSettings:
-    """Near-duplicates: MinHash over `shingle` characters without spaces, `bands` x `rows` hashes
-    (Broder 1997).
-
-    threshold: estimated Jaccard similarity from which two documents are the same one.
-    """
-
-    shingle: int = 10
-    bands: int = 14
-    rows: int = 8
-    threshold: float = 0.72
-
-
-@dataclasses.dataclass(frozen=True)
-class ParagraphSettings:
-    """Paragraphs of at least `min_chars` characters that stood anywhere before are cut out of later
-    documents.
-
-    max_share: a document that loses more than this share of its characters goes as a whole: what is
-      left is a fragment.
-    """
-
-    min_chars: int = 50
-    max_share: float = 0.7
-
-
-@dataclasses.dataclass(frozen=True)
-class ContaminationSettings:
-    """Documents that hold `coverage` of an evaluation item's runs of `ngram` letters are removed.
-
-    tasks: the evaluation sets, all where empty.
-    min_chars: letters of the shortest item that is looked for within a document, as whole words; a
-      shorter one is looked for as a whole document.
-    """
-
-    tasks: tuple[str, ...] = ()
-    ngram: int = 13
-    coverage: float = 0.8
-    min_chars: int = 8
-
+if typing.TYPE_CHECKING:
+    import pydantic
 
 MODELS = ("quality", "perplexity")
 # Billions of tokens by domain (Kim et al. 2021, table 1).
@@ -123,38 +41,141 @@ HYPERCLOVA = {
     "others": 51.5,
 }
 
+_MAPPING = "`name: value` lines"  # how a message calls a mapping
+PositiveInt = Annotated[int, Gt(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+PositiveFraction = Annotated[float, Gt(0), Le(1)]
+
+
+class _Settings:
+    """Refuses fields that the class does not have."""
+
+    __pydantic_config__ = {"extra": "forbid"}
+
 
 @dataclasses.dataclass(frozen=True)
-class MixSettings:
-    """How sources share a mixture.
+class Rule(_Settings):
+    """Bounds of one attribute, `tagger.name`; documents outside of them are removed."""
 
-    shares: domain -> its share, in any unit; a domain that is not there gives nothing to a mixture
-      with a target.
-    max_epochs: how often a target may repeat a source.
-    temperature: shares within a domain, and of a mixture without a target, are raised to 1 /
-      temperature.
-    bytes_per_token: turns bytes into tokens before there is a token.
+    attribute: str
+    min: float | None = None
+    max: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceSettings(_Settings):
+    """One source of text.
+
+    input: GLOB[,GLOB...] under the folder of `--input`.
+    format, split, fields, licence, max_bytes: see `hclx.corpus.readers.Reading`.
+    rules: name -> rule for the documents of this source; None switches the rule off.
+    domain: row of the mixture's table; default: the name of the source.
+    where: expression over attributes that selects the documents of the mixture, see
+      `hclx.corpus.expression`.
+    epochs: how often the mixture repeats the documents if no target is set.
+    cap: number of bytes that the mixture takes at most; 0: no limit.
     """
 
-    shares: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict(HYPERCLOVA))
-    max_epochs: float = 4.0
-    temperature: float = 1.0
-    bytes_per_token: float = 5.0
+    input: str
+    format: typing.Literal[("", *FORMATS)] = ""
+    split: typing.Literal[SPLITS] = "file"
+    fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    licence: str = ""
+    max_bytes: PositiveInt = 64 << 20
+    rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
+    domain: str = ""
+    where: str = ""
+    epochs: Annotated[float, Ge(0)] = 1.0
+    cap: Annotated[int, Ge(0)] = 0
+
+    @property
+    def reading(self) -> Reading:
+        """How the files of this source are read."""
+        return Reading(
+            self.format,
+            self.split,
+            tuple(sorted(self.fields.items())),
+            self.licence,
+            self.max_bytes,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class CorpusSettings:
+class NearSettings(_Settings):
+    """Near-duplicates: MinHash over `shingle` characters without spaces, `bands` x `rows` hashes
+    (Broder 1997).
+
+    threshold: estimated Jaccard similarity from which two documents count as duplicates.
+    """
+
+    shingle: PositiveInt = 10
+    bands: PositiveInt = 14
+    rows: PositiveInt = 8
+    threshold: PositiveFraction = 0.72
+
+
+@dataclasses.dataclass(frozen=True)
+class ParagraphSettings(_Settings):
+    """Duplicate paragraphs: a paragraph of at least `min_chars` characters that occurred anywhere
+    before is removed from later documents.
+
+    max_share: a document that loses more than this share of its characters is removed as a whole,
+      because only a fragment of it is left.
+    """
+
+    min_chars: PositiveInt = 50
+    max_share: Annotated[float, Ge(0), Le(1)] = 0.7
+
+
+@dataclasses.dataclass(frozen=True)
+class ContaminationSettings(_Settings):
+    """Decontamination: documents that contain `coverage` of the n-grams of an evaluation item are
+    removed. An n-gram has `ngram` letters.
+
+    tasks: the evaluation sets; all of them if empty.
+    min_chars: letters of the shortest item that is searched for within a document, as whole words;
+      a shorter item is only compared with whole documents.
+    """
+
+    tasks: tuple[str, ...] = ()
+    ngram: int = 13
+    coverage: PositiveFraction = 0.8
+    min_chars: PositiveInt = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class MixSettings(_Settings):
+    """How the sources share a mixture.
+
+    shares: domain -> its share, in any unit; a domain that is not listed adds nothing to a mixture
+      with a target.
+    max_epochs: how often a mixture with a target may repeat a source.
+    temperature: shares within a domain, and of a mixture without a target, are raised to 1 /
+      temperature.
+    bytes_per_token: estimates tokens from bytes before a tokenizer exists.
+    """
+
+    shares: Mapping[str, Annotated[float, Ge(0)]] = dataclasses.field(
+        default_factory=lambda: dict(HYPERCLOVA)
+    )
+    max_epochs: PositiveFloat = 4.0
+    temperature: PositiveFloat = 1.0
+    bytes_per_token: PositiveFloat = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class CorpusSettings(_Settings):
     """A whole corpus.
 
-    part_bytes: of text, that one Parquet part and one unit of work hold.
-    models: `quality` or `perplexity` -> file of a model that launch/train_filter.py made; rules may
-      then use `quality.score` and `perplexity.bits`.
+    part_bytes: bytes of text in one Parquet file, which is also one unit of work.
+    models: `quality` or `perplexity` -> file of a model that launch/train_filter.py trained; rules
+      may then use `quality.score` and `perplexity.bits`.
     """
 
     sources: Mapping[str, SourceSettings]
-    models: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    models: Mapping[typing.Literal[MODELS], str] = dataclasses.field(default_factory=dict)
     seed: int = 0
-    part_bytes: int = 32 << 20
+    part_bytes: PositiveInt = 32 << 20
     near: NearSettings | None = NearSettings()
     paragraph: ParagraphSettings | None = ParagraphSettings()
     contamination: ContaminationSettings | None = None
@@ -162,168 +183,116 @@ class CorpusSettings:
 
 
 def load_settings(path: str | Path) -> CorpusSettings:
-    """Reads a corpus file.
+    """Reads the settings of a corpus from a YAML file.
 
     Raises:
-      ConfigError: names the file and the field that is unknown, missing, or of the wrong type or
-        value.
+      ConfigError: the file cannot be read, or a field is unknown, missing, or of the wrong type or
+        value; the message names the file, the field and the value.
     """
     try:
-        given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
         ) from error
     try:
-        return parse_settings(given)
+        return parse_settings(content)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def parse_settings(given) -> CorpusSettings:
-    """Settings from the content of a corpus file.
+def parse_settings(content) -> CorpusSettings:
+    """Settings from the content of a YAML file.
 
+    Args:
+      content: mappings, lists and scalars, as `yaml.safe_load` returns them.
     Raises:
-      ConfigError: names the field.
+      ConfigError: names the field and its value.
     """
-    given = dict(_mapping(given, "the file"))
-    rules = yaml.safe_load(
-        (resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8")
-    )["rules"]
-    rules = _changed(rules, given.pop("rules", None), "rules")
-    sources = dict(_mapping(given.get("sources"), "sources"))
-    for name, source in sources.items():
-        source = dict(_mapping(source, f"sources.{name}"))
-        source["rules"] = _changed(rules, source.get("rules"), f"sources.{name}.rules")
-        sources[name] = source
-    settings = _build(CorpusSettings, {**given, "sources": sources}, "")
+    import pydantic
+    from pydantic_core import to_json
+
+    try:
+        settings = pydantic.TypeAdapter(CorpusSettings).validate_json(
+            to_json(_with_rules(content), inf_nan_mode="constants"), strict=True
+        )
+    except pydantic.ValidationError as error:
+        raise ConfigError(_message(error)) from error
     _check(settings)
     return settings
 
 
-def _mapping(value, where: str) -> Mapping:
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{where} must be `name: value` lines, and is {value!r}")
-    return value
-
-
-def _changed(rules: Mapping, changes, where: str) -> dict:
-    """Rules after a source's changes: a rule of the same name keeps its attribute and the bounds
-    that are not named.
+def _with_rules(content):
+    """Gives every source all its rules: those of defaults.yaml, changed by the file's `rules`, then
+    by the source's own. Content without sources is left for the check of types to refuse.
     """
+    if not isinstance(content, Mapping) or not isinstance(content.get("sources"), Mapping):
+        return content
+    defaults = resources.files("hclx.corpus") / "defaults.yaml"
+    rules = yaml.safe_load(defaults.read_text(encoding="utf-8"))["rules"]
+    rules = _updated(rules, content.get("rules"), "rules")
+    sources = {
+        name: {**source, "rules": _updated(rules, source.get("rules"), f"sources.{name}.rules")}
+        if isinstance(source, Mapping)
+        else source
+        for name, source in content["sources"].items()
+    }
+    others = {name: value for name, value in content.items() if name != "rules"}
+    return {**others, "sources": sources}
+
+
+def _updated(rules: Mapping, changes, where: str) -> dict:
+    """Rules after changes by name: a changed rule keeps its attribute and those bounds that the
+    change does not set; None switches a rule off.
+    """
+    if not isinstance(changes or {}, Mapping):
+        raise ConfigError(f"{where} must be {_MAPPING}, and is {changes!r}")
     result = dict(rules)
-    for name, change in _mapping(changes or {}, where).items():
-        result[name] = (
-            None
-            if change is None
-            else {**(rules.get(name) or {}), **_mapping(change, f"{where}.{name}")}
-        )
+    for name, change in (changes or {}).items():
+        is_update = isinstance(change, Mapping)
+        result[name] = {**(rules.get(name) or {}), **change} if is_update else change
     return result
 
 
-def _build(kind, value, where: str):
-    """`value`, from YAML, as an instance of a type: a dataclass, a mapping, an optional or a
-    scalar.
+def _message(error: "pydantic.ValidationError") -> str:
+    """The first problem in one line; unknown fields come first, as a missing field is often
+    misspelt.
     """
-    if isinstance(kind, types.UnionType):
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return None if value is None else _build(options[0], value, where)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where} must be a list, and is {value!r}")
-        return tuple(_build(typing.get_args(kind)[0], item, where) for item in value)
-    if typing.get_origin(kind) is not None:
-        inner = typing.get_args(kind)[1]
-        return {
-            str(name): _build(inner, item, f"{where}.{name}")
-            for name, item in _mapping(value, where).items()
-        }
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, where)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise ConfigError(f"{where} must be {kind.__name__}, and is {value!r}")
-    return value
+    unknown = "unexpected_keyword_argument"
+    first = min(error.errors(), key=lambda problem: problem["type"] != unknown)
+    path = [str(name) for name in first["loc"] if name != "[key]"]
+    where, place = ".".join(path) or "the file", ".".join(path[:-1]) or "the file"
+    if first["type"] == unknown:
+        return f"{where} is unknown; {place} has {', '.join(_fields(path[:-1]))}"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    text = first["msg"].replace("Input should be", "must be")
+    text = text.replace("an object", _MAPPING).replace("a valid array", "a list")
+    return f"{where} {text}, and is {first['input']!r}"
 
 
-def _build_dataclass(kind, value, where: str):
-    hints, prefix = typing.get_type_hints(kind), f"{where}." if where else ""
-    for name in _mapping(value, where or "the file"):
-        if name not in hints:
-            raise ConfigError(
-                f"{prefix}{name} is unknown; {where or 'the file'} has {', '.join(hints)}"
-            )
-    required = [
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.default is f.default_factory is dataclasses.MISSING
-    ]
-    for name in required:
-        if name not in value:
-            raise ConfigError(f"{prefix}{name} is missing")
-    return kind(
-        **{name: _build(hints[name], item, f"{prefix}{name}") for name, item in value.items()}
-    )
+def _fields(path: list[str]) -> list[str]:
+    """Names of the fields of the dataclass at a path of fields and keys."""
+    kind = CorpusSettings
+    for name in path:
+        is_mapping = typing.get_origin(kind) is Mapping
+        kind = typing.get_args(kind)[1] if is_mapping else typing.get_type_hints(kind)[name]
+        if isinstance(kind, types.UnionType):
+            kind = typing.get_args(kind)[0]  # of `Rule | None`
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _check(settings: CorpusSettings) -> None:
-    def need(holds: bool, message: str):
-        if not holds:
-            raise ConfigError(message)
-
-    need(bool(settings.sources), "sources is empty; name at least one")
-    need(settings.part_bytes > 0, f"part_bytes={settings.part_bytes} must be more than 0")
-    if near := settings.near:
-        need(0 < near.threshold <= 1, f"near.threshold={near.threshold} is not in (0, 1]")
-        need(
-            min(near.shingle, near.bands, near.rows) > 0,
-            "near.shingle, near.bands and near.rows must be more than 0",
+    """Checks what no single field's annotation can say."""
+    if not settings.sources:
+        raise ConfigError("sources is empty; name at least one")
+    if (dirt := settings.contamination) and dirt.min_chars > dirt.ngram:
+        raise ConfigError(
+            f"contamination needs min_chars <= ngram, and has {dirt.min_chars} and {dirt.ngram}"
         )
-    if paragraph := settings.paragraph:
-        need(
-            paragraph.min_chars > 0,
-            f"paragraph.min_chars={paragraph.min_chars} must be more than 0",
-        )
-        need(
-            0 <= paragraph.max_share <= 1,
-            f"paragraph.max_share={paragraph.max_share} is not in [0, 1]",
-        )
-    if dirt := settings.contamination:
-        need(0 < dirt.coverage <= 1, f"contamination.coverage={dirt.coverage} is not in (0, 1]")
-        need(
-            0 < dirt.min_chars <= dirt.ngram,
-            f"contamination needs 0 < min_chars <= ngram, and has {dirt.min_chars} and"
-            f" {dirt.ngram}",
-        )
-    for name in settings.models:
-        need(name in MODELS, f"models.{name} is unknown; there are {', '.join(MODELS)}")
-    mix = settings.mix
-    need(
-        min(mix.max_epochs, mix.temperature, mix.bytes_per_token) > 0,
-        "mix.max_epochs, mix.temperature and mix.bytes_per_token must be more than 0",
-    )
-    need(min(mix.shares.values(), default=0) >= 0, "mix.shares must not be negative")
     for name, source in settings.sources.items():
-        where = f"sources.{name}"
-        need(
-            name.replace("_", "").replace("-", "").isalnum(),
-            f"{where}: a source's name is letters, digits, _ and -",
-        )
-        need(
-            source.format in ("", *FORMATS),
-            f"{where}.format={source.format!r} is not one of {', '.join(FORMATS)}",
-        )
-        need(
-            source.split in SPLITS,
-            f"{where}.split={source.split!r} is not one of {', '.join(SPLITS)}",
-        )
-        need(
-            source.epochs >= 0 and source.cap >= 0, f"{where}: epochs and cap must not be negative"
-        )
-        need(source.max_bytes > 0, f"{where}.max_bytes={source.max_bytes} must be more than 0")
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise ConfigError(f"sources.{name}: a source's name is letters, digits, _ and -")
         for rule, bounds in source.rules.items():
-            need(
-                bounds is None or (bounds.min, bounds.max) != (None, None),
-                f"{where}.rules.{rule} needs min or max",
-            )
+            if bounds and bounds.min is None and bounds.max is None:
+                raise ConfigError(f"sources.{name}.rules.{rule} needs min or max")

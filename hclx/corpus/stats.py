@@ -1,11 +1,10 @@
-"""Adds up what became of every document, over all parts: what the corpus card shows.
+"""Adds up the statistics of all parts of a corpus: the figures of the corpus card, as plain data.
 
-A corpus has many parts, so their figures are read one at a time, and of examples only the sample is
-held.
+A corpus has many parts, so their statistics are read one at a time, and only the sample of the
+examples is held in memory.
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +16,7 @@ from hclx.corpus.store import Store
 from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, order_of
 from hclx.errors import DataError
 
-_PLACE = re.compile(r" at byte \d+| \(.*")  # of a reason: what differs from file to file
+_DETAILS = re.compile(r" at byte \d+| \(.*")  # what differs from file to file within a reason
 _SUMMED = (
     "documents",
     "bytes",
@@ -32,136 +31,144 @@ _SUMMED = (
 
 
 def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dict:
-    """The figures of a corpus that was built.
+    """Adds up the statistics of a corpus that was built.
 
     Returns:
-      sources: name -> what was found, removed, kept; "after": what was left after each stage, in
-        bytes as found.
-      all: the same over all sources.
-      quarantine: reason -> documents and examples. samples: rule -> removed documents. edges: of
-        the histograms' bars.
-      contamination: evaluation set -> counts. mixture: source -> its share. None where there is no
-        such stage.
-      mixture_target: see `target_of`; None where the mixture has no target.
+      sources: name -> counts of documents and bytes: of the input; "kept"; "removed" by stage and
+        rule, most documents first; "after" each stage, in bytes of the input.
+      all: the same for all sources together.
+      quarantine: reason -> number of records and examples.
+      samples: rule -> examples of removed documents.
+      edges: attribute -> lower edges of the bins of its histogram.
+      contamination: evaluation set -> counts; None without that stage.
+      mixture: source -> its share; None without a mixture.
+      mixture_target: see `target_of`; None if the mixture has no target.
     Raises:
-      DataError: figures are missing, or a document is not exactly one of kept, removed and
-        quarantined.
+      DataError: statistics are missing, or a document is not in exactly one of the groups kept,
+        removed and quarantined.
     """
     quarantine: dict[str, dict] = {}
     samples: dict[str, list[dict]] = {}
-    found: dict[str, int] = {}
+    n_documents: dict[str, int] = {}
     sources = {}
     for name in settings.sources:
-        sources[name] = _source(store, settings, name)
+        sources[name] = _empty_source(settings, name)
         for file in store.list(f"documents/{name}", ".json"):
-            found |= _file(store, file, sources[name], quarantine, settings.seed)
+            n_documents |= _add_file(store, file, sources[name], quarantine, settings.seed)
     for part in parts:
-        figures = _read(store, part, found.get(part.name))
+        stats = _read(store, part, n_documents.get(part.name))
         _add(
             sources[part.name.split("/")[0]],
-            {name: figures[name] for name in _SUMMED if name in figures},
+            {name: stats[name] for name in _SUMMED if name in stats},
         )
-        for rule, removed in figures["samples"].items():
+        for rule, examples in stats["samples"].items():
             samples[rule] = sorted(
-                samples.get(rule, []) + removed, key=lambda one: (one["order"], one["doc_id"])
+                samples.get(rule, []) + examples, key=lambda e: (e["order"], e["doc_id"])
             )[:SAMPLES]
-    stages = [stage for stage in STAGES if store.list(f"verdicts/{stage}")]
-    everything: dict = {}
+    everything: dict = {"removed": {}}
     for source in sources.values():
         _add(
             everything,
             {name: source[name] for name in (*_SUMMED, "files", "quarantined") if name in source},
         )
-    for one in (everything, *sources.values()):
-        one["after"] = _after(one, stages)
-    result = {
+    stages = [stage for stage in STAGES if store.list(f"verdicts/{stage}")]
+    for source in (everything, *sources.values()):
+        source["removed"] = _by_frequency(source["removed"])
+        source["after"] = _after(source, stages)
+    report = store.read_json("contamination/report.json") if "contamination" in stages else None
+    mixture = store.read_json("mixture/mixture.json") or {}
+    return {
         "sources": sources,
+        "contamination": everything.pop("contamination", None) or (report or {}).get("sets"),
         "all": everything,
         "samples": samples,
         "edges": {name: list(edges) for name, edges in HISTOGRAMS.items()},
+        "quarantine": {reason: _shown(entry) for reason, entry in sorted(quarantine.items())},
+        "mixture": mixture.get("sources"),
+        "mixture_target": target_of(mixture, settings.mix),
     }
-    result["quarantine"] = {reason: _shown(entry) for reason, entry in sorted(quarantine.items())}
-    report = store.read_json("contamination/report.json") if "contamination" in stages else None
-    result["contamination"] = everything.pop("contamination", None) or (report or {}).get("sets")
-    mixture = store.read_json("mixture/mixture.json") or {}
-    result["mixture"] = mixture.get("sources")
-    result["mixture_target"] = target_of(mixture, settings.mix)
-    return result
 
 
 def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
-    """What a mixture was to have, and has: all in tokens.
+    """Requested and actual tokens of a mixture, by domain; None if it has no target.
 
     Args:
-      mixture: what mixture/mixture.json holds.
+      mixture: the content of mixture/mixture.json.
     Returns:
-      tokens: of the target. given: of the mixture. max_epochs: how often a source may be seen.
-      domains: name -> share (of the target), wanted, exist, given; the greatest first. absent:
-        domains of the table that no source is of.
-      None where there was no target.
+      tokens: requested tokens. actual: tokens of the mixture. max_epochs: how often a source may be
+        repeated.
+      domains: name -> share (of the target), requested, available, actual, and the difference of
+        actual and requested, in tokens; most requested first.
+      absent: domains of the table that no source belongs to.
     """
     if not mixture.get("target_tokens"):
         return None
     target, domains = mixture["target_tokens"], {}
-    for one in mixture["sources"].values():
-        wanted, given = one["wanted"], one["tokens"] * one["epochs"]
-        _add(
-            domains.setdefault(one["domain"], {}),
-            {"share": wanted / target, "wanted": wanted, "exist": one["tokens"], "given": given},
-        )
-    absent = [name for name, share in mix.shares.items() if share and name not in domains]
-    domains = dict(sorted(domains.items(), key=lambda item: (-item[1]["wanted"], item[0])))
-    given = sum(one["given"] for one in domains.values())
+    for source in mixture["sources"].values():
+        tokens = {
+            "share": source["wanted"] / target,
+            "requested": source["wanted"],
+            "available": source["tokens"],
+            "actual": source["tokens"] * source["epochs"],
+        }
+        _add(domains.setdefault(source["domain"], {}), tokens)
+    for domain in domains.values():
+        domain["difference"] = round(domain["actual"] - domain["requested"])
+    domains = dict(sorted(domains.items(), key=lambda item: (-item[1]["requested"], item[0])))
     return {
         "tokens": target,
-        "given": given,
+        "actual": sum(domain["actual"] for domain in domains.values()),
         "max_epochs": mix.max_epochs,
         "domains": domains,
-        "absent": absent,
+        "absent": [name for name, share in mix.shares.items() if share and name not in domains],
     }
 
 
-def _source(store: Store, settings: CorpusSettings, name: str) -> dict:
+def _empty_source(settings: CorpusSettings, name: str) -> dict:
+    """The figures of a source before anything is added."""
     source = settings.sources[name]
     rules = {
-        rule: {"attribute": r.attribute, "min": r.min, "max": r.max}
-        for rule, r in source.rules.items()
-        if r
+        name: {"attribute": rule.attribute, "min": rule.min, "max": rule.max}
+        for name, rule in source.rules.items()
+        if rule
     }
-    zero = {"documents": 0, "bytes": 0}
     return {
         "input": source.input,
         "licence": source.licence,
         "rules": rules,
         "files": 0,
         "quarantined": 0,
-        **zero,
-        "kept": dict(zero),
+        "documents": 0,
+        "bytes": 0,
+        "kept": {"documents": 0, "bytes": 0},
         "removed": {},
     }
 
 
-def _file(store: Store, name: str, source: dict, quarantine: dict, seed: int) -> dict[str, int]:
-    """Counts what could not be read of a raw file; gives its parts and how many documents each
-    has.
+def _add_file(store: Store, name: str, source: dict, quarantine: dict, seed: int) -> dict[str, int]:
+    """Adds the unreadable records of a raw file to `source` and `quarantine`.
+
+    Args:
+      name: of the manifest of the raw file.
+    Returns:
+      Part of the file -> number of its documents.
     """
     manifest = store.read_json(name)
     if manifest is None:
         raise DataError(f"{store.path(name)} is missing or damaged; build the corpus again")
     file, lines = name.removeprefix("documents/").removesuffix(".json"), 0
     for line in store.read_lines(f"quarantine/{file}.jsonl"):
-        one, lines = json.loads(line), lines + 1
-        entry = quarantine.setdefault(
-            _PLACE.sub("", one["reason"]), {"documents": 0, "examples": []}
-        )
+        record, lines = json.loads(line), lines + 1
+        reason = _DETAILS.sub("", record["reason"])
+        entry = quarantine.setdefault(reason, {"documents": 0, "examples": []})
         entry["documents"] += 1
-        entry["examples"].append((order_of(f"{file}:{one['line']}", seed), file, one))
+        entry["examples"].append((order_of(f"{file}:{record['line']}", seed), file, record))
         if len(entry["examples"]) > 2 * SAMPLES:
             entry["examples"] = _least(entry["examples"])
     if lines != (expected := sum(manifest["quarantined"].values())):
         raise DataError(
-            f"{store.path(f'quarantine/{file}.jsonl')} has {lines} lines, and {expected} were set"
-            f" aside; remove {name} and build again"
+            f"{store.path(f'quarantine/{file}.jsonl')} has {lines} lines, and {expected} records"
+            f" were quarantined; remove {name} and build again"
         )
     source["files"] += 1
     source["quarantined"] += lines
@@ -169,41 +176,45 @@ def _file(store: Store, name: str, source: dict, quarantine: dict, seed: int) ->
 
 
 def _least(examples: list[tuple]) -> list[tuple]:
-    return sorted(examples, key=lambda one: one[:2])[:SAMPLES]
+    """The sample of examples (order, file, record): those first by order, then by file."""
+    return sorted(examples, key=lambda example: example[:2])[:SAMPLES]
 
 
 def _shown(entry: dict) -> dict:
-    examples = sorted(_least(entry["examples"]), key=lambda one: (one[1], one[2]["line"]))
+    """A reason's count and sample; examples in the order of files and lines, masked."""
+    examples = sorted(_least(entry["examples"]), key=lambda e: (e[1], e[2]["line"]))
     return {
         "documents": entry["documents"],
-        "examples": [{**one, "beginning": masked(one["beginning"])} for _, _, one in examples],
+        "examples": [{**e, "beginning": masked(e["beginning"])} for _, _, e in examples],
     }
 
 
 def _read(store: Store, part: Part, documents: int | None) -> dict:
-    """A part's figures.
+    """Reads the statistics of a part.
 
+    Args:
+      documents: how many documents the part has.
     Raises:
       DataError: they are missing, or do not add up.
     """
     name = f"figures/{part.name}.json"
-    figures = store.read_json(name)
-    if figures is None:
+    stats = store.read_json(name)
+    if stats is None:
         raise DataError(f"{store.path(name)} is missing or damaged; build the corpus again")
     removed = sum(
-        rule["documents"] for rules in figures["removed"].values() for rule in rules.values()
+        rule["documents"] for rules in stats["removed"].values() for rule in rules.values()
     )
-    kept = figures["kept"]["documents"]
-    if not figures["documents"] == documents == kept + removed:
+    kept = stats["kept"]["documents"]
+    if not stats["documents"] == documents == kept + removed:
         raise DataError(
             f"{store.path(name)}: of {documents} documents, {kept} were kept and {removed} removed;"
             " remove it and build again"
         )
-    return figures
+    return stats
 
 
 def _add(total: dict, more: Mapping) -> None:
-    """Adds numbers, and those in mappings and lists, to what is at the same place."""
+    """Adds the numbers of a tree of mappings and lists to those at the same place in `total`."""
     for name, value in more.items():
         if isinstance(value, Mapping):
             _add(total.setdefault(name, {}), value)
@@ -213,25 +224,22 @@ def _add(total: dict, more: Mapping) -> None:
             total[name] = total.get(name, 0) + value
 
 
-def _after(one: dict, stages: Sequence[str]) -> dict[str, dict[str, int]]:
-    left, result = {"documents": one["documents"], "bytes": one["bytes"]}, {}
+def _by_frequency(removed: Mapping[str, Mapping]) -> dict[str, dict]:
+    """Removals by stage and rule: stages in the order of the pipeline, rules with most documents
+    first.
+    """
+    return {
+        stage: dict(sorted(removed[stage].items(), key=lambda r: (-r[1]["documents"], r[0])))
+        for stage in STAGES
+        if removed.get(stage)
+    }
+
+
+def _after(source: Mapping, stages: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Stage -> documents and bytes that are left after it."""
+    left, result = {"documents": source["documents"], "bytes": source["bytes"]}, {}
     for stage in stages:
-        for entry in one["removed"].get(stage, {}).values():
+        for entry in source["removed"].get(stage, {}).values():
             left = {unit: left[unit] - entry[unit] for unit in left}
         result[stage] = left
     return result
-
-
-def bounds(rule: Mapping) -> str:
-    """The bounds of a rule, "≥ 50" or "2.2 to 10"; "" where it has none."""
-    low, high = rule.get("min"), rule.get("max")
-    if low is not None and high is not None:
-        return f"{number(low)} to {number(high)}"
-    return (
-        f"≥ {number(low)}" if low is not None else f"≤ {number(high)}" if high is not None else ""
-    )
-
-
-def number(value: float) -> str:
-    """A number as it is read: thousands apart, four digits of a small one."""
-    return f"{value:,.0f}" if value % 1 == 0 or 1000 <= abs(value) < math.inf else f"{value:.4g}"

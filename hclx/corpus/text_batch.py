@@ -7,12 +7,13 @@ Legend of the suffixes: d documents, b bytes, c characters, w words (eojeol: wha
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from hclx.corpus import characters
 from hclx.corpus.hashing import RangeHash
+from hclx.corpus.spans import replace_spans as replaced  # noqa: F401
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,17 +113,6 @@ def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return chars, offsets
-
-
-def replaced(text: str, ranges: Iterable[tuple[int, int, str]]) -> str:
-    """A text with other characters in some places: (start, end, what stands there instead), in
-    order; none overlaps another.
-    """
-    parts, position = [], 0
-    for start, end, other in ranges:
-        parts += [text[position:start], other]
-        position = end
-    return "".join([*parts, text[position:]])
 
 
 def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -26,25 +26,16 @@ from hclx.corpus.store import Store, key_of
 from hclx.data import TokenCache
 from hclx.data.cache_builder import EncodedDocument, build_cache
 from hclx.data.prepare import check_cache
-from hclx.data.read_settings import ReadSettings
-from hclx.data.source import Source, corpus_sources
+from hclx.data.source import ReadSettings, Source, corpus_sources
 from hclx.data.token_cache import MANIFEST, SPLITS
 from hclx.errors import ConfigError
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.byte_level import to_bytes
 from hclx.text.documents import Document, read_documents
+from hclx.text.tokenizer import shared_tokenizer
 
 _LOG = logging.getLogger(__name__)
 _TOGETHER = 1000  # texts that are encoded in one call: their ids are Python numbers until it ends
-# of this process: loading it for each file would cost more than encoding
-_tokenizer: tuple[str, Tokenizer] | None = None
-
-
-def _load(directory: str) -> Tokenizer:
-    global _tokenizer
-    if _tokenizer is None or _tokenizer[0] != directory:
-        _tokenizer = directory, load_tokenizer(directory)
-    return _tokenizer[1]
 
 
 def _target(name: str, split: str) -> str:
@@ -60,7 +51,7 @@ def encode_file(
       name: SOURCE/FILE-PART.
       key: of the tokens.
     """
-    tokenizer = _load(tokenizer_dir)
+    tokenizer = shared_tokenizer(tokenizer_dir)
     if all(store.is_done(_target(name, split), key) for split in SPLITS):
         return
     divided: dict[str, list[Document]] = {split: [] for split in SPLITS}

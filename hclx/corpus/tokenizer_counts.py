@@ -31,7 +31,8 @@ from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer
 from hclx.text.byte_level import to_bytes, to_text
-from hclx.text.training import count_chunks, cutter_identity, sample, train_counted
+from hclx.text.pretokenizers import pretokenizer_identity
+from hclx.text.training import count_chunks, sample, train_counted
 
 FORMAT = 1  # of the files, and of how chunks are counted: part of every key
 _LOG = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def train_on_mixture(
     engine: Engine,
     *,
     vocab_size: int,
-    mode: str,
+    morphemes: str,
     sample_rate: float,
     seed: int,
 ) -> Tokenizer:
@@ -52,32 +53,37 @@ def train_on_mixture(
 
     Args:
       store: of a corpus with a mixture; takes the counts.
-      output_dir, vocab_size, mode, sample_rate, seed: see `hclx.text.train_tokenizer`. The
-        tokenizer is trained in this process; another vocabulary, or `encode` for `train`, takes the
-        counts that are there.
+      output_dir, vocab_size, morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`. The
+        tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`,
+        takes the counts that are there.
       engine: what runs the counting.
     Raises:
-      ConfigError: a value is out of range, the folder is taken, or a worker cuts with another
+      ConfigError: a value is out of range, the folder is taken, or a worker splits with another
         version of the analyser.
       DataError: there is no mixture, a file of it cannot be read, or it is too little for the
         vocabulary.
     """
-    count = functools.partial(count_mixture, store, engine, mode, sample_rate, seed)
+    count = functools.partial(count_mixture, store, engine, morphemes, sample_rate, seed)
     return train_counted(
-        count, output_dir, vocab_size=vocab_size, mode=mode, sample_rate=sample_rate, seed=seed
+        count,
+        output_dir,
+        vocab_size=vocab_size,
+        morphemes=morphemes,
+        sample_rate=sample_rate,
+        seed=seed,
     )
 
 
 def count_mixture(
-    store: Store, engine: Engine, mode: str, sample_rate: float, seed: int, totals: Counter
+    store: Store, engine: Engine, morphemes: str, sample_rate: float, seed: int, totals: Counter
 ) -> Counter:
     """How often each chunk occurs in the sample of a mixture; what was counted before is read.
 
     Args:
       totals: takes the numbers of `hclx.text.training.sample`.
     """
-    begin, cutter = time.perf_counter(), cutter_identity(mode)
-    base = key_of(FORMAT, cutter, sample_rate, seed)
+    begin, pretokenizer = time.perf_counter(), pretokenizer_identity(morphemes)
+    base = key_of(FORMAT, pretokenizer, sample_rate, seed)
     keys = {name: key_of(base, _key_of_file(name, store)) for name in _mixture_files(store)}
     found, key = [Part(name, index) for index, name in enumerate(keys)], key_of(base, keys)
     made = {_partition(part.index): key for part in found} | {
@@ -91,8 +97,8 @@ def count_mixture(
             count_file,
             store=store,
             keys=keys,
-            mode=mode,
-            cutter=cutter,
+            morphemes=morphemes,
+            pretokenizer=pretokenizer,
             sample_rate=sample_rate,
             seed=seed,
         )
@@ -150,8 +156,8 @@ def count_file(
     name: str,
     store: Store,
     keys: dict[str, str],
-    mode: str,
-    cutter: str,
+    morphemes: str,
+    pretokenizer: str,
     sample_rate: float,
     seed: int,
 ) -> None:
@@ -160,17 +166,19 @@ def count_file(
     Args:
       name: SOURCE/FILE-PART.
       keys: name -> key of its counts.
-      cutter: the name and version that chunks must be cut with, wherever this runs.
-      mode, sample_rate, seed: see `hclx.text.train_tokenizer`.
+      pretokenizer: the name and version that chunks must be split with, wherever this runs.
+      morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
     """
     if all(store.is_done(target, keys[name]) for target in (_own(name), _about(name))):
         return
     totals: Counter = Counter(seen=0, documents=0, bytes=0)
-    counts = count_chunks(sample(_texts(name, store), sample_rate, seed, totals), mode, workers=1)
-    if cutter_identity(mode) != cutter:
+    counts = count_chunks(
+        sample(_texts(name, store), sample_rate, seed, totals), morphemes, workers=1
+    )
+    if pretokenizer_identity(morphemes) != pretokenizer:
         raise ConfigError(
-            f"a worker cuts text with {cutter_identity(mode)}, and this command with {cutter};"
-            " install one version everywhere"
+            f"a worker splits text with {pretokenizer_identity(morphemes)}, and this command with"
+            f" {pretokenizer}; install one version everywhere"
         )
     table = pyarrow.table(
         [[to_bytes(chunk) for chunk in counts], list(counts.values())], schema=_SCHEMA

@@ -1,5 +1,6 @@
-"""Writes a token cache from sources of documents; no seqio or TensorFlow in it."""
+"""Writes a token cache from sources of documents; it needs neither seqio nor TensorFlow."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -13,34 +14,40 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+import tensorstore as ts
 
-from hclx.data.read_settings import ReadSettings
-from hclx.data.source import Source
+from hclx.data.source import ReadSettings, Source
 from hclx.data.token_cache import (
     FORMAT,
+    LINE_BITS,
     MANIFEST,
-    PIECE_BYTES,
     SPLITS,
-    StreamWriter,
+    TOKEN_BYTES,
     TokenCache,
     content_fingerprint,
 )
 from hclx.errors import ConfigError, DataError
+from hclx.progress import tracked
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.byte_level import to_bytes
+from hclx.text.tokenizer import shared_tokenizer
 from hclx.text.workers import batches, default_workers, ordered_map
 
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
+_CHUNK = 1 << 16  # items that are read and checked together
+_SHARD = 1 << 24  # items of a file
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedDocument:
-    """A document as the cache takes it.
+    """A document as the cache stores it.
 
-    ids: uint32 [n]; n_bytes: of its text; sha256: 32 bytes, of its text; file, line: where it was
-      read, the file by
-    its place among those of the source.
+    Attributes:
+      ids: uint32 [n], its tokens.
+      n_bytes: bytes of its text.
+      sha256: 32 bytes, of its text.
+      file: index of its file among the files of the source.
+      line: its line in that file.
     """
 
     ids: np.ndarray
@@ -62,7 +69,7 @@ def build_cache(
     workers: int | None = None,
     encoded: Encoder | None = None,
 ) -> TokenCache:
-    """Encodes every document of every source once.
+    """Encodes every document of every source once, and writes the cache.
 
     Args:
       mixture: its name, for the manifest.
@@ -70,63 +77,67 @@ def build_cache(
       tokenizer_dir: see `hclx.text.load_tokenizer`.
       cache_dir: must not hold a cache; it appears whole or not at all.
       settings: how documents are read and divided.
-      workers: processes that encode; default: one a core in mode `encode`. The bytes written do not
-        depend on it.
-      encoded: (source, split, counts) -> its documents, where they were encoded before; the bytes
-        do not depend on it.
+      workers: processes that encode; default: one a core if text is split at morphemes, else one.
+        The bytes written do not depend on it.
+      encoded: (source, split, counts) -> the documents of the split, if they were encoded before;
+        the bytes written do not depend on it either.
     Raises:
-      ConfigError: the folder is taken.
+      ConfigError: the folder already holds a cache.
       DataError: a source cannot be read or has no text.
     """
     cache_dir = Path(cache_dir)
     if (cache_dir / MANIFEST).exists():
         raise ConfigError(f"{cache_dir} already holds a token cache; choose another folder")
     tokenizer = load_tokenizer(tokenizer_dir)
-    cache_dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{cache_dir.name}.", dir=cache_dir.parent))
-    try:
-        encoded = encoded or functools.partial(
-            _encode_source,
-            tokenizer=tokenizer,
-            tokenizer_dir=tokenizer_dir,
-            settings=settings,
-            workers=workers,
-        )
-        entries = [_write_source(source, tokenizer, temporary, encoded) for source in sources]
+    encoded = encoded or functools.partial(
+        _encode_source,
+        tokenizer=tokenizer,
+        tokenizer_dir=tokenizer_dir,
+        settings=settings,
+        workers=workers,
+    )
+    with _new_folder(cache_dir) as folder:
         manifest = {
             "format": FORMAT,
             "mixture": mixture,
-            "sources": entries,
+            "sources": [_write_source(source, tokenizer, folder, encoded) for source in sources],
             "vocab_size": tokenizer.vocab_size,
             "dtype": _dtype(tokenizer).name,
             "eod_id": tokenizer.eod_id,
             "tokenizer": {
                 "fingerprint": tokenizer.fingerprint,
-                "mode": tokenizer.mode,
+                "mode": tokenizer.metadata["mode"],
                 "cutter": tokenizer.metadata["cutter"],
             },
             "settings": dataclasses.asdict(settings),
         }
-        np.save(temporary / PIECE_BYTES, tokenizer.token_bytes())
-        _write_manifest(temporary, {**manifest, "fingerprint": content_fingerprint(manifest)})
-        temporary.chmod(0o755)
-        os.replace(temporary, cache_dir)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        np.save(folder / TOKEN_BYTES, tokenizer.token_bytes())
+        manifest["fingerprint"] = content_fingerprint(manifest)
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
     return TokenCache(cache_dir)
 
 
-def _write_manifest(directory: Path, manifest: dict) -> None:
-    text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+@contextlib.contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path`, which becomes `path` if the context ends without error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def _dtype(tokenizer: Tokenizer) -> np.dtype:
     return np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
 
 
-def _write_source(source: Source, tokenizer: Tokenizer, directory: Path, encoded: Encoder) -> dict:
+def _write_source(source: Source, tokenizer: Tokenizer, folder: Path, encoded: Encoder) -> dict:
+    """Writes the streams of a source; returns its entry in the manifest."""
     entry = {
         "name": source.name,
         "rate": float(source.rate),
@@ -135,14 +146,10 @@ def _write_source(source: Source, tokenizer: Tokenizer, directory: Path, encoded
     }
     for split in SPLITS:
         counts: Counter = Counter()
-        writer = StreamWriter(directory / split / source.name, _dtype(tokenizer), tokenizer.eod_id)
+        writer = StreamWriter(folder / split / source.name, _dtype(tokenizer), tokenizer.eod_id)
         digest = hashlib.sha256()
-        for document in tqdm(
-            encoded(source, split, counts),
-            desc=f"tokens: {source.name}, {split}",
-            unit=" documents",
-            disable=None,
-        ):
+        documents = encoded(source, split, counts)
+        for document in tracked(documents, f"tokens of {source.name}, {split}", "document"):
             digest.update(document.sha256)
             counts["bytes"] += document.n_bytes
             writer.append(document.ids, document.file, document.line)
@@ -155,7 +162,7 @@ def _write_source(source: Source, tokenizer: Tokenizer, directory: Path, encoded
             "n_tokens": writer.n_tokens,
             "n_documents": writer.n_documents,
             "n_bytes": counts["bytes"],
-            "text_sha256": digest.hexdigest(),  # of the documents' own
+            "text_sha256": digest.hexdigest(),  # over the sha256 of each document
             "empty": counts["empty"],
             "invalid_utf8": counts["invalid_utf8"],
         }
@@ -172,23 +179,18 @@ def _encode_source(
     settings: ReadSettings,
     workers: int | None,
 ) -> Iterator[EncodedDocument]:
-    """The documents of a split, in order."""
+    """Yields the documents of a split, in order."""
     if workers is None:
-        workers = default_workers() if tokenizer.mode == "encode" else 1
+        workers = default_workers() if tokenizer.splits_text else 1
     files = {path: index for index, path in enumerate(source.files())}
-    # as far apart as what the workers hold
-    read, told = itertools.tee(source.documents(split, settings, counts))
-    ids = ordered_map(
-        _encode,
-        batches(d.text for d in read),
-        initializer=_set_tokenizer,
-        initargs=(str(tokenizer_dir),),
-        workers=workers,
-    )
-    for document, one in zip(told, itertools.chain.from_iterable(ids)):
+    # The documents wait in memory for their tokens: as many as the workers hold.
+    to_encode, documents = itertools.tee(source.documents(split, settings, counts))
+    encode = functools.partial(_encode, str(tokenizer_dir), tokenizer.fingerprint)
+    ids = ordered_map(encode, batches(document.text for document in to_encode), workers)
+    for document, document_ids in zip(documents, itertools.chain.from_iterable(ids)):
         data = to_bytes(document.text)
         yield EncodedDocument(
-            one,
+            document_ids,
             len(data),
             hashlib.sha256(data).digest(),
             files.get(document.path, 0),
@@ -196,30 +198,22 @@ def _encode_source(
         )
 
 
-# of this process: loading it in each batch would cost more than encoding
-_tokenizer: Tokenizer | None = None
-
-
-def _set_tokenizer(directory: str) -> None:
-    global _tokenizer
-    _tokenizer = load_tokenizer(directory)
-
-
-def _encode(texts: list[str]) -> list[np.ndarray]:
-    return [np.array(ids, np.uint32) for ids in _tokenizer.encode_batch(texts)]
+def _encode(directory: str, fingerprint: str, texts: list[str]) -> list[np.ndarray]:
+    tokenizer = shared_tokenizer(directory, fingerprint)
+    return [np.array(ids, np.uint32) for ids in tokenizer.encode_batch(texts)]
 
 
 def describe_files(paths: list[str]) -> list[dict]:
-    """Name, size and sha256 of each file; no sha256 where the source is too large to read again at
-    each start.
+    """Name, size and sha256 of each file of a source. The sha256 is "" if the source is too large
+    to be read again at each start.
     """
     sizes = [os.path.getsize(path) for path in paths]
-    hashed = sum(sizes) <= _HASH_LIMIT
+    is_hashed = sum(sizes) <= _HASH_LIMIT
     return [
         {
             "name": os.path.basename(path),
             "size": size,
-            "sha256": _file_sha256(path) if hashed else "",
+            "sha256": _file_sha256(path) if is_hashed else "",
         }
         for path, size in zip(paths, sizes)
     ]
@@ -228,3 +222,80 @@ def describe_files(paths: list[str]) -> list[dict]:
 def _file_sha256(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class StreamWriter:
+    """Appends the documents of a source to a split; holds at most one shard of them in memory."""
+
+    def __init__(self, directory: Path, dtype: np.dtype, eod_id: int):
+        """Creates the empty arrays in `directory`."""
+        self._tokens = _create(directory / "tokens", dtype)
+        self._offsets = _create(directory / "offsets", np.dtype(np.int64))
+        self._eod = np.array([eod_id], dtype)
+        self._buffer: list[np.ndarray] = []
+        self._buffered = self._written = self.n_tokens = 0
+        self._origins = _create(directory / "origins", np.dtype(np.int64))
+        self._starts: list[int] = []
+        self._places: list[int] = []
+
+    @property
+    def n_documents(self) -> int:
+        return len(self._starts)
+
+    def append(self, ids, file: int = 0, line: int = 0) -> None:
+        """Adds a document.
+
+        Args:
+          ids: int [n], its tokens without any end-of-document token.
+          file, line: where it was read; see `EncodedDocument`.
+        """
+        self._starts.append(self.n_tokens)
+        self._places.append((file << LINE_BITS) + line)
+        self._push(self._eod)
+        self._push(np.asarray(ids, self._eod.dtype))
+
+    def close(self) -> None:
+        """Writes what is buffered; the arrays then have their final lengths."""
+        self._push(self._eod)
+        self._flush(self._buffered)
+        offsets = np.array([*self._starts, self.n_tokens - 1], np.int64)
+        _write(self._offsets, 0, offsets)
+        _write(self._origins, 0, np.array(self._places, np.int64))
+
+    def _push(self, array: np.ndarray) -> None:
+        self._buffer.append(array)
+        self._buffered += len(array)
+        self.n_tokens += len(array)
+        if self._buffered >= _SHARD:
+            self._flush(self._buffered // _SHARD * _SHARD)
+
+    def _flush(self, n: int) -> None:
+        joined = np.concatenate(self._buffer) if self._buffer else self._eod[:0]
+        _write(self._tokens, self._written, joined[:n])
+        self._written += n
+        self._buffer, self._buffered = [joined[n:]], len(joined) - n
+
+
+def _create(path: Path, dtype: np.dtype) -> ts.TensorStore:
+    inner = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    sharding = {
+        "name": "sharding_indexed",
+        "configuration": {"chunk_shape": [_CHUNK], "codecs": inner},
+    }
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path.absolute()}/"},
+        "metadata": {
+            "shape": [0],
+            "data_type": dtype.name,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [_SHARD]}},
+            "codecs": [sharding],
+        },
+    }
+    return ts.open(spec, create=True).result()
+
+
+def _write(store: ts.TensorStore, start: int, values: np.ndarray) -> None:
+    grown = store.resize(exclusive_max=[start + len(values)], expand_only=True).result()
+    if len(values):
+        grown[start : start + len(values)].write(values).result()

@@ -1,4 +1,7 @@
-"""Batches of windows as global arrays, read ahead of training. A position is its whole state."""
+"""Batches as global arrays, read ahead of training.
+
+The loader has no state but a position in the order of the run: a resumed run names it and reads on.
+"""
 
 import contextlib
 import queue
@@ -8,14 +11,14 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from hclx.data.sampler import Order, leave_out
+from hclx.data.batch import Batch, make_batch
+from hclx.data.sampler import Order, skip_ranges
 from hclx.data.token_cache import TokenCache
 from hclx.errors import DataError
 
 
 class Loader:
-    """Reads batch [g, g + global_batch_size) of a run's order, without the ranges that it leaves
-    out.
+    """Reads batch [g, g + global_batch_size) of a run's order, from which ranges may be skipped.
 
     Each process reads only the rows of its devices.
     """
@@ -35,23 +38,23 @@ class Loader:
         """Opens a split.
 
         Args:
-          cache: of tokens.
+          cache: the token cache to read from.
           split: "train" or "validation".
-          seed: of the order.
-          global_batch_size: windows a batch, over all processes.
-          sequence_length: targets a window.
-          sharding: of a batch [global_batch_size, sequence_length + 1].
-          skip: [first, last) examples that are left out, disjoint and ascending.
-          prefetch: batches that are read ahead.
+          seed: decides the order.
+          global_batch_size: sequences a batch, over all processes.
+          sequence_length: tokens a sequence.
+          sharding: of each field of a batch, [global_batch_size, sequence_length].
+          skip: [first, last) examples that are never read, disjoint and ascending.
+          prefetch: how many batches are read ahead.
         Raises:
-          DataError: a source has less than one window.
+          DataError: a source is shorter than one sequence.
         """
         self._cache, self._split, self._sharding, self._prefetch = cache, split, sharding, prefetch
         self.global_batch_size, self.sequence_length = global_batch_size, sequence_length
-        windows = cache.n_windows(split, sequence_length)
-        self.n_windows = sum(windows)
-        self._order = Order(windows, cache.rates, seed)
-        self._skip = skip
+        counts = cache.n_sequences(split, sequence_length)
+        self.n_sequences = sum(counts)
+        self._order = Order(counts, cache.rates, seed)
+        self._skip, self._eod_id = skip, cache.manifest["eod_id"]
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -68,22 +71,22 @@ class Loader:
             thread.join()
 
     def examples(self, start: int, stop: int) -> np.ndarray:
-        """int64: the numbers of the examples at positions `start` to `stop`; the positions
-        themselves where none is left out.
+        """int64 [stop - start]: the numbers of the examples at positions `start` to `stop`, which
+        are the positions themselves unless ranges are skipped.
         """
-        return leave_out(np.arange(start, stop, dtype=np.int64), self._skip)
+        return skip_ranges(np.arange(start, stop, dtype=np.int64), self._skip)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """int32 [stop - start, sequence_length + 1]: what stands at positions `start` to `stop` of
-        the order.
+        """int32 [stop - start, sequence_length + 1]: the tokens at positions `start` to `stop` of
+        the order, each row with the token after its last one.
 
         Raises:
           DataError: stored tokens are damaged.
         """
-        source, window = self._order.locate(self.examples(start, stop))
+        source, sequence = self._order.locate(self.examples(start, stop))
         futures = [
-            self._cache.read(self._split, int(s), int(w), self.sequence_length)
-            for s, w in zip(source, window)
+            self._cache.read(self._split, int(s), int(i), self.sequence_length)
+            for s, i in zip(source, sequence)
         ]
         try:
             return np.stack([future.result() for future in futures]).astype(np.int32)
@@ -93,24 +96,43 @@ class Loader:
                 " the cache and it is built again"
             ) from error
 
-    def batch(self, index: int) -> jax.Array:
-        """int32 [global_batch_size, sequence_length + 1]: the batch that begins at position
-        `index`.
+    def batch(self, index: int, stop: int | None = None) -> Batch:
+        """Reads the batch that begins at position `index` of the order.
+
+        Args:
+          index: position of its first row.
+          stop: rows at this position and after it weigh 0, so that any number of sequences can be
+            evaluated in whole batches.
+        Returns:
+          Global arrays [global_batch_size, sequence_length] on the sharding of the loader.
+        Raises:
+          DataError: stored tokens are damaged.
         """
-        shape = (self.global_batch_size, self.sequence_length + 1)
+        shape = (self.global_batch_size, self.sequence_length)
         # devices that hold the same rows share one reading
-        known: dict[tuple[int, int], np.ndarray] = {}
+        known: dict[tuple[int, int], Batch] = {}
 
-        def read(slices):
-            start, stop, _ = slices[0].indices(shape[0])
-            if (start, stop) not in known:
-                known[start, stop] = self.rows(index + start, index + stop)
-            return known[start, stop]
+        def read(slices) -> Batch:
+            first, last, _ = slices[0].indices(shape[0])
+            if (first, last) not in known:
+                batch = make_batch(self.rows(index + first, index + last), self._eod_id)
+                if stop is not None:
+                    batch.weights_bt[max(0, stop - index - first) :] = 0
+                known[first, last] = batch
+            return known[first, last]
 
-        return jax.make_array_from_callback(shape, self._sharding, read)
+        field = lambda i: lambda slices: read(slices)[i]
+        return Batch(
+            *(
+                jax.make_array_from_callback(shape, self._sharding, field(i))
+                for i in range(len(Batch._fields))
+            )
+        )
 
-    def iterate(self, index: int) -> Iterator[tuple[int, jax.Array]]:
-        """Yields (index, batch) from position `index` on, for ever, while a thread reads ahead."""
+    def iterate(self, index: int) -> Iterator[tuple[int, Batch]]:
+        """Yields (index, batch) from position `index` on without end, while a thread reads
+        ahead.
+        """
         ready: queue.Queue = queue.Queue(self._prefetch)
 
         def work():
@@ -118,7 +140,7 @@ class Loader:
             try:
                 while self._put(ready, (position, self.batch(position))):
                     position += self.global_batch_size
-            except BaseException as error:  # of any kind: it belongs to whoever waits for the batch
+            except BaseException as error:  # of any kind: raised where the batch is waited for
                 self._put(ready, error)
 
         thread = threading.Thread(target=work, name=f"loader-{self._split}", daemon=True)
@@ -131,7 +153,7 @@ class Loader:
             yield item
 
     def _put(self, ready: queue.Queue, item) -> bool:
-        """Waits for room; False once the loader is closed."""
+        """Waits for room; returns False once the loader is closed."""
         while not self._stop.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)

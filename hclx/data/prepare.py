@@ -1,19 +1,18 @@
-"""Makes a run's tokenizer and token cache where they are missing, and refuses ones that are of
-something else.
+"""Makes the tokenizer and the token cache of a run if they are missing; refuses ones that were made
+from something else.
 """
 
 import dataclasses
-import itertools
 import logging
 from collections import Counter
 from pathlib import Path
 
 from hclx.config import MORPHEMES_BY_MODE, DataConfig, TokenizerConfig
 from hclx.data.cache_builder import build_cache, describe_files
-from hclx.data.read_settings import ReadSettings
-from hclx.data.source import Source, corpus_sources, input_source
+from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TokenCache
-from hclx.errors import ConfigError, DataError
+from hclx.errors import ConfigError, DataError, MissingExtraError
+from hclx.progress import tracked
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
 
@@ -28,20 +27,26 @@ def prepare(
     tokenizer_dir: str,
     cache_dir: str,
 ) -> TokenCache:
-    """The token cache of a run.
+    """Returns the token cache of a run.
 
     Args:
-      data: where text is.
-      tokenizer: how a missing tokenizer is trained: on the documents of the training split alone.
+      data: the text.
+      tokenizer: how a missing tokenizer is trained, on the documents of the training split alone.
       vocab_size: of the model.
-      tokenizer_dir, cache_dir: folders, made where they are missing.
+      tokenizer_dir, cache_dir: folders, made if they are missing.
     Raises:
-      ConfigError: the vocabulary is not of the model's size, or a name is unknown.
-      DataError: text cannot be read, or the cache is of another vocabulary, mode, text or setting.
+      ConfigError: the vocabulary does not have the model's size, or a name is unknown.
+      DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
+    label, settings = label_of(data), ReadSettings.of(data)
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+        texts = (
+            document.text
+            for source in sources_of(data)
+            for document in source.documents("train", settings, Counter())
+        )
         train_tokenizer(
-            _training_texts(data),
+            tracked(texts, "text for the tokenizer", "document"),
             tokenizer_dir,
             vocab_size=vocab_size,
             mode=MODE_BY_MORPHEMES[tokenizer.morphemes],
@@ -52,64 +57,40 @@ def prepare(
     if loaded.vocab_size != vocab_size:
         raise ConfigError(
             f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has"
-            f" {loaded.vocab_size} pieces"
+            f" {loaded.vocab_size} tokens"
         )
     if not (Path(cache_dir) / MANIFEST).is_file():
-        return build_cache(
-            data.label, sources_of(data), tokenizer_dir, cache_dir, ReadSettings.of(data)
-        )
+        return build_cache(label, sources_of(data), tokenizer_dir, cache_dir, settings)
     cache = TokenCache(cache_dir)
     check_cache(cache, loaded, data)
     return cache
 
 
-def sources_of(data: DataConfig) -> list[Source]:
-    """The corpora that a run reads."""
-    if data.input:
-        return [input_source(data.input)]
-    if data.corpus:
-        return corpus_sources(data.corpus)
-    from hclx.data import (
-        seqio_bridge,  # seqio and TensorFlow: only for mixtures that are registered
-    )
-
-    return seqio_bridge.mixture_sources(data.mixture)
-
-
-def _training_texts(data: DataConfig):
-    settings = ReadSettings.of(data)
-    documents = itertools.chain.from_iterable(
-        source.documents("train", settings, Counter()) for source in sources_of(data)
-    )
-    return (document.text for document in documents)
-
-
 def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> None:
-    """Refuses a cache that is not what this run would build.
+    """Refuses a cache that this run would not build.
 
-    The text is compared by its files, where they can still be found: a machine may have the cache
-    alone.
+    The text is compared by its files if they can be found: a machine may have the cache alone.
 
     Raises:
       DataError: names each difference.
     """
     manifest = cache.manifest
     expected = {
-        "mixture": data.label,
+        "mixture": label_of(data),
         "vocabulary": tokenizer.fingerprint,
-        "mode": tokenizer.mode,
+        "mode": tokenizer.metadata["mode"],
         **dataclasses.asdict(ReadSettings.of(data)),
     }
-    found = {
+    actual = {
         "mixture": manifest["mixture"],
         "vocabulary": manifest["tokenizer"]["fingerprint"],
         "mode": manifest["tokenizer"]["mode"],
         **manifest["settings"],
     }
     differences = [
-        f"{name}: {found[name]!r} there, {value!r} now"
+        f"{name}: {actual[name]!r} there, {value!r} now"
         for name, value in expected.items()
-        if found[name] != value
+        if actual[name] != value
     ]
     if not differences:
         differences = _text_differences(cache, data)
@@ -124,7 +105,7 @@ def _text_differences(cache: TokenCache, data: DataConfig) -> list[str]:
     try:
         sources = sources_of(data)
         files = {source.name: describe_files(source.files()) for source in sources}
-    except (ImportError, DataError) as error:
+    except (MissingExtraError, DataError) as error:
         _LOG.warning(
             "%s: the text that it was built from is not compared (%s)", cache.directory, error
         )

@@ -1,8 +1,8 @@
-"""Which window is example g of a run: a pure function of (seed, g), so that a position is the whole
-state.
+"""The order of a run: which sequence is example g, as a pure function of (seed, g).
 
-A source is chosen by a fixed schedule, and its windows by a pseudo-random permutation that changes
-each epoch. No number of hosts, batch size or restart changes the order.
+A fixed schedule chooses the source, and a pseudo-random permutation that changes each epoch chooses
+the sequence in it. A position is the whole state, so that no number of hosts, batch size or restart
+changes the order.
 """
 
 import dataclasses
@@ -18,9 +18,7 @@ _ROUNDS = 4
 
 
 def mix64(x: np.ndarray) -> np.ndarray:
-    """A bijection of uint64 that scatters its input (splitmix64's finaliser: Steele et al.
-    2014).
-    """
+    """Scatters uint64 numbers by a bijection (splitmix64's finaliser: Steele et al. 2014)."""
     x = np.asarray(x, np.uint64)
     with np.errstate(over="ignore"):  # modulo 2^64 is meant; numpy would warn for scalars
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -29,14 +27,15 @@ def mix64(x: np.ndarray) -> np.ndarray:
 
 
 def permute(index: np.ndarray, n: int, key: np.ndarray) -> np.ndarray:
-    """A permutation of 0..n-1 for each key: a Feistel network, walked until it falls below n.
+    """Permutes 0..n-1, differently for each key, by a Feistel network that is applied until its
+    output is below n (cycle walking).
 
     Args:
       index: int64 [k], in 0..n-1.
-      n: length of what is permuted.
+      n: how many numbers are permuted.
       key: uint64 [k]; elements with the same key belong to one permutation.
     Returns:
-      int64 [k].
+      int64 [k]: where each index is sent.
     """
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     x, key = (
@@ -56,8 +55,8 @@ def _feistel(x: np.ndarray, key: np.ndarray, half: np.uint64) -> np.ndarray:
     return (left << half) | right
 
 
-def leave_out(position: np.ndarray, ranges: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """The examples at some positions of an order from which ranges are left out.
+def skip_ranges(position: np.ndarray, ranges: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """Examples at positions of an order that skips ranges.
 
     Args:
       position: int64 [k], from 0.
@@ -75,34 +74,34 @@ class Order:
     """The order of a run over one or more sources.
 
     Attributes:
-      n_windows: of each source.
-      rates: of each source, in any unit.
-      seed: of the permutations.
+      n_sequences: how many sequences each source has.
+      rates: how often each source is drawn, in any unit.
+      seed: decides the permutations.
     """
 
-    n_windows: tuple[int, ...]
+    n_sequences: tuple[int, ...]
     rates: tuple[float, ...]
     seed: int
 
     def locate(self, example: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Source and window of each example.
+        """Finds the source and the sequence of each example.
 
         Args:
           example: int64 [k], global numbers from 0.
         Returns:
-          source and window, int64 [k]. Each source's windows come exactly once before any comes
-          again.
+          source and sequence, int64 [k]. Each sequence of a source comes exactly once before any
+          comes again.
         """
         pattern, rank, counts = self._schedule
         period, phase = np.divmod(np.asarray(example, np.int64), len(pattern))
         source = pattern[phase]
         draw = period * counts[source] + rank[phase]  # how often this source was drawn before
-        window = np.empty_like(draw)
-        for k, n in enumerate(self.n_windows):
-            mine = source == k
-            epoch, index = np.divmod(draw[mine], n)
-            window[mine] = permute(index, n, self._key(k, epoch))
-        return source, window
+        sequence = np.empty_like(draw)
+        for k, n in enumerate(self.n_sequences):
+            drawn = source == k
+            epoch, index = np.divmod(draw[drawn], n)
+            sequence[drawn] = permute(index, n, self._key(k, epoch))
+        return source, sequence
 
     def _key(self, source: int, epoch: np.ndarray) -> np.ndarray:
         base = mix64(np.uint64(self.seed) ^ mix64(np.uint64(source + 1)))
@@ -110,8 +109,8 @@ class Order:
 
     @functools.cached_property
     def _schedule(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One period: the source of each draw, how many of that source came before it, and the
-        draws of each source.
+        """One period of the schedule: the source of each draw, how many draws of that source
+        precede it, and the draws of each source.
         """
         counts = apportion(self.rates, 1 if len(self.rates) == 1 else PERIOD)
         source = np.repeat(np.arange(len(counts)), counts)
@@ -122,10 +121,10 @@ class Order:
 
 
 def apportion(rates: tuple[float, ...], total: int) -> np.ndarray:
-    """Whole numbers in proportion to `rates` that add up to `total` (largest remainders).
+    """Whole numbers in proportion to `rates` that add up to `total` (method of largest remainders).
 
     Raises:
-      DataError: a rate is not positive, or so small that it would get nothing.
+      DataError: a rate is not positive, or so small that its number would be 0.
     """
     share = np.asarray(rates, np.float64)
     if (share <= 0).any():

@@ -1,16 +1,37 @@
-"""A corpus as the token cache reads it: a name, a rate, and the documents of each split."""
+"""The text of a run as the token cache reads it: sources with a name, a rate and documents."""
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hclx.data.read_settings import ReadSettings
+from hclx.config import DataConfig
 from hclx.errors import DataError
 from hclx.text.documents import Document, expand_globs, read_documents
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadSettings:
+    """How documents are read and divided; with text and tokenizer they decide a cache's content."""
+
+    validation_permille: int = 10
+    max_documents: int = 0  # of each source; 0: all
+    invalid_utf8: str = "refuse"
+
+    @classmethod
+    def of(cls, data: DataConfig) -> "ReadSettings":
+        """Takes the settings from the configuration of a run."""
+        return cls(data.validation_permille, data.max_documents, data.invalid_utf8)
+
+    def split_of(self, text: str) -> str:
+        """Returns "train" or "validation", by a hash of the text: equal texts are in one split."""
+        digest = hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).digest()
+        is_held_out = int.from_bytes(digest[:8]) % 1000 < self.validation_permille
+        return "validation" if is_held_out else "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +39,11 @@ class Source:
     """One corpus of a mixture.
 
     Attributes:
-      name: folder in the cache.
-      rate: its share, in any unit.
+      name: also the name of its folder in the cache.
+      rate: its share of the mixture, relative to the rates of the other sources.
       files: () -> the files that it reads.
-      documents: (split, settings, counts) -> those of that split, in order; `counts` takes what was
-        met on the way.
+      documents: (split, settings, counts) -> the documents of a split, in order; `counts` is
+        updated as in `hclx.text.documents.read_documents`.
     """
 
     name: str
@@ -31,31 +52,37 @@ class Source:
     documents: Callable[[str, ReadSettings, Counter], Iterator[Document]]
 
 
-def split_documents(
-    files: Callable[[], list[str]],
-    split: str,
-    settings: ReadSettings,
-    counts: Counter | None = None,
-) -> Iterator[Document]:
-    """The documents of a split, in the order of the files.
+def sources_of(data: DataConfig) -> list[Source]:
+    """Returns the sources that a run reads, in the order of its mixture.
 
     Raises:
-      DataError: the files cannot be found or read.
+      ConfigError: a name is unknown, or a mixture needs seqio and it is not installed.
+      DataError: a corpus has no mixture.
     """
-    documents = read_documents(files(), settings.invalid_utf8, counts)
-    for document in itertools.islice(documents, settings.max_documents or None):
-        if settings.split_of(document.text) == split:
-            yield document
+    if data.input:
+        return [input_source(data.input)]
+    if data.corpus:
+        return corpus_sources(data.corpus)
+    from hclx.data import seqio_bridge  # imports TensorFlow, which only mixtures need
+
+    return seqio_bridge.mixture_sources(data.mixture, data.task_module)
+
+
+def label_of(data: DataConfig) -> str:
+    """Returns the name that a cache gives to the text. Files of one's own are compared by their
+    content, so that they may be moved.
+    """
+    return data.mixture or ("corpus" if data.corpus else "input")
 
 
 def input_source(patterns: str) -> Source:
-    """One's own files, GLOB[,GLOB...], which need not be registered."""
+    """Returns the source that reads files, GLOB[,GLOB...], which nobody has registered."""
     files = functools.partial(expand_globs, patterns)
     return Source("input", 1.0, files, functools.partial(split_documents, files))
 
 
 def corpus_sources(folder: str) -> list[Source]:
-    """The sources of a mixture that `launch/build_corpus.py` made, with its rates.
+    """Returns the sources of a mixture that `launch/build_corpus.py` made, with its rates.
 
     Raises:
       DataError: there is no mixture in the folder, or it is empty.
@@ -68,16 +95,37 @@ def corpus_sources(folder: str) -> list[Source]:
             f"{path} cannot be read; make the mixture with launch/build_corpus.py"
         ) from error
     sources = []
-    for name, about in sorted(mixture["sources"].items()):
-        if about["rate"] > 0 and about["kept"] > 0:
+    for name, entry in sorted(mixture["sources"].items()):
+        if entry["rate"] > 0 and entry["kept"] > 0:
             files = functools.partial(_mixture_files, path.parent, mixture["files"][name])
-            sources.append(
-                Source(name, about["rate"], files, functools.partial(split_documents, files))
-            )
+            documents = functools.partial(split_documents, files)
+            sources.append(Source(name, entry["rate"], files, documents))
     if not sources:
-        raise DataError(f"{path}: no source gives anything to this mixture; see its shares")
+        raise DataError(f"{path}: no source contributes to this mixture; check its shares")
     return sources
 
 
 def _mixture_files(folder: Path, names: list[str]) -> list[str]:
     return [str(folder / name) for name in names]
+
+
+def split_documents(
+    files: Callable[[], list[str]],
+    split: str,
+    settings: ReadSettings,
+    counts: Counter | None = None,
+) -> Iterator[Document]:
+    """Yields the documents of a split, in the order of the files.
+
+    Args:
+      files: () -> the files.
+      split: "train" or "validation".
+      settings: how documents are read and divided.
+      counts: see `hclx.text.documents.read_documents`.
+    Raises:
+      DataError: a file is missing or cannot be read.
+    """
+    documents = read_documents(files(), settings.invalid_utf8, counts)
+    for document in itertools.islice(documents, settings.max_documents or None):
+        if settings.split_of(document.text) == split:
+            yield document

@@ -1,8 +1,9 @@
 """The decoder as pure functions over one tree of parameters.
 
 The tree is {embedding, blocks, final_norm}, nested dictionaries of float32 arrays; the blocks are
-stacked on axis 0. It serves initialisation, training, decoding, checkpoints and conversion alike,
-which is why NNX modules are split from their parameters here, once, and merged where they run.
+stacked on axis 0. One tree serves initialisation, training, the pipeline, decoding, checkpoints and
+conversion; so the NNX modules, which declare and use the parameters, are split from them here and
+merged with (a slice of) the tree where they run.
 """
 
 import functools
@@ -79,20 +80,17 @@ def logical_axes(config: ModelConfig) -> Params:
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
-    """Fresh float32 parameters: normal(0.02), residual projections divided by sqrt(2 · layers),
-    zero biases.
+    """Draws fresh float32 parameters. Matrices are normal with `init_std`, which is divided by
+    sqrt(2 · layers) for residual projections; biases are 0 and scales 1.
 
     The values depend on `key` and the shapes alone, not on how they are sharded.
     """
     keys = jax.random.split(key, config.n_layers + 1)
-    rngs = nnx.Rngs(keys[0])
+    constructors, rngs = _constructors(config), nnx.Rngs(keys[0])
     values = lambda module: nnx.to_pure_dict(nnx.state(module))
-    return {
-        name: jax.vmap(lambda key: values(make(nnx.Rngs(key))))(keys[1:])
-        if name == "blocks"
-        else values(make(rngs))
-        for name, make in _constructors(config).items()
-    }
+    make_block = constructors.pop("blocks")
+    blocks = jax.vmap(lambda key: values(make_block(nnx.Rngs(key))))(keys[1:])
+    return {"blocks": blocks} | {name: values(make(rngs)) for name, make in constructors.items()}
 
 
 def embed(

@@ -5,7 +5,7 @@ builder, and nothing else that is here changes.
 
 Shapes in names, one letter for each dimension, here and everywhere in hclx:
   b batch · t query tokens · s key tokens · d d_model · h heads · k size of a head · m d_mlp
-  v vocabulary · n tokens, flattened
+  v vocabulary · n tokens, flattened · e heads and their size, merged
 
 All modules keep float32 parameters and compute in the dtype of their input; norms take their
 statistics in float32.
@@ -27,7 +27,7 @@ from hclx.parallel import constrain, flatten_tokens, unflatten_tokens
 
 # (q_bthk, k_bshk, v_bshk) -> (context_bthk, extra). The caller of a block passes this function in,
 # so that one block serves training (`hclx.model.attention.packed_attention`; extra is None) and
-# decoding over a cache (`hclx.infer.decode`; extra is the new cache).
+# decoding over a cache (`hclx.infer`; extra is the new cache).
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
 # (queries or keys [b, t, h, k], positions_bt) -> the same shape
 PositionEncoding = Callable[[jax.Array, jax.Array], jax.Array]
@@ -46,11 +46,11 @@ def residual_std(config: ModelConfig) -> float:
 
 
 def linear(
-    x: jax.Array, weight: jax.Array, precision: str, bias: nnx.Param | None = None
+    x: jax.Array, weight: jax.Array, precision: str, bias: jax.Array | None = None
 ) -> jax.Array:
     """x @ weight + bias in the dtype of `x`; see `matmul` for shapes and precisions."""
     product = matmul(x, weight, precision)
-    return product if bias is None else product + bias[...].astype(x.dtype)
+    return product if bias is None else product + bias.astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -70,13 +70,13 @@ class LayerNorm(nnx.Module):
 
 
 def make_norm(config: ModelConfig, size: int) -> nnx.Module:
-    """The norm of all places of a model, over a last axis of `size`."""
+    """The norm that a model uses everywhere, over a last axis of `size`."""
     return LayerNorm(size, config.layer_norm_epsilon)
 
 
 def make_position_table(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Param | None:
-    """Learned absolute positions [max_length, d], which are added to the token embedding; None
-    where attention encodes positions instead.
+    """Learned absolute positions [max_length, d], which are added to the token embedding; None if
+    attention encodes positions instead.
     """
     values = normal(rngs, (config.max_length, config.d_model), config.init_std)
     return matrix(values, ("position", "embed"), in_matmul=False)
@@ -144,8 +144,8 @@ class Attention(nnx.Module):
         self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
     ) -> tuple[jax.Array, object]:
         x_btd = constrain(x_btd, "batch", "length", None)
-        q_bthk = linear(x_btd, self.q[...], precision, self.q_bias)
-        kv_bt2hk = linear(x_btd, self.kv[...], precision, self.kv_bias)
+        q_bthk = linear(x_btd, self.q[...], precision, self.q_bias[...])
+        kv_bt2hk = linear(x_btd, self.kv[...], precision, self.kv_bias[...])
         q_bthk = constrain(q_bthk, "batch", "length", "heads", None)
         kv_bt2hk = constrain(kv_bt2hk, "batch", "length", None, "kv_heads", None)
         q_bthk, kv_bt2hk = checkpoint_name((q_bthk, kv_bt2hk), remat.QKV)
@@ -158,7 +158,8 @@ class Attention(nnx.Module):
         # Heads and their size are merged into one axis: with two, XLA for TPUs copies the gathered
         # weight into another layout.
         merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
-        out_btd = linear(merge(context_bthk, 2), merge(self.out[...], 0), precision, self.out_bias)
+        context_bte, out_ed = merge(context_bthk, 2), merge(self.out[...], 0)
+        out_btd = linear(context_bte, out_ed, precision, self.out_bias[...])
         out_btd = constrain(out_btd, "batch", "length", "features")
         return checkpoint_name(out_btd, remat.ATTENTION_OUT), extra
 
@@ -169,10 +170,10 @@ def make_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
 
 
 def mlp_hidden(
-    x_nd: jax.Array, weight: nnx.Param, precision: str, bias: nnx.Param | None = None
+    x_nd: jax.Array, weight_dm: jax.Array, precision: str, bias_m: jax.Array | None = None
 ) -> jax.Array:
     """The hidden layer [n, m] of an MLP before its activation function, which remat keeps."""
-    hidden_nm = linear(x_nd, weight[...], precision, bias)
+    hidden_nm = linear(x_nd, weight_dm, precision, bias_m)
     return checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), remat.MLP_IN)
 
 
@@ -187,9 +188,9 @@ class Mlp(nnx.Module):
         self.wo_bias = vector(0.0, (d,), ("norm",))
 
     def __call__(self, x_nd: jax.Array, precision: str) -> jax.Array:
-        hidden_nm = mlp_hidden(x_nd, self.wi, precision, self.wi_bias)
+        hidden_nm = mlp_hidden(x_nd, self.wi[...], precision, self.wi_bias[...])
         hidden_nm = jax.nn.gelu(hidden_nm, approximate=True)
-        return linear(hidden_nm, self.wo[...], precision, self.wo_bias)
+        return linear(hidden_nm, self.wo[...], precision, self.wo_bias[...])
 
 
 def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
@@ -200,7 +201,7 @@ def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
 class Block(nnx.Module):
     """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x)).
 
-    Where the mesh shards heads and widths (`model`), it shards the residual stream between them by
+    If the mesh shards heads and widths (`model`), it shards the residual stream between them by
     features: each device of such a group computes its share of norms and sums, and less is kept for
     the backward pass. (Korthikanti et al. 2022, section 4.2, shard it by length instead, which
     would change the order of tokens when they are flattened.)

@@ -1,8 +1,8 @@
-"""Several processes as one computation: joining them, letting process 0 go first, agreeing, and
-leaving.
+"""Several processes as one computation: starting them, letting process 0 work first, sharing errors
+and flags, and aborting.
 
-Each process runs the same command with another number. From then on `jax.devices()` is the devices
-of all of them.
+Each process runs the same command with its own process id. After the start `jax.devices()` lists
+the devices of all of them.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import jax
 import numpy as np
-from jax._src import distributed  # the store of the coordinator has no public name
+from jax._src import distributed  # JAX has no public name for the coordinator's key-value store
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hclx import errors
@@ -28,52 +28,39 @@ from hclx.errors import ConfigError, HclxError
 T = TypeVar("T")
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-# how long a process that ends with an error waits for the others, which JAX then ends as well
-_LEAVE_SECONDS = 60
-_LAST_WORDS_MS = 5_000
-_AGREEMENTS = itertools.count()
-# a large corpus takes hours; a process 0 that dies is noticed by its heartbeat
+# How long a process that ends waits for the others to end too.
+_SHUTDOWN_SECONDS = 60
+_ABORT_BARRIER_MS = 5_000
+# A large corpus takes hours to prepare; if process 0 dies, its heartbeat ends the wait.
 _WAIT_MS = 7 * 24 * 3600 * 1000
+_error_rounds = itertools.count()
 
 
 def detect_cluster(environment: Mapping[str, str], on_tpu: bool) -> tuple[str, dict]:
-    """What started this process among others, and what `jax.distributed.initialize` needs to be
-    told beside what it finds.
+    """Detects the cluster manager that started this process.
 
     Args:
       environment: variables of the process.
-      on_tpu: whether this machine has TPUs, whose pods JAX asks for themselves.
+      on_tpu: whether this machine has TPUs; JAX detects the processes of their pods itself.
     Returns:
-      "SLURM", "Kubernetes", "TPU", or "" where the process is alone; and arguments.
+      Its name ("SLURM", "Kubernetes", "TPU", or "" if this process is the whole run), and the
+      arguments that `jax.distributed.initialize` cannot detect itself.
     """
     get = environment.get
-    if (
-        all(
-            get(f"SLURM_{name}")
-            for name in ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")
-        )
-        and int(get("SLURM_NTASKS")) > 1
-    ):
+    slurm = ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")
+    if all(get(f"SLURM_{name}") for name in slurm) and int(get("SLURM_NTASKS")) > 1:
         gpus, tasks = int(get("SLURM_GPUS_ON_NODE") or 0), get("SLURM_STEP_TASKS_PER_NODE") or ""
-        # JAX gives each task of SLURM one GPU; a task that has its node for itself computes on all
-        # of them.
-        alone = gpus > 1 and tasks.partition("(")[0] == "1" and "," not in tasks
-        return "SLURM", {"local_device_ids": list(range(gpus))} if alone else {}
+        # JAX assigns one GPU to each task of SLURM; the only task of a node uses all GPUs of it.
+        only_task = gpus > 1 and tasks.partition("(")[0] == "1" and "," not in tasks
+        return "SLURM", {"local_device_ids": list(range(gpus))} if only_task else {}
     if on_tpu:
         return "TPU", {}
-    if all(
-        get(name)
-        for name in ("JOB_COMPLETION_INDEX", "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES")
-    ):
-        address, number, count = (
-            get("JAX_COORDINATOR_ADDRESS"),
-            int(get("JOB_COMPLETION_INDEX")),
-            int(get("JAX_NUM_PROCESSES")),
-        )
+    indexed_job = ("JOB_COMPLETION_INDEX", "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES")
+    if all(get(name) for name in indexed_job):
         return "Kubernetes", {
-            "coordinator_address": address,
-            "process_id": number,
-            "num_processes": count,
+            "coordinator_address": get("JAX_COORDINATOR_ADDRESS"),
+            "process_id": int(get("JOB_COMPLETION_INDEX")),
+            "num_processes": int(get("JAX_NUM_PROCESSES")),
         }
     return "", {}
 
@@ -95,29 +82,28 @@ def start_processes(
     heartbeat_seconds: int = 100,
     join_seconds: int = 300,
 ) -> None:
-    """Joins the other processes of a run; call it before JAX has a backend.
+    """Connects this process to the others of a run; call it before JAX initialises a backend.
 
-    With none of the first three arguments, SLURM, TPU pods and indexed jobs of Kubernetes are
-    recognised; elsewhere the process is all of the run.
+    Without the first three arguments, SLURM, TPU pods and indexed jobs of Kubernetes are detected;
+    anywhere else this process is the whole run, and nothing is done.
 
     Args:
-      coordinator: HOST:PORT, where process 0 listens and all others find it.
+      coordinator: HOST:PORT on which process 0 listens and which the others can reach.
       process_id: of this process, from 0.
       n_processes: in all.
-      heartbeat_seconds: after which a process that is gone, or whose machine is, ends the others.
-      join_seconds: that processes wait for each other at the start.
+      heartbeat_seconds: after that time without a sign of a process, the others are ended.
+      join_seconds: how long processes wait for each other at the start.
     Raises:
-      ConfigError: some arguments are given and others are missing, one of them cannot be, or the
-        others did not come.
+      ConfigError: only some of the first three arguments are given, one of them is invalid, or the
+        other processes did not connect in time.
     """
-    given = {
+    flags = {
         "--coordinator": coordinator,
         "--num_processes": n_processes,
         "--process_id": process_id,
     }
-    missing = [flag for flag, value in given.items() if value in (None, "")]
-    if len(missing) < len(given):
-        _check_flags(given, missing)
+    if any(value not in (None, "") for value in flags.values()):
+        _check_flags(flags)
         name, arguments = (
             "flags",
             {
@@ -130,35 +116,25 @@ def start_processes(
         name, arguments = detect_cluster(os.environ, _has_tpu())
         if not name:
             return
-    address = arguments.get("coordinator_address") or ""
-    jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    # it takes SIGTERM, which belongs to hclx.train.preemption
-    jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(
-            **arguments,
-            initialization_timeout=join_seconds,
-            heartbeat_timeout_seconds=heartbeat_seconds,
-            shutdown_timeout_seconds=_LEAVE_SECONDS,
-            # JAX would listen on every network of the machine.
-            coordinator_bind_address=address if address.rpartition(":")[0] in _LOOPBACK else None,
-        )
+        _initialize(arguments, heartbeat_seconds, join_seconds)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(
-            f"this process ({name}: {arguments or 'as JAX finds it'}) could not meet the others"
-            f" ({reason}); is each of them started, and can they reach process 0? --coordinator,"
-            " --num_processes and --process_id say it by hand"
+            f"this process ({name}: {arguments or 'as JAX detects it'}) could not connect to the"
+            f" others ({reason}); check that each of them was started and can reach process 0, or"
+            " set --coordinator, --num_processes and --process_id by hand"
         ) from error
 
 
-def _check_flags(given: dict, missing: list[str]) -> None:
-    coordinator, n_processes, process_id = given.values()
+def _check_flags(flags: dict) -> None:
+    missing = [flag for flag, value in flags.items() if value in (None, "")]
     if missing:
         raise ConfigError(
-            f"{' and '.join(missing)} missing; several processes need {', '.join(given)}, one needs"
-            " none"
+            f"{' and '.join(missing)} missing; several processes need {', '.join(flags)}, a single"
+            " process needs none of them"
         )
+    coordinator, n_processes, process_id = flags.values()
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal():
         raise ConfigError(
@@ -171,29 +147,43 @@ def _check_flags(given: dict, missing: list[str]) -> None:
         )
 
 
-def is_distributed() -> bool:
-    """Whether this process joined others."""
-    return (
-        distributed.global_state.client is not None and distributed.global_state.num_processes > 1
+def _initialize(arguments: dict, heartbeat_seconds: int, join_seconds: int) -> None:
+    address = arguments.get("coordinator_address") or ""
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    # It would handle SIGTERM, which hclx.train.preemption handles.
+    jax.config.update("jax_enable_preemption_service", False)
+    jax.distributed.initialize(
+        **arguments,
+        initialization_timeout=join_seconds,
+        heartbeat_timeout_seconds=heartbeat_seconds,
+        shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+        # By default JAX listens on every network of the machine.
+        coordinator_bind_address=address if address.rpartition(":")[0] in _LOOPBACK else None,
     )
 
 
-def abort_process(code: int) -> None:
-    """Ends this process, one of several, after an error.
+def is_distributed() -> bool:
+    """Whether this process is one of several."""
+    state = distributed.global_state
+    return state.client is not None and state.num_processes > 1
 
-    The way out that Python takes would wait for the others as long as a heartbeat does. Here they
-    have a few seconds to end by the same error, each with its own message, and those that cannot
-    know of it are ended by JAX when this one is gone.
+
+def abort_process(code: int) -> None:
+    """Ends this process, one of several, with an exit code after an error.
+
+    A normal exit of Python would wait for the others as long as a heartbeat takes. Here the others
+    have a few seconds to end by the same error, each with its own message; those that do not see
+    the error are ended by JAX once this process is gone.
     """
-    # where process 0 is stuck, no barrier comes back
-    end = threading.Timer(2 * _LAST_WORDS_MS / 1000, os._exit, [code])
-    end.daemon = True
-    end.start()
-    with contextlib.suppress(Exception):  # the others may be gone, or stuck
-        distributed.global_state.client.wait_at_barrier("hclx/leave", _LAST_WORDS_MS)
+    # If process 0 is stuck, the barrier never returns.
+    timer = threading.Timer(2 * _ABORT_BARRIER_MS / 1000, os._exit, [code])
+    timer.daemon = True
+    timer.start()
+    with contextlib.suppress(Exception):  # the others may be gone or stuck
+        distributed.global_state.client.wait_at_barrier("hclx/leave", _ABORT_BARRIER_MS)
         if distributed.global_state.process_id == 0:
-            # the others hear from it that all are here, and JAX aborts those that find it gone
-            # before
+            # Process 0 releases the others from the barrier; JAX would abort a process that finds
+            # it gone before that.
             time.sleep(1)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -201,17 +191,17 @@ def abort_process(code: int) -> None:
 
 
 def process_0_first(name: str, work: Callable[[], T]) -> T:
-    """Runs `work` in process 0, and when it is done there, in the others, which find what it made
-    on a shared file system.
+    """Runs `work` in process 0 and afterwards in the others, which find its files on a shared file
+    system.
 
-    Process 0 writes its outcome in the coordinator's store, where the others wait for it: no device
-    takes part, so that no collective can run out of time, and an error of process 0 ends them all.
+    Process 0 writes its outcome to the coordinator's key-value store, where the others wait for it.
+    No device takes part, so no collective can time out, and an error of process 0 ends them all.
 
     Args:
-      name: of the work, used once in a run.
-      work: makes what is missing, or only reads where nothing is.
+      name: of the work; used once in a run.
+      work: makes what is missing and reads the rest.
     Raises:
-      HclxError: in the others, what `work` raised in process 0.
+      HclxError: in the other processes, the error that `work` raised in process 0.
     """
     if jax.process_count() == 1:
         return work()
@@ -229,21 +219,25 @@ def process_0_first(name: str, work: Callable[[], T]) -> T:
         kind = getattr(errors, failure[0], None)
         if kind is None:
             raise HclxError(
-                f"process 0 ended with {failure[0]}: {failure[1]}; its own output says where"
+                f"process 0 ended with {failure[0]}: {failure[1]}; its own output has the traceback"
             )
         raise kind(failure[1])
     return work()
 
 
 def any_process_error(problem: str = "") -> str:
-    """The problem that some process has, the same answer in all of them; "" where none has one.
+    """Shares an error across processes: returns one process's message in all of them, or "" if no
+    process has one.
 
-    All processes must call it equally often. They meet in the coordinator's store and not on the
-    devices, whose collectives may be what went wrong.
+    All processes must call it equally often. They meet in the coordinator's key-value store and not
+    on the devices, whose collectives may be what failed.
+
+    Args:
+      problem: the message of this process, or "".
     """
     if jax.process_count() == 1:
         return problem
-    store, key = distributed.global_state.client, f"hclx/agree/{next(_AGREEMENTS)}"
+    store, key = distributed.global_state.client, f"hclx/agree/{next(_error_rounds)}"
     if problem:
         store.key_value_set(f"{key}/{jax.process_index()}", problem)
     store.wait_at_barrier(f"{key}/all", _WAIT_MS)
@@ -251,14 +245,14 @@ def any_process_error(problem: str = "") -> str:
 
 
 class AnyAcrossProcesses:
-    """Whether a flag is raised in any process, told to all of them at the same call.
+    """Tells all processes at the same call whether a flag is raised in any of them.
 
-    All processes must call it equally often. The answer is of the call before, so that nobody waits
-    for a device that is still busy with the step that was just dispatched.
+    All processes must call it equally often. The answer is that of the call before, so that no
+    process waits for a device that is still busy with the step that was just dispatched.
     """
 
     def __init__(self, mesh: Mesh):
-        """Prepares the flag; `mesh`: over the devices of all processes."""
+        """Prepares the flag; `mesh` has the devices of all processes."""
         self._flags = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
         self._size = mesh.size
         self._any = jax.jit(
@@ -267,8 +261,8 @@ class AnyAcrossProcesses:
         self._pending: jax.Array | None = None
 
     def __call__(self, raised: bool) -> bool:
-        """Tells this process's flag; returns whether any was raised at the call before (one
-        process: at this one).
+        """Sends this process's flag; returns whether any flag was raised at the call before (with a
+        single process, at this call).
         """
         if jax.process_count() == 1:
             return raised

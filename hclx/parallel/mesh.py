@@ -1,6 +1,4 @@
-"""Makes the device mesh: one arrangement of the devices that replaces data, tensor and pipeline
-parallelism.
-"""
+"""Makes the device mesh, whose axes stand for data, tensor, sequence and pipeline parallelism."""
 
 import math
 
@@ -11,11 +9,11 @@ from jax.sharding import AxisType, Mesh
 from hclx.config import MESH_AXES, MeshConfig
 from hclx.errors import ConfigError
 
-_MAY_SPAN_SLICES = ("data", "pipe")  # the first that can does
+_MAY_SPAN_SLICES = ("data", "pipe")  # in order of preference
 
 
 def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
-    """The sizes of `MESH_AXES` with -1 replaced by what is left of `n_devices`.
+    """Returns the sizes of `MESH_AXES`, -1 replaced by the number of devices that are left for it.
 
     Raises:
       ConfigError: the sizes do not multiply to `n_devices`.
@@ -25,16 +23,16 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
     if -1 in shape and n_devices % known == 0:
         shape = tuple(n_devices // known if size == -1 else size for size in shape)
     if math.prod(shape) != n_devices:
-        wanted = " x ".join(f"{axis} {size}" for axis, size in zip(MESH_AXES, config.shape))
+        axes = " x ".join(f"{axis} {size}" for axis, size in zip(MESH_AXES, config.shape))
         raise ConfigError(
-            f"MeshConfig ({wanted}) does not fit {n_devices} device(s); "
+            f"MeshConfig ({axes}) does not fit {n_devices} device(s); "
             "make the axes multiply to the number of devices, or set one of them to -1"
         )
     return shape
 
 
 def axis_across_slices(shape: tuple[int, ...], slices: int) -> str | None:
-    """Which of `MESH_AXES` goes from slice to slice, over the data centre's network; None: none of
+    """Returns the mesh axis that spans slices, over the data centre's network; None if no axis of
     this shape can.
     """
     return next(
@@ -43,13 +41,15 @@ def axis_across_slices(shape: tuple[int, ...], slices: int) -> str | None:
 
 
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh over `devices` (default: all) whose collectives XLA chooses (`AxisType.Auto`).
+    """Makes a mesh whose collectives XLA chooses (`AxisType.Auto`).
 
-    On TPUs each axis follows links of the torus, whole axes of it where that can be done. Several
-    slices, which only the data centre's network joins, see different data, or else hold different
-    layers: `data` goes over slices where it is a multiple of them, otherwise `pipe` does, and the
-    axes that carry more stay within a slice.
+    On TPUs each mesh axis follows links of the torus, and whole axes of the torus if it can. Slices
+    are joined by the data centre's network alone, so only an axis with little traffic may span
+    them: `data` if it is a multiple of the number of slices, otherwise `pipe`.
 
+    Args:
+      config: sizes of the axes; one may be -1.
+      devices: default: all.
     Raises:
       ConfigError: the sizes do not multiply to the number of devices, or neither `data` nor `pipe`
         is a multiple of the slices.

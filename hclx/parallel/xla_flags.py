@@ -1,11 +1,13 @@
-"""Options that the training step is compiled with on TPUs: collectives go on beside the
+"""XLA options that the training step is compiled with on TPUs: they overlap collectives with the
 computation.
 """
+
+from hclx.parallel.chips import find_chip
 
 _FUSED = "xla_tpu_enable_async_collective_fusion_fuse_"
 _OFFLOADED = "xla_tpu_enable_sparse_core_collective_offload_"
 
-# Chips with SparseCores: these run the collectives, and the matrix units never wait to start one.
+# Chips with SparseCores run the collectives there, and the matrix units never wait to start one.
 _SPARSE_CORE = {
     f"{_OFFLOADED}all_gather": True,
     f"{_OFFLOADED}2d_all_gather": True,
@@ -18,7 +20,7 @@ _SPARSE_CORE = {
     "xla_tpu_use_tc_device_shape_on_sc": True,
     "xla_sc_enable_instruction_fusion": False,
 }
-# The others: pieces of a transfer are fused into the computation beside it.
+# On the others, parts of a transfer are fused into the computation that overlaps with it.
 _FUSION = {
     "xla_tpu_enable_async_collective_fusion": True,
     f"{_FUSED}all_gather": True,
@@ -26,26 +28,17 @@ _FUSION = {
     "xla_tpu_overlap_compute_collective_tc": True,
     "xla_enable_async_all_gather": True,
 }
-# A product with a gathered factor stays one product: cut into a ring of permutes, it is slower and
-# holds more.
+# A product with a gathered factor stays one product: as a ring of permutes ("windowed einsum") it
+# is slower and needs more memory.
 _WHOLE_PRODUCTS = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
 _OPTIONS = {
     "v5e": _FUSION | _WHOLE_PRODUCTS,
     "v5p": _SPARSE_CORE | _WHOLE_PRODUCTS,
     "v6e": _SPARSE_CORE | _WHOLE_PRODUCTS,
 }
-_KINDS = {
-    "TPU v5 lite": "v5e",
-    "TPU v5e": "v5e",
-    "TPU v5": "v5p",
-    "TPU v5p": "v5p",
-    "TPU v6 lite": "v6e",
-    "TPU v6e": "v6e",
-}
 
 
-def compiler_options(chip: str) -> dict[str, bool | int]:
-    """XLA's options for a chip, by its name ("v5p") or by what JAX calls its kind ("TPU v5"); none
-    for any other device.
-    """
-    return dict(_OPTIONS.get(_KINDS.get(chip, chip), {}))
+def compiler_options(device_kind: str) -> dict[str, bool | int]:
+    """Returns XLA's options for a `jax.Device.device_kind`; none for devices other than TPUs."""
+    chip = find_chip(device_kind)
+    return dict(_OPTIONS.get(chip.name, {})) if chip else {}

@@ -10,7 +10,8 @@ import dataclasses
 
 from hclx.config import MESH_AXES, Experiment, ModelConfig
 from hclx.model import count_params, n_params, param_specs
-from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, Chip
+from hclx.parallel.chips import Chip
+from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, gather_seconds
 from hclx.train.flops import attention_flops_per_token, flops_per_token
 
 # Numbers that norms, biases, GELU and residual sums of a block read and write in the forward and
@@ -158,10 +159,10 @@ def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
     microbatches = compute.microbatches(mesh.pipe) if mesh.pipe > 1 else 1
     weights = 2 * n_params(model) / (mesh.model * mesh.pipe)
     gathered, shards = 3 * train.accumulation_steps * microbatches * weights, mesh.fsdp * mesh.seq
-    over_fsdp = chip.gather_seconds(gathered, shards, chips) if shards > 1 else 0.0
+    over_fsdp = gather_seconds(chip, gathered, shards, chips) if shards > 1 else 0.0
     activations = 2 * group / mesh.pipe * model.d_model
     over_model = (
-        4 * model.n_layers * 2 * chip.gather_seconds(activations, mesh.model, mesh.model)
+        4 * model.n_layers * 2 * gather_seconds(chip, activations, mesh.model, mesh.model)
         if mesh.model > 1
         else 0.0
     )
@@ -183,77 +184,3 @@ def _times(experiment: Experiment, chip: Chip, chips: int) -> dict[str, float]:
         "waiting for transfers over seq": over_seq,
         "filling and draining the pipeline": idle * busy,
     }
-
-
-def to_json(plan: Estimate, topology: str, tokens: float) -> dict:
-    """The estimate as plain numbers, under the names that the JSON of a compiled plan has too.
-
-    Args:
-      plan: the estimate.
-      topology: the name that the user gave the chips.
-      tokens: length of the whole run, for which days are counted.
-    """
-    train = plan.experiment.train
-    return {
-        "method": "arithmetic",
-        "topology": topology,
-        "chips": plan.chips,
-        "mesh": dict(zip(MESH_AXES, plan.experiment.mesh.shape)),
-        "parameters": n_params(plan.experiment.model),
-        "global_batch_size": train.global_batch_size,
-        "sequence_length": train.sequence_length,
-        "accumulation_steps": train.accumulation_steps,
-        "remat": plan.experiment.compute.remat,
-        "fits": plan.fits,
-        "hbm_gb_per_chip": plan.peak_bytes / 1e9,
-        "hbm_capacity_gb": plan.chip.hbm_capacity / 1e9,
-        "estimated_mfu": plan.mfu,
-        "step_time_s": plan.step_time,
-        "tokens_per_second": plan.tokens / plan.step_time,
-        "days": tokens / plan.tokens * plan.step_time / 86_400,
-        "days_for_tokens": tokens,
-        "limits": plan.limits,
-        "bytes": plan.bytes,
-        "seconds": plan.seconds,
-    }
-
-
-def to_page(plan: Estimate, topology: str, tokens: float) -> str:
-    """The estimate as one page of text; arguments as in `to_json`."""
-    chip, used = plan.chip, plan.peak_bytes / plan.chip.hbm_capacity
-    rows = [
-        (
-            f"{n_params(plan.experiment.model):,} parameters on {plan.chips:,} x {chip.name}"
-            f" ({topology})"
-        ),
-        f"mesh {plan.name}",
-        "BY ARITHMETIC: no compiler for these chips was used, and nothing was run on them.",
-        "",
-        "Memory of a chip",
-        *(f"  {name:<35} {n / 1e9:9.2f} GB" for name, n in plan.bytes.items()),
-        (
-            f"  peak                                {plan.peak_bytes / 1e9:9.2f} GB of"
-            f" {chip.hbm_capacity / 1e9:.0f} GB: {100 * used:.1f}%,"
-            f" {'fits' if plan.fits else 'DOES NOT FIT'} ({100 * HBM_SHARE:.0f}% may be used)"
-        ),
-        "",
-        "Estimate",
-        *(
-            f"  {name:<35} {s:9.4f} s {100 * s / plan.step_time:6.1f}%"
-            for name, s in plan.seconds.items()
-            if s
-        ),
-        f"  step                                {plan.step_time:9.4f} s",
-        "",
-        (
-            f"  {plan.tokens / plan.step_time:,.0f} tokens a second · MFU {100 * plan.mfu:.1f}% ·"
-            f" {tokens / plan.tokens * plan.step_time / 86_400:,.1f} days for {tokens:.3g} tokens ·"
-            f" limited by: {plan.limits}"
-        ),
-        (
-            f"  Products are assumed to reach {100 * chip.matmul_efficiency:.0f}% of"
-            f" {chip.peak_bf16 / 1e12:.0f} TFLOP/s, the attention kernel"
-            f" {100 * KERNEL_EFFICIENCY:.0f}%"
-        ),
-    ]
-    return "\n".join(rows)

@@ -1,22 +1,21 @@
-"""Compiles the training step of an experiment for TPUs that are not here."""
+"""Compiles the training step of an experiment for TPUs that need not be attached."""
 
 import dataclasses
 import importlib.util
 import os
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from hclx.config import Experiment
+from hclx.config import Experiment, MeshConfig
 from hclx.errors import ConfigError
 from hclx.parallel import make_mesh
-from hclx.plan.chips import Chip, chip_of
+from hclx.parallel.chips import Chip
+from hclx.plan.chips import chip_of
 from hclx.plan.hlo import Module, parse_hlo
-from hclx.train.compiled_steps import make_program
 from hclx.train.state import bytes_per_device
+from hclx.train.step import make_program
 
-_EOD_ID = 1  # any number does: the program is the same
 # libtpu looks for a machine of its own unless it is told that there is none.
 _NO_MACHINE = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -28,9 +27,9 @@ _NO_MACHINE = {
 
 @dataclasses.dataclass(frozen=True)
 class CompiledStep:
-    """The training step as a chip would run it. Bytes are of one chip."""
+    """The training step as a chip would run it. Bytes are those of one chip."""
 
-    experiment: Experiment
+    experiment: Experiment  # with the sizes of all mesh axes
     topology: str
     chip: Chip
     mesh: Mesh
@@ -38,7 +37,7 @@ class CompiledStep:
     state_bytes: int  # parameters and moments
     argument_bytes: int  # the state and the batch, as laid out
     temporary_bytes: int
-    output_bytes: int  # beyond what is written in place of the arguments
+    output_bytes: int  # of outputs that do not alias arguments
     code_bytes: int
 
     @property
@@ -47,10 +46,10 @@ class CompiledStep:
 
 
 def topology_devices(topology: str, num_slices: int = 1) -> list:
-    """The devices of a TPU topology such as "v5p:8x16x16", which need not be here.
+    """Returns the devices of a TPU topology such as "v5p:8x16x16", which need not be attached.
 
     Raises:
-      ConfigError: libtpu is not installed, or it knows no such topology.
+      ConfigError: libtpu is not installed or refuses the topology.
     """
     from jax.experimental import topologies
 
@@ -67,26 +66,26 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
         return list(
             topologies.get_topology_desc(platform="tpu", topology_name=topology, **options).devices
         )
-    except Exception as error:  # libtpu raises its own kinds
+    except Exception as error:  # libtpu raises errors of many types
         raise ConfigError(f"--topology={topology}: {' '.join(str(error).split())[:300]}") from error
 
 
 def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> CompiledStep:
-    """Compiles the step that `launch/pretrain.py` would run, for `topology`; a large model takes
+    """Compiles the step that `launch/pretrain.py` would run, for a topology; a large model takes
     minutes.
 
+    Args:
+      experiment: its mesh may have an axis of -1.
+      topology: of one slice, such as "v5p:8x16x16".
+      num_slices: that many slices, joined by the data centre's network.
     Raises:
-      ConfigError: the topology is not known, the mesh does not fit it, or XLA says that the program
-        cannot fit.
+      ConfigError: the topology is unknown, the mesh does not fit it, or XLA runs out of memory.
     """
     chip = chip_of(topology)
     mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))
-    train = experiment.train
     with jax.set_mesh(mesh):
-        program = make_program(experiment, mesh, _EOD_ID)
-        shape = (train.global_batch_size, train.sequence_length + 1)
-        windows = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=program.windows)
-        lowered = program.train_step.lower(program.abstract, windows)
+        program = make_program(experiment, mesh)
+        lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
         try:
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
@@ -99,12 +98,12 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
             ) from error
     memory = compiled.memory_analysis()
     return CompiledStep(
-        experiment=experiment,
+        experiment=dataclasses.replace(experiment, mesh=MeshConfig(*mesh.devices.shape)),
         topology=topology if num_slices == 1 else f"{num_slices} x {topology}",
         chip=chip,
         mesh=mesh,
         module=parse_hlo(compiled.as_text()),
-        state_bytes=bytes_per_device(program.abstract),
+        state_bytes=bytes_per_device(program.abstract_state),
         argument_bytes=memory.argument_size_in_bytes,
         temporary_bytes=memory.temp_size_in_bytes,
         output_bytes=memory.output_size_in_bytes - memory.alias_size_in_bytes,

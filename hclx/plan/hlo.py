@@ -1,6 +1,4 @@
-"""Reads the text of a compiled XLA program into computations and instructions: what the estimates
-are made from.
-"""
+"""Parses the text of a compiled XLA program into computations and instructions."""
 
 import dataclasses
 import math
@@ -25,9 +23,7 @@ _NAME = re.compile(r"%([\w.\-]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """One array of a result: its element type, its dimensions, and whether it lies in main memory
-    (HBM).
-    """
+    """One array of a result: its element type, its dimensions, and whether it is stored in HBM."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -39,7 +35,7 @@ class Array:
 
     @property
     def bytes(self) -> int:
-        """Bytes of its elements, without the padding of its layout."""
+        """Bytes of its elements, without padding."""
         return int(self.size * DTYPE_BYTES.get(self.dtype, 0))
 
 
@@ -55,21 +51,21 @@ class Instruction:
     number: int | None = None  # the value of a constant, the position of a parameter
 
     def called(self, role: str) -> str | None:
-        """The computation that an attribute such as `body=` or `calls=` names."""
-        found = re.search(rf"\b{role}=%?([\w.\-]+)", self.attributes)
-        return found and found.group(1)
+        """Returns the name of the computation in an attribute such as `body=` or `calls=`."""
+        match = re.search(rf"\b{role}=%?([\w.\-]+)", self.attributes)
+        return match and match.group(1)
 
     @property
     def estimated_cycles(self) -> int | None:
-        """What XLA's own cost model for TPUs says of this instruction."""
-        found = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
-        return int(found.group(1)) if found else None
+        """The cycles that XLA's cost model for TPUs expects; None if it gives none."""
+        match = re.search(r'"estimated_cycles":"(\d+)"', self.attributes)
+        return int(match.group(1)) if match else None
 
     @property
     def op_name(self) -> str:
-        """Where in the Python program it is from."""
-        found = re.search(r'op_name="([^"]*)"', self.attributes)
-        return found.group(1) if found else ""
+        """The place in the Python program that it was traced from."""
+        match = re.search(r'op_name="([^"]*)"', self.attributes)
+        return match.group(1) if match else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +76,15 @@ class Module:
     entry: str
 
     def operands(self, computation: str, instruction: Instruction) -> list[Array]:
-        """The arrays that an instruction reads."""
+        """Returns the arrays that an instruction reads."""
         known = self.computations[computation]
         return [
             array for name in instruction.operands if name in known for array in known[name].results
         ]
 
     def trip_count(self, computation: str, loop: Instruction) -> int:
-        """How often a `while` runs: as XLA says, or the bound that its condition compares with,
-        less where its counter begins.
+        """Returns how often the body of a `while` runs: XLA's own figure, or else the bound in its
+        condition minus the first value of its counter.
         """
         known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
         if known:
@@ -102,7 +98,7 @@ class Module:
         return max(bounds) - self._first_count(computation, loop)
 
     def _first_count(self, computation: str, loop: Instruction) -> int:
-        """Where a loop's counter begins: a pipelined loop may have had its first turns already."""
+        """Returns the first value of a loop's counter: XLA may peel iterations off a loop."""
         known = self.computations[computation]
         start = known.get(loop.operands[0])
         if start is None or start.opcode != "tuple":
@@ -115,23 +111,20 @@ class Module:
     def walk(
         self, computation: str | None = None, times: int = 1
     ) -> Iterator[tuple[str, Instruction, int]]:
-        """(computation, instruction, times it runs) of everything that is run, loops and fusions
-        entered.
+        """Yields (computation, instruction, times it runs) for every instruction that runs,
+        including those in loops and fusions.
         """
         computation = computation or self.entry
         for instruction in self.computations[computation].values():
             yield computation, instruction, times
-            turns = (
-                times * self.trip_count(computation, instruction)
-                if instruction.opcode == "while"
-                else times
-            )
+            is_loop = instruction.opcode == "while"
+            runs = times * self.trip_count(computation, instruction) if is_loop else times
             for role in ("body", "calls", "to_apply"):
                 called = instruction.called(role)
                 if called in self.computations and (
                     role != "to_apply" or instruction.opcode in CALLS
                 ):
-                    yield from self.walk(called, turns)
+                    yield from self.walk(called, runs)
 
 
 def parse_hlo(text: str) -> Module:
@@ -148,9 +141,9 @@ def parse_hlo(text: str) -> Module:
             current = computations.setdefault(header.group(2), {})
             entry = header.group(2) if header.group(1) else entry
             continue
-        found = _INSTRUCTION.match(line) if current is not None else None
-        if found:
-            instruction = _parse_instruction(found.group(2), found.group(3))
+        match = _INSTRUCTION.match(line) if current is not None else None
+        if match:
+            instruction = _parse_instruction(match.group(2), match.group(3))
             current[instruction.name] = instruction
     if not entry:
         raise ValueError(
@@ -165,13 +158,14 @@ def _parse_instruction(name: str, rest: str) -> Instruction:
     end = _closing(after)
     inside, attributes = after[:end], after[end + 1 :]
     kind = opcode.group(1)
-    number = (
-        int(inside)
-        if kind in ("constant", "parameter") and re.fullmatch(r"-?\d+", inside)
-        else None
-    )
+    is_number = kind in ("constant", "parameter") and re.fullmatch(r"-?\d+", inside)
     return Instruction(
-        name, kind, tuple(_arrays(before)), tuple(_NAME.findall(inside)), attributes, number
+        name=name,
+        opcode=kind,
+        results=tuple(_arrays(before)),
+        operands=tuple(_NAME.findall(inside)),
+        attributes=attributes,
+        number=int(inside) if is_number else None,
     )
 
 
@@ -183,7 +177,7 @@ def _arrays(text: str) -> Iterator[Array]:
 
 
 def _closing(text: str) -> int:
-    """Index of the parenthesis that closes the one before `text`."""
+    """Returns the index of the parenthesis that closes the one before `text`."""
     depth = 1
     for index, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")

@@ -1,11 +1,11 @@
-"""Arithmetic and memory traffic of single HLO instructions."""
+"""FLOPs and memory traffic of single HLO instructions."""
 
 import math
 import re
 
 from hclx.plan.hlo import Array, Instruction, Module
 
-# Instructions that move nothing: they rename, group or describe buffers.
+# Instructions that move no data: they rename, group or describe buffers.
 FREE = {
     "parameter",
     "constant",
@@ -17,92 +17,82 @@ FREE = {
     "partition-id",
     "replica-id",
 }
-# of queries x keys x head size
+# matrix products of queries x keys x head size in each kernel
 _SPLASH_PRODUCTS = {"splash_mha_fwd": 2, "splash_mha_dkv": 4, "splash_mha_dq": 3}
 SPLASH_BLOCK = 512
 
 
 def matmul_flops(module: Module, computation: str, instruction: Instruction) -> float:
-    """Multiplications and additions of a `convolution` (as XLA writes every matrix product for
-    TPUs) or `dot`; else 0.
+    """Returns the FLOPs of a `dot`, a `convolution` (XLA's form of every matrix product on TPUs) or
+    a splash attention kernel; 0 for other instructions.
     """
     if instruction.opcode not in ("convolution", "dot"):
         return splash_flops(instruction) if instruction.opcode == "custom-call" else 0.0
     left, right = module.operands(computation, instruction)[:2]
     out = instruction.results[0]
     if instruction.opcode == "dot":
-        contracted = [
-            int(d)
-            for d in re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.attributes)
-            .group(1)
-            .split(",")
-        ]
-        return 2.0 * out.size * math.prod(left.shape[d] for d in contracted)
+        listed = re.search(r"lhs_contracting_dims=\{([\d,]*)\}", instruction.attributes).group(1)
+        return 2.0 * out.size * math.prod(left.shape[int(d)] for d in listed.split(","))
     return _convolution_flops(left, right, out, instruction.attributes)
 
 
 def _convolution_flops(left: Array, right: Array, out: Array, attributes: str) -> float:
-    """Only taps that meet the input count: XLA writes products over several axes as convolutions
-    that are mostly padding.
+    """Returns the FLOPs of a convolution. Taps on padding do not count: XLA writes products over
+    several axes as convolutions that are mostly padding.
     """
     labels = re.search(r"dim_labels=(\w+)_(\w+)->(\w+)", attributes).groups()
     size = lambda array, label, name: array.shape[label.index(name)]
     flops = (
         2.0 * size(out, labels[2], "b") * size(out, labels[2], "f") * size(right, labels[1], "i")
     )
-    window = dict(
-        re.findall(
-            r"(\w+)=([\w.\-]+)", (re.search(r"window=\{([^}]*)\}", attributes) or [None, ""])[1]
-        )
-    )
+    fields = (re.search(r"window=\{([^}]*)\}", attributes) or [None, ""])[1]
+    window = dict(re.findall(r"(\w+)=([\w.\-]+)", fields))
     for axis, name in enumerate(sorted(set(labels[2]) & set("0123456789"))):
         field = lambda key, default: window[key].split("x")[axis] if key in window else default
-        low = int(field("pad", "0_0").split("_")[0])
+        low_padding = int(field("pad", "0_0").split("_")[0])
         steps = [int(field(key, "1")) for key in ("stride", "lhs_dilate", "rhs_dilate")]
-        flops *= _valid_taps(
-            size(left, labels[0], name),
-            size(right, labels[1], name),
-            size(out, labels[2], name),
-            low,
-            *steps,
-        )
+        sizes = (size(array, label, name) for array, label in zip((left, right, out), labels))
+        flops *= valid_taps(*sizes, low_padding, *steps)
     return flops
 
 
-def _valid_taps(
-    n_in: int, n_kernel: int, n_out: int, low: int, stride: int, in_step: int, kernel_step: int
+def valid_taps(
+    n_in: int,
+    n_kernel: int,
+    n_out: int,
+    low_padding: int,
+    stride: int,
+    in_dilation: int,
+    kernel_dilation: int,
 ) -> int:
-    """Pairs (output, tap) of one spatial axis that fall on an input, not on padding or between
-    dilated inputs.
+    """Counts the pairs (output, tap) of one spatial axis that use an input, and not padding or the
+    space between dilated inputs.
     """
-    places = (o * stride + k * kernel_step - low for o in range(n_out) for k in range(n_kernel))
-    return sum(place % in_step == 0 and 0 <= place // in_step < n_in for place in places)
+    places = (
+        output * stride + tap * kernel_dilation - low_padding
+        for output in range(n_out)
+        for tap in range(n_kernel)
+    )
+    return sum(place % in_dilation == 0 and 0 <= place // in_dilation < n_in for place in places)
 
 
 def splash_flops(instruction: Instruction) -> float:
-    """Of a splash attention kernel: the blocks at and below the diagonal are computed whole."""
+    """Returns the FLOPs of a splash attention kernel, which computes whole the blocks at and below
+    the diagonal; 0 for other kernels.
+    """
     for name, products in _SPLASH_PRODUCTS.items():
         if instruction.name.startswith(name):
-            # The largest result is [rows of the batch, heads, length, size of a head], without rows
-            # where there is one.
+            # The largest result is [batch, heads, length, head size]; a batch of 1 is left out.
             *heads, length, size = max(instruction.results, key=lambda array: array.size).shape
             blocks = max(1, length // SPLASH_BLOCK)
-            return (
-                products
-                * 2.0
-                * math.prod(heads)
-                * length
-                * length
-                * size
-                * (blocks + 1)
-                / (2 * blocks)
-            )
+            computed = (blocks + 1) / (2 * blocks)  # of all blocks
+            return products * 2.0 * math.prod(heads) * length * length * size * computed
     return 0.0
 
 
 def hbm_bytes(module: Module, computation: str, instruction: Instruction) -> float:
-    """Bytes that one run of an instruction reads from and writes to HBM; slices of a stack count as
-    the slice.
+    """Returns the bytes that one run of an instruction reads from and writes to HBM. A slice of a
+    stack counts as the slice alone.
     """
     if (
         instruction.opcode in FREE
@@ -129,8 +119,8 @@ def hbm_bytes(module: Module, computation: str, instruction: Instruction) -> flo
 
 
 def _slice_bytes(inside: dict[str, Instruction], position: int) -> float:
-    """What a fusion reads of its parameter number `position`, where all that uses it takes slices;
-    else infinity.
+    """Returns the bytes that a fusion reads of its parameter number `position` if it only takes
+    slices of it; else infinity.
     """
     names = [i.name for i in inside.values() if i.opcode == "parameter" and i.number == position]
     if not names:

@@ -1,6 +1,4 @@
-"""What collectives cost: over which axes of the mesh they go, over which links, and how long they
-take there.
-"""
+"""The cost of collectives: the mesh axes and the links that they use, and their time there."""
 
 import dataclasses
 import math
@@ -9,7 +7,7 @@ import re
 import numpy as np
 from jax.sharding import Mesh
 
-from hclx.plan.chips import Chip
+from hclx.parallel.chips import Chip
 from hclx.plan.hlo import Instruction, Module
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
@@ -22,11 +20,10 @@ class Collective:
 
     Attributes:
       kind: one of `KINDS`.
-      axes: the mesh axes that it goes over.
-      bytes: of the whole array, gathered or not yet scattered; of what one chip holds for
-        all-to-all and permute.
-      links: what it occupies: physical axes of the torus, or `NETWORK`.
-      seconds: how long, when it has them for itself.
+      axes: the mesh axes that it communicates over.
+      bytes: of the unsharded array; for all-to-all and permute, of the part on one chip.
+      links: that it occupies: physical axes of the torus, or `NETWORK`.
+      seconds: its time if no other collective uses these links.
     """
 
     kind: str
@@ -39,8 +36,8 @@ class Collective:
 def find_collective(
     module: Module, computation: str, instruction: Instruction, mesh: Mesh, chip: Chip
 ) -> Collective | None:
-    """The collective that an instruction is, starts, or holds as a fusion; None for any other
-    instruction.
+    """Returns the collective that an instruction performs, starts, or contains as a fusion; None
+    for any other instruction.
     """
     inner, where = instruction, computation
     kind = _kind(instruction)
@@ -53,15 +50,15 @@ def find_collective(
             return None
         kind = _kind(inner)
     if kind == "all-reduce" and "reduce-scatter" in where:
-        kind = "reduce-scatter"  # XLA fuses an all-reduce and the slice that a chip keeps
+        kind = "reduce-scatter"  # XLA fuses an all-reduce with the slice that a chip keeps
     group = replica_group(inner.attributes, mesh.size)
     if len(group) < 2:
         return None
     sent = sum(a.bytes for a in module.operands(where, inner))
-    got = sum(a.bytes for a in inner.results)
+    received = sum(a.bytes for a in inner.results)
     if inner.opcode in ("all-gather-start", "collective-permute-start"):
-        got -= sent  # their result holds the operand too
-    return cost(kind, float(max(sent, got) if kind in KINDS[:3] else sent), group, mesh, chip)
+        received -= sent  # their result holds the operand too
+    return cost(kind, float(max(sent, received) if kind in KINDS[:3] else sent), group, mesh, chip)
 
 
 def _kind(instruction: Instruction) -> str | None:
@@ -70,16 +67,15 @@ def _kind(instruction: Instruction) -> str | None:
 
 
 def replica_group(attributes: str, n_devices: int) -> list[int]:
-    """The devices, by their place in the mesh, that the first device communicates with in a
-    collective.
+    """Returns the devices, as flat indices into the mesh, of the first group of a collective.
 
-    Of a permute, the two that are farthest apart: some may stay where they are, and some go to
-      another slice.
+    For a permute these are the two devices that are farthest apart, because some pairs may stay on
+    one device while others cross slices.
     """
-    pairs = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)+)\}", attributes)
-    if pairs:
-        both = [(int(a), int(b)) for a, b in re.findall(r"(\d+),(\d+)", pairs.group(1))]
-        return list(max(both, key=lambda pair: abs(pair[0] - pair[1])))
+    permuted = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)+)\}", attributes)
+    if permuted:
+        pairs = [(int(a), int(b)) for a, b in re.findall(r"(\d+),(\d+)", permuted.group(1))]
+        return list(max(pairs, key=lambda pair: abs(pair[0] - pair[1])))
     listed = re.search(r"replica_groups=\{\{([\d,]*)\}", attributes)
     if listed:
         return [int(d) for d in listed.group(1).split(",")]
@@ -93,36 +89,37 @@ def replica_group(attributes: str, n_devices: int) -> list[int]:
         return ids[tuple(slice(None) if i in axes else 0 for i in range(ids.ndim))].ravel().tolist()
     iota = re.search(r"replica_groups=\[([\d,]+)\]<=(\S+?)(?:, |$)", attributes)
     if iota:
-        return (
-            _iota(iota.group(2), n_devices)
-            .reshape([int(d) for d in iota.group(1).split(",")])[0]
-            .tolist()
-        )
+        shape = [int(d) for d in iota.group(1).split(",")]
+        return _iota(iota.group(2), n_devices).reshape(shape)[0].tolist()
     return list(range(n_devices))
 
 
 def _iota(order: str | None, n_devices: int) -> np.ndarray:
-    """Device numbers in an order such as "[16,64]T(1,0)": reshaped, transposed, and flat."""
+    """Returns device numbers in an order such as "[16,64]T(1,0)": reshape, transpose, flatten."""
     ids = np.arange(n_devices)
     if order:
         shape = [int(d) for d in re.search(r"\[([\d,]+)\]", order).group(1).split(",")]
         permutation = re.search(r"T\(([\d,]+)\)", order)
         ids = ids.reshape(shape)
-        ids = (
-            ids.transpose([int(d) for d in permutation.group(1).split(",")]) if permutation else ids
-        )
+        if permutation:
+            ids = ids.transpose([int(d) for d in permutation.group(1).split(",")])
     return ids.ravel()
 
 
 def cost(kind: str, n_bytes: float, group: list[int], mesh: Mesh, chip: Chip) -> Collective:
-    """Times a collective on rings of the torus that run both ways.
+    """Estimates the time of a collective on bidirectional rings of the torus.
 
-    With W what a chip sends over the axes of the torus that the group extends over, both directions
-    together, and n
-    chips in the group: all-gather and reduce-scatter take bytes (n - 1) / n / W, an all-reduce
-      twice that, all-to-all
-    bytes · longest axis / 4 / (W of one axis), a permute bytes / link. An axis that does not close
-    to a ring has half.
+    Let n be the chips of the group, and W the bytes a second that a chip sends over all axes of the
+    torus that the group spans, in both directions together. All-gather and reduce-scatter take
+    bytes (n - 1) / n / W, all-reduce twice as long, all-to-all bytes · (longest axis) / 4 / (W of
+    one axis), a permute bytes / link. An axis that does not close to a ring has half of the W.
+
+    Args:
+      kind: one of `KINDS`.
+      n_bytes: see `Collective.bytes`.
+      group: flat indices of its devices in the mesh.
+      mesh: of devices with `coords` and, over several slices, `slice_index`.
+      chip: of which the mesh is made.
     """
     devices = mesh.devices.ravel()[group]
     places = np.array(np.unravel_index(group, mesh.devices.shape))
@@ -138,7 +135,7 @@ def cost(kind: str, n_bytes: float, group: list[int], mesh: Mesh, chip: Chip) ->
     extents = {"xyz"[i]: len(set(coords[:, i])) for i in range(3) if len(set(coords[:, i])) > 1}
     lengths = {"xyz"[i]: len(set(whole[:, i])) for i in range(3)}
     widths = {
-        a: chip.link * (2 if e == lengths[a] and e % chip.wrap == 0 else 1)
+        a: chip.link * (2 if e == lengths[a] and e % chip.ring == 0 else 1)
         for a, e in extents.items()
     }
     total = sum(widths.values())
@@ -153,8 +150,8 @@ def cost(kind: str, n_bytes: float, group: list[int], mesh: Mesh, chip: Chip) ->
 
 
 def _network_seconds(kind: str, n_bytes: float, n: int, slices: int, chip: Chip) -> float:
-    """Between slices: each chip of a slice carries its share, then the slices exchange over the
-    network.
+    """Estimates a collective between slices: each chip of a slice exchanges its share with the
+    other slices over the network.
     """
     within = n // slices
     factor = {"all-reduce": 2 * (slices - 1) / slices, "collective-permute": 1.0}.get(

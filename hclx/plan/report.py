@@ -1,189 +1,194 @@
-"""One plan as a page for people and as JSON for programs."""
+"""A plan as a page for people and as JSON for programs, whether it was compiled or estimated."""
 
-import dataclasses
 import math
 
-from hclx.config import TrainConfig
+from hclx.config import MESH_AXES, TrainConfig
 from hclx.model import n_params
+from hclx.plan.analytic import Estimate
 from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY
-from hclx.plan.compile import CompiledStep
-from hclx.plan.simulate import Timeline, simulate
-from hclx.train.flops import FORMULA, flops_per_token
+from hclx.plan.compiled_plan import Plan
+from hclx.train.flops import FORMULA
 
-SECONDS_A_DAY = 86_400
+SECONDS_PER_DAY = 86_400
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a training step would need and take on one chip. Seconds, bytes and FLOPs of one step of
-    one chip.
+def run_tokens(train: TrainConfig, tokens: float) -> float:
+    """Returns `tokens`, or those of the experiment's own run if it is 0."""
+    if math.isfinite(tokens) and tokens > 0:
+        return tokens
+    return float(train.total_steps * train.global_batch_size * train.sequence_length)
+
+
+def to_json(plan: Plan | Estimate, topology: str, tokens: float) -> dict:
+    """Returns the plan as plain numbers. Gigabytes are 1e9 bytes, times are seconds.
+
+    Args:
+      plan: of a step, compiled or estimated.
+      topology: its name, such as "v5p:8x16x16".
+      tokens: of the run that days are counted for.
     """
-
-    step: CompiledStep
-    line: Timeline
-    model_flops: float  # of the model alone: see `FORMULA`
-
-    @property
-    def fits(self) -> bool:
-        return self.step.peak_bytes <= HBM_SHARE * self.step.chip.hbm_capacity
-
-    @property
-    def mfu(self) -> float:
-        return self.model_flops / (self.line.seconds * self.step.chip.peak_bf16)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens a step, all chips together."""
-        train = self.step.experiment.train
-        return train.global_batch_size * train.sequence_length
-
-    @property
-    def losses(self) -> dict[str, float]:
-        """Seconds of the step by what they are lost to; with the model's own arithmetic at peak
-        they are the whole step.
-        """
-        line, peak = self.line, self.step.chip.peak_bf16
-        return {
-            "products computed again, or masked": (line.flops - self.model_flops) / peak,
-            "matrix units not full": line.matmul + line.attention - line.flops / peak,
-            "norms, activations, copies, optimizer": line.other,
-            **{
-                f"waiting for transfers over {' x '.join(axes)}": s
-                for axes, s in line.exposed.most_common()
-            },
-        }
-
-    @property
-    def limits(self) -> str:
-        """What keeps the step from the peak most of all, or that it does not fit."""
-        if not self.fits:
-            return "HBM"
-        return max(self.losses, key=self.losses.get)
-
-
-def make_plan(step: CompiledStep) -> Plan:
-    """Puts a compiled step on its timeline."""
-    train = step.experiment.train
-    tokens = train.global_batch_size * train.sequence_length
-    flops = flops_per_token(step.experiment.model, train.sequence_length) * tokens / step.mesh.size
-    return Plan(step, simulate(step.module, step.mesh, step.chip), flops)
-
-
-def to_json(plan: Plan, tokens: float) -> dict:
-    """The plan as plain numbers: gigabytes are 1e9 bytes, times are seconds."""
-    step, line, chip = plan.step, plan.line, plan.step.chip
+    train = plan.experiment.train
     return {
-        "method": "compiled",
-        "topology": step.topology,
-        "chips": step.mesh.size,
-        "mesh": {axis: int(n) for axis, n in step.mesh.shape.items()},
-        "parameters": n_params(step.experiment.model),
-        "global_batch_size": step.experiment.train.global_batch_size,
-        "sequence_length": step.experiment.train.sequence_length,
-        "accumulation_steps": step.experiment.train.accumulation_steps,
-        "remat": step.experiment.compute.remat,
+        "method": "compiled" if isinstance(plan, Plan) else "arithmetic",
+        "topology": topology,
+        "chips": plan.chips,
+        "mesh": dict(zip(MESH_AXES, plan.experiment.mesh.shape)),
+        "parameters": n_params(plan.experiment.model),
+        "global_batch_size": train.global_batch_size,
+        "sequence_length": train.sequence_length,
+        "accumulation_steps": train.accumulation_steps,
+        "remat": plan.experiment.compute.remat,
         "fits": plan.fits,
-        "hbm_gb_per_chip": step.peak_bytes / 1e9,
-        "hbm_arguments_gb": step.argument_bytes / 1e9,
-        "hbm_temporaries_gb": step.temporary_bytes / 1e9,
-        "hbm_capacity_gb": chip.hbm_capacity / 1e9,
+        "hbm_gb_per_chip": plan.peak_bytes / 1e9,
+        "hbm_capacity_gb": plan.chip.hbm_capacity / 1e9,
         "estimated_mfu": plan.mfu,
-        "step_time_s": line.seconds,
-        "tokens_per_second": plan.tokens / line.seconds,
-        "days": tokens / plan.tokens * line.seconds / SECONDS_A_DAY,
+        "step_time_s": plan.step_time,
+        "tokens_per_second": plan.tokens / plan.step_time,
+        "days": _days(plan, tokens),
         "days_for_tokens": tokens,
         "limits": plan.limits,
+        **(
+            _compiled_figures(plan)
+            if isinstance(plan, Plan)
+            else {"bytes": plan.bytes, "seconds": plan.seconds}
+        ),
+    }
+
+
+def _days(plan: Plan | Estimate, tokens: float) -> float:
+    return tokens / plan.tokens * plan.step_time / SECONDS_PER_DAY
+
+
+def _compiled_figures(plan: Plan) -> dict:
+    step, timeline = plan.step, plan.timeline
+    return {
+        "hbm_arguments_gb": step.argument_bytes / 1e9,
+        "hbm_temporaries_gb": step.temporary_bytes / 1e9,
         "losses_s": plan.losses,
-        "flops_per_chip": line.flops,
+        "flops_per_chip": timeline.flops,
         "model_flops_per_chip": plan.model_flops,
-        "hbm_traffic_gb_per_chip": line.hbm / 1e9,
+        "hbm_traffic_gb_per_chip": timeline.hbm / 1e9,
         "collective_gb_per_chip": {
-            f"{kind} over {' x '.join(axes)}": n / 1e9 for (kind, axes), n in line.traffic.items()
+            f"{kind} over {' x '.join(axes)}": n_bytes / 1e9
+            for (kind, axes), n_bytes in timeline.traffic.items()
         },
     }
 
 
-def to_page(plan: Plan, tokens: float) -> str:
-    """The plan as one page of text; `tokens`: of the run that days are counted for."""
-    step, line, chip = plan.step, plan.line, plan.step.chip
-    gb = lambda n: f"{n / 1e9:,.2f} GB"
-    share = lambda seconds: f"{seconds:9.4f} s {100 * seconds / line.seconds:6.1f}%"
-    train, links = step.experiment.train, dict(line.busy)
-    floor = max(line.flops / chip.peak_bf16, line.hbm / chip.hbm_bandwidth, *links.values(), 0.0)
-    used = step.peak_bytes / chip.hbm_capacity
-    rows = [
-        (
-            f"{n_params(step.experiment.model):,} parameters on {step.mesh.size:,} x {chip.name}"
-            f" ({step.topology})"
-        ),
-        (
-            "mesh"
-            f" {' x '.join(f'{a} {n}' for a, n in step.mesh.shape.items() if n > 1) or 'of one device'}"
-            f" · batch {train.global_batch_size:,} x {train.sequence_length:,} in"
-            f" {train.accumulation_steps} piece(s) · remat {step.experiment.compute.remat}"
-        ),
+def to_page(plan: Plan | Estimate, topology: str, tokens: float) -> str:
+    """Returns the plan as one page of text; for the arguments see `to_json`."""
+    experiment, train = plan.experiment, plan.experiment.train
+    mesh = " x ".join(f"{a} {n}" for a, n in zip(MESH_AXES, experiment.mesh.shape) if n > 1)
+    body = _compiled_body(plan) if isinstance(plan, Plan) else _estimated_body(plan)
+    return "\n".join(
+        [
+            f"{n_params(plan.experiment.model):,} parameters on {plan.chips:,} x"
+            f" {plan.chip.name} ({topology})",
+            f"mesh {mesh or 'of one device'} · batch {train.global_batch_size:,} x"
+            f" {train.sequence_length:,} in {train.accumulation_steps} accumulation step(s)"
+            f" · remat {experiment.compute.remat}{_pipeline(plan)}",
+            *body,
+            "",
+            f"  {plan.tokens / plan.step_time:,.0f} tokens a second · MFU {100 * plan.mfu:.1f}% ·"
+            f" {_days(plan, tokens):,.1f} days for {tokens:.3g} tokens · limited by: {plan.limits}",
+            f"  MFU = {FORMULA}",
+            f"  assumed of {plan.chip.peak_bf16 / 1e12:.0f} TFLOP/s: the attention kernel reaches"
+            f" {100 * KERNEL_EFFICIENCY:.0f}%{_products(plan)}",
+        ]
+    )
+
+
+def _pipeline(plan: Plan | Estimate) -> str:
+    pipe = plan.experiment.mesh.pipe
+    return f" · {plan.experiment.compute.microbatches(pipe)} microbatches" if pipe > 1 else ""
+
+
+def _products(plan: Plan | Estimate) -> str:
+    if isinstance(plan, Plan):
+        return ""  # the compiler's own estimate
+    return f", matrix products {100 * plan.chip.matmul_efficiency:.0f}%"
+
+
+def _row(name: str, value: str, note: str = "") -> str:
+    return f"  {name:<41} {value:>14}   {note}".rstrip()
+
+
+def _gb(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:,.2f} GB"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.4f} s"
+
+
+def _share(plan: Plan | Estimate, name: str, seconds: float) -> str:
+    return _row(name, _seconds(seconds), f"{100 * seconds / plan.step_time:5.1f}%")
+
+
+def _peak(plan: Plan | Estimate) -> str:
+    capacity = plan.chip.hbm_capacity
+    return _row(
+        "peak",
+        _gb(plan.peak_bytes),
+        f"of {_gb(capacity)}: {100 * plan.peak_bytes / capacity:.1f}%,"
+        f" {'fits' if plan.fits else 'DOES NOT FIT'} ({100 * HBM_SHARE:.0f}% may be used)",
+    )
+
+
+def _estimated_body(plan: Estimate) -> list[str]:
+    return [
+        "BY ARITHMETIC: no compiler for these chips was used, and nothing was run on them.",
+        "",
+        "Memory of a chip",
+        *(_row(name, _gb(n_bytes)) for name, n_bytes in plan.bytes.items()),
+        _peak(plan),
+        "",
+        "Estimate",
+        *(_share(plan, name, seconds) for name, seconds in plan.seconds.items() if seconds),
+        _share(plan, "step", plan.step_time),
+    ]
+
+
+def _compiled_body(plan: Plan) -> list[str]:
+    step, timeline, peak = plan.step, plan.timeline, plan.chip.peak_bf16
+    state = f"parameters and moments are {_gb(step.state_bytes)} of it"
+    ratio = f"FLOPs in matrix products, {timeline.flops / plan.model_flops:.3f} of the model's own"
+    return [
         "",
         "Memory of a chip, as compiled",
-        (
-            f"  arguments    {gb(step.argument_bytes):>14}   ({gb(step.state_bytes)} of parameters"
-            " and moments)"
-        ),
-        f"  temporaries  {gb(step.temporary_bytes):>14}",
-        (
-            f"  peak         {gb(step.peak_bytes):>14}   of {gb(chip.hbm_capacity)}:"
-            f" {100 * used:.1f}%, {'fits' if plan.fits else 'DOES NOT FIT'} ({100 * HBM_SHARE:.0f}%"
-            " may be used)"
-        ),
+        _row("arguments", _gb(step.argument_bytes), state),
+        _row("temporaries", _gb(step.temporary_bytes)),
+        _peak(plan),
         "",
-        "Work of a chip, a step",
-        (
-            f"  operations   {line.flops:14.3e}   FLOPs in matrix products,"
-            f" {line.flops / plan.model_flops:.3f} of the model's own"
-        ),
-        f"  HBM          {gb(line.hbm):>14}   read and written",
-    ]
-    for (kind, axes), n in sorted(line.traffic.items(), key=lambda item: -item[1]):
-        rows.append(f"  {kind:<18} {gb(n):>14}   over {' x '.join(axes)}")
-    rows += [
-        "",
-        "Roofline: what each part would take alone, at the published rates",
-        (
-            f"  compute      {line.flops / chip.peak_bf16:9.4f} s   operations /"
-            f" {chip.peak_bf16 / 1e12:.0f} TFLOP/s"
-        ),
-        (
-            f"  HBM          {line.hbm / chip.hbm_bandwidth:9.4f} s   bytes /"
-            f" {chip.hbm_bandwidth / 1e9:,.0f} GB/s"
-        ),
+        "Work of a chip in a step",
+        _row("operations", f"{timeline.flops:.3e}", ratio),
+        _row("HBM", _gb(timeline.hbm), "read and written"),
         *(
-            f"  link {name:<7} {seconds:9.4f} s   what goes over this axis of the torus"
-            for name, seconds in sorted(links.items())
+            _row(f"{kind} over {' x '.join(axes)}", _gb(n_bytes))
+            for (kind, axes), n_bytes in timeline.traffic.most_common()
         ),
-        (
-            f"  all beside each other: {floor:.4f} s; one after the other: "
-            f"{line.flops / chip.peak_bf16 + line.hbm / chip.hbm_bandwidth + max([0.0, *links.values()]):.4f} s"
-        ),
+        "",
+        *_roofline(plan),
         "",
         "Estimate: the compiled schedule on a timeline",
-        f"  the model's arithmetic at peak          {share(plan.model_flops / chip.peak_bf16)}",
-        *(f"  {name:<39} {share(seconds)}" for name, seconds in plan.losses.items()),
-        f"  step                                    {share(line.seconds)}",
-        "",
-        (
-            f"  {plan.tokens / line.seconds:,.0f} tokens a second · MFU {100 * plan.mfu:.1f}% ·"
-            f" {tokens / plan.tokens * line.seconds / SECONDS_A_DAY:,.1f} days for {tokens:.3g}"
-            f" tokens · limited by: {plan.limits}"
-        ),
-        (
-            f"  MFU = {FORMULA}; the attention kernel is taken to reach"
-            f" {100 * KERNEL_EFFICIENCY:.0f}% of the peak"
-        ),
+        _share(plan, "the model's FLOPs at peak", plan.model_flops / peak),
+        *(_share(plan, name, seconds) for name, seconds in plan.losses.items()),
+        _share(plan, "step", plan.step_time),
     ]
-    return "\n".join(rows)
 
 
-def run_tokens(train: TrainConfig, tokens: float) -> float:
-    """`tokens`, or those of the experiment's own run where it is 0."""
-    if math.isfinite(tokens) and tokens > 0:
-        return tokens
-    return float(train.total_steps * train.global_batch_size * train.sequence_length)
+def _roofline(plan: Plan) -> list[str]:
+    """Rows with the time of each resource if it alone were used, at the published rates."""
+    chip, timeline = plan.chip, plan.timeline
+    compute = timeline.flops / chip.peak_bf16
+    memory = timeline.hbm / chip.hbm_bandwidth
+    links = sorted(timeline.busy.items())
+    slowest = max((seconds for _, seconds in links), default=0.0)
+    return [
+        "Roofline: the time of each resource alone, at the published rates",
+        _row("compute", _seconds(compute), f"at {chip.peak_bf16 / 1e12:.0f} TFLOP/s"),
+        _row("HBM", _seconds(memory), f"at {chip.hbm_bandwidth / 1e9:,.0f} GB/s"),
+        *(_row(f"link {name}", _seconds(seconds)) for name, seconds in links),
+        _row("all at the same time", _seconds(max(compute, memory, slowest))),
+        _row("one after the other", _seconds(compute + memory + slowest)),
+    ]

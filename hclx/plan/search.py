@@ -1,6 +1,4 @@
-"""Looks for a better plan: arithmetic ranks what could be done, the compiler judges the best of
-it.
-"""
+"""Searches for a better plan: arithmetic ranks the candidates, then the best are compiled."""
 
 import dataclasses
 import itertools
@@ -10,21 +8,24 @@ from collections.abc import Callable, Iterator
 from hclx.config import Experiment, MeshConfig
 from hclx.errors import ConfigError
 from hclx.parallel import axis_across_slices, check_pipeline, resolve_mesh_shape
+from hclx.parallel.chips import Chip
 from hclx.plan.analytic import Estimate, estimate
-from hclx.plan.chips import Chip, chip_of
+from hclx.plan.chips import chip_of
 from hclx.plan.compile import topology_devices
-from hclx.plan.report import Plan
+from hclx.plan.compiled_plan import Plan
 
 _LOG = logging.getLogger(__name__)
-MODEL_WAYS, SEQ_WAYS, PIPE_WAYS, REMATS = (1, 2, 4, 8), (1, 2), (1, 2, 4), ("minimal", "full")
-PIECES = (1, 2, 4, 8, 16, 32, 64)
+# The values that are tried; `data` and `fsdp` take the chips that are left.
+PIPE, MODEL, SEQ = (1, 2, 4), (1, 2, 4, 8), (1, 2)
+ACCUMULATION_STEPS = (1, 2, 4, 8, 16, 32, 64)
+REMATS = ("minimal", "full")
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A candidate after the compiler saw it: its plan, or why there is none."""
+    """A candidate that was compiled: its plan, or the error."""
 
-    guess: Estimate
+    estimate: Estimate
     plan: Plan | None
     error: str = ""
 
@@ -40,45 +41,45 @@ def search(
     make: Callable[[Experiment], Plan],
     compiles: int,
 ) -> list[Result]:
-    """Compiles the experiment as it is, the candidates that arithmetic likes best, then larger
-    batches on the mesh that won.
+    """Compiles the experiment as it is, then the candidates that are fastest by arithmetic, then
+    larger batches on the best mesh.
 
     Args:
-      experiment: its model, batch and length are kept; other meshes, remat policies and
-        accumulation are tried beside its own.
-      topology: of one slice; `num_slices` of them.
-      make: compiles an experiment and puts it on its timeline.
-      compiles: how many candidates to compile, its own and larger batches not counted.
+      experiment: its model, batch and sequence length are kept; other meshes, remat policies and
+        accumulation steps are tried.
+      topology: of one slice, such as "v5p:8x16x16".
+      num_slices: that many slices.
+      make: compiles and simulates an experiment.
+      compiles: candidates to compile, without the experiment itself and the larger batches.
     Returns:
-      The best first: by MFU, what does not fit at the end.
+      Results by falling MFU; those that do not fit, or failed, come last.
     Raises:
       ConfigError: no candidate fits, by arithmetic or as compiled.
     """
     chip, chips = chip_of(topology), len(topology_devices(topology, num_slices))
     own = _own(experiment, chip, chips)
-    can_be = lambda guess: (
-        axis_across_slices(guess.experiment.mesh.shape, num_slices)
-        and guess.name not in {one.name for one in own}
-    )
-    others = list(filter(can_be, rank(experiment, chip, chips)))
-    results = [_try(guess, make) for guess in own + others[:compiles]]
+    others = [
+        candidate
+        for candidate in rank(experiment, chip, chips)
+        if axis_across_slices(candidate.experiment.mesh.shape, num_slices)
+        and candidate.name not in {candidate.name for candidate in own}
+    ]
+    results = [_compile(candidate, make) for candidate in own + others[:compiles]]
     best = max((r for r in results if r.usable), key=lambda r: r.plan.mfu, default=None)
     for times in (2, 4) if best else ():
         train = dataclasses.replace(
-            best.guess.experiment.train,
+            best.estimate.experiment.train,
             global_batch_size=times * experiment.train.global_batch_size,
         )
-        guess = estimate(dataclasses.replace(best.guess.experiment, train=train), chip, chips)
-        if guess.fits:
-            results.append(_try(guess, make))
+        larger = estimate(dataclasses.replace(best.estimate.experiment, train=train), chip, chips)
+        if larger.fits:
+            results.append(_compile(larger, make))
     if best is None:
         tried = "; ".join(
-            f"{r.guess.name}: {r.error or f'{r.plan.step.peak_bytes / 1e9:.0f} GB'}"
-            for r in results
+            f"{r.estimate.name}: {r.error or f'{r.plan.peak_bytes / 1e9:.0f} GB'}" for r in results
         )
         raise ConfigError(
-            f"none of the {len(results)} candidates that were compiled fits {chips} x {chip.name}:"
-            f" {tried}"
+            f"none of the {len(results)} compiled candidates fits {chips} x {chip.name}: {tried}"
         )
     return sorted(
         results, key=lambda r: -(r.plan.mfu if r.usable else -1.0 if r.plan is None else 0.0)
@@ -86,30 +87,30 @@ def search(
 
 
 def _own(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
-    """The experiment as it is, where its mesh is one of as many chips; else nothing."""
+    """Returns the experiment as it is, or nothing if its mesh does not fit the number of chips."""
     try:
         mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
     except ConfigError as error:
-        _LOG.info("the mesh of the configuration is not tried: %s", error)
+        _LOG.info("the mesh of the configuration is not compiled: %s", error)
         return []
     return [estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips)]
 
 
-def _try(guess: Estimate, make: Callable[[Experiment], Plan]) -> Result:
+def _compile(candidate: Estimate, make: Callable[[Experiment], Plan]) -> Result:
     try:
-        plan = make(guess.experiment)
+        plan = make(candidate.experiment)
     except ConfigError as error:
-        return Result(guess, None, str(error))
-    _LOG.info("%s: MFU %.1f%%, %.1f GB", guess.name, 100 * plan.mfu, plan.step.peak_bytes / 1e9)
-    return Result(guess, plan)
+        return Result(candidate, None, str(error))
+    _LOG.info("%s: MFU %.1f%%, %.1f GB", candidate.name, 100 * plan.mfu, plan.peak_bytes / 1e9)
+    return Result(candidate, plan)
 
 
 def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
-    """The candidates that fit by arithmetic, the fastest first; on a torus, those that gather over
-    all chips come last.
+    """Returns the candidates that fit by arithmetic, the fastest first.
 
-    Arithmetic sees no difference there, but the compiler's schedule does: 82B on 1,024 v5p has an
-    estimated MFU of 51.7% with fsdp 1024 and of 70.6% with data 16 x fsdp 64.
+    On a torus, candidates that gather over all chips come last. By arithmetic they are as fast, but
+    in the compiler's schedule they are slower: 82B on 1,024 v5p has an estimated MFU of 51.7% with
+    fsdp 1024 and of 70.6% with data 16 x fsdp 64.
 
     Raises:
       ConfigError: none fits.
@@ -117,13 +118,13 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
     gathers_over_all = lambda mesh: (
         bool(chip.torus_axes) and chips > 1 and mesh.fsdp * mesh.seq * mesh.model == chips
     )
-    guesses = sorted(
+    ranked = sorted(
         candidates(experiment, chip, chips),
-        key=lambda g: (gathers_over_all(g.experiment.mesh), g.step_time),
+        key=lambda c: (gathers_over_all(c.experiment.mesh), c.step_time),
     )
-    fitting = [g for g in guesses if g.fits]
+    fitting = [candidate for candidate in ranked if candidate.fits]
     if not fitting:
-        least = min((g.peak_bytes for g in guesses), default=0.0)
+        least = min((candidate.peak_bytes for candidate in ranked), default=0.0)
         raise ConfigError(
             f"no mesh of {chips} x {chip.name} holds this model and batch: by arithmetic the"
             f" smallest needs {least / 1e9:.0f} GB of {chip.hbm_capacity / 1e9:.0f} GB a chip; use"
@@ -133,40 +134,40 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
 
 
 def candidates(experiment: Experiment, chip: Chip, chips: int) -> Iterator[Estimate]:
-    """Every mesh of powers of two that cuts layers, heads, length and batch evenly, with each remat
-    policy and accumulation.
+    """Yields every mesh of powers of two that shards layers, heads, length and batch evenly, with
+    each remat policy and number of accumulation steps.
     """
-    model, train = experiment.model, experiment.train
-    for pipe, ways, seq, pieces, remat in itertools.product(
-        PIPE_WAYS, MODEL_WAYS, SEQ_WAYS, PIECES, REMATS
+    config, batch = experiment.model, experiment.train.global_batch_size
+    for pipe, model, seq, steps, remat in itertools.product(
+        PIPE, MODEL, SEQ, ACCUMULATION_STEPS, REMATS
     ):
-        within = pipe * ways * seq
-        if chips % within or model.n_heads % (ways * seq) or train.global_batch_size % pieces:
+        within = pipe * model * seq
+        if chips % within or config.n_heads % (model * seq) or batch % steps:
             continue
-        rest, rows = chips // within, train.global_batch_size // pieces
+        rest, rows = chips // within, batch // steps
         if rows % rest:
             continue
-        microbatches = _microbatches(model.n_layers, rows // rest, pipe)
+        microbatches = _microbatches(config.n_layers, rows // rest, pipe)
         if microbatches is None:
             continue
         compute = dataclasses.replace(
             experiment.compute, remat=remat, pipeline_microbatches=microbatches, pipeline_repeats=1
         )
         for fsdp in (2**power for power in range(rest.bit_length())):
-            if rest % fsdp or model.d_model % (fsdp * seq):
+            if rest % fsdp or config.d_model % (fsdp * seq):
                 continue
-            one = dataclasses.replace(
+            candidate = dataclasses.replace(
                 experiment,
-                mesh=MeshConfig(pipe=pipe, data=rest // fsdp, fsdp=fsdp, seq=seq, model=ways),
+                mesh=MeshConfig(pipe=pipe, data=rest // fsdp, fsdp=fsdp, seq=seq, model=model),
                 compute=compute,
-                train=dataclasses.replace(train, accumulation_steps=pieces),
+                train=dataclasses.replace(experiment.train, accumulation_steps=steps),
             )
-            yield estimate(one, chip, chips)
+            yield estimate(candidate, chip, chips)
 
 
 def _microbatches(layers: int, rows: int, pipe: int) -> int | None:
-    """As many as rows and four times the stages allow; None where the pipeline cannot be cut so. 0
-    without one.
+    """Returns the largest divisor of `rows` up to 4 · `pipe`; None if the layers cannot be split
+    into stages; 0 if there is no pipeline.
     """
     if pipe == 1:
         return 0
@@ -179,39 +180,34 @@ def _microbatches(layers: int, rows: int, pipe: int) -> int | None:
 
 
 def to_table(results: list[Result]) -> str:
-    """The candidates from the best to the worst, and what each lost to the first."""
+    """Returns a table of the results, with what keeps each from being the best."""
     best = results[0].plan if results[0].usable else None
-    width = max(len(r.guess.name) for r in results)
+    width = max(len(result.estimate.name) for result in results)
     rows = [f"{'candidate':<{width}}    MFU   step s   HBM GB   why not"]
     for result in results:
-        if result.plan is None:
-            rows.append(f"{result.guess.name:<{width}}      -        -        -   {result.error}")
+        name, plan = f"{result.estimate.name:<{width}}", result.plan
+        if plan is None:
+            rows.append(f"{name}      -        -        -   {result.error}")
             continue
-        plan = result.plan
-        why = (
-            "the best"
-            if plan is best
-            else (
-                _why(plan, best)
-                if plan.fits
-                else f"does not fit {plan.step.chip.hbm_capacity / 1e9:.0f} GB"
-            )
-        )
         rows.append(
-            f"{result.guess.name:<{width}}  {100 * plan.mfu:4.1f}%  {plan.line.seconds:7.3f} "
-            f" {plan.step.peak_bytes / 1e9:7.1f}   {why}"
+            f"{name}  {100 * plan.mfu:4.1f}%  {plan.step_time:7.3f}  {plan.peak_bytes / 1e9:7.1f}  "
+            f" {_compare(plan, best)}"
         )
     return "\n".join(rows)
 
 
-def _why(plan: Plan, best: Plan | None) -> str:
-    """The loss that grew most against the best plan, in parts of the step."""
+def _compare(plan: Plan, best: Plan | None) -> str:
+    """Names the loss whose share of the step exceeds most its share in the best plan."""
+    if plan is best:
+        return "the best"
+    if not plan.fits:
+        return f"does not fit {plan.chip.hbm_capacity / 1e9:.0f} GB"
     if best is None:
         return plan.limits
-    parts = lambda p: {name: seconds / p.line.seconds for name, seconds in p.losses.items()}
-    mine, its = parts(plan), parts(best)
-    grew = {name: mine[name] - its.get(name, 0.0) for name in mine}
-    name = max(grew, key=grew.get)
+    shares = lambda p: {name: seconds / p.step_time for name, seconds in p.losses.items()}
+    own, of_best = shares(plan), shares(best)
+    name = max(own, key=lambda name: own[name] - of_best.get(name, 0.0))
     return (
-        f"{name}: {100 * mine[name]:.1f}% of the step, {100 * its.get(name, 0.0):.1f}% in the best"
+        f"{name}: {100 * own[name]:.1f}% of the step, {100 * of_best.get(name, 0.0):.1f}% in the"
+        " best"
     )

@@ -1,6 +1,7 @@
 """Exports of a tokenizer for other runtimes: Hugging Face `tokenizer.json` and tiktoken's ranks.
 
-They encode text plainly, so their ids are this tokenizer's in modes `train` and `plain`.
+Those runtimes do not split text at morphemes, so the exports of a tokenizer that does would give
+other ids; it has none.
 """
 
 import base64
@@ -12,25 +13,25 @@ from hclx.text.tokenizer import CONTROL_SYMBOLS, Tokenizer
 
 HUGGING_FACE_FILE = "tokenizer.json"
 TIKTOKEN_FILE = "tiktoken.ranks"
-TIKTOKEN_PATTERN = r"(?s).+"  # the whole text: pieces may hold spaces
+TIKTOKEN_PATTERN = r"(?s).+"  # the whole text: tokens may hold spaces
 
 
-def learnt_pieces(tokenizer: Tokenizer) -> dict[bytes, int]:
-    """Bytes -> id of every piece but the control symbols, in the order in which merges apply."""
+def byte_tokens(tokenizer: Tokenizer) -> dict[bytes, int]:
+    """Maps bytes to ids, without the control symbols, in the order in which merges apply."""
     first = len(CONTROL_SYMBOLS)
     return {tokenizer.decode_bytes([i]): i for i in range(first, tokenizer.vocab_size)}
 
 
 def hugging_face_json(tokenizer: Tokenizer) -> dict:
-    """The content of `tokenizer.json`. Every split of a piece into two pieces is a merge, ranked as
-    the piece is.
+    """Returns the content of `tokenizer.json`. Every split of a token into two tokens is a merge,
+    and merges are ranked as the tokens that they make.
     """
-    pieces = {bytes_to_chars(piece): i for piece, i in learnt_pieces(tokenizer).items()}
+    vocab = {bytes_to_chars(token): i for token, i in byte_tokens(tokenizer).items()}
     merges = [
-        [piece[:cut], piece[cut:]]
-        for piece in pieces
-        for cut in range(1, len(piece))
-        if piece[:cut] in pieces and piece[cut:] in pieces
+        [token[:at], token[at:]]
+        for token in vocab
+        for at in range(1, len(token))
+        if token[:at] in vocab and token[at:] in vocab
     ]
     controls = {symbol: i for i, symbol in enumerate(CONTROL_SYMBOLS)}
     flags = {
@@ -64,21 +65,21 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": {**controls, **pieces},
+            "vocab": {**controls, **vocab},
             "merges": merges,
         },
     }
 
 
 def tiktoken_ranks(tokenizer: Tokenizer) -> str:
-    """Lines of `base64(piece) id`, to be read with `TIKTOKEN_PATTERN`."""
+    """Returns lines of `base64(token) id`, to be used with `TIKTOKEN_PATTERN`."""
     return "".join(
-        f"{base64.b64encode(piece).decode()} {i}\n" for piece, i in learnt_pieces(tokenizer).items()
+        f"{base64.b64encode(token).decode()} {i}\n" for token, i in byte_tokens(tokenizer).items()
     )
 
 
 def write_exports(tokenizer: Tokenizer, directory: Path) -> None:
-    """Writes both files."""
+    """Writes both files into `directory`."""
     exported = json.dumps(hugging_face_json(tokenizer), ensure_ascii=False)
     (directory / HUGGING_FACE_FILE).write_text(exported, encoding="utf-8")
     (directory / TIKTOKEN_FILE).write_text(tiktoken_ranks(tokenizer), encoding="utf-8")

@@ -1,11 +1,27 @@
-"""Cuts text into the chunks that no learnt merge may cross: at morphemes, or at spaces alone.
+"""Pre-tokenizers split text into chunks, which no merge of BPE may cross: at morphemes, or at
+spaces alone.
 
-Both cutters are lossless: the chunks of a text, joined, are the text.
+Both are lossless: the chunks of a text, joined, are the text. `morphemes` says where the morpheme
+boundaries apply:
+
+    merges           to the merges that are learnt; text is encoded without a pre-tokenizer
+    merges_and_text  to the merges, and to text when it is encoded
+    none             nowhere: merges are learnt within words between spaces (ordinary BPE)
 """
 
+import functools
+import logging
 import re
 from collections.abc import Iterator
 from typing import Protocol
+
+from hclx.errors import ConfigError
+
+_LOG = logging.getLogger(__name__)
+
+# Files of tokenizers and caches hold this setting under its older name, `mode`.
+MODE_OF = {"merges": "train", "merges_and_text": "encode", "none": "plain"}
+MORPHEMES_OF = {mode: morphemes for morphemes, mode in MODE_OF.items()}
 
 _LINES = re.compile(r"[^\n]+|\n+")
 _DIGITS = re.compile(r"(?<=[0-9])(?=(?:[0-9]{3})+(?![0-9]))")  # groups of three from the right
@@ -13,59 +29,109 @@ _EOJEOL = re.compile(r"\s?\S+|\s")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-class Cutter(Protocol):
-    """`identity` names the cutter and its version: other cuts, other tokens."""
+class Pretokenizer(Protocol):
+    """Splits text into chunks. `identity` holds the name and the version: another version may split
+    elsewhere, and then the same text becomes other tokens.
+    """
 
     identity: str
 
-    def cut(self, text: str) -> list[str]:
-        """The chunks of a text."""
+    def split(self, text: str) -> list[str]:
+        """Splits a text into chunks."""
 
 
-class MorphemeCutter:
-    """Kiwi's morphemes: the space before a word goes with it, newlines stand alone, digits go in
-    threes.
+class MorphemePretokenizer:
+    """Splits at the morphemes that Kiwi finds. The space before a word belongs to the word,
+    newlines are chunks of their own, and digits are grouped in threes.
 
-    A syllable in which two morphemes are fused stays whole, as the cut falls between characters of
-    the raw text.
+    A syllable in which two morphemes are fused stays whole, because boundaries fall between
+    characters of the raw text.
     """
 
     def __init__(self):
+        """Loads the analyser, which takes seconds.
+
+        Raises:
+          ConfigError: kiwipiepy is not installed.
+        """
+        self.identity = pretokenizer_identity("merges")
         import kiwipiepy
 
         self._kiwi = kiwipiepy.Kiwi(num_workers=1)
-        self.identity = f"kiwi {kiwipiepy.__version__}"
 
-    def cut(self, text: str) -> list[str]:
-        """The chunks of a text."""
+    def split(self, text: str) -> list[str]:
+        """Splits a text into chunks."""
         chunks = []
         for line in _LINES.findall(text):
-            chunks += [line] if line[0] == "\n" else self._cut_line(line)
+            chunks += [line] if line[0] == "\n" else self._split_line(line)
         return chunks
 
-    def _cut_line(self, line: str) -> list[str]:
+    def _split_line(self, line: str) -> list[str]:
         # Kiwi refuses lone surrogates; any one character in their place keeps the offsets.
         starts = {token.start for token in self._kiwi.tokenize(_SURROGATES.sub("?", line))}
-        cuts = {_before_spaces(line, start) for start in starts}
-        cuts.update(match.start() for match in _DIGITS.finditer(line))
-        return [chunk for chunk in _split_at(line, sorted(cuts)) if chunk]
+        boundaries = {_before_spaces(line, start) for start in starts}
+        boundaries.update(match.start() for match in _DIGITS.finditer(line))
+        return [chunk for chunk in _split_at(line, sorted(boundaries)) if chunk]
 
 
-class EojeolCutter:
-    """Words between spaces, each with the space before it; for ordinary byte-level BPE without
-    morphemes.
+class EojeolPretokenizer:
+    """Splits at spaces: a chunk is a word with the space before it, as in ordinary byte-level BPE
+    without morphemes.
     """
 
     identity = "eojeol 1"
 
-    def cut(self, text: str) -> list[str]:
-        """The chunks of a text."""
+    def split(self, text: str) -> list[str]:
+        """Splits a text into chunks."""
         return _EOJEOL.findall(text)
 
 
-def make_cutter(mode: str) -> Cutter:
-    """The cutter of a tokenizer mode."""
-    return EojeolCutter() if mode == "plain" else MorphemeCutter()
+def shared_pretokenizer(morphemes: str) -> Pretokenizer:
+    """Returns the pre-tokenizer for a value of `morphemes`. The morphological analyser is loaded
+    once a process.
+    """
+    return EojeolPretokenizer() if morphemes == "none" else _shared_analyser()
+
+
+_shared_analyser = functools.cache(MorphemePretokenizer)
+
+
+def pretokenizer_identity(morphemes: str) -> str:
+    """Returns the name and version of the pre-tokenizer for a value of `morphemes`, without loading
+    it.
+
+    Raises:
+      ConfigError: kiwipiepy is not installed.
+    """
+    if morphemes == "none":
+        return EojeolPretokenizer.identity
+    try:
+        import kiwipiepy
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "morphemes are found by kiwipiepy, which is not installed; install it with"
+            " pip install 'hclx[data]', or choose morphemes=none"
+        ) from error
+    return f"kiwi {kiwipiepy.__version__}"
+
+
+def resolve_morphemes(morphemes: str, mode: str | None = None) -> str:
+    """Returns a checked value of `morphemes`.
+
+    Args:
+      morphemes: one of the keys of `MODE_OF`.
+      mode: the same under its older name, one of the keys of `MORPHEMES_OF`; it wins if given.
+    Raises:
+      ConfigError: the value is not known.
+    """
+    if mode:
+        if mode not in MORPHEMES_OF:
+            raise ConfigError(f"mode={mode!r} is not one of {', '.join(MORPHEMES_OF)}")
+        morphemes = MORPHEMES_OF[mode]
+        _LOG.warning("mode=%s is the old name of morphemes=%s", mode, morphemes)
+    if morphemes not in MODE_OF:
+        raise ConfigError(f"morphemes={morphemes!r} is not one of {', '.join(MODE_OF)}")
+    return morphemes
 
 
 def _before_spaces(line: str, start: int) -> int:
@@ -74,6 +140,6 @@ def _before_spaces(line: str, start: int) -> int:
     return start
 
 
-def _split_at(line: str, cuts: list[int]) -> Iterator[str]:
-    edges = [0, *cuts, len(line)]
+def _split_at(line: str, boundaries: list[int]) -> Iterator[str]:
+    edges = [0, *boundaries, len(line)]
     return (line[a:b] for a, b in zip(edges, edges[1:]))

@@ -1,9 +1,8 @@
-"""The tokenizer in use: lossless byte-level BPE in one of two modes, loaded from its folder and
-checked.
+"""The tokenizer in use: lossless byte-level BPE, loaded from its folder and checked.
 
-  train   morphemes decided which merges were learnt; text is encoded plainly (exports give the same
-  ids) encode  text is also cut at morphemes when it is encoded, by the very version of the analyser
-  that trained it plain   no morphemes at all, for comparison
+Its merges were learnt within morphemes, or within words; `hclx.text.pretokenizers` lists the three
+settings. Where text is also split at morphemes when it is encoded, the version of the analyser must
+be the one that the tokenizer was trained with.
 """
 
 import codecs
@@ -18,74 +17,85 @@ import sentencepiece
 
 from hclx.errors import DataError
 from hclx.text.byte_level import bytes_to_chars, chars_to_bytes, to_bytes, to_text
-from hclx.text.pretokenizers import Cutter, make_cutter
+from hclx.text.pretokenizers import MORPHEMES_OF, Pretokenizer, shared_pretokenizer
 
 MODEL_FILE = "tokenizer.model"
 METADATA_FILE = "hclx_tokenizer.json"
 FORMAT = 1
-PAD_ID, EOD_ID, UNK_ID = 0, 1, 2  # unk is never produced: all 256 bytes are pieces
+PAD_ID, EOD_ID, UNK_ID = 0, 1, 2  # unk is never produced: all 256 bytes are tokens
 CONTROL_SYMBOLS = ("<pad>", "<|endoftext|>", "<unk>", *(f"<|reserved_{i}|>" for i in range(61)))
 _CACHE_LIMIT = 500_000  # chunks
 
 
 class Tokenizer:
-    """Encodes text to ids and back; every string, and every sequence of bytes, survives the way
-    there and back.
+    """Encodes text to ids and decodes them again. Every string and every sequence of bytes is
+    decoded to itself.
+
+    Attributes:
+      vocab_size: tokens, control symbols included.
+      morphemes: where morpheme boundaries apply; see `hclx.text.pretokenizers`.
+      metadata: the content of the folder's `hclx_tokenizer.json`.
+      model: the serialised sentencepiece model.
     """
 
     pad_id, eod_id = PAD_ID, EOD_ID
 
     def __init__(self, model: bytes, metadata: dict):
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self.model, self.metadata, self.mode = model, metadata, metadata["mode"]
+        self.model, self.metadata = model, metadata
+        self.morphemes = MORPHEMES_OF[metadata["mode"]]
         self.vocab_size = self._processor.get_piece_size()
-        self._pieces = [self._piece(i) for i in range(self.vocab_size)]
+        self._tokens = [self._token(i) for i in range(self.vocab_size)]
         self._cache: dict[str, list[int]] = {}
 
-    def _piece(self, i: int) -> bytes:
+    def _token(self, i: int) -> bytes:
         return b"" if i < len(CONTROL_SYMBOLS) else chars_to_bytes(self._processor.id_to_piece(i))
 
     @property
+    def splits_text(self) -> bool:
+        """Whether text is split at morphemes before it is encoded."""
+        return self.morphemes == "merges_and_text"
+
+    @property
     def fingerprint(self) -> str:
-        """Changes whenever the same text could become other ids."""
-        cutter = self.metadata["cutter"] if self.mode == "encode" else ""
+        """A hash that changes whenever the same text could be encoded to other ids."""
+        pretokenizer = self.metadata["cutter"] if self.splits_text else ""
         return hashlib.sha256(
-            f"{self.metadata['model_sha256']} {self.mode == 'encode'} {cutter}".encode()
+            f"{self.metadata['model_sha256']} {self.splits_text} {pretokenizer}".encode()
         ).hexdigest()
 
     @functools.cached_property
-    def _cutter(self) -> Cutter:
-        cutter = make_cutter(self.mode)
-        if cutter.identity != self.metadata["cutter"]:
+    def _pretokenizer(self) -> Pretokenizer:
+        pretokenizer = shared_pretokenizer(self.morphemes)
+        if pretokenizer.identity != self.metadata["cutter"]:
             raise DataError(
-                f"this tokenizer cuts text with {self.metadata['cutter']}, but {cutter.identity} is"
-                " installed and may cut elsewhere; install the version that it was trained with"
+                f"this tokenizer splits text with {self.metadata['cutter']}, but"
+                f" {pretokenizer.identity} is installed and may split elsewhere; install the"
+                " version that it was trained with"
             )
-        return cutter
+        return pretokenizer
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text; never a control symbol, whatever the text spells."""
-        return (
-            self._encode_cut(text) if self.mode == "encode" else self.encode_bytes(to_bytes(text))
-        )
+        """Encodes a text. A text that spells a control symbol is encoded as its characters."""
+        return self._encode_split(text) if self.splits_text else self.encode_bytes(to_bytes(text))
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """`encode` of each text; many short ones in less time."""
-        if self.mode == "encode":
-            return [self._encode_cut(text) for text in texts]
+        """Encodes each text as `encode` does; faster for many short texts."""
+        if self.splits_text:
+            return [self._encode_split(text) for text in texts]
         return self._processor.encode(
             [bytes_to_chars(to_bytes(text)) for text in texts], out_type=int, num_threads=1
         )
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """Ids of any bytes, without cutting."""
+        """Encodes any bytes, without splitting them first."""
         return self._processor.encode(bytes_to_chars(data), out_type=int)
 
-    def _encode_cut(self, text: str) -> list[int]:
+    def _encode_split(self, text: str) -> list[int]:
         if len(self._cache) > _CACHE_LIMIT:
             self._cache.clear()
         ids = []
-        for chunk in self._cutter.cut(text):
+        for chunk in self._pretokenizer.split(text):
             known = self._cache.get(chunk)
             if known is None:
                 known = self._cache[chunk] = self.encode_bytes(to_bytes(chunk))
@@ -93,44 +103,45 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids; control symbols have none, and bytes that are no UTF-8 become U+FFFD."""
+        """Decodes ids to text. Control symbols have no text, and invalid UTF-8 becomes U+FFFD."""
         return to_text(self.decode_bytes(ids))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of ids."""
-        return b"".join(self._pieces[i] for i in ids)
+        """Decodes ids to bytes."""
+        return b"".join(self._tokens[i] for i in ids)
 
     def token_bytes(self) -> np.ndarray:
-        """uint8 [vocab]: bytes of text of each id, 0 for control symbols."""
-        return np.array([len(piece) for piece in self._pieces], np.uint8)
+        """Returns uint8 [vocab]: the length in bytes of each token, 0 for control symbols."""
+        return np.array([len(token) for token in self._tokens], np.uint8)
 
 
 class StreamDecoder:
-    """Decodes ids as they come, into whole characters only."""
+    """Decodes ids as they arrive and returns whole characters only."""
 
     def __init__(self, tokenizer: Tokenizer):
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def feed(self, ids: int | Iterable[int]) -> str:
-        """The characters that these ids complete."""
+        """Returns the characters that these ids complete."""
         return self._decoder.decode(
             self._tokenizer.decode_bytes([ids] if isinstance(ids, int) else ids)
         )
 
     def flush(self) -> str:
-        """What is left: U+FFFD for a character that was never completed."""
+        """Ends the stream; returns U+FFFD if its last character was never completed."""
         return self._decoder.decode(b"", final=True)
 
 
 def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tokenizer:
-    """Loads a tokenizer's folder.
+    """Loads a tokenizer from its folder.
 
     Args:
-      directory: of the tokenizer.
-      fingerprint: of the tokenizer that a checkpoint or cache was made with, where there is one.
+      directory: the folder.
+      fingerprint: if given, that of the tokenizer that a checkpoint or cache was made with.
     Raises:
-      DataError: it is missing or damaged, was made by a later version of hclx, or is another one.
+      DataError: a file is missing or damaged, was made by a later version of hclx, or the
+        fingerprint is another.
     """
     directory = Path(directory)
     try:
@@ -155,7 +166,18 @@ def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tok
     if fingerprint not in (None, tokenizer.fingerprint):
         raise DataError(
             f"{directory} is not the vocabulary that the model was trained with"
-            f" ({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); give the"
-            " model's own"
+            f" ({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); name the"
+            " model's own folder"
         )
     return tokenizer
+
+
+@functools.lru_cache(maxsize=1)
+def shared_tokenizer(directory: str, fingerprint: str | None = None) -> Tokenizer:
+    """Loads a tokenizer once a process, for functions that run in worker processes; the process
+    keeps it until another one is asked for.
+
+    Args and errors are those of `load_tokenizer`. With the fingerprint, a folder that was replaced
+    meanwhile is noticed.
+    """
+    return load_tokenizer(directory, fingerprint)

@@ -1,4 +1,4 @@
-"""Trains a tokenizer: texts -> sample -> chunks -> counts -> sentencepiece BPE over the byte
+"""Trains a tokenizer: texts -> sample -> chunks -> counts -> sentencepiece BPE over the byte-level
 alphabet.
 
 Only the counts are held in memory, so the size of the text does not matter.
@@ -19,10 +19,15 @@ from pathlib import Path
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
-from hclx.errors import ConfigError, DataError
-from hclx.text import pretokenizers
+from hclx.errors import ConfigError, DataError, require
 from hclx.text.byte_level import BYTE_TO_CHAR, bytes_to_chars, to_bytes
 from hclx.text.export import write_exports
+from hclx.text.pretokenizers import (
+    MODE_OF,
+    pretokenizer_identity,
+    resolve_morphemes,
+    shared_pretokenizer,
+)
 from hclx.text.tokenizer import (
     CONTROL_SYMBOLS,
     EOD_ID,
@@ -36,9 +41,8 @@ from hclx.text.tokenizer import (
 )
 from hclx.text.workers import batches, default_workers, ordered_map
 
-MODES = ("train", "encode", "plain")
-VOCAB_MULTIPLE = 128  # so that the vocabulary cuts evenly over devices
-MAX_PIECE_CHARS = 48  # bytes: sixteen Hangul syllables
+VOCAB_MULTIPLE = 128  # so that the vocabulary can be sharded evenly
+MAX_TOKEN_BYTES = 48  # sixteen Hangul syllables
 _MIN_VOCAB = -(-(len(CONTROL_SYMBOLS) + 256) // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
@@ -47,31 +51,39 @@ def train_tokenizer(
     output_dir: str | Path,
     *,
     vocab_size: int = 51_200,
-    mode: str = "train",
+    morphemes: str = "merges",
     sample_rate: float = 1.0,
     seed: int = 0,
     workers: int | None = None,
+    mode: str | None = None,
 ) -> Tokenizer:
     """Trains a tokenizer and writes its folder.
 
     Args:
       texts: documents.
       output_dir: must not hold a tokenizer yet; it appears whole or not at all.
-      vocab_size: pieces with the control symbols; a multiple of 128.
-      mode: see `hclx.text.tokenizer`.
-      sample_rate: share of the documents that is counted, chosen by hash of seed and text.
+      vocab_size: tokens, control symbols included; a multiple of 128.
+      morphemes: where morpheme boundaries apply; see `hclx.text.pretokenizers`.
+      sample_rate: share of the documents that is counted, chosen by a hash of seed and text.
       seed: of the sample.
-      workers: processes that cut; default: one a core. The result does not depend on it.
+      workers: processes that split text; default: one for each core. They do not change the result.
+      mode: the older name of `morphemes`; see `resolve_morphemes`.
     Raises:
-      ConfigError: a value is out of range, or the folder is taken.
+      ConfigError: a value is out of range, the folder is taken, or kiwipiepy is not installed.
       DataError: there is no text, or too little for the vocabulary.
     """
+    morphemes = resolve_morphemes(morphemes, mode)
 
     def count(totals: Counter) -> Counter:
-        return count_chunks(sample(texts, sample_rate, seed, totals), mode, workers)
+        return count_chunks(sample(texts, sample_rate, seed, totals), morphemes, workers)
 
     return train_counted(
-        count, output_dir, vocab_size=vocab_size, mode=mode, sample_rate=sample_rate, seed=seed
+        count,
+        output_dir,
+        vocab_size=vocab_size,
+        morphemes=morphemes,
+        sample_rate=sample_rate,
+        seed=seed,
     )
 
 
@@ -80,26 +92,26 @@ def train_counted(
     output_dir: str | Path,
     *,
     vocab_size: int,
-    mode: str,
+    morphemes: str,
     sample_rate: float,
     seed: int,
 ) -> Tokenizer:
-    """Trains a tokenizer from texts that somebody else counts, and writes its folder.
+    """Trains a tokenizer from the counts of a function, and writes its folder.
 
     Args:
-      count: (totals) -> how often each chunk occurs in the sample; it puts the numbers of `sample`
-        into `totals`. It is called once, when everything else has been checked.
-      output_dir, vocab_size, mode, sample_rate, seed: see `train_tokenizer`.
+      count: (totals) -> how often each chunk occurs in the sample; it adds the numbers of `sample`
+        to `totals`. It is called once, after everything else has been checked.
+      output_dir, vocab_size, morphemes, sample_rate, seed: see `train_tokenizer`.
     Raises:
       ConfigError, DataError: see `train_tokenizer`.
     """
-    _check(vocab_size, mode, sample_rate)
+    _check(vocab_size, morphemes, sample_rate)
     output_dir = Path(output_dir)
     if (output_dir / METADATA_FILE).exists():
         raise ConfigError(f"{output_dir} already holds a tokenizer; choose another folder")
-    totals: Counter = Counter()
+    pretokenizer, totals = pretokenizer_identity(morphemes), Counter()
 
-    def checked():
+    def checked_counts():
         counts = count(totals)
         if not counts:
             raise DataError(
@@ -108,11 +120,11 @@ def train_counted(
             )
         return counts
 
-    model = train_from_counts(checked(), vocab_size)
+    model = train_from_counts(checked_counts(), vocab_size)
     metadata = {
         "format": FORMAT,
-        "mode": mode,
-        "cutter": cutter_identity(mode),
+        "mode": MODE_OF[morphemes],
+        "cutter": pretokenizer,
         "vocab_size": vocab_size,
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "sample_rate": sample_rate,
@@ -125,9 +137,9 @@ def train_counted(
     return load_tokenizer(output_dir)
 
 
-def _check(vocab_size: int, mode: str, sample_rate: float) -> None:
-    if mode not in MODES:
-        raise ConfigError(f"mode={mode!r} is not one of {', '.join(MODES)}")
+def _check(vocab_size: int, morphemes: str, sample_rate: float) -> None:
+    if resolve_morphemes(morphemes) != "none":
+        require("kiwipiepy")
     if vocab_size % VOCAB_MULTIPLE or vocab_size < _MIN_VOCAB:
         raise ConfigError(
             f"vocab_size={vocab_size} must be a multiple of {VOCAB_MULTIPLE}, at least {_MIN_VOCAB}"
@@ -137,13 +149,13 @@ def _check(vocab_size: int, mode: str, sample_rate: float) -> None:
 
 
 def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Iterator[str]:
-    """The texts that are counted, whatever stands before them: each is chosen by hash of seed and
-    text.
+    """Yields the texts that are counted. Each is chosen by a hash of seed and text, whatever the
+    others are.
 
     Args:
       rate: share of the texts.
-      totals: takes how many texts were `seen`, and the number of `documents` and `bytes` of those
-        that are given.
+      totals: the number of all texts is added to `seen`, the number and the bytes of the chosen
+        ones to `documents` and `bytes`.
     """
     for text in texts:
         totals["seen"] += 1
@@ -155,62 +167,42 @@ def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Ite
             yield text
 
 
-def count_chunks(texts: Iterable[str], mode: str, workers: int | None = None) -> Counter:
-    """How often each chunk occurs in the texts, cut as `mode` cuts."""
+def count_chunks(texts: Iterable[str], morphemes: str, workers: int | None = None) -> Counter:
+    """Counts how often each chunk occurs in the texts.
+
+    Args:
+      texts: documents.
+      morphemes: decides how they are split; see `hclx.text.pretokenizers`.
+      workers: processes that split; default: one for each core.
+    """
     counts: Counter = Counter()
     stream = batches(texts)
     first = next(stream, None)
     if first is None:
         return counts
     second = next(stream, None)
-    if mode == "plain" or second is None:  # a process is not worth its start
+    if morphemes == "none" or second is None:  # a process is not worth its start
         workers = 1
     stream = (batch for head in ([first], [second] if second else [], stream) for batch in head)
-    cut = ordered_map(
-        _count,
-        stream,
-        initializer=_set_cutter,
-        initargs=(mode,),
-        workers=workers or default_workers(),
-    )
-    for part in cut:
-        counts.update(part)
+    count_batch = functools.partial(_count_batch, morphemes)
+    for batch_counts in ordered_map(count_batch, stream, workers or default_workers()):
+        counts.update(batch_counts)
     return counts
 
 
-_cutter: pretokenizers.Cutter | None = None  # of this process: loading an analyser takes seconds
-
-
-def _is_set(mode: str) -> bool:
-    return _cutter is not None and isinstance(_cutter, pretokenizers.EojeolCutter) == (
-        mode == "plain"
-    )
-
-
-def _set_cutter(mode: str) -> None:
-    global _cutter
-    if not _is_set(mode):
-        _cutter = pretokenizers.make_cutter(mode)
-
-
-def _count(texts: list[str]) -> Counter:
+def _count_batch(morphemes: str, texts: list[str]) -> Counter:
+    split = shared_pretokenizer(morphemes).split
     counts: Counter = Counter()
     for text in texts:
-        counts.update(_cutter.cut(text))
+        counts.update(split(text))
     return counts
-
-
-@functools.cache
-def cutter_identity(mode: str) -> str:
-    """Name and version of the cutter that `mode` uses."""
-    return (_cutter if _is_set(mode) else pretokenizers.make_cutter(mode)).identity
 
 
 def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
-    """A sentencepiece BPE model from chunk counts, as its serialised bytes.
+    """Trains a sentencepiece BPE model from chunk counts; returns its serialised bytes.
 
-    Every byte is a piece: a row for each is added, as sentencepiece takes characters from its input
-      alone.
+    Every byte becomes a token: a row for each is added, because sentencepiece takes its characters
+    from the input alone.
 
     Raises:
       DataError: the text is too small for the vocabulary; the largest that works is named.
@@ -222,7 +214,7 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
             for chunk, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
                 file.write(f"{bytes_to_chars(to_bytes(chunk))}\t{count}\n")
             file.writelines(f"{char}\t1\n" for char in BYTE_TO_CHAR)
-        del counts  # a caller who kept none frees them here: merging takes as much memory again
+        del counts  # frees them if the caller kept none: merging needs as much memory again
         try:
             sentencepiece.SentencePieceTrainer.train(
                 input=str(rows), model_writer=model, **_trainer_options(vocab_size)
@@ -239,7 +231,7 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
 
 
 def _without_paths(model: bytes) -> bytes:
-    """The model without the name of its temporary input, so that equal counts give equal bytes."""
+    """Removes the name of the temporary input, so that equal counts give equal bytes."""
     proto = sentencepiece_model_pb2.ModelProto.FromString(model)
     proto.trainer_spec.ClearField("input")
     return proto.SerializeToString(deterministic=True)
@@ -257,8 +249,8 @@ def _trainer_options(vocab_size: int) -> dict:
         "split_by_whitespace": False,
         "split_by_unicode_script": False,
         "split_by_number": False,
-        "max_sentencepiece_length": MAX_PIECE_CHARS,
-        "max_sentence_length": 1 << 24,  # the default would drop long chunks in silence
+        "max_sentencepiece_length": MAX_TOKEN_BYTES,
+        "max_sentence_length": 1 << 24,  # the default silently drops long chunks
         "pad_id": PAD_ID,
         "pad_piece": CONTROL_SYMBOLS[PAD_ID],
         "eos_id": EOD_ID,
@@ -280,10 +272,11 @@ def _write(output_dir: Path, model: bytes, metadata: dict) -> None:
         (temporary / METADATA_FILE).write_text(
             json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        if metadata["mode"] != "encode":
-            write_exports(Tokenizer(model, metadata), temporary)
+        tokenizer = Tokenizer(model, metadata)
+        if not tokenizer.splits_text:
+            write_exports(tokenizer, temporary)
         temporary.chmod(0o755)
-        os.replace(temporary, output_dir)  # onto nothing, or an empty folder
+        os.replace(temporary, output_dir)  # which is missing or empty
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

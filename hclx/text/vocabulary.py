@@ -1,24 +1,21 @@
-"""The tokenizer as a seqio vocabulary, whose in-graph encoder gives the ids of the Python one."""
+"""The tokenizer as a seqio vocabulary, whose in-graph encoder returns the ids of the Python one."""
 
 import os
 from collections.abc import Iterable
 
-import seqio
-import tensorflow as tf
-import tensorflow_text as tf_text
-
 from hclx.errors import DataError
 from hclx.text.byte_level import BYTE_TO_CHAR, to_text
+from hclx.text.seqio_imports import seqio, tf, tf_text
 from hclx.text.tokenizer import Tokenizer, load_tokenizer
 
 TOKENIZER_DIR_VARIABLE = "HCLX_TOKENIZER_DIR"
 
 
 class HclxVocabulary(seqio.Vocabulary):
-    """A vocabulary over a tokenizer's folder, which is read when it is first needed.
+    """A seqio vocabulary that loads its tokenizer when it is first needed.
 
-    Tasks are registered before anyone knows which tokenizer a run uses; so the folder may also be
-    named later, by `set_directory` or by the environment variable HCLX_TOKENIZER_DIR.
+    Tasks are registered before the tokenizer of the run is known, so the folder may be named later:
+    by `set_directory` or by the environment variable HCLX_TOKENIZER_DIR.
     """
 
     def __init__(self, directory: str | None = None):
@@ -28,15 +25,15 @@ class HclxVocabulary(seqio.Vocabulary):
         self._in_graph: tf_text.SentencepieceTokenizer | None = None
 
     def set_directory(self, directory: str) -> None:
-        """Uses another tokenizer from now on."""
+        """Replaces the tokenizer by that of another folder."""
         self._directory, self._tokenizer, self._in_graph = str(directory), None, None
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer itself.
+        """The tokenizer, loaded at first use.
 
         Raises:
-          DataError: no folder is named, or it cannot be loaded.
+          DataError: no folder is named, or its tokenizer cannot be loaded.
         """
         if self._tokenizer is None:
             directory = self._directory or os.environ.get(TOKENIZER_DIR_VARIABLE)
@@ -50,7 +47,7 @@ class HclxVocabulary(seqio.Vocabulary):
 
     @property
     def bos_id(self) -> int:
-        """The end-of-document token, which also begins every document."""
+        """The end-of-document token; it also precedes every document."""
         return self.tokenizer.eod_id
 
     @property
@@ -72,7 +69,7 @@ class HclxVocabulary(seqio.Vocabulary):
         return self.tokenizer.decode(ids)
 
     def _encode_tf(self, s: tf.Tensor) -> tf.Tensor:
-        if self.tokenizer.mode == "encode":  # the morphological analyser is no TensorFlow op
+        if self.tokenizer.splits_text:  # the morphological analyser is no TensorFlow op
             ids = tf.numpy_function(self._encode_bytes, [s], tf.int32, stateful=False)
             return tf.ensure_shape(ids, [None])
         alphabet = tf.constant(BYTE_TO_CHAR)
@@ -100,11 +97,7 @@ class HclxVocabulary(seqio.Vocabulary):
         return self._in_graph
 
     def __eq__(self, other) -> bool:
-        return (
+        return self is other or (
             isinstance(other, HclxVocabulary)
-            and self is other
-            or (
-                isinstance(other, HclxVocabulary)
-                and self.tokenizer.fingerprint == other.tokenizer.fingerprint
-            )
+            and self.tokenizer.fingerprint == other.tokenizer.fingerprint
         )

@@ -8,25 +8,25 @@ from concurrent.futures import ProcessPoolExecutor
 
 
 def default_workers() -> int:
-    """One process a core that this process may use."""
-    return max(1, len(os.sched_getaffinity(0)))
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # macOS has none
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def ordered_map(
-    function: Callable, items: Iterable, *, initializer: Callable, initargs: tuple, workers: int
-) -> Iterator:
+def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
     """Yields `function(item)` in the order of `items`; results do not depend on `workers`.
 
     Args:
-      function, initializer: importable by name; `initializer(*initargs)` runs once in each process.
-      workers: processes; 1 stays in this one.
+      function: can be pickled. What it needs in each process, such as a tokenizer, it takes from a
+        function that loads it once a process.
+      workers: number of processes; with 1 everything runs in this process.
     """
     if workers == 1:
-        initializer(*initargs)
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
-    with ProcessPoolExecutor(workers, context, initializer, initargs) as pool:
+    with ProcessPoolExecutor(workers, context) as pool:
         pending: collections.deque = collections.deque()
         for item in items:
             pending.append(pool.submit(function, item))

@@ -1,16 +1,12 @@
-"""Checkpoints that are known to be what was saved. The only module that knows orbax.
+"""Saves and restores checkpoints, and verifies each array against the fingerprint saved with it. Only
+this module and checkpoint_format.py use orbax.
 
-MODEL_DIR/checkpoints/STEP/ holds four items:
-  params     the decoder's parameters, restorable alone
-  opt_state  the optimizer's moments
-  loop       JSON: step, next_index, guard, lineage (all that the loop needs to go on)
-  meta       JSON: the fingerprint of every array, the checksum of `loop`, shapes, versions, hashes
-Beside them lie STEP.corrupt-TIME, which was found damaged and set aside, and STEP.rewound-TIME,
-which a rewind left behind.
+MODEL_DIR/checkpoints/ holds a folder STEP for each checkpoint. Beside them lie STEP.corrupt-TIME,
+which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
 
-Orbax lets processes meet on their devices in the middle of a restore, where one that cannot read
-its files would leave the others waiting for ever. So items are read by orbax's handlers, which do
-not meet, and the outcome is agreed on here.
+During a restore, orbax synchronises the processes on their devices: if one process cannot read its
+files, the others would wait for it without end. So items are read by orbax's handlers, which do not
+synchronise, and the processes agree on the outcome here.
 """
 
 import logging
@@ -23,21 +19,18 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from hclx.data.token_cache import checksum
 from hclx.errors import CheckpointError, StorageError
 from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
-from hclx.train.fingerprint import fingerprint
-from hclx.train.state import TrainState
-from hclx.train.step_skipping import guard_from_json, guard_to_json
+from hclx.train import checkpoint_format
+from hclx.train.checkpoint_format import LoopState, array_items, json_items, one_line
+from hclx.train.state import TrainState, guard_from_json
 
 _LOG = logging.getLogger(__name__)
 
-FORMAT = 2
 SUBDIRECTORY = "checkpoints"
-ARRAYS = ("params", "opt_state")
 CORRUPT, REWOUND = ".corrupt-", ".rewound-"
-MAX_FAILED_SAVES = 3  # one after the other
+MAX_FAILED_SAVES = 3  # in a row
 
 Report = Callable[..., None]  # (event, **fields): see hclx.train.events
 
@@ -46,13 +39,14 @@ class Restored(NamedTuple):
     """A checkpoint that was verified."""
 
     state: TrainState
-    loop: dict
+    loop: LoopState
     meta: dict
 
 
 class Checkpointer:
-    """Saves and restores the train state of one run; asynchronous, so close it (or use it as a
-    context).
+    """Saves and restores the train state of one run.
+
+    Saves are asynchronous, so close it, or use it as a context.
     """
 
     def __init__(
@@ -68,12 +62,12 @@ class Checkpointer:
         """Opens MODEL_DIR/checkpoints.
 
         Args:
-          model_dir: of the run.
-          keep_last: newest checkpoints that are kept.
+          model_dir: folder of the run.
+          keep_last: how many of the newest checkpoints are kept.
           keep_every: checkpoints whose step is a multiple of this are kept for good; 0: none.
-          read_only: for readers: nothing is made, cleaned, set aside or removed.
-          save_timeout: seconds that processes wait for each other to write; one whose disk is full
-            keeps the others waiting.
+          read_only: nothing is created, cleaned, set aside or removed.
+          save_timeout: seconds that processes wait for each other to write. (A process whose disk
+            is full keeps the others waiting.)
           report: takes the events `save`, `save_failed` and `quarantine`.
         """
         self.directory = checkpoints_of(model_dir)
@@ -109,34 +103,26 @@ class Checkpointer:
         self._manager.reload()
         return sorted(self._manager.all_steps())
 
-    def save(self, state: TrainState, loop: dict, meta: dict) -> None:
+    def save(self, state: TrainState, loop: LoopState, meta: dict) -> None:
         """Starts a save; the state may be donated as soon as this returns.
 
-        A save that fails is reported, when it is known, and the run goes on: the next one may find
-        room again.
+        A save that fails is reported as soon as the failure is known, and the run continues: the
+        next save may find room again.
 
         Args:
           state: named by its own `step`.
-          loop: JSON values that the loop goes on from.
+          loop: where the loop stands.
           meta: JSON values that describe the run.
         Raises:
-          StorageError: `MAX_FAILED_SAVES` failed one after the other.
+          StorageError: `MAX_FAILED_SAVES` saves failed in a row.
         """
-        step, begun = int(state.step), time.time()
+        begun = time.time()
         self._finish()
-        loop = {**loop, "guard": guard_to_json(state.guard)}
-        arrays = {name: getattr(state, name) for name in ARRAYS}
-        described = {
-            "format": FORMAT,
-            "step": step,
-            "fingerprint": fingerprint(arrays),
-            "loop_checksum": checksum(loop),
-            **meta,
-        }
+        jsons = json_items(state, loop, meta)
+        step = jsons["meta"]["step"]
         args = ocp.args.Composite(
-            **{name: ocp.args.StandardSave(array) for name, array in arrays.items()},
-            loop=ocp.args.JsonSave(loop),
-            meta=ocp.args.JsonSave({**described, "checksum": checksum(described)}),
+            **{name: ocp.args.StandardSave(tree) for name, tree in array_items(state).items()},
+            **{name: ocp.args.JsonSave(value) for name, value in jsons.items()},
         )
         _, problem = _together(lambda: self._manager.save(step, args=args, force=True))
         if problem:
@@ -145,59 +131,66 @@ class Checkpointer:
             self._saving = step, begun
 
     def wait(self) -> bool:
-        """Waits for the save in flight; whether it is on disk (True where there was none).
+        """Waits for the save in flight; returns whether it is on disk (True if there was none).
 
         Raises:
-          StorageError: it is not, and it was the last of `MAX_FAILED_SAVES`.
+          StorageError: it failed, as the last of `MAX_FAILED_SAVES` in a row.
         """
         return self._finish()
 
     def problem(self, step: int, abstract: TrainState) -> str:
-        """Reads a step and says what is wrong with it; "" where it is what was saved."""
+        """Reads a step and returns what is wrong with it; "" if it is what was saved."""
         return self._load(step, abstract, keep=False)[1]
 
     def verify(self, step: int, abstract: TrainState) -> bool:
-        """Reads a step back, item by item; one that is not what was saved is set aside."""
+        """Reads a step back, item by item, and sets it aside if it is not what was saved.
+
+        Returns:
+          Whether it is what was saved.
+        """
         problem = self.problem(step, abstract)
         if problem:
             self._set_aside(step, problem)
         return not problem
 
-    def restore(self, abstract: TrainState, *, from_scratch: bool = False) -> Restored | None:
+    def restore(
+        self, abstract: TrainState, frozen: Params = {}, *, from_scratch: bool = False
+    ) -> Restored | None:
         """The newest checkpoint that is what was saved, on the shardings of `abstract`.
 
-        A damaged one is set aside (`read_only`: refused), by agreement of all processes, and the
+        All processes agree to set a damaged one aside (with `read_only`: to refuse it), and the
         next older one is taken.
 
         Args:
           abstract: shapes, dtypes and shardings: see `hclx.train.state.abstract_state`.
-          from_scratch: whether the run was told to begin again, though older attempts left steps
-            behind.
+          frozen: the frozen parameters of the run, which must be those that it was saved with.
+          from_scratch: whether the run was rewound to step 0, so that checkpoints of earlier
+            attempts may be left behind.
         Returns:
-          None where there is none, and none was set aside: a run that begins.
+          None if there is none and none was set aside: the run has not begun.
         Raises:
-          CheckpointError: it is of another model, or there were checkpoints and none of them is
-            good.
+          CheckpointError: it is of another model or has other frozen parameters, or there were
+            checkpoints and none of them is good.
           StorageError: a damaged one cannot be set aside.
         """
         self._finish()
         for step in reversed(self.steps()):
-            found, problem = self._load(step, abstract)
+            restored, problem = self._load(step, abstract, frozen)
             if not problem:
                 _LOG.info("checkpoint %d verified", step)
-                return found
+                return restored
             if self._read_only:
                 raise CheckpointError(
                     f"{self.directory / str(step)}: {problem}; name an older step, or let training"
                     " set this one aside"
                 )
             self._set_aside(step, problem)
-        left = [
+        aside = [
             path.name
             for path in self.directory.iterdir()
             if CORRUPT in path.name or REWOUND in path.name
         ]
-        lost = [name for name in left if not from_scratch or REWOUND not in name]
+        lost = [name for name in aside if not from_scratch or REWOUND not in name]
         if lost:
             raise CheckpointError(
                 f"{self.directory} holds no good checkpoint ({', '.join(sorted(lost)[:3])}); put"
@@ -206,10 +199,15 @@ class Checkpointer:
         return None
 
     def restore_params(self, abstract: Params, step: int | None = None) -> tuple[Params, dict]:
-        """The parameters alone, verified, and the meta item; the newest by default.
+        """Reads the stored parameters alone and verifies them.
 
+        Args:
+          abstract: shapes, dtypes and shardings of all of them.
+          step: of the checkpoint; None: the newest.
+        Returns:
+          The parameters on the shardings of `abstract`, and the meta item.
         Raises:
-          CheckpointError: there is none, or it is not what was saved.
+          CheckpointError: there is no such checkpoint, or it is not what was saved.
         """
         steps = self.steps()
         if not steps:
@@ -219,17 +217,22 @@ class Checkpointer:
         if step is not None and step not in steps:
             raise CheckpointError(f"{self.directory} has no step {step}; it has {steps}")
         step = step if step is not None else steps[-1]
-        (found, meta, _), problem = self._read_verified(step, {"params": abstract})
+        (arrays, meta, _), problem = self._read_verified(step, {"params": abstract})
         if problem:
-            raise CheckpointError(
-                f"{self.directory / str(step)}: {problem}; name an older step with --step"
-            )
-        return found["params"], meta
+            raise CheckpointError(f"{self.directory / str(step)}: {problem}; name an older step")
+        return arrays["params"], meta
+
+    def describe(self, step: int) -> tuple[dict, LoopState]:
+        """The meta item of a step, and where its loop stands, without its arrays.
+
+        Raises:
+          CheckpointError: one of the JSON items cannot be read, or is not what was saved.
+        """
+        meta, loop = checkpoint_format.read_json_items(self.directory / str(step))
+        return meta, LoopState(loop["next_index"], loop["lineage"])
 
     def close(self) -> None:
-        """Finishes the save in flight (leaving without this would lose it) and ends orbax's
-        threads.
-        """
+        """Finishes the save in flight, which would be lost otherwise, and ends orbax's threads."""
         try:
             self._finish()
         finally:
@@ -239,15 +242,17 @@ class Checkpointer:
         return ocp.CheckpointManager(self.directory, options=self._options)
 
     def _finish(self) -> bool:
-        """Waits for the save in flight, and makes sure that it is there: one that failed may have
-        reported nothing.
+        """Waits for the save in flight and checks that it is on disk, as some failures are silent.
+
+        Returns:
+          False if it is not.
         """
         if self._saving is None:
             return True
         (step, begun), self._saving = self._saving, None
         _, problem = _together(self._manager.wait_until_finished)
         problem = problem or any_process_error(
-            "" if step in self.steps() else "it is not there after its save; is the disk full?"
+            "" if step in self.steps() else "it is missing after its save; is the disk full?"
         )
         if problem:
             self._failed(step, problem)
@@ -263,84 +268,65 @@ class Checkpointer:
             f" {MAX_FAILED_SAVES} in a row): {problem}"
         )
         self._report("save_failed", step=step, reason=problem, in_a_row=self._failed_saves)
-        if jax.process_index() == 0:  # what is left of it would take the room of the next one
+        if jax.process_index() == 0:  # its remains would take the room of the next one
             for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
                 shutil.rmtree(path, ignore_errors=True)
         if self._failed_saves >= MAX_FAILED_SAVES:
             raise StorageError(message)
-        # The old one would raise this error once more at its next save, in the process that had it,
-        # and leave the others waiting.
+        # The old manager would raise this error again at its next save, in one process only, and
+        # leave the others waiting.
         fresh, problem = _together(self._open)
         self._manager = self._manager if problem else fresh
         _LOG.error(message)
 
     def _load(
-        self, step: int, abstract: TrainState, keep: bool = True
+        self, step: int, abstract: TrainState, frozen: Params = {}, keep: bool = True
     ) -> tuple[Restored | None, str]:
-        """A step, or what is wrong with it; `keep=False`: read and verified item by item, and
-        thrown away.
+        """Reads a step, and what is wrong with it; `keep=False` verifies it item by item and
+        returns no state.
         """
-        (found, meta, loop), problem = self._read_verified(
-            step, {name: getattr(abstract, name) for name in ARRAYS}, keep
-        )
+        (arrays, meta, loop), problem = self._read_verified(step, array_items(abstract), keep)
         if problem or not keep:
             return None, problem
+        checkpoint_format.check_frozen(self.directory / str(step), meta["fingerprint"], frozen)
         number = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
         guard = guard_from_json(loop["guard"], abstract.guard)
-        return Restored(TrainState(number, **found, guard=guard), loop, meta), ""
+        state = TrainState(number, arrays["params"], frozen, arrays["opt_state"], guard)
+        return Restored(state, LoopState(loop["next_index"], loop["lineage"]), meta), ""
 
     def _read_verified(
         self, step: int, items: dict, keep: bool = True
     ) -> tuple[tuple[dict, dict, dict], str]:
-        """({item: arrays}, meta, loop) of a step, and what is wrong with it.
+        """Reads items of a step in the format that it was saved in, verifies them, and converts
+        them to today's.
 
+        Returns:
+          ({item: arrays}, meta, loop), and what is wrong with the step.
         Raises:
           CheckpointError: nothing is damaged, but it is of another model or of another version of
             this program.
         """
-        described, problem = _together(lambda: self.describe(step))
+        path = self.directory / str(step)
+        described, problem = _together(lambda: checkpoint_format.read_json_items(path))
         if problem:
             return ({}, {}, {}), problem
-        (meta, loop), found = described, {}
-        if meta["format"] != FORMAT:
-            raise CheckpointError(
-                f"{self.directory / str(step)} has format {meta['format']}, and this version reads"
-                f" {FORMAT}; use the version that wrote it"
-            )
-        _check_shapes(self.directory / str(step), meta["fingerprint"], items)
-        for name, target in items.items():
+        (meta, loop), arrays = described, {}
+        checkpoint_format.check_format(path, meta["format"])
+        saved_items = checkpoint_format.as_saved(meta["format"], items)
+        checkpoint_format.check_shapes(path, meta["fingerprint"], saved_items)
+        for name, target in saved_items.items():
             read = lambda: ocp.StandardCheckpointHandler().restore(
-                self.directory / str(step) / name, args=ocp.args.StandardRestore(target)
+                path / name, args=ocp.args.StandardRestore(target)
             )
-            arrays, problem = _together(read)
-            problem = problem or _differences(meta["fingerprint"], {name: arrays})
+            tree, problem = _together(read)
+            problem = problem or checkpoint_format.differences(meta["fingerprint"], {name: tree})
             if problem:
                 return ({}, meta, loop), problem
             if keep:
-                found[name] = arrays
-        return (found, meta, loop), ""
-
-    def describe(self, step: int) -> tuple[dict, dict]:
-        """The JSON items of a step, meta and loop, which have checksums of their own.
-
-        Raises:
-          CheckpointError: one of them cannot be read, or is not what was saved.
-        """
-        try:
-            read = lambda item: ocp.JsonCheckpointHandler().restore(
-                self.directory / str(step) / item
-            )
-            meta, loop = dict(read("meta")), dict(read("loop"))
-        # OSError, ValueError and orbax's own, by what is wrong with the files
-        except Exception as error:
-            raise CheckpointError(
-                f"the items loop and meta cannot be read: {_one_line(error)}"
-            ) from error
-        if meta.pop("checksum", None) != checksum(meta):
-            raise CheckpointError("item meta is damaged")
-        if meta["loop_checksum"] != checksum(loop):
-            raise CheckpointError("item loop is damaged")
-        return meta, loop
+                arrays[name] = tree
+        if keep:
+            arrays = checkpoint_format.from_saved(meta["format"], arrays, items)
+        return (arrays, meta, loop), ""
 
     def _set_aside(self, step: int, problem: str) -> None:
         path = self.directory / str(step)
@@ -365,39 +351,14 @@ def timestamp() -> str:
 
 
 def _together(work: Callable) -> tuple[object, str]:
-    """Does work that may fail in one process alone; returns its result and the problem that any
-    process had.
+    """Does work that may fail in one process alone.
+
+    Returns:
+      Its result, and the problem that any process had ("" if none).
     """
     try:
         result, problem = work(), ""
     # orbax and tensorstore raise ValueError, KeyError, OSError and their own for what went wrong
     except Exception as error:
-        result, problem = None, _one_line(error)
+        result, problem = None, one_line(error)
     return result, any_process_error(problem)
-
-
-def _check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
-    """Refuses another model's checkpoint: its fingerprints begin with dtype and shape."""
-    wanted = {}
-    for leaf, x in jax.tree_util.tree_leaves_with_path(items):
-        wanted[jax.tree_util.keystr(leaf, simple=True, separator="/")] = f"{x.dtype}{list(x.shape)}"
-    there = {
-        name: value.rpartition(":")[0]
-        for name, value in saved.items()
-        if name.split("/")[0] in items
-    }
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
-            raise CheckpointError(
-                f"{path} is of another model: {name} is {there.get(name)} there and"
-                f" {wanted.get(name)} here"
-            )
-
-
-def _differences(expected: dict[str, str], tree: dict) -> str:
-    wrong = [name for name, value in fingerprint(tree).items() if expected.get(name) != value]
-    return f"{len(wrong)} array(s) are not what was saved, first {wrong[0]}" if wrong else ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

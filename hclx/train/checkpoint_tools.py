@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hclx.config import MeshConfig
-from hclx.data.sampler import leave_out
+from hclx.data.sampler import skip_ranges
 from hclx.errors import CheckpointError, ConfigError
 from hclx.parallel import make_mesh
 from hclx.train.checkpoint import CORRUPT, REWOUND, Checkpointer, checkpoints_of, timestamp
@@ -144,7 +144,7 @@ def _examples_seen(model_dir: str | Path, step: int, history: Lineage) -> int:
     with _reader(model_dir) as reader:
         loop = reader.describe(step)[1]
     kept = Lineage(history.rewinds[: len(loop["lineage"])])
-    return int(leave_out(np.array([loop["next_index"]]), kept.skip)[0])
+    return int(skip_ranges(np.array([loop["next_index"]]), kept.skip)[0])
 
 
 def _reader(model_dir: str | Path) -> Checkpointer:

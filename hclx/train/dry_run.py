@@ -1,30 +1,27 @@
-"""What a run would be: its resolved configuration, parameters, steps and memory, without starting
-it.
-"""
+"""The dry run: configuration, parameters, steps and memory of a run that is not started."""
 
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 
 from hclx.config import Experiment
 from hclx.model import n_params
 from hclx.parallel import make_mesh
-from hclx.train.compiled_steps import make_program
 from hclx.train.state import bytes_per_device
-
-_EOD_ID = 1  # any number does: memory does not depend on it
+from hclx.train.step import make_program
 
 
 def describe(experiment: Experiment) -> str:
-    """A page of text; compiles the training step for the devices at hand, and allocates nothing."""
+    """Describes a run in a page of text.
+
+    The training step is compiled for the devices of this machine; nothing is allocated.
+    """
     mesh = make_mesh(experiment.mesh)
     train = experiment.train
     with jax.set_mesh(mesh):
-        program = make_program(experiment, mesh, _EOD_ID)
-        shape = (train.global_batch_size, train.sequence_length + 1)
-        windows = jax.ShapeDtypeStruct(shape, jnp.int32, sharding=program.windows)
-        memory = program.train_step.lower(program.abstract, windows).compile().memory_analysis()
+        program = make_program(experiment, mesh)
+        lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
+        memory = lowered.compile().memory_analysis()
     tokens = train.global_batch_size * train.sequence_length
     gigabytes = lambda n: f"{n / 1e9:.3f} GB"
     return "\n".join(
@@ -41,8 +38,9 @@ def describe(experiment: Experiment) -> str:
                 f" {train.total_steps * tokens:,} tokens"
             ),
             (
-                f"memory per device  {gigabytes(bytes_per_device(program.abstract))} of parameters"
-                f" and moments, {gigabytes(memory.temp_size_in_bytes)} of temporaries as compiled"
+                f"memory per device  {gigabytes(bytes_per_device(program.abstract_state))} of"
+                f" parameters and moments, {gigabytes(memory.temp_size_in_bytes)} of temporaries as"
+                " compiled"
             ),
         ]
     )

@@ -8,21 +8,8 @@ import jax.numpy as jnp
 
 from hclx.config import ModelConfig
 from hclx.model import count_params, param_specs
+from hclx.parallel.chips import find_chip
 
-# Dense bf16 peak of one device, in FLOP/s, from the makers' data sheets. MFU is relative to it
-# whatever `ComputeConfig.matmul` is, so that products in eight bits give a higher MFU.
-PEAK_BF16 = {
-    "TPU v4": 275e12,
-    "TPU v5 lite": 197e12,
-    "TPU v5e": 197e12,
-    "TPU v5": 459e12,
-    "TPU v5p": 459e12,
-    "TPU v6 lite": 918e12,
-    "TPU v6e": 918e12,
-    "NVIDIA A100": 312e12,
-    "NVIDIA H100": 989e12,
-    "NVIDIA H200": 989e12,
-}
 FORMULA = (
     "(6 * matmul_params + 6 * n_layers * d_model * sequence_length) * tokens_per_second / (peak *"
     " devices)"
@@ -52,9 +39,10 @@ def peak_flops(dtype: str) -> tuple[float, str]:
     That of a device without a data sheet, such as a CPU, is measured with a float32 product.
     """
     device = jax.local_devices()[0]
-    for name, peak in sorted(PEAK_BF16.items(), key=lambda item: -len(item[0])):
-        if device.device_kind.startswith(name):
-            return (peak if dtype == "bfloat16" else peak / 2), f"data sheet of {name}, {dtype}"
+    if chip := find_chip(device.device_kind):
+        # Products in eight bits are measured against it too, and so give a higher MFU.
+        peak = chip.peak_bf16 if dtype == "bfloat16" else chip.peak_bf16 / 2
+        return peak, f"data sheet of {chip.name}, {dtype}"
     return (
         _measured_peak() / jax.local_device_count(),
         f"measured on {device.device_kind}: float32 product of 1024 x 1024",

@@ -6,30 +6,44 @@ import functools
 import logging
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from hclx.config import Experiment
-from hclx.errors import NumericsError
+from hclx.progress import ProgressBar
 from hclx.train.flops import FORMULA, model_flops_utilisation, peak_flops
-from hclx.train.metrics_writer import MetricsWriter, StepClock
+from hclx.train.metrics_writer import MetricsWriter
+from hclx.train.timing import StepClock
 
 _LOG = logging.getLogger(__name__)
 
 
-def _no_event(event: str, **fields) -> None:
-    """For whoever keeps no events."""
+class FinishedStep(NamedTuple):
+    """The metrics of a step whose computation is done."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    was_skipped: bool
+    skipped_in_a_row: int
+    examples: np.ndarray  # int64: the numbers of the examples of its batch
+
+    def __str__(self) -> str:
+        kind = "spike" if self.is_spike else "not finite"
+        return (
+            f"step {self.step} was skipped ({kind}: loss {self.loss}, gradient norm"
+            f" {self.grad_norm}), examples {self.examples[0]} to {self.examples[-1]}"
+        )
+
+    @property
+    def is_spike(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
-def _finite(value: float) -> float | None:
-    """JSON has no number for what is not finite."""
-    return value if math.isfinite(value) else None
-
-
-class Reporter:
-    """Counts steps that were left out, writes a record for each logged step, and moves the progress
+class MetricsLogger:
+    """Writes a record for each logged step, an event for each skipped one, and moves the progress
     bar.
     """
 
@@ -38,31 +52,28 @@ class Reporter:
         model_dir: str,
         experiment: Experiment,
         step: int,
+        clock: StepClock,
         skipped: int = 0,
-        event: Callable[..., None] = _no_event,
+        event: Callable[..., None] = lambda event, **fields: None,
     ):
-        """Starts reporting after `step`; records that come after it are dropped.
+        """Starts logging after `step`; later records of an earlier attempt are dropped.
 
         Args:
           model_dir: takes metrics.jsonl and tensorboard/.
           experiment: the whole configuration.
-          step: the last one before.
-          skipped: steps that were left out before.
-          event: takes the events `first_step` and `skip`.
+          step: the last step before.
+          clock: of the run.
+          skipped: steps that were skipped before, in all.
+          event: takes the events `first_step`, `skip` and `spike`.
         """
+        self._experiment, self._clock = experiment, clock
         self._skipped, self._event, self._is_first = skipped, event, True
-        self._experiment, self.clock = experiment, StepClock()
         self._is_writer = jax.process_index() == 0
         self._open_writer, self._writer = functools.partial(MetricsWriter, model_dir, step), None
         total = experiment.train.total_steps
-        self._bar = tqdm(
-            total=total,
-            initial=step,
-            desc="pretrain",
-            unit="step",
-            disable=None if self._is_writer else True,
-        )
-        self._pending: tuple[int, dict, dict, np.ndarray, int] | None = None
+        self._bar = ProgressBar(total, "pretrain", "step", enabled=self._is_writer, done=step)
+        self._pending: tuple[int, dict, np.ndarray, int] | None = None
+        self._evaluation: dict[str, float] = {}
         # measured on CPU, while nothing else is computed
         self._peak, self._peak_source = peak_flops(experiment.compute.dtype)
 
@@ -70,52 +81,54 @@ class Reporter:
         return self
 
     def __exit__(self, *exc_info):
-        self._bar.close()
+        self._bar.__exit__(*exc_info)
         if self._writer:
             self._writer.close()
 
     def report(
-        self,
-        step: int,
-        metrics: dict[str, jax.Array],
-        evaluation: dict[str, float],
-        examples: np.ndarray,
-        seen: int,
-    ) -> None:
+        self, step: int, metrics: dict[str, jax.Array], examples: np.ndarray, examples_seen: int
+    ) -> FinishedStep | None:
         """Takes a step that was just dispatched, and writes the one before it.
 
         Args:
           step: its number, from 1.
-          metrics: what `train_step` returns, still on its way.
-          evaluation: `validation_loss` and `bits_per_byte`, or empty.
-          examples: the numbers of those of its batch.
-          seen: how many the run has seen with it.
-        Raises:
-          NumericsError: the step before was left out, as were too many before it.
+          metrics: what `train_step` returns; it may not be computed yet.
+          examples: int64, the numbers of the examples of its batch.
+          examples_seen: by the run, with this step.
+        Returns:
+          The step before, or None if there is none.
         """
         if self._is_writer and self._writer is None:
             self._writer = self._open_writer()  # takes seconds, in which the first step is computed
-        self.flush()
-        self.clock.tick()
-        self._pending = (step, metrics, evaluation, examples, seen)
+        finished = self.flush()
+        self._clock.tick()
+        self._pending = (step, metrics, examples, examples_seen)
+        return finished
 
-    def flush(self) -> None:
-        """Waits for the step that was reported last, and writes it.
+    def add(self, evaluation: dict[str, float]) -> None:
+        """Adds `validation_loss` and `bits_per_byte` to the record of the step reported last."""
+        self._evaluation = evaluation
 
-        Raises:
-          NumericsError: it was left out, as were too many before it.
+    def flush(self) -> FinishedStep | None:
+        """Waits for the step that was reported last, writes it and returns it; None if that was
+        done.
         """
         if self._pending is None:
-            return
-        (step, metrics, evaluation, examples, seen), self._pending = self._pending, None
-        with self.clock.part("device"):
+            return None
+        (step, metrics, examples, examples_seen), self._pending = self._pending, None
+        evaluation, self._evaluation = self._evaluation, {}
+        with self._clock.part("device"):
             values = {name: value.item() for name, value in jax.device_get(metrics).items()}
         if self._is_first:
             self._event("first_step", step=step)
             self._is_first = False
-        in_a_row = values.pop("skipped_in_a_row")
-        if values["skipped"] > self._skipped:
-            self._tell_skipped(step, values, in_a_row, examples)
+        in_a_row, was_skipped = values.pop("skipped_in_a_row"), values["skipped"] > self._skipped
+        self._skipped = values["skipped"]
+        finished = FinishedStep(
+            step, values["loss"], values["grad_norm"], was_skipped, in_a_row, examples
+        )
+        if was_skipped:
+            self._report_skipped(finished)
         train = self._experiment.train
         record = None
         if evaluation or step == 1 or step % train.log_every == 0 or step == train.total_steps:
@@ -123,48 +136,44 @@ class Reporter:
                 "step": step,
                 **{name: _finite(v) for name, v in values.items()},
                 **evaluation,
-                **self._context(seen),
+                **self._context(examples_seen),
             }
-        with self.clock.part("logging"):
-            self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
-            self._bar.update()
+        with self._clock.part("logging"):
+            self._bar.update(note=f"loss={values['loss']:.3f}")
             if record and self._writer:
                 self._writer.write(record)
+        return finished
 
-    def _tell_skipped(self, step: int, values: dict, in_a_row: int, examples: np.ndarray) -> None:
-        """An event and a warning, or the end of the run."""
-        self._skipped, loss, norm = values["skipped"], values["loss"], values["grad_norm"]
-        spike = math.isfinite(loss) and math.isfinite(norm)
-        first, last = int(examples[0]), int(examples[-1])
-        # JSON has no word for the others
+    def _report_skipped(self, finished: FinishedStep) -> None:
         in_json = lambda value: value if math.isfinite(value) else str(value)
-        found = {"in_a_row": in_a_row, "loss": in_json(loss), "grad_norm": in_json(norm)}
-        self._event("spike" if spike else "skip", step=step, examples=[first, last + 1], **found)
-        said = (
-            f"step {step} was left out ({'spike' if spike else 'not finite'}: loss {loss}, gradient"
-            f" norm {norm}), examples {first} to {last}"
+        self._event(
+            "spike" if finished.is_spike else "skip",
+            step=finished.step,
+            examples=[int(finished.examples[0]), int(finished.examples[-1]) + 1],
+            in_a_row=finished.skipped_in_a_row,
+            loss=in_json(finished.loss),
+            grad_norm=in_json(finished.grad_norm),
         )
-        if in_a_row >= self._experiment.train.max_skipped:
-            raise NumericsError(
-                f"{said}, the {in_a_row}th in a row. The last save holds none of them; lower the"
-                " learning rate, look at these examples, or go back with launch/checkpoint.py"
-                " rewind"
-            )
         if self._is_writer:
-            _LOG.warning("%s; the parameters stay as they were", said)
+            _LOG.warning("%s; the parameters stay as they were", finished)
 
-    def _context(self, seen: int) -> dict:
+    def _context(self, examples_seen: int) -> dict:
         """Tokens and speed of a step."""
         train, model = self._experiment.train, self._experiment.model
         tokens = train.global_batch_size * train.sequence_length
-        times = self.clock.lap() or dict.fromkeys(StepClock.TIMES)
+        times = self._clock.lap() or dict.fromkeys(StepClock.TIMES)
         speed = times["step_time"] and tokens / times["step_time"]
         dtype = self._experiment.compute.dtype
         return {
-            "examples_seen": seen,
-            "tokens_seen": seen * train.sequence_length,
+            "examples_seen": examples_seen,
+            "tokens_seen": examples_seen * train.sequence_length,
             "tokens_per_second": speed,
             "mfu": speed and model_flops_utilisation(model, train.sequence_length, dtype, speed),
             "mfu_formula": f"{FORMULA}; peak {self._peak:.4g} FLOP/s, {self._peak_source}",
             **times,
         }
+
+
+def _finite(value: float) -> float | None:
+    """None for a value that is not finite, for which JSON has no number."""
+    return value if math.isfinite(value) else None

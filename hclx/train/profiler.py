@@ -1,8 +1,7 @@
-"""A trace of a few training steps: MODEL_DIR/profile, for XProf, TensorBoard's profile page or
+"""Traces a few training steps into MODEL_DIR/profile, for XProf, TensorBoard's profile page or
 Perfetto.
 """
 
-import contextlib
 import logging
 import re
 from pathlib import Path
@@ -15,7 +14,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def parse_steps(text: str) -> tuple[int, int] | None:
-    """ "a:b" -> (a, b): the first and the last step that are traced; None for an empty text.
+    """Parses "a:b" into (a, b), the first and the last step to trace; None for an empty text.
 
     Raises:
       ConfigError: it is not two numbers with 1 <= a <= b.
@@ -32,13 +31,13 @@ def parse_steps(text: str) -> tuple[int, int] | None:
 
 
 class StepProfiler:
-    """Starts the trace before the first step asked for, and stops it when the last one is done, or
-    with the run.
+    """Starts a trace before the first step asked for, and stops it after the last one, or with the
+    run.
     """
 
     def __init__(self, model_dir: str, steps: tuple[int, int] | None):
         self._folder = Path(model_dir) / "profile"
-        self._first, self._last = steps or (0, -1)  # none lies between these
+        self._first, self._last = steps or (0, -1)  # no step lies between these
         self._running = self._started = False
 
     def __enter__(self):
@@ -53,27 +52,20 @@ class StepProfiler:
                 self._last,
             )
 
-    @contextlib.contextmanager
-    def step(self, step: int, before):
-        """Around the dispatch of a step; `before`: what the step before gave, which ends a trace
-        when it is there.
-        """
-        inside = self._first <= step <= self._last
-        if inside and not self._running:
-            self._start()
-        elif self._running and not inside:
-            jax.block_until_ready(before)
-            self._stop()
-        with (
-            jax.profiler.StepTraceAnnotation("train", step_num=step)
-            if inside
-            else contextlib.nullcontext()
-        ):
-            yield
+    def after(self, step: int, results) -> None:
+        """Starts or stops the trace between two steps.
 
-    def _start(self) -> None:
-        jax.profiler.start_trace(str(self._folder))
-        self._running = self._started = True
+        Args:
+          step: that was dispatched last; 0 before the first.
+          results: arrays of that step, which are waited for before the trace ends.
+        """
+        next_is_inside = self._first <= step + 1 <= self._last
+        if self._running and not next_is_inside:
+            jax.block_until_ready(results)
+            self._stop()
+        elif next_is_inside and not self._running:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = self._started = True
 
     def _stop(self) -> None:
         if self._running:

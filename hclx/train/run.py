@@ -1,60 +1,201 @@
-"""One command from raw text to a trained model: tokenizer, cache and training, each made where it
-is missing.
-"""
+"""What a run has open while it trains: its folder, which it claims, loaders, checkpointer, log."""
 
-from pathlib import Path
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from hclx.config import Experiment
-from hclx.data import prepare
-from hclx.model import n_params
-from hclx.parallel import make_mesh, process_0_first
-from hclx.train.compilation_cache import keep_compiled_programs
-from hclx.train.flops import flops_per_token
-from hclx.train.loop import RunOptions, pretrain
-from hclx.train.malloc import computes_on_cpu, keep_freed_memory
+from hclx.data import Loader, TokenCache
+from hclx.errors import exit_code
+from hclx.parallel import is_distributed, process_0_first
+from hclx.train.checkpoint import Checkpointer
+from hclx.train.events import EventLog
+from hclx.train.goodput import write_goodput
+from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import FILE as STOP_FILE
-from hclx.train.preemption import refuse_stop_file
-from hclx.train.run_dir import check_configuration
+from hclx.train.rewind_history import Lineage, read_lineage
+from hclx.train.run_dir import claim_folder, describe_run
+from hclx.train.run_lock import Lease
+from hclx.train.step import Program, make_program
+from hclx.train.timing import StepClock
+from hclx.train.watchdog import Watchdog
+
+_LOG = logging.getLogger(__name__)
 
 
-def run_pretraining(
-    experiment: Experiment, model_dir: str, options: RunOptions = RunOptions()
-) -> None:
-    """Prepares the data of an experiment and trains it in `model_dir`; `options`: of this start.
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Settings of one start of a run that do not change what it computes."""
 
-    What can be refused without work (another configuration's folder, a mesh that does not fit) is
-    refused first. Of several processes, which share a file system, the first prepares the data and
-    speaks for all.
+    # the first and the last step that are traced into MODEL_DIR/profile
+    profile_steps: tuple[int, int] | None = None
+    # seconds without progress after which the process ends with 70; 0: never
+    step_timeout: float = 1800.0
+    lease_seconds: float = 30.0  # after which the lock of a silent run is taken over
+    save_timeout: int = 600  # seconds that processes wait for each other to write a checkpoint
+    log_examples: bool = False  # writes MODEL_DIR/examples: see hclx/train/example_log.py
+    init_from: str = ""  # the weights to begin with: see hclx/train/initial_weights.py
+    started: float | None = None  # time.time() when the command began
+
+
+@dataclasses.dataclass
+class Progress:
+    """How far a start of a run has come."""
+
+    step: int = 0
+    next_index: int = 0  # position in the order of examples
+    stopping: bool = False  # whether a signal or the file STOP ends this start
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """All that a run has open while it trains."""
+
+    experiment: Experiment
+    model_dir: str
+    options: RunOptions
+    program: Program
+    lineage: Lineage
+    description: dict  # the content of config.json
+    loader: Loader
+    validation: Loader | None
+    token_bytes: jax.Array  # float32 [v]
+    checkpointer: Checkpointer
+    lease: Lease
+    log: EventLog
+    watchdog: Watchdog
+    clock: StepClock
+    progress: Progress
+
+    def event(self, event: str, **fields) -> None:
+        """Writes an event of the run once, however many processes it has."""
+        if jax.process_index() == 0:
+            self.log.write(event, **fields)
+
+
+@contextlib.contextmanager
+def open_run(
+    experiment: Experiment,
+    model_dir: str,
+    options: RunOptions,
+    mesh: Mesh,
+    cache: TokenCache,
+    tokenizer_dir: str,
+) -> Iterator[Run]:
+    """Claims the folder of a run, and opens all that the run uses.
+
+    Args:
+      experiment, model_dir, options: as in `pretrain`.
+      mesh: also the ambient mesh.
+      cache: of tokens, in the model's vocabulary.
+      tokenizer_dir: is recorded with the run, for decoding.
+    Raises:
+      ConfigError, DataError: as in `pretrain`.
     """
-    if computes_on_cpu():
-        keep_freed_memory()
-    check_configuration(model_dir, experiment)
-    refuse_stop_file(model_dir)
-    keep_compiled_programs()
-    mesh = make_mesh(experiment.mesh)
-    tokenizer_dir = experiment.data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
-    cache_dir = experiment.data.cache_dir or str(Path(model_dir) / "cache")
-    data = (
-        experiment.data,
-        experiment.tokenizer,
-        experiment.model.vocab_size,
-        tokenizer_dir,
-        cache_dir,
+    hashes = {"vocabulary": cache.manifest["tokenizer"]["fingerprint"], "text": cache.fingerprint}
+    lineage = read_lineage(model_dir)
+    program = make_program(experiment, mesh, lineage.rate_factors)
+    lease, log = Lease(model_dir, options.lease_seconds), EventLog(model_dir, jax.process_index())
+    is_first, params = jax.process_index() == 0, program.abstract_state.params
+    with contextlib.ExitStack() as stack:
+
+        def claim() -> tuple[dict, list[str]]:
+            if is_first:
+                stack.enter_context(lease)
+            weights = choose_initial_weights(
+                model_dir, options.init_from, params, hashes["vocabulary"]
+            )
+            description = describe_run(experiment, tokenizer_dir, hashes, weights)
+            return description, claim_folder(model_dir, description, write=is_first)
+
+        description, changes = process_0_first("folder", claim)
+        run = Run(
+            experiment=experiment,
+            model_dir=model_dir,
+            options=options,
+            program=program,
+            lineage=lineage,
+            description=description,
+            loader=stack.enter_context(_loader(experiment, program, cache, "train", lineage.skip)),
+            validation=stack.enter_context(
+                _loader(experiment, program, cache, "validation")
+                if experiment.train.eval_every
+                else contextlib.nullcontext()
+            ),
+            token_bytes=jnp.asarray(cache.token_bytes, jnp.float32),
+            checkpointer=stack.enter_context(_checkpointer(experiment, model_dir, options, log)),
+            lease=lease,
+            log=log,
+            watchdog=stack.enter_context(Watchdog(options.step_timeout, log.write)),
+            clock=StepClock(),
+            progress=Progress(),
+        )
+        run.event(
+            "start",
+            seconds=round(time.time() - options.started if options.started else 0.0, 3),
+            changes=changes,
+            previous=lease.before,
+            versions=description["versions"],
+            processes=jax.process_count(),
+            devices=jax.device_count(),
+            mesh=dict(mesh.shape),
+        )
+        with _exit_event(run):
+            yield run
+
+
+def _loader(
+    experiment: Experiment,
+    program: Program,
+    cache: TokenCache,
+    split: str,
+    skip: tuple[tuple[int, int], ...] = (),
+) -> Loader:
+    return Loader(
+        cache,
+        split,
+        seed=experiment.train.seed,
+        global_batch_size=experiment.train.global_batch_size,
+        sequence_length=experiment.train.sequence_length,
+        sharding=program.batch_sharding,
+        skip=skip,
     )
-    cache = process_0_first("data", lambda: prepare(*data))
-    say = print if jax.process_index() == 0 else lambda *_, **__: None
-    train, model = experiment.train, experiment.model
-    say(
-        f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
-        f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']},"
-        f" {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x"
-        f" {train.sequence_length} tokens, {train.total_steps} steps,"
-        f" {flops_per_token(model, train.sequence_length) * train.total_steps * train.global_batch_size * train.sequence_length:.3g}"
-        " FLOPs",
-        flush=True,
+
+
+def _checkpointer(
+    experiment: Experiment, model_dir: str, options: RunOptions, log: EventLog
+) -> Checkpointer:
+    return Checkpointer(
+        model_dir,
+        keep_last=experiment.train.keep_last,
+        keep_every=experiment.train.keep_every,
+        save_timeout=options.save_timeout,
+        report=log.write if jax.process_index() == 0 else lambda event, **fields: None,
     )
-    step = int(pretrain(experiment, model_dir, cache, tokenizer_dir, options).step)
-    how = "done" if step == train.total_steps else f"stopped by {Path(model_dir) / STOP_FILE}"
-    say(f"{how}: step {step}, checkpoint in {Path(model_dir) / 'checkpoints' / str(step)}")
+
+
+@contextlib.contextmanager
+def _exit_event(run: Run):
+    """Writes the event of how the run ended, and its goodput."""
+    code, reason, progress = 0, "done", run.progress
+    try:
+        yield
+        if progress.step < run.experiment.train.total_steps:
+            reason = f"file {STOP_FILE}"
+    except BaseException as error:
+        code = exit_code(error, is_distributed())
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise
+    finally:
+        is_first = jax.process_index() == 0
+        if is_first or code:
+            where = {"step": progress.step, "next_index": progress.next_index}
+            run.log.write("exit", code=code, reason=reason, **where, spent=dict(run.clock.spent))
+        if is_first:
+            _LOG.info(write_goodput(run.model_dir))

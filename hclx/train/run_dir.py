@@ -1,5 +1,5 @@
-"""MODEL_DIR/config.json: what a run is. A folder belongs to one configuration, and another one is
-refused.
+"""MODEL_DIR/config.json: the description of a run. A folder belongs to one configuration, and
+another one is refused.
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ from hclx.train.jsonl import replace_text
 FILE = "config.json"
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tensorstore", "numpy", "hclx")
 
-# What may change between one start of a run and the next: how it is computed, how often it reports,
-# how long it goes on (the cosine then ends at the new length). Everything else decides the numbers,
-# and is held.
+# Fields that may change between one start of a run and the next (None: all of a section): how it is
+# computed, how often it reports, how long it lasts (the cosine then ends at the new length).
+# Everything else decides the numbers and must stay.
 MAY_CHANGE = {
     "compute": None,
     "mesh": None,
-    "data": ("tokenizer_dir", "cache_dir", "input"),
+    "data": ("tokenizer_dir", "cache_dir", "input", "task_module"),
     "tokenizer": None,
     "train": (
         *(
@@ -34,7 +34,7 @@ MAY_CHANGE = {
             "keep_last",
             "keep_every",
         ),
-        # Examples are counted and not steps: another batch goes on with the next example.
+        # Examples are counted and not steps: another batch size continues with the next example.
         *(
             "global_batch_size",
             "accumulation_steps",
@@ -48,43 +48,54 @@ MAY_CHANGE = {
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide the numbers."""
+    """The versions of Python and of the packages that decide the numbers."""
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in PACKAGES},
     }
 
 
-def describe_run(experiment: Experiment, tokenizer_dir: str, hashes: dict[str, str]) -> dict:
-    """The content of config.json: resolved configuration, tokenizer, hashes of vocabulary and text,
-    versions.
+def describe_run(
+    experiment: Experiment,
+    tokenizer_dir: str,
+    hashes: dict[str, str],
+    init_from: dict | None = None,
+) -> dict:
+    """The content of config.json.
+
+    Args:
+      experiment: the whole configuration.
+      tokenizer_dir: folder of the tokenizer.
+      hashes: fingerprints of "vocabulary" and "text".
+      init_from: the weights that the run began with: see hclx/train/initial_weights.py.
     """
     return {
         "config": dataclasses.asdict(experiment),
         "tokenizer_dir": str(Path(tokenizer_dir).absolute()),
         "hashes": hashes,
         "versions": versions(),
+        "init_from": init_from,
     }
 
 
-def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> list[str]:
-    """Claims a folder for a run, or makes sure that it already is this run's.
+def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> list[str]:
+    """Claims a folder for a run, or checks that it already belongs to this run.
 
     Args:
       model_dir: the folder.
       run: see `describe_run`.
-      write: whether config.json is written too; of several processes one does.
+      write: whether config.json is written too; one of several processes does.
 
     Returns:
-      What differs from the last start of the run, and may: "train.total_steps: 40 -> 60".
+      Fields that differ from the last start of the run, and may: "train.total_steps: 40 -> 60".
     Raises:
       ConfigError: the folder holds a run of another configuration; the fields that differ are
         named.
-      DataError: the same configuration, but another vocabulary or text.
+      DataError: the configuration is the same, but vocabulary or text are not.
     """
     path, changes = Path(model_dir) / FILE, []
-    if path.is_file():
-        old = json.loads(path.read_text(encoding="utf-8"))
+    old = read_config(model_dir)
+    if old is not None:
         _check_same(path, old, run)
         changes = [
             f"{name}: {before!r} -> {now!r}"
@@ -97,18 +108,24 @@ def open_run(model_dir: str | Path, run: dict, *, write: bool = True) -> list[st
     return changes
 
 
+def read_config(model_dir: str | Path) -> dict | None:
+    """The content of config.json; None if the folder holds no run."""
+    path = Path(model_dir) / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
     """The configuration of a run, and the folder of its tokenizer.
 
     Raises:
       CheckpointError: the folder holds no run.
     """
-    path = Path(model_dir) / FILE
-    if not path.is_file():
+    run = read_config(model_dir)
+    if run is None:
         raise CheckpointError(
-            f"{path} does not exist; --model_dir must name the folder of a training run"
+            f"{Path(model_dir) / FILE} does not exist; --model_dir must name the folder of a"
+            " training run"
         )
-    run = json.loads(path.read_text(encoding="utf-8"))
     return (
         Experiment(
             **{
@@ -121,19 +138,15 @@ def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
-    """The part of `open_run` that needs no data: refuses a folder of another configuration before
-    any work.
+    """Refuses a folder of another configuration before any work: the part of `claim_folder` that
+    needs no data.
 
     Raises:
-      ConfigError: as `open_run`.
+      ConfigError: as `claim_folder`.
     """
-    path = Path(model_dir) / FILE
-    if path.is_file():
-        _check_config(
-            path,
-            json.loads(path.read_text(encoding="utf-8"))["config"],
-            dataclasses.asdict(experiment),
-        )
+    run = read_config(model_dir)
+    if run is not None:
+        _check_config(Path(model_dir) / FILE, run["config"], dataclasses.asdict(experiment))
 
 
 def _check_same(path: Path, old: dict, new: dict) -> None:
@@ -143,7 +156,7 @@ def _check_same(path: Path, old: dict, new: dict) -> None:
             raise DataError(
                 f"{path.parent} was trained with another {name}"
                 f" ({str(old['hashes'].get(name))[:12]}, now {value[:12]}); give the one that it"
-                " was trained with, or another --model_dir"
+                " was trained with, or choose another --model_dir"
             )
 
 
@@ -168,10 +181,10 @@ def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
     # Read as a configuration, an old section gets the new names of its fields, and for fields that
     # came later their defaults, which are what the run has done all along.
     kinds = {field.name: field.type for field in dataclasses.fields(Experiment)}
-    there = {name: dataclasses.asdict(kinds[name](**old.get(name, {}))) for name in new}
+    before = {name: dataclasses.asdict(kinds[name](**old.get(name, {}))) for name in new}
     return [
-        (f"{s}.{f}", there[s][f], value)
+        (f"{s}.{f}", before[s][f], value)
         for s, fields in new.items()
         for f, value in fields.items()
-        if there[s][f] != value
+        if before[s][f] != value
     ]

@@ -1,139 +1,286 @@
-"""The training step: a pure function of state and batch."""
+"""The training step as a pure function of state and batch, and the compiled programs of a run."""
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding
 
-from hclx.config import ComputeConfig, ModelConfig
-from hclx.model import Params, head_weights, hidden_states, packing
+from hclx.config import ComputeConfig, Experiment, ModelConfig
+from hclx.data.batch import Batch
+from hclx.errors import ConfigError
+from hclx.model import Params, head_weights, hidden_states
+from hclx.model.attention import choose_backend
+from hclx.model.matmul import check_precision
+from hclx.parallel import check_pipeline, named_sharding
+from hclx.parallel.xla_flags import compiler_options
 from hclx.train.loss import chunked_token_losses, summed_loss
-from hclx.train.state import TrainState
-from hclx.train.step_skipping import judge
+from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
+from hclx.train.state import TrainState, abstract_state, judge, merge
 
 Metrics = dict[str, jax.Array]
-# (params, tokens [b, t + 1]) -> (sum of token losses, number of tokens), both float32 scalars
-LossFn = Callable[[Params, jax.Array], tuple[jax.Array, jax.Array]]
+# (params, batch) -> (weighted sum of token losses, sum of the weights), both float32 scalars
+LossFn = Callable[[Params, Batch], tuple[jax.Array, jax.Array]]
 
 
-def make_loss(
-    model: ModelConfig, compute: ComputeConfig, eod_id: int, z_loss: float = 0.0
-) -> LossFn:
-    """The language-model loss of windows of packed documents, as a sum and a count, so that pieces
-    add up exactly.
+def make_loss(model: ModelConfig, compute: ComputeConfig, z_loss: float = 0.0) -> LossFn:
+    """The language-model loss as a weighted sum and the sum of its weights, so that the sums of
+    microbatches add up exactly.
 
-    `z_loss` is in its gradient and not in its value: see `summed_loss`.
+    Args:
+      model: shape of the decoder.
+      compute: how it is computed; `attention` is a backend and not "auto".
+      z_loss: see `summed_loss`; it is in the gradient and not in the value.
     """
 
-    def loss(params, window_bt):
-        x_btd, targets_bt = _read_windows(params, window_bt, model, compute, eod_id)
-        head_vd, weights_bt = head_weights(params, model), jnp.ones(targets_bt.shape, jnp.float32)
+    def loss_fn(params, batch):
+        x_btd = _hidden_states(params, batch, model, compute)
         total = summed_loss(
-            head_vd, x_btd, targets_bt, weights_bt, compute.loss_chunk_tokens, z_loss
-        )
-        # An id that the vocabulary does not have is damaged data, and a look-up would take another
-        # one in silence.
-        total = jnp.where(
-            (window_bt >= 0).all() & (window_bt < model.vocab_size).all(), total, jnp.nan
-        )
-        return total, jnp.asarray(targets_bt.size, jnp.float32)
-
-    return loss
-
-
-def make_window_losses(
-    model: ModelConfig, compute: ComputeConfig, eod_id: int
-) -> Callable[[Params, jax.Array], jax.Array]:
-    """(params, windows [b, t + 1]) -> float32 loss of each target [b, t], for evaluation."""
-
-    def window_losses(params, window_bt):
-        return chunked_token_losses(
             head_weights(params, model),
-            *_read_windows(params, window_bt, model, compute, eod_id),
+            x_btd,
+            batch.targets_bt,
+            batch.weights_bt,
             compute.loss_chunk_tokens,
+            z_loss,
         )
+        # An id outside the vocabulary is damaged data, and a look-up would silently take another
+        # row. The step without a finite loss is then skipped.
+        known = lambda ids: (ids >= 0).all() & (ids < model.vocab_size).all()
+        total = jnp.where(known(batch.tokens_bt) & known(batch.targets_bt), total, jnp.nan)
+        return total, batch.weights_bt.sum()
 
-    return window_losses
+    return loss_fn
 
 
-def _read_windows(
-    params: Params, window_bt: jax.Array, model: ModelConfig, compute: ComputeConfig, eod_id: int
-):
-    """Hidden states of the inputs, and the targets; documents in a window never see each other."""
-    inputs_bt, targets_bt = window_bt[:, :-1], window_bt[:, 1:]
-    return hidden_states(params, inputs_bt, *packing(inputs_bt, eod_id), model, compute), targets_bt
+def make_token_losses(
+    model: ModelConfig, compute: ComputeConfig
+) -> Callable[[Params, Batch], jax.Array]:
+    """(params, batch) -> float32 [b, t], the unweighted loss of each target, for evaluation."""
+
+    def token_losses(params, batch):
+        x_btd = _hidden_states(params, batch, model, compute)
+        head_vd = head_weights(params, model)
+        return chunked_token_losses(head_vd, x_btd, batch.targets_bt, compute.loss_chunk_tokens)
+
+    return token_losses
+
+
+def _hidden_states(params: Params, batch: Batch, model: ModelConfig, compute: ComputeConfig):
+    packed = batch.tokens_bt, batch.segments_bt, batch.positions_bt
+    return hidden_states(params, *packed, model, compute)
 
 
 def accumulate_gradients(
-    loss_fn: LossFn, params: Params, window_bt: jax.Array, pieces: int
+    loss_fn: LossFn, params: Params, batch: Batch, microbatches: int
 ) -> tuple[jax.Array, Params]:
-    """Mean token loss and its gradient, the batch being taken in `pieces`; sums first, one division
-    at the end.
+    """Mean token loss and its gradient. The batch is computed in `microbatches`, one after the
+    other: their sums are added first, and divided once at the end.
     """
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-    if pieces == 1:
-        (loss, count), grads = value_and_grad(params, window_bt)
+    if microbatches == 1:
+        (loss, weight), grads = value_and_grad(params, batch)
     else:
-        # Row i goes to piece i % pieces: each piece is then spread over the same devices as the
-        # whole batch.
-        stacked = window_bt.reshape(-1, pieces, window_bt.shape[1]).swapaxes(0, 1)
+        # Row i goes to microbatch i % microbatches: each is then spread over the same devices as
+        # the whole batch.
+        stack = lambda x: x.reshape(-1, microbatches, *x.shape[1:]).swapaxes(0, 1)
+        stacked = jax.tree.map(stack, batch)
 
-        def add(total, piece):
-            return jax.tree.map(jnp.add, total, value_and_grad(params, piece)), None
+        def add(total, microbatch):
+            return jax.tree.map(jnp.add, total, value_and_grad(params, microbatch)), None
 
+        first = jax.tree.map(lambda x: x[0], stacked)
         zero = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype),
-            jax.eval_shape(value_and_grad, params, stacked[0]),
+            lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, first)
         )
-        ((loss, count), grads), _ = jax.lax.scan(add, zero, stacked)
-    return loss / count, jax.tree.map(lambda g: g / count, grads)
+        ((loss, weight), grads), _ = jax.lax.scan(add, zero, stacked)
+    return loss / weight, jax.tree.map(lambda g: g / weight, grads)
 
 
 def train_step(
     state: TrainState,
-    window_bt: jax.Array,
+    batch: Batch,
     *,
     loss_fn: LossFn,
     optimizer: optax.GradientTransformation,
     schedule: optax.Schedule,
-    pieces: int,
+    microbatches: int,
     spike_sigmas: float = 0.0,
 ) -> tuple[TrainState, Metrics]:
-    """One update, or none where the guard refuses the step: then the step is counted, and nothing
-    else changes.
+    """Updates the trainable parameters once. If the guard refuses the step, it is counted, and
+    nothing else changes.
 
     Args:
       state: float32 throughout.
-      window_bt: int32 [global batch, sequence length + 1].
-      loss_fn: see `make_loss`.
+      batch: of the global batch size.
+      loss_fn: of the merged parameters, see `make_loss`.
       optimizer: see `make_optimizer`.
       schedule: step -> learning rate.
-      pieces: gradient accumulation steps.
+      microbatches: into which the batch is split for gradient accumulation.
       spike_sigmas: see `judge`.
     Returns:
       The new state, and scalars: `loss` (nats a token), `grad_norm` (before clipping),
-        `learning_rate`, and how many
-      steps were `skipped`, in all and `skipped_in_a_row`.
+      `learning_rate`, and how many steps were `skipped` in all and `skipped_in_a_row`.
     """
-    loss, grads = accumulate_gradients(loss_fn, state.params, window_bt, pieces)
+    loss_of = lambda trainable, batch: loss_fn(merge(trainable, state.frozen), batch)
+    loss, grads = accumulate_gradients(loss_of, state.trainable, batch, microbatches)
     grad_norm, rate = optax.tree.norm(grads), schedule(state.step)
     ok, guard = judge(state.guard, loss, grad_norm, spike_sigmas)
-    kept = state.params, state.opt_state
+    kept = state.trainable, state.opt_state
 
     def update():
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        return jax.tree.map(lambda p, u: p - rate * u, state.params, updates), opt_state
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.trainable)
+        return jax.tree.map(lambda p, u: p - rate * u, state.trainable, updates), opt_state
 
-    # Chosen and not multiplied by 0, which would leave a NaN what it is. A selection is part of the
-    # update's own loops on TPUs; on CPU, XLA copies the old moments for it, and a branch is faster.
-    params, opt_state = jax.lax.platform_dependent(
+    # Selected and not multiplied by 0, which would leave a NaN what it is. A selection is part of
+    # the update's own loops on TPUs; on CPU, XLA copies the old moments for it, and a branch is
+    # faster.
+    trainable, opt_state = jax.lax.platform_dependent(
         cpu=lambda: jax.lax.cond(ok, update, lambda: kept),
         default=lambda: jax.tree.map(functools.partial(jnp.where, ok), update(), kept),
     )
     metrics = {"loss": loss, "grad_norm": grad_norm, "learning_rate": rate}
-    return TrainState(state.step + 1, params, opt_state, guard), metrics | {
+    return TrainState(state.step + 1, trainable, state.frozen, opt_state, guard), metrics | {
         "skipped": guard.skipped,
         "skipped_in_a_row": guard.in_a_row,
     }
+
+
+# ---- The compiled programs of a run
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """The programs of a run; everything is traced with `mesh` as the ambient mesh."""
+
+    mesh: Mesh
+    optimizer: optax.GradientTransformation
+    abstract_state: TrainState
+    abstract_batch: Batch
+    batch_sharding: NamedSharding  # of each field of a batch
+    train_step: Callable  # (state, batch) -> (state, metrics); donates the state
+    replay_step: Callable  # the same without donation, so that a state can be run again
+    eval_step: Callable  # (params, batch, bytes of each token) -> (nats, bytes, weight)
+
+
+def make_program(
+    experiment: Experiment, mesh: Mesh, rate_factors: tuple[tuple[int, float], ...] = ()
+) -> Program:
+    """Builds the programs of an experiment on a mesh; nothing is compiled or allocated yet.
+
+    Args:
+      experiment: the whole configuration.
+      mesh: its devices need not be attached to this machine.
+      rate_factors: see `learning_rate_schedule`.
+
+    Raises:
+      ConfigError: the mesh cannot shard the model or the batch evenly, or its devices cannot
+        compute what is asked for.
+    """
+    train, compute = experiment.train, _resolve(experiment, mesh)
+    optimizer = make_optimizer(experiment.optimizer, decay_mask(experiment.model))
+    state = abstract_state(experiment.model, train, optimizer, mesh)
+    # Positions are not sharded: each process reads whole rows, and the model splits them.
+    batch_sharding = named_sharding(mesh, ("batch", None))
+    shape = train.global_batch_size, train.sequence_length
+    field = lambda dtype: jax.ShapeDtypeStruct(shape, dtype, sharding=batch_sharding)
+    ids = field(jnp.int32)
+    step = functools.partial(
+        train_step,
+        loss_fn=make_loss(experiment.model, compute, train.z_loss),
+        optimizer=optimizer,
+        schedule=learning_rate_schedule(experiment.optimizer, train.total_steps, rate_factors),
+        microbatches=train.accumulation_steps,
+        spike_sigmas=train.spike_sigmas,
+    )
+    shardings = jax.tree.map(lambda x: x.sharding, state)
+    compiled = functools.partial(
+        jax.jit,
+        step,
+        in_shardings=(shardings, batch_sharding),
+        out_shardings=(shardings, None),
+        compiler_options=compiler_options(mesh.devices.flat[0].device_kind),
+    )
+    token_losses = make_token_losses(experiment.model, compute)
+    return Program(
+        mesh=mesh,
+        optimizer=optimizer,
+        abstract_state=state,
+        abstract_batch=Batch(ids, ids, field(jnp.float32), ids, ids),
+        batch_sharding=batch_sharding,
+        train_step=compiled(donate_argnums=0),
+        replay_step=compiled(),
+        eval_step=jax.jit(functools.partial(_eval_step, token_losses)),
+    )
+
+
+def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
+    """Checks that the mesh shards batch, length, heads and layers evenly; returns the computation
+    with its attention backend chosen.
+    """
+    train, model, compute = experiment.train, experiment.model, experiment.compute
+    replicas = mesh.shape["data"] * mesh.shape["fsdp"]
+    microbatch = train.global_batch_size // train.accumulation_steps
+    if microbatch % replicas:
+        raise ConfigError(
+            f"TrainConfig.global_batch_size={train.global_batch_size} in {train.accumulation_steps}"
+            f" microbatch(es) cannot be sharded over data x fsdp = {replicas} devices"
+        )
+    for name, size, axes in (
+        ("TrainConfig.sequence_length", train.sequence_length, ("seq",)),
+        ("ModelConfig.n_heads", model.n_heads, ("model", "seq")),
+    ):
+        if size % math.prod(mesh.shape[axis] for axis in axes):
+            ways = " x ".join(f"{axis} {mesh.shape[axis]}" for axis in axes)
+            raise ConfigError(f"{name}={size} cannot be sharded {ways} ways by the mesh")
+    stages = mesh.shape["pipe"]
+    if stages > 1:
+        check_pipeline(
+            model.n_layers,
+            microbatch // replicas,
+            stages=stages,
+            repeats=compute.pipeline_repeats,
+            microbatches=compute.microbatches(stages),
+        )
+    device = mesh.devices.flat[0]
+    check_precision(compute.matmul, device)
+    run = {"length": train.sequence_length, "head_size": model.d_head, "dtype": compute.dtype}
+    attention = choose_backend(compute.attention, device, **run)
+    return dataclasses.replace(compute, attention=attention)
+
+
+def _eval_step(token_losses, params, batch, token_bytes_v):
+    """Weighted sums over the targets of a batch: nats, UTF-8 bytes and tokens."""
+    weights_bt = batch.weights_bt
+    return (
+        (token_losses(params, batch) * weights_bt).sum(),
+        (token_bytes_v[batch.targets_bt] * weights_bt).sum(),
+        weights_bt.sum(),
+    )
+
+
+def evaluate(
+    program: Program, params: Params, loader, token_bytes: jax.Array, n_sequences: int
+) -> dict[str, float]:
+    """Validation loss over the first `n_sequences` of a loader's order.
+
+    Args:
+      program: of the run.
+      params: all parameters of the model.
+      loader: of the validation split.
+      token_bytes: float32 [v], UTF-8 bytes of each token.
+      n_sequences: how many sequences count.
+    Returns:
+      `validation_loss` (nats a token) and `bits_per_byte`.
+    """
+    totals = [
+        program.eval_step(params, loader.batch(index, stop=n_sequences), token_bytes)
+        for index in range(0, n_sequences, loader.global_batch_size)
+    ]
+    nats, n_bytes, tokens = (
+        math.fsum(map(float, column)) for column in zip(*jax.device_get(totals))
+    )
+    return {"validation_loss": nats / tokens, "bits_per_byte": nats / math.log(2) / n_bytes}

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Pretraining on a TPU slice that is queued for, and queued for again when it is lost. On a machine that stays on and has
-# gcloud:
+# Pretrains on a TPU slice: queues for one, and queues again when it is lost. Runs on a machine that stays on and has gcloud:
 #   launch/tpu_queued_resource/babysit.sh
-# Ctrl-C or SIGTERM: the run saves, and the slice is given back. Edit this block, or set its names in the environment;
+# On Ctrl-C or SIGTERM the run saves, and the slice is deleted. Edit this block, or set its names in the environment;
 # CODE and MODEL_DIR are in a folder that SETUP mounts on every worker, and COMMAND runs in CODE. ../README.md has more.
 NAME=${NAME:-hclx}
 ZONE=${ZONE:-us-east5-a}
@@ -14,11 +13,11 @@ CODE=${CODE:-/shared/hclx}
 MODEL_DIR=${MODEL_DIR:-/shared/runs/pretrain}
 COMMAND=${COMMAND:-.venv/bin/python launch/pretrain.py --gin_file=gin_configs/sizes/1b3.gin --gin_file=gin_configs/runs/pretrain.gin --model_dir=$MODEL_DIR}
 GRACE=${GRACE:-300} # seconds between SIGTERM and the end of the slice
-POLL=${POLL:-30}    # seconds between two looks at its state
+POLL=${POLL:-30}    # seconds between two queries of its state
 
 # shellcheck source=launch/restart.sh
 . "$(dirname "$0")/../restart.sh" || exit 64
-created='' stopping='' # whether there may be a slice of ours; the second in which this script was asked to stop
+created='' stopping='' # whether our slice may exist; the second at which this script was asked to stop
 scratch=$(mktemp -d)
 trap 'delete; rm -r "$scratch"' EXIT
 trap 'stopping=${stopping:-$SECONDS}' INT TERM
@@ -28,7 +27,7 @@ resource() { # verb, flags
 }
 
 create() {
-    created=yes # even where it fails: it may have been interrupted
+    created=yes # even if it fails, because it may have been interrupted
     # shellcheck disable=SC2086 # CREATE is several words
     resource create --node-id="$NAME" --accelerator-type="$ACCELERATOR" --runtime-version="$RUNTIME" $CREATE
 }
@@ -37,7 +36,7 @@ delete() {
     [ -z "$created" ] || { resource delete --force && created=''; }
 }
 
-state() { # nothing, where gcloud cannot tell
+state() { # prints nothing if gcloud cannot tell
     resource describe --format='value(state.state)' 2>/dev/null
 }
 
@@ -60,7 +59,7 @@ on_workers() { # which, command
 run() {
     # shellcheck disable=SC2016 # a worker expands it
     local worker='${HOSTNAME##*-}' logs=$MODEL_DIR/logs # a worker's name ends in its number
-    # Not exec: of a process that a signal ended, ssh tells nothing, and gcloud would start the command once more.
+    # Not exec: ssh reports nothing about a process that a signal ended, and gcloud would start the command once more.
     local command="mkdir -p $logs && cd $CODE && { $COMMAND >>$logs/process_$worker.log 2>&1 & echo \$! >$logs/pid_$worker; wait \$!; }"
     local started=$SECONDS asked='' taken='' ssh
     set -m # in a process group of its own: Ctrl-C does not reach it, and it can be ended as a whole
@@ -81,7 +80,7 @@ run() {
     cat "$scratch/ssh.log"
     # shellcheck disable=SC2046 # one word a process
     code=$(deciding_code $(exit_codes "$scratch/ssh.log") "$code")
-    seconds=${taken:+$MIN_SECONDS} # that it was taken away is no fault of the run
+    seconds=${taken:+$MIN_SECONDS} # the run is not to blame for the loss of its slice
     seconds=${seconds:-$((SECONDS - started))}
 }
 
@@ -90,7 +89,7 @@ if [ -n "$(state)" ]; then
     exit 64
 fi
 while :; do
-    code=70 seconds=0 # of a slice that did not come
+    code=70 seconds=0 # if no slice becomes active
     create && wait_until_active && run
     delete
     if [ -n "$stopping" ] || ! should_restart "$code" "$seconds" "$MODEL_DIR" "$scratch/restarts"; then break; fi

@@ -36,7 +36,7 @@ from absl import app, flags
 from hclx.corpus.decontamination import Index, write_index
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
-from tasks.evaluation import SETS, evaluation_items
+from hclx.tasks.evaluation import SETS, evaluation_items
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.corpus.test_decontamination import held, letters  # noqa: E402

@@ -62,7 +62,7 @@ def measure(step, task: dict) -> dict:
 
 
 def train(task: dict) -> dict:
-    """The training step as `hclx.train.compiled_steps` makes it, on a mesh of one device."""
+    """The training step as `hclx.train.step` makes it, on a mesh of one device."""
     import jax
 
     from hclx.config import (
@@ -75,10 +75,11 @@ def train(task: dict) -> dict:
         TokenizerConfig,
         TrainConfig,
     )  # fmt: skip
+    from hclx.data.batch import make_batch
     from hclx.parallel import make_mesh
-    from hclx.train.compiled_steps import make_program
     from hclx.train.flops import flops_per_token, peak_flops
     from hclx.train.state import init_state
+    from hclx.train.step import make_program
 
     model, batch, length = ModelConfig(**task["model"]), task["batch"], task["length"]
     names = ("attention", "remat", "scan_unroll", "loss_chunk_tokens", "matmul")
@@ -90,10 +91,10 @@ def train(task: dict) -> dict:
     device = jax.devices()[0]
     mesh = make_mesh(experiment.mesh, [device])
     with jax.set_mesh(mesh):
-        program = make_program(experiment, mesh, EOD)
-        state = init_state(model, experiment.train, program.optimizer, program.abstract)
+        program = make_program(experiment, mesh)
+        state = init_state(model, experiment.train, program.optimizer, program.abstract_state)
         batches = [
-            jax.device_put(window, program.windows)
+            jax.device_put(make_batch(window, EOD), program.batch_sharding)
             for window in windows(model.vocab_size, batch, length)
         ]
 
@@ -129,13 +130,14 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     import jax
 
     from hclx.config import ComputeConfig, ModelConfig
+    from hclx.data.batch import make_batch
     from hclx.model import init_params
     from hclx.model.attention import choose_backend
     from hclx.train.step import make_loss
 
     rows, length = (1, 128) if tiny else (2, 512)
     model = ModelConfig(vocab_size=512, n_layers=1, d_model=2 * head, n_heads=2, max_length=length)
-    window = windows(model.vocab_size, rows, length, count=1)[0]
+    batch = make_batch(windows(model.vocab_size, rows, length, count=1)[0], EOD)
     params = init_params(model, jax.random.key(0))
     # Ten times as large as they are made: an attention that is nearly uniform would hide what is
     # wrong with it.
@@ -143,11 +145,9 @@ def _check(attention: str, dtype: str, head: int, tiny: bool) -> dict:
     params["blocks"]["attention"]["kv"] *= 10.0
 
     def run(name, dtype, precision):
-        loss_fn = make_loss(model, ComputeConfig(dtype=dtype, attention=name), EOD)
+        loss_fn = make_loss(model, ComputeConfig(dtype=dtype, attention=name))
         with jax.default_matmul_precision(precision):
-            (loss, count), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(
-                params, window
-            )
+            (loss, count), grads = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))(params, batch)
         return float(loss / count), np.concatenate(
             [np.ravel(np.asarray(x, np.float64)) for x in jax.tree.leaves(grads)]
         )
@@ -208,7 +208,7 @@ def main():
             else:
                 import jax
 
-                import hclx.train.compiled_steps  # noqa: F401
+                import hclx.train.step  # noqa: F401
             task = json.loads(sys.stdin.readline() or "null")
             if task is None:
                 return

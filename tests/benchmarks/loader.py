@@ -52,7 +52,7 @@ def main(_):
         ) as loader:
             start = time.perf_counter()
             for index in range(0, BATCHES.value * BATCH.value, BATCH.value):
-                loader.batch(index).block_until_ready()
+                jax.block_until_ready(loader.batch(index))
             speed = BATCHES.value * BATCH.value * length / (time.perf_counter() - start)
         print(
             f"windows of {length}: {speed:,.0f} tokens/s ({state}), {speed / TRAINING.value:,.0f}"

@@ -133,7 +133,7 @@ def token_losses(model, window_bt: np.ndarray, eod: int) -> torch.Tensor:
 
 @torch.no_grad()
 def evaluate(model, loader: Loader, cache: TokenCache, train) -> dict[str, float]:
-    n = min(train.eval_windows, loader.n_windows)
+    n = min(train.eval_windows, loader.n_sequences)
     eod, nats, n_bytes, tokens = cache.manifest["eod_id"], 0.0, 0, 0
     for start in range(0, n, train.global_batch_size):
         rows = loader.rows(start, min(n, start + train.global_batch_size))

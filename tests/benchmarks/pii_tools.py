@@ -1,25 +1,23 @@
-"""Personal data in Korean text: hclx.corpus.pii and three public tools on the labelled cases of
-hclx/corpus/pii_cases.txt.
+"""Compares hclx.corpus.pii with three public tools on the labelled Korean texts of
+tests/corpus/pii_cases.txt.
 
-    python -m venv runs/peers && runs/peers/bin/pip install presidio-analyzer==2.2.366
-    scrubadub==2.0.1 datatrove==0.10.1 absl-py python tests/benchmarks/pii_tools.py
-    --peer_python=runs/peers/bin/python
+    python -m venv runs/peers
+    runs/peers/bin/pip install presidio-analyzer==2.2.366 scrubadub==2.0.1 datatrove==0.10.1 absl-py
+    python tests/benchmarks/pii_tools.py --peer_python=runs/peers/bin/python
 
-A found span is right where it overlaps a labelled one of the same kind, so that a tool may cut an
-item short or take a particle with it; the first column, and the last line, ask for the exact span.
-The cases are the project's own, and its tests ask its
-rules for an F1 of 0.98 on them: its figures say that this holds, those of the others how far they
-  carry to Korean. Some of
-what counts against the others is the set's choice: service numbers (1588-0000), private addresses
-and masked mail are no items.
+A predicted span is correct if it overlaps a labelled span of the same kind, so that a tool may
+truncate an item or include a particle; the first column and the last line require the exact span.
+The texts are the project's own, and its tests require an F1 of 0.98 of its rules on them: the first
+column shows that this holds, the others how far the tools carry over to Korean. Some of what counts
+against the tools is a choice of the labels: service numbers (1588-0000), private addresses and
+masked mail are no items.
 
-Presidio: its Korean recognizers and its generic ones with the region KR, on a blank spaCy pipeline
-  (no model; a word is its own
-lemma, so that words around an item count), every score, as by default; of overlapping spans that
-with the greatest score stays. Beside it stand two that need no model either and know fewer kinds:
-scrubadub (locale ko_KR), made for documents, and the PIIFormatter of datatrove, made for a corpus.
-What a tool has no kind for counts as missed, except in the line that says so. Nothing is
-downloaded.
+Presidio: its Korean recognizers, and its generic ones with the region KR, on a blank spaCy pipeline
+(no model; each word is its own lemma, so that words around an item count). Every score counts, as
+by default; of overlapping spans the one with the highest score counts.
+scrubadub (locale ko_KR, made for documents) and the PIIFormatter of datatrove (made for corpora)
+need no model either and have fewer kinds. An item of a kind that a tool does not have counts as
+missed, except in the line that says otherwise. Nothing is downloaded.
 """
 
 import importlib.metadata
@@ -27,13 +25,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags
 
 PEER = flags.DEFINE_string(
     "peer_python", None, "Interpreter of an environment with the other tools.", required=True
 )
-WORKER = flags.DEFINE_string("tool", "", "Be this tool: what the script starts itself with.")
+WORKER = flags.DEFINE_string("tool", "", "Run one tool; for the processes that the script starts.")
 
 KINDS = ("rrn", "frn", "driver", "passport", "card", "brn", "phone", "account", "email", "ip")
 PRESIDIO = {
@@ -49,6 +48,7 @@ PRESIDIO = {
 }
 THRESHOLDS = (0.0, 0.1, 0.3, 0.4, 0.5, 1.0)
 
+ROOT = Path(__file__).resolve().parents[2]
 Found = tuple[str, int, int, float]  # kind, start, end, score
 Finder = Callable[[str], list[Found]]
 
@@ -66,7 +66,8 @@ def main(_):
             )
         )
         return
-    from hclx.corpus.pii_accuracy import labelled  # which the other tools' environment lacks
+    sys.path.insert(0, str(ROOT))
+    from tests.corpus.pii_accuracy import labelled  # the environment of the tools has no hclx
 
     texts, items = zip(*labelled())
     answers = {name: ask(name, texts) for name in TOOLS}
@@ -86,8 +87,7 @@ def main(_):
 
 def by_kind(answers: dict[str, dict], items) -> str:
     """A Markdown table: a line a kind, then lines of all kinds; a column a tool."""
-    from hclx.corpus.pii_accuracy import exact
-
+    exact = lambda a, b: a == b
     found = {name: spans_of(answer["spans"]) for name, answer in answers.items()}
     columns = [("hclx", exact), *((name, overlap) for name in TOOLS)]
     count = lambda kinds: str(sum(one.kind in kinds for there in items for one in there))
@@ -260,12 +260,12 @@ def overlap_of_any_kind(a, b) -> bool:
 
 def cell(found, items, kinds: Sequence[str], same: Callable) -> str:
     """Precision / recall / F1 of some kinds."""
-    from hclx.corpus.pii_accuracy import score
+    from tests.corpus.pii_accuracy import score
 
-    one = score(found, items, kinds, same)
+    result = score(found, items, kinds, same)
     return " / ".join(
         "-" if value is None else f"{100 * value:.1f}"
-        for value in (one.precision, one.recall, one.f1)
+        for value in (result.precision, result.recall, result.f1)
     )
 
 

@@ -132,14 +132,14 @@ def hclx_step():
     import functools
 
     import jax
-    import jax.numpy as jnp
 
     from hclx.config import ComputeConfig, OptimizerConfig, TrainConfig
+    from hclx.data.batch import make_batch
     from hclx.model import init_params
-    from hclx.train import TrainState, make_loss, train_step
+    from hclx.train import make_loss, train_step
     from hclx.train.malloc import keep_freed_memory
     from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
-    from hclx.train.step_skipping import fresh_guard
+    from hclx.train.state import fresh_state
 
     keep_freed_memory()
     config, optimizer, schedule = (
@@ -147,23 +147,19 @@ def hclx_step():
         make_optimizer(OptimizerConfig(), decay_mask(model_config())),
         learning_rate_schedule(OptimizerConfig(), 1000),
     )
-    loss_fn = make_loss(config, ComputeConfig(dtype="float32"), 1)
+    loss_fn = make_loss(config, ComputeConfig(dtype="float32"))
     run = jax.jit(
         functools.partial(
-            train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=schedule, pieces=1
+            train_step, loss_fn=loss_fn, optimizer=optimizer, schedule=schedule, microbatches=1
         ),
         donate_argnums=0,
     )
-    params = init_params(config, jax.random.key(0))
-    state, batches, count = (
-        TrainState(jnp.int32(0), params, optimizer.init(params), fresh_guard(TrainConfig())),
-        tokens(),
-        0,
-    )
+    state = fresh_state(init_params(config, jax.random.key(0)), TrainConfig(), optimizer)
+    batches, count = [make_batch(rows, 1) for rows in tokens()], 0
 
     def step():
         nonlocal state, count
-        state, metrics = run(state, jnp.asarray(batches[count % 8]))
+        state, metrics = run(state, batches[count % 8])
         count += 1
         return float(metrics["loss"])
 

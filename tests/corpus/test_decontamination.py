@@ -17,7 +17,7 @@ from hclx.corpus import stages
 from hclx.corpus.decontamination import Index, judge, write_index, write_report
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
-from tasks.evaluation import evaluation_items
+from hclx.tasks.evaluation import evaluation_items
 from tests.corpus.small import sentence
 
 SETTINGS = ContaminationSettings()

@@ -1,4 +1,4 @@
-"""Languages: texts written for this test in each of them, and what no model is asked for."""
+"""Detection of languages, on texts written for this test; and texts that need no model."""
 
 import subprocess
 import sys

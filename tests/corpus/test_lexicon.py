@@ -1,6 +1,5 @@
-"""Word lists: what is counted is what a search of every eojeol for every phrase finds; ordinary
-Korean is not rude.
-"""
+"""Word lists: counts equal a search of every eojeol for every phrase; ordinary Korean does not
+match."""
 
 import random
 from collections import Counter
@@ -115,26 +114,26 @@ def test_counts_are_those_of_searching_every_eojeol_for_every_phrase(seed):
     ]
     counter = Lexicons([Lexicon.parse(name, text) for name, text in lists.items()])
     for batch in [*batched([*STRANGE, *texts], seed), []]:
-        found = counter.count(TextBatch.of(batch))
+        counts = counter.count(TextBatch.of(batch))
         for name, text in lists.items():
-            assert found[name].tolist() == [count_phrases(phrases(text), one) for one in batch], (
-                name
-            )
+            assert counts[name].tolist() == [
+                count_phrases(phrases(text), document) for document in batch
+            ], name
 
 
 def test_the_shipped_lists_count_as_a_search_for_every_phrase(sample_texts):
     draw = random.Random(4)
     listed = {name: phrases(text) for name, text in SHIPPED.items()}
-    words = [phrase for one in listed.values() for _, phrase in one]
+    words = [phrase for entries in listed.values() for _, phrase in entries]
     made = [
         "".join(draw.choice(words) + draw.choice(["", " ", "은 ", "@", "가"]) for _ in range(12))
         for _ in range(150)
     ]
     texts = [*STRANGE, *sample_texts, *made, *random_texts(50, seed=2), *ORDINARY, *RUDE]
     for batch in batched(texts):
-        found = lexicon.shipped().count(TextBatch.of(batch))
-        for name, one in listed.items():
-            assert found[name].tolist() == [count_phrases(one, text) for text in batch], name
+        counts = lexicon.shipped().count(TextBatch.of(batch))
+        for name, entries in listed.items():
+            assert counts[name].tolist() == [count_phrases(entries, text) for text in batch], name
 
 
 def test_a_phrase_is_found_anywhere_in_an_eojeol_but_not_across_two():
@@ -172,8 +171,8 @@ def test_an_exception_hides_what_lies_within_it():
 
 def test_an_exception_hides_for_its_own_list_only():
     lists = [Lexicon.parse("a", "나다\n!가나다"), Lexicon.parse("b", "나다")]
-    found = Lexicons(lists).count(TextBatch.of(["가나다 나다"]))
-    assert (found["a"].tolist(), found["b"].tolist()) == ([1], [2])
+    counts = Lexicons(lists).count(TextBatch.of(["가나다 나다"]))
+    assert (counts["a"].tolist(), counts["b"].tolist()) == ([1], [2])
 
 
 def test_a_phrase_within_a_longer_one_counts_too():
@@ -186,8 +185,12 @@ def test_capitals_and_what_is_no_letter_make_no_difference():
 
 
 def test_reading_a_list():
-    one = Lexicon.parse("list", "# comment\n\n 하나 # 둘\n^셋\n!넷ABC\r\n하나\n1인샵")
-    assert (one.anywhere, one.at_start, one.exceptions) == ({"하나", "1인샵"}, {"셋"}, {"넷abc"})
+    parsed = Lexicon.parse("list", "# comment\n\n 하나 # 둘\n^셋\n!넷ABC\r\n하나\n1인샵")
+    assert (parsed.anywhere, parsed.at_start, parsed.exceptions) == (
+        {"하나", "1인샵"},
+        {"셋"},
+        {"넷abc"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,27 +205,31 @@ def test_a_bad_line_is_named(line):
 
 @pytest.mark.parametrize("name", LISTS)
 def test_shipped_lists_can_be_read_and_name_no_phrase_twice(name):
-    one = Lexicon.parse(name, SHIPPED[name])
+    parsed = Lexicon.parse(name, SHIPPED[name])
     listed = phrases(SHIPPED[name])
     assert [phrase for (_, phrase), n in Counter(listed).items() if n > 1] == []
-    assert len(one.anywhere) + len(one.at_start) + len(one.exceptions) == len(listed) > 20
-    assert not one.anywhere & one.at_start
+    assert len(parsed.anywhere) + len(parsed.at_start) + len(parsed.exceptions) == len(listed) > 20
+    assert not parsed.anywhere & parsed.at_start
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_every_exception_of_a_shipped_list_hides_something(name):
-    one = Lexicon.parse(name, SHIPPED[name])
+    parsed = Lexicon.parse(name, SHIPPED[name])
     useful = lambda exception: (
-        any(phrase in exception for phrase in one.anywhere)
-        or exception.startswith(tuple(one.at_start))
+        any(phrase in exception for phrase in parsed.anywhere)
+        or exception.startswith(tuple(parsed.at_start))
     )
-    assert [exception for exception in one.exceptions if not useful(exception)] == []
+    assert [exception for exception in parsed.exceptions if not useful(exception)] == []
 
 
 @pytest.mark.parametrize("sentence", ORDINARY)
 def test_ordinary_korean_is_not_rude(sentence):
-    found = lexicon.shipped().count(TextBatch.of([sentence]))
-    assert (found["profanity"].item(), found["adult"].item(), found["gambling"].item()) == (0, 0, 0)
+    counts = lexicon.shipped().count(TextBatch.of([sentence]))
+    assert (counts["profanity"].item(), counts["adult"].item(), counts["gambling"].item()) == (
+        0,
+        0,
+        0,
+    )
 
 
 @pytest.mark.parametrize("sentence", RUDE)
@@ -237,7 +244,7 @@ def test_advertising_is_found():
         "무직자대출 당일대출 카톡상담",
         "무단전재 및 재배포 금지 저작권자",
     ]
-    found = lexicon.shipped().count(TextBatch.of(texts))
+    counts = lexicon.shipped().count(TextBatch.of(texts))
     for i, name in enumerate(("gambling", "adult", "advertising", "boilerplate")):
-        assert found[name][i] >= 1
-    assert not found["profanity"].any()
+        assert counts[name][i] >= 1
+    assert not counts["profanity"].any()

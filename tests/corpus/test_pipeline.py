@@ -370,7 +370,7 @@ def test_planted_items_are_found_and_reported(built):
         (
             {"sources": {"a": {"input": "news/*.gz", "format": "xml"}}},
             ConfigError,
-            "sources.a.format='xml' is not one of",
+            "sources.a.format must be .*'wikiextractor', and is 'xml'",
         ),
         ({"sources": {"a": {"inputs": "x"}}}, ConfigError, "sources.a.inputs is unknown"),
         ({"sources": {"a": {}}}, ConfigError, "sources.a.input is missing"),
@@ -378,7 +378,7 @@ def test_planted_items_are_found_and_reported(built):
         (
             {"rules": {"digits": {"max": "many"}}},
             ConfigError,
-            "sources.news.rules.digits.max must be float, and is 'many'",
+            "sources.news.rules.digits.max must be a valid number, and is 'many'",
         ),
         (
             {"rules": {"mine": {"attribute": "script.klingon", "max": 1}}},
@@ -395,9 +395,17 @@ def test_planted_items_are_found_and_reported(built):
             ConfigError,
             "sources.news.rules.mine needs min or max",
         ),
-        ({"near": {"threshold": 2}}, ConfigError, "near.threshold=2.0 is not in"),
-        ({"contamination": {"coverage": 0}}, ConfigError, "contamination.coverage=0.0 is not in"),
-        ({"part_bytes": 0}, ConfigError, "part_bytes=0 must be more than 0"),
+        (
+            {"near": {"threshold": 2}},
+            ConfigError,
+            "near.threshold must be less than or equal to 1, and is 2",
+        ),
+        (
+            {"contamination": {"coverage": 0}},
+            ConfigError,
+            "contamination.coverage must be greater than 0",
+        ),
+        ({"part_bytes": 0}, ConfigError, "part_bytes must be greater than 0, and is 0"),
         ({"sources": {}}, ConfigError, "sources is empty"),
         ({"seeds": 1}, ConfigError, "seeds is unknown; the file has sources, .*seed"),
         (

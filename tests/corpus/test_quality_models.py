@@ -1,6 +1,4 @@
-"""The models that a user trains: against a loop over bytes, and that they tell what they were
-trained to tell.
-"""
+"""Models that users train: equal to a plain loop over bytes, and able to classify unseen text."""
 
 import math
 import random
@@ -24,13 +22,13 @@ def good():
 
 @pytest.fixture(scope="module")
 def bad(good):
-    """The same syllables in no order."""
+    """The same syllables, shuffled."""
     rng = random.Random(1)
     return ["".join(rng.sample(text, len(text))) for text in good]
 
 
 def expected_bits(trained, text):
-    """By dictionaries of contexts in place of hashed tables."""
+    """Bits per byte, from dictionaries of contexts in place of hash tables."""
     pairs, contexts = [{} for _ in CONTEXTS], [{} for _ in CONTEXTS]
     for document in trained:
         data = (document + "\n").encode()
@@ -52,16 +50,16 @@ def expected_bits(trained, text):
 def test_bits_are_those_of_a_model_without_hashes(good):
     model = ByteModel.train(good[:20])
     texts = [good[0], good[30], "전혀 다른 글입니다.", "a", "가"]
-    found = model.bits_per_byte([*texts, ""])
+    bits = model.bits_per_byte([*texts, ""])
     assert (
-        found[:-1] == pytest.approx([expected_bits(good[:20], text) for text in texts], rel=0.01)
-        and found[-1] == 0
+        bits[:-1] == pytest.approx([expected_bits(good[:20], text) for text in texts], rel=0.01)
+        and bits[-1] == 0
     )
 
 
 @pytest.mark.parametrize("bits", [8, 12, 20])
 def test_what_may_follow_never_sums_to_more_than_one(good, bits):
-    """However full the tables are: else a text would cost less than it can."""
+    """Also with full tables: otherwise the model would not be a distribution."""
     model = ByteModel.train(good[:40], bits)
     for text in (good[0][:60], good[50][:61], "다른 말", ""):
         before = np.frombuffer(text.encode(), np.uint8)
@@ -86,7 +84,7 @@ def test_quality_tells_documents_that_it_has_not_seen(good, bad):
 
 
 def test_training_finds_the_least_loss(good, bad):
-    """No weight moved by hand makes it less."""
+    """No change of a single weight lowers the loss."""
     model = QualityModel.train(good[:20], bad[:20])
     loss = lambda m: (
         -np.mean([np.log(m.score(good[:20])).mean(), np.log(1 - m.score(bad[:20])).mean()])

@@ -1,4 +1,4 @@
-"""Repetition: the shares that counting lines and runs of eojeol one by one gives."""
+"""Repetition: shares equal those of a plain count of lines and n-grams of eojeol."""
 
 import random
 from collections import defaultdict
@@ -20,7 +20,7 @@ from tests.corpus.oracles import (
 
 
 def repeated(items) -> list[bool]:
-    """Which items stood before."""
+    """Whether each item occurred before."""
     seen = set()
     return [item in seen or bool(seen.add(item)) for item in items]
 
@@ -48,7 +48,7 @@ def oracle(text: str, title: str) -> dict:
                 places[run].append(start)
             result[f"top_{n}"] = share(
                 max(
-                    ((len(found), chars(found)) for found in places.values() if len(found) > 1),
+                    ((len(starts), chars(starts)) for starts in places.values() if len(starts) > 1),
                     default=(0, 0),
                 )[1],
                 total,
@@ -92,22 +92,22 @@ def test_columns_are_those_of_counting_one_by_one(texts):
     assert_tags(repetition, oracle, texts)
 
 
-def found(*texts: str) -> list[dict]:
+def measure(*texts: str) -> list[dict]:
     columns = repetition(TextBatch.of(texts))
     return [{name: column[i].item() for name, column in columns.items()} for i in range(len(texts))]
 
 
 def test_the_first_place_of_a_line_is_not_a_repetition():
-    (one,) = found("같은 줄\n다른\n 같은 줄\r\n같은 줄")
-    assert one["dup_lines"] == 0.5 and one["dup_line_chars"] == np.float32(6 / 11)
+    (shares,) = measure("같은 줄\n다른\n 같은 줄\r\n같은 줄")
+    assert shares["dup_lines"] == 0.5 and shares["dup_line_chars"] == np.float32(6 / 11)
 
 
 def test_paragraphs_stand_between_blank_lines():
-    one, single, lines = found(
+    shares, single, lines = measure(
         "하나\n둘\n\n셋\n \t\n하나\n둘\n\n\n둘", "하나\n하나\n하나", "하나\n\n하나\n\n둘셋"
     )
     # "둘" alone is another paragraph
-    assert one["dup_paragraphs"] == 0.25 and one["dup_paragraph_chars"] == np.float32(3 / 8)
+    assert shares["dup_paragraphs"] == 0.25 and shares["dup_paragraph_chars"] == np.float32(3 / 8)
     assert single["dup_paragraphs"] == single["dup_paragraph_chars"] == 0 and single[
         "dup_lines"
     ] == np.float32(2 / 3)
@@ -127,23 +127,23 @@ def test_paragraphs_that_stood_before_are_lines_that_did(texts):
 
 def test_a_paragraph_ends_with_its_document():
     assert [
-        one["dup_paragraphs"]
-        for one in found("하나\n\n둘", "둘\n\n하나", "\n\n", "하나", "하나\n\n하나")
+        shares["dup_paragraphs"]
+        for shares in measure("하나\n\n둘", "둘\n\n하나", "\n\n", "하나", "하나\n\n하나")
     ] == [0, 0, 0, 0, 0.5]
 
 
 def test_a_text_that_is_there_twice_is_half_repeated():
     words = " ".join("하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉 열".split())
-    (one,) = found(f"{words} {words}")
-    assert all(one[f"dup_{n}"] == 0.5 for n in range(5, 11)) and one["dup_lines"] == 0
-    (once,) = found(words)
+    (shares,) = measure(f"{words} {words}")
+    assert all(shares[f"dup_{n}"] == 0.5 for n in range(5, 11)) and shares["dup_lines"] == 0
+    (once,) = measure(words)
     assert not any(once.values())
 
 
 def test_runs_shorter_than_n_do_not_count_as_n():
-    (one,) = found("가 나 다 라 마 ㄱ 가 나 다 라 마 ㄴ")  # five eojeol twice
-    assert one["dup_5"] == np.float32(5 / 12) and one["dup_6"] == 0
-    assert (one["top_2"], one["top_3"], one["top_4"]) == (
+    (shares,) = measure("가 나 다 라 마 ㄱ 가 나 다 라 마 ㄴ")  # five eojeol twice
+    assert shares["dup_5"] == np.float32(5 / 12) and shares["dup_6"] == 0
+    assert (shares["top_2"], shares["top_3"], shares["top_4"]) == (
         np.float32(4 / 12),
         0.5,
         np.float32(8 / 12),
@@ -151,44 +151,44 @@ def test_runs_shorter_than_n_do_not_count_as_n():
 
 
 def test_of_equally_frequent_runs_the_longest_counts():
-    (one,) = found("가 나 x 가 나 y 하늘 바다 z 하늘 바다")
-    assert one["top_2"] == np.float32(8 / 15)
-    (one,) = found(
+    (shares,) = measure("가 나 x 가 나 y 하늘 바다 z 하늘 바다")
+    assert shares["top_2"] == np.float32(8 / 15)
+    (shares,) = measure(
         "가 나 x 가 나 y 가 나 z 하늘 바다 w 하늘 바다"
     )  # the more frequent one goes first
-    assert one["top_2"] == np.float32(6 / 18)
+    assert shares["top_2"] == np.float32(6 / 18)
 
 
 def test_the_most_frequent_run_covers_a_character_once():
-    same, apart = found("가 가 가 가", "가 가 x 가 가")
+    same, apart = measure("가 가 가 가", "가 가 x 가 가")
     assert [same[f"top_{n}"] for n in (2, 3, 4)] == [1, 1, 0]
     assert apart["top_2"] == np.float32(4 / 5)
     # both are there twice; one covers three characters, the other four
-    (one,) = found("가 가 가 나 다 x 나 다")
-    assert one["top_2"] == np.float32(4 / 8)
+    (shares,) = measure("가 가 가 나 다 x 나 다")
+    assert shares["top_2"] == np.float32(4 / 8)
     # the more frequent one goes first, although it covers less
-    (one,) = found("가 가 가 가 나나나 다다다 x 나나나 다다다")
-    assert one["top_2"] == np.float32(4 / 17)
+    (shares,) = measure("가 가 가 가 나나나 다다다 x 나나나 다다다")
+    assert shares["top_2"] == np.float32(4 / 17)
 
 
 def test_overlapping_runs_count_their_characters_once():
-    (one,) = found(" ".join(["가"] * 20))
-    assert one["dup_5"] == np.float32(19 / 20) and one["dup_10"] == np.float32(19 / 20)
+    (shares,) = measure(" ".join(["가"] * 20))
+    assert shares["dup_5"] == np.float32(19 / 20) and shares["dup_10"] == np.float32(19 / 20)
 
 
 def test_white_space_between_eojeol_makes_no_difference():
-    (one,) = found("가 나 다 라 마\n가  나\t다 라\u3000마")
-    assert one["dup_5"] == 0.5 and one["dup_lines"] == 0
+    (shares,) = measure("가 나 다 라 마\n가  나\t다 라\u3000마")
+    assert shares["dup_5"] == 0.5 and shares["dup_lines"] == 0
 
 
 def test_eojeol_are_compared_whole():
-    (one,) = found("가나 다 라 마 바 가 나다 라 마 바")  # the same characters, cut elsewhere
-    assert one["dup_5"] == 0
+    (shares,) = measure("가나 다 라 마 바 가 나다 라 마 바")  # the same characters, cut elsewhere
+    assert shares["dup_5"] == 0
 
 
 def test_runs_and_lines_of_other_documents_are_no_repetition():
     line = "하나 둘 셋 넷 다섯 여섯 일곱 여덟 아홉 열"
     assert not any(
-        any(one.values())
-        for one in found(line, line, "", "하나 둘 셋", "넷 다섯 여섯 일곱 여덟", line)
+        any(shares.values())
+        for shares in measure(line, line, "", "하나 둘 셋", "넷 다섯 여섯 일곱 여덟", line)
     )

@@ -14,7 +14,7 @@ from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import Engine
 from hclx.corpus.tokenize_mixture import serialize
 from hclx.corpus.tokenizer_counts import count_mixture
-from hclx.data.read_settings import ReadSettings
+from hclx.data.source import ReadSettings
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
 from tests.corpus.test_pipeline import digest

@@ -1,6 +1,4 @@
-"""Signs of spam: laughter, lone letters, runs, links and word lists, counted one by one; titles
-that come again.
-"""
+"""Signs of spam and repeated titles: values equal those of a plain count."""
 
 import itertools
 
@@ -61,9 +59,9 @@ def spam_oracle(text: str, title: str) -> dict:
 
 
 def title_oracle(text: str, title: str) -> dict:
-    lines, wanted = lines_of(text), " ".join(title.split())
-    again = sum(line == wanted for line in lines) if wanted else 0
-    return {"repeats": again, "share": share(again, len(lines))}
+    lines, title_line = lines_of(text), " ".join(title.split())
+    repeats = sum(line == title_line for line in lines) if title_line else 0
+    return {"repeats": repeats, "share": share(repeats, len(lines))}
 
 
 @pytest.fixture(scope="module")
@@ -85,20 +83,20 @@ def test_titles_that_come_again_are_those_of_comparing_line_by_line(texts):
     assert_tags(title, title_oracle, texts, [of(i) for i in range(len(texts))])
 
 
-def found(*texts: str) -> list[dict]:
+def measure(*texts: str) -> list[dict]:
     columns = spam(TextBatch.of(texts))
     return [{name: column[i].item() for name, column in columns.items()} for i in range(len(texts))]
 
 
 def test_laughter_is_no_lone_letter():
-    laughing, lone, short = found("진짜 ㅋㅋㅋ ㅠㅠ", "ㅋㅎㅏㅏ 나", "ㅇㅇ")
+    laughing, lone, short = measure("진짜 ㅋㅋㅋ ㅠㅠ", "ㅋㅎㅏㅏ 나", "ㅇㅇ")
     assert (laughing["laughter"], laughing["jamo"]) == (np.float32(5 / 7), 0)
     assert (lone["laughter"], lone["jamo"]) == (0, np.float32(0.8))
     assert (short["laughter"], short["jamo"]) == (1, 0)
 
 
 def test_runs_of_four_equal_characters_count_but_not_those_of_digits_and_white_space():
-    bang, three, digits, blank = found("가!!!!", "가!!!", "가11111", "가" + " " * 9)
+    bang, three, digits, blank = measure("가!!!!", "가!!!", "가11111", "가" + " " * 9)
     assert (bang["runs"], bang["longest_run"]) == (np.float32(0.8), 4)
     assert (three["runs"], three["longest_run"]) == (0, 3)
     assert (digits["runs"], digits["longest_run"]) == (0, 5)
@@ -107,8 +105,8 @@ def test_runs_of_four_equal_characters_count_but_not_those_of_digits_and_white_s
 
 def test_runs_end_with_their_document():
     assert [
-        (one["runs"], one["longest_run"], one["laughter"])
-        for one in found("ㅋ", "ㅋㅋㅋ", "", "ㅋㅋ")
+        (signs["runs"], signs["longest_run"], signs["laughter"])
+        for signs in measure("ㅋ", "ㅋㅋㅋ", "", "ㅋㅋ")
     ] == [
         (0, 1, 0),
         (0, 3, 1),
@@ -118,7 +116,7 @@ def test_runs_end_with_their_document():
 
 
 def test_a_link_counts_once():
-    counted = found(
+    counted = measure(
         "https://www.naver.com/a",
         "http://a.kr?b=https://c.kr",
         "www.a.kr http://b.kr",
@@ -126,13 +124,18 @@ def test_a_link_counts_once():
         "http 와 www",
         "",
     )
-    assert [one["links"] for one in counted] == [1, 2, 2, 1, 0, 0]
+    assert [signs["links"] for signs in counted] == [1, 2, 2, 1, 0, 0]
 
 
 def test_shares_of_listed_words():
-    (one,) = found("병신 같은 온라인카지노 광고 출장안마")
-    assert (one["profanity"], one["gambling"], one["adult"], one["advertising"]) == (1, 1, 1, 0)
-    assert (one["profane_words"], one["spam_words"]) == (np.float32(1 / 5), np.float32(2 / 5))
+    (signs,) = measure("병신 같은 온라인카지노 광고 출장안마")
+    assert (signs["profanity"], signs["gambling"], signs["adult"], signs["advertising"]) == (
+        1,
+        1,
+        1,
+        0,
+    )
+    assert (signs["profane_words"], signs["spam_words"]) == (np.float32(1 / 5), np.float32(2 / 5))
 
 
 def test_a_title_that_is_a_line_again():

@@ -1,6 +1,4 @@
-"""Scripts, lengths, punctuation and normal forms: as a plain reading of each document gives
-them.
-"""
+"""Scripts, lengths, punctuation and normalisation: values equal a plain count for each document."""
 
 import functools
 import unicodedata
@@ -29,9 +27,13 @@ def model_says(text: str) -> str:
     """The language of ISO 639-1 that has more than half of the probability that all of these and
     "no language" have.
     """
-    found = {code: p for code, p in model().rank(text[:1000]) if len(code) == 2 or code == "zxx"}
-    code = max(found, key=found.get)
-    return code if found[code] > sum(found.values()) / 2 and code != "zxx" else "und"
+    probabilities = {
+        code: p for code, p in model().rank(text[:1000]) if len(code) == 2 or code == "zxx"
+    }
+    code = max(probabilities, key=probabilities.get)
+    return (
+        code if probabilities[code] > sum(probabilities.values()) / 2 and code != "zxx" else "und"
+    )
 
 
 def script_oracle(text: str, title: str) -> dict:
@@ -114,26 +116,26 @@ def test_language_by_example(text, language):
 
 
 def test_lengths_by_example():
-    found = length(TextBatch.of(["하나 둘\n\n 셋넷다섯 \r\n" + "가" * 20, "나"]))
-    assert [found[name].tolist() for name in ("chars", "words", "lines")] == [
+    result = length(TextBatch.of(["하나 둘\n\n 셋넷다섯 \r\n" + "가" * 20, "나"]))
+    assert [result[name].tolist() for name in ("chars", "words", "lines")] == [
         [34, 1],
         [4, 1],
         [3, 1],
     ]
-    assert [found[name].tolist() for name in ("mean_word", "mean_line")] == [
+    assert [result[name].tolist() for name in ("mean_word", "mean_line")] == [
         [6.75, 1],
         [np.float32(28 / 3), 1],
     ]
-    assert found["short_lines"].tolist() == [np.float32(2 / 3), 1]
+    assert result["short_lines"].tolist() == [np.float32(2 / 3), 1]
 
 
 def test_line_ends_by_example():
     text = "끝났다.\n끝났다...\n그리고··· \n- 목록\n·\n··\n끝"
-    found = {
+    result = {
         name: values.tolist()
         for name, values in punctuation(TextBatch.of([text, "··", "·"])).items()
     }
-    assert found == {
+    assert result == {
         "line_end": [np.float32(2 / 7), 0, 0],
         "ellipsis": [np.float32(2 / 7), 0, 0],
         "bullet": [np.float32(3 / 7), 1, 1],
@@ -147,10 +149,10 @@ def test_short_last_lines_do_not_look_into_the_next_document():
 
 
 def test_texts_that_are_not_composed_are_found(texts):
-    found = normalisation(TextBatch.of(texts))["not_nfc"]
-    assert found.tolist() == [
+    result = normalisation(TextBatch.of(texts))["not_nfc"]
+    assert result.tolist() == [
         text != unicodedata.normalize("NFC", text) for text in texts
-    ] and 0 < found.sum() < len(texts)
+    ] and 0 < result.sum() < len(texts)
     assert normalisation(TextBatch.of(["한글", unicodedata.normalize("NFD", "한글"), ""]))[
         "not_nfc"
     ].tolist() == [False, True, False]

@@ -12,8 +12,7 @@ from hclx.corpus.runner import Engine
 from hclx.corpus.store import Store
 from hclx.corpus.tokenize_mixture import serialize
 from hclx.data.cache_builder import build_cache
-from hclx.data.read_settings import ReadSettings
-from hclx.data.source import corpus_sources
+from hclx.data.source import ReadSettings, corpus_sources
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
 from tests.corpus.test_pipeline import built, corpus, digest, kept, raw  # noqa: F401

@@ -21,7 +21,7 @@ from hclx.corpus.tokenizer_counts import count_file, count_mixture, train_on_mix
 from hclx.errors import ConfigError, DataError
 from hclx.text import train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
-from hclx.text.pretokenizers import make_cutter
+from hclx.text.pretokenizers import shared_pretokenizer
 from tests.corpus import small
 from tests.corpus.test_killed import kill_when
 from tests.corpus.test_pipeline import digest, times
@@ -87,21 +87,21 @@ def sampled(texts, rate, seed):
             yield text
 
 
-def by_hand(files: dict[str, list[str]], mode="plain", rate=RATE, seed=SEED) -> Counter:
-    cutter = make_cutter(mode)
+def by_hand(files: dict[str, list[str]], morphemes="none", rate=RATE, seed=SEED) -> Counter:
+    pretokenizer = shared_pretokenizer(morphemes)
     return Counter(
         chunk
         for texts in files.values()
         for text in sampled(texts, rate, seed)
-        for chunk in cutter.cut(text)
+        for chunk in pretokenizer.split(text)
     )
 
 
-def counted(store, workers=1, mode="plain", rate=RATE, seed=SEED, totals=None, engine=None):
+def counted(store, workers=1, morphemes="none", rate=RATE, seed=SEED, totals=None, engine=None):
     return count_mixture(
         store,
         engine or Engine(workers=workers),
-        mode,
+        morphemes,
         rate,
         seed,
         Counter() if totals is None else totals,
@@ -117,10 +117,10 @@ class Idle:
     meet = each
 
 
-@pytest.mark.parametrize("mode", ["plain", "train"])
-def test_the_counts_are_those_of_a_plain_counter(store, mode):
+@pytest.mark.parametrize("morphemes", ["none", "merges"])
+def test_the_counts_are_those_of_a_plain_counter(store, morphemes):
     files, totals = texts_of_files(), Counter()
-    assert counted(store, mode=mode, totals=totals) == by_hand(files, mode)
+    assert counted(store, morphemes=morphemes, totals=totals) == by_hand(files, morphemes)
     every = [text for texts in files.values() for text in texts if text]
     chosen = [text for texts in files.values() for text in sampled(texts, RATE, SEED)]
     assert totals == {
@@ -163,9 +163,9 @@ def test_a_corpus_may_be_named_by_its_address(store, tmp_path):
     )
 
 
-@pytest.mark.parametrize("mode", ["plain", "encode"])
-def test_the_tokenizer_is_the_one_of_the_mixtures_files(store, tmp_path, mode):
-    options = {"vocab_size": 512, "mode": mode, "sample_rate": RATE, "seed": SEED}
+@pytest.mark.parametrize("morphemes", ["none", "merges_and_text"])
+def test_the_tokenizer_is_the_one_of_the_mixtures_files(store, tmp_path, morphemes):
+    options = {"vocab_size": 512, "morphemes": morphemes, "sample_rate": RATE, "seed": SEED}
     made = train_on_mixture(store, tmp_path / "one", Engine(workers=1), **options)
     documents = read_documents(expand_globs(f"{store.root}/mixture/*/*.jsonl.gz"))
     expected = train_tokenizer(
@@ -179,12 +179,16 @@ def test_the_tokenizer_is_the_one_of_the_mixtures_files(store, tmp_path, mode):
 
 
 def test_what_was_counted_is_counted_once(store, tmp_path):
-    options = {"mode": "train", "sample_rate": RATE, "seed": SEED}
+    options = {"morphemes": "merges", "sample_rate": RATE, "seed": SEED}
     train_on_mixture(store, tmp_path / "one", Engine(workers=1), vocab_size=512, **options)
     before = times(Path(store.root))
     train_on_mixture(store, tmp_path / "two", Idle(), vocab_size=640, **options)
     train_on_mixture(
-        store, tmp_path / "three", Idle(), vocab_size=512, **{**options, "mode": "encode"}
+        store,
+        tmp_path / "three",
+        Idle(),
+        vocab_size=512,
+        **{**options, "morphemes": "merges_and_text"},
     )
     assert times(Path(store.root)) == before
 
@@ -226,7 +230,7 @@ def test_going_back_to_a_rate_after_a_run_that_was_killed_takes_no_counts_of_the
     assert counted(store) == expected
 
 
-@pytest.mark.parametrize("change", [{"rate": 0.3}, {"seed": 4}, {"mode": "train"}])
+@pytest.mark.parametrize("change", [{"rate": 0.3}, {"seed": 4}, {"morphemes": "merges"}])
 def test_another_sample_or_cutter_counts_anew(store, tmp_path, change):
     before = counted(store)
     changed = counted(store, **change)
@@ -272,7 +276,7 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_happened(store, tmp_path
         f"--corpus={folder}",
         f"--output_dir={tmp_path / 't'}",
         "--vocab_size=512",
-        "--mode=plain",
+        "--morphemes=none",
         "--workers=1",
     )
     process = subprocess.Popen(
@@ -325,11 +329,11 @@ def test_what_cannot_be_counted_is_refused(store, tmp_path):
 
 
 def test_values_are_checked_before_anything_is_counted(store, tmp_path):
-    options = {"vocab_size": 512, "mode": "plain", "sample_rate": RATE, "seed": SEED}
+    options = {"vocab_size": 512, "morphemes": "none", "sample_rate": RATE, "seed": SEED}
     for change, message in [
         ({"vocab_size": 500}, "multiple of 128"),
         ({"sample_rate": 1.5}, "sample_rate=1.5 is not in"),
-        ({"mode": "words"}, "mode='words'"),
+        ({"morphemes": "words"}, "morphemes='words'"),
     ]:
         with pytest.raises(ConfigError, match=message):
             train_on_mixture(store, tmp_path / "t", Idle(), **{**options, **change})
@@ -355,8 +359,8 @@ def test_a_worker_with_another_cutter_is_refused(store):
             name,
             store=store,
             keys={name: "key"},
-            mode="plain",
-            cutter="eojeol 2",
+            morphemes="none",
+            pretokenizer="eojeol 2",
             sample_rate=1.0,
             seed=0,
         )

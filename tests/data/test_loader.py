@@ -7,8 +7,8 @@ import pytest
 from hclx.config import MeshConfig
 from hclx.data import Loader
 from hclx.data.cache_builder import build_cache
-from hclx.data.read_settings import ReadSettings
 from hclx.data.sampler import Order
+from hclx.data.source import ReadSettings
 from hclx.errors import DataError
 from hclx.parallel import make_mesh, named_sharding
 from tests.data.test_token_cache import memory_source
@@ -43,17 +43,56 @@ def loader(cache, mesh=MeshConfig(fsdp=1), devices=1, **options):
 
 def brute_force_row(cache, g):
     """Example g straight from the streams."""
-    order = Order(cache.n_windows("train", LENGTH), cache.rates, 7)
+    order = Order(cache.n_sequences("train", LENGTH), cache.rates, 7)
     (source,), (window,) = order.locate(np.array([g]))
     return cache.stream("train", source)[window * LENGTH : window * LENGTH + LENGTH + 1]
 
 
-def test_batches_are_the_windows_of_the_order(cache):
+def test_batches_are_the_sequences_of_the_order(cache):
     with loader(cache) as one:
         for index in (0, BATCH, 13 * BATCH):
             expected = np.stack([brute_force_row(cache, index + i) for i in range(BATCH)])
             batch = one.batch(index)
-            assert batch.dtype == np.int32 and (np.asarray(batch) == expected).all()
+            assert [field.dtype for field in batch] == [
+                np.int32, np.int32, np.float32, np.int32, np.int32,
+            ]  # fmt: skip
+            assert (rows_of(batch) == expected).all() and (np.asarray(batch.weights_bt) == 1).all()
+            for row, segments, positions in zip(
+                expected, np.asarray(batch.segments_bt), np.asarray(batch.positions_bt)
+            ):
+                assert list(zip(segments, positions)) == packed(row[:-1], cache.manifest["eod_id"])
+
+
+def rows_of(batch):
+    """[b, t + 1]: inputs, and the last target."""
+    tokens_bt, targets_bt = np.asarray(batch.tokens_bt), np.asarray(batch.targets_bt)
+    assert (tokens_bt[:, 1:] == targets_bt[:, :-1]).all()
+    return np.concatenate([tokens_bt, targets_bt[:, -1:]], axis=1)
+
+
+def packed(tokens, eod_id):
+    """Segment and position of each token, by its definition."""
+    segment, position, result = 0, -1, []
+    for token in tokens:
+        segment, position = (segment + 1, 0) if token == eod_id else (segment, position + 1)
+        result.append((segment, position))
+    return result
+
+
+def test_rows_after_the_last_one_of_an_evaluation_weigh_nothing(cache):
+    for mesh, devices in ((MeshConfig(fsdp=1), 1), (MeshConfig(data=4, fsdp=2), 8)):
+        with loader(cache, mesh, devices) as one:
+            batch, partial = one.batch(BATCH), one.batch(BATCH, stop=BATCH + 3)
+            assert np.asarray(partial.weights_bt).sum(1).tolist() == [LENGTH] * 3 + [0] * 5
+            assert (np.asarray(one.batch(BATCH, stop=3 * BATCH).weights_bt) == 1).all()
+            for name in ("tokens_bt", "targets_bt", "segments_bt", "positions_bt"):
+                assert (
+                    np.asarray(getattr(partial, name)) == np.asarray(getattr(batch, name))
+                ).all()
+
+
+def same(batch, other):
+    return all((np.asarray(a) == np.asarray(b)).all() for a, b in zip(batch, other, strict=True))
 
 
 def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
@@ -61,7 +100,7 @@ def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
     with loader(cache, skip=((3, 6), (10, 20))) as one:
         assert one.examples(0, 2 * BATCH).tolist() == left[: 2 * BATCH]
         assert (
-            np.asarray(one.batch(BATCH))
+            rows_of(one.batch(BATCH))
             == np.stack([brute_force_row(cache, g) for g in left[BATCH : 2 * BATCH]])
         ).all()
 
@@ -72,13 +111,14 @@ def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
 )
 def test_any_mesh_reads_the_same_batch(cache, mesh):
     with loader(cache) as one, loader(cache, mesh, 8) as many:
-        assert (np.asarray(one.batch(16)) == np.asarray(many.batch(16))).all()
+        assert same(one.batch(16), many.batch(16))
 
 
 def test_each_device_holds_only_its_rows(cache):
     with loader(cache, MeshConfig(data=4, fsdp=2), 8) as many:
         batch = many.batch(0)
-        assert {shard.data.shape for shard in batch.addressable_shards} == {(1, LENGTH + 1)}
+        for field in batch:
+            assert {shard.data.shape for shard in field.addressable_shards} == {(1, LENGTH)}
 
 
 def test_iterating_from_any_index_continues_the_order(cache):
@@ -87,12 +127,12 @@ def test_iterating_from_any_index_continues_the_order(cache):
         for step in range(3, 8):
             index, batch = next(stream)
             assert index == step * BATCH
-            assert (np.asarray(batch) == np.asarray(one.batch(index))).all()
+            assert same(batch, one.batch(index))
 
 
 def test_a_change_of_batch_size_in_mid_epoch_loses_and_repeats_nothing(cache):
     with loader(cache) as eight, loader(cache, global_batch_size=4) as four:
-        rows = [np.asarray(eight.batch(0)), np.asarray(four.batch(8)), np.asarray(four.batch(12))]
+        rows = [rows_of(eight.batch(0)), rows_of(four.batch(8)), rows_of(four.batch(12))]
         assert (np.concatenate(rows) == eight.rows(0, 16)).all()
 
 
@@ -105,7 +145,7 @@ def test_an_epoch_sees_every_window_once(cache, tokenizer_dirs, tmp_path, sample
         ReadSettings(200),
     )
     with loader(single) as one:
-        n = one.n_windows
+        n = one.n_sequences
         rows = {tuple(row) for row in one.rows(0, n).tolist()}
         assert len(rows) == n and rows == {tuple(row) for row in one.rows(n, 2 * n).tolist()}
 

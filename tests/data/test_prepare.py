@@ -1,4 +1,4 @@
-"""What a run needs is made where it is missing, and refused where it is of something else."""
+"""Tokenizer and cache of a run are made if they are missing, and refused if they do not fit."""
 
 import dataclasses
 import json
@@ -45,11 +45,11 @@ def test_made_once_and_used_again(made):
 
 def test_the_tokenizer_never_sees_the_validation_split(made, sample_texts):
     folder, data = made
-    from hclx.data.read_settings import ReadSettings
+    from hclx.data.source import ReadSettings
 
-    about = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
+    metadata = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
     train = [t for t in sample_texts if ReadSettings.of(data).split_of(t) == "train"]
-    assert about["documents"] == len(train) < len(sample_texts)
+    assert metadata["documents"] == len(train) < len(sample_texts)
 
 
 def test_other_text_is_refused(made, tmp_path):
@@ -91,6 +91,6 @@ def test_another_size_of_the_model_is_refused(made):
 def test_unknown_mixture(tmp_path):
     pytest.importorskip("seqio")
     with pytest.raises(
-        ConfigError, match="'kowikki' is not registered in tasks/; known are .*kowiki"
+        ConfigError, match="'kowikki' is not registered by hclx.tasks.corpora; known are .*kowiki"
     ):
         run(tmp_path, DataConfig(mixture="kowikki"))

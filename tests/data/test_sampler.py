@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from hclx.data.sampler import PERIOD, Order, apportion, leave_out, mix64, permute
+from hclx.data.sampler import PERIOD, Order, apportion, mix64, permute, skip_ranges
 from hclx.errors import DataError
 
 U64 = (1 << 64) - 1
@@ -98,6 +98,6 @@ def test_apportion_adds_up_by_largest_remainders():
 @pytest.mark.parametrize(
     "ranges", [(), ((0, 5),), ((3, 4), (4, 9)), ((2, 7), (8, 9), (30, 31)), ((90, 95),)]
 )
-def test_leave_out_counts_what_is_left(ranges):
+def test_skip_ranges_counts_what_is_left(ranges):
     kept = [i for i in range(200) if not any(first <= i < last for first, last in ranges)]
-    assert leave_out(np.arange(80), ranges).tolist() == kept[:80]
+    assert skip_ranges(np.arange(80), ranges).tolist() == kept[:80]

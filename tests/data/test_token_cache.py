@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from hclx.data import TokenCache
-from hclx.data.cache_builder import build_cache
-from hclx.data.read_settings import ReadSettings
-from hclx.data.source import Source, input_source
-from hclx.data.token_cache import StreamWriter, _open
+from hclx.data.cache_builder import StreamWriter, build_cache
+from hclx.data.source import ReadSettings, Source, input_source
+from hclx.data.token_cache import _open
 from hclx.errors import ConfigError, DataError
 from hclx.text.documents import Document
 from tests.conftest import SAMPLE
@@ -65,7 +64,7 @@ def test_splits_are_disjoint_by_document_and_cover_all(sample_texts):
 
 def test_windows_overlap_by_one_token_so_that_every_token_is_a_target_once(cache):
     stream = cache.stream("train", 0)
-    (n,) = cache.n_windows("train", 64)
+    (n,) = cache.n_sequences("train", 64)
     windows = np.stack([cache.read("train", 0, i, 64).result() for i in range(n)])
     assert (windows[:, 1:].ravel() == stream[1 : n * 64 + 1]).all()
     assert (windows[1:, 0] == windows[:-1, -1]).all() and len(stream) - (n * 64 + 1) < 64
@@ -133,8 +132,8 @@ def test_a_folder_that_holds_a_cache_is_left_alone(cache, tokenizer_dirs):
 
 
 def test_a_split_with_less_than_one_window_says_what_to_do(cache):
-    with pytest.raises(DataError, match="one window needs 1000001; give more text"):
-        cache.n_windows("train", 1_000_000)
+    with pytest.raises(DataError, match="one sequence needs 1000001; give more text"):
+        cache.n_sequences("train", 1_000_000)
 
 
 class TestDamage:
@@ -176,7 +175,7 @@ class TestDamage:
 
 def test_writer_splits_into_shards_and_loses_nothing(tmp_path, monkeypatch):
     # in place of the 16M tokens of a real shard
-    monkeypatch.setattr("hclx.data.token_cache._SHARD", 1 << 17)
+    monkeypatch.setattr("hclx.data.cache_builder._SHARD", 1 << 17)
     draw = np.random.default_rng(0)
     documents = [draw.integers(2, 60_000, draw.integers(1, 20_000)) for _ in range(60)]
     writer = StreamWriter(tmp_path / "s", np.dtype(np.uint16), eod_id=1)

@@ -15,7 +15,6 @@ PATH = os.pathsep.join(
 # A decoder that trains in seconds, on the sample, without the morphological analyser.
 TINY = [
     "--gin_file=gin_configs/runs/demo.gin",
-    "--gin.DataConfig.mixture=",
     f"--gin.DataConfig.input={SAMPLE}",
     "--gin.TokenizerConfig.mode=plain",
     "--gin.ModelConfig.vocab_size=512",

@@ -89,7 +89,7 @@ def test_the_broken_rule_is_named_and_marked(corpus, rule):
 
 
 def section(text: str, name: str) -> str:
-    """What stands below a heading."""
+    """Returns the text below a heading."""
     return re.search(rf"^{name}[^\n]*\n(.*?)(?=^\S|\Z)", text, re.M | re.S)[1].rstrip("\n")
 
 
@@ -211,8 +211,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, cod
 
 
 def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
-    """What is short is said, the token cache is made; the same command says the same again, but not
-    beside another one.
+    """A shortage is reported and the token cache is made; the same command reports the same again,
+    but not while another one runs.
     """
     raw, config = written.write(tmp_path)
     sources = {
@@ -241,7 +241,7 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
     assert (
         comments.startswith("comments gives ")
         and others.startswith("others gives ")
-        and "No source is of the domains blog, cafe" in unmet
+        and "No source belongs to the domains blog, cafe" in unmet
     )
     made = TokenCache(out / "cache")
     assert (

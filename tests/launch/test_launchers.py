@@ -219,7 +219,7 @@ def jobset():
 
 
 def jobset_action(code, disrupted=False):
-    """What happens when the first pod of a job ends so: Kubernetes' rules for the job, then
+    """Action when the first pod of a job ends in this way: Kubernetes' rules for the job, then
     JobSet's; None: it is done.
     """
     spec, job, pod = jobset()

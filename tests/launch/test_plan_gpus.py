@@ -28,5 +28,5 @@ def test_gpus_are_planned_by_arithmetic(tmp_path):
 
 def test_a_search_finds_what_fits_and_a_plan_that_does_not_exits_64():
     assert "80 GB" in refused(launch("plan.py", *GIN, "--topology=h100:8"), 64)
-    found = launch("plan.py", *GIN, "--topology=h100:8", "--search")
-    assert found.returncode == 0 and "fits" in found.stdout
+    result = launch("plan.py", *GIN, "--topology=h100:8", "--search")
+    assert result.returncode == 0 and "fits" in result.stdout

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from hclx.train.events import read_events
-from hclx.train.metrics_writer import StepClock, read_metrics
+from hclx.train.metrics_writer import read_metrics
+from hclx.train.timing import StepClock
 from tests.conftest import ROOT
 from tests.launch.command import TINY, command, environment, launch, refused
 
@@ -97,7 +98,7 @@ def test_a_run_leaves_what_it_says(whole):
 
 
 def learning_rate(step: int, config: dict) -> float:
-    """Of a step from 1, by the formula: linear from 0, then a cosine."""
+    """Learning rate of a step from 1, by the formula: linear from 0, then a cosine."""
     optimizer, done, total = config["optimizer"], step - 1, config["train"]["total_steps"]
     warmup, final = optimizer["warmup_steps"], optimizer["final_fraction"]
     if done < warmup:

@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, MeshConfig, ModelConfig, OptimizerConfig, TrainConfig
+from hclx.data.batch import make_batch
 from hclx.errors import ConfigError
 from hclx.model import hidden_states, init_params
 from hclx.model.matmul import check_precision, matmul
 from hclx.parallel import make_mesh
-from hclx.train.compiled_steps import make_program
 from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
-from hclx.train.state import TrainState
-from hclx.train.step import make_loss, train_step
-from hclx.train.step_skipping import fresh_guard
+from hclx.train.state import fresh_state
+from hclx.train.step import make_loss, make_program, train_step
 from tests.parallel.test_meshes_agree import experiment
 
 QUANTISED = ("int8", "fp8")
@@ -196,7 +195,7 @@ def test_a_run_asks_whether_its_devices_have_the_precision():
     with pytest.raises(
         ConfigError, match="ComputeConfig.matmul='int8' is for TPUs and this is NVIDIA H200"
     ):
-        make_program(experiment(MeshConfig(fsdp=1), ComputeConfig(matmul="int8")), gpu, 1)
+        make_program(experiment(MeshConfig(fsdp=1), ComputeConfig(matmul="int8")), gpu)
     with pytest.raises(ConfigError, match="is not one of full, int8, fp8"):
         ComputeConfig(matmul="int4")
 
@@ -213,32 +212,24 @@ def train(sample_texts):
     """Precision -> losses of all steps, and the last state."""
     text = np.frombuffer("".join(sample_texts).encode(), np.uint8)
     starts = np.random.default_rng(0).integers(0, len(text) - 65, (STEPS, BATCH, 1))
-    batches = jnp.asarray(text[starts + np.arange(65)], jnp.int32)
+    rows = text[starts + np.arange(65)].astype(np.int32)
+    batches = jax.tree.map(lambda *fields: np.stack(fields), *(make_batch(r, 0) for r in rows))
     optimizer = make_optimizer(OPTIMIZER, decay_mask(CONFIG))
 
     @functools.cache
     def run(precision):
-        loss_fn = make_loss(CONFIG, ComputeConfig(matmul=precision, loss_chunk_tokens=0), eod_id=0)
+        loss_fn = make_loss(CONFIG, ComputeConfig(matmul=precision, loss_chunk_tokens=0))
         step = functools.partial(
             train_step,
             loss_fn=loss_fn,
             optimizer=optimizer,
             schedule=learning_rate_schedule(OPTIMIZER, STEPS),
-            pieces=1,
+            microbatches=1,
         )
 
         def whole_run(key):
-            params = init_params(CONFIG, key)
-            return jax.lax.scan(
-                step,
-                TrainState(
-                    jnp.zeros((), jnp.int32),
-                    params,
-                    optimizer.init(params),
-                    fresh_guard(TrainConfig()),
-                ),
-                batches,
-            )
+            state = fresh_state(init_params(CONFIG, key), TrainConfig(), optimizer)
+            return jax.lax.scan(step, state, batches)
 
         state, metrics = jax.jit(whole_run)(jax.random.key(0))
         return np.asarray(metrics["loss"], np.float64), state

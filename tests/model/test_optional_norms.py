@@ -142,11 +142,9 @@ def test_a_switch_adds_its_norms_and_changes_no_other_parameter(name):
 @pytest.mark.parametrize("name", ON)
 @pytest.mark.parametrize("size", ["137m", "204b"])
 def test_parameters_are_those_of_the_closed_formula(name, size):
-    config = dataclasses.replace(
-        SIZES[size], qk_norm=ON[name].qk_norm, embedding_norm=ON[name].embedding_norm
-    )
-    assert (
-        sum(x.size for x in jax.tree.leaves(abstract_params(config)))
-        == n_params(config)
-        > n_params(SIZES[size])
-    )
+    off, on = SIZES[size], ON[name]
+    config = dataclasses.replace(off, qk_norm=on.qk_norm, embedding_norm=on.embedding_norm)
+    heads = on.qk_norm * config.n_layers * 4 * config.d_head
+    added = heads + on.embedding_norm * 2 * config.d_model
+    assert n_params(config) == n_params(off) + added > n_params(off)
+    assert sum(x.size for x in jax.tree.leaves(abstract_params(config))) == n_params(config)

@@ -5,7 +5,6 @@ seen.
 import collections
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,7 +12,7 @@ from hclx.config import MeshConfig
 from hclx.parallel import make_mesh
 from hclx.plan.hlo import parse_hlo
 from hclx.plan.interconnect import KINDS, replica_group
-from hclx.train.compiled_steps import make_program
+from hclx.train.step import make_program
 from tests.parallel.test_meshes_agree import MODEL, experiment
 
 LARGE = 2_048  # elements: smaller ones are biases, norms, losses and tokens
@@ -30,9 +29,9 @@ def collectives(config: MeshConfig) -> collections.Counter:
     """
     mesh = make_mesh(config)
     with jax.set_mesh(mesh):
-        program = make_program(experiment(config), mesh, 1)
-        windows = jax.ShapeDtypeStruct((16, 65), jnp.int32, sharding=program.windows)
-        module = parse_hlo(program.train_step.lower(program.abstract, windows).compile().as_text())
+        program = make_program(experiment(config), mesh)
+        lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
+        module = parse_hlo(lowered.compile().as_text())
     counts = collections.Counter()
     for _, instruction, times in module.walk():
         kind = instruction.opcode.removesuffix("-start")

@@ -66,7 +66,7 @@ import threading, types
 from hclx.parallel import distributed
 client = types.SimpleNamespace(wait_at_barrier=lambda name, milliseconds: threading.Event().wait())
 distributed.distributed = types.SimpleNamespace(global_state=types.SimpleNamespace(client=client, process_id=1))
-distributed._LAST_WORDS_MS = 100
+distributed._ABORT_BARRIER_MS = 100
 distributed.abort_process(70)
 """
     assert (

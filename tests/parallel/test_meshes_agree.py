@@ -20,11 +20,11 @@ from hclx.config import (
     TokenizerConfig,
     TrainConfig,
 )
+from hclx.data.batch import make_batch
 from hclx.model import init_params
 from hclx.parallel import make_mesh
 from hclx.train import init_state, make_loss
-from hclx.train.compiled_steps import make_program
-from hclx.train.step import accumulate_gradients
+from hclx.train.step import accumulate_gradients, make_program
 
 MODEL = ModelConfig(vocab_size=256, n_layers=8, d_model=64, n_heads=8, max_length=64)
 COMPUTE = ComputeConfig(dtype="float32", loss_chunk_tokens=128)
@@ -39,7 +39,7 @@ MESHES = {
     "seq 4 x fsdp 2": MeshConfig(fsdp=2, seq=4),
     "seq 4 x model 2": MeshConfig(fsdp=1, seq=4, model=2),
 }
-# name -> mesh, what it computes with, pieces of the accumulated gradient
+# name -> mesh, what it computes with, microbatches of the accumulated gradient
 PIPELINES = {
     "pipe 2 x fsdp 2 x model 2, 4 microbatches": (
         MeshConfig(pipe=2, fsdp=2, model=2),
@@ -51,7 +51,7 @@ PIPELINES = {
         {"pipeline_repeats": 2},
         1,
     ),
-    "pipe 4 x model 2, no remat, 2 pieces": (
+    "pipe 4 x model 2, no remat, 2 gradient microbatches": (
         MeshConfig(pipe=4, fsdp=1, model=2),
         {"remat": "none"},
         2,
@@ -63,8 +63,8 @@ PIPELINES = {
     ),
 }
 ALL = {name: (config, COMPUTE, 1) for name, config in MESHES.items()} | {
-    name: (config, dataclasses.replace(COMPUTE, **fields), pieces)
-    for name, (config, fields, pieces) in PIPELINES.items()
+    name: (config, dataclasses.replace(COMPUTE, **fields), microbatches)
+    for name, (config, fields, microbatches) in PIPELINES.items()
 }
 ONE = MeshConfig(fsdp=1)
 
@@ -107,35 +107,41 @@ def parameters():
 def placed(program):
     """Parameters and a batch, where a program wants them."""
     params = jax.tree.map(
-        lambda x, like: jax.device_put(x, like.sharding), parameters(), program.abstract.params
+        lambda x, like: jax.device_put(x, like.sharding),
+        parameters(),
+        program.abstract_state.params,
     )
-    return params, jax.device_put(windows()[0], program.windows)
+    return params, batch_of(windows()[0], program)
+
+
+def batch_of(window, program):
+    """A batch of rows whose documents begin with token 1, where a program wants it."""
+    return jax.device_put(make_batch(window, 1), program.batch_sharding)
 
 
 @functools.cache
-def gradients(config: MeshConfig, compute: ComputeConfig = COMPUTE, pieces: int = 1):
+def gradients(config: MeshConfig, compute: ComputeConfig = COMPUTE, microbatches: int = 1):
     """Loss and gradient of one batch."""
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
-        program = make_program(experiment(config, compute, accumulation_steps=pieces), mesh, 1)
-        run = jax.jit(
-            functools.partial(accumulate_gradients, make_loss(MODEL, compute, 1), pieces=pieces)
-        )
+        program = make_program(experiment(config, compute, accumulation_steps=microbatches), mesh)
+        loss_fn = make_loss(MODEL, compute)
+        run = jax.jit(functools.partial(accumulate_gradients, loss_fn, microbatches=microbatches))
         return jax.device_get(run(*placed(program)))
 
 
 @functools.cache
-def training(config: MeshConfig, pieces: int = 1):
+def training(config: MeshConfig, microbatches: int = 1):
     """Losses of eight steps."""
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
-        program = make_program(experiment(config, accumulation_steps=pieces), mesh, 1)
+        program = make_program(experiment(config, accumulation_steps=microbatches), mesh)
         state, losses = (
-            init_state(MODEL, TrainConfig(seed=0), program.optimizer, program.abstract),
+            init_state(MODEL, TrainConfig(seed=0), program.optimizer, program.abstract_state),
             [],
         )
         for window in windows(8):
-            state, metrics = program.train_step(state, jax.device_put(window, program.windows))
+            state, metrics = program.train_step(state, batch_of(window, program))
             losses.append(float(metrics["loss"]))
         return losses
 
@@ -163,8 +169,7 @@ def test_training_agrees_with_one_device(name):
 
 @pytest.mark.parametrize("config", [ONE, MeshConfig(data=2, fsdp=2, model=2)])
 def test_accumulation_changes_nothing(config):
-    pieces = 2
-    np.testing.assert_allclose(training(config, pieces), training(config), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(training(config, 2), training(config), rtol=0, atol=1e-5)
 
 
 def test_the_programs_of_a_pipeline_agree_with_one_device():
@@ -172,15 +177,13 @@ def test_the_programs_of_a_pipeline_agree_with_one_device():
     config, compute, _ = ALL["pipe 2 x fsdp 2 x model 2, 4 microbatches"]
     mesh = make_mesh(config)
     with jax.set_mesh(mesh):
-        program = make_program(experiment(config, compute, accumulation_steps=2), mesh, 1)
-        params, window = placed(program)
-        nats, _, tokens = program.eval_step(
-            params, window, np.ones(16, bool), np.ones(MODEL.vocab_size, np.float32)
-        )
+        program = make_program(experiment(config, compute, accumulation_steps=2), mesh)
+        params, batch = placed(program)
+        nats, _, tokens = program.eval_step(params, batch, np.ones(MODEL.vocab_size, np.float32))
         zeros = jax.tree.map(
-            lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract
+            lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract_state
         )
-        state, metrics = program.train_step(zeros._replace(params=params), window)
+        state, metrics = program.train_step(zeros._replace(trainable=params), batch)
     loss, grads = gradients(ONE)
     assert float(nats / tokens) == pytest.approx(float(loss), abs=1e-5)
     assert float(metrics["loss"]) == pytest.approx(float(loss), abs=1e-5)
@@ -194,11 +197,11 @@ def test_parameters_are_the_same_numbers_on_any_mesh():
     for config in (ONE, MESHES["data 2 x fsdp 2 x model 2"]):
         mesh = make_mesh(config, devices_of(config))
         with jax.set_mesh(mesh):
-            program = make_program(experiment(config), mesh, 1)
+            program = make_program(experiment(config), mesh)
             states.append(
                 jax.device_get(
                     init_state(
-                        MODEL, TrainConfig(seed=3), program.optimizer, program.abstract
+                        MODEL, TrainConfig(seed=3), program.optimizer, program.abstract_state
                     ).params
                 )
             )
@@ -207,7 +210,7 @@ def test_parameters_are_the_same_numbers_on_any_mesh():
 
 def test_fsdp_really_cuts_parameters_and_moments():
     mesh = make_mesh(MESHES["fsdp=8"])
-    abstract = make_program(experiment(MESHES["fsdp=8"]), mesh, 1).abstract
+    abstract = make_program(experiment(MESHES["fsdp=8"]), mesh).abstract_state
     for tree in (abstract.params, abstract.opt_state[1].mu):
         wi = tree["blocks"]["mlp"]["wi"]
         assert wi.sharding.shard_shape(wi.shape) == (8, 64 // 8, 256)

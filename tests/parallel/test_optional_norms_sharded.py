@@ -10,9 +10,7 @@ import pytest
 
 from hclx.model import logical_axes
 from hclx.parallel import make_mesh
-from hclx.train import make_loss
-from hclx.train.compiled_steps import make_program
-from hclx.train.step import accumulate_gradients
+from hclx.train.step import accumulate_gradients, make_loss, make_program
 from tests.model.oracle import noisy_params
 from tests.parallel import test_meshes_agree as meshes
 
@@ -21,29 +19,29 @@ Z_LOSS = 0.1  # large enough to matter
 ONE = (meshes.ONE, meshes.COMPUTE, 1)
 
 
-def make(config, compute, pieces, mesh):
+def make(config, compute, microbatches, mesh):
     """The program, the parameters where it wants them, and a batch."""
     experiment = dataclasses.replace(
-        meshes.experiment(config, compute, accumulation_steps=pieces, z_loss=Z_LOSS), model=MODEL
+        meshes.experiment(config, compute, accumulation_steps=microbatches, z_loss=Z_LOSS),
+        model=MODEL,
     )
-    program = make_program(experiment, mesh, 1)
+    program = make_program(experiment, mesh)
     params = jax.tree.map(
         lambda x, like: jax.device_put(x, like.sharding),
         noisy_params(MODEL, gain=1),
-        program.abstract.params,
+        program.abstract_state.params,
     )
-    return program, params, jax.device_put(meshes.windows()[0], program.windows)
+    return program, params, meshes.batch_of(meshes.windows()[0], program)
 
 
 @functools.cache
-def gradients(config, compute, pieces, z_loss=Z_LOSS):
+def gradients(config, compute, microbatches, z_loss=Z_LOSS):
     mesh = make_mesh(config, meshes.devices_of(config))
     with jax.set_mesh(mesh):
-        _, params, window = make(config, compute, pieces, mesh)
-        run = functools.partial(
-            accumulate_gradients, make_loss(MODEL, compute, 1, z_loss), pieces=pieces
-        )
-        return jax.device_get(jax.jit(run)(params, window))
+        _, params, batch = make(config, compute, microbatches, mesh)
+        loss_fn = make_loss(MODEL, compute, z_loss)
+        run = functools.partial(accumulate_gradients, loss_fn, microbatches=microbatches)
+        return jax.device_get(jax.jit(run)(params, batch))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +50,7 @@ def gradients(config, compute, pieces, z_loss=Z_LOSS):
         "data 2 x fsdp 2 x model 2",
         "seq 2 x fsdp 2 x model 2",
         "pipe 2 x seq 2 x model 2, 2 repeats",
-        "pipe 4 x model 2, no remat, 2 pieces",
+        "pipe 4 x model 2, no remat, 2 gradient microbatches",
     ],
 )
 def test_loss_and_gradients_agree_with_one_device(name):
@@ -81,14 +79,12 @@ def test_a_program_differentiates_z_loss_and_reports_the_cross_entropy():
     config, compute, _ = meshes.ALL["data 2 x fsdp 2 x model 2"]
     mesh = make_mesh(config)
     with jax.set_mesh(mesh):
-        program, params, window = make(config, compute, 1, mesh)
-        nats, _, tokens = program.eval_step(
-            params, window, np.ones(16, bool), np.ones(MODEL.vocab_size, np.float32)
-        )
+        program, params, batch = make(config, compute, 1, mesh)
+        nats, _, tokens = program.eval_step(params, batch, np.ones(MODEL.vocab_size, np.float32))
         zeros = jax.tree.map(
-            lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract
+            lambda x: jax.device_put(np.zeros(x.shape, x.dtype), x.sharding), program.abstract_state
         )
-        _, metrics = program.train_step(zeros._replace(params=params), window)
+        _, metrics = program.train_step(zeros._replace(trainable=params), batch)
     (_, grads), (loss, _) = gradients(*ONE), gradients(*ONE, z_loss=0.0)
     assert float(metrics["loss"]) == pytest.approx(float(loss), abs=1e-5)
     assert float(nats / tokens) == pytest.approx(float(loss), abs=1e-5)

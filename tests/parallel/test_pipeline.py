@@ -22,11 +22,11 @@ from hclx.config import (
     TokenizerConfig,
     TrainConfig,
 )
+from hclx.data.batch import Batch
 from hclx.errors import ConfigError
 from hclx.model import abstract_params
 from hclx.parallel import make_mesh, named_sharding, pipeline
-from hclx.train import make_loss
-from hclx.train.compiled_steps import make_program
+from hclx.train.step import make_loss, make_program
 
 AXES = {"w": ("layers", "embed", "mlp"), "b": ("layers", "norm")}
 remat = functools.partial(jax.checkpoint, prevent_cse=False)
@@ -158,9 +158,10 @@ def test_the_backward_pass_keeps_of_a_tick_what_remat_says(repeats):
         dtype="float32", remat="full", pipeline_repeats=repeats, pipeline_microbatches=4
     )
     with jax.set_mesh(make_mesh(MeshConfig(pipe=2, fsdp=1), jax.devices()[:2])):
-        loss = lambda params, window: make_loss(model, compute, 1)(params, window)[0]
+        loss = lambda params, batch: make_loss(model, compute)(params, batch)[0]
+        ids, weights = (jax.ShapeDtypeStruct((8, 16), dtype) for dtype in (jnp.int32, jnp.float32))
         jaxpr = jax.make_jaxpr(jax.grad(loss))(
-            abstract_params(model), jax.ShapeDtypeStruct((8, 17), jnp.int32)
+            abstract_params(model), Batch(ids, ids, weights, ids, ids)
         ).jaxpr
     ticks = 4 * repeats + 1
     forward = next(scan for scan in scans(jaxpr) if scan.params["length"] == ticks)
@@ -183,7 +184,7 @@ def refuse(mesh, layers=8, batch=16, pieces=1, **compute):
             total_steps=8, global_batch_size=batch, accumulation_steps=pieces, sequence_length=16
         ),
     )
-    make_program(whole, make_mesh(mesh), 1)
+    make_program(whole, make_mesh(mesh))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def refuse(mesh, layers=8, batch=16, pieces=1, **compute):
         (
             MeshConfig(pipe=4),
             {"layers": 6},
-            "n_layers=6 cannot be cut into MeshConfig.pipe=4 stages x .*repeats=1; choose",
+            "n_layers=6 cannot be split into MeshConfig.pipe=4 stages x .*repeats=1; choose",
         ),
         (
             MeshConfig(pipe=4),

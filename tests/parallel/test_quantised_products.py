@@ -14,8 +14,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 from hclx.model.matmul import matmul
 from hclx.parallel import make_mesh
 from hclx.plan.hlo import parse_hlo
-from hclx.train.compiled_steps import make_program
-from hclx.train.step import accumulate_gradients, make_loss, make_window_losses
+from hclx.train.step import (
+    accumulate_gradients,
+    make_loss,
+    make_program,
+    make_token_losses,
+)
 from tests.parallel.test_meshes_agree import (
     COMPUTE,
     MESHES,
@@ -64,11 +68,11 @@ def losses(config, compute):
     """Of each target of one batch, and the gradient of their mean."""
     mesh = make_mesh(config, devices_of(config))
     with jax.set_mesh(mesh):
-        program = make_program(experiment(config, compute), mesh, 1)
+        program = make_program(experiment(config, compute), mesh)
         gradient = lambda *args: accumulate_gradients(
-            make_loss(MODEL, compute, 1), *args, pieces=1
+            make_loss(MODEL, compute), *args, microbatches=1
         )[1]
-        both = lambda *args: (make_window_losses(MODEL, compute, 1)(*args), gradient(*args))
+        both = lambda *args: (make_token_losses(MODEL, compute)(*args), gradient(*args))
         return jax.device_get(jax.jit(both)(*placed(program)))
 
 
@@ -101,10 +105,10 @@ def test_weights_are_gathered_in_eight_bits():
     mesh = make_mesh(MESHES["fsdp=8"])
     with jax.set_mesh(mesh):
         program = make_program(
-            experiment(MESHES["fsdp=8"], dataclasses.replace(COMPUTE, matmul="int8")), mesh, 1
+            experiment(MESHES["fsdp=8"], dataclasses.replace(COMPUTE, matmul="int8")), mesh
         )
-        windows = jax.ShapeDtypeStruct((16, 65), jnp.int32, sharding=program.windows)
-        module = parse_hlo(program.train_step.lower(program.abstract, windows).compile().as_text())
+        lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
+        module = parse_hlo(lowered.compile().as_text())
     gathered = [
         (array.dtype, times)
         for _, instruction, times in module.walk()

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import pytest
 
 from hclx.plan.hlo import parse_hlo
-from hclx.plan.hlo_cost import _valid_taps, hbm_bytes, matmul_flops
+from hclx.plan.hlo_cost import hbm_bytes, matmul_flops, valid_taps
 
 CONVOLUTION = """HloModule step
 
 ENTRY %main (a: bf16[2048,80,128], w: bf16[80,128,512]) -> bf16[2048,512,1] {
   %a = bf16[2048,80,128]{2,1,0:T(8,128)(2,1)} parameter(0)
   %w = bf16[80,128,512]{2,1,0:T(8,128)(2,1)S(1)} parameter(1)
-  ROOT %out = bf16[2048,512,1]{1,0,2:T(8,128)(2,1)} convolution(%a, %w), window={size=80}, dim_labels=b0f_0io->bf0, backend_config={"window_config":{"estimated_cycles":"1234"}}
+  ROOT %out = bf16[2048,512,1]{1,0,2:T(8,128)(2,1)} convolution(%a, %w), window={size=80}, \
+dim_labels=b0f_0io->bf0, backend_config={"window_config":{"estimated_cycles":"1234"}}
 }
 """
 PADDED = """HloModule step
@@ -24,7 +25,8 @@ PADDED = """HloModule step
 ENTRY %main (a: bf16[64,32], w: bf16[32,3,16,128]) -> bf16[64,3,16,128] {
   %a = bf16[64,1,1,32]{3,2,1,0} parameter(0)
   %w = bf16[32,3,16,128]{3,2,1,0} parameter(1)
-  ROOT %out = bf16[64,3,16,128]{3,2,1,0} convolution(%a, %w), window={size=3x16 pad=2_2x15_15 rhs_reversal=1x1}, dim_labels=b01f_i01o->b01f
+  ROOT %out = bf16[64,3,16,128]{3,2,1,0} convolution(%a, %w), \
+window={size=3x16 pad=2_2x15_15 rhs_reversal=1x1}, dim_labels=b01f_i01o->b01f
 }
 """
 
@@ -78,7 +80,8 @@ def test_an_attention_kernel_counts_its_rows_and_the_blocks_below_the_diagonal(r
 
 ENTRY %main (q: bf16[{rows}12,2048,128]) -> bf16[{rows}12,2048,128] {{
   %q = bf16[{rows}12,2048,128]{{2,1,0}} parameter(0)
-  ROOT %splash_mha_fwd.1 = (f32[{rows}12,2048]{{1,0}}, bf16[{rows}12,2048,128]{{2,1,0}}) custom-call(%q), custom_call_target="tpu_custom_call"
+  ROOT %splash_mha_fwd.1 = (f32[{rows}12,2048]{{1,0}}, \
+bf16[{rows}12,2048,128]{{2,1,0}}) custom-call(%q), custom_call_target="tpu_custom_call"
 }}
 """
     module = parse_hlo(text)
@@ -103,7 +106,7 @@ def test_taps_on_inputs_by_brute_force(case):
         for o in range(outputs)
         for k in range(n_kernel)
     )
-    assert _valid_taps(n_in, n_kernel, outputs, low, stride, in_step, kernel_step) == expected
+    assert valid_taps(n_in, n_kernel, outputs, low, stride, in_step, kernel_step) == expected
 
 
 def test_a_loop_reads_slices_of_its_stack():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hclx.errors import ConfigError
-from hclx.plan.chips import CHIPS, chip_of
+from hclx.parallel.chips import CHIPS
+from hclx.plan.chips import chip_of
 from hclx.plan.hlo import parse_hlo
 from hclx.plan.interconnect import cost, replica_group
 from hclx.plan.simulate import simulate
@@ -79,7 +80,8 @@ PROGRAM = """HloModule step
 %body (q: (s32[])) -> (s32[]) {
   %q = (s32[]) parameter(0)
   %w = bf16[1000000,125]{1,0} custom-call(), custom_call_target="AllocateBuffer"
-  %start = (bf16[1000000,125]{1,0}, bf16[1000000,500]{1,0}) all-gather-start(%w), replica_groups=[1,4]<=[4], dimensions={1}
+  %start = (bf16[1000000,125]{1,0}, bf16[1000000,500]{1,0}) all-gather-start(%w), \
+replica_groups=[1,4]<=[4], dimensions={1}
   %work = f32[8]{0} add(%w, %w), backend_config={"estimated_cycles":"CYCLES"}
   ROOT %done = bf16[1000000,500]{1,0} all-gather-done(%start)
 }

@@ -167,7 +167,7 @@ def poison(cache_dir, example):
     Returns the steps that see it, in each epoch one.
     """
     cache = TokenCache(cache_dir)
-    _, windows = Order(cache.n_windows("train", 128), cache.rates, 0).locate(np.arange(8 * STEPS))
+    _, windows = Order(cache.n_sequences("train", 128), cache.rates, 0).locate(np.arange(8 * STEPS))
     window = windows[example]
     (path,) = [
         p.parent for p in (cache_dir / "train").rglob("zarr.json") if p.parent.name == "tokens"

@@ -40,7 +40,7 @@ def test_another_mesh_sees_the_same_examples_and_agrees(run, whole):
 def windows_of(cache_dir):
     """All windows of 128 targets, cut from the stream of tokens."""
     cache = TokenCache(cache_dir)
-    (count,) = cache.n_windows("train", 128)
+    (count,) = cache.n_sequences("train", 128)
     stream = cache.stream("train", 0).astype(np.int32)
     return [stream[128 * i : 128 * i + 129] for i in range(count)]
 

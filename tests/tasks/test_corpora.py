@@ -1,18 +1,19 @@
 """The registered tasks and mixtures: same tokens by seqio as in the cache, rates as published."""
 
 import itertools
+import os
 
 import pytest
 
 seqio = pytest.importorskip("seqio")
 
-import tasks.corpora  # noqa: E402, F401
+import hclx.tasks.corpora  # noqa: E402, F401
 from hclx.config import DataConfig  # noqa: E402
 from hclx.data.cache_builder import build_cache  # noqa: E402
-from hclx.data.prepare import sources_of  # noqa: E402
-from hclx.data.read_settings import ReadSettings  # noqa: E402
-from hclx.errors import DataError  # noqa: E402
-from tasks.common import VOCABULARY  # noqa: E402
+from hclx.data.source import ReadSettings, sources_of  # noqa: E402
+from hclx.errors import ConfigError, DataError  # noqa: E402
+from hclx.tasks.common import VOCABULARY  # noqa: E402
+from hclx.text.seqio_imports import diverted_stderr  # noqa: E402
 
 CORPORA = ("kowiki", "law", "reviews", "comments")
 
@@ -70,6 +71,31 @@ def test_a_corpus_without_the_data_folder_says_what_to_set(monkeypatch):
     monkeypatch.delenv("HCLX_DATA_DIR", raising=False)
     with pytest.raises(DataError, match="HCLX_DATA_DIR is not set"):
         next(seqio.TaskRegistry.get("law").source.documents("train", ReadSettings()))
+
+
+def test_another_module_may_register_the_mixtures(tmp_path, monkeypatch):
+    (tmp_path / "my_tasks.py").write_text(
+        "from hclx.tasks.common import add_corpus\nadd_corpus('my_corpus', lambda: ['my.txt'])\n"
+    )
+    (tmp_path / "broken_tasks.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (source,) = sources_of(DataConfig(mixture="my_corpus", task_module="my_tasks"))
+    assert (source.name, source.rate, source.files()) == ("my_corpus", 1.0, ["my.txt"])
+    with pytest.raises(ConfigError, match="task_module='no_tasks' cannot be imported"):
+        sources_of(DataConfig(mixture="my_corpus", task_module="no_tasks"))
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        sources_of(DataConfig(mixture="my_corpus", task_module="broken_tasks"))
+
+
+def test_what_is_written_during_a_quiet_start_comes_back_with_an_error(capfd):
+    with diverted_stderr():
+        os.write(2, b"start-up\n")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ValueError), diverted_stderr():
+        os.write(2, b"reason\n")
+        raise ValueError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "reason\nafter\n"
 
 
 def test_the_sample_is_as_large_and_as_varied_as_promised(sample_texts):

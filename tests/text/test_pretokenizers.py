@@ -1,45 +1,45 @@
-"""Cutters: lossless, at morphemes, digits in threes from the right."""
+"""Pre-tokenizers: lossless, at morphemes, digits in threes from the right."""
 
 import pytest
 
-from hclx.text.pretokenizers import EojeolCutter, MorphemeCutter
+from hclx.text.pretokenizers import EojeolPretokenizer, MorphemePretokenizer
 from tests.text.strange import STRANGE, random_texts
 
 
 @pytest.fixture(scope="module")
 def morphemes():
-    return MorphemeCutter()
+    return MorphemePretokenizer()
 
 
-@pytest.mark.parametrize("make", [MorphemeCutter, EojeolCutter])
+@pytest.mark.parametrize("make", [MorphemePretokenizer, EojeolPretokenizer])
 def test_chunks_join_to_the_text(make, sample_texts):
-    cutter = make()
+    pretokenizer = make()
     for text in [*STRANGE, *sample_texts, *random_texts(200, seed=3)]:
-        chunks = cutter.cut(text)
+        chunks = pretokenizer.split(text)
         assert "".join(chunks) == text and all(chunks)
 
 
-def test_a_particle_is_cut_off_and_the_space_goes_with_the_word_after_it(morphemes):
-    assert morphemes.cut("학교에서 책을 읽는다")[:4] == ["학교", "에서", " 책", "을"]
+def test_a_particle_is_split_off_and_the_space_goes_with_the_word_after_it(morphemes):
+    assert morphemes.split("학교에서 책을 읽는다")[:4] == ["학교", "에서", " 책", "을"]
 
 
 def test_fused_syllables_stay_whole(morphemes):
-    # 갔 holds a stem and the past tense; cutting inside it would need bytes, and bytes are not
+    # 갔 holds a stem and the past tense; splitting it would need bytes, and bytes are not
     # morphemes.
     assert all(
-        not 0xDC00 <= ord(c) < 0xE000 for chunk in morphemes.cut("나는 집에 갔다") for c in chunk
+        not 0xDC00 <= ord(c) < 0xE000 for chunk in morphemes.split("나는 집에 갔다") for c in chunk
     )
-    assert " 갔" in morphemes.cut("나는 집에 갔다")
+    assert " 갔" in morphemes.split("나는 집에 갔다")
 
 
 def test_digits_are_grouped_from_the_right(morphemes):
-    assert morphemes.cut("1234567") == ["1", "234", "567"]
-    assert morphemes.cut("123") == ["123"]
+    assert morphemes.split("1234567") == ["1", "234", "567"]
+    assert morphemes.split("123") == ["123"]
 
 
 def test_newlines_stand_alone(morphemes):
-    assert morphemes.cut("가\n\n나") == ["가", "\n\n", "나"]
+    assert morphemes.split("가\n\n나") == ["가", "\n\n", "나"]
 
 
-def test_eojeol_cutter_keeps_the_space_before_a_word():
-    assert EojeolCutter().cut("나는  집에\n갔다") == ["나는", " ", " 집에", "\n갔다"]
+def test_eojeol_pretokenizer_keeps_the_space_before_a_word():
+    assert EojeolPretokenizer().split("나는  집에\n갔다") == ["나는", " ", " 집에", "\n갔다"]

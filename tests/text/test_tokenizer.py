@@ -36,7 +36,7 @@ def test_a_batch_is_its_texts_one_by_one(tokenizers, sample_texts, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_all_256_bytes_are_pieces_and_the_vocabulary_is_as_asked(tokenizers, mode):
+def test_all_256_bytes_are_tokens_and_the_vocabulary_is_as_asked(tokenizers, mode):
     tokenizer = tokenizers[mode]
     single = {tokenizer.decode_bytes([i]) for i in range(tokenizer.vocab_size)}
     assert {bytes([b]) for b in range(256)} <= single
@@ -76,11 +76,11 @@ def test_stream_decoder_gives_whole_characters_only(tokenizers):
         [tokenizer.encode_bytes(bytes([b]))[0] for b in text.encode()],
         tokenizer.encode(text),
     ):
-        decoder, pieces = StreamDecoder(tokenizer), []
+        decoder, characters = StreamDecoder(tokenizer), []
         for token in ids:
-            pieces.append(decoder.feed(token))
-            assert "\ufffd" not in pieces[-1]
-        assert "".join(pieces) + decoder.flush() == text
+            characters.append(decoder.feed(token))
+            assert "\ufffd" not in characters[-1]
+        assert "".join(characters) + decoder.flush() == text
     decoder = StreamDecoder(tokenizer)
     assert decoder.feed(tokenizer.encode_bytes(b"\xea\xb0")) == "" and decoder.flush() == "\ufffd"
 

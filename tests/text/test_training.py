@@ -13,29 +13,35 @@ import pytest
 
 from hclx.errors import ConfigError, DataError
 from hclx.text import load_tokenizer, train_tokenizer
-from hclx.text.pretokenizers import make_cutter
+from hclx.text.pretokenizers import MODE_OF, pretokenizer_identity, shared_pretokenizer
 from hclx.text.tokenizer import CONTROL_SYMBOLS
-from hclx.text.training import count_chunks, cutter_identity, sample, train_from_counts
+from hclx.text.training import count_chunks, sample, train_from_counts
 
 
-@pytest.mark.parametrize("mode", ["train", "encode", "plain"])
-def test_no_learnt_piece_crosses_a_chunk(tokenizers, sample_texts, mode):
-    """Every learnt piece lies inside a chunk of the training text: none could be learnt across a
+@pytest.mark.parametrize("morphemes", MODE_OF)
+def test_no_learnt_token_crosses_a_chunk(tokenizers, sample_texts, morphemes):
+    """Every learnt token lies inside a chunk of the training text: none could be learnt across a
     morpheme.
     """
-    cutter = make_cutter(mode)
+    pretokenizer = shared_pretokenizer(morphemes)
     # 0xFF is in no UTF-8
-    chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})
-    pieces = [tokenizers[mode].decode_bytes([i]) for i in range(len(CONTROL_SYMBOLS), 1024)]
-    learnt = [piece for piece in pieces if len(piece) > 1]
+    chunks = b"\xff".join(
+        {chunk.encode() for text in sample_texts for chunk in pretokenizer.split(text)}
+    )
+    tokens = [
+        tokenizers[MODE_OF[morphemes]].decode_bytes([i]) for i in range(len(CONTROL_SYMBOLS), 1024)
+    ]
+    learnt = [token for token in tokens if len(token) > 1]
     assert len(learnt) > 600
-    assert [piece for piece in learnt if piece not in chunks] == []
+    assert [token for token in learnt if token not in chunks] == []
 
 
-def test_plain_mode_does_learn_across_morphemes(tokenizers, sample_texts):
-    """The check above can fail: pieces of plain BPE do cross morphemes."""
-    cutter = make_cutter("train")
-    chunks = b"\xff".join({chunk.encode() for text in sample_texts for chunk in cutter.cut(text)})
+def test_ordinary_bpe_does_learn_across_morphemes(tokenizers, sample_texts):
+    """The check above can fail: tokens of ordinary BPE do cross morphemes."""
+    pretokenizer = shared_pretokenizer("merges")
+    chunks = b"\xff".join(
+        {chunk.encode() for text in sample_texts for chunk in pretokenizer.split(text)}
+    )
     assert any(
         tokenizers["plain"].decode_bytes([i]) not in chunks
         for i in range(len(CONTROL_SYMBOLS) + 256, 1024)
@@ -46,7 +52,9 @@ def test_first_merges_are_those_of_a_brute_force_bpe(tokenizers, sample_texts):
     """Byte-level BPE by its definition (Sennrich et al. 2016): the most frequent pair, again and
     again.
     """
-    words = Counter(chunk for text in sample_texts for chunk in make_cutter("plain").cut(text))
+    words = Counter(
+        chunk for text in sample_texts for chunk in shared_pretokenizer("none").split(text)
+    )
     symbols = {word: [bytes([b]) for b in word.encode()] for word in words}
     for i in range(len(CONTROL_SYMBOLS), len(CONTROL_SYMBOLS) + 25):
         pairs = Counter()
@@ -74,7 +82,7 @@ def _merge(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
 
 
 def test_encoding_is_a_brute_force_bpe(tokenizers, sample_texts):
-    """Of all neighbours that make a piece, the piece of the lowest id is merged first, the leftmost
+    """Of all neighbours that make a token, the token of the lowest id is merged first, the leftmost
     of them.
     """
     tokenizer = tokenizers["train"]
@@ -93,22 +101,22 @@ def test_encoding_is_a_brute_force_bpe(tokenizers, sample_texts):
 
 def test_workers_and_order_of_work_do_not_change_the_counts(sample_texts):
     texts = sample_texts * 6
-    assert count_chunks(texts, "train", workers=2) == count_chunks(texts, "train", workers=1)
+    assert count_chunks(texts, "merges", workers=2) == count_chunks(texts, "merges", workers=1)
 
 
-def test_a_process_may_change_from_one_cutter_to_the_other(sample_texts):
-    """A worker keeps the analyser that it has loaded, and must not take it for another mode."""
-    for mode in ("plain", "train", "plain", "encode"):
-        cutter = make_cutter(mode)
-        assert count_chunks(sample_texts[:2], mode, workers=1) == Counter(
-            chunk for text in sample_texts[:2] for chunk in cutter.cut(text)
+def test_a_process_may_change_from_one_pretokenizer_to_the_other(sample_texts):
+    """A worker keeps the analyser that it has loaded, and must not take it for another setting."""
+    for morphemes in ("none", "merges", "none", "merges_and_text"):
+        pretokenizer = shared_pretokenizer(morphemes)
+        assert count_chunks(sample_texts[:2], morphemes, workers=1) == Counter(
+            chunk for text in sample_texts[:2] for chunk in pretokenizer.split(text)
         )
-        assert cutter_identity(mode) == cutter.identity
+        assert pretokenizer_identity(morphemes) == pretokenizer.identity
 
 
 def test_the_order_of_counts_does_not_decide_ties(sample_texts):
     """All counts are equal, so that nothing but ties decides which pairs are merged."""
-    counts = [(chunk, 2) for chunk in count_chunks(sample_texts, "plain", workers=1)]
+    counts = [(chunk, 2) for chunk in count_chunks(sample_texts, "none", workers=1)]
     models = [
         train_from_counts(Counter(dict(order)), 512)
         for order in (counts, counts[::-1], random.Random(0).sample(counts, len(counts)))
@@ -118,20 +126,30 @@ def test_the_order_of_counts_does_not_decide_ties(sample_texts):
 
 def test_training_repeats_bit_for_bit(tmp_path, sample_texts):
     models = [
-        train_tokenizer(sample_texts, tmp_path / name, vocab_size=512, mode="plain").model
+        train_tokenizer(sample_texts, tmp_path / name, vocab_size=512, morphemes="none").model
         for name in "ab"
     ]
     assert models[0] == models[1]
 
 
+def test_the_older_name_of_the_setting_is_still_read(tmp_path, sample_texts, caplog):
+    old = train_tokenizer(sample_texts, tmp_path / "old", vocab_size=512, mode="plain")
+    assert [record.getMessage() for record in caplog.records] == [
+        "mode=plain is the old name of morphemes=none"
+    ]
+    new = train_tokenizer(sample_texts, tmp_path / "new", vocab_size=512, morphemes="none")
+    assert old.metadata == new.metadata and new.metadata["mode"] == "plain"
+    assert new.morphemes == "none" and old.fingerprint == new.fingerprint
+
+
 def test_sample_rate_takes_a_share_by_hash(tmp_path, sample_texts):
     texts = [f"{text} {i}" for i in range(6) for text in sample_texts]
     about = train_tokenizer(
-        texts, tmp_path / "t", vocab_size=512, mode="plain", sample_rate=0.5, seed=3
+        texts, tmp_path / "t", vocab_size=512, morphemes="none", sample_rate=0.5, seed=3
     ).metadata
     assert 0.4 * len(texts) < about["documents"] < 0.6 * len(texts)
     again = train_tokenizer(
-        reversed(texts), tmp_path / "u", vocab_size=512, mode="plain", sample_rate=0.5, seed=3
+        reversed(texts), tmp_path / "u", vocab_size=512, morphemes="none", sample_rate=0.5, seed=3
     ).metadata
     assert again["documents"] == about["documents"] and again["bytes"] == about["bytes"]
 
@@ -152,6 +170,7 @@ def test_a_text_is_in_the_sample_or_not_whatever_stands_around_it(sample_texts):
     [
         ({"vocab_size": 1000}, "multiple of 128"),
         ({"vocab_size": 128}, "at least 384"),
+        ({"vocab_size": 512, "morphemes": "train"}, "morphemes='train' is not one of merges"),
         ({"vocab_size": 512, "mode": "morpheme"}, "mode='morpheme'"),
         ({"vocab_size": 512, "sample_rate": 0.0}, "sample_rate"),
     ],
@@ -162,9 +181,16 @@ def test_bad_values_are_refused(tmp_path, sample_texts, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_the_analyser_the_extra_that_has_it_is_named(tmp_path, sample_texts, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kiwipiepy", None)
+    with pytest.raises(ConfigError, match=r"kiwipiepy, which is not installed.*'hclx\[data\]'"):
+        train_tokenizer(sample_texts, tmp_path / "t", vocab_size=512, workers=2)
+    assert train_tokenizer(sample_texts, tmp_path / "u", vocab_size=512, morphemes="none")
+
+
 def test_too_little_text_names_the_vocabulary_that_would_work(tmp_path):
     with pytest.raises(DataError, match="too little text for vocab_size=2048; at most"):
-        train_tokenizer(["아주 짧은 글"], tmp_path / "t", vocab_size=2048, mode="plain")
+        train_tokenizer(["아주 짧은 글"], tmp_path / "t", vocab_size=2048, morphemes="none")
     with pytest.raises(DataError, match="no text to train on"):
         train_tokenizer([], tmp_path / "t", vocab_size=512)
     assert list(tmp_path.iterdir()) == []
@@ -186,10 +212,10 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """
 
 
-@pytest.mark.parametrize("mode", ["plain", pytest.param("train", marks=pytest.mark.long)])
-def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path, mode):
-    """Cut at spaces they are three times as many chunks as cut at morphemes, which takes minutes
-    and is not the point.
+@pytest.mark.parametrize("morphemes", ["none", pytest.param("merges", marks=pytest.mark.long)])
+def test_51200_tokens_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path, morphemes):
+    """Splitting at morphemes takes minutes here and gives a third of the chunks that splitting at
+    spaces does, so the default run tests the harder case.
     """
     import sentencepiece
 
@@ -198,7 +224,7 @@ def test_51200_pieces_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_
     paths = expand_globs(str(data_dir / "corpus" / "kowiki" / "*.jsonl.gz"))
     sizes = itertools.accumulate(len(d.text.encode()) for d in read_documents(paths))
     n = sum(1 for _ in itertools.takewhile(lambda size: size < 50_000_000, sizes)) + 1
-    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), mode)
+    counts = count_chunks((d.text for d in itertools.islice(read_documents(paths), n)), morphemes)
     (tmp_path / "counts.json").write_text(json.dumps(counts))
     command = [
         sys.executable,

@@ -54,5 +54,5 @@ def test_the_folder_may_be_named_later(tokenizer_dirs, monkeypatch):
     monkeypatch.setenv("HCLX_TOKENIZER_DIR", tokenizer_dirs["train"])
     first = vocabulary.encode("아버지가 방에")
     vocabulary.set_directory(tokenizer_dirs["plain"])
-    assert vocabulary.encode("아버지가 방에") != first or vocabulary.tokenizer.mode == "plain"
+    assert vocabulary.encode("아버지가 방에") != first or vocabulary.tokenizer.morphemes == "none"
     assert np.array_equal(vocabulary.encode_tf("아버지가").numpy(), vocabulary.encode("아버지가"))

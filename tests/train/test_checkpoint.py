@@ -17,25 +17,29 @@ import pytest
 from hclx.config import MeshConfig
 from hclx.errors import CheckpointError, StorageError
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, checkpoint, init_state
-from hclx.train.compiled_steps import make_program
-from tests.parallel.test_meshes_agree import ONE, devices_of, experiment, windows
+from hclx.train import Checkpointer, checkpoint_format, init_state
+from hclx.train.checkpoint_format import LoopState
+from hclx.train.step import make_program
+from tests.parallel.test_meshes_agree import ONE, batch_of, devices_of, experiment, windows
 
-LOOP, META = {"step": 3, "next_index": 48}, {"hashes": {"vocabulary": "v"}}
+LOOP, META = LoopState(48, []), {"hashes": {"vocabulary": "v"}}
 
 
 def program_on(config):
-    return make_program(experiment(config), make_mesh(config, devices_of(config)), 1)
+    return make_program(experiment(config), make_mesh(config, devices_of(config)))
 
 
 def trained(config, steps=3):
     program = program_on(config)
     with jax.set_mesh(program.mesh):
         state = init_state(
-            experiment(config).model, experiment(config).train, program.optimizer, program.abstract
+            experiment(config).model,
+            experiment(config).train,
+            program.optimizer,
+            program.abstract_state,
         )
         for window in windows(steps):
-            state, _ = program.train_step(state, jax.device_put(window, program.windows))
+            state, _ = program.train_step(state, batch_of(window, program))
     return program, state
 
 
@@ -58,13 +62,9 @@ def assert_equal(found, expected):
 def test_there_and_back_bit_for_bit(saved):
     folder, program, state, _ = saved
     with Checkpointer(folder) as checkpointer:
-        restored, loop, meta = checkpointer.restore(program.abstract)
+        restored, loop, meta = checkpointer.restore(program.abstract_state)
     assert_equal(restored, state)
-    assert (
-        {name: loop[name] for name in LOOP} == LOOP
-        and meta["hashes"] == META["hashes"]
-        and int(restored.step) == 3
-    )
+    assert loop == LOOP and meta["hashes"] == META["hashes"] and int(restored.step) == 3
 
 
 @pytest.mark.parametrize("mesh", [MeshConfig(fsdp=8), MeshConfig(data=2, fsdp=2, model=2)])
@@ -72,10 +72,10 @@ def test_restored_onto_another_mesh(saved, mesh):
     folder, _, state, _ = saved
     program = program_on(mesh)
     with Checkpointer(folder) as checkpointer:
-        restored, _, _ = checkpointer.restore(program.abstract)
+        restored, _, _ = checkpointer.restore(program.abstract_state)
     assert_equal(restored, state)
     for array, wanted in zip(
-        jax.tree.leaves(restored.params), jax.tree.leaves(program.abstract.params)
+        jax.tree.leaves(restored.params), jax.tree.leaves(program.abstract_state.params)
     ):
         assert array.sharding == wanted.sharding
 
@@ -84,7 +84,7 @@ def test_saved_on_many_devices_restored_on_one(saved, tmp_path):
     _, state = trained(MeshConfig(data=2, fsdp=2, model=2))
     with Checkpointer(tmp_path) as checkpointer:
         checkpointer.save(state, LOOP, META)
-        restored, _, _ = checkpointer.restore(saved[1].abstract)
+        restored, _, _ = checkpointer.restore(saved[1].abstract_state)
     assert_equal(restored, jax.device_get(state))
 
 
@@ -92,7 +92,7 @@ def test_parameters_alone_even_where_the_moments_are_gone(saved, tmp_path):
     folder = shutil.copytree(saved[0], tmp_path / "run")
     shutil.rmtree(folder / "checkpoints" / "3" / "opt_state")
     with Checkpointer(folder, read_only=True) as checkpointer:
-        params, meta = checkpointer.restore_params(saved[1].abstract.params)
+        params, meta = checkpointer.restore_params(saved[1].abstract_state.params)
     assert_equal(params, saved[2].params)
     assert meta["step"] == 3
 
@@ -102,9 +102,9 @@ def test_the_state_may_be_donated_as_soon_as_save_returns(tmp_path):
     expected = jax.tree.map(np.array, jax.device_get(state))
     with Checkpointer(tmp_path) as checkpointer, jax.set_mesh(program.mesh):
         checkpointer.save(state, LOOP, META)
-        program.train_step(state, jax.device_put(windows(4)[3], program.windows))  # donates
+        program.train_step(state, batch_of(windows(4)[3], program))  # donates
         checkpointer.wait()
-        restored, _, _ = checkpointer.restore(program.abstract)
+        restored, _, _ = checkpointer.restore(program.abstract_state)
     assert_equal(restored, expected)
 
 
@@ -119,21 +119,21 @@ def test_newest_are_kept_and_multiples_for_good(tmp_path):
 
 def test_nothing_to_restore(tmp_path, saved):
     with Checkpointer(tmp_path) as checkpointer:
-        assert checkpointer.restore(saved[1].abstract) is None
+        assert checkpointer.restore(saved[1].abstract_state) is None
         with pytest.raises(CheckpointError, match="holds no checkpoint"):
-            checkpointer.restore_params(saved[1].abstract.params)
+            checkpointer.restore_params(saved[1].abstract_state.params)
     with (
         Checkpointer(saved[0]) as checkpointer,
         pytest.raises(CheckpointError, match="no step 9; it has \\[3\\]"),
     ):
-        checkpointer.restore_params(saved[1].abstract.params, step=9)
+        checkpointer.restore_params(saved[1].abstract_state.params, step=9)
 
 
 def test_another_model_is_refused_and_nothing_is_set_aside(saved):
     other = dataclasses.replace(
         experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=32)
     )
-    abstract = make_program(other, make_mesh(ONE, devices_of(ONE)), 1).abstract
+    abstract = make_program(other, make_mesh(ONE, devices_of(ONE))).abstract_state
     with Checkpointer(saved[0]) as checkpointer:
         with pytest.raises(
             CheckpointError, match="of another model: opt_state/.* there and float32.* here"
@@ -143,13 +143,13 @@ def test_another_model_is_refused_and_nothing_is_set_aside(saved):
 
 
 def test_another_format_is_refused_and_nothing_is_set_aside(tmp_path, saved, monkeypatch):
-    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    monkeypatch.setattr(checkpoint_format, "FORMAT", 1)
     with Checkpointer(tmp_path) as checkpointer:
         checkpointer.save(saved[3], LOOP, META)
     monkeypatch.undo()
     with Checkpointer(tmp_path) as checkpointer:
-        with pytest.raises(CheckpointError, match="has format 1, and this version reads 2"):
-            checkpointer.restore(saved[1].abstract)
+        with pytest.raises(CheckpointError, match="has format 1, and this version reads 2 and 3"):
+            checkpointer.restore(saved[1].abstract_state)
         assert checkpointer.steps() == [3]
 
 
@@ -158,7 +158,7 @@ class TestDamage:
     def run(self, saved, tmp_path):
         folder = shutil.copytree(saved[0], tmp_path / "run")
         return folder / "checkpoints" / "3", lambda: Checkpointer(folder, read_only=True).restore(
-            saved[1].abstract
+            saved[1].abstract_state
         )
 
     def test_wrong_weights_are_never_restored(self, run, saved):
@@ -249,7 +249,7 @@ class TestFallback:
         checkpoints = folder / "checkpoints"
         return (
             checkpoints,
-            lambda **how: restore_once(folder, saved[1].abstract, events, **how),
+            lambda **how: restore_once(folder, saved[1].abstract_state, events, **how),
             events,
         )
 

@@ -7,10 +7,11 @@ import pytest
 
 from hclx.errors import CheckpointError, ConfigError
 from hclx.train import Checkpointer
+from hclx.train.checkpoint_format import LoopState
 from hclx.train.checkpoint_tools import list_checkpoints, rewind, verify_checkpoints
 from hclx.train.events import read_events
 from hclx.train.rewind_history import Lineage, Rewind, parse_skip, read_lineage, write_lineage
-from hclx.train.run_dir import describe_run, open_run, read_run
+from hclx.train.run_dir import claim_folder, describe_run, read_run
 from hclx.train.run_lock import Lease
 from tests.parallel.test_meshes_agree import ONE, experiment
 from tests.train.test_checkpoint import largest, trained
@@ -65,12 +66,12 @@ def state():
 @pytest.fixture()
 def run(tmp_path, state):
     """A folder with steps 2, 4 and 6, each after 16 examples a step."""
-    open_run(tmp_path, describe_run(experiment(ONE), "t", {}))
+    claim_folder(tmp_path, describe_run(experiment(ONE), "t", {}))
     with Checkpointer(tmp_path) as checkpointer:
         for step in (2, 4, 6):
             checkpointer.save(
                 state._replace(step=jnp.int32(step)),
-                {"step": step, "next_index": 16 * step, "lineage": []},
+                LoopState(16 * step, []),
                 {},
             )
     (tmp_path / "metrics.jsonl").write_text('{"step": 6}\n')
@@ -117,7 +118,7 @@ def test_one_that_was_killed_is_finished_by_the_same_call(run):
     with Checkpointer(run) as checkpointer:  # until then no run goes on
         loop = checkpointer.describe(6)[1]
     with pytest.raises(CheckpointError, match="repeat a rewind that was interrupted"):
-        read_lineage(run).check_leads_from(loop["lineage"], 6)
+        read_lineage(run).check_leads_from(loop.lineage, 6)
     history = rewind(run, 2, ((32, 64),))
     assert len(history.rewinds) == 1 and names(run) == {"2", "4.rewound", "6.rewound"}
     assert len(rewind(run, 2, ((32, 64),)).rewinds) == 2  # again, on purpose

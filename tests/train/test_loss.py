@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, ModelConfig
+from hclx.data.batch import make_batch
 from hclx.model import init_params
 from hclx.train.loss import chunk_columns, chunked_token_losses, summed_loss
-from hclx.train.step import make_loss
+from hclx.train.step import accumulate_gradients, make_loss, make_token_losses
 
 B, T, D, V = 4, 24, 16, 53
-ONES = jnp.ones((B, T), jnp.float32)
+ONES = np.ones((B, T), np.float32)
+WEIGHTS = np.random.default_rng(1).choice([0.0, 0.5, 1.0, 3.0], (B, T)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -45,39 +47,24 @@ def test_losses(problem, chunk):
     np.testing.assert_allclose(
         summed_loss(head, x, targets, ONES, chunk), expected.sum(), rtol=1e-6
     )
+    np.testing.assert_allclose(
+        summed_loss(head, x, targets, WEIGHTS, chunk), (WEIGHTS * expected).sum(), rtol=1e-5
+    )
 
 
+@pytest.mark.parametrize("weighted", ["ones", "weights"])
 @pytest.mark.parametrize("chunk", CHUNKS)
-def test_gradients(problem, chunk):
-    """By hand: d(sum of losses)/d(logits) is softmax minus one-hot."""
+def test_gradients(problem, chunk, weighted):
+    """By hand: d(sum of losses)/d(logits) is softmax minus one-hot, times the weights."""
     head, x, targets = problem
+    weights = ONES if weighted == "ones" else WEIGHTS
     _, p = brute_force(*problem)
-    dlogits = 3.0 * (p - np.eye(V)[np.asarray(targets)])
-    loss = lambda head, x: 3.0 * summed_loss(head, x, targets, ONES, chunk)
+    dlogits = 3.0 * weights[..., None] * (p - np.eye(V)[np.asarray(targets)])
+    loss = lambda head, x: 3.0 * summed_loss(head, x, targets, weights, chunk)
     dhead, dx = jax.grad(loss, argnums=(0, 1))(head, x)
     np.testing.assert_allclose(dx, dlogits @ np.asarray(head, np.float64), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(dhead, np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("chunk", CHUNKS)
-def test_weights_multiply_the_losses_and_their_gradients(problem, chunk):
-    """Against JAX's own gradient of the weighted sum; a weight of 0 leaves a token out."""
-    head, x, targets = problem
-    weights = jnp.asarray(
-        np.random.default_rng(1).choice([0.0, 0.5, 1.0, 2.0], (B, T)), jnp.float32
-    )
-
-    def formula(head, x):
-        log_p = jax.nn.log_softmax(x @ head.T)
-        return -(weights * jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]).sum()
-
-    loss = lambda head, x: summed_loss(head, x, targets, weights, chunk)
-    value, grads = jax.value_and_grad(loss, argnums=(0, 1))(head, x)
-    expected, expected_grads = jax.value_and_grad(formula, argnums=(0, 1))(head, x)
-    np.testing.assert_allclose(value, expected, rtol=1e-6)
-    for gradient, wanted in zip(grads, expected_grads, strict=True):
-        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-4)
-    assert not np.any(np.asarray(grads[1])[np.asarray(weights) == 0])
+    assert not np.any(np.asarray(dx)[np.asarray(weights) == 0])
 
 
 @pytest.mark.parametrize("chunk", CHUNKS)
@@ -91,9 +78,9 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
         logits = x @ head.T
         log_z = jax.nn.logsumexp(logits, axis=-1)
         losses = log_z - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-        return (losses + z_loss * jnp.square(log_z)).mean()
+        return (WEIGHTS * (losses + z_loss * jnp.square(log_z))).sum() / WEIGHTS.sum()
 
-    mean = lambda head, x: summed_loss(head, x, targets, ONES, chunk, 0.1) / targets.size
+    mean = lambda head, x: summed_loss(head, x, targets, WEIGHTS, chunk, 0.1) / WEIGHTS.sum()
     value, found = jax.value_and_grad(mean, argnums=(0, 1))(head, x)
     np.testing.assert_allclose(value, formula(head, x, 0.0), rtol=1e-6)
     wanted, plain = (
@@ -135,10 +122,34 @@ def test_an_id_that_the_vocabulary_does_not_have_makes_the_loss_no_number(foreig
     loss.
     """
     model = ModelConfig(vocab_size=V, n_layers=1, d_model=D, n_heads=2, max_length=T)
-    loss = make_loss(model, ComputeConfig(dtype="float32"), eod_id=0)
+    loss = make_loss(model, ComputeConfig(dtype="float32"))
     params, window = init_params(model, jax.random.key(0)), np.ones((B, T + 1), np.int32)
-    assert np.isfinite(loss(params, window)[0])
+    assert np.isfinite(loss(params, make_batch(window, 0))[0])
     for place in (3, T):  # an input, and what is a target alone
         damaged = window.copy()
         damaged[1, place] = foreign
-        assert np.isnan(loss(params, damaged)[0])
+        assert np.isnan(loss(params, make_batch(damaged, 0))[0])
+
+
+@pytest.mark.parametrize("microbatches", [1, 2])
+def test_a_target_without_weight_counts_for_nothing(microbatches):
+    """Weights leave targets out of the mean and of its gradient, however unevenly they are spread
+    over microbatches; the rest is the mean by its definition.
+    """
+    model = ModelConfig(vocab_size=V, n_layers=1, d_model=D, n_heads=2, max_length=T)
+    compute = ComputeConfig(dtype="float32")
+    params = init_params(model, jax.random.key(0))
+    batch = make_batch(np.random.default_rng(2).integers(0, V, (B, T + 1)).astype(np.int32), 0)
+    weights = WEIGHTS.copy()
+    weights[0] = 0
+    run = lambda batch: accumulate_gradients(make_loss(model, compute), params, batch, microbatches)
+    loss, grads = run(batch._replace(weights_bt=weights))
+    losses = np.asarray(make_token_losses(model, compute)(params, batch), np.float64)
+    np.testing.assert_allclose(loss, (losses * weights).sum() / weights.sum(), rtol=1e-5)
+    targets = np.where(weights > 0, batch.targets_bt, 7)  # other targets where nothing counts
+    other_loss, other = run(batch._replace(targets_bt=targets, weights_bt=weights))
+    np.testing.assert_allclose(loss, other_loss, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), grads, other)
+    doubled, _ = run(batch._replace(weights_bt=2 * weights))
+    np.testing.assert_allclose(doubled, loss, rtol=1e-6)  # the division is by the sum of weights
+    assert abs(float(run(batch)[0]) - float(loss)) > 1e-3  # so that 1e-6 means something

@@ -8,6 +8,7 @@ import signal
 import time
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,13 +18,15 @@ from hclx.config import MeshConfig, ModelConfig, TokenizerConfig
 from hclx.errors import ConfigError, DataError, NumericsError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
-from hclx.train import metrics_writer
+from hclx.train import timing
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
-from hclx.train.metrics_logger import Reporter
-from hclx.train.metrics_writer import MetricsWriter, StepClock, read_metrics
+from hclx.train.metrics_logger import MetricsLogger
+from hclx.train.metrics_writer import MetricsWriter, read_metrics
 from hclx.train.preemption import StopSignal, refuse_stop_file
+from hclx.train.pretrain import end_if_diverged
 from hclx.train.profiler import StepProfiler, parse_steps
-from hclx.train.run_dir import check_configuration, describe_run, open_run
+from hclx.train.run_dir import check_configuration, claim_folder, describe_run
+from hclx.train.timing import StepClock
 from tests.helpers.sizes import SIZES
 from tests.parallel.test_meshes_agree import ONE, experiment
 
@@ -33,23 +36,23 @@ HASHES = {"vocabulary": "a", "text": "b"}
 class TestFolder:
     def test_the_same_run_may_go_on(self, tmp_path):
         run = describe_run(experiment(ONE), "tokenizer", HASHES)
-        assert open_run(tmp_path, run) == [] == open_run(tmp_path, run)
+        assert claim_folder(tmp_path, run) == [] == claim_folder(tmp_path, run)
         content = json.loads((tmp_path / "config.json").read_text())
         assert content["config"]["model"]["d_model"] == 64 and content["hashes"] == HASHES
         assert {"jax", "orbax-checkpoint", "python"} <= set(content["versions"])
 
     def test_what_decides_the_numbers_is_held_and_named(self, tmp_path):
-        open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(ConfigError, match="another configuration.*train.seed: 0 there, 1 now"):
             check_configuration(tmp_path, experiment(ONE, seed=1))
         wider = dataclasses.replace(
             experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=128)
         )
         with pytest.raises(ConfigError, match="model.d_model: 64 there, 128 now"):
-            open_run(tmp_path, describe_run(wider, "t", HASHES))
+            claim_folder(tmp_path, describe_run(wider, "t", HASHES))
 
     def test_mesh_length_and_habits_may_change(self, tmp_path):
-        open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         other = experiment(
             MeshConfig(fsdp=8),
             total_steps=99,
@@ -58,13 +61,13 @@ class TestFolder:
             global_batch_size=32,
         )
         check_configuration(tmp_path, other)
-        changes = open_run(tmp_path, describe_run(other, "t", HASHES))
+        changes = claim_folder(tmp_path, describe_run(other, "t", HASHES))
         assert "train.global_batch_size: 16 -> 32" in changes and "mesh.fsdp: 1 -> 8" in changes
 
     def test_a_run_older_than_a_field_goes_on_with_its_default_and_nothing_else(self, tmp_path):
         run = describe_run(experiment(ONE), "t", HASHES)
         del run["config"]["model"]["qk_norm"], run["config"]["train"]["z_loss"]
-        open_run(tmp_path, run)
+        claim_folder(tmp_path, run)
         check_configuration(tmp_path, experiment(ONE))
         with pytest.raises(ConfigError, match="train.z_loss: 0.0 there, 0.0001 now"):
             check_configuration(tmp_path, experiment(ONE, z_loss=1e-4))
@@ -72,8 +75,8 @@ class TestFolder:
     def test_a_run_of_an_old_name_of_a_field_is_the_same_run(self, tmp_path):
         run = describe_run(experiment(ONE), "t", HASHES)
         run["config"]["tokenizer"] = {"mode": "encode", "sample_rate": 1.0, "seed": 0}
-        open_run(tmp_path, run)
-        changes = lambda morphemes: open_run(
+        claim_folder(tmp_path, run)
+        changes = lambda morphemes: claim_folder(
             tmp_path,
             describe_run(
                 dataclasses.replace(experiment(ONE), tokenizer=TokenizerConfig(morphemes)),
@@ -86,9 +89,11 @@ class TestFolder:
         assert changes("merges") == ["tokenizer.morphemes: 'merges_and_text' -> 'merges'"]
 
     def test_other_text_or_vocabulary_is_refused(self, tmp_path):
-        open_run(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(DataError, match="trained with another vocabulary"):
-            open_run(tmp_path, describe_run(experiment(ONE), "t", {**HASHES, "vocabulary": "z"}))
+            claim_folder(
+                tmp_path, describe_run(experiment(ONE), "t", {**HASHES, "vocabulary": "z"})
+            )
 
 
 class TestMetrics:
@@ -123,13 +128,14 @@ class TestMetrics:
         for _ in range(2):
             time.sleep(0.02)
             clock.tick()
-        with clock.paused():
+        with clock.paused("saving"):
             time.sleep(1.0)
         assert 0.015 < clock.lap()["step_time"] < 0.3
+        assert list(clock.spent) == ["saving"] and 1.0 <= clock.spent["saving"] < 1.3
 
     def test_the_clock_splits_a_step_into_its_parts(self, monkeypatch):
         now = 0.0
-        monkeypatch.setattr(metrics_writer, "time", SimpleNamespace(perf_counter=lambda: now))
+        monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now))
         clock = StepClock()
         clock.lap()
         for _ in range(4):
@@ -138,7 +144,7 @@ class TestMetrics:
                     now += seconds
             now += 5  # of none of these
             clock.tick()
-        with clock.paused():
+        with clock.paused("evaluation"):
             now += 100
         assert clock.lap() == {
             "step_time": 15,
@@ -168,13 +174,15 @@ class TestProfiler:
         with pytest.raises(ConfigError, match=f"--profile_steps={text} is not first:last"):
             parse_steps(text)
 
-    @pytest.mark.parametrize("last", [4, 99])
-    def test_a_trace_holds_the_steps_asked_for(self, tmp_path, last):
+    @pytest.mark.parametrize(("first", "last"), [(3, 4), (3, 99), (1, 2)])
+    def test_a_trace_holds_the_steps_asked_for(self, tmp_path, first, last):
         state = jnp.zeros(())
-        with StepProfiler(tmp_path, (3, last)) as profiler:
+        with StepProfiler(tmp_path, (first, last)) as profiler:
+            profiler.after(0, state)
             for step in range(1, 7):
-                with profiler.step(step, before=state):
+                with jax.profiler.StepTraceAnnotation("train", step_num=step):
                     state = state + 1
+                profiler.after(step, state)
         (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
         events = (
             e
@@ -183,28 +191,29 @@ class TestProfiler:
             for e in line.events
         )
         traced = {dict(event.stats)["step_num"] for event in events if event.name == "train"}
-        assert traced == set(range(3, min(last, 6) + 1))
+        assert traced == set(range(first, min(last, 6) + 1))
 
     def test_nothing_asked_for_leaves_nothing(self, tmp_path, caplog):
-        with StepProfiler(tmp_path, None) as profiler, profiler.step(1, before=None):
-            pass
+        with StepProfiler(tmp_path, None) as profiler:
+            profiler.after(1, ())
         assert not list(tmp_path.iterdir()) and not caplog.messages
 
     def test_steps_that_the_run_does_not_take_are_said(self, tmp_path, caplog):
-        with StepProfiler(tmp_path, (7, 9)) as profiler, profiler.step(1, before=None):
-            pass
+        with StepProfiler(tmp_path, (7, 9)) as profiler:
+            profiler.after(1, ())
         assert caplog.messages == [
             "profile: the run took none of the steps 7 to 9, so there is no trace"
         ]
 
 
-class TestReporter:
-    def reporter(self, folder):
+class TestMetricsLogger:
+    def logger(self, folder):
         self.events = []
-        return Reporter(
+        return MetricsLogger(
             folder,
             experiment(ONE, log_every=2, total_steps=9),
             0,
+            StepClock(),
             event=lambda event, **fields: self.events.append((event, fields)),
         )
 
@@ -217,16 +226,14 @@ class TestReporter:
         } | skipped
 
     def test_logged_steps_and_fields(self, tmp_path):
-        with self.reporter(tmp_path) as reporter:
+        with self.logger(tmp_path) as logger:
             for step in range(1, 10):
-                reporter.report(
-                    step,
-                    self.metrics(step),
-                    {"bits_per_byte": 2.0, "validation_loss": 3.0} if step == 5 else {},
-                    np.arange(16 * step - 16, 16 * step),
-                    16 * step,
+                logger.report(
+                    step, self.metrics(step), np.arange(16 * step - 16, 16 * step), 16 * step
                 )
-            reporter.flush()
+                if step == 5:
+                    logger.add({"bits_per_byte": 2.0, "validation_loss": 3.0})
+            assert logger.flush().step == 9 and logger.flush() is None
         records = read_metrics(tmp_path)
         assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
         assert [r["loss"] for r in records] == [r["step"] for r in records]
@@ -245,12 +252,10 @@ class TestReporter:
         assert all(wanted <= set(r) for r in records) and records[1]["tokens_seen"] == 2 * 16 * 64
         assert list((tmp_path / "tensorboard").iterdir())
 
-    def test_a_step_that_was_left_out_names_examples_by_the_numbers_that_a_rewind_takes(
-        self, tmp_path
-    ):
-        with self.reporter(tmp_path) as reporter:
-            reporter.report(1, self.metrics(math.nan, 1, 1), {}, np.array([5, 9, 10]), 3)
-            reporter.flush()
+    def test_a_skipped_step_names_examples_by_the_numbers_that_a_rewind_takes(self, tmp_path):
+        with self.logger(tmp_path) as logger:
+            logger.report(1, self.metrics(math.nan, 1, 1), np.array([5, 9, 10]), 3)
+            logger.flush()
         assert (
             self.events[-1][1]["examples"] == [5, 11]
             and read_metrics(tmp_path)[0]["examples_seen"] == 3
@@ -264,28 +269,23 @@ class TestReporter:
             (40.0, "spike", "spike"),
         ],
     )
-    def test_a_step_that_was_left_out_is_an_event_and_too_many_are_the_end(
-        self, tmp_path, value, kind, why
-    ):
-        with self.reporter(tmp_path) as reporter:
+    def test_a_skipped_step_is_an_event_and_too_many_end_the_run(self, tmp_path, value, kind, why):
+        with self.logger(tmp_path) as logger:
             for step in range(1, 9):
-                reporter.report(
-                    step,
-                    self.metrics(value, step, step),
-                    {},
-                    np.arange(16 * step - 16, 16 * step),
-                    16 * step,
+                examples = np.arange(16 * step - 16, 16 * step)
+                end_if_diverged(
+                    logger.report(step, self.metrics(value, step, step), examples, 16 * step), 8
                 )
             with pytest.raises(
                 NumericsError,
-                match=f"step 8 was left out .{why}.*examples 112 to 127, the 8th in a row",
+                match=f"step 8 was skipped .{why}.*examples 112 to 127, the 8th in a row",
             ):
-                reporter.flush()
+                end_if_diverged(logger.flush(), 8)
         kinds, loss = [event for event, _ in self.events], value if math.isfinite(value) else None
         assert kinds == ["first_step", *[kind] * 8] and self.events[3][1]["examples"] == [32, 48]
         assert self.events[3][1]["loss"] == (str(value) if loss is None else value)
         assert [(r["step"], r["loss"], r["skipped"]) for r in read_metrics(tmp_path)] == [
-            (s, loss, s) for s in (1, 2, 4, 6)
+            (s, loss, s) for s in (1, 2, 4, 6, 8)
         ]
 
 

@@ -5,7 +5,6 @@ never had it.
 import functools
 import json
 import math
-import types
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +13,8 @@ import optax
 import pytest
 
 from hclx.config import TrainConfig
-from hclx.errors import StuckError
-from hclx.train.loop import _Run
-from hclx.train.state import TrainState
+from hclx.train.state import fresh_guard, fresh_state, guard_from_json, guard_to_json, judge
 from hclx.train.step import train_step
-from hclx.train.step_skipping import fresh_guard, guard_from_json, guard_to_json, judge
 
 WINDOW = 8
 
@@ -75,11 +71,11 @@ def trained(batches):
             loss_fn=squared_distance,
             optimizer=optimizer,
             schedule=lambda step: 0.1,
-            pieces=1,
+            microbatches=1,
         )
     )
     params = {"w": jnp.linspace(-1.0, 1.0, 6)}
-    state = TrainState(jnp.int32(0), params, optimizer.init(params), fresh_guard(TrainConfig()))
+    state = fresh_state(params, TrainConfig(), optimizer)
     for batch in batches:
         state, metrics = step(state, batch)
     return state, metrics
@@ -130,31 +126,3 @@ def test_a_step_may_donate_a_guard_that_is_fresh_or_was_read_with_another_window
     for one in (guard, guard_from_json(values, abstract)):
         _, after = step(one, jnp.float32(1), jnp.float32(1))
         assert int(after.good) == 1
-
-
-def run_of(replay_step, every):
-    program = types.SimpleNamespace(
-        replay_step=replay_step, train_step=lambda state, window: ("trained", {})
-    )
-    return types.SimpleNamespace(train=TrainConfig(replay_every=every), step=4, program=program)
-
-
-def test_a_replay_that_differs_by_one_bit_ends_the_run():
-    state = trained([jnp.ones((4, 6))])[0]
-    calls = []
-
-    def replay(state, window):
-        calls.append(window)
-        broken = len(calls) == 2 and window == "faulty"
-        bits = jax.lax.bitcast_convert_type(state.params["w"], jnp.uint32) ^ jnp.uint32(broken)
-        return state._replace(params={"w": jax.lax.bitcast_convert_type(bits, jnp.float32)}), {
-            "loss": 1.0
-        }
-
-    after, metrics = _Run.take_step(run_of(replay, 2), state, "sound")
-    assert calls == ["sound"] * 2 and metrics == {"loss": 1.0}
-    np.testing.assert_array_equal(after.params["w"], state.params["w"])
-    calls.clear()
-    with pytest.raises(StuckError, match="step 4, run twice .*first params/w"):
-        _Run.take_step(run_of(replay, 2), state, "faulty")
-    assert _Run.take_step(run_of(replay, 3), state, "faulty")[0] == "trained"

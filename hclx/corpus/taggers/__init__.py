@@ -1,8 +1,8 @@
-"""What is computed of each document. A tagger takes a batch and gives columns; it knows no other
-document.
+"""Taggers compute attributes of documents. A tagger maps a batch to columns; the values of a
+document do not depend on the others.
 
-To add one: a function of `TextBatch` in a module here, and its name below. Rules call a column
-  `tagger.column`.
+To add a tagger, write a function of `TextBatch` in a module of this package, and name it below.
+Rules refer to a column as `tagger.column`.
 """
 
 import functools
@@ -33,21 +33,28 @@ TAGGERS: dict[str, Tagger] = {
 
 
 def attributes(taggers: Mapping[str, Tagger], batch: TextBatch) -> dict[str, dict[str, np.ndarray]]:
-    """Tagger -> its columns. All see the texts in NFC, as they will be kept, but for the one that
-    says which are not.
+    """Runs taggers on a batch. They see the texts in NFC, as they will be kept; `normalisation`,
+    which measures that, sees the texts of the input.
+
+    Returns:
+      tagger -> column -> values, [d]
     """
-    composed = [unicodedata.normalize("NFC", text) for text in batch.texts]
-    mended = batch if tuple(composed) == batch.texts else TextBatch.of(composed, batch.titles)
+    texts = [unicodedata.normalize("NFC", text) for text in batch.texts]
+    normalised = batch if tuple(texts) == batch.texts else TextBatch.of(texts, batch.titles)
     return {
-        name: tagger(batch if name == "normalisation" else mended)
+        name: tagger(batch if name == "normalisation" else normalised)
         for name, tagger in taggers.items()
     }
 
 
 def all_taggers(models: Mapping[str, str] = {}) -> dict[str, Tagger]:
-    """The taggers above, and those of trained models: `quality` or `perplexity` -> its file."""
-    learnt = {"quality": quality, "perplexity": perplexity}
+    """The taggers above, and those of trained models.
+
+    Args:
+      models: `quality` or `perplexity` -> file of the model.
+    """
+    with_model = {"quality": quality, "perplexity": perplexity}
     return {
         **TAGGERS,
-        **{name: functools.partial(learnt[name], path=path) for name, path in models.items()},
+        **{name: functools.partial(with_model[name], path=path) for name, path in models.items()},
     }

@@ -1,18 +1,22 @@
-"""Personal data of each document, by kind."""
+"""Counts the personal data of each document by kind."""
 
 import numpy as np
 
-from hclx.corpus.pii import KINDS, find_pii, suspects
+from hclx.corpus.pii import KINDS, candidate_rows, find_pii
 from hclx.corpus.text_batch import TextBatch
 
 
 def pii(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Items by kind, all items, and where they are: `kind:start:end` in characters, separated by
-    spaces.
+    """Counts items of personal data.
+
+    Returns:
+      kind: number of items of that kind, for each kind of `hclx.corpus.pii`, int32 [d].
+      items: number of items of all kinds, int32 [d].
+      spans: the items as `kind:start:end` in characters, separated by spaces, object [d].
     """
     counts = {kind: np.zeros(len(batch), np.int32) for kind in KINDS}
     places = [""] * len(batch)
-    for row in suspects(batch.texts):
+    for row in candidate_rows(batch.texts):
         spans = find_pii(batch.texts[row])
         for span in spans:
             counts[span.kind][row] += 1

@@ -1,4 +1,4 @@
-"""Signs of spam and of rough talk in Korean: laughter, lone letters, runs, word lists."""
+"""Measures signs of spam and of rough language in Korean: laughter, jamo, runs, word lists."""
 
 import re
 
@@ -10,12 +10,19 @@ from hclx.corpus.text_batch import TextBatch, ratio, sums
 # ㅋㅋ, ㅎㅎ, ㅠㅠ, and short answers: ㅇㅇ, ㄷㄷ, ㄱㄱ, ㅡㅡ
 _LAUGHTER = np.array([ord(c) for c in "ㅋㅎㅠㅜㅇㄷㄱㅡ"], np.uint32)
 _URL = re.compile(r"https?://(?:www\.)?|www\.")
-_LONG_RUN = 4  # a character this often in a row
+_LONG_RUN = 4  # equal characters in a row
 
 
 def spam(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Lone jamo, laughter and runs of one character as shares of the visible characters; word lists
-    and links by count.
+    """Computes signs of spam.
+
+    Returns:
+      jamo, laughter, runs: characters in single jamo, laughter and runs of one character, as shares
+        of the characters that are no white space, float32 [d].
+      longest_run: characters of the longest run, int32 [d].
+      links: number of links, int32 [d].
+      profanity and the other lists of `hclx.corpus.lexicon`: number of matches, int32 [d].
+      profane_words, boilerplate_words, spam_words: matches per word, float32 [d].
     """
     visible = batch.n_chars - batch.count(batch.kinds == characters.SPACE)
     starts, lengths, documents = _runs(batch)
@@ -54,11 +61,11 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def _runs(batch: TextBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Start, length and document, int64 [r] each, of every run of at least two equal characters."""
-    again = np.zeros(len(batch.chars), bool)
-    again[1:] = batch.chars[1:] == batch.chars[:-1]
-    again[batch.offsets[:-1][batch.n_chars > 0]] = False
-    places = np.flatnonzero(again)
+    """Start, length and document of every run of at least two equal characters, int64 [r] each."""
+    repeated = np.zeros(len(batch.chars), bool)
+    repeated[1:] = batch.chars[1:] == batch.chars[:-1]
+    repeated[batch.offsets[:-1][batch.n_chars > 0]] = False
+    places = np.flatnonzero(repeated)
     first = np.flatnonzero(np.diff(places, prepend=-2) > 1)
     starts = places[first] - 1
     return (
@@ -69,14 +76,19 @@ def _runs(batch: TextBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def title(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Lines that say the title again: how many, and which share of the lines they are."""
+    """Counts the lines that repeat the title.
+
+    Returns:
+      repeats: number of such lines, int32 [d].
+      share: their share of the lines, float32 [d].
+    """
     n_lines = np.diff(batch.lines.offsets)
     titles = TextBatch.of([" ".join(title.split()) for title in batch.titles])
     with_title = titles.n_chars > 0
-    wanted = titles.hashes.of(titles.offsets[:-1], titles.offsets[1:])
+    title_hashes = titles.hashes.of(titles.offsets[:-1], titles.offsets[1:])
     lines = batch.lines
-    again = with_title[lines.documents] & (
-        batch.hashes.of(lines.starts, lines.ends) == wanted[lines.documents]
+    is_title = with_title[lines.documents] & (
+        batch.hashes.of(lines.starts, lines.ends) == title_hashes[lines.documents]
     )
-    count = sums(again, lines.offsets)
+    count = sums(is_title, lines.offsets)
     return {"repeats": count.astype(np.int32), "share": ratio(count, n_lines)}

@@ -1,4 +1,4 @@
-"""How a text is written: its scripts, its lengths, how its lines end."""
+"""Measures the form of a text: its scripts, its lengths, the ends of its lines."""
 
 import unicodedata
 
@@ -8,7 +8,7 @@ from hclx.corpus import characters
 from hclx.corpus.taggers.language import languages
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 
-_ENDS = tuple(".?!…。？！\"'”’」』)]】")  # what a sentence's line may end in
+_ENDS = tuple(".?!…。？！\"'”’」』)]】")  # ends of a line that ends a sentence
 _BULLETS = tuple("-*•·ㆍ∙◦‣▪■□◆◇●○▶▷★☆※")
 _ELLIPSES = ("...", "…", "‥", "···")
 _MOJIBAKE = ("\ufffd", "Ã", "ì\u009d", "ë\u008b", "ê°", "í\u0095", "â€", "°¡", "À»", "Àº")
@@ -22,10 +22,14 @@ _LETTERS = {
 
 
 def script(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Share of each script in the letters, of letters, digits, symbols and control characters in
-    the characters, and the language.
+    """Computes shares of scripts and of kinds of characters, and the language.
 
-    language: ISO 639-1, or "und" where it cannot be told; see `hclx.corpus.taggers.language`.
+    Returns:
+      hangul, latin, han, kana, other: shares of the letters, float32 [d].
+      letters, digits, symbols, control: shares of the characters that are no white space,
+        float32 [d].
+      language: ISO 639-1, or "und" if it is unknown, object [d]; see
+        `hclx.corpus.taggers.language`.
     """
     kinds = np.bincount(
         batch.kinds + 16 * np.repeat(np.arange(len(batch)), batch.n_chars),
@@ -45,7 +49,13 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def length(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Characters, eojeol and lines, and their mean lengths in characters."""
+    """Computes lengths.
+
+    Returns:
+      chars, words, lines: number of characters, eojeol and lines that are not blank, int32 [d].
+      mean_word, mean_line: mean length of an eojeol and of a line, in characters, float32 [d].
+      short_lines: share of the lines with less than 20 characters, float32 [d].
+    """
     words, lines = batch.words, batch.lines
     n_words, n_lines = np.diff(words.offsets), np.diff(lines.offsets)
     return {
@@ -59,8 +69,11 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def punctuation(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Share of the lines that end as sentences do, that end in an ellipsis, and that begin with a
-    bullet.
+    """Computes shares of lines by their ends.
+
+    Returns:
+      line_end: lines that end like a sentence; ellipsis: lines that end in an ellipsis; bullet:
+        lines that begin with a bullet. All are float32 [d].
     """
     lines = batch.lines
     n = np.diff(lines.offsets)
@@ -78,17 +91,21 @@ def punctuation(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def _codes(strings) -> np.ndarray:
+    """Code points of the strings of one character, uint32 [n]."""
     return np.array([ord(s) for s in strings if len(s) == 1], np.uint32)
 
 
 def _equal(triples: np.ndarray, strings) -> np.ndarray:
-    """bool [l]: which rows of uint32 [l, 3] spell one of the strings of three characters."""
+    """Whether each row of uint32 [l, 3] spells one of the strings of three characters, bool [l]."""
     return np.any([np.all(triples == [ord(c) for c in s], 1) for s in strings], 0)
 
 
 def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Whether the text is not in NFC, and how many signs it has of having been decoded wrongly
-    (mojibake).
+    """Detects text that is not normalised.
+
+    Returns:
+      not_nfc: whether the text is not in NFC, bool [d].
+      mojibake: number of signs that the text was decoded wrongly, int32 [d].
     """
     return {
         "not_nfc": np.array(

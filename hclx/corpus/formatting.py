@@ -1,0 +1,54 @@
+"""Numbers as people read them, for the corpus card and for messages."""
+
+import math
+from collections.abc import Mapping
+
+
+def format_number(value: float) -> str:
+    """A number with commas between thousands, or with four digits if it is a small fraction."""
+    is_whole = value % 1 == 0 or 1000 <= abs(value) < math.inf
+    return f"{value:,.0f}" if is_whole else f"{value:.4g}"
+
+
+def format_difference(value: float) -> str:
+    """A number with its sign: +1,000; 0 has none."""
+    return f"{value:+,.0f}" if value else "0"
+
+
+def format_bytes(n_bytes: float) -> str:
+    """A number of bytes in the unit that fits: 12.3 MB."""
+    value, unit = float(n_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if abs(value) < 999.5 or unit == "PB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" or value >= 99.95 else f"{value:.1f} {unit}"
+
+
+def format_share(part: float, whole: float = 1) -> str:
+    """A share in percent: 12.3%; a dash if there is no whole."""
+    text = f"{100 * part / whole:.1f}%" if whole else "–"
+    return "< 0.1%" if part and text == "0.0%" else text
+
+
+def format_bounds(rule: Mapping) -> str:
+    """The bounds of a rule with `min` and `max`: "≥ 50" or "2.2 to 10"; "" if it has none."""
+    low, high = rule.get("min"), rule.get("max")
+    if low is not None and high is not None:
+        return f"{format_number(low)} to {format_number(high)}"
+    if low is not None:
+        return f"≥ {format_number(low)}"
+    return f"≤ {format_number(high)}" if high is not None else ""
+
+
+def format_range(low: float, high: float | None) -> str:
+    """The range of an integer: "2", "6 to 10", or "1,001 or more" if `high` is None."""
+    if low == high:
+        return format_number(low)
+    end = f"to {format_number(high)}" if high else "or more"
+    return f"{format_number(low)} {end}"
+
+
+def format_tick(value: float) -> str:
+    """A number beneath an axis: 0.5, 20k."""
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"

@@ -1,0 +1,105 @@
+"""The weights of another run as the beginning of a run: --init_from=MODEL_DIR[:STEP]."""
+
+from pathlib import Path
+
+from hclx.data.token_cache import checksum
+from hclx.errors import CheckpointError, ConfigError
+from hclx.model import Params
+from hclx.train.checkpoint import Checkpointer, checkpoints_of
+from hclx.train.checkpoint_format import as_saved, check_format, check_shapes, read_json_items
+from hclx.train.run_dir import read_config
+
+
+def choose_initial_weights(
+    model_dir: str | Path, init_from: str, abstract: Params, vocabulary: str
+) -> dict | None:
+    """The weights that a run begins with: the recorded ones if the run was started before, else
+    those asked for.
+
+    Only JSON is read, so that what does not fit is refused before the folder is claimed.
+
+    Args:
+      model_dir: folder of the run that begins or resumes.
+      init_from: "MODEL_DIR", "MODEL_DIR:STEP", "MODEL_DIR/checkpoints/STEP", or "" for none; the
+        step is the newest one by default.
+      abstract: shapes and dtypes of the run's parameters.
+      vocabulary: the fingerprint of the run's tokenizer.
+    Returns:
+      `model_dir`, `step` and `fingerprint` (of the parameters), for config.json and every
+      checkpoint; None for a run that begins with random weights.
+    Raises:
+      ConfigError: the run was started with other weights.
+      CheckpointError: the checkpoint is missing, or is of another model or vocabulary.
+    """
+    config = read_config(model_dir)
+    source, step = _parse(init_from) if init_from else (None, None)
+    if config is not None:
+        recorded = config.get("init_from")
+        known = recorded or {"model_dir": None, "step": None}
+        if source and (source != known["model_dir"] or step not in (None, known["step"])):
+            began = f"{known['model_dir']}:{known['step']}" if recorded else "random weights"
+            raise ConfigError(
+                f"--init_from={init_from}: {model_dir} holds a run that began from {began}; choose"
+                " another --model_dir"
+            )
+        return recorded
+    if source is None:
+        return None
+    folder = checkpoints_of(source)
+    steps = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    if not steps or step not in (None, *steps):
+        raise CheckpointError(
+            f"--init_from={init_from}: {folder} has no step {'' if step is None else step}; it has"
+            f" {sorted(steps) or 'none'}"
+        )
+    step = max(steps) if step is None else step
+    fingerprints = _check(folder / str(step), abstract, vocabulary)
+    return {"model_dir": source, "step": step, "fingerprint": checksum(fingerprints)}
+
+
+def read_initial_weights(chosen: dict, abstract: Params) -> Params:
+    """Reads and verifies the weights that `choose_initial_weights` returned.
+
+    Raises:
+      CheckpointError: they are damaged, or are not those that were chosen.
+    """
+    with Checkpointer(chosen["model_dir"], read_only=True) as checkpointer:
+        params, meta = checkpointer.restore_params(abstract, chosen["step"])
+    if checksum(_params_only(meta)) != chosen["fingerprint"]:
+        raise CheckpointError(
+            f"{checkpoints_of(chosen['model_dir']) / str(chosen['step'])} holds other weights than"
+            " when this run was started; put them back, or choose another --model_dir"
+        )
+    return params
+
+
+def _parse(init_from: str) -> tuple[str, int | None]:
+    """Splits the value of --init_from into the folder of a run and a step."""
+    folder, colon, step = init_from.rpartition(":")
+    if not (colon and step.isdecimal()):
+        folder, step = init_from, ""
+    path = Path(folder).absolute()
+    if not step and path.parent.name == checkpoints_of("").name and path.name.isdecimal():
+        path, step = path.parent.parent, path.name
+    return str(path), int(step) if step else None
+
+
+def _check(path: Path, abstract: Params, vocabulary: str) -> dict[str, str]:
+    """Refuses a checkpoint that does not fit; returns the fingerprints of its parameters."""
+    try:
+        meta, _ = read_json_items(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; name an older step") from error
+    check_format(path, meta["format"])
+    check_shapes(path, meta["fingerprint"], as_saved(meta["format"], {"params": abstract}))
+    other = meta["hashes"]["vocabulary"]
+    if other != vocabulary:
+        raise CheckpointError(
+            f"{path} was trained with another vocabulary ({other[:12]}, here {vocabulary[:12]});"
+            " set DataConfig.tokenizer_dir to the tokenizer of that run"
+        )
+    return _params_only(meta)
+
+
+def _params_only(meta: dict) -> dict[str, str]:
+    return {k: v for k, v in meta["fingerprint"].items() if k.split("/")[0] == "params"}

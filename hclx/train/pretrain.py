@@ -1,0 +1,361 @@
+"""Pretraining, from raw text to a trained model. The module reads from top to bottom:
+
+  pretrain         one start of a run: refusals, data, steps
+  starting_point   where the run starts from: one numbered list
+  train_loop       the steps, and the hooks between them
+  save_checkpoint  and how a run ends
+
+What a run has open meanwhile (its folder, loaders, checkpointer) is in hclx/train/run.py.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from jax.sharding import Mesh
+
+from hclx.config import Experiment
+from hclx.data import TokenCache, prepare
+from hclx.data.batch import Batch
+from hclx.errors import ConfigError, NumericsError, PreemptedError, StuckError
+from hclx.model import n_params
+from hclx.parallel import make_mesh, process_0_first
+from hclx.train.checkpoint_format import LoopState
+from hclx.train.compilation_cache import keep_compiled_programs
+from hclx.train.example_log import ExampleLog
+from hclx.train.fingerprint import fingerprint
+from hclx.train.flops import flops_per_token
+from hclx.train.initial_weights import read_initial_weights
+from hclx.train.malloc import computes_on_cpu, keep_freed_memory
+from hclx.train.metrics_logger import FinishedStep, MetricsLogger
+from hclx.train.preemption import FILE as STOP_FILE
+from hclx.train.preemption import StopSignal, refuse_stop_file
+from hclx.train.profiler import StepProfiler
+from hclx.train.run import Run, RunOptions, open_run
+from hclx.train.run_dir import check_configuration, versions
+from hclx.train.state import TrainState, fresh_state, init_state
+from hclx.train.step import Metrics, evaluate
+
+_LOG = logging.getLogger(__name__)
+
+
+def pretrain(
+    experiment: Experiment, model_dir: str, options: RunOptions = RunOptions()
+) -> TrainState:
+    """Prepares the data of an experiment, and trains to `experiment.train.total_steps`.
+
+    A run that was started before resumes. Of several processes, which share a file system, the
+    first prepares the data and prints.
+
+    Args:
+      experiment: the whole configuration.
+      model_dir: takes config.json, metrics.jsonl, events.jsonl, tensorboard/ and checkpoints/, and
+        tokenizer/ and cache/ unless the experiment names others.
+      options: of this start.
+    Returns:
+      The last state, which is on disk and was read back; the state of an earlier step if the file
+      STOP ended the run.
+    Raises:
+      ConfigError: the folder holds another configuration or a run that is alive, or the mesh or the
+        vocabulary does not fit.
+      DataError: text, vocabulary or weights are missing, damaged or not those that the run began
+        with; or there were checkpoints and none is good.
+      NumericsError: too many steps were skipped in a row.
+      StorageError: checkpoints could not be written.
+      StuckError: hardware computed one step to two results.
+      PreemptedError: SIGTERM or Ctrl-C came; the state was saved.
+    """
+    # ---- Refuse what can be refused without work
+    if computes_on_cpu():
+        keep_freed_memory()
+    check_configuration(model_dir, experiment)
+    refuse_stop_file(model_dir)
+    keep_compiled_programs()
+    mesh = make_mesh(experiment.mesh)
+
+    # ---- Tokenizer and token cache, each made if it is missing
+    cache, tokenizer_dir = _prepare_data(experiment, model_dir)
+    say = print if jax.process_index() == 0 else lambda *_, **__: None
+    say(_summary(experiment, mesh, cache), flush=True)
+
+    # ---- The run
+    opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir)
+    with jax.set_mesh(mesh), opened as run:
+        state = train_loop(run, starting_point(run))
+    step, folder = run.progress.step, Path(model_dir)
+    how = "done" if step == experiment.train.total_steps else f"stopped by {folder / STOP_FILE}"
+    say(f"{how}: step {step}, checkpoint in {folder / 'checkpoints' / str(step)}")
+    return state
+
+
+def _prepare_data(experiment: Experiment, model_dir: str) -> tuple[TokenCache, str]:
+    """The token cache of an experiment, and the folder of its tokenizer."""
+    data, model = experiment.data, experiment.model
+    tokenizer_dir = data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
+    cache_dir = data.cache_dir or str(Path(model_dir) / "cache")
+    arguments = data, experiment.tokenizer, model.vocab_size, tokenizer_dir, cache_dir
+    cache = process_0_first("data", lambda: prepare(*arguments))
+    if cache.manifest["vocab_size"] != model.vocab_size:
+        raise ConfigError(
+            f"ModelConfig.vocab_size={model.vocab_size}, but the token cache has"
+            f" {cache.manifest['vocab_size']}"
+        )
+    return cache, tokenizer_dir
+
+
+def _summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
+    model, train = experiment.model, experiment.train
+    tokens = train.total_steps * train.global_batch_size * train.sequence_length
+    flops = flops_per_token(model, train.sequence_length) * tokens
+    return (
+        f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
+        f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']},"
+        f" {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x"
+        f" {train.sequence_length} tokens, {train.total_steps} steps, {flops:.3g} FLOPs"
+    )
+
+
+# ---- Where a run starts from
+
+
+def starting_point(run: Run) -> TrainState:
+    """The state that a run starts from, in this order:
+
+    1. its own newest good checkpoint, among those that its rewinds left;
+    2. if it was rewound to step 0, its beginning: 3 or 4, whatever checkpoints there were;
+    3. the weights of another run (--init_from), with a fresh optimizer;
+    4. random weights.
+
+    Returns:
+      The state; the run's progress is set to it.
+    Raises:
+      CheckpointError: there were checkpoints and none is good, the checkpoint belongs to another
+        history of rewinds, or the weights of the other run are damaged.
+    """
+    begun, train, abstract = time.time(), run.experiment.train, run.program.abstract_state
+    # 1.
+    restored = run.checkpointer.restore(abstract, from_scratch=run.lineage.from_scratch)
+    if restored is not None:
+        state, loop, meta = restored
+        step = run.progress.step = int(jax.device_get(state.step))
+        run.progress.next_index = loop.next_index
+        run.lineage.check_leads_from(loop.lineage, step)
+        changed = _changed_versions(meta["versions"])
+        took = {"seconds": round(time.time() - begun, 3), "versions_changed": changed}
+        run.event("restore", step=step, next_index=loop.next_index, **took)
+        _LOG.info("resumed from step %d of %s", step, run.model_dir)
+        return state
+    # 2. The rewind set all checkpoints aside, so that none was restored.
+    weights = run.description["init_from"]
+    run.event("begin", step=0, init_from=weights, rewound=run.lineage.from_scratch)
+    # 3.
+    if weights is not None:
+        params = read_initial_weights(weights, abstract.params)
+        begin = lambda params: fresh_state(params, train, run.program.optimizer)
+        shardings = jax.tree.map(lambda x: x.sharding, abstract)
+        _LOG.info("began from step %d of %s", weights["step"], weights["model_dir"])
+        return jax.jit(begin, out_shardings=shardings, donate_argnums=0)(params)
+    # 4.
+    return init_state(run.experiment.model, train, run.program.optimizer, abstract)
+
+
+def _changed_versions(saved: dict[str, str]) -> dict[str, list]:
+    """Package -> [version of a checkpoint, version now], of those that differ; logs them."""
+    changed = {
+        name: [saved.get(name), now] for name, now in versions().items() if saved.get(name) != now
+    }
+    if changed and jax.process_index() == 0:
+        listed = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changed.items())
+        _LOG.warning(
+            "versions differ from those of the checkpoint, so the last digits may: %s", listed
+        )
+    return changed
+
+
+# ---- The steps, and what happens between them
+
+
+class StepInfo(NamedTuple):
+    """A step that was just dispatched; its arrays may not be computed yet."""
+
+    step: int  # its number, from 1
+    index: int  # position of its first example
+    next_index: int  # position after its last example
+    batch: Batch
+    state: TrainState  # after the step
+    metrics: Metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Hook:
+    """A function that the loop calls after every `every`-th step."""
+
+    every: int  # 0: never
+    function: Callable[[StepInfo], None]
+    also_last: bool = True  # also after the last step of the run
+    also_stopped: bool = False  # also after the step at which a signal or the file STOP ends it
+
+    def is_due(self, step: int, is_last: bool, is_stopping: bool) -> bool:
+        """Whether to call the function after this step."""
+        ends = (self.also_last and is_last) or (self.also_stopped and is_stopping)
+        return self.every > 0 and (step % self.every == 0 or ends)
+
+
+def train_loop(run: Run, state: TrainState) -> TrainState:
+    """Trains to the last step of the run, or until it is asked to stop.
+
+    Returns:
+      The last state, which is on disk.
+    Raises:
+      NumericsError, StorageError, StuckError, PreemptedError: as in `pretrain`.
+    """
+    train, progress, began = run.experiment.train, run.progress, run.progress.step
+    with contextlib.ExitStack() as stack:
+        skipped = int(jax.device_get(state.guard.skipped))
+        logger = stack.enter_context(
+            MetricsLogger(run.model_dir, run.experiment, began, run.clock, skipped, run.event)
+        )
+        stop = stack.enter_context(
+            StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
+        )
+        hooks = _hooks(run, logger, stop, stack)
+        batches = run.loader.iterate(progress.next_index)
+        while progress.step < train.total_steps and not progress.stopping:
+            with run.clock.part("data"):
+                index, batch = next(batches)
+            step = progress.step = progress.step + 1
+            progress.next_index = index + train.global_batch_size
+            annotation = jax.profiler.StepTraceAnnotation("train", step_num=step)
+            with annotation, run.clock.part("dispatch"):
+                state, metrics = one_step(run, state, batch)
+            info = StepInfo(step, index, progress.next_index, batch, state, metrics)
+            for hook in hooks:
+                if hook.is_due(step, step == train.total_steps, progress.stopping):
+                    hook.function(info)
+            run.watchdog.alive(step)
+        end_if_diverged(logger.flush(), train.max_skipped)
+        if progress.step > began:
+            save_until_good(run, state)
+        if progress.step < train.total_steps and not stop.by_file():
+            raise PreemptedError(
+                f"{stop.requested}: saved step {progress.step} of {train.total_steps} in"
+                f" {run.model_dir}; re-run the same command to resume"
+            )
+    return state
+
+
+def _hooks(
+    run: Run, logger: MetricsLogger, stop: StopSignal, stack: contextlib.ExitStack
+) -> tuple[Hook, ...]:
+    """All that happens between two steps, in this order."""
+    train, options, progress = run.experiment.train, run.options, run.progress
+
+    def log(info: StepInfo) -> None:
+        examples = run.loader.examples(info.index, info.next_index)
+        finished = logger.report(info.step, info.metrics, examples, info.next_index)
+        end_if_diverged(finished, train.max_skipped)
+
+    def evaluate_model(info: StepInfo) -> None:
+        n = min(train.eval_windows, run.validation.n_sequences)
+        with run.clock.paused("evaluation", info.metrics):
+            params = info.state.params
+            logger.add(evaluate(run.program, params, run.validation, run.token_bytes, n))
+
+    def look_around(info: StepInfo) -> None:
+        run.watchdog.alive(info.step)
+        run.lease.reached(info.step, run.clock.spent)
+        progress.stopping = stop.agreed()
+        if progress.stopping:
+            where = {"step": info.step, "next_index": info.next_index}
+            run.event("preempt", **where, reason=stop.requested)
+
+    def save(info: StepInfo) -> None:
+        end_if_diverged(logger.flush(), train.max_skipped)
+        save_checkpoint(run, info.state)
+
+    hooks = [
+        Hook(1, log),
+        Hook(train.eval_every, evaluate_model),
+        Hook(1, look_around),
+        Hook(train.checkpoint_every, save, also_stopped=True),
+    ]
+    if options.log_examples:
+        examples = stack.enter_context(ExampleLog(run.model_dir, run.loader, progress.step))
+        # before a save, so that each step of a checkpoint has its line
+        hooks.insert(0, Hook(1, lambda info: examples.write(info.step, info.index, info.batch)))
+    if options.profile_steps and jax.process_index() == 0:
+        profiler = stack.enter_context(StepProfiler(run.model_dir, options.profile_steps))
+        profiler.after(progress.step, ())
+        hooks.append(Hook(1, lambda info: profiler.after(info.step, info.metrics)))
+    return tuple(hooks)
+
+
+def one_step(run: Run, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """Takes one step; every `replay_every`-th step is computed twice, from the same state.
+
+    Raises:
+      StuckError: the two results differ, although the program is deterministic: some hardware is
+        not.
+    """
+    every, step = run.experiment.train.replay_every, run.progress.step
+    if not every or step % every:
+        return run.program.train_step(state, batch)
+    (first, metrics), (second, _) = (run.program.replay_step(state, batch) for _ in range(2))
+    arrays = lambda state: fingerprint({"params": state.trainable, "opt_state": state.opt_state})
+    expected = arrays(first)
+    wrong = [name for name, value in arrays(second).items() if value != expected[name]]
+    if wrong:
+        raise StuckError(
+            f"step {step}, run twice from one state, gave two results ({len(wrong)} array(s), first"
+            f" {wrong[0]}): faulty hardware. Nothing of it was saved; re-run the same command to"
+            " resume from the last save, best on other machines"
+        )
+    return first, metrics
+
+
+def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
+    """Ends the run if a step was skipped, and with it too many steps in a row.
+
+    Raises:
+      NumericsError: there were `max_skipped` of them.
+    """
+    if finished and finished.was_skipped and finished.skipped_in_a_row >= max_skipped:
+        raise NumericsError(
+            f"{finished}, the {finished.skipped_in_a_row}th in a row. The last save holds none of"
+            " them; lower the learning rate, look at these examples, or go back with"
+            " launch/checkpoint.py rewind"
+        )
+
+
+# ---- Saving, and the end
+
+
+def save_checkpoint(run: Run, state: TrainState) -> None:
+    """Starts an asynchronous save."""
+    with run.clock.paused("saving", state):
+        if jax.process_index() == 0:
+            run.lease.check()
+        loop = LoopState(run.progress.next_index, run.lineage.to_json())
+        meta = {name: run.description[name] for name in ("hashes", "versions", "init_from")}
+        meta["model"] = run.description["config"]["model"]
+        run.checkpointer.save(state, loop, meta)
+
+
+def save_until_good(run: Run, state: TrainState) -> None:
+    """Waits until the last state is on disk. At the end of the run it is also read back, and saved
+    again if it is not what was saved; a run that is asked to stop has no time for that.
+    """
+    step, is_done = run.progress.step, run.progress.step == run.experiment.train.total_steps
+
+    def reads_back() -> bool:
+        good = run.checkpointer.verify(step, run.program.abstract_state)
+        run.event("verify", step=step, good=good)
+        return good
+
+    while not (run.checkpointer.wait() and (not is_done or reads_back())):
+        save_checkpoint(run, state)

@@ -1,0 +1,358 @@
+"""A run in one process, with a real folder, cache and checkpoints: where it starts from, what its
+hooks do, and how it ends.
+"""
+
+import contextlib
+import dataclasses
+import math
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hclx.config import DataConfig, ModelConfig
+from hclx.data.cache_builder import build_cache
+from hclx.data.read_settings import ReadSettings
+from hclx.errors import CheckpointError, ConfigError, NumericsError, StuckError
+from hclx.parallel import make_mesh
+from hclx.train import Checkpointer
+from hclx.train.checkpoint_format import LoopState
+from hclx.train.checkpoint_tools import rewind
+from hclx.train.events import read_events
+from hclx.train.metrics_writer import read_metrics
+from hclx.train.pretrain import Hook, one_step, save_until_good, starting_point, train_loop
+from hclx.train.rewind_history import Lineage, Rewind
+from hclx.train.run import RunOptions, open_run
+from hclx.train.run_dir import versions
+from hclx.train.step import evaluate, make_token_losses
+from hclx.train.watchdog import Watchdog
+from tests.data.test_token_cache import memory_source
+from tests.parallel.test_meshes_agree import ONE, devices_of
+from tests.parallel.test_meshes_agree import experiment as experiment_of
+from tests.train.test_checkpoint import largest
+
+MODEL = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=2, max_length=64)
+
+
+def experiment(model=MODEL, **train):
+    settings = {"total_steps": 4, "global_batch_size": 8, "checkpoint_every": 2, "log_every": 1}
+    whole = experiment_of(ONE, **settings | train)
+    return dataclasses.replace(whole, model=model, data=DataConfig(input="none"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once():
+    """Every run here has one of a few programs: they are read from disk after the first time."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0.0)
+    yield
+    jax.config.update(name, before)
+
+
+@pytest.fixture(scope="module")
+def open_in(tokenizer_dirs, tmp_path_factory, sample_texts):
+    """Opens a run in a folder: (folder, experiment, **options) -> context of a `Run`."""
+    cache = build_cache(
+        "sample",
+        [memory_source("sample", sample_texts)],
+        tokenizer_dirs["plain"],
+        tmp_path_factory.mktemp("cache") / "cache",
+        ReadSettings(200),
+    )
+
+    @contextlib.contextmanager
+    def opened(folder, experiment=experiment(), **options):
+        mesh = make_mesh(ONE, devices_of(ONE))
+        options = RunOptions(lease_seconds=1.0, **options)
+        with (
+            jax.set_mesh(mesh),
+            open_run(experiment, str(folder), options, mesh, cache, tokenizer_dirs["plain"]) as run,
+        ):
+            yield run
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def finished(open_in, tmp_path_factory):
+    """The folder of a run that is done, and its last state."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    with open_in(folder) as run:
+        state = train_loop(run, starting_point(run))
+    return folder, jax.device_get(state)
+
+
+@pytest.fixture()
+def killed(finished, tmp_path):
+    """The folder of the same run as a kill after the save of step 2 would leave it."""
+    folder = shutil.copytree(finished[0], tmp_path / "killed")
+    shutil.rmtree(folder / "checkpoints" / "4")
+    return folder
+
+
+def kinds(folder):
+    return [event["event"] for event in read_events(folder)]
+
+
+def equal(tree, other):
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(tree), jax.device_get(other))
+
+
+def test_a_run_from_random_weights_to_the_end(finished):
+    folder, state = finished
+    assert kinds(folder) == ["start", "begin", "first_step", "save", "save", "verify", "exit"]
+    begin = read_events(folder)[1]
+    assert (begin["step"], begin["init_from"], begin["rewound"]) == (0, None, False)
+    assert [record["step"] for record in read_metrics(folder)] == [1, 2, 3, 4]
+    assert state.step == 4 and state.frozen == {}
+
+
+class TestStartingPoint:
+    def test_1_its_own_newest_good_checkpoint(self, open_in, finished, killed):
+        with open_in(killed) as run:
+            state = starting_point(run)
+            assert (run.progress.step, run.progress.next_index) == (2, 16) and state.step == 2
+            whole = train_loop(run, state)
+        equal(whole, finished[1])
+
+    def test_2_its_beginning_after_a_rewind_to_step_0(self, open_in, finished, killed, tmp_path):
+        rewind(killed, 0)
+        with open_in(killed) as run:
+            state = starting_point(run)
+            assert state.step == 0 and read_events(killed)[-1]["rewound"]
+            equal(train_loop(run, state), finished[1])
+
+    def test_3_the_weights_of_another_run(self, open_in, finished, tmp_path):
+        folder, other = finished
+        with open_in(tmp_path, experiment(seed=7), init_from=f"{folder}:2") as run:
+            state = jax.device_get(starting_point(run))
+        with Checkpointer(folder, read_only=True) as reader:
+            expected, _ = reader.restore_params(run.program.abstract_state.params, 2)
+        equal(state.params, expected)
+        assert state.step == 0 and not any(map(np.any, jax.tree.leaves(state.opt_state)))
+        source = {"model_dir": str(folder), "step": 2}
+        assert source.items() <= read_events(tmp_path)[1]["init_from"].items()
+
+    def test_the_source_is_recorded_and_needed_only_once(self, open_in, finished, tmp_path):
+        folder, _ = finished
+        with open_in(tmp_path / "run", init_from=str(folder)) as run:
+            train_loop(run, starting_point(run))
+            _, description = run.checkpointer.describe(4), run.description["init_from"]
+            assert run.checkpointer.describe(4)[0]["init_from"] == description
+            assert description["step"] == 4  # the newest
+        for init_from in ("", str(folder), f"{folder}:4", f"{folder}/checkpoints/4"):
+            with open_in(tmp_path / "run", init_from=init_from) as run:
+                assert starting_point(run).step == 4
+                assert run.description["init_from"] == description
+
+    def test_a_run_has_one_beginning(self, open_in, finished, tmp_path):
+        folder, _ = finished
+        with open_in(tmp_path, init_from=f"{folder}:2"):
+            pass
+        for init_from in (f"{folder}:4", str(tmp_path)):
+            message = "holds a run that began from .*finished:2; choose another --model_dir"
+            with (
+                pytest.raises(ConfigError, match=message),
+                open_in(tmp_path, init_from=init_from),
+            ):
+                pass
+        with (
+            pytest.raises(ConfigError, match="began from random weights"),
+            open_in(folder, init_from=str(tmp_path)),
+        ):
+            pass
+
+    @pytest.mark.parametrize(
+        ("model", "suffix", "message"),
+        [
+            (dataclasses.replace(MODEL, d_model=64), "", "4 is of another model: params/.* there"),
+            (MODEL, ":3", "has no step 3; it has .2, 4."),
+            (MODEL, "/nowhere", "has no step ; it has none"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused_and_the_folder_stays_free(
+        self, model, suffix, message, open_in, finished, tmp_path
+    ):
+        with (
+            pytest.raises(CheckpointError, match=message),
+            open_in(tmp_path, experiment(model), init_from=f"{finished[0]}{suffix}"),
+        ):
+            pass
+        assert not list(tmp_path.iterdir())
+
+    def test_damaged_or_exchanged_weights_are_refused(self, open_in, finished, tmp_path):
+        source = shutil.copytree(finished[0], tmp_path / "source")
+        options = {"init_from": f"{source}:4"}
+        with open_in(tmp_path / "run", **options):
+            pass
+        shutil.rmtree(source / "checkpoints" / "4")
+        shutil.copytree(source / "checkpoints" / "2", source / "checkpoints" / "4")
+        with (
+            pytest.raises(CheckpointError, match="holds other weights than when this run"),
+            open_in(tmp_path / "run", **options) as run,
+        ):
+            starting_point(run)
+        largest(source / "checkpoints" / "4", "params").write_bytes(b"")
+        with (
+            pytest.raises(CheckpointError, match="4: .*name an older step"),
+            open_in(tmp_path / "run", **options) as run,
+        ):
+            starting_point(run)
+
+    def test_another_vocabulary_of_the_same_size_is_refused(self, open_in, finished, tmp_path):
+        source = shutil.copytree(finished[0], tmp_path / "source")
+        with open_in(tmp_path / "other") as run:
+            description = run.description | {"hashes": {"vocabulary": "v" * 20, "text": "t"}}
+            run = dataclasses.replace(run, description=description)
+            train_loop(run, starting_point(run))
+        shutil.rmtree(source)
+        with (
+            pytest.raises(CheckpointError, match="trained with another vocabulary .vvvvvvvvvvvv,"),
+            open_in(tmp_path / "run", init_from=str(tmp_path / "other")),
+        ):
+            pass
+
+    def test_other_versions_are_reported_at_the_resume(self, open_in, tmp_path, caplog):
+        with open_in(tmp_path) as run:
+            old = run.description | {"versions": versions() | {"jax": "0.0.1"}}
+            run = dataclasses.replace(run, description=old)
+            train_loop(run, starting_point(run))
+        with open_in(tmp_path) as run:
+            starting_point(run)
+        restore = next(e for e in read_events(tmp_path) if e["event"] == "restore")
+        assert "jax 0.0.1 -> " in caplog.text and restore["next_index"] == 32
+        assert list(restore["versions_changed"]) == ["jax"]
+
+    def test_a_checkpoint_of_another_history_is_refused(self, open_in, killed):
+        with open_in(killed) as run:
+            run = dataclasses.replace(run, lineage=Lineage((Rewind(1, ((8, 16),)),)))
+            with pytest.raises(CheckpointError, match="tells another history"):
+                starting_point(run)
+
+
+def test_the_last_checkpoint_is_read_back_and_saved_again_if_it_is_not_what_was_saved(
+    open_in, finished, tmp_path
+):
+    """The disk damages the first save of the last step, after it was written."""
+    events = []
+
+    def report(event, **fields):
+        events.append(event)
+        if events == ["save"]:
+            largest(tmp_path / "checkpoints" / "4", "params").write_bytes(b"")
+
+    with open_in(tmp_path) as run, Checkpointer(tmp_path, report=report) as checkpointer:
+        run = dataclasses.replace(run, checkpointer=checkpointer)
+        state = jax.device_put(
+            finished[1], jax.tree.map(lambda x: x.sharding, run.program.abstract_state)
+        )
+        run.progress.step = 4
+        checkpointer.save(state, LoopState(32, []), {})
+        save_until_good(run, state)
+        assert checkpointer.problem(4, run.program.abstract_state) == ""
+    assert events == ["save", "quarantine", "save"]
+    checks = [event["good"] for event in read_events(tmp_path) if event["event"] == "verify"]
+    assert checks == [False, True]
+
+
+def test_a_replay_that_differs_by_one_bit_ends_the_run(open_in, tmp_path):
+    """A replay on sound hardware changes nothing; hardware that flips one bit is noticed."""
+    with open_in(tmp_path, experiment(replay_every=2)) as run:
+        state, (_, batch) = starting_point(run), next(run.loader.iterate(0))
+        expected = jax.device_get(run.program.replay_step(state, batch))
+        calls = []
+
+        def faulty(state, batch):
+            calls.append(len(calls))
+            after, metrics = run.program.replay_step(state, batch)
+            flip = lambda x: jax.lax.bitcast_convert_type(
+                jax.lax.bitcast_convert_type(x, jnp.uint32)
+                .at[0]
+                .set(jax.lax.bitcast_convert_type(x, jnp.uint32)[0] ^ jnp.uint32(1)),
+                jnp.float32,
+            )
+            norm = after.trainable["final_norm"]
+            broken = after.trainable | {"final_norm": norm | {"bias": flip(norm["bias"])}}
+            return after._replace(trainable=broken) if calls[-1] else after, metrics
+
+        run.progress.step = 4
+        equal(one_step(run, state, batch), expected)
+        broken = dataclasses.replace(
+            run, program=dataclasses.replace(run.program, replay_step=faulty)
+        )
+        with pytest.raises(StuckError, match="step 4, run twice .*first params/final_norm/bias"):
+            one_step(broken, state, batch)
+        broken.progress.step = 3  # not a multiple: the state is donated to one step
+        equal(one_step(broken, state, batch), expected)
+        assert calls == [0, 1]
+
+
+def test_too_many_skipped_steps_end_the_run(open_in, tmp_path):
+    """A guard that refuses every step: all good losses of the past were 0."""
+    settings = {"max_skipped": 3, "spike_sigmas": 1.0, "spike_window": 2}
+    with (
+        pytest.raises(NumericsError, match="step 3 was skipped .spike.*, the 3th in a row"),
+        open_in(tmp_path, experiment(**settings, checkpoint_every=3)) as run,
+    ):
+        state = starting_point(run)
+        train_loop(run, state._replace(guard=state.guard._replace(good=jnp.int32(2))))
+    assert kinds(tmp_path)[2:] == ["first_step", *["spike"] * 3, "exit"]  # and nothing was saved
+    assert read_events(tmp_path)[-1]["code"] == NumericsError.exit_code
+
+
+@pytest.mark.parametrize(
+    ("hook", "due"),
+    [
+        (Hook(2, print), [2, 4, 5]),
+        (Hook(2, print, also_last=False), [2, 4]),
+        (Hook(0, print), []),
+        (Hook(9, print), [5]),
+    ],
+)
+def test_when_a_hook_is_due(hook, due):
+    assert [step for step in range(1, 6) if hook.is_due(step, step == 5, False)] == due
+    stopped = dataclasses.replace(hook, also_stopped=True)
+    assert stopped.is_due(3, False, True) == (hook.every > 0) and not hook.is_due(3, False, True)
+
+
+def test_evaluation_weighs_the_sequences_that_it_is_given(open_in, tmp_path):
+    """Any number of them, in batches of another size, against the mean of their losses."""
+    with open_in(tmp_path, experiment(eval_every=4, eval_windows=5)) as run:
+        state, n = starting_point(run), 13
+        values = evaluate(run.program, state.params, run.validation, run.token_bytes, n)
+        losses_of = jax.jit(make_token_losses(MODEL, run.experiment.compute))
+        batches = [run.validation.batch(index) for index in (0, 8)]
+        losses = np.concatenate([np.asarray(losses_of(state.params, b)) for b in batches])[:n]
+        targets = np.concatenate([np.asarray(b.targets_bt) for b in batches])[:n]
+        n_bytes = np.asarray(run.token_bytes)[targets].sum()
+        assert values["validation_loss"] == pytest.approx(losses.mean(), rel=1e-6)
+        bits = losses.astype(np.float64).sum() / math.log(2) / n_bytes
+        assert values["bits_per_byte"] == pytest.approx(bits, rel=1e-6)
+        train_loop(run, state)
+    evaluated = [r["step"] for r in read_metrics(tmp_path) if "bits_per_byte" in r]
+    assert evaluated == [4]
+    exit_event = read_events(tmp_path)[-1]
+    assert set(exit_event["spent"]) == {"evaluation", "saving"}
+
+
+class GuardsTransfers(Watchdog):
+    """Allows only explicit transfers from the second step to the fifth."""
+
+    guard = contextlib.ExitStack()
+
+    def alive(self, step):
+        super().alive(step)
+        if step == 2:
+            self.guard.enter_context(jax.transfer_guard("disallow"))
+        if step == 5:
+            self.guard.close()
+
+
+def test_nothing_is_copied_to_the_devices_unasked_in_the_loop(open_in, tmp_path):
+    with open_in(tmp_path, experiment(checkpoint_every=100, total_steps=6)) as run:
+        state, watchdog = starting_point(run), GuardsTransfers(0, run.log.write)
+        with watchdog.guard:
+            train_loop(dataclasses.replace(run, watchdog=watchdog), state)
