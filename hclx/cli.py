@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import re
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main() -> None:
       SystemExit: with the exit code of the command; 64 if there is no such command.
     """
     name, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("--help", [])
+    if "--help" in (name, *arguments) and hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends quietly when `| head` has enough
     if name in ("-h", "--help", "help"):
         print(_overview())
     elif name == "--version":

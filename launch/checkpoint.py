@@ -1,10 +1,11 @@
-"""Looks after the checkpoints of a run: python launch/checkpoint.py list|verify|rewind
---model_dir=runs/demo
+"""Lists, verifies and rewinds the checkpoints of a run: python launch/checkpoint.py
+list|verify|rewind --model_dir=runs/demo
 
-  list    every checkpoint, and those that were set aside
+  list    lists every checkpoint, also those that were set aside
   verify  reads checkpoints (all, or those of --step) and compares every array with what was saved;
-  65 where one is damaged rewind  makes the run go on from --step (0: from scratch), leaving out
-  --skip_examples, with --learning_rate_factor
+          exit code 65 if one is damaged
+  rewind  returns the run to --step (0: its beginning); from there on it skips --skip_examples and
+          applies --learning_rate_factor
 """
 
 from absl import flags
@@ -17,7 +18,7 @@ STEP = flags.DEFINE_multi_integer("step", [], "Step of a checkpoint; repeatable 
 SKIP = flags.DEFINE_multi_string(
     "skip_examples",
     [],
-    "FIRST:LAST example to leave out after a rewind, LAST not included; repeatable.",
+    "FIRST:LAST examples to skip after a rewind, LAST not included; repeatable.",
 )
 FACTOR = flags.DEFINE_float(
     "learning_rate_factor", 1.0, "Multiplies the learning rate after a rewind."
@@ -25,7 +26,7 @@ FACTOR = flags.DEFINE_float(
 LEASE = flags.DEFINE_float(
     "lease_seconds",
     30,
-    "Seconds after which the lock of a run that gives no sign is taken.",
+    "Seconds after which the lock of a silent run is taken over.",
     lower_bound=1,
 )
 
@@ -33,16 +34,16 @@ LEASE = flags.DEFINE_float(
 def main(argv):
     if not MODEL_DIR.value:
         raise ConfigError("--model_dir is missing; give the folder of a training run")
-    return {"list": show, "verify": verify, "rewind": go_back}[argv[1]](MODEL_DIR.value)
+    return {"list": show, "verify": verify, "rewind": rewind_run}[argv[1]](MODEL_DIR.value)
 
 
 def show(model_dir: str) -> None:
     """Prints a line for each checkpoint."""
     from hclx.train.checkpoint_tools import list_checkpoints
 
-    for one in list_checkpoints(model_dir):
-        at = "" if one.next_index is None else f"next example {one.next_index:,}"
-        print(f"{one.name:<34} {one.n_bytes / 1e6:>12,.1f} MB  {one.note or at}")
+    for entry in list_checkpoints(model_dir):
+        at = "" if entry.next_index is None else f"next example {entry.next_index:,}"
+        print(f"{entry.name:<34} {entry.n_bytes / 1e6:>12,.1f} MB  {entry.note or at}")
 
 
 def verify(model_dir: str) -> None:
@@ -55,23 +56,23 @@ def verify(model_dir: str) -> None:
     damaged = [step for step, problem in results if problem]
     if damaged:
         raise CheckpointError(
-            f"{len(damaged)} of {len(results)} checkpoint(s) are damaged: {damaged}; training sets"
-            " them aside by itself"
+            f"{len(damaged)} of {len(results)} checkpoint(s) are damaged: {damaged}; training will"
+            " set them aside"
         )
 
 
-def go_back(model_dir: str) -> None:
-    """Rewinds, and says what the next start does."""
+def rewind_run(model_dir: str) -> None:
+    """Rewinds the run, and prints the result."""
     from hclx.train.checkpoint_tools import rewind
     from hclx.train.rewind_history import parse_skip
 
     if len(STEP.value) != 1:
         raise ConfigError("rewind needs one --step: that of a checkpoint, or 0 to begin again")
     history = rewind(model_dir, STEP.value[0], parse_skip(SKIP.value), FACTOR.value, LEASE.value)
-    left_out = sum(last - first for first, last in history.skip)
+    skipped = sum(last - first for first, last in history.skip)
     print(
-        f"rewound to step {STEP.value[0]} ({len(history.rewinds)} rewind(s) in all, {left_out:,}"
-        " examples left out); the same command goes on"
+        f"rewound to step {STEP.value[0]} ({len(history.rewinds)} rewind(s) in all, {skipped:,}"
+        " examples skipped); re-run the same command to resume"
     )
 
 

@@ -1,4 +1,4 @@
-"""Training: state, step, loss, optimizer, checkpoints and the loop."""
+"""Training: state, loss, optimizer, step, checkpoints, and `pretrain`, which runs them."""
 
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.state import TrainState, abstract_state, init_state

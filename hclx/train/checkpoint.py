@@ -1,5 +1,6 @@
-"""Saves and restores checkpoints, and verifies each array against the fingerprint saved with it. Only
-this module and checkpoint_format.py use orbax.
+"""Saves and restores checkpoints, and verifies each array against its saved fingerprint.
+
+Only this module and checkpoint_format.py use orbax.
 
 MODEL_DIR/checkpoints/ holds a folder STEP for each checkpoint. Beside them lie STEP.corrupt-TIME,
 which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.

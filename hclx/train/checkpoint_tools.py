@@ -1,5 +1,5 @@
-"""What is done to the checkpoints of a run while it does not train: look at them, verify them, go
-back to one.
+"""Tools for the checkpoints of a run that is not training: list them, verify them, rewind to
+one.
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from hclx.train.state import TrainState, abstract_state
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """One line about a checkpoint."""
+    """A checkpoint in a listing."""
 
     name: str
     step: int
     n_bytes: int
-    next_index: int | None  # position in the order of the run; None where it cannot be read
-    note: str  # "" for one that a run may go on from
+    next_index: int | None  # position in the order of examples; None if it cannot be read
+    note: str  # "" if a run may resume from it
 
 
 def list_checkpoints(model_dir: str | Path) -> list[Listed]:
     """All checkpoints of a run, also those that were set aside, oldest step first."""
-    found = []
+    listed = []
     with _reader(model_dir) as reader:
         for path in sorted(reader.directory.iterdir(), key=lambda p: (_step_of(p) or 0, p.name)):
             step = _step_of(path)
@@ -44,29 +44,33 @@ def list_checkpoints(model_dir: str | Path) -> list[Listed]:
             note, next_index = _note(path), None
             if not note:
                 try:
-                    next_index = reader.describe(step)[1]["next_index"]
+                    next_index = reader.describe(step)[1].next_index
                 except CheckpointError as error:
                     note = str(error)
             size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            found.append(Listed(path.name, step, size, next_index, note))
-    return found
+            listed.append(Listed(path.name, step, size, next_index, note))
+    return listed
 
 
 def verify_checkpoints(model_dir: str | Path, steps: list[int]) -> list[tuple[int, str]]:
-    """(step, what is wrong with it, or "") of `steps`, or of all where none is named; nothing is
-    changed.
+    """Verifies checkpoints, and changes nothing.
 
+    Args:
+      model_dir: of the run.
+      steps: of its checkpoints; []: all.
+    Returns:
+      (step, what is wrong with it) pairs; "" for a good one.
     Raises:
-      CheckpointError: a step is not there.
+      CheckpointError: a step is missing.
     """
     with _reader(model_dir) as reader:
-        there, abstract = reader.steps(), _abstract(model_dir)
-        missing = [step for step in steps if step not in there]
-        if missing or not there:
+        saved, abstract = reader.steps(), _abstract(model_dir)
+        missing = [step for step in steps if step not in saved]
+        if missing or not saved:
             raise CheckpointError(
-                f"{reader.directory} has no step {missing or ''}; it has {there or 'none'}"
+                f"{reader.directory} has no step {missing or ''}; it has {saved or 'none'}"
             )
-        return [(step, reader.problem(step, abstract)) for step in steps or there]
+        return [(step, reader.problem(step, abstract)) for step in steps or saved]
 
 
 def rewind(
@@ -76,23 +80,22 @@ def rewind(
     learning_rate_factor: float = 1.0,
     lease_seconds: float = 30.0,
 ) -> Lineage:
-    """Makes a run go on from an older step; what came after it is renamed and kept.
+    """Returns a run to an older step; later checkpoints are renamed and kept.
 
-    The history is written before anything is renamed: a rewind that is killed is finished by the
-      same call, and until
-    then no run goes on.
+    The history is written before anything is renamed: repeat a rewind that was killed to finish it;
+    until then the run does not resume.
 
     Args:
       model_dir: of a run that is not training.
-      step: of a good checkpoint; 0: from scratch.
-      skip: [first, last) examples that are left out from there on.
-      learning_rate_factor: of every step from there on.
+      step: of a good checkpoint; 0: the beginning of the run.
+      skip: [first, last) examples that are skipped from there on.
+      learning_rate_factor: multiplies the learning rate of every step from there on.
       lease_seconds: see `Lease`.
     Returns:
-      The history, with this rewind.
+      The history with this rewind.
     Raises:
-      ConfigError: a run that is alive holds the folder, or the step has seen examples that are to
-        be left out.
+      ConfigError: a run that is alive holds the folder, or examples to skip were seen before the
+        step.
       CheckpointError: there is no such step, or it is damaged.
     """
     if learning_rate_factor <= 0:
@@ -106,7 +109,7 @@ def rewind(
         if early:
             raise ConfigError(
                 f"step {step} has seen all examples before {seen}, so {early[0][0]}:{early[0][1]}"
-                " cannot be left out; go back further"
+                " cannot be skipped; go back further"
             )
         now = timestamp()
         new, last = Rewind(step, skip, learning_rate_factor, now), history.rewinds[-1:]
@@ -120,7 +123,7 @@ def rewind(
             history = Lineage((*history.rewinds, new))
             write_lineage(model_dir, history)
         metrics = Path(model_dir) / METRICS
-        if metrics.is_file():  # the run drops what comes after the step
+        if metrics.is_file():  # the run will drop the records after the step
             shutil.copyfile(metrics, metrics.with_name(f"{METRICS}{REWOUND}{now}"))
         for path in after:
             path.rename(path.with_name(f"{path.name}{REWOUND}{now}"))
@@ -135,16 +138,14 @@ def rewind(
 
 
 def _examples_seen(model_dir: str | Path, step: int, history: Lineage) -> int:
-    """How many examples of the order lie before the next one of a checkpoint, which must be
-    good.
-    """
+    """How many examples of the order precede the next one of a checkpoint, which must be good."""
     ((_, problem),) = verify_checkpoints(model_dir, [step])
     if problem:
         raise CheckpointError(f"step {step} is damaged: {problem}; choose an older one")
     with _reader(model_dir) as reader:
         loop = reader.describe(step)[1]
-    kept = Lineage(history.rewinds[: len(loop["lineage"])])
-    return int(skip_ranges(np.array([loop["next_index"]]), kept.skip)[0])
+    kept = Lineage(history.rewinds[: len(loop.lineage)])
+    return int(skip_ranges(np.array([loop.next_index]), kept.skip)[0])
 
 
 def _reader(model_dir: str | Path) -> Checkpointer:
@@ -157,7 +158,7 @@ def _reader(model_dir: str | Path) -> Checkpointer:
 
 
 def _abstract(model_dir: str | Path) -> TrainState:
-    """The state of a run over all devices at hand."""
+    """The state of a run, sharded over all devices of this machine."""
     experiment, _ = read_run(model_dir)
     return abstract_state(
         experiment.model,

@@ -1,6 +1,4 @@
-"""Compiled programs are kept on disk, so that a run that starts again does not compile them
-again.
-"""
+"""Keeps compiled programs on disk, so that a run that starts again does not compile them again."""
 
 import logging
 import os
@@ -16,8 +14,8 @@ def keep_compiled_programs() -> Path | None:
 
     The folder is JAX's own setting where there is one (JAX_COMPILATION_CACHE_DIR, or the
     configuration), else `hclx/xla` in XDG_CACHE_HOME or ~/.cache. JAX names a program by its code,
-    its options, its version and the kind of machine, so what is found there is what would have been
-    compiled. A folder that cannot be written is done without.
+    its options, its version and the kind of machine, so a program in the folder is the one that
+    would have been compiled. If the folder cannot be written, nothing is kept.
 
     Returns:
       The folder that was chosen here, or None: JAX's own setting, or no folder at all.
@@ -28,7 +26,7 @@ def keep_compiled_programs() -> Path | None:
     folder = Path(base, "hclx", "xla")
     try:
         folder = folder.expanduser()
-        # who can write here can run code in the next start
+        # a user who can write here can run code in the next start
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
     except (OSError, RuntimeError):  # RuntimeError: this user has no home

@@ -1,21 +1,22 @@
-"""MODEL_DIR/events.jsonl: what happened to a run, one JSON line an event, only ever appended.
+"""MODEL_DIR/events.jsonl: the events of a run, one JSON line each, only ever appended.
 
-| event       | when, and what it holds beside time, host and process
-|
-|-------------|---------------------------------------------------------------------------------------------------------|
-| start       | the folder was claimed: versions, devices, mesh, changed settings, and the lease of
-a killed attempt    | | restore     | step, next_index, seconds, and the versions that changed | |
-begin       | no checkpoint: the run begins at step 0 | | first_step  | the first step of this
-attempt is done: from here on it is productive | | save        | step is on disk: seconds that it
-took beside training; save_failed: and why | | verify      | the last step of the run was read back:
-whether it is what was saved | | skip, spike | a step was left out, for numbers that are not finite
-or too high: its examples, loss and gradient norm  | | preempt     | a signal or the file STOP ends
-the run after this step: reason, next_index                              | | quarantine  | a
-checkpoint was set aside as
-damaged: step, reason, its new name                                       | | rewind      |
-launch/checkpoint.py rewind: step, examples to skip, factor of the learning rate
-| | exit        | code, reason, step, next_index, and the seconds of this attempt by part
-|
+Every event holds time, host and process, and:
+
+  start        the folder was claimed: versions, devices, mesh, changed settings, and the lock of an
+               attempt that was killed
+  restore      the run resumes from a checkpoint: step, next_index, seconds, versions that changed
+  begin        the run begins at step 0: the source of its weights (init_from), and whether it was
+               rewound
+  first_step   the first step of this attempt is done: time counts as productive from here on
+  save         a step is on disk: the seconds that it took beside training
+  save_failed  a step is not: the reason
+  verify       the last step of the run was read back: whether it is what was saved
+  skip, spike  a step was skipped for values that are not finite, or too high: its examples, loss
+               and gradient norm
+  preempt      a signal or the file STOP ends the run after this step: reason, next_index
+  quarantine   a checkpoint was set aside as damaged: step, reason, its new name
+  rewind       launch/checkpoint.py rewind: step, examples to skip, factor of the learning rate
+  exit         code, reason, step, next_index, and the seconds of this attempt's pauses
 """
 
 import datetime
@@ -33,17 +34,15 @@ FILE = "events.jsonl"
 
 
 class EventLog:
-    """Appends events of this process. It never ends a run: an event that cannot be written is only
-    logged.
+    """Appends events of this process. An event that cannot be written is logged and does not end
+    the run.
     """
 
     def __init__(self, model_dir: str | Path, process: int = 0):
         self._path, self._process = Path(model_dir) / FILE, process
 
     def write(self, event: str, **fields) -> None:
-        """Appends one event; a line is written at once, so that lines of several processes do not
-        mix.
-        """
+        """Appends one event, with a single write, so that lines of several processes do not mix."""
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         record = {
             "time": time,
@@ -67,8 +66,8 @@ class EventLog:
 
 
 def read_events(model_dir: str | Path) -> list[dict]:
-    """All events of a run, oldest first; a line that a killed process left unfinished is not
-    one.
+    """All events of a run, oldest first; a line that a killed process left unfinished is
+    dropped.
     """
     path, events = Path(model_dir) / FILE, []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:

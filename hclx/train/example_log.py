@@ -1,8 +1,8 @@
-"""MODEL_DIR/examples/process-N.jsonl: which examples each step was computed from, for whoever asks
-what a spike has seen.
+"""MODEL_DIR/examples/process-N.jsonl: the examples that each step was computed from, to look at
+those of a spike.
 
-One line a step: the numbers of the examples in the order of the run, and a CRC-32 of the tokens
-  that this process held of each.
+Each step has a line, with the numbers of the examples in the order of the run and a CRC-32 of the
+tokens of each, for the examples whose rows this process held.
 """
 
 import zlib
@@ -12,13 +12,14 @@ import jax
 import numpy as np
 
 from hclx.data import Loader
+from hclx.data.batch import Batch
 from hclx.train.jsonl import drop_records_after, read_records, to_line
 
 FOLDER = "examples"
 
 
 class ExampleLog:
-    """Appends a line a step; a resumed run first drops what came after the step that it goes on
+    """Appends a line for each step. A resumed run first drops those after the step that it resumes
     from.
     """
 
@@ -38,21 +39,28 @@ class ExampleLog:
     def __exit__(self, *exc_info):
         self._file.close()
 
-    def write(self, step: int, index: int, window_bt: jax.Array) -> None:
-        """Notes the batch at position `index` of the order, as it lies on the devices of this
-        process.
+    def write(self, step: int, index: int, batch: Batch) -> None:
+        """Logs a batch, as it lies on the devices of this process.
+
+        Args:
+          step: that was computed from it.
+          index: position of its first row in the order of the run.
+          batch: on the devices.
         """
-        found = {}
-        for shard in window_bt.addressable_shards:
-            first = shard.index[0].start or 0
-            if first not in found:
-                rows = np.asarray(shard.data)
+        # by first row, as several devices may hold the same rows
+        logged: dict[int, list[tuple[int, int]]] = {}
+        shards = zip(batch.tokens_bt.addressable_shards, batch.targets_bt.addressable_shards)
+        for tokens, targets in shards:
+            first = tokens.index[0].start or 0
+            if first not in logged:
+                last_targets = np.asarray(targets.data)[:, -1:]
+                rows = np.concatenate([np.asarray(tokens.data), last_targets], axis=1)
                 numbers = self._loader.examples(index + first, index + first + len(rows)).tolist()
-                found[first] = [
+                logged[first] = [
                     (number, zlib.crc32(row.tobytes()))
                     for number, row in zip(numbers, rows, strict=True)
                 ]
-        pairs = [pair for first in sorted(found) for pair in found[first]]
+        pairs = [pair for first in sorted(logged) for pair in logged[first]]
         record = {
             "step": step,
             "examples": [number for number, _ in pairs],
@@ -63,7 +71,7 @@ class ExampleLog:
 
 
 def read_examples(model_dir: str | Path) -> dict[int, dict[int, int]]:
-    """Step -> {example: CRC-32}, of all processes together."""
+    """Step -> {example: CRC-32}, from the logs of all processes."""
     steps: dict[int, dict[int, int]] = {}
     for path in sorted((Path(model_dir) / FOLDER).glob("process-*.jsonl")):
         for record in read_records(path):

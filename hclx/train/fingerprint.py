@@ -1,9 +1,9 @@
-"""A content fingerprint of arrays: the same on any mesh, and another one after any single flipped
+"""A content fingerprint of arrays: the same on any mesh, and different after any single flipped
 bit.
 
-Orbax does not checksum the bytes of arrays, so a damaged file can be restored as wrong weights in
-silence. Each element's bits are mixed with its position in the array and the results are added
-modulo 2^32: the sum does not depend on the order, so every device adds up what it holds, and the
+Orbax does not checksum the bytes of arrays, so a damaged file can silently be restored as wrong
+weights. Each element's bits are mixed with its position in the array, and the results are summed
+modulo 2^32. The sum does not depend on the order, so each device sums its own shard, and the
 position makes a swap of elements visible.
 """
 
@@ -14,8 +14,8 @@ _UINT = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
 def _mix(x: jax.Array) -> jax.Array:
-    """A bijection of uint32 whose every output bit depends on every input bit (xor-shift and odd
-    multipliers).
+    """Maps uint32 by a bijection whose every output bit depends on every input bit (xor-shift and
+    odd multipliers).
     """
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)

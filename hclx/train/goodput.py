@@ -1,5 +1,5 @@
-"""What share of a run's wall time brought it forward, and what took the rest: computed from its
-events alone.
+"""Goodput: the share of a run's wall time that was productive, and the causes of the rest, computed
+from its events alone.
 """
 
 import datetime
@@ -21,13 +21,13 @@ CAUSES = {
     "evaluation": "validation",
     "saving": "waiting for checkpoints",
     "redone": "steps after the last save of an attempt that was killed, which the next one repeats",
-    "skipped": "steps that were left out",
+    "skipped": "steps that were skipped",
     "down": "between the end of an attempt and the start of the next",
 }
 
 
 def goodput(events: list[dict]) -> dict[str, float]:
-    """Seconds by cause (see `CAUSES`), `wall` in all, and `goodput`: productive over wall.
+    """Seconds by cause (see `CAUSES`), `wall` time in all, and `goodput`: productive over wall.
 
     Args:
       events: of one run, oldest first; the last attempt may still be running.
@@ -58,14 +58,14 @@ def goodput(events: list[dict]) -> dict[str, float]:
 
 
 def _attempts(events: list[dict]) -> list[dict]:
-    """One record an attempt: when it began, took its first step and ended, from and to which step,
-    what it paused for.
+    """A record for each attempt: when it started, took its first step and ended, its first and last
+    step, and the seconds of its pauses.
     """
     attempts: list[dict] = []
     for event in events:
         kind, when = event["event"], _seconds(event)
         if kind == "start":
-            # killed: what its lease said last
+            # the attempt before was killed: its lock has its last state
             if attempts and not attempts[-1]["exited"] and event.get("previous"):
                 _note(
                     attempts[-1],
@@ -114,7 +114,7 @@ def _seconds(event: dict) -> float:
 
 
 def write_goodput(model_dir: str | Path) -> str:
-    """Writes MODEL_DIR/goodput.json, and returns it in one line."""
+    """Writes MODEL_DIR/goodput.json, and returns a line for the log."""
     values = goodput(read_events(model_dir))
     path = Path(model_dir) / FILE
     try:
@@ -122,7 +122,7 @@ def write_goodput(model_dir: str | Path) -> str:
             path,
             json.dumps({name: round(value, 4) for name, value in values.items()}, indent=2) + "\n",
         )
-    except OSError as error:  # a full disk ends a run with its own error, and not with this one
+    except OSError as error:  # the run ends with its own error if the disk is full
         _LOG.warning("cannot write %s: %s", path, error.strerror)
     lost = ", ".join(
         f"{name.replace('_', '-')} {values[name]:.0f} s"

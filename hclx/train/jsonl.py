@@ -1,5 +1,5 @@
-"""Small files of a run, which are replaced as a whole or appended to line by line, so that a kill
-never leaves half of one.
+"""Small files of a run. They are replaced as a whole or appended to line by line, so that a kill
+never leaves half a file.
 """
 
 import json
@@ -8,22 +8,20 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Writes a file beside its place and moves it there: whoever reads it sees the old content or
-    the new.
-    """
+    """Replaces a file atomically: a reader sees either the old content or the new."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
 def to_line(record: dict) -> str:
-    """One line of JSON."""
+    """A record as one line of JSON."""
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def read_records(path: Path) -> list[dict]:
-    """The JSON lines of a file, none where it is missing; a last line that a killed process left
-    unfinished is not one.
+    """The JSON lines of a file, [] if it is missing; a last line that a killed process left
+    unfinished is dropped.
     """
     if not path.is_file():
         return []
@@ -31,7 +29,7 @@ def read_records(path: Path) -> list[dict]:
 
 
 def drop_records_after(path: Path, step: int) -> None:
-    """Leaves only the records up to a `step`: a resumed run writes the later ones again."""
+    """Removes the records after `step`, which a resumed run writes again."""
     replace_text(
         path, "".join(to_line(record) for record in read_records(path) if record["step"] <= step)
     )

@@ -1,5 +1,5 @@
-"""A request to stop, from SIGTERM, Ctrl-C or a file STOP in the folder of the run, that the loop
-sees between two steps.
+"""Requests to stop: SIGTERM, Ctrl-C, or a file STOP in the folder of the run. The loop asks for
+them between two steps.
 """
 
 import signal
@@ -16,19 +16,23 @@ FILE = "STOP"
 
 
 class StopSignal:
-    """While it is entered, the signals set `requested` to their name. A second Ctrl-C acts as it
-    always did; a second SIGTERM, which schedulers send when the first process of a run is gone,
-    does not end a process that is still saving.
+    """While it is entered, signals set `requested` to their name instead of ending the process.
 
-    The file is for those who may write to the folder and not signal the processes; process 0 looks
-    for it once a second.
+    A second Ctrl-C ends the process as usual. A second SIGTERM, which schedulers send when the
+    first process of a run has ended, does not end a process that is still saving. The file serves
+    users who can write to the folder but not signal the processes; process 0 looks for it once a
+    second.
     """
 
     SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
     def __init__(self, mesh: Mesh, model_dir: str | Path, is_first: bool):
-        """Prepares to listen; `mesh`: that the processes which stop together compute on;
-        `is_first`: of them.
+        """Prepares to listen.
+
+        Args:
+          mesh: over the devices of all processes that stop together.
+          model_dir: in which the file is looked for.
+          is_first: whether this is process 0.
         """
         self.requested = ""
         self._file, self._next_look = Path(model_dir) / FILE if is_first else None, 0.0
@@ -44,9 +48,10 @@ class StopSignal:
         self._restore()
 
     def agreed(self) -> bool:
-        """Whether to stop after this step, the same in every process; call it once a step.
+        """Whether to stop after this step; the same in every process, each of which must call it
+        once a step.
 
-        One process that stops alone would leave the others waiting in their next collective.
+        A process that stopped alone would leave the others waiting in their next collective.
         """
         if self._file and not self.requested and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + 1
@@ -57,7 +62,7 @@ class StopSignal:
         return agreed
 
     def by_file(self) -> bool:
-        """Whether the file is the reason, the same answer in every process; all must ask."""
+        """Whether the file is the reason; the same in every process, all of which must call it."""
         return bool(any_process_error("file" if self.requested == self._reason else ""))
 
     def _handle(self, number, frame):
@@ -72,12 +77,11 @@ class StopSignal:
 
 
 def refuse_stop_file(model_dir: str | Path) -> None:
-    """Keeps a run that was ended by the file from being started again, by a scheduler or by
-    mistake.
+    """Refuses to start a run that the file has ended, which a scheduler may try.
 
     Raises:
-      ConfigError: the file is there.
+      ConfigError: the file exists.
     """
     path = Path(model_dir) / FILE
     if path.exists():
-        raise ConfigError(f"{path} exists, so this run is not to go on; remove the file first")
+        raise ConfigError(f"{path} exists, which ended this run; remove the file to resume it")

@@ -1,9 +1,10 @@
-"""MODEL_DIR/lineage.json: how often a run was rewound, to which step, and what is left out since.
+"""MODEL_DIR/lineage.json: the rewinds of a run, each with its step and the examples that are
+skipped from there on.
 
-A rewind is how a run gets past a loss spike (Chowdhery et al. 2022, PaLM, section 5.1, went back
-100 steps and skipped 200 to 500 batches) or a bad recipe (Zhang et al. 2022, OPT, section 2.5,
-lowered the learning rate). It is a part of what decides the numbers, so it is written down, and
-every checkpoint holds the rewinds that it was trained with.
+A rewind takes a run past a loss spike (Chowdhery et al. 2022, PaLM, section 5.1, went back 100
+steps and skipped 200 to 500 batches) or a bad recipe (Zhang et al. 2022, OPT, section 2.5, lowered
+the learning rate). It decides the numbers of a run, so it is recorded, and every checkpoint holds
+the rewinds that it was trained with.
 """
 
 import dataclasses
@@ -20,8 +21,8 @@ FILE = "lineage.json"
 class Rewind:
     """A return to a step."""
 
-    step: int  # the checkpoint that the run went on from; 0: from scratch
-    # [first, last) examples of the order that are left out from there on
+    step: int  # of the checkpoint that the run returned to; 0: its beginning
+    # [first, last) examples of the order that are skipped from there on
     skip: tuple[tuple[int, int], ...] = ()
     learning_rate_factor: float = 1.0  # of every step from there on
     time: str = ""
@@ -46,14 +47,14 @@ class Lineage:
 
     @property
     def rate_factors(self) -> tuple[tuple[int, float], ...]:
-        """(step, factor): see `learning_rate_schedule`."""
+        """(step, factor) pairs: see `learning_rate_schedule`."""
         return tuple(
             (r.step, r.learning_rate_factor) for r in self.rewinds if r.learning_rate_factor != 1.0
         )
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the last rewind was to before the first step."""
+        """Whether the last rewind returned to the beginning."""
         return bool(self.rewinds) and self.rewinds[-1].step == 0
 
     def to_json(self) -> list[dict]:
@@ -61,14 +62,18 @@ class Lineage:
         return [json.loads(json.dumps(dataclasses.asdict(rewind))) for rewind in self.rewinds]
 
     def check_leads_from(self, saved: list[dict], step: int) -> None:
-        """Makes sure that a checkpoint is a point of this history.
+        """Checks that this history leads on from a checkpoint.
 
+        Args:
+          saved: the rewinds that the checkpoint was trained with.
+          step: of the checkpoint.
         Raises:
-          CheckpointError: it was trained with rewinds that are not in it, or in spite of some.
+          CheckpointError: the checkpoint's rewinds are not a prefix of this history, or a later
+            rewind went back past it.
         """
-        mine = self.to_json()
-        if mine[: len(saved)] != saved or any(
-            rewind["step"] < step for rewind in mine[len(saved) :]
+        rewinds = self.to_json()
+        if rewinds[: len(saved)] != saved or any(
+            rewind["step"] < step for rewind in rewinds[len(saved) :]
         ):
             raise CheckpointError(
                 f"checkpoint {step} was trained with {len(saved)} rewind(s), and {FILE} tells"
@@ -78,7 +83,7 @@ class Lineage:
 
 
 def read_lineage(model_dir: str | Path) -> Lineage:
-    """Of a run; an empty one where it was never rewound.
+    """The history of a run; empty if it was never rewound.
 
     Raises:
       CheckpointError: the file is damaged.
@@ -104,10 +109,10 @@ def write_lineage(model_dir: str | Path, lineage: Lineage) -> None:
 
 
 def parse_skip(texts: list[str]) -> tuple[tuple[int, int], ...]:
-    """Ranges as the command line gives them, FIRST:LAST, the last one not included.
+    """Parses ranges FIRST:LAST of the command line, LAST not included.
 
     Raises:
-      ConfigError: one of them is none.
+      ConfigError: a text is not such a range.
     """
     ranges = []
     for text in texts:

@@ -1,9 +1,9 @@
 """MODEL_DIR/RUN_LOCK.json: one run at a time trains in a folder.
 
-The holder writes the file anew every few seconds. Whoever finds a lock watches it for as long: one
-that changes belongs to a run that is alive, and is respected; one that does not is of a run that
-was killed, and is taken over. Clocks of different hosts are never compared. Where the holder was a
-process of this same machine that is gone, nobody waits.
+The holder rewrites the file every few seconds. A process that finds a lock watches it for the
+length of a lease: if it changes, its run is alive, and the lock is respected; if it does not, its
+run was killed, and the lock is taken over. Clocks of different hosts are never compared. If the
+holder was a process of this same machine and no longer exists, the lock is taken over at once.
 """
 
 import contextlib
@@ -22,18 +22,16 @@ from hclx.train.jsonl import replace_text
 _LOG = logging.getLogger(__name__)
 
 FILE = "RUN_LOCK.json"
-BEATS = 3  # times that the file is written in the time after which a lease runs out
+BEATS = 3  # how often the file is written during the length of a lease
 
 
 class Lease:
-    """A claim to a folder, kept up by a thread while it is entered. Of several processes, process 0
-    holds it.
+    """A claim to a folder, which a thread renews while it is entered; process 0 holds it for all
+    processes of a run.
     """
 
     def __init__(self, model_dir: str | Path, seconds: float):
-        """Prepares a claim; `seconds`: after which a lock that does not change is taken to be
-        dead.
-        """
+        """Prepares a claim; a lock that does not change for `seconds` is taken over."""
         self._path, self._seconds = Path(model_dir) / FILE, seconds
         self._me = {
             "id": uuid.uuid4().hex,
@@ -44,7 +42,7 @@ class Lease:
         }
         self._reached, self._beat, self._stop = {}, 0, threading.Event()
         self._thread = threading.Thread(target=self._keep_up, name="lease", daemon=True)
-        self.before: dict | None = None  # the lock of a run that was killed, if there was one
+        self.before: dict | None = None  # the lock of a run that was killed, if one was found
 
     def __enter__(self):
         """Claims the folder.
@@ -58,7 +56,7 @@ class Lease:
             self._watch(self.before)
         if self.before:
             _LOG.info(
-                "%s was left by a run that is gone: %s, pid %s",
+                "%s was left by a run that was killed: %s, pid %s",
                 self._path,
                 self.before.get("host"),
                 self.before.get("pid"),
@@ -76,14 +74,13 @@ class Lease:
             self._path.unlink(missing_ok=True)
 
     def reached(self, step: int, spent: dict[str, float]) -> None:
-        """Notes how far the run is and what it paused for, for whoever finds the lock after a
-        kill.
+        """Records the progress of the run and the seconds of its pauses; after a kill, the next run
+        reads them in the lock.
         """
         self._reached = {"step": step, "spent": dict(spent)}
 
     def check(self) -> None:
-        """Makes sure that the folder is still this run's, before anything is written to it that
-        counts.
+        """Checks that the folder still belongs to this run; call it before a save.
 
         Raises:
           ConfigError: another run has taken it over.
@@ -110,7 +107,7 @@ class Lease:
 
     def _keep_up(self) -> None:
         while not self._stop.wait(self._seconds / BEATS):
-            # a full disk is found out by who saves; until then the lease may run out
+            # saves report a full disk; until then the lease may run out
             with contextlib.suppress(OSError):
                 if (self._read() or self._me).get("id") == self._me["id"]:
                     self._write()
@@ -132,8 +129,8 @@ class Lease:
 
 
 def _machine() -> str:
-    """One machine between two boots, and one space of process numbers on it: containers have their
-    own.
+    """Identifies a machine between two boots, and its namespace of process ids, as containers have
+    their own; "" if that is unknown.
     """
     with contextlib.suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -142,8 +139,8 @@ def _machine() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process began, in ticks since the machine did, so that a number that was given again
-    is not mistaken.
+    """The start time of a process in ticks since boot, which tells apart two processes that had the
+    same id; "" if there is none.
     """
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -151,9 +148,7 @@ def _born(pid: int) -> str:
 
 
 def _is_gone(lock: dict) -> bool:
-    """Whether the holder ran on this very machine and runs no more; False also where that cannot be
-    known.
-    """
+    """Whether the holder ran on this machine and has ended; False if that is unknown."""
     machine = _machine()
     return (
         bool(machine)

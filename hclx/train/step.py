@@ -197,12 +197,13 @@ def make_program(
         spike_sigmas=train.spike_sigmas,
     )
     shardings = jax.tree.map(lambda x: x.sharding, state)
+    device = mesh.devices.flat[0]
     compiled = functools.partial(
         jax.jit,
         step,
         in_shardings=(shardings, batch_sharding),
         out_shardings=(shardings, None),
-        compiler_options=compiler_options(mesh.devices.flat[0].device_kind),
+        compiler_options=compiler_options(device.device_kind) if device.platform == "tpu" else None,
     )
     token_losses = make_token_losses(experiment.model, compute)
     return Program(

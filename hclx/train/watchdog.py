@@ -1,5 +1,5 @@
-"""Ends a process that makes no progress: a collective whose peer is stuck waits for ever, and no
-heartbeat misses it.
+"""Ends a process that makes no progress: a collective whose peer is stuck never returns, and the
+heartbeats of both processes continue.
 """
 
 import faulthandler
@@ -13,17 +13,18 @@ from hclx.parallel.distributed import abort_process
 
 
 class Watchdog:
-    """A thread that ends the process where `alive` was not called for too long."""
+    """A thread that ends the process if `alive` was not called for too long."""
 
     def __init__(
         self, seconds: float, report: Callable[..., None], start_up_seconds: float = 1800.0
     ):
-        """Prepares; 0 `seconds`: it never ends anything.
+        """Prepares the thread.
 
         Args:
-          seconds: from one sign of life to the next.
+          seconds: at most, from one call of `alive` to the next; 0: no limit.
           report: takes the event `exit`.
-          start_up_seconds: to the first one, if longer: compilation and restoring are no steps.
+          start_up_seconds: at most, to the first call, if longer: it includes restoring and
+            compilation.
         """
         self._seconds, self._report = seconds, report
         self._begin = start_up_seconds
@@ -40,7 +41,7 @@ class Watchdog:
         self._stop.set()
 
     def alive(self, step: int) -> None:
-        """The run made progress: a step with its evaluation, or a save."""
+        """Reports progress: a step with its evaluation, or a save."""
         self._step, self._deadline = step, time.monotonic() + self._seconds
 
     def _watch(self) -> None:
@@ -50,17 +51,17 @@ class Watchdog:
 
     def _end(self) -> None:
         reason = (
-            f"no progress for {self._seconds:.0f} s after step {self._step}; where every thread is"
-            " stands above"
+            f"no progress for {self._seconds:.0f} s after step {self._step}; stack traces of all"
+            " threads are printed above"
         )
         try:
             faulthandler.dump_traceback(all_threads=True)
             print(
-                f"error: {reason}. Another process may be stuck; the same command goes on from the"
-                " last save",
+                f"error: {reason}. Another process may be stuck; re-run the same command to resume"
+                " from the last save",
                 file=sys.stderr,
                 flush=True,
             )
             self._report("exit", code=StuckError.exit_code, reason=reason, step=self._step)
-        finally:  # the others have the same to say, and the one that is stuck most of all
+        finally:  # the other processes print theirs, above all the one that is stuck
             abort_process(StuckError.exit_code)

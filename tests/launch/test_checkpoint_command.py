@@ -50,7 +50,7 @@ def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole
         "--learning_rate_factor=0.5",
     ]
     result = checkpoint(*back)
-    assert result.returncode == 0 and "16 examples left out" in result.stdout, result.stderr
+    assert result.returncode == 0 and "16 examples skipped" in result.stdout, result.stderr
     assert pretrain(whole, *RUN, *sharing(whole)).returncode == 0
 
     records, examples = read_metrics(whole), read_examples(whole)

@@ -60,6 +60,15 @@ def test_help_of_a_command_names_the_command():
     assert "hclx generate --model_dir" in result.stdout and "python launch" not in result.stdout
 
 
+def test_help_into_a_pipe_that_closes_early_is_no_error():
+    code = "from hclx.cli import main; main()"
+    command = f"'{sys.executable}' -c '{code}' pretrain --help | true"
+    result = subprocess.run(
+        command, shell=True, env=environment(), cwd="/", capture_output=True, text=True
+    )
+    assert result.stderr == ""
+
+
 def test_errors_of_a_command_are_its_own():
     assert "--gin_file is missing" in refused(call("pretrain"), 64)
     assert "the command is missing: list, verify, rewind" in refused(call("checkpoint"), 64)

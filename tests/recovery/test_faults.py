@@ -91,9 +91,11 @@ def test_damaged_checkpoints_are_set_aside_and_the_result_is_the_same(run, whole
         checkpoints_of(run) / f"{STEPS + EVERY}.orbax-checkpoint-tmp",
     )
     go_on(run)
-    assert [(event["event"], event["step"]) for event in events_of(run, "quarantine", "restore")] == [
-        *(("quarantine", step) for step in steps), ("restore", steps[-1] - EVERY),
-    ]  # fmt: skip
+    events = events_of(run, "quarantine", "restore")
+    assert [(event["event"], event["step"]) for event in events] == [
+        *(("quarantine", step) for step in steps),
+        ("restore", steps[-1] - EVERY),
+    ]
     assert len(list(checkpoints_of(run).glob("*.corrupt-*"))) == len(DAMAGE)
     assert_equal(run, whole)
 

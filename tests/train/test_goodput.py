@@ -21,7 +21,7 @@ def at(when, event, **fields):
 
 # 10 s to start, 100 steps of 1 s, 10 s of saving between; killed after step 100, whose last save
 # was 80. Twenty seconds later it starts again, takes 5 s to its first step, and ends at 180; of its
-# 100 steps 10 were left out.
+# 100 steps 10 were skipped.
 RUN = [
     at(10, "start", seconds=10.0, previous=None),
     at(10, "begin", step=0),
@@ -39,7 +39,8 @@ RUN = [
     at(245, "exit", step=180, code=0, spent={"saving": 0.0}),
 ]
 EXPECTED = {
-    "wall": 245.0, "start_up": 15.0, "evaluation": 0.0, "saving": 10.0, "redone": 20.0, "skipped": 10.0, "down": 20.0,
+    "wall": 245.0, "start_up": 15.0, "evaluation": 0.0, "saving": 10.0, "redone": 20.0,
+    "skipped": 10.0, "down": 20.0,
     "productive": 80.0 + 90.0,
 }  # fmt: skip
 

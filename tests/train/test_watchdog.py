@@ -11,7 +11,8 @@ from hclx.train.watchdog import Watchdog
 def waits_for_ever():
     threading.Event().wait()
 threading.Thread(target=waits_for_ever, daemon=True).start()
-with Watchdog(0.6, lambda event, **fields: print(event, fields["code"], fields["step"], flush=True), start_up_seconds=5.0) as watchdog:
+report = lambda event, **fields: print(event, fields["code"], fields["step"], flush=True)
+with Watchdog(0.6, report, start_up_seconds=5.0) as watchdog:
     for step in range(4):
         time.sleep(0.4)
         watchdog.alive(step)
