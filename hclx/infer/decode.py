@@ -205,6 +205,8 @@ def decode(
       The state, and int32 [b, n] with `NO_TOKEN` after the end of a row.
     """
 
+    size = state.cache.size
+
     def is_active(state):
         return ~state.done_b & (state.step_b < sampling.max_tokens_b)
 
@@ -216,7 +218,7 @@ def decode(
         i, state, out_bn = carry
         active_b = is_active(state)
         token_b = sample(state.logits_bv, state.seen_bv, allowed_v, state.step_b, sampling)
-        ends_b = (token_b == eod_id) | (state.lengths_b >= state.cache.size)
+        ends_b = (token_b == eod_id) | (state.lengths_b >= size)
         written_b = active_b & ~ends_b
         x_b1d, cache = extend(params, state.cache, token_b[:, None], state.lengths_b, config)
         state = DecodeState(
