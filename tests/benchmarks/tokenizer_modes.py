@@ -19,12 +19,12 @@ from hclx.config import MORPHEMES_BY_MODE
 from hclx.data import TokenCache
 from hclx.train.metrics_writer import read_metrics
 
-OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Takes one run a mode.", required=True)
+OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the runs.", required=True)
 GIN_FILE = flags.DEFINE_string(
-    "gin_file", "gin_configs/runs/tokenizer_modes.gin", "What is trained."
+    "gin_file", "gin_configs/runs/tokenizer_modes.gin", "Configuration of the runs."
 )
-SEEDS = flags.DEFINE_list("seeds", ["0"], "Runs a mode.")
-BINDINGS = flags.DEFINE_multi_string("binding", [], "NAME=VALUE for every run.")
+SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; one run of each mode for each seed.")
+BINDINGS = flags.DEFINE_multi_string("binding", [], "NAME=VALUE, a gin binding of every run.")
 MODES = ("train", "encode", "plain")
 
 
@@ -39,7 +39,9 @@ def main(_):
 
 
 def run(mode: str, seed: str) -> tuple[float, float, float]:
-    """Bytes a token of the validation split, its loss, and bits per byte."""
+    """Trains one run; returns the bytes a token of the validation split, the loss on it, and bits
+    per byte.
+    """
     model_dir = Path(OUTPUT_DIR.value) / f"{mode}_{seed}"
     shared = Path(OUTPUT_DIR.value) / mode
     subprocess.run(
