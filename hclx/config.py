@@ -119,8 +119,8 @@ MATMUL_PRECISIONS = ("full", "int8", "fp8")
 
 @dataclasses.dataclass(frozen=True)
 class ComputeConfig(_Validated):
-    """How the model is computed. Parameters, moments, statistics of norms, softmax, logits and the
-    loss are always float32.
+    """The precision, kernels and memory with which the model is computed. Parameters, moments,
+    statistics of norms, softmax, logits and the loss are always float32.
     """
 
     dtype: str = "bfloat16"  # of matrix products and activations
@@ -224,7 +224,7 @@ class OptimizerConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(_Validated):
-    """Where the tokens come from: a registered seqio mixture, or one's own files."""
+    """The source of the tokens: a registered seqio mixture, or one's own files."""
 
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
@@ -261,7 +261,7 @@ MORPHEMES_OF = {"train": "merges", "encode": "merges_and_text", "plain": "none"}
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig(_Validated):
-    """How the tokenizer is trained if none is given."""
+    """The training of the tokenizer, if none is given."""
 
     # Where morpheme boundaries apply: "merges" (no merge is learned across one),
     # "merges_and_text" (text is split at them when it is encoded, too) or "none".

@@ -43,9 +43,14 @@ class ProgressBar:
         self._is_terminal = enabled and sys.stderr.isatty()
         self._is_log = enabled and not self._is_terminal
         self._bar = tqdm(
-            total=total, initial=done, desc=description, unit=f" {unit}", unit_scale=True, leave=False,
+            total=total,
+            initial=done,
+            desc=description,
+            unit=f" {unit}",
+            unit_scale=True,
+            leave=False,
             disable=not self._is_terminal,
-        )  # fmt: skip
+        )
         self._note, self._done = "", done
         self._count, self._began = 0, time.monotonic()
         self._logged = self._began

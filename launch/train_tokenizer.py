@@ -64,11 +64,11 @@ def main(_):
         "seed": SEED.value,
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
-    about = tokenizer.metadata
+    metadata = tokenizer.metadata
     print(
         f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
-        f" split by {about['cutter']}, from {about['documents']:,} documents of"
-        f" {about['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
+        f" split by {metadata['cutter']}, from {about['documents']:,} documents of"
+        f" {metadata['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
     )
 
 

@@ -57,7 +57,7 @@ def _table() -> np.ndarray:
 
 
 def is_one_of(kinds_c: np.ndarray, which: tuple[int, ...]) -> np.ndarray:
-    """Whether each kind is one of several.
+    """Returns whether each kind is one of several.
 
     Args:
       kinds_c: uint8 [c], see `kinds`.

@@ -58,7 +58,7 @@ _APART = re.compile(
 
 
 def decontamination_settings(build: Build) -> tuple | None:
-    """What decides the verdicts of this stage; None if it is switched off."""
+    """The values that decide the verdicts of this stage; None if it is switched off."""
     settings = build.settings.contamination
     return settings and (VERSION, settings, build.evaluation)
 

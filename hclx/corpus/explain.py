@@ -49,7 +49,7 @@ def explain(store: Store, doc_id: str) -> str:
 
 
 def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
-    """What the rules of a source do with a text that is in no corpus.
+    """Explains how the rules of a source treat a text that is in no corpus.
 
     Raises:
       ConfigError: there is no such source, or a rule is on no attribute.

@@ -62,7 +62,7 @@ def rules_of(settings: CorpusSettings) -> dict[str, Rules]:
 
 
 def filter_settings(build: Build) -> tuple:
-    """What decides the verdicts of the rules; their order counts."""
+    """The values that decide the verdicts of the rules; their order counts."""
     rules = {name: list(own.items()) for name, own in rules_of(build.settings).items()}
     return rules, build.models
 
@@ -98,7 +98,7 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
 
 
 def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
-    """Which values are outside of the bounds of a rule, bool [d]."""
+    """Returns which values are outside of the bounds of a rule, bool [d]."""
     below = values < rule.min if rule.min is not None else False
     above = values > rule.max if rule.max is not None else False
     return np.zeros(len(values), bool) | below | above

@@ -159,7 +159,7 @@ class DocumentId(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """What the stages of a corpus work on.
+    """The inputs that the stages of a corpus share.
 
     Attributes:
       runner: calls functions of shards.

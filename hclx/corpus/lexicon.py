@@ -144,8 +144,8 @@ def _pairs(chars: np.ndarray) -> np.ndarray:
 
 
 def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:
-    """Whether each range lies within one of the outer ranges, bool [m]; all are ranges of `n`
-    characters.
+    """Returns whether each range lies within one of the outer ranges, bool [m]; all are ranges of
+    `n` characters.
     """
     reach = np.zeros(n, np.int64)
     np.maximum.at(reach, outer_starts, outer_ends)

@@ -80,9 +80,9 @@ def solve(
         size = min(size, sources[name].cap) if sources[name].cap else size
         tokens[name] = size / mix.bytes_per_token
     if target:
-        wanted, taken = _by_table(tokens, sources, mix, target)
+        requested, taken = _by_table(tokens, sources, mix, target)
     else:
-        wanted = taken = _tempered(
+        requested = taken = _tempered(
             {name: n * sources[name].epochs for name, n in tokens.items()}, mix.temperature
         )
     total = sum(taken.values()) or 1.0
@@ -94,7 +94,7 @@ def solve(
             bytes=available[name][1],
             tokens=exists[name],
             epochs=taken[name] / exists[name] if exists[name] else 0.0,
-            wanted=wanted[name],
+            wanted=requested[name],
             rate=taken[name] / total,
         )
         for name in available
@@ -119,15 +119,15 @@ def _by_table(
     limits = {domain: sum(members.values()) * mix.max_epochs for domain, members in domains.items()}
     by_domain = allocate_with_caps(target, shares, limits)
     total = sum(shares.values()) or 1.0
-    wanted, taken = {}, {}
+    requested, taken = {}, {}
     for domain, members in domains.items():
         tempered = _tempered(members, mix.temperature)
         caps = {name: n * mix.max_epochs for name, n in members.items()}
         taken |= allocate_with_caps(by_domain[domain], tempered, caps)
         whole = sum(tempered.values()) or 1.0
         asked = target * shares[domain] / total
-        wanted |= {name: asked * tempered[name] / whole for name in members}
-    return wanted, taken
+        requested |= {name: asked * tempered[name] / whole for name in members}
+    return requested, taken
 
 
 def allocate_with_caps(
@@ -185,7 +185,7 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
 
 
 def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray:
-    """Which documents of the clean corpus satisfy the source's `where`, bool [d]."""
+    """Returns which documents of the clean corpus satisfy the source's `where`, bool [d]."""
     kept = removals(shard, store).kept
     if not source.where:
         return np.ones(len(kept), bool)

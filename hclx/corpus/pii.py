@@ -115,13 +115,13 @@ def digits_of(text: str) -> str:
 
 
 def is_luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others (ISO/IEC 7812-1)."""
+    """Returns whether the last digit is the check digit of the others (ISO/IEC 7812-1)."""
     doubled = [int(d) * 2 if i % 2 else int(d) for i, d in enumerate(reversed(digits))]
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
 def is_business_number(digits: str) -> bool:
-    """Whether ten digits have the check digit of a Korean business registration number."""
+    """Returns whether ten digits have the check digit of a Korean business registration number."""
     total = (
         sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5)))
         + int(digits[8]) * 5 // 10
@@ -130,8 +130,8 @@ def is_business_number(digits: str) -> bool:
 
 
 def is_resident_number(digits: str) -> bool:
-    """Whether thirteen digits have the check digit of a resident or foreigner registration number
-    issued before October 2020.
+    """Returns whether thirteen digits have the check digit of a resident or foreigner registration
+    number issued before October 2020.
     """
     total = sum(int(d) * w for d, w in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)))
     offset = 13 if digits[6] in "5678" else 11
@@ -207,8 +207,8 @@ def _phone(match: re.Match) -> bool:
 
 
 def _address(match: re.Match) -> bool:
-    """Whether an IP address is public; private addresses, versions and section numbers identify
-    nobody.
+    """Returns whether an IP address is public; private addresses, versions and section numbers
+    identify nobody.
     """
     if "." in match[0] and _VERSION_BEFORE.search(_before(match)):
         return False

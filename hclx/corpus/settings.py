@@ -100,7 +100,7 @@ class SourceSettings(_Settings):
 
     @property
     def reading(self) -> Reading:
-        """How the files of this source are read."""
+        """The way in which the files of this source are read."""
         return Reading(
             self.format,
             self.split,
@@ -155,7 +155,7 @@ class ContaminationSettings(_Settings):
 
 @dataclasses.dataclass(frozen=True)
 class MixSettings(_Settings):
-    """How the sources share a mixture.
+    """The shares of the sources in a mixture.
 
     shares: domain -> its share, in any unit; a domain that is not listed adds nothing to a mixture
       with a target.

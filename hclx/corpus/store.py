@@ -183,12 +183,12 @@ class Store:
         return metadata.get(_KEY, b"").decode() or None
 
     def exists(self, name: str) -> bool:
-        """Whether a file exists."""
+        """Returns whether a file exists."""
         files, root = self._place
         return files.get_file_info(f"{root}/{name}").type == fs.FileType.File
 
     def is_done(self, name: str, key: str) -> bool:
-        """Whether a file exists and has this key."""
+        """Returns whether a file exists and has this key."""
         return self.key(name) == key
 
     @contextlib.contextmanager

@@ -20,7 +20,7 @@ STAGES = ("filter", "exact", "paragraph", "near", "contamination")
 
 @dataclasses.dataclass(frozen=True)
 class Removals:
-    """What happened to each of the d documents of a shard.
+    """The fate of each of the d documents of a shard.
 
     Attributes:
       stage: int64 [d], the index in STAGES of the first stage that removed it; -1 if it was kept.

@@ -16,7 +16,9 @@ from hclx.text.documents import Document, expand_globs, read_documents
 
 @dataclasses.dataclass(frozen=True)
 class ReadSettings:
-    """How documents are read and divided; with text and tokenizer they decide a cache's content."""
+    """The way in which documents are read and divided; with text and tokenizer they decide a
+    cache's content.
+    """
 
     validation_permille: int = 10
     max_documents: int = 0  # of each source; 0: all

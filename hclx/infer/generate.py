@@ -160,7 +160,7 @@ class TextCollector:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the text has its end, a stop text or its last token."""
+        """Returns whether the text has its end, a stop text or its last token."""
         return self._ended or self._stopped or len(self._tokens) >= self._max_tokens
 
     def add(self, ids: np.ndarray) -> None:

@@ -163,7 +163,7 @@ def _initialize(arguments: dict, heartbeat_seconds: int, join_seconds: int) -> N
 
 
 def is_distributed() -> bool:
-    """Whether this process is one of several."""
+    """Returns whether this process is one of several."""
     state = distributed.global_state
     return state.client is not None and state.num_processes > 1
 

@@ -1,4 +1,6 @@
-"""What plans assume of chips beyond their data sheets, and the chips that a topology names."""
+"""The assumptions of plans about chips beyond their data sheets, and the chips that a topology
+names.
+"""
 
 from hclx.errors import ConfigError
 from hclx.parallel.chips import CHIPS, Chip

@@ -12,8 +12,8 @@ from hclx.train.flops import flops_per_token
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a compiled training step needs and takes. Seconds, bytes and FLOPs are those of one step
-    on one chip.
+    """The memory and time of a compiled training step. Seconds, bytes and FLOPs are those of one
+    step on one chip.
 
     It shares `experiment`, `chip`, `chips`, `peak_bytes`, `step_time`, `tokens`, `fits`, `mfu` and
     `limits` with `hclx.plan.analytic.Estimate`.

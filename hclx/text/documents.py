@@ -25,7 +25,7 @@ SPLITS = ("file", "line", "blank_line")
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How the files of a source are read.
+    """The way in which the files of a source are read.
 
     format: one of FORMATS; if it is "", the file's name decides.
     split: what a document of a text file is: the file, a line, or the text between blank lines.

@@ -53,7 +53,7 @@ class Tokenizer:
 
     @property
     def splits_text(self) -> bool:
-        """Whether text is split at morphemes before it is encoded."""
+        """Returns whether text is split at morphemes before it is encoded."""
         return self.morphemes == "merges_and_text"
 
     @property

@@ -138,7 +138,9 @@ def rewind(
 
 
 def _examples_seen(model_dir: str | Path, step: int, history: Lineage) -> int:
-    """How many examples of the order precede the next one of a checkpoint, which must be good."""
+    """The number of examples that precede the next example of a checkpoint, which must
+    be good.
+    """
     ((_, problem),) = verify_checkpoints(model_dir, [step])
     if problem:
         raise CheckpointError(f"step {step} is damaged: {problem}; choose an older one")

@@ -48,8 +48,8 @@ class StopSignal:
         self._restore()
 
     def agreed(self) -> bool:
-        """Whether to stop after this step; the same in every process, each of which must call it
-        once a step.
+        """Returns whether to stop after this step; the same in every process, each of which must
+        call it once a step.
 
         A process that stopped alone would leave the others waiting in their next collective.
         """
@@ -62,7 +62,9 @@ class StopSignal:
         return agreed
 
     def by_file(self) -> bool:
-        """Whether the file is the reason; the same in every process, all of which must call it."""
+        """Returns whether the file is the reason; the same in every process, all of which must
+        call it.
+        """
         return bool(any_process_error("file" if self.requested == self._reason else ""))
 
     def _handle(self, number, frame):

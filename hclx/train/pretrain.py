@@ -201,7 +201,7 @@ class Hook:
     also_stopped: bool = False  # also after the step at which a signal or the file STOP ends it
 
     def is_due(self, step: int, is_last: bool, is_stopping: bool) -> bool:
-        """Whether to call the function after this step."""
+        """Returns whether to call the function after this step."""
         ends = (self.also_last and is_last) or (self.also_stopped and is_stopping)
         return self.every > 0 and (step % self.every == 0 or ends)
 

@@ -54,7 +54,7 @@ class Lineage:
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the last rewind returned to the beginning."""
+        """Returns whether the last rewind returned to the beginning."""
         return bool(self.rewinds) and self.rewinds[-1].step == 0
 
     def to_json(self) -> list[dict]:

@@ -1,4 +1,6 @@
-"""What a run has open while it trains: its folder, which it claims, loaders, checkpointer, log."""
+"""The resources of a run while it trains: its folder, which it claims, loaders, checkpointer,
+log.
+"""
 
 import contextlib
 import dataclasses
@@ -46,7 +48,7 @@ class RunOptions:
 
 @dataclasses.dataclass
 class Progress:
-    """How far a start of a run has come."""
+    """The progress of one start of a run."""
 
     step: int = 0
     next_index: int = 0  # position in the order of examples

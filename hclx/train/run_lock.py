@@ -148,7 +148,7 @@ def _born(pid: int) -> str:
 
 
 def _is_gone(lock: dict) -> bool:
-    """Whether the holder ran on this machine and has ended; False if that is unknown."""
+    """Returns whether the holder ran on this machine and has ended; False if that is unknown."""
     machine = _machine()
     return (
         bool(machine)

@@ -86,7 +86,7 @@ def _keys(hashes: np.ndarray, documents: np.ndarray) -> np.ndarray:
 
 
 def _is_repeated(batch: TextBatch, ranges: Ranges) -> np.ndarray:
-    """Whether each range equals an earlier range of the same document, bool [n]."""
+    """Returns whether each range equals an earlier range of the same document, bool [n]."""
     _, first = np.unique(
         _keys(batch.hashes.of(ranges.starts, ranges.ends), ranges.documents), return_index=True
     )

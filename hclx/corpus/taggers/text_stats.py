@@ -96,7 +96,9 @@ def _codes(strings) -> np.ndarray:
 
 
 def _equal(triples: np.ndarray, strings) -> np.ndarray:
-    """Whether each row of uint32 [l, 3] spells one of the strings of three characters, bool [l]."""
+    """Returns whether each row of uint32 [l, 3] spells one of the strings of three characters,
+    bool [l].
+    """
     return np.any([np.all(triples == [ord(c) for c in s], 1) for s in strings], 0)
 
 
