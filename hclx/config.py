@@ -224,7 +224,7 @@ class OptimizerConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(_Validated):
-    """The source of the tokens: a registered seqio mixture, or one's own files."""
+    """The source of the tokens: a registered seqio mixture, a built corpus, or one's own files."""
 
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
