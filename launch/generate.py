@@ -39,7 +39,9 @@ STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated
 def main(_):
     from hclx.infer import SamplingConfig, generate, load_for_inference
     from hclx.text import load_tokenizer
+    from hclx.train.compilation_cache import keep_compiled_programs
 
+    keep_compiled_programs()
     sampling = SamplingConfig(
         max_tokens=MAX_TOKENS.value,
         temperature=TEMPERATURE.value,

@@ -1,8 +1,7 @@
-"""Explains why a document was kept or removed: python launch/inspect_corpus.py --output=DIR
---doc_id=SOURCE/ID
+"""Explains why a document was kept or removed, or what the rules would do with a text:
 
-Or what would become of a text: python launch/inspect_corpus.py --config=corpus.yaml --source=NAME
-  --text='...'
+python launch/inspect_corpus.py --output=DIR --doc_id=SOURCE/ID
+python launch/inspect_corpus.py --config=corpus.yaml --source=NAME --text='...'
 """
 
 import sys
@@ -13,10 +12,12 @@ from hclx.errors import ConfigError
 from hclx.launching import run
 
 OUTPUT = flags.DEFINE_string("output", None, "Folder of a corpus.")
-DOC_ID = flags.DEFINE_string("doc_id", None, "The document: SOURCE/ID, or the beginning of it.")
-TEXT = flags.DEFINE_string("text", None, "A text to be explained; - reads standard input.")
+DOC_ID = flags.DEFINE_string("doc_id", None, "The document: SOURCE/ID, or its beginning.")
+TEXT = flags.DEFINE_string("text", None, "A text to explain; - reads standard input.")
 CONFIG = flags.DEFINE_string("config", None, "YAML file of a corpus, for --text.")
-SOURCE = flags.DEFINE_string("source", None, "Of the YAML file; its rules are taken.")
+SOURCE = flags.DEFINE_string(
+    "source", None, "A source of the YAML file, for --text: its rules apply."
+)
 
 
 def main(_):

@@ -81,13 +81,14 @@ def on_files(options: dict) -> Tokenizer:
 
 def on_mixture(options: dict) -> Tokenizer:
     """Trains on the mixture of --corpus."""
-    from hclx.corpus.runner import Engine
+    from hclx.corpus.runner import make_runner
     from hclx.corpus.store import Store
-    from hclx.corpus.tokenizer_counts import train_on_mixture  # importing Beam takes seconds
+    from hclx.corpus.tokenizer_counts import train_on_mixture
 
     # a worker may run in a folder of its own
     root = CORPUS.value if "://" in CORPUS.value else os.path.abspath(CORPUS.value)
-    return train_on_mixture(Store(root), OUTPUT_DIR.value, Engine(BEAM, WORKERS.value), **options)
+    runner = make_runner(BEAM, WORKERS.value, Store(root))
+    return train_on_mixture(Store(root), OUTPUT_DIR.value, runner, **options)
 
 
 if __name__ == "__main__":

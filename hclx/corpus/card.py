@@ -14,9 +14,9 @@ import jinja2
 
 from hclx.corpus import formatting
 from hclx.corpus.formatting import format_number
+from hclx.corpus.layout import Shard
 from hclx.corpus.pii import ACCURACY, PLACEHOLDERS
 from hclx.corpus.settings import CorpusSettings
-from hclx.corpus.stages import Part
 from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
 
@@ -84,7 +84,7 @@ _KINDS = {
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 
-def write_card(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dict:
+def write_card(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> dict:
     """Writes card.json and card.html of a corpus that was built.
 
     Returns:
@@ -93,7 +93,7 @@ def write_card(store: Store, settings: CorpusSettings, parts: Sequence[Part]) ->
     Raises:
       DataError: see `hclx.corpus.stats.add_up`.
     """
-    card = add_up(store, settings, parts) | {"pii_accuracy": ACCURACY}
+    card = add_up(store, settings, shards) | {"pii_accuracy": ACCURACY}
     store.write_json("card.json", card)
     store.write_text("card.html", render(card))
     return card

@@ -1,32 +1,44 @@
-"""Finds evaluation items in documents: by the share of an item's character n-grams that a document
-holds.
+"""Finds evaluation items in documents, and removes the documents: the stage `contamination`.
 
-Characters are letters and digits alone, in lower case and NFKC: neither spacing nor punctuation
-hides a copy. Korean items are short (a review has 30 characters), so n-grams are of characters and
-not of words (Brown et al. 2020, appendix C, takes 13 words). An item of which no text is as long as
-an n-gram is looked for where a word begins and a word ends; one that is shorter still could be
-anybody's words, and counts where a document says nothing else.
+A document holds an item if it holds a large enough share of the item's character n-grams.
+Characters are letters and digits alone, in lower case and NFKC, so that neither spacing nor
+punctuation hides a copy. Korean items are short (a review has 30 characters), so n-grams are of
+characters and not of words (Brown et al. 2020, appendix C, takes 13 words). An item whose texts are
+all shorter than an n-gram is searched for from the beginning of a word to the end of one. An item
+that is shorter still could be anybody's words, and counts only if the document says nothing else.
+
+  contamination/index.parquet   (hash, item) of every n-gram, or shorter text, of the items
+  contamination/items.json      names and sizes of the items
+  contamination/report.json     what was found of each evaluation set; written last
 """
 
 import dataclasses
+import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow
 
 from hclx.corpus import characters
-from hclx.corpus.dedup import left, remaining_texts
-from hclx.corpus.hashing import RangeHash
+from hclx.corpus.layout import (
+    CONTAMINATION_INDEX,
+    CONTAMINATION_ITEMS,
+    CONTAMINATION_REPORT,
+    DOCUMENTS,
+    VERDICTS,
+    Build,
+    Shard,
+)
 from hclx.corpus.settings import ContaminationSettings
-from hclx.corpus.stages import Part, batches
+from hclx.corpus.shuffle import NO_HASHES, NO_IDS, concatenate
 from hclx.corpus.store import Store
-from hclx.corpus.text_batch import TextBatch
+from hclx.corpus.text_batch import TextBatch, batches
+from hclx.corpus.verdicts import read_remaining_texts, read_verdict, removals
+from hclx.hashing import RangeHash
 
-INDEX = "contamination/index.parquet"
-ITEMS = "contamination/items.json"
-REPORT = "contamination/report.json"
-VERSION = 2  # of what counts as a copy: part of the key
+VERSION = 2  # of the definition of a copy: part of the key
 _LETTERS = (
     characters.HANGUL,
     characters.JAMO,
@@ -36,28 +48,44 @@ _LETTERS = (
     characters.OTHER_LETTER,
     characters.DIGIT,
 )
-_SIEVE_BITS = 26  # of a hash: what lets few n-grams through that are in no item, and fits in memory
-_JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # vowels and finals of Hangul by themselves
-# What stands between letters that become one syllable where nothing does: ㅇ ㅏ.
+# Bits of a hash: so many let few n-grams through that are in no item, and fit in memory.
+_SIEVE_BITS = 26
+_JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # single vowels and finals of Hangul
+# Characters between letters that would be one syllable without them: ㅇ ㅏ.
 _APART = re.compile(
     r"(?<=[\u1100-\u1112])(?:[^\w\n]|_)+(?=[\u1161-\u1175])|(?<=[\u1161-\u1175가-힣])(?:[^\w\n]|_)+(?=[\u11a8-\u11c2])"
 )
 
 
-def _normalised(text: str) -> str:
+def decontamination_settings(build: Build) -> tuple | None:
+    """What decides the verdicts of this stage; None if it is switched off."""
+    settings = build.settings.contamination
+    return settings and (VERSION, settings, build.evaluation)
+
+
+def remove_contaminated(build: Build, key: str) -> None:
+    """Removes documents that hold an evaluation item, and writes a report."""
+    settings, store = build.settings.contamination, build.store
+    write_index(build.evaluation, settings, store, key)
+    find = functools.partial(find_items, store=store, settings=settings, key=key)
+    build.map_shards(find, "contamination")
+    write_report(build.shards, store, key)
+
+
+def _normalise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).lower()
     return unicodedata.normalize("NFC", _APART.sub("", text)) if _JOINING.search(text) else text
 
 
 class _Letters:
-    """The letters and digits of texts, and all marks of a text that has none: hashes of parts of
-    them.
+    """Hashes of runs of the letters and digits of texts; a text without any has its marks instead.
 
-    counts: int64 [t], letters and digits of each text.
+    Attributes:
+      counts: letters and digits of each text, int64 [t].
     """
 
     def __init__(self, texts: list[str]):
-        batch = TextBatch.of([_normalised(text) for text in texts])
+        batch = TextBatch.of([_normalise(text) for text in texts])
         keep = characters.is_one_of(batch.kinds, _LETTERS)
         self.counts = batch.count(keep)
         keep |= np.repeat(self.counts == 0, batch.n_chars) & (batch.kinds != characters.SPACE)
@@ -67,24 +95,25 @@ class _Letters:
         self._hashes = RangeHash(batch.chars[keep])
 
     def ngrams(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hash and text of every run of n letters that lies in one text."""
+        """(hash, text) of every run of n letters within a text."""
         lengths = np.diff(self._offsets)
         return self._runs(
             np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
         )
 
-    def phrases(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hash and text of every run of so many letters that begins where a word does, and ends
-        where one does.
+    def phrases(self, shortest: int, longest: int) -> list[np.ndarray]:
+        """(hash, text) of every run of `shortest` to `longest` letters that consists of whole
+        words.
         """
         starts, ends, text = self._words
         is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
         is_end[ends] = True
-        whole = [(n, is_end[starts + n]) for n in range(shortest, longest + 1)]
-        return _joined([self._runs(starts[fits], text[fits], n) for n, fits in whole])
+        fits = [(n, is_end[starts + n]) for n in range(shortest, longest + 1)]
+        runs = [self._runs(starts[at], text[at], n) for n, at in fits]
+        return concatenate(runs, NO_HASHES, NO_IDS)
 
     def wholes(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hash and text of every text of so many letters."""
+        """(hash, text) of every text that has `shortest` to `longest` letters."""
         starts, ends = self._offsets[:-1], self._offsets[1:]
         chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
         return self._hashes.of(starts[chosen], ends[chosen]), chosen
@@ -94,70 +123,80 @@ class _Letters:
         return self._hashes.of(starts[inside], starts[inside] + n), text[inside]
 
 
-def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    empty = np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    return tuple(np.concatenate(arrays) for arrays in zip(empty, *found))
-
-
 def write_index(
     items: dict[str, list[tuple[str, ...]]], settings: ContaminationSettings, store: Store, key: str
 ) -> None:
-    """Writes what every part is compared with: (hash, item) of every n-gram, or shorter text, and
-    what the items are.
+    """Writes the index that every shard is compared with.
 
     Args:
       items: set -> texts of each example.
+      key: of the index.
     """
-    if store.is_done(INDEX, key) and store.is_done(ITEMS, key):
+    if store.is_done(CONTAMINATION_INDEX, key) and store.is_done(CONTAMINATION_ITEMS, key):
         return
-    texts, item_of_text = _texts(
-        [example for examples in items.values() for example in examples], settings.min_chars
-    )
-    letters, n_items = _Letters(texts), sum(map(len, items.values()))
-    grams, text = letters.ngrams(settings.ngram)
-    wholes, whole_text = letters.wholes(1, settings.ngram - 1)
-    short = letters.counts < settings.min_chars
-    # the item has longer ones
-    skip = np.isin(item_of_text, item_of_text[text]) | (
-        short & (np.bincount(item_of_text)[item_of_text] > 1)
-    )
-    wholes, whole_text = wholes[~skip[whole_text]], whole_text[~skip[whole_text]]
-    hashes, item = np.concatenate([grams, wholes]), item_of_text[np.concatenate([text, whole_text])]
-    order = np.lexsort((item, hashes))
-    hashes, item = hashes[order], item[order]
-    first = np.append(True, (np.diff(hashes) != 0) | (np.diff(item) != 0))[: len(item)]
-    hashes, item = hashes[first], item[first]
-    size = np.bincount(item, minlength=n_items)
-    too_short = np.bincount(item_of_text, ~short, minlength=n_items) == 0
+    examples = [example for own in items.values() for example in own]
+    texts, item_of_text = _search_strings(examples, settings.min_chars)
+    letters = _Letters(texts)
+    is_short = letters.counts < settings.min_chars
+    hashes, item = _index_columns(letters, item_of_text, is_short, settings.ngram)
+    size = np.bincount(item, minlength=len(examples))
+    too_short = np.bincount(item_of_text, ~is_short, minlength=len(examples)) == 0
     names, sets = [], {}
-    for name, examples in items.items():
-        own = slice(len(names), len(names) + len(examples))
-        sets[name] = {"items": len(examples), "too_short": int(too_short[own].sum())}
-        names += [f"{name}/{number}" for number in range(len(examples))]
-    store.write_json(ITEMS, {"sets": sets, "names": names, "sizes": size.tolist()}, key)
-    store.write_table(INDEX, pyarrow.table({"hash": hashes, "item": item.astype(np.int32)}), key)
+    for name, own in items.items():
+        place = slice(len(names), len(names) + len(own))
+        sets[name] = {"items": len(own), "too_short": int(too_short[place].sum())}
+        names += [f"{name}/{number}" for number in range(len(own))]
+    described = {"sets": sets, "names": names, "sizes": size.tolist()}
+    store.write_json(CONTAMINATION_ITEMS, described, key)
+    table = pyarrow.table({"hash": hashes, "item": item.astype(np.int32)})
+    store.write_table(CONTAMINATION_INDEX, table, key)
 
 
-def _texts(examples: list[tuple[str, ...]], min_chars: int) -> tuple[list[str], np.ndarray]:
-    """What each item is looked for as, and the item of each, int64 [t]: its texts; as one, where
-    none has `min_chars` letters.
+def _search_strings(
+    examples: Sequence[tuple[str, ...]], min_chars: int
+) -> tuple[list[str], np.ndarray]:
+    """The strings to search for, and the item of each, int64 [t].
+
+    An item contributes each of its texts, or all of them joined if every one is shorter than
+    `min_chars` letters.
     """
-    texts, item = (
-        [text for example in examples for text in example],
-        np.repeat(np.arange(len(examples)), list(map(len, examples))),
-    )
-    long = np.bincount(item, _Letters(texts).counts >= min_chars, minlength=len(examples)) > 0
-    chosen = [
-        example if is_long else (" ".join(example),) for example, is_long in zip(examples, long)
-    ]
+    texts = [text for example in examples for text in example]
+    item = np.repeat(np.arange(len(examples)), list(map(len, examples)))
+    is_long = np.bincount(item, _Letters(texts).counts >= min_chars, minlength=len(examples)) > 0
+    chosen = [example if long else (" ".join(example),) for example, long in zip(examples, is_long)]
     texts = [" ".join(text.split()) for example in chosen for text in example]
     return texts, np.repeat(np.arange(len(examples)), list(map(len, chosen)))
 
 
+def _index_columns(
+    letters: _Letters, item_of_text: np.ndarray, is_short: np.ndarray, ngram: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct (hash, item) of the index, sorted: uint64 [g] and int64 [g]."""
+    grams, gram_text = letters.ngrams(ngram)
+    wholes, whole_text = letters.wholes(1, ngram - 1)
+    # A text that is shorter than an n-gram counts only if its item has no longer text.
+    has_grams = np.isin(item_of_text, item_of_text[gram_text])
+    is_alone = np.bincount(item_of_text)[item_of_text] == 1
+    counts = ~(has_grams | (is_short & ~is_alone))
+    wholes, whole_text = wholes[counts[whole_text]], whole_text[counts[whole_text]]
+    hashes = np.concatenate([grams, wholes])
+    item = item_of_text[np.concatenate([gram_text, whole_text])]
+    order = np.lexsort((item, hashes))
+    hashes, item = hashes[order], item[order]
+    is_first = np.append(True, (np.diff(hashes) != 0) | (np.diff(item) != 0))[: len(item)]
+    return hashes[is_first], item[is_first]
+
+
 @dataclasses.dataclass(frozen=True)
 class Index:
-    """hash: uint64 [g], sorted; item: int32 [g]; size: int64 [i], distinct hashes of each item;
-    names: of the items.
+    """The n-grams of the evaluation items.
+
+    Attributes:
+      hash: uint64 [g], sorted.
+      item: the item of each, int32 [g].
+      size: distinct hashes of each item, int64 [i].
+      names: of the items.
+      sieve: bool [2^26], whether a hash with these uppermost bits exists.
     """
 
     hash: np.ndarray
@@ -169,81 +208,85 @@ class Index:
     @classmethod
     def read(cls, store: Store) -> "Index":
         """The index that `write_index` wrote."""
-        table, about = store.read_table(INDEX), store.read_json(ITEMS)
+        table, items = store.read_table(CONTAMINATION_INDEX), store.read_json(CONTAMINATION_ITEMS)
         hashes = table["hash"].to_numpy()
         sieve = np.zeros(1 << _SIEVE_BITS, bool)
         sieve[hashes >> np.uint64(64 - _SIEVE_BITS)] = True
-        return cls(
-            hashes, table["item"].to_numpy(), np.array(about["sizes"]), about["names"], sieve
-        )
+        sizes = np.array(items["sizes"])
+        return cls(hashes, table["item"].to_numpy(), sizes, items["names"], sieve)
 
     def search(
         self, texts: list[str], settings: ContaminationSettings
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(text, item, coverage) of every item of which a text holds at least `settings.coverage`,
-        by text and item.
+        """Finds the items that texts hold.
+
+        Returns:
+          (text, item, coverage), [n] each, of every item of which a text holds at least
+          `settings.coverage`, by text and item.
         """
         letters = _Letters(texts)
-        n, least = settings.ngram, settings.min_chars
-        hashes, text = _joined(
-            [letters.ngrams(n), letters.phrases(least, n - 1), letters.wholes(1, least - 1)]
+        n, shortest = settings.ngram, settings.min_chars
+        hashes, text = concatenate(
+            [letters.ngrams(n), letters.phrases(shortest, n - 1), letters.wholes(1, shortest - 1)],
+            NO_HASHES,
+            NO_IDS,
         )
         maybe = np.flatnonzero(self.sieve[hashes >> np.uint64(64 - _SIEVE_BITS)])
         first = np.searchsorted(self.hash, hashes[maybe])
-        there = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]
-        first, hashes, text = first[there], hashes[maybe][there], text[maybe][there]
+        is_match = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]
+        first, hashes, text = first[is_match], hashes[maybe][is_match], text[maybe][is_match]
         times = np.searchsorted(self.hash, hashes, "right") - first
-        at = np.repeat(first - np.concatenate([[0], np.cumsum(times)[:-1]]), times) + np.arange(
-            times.sum()
-        )
-        # each n-gram of an item once
-        found = np.unique(np.stack([np.repeat(text, times), self.item[at], at], 1), axis=0)
-        pair, count = np.unique(found[:, :2], axis=0, return_counts=True)
+        begins = np.concatenate([[0], np.cumsum(times)[:-1]])
+        at = np.repeat(first - begins, times) + np.arange(times.sum())
+        # Each n-gram of an item counts once.
+        matches = np.unique(np.stack([np.repeat(text, times), self.item[at], at], 1), axis=0)
+        pair, count = np.unique(matches[:, :2], axis=0, return_counts=True)
         coverage = count / self.size[pair[:, 1]]
-        enough = coverage >= settings.coverage
-        return pair[enough, 0], pair[enough, 1], coverage[enough]
+        is_enough = coverage >= settings.coverage
+        return pair[is_enough, 0], pair[is_enough, 1], coverage[is_enough]
 
 
-def judge(part: Part, store: Store, settings: ContaminationSettings, key: str) -> None:
-    """The verdict on a part: `contaminated` with the largest coverage, and the items that each
-    document holds.
+def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key: str) -> None:
+    """Writes the verdict on a shard: `contaminated` with the largest coverage, and the items that
+    each document holds.
     """
-    if store.is_done(f"verdicts/contamination/{part.name}.parquet", key):
+    if store.is_done(shard.file(VERDICTS, stage="contamination"), key):
         return
-    index, rows, done = Index.read(store), left(part, store, "contamination"), 0
-    n = store.read_table(f"documents/{part.name}.parquet", ["doc_id"]).num_rows
+    index, rows, done = Index.read(store), removals(shard, store, before="contamination").kept, 0
+    n = store.n_rows(shard.file(DOCUMENTS))
     value, items = np.zeros(n, np.float32), [[] for _ in range(n)]
-    texts = remaining_texts(part, store, rows)
-    for batch in batches(texts, [""] * len(texts)):
+    for batch in batches(read_remaining_texts(shard, store, rows)):
         for text, item, coverage in zip(*index.search(list(batch.texts), settings)):
             row = rows[done + text]
             value[row] = max(value[row], coverage)
             items[row].append(index.names[item])
         done += len(batch)
-    rule = pyarrow.array(np.where(value > 0, "contaminated", None), pyarrow.string())
+    rule = np.where(value > 0, "contaminated", None)
     columns = {
-        "rule": rule,
+        "rule": pyarrow.array(rule, pyarrow.string()),
         "value": value,
         "items": pyarrow.array(items, pyarrow.list_(pyarrow.string())),
     }
-    store.write_verdict("contamination", part.name, pyarrow.table(columns), key)
+    store.write_table(shard.file(VERDICTS, stage="contamination"), pyarrow.table(columns), key)
 
 
-def write_report(found: list[Part], store: Store, key: str) -> dict:
-    """Writes, last of the stage: for each set its items, those too short to look for within a
-    document, those found, and documents removed.
+def write_report(shards: Sequence[Shard], store: Store, key: str) -> dict:
+    """Writes the report, last of the stage.
+
+    Returns:
+      set -> the number of its `items`, those `too_short` to be searched for within a document,
+      those `found`, and the `documents` that were removed.
     """
-    report = {
-        name: {**about, "found": 0, "documents": 0}
-        for name, about in store.read_json(ITEMS)["sets"].items()
-    }
+    sets = store.read_json(CONTAMINATION_ITEMS)["sets"]
+    report = {name: {**counts, "found": 0, "documents": 0} for name, counts in sets.items()}
     seen: set[str] = set()
-    for part in found:
-        for names in store.read_verdict("contamination", part.name, ["items"])["items"].to_pylist():
+    for shard in shards:
+        table = read_verdict(store, shard, "contamination", ["items"])
+        for names in table["items"].to_pylist():
             seen.update(names)
             for name in {name.split("/")[0] for name in names}:
                 report[name]["documents"] += 1
     for name in seen:
         report[name.split("/")[0]]["found"] += 1
-    store.write_json(REPORT, {"sets": report}, key)
+    store.write_json(CONTAMINATION_REPORT, {"sets": report}, key)
     return report

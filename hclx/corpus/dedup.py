@@ -1,296 +1,193 @@
-"""The stages in which documents meet: exact duplicates, paragraphs, near-duplicates; each ends in a
-verdict a part.
+"""Exact deduplication of documents and of paragraphs: the stages `exact` and `paragraph`.
 
-A stage has rounds. In a round every part gives blocks of arrays under keys, the blocks of a key
-meet in one place, and what they find goes back to parts or to the next round. Blocks, not
-documents, travel: a shuffle of arrays costs next to nothing beside one of records. The functions
-here know nothing of the machinery.
+  verdicts/exact/...       rule, value, and of each document's cluster of equal ones: `cluster`, the
+                           id of the document that stays, and `cluster_size`
+  verdicts/paragraph/...   rule, value, and the paragraphs to remove: `starts`, `ends` in characters
 
-  verdicts/exact/SOURCE/FILE-PART.parquet      rule, the number of the one that stays, how many are
-  equal verdicts/paragraph/...                       rule, characters [start, end) to cut out of
-  each document verdicts/near/...                            rule, the number of the one that stays,
-  size of the cluster signatures/...                               a document's MinHash, for the
-  documents that are left
+Of several equal documents or paragraphs the first in the order of the corpus stays.
 """
 
-from collections.abc import Iterable, Iterator
+import functools
+import hashlib
+import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow
-import pyarrow.compute
 
-from hclx.corpus import dedup_kernels, minhash
-from hclx.corpus.settings import CorpusSettings, NearSettings
-from hclx.corpus.stages import Part, batches
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, Build, DocumentId, Shard
+from hclx.corpus.shuffle import (
+    NO_HASHES,
+    NO_IDS,
+    Blocks,
+    concatenate,
+    group_by_shard,
+    partition_by_hash,
+)
 from hclx.corpus.store import Store
-from hclx.corpus.text_batch import replaced
-
-Blocks = Iterable[tuple]  # of arrays
-
-# in order; the first that gives a rule removes
-STAGES = ("filter", "exact", "paragraph", "near", "contamination")
+from hclx.corpus.text_batch import TextBatch, batches
+from hclx.corpus.verdicts import read_texts, removals
 
 
-def left(part: Part, store: Store, before: str) -> np.ndarray:
-    """int64: rows of the documents that no stage before `before` removed."""
-    verdicts = [
-        store.read_verdict(stage, part.name, ["rule"]) for stage in STAGES[: STAGES.index(before)]
-    ]
-    return np.flatnonzero(
-        np.logical_and.reduce([v["rule"].is_null().to_numpy() for v in verdicts if v is not None])
+def remove_exact_duplicates(build: Build, key: str) -> None:
+    """Removes documents that equal an earlier one, apart from white space."""
+    hashes = functools.partial(map_document_hashes, store=build.store, n=build.n_partitions)
+    write = functools.partial(write_clusters, store=build.store, stage="exact", key=key)
+    build.shuffle([(hashes, reduce_document_hashes)], write, "exact")
+
+
+def remove_duplicate_paragraphs(build: Build, key: str) -> None:
+    """Removes paragraphs that occurred before, and documents of which little else is left."""
+    settings, store = build.settings.paragraph, build.store
+    hashes = functools.partial(
+        map_paragraphs, store=store, n=build.n_partitions, min_chars=settings.min_chars
     )
+    write = functools.partial(write_paragraphs, store=store, max_share=settings.max_share, key=key)
+    build.shuffle([(hashes, reduce_paragraphs)], write, "paragraph")
 
 
-def whole_texts(part: Part, store: Store, rows: np.ndarray) -> list[str]:
-    """The texts of some rows as they were found."""
-    return (
-        store.read_table(f"documents/{part.name}.parquet", ["text"])["text"]
-        .take(pyarrow.array(rows))
-        .to_pylist()
-    )
+def first_of_each(
+    keys: list[np.ndarray], ids: np.ndarray, position: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the first of the rows with equal keys.
 
-
-def remaining_texts(part: Part, store: Store, rows: np.ndarray) -> list[str]:
-    """The texts of some rows, without the paragraphs that were cut: for stages after that one,
-    which finds older cuts.
+    Args:
+      keys: columns, [n] each, of the key.
+      ids: packed document ids, int64 [n].
+      position: int64 [n], within a document.
+    Returns:
+      The index of the first row with the same key, int64 [n], and the number of such rows, int64
+      [n].
     """
-    texts = whole_texts(part, store, rows)
-    cuts = store.read_verdict("paragraph", part.name, ["starts", "ends"])
-    if cuts is None:
-        return texts
-    cuts = cuts.take(pyarrow.array(rows))
-    for i in np.flatnonzero(pyarrow.compute.list_value_length(cuts["starts"]).to_numpy()):
-        texts[i] = without(texts[i], cuts["starts"][i].as_py(), cuts["ends"][i].as_py())
-    return texts
+    order = np.lexsort(([position] if position is not None else []) + [ids] + keys)
+    is_new = np.zeros(len(order), bool)
+    is_new[:1] = True
+    for column in keys:
+        ordered = column[order]
+        is_new[1:] |= ordered[1:] != ordered[:-1]
+    group = np.cumsum(is_new) - 1
+    first, size = np.empty_like(order), np.empty_like(order)
+    first[order] = order[np.flatnonzero(is_new)][group]
+    size[order] = np.bincount(group)[group] if len(group) else group
+    return first, size
 
 
-def without(text: str, starts: list[int], ends: list[int]) -> str:
-    """A text without some of its lines, and without the line end of each."""
-    return replaced(
-        text, [(start, end + (text[end : end + 1] == "\n"), "") for start, end in zip(starts, ends)]
-    ).strip("\n")
+# Documents.
 
 
-def partition(hashes: np.ndarray, n: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(partition, indices) of hashes, uint64 [m], by their uppermost bits."""
-    place = ((hashes >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)
-    order = np.argsort(place, kind="stable")
-    edges = np.searchsorted(place[order], np.arange(n + 1))
-    for i in range(n):
-        if edges[i] < edges[i + 1]:
-            yield i, order[edges[i] : edges[i + 1]]
-
-
-def by_part(numbers: np.ndarray, *columns: np.ndarray) -> Iterator[tuple[int, tuple]]:
-    """(part, (rows, columns)) of documents by their numbers."""
-    part = numbers >> 32
-    order = np.argsort(part, kind="stable")
-    edges = (
-        np.append(np.flatnonzero(np.append(True, np.diff(part[order]) != 0)), len(order))
-        if len(order)
-        else [0]
-    )
-    for start, end in zip(edges[:-1], edges[1:]):
-        chosen = order[start:end]
-        yield (
-            int(part[chosen[0]]),
-            (numbers[chosen] & 0xFFFFFFFF, *(column[chosen] for column in columns)),
-        )
-
-
-def joined(blocks: Blocks, *empty: np.ndarray) -> list[np.ndarray]:
-    """The blocks' columns, each one after the other; `empty` gives their types and shapes where
-    there is no block.
+def exact_hash(text: str) -> bytes:
+    """16 bytes that are equal if texts are, apart from white space and compatibility forms
+    (NFKC).
     """
-    return [np.concatenate(column) for column in zip(empty, *blocks)]
+    squeezed = "".join(unicodedata.normalize("NFKC", text).split())
+    return hashlib.sha256(squeezed.encode()).digest()[:16]
 
 
-_HASH, _NUMBER = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+def exact_hashes(texts) -> np.ndarray:
+    """`exact_hash` of d texts, uint64 [d, 2]."""
+    return np.frombuffer(b"".join(map(exact_hash, texts)), np.uint64).reshape(-1, 2)
 
 
-# Exact duplicates.
+def map_document_hashes(shard: Shard, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
+    """(partition, (hashes [m, 2], ids [m])) of the documents that reach this stage."""
+    rows = removals(shard, store, before="exact").kept
+    hashes = exact_hashes(read_texts(shard, store, rows))
+    ids = DocumentId(shard.index, rows).pack()
+    for partition, chosen in partition_by_hash(hashes[:, 0], n):
+        yield partition, (hashes[chosen], ids[chosen])
 
 
-def give_exact(part: Part, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hashes [m, 2], numbers [m])) of the documents that are left."""
-    rows = left(part, store, "exact")
-    hashes = dedup_kernels.exact_hashes(whole_texts(part, store, rows))
-    for place, chosen in partition(hashes[:, 0], n):
-        yield place, (hashes[chosen], dedup_kernels.number(part.index, rows[chosen]))
+def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
+    """(shard, (rows, id of the first, size)) of the documents that equal another one."""
+    hashes, ids = concatenate(blocks, np.zeros((0, 2), np.uint64), NO_IDS)
+    first, size = first_of_each([hashes[:, 1], hashes[:, 0]], ids)
+    repeated = size > 1
+    yield from group_by_shard(ids[repeated], ids[first[repeated]], size[repeated])
 
 
-def meet_exact(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
-    """(part, (rows, first, size)) of the documents of which there are several."""
-    hashes, numbers = joined(blocks, np.zeros((0, 2), np.uint64), _NUMBER)
-    first, size = dedup_kernels.first_of_each([hashes[:, 1], hashes[:, 0]], numbers)
-    several = size > 1
-    yield from by_part(numbers[several], numbers[first[several]], size[several])
-
-
-def write_clusters(part: Part, blocks: Blocks, store: Store, stage: str, key: str) -> None:
-    """The verdict of `exact` and `near`: all but the first of each cluster are removed."""
-    n = store.read_table(f"documents/{part.name}.parquet", ["doc_id"]).num_rows
-    rows, first, size = joined(blocks, _NUMBER, _NUMBER, _NUMBER)
-    own = dedup_kernels.number(part.index, np.arange(n))
+def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: str) -> None:
+    """Writes the verdict of `exact` or `near`: all but the first of each cluster are removed."""
+    n = store.n_rows(shard.file(DOCUMENTS))
+    rows, first, size = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)
+    own = DocumentId(shard.index, np.arange(n)).pack()
     cluster, sizes = own.copy(), np.ones(n, np.int64)
     cluster[rows], sizes[rows] = first, size
     rule = pyarrow.array(np.where(cluster != own, f"{stage}_duplicate", None), pyarrow.string())
-    table = pyarrow.table(
-        {
-            "rule": rule,
-            "value": sizes.astype(np.float32),
-            "cluster": cluster,
-            "cluster_size": sizes.astype(np.int32),
-        }
-    )
-    store.write_verdict(stage, part.name, table, key)
+    columns = {
+        "rule": rule,
+        "value": sizes.astype(np.float32),
+        "cluster": cluster,
+        "cluster_size": sizes.astype(np.int32),
+    }
+    store.write_table(shard.file(VERDICTS, stage=stage), pyarrow.table(columns), key)
 
 
 # Paragraphs.
 
 
-def give_paragraphs(
-    part: Part, store: Store, n: int, min_chars: int
-) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hash, number, start, end)) of every long paragraph of the documents that are
-    left.
+def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
+    """Lines of at least `min_chars` characters.
+
+    Returns:
+      `document` [p]; `start` and `end` [p], in characters of that document; `hash`, uint64 [p].
     """
-    rows = left(part, store, "paragraph")
-    texts, done = whole_texts(part, store, rows), 0
-    for batch in batches(texts, [""] * len(texts)):
-        found = dedup_kernels.paragraphs(batch, min_chars)
-        numbers = dedup_kernels.number(part.index, rows[done + found["document"]])
-        for place, chosen in partition(found["hash"], n):
-            yield (
-                place,
-                (
-                    found["hash"][chosen],
-                    numbers[chosen],
-                    found["start"][chosen],
-                    found["end"][chosen],
-                ),
-            )
+    lines = batch.lines
+    long = np.flatnonzero(lines.lengths >= min_chars)
+    starts, ends, document = lines.starts[long], lines.ends[long], lines.documents[long]
+    begin = batch.offsets[document]
+    return {
+        "document": document,
+        "start": starts - begin,
+        "end": ends - begin,
+        "hash": batch.hashes.of(starts, ends),
+    }
+
+
+def map_paragraphs(
+    shard: Shard, store: Store, n: int, min_chars: int
+) -> Iterator[tuple[int, tuple]]:
+    """(partition, (hash, id, start, end)) of the long paragraphs of the documents that reach this
+    stage.
+    """
+    rows = removals(shard, store, before="paragraph").kept
+    done = 0
+    for batch in batches(read_texts(shard, store, rows)):
+        lines = long_paragraphs(batch, min_chars)
+        ids = DocumentId(shard.index, rows[done + lines["document"]]).pack()
+        columns = (lines["hash"], ids, lines["start"], lines["end"])
+        for partition, chosen in partition_by_hash(lines["hash"], n):
+            yield partition, tuple(column[chosen] for column in columns)
         done += len(batch)
 
 
-def meet_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
-    """(part, (rows, start, end)) of paragraphs that stood before."""
-    hashes, numbers, starts, ends = joined(blocks, _HASH, _NUMBER, _NUMBER, _NUMBER)
-    first, _ = dedup_kernels.first_of_each([hashes], numbers, starts)
-    again = first != np.arange(len(first))
-    yield from by_part(numbers[again], starts[again], ends[again])
+def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
+    """(shard, (rows, start, end)) of the paragraphs that occurred before."""
+    hashes, ids, starts, ends = concatenate(blocks, NO_HASHES, NO_IDS, NO_IDS, NO_IDS)
+    first, _ = first_of_each([hashes], ids, starts)
+    repeated = first != np.arange(len(first))
+    yield from group_by_shard(ids[repeated], starts[repeated], ends[repeated])
 
 
-def write_paragraphs(part: Part, blocks: Blocks, store: Store, max_share: float, key: str) -> None:
-    """The verdict: what to cut, and `paragraph_duplicates` for documents that lose more than
-    `max_share` of their characters.
+def write_paragraphs(
+    shard: Shard, blocks: Blocks, store: Store, max_share: float, key: str
+) -> None:
+    """Writes the verdict: the paragraphs to remove, and the rule `paragraph_duplicates` for
+    documents that lose more than `max_share` of their characters.
     """
-    texts = store.read_table(f"documents/{part.name}.parquet", ["text"])["text"].to_pylist()
-    rows, starts, ends = joined(blocks, _NUMBER, _NUMBER, _NUMBER)
+    texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
+    rows, starts, ends = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)
     order = np.lexsort((starts, rows))
     rows, starts, ends = rows[order], starts[order], ends[order]
     edges = np.searchsorted(rows, np.arange(len(texts) + 1))
-    spans = lambda values: [values[a:b].tolist() for a, b in zip(edges[:-1], edges[1:])]
-    cut = np.zeros(len(texts), np.int64)
-    np.add.at(cut, rows, ends - starts)
-    share = cut / np.array([len(text) for text in texts])
+    of_documents = lambda values: [values[a:b].tolist() for a, b in zip(edges[:-1], edges[1:])]
+    removed_chars = np.zeros(len(texts), np.int64)
+    np.add.at(removed_chars, rows, ends - starts)
+    share = removed_chars / np.array([len(text) for text in texts])
+    rule = np.where(share > max_share, "paragraph_duplicates", None)
     columns = {
-        "rule": pyarrow.array(
-            np.where(share > max_share, "paragraph_duplicates", None), pyarrow.string()
-        ),
+        "rule": pyarrow.array(rule, pyarrow.string()),
         "value": share.astype(np.float32),
-        "starts": pyarrow.array(spans(starts), pyarrow.list_(pyarrow.int32())),
-        "ends": pyarrow.array(spans(ends), pyarrow.list_(pyarrow.int32())),
+        "starts": pyarrow.array(of_documents(starts), pyarrow.list_(pyarrow.int32())),
+        "ends": pyarrow.array(of_documents(ends), pyarrow.list_(pyarrow.int32())),
     }
-    store.write_verdict("paragraph", part.name, pyarrow.table(columns), key)
-
-
-# Near-duplicates: who shares a bucket with anybody, then whose signatures agree, then what hangs
-# together.
-
-
-def sign(part: Part, store: Store, settings: CorpusSettings, key: str) -> None:
-    """Writes the signatures of the documents that are left."""
-    near, target = settings.near, f"signatures/{part.name}.parquet"
-    if store.is_done(target, key):
-        return
-    rows = left(part, store, "near")
-    texts = remaining_texts(part, store, rows)
-    one = lambda batch: minhash.signatures(
-        batch, near.shingle, near.bands * near.rows, settings.seed
-    )
-    found = np.concatenate(
-        [
-            np.zeros((0, near.bands * near.rows), np.uint32),
-            *map(one, batches(texts, [""] * len(texts))),
-        ]
-    )
-    columns = {
-        "row": rows,
-        "bands": pyarrow.FixedSizeListArray.from_arrays(
-            minhash.band_hashes(found, near.bands, near.rows).reshape(-1), near.bands
-        ),
-        "signature": pyarrow.FixedSizeListArray.from_arrays(
-            minhash.compact(found).reshape(-1), near.bands * near.rows
-        ),
-    }
-    store.write_table(target, pyarrow.table(columns), key)
-
-
-def _read_lists(table: pyarrow.Table, column: str, width: int) -> np.ndarray:
-    return table[column].combine_chunks().flatten().to_numpy().reshape(-1, width)
-
-
-def give_bands(part: Part, store: Store, n: int, near: NearSettings) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hash, number)) of every band of every signature."""
-    table = store.read_table(f"signatures/{part.name}.parquet", ["row", "bands"])
-    hashes = _read_lists(table, "bands", near.bands).reshape(-1)
-    numbers = np.repeat(dedup_kernels.number(part.index, table["row"].to_numpy()), near.bands)
-    for place, chosen in partition(hashes, n):
-        yield place, (hashes[chosen], numbers[chosen])
-
-
-def meet_bands(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
-    """(part, (rows, hash)) of bands that several documents have."""
-    hashes, numbers = joined(blocks, _HASH, _NUMBER)
-    _, size = dedup_kernels.first_of_each([hashes], numbers)
-    yield from by_part(numbers[size > 1], hashes[size > 1])
-
-
-def give_signatures(
-    part: Part, blocks: Blocks, store: Store, n: int, near: NearSettings
-) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hash, number, signature)) of the documents that share a bucket."""
-    rows, hashes = joined(blocks, _NUMBER, _HASH)
-    table = store.read_table(f"signatures/{part.name}.parquet", ["row", "signature"])
-    signatures = _read_lists(table, "signature", near.bands * near.rows)
-    signatures = signatures[np.searchsorted(table["row"].to_numpy(), rows)]
-    for place, chosen in partition(hashes, n):
-        yield (
-            place,
-            (hashes[chosen], dedup_kernels.number(part.index, rows[chosen]), signatures[chosen]),
-        )
-
-
-def meet_signatures(blocks: Blocks, near: NearSettings) -> Iterator[tuple[int, np.ndarray]]:
-    """(0, pairs): similar documents, int64 [p, 2]. All pairs go to one place, the first part."""
-    hashes, numbers, signatures = joined(
-        blocks, _HASH, _NUMBER, np.zeros((0, near.bands * near.rows), np.uint8)
-    )
-    yield (
-        0,
-        np.unique(dedup_kernels.similar_pairs(hashes, numbers, signatures, near.threshold), axis=0),
-    )
-
-
-def give_pairs(part: Part, blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """(0, pairs) as they came: clusters are found in one place, with 16 bytes for each pair."""
-    return ((0, pairs) for pairs in blocks)
-
-
-def meet_pairs(pairs: Iterable[np.ndarray]) -> Iterator[tuple[int, tuple]]:
-    """(part, (rows, first, size)) of the documents of all clusters."""
-    numbers, least, size = dedup_kernels.clusters(
-        np.concatenate([np.zeros((0, 2), np.int64), *pairs])
-    )
-    yield from by_part(numbers, least, size)
+    store.write_table(shard.file(VERDICTS, stage="paragraph"), pyarrow.table(columns), key)

@@ -1,50 +1,58 @@
-"""Why a document was kept or removed: its attributes beside the rules, the verdict of every stage,
-the text before and after.
+"""Explains why a document was kept or removed.
+
+It shows the attributes beside the rules, the verdict of every stage, and the text before and after.
 """
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hclx.corpus import dedup
-from hclx.corpus.dedup import STAGES
-from hclx.corpus.formatting import format_bounds as bounds
-from hclx.corpus.formatting import format_number as number
-from hclx.corpus.manifest import read_parts, read_settings
+from hclx.corpus.filters import Rules, check_rules, violates
+from hclx.corpus.formatting import format_bounds, format_bytes, format_number
+from hclx.corpus.layout import (
+    ATTRIBUTES,
+    CLEAN,
+    DOCUMENTS,
+    DocumentId,
+    Shard,
+    read_settings,
+    read_shards,
+)
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.settings import CorpusSettings, Rule
-from hclx.corpus.stages import Part, broken, check_rules
 from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch
-from hclx.corpus.write_clean import mended, verdicts
+from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
+from hclx.corpus.write_clean import fix_encoding
 from hclx.errors import ConfigError, DataError
 
-_LISTED = 10  # documents of which a prefix may be
+_REASONS = 5  # reasons of removal that a summary names
+_LISTED = 10  # documents that are named if several begin with a prefix
 Columns = Mapping[str, Mapping[str, np.ndarray]]  # tagger -> column -> value, [1]
 
 
 def explain(store: Store, doc_id: str) -> str:
-    """All that is known of a document of a corpus.
+    """Everything that is known of a document of a corpus.
 
     Args:
       store: of the corpus.
-      doc_id: SOURCE/ID, or its beginning where no other begins so.
+      doc_id: SOURCE/ID, or its beginning if no other id begins with it.
     Raises:
       DataError: there is no such document, or there are several.
     """
     settings = read_settings(store)
-    parts = read_parts(store, settings)
-    places = _find(store, settings, parts, doc_id)
-    return "\n\n".join(_document(store, settings, parts, part, row) for part, row in places)
+    corpus = _Corpus(store, settings, read_shards(store, settings))
+    return "\n\n".join(_document(corpus, shard, row) for shard, row in _find(corpus, doc_id))
 
 
 def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
-    """What the rules of a source make of a text that is in no corpus.
+    """What the rules of a source do with a text that is in no corpus.
 
     Raises:
-      ConfigError: there is no such source, or a rule is of no attribute.
+      ConfigError: there is no such source, or a rule is on no attribute.
     """
     if source not in settings.sources:
         raise ConfigError(f"--source={source!r} is none of {', '.join(settings.sources)}")
@@ -53,49 +61,62 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     columns = {
         name: tagger(TextBatch.of([text])) for name, tagger in all_taggers(settings.models).items()
     }
-    broke = [
-        name for name, rule in rules.items() if rule and broken(rule, _value(columns, rule))[0]
+    violated = [
+        name for name, rule in rules.items() if rule and violates(rule, _value(columns, rule))[0]
     ]
-    first = (
-        _reason(broke[0], rules[broke[0]], _value(columns, rules[broke[0]])[0]) if broke else "kept"
-    )
-    also = f"; {', '.join(broke[1:])} would too" if broke[1:] else ""
-    after = mended(text, int(columns["normalisation"]["mojibake"][0]))
+    verdict = "kept"
+    if violated:
+        first = rules[violated[0]]
+        verdict = _reason(violated[0], first, _value(columns, first)[0])
+    also = f"; {', '.join(violated[1:])} would too" if violated[1:] else ""
+    after = fix_encoding(text, int(columns["normalisation"]["mojibake"][0]))
     spans = find_pii(after)
     return "\n".join(
         [
             *_attributes(columns, rules),
             *_title("verdict"),
-            f"  {'filter':<14}{first}{also}",
+            f"  {'filter':<14}{verdict}{also}",
             *_text("as it is", text),
+            *_text(f"as it would be kept{_masks(spans)}", mask_pii(after, spans)),
         ]
-        + _text(f"as it would be kept{_masks(after, spans)}", mask_pii(after, spans))
     )
 
 
-def _find(
-    store: Store, settings: CorpusSettings, parts: Sequence[Part], doc_id: str
-) -> list[tuple[Part, int]]:
-    """The places of a document; several where several have its id."""
-    source = doc_id.split("/")[0]
-    if source not in settings.sources:
+@dataclasses.dataclass(frozen=True)
+class _Corpus:
+    store: Store
+    settings: CorpusSettings
+    shards: Sequence[Shard]
+
+    def doc_ids(self, shard: Shard) -> list[str]:
+        """The ids of the documents of a shard."""
+        return self.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
+
+    def doc_id(self, packed: int) -> str:
+        """The id of a document by its packed shard and row."""
+        place = DocumentId.unpack(packed)
+        return self.doc_ids(self.shards[place.shard])[place.row]
+
+
+def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
+    """The shard and row of a document; several if several documents have its id."""
+    source, sources = doc_id.split("/")[0], corpus.settings.sources
+    if source not in sources:
         raise DataError(
-            f"--doc_id={doc_id!r}: there is no source {source!r}; sources:"
-            f" {', '.join(settings.sources)}"
+            f"--doc_id={doc_id!r}: there is no source {source!r}; sources: {', '.join(sources)}"
         )
     exact, begin, names = [], [], []
-    for part in parts:
-        if part.name.split("/")[0] == source:
-            for row, name in enumerate(
-                store.read_table(f"documents/{part.name}.parquet", ["doc_id"])["doc_id"].to_pylist()
-            ):
-                if name == doc_id:
-                    exact.append((part, row))
-                elif name.startswith(doc_id):
-                    begin.append((part, row))
-                    names += [name] if len(names) < _LISTED else []
+    for shard in corpus.shards:
+        for row, name in enumerate(corpus.doc_ids(shard) if shard.source == source else ()):
+            if name == doc_id:
+                exact.append((shard, row))
+            elif name.startswith(doc_id):
+                begin.append((shard, row))
+                names += [name] if len(names) < _LISTED else []
     if not exact and not begin:
-        raise DataError(f"no document of {store.root} is called {doc_id}, or begins so")
+        raise DataError(
+            f"no document of {corpus.store.root} has the id {doc_id}, or one that begins with it"
+        )
     if not exact and len(begin) > 1:
         more = ", ..." if len(begin) > _LISTED else ""
         raise DataError(
@@ -104,139 +125,99 @@ def _find(
     return exact or begin
 
 
-def _document(
-    store: Store, settings: CorpusSettings, parts: Sequence[Part], part: Part, row: int
-) -> str:
-    rules = settings.sources[part.name.split("/")[0]].rules
-    document = store.read_table(f"documents/{part.name}.parquet").slice(row, 1).to_pylist()[0]
-    about = [
+def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
+    store, rules = corpus.store, corpus.settings.sources[shard.source].rules
+    document = store.read_table(shard.file(DOCUMENTS)).slice(row, 1).to_pylist()[0]
+    columns = {}
+    for name in (*TAGGERS, *corpus.settings.models):
+        table = store.read_table(shard.file(ATTRIBUTES, tagger=name)).slice(row, 1)
+        columns[name] = {column: table[column].to_numpy() for column in table.column_names}
+    removed = removals(shard, store)
+    lines = [
+        document["doc_id"],
+        f"  {'shard':<14}{shard.name}, row {row:,} of {len(removed.stage):,}, from 0",
+    ]
+    lines += [
         f"  {name:<14}{value}"
         for name, value in document.items()
         if name not in ("doc_id", "text") and value
     ]
-    columns = {
-        name: _row(store, f"attributes/{name}/{part.name}.parquet", row)
-        for name in (*TAGGERS, *settings.models)
-    }
-    found = verdicts(part, store)
-    lines = [
-        document["doc_id"],
-        f"  {'part':<14}{part.name}, row {row:,} of {len(found):,}, from 0",
-        *about,
-    ]
     lines += [*_attributes(columns, rules), *_title("verdicts")]
-    for stage in STAGES:
-        if store.key(f"verdicts/{stage}/{part.name}.parquet") is not None:
-            lines += [
-                f"  {stage:<14}{line}" if i == 0 else f"  {line}"
-                for i, line in enumerate(_verdict(store, parts, part, row, stage, rules))
-            ]
-            if found[row].stage == stage:
-                break  # the stages after it did not see the document
+    for index, stage in enumerate(STAGES):
+        if (verdict := read_verdict(store, shard, stage)) is not None:
+            columns_of_stage = verdict.slice(row, 1).to_pylist()[0]
+            first, *more = _verdict(corpus, stage, columns_of_stage, document["text"], rules)
+            lines += [f"  {stage:<14}{first}", *(f"  {line}" for line in more)]
+        if index == removed.stage[row]:
+            break  # later stages did not see the document
     lines += _text("as it was found", document["text"])
-    if found[row].rule is None:
-        place = sum(one.rule is None for one in found[:row])
-        before = mended(
-            dedup.remaining_texts(part, store, np.array([row]))[0],
-            int(columns["normalisation"]["mojibake"][0]),
-        )
-        kept = store.read_table(f"corpus/{part.name}.parquet", ["text"])["text"][place].as_py()
-        lines += _text(f"as it was kept{_masks(before, find_pii(before))}", kept)
+    if removed.is_kept[row]:
+        place = int(removed.is_kept[:row].sum())
+        remaining = read_remaining_texts(shard, store, np.array([row]))[0]
+        before = fix_encoding(remaining, int(columns["normalisation"]["mojibake"][0]))
+        kept = store.read_table(shard.file(CLEAN), ["text"])["text"][place].as_py()
+        lines += _text(f"as it was kept{_masks(find_pii(before))}", kept)
     return "\n".join(lines)
 
 
-def _row(store: Store, name: str, row: int) -> dict[str, np.ndarray]:
-    table = store.read_table(name).slice(row, 1)
-    return {column: table[column].to_numpy() for column in table.column_names}
-
-
 def _value(columns: Columns, rule: Rule) -> np.ndarray:
-    tagger, column = rule.attribute.split(".")
-    return columns[tagger][column]
+    return columns[rule.tagger][rule.column]
 
 
-def _attributes(columns: Columns, rules: Mapping[str, Rule | None]) -> list[str]:
-    """A line an attribute, with the rules on it; one that is broken is marked."""
+def _attributes(columns: Columns, rules: Rules) -> list[str]:
+    """A line an attribute, with the rules on it; a rule that is violated is marked."""
     lines = []
-    for tagger, found in columns.items():
+    for tagger, values in columns.items():
         lines += _title(tagger)
-        for column, value in found.items():
-            shown = (
-                str(value[0])
-                if value.dtype == object
-                else f"{value[0]:.6g}"
-                if value.dtype.kind == "f"
-                else f"{int(value[0]):,}"
-            )
-            own = [
-                (name, rule)
+        for column, value in values.items():
+            notes = [
+                f"{name} {_bounds(rule)}{'  <- broken' if violates(rule, value)[0] else ''}"
                 for name, rule in rules.items()
                 if rule and rule.attribute == f"{tagger}.{column}"
             ]
-            notes = [
-                f"{name} {bounds(vars(rule))}{'  <- broken' if broken(rule, value)[0] else ''}"
-                for name, rule in own
-            ]
+            shown = _shown(value)
             lines.append(f"  {column:<20}{shown:>12}  {'; '.join(notes)}".rstrip())
     return lines
 
 
+def _shown(value: np.ndarray) -> str:
+    if value.dtype == object:
+        return str(value[0])
+    return f"{value[0]:.6g}" if value.dtype.kind == "f" else f"{int(value[0]):,}"
+
+
 def _reason(name: str, rule: Rule, value: float) -> str:
-    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {bounds(vars(rule))}"
+    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {_bounds(rule)}"
 
 
-def _verdict(
-    store: Store,
-    parts: Sequence[Part],
-    part: Part,
-    row: int,
-    stage: str,
-    rules: Mapping[str, Rule | None],
-) -> list[str]:
-    """What a stage says of a document, with what it saw."""
-    verdict = store.read_table(f"verdicts/{stage}/{part.name}.parquet").slice(row, 1).to_pylist()[0]
-    rule, value = verdict.pop("rule"), verdict.pop("value")
+def _bounds(rule: Rule) -> str:
+    return format_bounds({"min": rule.min, "max": rule.max})
+
+
+def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Rules) -> list[str]:
+    """The verdict of a stage on a document in words, with what the stage saw.
+
+    Args:
+      columns: the document's row of the verdicts.
+      text: as it was found.
+    """
+    rule, value = columns["rule"], columns["value"]
     if stage == "filter":
         return [_reason(rule, rules[rule], value) if rule else "kept"]
-    if "cluster" in verdict:
-        same = "equal" if stage == "exact" else "nearly equal"
+    if stage in ("exact", "near"):
+        same, size = "equal" if stage == "exact" else "nearly equal", columns["cluster_size"]
         if rule:
-            return [
-                f"removed by {rule}: {_name(store, parts, verdict['cluster'])} stays, of"
-                f" {verdict['cluster_size']:,} that are {same}"
-            ]
-        return [
-            (
-                f"kept, the first of {verdict['cluster_size']:,} that are {same}"
-                if verdict["cluster_size"] > 1
-                else f"kept, no other is {same}"
-            )
-        ]
-    if "starts" in verdict:
-        text = store.read_table(f"documents/{part.name}.parquet", ["text"])["text"][row].as_py()
-        cuts = [f"    cut: {text[a:b]}" for a, b in zip(verdict["starts"], verdict["ends"])]
-        return [
-            (
-                f"removed by {rule}: {value:.1%} of it stood before"
-                if rule
-                else f"kept, {len(cuts)} paragraphs cut"
-            ),
-            *cuts,
-        ]
-    more = [
-        f"    {name}: {', '.join(map(str, one)) if isinstance(one, list) else one}"
-        for name, one in verdict.items()
-        if one not in (None, [], "")
-    ]
-    return [f"removed by {rule}: {number(value)}" if rule else "kept", *more]
-
-
-def _name(store: Store, parts: Sequence[Part], place: int) -> str:
-    """The id of a document by its number."""
-    part = parts[place >> 32]
-    return store.read_table(f"documents/{part.name}.parquet", ["doc_id"])["doc_id"][
-        place & 0xFFFFFFFF
-    ].as_py()
+            stays = corpus.doc_id(columns["cluster"])
+            return [f"removed by {rule}: {stays} stays, of {size:,} that are {same}"]
+        return [f"kept, {f'the first of {size:,} that are' if size > 1 else 'no other is'} {same}"]
+    if stage == "paragraph":
+        spans = list(zip(columns["starts"], columns["ends"]))
+        first = f"kept, {len(spans)} paragraphs removed"
+        if rule:
+            first = f"removed by {rule}: {value:.1%} of its characters occurred before"
+        return [first, *(f"    removed: {text[start:end]}" for start, end in spans)]
+    items = [f"    items: {', '.join(columns['items'])}"] if columns["items"] else []
+    return [f"removed by {rule}: {format_number(value)}" if rule else "kept", *items]
 
 
 def _title(name: str) -> list[str]:
@@ -250,11 +231,30 @@ def _text(name: str, text: str) -> list[str]:
     ]
 
 
-def _masks(text: str, spans: Sequence) -> str:
-    """What is masked of a text, for a heading."""
+def _masks(spans: Sequence) -> str:
+    """The kinds and numbers of masks, for a heading."""
     counts = Counter(span.kind for span in spans)
+    if not counts:
+        return ""
+    return f", masked: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}"
+
+
+def summary(name: str, source: Mapping) -> str:
+    """A source in a line: what was found and kept, and the main reasons of removal.
+
+    Args:
+      source: its entry in the corpus card.
+    """
+    reasons = {
+        rule: removed["documents"]
+        for rules in source["removed"].values()
+        for rule, removed in rules.items()
+    }
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS]
+    aside = f", {source['quarantined']:,} set aside" if source["quarantined"] else ""
+    why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
+    kept = source["kept"]
     return (
-        f", masked: {', '.join(f'{kind} {n}' for kind, n in sorted(counts.items()))}"
-        if counts
-        else ""
+        f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
+        f" {format_bytes(kept['bytes'])}{why}"
     )

@@ -19,9 +19,9 @@ from importlib import resources
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.hashing import RangeHash, hash_texts
 from hclx.corpus.text_batch import Ranges, TextBatch
 from hclx.errors import ConfigError
+from hclx.hashing import RangeHash, hash_texts
 
 LISTS = ("profanity", "gambling", "adult", "advertising", "boilerplate")
 _LETTERS = (characters.HANGUL, characters.JAMO, characters.LATIN, characters.HAN, characters.DIGIT)

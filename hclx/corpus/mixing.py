@@ -1,11 +1,13 @@
-"""Which share of a corpus each source has: from a table of domains and what exists, or from the
-sources' own epochs.
+"""The mixture of a corpus: the share of each source, and the documents that it gives.
 
-A share below one epoch is a choice of documents by hash of their ids, so that a larger share holds
-a smaller one. Above one epoch the documents stay once, and the token cache's rates repeat them.
+Shares follow a table of domains and what exists, or the sources' own epochs. A share below one
+epoch is a sample of documents by hash of their ids, so that larger samples are supersets of smaller
+ones. Above one epoch the mixture holds the documents once, and the rates of the token cache repeat
+them.
 """
 
 import dataclasses
+import functools
 import gzip
 import json
 from collections.abc import Mapping
@@ -14,27 +16,41 @@ import numpy as np
 import pyarrow
 
 from hclx.corpus.expression import evaluate
+from hclx.corpus.layout import (
+    ATTRIBUTES,
+    AVAILABLE,
+    CLEAN,
+    MIXTURE,
+    SAMPLED,
+    SAMPLED_DONE,
+    Build,
+    Shard,
+)
 from hclx.corpus.settings import MixSettings, SourceSettings
-from hclx.corpus.stages import Part
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.write_clean import order_of, sizes, verdicts
-
-MIXTURE = "mixture/mixture.json"
+from hclx.corpus.verdicts import removals
+from hclx.corpus.write_clean import sample_order, text_bytes
 
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """What a source gives. tokens and wanted are estimates from bytes; epochs: how often each byte
-    is seen.
+    """The share of a source in a mixture.
+
+    Attributes:
+      documents, bytes: what exists of the source.
+      tokens: an estimate of what exists, from its bytes.
+      epochs: how often the mixture repeats each byte.
+      wanted: tokens that the table asks of the source; without a target, those that it gives.
+      rate: its share of the mixture's tokens.
     """
 
     domain: str
     documents: int
     bytes: int
-    tokens: float  # that exist
+    tokens: float
     epochs: float
-    wanted: float  # tokens that the table asks of it; without a target, those it gives
-    rate: float  # of the mixture's tokens
+    wanted: float
+    rate: float
 
     @property
     def kept(self) -> float:
@@ -64,12 +80,12 @@ def solve(
         size = min(size, sources[name].cap) if sources[name].cap else size
         tokens[name] = size / mix.bytes_per_token
     if target:
-        wanted, given = _by_table(tokens, sources, mix, target)
+        wanted, taken = _by_table(tokens, sources, mix, target)
     else:
-        wanted = given = _tempered(
+        wanted = taken = _tempered(
             {name: n * sources[name].epochs for name, n in tokens.items()}, mix.temperature
         )
-    total = sum(given.values()) or 1.0
+    total = sum(taken.values()) or 1.0
     exists = {name: size / mix.bytes_per_token for name, (_, size) in available.items()}
     return {
         name: Share(
@@ -77,9 +93,9 @@ def solve(
             documents=available[name][0],
             bytes=available[name][1],
             tokens=exists[name],
-            epochs=given[name] / exists[name] if exists[name] else 0.0,
+            epochs=taken[name] / exists[name] if exists[name] else 0.0,
             wanted=wanted[name],
-            rate=given[name] / total,
+            rate=taken[name] / total,
         )
         for name in available
     }
@@ -95,31 +111,31 @@ def _tempered(tokens: dict[str, float], temperature: float) -> dict[str, float]:
 def _by_table(
     tokens: dict[str, float], sources, mix: MixSettings, target: float
 ) -> tuple[dict, dict]:
-    """(wanted, given) of each source."""
+    """Tokens that the table asks of each source, and those that the source gives."""
     domains: dict[str, dict[str, float]] = {}
     for name, n in tokens.items():
         domains.setdefault(sources[name].domain or name, {})[name] = n
     shares = {domain: mix.shares.get(domain, 0.0) for domain in domains}
     limits = {domain: sum(members.values()) * mix.max_epochs for domain, members in domains.items()}
-    by_domain = pour(target, shares, limits)
+    by_domain = allocate_with_caps(target, shares, limits)
     total = sum(shares.values()) or 1.0
-    wanted, given = {}, {}
+    wanted, taken = {}, {}
     for domain, members in domains.items():
+        tempered = _tempered(members, mix.temperature)
+        caps = {name: n * mix.max_epochs for name, n in members.items()}
+        taken |= allocate_with_caps(by_domain[domain], tempered, caps)
+        whole = sum(tempered.values()) or 1.0
         asked = target * shares[domain] / total
-        inside = {name: n * mix.max_epochs for name, n in members.items()}
-        parts = pour(by_domain[domain], _tempered(members, mix.temperature), inside)
-        whole = sum(_tempered(members, mix.temperature).values()) or 1.0
-        for name in members:
-            given[name] = parts[name]
-            wanted[name] = asked * _tempered(members, mix.temperature)[name] / whole
-    return wanted, given
+        wanted |= {name: asked * tempered[name] / whole for name in members}
+    return wanted, taken
 
 
-def pour(
+def allocate_with_caps(
     amount: float, shares: Mapping[str, float], limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """Divides an amount by shares; what is beyond a limit goes to the others by their shares, while
-    they have room.
+    """Divides an amount by shares, with a limit for each (water-filling).
+
+    What exceeds a limit goes to the others by their shares, while they are below theirs.
     """
     result = dict.fromkeys(shares, 0.0)
     free = {name for name, share in shares.items() if share > 0 and limits[name] > 0}
@@ -136,66 +152,93 @@ def pour(
     return result
 
 
-def _chosen_rows(part: Part, store: Store, source: SourceSettings) -> np.ndarray:
-    """bool, of the rows of corpus/PART: where the source's `where` holds."""
-    kept = np.array([one.rule is None for one in verdicts(part, store)])
+def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Share]:
+    """Writes the documents of the mixture, and the share of every source.
+
+    Args:
+      key: of the clean corpus.
+      target_tokens: see `solve`.
+    """
+    store, sources, seed = build.store, build.settings.sources, build.settings.seed
+    count = functools.partial(count_available, store=store, sources=sources, key=key)
+    build.map_shards(count, "mixture: available")
+    available = {name: [0, 0] for name in sources}
+    for shard in build.shards:
+        counts = store.read_json(shard.file(AVAILABLE))
+        available[shard.source][0] += counts["documents"]
+        available[shard.source][1] += counts["bytes"]
+    shares = solve(available, sources, build.settings.mix, target_tokens)
+    kept = {name: share.kept for name, share in shares.items()}
+    sample = functools.partial(
+        sample_shard, store=store, sources=sources, kept=kept, seed=seed, key=key
+    )
+    build.map_shards(sample, "mixture")
+    described = {
+        name: {**dataclasses.asdict(share), "kept": share.kept} for name, share in shares.items()
+    }
+    files = {name: [] for name in sources}
+    for shard in build.shards:
+        files[shard.source].append(shard.file(SAMPLED).removeprefix("mixture/"))
+    mixture = {"target_tokens": target_tokens, "sources": described, "files": files}
+    store.write_json(MIXTURE, mixture)
+    return shares
+
+
+def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray:
+    """Which documents of the clean corpus satisfy the source's `where`, bool [d]."""
+    kept = removals(shard, store).kept
     if not source.where:
-        return np.ones(kept.sum(), bool)
+        return np.ones(len(kept), bool)
 
     def column(attribute: str) -> np.ndarray:
         tagger, name = attribute.split(".")
-        return store.read_table(f"attributes/{tagger}/{part.name}.parquet", [name])[
-            name
-        ].to_numpy()[kept]
+        return store.read_table(shard.file(ATTRIBUTES, tagger=tagger), [name])[name].to_numpy()[
+            kept
+        ]
 
     return evaluate(source.where, column)
 
 
-def measure(part: Part, store: Store, sources: Mapping[str, SourceSettings], key: str) -> None:
-    """mixture/SOURCE/FILE-PART.json: documents and bytes of a part that a mixture can take."""
-    name = f"mixture/{part.name}.json"
-    source = sources[part.name.split("/")[0]]
+def count_available(
+    shard: Shard, store: Store, sources: Mapping[str, SourceSettings], key: str
+) -> None:
+    """Writes the number of documents and bytes of a shard that a mixture can take."""
+    source = sources[shard.source]
     key = key_of(key, source.where)
-    if store.is_done(name, key):
+    if store.is_done(shard.file(AVAILABLE), key):
         return
-    rows = _chosen_rows(part, store, source)
-    size = sizes(store.read_table(f"corpus/{part.name}.parquet", ["text"]))[rows]
-    store.write_json(name, {"documents": len(size), "bytes": int(size.sum())}, key)
+    chosen = _is_chosen(shard, store, source)
+    n_bytes = text_bytes(store.read_table(shard.file(CLEAN), ["text"]))[chosen]
+    counts = {"documents": len(n_bytes), "bytes": int(n_bytes.sum())}
+    store.write_json(shard.file(AVAILABLE), counts, key)
 
 
-def take(
-    part: Part,
+def sample_shard(
+    shard: Shard,
     store: Store,
     sources: Mapping[str, SourceSettings],
     kept: Mapping[str, float],
     seed: int,
     key: str,
 ) -> None:
-    """mixture/SOURCE/FILE-PART.jsonl.gz: the documents of a part that the mixture holds, as JSON
-    lines.
+    """Writes the documents of a shard that the mixture takes, as JSON lines.
 
     Args:
       kept: source -> share of its documents.
-      seed: of the choice.
+      seed: of the sample.
+      key: of the clean corpus.
     """
-    source = part.name.split("/")[0]
-    done, mixture = f"mixture/{part.name}.done.json", f"mixture/{part.name}.jsonl.gz"
-    key = key_of(key, sources[source].where, kept[source], seed)
-    if store.is_done(done, key) and store.exists(mixture):
+    source, share = sources[shard.source], kept[shard.source]
+    key = key_of(key, source.where, share, seed)
+    if store.is_done(shard.file(SAMPLED_DONE), key) and store.exists(shard.file(SAMPLED)):
         return
-    table = store.read_table(f"corpus/{part.name}.parquet").filter(
-        pyarrow.array(_chosen_rows(part, store, sources[source]))
+    table = store.read_table(shard.file(CLEAN)).filter(
+        pyarrow.array(_is_chosen(shard, store, source))
     )
-    if kept[source] < 1:
-        limit = int(kept[source] * (1 << 64))
-        table = table.filter(
-            pyarrow.array(
-                [int(order_of(name, seed), 16) < limit for name in table["doc_id"].to_pylist()],
-                pyarrow.bool_(),
-            )
-        )
-    lines = [json.dumps(row, ensure_ascii=False) for row in table.to_pylist()]
-    store.write_bytes(
-        mixture, gzip.compress("".join(line + "\n" for line in lines).encode(), 1, mtime=0)
-    )
-    store.write_json(done, {"documents": len(lines)}, key)
+    if share < 1:
+        limit, ids = int(share * (1 << 64)), table["doc_id"].to_pylist()
+        chosen = [int(sample_order(doc_id, seed), 16) < limit for doc_id in ids]
+        table = table.filter(pyarrow.array(chosen, pyarrow.bool_()))
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()]
+    store.write_bytes(shard.file(SAMPLED), gzip.compress("".join(lines).encode(), 1, mtime=0))
+    store.write_json(shard.file(SAMPLED_DONE), {"documents": len(lines)}, key)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, sparse
 
-from hclx.corpus.hashing import mix
 from hclx.errors import DataError
+from hclx.hashing import splitmix64
 
 QUALITY_BITS = 18
 LM_BITS = 20
@@ -48,7 +48,7 @@ def _ngram_hashes(
     result, running = {}, np.zeros(len(data), np.uint64)
     for length in range(max(lengths) + 1):
         if length in lengths:
-            result[length] = mix(running + np.uint64(length + 1))
+            result[length] = splitmix64(running + np.uint64(length + 1))
         before = np.roll(data, length + 1).astype(np.uint64) + np.uint64(1)
         before[position <= length] = 0
         running = running * np.uint64(259) + before
@@ -159,7 +159,7 @@ class ByteModel:
         """Hashes of each context with the next byte and without it, uint64 [b], by length."""
         hashes = _ngram_hashes(data, _positions(offsets)[1], CONTEXTS)
         next_byte = data.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        return [(mix(hashes[n] + next_byte), hashes[n]) for n in CONTEXTS]
+        return [(splitmix64(hashes[n] + next_byte), hashes[n]) for n in CONTEXTS]
 
     @classmethod
     def train(cls, texts: Sequence[str], bits: int = LM_BITS) -> "ByteModel":

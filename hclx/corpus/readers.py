@@ -1,25 +1,50 @@
-"""Reads raw files of any kind into documents, and sets aside what cannot be read, with file, line
-and reason.
+"""Raw files of every format as documents: the stage `documents`.
+
+The formats here stand on the reader of `hclx.text.documents`. The policy of the corpus is to set
+aside what cannot be read, with file, line and reason, and to read on.
 """
 
 import codecs
 import dataclasses
+import functools
 import gzip
 import html
 import io
 import json
 import re
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 
+import pyarrow
 import pyarrow.parquet
 
+from hclx.corpus.layout import (
+    DOCUMENTS,
+    FIELDS,
+    MANIFEST,
+    QUARANTINE,
+    SCHEMA,
+    Build,
+    RawFile,
+    largest_first,
+)
 from hclx.corpus.pii import masked
+from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import ConfigError
+from hclx.text.documents import (
+    FORMATS,
+    Document,
+    Reading,
+    Unreadable,
+    UnreadableRecordError,
+    decode,
+    numbered_lines,
+    parse_record,
+    text_field,
+)
 
-FIELDS = ("url", "title", "date", "licence")
-FORMATS = ("jsonl", "text", "parquet", "wikiextractor")
-SPLITS = ("file", "line", "blank_line")
+Records = Iterator[Document | Unreadable]
+_SUFFIXES = {"jsonl": "jsonl", "json": "jsonl", "txt": "text", "md": "text", "parquet": "parquet"}
 # Some versions leave the quotes of titles bare; options, and the reader of Cirrus dumps, add a
 # revision and a language.
 _DOC = re.compile(
@@ -28,54 +53,70 @@ _DOC = re.compile(
 )
 _NOT_ESCAPED = re.compile("[<>]|&(?!(?:amp|lt|gt);)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_DIFFERS = re.compile(r" at byte \d+| \(.*")  # the part of a reason that differs from file to file
+_BEGINNING_CHARS = 100
 
 
-@dataclasses.dataclass(frozen=True)
-class Reading:
-    """How the files of a source are read.
-
-    format: one of FORMATS; "" tells it from the file's name.
-    split: what a document of a text file is: the file, a line, or what stands between blank lines.
-    fields: our name -> theirs, where a record calls a field otherwise (`{"text": "content"}`).
-    licence: of documents that name none.
-    max_bytes: of one line or document; longer ones are set aside, and never held in memory.
-    """
-
-    format: str = ""
-    split: str = "file"
-    fields: tuple[tuple[str, str], ...] = ()
-    licence: str = ""
-    max_bytes: int = 64 << 20
+def ingest(build: Build, key: str) -> None:
+    """Reads every raw file; its documents have keys of their own."""
+    read = functools.partial(ingest_file, store=build.store)
+    build.runner.map(read, largest_first(build.files), "documents", "file")
 
 
-@dataclasses.dataclass(frozen=True)
-class Document:
-    """A document as it was found; `line` counts from 1, or is a Parquet file's row."""
+def ingest_file(raw: RawFile, store: Store) -> None:
+    """Writes the documents of a raw file in shards, and the records that are no documents."""
+    if _is_ingested(raw, store):
+        return
+    rows, size, shards, quarantined = [], 0, [], []
 
-    id: str
-    text: str
-    line: int
-    url: str = ""
-    title: str = ""
-    date: str = ""
-    licence: str = ""
+    def write_shard():
+        nonlocal rows, size
+        if rows:
+            name = raw.shard_name(len(shards))
+            table = pyarrow.Table.from_pylist(rows, SCHEMA)
+            store.write_table(DOCUMENTS.format(name=name), table, key_of(raw.key, name))
+            shards.append({"name": name, "documents": len(rows), "bytes": size})
+        rows, size = [], 0
+
+    with open_bytes(raw.path) as file:
+        for record in read_documents(file, raw.path, raw.reading):
+            if isinstance(record, Unreadable):
+                quarantined.append(
+                    {
+                        "file": raw.shown,
+                        "line": record.line,
+                        "reason": record.reason,
+                        "beginning": record.beginning,
+                    }
+                )
+                continue
+            fields = {name: getattr(record, name) for name in ("text", *FIELDS)}
+            rows.append({"doc_id": f"{raw.source}/{record.id}", "source": raw.source, **fields})
+            size += len(record.text.encode())
+            if size >= raw.shard_bytes:
+                write_shard()
+    write_shard()
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in quarantined]
+    store.write_text(raw.file(QUARANTINE), "".join(lines))
+    reasons = Counter(general_reason(record["reason"]) for record in quarantined)
+    manifest = {"file": raw.shown, "parts": shards, "quarantined": dict(sorted(reasons.items()))}
+    store.write_json(raw.file(MANIFEST), manifest, raw.key)
 
 
-@dataclasses.dataclass(frozen=True)
-class Unreadable:
-    """What could not be read: where it begins, why, and its first bytes as text."""
-
-    line: int
-    reason: str
-    beginning: str = ""
+def _is_ingested(raw: RawFile, store: Store) -> bool:
+    if not store.is_done(raw.file(MANIFEST), raw.key) or not store.exists(raw.file(QUARANTINE)):
+        return False
+    names = [shard["name"] for shard in store.read_json(raw.file(MANIFEST))["parts"]]
+    return all(store.is_done(DOCUMENTS.format(name=name), key_of(raw.key, name)) for name in names)
 
 
-class _Refused(Exception):
-    """Why a record is set aside."""
+def general_reason(reason: str) -> str:
+    """A reason without the details that differ from record to record."""
+    return _DIFFERS.sub("", reason)
 
 
 def format_of(path: str, reading: Reading) -> str:
-    """How a file is read.
+    """The format of a file, one of FORMATS.
 
     Raises:
       ConfigError: its name does not tell, or the format is unknown.
@@ -85,275 +126,238 @@ def format_of(path: str, reading: Reading) -> str:
     if reading.format:
         raise ConfigError(f"format={reading.format!r} is not one of {', '.join(FORMATS)}")
     name = path.rsplit("/", 1)[-1].removesuffix(".gz")
-    for suffixes, found in (
-        (("jsonl", "json"), "jsonl"),
-        (("txt", "md"), "text"),
-        (("parquet",), "parquet"),
-    ):
-        if name.rsplit(".", 1)[-1] in suffixes:
-            return found
+    suffix = name.rsplit(".", 1)[-1]
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
     if re.fullmatch(r"wiki_\d+", name):
         return "wikiextractor"
     raise ConfigError(
-        f"{path}: what it holds cannot be told from its name; give the source a format:"
+        f"{path}: its format cannot be told from its name; give the source a format:"
         f" {', '.join(FORMATS)}"
     )
 
 
-def read_documents(
-    file: io.BufferedIOBase, path: str, reading: Reading
-) -> Iterator[Document | Unreadable]:
-    """Everything in a file, in order: documents, and what is no document.
+def read_documents(file: io.BufferedIOBase, path: str, reading: Reading) -> Records:
+    """Everything in a file, in order: documents, and records that are none.
 
     Args:
-      file: its bytes, not decompressed; Parquet needs one that can seek.
-      path: its name, for the format; ids are made of its last part where records have none.
-      reading: see there.
+      file: its bytes, not decompressed; Parquet needs a file that can seek.
+      path: its name, for the format; its last part begins the ids of documents without one.
+      reading: how it is read.
     Raises:
       ConfigError: the format is unknown.
     """
-    kind = format_of(path, reading)
-    if kind == "parquet":
-        yield from _parquet(file, path, reading)
-        return
-    if path.endswith(".gz"):
+    read = _READERS[format_of(path, reading)]
+    if path.endswith(".gz") and read is not _parquet:
         file = gzip.GzipFile(fileobj=file)
-    lines = _lines(file, reading.max_bytes)
-    split = {"jsonl": _json_lines, "text": _text, "wikiextractor": _wikiextractor}[kind]
-    yield from split(lines, path.rsplit("/", 1)[-1], reading)
+    for record in read(file, path, reading):
+        if isinstance(record, Unreadable):
+            beginning = masked(record.beginning)[:_BEGINNING_CHARS]
+            record = dataclasses.replace(record, beginning=beginning)
+        yield record
 
 
-def _lines(file, limit: int) -> Iterator[tuple[int, bytes | Unreadable]]:
-    """Numbered lines; one that is too long, and the point where a damaged file breaks off, in place
-    of them.
-    """
-    number = 0
-    try:
-        while line := file.readline(limit + 1):
-            number += 1
-            if len(line) <= limit:
-                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-                continue
-            beginning = _beginning(line)
-            while line and not line.endswith(b"\n"):
-                line = file.readline(1 << 20)
-            yield number, Unreadable(number, f"a line of more than {limit:,} bytes", beginning)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        yield (
-            number + 1,
-            Unreadable(
-                number + 1, f"damaged or cut off here ({error}); nothing after this line was read"
-            ),
-        )
+def _lines(file, reading: Reading) -> Iterator[tuple[int, bytes | Unreadable]]:
+    """Numbered lines without a byte order mark."""
+    for number, raw in numbered_lines(file, reading.max_bytes):
+        if number == 1 and isinstance(raw, bytes):
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        yield number, raw
 
 
-def _beginning(raw: bytes) -> str:
-    return masked(raw[:200].decode("utf-8", "replace"))[:100]
-
-
-def _decode(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise _Refused(f"invalid UTF-8 at byte {error.start}") from error
-
-
-def _checked(text) -> str:
-    if not isinstance(text, str):
-        raise _Refused("no string field `text`")
+def _check_text(text: str) -> None:
     if not text.strip():
-        raise _Refused("no text")
+        raise UnreadableRecordError("no text")
     if "\0" in text:
-        raise _Refused("NUL in the text")
+        raise UnreadableRecordError("NUL in the text")
     if _SURROGATE.search(text):
-        raise _Refused("a lone surrogate in the text")
-    return text
+        raise UnreadableRecordError("a lone surrogate in the text")
 
 
-def _document(record: dict, default_id: str, line: int, reading: Reading) -> Document:
+def _document(record: dict, default_id: str, path: str, line: int, reading: Reading) -> Document:
     names = dict(reading.fields)
     value = lambda name: record.get(names.get(name, name))
-    text = _checked(value("text"))
-    about = {name: _SURROGATE.sub("\ufffd", str(value(name) or "")) for name in FIELDS}
-    about["licence"] = about["licence"] or reading.licence
-    id_ = value("id")
-    return Document(
-        id=default_id if id_ in (None, "") else _SURROGATE.sub("\ufffd", str(id_)),
-        text=text,
-        line=line,
-        **about,
-    )
+    text = text_field(record, names.get("text", "text"))
+    _check_text(text)
+    fields = {name: _SURROGATE.sub("\ufffd", str(value(name) or "")) for name in FIELDS}
+    fields["licence"] = fields["licence"] or reading.licence
+    own_id = value("id")
+    doc_id = default_id if own_id in (None, "") else _SURROGATE.sub("\ufffd", str(own_id))
+    return Document(text, path, line, doc_id, **fields)
 
 
-def _json_lines(lines, name: str, reading: Reading) -> Iterator[Document | Unreadable]:
-    for number, raw in lines:
+def _too_long(max_bytes: int) -> UnreadableRecordError:
+    return UnreadableRecordError(f"a document of more than {max_bytes:,} bytes")
+
+
+def _file_name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _json_lines(file, path: str, reading: Reading) -> Records:
+    """An object a line; blank lines are no records."""
+    for line, raw in _lines(file, reading):
         if isinstance(raw, Unreadable):
             yield raw
         elif raw.strip():
-            try:
-                yield _document(_record(raw), f"{name}:{number}", number, reading)
-            except _Refused as refusal:
-                yield Unreadable(number, str(refusal), _beginning(raw))
+            yield _json_line(raw, path, line, reading)
 
 
-def _record(raw: bytes) -> dict:
+def _json_line(raw: bytes, path: str, line: int, reading: Reading) -> Document | Unreadable:
     try:
-        record = json.loads(_decode(raw))
-    except RecursionError as error:
-        raise _Refused("not JSON (nested too deeply)") from error
-    except ValueError as error:  # of thousands of digits in one number, too
-        raise _Refused(f"not JSON ({getattr(error, 'msg', error)})") from error
-    if not isinstance(record, dict):
-        raise _Refused("not a JSON object")
-    return record
+        record = parse_record(decode(raw)[0])
+        return _document(record, f"{_file_name(path)}:{line}", path, line, reading)
+    except UnreadableRecordError as error:
+        return error.at(line, raw)
 
 
-def _text(lines, name: str, reading: Reading) -> Iterator[Document | Unreadable]:
+class _Lines:
+    """The lines of a document while it is read; no more of them are held than it may have."""
+
+    def __init__(self, line: int, max_bytes: int):
+        self.line, self._max_bytes = line, max_bytes
+        self.is_whole, self._size, self._lines = True, 0, []
+
+    def append(self, raw: bytes) -> None:
+        """Adds a line."""
+        self._size += len(raw)
+        if self._size <= self._max_bytes:
+            self._lines.append(raw)
+
+    @property
+    def raw(self) -> bytes:
+        """The lines that are held."""
+        return b"".join(self._lines)
+
+    def finish(self, make) -> Records:
+        """Yields the document `make(bytes)`, if there is one and no line of it was unreadable."""
+        if not self.is_whole:
+            return
+        try:
+            if self._size > self._max_bytes:
+                raise _too_long(self._max_bytes)
+            if document := make(self.raw):
+                yield document
+        except UnreadableRecordError as error:
+            yield error.at(self.line, self.raw)
+
+
+def _text(file, path: str, reading: Reading) -> Records:
     """Documents of a text file; one that is too long, or has a part that cannot be read, is set
     aside as a whole.
     """
-    first, parts, size, whole = 1, [], 0, True
+    lines, name = _Lines(1, reading.max_bytes), _file_name(path)
 
-    def finished():
-        if not whole:
-            return []
-        if size > reading.max_bytes:
-            return [
-                Unreadable(
-                    first,
-                    f"a document of more than {reading.max_bytes:,} bytes",
-                    _beginning(b"".join(parts)),
-                )
-            ]
-        raw = b"".join(parts)
+    def document(raw: bytes) -> Document | None:
+        doc_id = name if reading.split == "file" else f"{name}:{lines.line}"
         if not raw.strip():
-            return []
-        try:
-            record = {"text": _decode(raw).strip("\r\n")}
-            return [
-                _document(
-                    record, name if reading.split == "file" else f"{name}:{first}", first, reading
-                )
-            ]
-        except _Refused as refusal:
-            return [Unreadable(first, str(refusal), _beginning(raw))]
+            return None
+        record = {"text": decode(raw)[0].strip("\r\n")}
+        return _document(record, doc_id, path, lines.line, reading)
 
-    for number, raw in lines:
-        at_end = reading.split == "line"
+    for line, raw in _lines(file, reading):
+        is_end = reading.split == "line"
         if isinstance(raw, Unreadable):
             yield raw
-            whole = False
+            lines.is_whole = False
         elif reading.split == "blank_line" and not raw.strip():
-            at_end = True
+            is_end = True
         else:
-            size += len(raw)
-            if size <= reading.max_bytes or not parts:
-                parts.append(raw)
-        if at_end:
-            yield from finished()
-            first, parts, size, whole = number + 1, [], 0, True
-    yield from finished()
+            lines.append(raw)
+        if is_end:
+            yield from lines.finish(document)
+            lines = _Lines(line + 1, reading.max_bytes)
+    yield from lines.finish(document)
 
 
-def _wikiextractor(lines, name: str, reading: Reading) -> Iterator[Document | Unreadable]:
+def _wikiextractor(file, path: str, reading: Reading) -> Records:
     """`<doc id= url= title=>`, the title, an empty line, paragraphs, `</doc>`; or an object a line
     (its --json).
 
-    Both hold titles as the dump does, with entities. Version 3 escapes texts too, where it is not
-    told otherwise; version 2 does not.
+    Both hold titles as the dump does, with entities. Version 3 escapes texts too, unless it is told
+    otherwise; version 2 does not.
     """
-    head, first, parts, size, whole = None, 1, [], 0, True
-    for number, raw in lines:
+    head, lines = None, _Lines(1, reading.max_bytes)
+    not_closed = UnreadableRecordError("a <doc> that is not closed")
+    for line, raw in _lines(file, reading):
         if isinstance(raw, Unreadable):
             yield raw
-            whole = False  # the document around it, if there is one
+            lines.is_whole = False  # the document around it, if there is one
         elif head is None and raw.startswith(b"{"):
-            yield from map(_unescaped, _json_lines([(number, raw)], name, reading))
+            yield _unescape(_json_line(raw, path, line, reading))
         elif match := _DOC.match(raw):
-            if head is not None and whole:
-                yield Unreadable(first, "a <doc> that is not closed", _beginning(b"".join(parts)))
-            head, first, parts, size, whole = match, number, [], 0, True
+            if head is not None and lines.is_whole:
+                yield not_closed.at(lines.line, lines.raw)
+            head, lines = match, _Lines(line, reading.max_bytes)
         elif head is not None and raw.rstrip() == b"</doc>":
-            if whole:
-                yield _article(head, b"".join(parts), first, size, reading)
+            article = functools.partial(_article, head, path=path, line=lines.line, reading=reading)
+            yield from lines.finish(article)
             head = None
         elif head is not None:
-            size += len(raw)
-            if size <= reading.max_bytes:
-                parts.append(raw)
+            lines.append(raw)
         elif raw.strip():
-            yield Unreadable(number, "text outside of <doc>", _beginning(raw))
-    if head is not None and whole:
-        yield Unreadable(first, "a <doc> that is not closed", _beginning(b"".join(parts)))
+            yield UnreadableRecordError("text outside of <doc>").at(line, raw)
+    if head is not None and lines.is_whole:
+        yield not_closed.at(lines.line, lines.raw)
 
 
-def _article(
-    head: re.Match, raw: bytes, line: int, size: int, reading: Reading
-) -> Document | Unreadable:
-    if size > reading.max_bytes:
-        return Unreadable(
-            line, f"a document of more than {reading.max_bytes:,} bytes", _beginning(raw)
-        )
-    try:
-        id_, url, title = (_decode(part) for part in head.groups())
-        text = _decode(raw).strip("\r\n")
-        first, _, rest = text.partition("\n")
-        if html.unescape(first.rstrip()) == html.unescape(title):
-            text = rest.lstrip("\r\n")
-        return _unescaped(
-            _document(
-                {"id": id_, "url": html.unescape(url), "title": title, "text": text},
-                id_,
-                line,
-                reading,
-            )
-        )
-    except _Refused as refusal:
-        return Unreadable(line, str(refusal), _beginning(raw))
+def _article(head: re.Match, raw: bytes, path: str, line: int, reading: Reading) -> Document:
+    doc_id, url, title = (decode(group)[0] for group in head.groups())
+    text = decode(raw)[0].strip("\r\n")
+    first, _, rest = text.partition("\n")
+    if html.unescape(first.rstrip()) == html.unescape(title):
+        text = rest.lstrip("\r\n")
+    record = {"id": doc_id, "url": html.unescape(url), "title": title, "text": text}
+    return _unescape(_document(record, doc_id, path, line, reading))
 
 
-def _unescaped(found: Document | Unreadable) -> Document | Unreadable:
-    """A document of WikiExtractor with the characters that its entities stand for."""
-    if isinstance(found, Unreadable):
-        return found
-    # one that was escaped holds no bare < or &
-    text = found.text if _NOT_ESCAPED.search(found.text) else html.unescape(found.text)
-    return dataclasses.replace(found, title=html.unescape(found.title), text=text)
+def _unescape(record: Document | Unreadable) -> Document | Unreadable:
+    """A document of WikiExtractor with the characters that its entities denote."""
+    if isinstance(record, Unreadable):
+        return record
+    # An escaped text holds no bare < or &.
+    text = record.text if _NOT_ESCAPED.search(record.text) else html.unescape(record.text)
+    return dataclasses.replace(record, title=html.unescape(record.title), text=text)
 
 
-def _parquet(file, path: str, reading: Reading) -> Iterator[Document | Unreadable]:
-    name, names, row = path.rsplit("/", 1)[-1], dict(reading.fields), 0
+def _parquet(file, path: str, reading: Reading) -> Records:
+    names, row = dict(reading.fields), 0
     try:
         table = pyarrow.parquet.ParquetFile(file)
-        wanted = [names.get(field, field) for field in ("id", "text", *FIELDS)]
-        columns = [column for column in wanted if column in table.schema_arrow.names]
+        columns = [names.get(field, field) for field in ("id", "text", *FIELDS)]
+        columns = [column for column in columns if column in table.schema_arrow.names]
         for batch in table.iter_batches(batch_size=256, columns=columns):
             cells = list(zip(batch.schema.names, batch.columns))
             for index in range(batch.num_rows):
                 row += 1
                 try:
                     record = {column: _value(values[index]) for column, values in cells}
-                    if (
-                        len(
-                            str(record.get(names.get("text", "text")) or "").encode(
-                                "utf-8", "replace"
-                            )
-                        )
-                        > reading.max_bytes
-                    ):
-                        raise _Refused(f"a document of more than {reading.max_bytes:,} bytes")
-                    yield _document(record, f"{name}:{row}", row, reading)
-                except _Refused as refusal:
-                    yield Unreadable(row, str(refusal))
+                    yield _parquet_row(record, path, row, reading)
+                except UnreadableRecordError as error:
+                    yield error.at(row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        yield Unreadable(
-            row + 1,
-            f"damaged Parquet ({str(error).splitlines()[0]}); nothing after this row was read",
-        )
+        message = str(error).splitlines()[0]
+        reason = f"damaged Parquet ({message}); nothing after this row was read"
+        yield Unreadable(row + 1, reason)
+
+
+def _parquet_row(record: dict, path: str, row: int, reading: Reading) -> Document:
+    text = record.get(dict(reading.fields).get("text", "text"))
+    if len(str(text or "").encode("utf-8", "replace")) > reading.max_bytes:
+        raise _too_long(reading.max_bytes)
+    return _document(record, f"{_file_name(path)}:{row}", path, row, reading)
 
 
 def _value(scalar: pyarrow.Scalar):
     try:
         return scalar.as_py()
     except UnicodeDecodeError as error:
-        raise _Refused(f"invalid UTF-8 at byte {error.start}") from error
+        raise UnreadableRecordError(f"invalid UTF-8 at byte {error.start}") from error
+
+
+_READERS = {
+    "jsonl": _json_lines,
+    "text": _text,
+    "parquet": _parquet,
+    "wikiextractor": _wikiextractor,
+}

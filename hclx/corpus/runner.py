@@ -1,229 +1,238 @@
-"""The only module that knows Apache Beam: functions over many parts, and blocks that meet at keys.
+"""Runs functions of shards: in processes on this machine, or by Apache Beam on a cluster.
 
-A command's options choose where it runs (`--runner=FlinkRunner` and so on); without a runner,
-Beam's own one takes a process for each core of this machine.
+A stage is a `map` (a function of each shard) or a `map_reduce` (functions of shards, with a
+group-by-key between them). Results never depend on the runner or on the number of workers.
 """
 
 import contextlib
 import errno
 import functools
-import logging
+import multiprocessing
 import os
-import re
 import signal
-import sys
 import threading
-import traceback
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Protocol
 
-from hclx import errors
-from hclx.corpus import nursery
+from hclx.corpus.store import Store
+from hclx.errors import StorageError, StuckError
+from hclx.progress import ProgressBar
 
-# Beam's import warns of Google's libraries, and would make all that it logs appear
-_SILENT = logging.NullHandler()
-logging.getLogger().addHandler(_SILENT)
-import apache_beam as beam  # noqa: E402
-import grpc  # noqa: E402
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions  # noqa: E402
-from apache_beam.portability import python_urns  # noqa: E402
-from apache_beam.portability.api import endpoints_pb2  # noqa: E402
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner  # noqa: E402
-from apache_beam.runners.portability.fn_api_runner.worker_handlers import (  # noqa: E402
-    BeamFnControlServicer,
-    SubprocessSdkWorkerHandler,
-    WorkerHandler,
-)
-from apache_beam.runners.runner import create_runner  # noqa: E402
-from apache_beam.transforms.environments import SubprocessSDKEnvironment  # noqa: E402
-from google.protobuf import json_format, text_format  # noqa: E402
-
-logging.getLogger().removeHandler(_SILENT)
-
-_RAISED = re.compile(r"\bhclx\.errors\.(\w+): (.*)")
-_NOT_WRITTEN = re.compile(r"\bOSError: (\[Errno (\d+)\] .*)")
-_STEP = re.compile(r" \[while running '.*'\]$")  # Beam's addition to a message
+# Modules that the process from which workers are forked imports before the first fork.
+_PRELOAD = ["hclx.corpus.pipeline"]
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-@WorkerHandler.register_environment(python_urns.SUBPROCESS_SDK, bytes)
-class _WorkerProcess(SubprocessSdkWorkerHandler):
-    """Beam's, with a process that has its imports done already."""
+class Runner(Protocol):
+    """A place where the stages of a corpus run."""
 
-    def start_worker(self):
-        options = json_format.MessageToJson(self.provision_info.provision_info.pipeline_options)
-        control = text_format.MessageToString(
-            endpoints_pb2.ApiServiceDescriptor(url=self.control_address)
-        )
-        environment = {
-            "CONTROL_API_SERVICE_DESCRIPTOR": control,
-            "PIPELINE_OPTIONS": options,
-            "WORKER_ID": self.worker_id,
-        }
-        self.worker_thread = threading.Thread(target=nursery.run, args=(environment,))
-        self.worker_thread.start()
-
-    def stop_worker(self):
-        # Beam would wait for ever for a worker that had not spoken yet when all was over: it is
-        # told so, too.
-        self.control_conn.push(BeamFnControlServicer._DONE_MARKER)
-        super().stop_worker()
-
-
-class Engine:
-    """Runs a stage at a time; each is a pipeline that ends before the next one begins."""
-
-    def __init__(self, options: Sequence[str] = (), workers: int | None = None):
-        """Takes Beam's own options.
+    def map(
+        self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
+    ) -> None:
+        """Calls `function(item)` for every item, in any order.
 
         Args:
-          options: `--name=value`; without a `--runner`, the direct runner here.
-          workers: processes of the direct runner; default: one a core.
+          description: the name of the stage, for the progress bar.
+          unit: the name of one item, for the progress bar.
         Raises:
-          ConfigError: Beam does not know an option, or the runner.
+          HclxError: a call raised it, wherever it ran.
         """
-        runner = PipelineOptions(list(options)).view_as(StandardOptions).runner
-        try:
-            # before its options are looked for: it may bring some of its own
-            create_runner(runner or "FnApiRunner")
-        except (ValueError, ImportError, AttributeError) as error:
-            raise errors.ConfigError(str(error)) from error
-        if unknown := _unknown(options):
-            raise errors.ConfigError(f"Apache Beam has no option --{unknown[0]}")
-        self._workers = 0
-        if not runner:
-            self._workers = workers or len(os.sched_getaffinity(0))
-            if self._workers > 1:
-                nursery.prepare(self._workers)
-            options = [f"--direct_num_workers={self._workers}", *options]
-            # errors are raised here too, with all that is logged
-            logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-        self._options = PipelineOptions([*options, "--default_sdk_harness_log_level=ERROR"])
+
+    def map_reduce(
+        self,
+        rounds: Sequence[tuple[Callable, Callable]],
+        collect: Callable,
+        shards: Sequence,
+        description: str = "",
+    ) -> None:
+        """Sends blocks of all shards to the places of their keys, in one round or several.
+
+        Args:
+          rounds: (map, reduce) of each round. `map(shard)`, in a later round `map(shard, blocks)`
+            with the blocks that the round before sent to that shard, yields (key, block).
+            `reduce(blocks)` takes the blocks of one key and yields (index of a shard, block).
+          collect: `collect(shard, blocks)`, called once for every shard with the blocks of the last
+            round.
+          shards: with an `index` each.
+          description: the name of the stage, for the progress bar.
+        Raises:
+          HclxError: a call raised it, wherever it ran.
+        """
+
+
+def make_runner(
+    beam_options: Sequence[str] = (), workers: int | None = None, store: Store | None = None
+) -> Runner:
+    """The runner that a command asks for.
+
+    Args:
+      beam_options: `--name=value` of Apache Beam, which then runs everything; without any option,
+        processes of this machine do.
+      workers: the number of these processes; default: one a core.
+      store: a folder that Beam's workers and this process can write to.
+    Raises:
+      ConfigError: Beam does not know an option, or the runner.
+    """
+    if not beam_options:
+        return LocalRunner(workers)
+    from hclx.corpus.beam_runner import BeamRunner
+
+    return BeamRunner(beam_options, store)
+
+
+def storage_error(error: OSError) -> StorageError | OSError:
+    """The error that a failed write ends a command with; any other error as it is."""
+    if error.errno in _NOT_WRITTEN:
+        return StorageError(f"cannot write: {error}; free some space and run again")
+    return error
+
+
+class LocalRunner:
+    """Runs stages in processes of this machine; see `Runner`.
+
+    Every stage has new processes, forked from one that imported the pipeline. A single worker is
+    this process itself.
+    """
+
+    def __init__(self, workers: int | None = None):
+        """Takes the number of processes; default: one a core."""
+        self._workers = workers or available_cores()
+
+    def map(
+        self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
+    ) -> None:
+        """See `Runner.map`."""
+        with self._workers_of_stage() as call:
+            call(function, [(item,) for item in items], description, unit)
+
+    def map_reduce(
+        self,
+        rounds: Sequence[tuple[Callable, Callable]],
+        collect: Callable,
+        shards: Sequence,
+        description: str = "",
+    ) -> None:
+        """See `Runner.map_reduce`; blocks on their way are in the memory of this process."""
+        arguments = [(shard,) for shard in shards]
+        with self._workers_of_stage() as call:
+            for number, (map_shard, reduce_key) in enumerate(rounds, 1):
+                name = f"{description}, round {number}" if len(rounds) > 1 else description
+                groups = _group(call(_listed(map_shard), arguments, f"{name}: map", "shard"))
+                arguments = [(blocks,) for blocks in groups.values()]
+                del groups  # blocks may be most of the memory
+                sent = _group(call(_listed(reduce_key), arguments, f"{name}: reduce", "partition"))
+                arguments = [(shard, sent.get(shard.index, [])) for shard in shards]
+            call(collect, arguments, f"{description}: write", "shard")
 
     @contextlib.contextmanager
-    def _pipeline(self) -> Iterator[beam.Pipeline]:
-        """A pipeline that runs where the block ends.
-
-        Raises:
-          HclxError: what a stage raised, wherever it ran.
+    def _workers_of_stage(self) -> Iterator[Callable]:
+        """Yields `call(function, arguments, description, unit)`, which gives the list of
+        `function(*arguments[i])`; the processes end with the block.
         """
-        runner = None
-        if self._workers:
-            processes = SubprocessSDKEnvironment("")  # see _WorkerProcess
-            runner = FnApiRunner(default_environment=processes if self._workers > 1 else None)
-        threading.excepthook = _on_lost_worker
+        start = _in_processes if self._workers > 1 else _in_this_process
+
+        def with_progress(function, arguments, description, unit):
+            with ProgressBar(len(arguments), description, unit) as progress:
+                return call(function, arguments, progress)
+
         try:
-            with beam.Pipeline(runner, self._options) as pipeline:
-                yield pipeline
-        except Exception as error:
-            if raised := _raised(error):
-                raise raised from error
-            raise
-
-    def each(self, function: Callable, items: Sequence) -> None:
-        """Calls `function(item)` for every item, in any order."""
-        if items:
-            with self._pipeline() as pipeline:
-                _ = pipeline | beam.Create(list(items), reshuffle=True) | beam.Map(function)
-
-    def meet(
-        self, rounds: Sequence[tuple[Callable, Callable]], write: Callable, parts: Sequence
-    ) -> None:
-        """Lets blocks of all parts meet, in one round or several, and gives each part what was
-        found of it.
-
-        Args:
-          rounds: (give, meet) of each round. `give(part)`, in a later round `give(part, blocks)`
-            with the blocks for that part of the round before, yields (key, block). `meet(blocks)`
-            takes the blocks of one key and yields (index of a part, block).
-          write: `write(part, blocks)`, called once for every part.
-          parts: with an `index` each.
-        """
-        with self._pipeline() as pipeline:
-            numbered = pipeline | beam.Create(
-                [(part.index, part) for part in parts], reshuffle=True
-            )
-            blocks = None
-            for i, (give, meet) in enumerate(rounds):
-                if blocks is None:
-                    given = numbered | f"give {i}" >> beam.FlatMap(functools.partial(_give, give))
-                else:
-                    given = _of_parts(numbered, blocks, f"join {i}") | f"give {i}" >> beam.FlatMap(
-                        functools.partial(_give_again, give)
-                    )
-                blocks = (
-                    given
-                    | f"at a key {i}" >> beam.GroupByKey()
-                    | f"meet {i}" >> beam.FlatMap(functools.partial(_meet, meet))
-                )
-            _ = _of_parts(numbered, blocks, "to parts") | "write" >> beam.Map(
-                functools.partial(_write, write)
-            )
+            with start(self._workers) as call:
+                yield with_progress
+        except OSError as error:
+            raise storage_error(error) from error
 
 
-def _raised(error: Exception) -> errors.HclxError | None:
-    """The error of a stage, of which a runner gives back no more than its traceback as text; None:
-    it is another one.
-    """
-    text = "".join(traceback.format_exception_only(error))
-    if found := _RAISED.findall(text):
-        name, message = found[-1]
-        return getattr(errors, name)(_STEP.sub("", message))
-    for message, number in _NOT_WRITTEN.findall(text):
-        if int(number) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-            return errors.StorageError(
-                f"cannot write: {_STEP.sub('', message)}; free some space and run again"
-            )
-    return None
+def available_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _on_lost_worker(thread: threading.ExceptHookArgs) -> None:
-    """Ends this process where one of its workers was killed, most often for its memory: the runner
-    would wait for ever.
-    """
-    error = thread.exc_value
-    if isinstance(error, grpc.RpcError) or (
-        isinstance(error, nursery.LostWorker) and error.code == -signal.SIGINT
-    ):
-        return  # the connection to a worker that is gone; Ctrl-C, which ends this process too
-    if not isinstance(error, nursery.LostWorker):
-        return threading.__excepthook__(thread)
-    print(
-        f"error: {error}; if memory ran out, try fewer --workers. The same command goes on",
-        file=sys.stderr,
+def _listed(function: Callable) -> Callable:
+    """A generator function as one whose result can be sent to another process."""
+    return functools.partial(_list_of, function)
+
+
+def _list_of(function: Callable, *arguments) -> list:
+    return list(function(*arguments))
+
+
+def _group(pairs_of_calls: Iterable[list[tuple]]) -> dict:
+    """Key -> its blocks, in the order of the calls."""
+    groups = defaultdict(list)
+    for pairs in pairs_of_calls:
+        for key, block in pairs:
+            groups[key].append(block)
+    return groups
+
+
+@contextlib.contextmanager
+def _in_this_process(workers: int) -> Iterator[Callable]:
+    def call(function: Callable, arguments: Sequence[tuple], progress: ProgressBar) -> list:
+        results = []
+        for some in arguments:
+            results.append(function(*some))
+            progress.update()
+        return results
+
+    yield call
+
+
+@contextlib.contextmanager
+def _in_processes(workers: int) -> Iterator[Callable]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    others, processes = set(multiprocessing.active_children()), set()
+    executor = ProcessPoolExecutor(workers, context, _start_worker, (dict(os.environ),))
+
+    def call(function: Callable, arguments: Sequence[tuple], progress: ProgressBar) -> list:
+        futures = []
+        for some in arguments:
+            futures.append(executor.submit(function, *some))
+            futures[-1].add_done_callback(lambda _: progress.update())
+            processes.update(multiprocessing.active_children())
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()  # raises what the call raised
+        return [future.result() for future in futures]
+
+    try:
+        with executor:
+            try:
+                yield call
+            except BaseException:  # Ctrl-C too: nobody waits for calls that still run
+                for process in processes - others:
+                    process.terminate()
+                raise
+    except BrokenProcessPool as error:
+        raise StuckError(_lost_worker(processes - others)) from error
+
+
+def _lost_worker(processes: Iterable) -> str:
+    """The message for a pool of which a process ended; the pool ended the others by SIGTERM."""
+    codes = [process.exitcode for process in processes if process.exitcode]
+    code = next((code for code in codes if code != -signal.SIGTERM), -signal.SIGTERM)
+    return (
+        f"a worker process ended ({code}); if memory ran out, try fewer --workers. Re-run the same"
+        " command to resume"
     )
-    sys.stderr.flush()
-    os._exit(errors.StuckError.exit_code)
 
 
-def _unknown(options: Sequence[str]) -> list[str]:
-    """The names that no part of Beam knows. What a runner brings is known once the runner was
-    created.
-    """
-    # without an argument Beam reads this command's own
-    known = PipelineOptions([]).get_all_options()
-    return [
-        name
-        for name in PipelineOptions(list(options)).get_all_options(retain_unknown_options=True)
-        if name not in known
-    ]
+def _start_worker(environment: dict[str, str]) -> None:
+    """Prepares a worker: the environment of the command, no output, and an end with its parent."""
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # the command prints what a worker raises; nothing else is for its user
+        os.dup2(null, stream)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _of_parts(numbered, blocks, label: str):
-    return {"part": numbered, "blocks": blocks} | label >> beam.CoGroupByKey()
-
-
-def _give(give: Callable, item: tuple) -> Iterable:
-    return give(item[1])
-
-
-def _give_again(give: Callable, item: tuple) -> Iterable:
-    _, found = item
-    return give(found["part"][0], blocks=found["blocks"])
-
-
-def _meet(meet: Callable, item: tuple) -> Iterable:
-    return meet(item[1])
-
-
-def _write(write: Callable, item: tuple) -> None:
-    _, found = item
-    write(found["part"][0], blocks=found["blocks"])
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -22,8 +22,8 @@ from typing import Annotated
 import yaml
 from annotated_types import Ge, Gt, Le
 
-from hclx.corpus.readers import FORMATS, SPLITS, Reading
 from hclx.errors import ConfigError
+from hclx.text.documents import FORMATS, SPLITS, Reading
 
 if typing.TYPE_CHECKING:
     import pydantic
@@ -61,13 +61,23 @@ class Rule(_Settings):
     min: float | None = None
     max: float | None = None
 
+    @property
+    def tagger(self) -> str:
+        """The name of the tagger of its attribute."""
+        return self.attribute.split(".")[0]
+
+    @property
+    def column(self) -> str:
+        """The column of that tagger."""
+        return self.attribute.split(".")[1]
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceSettings(_Settings):
     """One source of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes: see `hclx.corpus.readers.Reading`.
+    format, split, fields, licence, max_bytes: see `hclx.text.documents.Reading`.
     rules: name -> rule for the documents of this source; None switches the rule off.
     domain: row of the mixture's table; default: the name of the source.
     where: expression over attributes that selects the documents of the mixture, see

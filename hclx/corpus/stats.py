@@ -5,18 +5,24 @@ examples is held in memory.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 
-from hclx.corpus.dedup import STAGES
+from hclx.corpus.layout import (
+    CONTAMINATION_REPORT,
+    FIGURES,
+    MANIFESTS,
+    MIXTURE,
+    VERDICTS_OF_STAGE,
+    Shard,
+)
 from hclx.corpus.pii import masked
+from hclx.corpus.readers import general_reason
 from hclx.corpus.settings import CorpusSettings, MixSettings
-from hclx.corpus.stages import Part
 from hclx.corpus.store import Store
-from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, order_of
+from hclx.corpus.verdicts import STAGES
+from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, sample_order
 from hclx.errors import DataError
 
-_DETAILS = re.compile(r" at byte \d+| \(.*")  # what differs from file to file within a reason
 _SUMMED = (
     "documents",
     "bytes",
@@ -30,7 +36,7 @@ _SUMMED = (
 )
 
 
-def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dict:
+def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> dict:
     """Adds up the statistics of a corpus that was built.
 
     Returns:
@@ -53,12 +59,12 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
     sources = {}
     for name in settings.sources:
         sources[name] = _empty_source(settings, name)
-        for file in store.list(f"documents/{name}", ".json"):
+        for file in store.list(MANIFESTS.format(source=name), ".json"):
             n_documents |= _add_file(store, file, sources[name], quarantine, settings.seed)
-    for part in parts:
-        stats = _read(store, part, n_documents.get(part.name))
+    for shard in shards:
+        stats = _read(store, shard, n_documents.get(shard.name))
         _add(
-            sources[part.name.split("/")[0]],
+            sources[shard.source],
             {name: stats[name] for name in _SUMMED if name in stats},
         )
         for rule, examples in stats["samples"].items():
@@ -71,12 +77,12 @@ def add_up(store: Store, settings: CorpusSettings, parts: Sequence[Part]) -> dic
             everything,
             {name: source[name] for name in (*_SUMMED, "files", "quarantined") if name in source},
         )
-    stages = [stage for stage in STAGES if store.list(f"verdicts/{stage}")]
+    stages = [stage for stage in STAGES if store.list(VERDICTS_OF_STAGE.format(stage=stage))]
     for source in (everything, *sources.values()):
         source["removed"] = _by_frequency(source["removed"])
         source["after"] = _after(source, stages)
-    report = store.read_json("contamination/report.json") if "contamination" in stages else None
-    mixture = store.read_json("mixture/mixture.json") or {}
+    report = store.read_json(CONTAMINATION_REPORT) if "contamination" in stages else None
+    mixture = store.read_json(MIXTURE) or {}
     return {
         "sources": sources,
         "contamination": everything.pop("contamination", None) or (report or {}).get("sets"),
@@ -159,10 +165,10 @@ def _add_file(store: Store, name: str, source: dict, quarantine: dict, seed: int
     file, lines = name.removeprefix("documents/").removesuffix(".json"), 0
     for line in store.read_lines(f"quarantine/{file}.jsonl"):
         record, lines = json.loads(line), lines + 1
-        reason = _DETAILS.sub("", record["reason"])
+        reason = general_reason(record["reason"])
         entry = quarantine.setdefault(reason, {"documents": 0, "examples": []})
         entry["documents"] += 1
-        entry["examples"].append((order_of(f"{file}:{record['line']}", seed), file, record))
+        entry["examples"].append((sample_order(f"{file}:{record['line']}", seed), file, record))
         if len(entry["examples"]) > 2 * SAMPLES:
             entry["examples"] = _least(entry["examples"])
     if lines != (expected := sum(manifest["quarantined"].values())):
@@ -189,15 +195,15 @@ def _shown(entry: dict) -> dict:
     }
 
 
-def _read(store: Store, part: Part, documents: int | None) -> dict:
-    """Reads the statistics of a part.
+def _read(store: Store, shard: Shard, documents: int | None) -> dict:
+    """Reads the statistics of a shard.
 
     Args:
       documents: how many documents the part has.
     Raises:
       DataError: they are missing, or do not add up.
     """
-    name = f"figures/{part.name}.json"
+    name = shard.file(FIGURES)
     stats = store.read_json(name)
     if stats is None:
         raise DataError(f"{store.path(name)} is missing or damaged; build the corpus again")

@@ -1,10 +1,8 @@
-"""Where a corpus lies: files that appear whole or not at all, each with the key of what it was made
-from.
+"""The folder of a corpus: files that appear whole or not at all, each with a key.
 
-A local folder, or what pyarrow can write to by its address (gs://, s3://, hdfs://). A file whose
-key is the one that is
-wanted is finished work: it is not made again. A key is a hash of the settings and of the keys of
-  what went in.
+The folder is local, or anything that pyarrow can write to by its address (gs://, s3://, hdfs://).
+A key is a hash of the settings and of the keys of the files that a file was made from. A file that
+has the expected key is finished work, and is not made again.
 """
 
 import contextlib
@@ -12,7 +10,6 @@ import dataclasses
 import fcntl
 import fnmatch
 import functools
-import hashlib
 import io
 import json
 import os
@@ -25,18 +22,14 @@ import pyarrow.parquet
 from pyarrow import fs
 
 from hclx.errors import ConfigError, DataError
+from hclx.hashing import json_hash
 
 _KEY = b"hclx.key"
 
 
 def key_of(*values) -> str:
     """A key from JSON values and dataclasses."""
-    default = lambda value: (
-        dataclasses.asdict(value) if dataclasses.is_dataclass(value) else list(value)
-    )
-    return hashlib.sha256(
-        json.dumps(values, sort_keys=True, ensure_ascii=False, default=default).encode()
-    ).hexdigest()[:32]
+    return json_hash(values)[:32]
 
 
 def _is_match(name: list[str], pattern: list[str]) -> bool:
@@ -51,7 +44,7 @@ def _is_match(name: list[str], pattern: list[str]) -> bool:
 
 @contextlib.contextmanager
 def open_bytes(path: str) -> Iterator[io.BufferedReader]:
-    """Opens a file by its path or address to read, at any place of it."""
+    """Opens a file by its path or address for reading; it can seek."""
     if "://" not in path:
         with open(path, "rb") as file:
             yield file
@@ -63,8 +56,9 @@ def open_bytes(path: str) -> Iterator[io.BufferedReader]:
 
 @dataclasses.dataclass(frozen=True)
 class Store:
-    """A folder of a corpus, by its path or address. It is sent to workers, so it holds nothing that
-    is open.
+    """The folder of a corpus, by its path or address.
+
+    It is sent to workers, so it holds nothing that is open. Names are paths below the folder.
     """
 
     root: str
@@ -87,7 +81,7 @@ class Store:
         files, root = self._place
         target = f"{root}/{name}"
         files.create_dir(os.path.dirname(target), recursive=True)
-        # An object appears when it is closed; a local file must be written elsewhere and moved.
+        # An object appears when it is closed; a local file must be moved to its place.
         temporary = (
             f"{target}.{uuid.uuid4().hex}.tmp" if isinstance(files, fs.LocalFileSystem) else target
         )
@@ -134,13 +128,26 @@ class Store:
         try:
             return pyarrow.parquet.read_table(f"{root}/{name}", columns=columns, filesystem=files)
         except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(
-                f"{self.path(name)} cannot be read ({str(error).splitlines()[0]}); remove it and"
-                " run again"
-            ) from error
+            raise self._unreadable(name, error) from error
+
+    def n_rows(self, name: str) -> int:
+        """The number of rows of a Parquet file.
+
+        Raises:
+          DataError: it is missing or damaged.
+        """
+        files, root = self._place
+        try:
+            return pyarrow.parquet.read_metadata(f"{root}/{name}", filesystem=files).num_rows
+        except (pyarrow.ArrowException, OSError) as error:
+            raise self._unreadable(name, error) from error
+
+    def _unreadable(self, name: str, error: Exception) -> DataError:
+        message = f"{self.path(name)} cannot be read ({str(error).splitlines()[0]})"
+        return DataError(f"{message}; remove it and run again")
 
     def read_json(self, name: str) -> dict | None:
-        """The content of a JSON file, or None where there is no whole one."""
+        """The content of a JSON file; None if it is missing or damaged."""
         files, root = self._place
         try:
             with files.open_input_stream(f"{root}/{name}") as stream:
@@ -149,7 +156,7 @@ class Store:
             return None
 
     def read_lines(self, name: str) -> Iterator[str]:
-        """The lines of a text file, one after the other.
+        """Yields the lines of a text file.
 
         Raises:
           DataError: it is missing.
@@ -163,7 +170,7 @@ class Store:
             yield from io.TextIOWrapper(stream, "utf-8", "surrogatepass", newline="\n")
 
     def key(self, name: str) -> str | None:
-        """The key of a Parquet or JSON file; None where it is missing or damaged."""
+        """The key of a Parquet or JSON file; None if it is missing or damaged."""
         if name.endswith(".json"):
             return (self.read_json(name) or {}).get("key")
         files, root = self._place
@@ -176,33 +183,20 @@ class Store:
         return metadata.get(_KEY, b"").decode() or None
 
     def exists(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file exists."""
         files, root = self._place
         return files.get_file_info(f"{root}/{name}").type == fs.FileType.File
 
     def is_done(self, name: str, key: str) -> bool:
-        """Whether a file is there that was made from what this key names."""
+        """Whether a file exists and has this key."""
         return self.key(name) == key
-
-    def write_verdict(self, stage: str, part: str, table: pyarrow.Table, key: str) -> None:
-        """Writes what a stage found of each document of a part: `rule` (null: kept), `value`, and
-        what else it says.
-        """
-        self.write_table(f"verdicts/{stage}/{part}.parquet", table, key)
-
-    def read_verdict(self, stage: str, part: str, columns: list[str]) -> pyarrow.Table | None:
-        """What a stage found of a part's documents; None where the stage is not part of this
-        corpus.
-        """
-        name = f"verdicts/{stage}/{part}.parquet"
-        return None if self.key(name) is None else self.read_table(name, columns)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps other commands of this machine out of a local folder while the block runs.
 
         Raises:
-          ConfigError: another one is at it.
+          ConfigError: another command is writing to it.
         """
         files, root = self._place
         if not isinstance(files, fs.LocalFileSystem):
@@ -220,35 +214,37 @@ class Store:
             yield
 
     def glob(self, pattern: str) -> dict[str, fs.FileInfo]:
-        """The files that match a pattern of Python's `glob`, `**` included, by their names; none
-        that begins with a dot.
+        """Finds the files that match a pattern.
+
+        Args:
+          pattern: as of Python's `glob`, `**` included; it matches no name that begins with a dot.
+        Returns:
+          name -> size and time of each file.
         """
         files, root = self._place
-        # what lies elsewhere, or deeper, need not be listed
+        # Folders that no match can be in are not listed.
         begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]
         deep = "/" in pattern[len(begin) :].lstrip("/") or "**" in pattern
-        found = files.get_file_info(
+        infos = files.get_file_info(
             fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=deep, allow_not_found=True)
         )
-        names = {
-            about.path[len(root) + 1 :]: about for about in found if about.type == fs.FileType.File
-        }
+        names = {info.path[len(root) + 1 :]: info for info in infos if info.is_file}
         return {
-            name: about
-            for name, about in names.items()
+            name: info
+            for name, info in names.items()
             if _is_match(name.split("/"), pattern.split("/"))
         }
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Names of the files below a folder, sorted."""
         files, root = self._place
-        found = files.get_file_info(
+        infos = files.get_file_info(
             fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
         )
         return sorted(
-            f.path[len(root) + 1 :]
-            for f in found
-            if f.type == fs.FileType.File and f.path.endswith(suffix)
+            info.path[len(root) + 1 :]
+            for info in infos
+            if info.is_file and info.path.endswith(suffix)
         )
 
     def remove(self, name: str) -> None:

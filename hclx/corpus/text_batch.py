@@ -1,27 +1,30 @@
-"""Documents side by side as arrays, so that a tagger is a few array operations and not a loop over
+"""Batches of documents as arrays, so that a tagger is a few array operations and not a loop over
 characters.
 
-Legend of the suffixes: d documents, b bytes, c characters, w words (eojeol: what stands between
-  white space), l lines.
+Legend of the suffixes: d documents, b bytes, c characters, w words (eojeol: the runs of characters
+between white space), l lines.
 """
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.hashing import RangeHash
-from hclx.corpus.spans import replace_spans as replaced  # noqa: F401
+from hclx.hashing import RangeHash
+
+# Characters of a batch: the arrays of so many stay in the processor's cache.
+_BATCH_CHARS = 1 << 19
 
 
 @dataclasses.dataclass(frozen=True)
 class Ranges:
-    """Parts of documents: words, lines. In order; none crosses a document's end.
+    """Words or lines of documents, in order; none crosses a document's end.
 
-    starts, ends: int64 [n], in characters of the batch.
-    offsets: int64 [d + 1], where each document's parts begin in `starts`.
+    Attributes:
+      starts, ends: in characters of the batch, int64 [n].
+      offsets: the index in `starts` at which each document begins, int64 [d + 1].
     """
 
     starts: np.ndarray
@@ -30,22 +33,23 @@ class Ranges:
 
     @property
     def lengths(self) -> np.ndarray:
-        """int64 [n], characters."""
+        """The number of characters of each, int64 [n]."""
         return self.ends - self.starts
 
     @functools.cached_property
     def documents(self) -> np.ndarray:
-        """int64 [n], the document of each."""
+        """The document of each, int64 [n]."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
 @dataclasses.dataclass(frozen=True)
 class TextBatch:
-    """Texts, and what several taggers need of them, computed once.
+    """Texts, and properties of them that several taggers need, computed once.
 
-    texts, titles: of d documents; "" where there is no title.
-    chars: uint32 [c], code points of all texts, one after the other.
-    offsets: int64 [d + 1], where each text begins in `chars`.
+    Attributes:
+      texts, titles: of d documents; a document without a title has "".
+      chars: code points of all texts, concatenated, uint32 [c].
+      offsets: the index in `chars` at which each text begins, int64 [d + 1].
     """
 
     texts: tuple[str, ...]
@@ -55,7 +59,7 @@ class TextBatch:
 
     @classmethod
     def of(cls, texts: Sequence[str], titles: Sequence[str] | None = None) -> "TextBatch":
-        """A batch of texts, none of which holds a lone surrogate."""
+        """A batch of texts without lone surrogates."""
         chars, offsets = code_points(texts)
         return cls(tuple(texts), tuple(titles or [""] * len(texts)), chars, offsets)
 
@@ -64,27 +68,27 @@ class TextBatch:
 
     @functools.cached_property
     def kinds(self) -> np.ndarray:
-        """uint8 [c], see `hclx.corpus.characters`."""
+        """The kind of each character, uint8 [c], see `hclx.corpus.characters`."""
         return characters.kinds(self.chars)
 
     @functools.cached_property
     def n_chars(self) -> np.ndarray:
-        """int64 [d]"""
+        """The number of characters of each document, int64 [d]."""
         return np.diff(self.offsets)
 
     @functools.cached_property
     def hashes(self) -> RangeHash:
-        """Hashes of any range of characters."""
+        """The hashes of ranges of characters of the batch."""
         return RangeHash(self.chars)
 
     @functools.cached_property
     def words(self) -> Ranges:
-        """Eojeol."""
+        """The eojeol."""
         return self.split(self.kinds == characters.SPACE)
 
     @functools.cached_property
     def lines(self) -> Ranges:
-        """Lines that are not blank, without the white space at their ends."""
+        """The lines that are not blank, without white space around them."""
         lines, words = self.split(self.chars == ord("\n")), self.words
         first = np.searchsorted(words.starts, lines.starts)
         last = np.searchsorted(words.starts, lines.ends) - 1
@@ -93,7 +97,7 @@ class TextBatch:
         return Ranges(starts, ends, np.searchsorted(starts, self.offsets))
 
     def split(self, separator: np.ndarray) -> Ranges:
-        """What stands between characters where `separator`, bool [c], holds."""
+        """The runs of characters for which `separator`, bool [c], is False."""
         inside = np.concatenate([[False], ~separator, [False]])
         begins, ends = inside[1:] & ~inside[:-1], inside[:-1] & ~inside[1:]
         borders = self.offsets[1:-1]  # a document's end is an end, and the next one's start a start
@@ -103,21 +107,38 @@ class TextBatch:
         return Ranges(starts, ends, np.searchsorted(starts, self.offsets))
 
     def count(self, marks: np.ndarray) -> np.ndarray:
-        """int64 [d]: characters of each document where `marks`, bool [c], holds."""
+        """The number of characters of each document that `marks`, bool [c], marks: int64 [d]."""
         return np.diff(np.searchsorted(np.flatnonzero(marks), self.offsets))
 
 
 def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Code points, uint32 [c], and where each text begins, int64 [d + 1]."""
+    """The code points of texts, uint32 [c], and the index at which each begins, int64 [d + 1]."""
     chars = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return chars, offsets
 
 
+def batches(texts: Sequence[str], titles: Sequence[str] | None = None) -> Iterator[TextBatch]:
+    """The documents in batches of about the same size; a long document makes a batch by itself."""
+    titles = titles or [""] * len(texts)
+    start = size = 0
+    for i, text in enumerate(texts):
+        if size and size + len(text) > _BATCH_CHARS:
+            yield TextBatch.of(texts[start:i], titles[start:i])
+            start, size = i, 0
+        size += len(text)
+    yield TextBatch.of(texts[start:], titles[start:])
+
+
 def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """The sum of `values`, [n], over each of the ranges that `offsets`, [m + 1], separates: [m],
-    int64 or float64.
+    """Sums over consecutive ranges.
+
+    Args:
+      values: [n].
+      offsets: the borders of m ranges, [m + 1].
+    Returns:
+      int64 or float64 [m].
     """
     kind = np.float64 if values.dtype.kind == "f" else np.int64
     total = np.zeros(len(values) + 1, kind)
@@ -126,7 +147,7 @@ def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole as float32, 0 where there is no whole."""
+    """part / whole as float32; 0 if `whole` is 0."""
     return np.divide(part, whole, out=np.zeros(len(part)), where=np.asarray(whole) > 0).astype(
         np.float32
     )

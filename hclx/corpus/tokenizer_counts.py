@@ -1,17 +1,17 @@
-"""Chunk counts of a mixture, to train a tokenizer from: files are counted wherever Beam runs, then
-their counts meet.
+"""Pre-token counts of a mixture, to train a tokenizer from: shards are counted wherever the runner
+runs, then their counts are added up.
 
-  counts/SOURCE/FILE-PART.parquet    the chunks of a file's sample, as bytes, and how often each
-  occurs counts/SOURCE/FILE-PART.json       how many documents and bytes that sample has; written
-  last counts/NNNNN.parquet               the same of all files, for a share of the chunks by hash,
-  in order; as many as there are files
+  counts/SOURCE/FILE-SHARD.parquet   the pre-tokens of a shard's sample, as bytes, and the number of
+                                     each
+  counts/SOURCE/FILE-SHARD.json      documents and bytes of that sample; written last
+  counts/NNNNN.parquet               the counts of all shards, for a share of the pre-tokens by
+                                     hash, sorted; as many files as there are shards
 
 Every document of the mixture counts once, however often a source is repeated. The tokenizer is the
 one that `launch/train_tokenizer.py --input='CORPUS/mixture/*/*.jsonl.gz'` makes, byte for byte.
 """
 
 import functools
-import json
 import logging
 import time
 from collections import Counter
@@ -22,19 +22,28 @@ import numpy as np
 import pyarrow
 import pyarrow.compute
 
-from hclx.corpus.dedup import partition
-from hclx.corpus.hashing import RangeHash
-from hclx.corpus.mixing import MIXTURE
-from hclx.corpus.runner import Engine
-from hclx.corpus.stages import Part
-from hclx.corpus.store import Store, key_of
+from hclx.corpus.layout import (
+    COUNTS,
+    COUNTS_PARTITION,
+    COUNTS_SUMMARY,
+    MIXTURE,
+    SAMPLED,
+    SAMPLED_DONE,
+    Shard,
+    mixture_shards,
+)
+from hclx.corpus.runner import Runner
+from hclx.corpus.shuffle import partition_by_hash
+from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import ConfigError, DataError
+from hclx.hashing import RangeHash
 from hclx.text import Tokenizer
 from hclx.text.byte_level import to_bytes, to_text
+from hclx.text.documents import Unreadable, read_file
 from hclx.text.pretokenizers import pretokenizer_identity
 from hclx.text.training import count_chunks, sample, train_counted
 
-FORMAT = 1  # of the files, and of how chunks are counted: part of every key
+FORMAT = 1  # of the files and of the counting: part of every key
 _LOG = logging.getLogger(__name__)
 _SCHEMA = pyarrow.schema([("chunk", pyarrow.binary()), ("count", pyarrow.int64())])
 
@@ -42,7 +51,7 @@ _SCHEMA = pyarrow.schema([("chunk", pyarrow.binary()), ("count", pyarrow.int64()
 def train_on_mixture(
     store: Store,
     output_dir: str | Path,
-    engine: Engine,
+    runner: Runner,
     *,
     vocab_size: int,
     morphemes: str,
@@ -55,15 +64,15 @@ def train_on_mixture(
       store: of a corpus with a mixture; takes the counts.
       output_dir, vocab_size, morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`. The
         tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`,
-        takes the counts that are there.
-      engine: what runs the counting.
+        takes the counts that exist.
+      runner: runs the counting.
     Raises:
-      ConfigError: a value is out of range, the folder is taken, or a worker splits with another
-        version of the analyser.
-      DataError: there is no mixture, a file of it cannot be read, or it is too little for the
+      ConfigError: a value is out of range, the folder is taken, or a worker has another version of
+        the analyser.
+      DataError: there is no mixture, a file of it cannot be read, or it is too small for the
         vocabulary.
     """
-    count = functools.partial(count_mixture, store, engine, morphemes, sample_rate, seed)
+    count = functools.partial(count_mixture, store, runner, morphemes, sample_rate, seed)
     return train_counted(
         count,
         output_dir,
@@ -75,26 +84,26 @@ def train_on_mixture(
 
 
 def count_mixture(
-    store: Store, engine: Engine, morphemes: str, sample_rate: float, seed: int, totals: Counter
+    store: Store, runner: Runner, morphemes: str, sample_rate: float, seed: int, totals: Counter
 ) -> Counter:
-    """How often each chunk occurs in the sample of a mixture; what was counted before is read.
+    """The number of each pre-token in the sample of a mixture; counts that exist are read.
 
     Args:
       totals: takes the numbers of `hclx.text.training.sample`.
     """
     begin, pretokenizer = time.perf_counter(), pretokenizer_identity(morphemes)
-    base = key_of(FORMAT, pretokenizer, sample_rate, seed)
-    keys = {name: key_of(base, _key_of_file(name, store)) for name in _mixture_files(store)}
-    found, key = [Part(name, index) for index, name in enumerate(keys)], key_of(base, keys)
-    made = {_partition(part.index): key for part in found} | {
-        _about(part.name): keys[part.name] for part in found
-    }
-    if not all(store.is_done(name, own) for name, own in made.items()):
-        for name in {*store.list("counts")} - {*made, *(_own(part.name) for part in found)}:
-            # of files that are gone, or of a process that was killed while it wrote
-            store.remove(name)
+    base, shards = key_of(FORMAT, pretokenizer, sample_rate, seed), _shards(store)
+    keys = {shard.name: key_of(base, _mixture_key(shard, store)) for shard in shards}
+    key = key_of(base, keys)
+    complete = {shard.file(COUNTS_PARTITION): key for shard in shards}
+    complete |= {shard.file(COUNTS_SUMMARY): keys[shard.name] for shard in shards}
+    if not all(store.is_done(path, own) for path, own in complete.items()):
+        current = {*complete, *(shard.file(COUNTS) for shard in shards)}
+        for path in {*store.list("counts")} - current:
+            # Its shard no longer exists, or a process was killed while it wrote.
+            store.remove(path)
         count = functools.partial(
-            count_file,
+            count_shard,
             store=store,
             keys=keys,
             morphemes=morphemes,
@@ -102,58 +111,39 @@ def count_mixture(
             sample_rate=sample_rate,
             seed=seed,
         )
-        engine.each(count, list(keys))
-        give = functools.partial(give_counts, store=store, n=len(found))
-        engine.meet(
-            [(give, meet_counts)], functools.partial(write_counts, store=store, key=key), found
-        )
-        _LOG.info("chunk counts: %.1f s", time.perf_counter() - begin)
-    for part in found:
-        totals.update(
-            {name: n for name, n in store.read_json(_about(part.name)).items() if name != "key"}
-        )
-    # no chunk is in two of them
-    tables = (store.read_table(_partition(part.index)) for part in found)
-    return Counter(
-        {
-            to_text(chunk): n
-            for table in tables
-            for chunk, n in zip(table["chunk"].to_pylist(), table["count"].to_pylist())
-        }
-    )
+        runner.map(count, shards, "pre-token counts")
+        split = functools.partial(map_counts, store=store, n=len(shards))
+        write = functools.partial(write_counts, store=store, key=key)
+        runner.map_reduce([(split, reduce_counts)], write, shards, "pre-token counts")
+        _LOG.info("pre-token counts: %.1f s", time.perf_counter() - begin)
+    for shard in shards:
+        summary = store.read_json(shard.file(COUNTS_SUMMARY))
+        totals.update({name: n for name, n in summary.items() if name != "key"})
+    counts: dict[str, int] = {}
+    for shard in shards:  # no pre-token is in two partitions
+        table = store.read_table(shard.file(COUNTS_PARTITION))
+        counts |= zip(map(to_text, table["chunk"].to_pylist()), table["count"].to_pylist())
+    return Counter(counts)
 
 
-def _partition(index: int) -> str:
-    return f"counts/{index:05d}.parquet"
-
-
-def _own(name: str) -> str:
-    return f"counts/{name}.parquet"
-
-
-def _about(name: str) -> str:
-    return f"counts/{name}.json"
-
-
-def _mixture_files(store: Store) -> list[str]:
-    """SOURCE/FILE-PART of each."""
+def _shards(store: Store) -> list[Shard]:
     mixture = store.read_json(MIXTURE)
     if mixture is None:
         raise DataError(
             f"{store.path(MIXTURE)} cannot be read; make the mixture with launch/build_corpus.py"
         )
-    return [name.removesuffix(".jsonl.gz") for names in mixture["files"].values() for name in names]
+    return mixture_shards([file for files in mixture["files"].values() for file in files])
 
 
-def _key_of_file(name: str, store: Store) -> str:
-    done = f"mixture/{name}.done.json"
-    if key := store.key(done):
+def _mixture_key(shard: Shard, store: Store) -> str:
+    if key := store.key(shard.file(SAMPLED_DONE)):
         return key
-    raise DataError(f"{store.path(done)} cannot be read; run launch/build_corpus.py again")
+    path = store.path(shard.file(SAMPLED_DONE))
+    raise DataError(f"{path} cannot be read; run launch/build_corpus.py again")
 
 
-def count_file(
-    name: str,
+def count_shard(
+    shard: Shard,
     store: Store,
     keys: dict[str, str],
     morphemes: str,
@@ -161,72 +151,70 @@ def count_file(
     sample_rate: float,
     seed: int,
 ) -> None:
-    """Writes the counts of a mixture's file.
+    """Writes the counts of a shard of the mixture.
 
     Args:
-      name: SOURCE/FILE-PART.
-      keys: name -> key of its counts.
-      pretokenizer: the name and version that chunks must be split with, wherever this runs.
+      keys: name of a shard -> key of its counts.
+      pretokenizer: name and version of the pre-tokenizer that every worker must have.
       morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
     """
-    if all(store.is_done(target, keys[name]) for target in (_own(name), _about(name))):
+    key = keys[shard.name]
+    if all(store.is_done(path, key) for path in (shard.file(COUNTS), shard.file(COUNTS_SUMMARY))):
         return
     totals: Counter = Counter(seen=0, documents=0, bytes=0)
     counts = count_chunks(
-        sample(_texts(name, store), sample_rate, seed, totals), morphemes, workers=1
+        sample(_texts(shard, store), sample_rate, seed, totals), morphemes, workers=1
     )
     if pretokenizer_identity(morphemes) != pretokenizer:
         raise ConfigError(
             f"a worker splits text with {pretokenizer_identity(morphemes)}, and this command with"
             f" {pretokenizer}; install one version everywhere"
         )
-    table = pyarrow.table(
-        [[to_bytes(chunk) for chunk in counts], list(counts.values())], schema=_SCHEMA
-    )
-    store.write_table(_own(name), table, keys[name])
-    store.write_json(_about(name), dict(totals), keys[name])
+    columns = [[to_bytes(chunk) for chunk in counts], list(counts.values())]
+    store.write_table(shard.file(COUNTS), pyarrow.table(columns, schema=_SCHEMA), key)
+    store.write_json(shard.file(COUNTS_SUMMARY), dict(totals), key)
 
 
-def _texts(name: str, store: Store) -> Iterator[str]:
-    path = f"mixture/{name}.jsonl.gz"
+def _texts(shard: Shard, store: Store) -> Iterator[str]:
+    path = store.path(shard.file(SAMPLED))
+    again = "remove its .done.json and run launch/build_corpus.py again"
     try:
-        for line in store.read_lines(path):
-            if text := json.loads(line)["text"]:
-                yield text
-    except (OSError, ValueError, KeyError) as error:
-        again = "remove its .done.json and run launch/build_corpus.py again"
-        raise DataError(f"{store.path(path)} cannot be read ({error}); {again}") from error
+        with open_bytes(path) as file:
+            for record in read_file(file, path):
+                if isinstance(record, Unreadable):
+                    reason = f"line {record.line}: {record.reason}"
+                    raise DataError(f"{path} cannot be read ({reason}); {again}")
+                if record.text:
+                    yield record.text
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); {again}") from error
 
 
-def give_counts(part: Part, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
-    """(partition, (partition, table of chunk and count)) of a file's counts."""
-    table = store.read_table(_own(part.name))
-    for place, rows in partition(_hashes(table["chunk"]), n):
-        yield place, (place, table.take(rows))
+def map_counts(shard: Shard, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
+    """(partition, (partition, table of pre-token and count)) of a shard's counts."""
+    table = store.read_table(shard.file(COUNTS))
+    for partition, rows in partition_by_hash(_hashes(table["chunk"]), n):
+        yield partition, (partition, table.take(rows))
 
 
 def _hashes(chunks: pyarrow.ChunkedArray) -> np.ndarray:
-    """uint64 [c]: of each chunk's bytes."""
+    """Hashes of the bytes of each pre-token, uint64 [c]."""
     ends = np.cumsum(pyarrow.compute.binary_length(chunks).to_numpy(), dtype=np.int64)
-    return RangeHash(np.frombuffer(b"".join(chunks.to_pylist()), np.uint8)).of(
-        np.append(0, ends)[:-1], ends
-    )
+    data = np.frombuffer(b"".join(chunks.to_pylist()), np.uint8)
+    return RangeHash(data).of(np.append(0, ends)[:-1], ends)
 
 
-def meet_counts(blocks: Iterable[tuple[int, pyarrow.Table]]) -> Iterator[tuple[int, pyarrow.Table]]:
-    """(partition, its chunks, each once and in their order, with the sum of its counts)"""
-    places, tables = zip(*blocks)
+def reduce_counts(
+    blocks: Iterable[tuple[int, pyarrow.Table]],
+) -> Iterator[tuple[int, pyarrow.Table]]:
+    """(partition, its pre-tokens, each once and in their order, with the sum of its counts)"""
+    partitions, tables = zip(*blocks)
     total = pyarrow.concat_tables(tables).group_by("chunk").aggregate([("count", "sum")])
-    yield (
-        places[0],
-        total.select(["chunk", "count_sum"])
-        .rename_columns(_SCHEMA.names)
-        .sort_by("chunk")
-        .combine_chunks(),
-    )
+    total = total.select(["chunk", "count_sum"]).rename_columns(_SCHEMA.names)
+    yield partitions[0], total.sort_by("chunk").combine_chunks()
 
 
-def write_counts(part: Part, blocks: Iterable[pyarrow.Table], store: Store, key: str) -> None:
-    """Writes the partition of a part's index; there is no block where no chunk fell there."""
+def write_counts(shard: Shard, blocks: Iterable[pyarrow.Table], store: Store, key: str) -> None:
+    """Writes the partition of a shard's index; there is no block if no pre-token belongs to it."""
     (table,) = [*blocks] or [_SCHEMA.empty_table()]
-    store.write_table(_partition(part.index), table, key)
+    store.write_table(shard.file(COUNTS_PARTITION), table, key)

@@ -11,19 +11,11 @@ import functools
 import numpy as np
 
 from hclx.errors import DataError
+from hclx.hashing import splitmix64 as mix64
 
 # draws after which the schedule of sources repeats; rates are rounded to multiples of 1 / PERIOD
 PERIOD = 10_000
 _ROUNDS = 4
-
-
-def mix64(x: np.ndarray) -> np.ndarray:
-    """Scatters uint64 numbers by a bijection (splitmix64's finaliser: Steele et al. 2014)."""
-    x = np.asarray(x, np.uint64)
-    with np.errstate(over="ignore"):  # modulo 2^64 is meant; numpy would warn for scalars
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def permute(index: np.ndarray, n: int, key: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ end-of-document token precedes every document, and one more closes the stream. S
 document follows the token that generation starts from, and is followed by it.
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 import tensorstore as ts
 
 from hclx.errors import DataError
+from hclx.hashing import json_hash
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -152,11 +152,5 @@ def _open(path: Path) -> ts.TensorStore:
 
 
 def content_fingerprint(manifest: dict) -> str:
-    """Checksum of everything in a manifest but the checksum itself."""
-    return checksum({key: value for key, value in manifest.items() if key != "fingerprint"})
-
-
-def checksum(value) -> str:
-    """sha256 of a JSON value in canonical form."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    """The checksum of all of a manifest but the checksum itself."""
+    return json_hash({key: value for key, value in manifest.items() if key != "fingerprint"})

@@ -65,11 +65,17 @@ def bucket(length: int, limit: int | None = None) -> int:
     return size if limit is None else min(size, limit)
 
 
-def init_cache(config: ModelConfig, batch: int, size: int, dtype: str) -> KVCache:
-    """An empty cache with `size` positions for each of `batch` rows."""
-    shape = (batch, config.n_kv_heads, size, config.d_head)
-    zeros = lambda: tuple(_place_cache(jnp.zeros(shape, dtype)) for _ in range(config.n_layers))
-    return KVCache(zeros(), zeros())
+def init_cache(params: Params, batch: int, size: int) -> KVCache:
+    """An empty cache with `size` positions for each of `batch` rows, for the heads of keys and
+    values of each block, and in the dtype of its weights.
+    """
+
+    def zeros(layer):
+        kv_d2hk = layer["attention"]["kv"]
+        heads, head_size = kv_d2hk.shape[-2:]
+        return _place_cache(jnp.zeros((batch, heads, size, head_size), kv_d2hk.dtype))
+
+    return KVCache(*(tuple(map(zeros, params["blocks"])) for _ in range(2)))
 
 
 def extend(
@@ -92,7 +98,8 @@ def extend(
       Hidden states [b, t, d] after the final norm, and the cache.
     """
     positions_bt = lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
-    x_btd = embed(params, tokens_bt, positions_bt, config, _dtype(params))
+    dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
+    x_btd = embed(params, tokens_bt, positions_bt, config, dtype)
     blocks = []
     for layer, k_bhsk, v_bhsk in zip(params["blocks"], *cache):
         attend = functools.partial(_attend, (k_bhsk, v_bhsk), positions_bt)
@@ -152,7 +159,7 @@ def prefill(
       config: the model's shape.
     """
     batch, length = tokens_bt.shape
-    empty = init_cache(config, batch, size, _dtype(params))
+    empty = init_cache(params, batch, size)
     x_btd, cache = extend(params, empty, tokens_bt, jnp.zeros_like(lengths_b), config)
     last_b1d = jnp.take_along_axis(x_btd, (lengths_b - 1)[:, None, None], axis=1)
     in_prompt_bt = jnp.arange(length) < lengths_b[:, None]
@@ -198,6 +205,8 @@ def decode(
       The state, and int32 [b, n] with `NO_TOKEN` after the end of a row.
     """
 
+    size = state.cache.size
+
     def is_active(state):
         return ~state.done_b & (state.step_b < sampling.max_tokens_b)
 
@@ -209,7 +218,7 @@ def decode(
         i, state, out_bn = carry
         active_b = is_active(state)
         token_b = sample(state.logits_bv, state.seen_bv, allowed_v, state.step_b, sampling)
-        ends_b = (token_b == eod_id) | (state.lengths_b >= state.cache.size)
+        ends_b = (token_b == eod_id) | (state.lengths_b >= size)
         written_b = active_b & ~ends_b
         x_b1d, cache = extend(params, state.cache, token_b[:, None], state.lengths_b, config)
         state = DecodeState(
@@ -226,11 +235,6 @@ def decode(
     out_bn = jnp.full((state.done_b.shape[0], n), NO_TOKEN, jnp.int32)
     _, state, out_bn = jax.lax.while_loop(unfinished, step, (jnp.int32(0), state, out_bn))
     return state, out_bn
-
-
-def _dtype(params: Params) -> str:
-    """The dtype of activations and cache: that of the weights, which are then never converted."""
-    return params["embedding"]["token"].dtype.name
 
 
 def _place(state: DecodeState) -> DecodeState:

@@ -118,11 +118,16 @@ def prepare_params(
 
     def convert(spec: ParamSpec, array):
         is_matrix = spec.in_matmul or spec.decays
-        converted = _convert(array, spec.axes, dtype if is_matrix else array.dtype.name)
-        if donate and isinstance(converted, tuple):
-            jax.block_until_ready(converted)
+        place = functools.partial(
+            _place, axes=spec.axes, dtype=dtype if is_matrix else array.dtype.name
+        )
+        if spec.axes[0] != "layers":
+            return place(array, None)
+        layers = tuple(place(array, i) for i in range(config.n_layers))
+        if donate:
+            jax.block_until_ready(layers)
             array.delete()
-        return converted
+        return layers
 
     converted = jax.tree.map(convert, param_specs(config), params)
     structure = jax.tree.structure(params["blocks"])
@@ -132,9 +137,8 @@ def prepare_params(
 
 
 @functools.partial(jax.jit, static_argnames=("axes", "dtype"))
-def _convert(array: jax.Array, axes: tuple[str | None, ...], dtype: str):
-    """An array in `dtype`; one that is stacked over layers becomes a tuple of arrays."""
-    array = array.astype(dtype)
-    if axes[0] == "layers":
-        return tuple(constrain(array[i], *axes[1:]) for i in range(array.shape[0]))
-    return constrain(array, *axes)
+def _place(array: jax.Array, layer: int | None, *, axes: tuple[str | None, ...], dtype: str):
+    """An array, or one layer of it, in `dtype`, laid out by the names of its axes."""
+    if layer is not None:
+        array, axes = array[layer], axes[1:]
+    return constrain(array.astype(dtype), *axes)

@@ -9,15 +9,16 @@ from hclx.parallel.distributed import (
 )
 from hclx.parallel.mesh import axis_across_slices, make_mesh, resolve_mesh_shape
 from hclx.parallel.pipeline import check_pipeline, pipeline
-from hclx.parallel.reshape import flatten_tokens, unflatten_tokens
 from hclx.parallel.sharding import (
     RULES,
     ShardingRules,
     axis_size,
     constrain,
+    flatten_tokens,
     named_sharding,
     partition_spec,
     sharding_rules,
+    unflatten_tokens,
 )
 
 __all__ = [

@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hclx.errors import ConfigError
@@ -25,7 +26,7 @@ class ShardingRules:
 
     batch: MeshAxes = ("data", "fsdp")
     length: MeshAxes = ("seq",)
-    tokens: MeshAxes = ("seq", "data", "fsdp")  # batch and length as one axis: see reshape.py
+    tokens: MeshAxes = ("seq", "data", "fsdp")  # batch and length as one axis: see `flatten_tokens`
     layers: MeshAxes = ("pipe",)
     vocab: MeshAxes = ("model",)
     embed: MeshAxes = ("fsdp", "seq")  # of parameters: gathered block by block (ZeRO-3)
@@ -133,3 +134,33 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, partition_spec(axes))
+
+
+def flatten_tokens(x_bt: jax.Array) -> jax.Array:
+    """Reshapes [b, t, ...] to [n, ...], sharded as the logical axis "tokens" and replicated over
+    the rest.
+    """
+    batch, length = x_bt.shape[:2]
+    shards = axis_size("length")
+    x = jnp.moveaxis(x_bt.reshape(batch, shards, length // shards, *x_bt.shape[2:]), 1, 0)
+    return constrain(
+        x.reshape(batch * length, *x_bt.shape[2:]), "tokens", *(None,) * (x_bt.ndim - 2)
+    )
+
+
+def unflatten_tokens(x_n: jax.Array, batch: int, length: int, *others: str) -> jax.Array:
+    """Inverts `flatten_tokens`: reshapes [n, ...] to [b, t, ...].
+
+    Args:
+      x_n: as `flatten_tokens` returns it.
+      batch, length: b and t.
+      others: logical axes of the other dimensions, which are replicated without them.
+    """
+    shards = axis_size("length")
+    x = jnp.moveaxis(x_n.reshape(shards, batch, length // shards, *x_n.shape[1:]), 0, 1)
+    return constrain(
+        x.reshape(batch, length, *x_n.shape[1:]),
+        "batch",
+        "length",
+        *(others or (None,) * (x_n.ndim - 1)),
+    )

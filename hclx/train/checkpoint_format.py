@@ -14,8 +14,8 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from hclx.data.token_cache import checksum
 from hclx.errors import CheckpointError
+from hclx.hashing import json_hash
 from hclx.model import Params
 from hclx.model.legacy import from_format_2, to_format_2
 from hclx.train.fingerprint import fingerprint
@@ -45,10 +45,10 @@ def json_items(state: TrainState, loop: LoopState, meta: dict) -> dict[str, dict
         "format": FORMAT,
         "step": step,
         "fingerprint": fingerprint({**array_items(state), "frozen": state.frozen}),
-        "loop_checksum": checksum(loop_item),
+        "loop_checksum": json_hash(loop_item),
         **meta,
     }
-    return {"loop": loop_item, "meta": {**meta_item, "checksum": checksum(meta_item)}}
+    return {"loop": loop_item, "meta": {**meta_item, "checksum": json_hash(meta_item)}}
 
 
 def read_json_items(path: Path) -> tuple[dict, dict]:
@@ -65,9 +65,9 @@ def read_json_items(path: Path) -> tuple[dict, dict]:
         raise CheckpointError(
             f"the items loop and meta cannot be read: {one_line(error)}"
         ) from error
-    if meta.pop("checksum", None) != checksum(meta):
+    if meta.pop("checksum", None) != json_hash(meta):
         raise CheckpointError("item meta is damaged")
-    if meta["loop_checksum"] != checksum(loop):
+    if meta["loop_checksum"] != json_hash(loop):
         raise CheckpointError("item loop is damaged")
     return meta, loop
 

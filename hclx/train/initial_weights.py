@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from hclx.data.token_cache import checksum
 from hclx.errors import CheckpointError, ConfigError
+from hclx.hashing import json_hash
 from hclx.model import Params
 from hclx.train.checkpoint import Checkpointer, checkpoints_of
 from hclx.train.checkpoint_format import as_saved, check_format, check_shapes, read_json_items
@@ -54,7 +54,7 @@ def choose_initial_weights(
         )
     step = max(steps) if step is None else step
     fingerprints = _check(folder / str(step), abstract, vocabulary)
-    return {"model_dir": source, "step": step, "fingerprint": checksum(fingerprints)}
+    return {"model_dir": source, "step": step, "fingerprint": json_hash(fingerprints)}
 
 
 def read_initial_weights(chosen: dict, abstract: Params) -> Params:
@@ -65,7 +65,7 @@ def read_initial_weights(chosen: dict, abstract: Params) -> Params:
     """
     with Checkpointer(chosen["model_dir"], read_only=True) as checkpointer:
         params, meta = checkpointer.restore_params(abstract, chosen["step"])
-    if checksum(_params_only(meta)) != chosen["fingerprint"]:
+    if json_hash(_params_only(meta)) != chosen["fingerprint"]:
         raise CheckpointError(
             f"{checkpoints_of(chosen['model_dir']) / str(chosen['step'])} holds other weights than"
             " when this run was started; put them back, or choose another --model_dir"

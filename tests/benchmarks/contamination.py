@@ -1,19 +1,20 @@
-"""Evaluation items in documents: what hclx.corpus.decontamination flags in real text, which copies it
-finds, what it takes for one.
+"""Measures the false positives and the recall of hclx.corpus.decontamination on evaluation items in
+real documents.
 
     python tests/benchmarks/contamination.py
 
-HCLX_DATA_DIR names the data: corpus/ and the sets of tasks/evaluation.py. Three questions:
+HCLX_DATA_DIR names the data: corpus/ and the sets of tasks/evaluation.py. The script answers three
+questions:
 
-1. Real documents, by hash: which are flagged? Each is judged again by difflib, which knows neither
-  n-grams nor hashes: does the document hold 80% of the letters of one of the items that it was
-  flagged for, those of each of its texts near one place and in order? The documents of which it
-  says no are false alarms. What was missed in them is not known, hence:
-2. Items planted as documents of their own, and between lines of documents that were not flagged:
-  how many are found? Items are told apart by what they are looked for as: runs of 13 letters, whole
-  words of 8 letters and more, or a whole document.
-3. What cannot be a copy, although it has the letters of one: the items with their words in another
-  order, and backwards.
+1. Which real documents are flagged? Documents are drawn by a hash. difflib, which uses neither
+   n-grams nor hashes, judges each flagged one again: does it hold 80% of the letters of an item
+   that it was flagged for, with the letters of each of the item's texts near one place and in
+   order? If not, it is a false positive. What was missed is not known, hence the next question.
+2. How many planted items are found? Items are planted as documents of their own, and between lines
+   of documents that were not flagged. They are grouped by how they are searched for: as runs of 13
+   letters, as whole words of 8 letters and more, or as a whole document.
+3. Is anything found that cannot be a copy, although it has the letters of one? These are the items
+   with their words in another order, and backwards.
 """
 
 import functools
@@ -45,16 +46,18 @@ DATA = flags.DEFINE_string(
     "data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR."
 )
 SOURCES = flags.DEFINE_list(
-    "sources", ["kowiki", "law", "reviews", "comments"], "Folders of corpus/."
+    "sources", ["kowiki", "law", "reviews", "comments"], "Folders of corpus/ to read."
 )
 DOCUMENTS = flags.DEFINE_integer(
-    "documents", 20_000, "Of all sources together, as many of each as there are."
+    "documents", 20_000, "Documents of all sources together, divided evenly as far as possible."
 )
-ITEMS = flags.DEFINE_integer("items", 1_000, "Planted, at most, of each set in each way; 0: all.")
+ITEMS = flags.DEFINE_integer(
+    "items", 1_000, "Most items of a set that are planted in each way; 0: all."
+)
 MIN_CHARS = flags.DEFINE_integer(
-    "min_chars", ContaminationSettings.min_chars, "The setting of that name."
+    "min_chars", ContaminationSettings.min_chars, "The corpus setting contamination.min_chars."
 )
-SHOWN = flags.DEFINE_integer("shown", 5, "False alarms that are printed.")
+SHOWN = flags.DEFINE_integer("shown", 5, "Number of false positives that are printed.")
 
 ENOUGH = 0.8  # of an item's letters
 Item = tuple[str, ...]
@@ -77,57 +80,63 @@ def main(_):
                 f" ({ITEMS.value or 'all'} at most).\n"
             )
             print(planted(pool, items, hosts, WAYS))
-            print("\nWhat is no copy, and was taken for one, in percent.\n")
+            print("\nTexts that are no copies, but were found as such, in percent.\n")
             print(planted(pool, items, hosts, CONTROLS, sets=False))
     print(f"\n{time.perf_counter() - begin:.0f} s")
 
 
 @functools.cache
 def settings() -> ContaminationSettings:
+    """Settings of the search."""
     return ContaminationSettings(min_chars=MIN_CHARS.value)
 
 
 @functools.cache
 def classes() -> dict[str, int]:
-    """What items are looked for as, and the letters of the shortest that is."""
+    """Maps the groups of items, by how they are searched for, to the letters of the shortest
+    item.
+    """
     n, least = settings().ngram, settings().min_chars
     return {f"{n} letters and more": n, f"{least} to {n - 1}": least, "shorter": 0}
 
 
 def data(*parts: str) -> Path:
+    """Path of a file or folder of the data."""
     return Path(DATA.value or os.environ["HCLX_DATA_DIR"], *parts)
 
 
 def place(name: str) -> bytes:
+    """Key that draws documents and items in an order that does not depend on their content."""
     return hashlib.sha256(name.encode()).digest()
 
 
 def documents(source: str) -> list[str]:
-    """The texts of a source, by a hash of their ids."""
-    found = []
+    """Reads the texts of a source, sorted by a hash of their ids."""
+    keyed = []
     for path in sorted(data("corpus", source).glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:
-            found += [
+            keyed += [
                 (place(f"{source}/{row['id']}"), row["text"]) for row in map(json.loads, file)
             ]
-    return [text for _, text in sorted(found)]
+    return [text for _, text in sorted(keyed)]
 
 
 def even(sample: dict[str, list[str]], n: int) -> dict[str, list[str]]:
-    """The first documents of each source: n in all, divided evenly as far as there are so many."""
+    """Takes n documents in all, the first of each source, divided evenly as far as possible."""
     taken, left = {}, n
-    for i, (source, texts) in enumerate(sorted(sample.items(), key=lambda one: len(one[1]))):
+    for i, (source, texts) in enumerate(sorted(sample.items(), key=lambda item: len(item[1]))):
         taken[source] = texts[: left // (len(sample) - i)]
         left -= len(taken[source])
     return {source: taken[source] for source in sample}
 
 
-# Searching, in several processes.
+# The search, which runs in several processes.
 
 _index, _items = None, {}
 
 
 def start(folder: str, items: dict[str, list[Item]]) -> None:
+    """Initialises a process: opens the index, and names each item SET/NUMBER."""
     global _index
     _index = Index.read(Store(folder))
     _items.update(
@@ -140,16 +149,16 @@ def start(folder: str, items: dict[str, list[Item]]) -> None:
 
 
 def search(texts: Sequence[str]) -> list[list[str]]:
-    """The names of the items that each text is flagged for."""
-    found: list[list[str]] = [[] for _ in texts]
+    """Names of the items that each text is flagged for."""
+    names: list[list[str]] = [[] for _ in texts]
     for text, item, _ in zip(*_index.search(list(texts), settings())):
-        found[text].append(_index.names[item])
-    return found
+        names[text].append(_index.names[item])
+    return names
 
 
 def judged(texts: Sequence[str]) -> list[dict[str, float]]:
-    """Item -> the share of its letters that the text holds, for the items that it is flagged
-    for.
+    """Maps, for each text, the items that it is flagged for to the share of their letters that it
+    holds, by difflib.
     """
     return [
         {name: held(_items[name], text) for name in names}
@@ -158,6 +167,7 @@ def judged(texts: Sequence[str]) -> list[dict[str, float]]:
 
 
 def batches(texts: Sequence[str], size: int = 1 << 20) -> Iterator[list[str]]:
+    """Yields texts in lists of at least `size` characters, but for the last one."""
     batch, length = [], 0
     for text in texts:
         batch, length = [*batch, text], length + len(text)
@@ -169,14 +179,17 @@ def batches(texts: Sequence[str], size: int = 1 << 20) -> Iterator[list[str]]:
 
 
 def everywhere(pool, run: Callable, texts: Sequence[str]) -> list:
-    return [one for results in pool.imap(run, batches(texts)) for one in results]
+    """Results of `run` for all texts, in their order, from all processes."""
+    return [result for results in pool.imap(run, batches(texts)) for result in results]
 
 
-# What is flagged in real text.
+# Real documents.
 
 
 def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> list[str]:
-    """Prints what is flagged and what of it is true; gives the documents that were not flagged."""
+    """Prints how many documents are flagged, and how many of these rightly; returns those that are
+    not flagged.
+    """
     rows, clean, wrong, totals, groups = (
         [],
         [],
@@ -193,27 +206,27 @@ def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> 
         count = Counter(
             documents=len(texts), megabytes=sum(len(text.encode()) for text in texts) / 1e6
         )
-        for text, found in zip(texts, everywhere(pool, judged, texts), strict=True):
-            true = {name for name, share in found.items() if share >= ENOUGH}
+        for text, shares in zip(texts, everywhere(pool, judged, texts), strict=True):
+            true = {name for name, share in shares.items() if share >= ENOUGH}
             count.update(
-                flagged=bool(found), true=bool(true), pairs=len(found), true_pairs=len(true)
+                flagged=bool(shares), true=bool(true), pairs=len(shares), true_pairs=len(true)
             )
             for group, count_of_group in groups.items():
-                own = {one for one in found if group in (kinds[one], one.split("/")[0])}
+                own = {name for name in shares if group in (kinds[name], name.split("/")[0])}
                 count_of_group.update(
                     flagged=bool(own),
                     true=bool(own & true),
                     pairs=len(own),
                     true_pairs=len(own & true),
                 )
-            if found and not true:
-                wrong.append((source, max(found.items(), key=lambda one: one[1]), text))
-            clean += [] if found else [text]
+            if shares and not true:
+                wrong.append((source, max(shares.items(), key=lambda item: item[1]), text))
+            clean += [] if shares else [text]
         rows.append(alarm_row(source, count))
         totals += count
     print(
-        "Real documents, as they are. A pair: a document and an item that it was flagged for. True:"
-        " by difflib.\n"
+        "Real documents. A pair is a document and an item that it was flagged for; it is true if"
+        " difflib agrees.\n"
     )
     head = [
         "source",
@@ -221,7 +234,7 @@ def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> 
         "MB",
         "flagged",
         "of these true",
-        "false alarms a document",
+        "false positives a document",
         "pairs",
         "of these true",
     ]
@@ -238,13 +251,14 @@ def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> 
             int(name.split("/")[1])
         ]
         print(
-            f"\nfalse alarm: {source}, {name}, {100 * share:.0f}% of the letters of {known}\n  in"
-            f" {text[:300]!r}"
+            f"\nfalse positive: {source}, {name}, {100 * share:.0f}% of the letters of {known}\n"
+            f"  in {text[:300]!r}"
         )
     return clean
 
 
 def alarm_row(name: str, count: Counter) -> list[str]:
+    """Cells of a source in the table of real documents."""
     rate = f"{100 * (count['flagged'] - count['true']) / count['documents']:.3f}%"
     numbers = [f"{count[key]:,}" for key in ("flagged", "true")]
     return [
@@ -257,30 +271,33 @@ def alarm_row(name: str, count: Counter) -> list[str]:
     ]
 
 
-# Copies that are planted, and what looks like one.
+# Planted copies, and texts that only look like copies.
 
 Way = Callable[[Item, Sequence[str], random.Random], str | None]
 
 
 def lines_of(texts: Sequence[str]) -> list[str]:
-    """Lines of documents, to plant copies between."""
+    """Lines of documents between which copies are planted."""
     return [line for text in texts for line in text.split("\n")[:20] if 30 <= len(line) <= 200]
 
 
 def among(copy: str, hosts: Sequence[str]) -> str:
+    """Puts a copy between lines."""
     return "\n".join([*hosts[:2], copy, *hosts[2:]])
 
 
 def alone(item: Item, hosts, rng) -> str:
+    """Makes the item a document of its own."""
     return "\n".join(item)
 
 
 def as_it_is(item: Item, hosts, rng) -> str:
+    """Puts the unchanged item between lines."""
     return among("\n".join(item), hosts)
 
 
 def respaced(item: Item, hosts, rng) -> str:
-    """Other places to be spaces: none of its own, a fifth of the letters with one behind them."""
+    """Removes all spaces, and puts one behind a fifth of the letters."""
     return among(
         "\n".join(
             "".join(c + " " * (rng.random() < 0.2) for c in part if not c.isspace()).strip()
@@ -291,8 +308,8 @@ def respaced(item: Item, hosts, rng) -> str:
 
 
 def repunctuated(item: Item, hosts, rng) -> str:
-    """No mark of its own, others behind a quarter of the words, and capitals for small letters of
-    ASCII, and the other way round.
+    """Removes all marks, puts others behind a quarter of the words, and swaps the case of ASCII
+    letters.
     """
     bare = [
         "".join((c.swapcase() if c.isascii() else c) if letters(c) else " " for c in part)
@@ -306,7 +323,7 @@ def repunctuated(item: Item, hosts, rng) -> str:
 
 
 def other_forms(item: Item, hosts, rng) -> str:
-    """Full-width letters and marks, and Hangul in parts (NFD)."""
+    """Writes ASCII letters and marks full-width, and Hangul decomposed (NFD)."""
     wide = lambda c: chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c
     return among(
         "\n".join(unicodedata.normalize("NFD", "".join(map(wide, part))) for part in item), hosts
@@ -314,26 +331,30 @@ def other_forms(item: Item, hosts, rng) -> str:
 
 
 def in_a_paragraph(item: Item, hosts, rng) -> str:
+    """Puts the item inside one paragraph."""
     return " ".join([*hosts[:3], *item, *hosts[3:]])
 
 
 def in_a_list(item: Item, hosts, rng) -> str:
+    """Makes the item a line of a numbered list."""
     lines = [hosts[0], " / ".join(item), *hosts[1:]]
     return "\n".join(f"{i}. {line}" for i, line in enumerate(lines, 7))
 
 
-def cut_short(item: Item, hosts, rng) -> str:
-    """Without its last tenth."""
+def truncated(item: Item, hosts, rng) -> str:
+    """Removes the last tenth of the letters."""
     whole = "\n".join(item)
     places = [i for i, c in enumerate(whole) if c.isalnum()]
-    cut = round(len(places) / 10)
-    return among(whole[: places[-cut]] if cut else whole, hosts)
+    removed = round(len(places) / 10)
+    return among(whole[: places[-removed]] if removed else whole, hosts)
 
 
 def shuffled(item: Item, hosts, rng) -> str | None:
-    """Its words in another order, where there is one that leaves no two of them side by side."""
+    """Puts the words in another order, in which no two neighbours stay neighbours; None if the item
+    has too few words.
+    """
     parts = [part.split() for part in item]
-    # 1 3 5 0 2 4: no word stands behind its own predecessor
+    # 1 3 5 0 2 4: no word follows its own predecessor
     mixed = [part[1::2] + part[::2] for part in parts]
     return (
         among("\n".join(map(" ".join, mixed)), hosts)
@@ -343,6 +364,7 @@ def shuffled(item: Item, hosts, rng) -> str | None:
 
 
 def backwards(item: Item, hosts, rng) -> str:
+    """Reverses each text of the item."""
     return among("\n".join(part[::-1] for part in item), hosts)
 
 
@@ -354,7 +376,7 @@ WAYS: dict[str, Way] = {
     "full-width, NFD": other_forms,
     "in a paragraph": in_a_paragraph,
     "in a line of a list": in_a_list,
-    "last tenth cut": cut_short,
+    "last tenth removed": truncated,
 }
 CONTROLS: dict[str, Way] = {"words in another order": shuffled, "backwards": backwards}
 
@@ -366,8 +388,8 @@ def planted(
     ways: dict[str, Way],
     sets: bool = True,
 ) -> str:
-    """A Markdown table: a line a set and class of items, a column a way; without `sets` only those
-    sets of which any was found.
+    """Markdown table of the share of planted items that are found, with a line for each set and
+    class of items and a column for each way; without `sets`, only sets of which any was found.
     """
     rng, texts, labels = random.Random(0), [], []
     for set_name, examples in items.items():
@@ -382,23 +404,23 @@ def planted(
                     labels.append(
                         (class_of(examples[number]), set_name, f"{set_name}/{number}", way)
                     )
-    n, found = Counter(), Counter()
+    n, hits = Counter(), Counter()
     for (kind, set_name, name, way), names in zip(
         labels, everywhere(pool, search, texts), strict=True
     ):
         for line in ((kind, set_name), (kind, "all")):
             n[line, way] += 1
-            found[line, way] += name in names
+            hits[line, way] += name in names
     rows = []
     for kind in classes():
         for set_name in (*items, "all"):
             line = kind, set_name
-            most, any_found = (
+            most, any_hit = (
                 max(n[line, way] for way in ways),
-                any(found[line, way] for way in ways),
+                any(hits[line, way] for way in ways),
             )
-            if most and (sets or any_found or set_name == "all"):
-                cells = [percent(found[line, way], n[line, way]) for way in ways]
+            if most and (sets or any_hit or set_name == "all"):
+                cells = [percent(hits[line, way], n[line, way]) for way in ways]
                 rows.append(
                     [
                         f"**{kind}: all sets**" if set_name == "all" else set_name,
@@ -410,7 +432,7 @@ def planted(
 
 
 def percent(part: int, whole: int) -> str:
-    """100 and 0 are said of all and of none alone."""
+    """Share in percent; 100 and 0 have no decimals, and mean all and none."""
     return (
         "-"
         if not whole
@@ -421,8 +443,9 @@ def percent(part: int, whole: int) -> str:
 
 
 def class_of(item: Item) -> str:
+    """Group of an item: see `classes`."""
     longest = max(len(letters(part)) for part in item)
-    # of its texts, or of them as one
+    # Short texts are searched for joined.
     length = longest if longest >= settings().min_chars else len(letters(" ".join(item)))
     return next(name for name, least in classes().items() if length >= least)
 

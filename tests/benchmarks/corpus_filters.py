@@ -1,39 +1,43 @@
-"""The same filters on the same Korean documents: datatrove, and the taggers and rules of
-hclx.corpus.
+"""Compares the speed and the verdicts of hclx.corpus and datatrove: the same filters on the same
+Korean documents.
 
     python -m venv runs/peers && runs/peers/bin/pip install datatrove==0.10.1 regex spacy absl-py
     python tests/benchmarks/corpus_filters.py --peer_python=runs/peers/bin/python
 
-HCLX_DATA_DIR names the data. A process a contender, one thread each; they take turns, after a round
-that does not count. Reading and decompressing are not timed. Bounds are those of Gopher (Rae et al.
-2021, table A1), which are datatrove's defaults:
+HCLX_DATA_DIR names the data. Each contender is a process with one thread, and they take turns; the
+first round does not count. Reading and decompressing are not timed. Bounds are those of Gopher (Rae
+et al. 2021, table A1), which are datatrove's defaults:
 
-    datatrove                                                          hclx.corpus
-    GopherQualityFilter:    words 50 to 100,000                        length.words
-                            mean word 3 to 10 characters               length.mean_word
-                            #, and ellipses, a word: at most 0.1       script.symbols at most 0.25
-                            of the visible characters
-                            words with a letter: at least 0.8          script.letters at least 0.55
-                              of the visible characters
-                            lines that begin with a bullet: 0.9        punctuation.bullet
-                            lines that end in an ellipsis: 0.3         punctuation.ellipsis
-    GopherRepetitionFilter: repeated lines, and their characters       repetition.dup_lines,
-      dup_line_chars repeated paragraphs, and theirs            repetition.dup_paragraphs,
-      dup_paragraph_chars the most frequent run of 2, 3, 4 words     repetition.top_2, top_3, top_4
-      repeated runs of 5, 6, 7, 8, 9, 10 words   repetition.dup_5 to dup_10, bounds half as large
-      again
+    datatrove                                              hclx.corpus
 
-Repeated runs have another bound because the same text has about 1.5 times the share here (medians
-1.3 to 1.6 on Wikipedia and statutes): shares are of the visible characters and not of all, and a
-run that overlaps one just counted is not skipped. Off are datatrove's English stop words. datatrove
-stops at the first filter that a document fails, quality before repetition, and forgets the values;
-here all are computed.
+    GopherQualityFilter:
+      50 to 100,000 words                                  length.words
+      3 to 10 characters in the mean word                  length.mean_word
+      # and ellipses, a word: at most 0.1                  script.symbols: at most 0.25 of the
+                                                           visible characters
+      words with a letter: at least 0.8                    script.letters: at least 0.55 of the
+                                                           visible characters
+      lines that begin with a bullet: at most 0.9          punctuation.bullet
+      lines that end in an ellipsis: at most 0.3           punctuation.ellipsis
 
-Its word tokenizer for Korean does not start with a current kiwipiepy (it asks for a model that is
-no longer shipped), so it
-has two others: `str.split`, which gives eojeol as here and costs it least, and its own fallback,
-  spaCy's rules for any
-language (which make a word of each punctuation mark).
+    GopherRepetitionFilter:
+      repeated lines, and their characters                 repetition.dup_lines, dup_line_chars
+      repeated paragraphs, and their characters            repetition.dup_paragraphs,
+                                                           dup_paragraph_chars
+      the most frequent run of 2, 3, 4 words               repetition.top_2, top_3, top_4
+      repeated runs of 5, 6, 7, 8, 9, 10 words             repetition.dup_5 to dup_10, 1.5 times
+                                                           the bounds
+
+Repeated runs have larger bounds because the same text has about 1.5 times the share here (medians
+1.3 to 1.6 on Wikipedia and statutes): shares are of the visible characters and not of all
+characters, and a run that overlaps the run before is counted too. datatrove's English stop words
+are off. datatrove stops at the first filter that a document fails, quality before repetition, and
+does not keep the values; hclx computes all of them.
+
+datatrove's word tokenizer for Korean does not start with a current kiwipiepy (it needs a model that
+is no longer shipped). It is measured with two others: `str.split`, which returns eojeol as hclx
+does and is the fastest, and its own fallback, spaCy's rules for any language (which make a word of
+each punctuation mark).
 """
 
 import gzip
@@ -55,14 +59,12 @@ PEER = flags.DEFINE_string(
 DATA = flags.DEFINE_string(
     "data_dir", None, "Folder that holds corpus/SOURCE/*.jsonl.gz; default: HCLX_DATA_DIR."
 )
-SOURCES = flags.DEFINE_list("sources", ["kowiki", "law", "comments"], "Folders of corpus/.")
-MEGABYTES = flags.DEFINE_float("megabytes", 10, "Text of each source, from its beginning.")
-ROUNDS = flags.DEFINE_integer("rounds", 5, "Turns that count.", lower_bound=1)
-WORKER = flags.DEFINE_string(
-    "contender", "", "Be this contender: what the script starts itself with."
-)
+SOURCES = flags.DEFINE_list("sources", ["kowiki", "law", "comments"], "Folders of corpus/ to read.")
+MEGABYTES = flags.DEFINE_float("megabytes", 10, "Megabytes of text that are read of each source.")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Number of rounds that count.", lower_bound=1)
+WORKER = flags.DEFINE_string("contender", "", "Internal: the contender that this process runs.")
 
-BOUNDS = {  # on attributes of hclx.corpus
+BOUNDS = {  # of attributes of hclx.corpus: least, most
     "length.words": (50, 100_000),
     "length.mean_word": (3, 10),
     "script.symbols": (None, 0.25),
@@ -102,28 +104,29 @@ def main(_):
     )
 
 
-# Contenders: each gives a function of texts that returns a reason a text, None where it is kept.
+# Contenders. Each returns a function that maps texts to reasons, with None for a text that is kept.
 
 
 def hclx_filters():
-    """Taggers over batches, then rules in order; see `hclx.corpus.stages.tag` and `judge`."""
+    """Taggers over batches, then rules in order; see `hclx.corpus.filters`."""
     import numpy as np
 
+    from hclx.corpus.filters import violates
     from hclx.corpus.settings import Rule
-    from hclx.corpus.stages import batches, broken
     from hclx.corpus.taggers import TAGGERS
+    from hclx.corpus.text_batch import batches
 
     rules = [Rule(attribute, *bounds) for attribute, bounds in BOUNDS.items()]
     taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules)
 
     def run(texts: list[str]) -> list[str | None]:
         verdicts: list[str | None] = []
-        for batch in batches(texts, [""] * len(texts)):
+        for batch in batches(texts):
             columns = {name: TAGGERS[name](batch) for name in taggers}
             reasons = np.full(len(batch), None, object)
             for rule in rules:
                 tagger, column = rule.attribute.split(".")
-                reasons[np.equal(reasons, None) & broken(rule, columns[tagger][column])] = column
+                reasons[np.equal(reasons, None) & violates(rule, columns[tagger][column])] = column
             verdicts += reasons.tolist()
         return verdicts
 
@@ -131,7 +134,7 @@ def hclx_filters():
 
 
 def datatrove_filters(words: str):
-    """datatrove's filters, called one document after the other without the rest of its pipeline."""
+    """Calls datatrove's filters on one document after the other, without its pipeline."""
     from datatrove.data import Document
     from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
     from datatrove.utils.word_tokenizers import WhitespaceTokenizer, WordTokenizer
@@ -143,13 +146,13 @@ def datatrove_filters(words: str):
         sent_tokenize = span_tokenize = word_tokenize  # no filter here asks for sentences
 
     tokenizer = Eojeol() if words == "eojeol" else WhitespaceTokenizer()
-    # the bounds are its defaults
+    # The bounds are datatrove's defaults.
     quality = GopherQualityFilter(min_stop_words=None, language=tokenizer)
     repetition = GopherRepetitionFilter(language=tokenizer)
 
     def verdict(document: Document) -> str | None:
-        for one in (quality, repetition):
-            kept = one.filter(document)
+        for text_filter in (quality, repetition):
+            kept = text_filter.filter(document)
             if kept is not True:
                 return kept[1]
         return None
@@ -168,13 +171,12 @@ CONTENDERS = {
 
 
 def version(package: str) -> str:
+    """Version of an installed package."""
     return importlib.metadata.version(package)
 
 
 def work(contender) -> None:
-    """Filters the source that each line of the input names, and answers with seconds and
-    reasons.
-    """
+    """Filters the source that each line of stdin names, and prints the seconds and the reasons."""
     run, versions = contender()
     answer({"versions": versions})
     texts: dict[str, list[str]] = {}
@@ -194,15 +196,17 @@ def work(contender) -> None:
 
 
 def answer(message: dict) -> None:
+    """Prints a line of JSON for the process that started this one."""
     print(json.dumps(message), flush=True)
 
 
 def size(texts: list[str]) -> dict[str, int]:
+    """Numbers of documents and bytes."""
     return {"documents": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
 
 
 def read(source: str) -> list[str]:
-    """The first documents of a source."""
+    """Reads the first documents of a source."""
     texts, left = [], MEGABYTES.value * 1e6
     for path in sorted(
         Path(DATA.value or os.environ["HCLX_DATA_DIR"], "corpus", source).glob("*.jsonl.gz")
@@ -216,11 +220,11 @@ def read(source: str) -> list[str]:
     return texts
 
 
-# The rounds.
+# Rounds.
 
 
 def start(name: str, python: str) -> subprocess.Popen:
-    """A contender in a process of its own."""
+    """Starts a contender in a process of its own."""
     data = [f"--data_dir={DATA.value}"] if DATA.value else []
     command = [
         python,
@@ -241,6 +245,7 @@ def start(name: str, python: str) -> subprocess.Popen:
 
 
 def receive(process: subprocess.Popen) -> dict:
+    """Reads the next answer of a contender."""
     line = process.stdout.readline()
     if not line:
         raise SystemExit(f"{process.args[2]} ended with {process.wait()}")
@@ -248,8 +253,8 @@ def receive(process: subprocess.Popen) -> dict:
 
 
 def turns(contenders: dict[str, subprocess.Popen], source: str) -> dict[str, list[dict]]:
-    """Contender -> its answer of each round that counts; who is first changes from round to
-    round.
+    """Returns the answers of each contender in the rounds that count; the order of the contenders
+    rotates.
     """
     answers: dict[str, list[dict]] = {name: [] for name in contenders}
     names = list(contenders)
@@ -263,29 +268,27 @@ def turns(contenders: dict[str, subprocess.Popen], source: str) -> dict[str, lis
 
 
 def speeds(results: dict[str, dict[str, list[dict]]]) -> str:
-    """A Markdown table, a line a source and contender."""
+    """Markdown table of speeds, with a line for each source and contender."""
     rows = []
     for source, answers in results.items():
         for name, rounds in answers.items():
-            about, mine = (
-                rounds[0],
-                {kind: [one[kind] for one in rounds] for kind in ("seconds", "cpu")},
-            )
+            text = rounds[0]
+            times_of = {kind: [turn[kind] for turn in rounds] for kind in ("seconds", "cpu")}
             faster = ["", ""]
             if name != "hclx":
                 faster = [
                     spread([b / a[kind] for a, b in zip(answers["hclx"], times)])
-                    for kind, times in mine.items()
+                    for kind, times in times_of.items()
                 ]
-            seconds = statistics.median(mine["seconds"])
-            amount = f"{about['documents']:,} documents, {about['bytes'] / 1e6:.1f} MB"
+            seconds = statistics.median(times_of["seconds"])
+            amount = f"{text['documents']:,} documents, {text['bytes'] / 1e6:.1f} MB"
             rows.append(
                 [
                     source,
                     amount,
                     name,
-                    f"{about['documents'] / seconds:,.0f}",
-                    f"{about['bytes'] / 1e6 / seconds:.2f}",
+                    f"{text['documents'] / seconds:,.0f}",
+                    f"{text['bytes'] / 1e6 / seconds:.2f}",
                     *faster,
                 ]
             )
@@ -296,11 +299,12 @@ def speeds(results: dict[str, dict[str, list[dict]]]) -> str:
 
 
 def spread(values: list[float]) -> str:
+    """Median, least and greatest value."""
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
 def agreements(results: dict[str, dict[str, list[dict]]]) -> str:
-    """A Markdown table, a line a source and peer."""
+    """Markdown table of how many documents each keeps, with a line for each source and peer."""
     rows = []
     for source, answers in results.items():
         ours = answers["hclx"][0]["reasons"]
@@ -329,6 +333,7 @@ def agreements(results: dict[str, dict[str, list[dict]]]) -> str:
 
 
 def frequent(reasons: list[str]) -> str:
+    """Number of reasons, and the three most frequent ones."""
     counts = ", ".join(f"{reason} {n:,}" for reason, n in Counter(reasons).most_common(3))
     return f"{len(reasons):,}" + (f" ({counts})" if counts else "")
 

@@ -1,4 +1,4 @@
-"""Hugging Face's GPT-2 with this project's parameters: the independent peer of tests and
+"""Builds Hugging Face's GPT-2 with this project's parameters, the independent peer of tests and
 benchmarks.
 """
 
@@ -11,7 +11,7 @@ from hclx.model.legacy import to_format_2
 
 
 def gpt2(config: ModelConfig) -> GPT2LMHeadModel:
-    """A GPT-2 of the same shape, with its own random parameters and no dropout."""
+    """Builds a GPT-2 of the same shape, with its own random parameters and no dropout."""
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=config.vocab_size,
@@ -32,7 +32,7 @@ def gpt2(config: ModelConfig) -> GPT2LMHeadModel:
 
 
 def from_params(params, config: ModelConfig) -> GPT2LMHeadModel:
-    """A GPT-2 that computes what the decoder computes with `params`."""
+    """Builds a GPT-2 that computes what the decoder computes with `params`."""
     model, d = gpt2(config), config.d_model
     tensor = lambda array, *shape: torch.tensor(
         np.asarray(array, np.float32).reshape(*shape) if shape else np.asarray(array)

@@ -1,359 +1,422 @@
-"""The training step on one NVIDIA GPU: attention backends, batches and remat policies, beside a
-GPT-2 in plain PyTorch.
+"""Times the training step on one NVIDIA GPU beside a GPT-2 in plain PyTorch, and checks the
+attention kernels.
 
-    python tests/benchmarks/gpu.py --seconds=450 --output=gpu.json
+    python tests/benchmarks/gpu.py --seconds=480 --output=gpu.jsonl
 
-It needs JAX, Flax, Optax and Orbax, PyTorch for the peer, and none of this project's other
-libraries (so no absl here). Kernels are checked first; then a greedy search: the attention
-backends, the peer, and one change after the other to what was best. Each candidate is a process of
-its own, so that one that dies or runs out of memory is a line of the table and no more. It ends
-within its seconds, prints the table, and ends with 1 if a kernel was wrong.
+It needs JAX, Flax, Optax and Orbax, PyTorch for the peer, and no other library of this project.
+The items of --plan run in order, and each figure is printed as soon as it is known. An item that
+fails, dies or runs out of memory is one line, and the next one runs in a new process. Items that
+have no time left are listed as skipped. The command ends with 1 if a kernel was wrong.
 """
 
 import argparse
 import dataclasses
 import json
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-# Without JAX, whose devices this process leaves alone.
-from hclx.config import ComputeConfig, ModelConfig  # noqa: E402
-from tests.helpers.sizes import SIZES  # noqa: E402
+from tests.benchmarks import gpu_profile, gpu_report  # noqa: E402 (neither imports JAX)
+from tests.benchmarks.gpu_plan import PLAN, Item, parse_plan  # noqa: E402
+from tests.benchmarks.gpu_process import Worker  # noqa: E402
 
-LENGTH = 2_048
-FIRST = {"batch": 16, "remat": "minimal", "scan_unroll": 1, "loss_chunk_tokens": 8_192}
-# Tried in this order, each on top of the best so far.
-CHANGES = (
-    {"scan_unroll": 4},
-    {"matmul": "fp8"},
-    {"batch": 32},
-    {"attention": "xla"},
-    {"remat": "none", "batch": 8},
-    {"loss_chunk_tokens": 32_768},
-    {"xla_flags": "--xla_gpu_triton_gemm_any=true"},  # in JAX's GPU performance tips
-    {"remat": "full", "batch": 32},
+# (kernel, dtype, size of a head): those of 760M and 1.3B first.
+CASES = (
+    ("cudnn", "bfloat16", 96),
+    ("triton", "bfloat16", 96),
+    ("cudnn", "bfloat16", 128),
+    ("triton", "bfloat16", 128),
+    ("triton", "float32", 96),
 )
-CHECKS = {
-    "cudnn": [("bfloat16", 96), ("bfloat16", 128)],
-    "triton": [("bfloat16", 96), ("bfloat16", 128), ("float32", 96)],
-}
-TINY = ModelConfig(vocab_size=64, n_layers=2, d_model=32, n_heads=4, max_length=128)
-LEAST_SECONDS = 20.0  # of a candidate: it is not started with less
+TINY_CASES = tuple((name, "bfloat16", 32) for name in ("cudnn", "triton"))
+LEAST_SECONDS = 20.0  # an item is not started with less
+OUT_OF_MEMORY, NO_TIME = "out of memory", "no time was left"
 ENVIRONMENT = {
-    # by default 25% of the memory is left to others, and there are none
-    "XLA_PYTHON_CLIENT_MEM_FRACTION": ".92",
-    # what is autotuned for one candidate is there for the next
+    "XLA_PYTHON_CLIENT_MEM_FRACTION": ".92",  # JAX's own .75 leaves memory to nobody
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "TORCHINDUCTOR_COMPILE_THREADS": "8",  # leaves cores to JAX, which starts at the same time
 }
+# The first process shares the memory with PyTorch, which compiles beside its imports.
+SHARED_MEMORY = {"XLA_PYTHON_CLIENT_MEM_FRACTION": ".7"}
 
 
 def arguments(argv=None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=450, help="All of it, the table included.")
-    parser.add_argument(
-        "--candidate_seconds", type=float, default=110, help="At most, of one candidate."
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sizes", default="760m,1b3", help="Of tests.helpers.sizes.SIZES.")
-    parser.add_argument("--attention", default="cudnn,triton", help="Backends to begin with.")
-    parser.add_argument("--changes", type=int, default=len(CHANGES), help="How many to try.")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--seconds", type=float, default=480, help="Time limit of the whole run.")
+    add("--candidate_seconds", type=float, default=110, help="Time limit of one item.")
+    add("--peer_seconds", type=float, default=100, help="Time limit of PyTorch's turn.")
+    add("--kernel_seconds", type=float, default=30, help="Time limit of all checks of kernels.")
+    add(
+        "--plan",
+        default=PLAN,
+        help="Items [SIZE:]ITEM, separated by commas. first: the training step with the settings"
+        " below. peer: PyTorch on the same batch. name=value[&name=value]: the first settings with"
+        " these changes; with + in front, the fastest settings so far with these changes. profile:"
+        " the largest operations of the fastest step so far. kernels: the attention kernels against"
+        " attention by its definition. Default: %(default)s",
+    )
+    add(
+        "--size",
+        default="760m",
+        help="A name of tests.helpers.sizes.SIZES, for items that name none.",
+    )
+    add("--length", type=int, default=2_048, help="Tokens of a sequence.")
+    add("--batch", type=int, default=16, help="Sequences of a step.")
+    add(
+        "--attention",
+        default="cudnn,triton,xla",
+        help="Backends of attention; the first one that works is used.",
+    )
+    add("--remat", default="minimal", help="ComputeConfig.remat.")
+    add("--scan_unroll", type=int, default=1, help="ComputeConfig.scan_unroll.")
+    add("--loss_chunk_tokens", type=int, default=8_192, help="ComputeConfig.loss_chunk_tokens.")
+    add(
         "--tolerance",
         type=float,
         default=2.0,
-        help="Error of a kernel, in errors of XLA in the same dtype.",
+        help="Largest error of a kernel, as a multiple of XLA's error in the same dtype.",
     )
-    parser.add_argument(
-        "--output", default="gpu.json", help="A .json file, or a folder for gpu.json."
+    add(
+        "--output",
+        default="gpu.jsonl",
+        help="File for the results, one JSON object a line; or a folder for gpu.jsonl.",
     )
-    parser.add_argument(
+    add(
         "--tiny",
         action="store_true",
-        help="The same on a CPU with a tiny model, to see that all of it runs.",
+        help="Run all of it on a CPU with a tiny model, as a test of this script.",
     )
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    try:
+        options.items = parse_plan(options.plan, options.size)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.tiny:
+        options.length, options.batch = 128, 2
+        options.items = [dataclasses.replace(item, size="tiny") for item in options.items]
+    return options
 
 
-class Worker:
-    """A process that has imported what it needs, has not touched the GPU yet, and then serves one
-    task.
+def open_output(output: str):
+    """Opens the file for the results, and makes its folder."""
+    path = Path(output)
+    path = path if path.suffix else path / "gpu.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8")
+
+
+def verdict(case: dict, tolerance: float) -> str:
+    """Judges a case of `gpu_kernels.compare`: ok, WRONG, refused (the kernel cannot serve), or
+    failed.
     """
-
-    def __init__(self, kind: str):
-        self.errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("gpu_worker.py")), kind],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            text=True,
-            start_new_session=True,
-            env={
-                **ENVIRONMENT,
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-            },
-        )
-
-    def run(self, task: dict, seconds: float) -> dict:
-        """What the task found, or {"error": one line}."""
-        try:
-            output, _ = self.process.communicate(json.dumps(task) + "\n", timeout=seconds)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return {"error": f"stopped after {seconds:.0f} s"}
-        except OSError as error:  # it died before it read its task
-            self.kill()
-            output = str(error)
-        lines = [line for line in output.splitlines() if line.startswith("{")]
-        if lines:
-            return json.loads(lines[-1])
-        self.errors.seek(0)
-        last = ([line.strip() for line in self.errors if line.strip()] or ["it said nothing"])[-1]
-        return {"error": f"ended with {self.process.wait()}: {last[:160]}"}
-
-    def kill(self) -> None:
-        """Ends the process and those that it started."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+    if "error" in case:
+        return "refused" if case["error"].startswith("ConfigError") else "failed"
+    limits = {name: tolerance * case[f"xla_{name}"] + 1e-3 for name in ("context", "gradient")}
+    # Written so that a NaN is wrong.
+    return "ok" if all(case[name] <= limit for name, limit in limits.items()) else "WRONG"
 
 
 class Benchmark:
-    """The search and its results, which are in the JSON file from the first one on."""
+    """The run of a plan, and its results, which are in the output file as soon as they are
+    known.
 
-    def __init__(self, options: argparse.Namespace):
-        self.options, self.end = options, time.monotonic() + options.seconds
-        self.path = Path(options.output)
-        if self.path.suffix != ".json":
-            self.path = self.path / "gpu.json"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.models = (
-            {"tiny": TINY}
-            if options.tiny
-            else {name: SIZES[name] for name in options.sizes.split(",")}
-        )
-        self.first = {**FIRST, "batch": 2} if options.tiny else FIRST
-        self.length = 128 if options.tiny else LENGTH
-        self.checks, self.rows = [], []
-        self.spare = Worker("jax")
+    Args:
+      options: see `arguments`.
+      caches: a folder for the caches of compiled programs.
+    """
+
+    def __init__(self, options: argparse.Namespace, caches: str):
+        self.options, self.begin = options, time.monotonic()
+        # What is compiled and autotuned for one candidate is there for the next. CUDA's caches are
+        # apart, because a paused process may hold the lock of one.
+        self.variables = ENVIRONMENT | {"JAX_COMPILATION_CACHE_DIR": f"{caches}/jax"}
+        self.variables_of_torch = ENVIRONMENT | {"CUDA_CACHE_PATH": f"{caches}/cuda"}
+        self.later = list(options.items)
+        self.file = open_output(options.output)
+        self.rows, self.checks, self.profiles, self.skipped = [], [], {}, []
+        self.backends = options.attention.split(",")  # those that have not failed
+        self.first = {}  # the first settings that worked, by size
+        self.jax = self.spare = self.torch = None  # processes
+        self.prepared = None  # (size, batch) that PyTorch's process was told to compile
 
     def run(self) -> int:
-        """Everything, in order of what matters most. Returns the exit code."""
-        backends = self.options.attention.split(",")
-        for attention in backends:
-            cases = [("bfloat16", 32)] if self.options.tiny else CHECKS.get(attention, [])
-            if cases:
-                self.check(attention, cases)
-        for size in self.models:
-            for attention in backends:
-                self.candidate(size, {**self.first, "attention": attention})
-            self.peer(size)
-        for change in CHANGES[: self.options.changes]:
-            for size in self.models:
-                best = self.best(size)
-                if best and ("matmul" not in change or self.has_matmul()):
-                    self.candidate(size, {**best["settings"], **change})
-        self.spare.kill()
-        print("\n" + self.report())
+        """Runs all items. Returns the exit code."""
+        actions = {
+            "first": self.run_first,
+            "change": self.run_change,
+            "peer": self.run_peer,
+            "profile": self.run_profile,
+            "kernels": self.run_kernels,
+        }
+        try:
+            self.start_imports()
+            while self.later:
+                item = self.later.pop(0)
+                if self.left() < LEAST_SECONDS:
+                    self.skip(item, NO_TIME)
+                else:
+                    actions[item.action](item)
+        finally:
+            for worker in filter(None, (self.jax, self.spare, self.torch)):
+                worker.kill()
+            print(f"\n{self.report()}", flush=True)
+            self.file.close()
         return 1 if any(check["verdict"] in ("WRONG", "failed") for check in self.checks) else 0
 
-    def has_matmul(self) -> bool:
-        """Whether this version computes matrix products in other dtypes."""
-        return "matmul" in {field.name for field in dataclasses.fields(ComputeConfig)}
+    def left(self) -> float:
+        """Seconds that are left, but for three in which the run ends."""
+        return self.begin + self.options.seconds - time.monotonic() - 3
 
-    def best(self, size: str, batch: int | None = None) -> dict | None:
-        """The fastest candidate of a size so far, of any batch or of one, whose matrix products are
-        all in bfloat16.
+    def say(self, text: str) -> None:
+        """Prints a line with the seconds since the start."""
+        print(f"{time.monotonic() - self.begin:5.0f} s  {text}", flush=True)
+
+    def record(self, kind: str, result: dict) -> None:
+        """Writes a result to the output file."""
+        self.file.write(json.dumps({"kind": kind, **result}) + "\n")
+        self.file.flush()
+
+    def skip(self, item: Item, why: str) -> None:
+        """Lists an item that is not run."""
+        self.skipped.append({"item": item.text, "why": why})
+        self.say(f"{item.text}: skipped, {why}")
+        self.record("skipped", self.skipped[-1])
+
+    # Processes. At most one uses the GPU at a time; the others import, or are paused.
+
+    def start_imports(self) -> None:
+        """Starts the imports of JAX, and beside them PyTorch's imports and compilation."""
+        if self.left() < LEAST_SECONDS:
+            return
+        peers = [item.size for item in self.later if item.action == "peer"]
+        self.spare = Worker("jax", self.variables | (SHARED_MEMORY if peers else {}))
+        if peers:
+            self.prepare_peer(peers[0], self.options.batch)
+
+    def ask_jax(self, task: dict, seconds: float, on_event=lambda event: None) -> dict:
+        """Runs a task in JAX's process, within the time that is left.
+
+        From the end of the imports to the result, PyTorch's process is paused, and the next
+        process of JAX imports. A process in which a task failed is not used again.
         """
-        rows = [
-            row
-            for row in self.rows
-            if row["size"] == size and row["by"] == "hclx" and "error" not in row
-        ]
-        rows = [
-            row
-            for row in rows
-            if batch in (None, row["settings"]["batch"]) and "matmul" not in row["settings"]
-        ]
-        return max(rows, key=lambda row: row["tokens_per_second"], default=None)
+        if not self.jax:
+            self.jax, self.spare = self.spare or Worker("jax", self.variables), None
 
-    def ask(self, kind: str, task: dict) -> dict:
-        """Runs a task within the time that is left; the next process starts while this one
-        works.
+        def take_gpu():
+            if self.torch:
+                self.torch.pause()
+            if not self.spare and any(item.action != "peer" for item in self.later):
+                self.spare = Worker("jax", self.variables)
+
+        def handle(event):
+            if event["event"] == "ready":
+                self.say(f"JAX was imported in {event['seconds']:.0f} s")
+                take_gpu()
+            elif event["event"] == "compiled":
+                self.say(f"compiled in {event['seconds']:.0f} s")
+            else:
+                on_event(event)
+
+        if self.jax.ready:
+            take_gpu()
+        task = {"tiny": self.options.tiny, "length": self.options.length, **task}
+        result = self.jax.ask(task, min(seconds, self.left()), handle)
+        if "error" in result:
+            self.retire_jax()
+        if self.torch:
+            self.torch.resume()
+        return result
+
+    def retire_jax(self) -> None:
+        """Ends JAX's process, which frees the GPU's memory."""
+        if self.jax:
+            self.jax.kill()
+            self.jax = None
+
+    def prepare_peer(self, size: str, batch: int) -> None:
+        """Lets PyTorch's process compile for a model and a batch, as soon as it can."""
+        self.torch = self.torch or Worker("torch", self.variables_of_torch)
+        self.prepared = size, batch
+        self.torch.start({"do": "prepare", **self.peer_task(size, batch)})
+
+    def peer_task(self, size: str, batch: int) -> dict:
+        """Returns the fields of a task for PyTorch's process."""
+        options = self.options
+        return {"tiny": options.tiny, "length": options.length, "size": size, "batch": batch}
+
+    # Items.
+
+    def run_first(self, item: Item) -> None:
+        """Times the first settings: with half the batch if memory does not suffice, with the next
+        backend of attention if one fails.
         """
-        left = self.end - time.monotonic() - 5
-        if left < (0 if self.options.tiny else LEAST_SECONDS):
-            return {"error": "not run: no time left"}
-        worker = self.spare if kind == "jax" else Worker(kind)
-        if kind == "jax":
-            self.spare = Worker("jax")
-        task = {"tiny": self.options.tiny, "length": self.length, **task}
-        return worker.run(task, min(left, self.options.candidate_seconds))
+        names = ("remat", "scan_unroll", "loss_chunk_tokens")
+        settings_of_all = {name: getattr(self.options, name) for name in names}
+        batch = self.options.batch
+        while self.backends and batch and self.left() >= LEAST_SECONDS:
+            settings = {"attention": self.backends[0], "batch": batch, **settings_of_all}
+            row = self.candidate(item.size, settings)
+            if "error" not in row:
+                self.first[item.size] = settings
+                return
+            if row["error"] == OUT_OF_MEMORY:
+                batch //= 2
+            else:
+                self.backends.pop(0)
 
-    def check(self, attention: str, cases: list[tuple[str, int]]) -> None:
-        """A kernel's loss and gradients against XLA's in float32."""
-        found = self.ask("jax", {"do": "check", "attention": attention, "cases": cases})
-        for case in found.get("cases") or [{"error": found["error"]}]:
-            if "error" in case:
-                verdict = "refused" if case["error"].startswith("ConfigError") else "failed"
-                verdict = "not run" if case["error"].startswith("not run") else verdict
-            else:  # written so that a NaN is wrong
-                limits = {
-                    name: self.options.tolerance * case[f"xla_{name}"] + 1e-3
-                    for name in ("loss", "gradient")
-                }
-                verdict = (
-                    "ok" if all(case[name] <= limit for name, limit in limits.items()) else "WRONG"
-                )
-            self.checks.append({"attention": attention, **case, "verdict": verdict})
-            print(f"check {self.checks[-1]}", flush=True)
-        self.save()
+    def run_change(self, item: Item) -> None:
+        """Times the first or the best settings with a change."""
+        best = gpu_report.fastest(self.rows, item.size)
+        base = best["settings"] if item.on_best and best else self.first.get(item.size)
+        if base:
+            self.candidate(item.size, base | item.changes)
+        else:
+            self.skip(item, "the first settings have no figure")
 
-    def candidate(self, size: str, settings: dict) -> None:
-        """One setting of the training step."""
-        task = {"do": "train", "model": dataclasses.asdict(self.models[size]), **settings}
-        self.add({"size": size, "by": "hclx", "settings": settings, **self.ask("jax", task)})
+    def candidate(self, size: str, settings: dict) -> dict:
+        """Times hclx's training step with some settings, and prints the figure."""
+        self.say(f"{size}: " + " ".join(f"{name}={value}" for name, value in settings.items()))
+        task = {"do": "train", "size": size, **settings}
+        result = self.ask_jax(task, self.options.candidate_seconds)
+        return self.add({"size": size, "by": "hclx", "settings": settings, **result})
 
-    def peer(self, size: str) -> None:
-        """PyTorch on the same batch; its MFU is by the same formula, from the constants that a
-        candidate told.
+    def run_peer(self, item: Item) -> None:
+        """Times PyTorch on the batch of the first settings, while no process of JAX has memory.
+
+        If only half of the batch fits in memory, hclx is timed with that half, too.
         """
-        task = {
-            "do": "peer",
-            "model": dataclasses.asdict(self.models[size]),
-            "batch": self.first["batch"],
-        }
-        row = {
-            "size": size,
-            "by": "PyTorch",
-            "settings": {"attention": "sdpa", "batch": task["batch"]},
-            **self.ask("torch", task),
-        }
-        known = next(
-            (row for row in self.rows if row["size"] == size and "peak_flops" in row), None
-        )
-        if known and "error" not in row:
-            row["mfu"] = row["tokens_per_second"] * known["flops_per_token"] / known["peak_flops"]
-        self.add(row)
+        self.retire_jax()
+        first = self.first.get(item.size)
+        batch = first["batch"] if first else self.options.batch
+        end = time.monotonic() + self.options.peer_seconds
+        seconds = lambda: min(end - time.monotonic(), self.left())
+        self.say(f"{item.size}: PyTorch, batch={batch}")
+        if self.prepared != (item.size, batch):
+            if self.prepared:
+                self.torch.finish(seconds())  # of no use: the batch became smaller
+            self.prepare_peer(item.size, batch)
+        result = self.torch.finish(seconds())
+        self.prepared, compile_seconds = None, 0.0
+        if "error" in result:
+            self.say(f"PyTorch did not compile ahead: {result['error']}")
+        else:
+            compile_seconds = self.torch.running_seconds(result["begin"], result["end"])
+            self.say(f"PyTorch compiled in {compile_seconds:.0f} s")
+        if self.torch.alive:
+            task = {"do": "peer", **self.peer_task(item.size, batch)}
+            result = self.torch.ask(task, seconds())
+        if not self.torch.alive or not any(later.action == "peer" for later in self.later):
+            self.torch.kill()
+            self.torch = None
+        settings = {"attention": "sdpa", "batch": result.get("batch", batch)}
+        if "error" not in result:
+            result["compile_seconds"] += compile_seconds
+            result |= self.utilisation(item.size, result["tokens_per_second"])
+        self.add({"size": item.size, "by": "PyTorch", "settings": settings, **result})
+        self.say(gpu_report.ratio(self.rows, item.size))
+        if first and settings["batch"] != batch:
+            self.candidate(item.size, first | {"batch": settings["batch"]})
 
-    def add(self, row: dict) -> None:
-        """Keeps a result, in the file too."""
+    def utilisation(self, size: str, tokens_per_second: float) -> dict:
+        """Returns the `mfu` of a peer by hclx's formula, whose constants come with hclx's rows."""
+        for row in self.rows:
+            if row["size"] == size and "peak_flops" in row:
+                return {"mfu": tokens_per_second * row["flops_per_token"] / row["peak_flops"]}
+        return {}
+
+    def add(self, row: dict) -> dict:
+        """Keeps and prints a figure, or the error in its place."""
         self.rows.append(row)
-        print(line(row), flush=True)
-        self.save()
+        self.say(gpu_report.figure(row))
+        self.record("figure", row)
+        return row
 
-    def save(self) -> None:
-        """Writes what is known."""
-        known = {
-            "checks": self.checks,
-            "rows": self.rows,
-            "seconds_left": round(self.end - time.monotonic()),
-        }
-        self.path.write_text(json.dumps(known, indent=1), encoding="utf-8")
+    def run_profile(self, item: Item) -> None:
+        """Traces the fastest step. The process is not used again: a profiler leaves traces."""
+        best = gpu_report.fastest(self.rows, item.size)
+        if not best:
+            return self.skip(item, "no step has a figure")
+        self.say(f"{item.size}: profile of the fastest step")
+        task = {"do": "profile", "size": item.size, **best["settings"]}
+        result = self.ask_jax(task, self.options.candidate_seconds)
+        self.retire_jax()
+        self.profiles[item.size] = {"settings": best["settings"], **result}
+        self.record("profile", {"size": item.size, **self.profiles[item.size]})
+        self.say(self.profile_report(item.size))
+
+    def profile_report(self, size: str) -> str:
+        """Renders a profile, or the error in its place."""
+        profile = self.profiles[size]
+        settings = " ".join(f"{name}={value}" for name, value in profile["settings"].items())
+        text = profile["error"] if "error" in profile else gpu_profile.table(profile)
+        return f"profile of {size} with {settings}: {text}"
+
+    def run_kernels(self, item: Item) -> None:
+        """Checks the kernels. A case in which the process dies has failed, and the next process
+        checks the rest.
+        """
+        end = time.monotonic() + self.options.kernel_seconds
+        cases = list(TINY_CASES if self.options.tiny else CASES)
+        result = {"error": NO_TIME}
+        while cases and (seconds := end - time.monotonic()) > 0:
+            task = {"do": "kernels", "cases": cases, "length": 128 if self.options.tiny else 512}
+            answered = len(self.checks)
+            result = self.ask_jax(task, seconds, lambda event: self.add_check(event["case"]))
+            cases = cases[len(self.checks) - answered :]
+            if cases and end > time.monotonic():
+                self.add_check(self.unchecked(cases.pop(0), result["error"]))
+        for case in cases:
+            self.add_check(self.unchecked(case, result["error"]), "not run")
+
+    def unchecked(self, case: tuple, error: str) -> dict:
+        """Returns the result of a case that has none."""
+        return dict(zip(("attention", "dtype", "head"), case), error=error)
+
+    def add_check(self, case: dict, judgement: str = "") -> None:
+        """Keeps and prints the result of a case, and what it means."""
+        case = {**case, "verdict": judgement or verdict(case, self.options.tolerance)}
+        self.checks.append(case)
+        self.say(gpu_report.check(case))
+        self.record("check", case)
 
     def report(self) -> str:
-        """Checks, table and ratios, in markdown."""
-        device = next((row["device"] for row in self.rows if "device" in row), "no device")
+        """Renders all results."""
+        sizes = dict.fromkeys(item.size for item in self.options.items if item.action == "peer")
         lines = [
-            (
-                f"{device}; windows of {self.length} tokens, bfloat16, float32 master weights,"
-                " AdamW with clipping"
-            ),
+            f"Training step, sequences of {self.options.length} tokens, bfloat16 with float32"
+            " master weights, AdamW with clipping",
             "",
-            CHECK_HEADER,
+            gpu_report.FIGURES,
+            *map(gpu_report.figure, self.rows),
+            "",
+            *(gpu_report.ratio(self.rows, size) for size in sizes),
         ]
-        for check in self.checks:
-            numbers = [
-                f"{check[name]:.1e}" if name in check else ""
-                for name in ("loss", "gradient", "xla_loss", "xla_gradient")
+        for size in self.profiles:
+            lines += ["", self.profile_report(size)]
+        if self.checks:
+            lines += ["", gpu_report.CHECKS, *map(gpu_report.check, self.checks)]
+        if self.skipped:
+            lines += [
+                "",
+                "Skipped: " + "; ".join(f"{x['item']} ({x['why']})" for x in self.skipped),
             ]
-            words = [
-                check["attention"],
-                str(check.get("head", "")),
-                check.get("dtype", ""),
-                *numbers,
-            ]
-            lines.append(
-                "| "
-                + " | ".join(
-                    [*words, ": ".join(filter(None, [check["verdict"], check.get("error")]))]
-                )
-                + " |"
-            )
-        return "\n".join(
-            [*lines, "", HEADER, *map(line, self.rows), "", *map(self.ratio, self.models)]
-        )
-
-    def ratio(self, size: str) -> str:
-        """hclx against its peer: at its best, and with the peer's batch."""
-        peer = next(
-            (row for row in self.rows if row["size"] == size and row["by"] == "PyTorch"), None
-        )
-        speeds = {batch: self.best(size, batch) for batch in (None, self.first["batch"])}
-        if not peer or "error" in peer or not all(speeds.values()):
-            return f"{size}: no ratio to PyTorch, one of the two has no result"
-        best, same = (
-            row["tokens_per_second"] / peer["tokens_per_second"] for row in speeds.values()
-        )
-        return (
-            f"{size}: hclx is {best:.2f} times as fast as PyTorch, with the same batch {same:.2f}"
-            " times"
-        )
-
-
-CHECK_HEADER = (
-    "| kernel | head | dtype | loss off by | gradient off by | loss, XLA | gradient, XLA |"
-    " verdict |\n" + "|---|---:|---|---:|---:|---:|---:|---|"
-)
-COLUMNS = ("attention", "batch", "remat", "scan_unroll", "loss_chunk_tokens")
-HEADER = (
-    "| size | by | attention | batch | remat | unroll | loss chunk | else | step ms | tokens/s |"
-    " MFU | peak GB | compile s |\n"
-    + "|---|---|---|---:|---|---:|---:|---|---:|---:|---:|---:|---:|"
-)
-
-
-def line(row: dict) -> str:
-    """A result as a line of the table."""
-    settings = row["settings"]
-    words = [row["size"], row["by"], *(str(settings.get(name, "")) for name in COLUMNS)]
-    words.append(
-        " ".join(f"{name}={value}" for name, value in settings.items() if name not in COLUMNS)
-    )
-    if "error" in row:
-        return "| " + " | ".join([*words, row["error"].replace("|", "/")]) + " | | | | |"
-    mfu = f"{row['mfu']:.1%}" if "mfu" in row else ""
-    peak = f"{row['peak_bytes'] / 1e9:.1f}" if row.get("peak_bytes") else ""
-    step = f"{row['step_ms']:.1f} ({row['step_ms_least']:.1f} to {row['step_ms_most']:.1f})"
-    return (
-        "| "
-        + " | ".join(
-            [
-                *words,
-                step,
-                f"{row['tokens_per_second']:,.0f}",
-                mfu,
-                peak,
-                f"{row['compile_seconds']:.0f}",
-            ]
-        )
-        + " |"
-    )
+        return "\n".join(lines)
 
 
 def main():
-    with tempfile.TemporaryDirectory() as programs:
-        ENVIRONMENT.setdefault("JAX_COMPILATION_CACHE_DIR", programs)
-        sys.exit(Benchmark(arguments()).run())
+    # So that the processes are ended, and the report is printed, if a time limit ends this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    options = arguments()
+    with tempfile.TemporaryDirectory() as caches:
+        sys.exit(Benchmark(options, caches).run())
 
 
 if __name__ == "__main__":

@@ -45,13 +45,13 @@ class Gpt2(nn.Module):
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, window: torch.Tensor) -> torch.Tensor:
+    def forward(self, sequences: torch.Tensor) -> torch.Tensor:
         """int64 [b, t + 1] -> the mean loss of a token."""
-        tokens = window[:, :-1]
+        tokens = sequences[:, :-1]
         x = self.token(tokens) + self.position(torch.arange(tokens.shape[1], device=tokens.device))
         for block in self.blocks:
             x = block(x)
-        return self.loss(x, window[:, 1:])
+        return self.loss(x, sequences[:, 1:])
 
     def loss(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Final norm, tied output projection, cross-entropy in float32."""
@@ -59,23 +59,28 @@ class Gpt2(nn.Module):
         return functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
-def make_step(shape: dict, batches: torch.Tensor, compiled: bool):
-    """(i) -> the loss of a training step on the i-th batch.
+def make_step(shape: dict, batches: torch.Tensor, backend: str):
+    """Builds a model with its optimizer, and the function that trains it.
+
+    Blocks and loss are compiled apart: that costs the compilation of one block and not of as many
+    as there are layers, and a second model of the same width compiles nothing.
 
     Args:
       shape: fields of `hclx.config.ModelConfig`.
       batches: int64 [n, b, t + 1], on the device to train on.
-      compiled: whether torch.compile takes block and loss; block by block, which costs one
-        compilation and not as many as layers.
+      backend: of torch.compile; "inductor" makes kernels, "aot_eager" only traces.
+
+    Returns:
+      (i) -> the loss of a training step on the i-th batch, a scalar on the device.
     """
     device = batches.device.type
     torch.manual_seed(0)
     torch.set_float32_matmul_precision("high")
-    model = Gpt2(shape).to(device)
-    if compiled:
-        for block in model.blocks:
-            block.compile()
-        model.loss = torch.compile(model.loss)
+    with torch.device(device):
+        model = Gpt2(shape)
+    for block in model.blocks:
+        block.compile(backend=backend)
+    model.loss = torch.compile(model.loss, backend=backend)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True
     )

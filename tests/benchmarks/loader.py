@@ -1,10 +1,9 @@
-"""How far reading keeps ahead of training: tokens a second of the loader and of the training step,
-in one run.
+"""Compares the tokens a second of the loader with those of the training step.
 
     python tests/benchmarks/loader.py --cache_dir=runs/kowiki_cpu/cache --tokens_per_second=1800
 
-Reads whole batches in the order of a run, as the loop does, one reading thread; the page cache is
-dropped where that is allowed, and it is said whether it was.
+One thread reads whole batches in the order of a run, as the training loop does. The page cache is
+dropped if that is allowed, and the output says whether it was.
 """
 
 import time
@@ -16,19 +15,22 @@ from hclx.config import MeshConfig
 from hclx.data import Loader, TokenCache
 from hclx.parallel import make_mesh, named_sharding
 
-CACHE_DIR = flags.DEFINE_string("cache_dir", None, "A token cache.", required=True)
-LENGTHS = flags.DEFINE_list("lengths", ["256", "2048"], "Tokens a window.")
-BATCH = flags.DEFINE_integer("batch", 8, "Windows a batch.")
-BATCHES = flags.DEFINE_integer("batches", 400, "Batches that are timed.")
+CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Token cache to read.", required=True)
+LENGTHS = flags.DEFINE_list(
+    "lengths", ["256", "2048"], "Tokens of a sequence; one measurement for each length."
+)
+BATCH = flags.DEFINE_integer("batch", 8, "Sequences of a batch.")
+BATCHES = flags.DEFINE_integer("batches", 400, "Number of batches that are timed.")
 TRAINING = flags.DEFINE_float(
     "tokens_per_second",
     None,
-    "Of the training step on the same machine: see a run's metrics.jsonl.",
+    "Speed of the training step on the same machine: see the metrics.jsonl of a run.",
     required=True,
 )
 
 
 def drop_page_cache() -> str:
+    """Drops the page cache if the system allows it, and returns a phrase that says so."""
     try:
         with open("/proc/sys/vm/drop_caches", "w") as file:
             file.write("3")
@@ -55,7 +57,7 @@ def main(_):
                 jax.block_until_ready(loader.batch(index))
             speed = BATCHES.value * BATCH.value * length / (time.perf_counter() - start)
         print(
-            f"windows of {length}: {speed:,.0f} tokens/s ({state}), {speed / TRAINING.value:,.0f}"
+            f"sequences of {length}: {speed:,.0f} tokens/s ({state}), {speed / TRAINING.value:,.0f}"
             " times the training step"
         )
 

@@ -1,17 +1,18 @@
-"""MaxText's training step compiled for the chips of a plan of ours: memory of a chip, and bytes of
-its collectives.
+"""Compiles MaxText's training step for the chips of one of our plans, and prints the memory of a
+chip and the bytes of its collectives.
 
-    python -m venv /tmp/maxtext && /tmp/maxtext/bin/pip install maxtext ...    # Python 3.12; what
-    it imports, and jax[tpu] python tests/benchmarks/maxtext_plan.py
-    --maxtext_python=/tmp/maxtext/bin/python --output=runs/plans/maxtext.hlo
+    python3.12 -m venv /tmp/maxtext
+    /tmp/maxtext/bin/pip install maxtext 'jax[tpu]'    # and what maxtext imports
+    python tests/benchmarks/maxtext_plan.py --maxtext_python=/tmp/maxtext/bin/python \\
+        --output=runs/plans/maxtext.hlo
 
-GPT3-175B on 1,024 chips of v5p, fsdp 128 x tensor 8, one window of 2,048 tokens a chip, bfloat16.
-The plan of ours:
+The model is GPT3-175B on 1,024 chips of v5p, fsdp 128 x tensor 8, one sequence of 2,048 tokens a
+chip, bfloat16. This is our plan of it:
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin
-    --gin_file=gin_configs/sizes/204b.gin \\
-        --gin.ModelConfig.n_layers=96 --gin.ModelConfig.vocab_size=50304 --gin.MeshConfig.fsdp=128
-        --gin.MeshConfig.model=8 \\ --topology=v5p:8x8x16
+    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin \\
+        --gin_file=gin_configs/sizes/204b.gin --gin.ModelConfig.n_layers=96 \\
+        --gin.ModelConfig.vocab_size=50304 --gin.MeshConfig.fsdp=128 --gin.MeshConfig.model=8 \\
+        --topology=v5p:8x8x16
 """
 
 import os
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-# Run by MaxText's Python: keeps the compiled program, which its own command throws away.
+# Runs in MaxText's Python, and saves the compiled program, which MaxText's command does not.
 KEEP = """
 import runpy, sys, jax
 path = sys.argv.pop(1)
@@ -35,7 +36,7 @@ import maxtext, pathlib
 sys.argv.insert(1, str(pathlib.Path(maxtext.__file__).parent / "configs/base.yml"))
 runpy.run_module("maxtext.trainers.pre_train.train_compile", run_name="__main__")
 """
-# As the v5p recipes that MaxText ships set them.
+# These are the options of the v5p recipes that MaxText ships.
 XLA_OPTIONS = (
     "--xla_tpu_megacore_fusion_allow_ags=false --xla_enable_async_collective_permute=true"
     " --xla_tpu_enable_ag_backward_pipelining=true"
@@ -57,10 +58,12 @@ MODEL = (
 PYTHON = flags.DEFINE_string(
     "maxtext_python",
     "",
-    "Python of the environment that has MaxText; empty: --output is there already.",
+    "Python of the environment that has MaxText. If it is empty, --output must exist.",
 )
-OUTPUT = flags.DEFINE_string("output", "runs/plans/maxtext.hlo", "Takes the compiled program.")
-TOPOLOGY = flags.DEFINE_string("topology", "v5p:8x8x16", "Its chips, as launch/plan.py names them.")
+OUTPUT = flags.DEFINE_string("output", "runs/plans/maxtext.hlo", "File for the compiled program.")
+TOPOLOGY = flags.DEFINE_string(
+    "topology", "v5p:8x8x16", "Chips of the plan, as launch/plan.py names them."
+)
 
 
 def main(_):
@@ -88,7 +91,9 @@ def main(_):
 
 
 def traffic(text: str) -> dict[str, float]:
-    """Bytes of each kind of collective, loops counted, by the same reader as our plans."""
+    """Sums the bytes of each kind of collective in a compiled program, given as text, with the
+    same reader as our plans; what is in a loop counts once for each turn.
+    """
     os.environ["JAX_PLATFORMS"] = "cpu"
     from hclx.config import MeshConfig
     from hclx.parallel import make_mesh
@@ -98,10 +103,10 @@ def traffic(text: str) -> dict[str, float]:
     from hclx.plan.simulate import simulate
 
     mesh = make_mesh(MeshConfig(fsdp=-1), topology_devices(TOPOLOGY.value))
-    found: dict[str, float] = {}
+    bytes_of: dict[str, float] = {}
     for (kind, _), n in simulate(parse_hlo(text), mesh, chip_of(TOPOLOGY.value)).traffic.items():
-        found[kind] = found.get(kind, 0.0) + n
-    return found
+        bytes_of[kind] = bytes_of.get(kind, 0.0) + n
+    return bytes_of
 
 
 if __name__ == "__main__":

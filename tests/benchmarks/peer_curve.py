@@ -1,11 +1,12 @@
-"""Trains Hugging Face's GPT-2 in PyTorch as a finished run trained: is the loss the same?
+"""Trains Hugging Face's GPT-2 in PyTorch as a finished run of hclx was trained, and compares the
+losses.
 
-    python tests/benchmarks/peer_curve.py --model_dir=runs/kowiki_cpu --output_dir=runs/kowiki_peer
-    --plot=docs/kowiki_curve.png
+    python tests/benchmarks/peer_curve.py --model_dir=runs/kowiki_cpu \\
+        --output_dir=runs/kowiki_peer --plot=docs/kowiki_curve.png
 
-Same shape, same initial weights, same windows in the same order, same packing, schedule, clipping
-and decay; everything that trains is PyTorch's. Writes metrics.jsonl in the same format, and a plot
-of both.
+Shape, initial weights, sequences and their order, packing, schedule, clipping and decay are those
+of the run; everything that trains is PyTorch's. The script writes metrics.jsonl in the same format,
+and a plot of both losses.
 """
 
 import json
@@ -27,12 +28,12 @@ from hclx.train.metrics_writer import MetricsWriter, read_metrics
 from hclx.train.optimizer import learning_rate_schedule
 from hclx.train.plot import plot_losses
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "Finished run to repeat.", required=True)
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "Finished run that is repeated.", required=True)
 OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Takes metrics.jsonl of the peer.", required=True
+    "output_dir", None, "Folder for the peer's metrics.jsonl.", required=True
 )
-PLOT = flags.DEFINE_string("plot", "", "PNG with both curves.")
-THREADS = flags.DEFINE_integer("threads", 2, "Cores.")
+PLOT = flags.DEFINE_string("plot", "", "PNG file for a plot of both losses.")
+THREADS = flags.DEFINE_integer("threads", 2, "Number of PyTorch's threads.")
 
 
 def main(_):
@@ -57,7 +58,7 @@ def main(_):
 
 
 def train_peer(experiment: Experiment, cache: TokenCache) -> None:
-    """The loop of a run, in PyTorch."""
+    """Trains the peer as `experiment` says, and writes its metrics."""
     train, config = experiment.train, experiment.optimizer
     model = from_params(init_params(experiment.model, jax.random.key(train.seed)), experiment.model)
     optimizer = torch.optim.AdamW(
@@ -92,7 +93,7 @@ def train_peer(experiment: Experiment, cache: TokenCache) -> None:
 
 
 def decay_groups(model, weight_decay: float) -> list[dict]:
-    """Matrices decay, biases and layer norms do not: named by PyTorch's own shapes."""
+    """Groups parameters for the optimizer: matrices decay, biases and layer norms do not."""
     matrices = [p for p in model.parameters() if p.ndim == 2]
     assert len(matrices) == 2 + 4 * model.config.n_layer
     return [
@@ -102,6 +103,7 @@ def decay_groups(model, weight_decay: float) -> list[dict]:
 
 
 def open_loader(cache: TokenCache, split: str, experiment: Experiment) -> Loader:
+    """Opens a split of a cache in the order of the run."""
     sharding = named_sharding(make_mesh(MeshConfig(fsdp=1), jax.devices()[:1]), ("batch", None))
     train = experiment.train
     return Loader(
@@ -115,8 +117,9 @@ def open_loader(cache: TokenCache, split: str, experiment: Experiment) -> Loader
 
 
 def token_losses(model, window_bt: np.ndarray, eod: int) -> torch.Tensor:
-    """Loss of each target [b, t]; documents of a window see neither each other nor each other's
-    positions.
+    """Loss of each target, float32 [b, t], of sequences [b, t + 1].
+
+    Documents of a sequence do not attend to each other, and each has its own positions.
     """
     window = torch.from_numpy(window_bt.astype(np.int64))
     inputs, targets = window[:, :-1], window[:, 1:]
@@ -133,6 +136,7 @@ def token_losses(model, window_bt: np.ndarray, eod: int) -> torch.Tensor:
 
 @torch.no_grad()
 def evaluate(model, loader: Loader, cache: TokenCache, train) -> dict[str, float]:
+    """Validation loss (nats a token) and bits per byte, over the sequences that the run took."""
     n = min(train.eval_windows, loader.n_sequences)
     eod, nats, n_bytes, tokens = cache.manifest["eod_id"], 0.0, 0, 0
     for start in range(0, n, train.global_batch_size):

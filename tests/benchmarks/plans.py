@@ -1,8 +1,8 @@
-"""Plans of many runs, one `launch/plan.py` each: the tables and the plot of docs/performance.md.
+"""Makes the tables and the plot of plans in docs/performance.md, with one `launch/plan.py` a plan.
 
     python tests/benchmarks/plans.py --group=sizes --output_dir=runs/plans
 
-A plan whose JSON is there already is not made again, so that a run which was stopped goes on. A
+A plan whose JSON file exists is not made again: re-run the same command to resume. A plan of a
 large model takes minutes.
 """
 
@@ -20,21 +20,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One plan: a size or a shape, a topology, and what is bound beside the gin files."""
+    """A plan: a size or a shape, a topology, and bindings beside the gin files."""
 
     size: str  # of gin_configs/sizes
     topology: str
     bindings: tuple[str, ...]  # short names: see `SHORT`
     mesh: str = ""  # of gin_configs/mesh
     slices: int = 1
-    published: str = ""  # what was published for a run like this, and where
+    published: str = ""  # the published MFU of a run like this, and its source
 
     @property
     def machine(self) -> str:
+        """Topology, and the number of slices if there are several."""
         return self.topology if self.slices == 1 else f"{self.slices} x {self.topology}"
 
     @property
     def name(self) -> str:
+        """Name of the plan's JSON file."""
         parts = (
             self.size,
             self.topology.replace(":", "_"),
@@ -62,6 +64,7 @@ SHORT = {
 
 
 def case(size: str, topology: str, *bindings: str, **more) -> Run:
+    """Builds a `Run`."""
     return Run(size, topology, bindings, **more)
 
 
@@ -112,7 +115,7 @@ SIZES = [
     case("204b", "h200:1024", "batch=1024", mesh="gpu_1024"),
 ]
 CUBES = {64: "4x4x4", 256: "4x8x8", 1024: "8x8x16", 4096: "16x16x16"}
-# One window of 2,048 tokens a chip for 82B and four for 13B, whatever the number of chips.
+# One sequence of 2,048 tokens a chip for 82B and four for 13B, on any number of chips.
 SCALING = [
     *(
         case(
@@ -137,7 +140,7 @@ SCALING = [
         for chips, cube in CUBES.items()
     ),
 ]
-# One window of 131,072 tokens on 1, 2, 4 and 8 chips of eight.
+# One sequence of 131,072 tokens on 1, 2, 4 and 8 chips of eight.
 CONTEXT = [
     case(
         "350m",
@@ -212,28 +215,30 @@ PUBLISHED = [
 ]
 GROUPS = {"sizes": SIZES, "scaling": SCALING, "context": CONTEXT, "published": PUBLISHED}
 
-GROUP = flags.DEFINE_enum("group", "sizes", list(GROUPS), "Which plans.")
-OUTPUT = flags.DEFINE_string("output_dir", "runs/plans", "Folder that takes a JSON a plan.")
+GROUP = flags.DEFINE_enum("group", "sizes", list(GROUPS), "Group of plans to make.")
+OUTPUT = flags.DEFINE_string("output_dir", "runs/plans", "Folder for the JSON files of the plans.")
 ONLY = flags.DEFINE_string(
-    "only", "", "Make only plans whose name holds this; the tables show all that are there."
+    "only", "", "Make only plans whose names contain this; the tables show all plans that exist."
 )
 WORKERS = flags.DEFINE_integer(
-    "workers", 1, "Plans at a time; each takes a core and up to 4 GB.", lower_bound=1
+    "workers", 1, "Plans made at a time; each takes a core and up to 4 GB.", lower_bound=1
 )
-PLOT = flags.DEFINE_string("plot", "", "PNG of MFU against chips, of the group `scaling`.")
+PLOT = flags.DEFINE_string(
+    "plot", "", "PNG file for a plot of MFU against chips, of the group `scaling`."
+)
 
 
 def main(_):
     folder = Path(OUTPUT.value) / GROUP.value
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [
+    missing = [
         run
         for run in GROUPS[GROUP.value]
         if ONLY.value in run.name and not (folder / f"{run.name}.json").exists()
     ]
     with concurrent.futures.ThreadPoolExecutor(WORKERS.value) as pool:
-        for one, message in zip(wanted, pool.map(lambda one: make(one, folder), wanted)):
-            print(f"{one.name}: {message}", file=sys.stderr, flush=True)
+        for run, message in zip(missing, pool.map(lambda run: make(run, folder), missing)):
+            print(f"{run.name}: {message}", file=sys.stderr, flush=True)
     results = [(run, read(run, folder)) for run in GROUPS[GROUP.value]]
     print(table([(run, figures) for run, figures in results if figures is not None]))
     if PLOT.value:
@@ -241,7 +246,7 @@ def main(_):
 
 
 def command(run: Run, path: Path) -> list[str]:
-    """The command that plans a run into a JSON file."""
+    """Command line that plans a run and writes a JSON file."""
     files = ["runs/pretrain", f"sizes/{run.size}", *([f"mesh/{run.mesh}"] if run.mesh else [])]
     quote = lambda value: value if value.isdecimal() else f"'{value}'"
     bound = [
@@ -260,7 +265,9 @@ def command(run: Run, path: Path) -> list[str]:
 
 
 def make(run: Run, folder: Path) -> str:
-    """Plans a run; what does not compile leaves its reason in the JSON's place."""
+    """Plans a run and returns a line about it; the JSON file of one that does not compile holds the
+    reason.
+    """
     path = folder / f"{run.name}.json"
     result = subprocess.run(command(run, path), cwd=ROOT, capture_output=True, text=True)
     if not path.exists():
@@ -276,12 +283,13 @@ def make(run: Run, folder: Path) -> str:
 
 
 def read(run: Run, folder: Path) -> dict | None:
+    """Figures of a plan, or None if it has not been made."""
     path = folder / f"{run.name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def table(results: list[tuple[Run, dict]]) -> str:
-    """A Markdown table, a line a plan."""
+    """Markdown table with a line for each plan."""
     head = [
         "size",
         "chips",
@@ -329,7 +337,7 @@ def table(results: list[tuple[Run, dict]]) -> str:
 
 
 def plot(results: list[tuple[Run, dict]], path: str) -> None:
-    """Estimated MFU against chips, a line a size."""
+    """Plots estimated MFU against chips, with a line for each size."""
     import matplotlib
 
     matplotlib.use("Agg")

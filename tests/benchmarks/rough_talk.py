@@ -1,13 +1,12 @@
-"""What the signs of rough talk find: word lists, lone jamo, laughter and runs against labelled
-comments, and on raw text.
+"""Measures the rules on rough talk (word lists, lone jamo, laughter, runs) on labelled comments and
+on raw text.
 
     python tests/benchmarks/rough_talk.py
 
 HCLX_DATA_DIR names the data. Predictors are columns of hclx.corpus.taggers.spam and the rules of
 hclx/corpus/defaults.yaml; the comments of tasks/korean_hate_speech are labelled none, offensive or
-hate (Moon et al. 2020). These labels are not what the
-word list is for: it looks for swear words, so hate speech without one is not found, and swearing
-  that hurts nobody is.
+hate (Moon et al. 2020). The word list has another purpose than these labels: it finds swear words,
+so it misses hate speech without one, and finds swearing that hurts nobody.
 """
 
 import csv
@@ -20,18 +19,21 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
+from hclx.corpus.filters import violates
 from hclx.corpus.settings import Rule, parse_settings
-from hclx.corpus.stages import batches, broken
 from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.text_batch import batches
 
 DATA = flags.DEFINE_string(
     "data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR."
 )
-SPLITS = flags.DEFINE_list("splits", ["dev", "train"], "Files of tasks/korean_hate_speech.")
-SOURCES = flags.DEFINE_list("sources", ["comments", "reviews"], "Folders of corpus/.")
+SPLITS = flags.DEFINE_list(
+    "splits", ["dev", "train"], "Splits of tasks/korean_hate_speech to measure on."
+)
+SOURCES = flags.DEFINE_list("sources", ["comments", "reviews"], "Folders of corpus/ to measure on.")
 
 TARGETS = {"hate": ("hate",), "hate or offensive": ("hate", "offensive")}
-# rules on documents, which a source of short comments would switch off
+# These rules are for documents; a source of short comments would switch them off.
 OFF = ("too_short", "line_end")
 COLUMNS = {  # beside the rules: the columns by themselves
     "1 swear word": Rule("spam.profanity", max=0),
@@ -43,7 +45,7 @@ COLUMNS = {  # beside the rules: the columns by themselves
 
 
 def main(_):
-    # without changes: those of defaults.yaml
+    # No source changes them, so these are the rules of defaults.yaml.
     rules = parse_settings({"sources": {"any": {"input": "*"}}})
     rules = {name: rule for name, rule in rules.sources["any"].rules.items() if rule}
     for split in SPLITS.value:
@@ -71,18 +73,19 @@ def main(_):
 
 
 def data(*parts: str) -> Path:
+    """Path of a file or folder of the data."""
     return Path(DATA.value or os.environ["HCLX_DATA_DIR"], *parts)
 
 
 def labelled(path: Path) -> tuple[list[str], list[str]]:
-    """Comments, and the label of each."""
+    """Reads comments, and the label of each."""
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     return [row["comments"] for row in rows], [row["hate"] for row in rows]
 
 
 def read(source: str) -> list[str]:
-    """The documents of a source."""
+    """Reads the texts of a source."""
     texts = []
     for path in sorted(data("corpus", source).glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -91,31 +94,32 @@ def read(source: str) -> list[str]:
 
 
 def of_spam(rules: dict[str, Rule]) -> set[str]:
+    """Names of the rules on columns of the spam tagger."""
     return {name for name, rule in rules.items() if rule.attribute.startswith("spam.")}
 
 
 def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
-    """Rule -> bool [d], which documents break it; titles, which these texts lack, break none."""
+    """Maps each rule to a bool array [d]: which documents break it.
+
+    These texts have no titles, so no title breaks a rule.
+    """
     taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules.values())
-    found: dict[str, list[np.ndarray]] = {name: [] for name in rules}
-    for batch in batches(texts, [""] * len(texts)):
+    hits: dict[str, list[np.ndarray]] = {name: [] for name in rules}
+    for batch in batches(texts):
         columns = {name: TAGGERS[name](batch) for name in taggers}
         for name, rule in rules.items():
-            tagger, column = rule.attribute.split(".")
-            found[name].append(broken(rule, columns[tagger][column]))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            hits[name].append(violates(rule, columns[rule.tagger][rule.column]))
+    return {name: np.concatenate(arrays) for name, arrays in hits.items()}
 
 
-def against_labels(found: dict[str, np.ndarray], labels: np.ndarray, shown: set[str]) -> str:
-    """A Markdown table: a line a predictor, those of `shown` and what all the rules find
-    together.
-    """
-    rules = set(found) - set(COLUMNS)
-    lines = {name: hits for name, hits in found.items() if name in shown}
-    lines["any rule on rough talk or spam"] = np.any([found[name] for name in rules & shown], 0)
-    lines["any rule"] = np.any([found[name] for name in rules], 0)
+def against_labels(hits_of: dict[str, np.ndarray], labels: np.ndarray, shown: set[str]) -> str:
+    """Markdown table with a line for each predictor of `shown`, and for all rules together."""
+    rules = set(hits_of) - set(COLUMNS)
+    lines = {name: hits for name, hits in hits_of.items() if name in shown}
+    lines["any rule on rough talk or spam"] = np.any([hits_of[name] for name in rules & shown], 0)
+    lines["any rule"] = np.any([hits_of[name] for name in rules], 0)
     lines[f"any but {' and '.join(OFF)}"] = np.any(
-        [found[name] for name in rules.difference(OFF)], 0
+        [hits_of[name] for name in rules.difference(OFF)], 0
     )
     lines["every comment"] = np.ones(len(labels), bool)
     truths = {target: np.isin(labels, names) for target, names in TARGETS.items()}
@@ -127,6 +131,7 @@ def against_labels(found: dict[str, np.ndarray], labels: np.ndarray, shown: set[
 
 
 def scores(hits: np.ndarray, truth: np.ndarray) -> str:
+    """Precision, recall and F1 in percent."""
     right = (hits & truth).sum()
     precision = f"{100 * right / hits.sum():.1f}" if hits.any() else "-"
     return (
@@ -135,27 +140,37 @@ def scores(hits: np.ndarray, truth: np.ndarray) -> str:
     )
 
 
-def shares(found: dict[str, dict[str, np.ndarray]], rules: dict[str, Rule]) -> str:
-    """A Markdown table: a line a rule, a column a source."""
+def shares(hits_of: dict[str, dict[str, np.ndarray]], rules: dict[str, Rule]) -> str:
+    """Markdown table of the share of documents that break each rule, with a column for each
+    source.
+    """
     share = lambda hits: f"{100 * hits.mean():.3f}%"
     lines = {name: f"{name}: {bounds(rule)}" for name, rule in {**COLUMNS, **rules}.items()}
-    rows = [[line, *(share(one[name]) for one in found.values())] for name, line in lines.items()]
+    rows = [
+        [line, *(share(by_rule[name]) for by_rule in hits_of.values())]
+        for name, line in lines.items()
+    ]
     groups = {
         "any rule on rough talk or spam": of_spam(rules),
         "any rule": set(rules),
         f"any but {' and '.join(OFF)}": set(rules).difference(OFF),
     }
     rows += [
-        [line, *(share(np.any([one[name] for name in names], 0)) for one in found.values())]
+        [
+            line,
+            *(share(np.any([by_rule[name] for name in names], 0)) for by_rule in hits_of.values()),
+        ]
         for line, names in groups.items()
     ]
     sizes = [
-        f"{source} ({len(next(iter(one.values()))):,} documents)" for source, one in found.items()
+        f"{source} ({len(next(iter(by_rule.values()))):,} documents)"
+        for source, by_rule in hits_of.items()
     ]
     return table(["rule", *sizes], rows)
 
 
 def bounds(rule: Rule) -> str:
+    """Condition on which a rule is broken."""
     parts = [
         f"below {rule.min:g}" if rule.min is not None else "",
         f"above {rule.max:g}" if rule.max is not None else "",

@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from hclx.config import MORPHEMES_BY_MODE
+from hclx.config import MORPHEMES_OF
 from hclx.data import TokenCache
 from hclx.train.metrics_writer import read_metrics
 
-OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Takes one run a mode.", required=True)
+OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder for the runs.", required=True)
 GIN_FILE = flags.DEFINE_string(
-    "gin_file", "gin_configs/runs/tokenizer_modes.gin", "What is trained."
+    "gin_file", "gin_configs/runs/tokenizer_modes.gin", "Configuration of the runs."
 )
-SEEDS = flags.DEFINE_list("seeds", ["0"], "Runs a mode.")
-BINDINGS = flags.DEFINE_multi_string("binding", [], "NAME=VALUE for every run.")
+SEEDS = flags.DEFINE_list("seeds", ["0"], "Seeds; one run of each mode for each seed.")
+BINDINGS = flags.DEFINE_multi_string("binding", [], "NAME=VALUE, a gin binding of every run.")
 MODES = ("train", "encode", "plain")
 
 
@@ -39,7 +39,9 @@ def main(_):
 
 
 def run(mode: str, seed: str) -> tuple[float, float, float]:
-    """Bytes a token of the validation split, its loss, and bits per byte."""
+    """Trains one run; returns the bytes a token of the validation split, the loss on it, and bits
+    per byte.
+    """
     model_dir = Path(OUTPUT_DIR.value) / f"{mode}_{seed}"
     shared = Path(OUTPUT_DIR.value) / mode
     subprocess.run(
@@ -60,7 +62,7 @@ def run(mode: str, seed: str) -> tuple[float, float, float]:
     source = TokenCache(shared / "cache").manifest["sources"][0]["splits"]["validation"]
     last = read_metrics(model_dir)[-1]
     tokenizer = json.loads((model_dir / "config.json").read_text())["config"]["tokenizer"]
-    assert tokenizer["morphemes"] == MORPHEMES_BY_MODE[mode]
+    assert tokenizer["morphemes"] == MORPHEMES_OF[mode]
     return source["n_bytes"] / source["n_tokens"], last["validation_loss"], last["bits_per_byte"]
 
 

@@ -1,11 +1,11 @@
-"""The training step on CPU against Hugging Face's GPT-2 in PyTorch, eager and compiled, in one run.
+"""Compares the training step on CPU with Hugging Face's GPT-2 in PyTorch, eager and compiled.
 
+    python tests/benchmarks/train_step.py --shape=25m --steps=10
     python tests/benchmarks/train_step.py --layers=6 --d_model=256 --heads=4 --vocab=8192
-    --length=256 --batch=8 python tests/benchmarks/train_step.py --shape=25m --steps=10
 
 Each contender is a process of its own, as its users would start it, and all take turns step by
-step, so that what else the machine does meets them alike. Same shape, same batch, float32, AdamW
-with clipping at 1.
+step, so that other load on the machine affects them alike. Shape and batch are the same; arithmetic
+is float32, the optimizer AdamW with clipping at 1.
 """
 
 import json
@@ -18,23 +18,23 @@ from absl import app, flags
 
 # layers, d_model, heads, vocabulary
 SHAPES = {"5m": (4, 256, 4, 8_192), "25m": (10, 384, 6, 16_384), "100m": (12, 768, 12, 16_384)}
-PRODUCT = 2048  # rows and columns of the product that measures the peak
+PRODUCT = 2048  # rows and columns of the matrix product that measures the peak
 
 SHAPE = flags.DEFINE_enum(
-    "shape", None, list(SHAPES), "Takes the place of layers, d_model, heads and vocab."
+    "shape", None, list(SHAPES), "A shape that replaces --layers, --d_model, --heads and --vocab."
 )
-LAYERS = flags.DEFINE_integer("layers", 6, "Blocks.")
-D_MODEL = flags.DEFINE_integer("d_model", 256, "Width.")
-HEADS = flags.DEFINE_integer("heads", 4, "Attention heads.")
-VOCAB = flags.DEFINE_integer("vocab", 8192, "Vocabulary.")
-LENGTH = flags.DEFINE_integer("length", 256, "Tokens a window.")
-BATCH = flags.DEFINE_integer("batch", 8, "Windows a step.")
-STEPS = flags.DEFINE_integer("steps", 30, "Steps that are timed.")
-THREADS = flags.DEFINE_integer("threads", 2, "Cores, of both.")
+LAYERS = flags.DEFINE_integer("layers", 6, "Number of blocks.")
+D_MODEL = flags.DEFINE_integer("d_model", 256, "Width of the model.")
+HEADS = flags.DEFINE_integer("heads", 4, "Number of attention heads.")
+VOCAB = flags.DEFINE_integer("vocab", 8192, "Size of the vocabulary.")
+LENGTH = flags.DEFINE_integer("length", 256, "Tokens of a sequence.")
+BATCH = flags.DEFINE_integer("batch", 8, "Sequences of a step.")
+STEPS = flags.DEFINE_integer("steps", 30, "Number of steps that are timed.")
+THREADS = flags.DEFINE_integer("threads", 2, "Number of PyTorch's threads.")
 CONTENDERS = flags.DEFINE_list(
-    "contenders", ["hclx", "eager", "compile", "jax_product", "torch_product"], "Which."
+    "contenders", ["hclx", "eager", "compile", "jax_product", "torch_product"], "Contenders."
 )
-CONTENDER = flags.DEFINE_string("contender", "", "Internal: be this one.")
+CONTENDER = flags.DEFINE_string("contender", "", "Internal: the contender that this process runs.")
 
 
 def main(_):
@@ -53,18 +53,20 @@ def main(_):
 
 
 def start(name: str) -> subprocess.Popen:
+    """Starts a contender in a process of its own."""
     command = [sys.executable, *sys.argv, f"--contender={name}"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def ask(process: subprocess.Popen, steps: int) -> float:
-    """Seconds a step."""
+    """Lets a contender take some steps, and returns the seconds of one."""
     process.stdin.write(f"{steps}\n")
     process.stdin.flush()
     return json.loads(process.stdout.readline())
 
 
 def serve(step) -> None:
+    """Takes as many steps as each line of stdin says, and prints the seconds of one."""
     for line in sys.stdin:
         start = time.perf_counter()
         for _ in range(int(line)):
@@ -73,6 +75,7 @@ def serve(step) -> None:
 
 
 def report(rounds: list[dict[str, float]]) -> None:
+    """Prints the figures of each contender, given the seconds of a step in each round."""
     from hclx.train.flops import flops_per_token
 
     tokens = BATCH.value * LENGTH.value
@@ -104,7 +107,7 @@ def report(rounds: list[dict[str, float]]) -> None:
 
 
 def tokens():
-    """[8, b, t + 1], a few documents in each window."""
+    """int32 [8, b, t + 1]: eight batches, with a few documents in each sequence."""
     import numpy as np
 
     batches = (
@@ -117,6 +120,7 @@ def tokens():
 
 
 def model_config():
+    """Shape of the model, by the flags."""
     from hclx.config import ModelConfig
 
     layers, d_model, heads, vocab = SHAPES.get(
@@ -128,7 +132,7 @@ def model_config():
 
 
 def hclx_step():
-    """What launch/pretrain.py runs on one CPU device."""
+    """Builds the step that launch/pretrain.py takes on one CPU device."""
     import functools
 
     import jax
@@ -167,7 +171,7 @@ def hclx_step():
 
 
 def torch_step(compiled: bool):
-    """Hugging Face's model and PyTorch's fused AdamW."""
+    """Builds a step of Hugging Face's model with PyTorch's fused AdamW."""
     import torch
     from gpt2 import gpt2
 
@@ -197,6 +201,7 @@ def torch_step(compiled: bool):
 
 
 def jax_product():
+    """Builds a function that computes a matrix product with JAX."""
     import jax
     import jax.numpy as jnp
 
@@ -205,6 +210,7 @@ def jax_product():
 
 
 def torch_product():
+    """Builds a function that computes a matrix product with PyTorch."""
     import torch
 
     torch.set_num_threads(THREADS.value)

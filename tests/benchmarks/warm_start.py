@@ -1,10 +1,10 @@
-"""Time from the start of `launch/pretrain.py` to its first step, with the compilation cache empty
-and with it warm.
+"""Measures the time from the start of `launch/pretrain.py` to its first step, with the compilation
+cache empty and with it warm.
 
     python tests/benchmarks/warm_start.py --data_dir=runs/kowiki_cpu
 
-The 20M CPU configuration: 8 layers, d_model 384, 6 heads, with the tokenizer and the token cache of
-  a finished run.
+The decoder has 20M parameters (8 layers, d_model 384, 6 heads); the tokenizer and the token cache
+are those of a finished run.
 """
 
 import os
@@ -28,10 +28,10 @@ STEPS = {
 DATA = flags.DEFINE_string(
     "data_dir",
     "runs/kowiki_cpu",
-    "Model directory of a run of gin_configs/runs/kowiki_cpu.gin: its tokenizer and cache are"
+    "Model directory of a run of gin_configs/runs/kowiki_cpu.gin, whose tokenizer and cache are"
     " used.",
 )
-REPEATS = flags.DEFINE_integer("repeats", 3, "Warm starts.")
+REPEATS = flags.DEFINE_integer("repeats", 3, "Number of warm starts.")
 
 
 def main(_):
@@ -41,7 +41,7 @@ def main(_):
 
 
 def first_step(folder: Path) -> float:
-    """Seconds from the start of the process until `metrics.jsonl` has its first line."""
+    """Starts a run; returns the seconds until its `metrics.jsonl` has its first line."""
     with tempfile.TemporaryDirectory(dir=folder) as model_dir:
         gin = (
             {

@@ -20,11 +20,10 @@ from hclx.corpus.formatting import (
     format_share,
     format_tick,
 )
-from hclx.corpus.manifest import read_parts, read_settings, write_settings
+from hclx.corpus.layout import Shard, read_settings, read_shards, write_settings
 from hclx.corpus.pipeline import Corpus
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
-from hclx.corpus.stages import Part
 from hclx.corpus.store import Store
 from hclx.corpus.write_clean import SAMPLES
 from hclx.errors import DataError
@@ -47,17 +46,17 @@ def n_bytes(texts) -> int:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """(store, settings, parts, card) of the written corpus."""
+    """(store, settings, shards, card) of the written corpus."""
     folder = tmp_path_factory.mktemp("card")
     raw, config = written.write(folder)
     settings = load_settings(config)
-    corpus = Corpus(settings, str(raw), str(folder / "out"), Engine(workers=1))
+    corpus = Corpus(settings, str(raw), str(folder / "out"), make_runner(workers=1))
     corpus.build()
     return (
         corpus.store,
         settings,
-        corpus.parts(),
-        write_card(corpus.store, settings, corpus.parts()),
+        corpus.shards,
+        write_card(corpus.store, settings, corpus.shards),
     )
 
 
@@ -237,15 +236,15 @@ def test_links_lead_to_sections_and_bars_fill_their_width(built):
 
 
 def test_equal_corpora_give_equal_bytes(built):
-    store, settings, parts, _ = built
+    store, settings, shards, _ = built
     before = [Path(store.path(name)).read_bytes() for name in ("card.html", "card.json")]
-    write_card(store, settings, parts)
+    write_card(store, settings, shards)
     assert [Path(store.path(name)).read_bytes() for name in ("card.html", "card.json")] == before
 
 
-def test_settings_and_parts_are_known_to_the_corpus(built):
-    store, settings, parts, _ = built
-    assert read_settings(store) == settings and read_parts(store, settings) == parts
+def test_settings_and_shards_are_known_to_the_corpus(built):
+    store, settings, shards, _ = built
+    assert read_settings(store) == settings and read_shards(store, settings) == shards
     assert [list(source.rules) for source in read_settings(store).sources.values()] == [
         list(source.rules) for source in settings.sources.values()
     ]
@@ -255,7 +254,7 @@ def test_settings_and_parts_are_known_to_the_corpus(built):
         read_settings(Store(store.path("corpus")))
 
 
-# A corpus that consists of statistics alone, so that it may have many parts.
+# A corpus that consists of statistics alone, so that it may have many shards.
 
 
 def removal(part: int, index: int) -> dict:
@@ -272,7 +271,7 @@ def removal(part: int, index: int) -> dict:
 
 
 def many(folder: Path, n: int, source: str = "wiki"):
-    """(store, settings, parts) of n parts with 10 documents each: 3 kept, 5 and 2 removed; and 2
+    """(store, settings, shards) of n shards with 10 documents each: 3 kept, 5 and 2 removed; and 2
     quarantined lines in each file.
     """
     store = Store(str(folder))
@@ -320,12 +319,12 @@ def many(folder: Path, n: int, source: str = "wiki"):
             "contamination": {"quiz": {"items": 1, "found": i % 2}},
         }
         store.write_json(f"figures/{name}.json", figures, "key")
-    return store, settings, [Part(f"{source}/{i:05d}-00000", i) for i in range(n)]
+    return store, settings, [Shard(f"{source}/{i:05d}-00000", i) for i in range(n)]
 
 
-def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
-    store, settings, parts = many(tmp_path, 200)
-    card = write_card(store, settings, parts)
+def test_many_shards_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
+    store, settings, shards = many(tmp_path, 200)
+    card = write_card(store, settings, shards)
     every = card["all"]
     assert (every["documents"], every["bytes"], every["kept"], every["quarantined"]) == (
         2_000,
@@ -363,8 +362,8 @@ def test_many_parts_are_added_up_and_the_sample_is_of_all_of_them(tmp_path):
 
 
 def test_the_name_of_a_source_stays_in_its_attribute(tmp_path):
-    store, settings, parts = many(tmp_path, 1, source='a" onload="b')
-    write_card(store, settings, parts)
+    store, settings, shards = many(tmp_path, 1, source='a" onload="b')
+    write_card(store, settings, shards)
     reader = Reader(page(store))
     assert ("svg", "aria-label", 'what became of a" onload="b') in reader.attributes and not [
         a for a in reader.attributes if a[1] == "onload"
@@ -408,18 +407,18 @@ def test_the_published_accuracy_of_masking_is_quoted(built):
 
 
 def test_control_characters_are_shown_as_symbols(tmp_path):
-    store, settings, parts = many(tmp_path, 1)
+    store, settings, shards = many(tmp_path, 1)
     name = "figures/wiki/00000-00000.json"
     stats = store.read_json(name)
     stats["samples"]["not_korean"][0]["text"] = "\0가\x1b\x7f\n"
     store.write_json(name, stats)
-    write_card(store, settings, parts)
+    write_card(store, settings, shards)
     assert "<blockquote>␀가␛␡\n</blockquote>" in page(store)
 
 
 def test_evaluation_sets_have_a_table(tmp_path):
-    store, settings, parts = many(tmp_path, 3)
-    write_card(store, settings, parts)
+    store, settings, shards = many(tmp_path, 3)
+    write_card(store, settings, shards)
     assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", "–"]]
 
 
@@ -454,11 +453,11 @@ def mixture(store: Store, target: float) -> None:
 
 
 def test_a_mixture_without_a_target_has_a_table(tmp_path):
-    store, settings, parts = many(tmp_path, 1)
-    write_card(store, settings, parts)
+    store, settings, shards = many(tmp_path, 1)
+    write_card(store, settings, shards)
     assert "Mixture" not in page(store)
     mixture(store, 0)
-    card = write_card(store, settings, parts)
+    card = write_card(store, settings, shards)
     assert (
         card["mixture"]["wiki"]["domain"] == "<wiki>"
         and card["mixture_target"] is None
@@ -480,9 +479,9 @@ def test_of_a_mixture_that_lacks_nothing_nothing_is_said():
 
 
 def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
-    store, settings, parts = many(tmp_path, 1)
+    store, settings, shards = many(tmp_path, 1)
     mixture(store, 10_000)
-    target = write_card(store, settings, parts)["mixture_target"]
+    target = write_card(store, settings, shards)["mixture_target"]
     assert {
         name: (d["requested"], d["available"], d["actual"], d["difference"])
         for name, d in target["domains"].items()
@@ -542,13 +541,13 @@ def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):
 def test_a_document_that_is_not_exactly_one_of_the_three_is_refused(
     tmp_path, name, change, message
 ):
-    store, settings, parts = many(tmp_path, 3)
+    store, settings, shards = many(tmp_path, 3)
     if change is None:
         store.remove(name)
     else:
         store.write_json(name, {**store.read_json(name), **change})
     with pytest.raises(DataError, match=re.escape(message)):
-        write_card(store, settings, parts)
+        write_card(store, settings, shards)
     assert not Path(store.path("card.html")).exists()
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow
 import pytest
 
-from hclx.corpus import stages
-from hclx.corpus.decontamination import Index, judge, write_index, write_report
+from hclx.corpus import text_batch
+from hclx.corpus.decontamination import Index, find_items, write_index, write_report
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 from hclx.tasks.evaluation import evaluation_items
@@ -246,8 +247,8 @@ def test_no_text_and_no_match(items, tmp_path):
 
 
 def test_a_document_is_removed_for_its_largest_share_and_names_all_its_items(tmp_path, monkeypatch):
-    monkeypatch.setattr(stages, "_BATCH_CHARS", 100)  # several batches
-    rng, store, part = random.Random(5), Store(str(tmp_path)), stages.Part("news/00000-00000", 0)
+    monkeypatch.setattr(text_batch, "_BATCH_CHARS", 100)  # several batches
+    rng, store, shard = random.Random(5), Store(str(tmp_path)), Shard("news/00000-00000", 0)
     first, second = sentence(rng, 12), sentence(rng, 12)
     texts = [
         first,
@@ -258,18 +259,19 @@ def test_a_document_is_removed_for_its_largest_share_and_names_all_its_items(tmp
         second,
     ]
     store.write_table(
-        f"documents/{part.name}.parquet",
+        shard.file(DOCUMENTS),
         pyarrow.table({"doc_id": [str(i) for i in range(6)], "text": texts}),
         "key",
     )
     # what is gone already is not judged
     rules = pyarrow.array(["too_short", *[None] * 5], pyarrow.string())
-    store.write_verdict("filter", part.name, pyarrow.table({"rule": rules}), "key")
+    verdict = pyarrow.table({"rule": rules, "value": np.zeros(6, np.float32)})
+    store.write_table(shard.file(VERDICTS, stage="filter"), verdict, "key")
     write_index({"quiz": [(first,), (second,)]}, SETTINGS, store, "key")
-    judge(part, store, SETTINGS, "key")
-    verdict = store.read_verdict("contamination", part.name, ["rule", "value", "items"]).to_pydict()
+    find_items(shard, store, SETTINGS, "key")
+    verdict = store.read_table(shard.file(VERDICTS, stage="contamination")).to_pydict()
     assert verdict["items"] == [[], [], ["quiz/0", "quiz/1"], [], ["quiz/0", "quiz/1"], ["quiz/1"]]
-    assert write_report([part], store, "key") == {
+    assert write_report([shard], store, "key") == {
         "quiz": {"items": 2, "too_short": 0, "found": 2, "documents": 3}
     }
     assert verdict["value"] == [0, 0, 1, 0, 1, 1] and [

@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow
 import pytest
 
-from hclx.corpus import dedup_kernels, minhash
-from hclx.corpus.dedup import by_part, partition, remaining_texts, without
+from hclx.corpus import dedup, minhash
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, DocumentId, Shard
 from hclx.corpus.pipeline import Corpus
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import NearSettings, parse_settings
-from hclx.corpus.stages import Part
+from hclx.corpus.shuffle import group_by_shard, partition_by_hash
 from hclx.corpus.store import Store
 from hclx.corpus.text_batch import TextBatch
+from hclx.corpus.verdicts import read_remaining_texts, read_verdict, remove_lines
 
 NEAR = NearSettings()
 
@@ -63,14 +64,14 @@ def matched(pairs):
         TextBatch.of(texts), NEAR.shingle, NEAR.bands * NEAR.rows, seed=0
     )
     bands, numbers = minhash.band_hashes(signature, NEAR.bands, NEAR.rows), np.arange(len(texts))
-    similar = dedup_kernels.similar_pairs(
+    similar = minhash.similar_pairs(
         bands.reshape(-1),
         np.repeat(numbers, NEAR.bands),
         np.repeat(minhash.compact(signature), NEAR.bands, axis=0),
         NEAR.threshold,
     )
     cluster = numbers.copy()
-    found, least, _ = dedup_kernels.clusters(similar)
+    found, least, _ = minhash.connected(similar)
     cluster[found] = least
     assert (cluster // 2 == numbers // 2).all(), "texts of different pairs in one cluster"
     return cluster[::2] == cluster[1::2]
@@ -114,27 +115,25 @@ def test_pairs_of_a_corpus_are_found_across_its_files(pairs, matched, tmp_path):
             "part_bytes": 250_000,
         }
     )
-    corpus = Corpus(settings, str(tmp_path), str(tmp_path / "out"), Engine(workers=2))
+    corpus = Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=2))
     corpus.build()
 
     place, removed, first = {}, {}, {}
-    for part in corpus.parts():
-        ids = corpus.store.read_table(f"documents/{part.name}.parquet", ["doc_id"])[
-            "doc_id"
-        ].to_pylist()
+    for shard in corpus.shards:
+        ids = corpus.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
         tables = {
-            stage: corpus.store.read_verdict(stage, part.name, ["rule", "cluster"]).to_pylist()
+            stage: read_verdict(corpus.store, shard, stage, ["rule", "cluster"]).to_pylist()
             for stage in ("exact", "near")
         }
         for row, name in enumerate(ids):
             n = int(name.split("/")[1])
-            place[n] = int(dedup_kernels.number(part.index, np.array(row)))
+            place[n] = int(DocumentId(shard.index, row).pack())
             stage = "exact" if tables["exact"][row]["rule"] else "near"
             removed[n], first[n] = (
                 tables[stage][row]["rule"] is not None,
                 tables[stage][row]["cluster"],
             )
-    assert sorted(place) == sorted(order) and len(corpus.parts()) >= 20
+    assert sorted(place) == sorted(order) and len(corpus.shards) >= 20
     assert sum(place[n] >> 32 != place[n + 1] >> 32 for n in range(0, len(order), 2)) > 0.9 * len(
         pairs[0]
     )
@@ -219,7 +218,7 @@ def test_the_first_of_equal_keys_is_that_of_the_least_number():
     for _ in range(50):
         n = draw.integers(0, 40)
         keys, numbers = [draw.integers(0, 5, n), draw.integers(0, 3, n)], draw.permutation(100)[:n]
-        first, size = dedup_kernels.first_of_each(keys, numbers)
+        first, size = dedup.first_of_each(keys, numbers)
         for i in range(n):
             same = [j for j in range(n) if all(key[j] == key[i] for key in keys)]
             assert size[i] == len(same) and numbers[first[i]] == min(numbers[same])
@@ -229,7 +228,7 @@ def test_clusters_are_the_connected_parts():
     draw = np.random.default_rng(0)
     for _ in range(30):
         pairs = draw.integers(0, 60, (draw.integers(0, 40), 2)) + (1 << 32)
-        numbers, least, size = dedup_kernels.clusters(pairs)
+        numbers, least, size = minhash.connected(pairs)
         groups = {n: {n} for n in pairs.ravel().tolist()}
         for a, b in pairs.tolist():
             merged = groups[a] | groups[b]
@@ -243,20 +242,20 @@ def test_clusters_are_the_connected_parts():
 def test_all_of_a_large_bucket_is_compared_with_its_first_documents():
     signatures = np.tile(np.arange(112, dtype=np.uint8), (200, 1))
     signatures[::2] += 1  # two kinds, in one bucket
-    pairs = dedup_kernels.similar_pairs(np.zeros(200, np.uint64), np.arange(200), signatures, 0.7)
-    _, least, size = dedup_kernels.clusters(pairs)
+    pairs = minhash.similar_pairs(np.zeros(200, np.uint64), np.arange(200), signatures, 0.7)
+    _, least, size = minhash.connected(pairs)
     assert least.tolist() == [0, 1] * 100 and (size == 100).all()
 
 
 def test_exact_hashes_look_past_spaces_and_compatibility_forms():
     same = ["가 나다.", "가나 다.", " 가나다．\n", "\u1100\u1161나다."]
-    assert len({dedup_kernels.exact_hash(text) for text in same}) == 1
-    assert dedup_kernels.exact_hash("가나라.") != dedup_kernels.exact_hash(same[0])
+    assert len({dedup.exact_hash(text) for text in same}) == 1
+    assert dedup.exact_hash("가나라.") != dedup.exact_hash(same[0])
 
 
 def test_paragraphs_are_the_long_lines():
     texts = ["짧은 줄\n" + "가" * 30 + " \n\n  " + "나" * 40, "", "가" * 30]
-    found = dedup_kernels.paragraphs(TextBatch.of(texts), 30)
+    found = dedup.long_paragraphs(TextBatch.of(texts), 30)
     cut = [texts[d][s:e] for d, s, e in zip(found["document"], found["start"], found["end"])]
     assert (
         cut == ["가" * 30, "나" * 40, "가" * 30]
@@ -264,42 +263,52 @@ def test_paragraphs_are_the_long_lines():
     )
 
 
-def test_texts_of_some_rows_are_without_all_that_was_cut_of_them(tmp_path):
-    store, part = Store(str(tmp_path)), Part("made/00000-00000", 0)
+def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_path):
+    store, shard = Store(str(tmp_path)), Shard("made/00000-00000", 0)
     store.write_table(
-        f"documents/{part.name}.parquet",
+        shard.file(DOCUMENTS),
         pyarrow.table({"text": ["가\n나\n다\n라", "마\n바", "사\n아"]}),
         "key",
     )
     rows = np.array([2, 0, 1])
     # paragraphs were not looked at
-    assert remaining_texts(part, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]
-    store.write_verdict(
-        "paragraph",
-        part.name,
+    assert read_remaining_texts(shard, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]
+    store.write_table(
+        shard.file(VERDICTS, stage="paragraph"),
         pyarrow.table({"starts": [[0, 4], [], [2]], "ends": [[1, 5], [], [3]]}),
         "key",
     )
-    assert remaining_texts(part, store, rows) == ["사", "나\n라", "마\n바"]
+    assert read_remaining_texts(shard, store, rows) == ["사", "나\n라", "마\n바"]
 
 
-def test_a_paragraph_is_cut_with_its_line_end():
+def test_a_paragraph_is_removed_with_its_line_end():
     text = "하나\n둘\n셋\n넷"
     assert (
-        without(text, [3], [4]) == "하나\n셋\n넷"
-        and without(text, [0, 7], [2, 8]) == "둘\n셋"
-        and without(text, [], []) == text
+        remove_lines(text, [3], [4]) == "하나\n셋\n넷"
+        and remove_lines(text, [0, 7], [2, 8]) == "둘\n셋"
+        and remove_lines(text, [], []) == text
     )
 
 
-def test_partitions_and_parts_divide_without_loss():
+def test_partitions_and_shards_divide_without_loss():
     hashes = np.random.default_rng(0).integers(0, 1 << 63, 1000).astype(np.uint64) * np.uint64(2)
-    divided = dict(partition(hashes, 7))
+    divided = dict(partition_by_hash(hashes, 7))
     assert (
         sorted(np.concatenate(list(divided.values())).tolist()) == list(range(1000))
         and len(divided) == 7
     )
-    numbers = np.concatenate([dedup_kernels.number(part, np.arange(5)) for part in (2, 0, 3)])
-    assert {part: rows.tolist() for part, (rows, _) in by_part(numbers, numbers)} == {
-        part: list(range(5)) for part in (2, 0, 3)
+    ids = np.concatenate([DocumentId(shard, np.arange(5)).pack() for shard in (2, 0, 3)])
+    assert {shard: rows.tolist() for shard, (rows, _) in group_by_shard(ids, ids)} == {
+        shard: list(range(5)) for shard in (2, 0, 3)
     }
+    assert list(group_by_shard(ids[:0], ids[:0])) == []
+
+
+def test_packed_ids_sort_by_shard_and_row_and_unpack_to_what_they_were():
+    draw = np.random.default_rng(0)
+    ids = DocumentId(draw.integers(0, 1 << 30, 100), draw.integers(0, 1 << 32, 100))
+    packed = ids.pack()
+    assert packed.dtype == np.int64
+    for expected, column in zip(ids, DocumentId.unpack(packed)):
+        assert column.tolist() == expected.tolist()
+    assert np.argsort(packed).tolist() == np.lexsort((ids.row, ids.shard)).tolist()

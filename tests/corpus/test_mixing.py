@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hclx.corpus.expression import attributes_of, evaluate
-from hclx.corpus.mixing import pour, solve
+from hclx.corpus.mixing import allocate_with_caps, solve
 from hclx.corpus.settings import HYPERCLOVA, MixSettings, SourceSettings
 from hclx.errors import ConfigError
 from tests.corpus.test_pipeline import built, corpus, kept, raw  # noqa: F401
@@ -51,7 +51,7 @@ def test_what_one_domain_cannot_give_the_others_do_up_to_their_limit():
     assert all(share.epochs == pytest.approx(4) for share in everything.values())
 
 
-def test_pouring_against_small_steps():
+def test_allocation_with_caps_against_small_steps():
     draw = np.random.default_rng(0)
     for _ in range(30):
         names = "abcde"
@@ -66,7 +66,7 @@ def test_pouring_against_small_steps():
                 break
             for n in free:
                 expected[n] = min(limits[n], expected[n] + step * shares[n])
-        assert pour(amount, shares, limits) == pytest.approx(expected, abs=0.1)
+        assert allocate_with_caps(amount, shares, limits) == pytest.approx(expected, abs=0.1)
 
 
 def test_epochs_caps_and_temperature_without_a_target():

@@ -15,20 +15,25 @@ import ftfy
 import numpy as np
 import pytest
 
+from hclx.corpus.layout import CLEAN, DOCUMENTS, FIGURES
 from hclx.corpus.pipeline import Corpus, raw_files
 from hclx.corpus.quality_models import ByteModel, QualityModel
-from hclx.corpus.runner import Engine
+from hclx.corpus.readers import ingest_file
+from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import parse_settings
-from hclx.corpus.stages import ingest
 from hclx.corpus.store import Store
-from hclx.corpus.write_clean import verdicts
+from hclx.corpus.verdicts import removals
 from hclx.errors import ConfigError, DataError
 from tests.corpus import small
 
 
 def corpus(raw: Path, output: Path, workers: int = 1, **changes) -> Corpus:
     return Corpus(
-        small.settings(**changes), str(raw), str(output), Engine(workers=workers), small.EVALUATION
+        small.settings(**changes),
+        str(raw),
+        str(output),
+        make_runner(workers=workers),
+        small.EVALUATION,
     )
 
 
@@ -44,20 +49,15 @@ def digest(folder: Path) -> dict[str, str]:
 def fates(built: Corpus) -> dict[str, str | None]:
     """Document -> the rule that removed it."""
     result = {}
-    for part in built.parts():
-        ids = built.store.read_table(f"documents/{part.name}.parquet", ["doc_id"])[
-            "doc_id"
-        ].to_pylist()
-        result.update(
-            zip(ids, (verdict.rule for verdict in verdicts(part, built.store)), strict=True)
-        )
+    for shard in built.shards:
+        ids = built.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
+        result.update(zip(ids, removals(shard, built.store).rule, strict=True))
     return result
 
 
 def kept(built: Corpus) -> dict[str, str]:
     tables = [
-        built.store.read_table(f"corpus/{part.name}.parquet", ["doc_id", "text"])
-        for part in built.parts()
+        built.store.read_table(shard.file(CLEAN), ["doc_id", "text"]) for shard in built.shards
     ]
     return {row["doc_id"]: row["text"] for table in tables for row in table.to_pylist()}
 
@@ -95,7 +95,7 @@ def test_every_document_is_kept_removed_or_quarantined(built):
     assert {Path(q["file"]).name: 0 for q in quarantined}.keys() == {"b.jsonl.gz", "d.jsonl.gz"}
     found, stay = fates(built), kept(built)
     assert set(stay) == {name for name, rule in found.items() if rule is None}
-    figures = [built.store.read_json(f"figures/{part.name}.json") for part in built.parts()]
+    figures = [built.store.read_json(shard.file(FIGURES)) for shard in built.shards]
     removed = Counter()
     for one in figures:
         for rules in one["removed"].values():
@@ -127,7 +127,11 @@ def test_texts_that_stay_are_whole_but_for_masks_and_paragraphs_that_stood_befor
 
 def test_raw_files_may_lie_at_an_address(built, raw, tmp_path):
     made = Corpus(
-        small.settings(), raw[0].as_uri(), tmp_path.as_uri(), Engine(workers=1), small.EVALUATION
+        small.settings(),
+        raw[0].as_uri(),
+        tmp_path.as_uri(),
+        make_runner(workers=1),
+        small.EVALUATION,
     )
     made.build()
     assert digest(tmp_path) == digest(Path(built.store.root))
@@ -142,7 +146,7 @@ def test_workers_do_not_change_a_byte(built, raw, tmp_path):
 def test_the_size_of_parts_does_not_change_what_stays(built, raw, tmp_path):
     other = corpus(raw[0], tmp_path, part_bytes=1 << 20)
     other.build()
-    assert len(other.parts()) < len(built.parts())
+    assert len(other.shards) < len(built.shards)
     assert fates(other) == fates(built) and kept(other) == kept(built)
 
 
@@ -215,7 +219,7 @@ def read(
         }
     )
     for file in raw_files(settings, str(folder)):
-        ingest(file, Store(str(output)))
+        ingest_file(file, Store(str(output)))
     return digest(output)
 
 
@@ -254,7 +258,10 @@ def test_a_corpus_stays_where_it_was_when_it_was_named(tmp_path, monkeypatch):
     (tmp_path / "raw" / "a.txt").write_text(small.article(random.Random(0)), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     made = Corpus(
-        parse_settings({"sources": {"talk": {"input": "*.txt"}}}), "raw", "out", Engine(workers=1)
+        parse_settings({"sources": {"talk": {"input": "*.txt"}}}),
+        "raw",
+        "out",
+        make_runner(workers=1),
     )
     monkeypatch.chdir("elsewhere")
     made.build()
@@ -337,19 +344,16 @@ def test_models_that_a_user_trained_judge_and_are_drawn(built, raw, tmp_path):
         for name, text in raw[1].items()
         if score([unicodedata.normalize("NFC", text)])[0] < 0.5
     } == poor & set(raw[1])
-    figures = [judged.store.read_json(f"figures/{part.name}.json") for part in judged.parts()]
+    figures = [judged.store.read_json(shard.file(FIGURES)) for shard in judged.shards]
     bars = sum(np.array(one["histograms"]["quality.score"]["all"]) for one in figures)
     tables = [
-        judged.store.read_table(f"documents/{part.name}.parquet", ["text"])["text"].to_pylist()
-        for part in judged.parts()
+        judged.store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
+        for shard in judged.shards
     ]
     scores = score([unicodedata.normalize("NFC", text) for table in tables for text in table])
     assert bars.tolist() == np.histogram(scores, np.append(np.arange(10) / 10, 2))[0].tolist()
     assert sum(sum(one["histograms"]["perplexity.bits"]["all"]) for one in figures) == len(scores)
-    assert (
-        "quality.score"
-        not in built.store.read_json(f"figures/{built.parts()[0].name}.json")["histograms"]
-    )
+    assert "quality.score" not in built.store.read_json(built.shards[0].file(FIGURES))["histograms"]
 
 
 def test_planted_items_are_found_and_reported(built):

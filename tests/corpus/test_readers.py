@@ -12,14 +12,21 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from hclx.corpus.readers import Document, Reading, Unreadable, format_of, read_documents
+from hclx.corpus.readers import format_of, read_documents
 from hclx.errors import ConfigError
+from hclx.text.documents import Document, Reading, Unreadable
 
 
 def read(path, **reading) -> list[Document | Unreadable]:
     reading["fields"] = tuple(reading.get("fields", {}).items())
     with open(path, "rb") as file:
-        return list(read_documents(file, str(path), Reading(**reading)))
+        records = list(read_documents(file, str(path), Reading(**reading)))
+    assert all(one.path == str(path) for one in records if isinstance(one, Document))
+    return records
+
+
+def document(path, doc_id, text, line, url="", title="", date="", licence=""):
+    return Document(text, str(path), line, doc_id, url, title, date, licence)
 
 
 def written(path, *lines: bytes):
@@ -68,9 +75,10 @@ def test_an_unknown_format_is_a_configuration_error(tmp_path):
 
 def test_a_record_with_all_its_fields(tmp_path):
     full = record(id=7, text="글", url="http://a", title="제목", date="2020", licence="CC0")
-    assert read(written(tmp_path / "a.jsonl", full, record(text=" 둘\n")), licence="CC BY") == [
-        Document("7", "글", 1, "http://a", "제목", "2020", "CC0"),
-        Document("a.jsonl:2", " 둘\n", 2, licence="CC BY"),
+    path = written(tmp_path / "a.jsonl", full, record(text=" 둘\n"))
+    assert read(path, licence="CC BY") == [
+        document(path, "7", "글", 1, "http://a", "제목", "2020", "CC0"),
+        document(path, "a.jsonl:2", " 둘\n", 2, licence="CC BY"),
     ]
 
 
@@ -80,11 +88,12 @@ def test_fields_that_are_called_otherwise(tmp_path):
         record(content=None, text="아님"),
         record(content="", key=""),
     ]
+    path = written(tmp_path / "a.jsonl", *lines)
     found = read(
-        written(tmp_path / "a.jsonl", *lines),
+        path,
         fields={"text": "content", "url": "link", "id": "key"},
     )
-    assert found[0] == Document("k", "글", 1, url="u")
+    assert found[0] == document(path, "k", "글", 1, url="u")
     assert short(found[1:]) == [(2, "no string field `text`"), (3, "no text")]
 
 
@@ -234,7 +243,7 @@ def test_a_text_file_is_one_document_or_one_a_line_or_one_a_paragraph(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXT)
     assert read(path, licence="CC0") == [
-        Document("a.txt", "하나\n 둘 \n\n \t\n\n셋\r\n\r\n넷", 1, licence="CC0")
+        document(path, "a.txt", "하나\n 둘 \n\n \t\n\n셋\r\n\r\n넷", 1, licence="CC0")
     ]
     found = read(path, split="line")
     assert [(one.id, *pair) for one, pair in zip(found, short(found))] == [
@@ -334,7 +343,9 @@ def test_articles_of_wikiextractor(tmp_path):
     )
     found = read(path, licence="CC BY-SA")
     about = {"url": "https://ko.wikipedia.org/wiki?curid=5", "licence": "CC BY-SA"}
-    assert found[0] == Document("5", "지미 카터는\n정치인이다.", 1, title="지미 카터", **about)
+    assert found[0] == document(
+        path, "5", "지미 카터는\n정치인이다.", 1, title="지미 카터", **about
+    )
     assert (found[1].id, found[1].title, found[1].text, found[1].line) == (
         "9",
         'AT&T "벨"',
@@ -363,7 +374,7 @@ def test_wikiextractor_with_json(tmp_path):
         record(id="6", text="셋"),
     )
     found = read(path)
-    assert found[0] == Document("5", "글\n둘", 1, url="u", title="가")
+    assert found[0] == document(path, "5", "글\n둘", 1, url="u", title="가")
     assert short(found[1:]) == [(2, "not JSON"), (4, "셋")]
 
 
@@ -415,9 +426,8 @@ HEADS = {
 
 @pytest.mark.parametrize("head, title", HEADS.items())
 def test_heads_of_every_version_of_wikiextractor(tmp_path, head, title):
-    assert read(written(tmp_path / "wiki_00", head, title, b"", b"a &lt; b", b"</doc>")) == [
-        Document("1", "a < b", 1, url="u", title='"A" & B')
-    ]
+    path = written(tmp_path / "wiki_00", head, title, b"", b"a &lt; b", b"</doc>")
+    assert read(path) == [document(path, "1", "a < b", 1, url="u", title='"A" & B')]
 
 
 def test_articles_that_are_not_closed_or_damaged_do_not_reach_the_next_one(tmp_path):
@@ -483,8 +493,11 @@ def test_rows_of_parquet(tmp_path):
         "date": [datetime.date(2020, 1, i + 1) for i in range(6)],
         "other": list(range(6)),
     }
-    found = read(parquet(tmp_path / "a.parquet", columns), licence="CC0", max_bytes=100)
-    assert found[0] == Document("a.parquet:1", "글", 1, url="a", date="2020-01-01", licence="CC0")
+    path = parquet(tmp_path / "a.parquet", columns)
+    found = read(path, licence="CC0", max_bytes=100)
+    assert found[0] == document(
+        path, "a.parquet:1", "글", 1, url="a", date="2020-01-01", licence="CC0"
+    )
     assert short(found[1:]) == [
         (2, "no text"),
         (3, "no string field `text`"),
@@ -497,7 +510,7 @@ def test_rows_of_parquet(tmp_path):
 def test_columns_of_parquet_that_are_called_otherwise_or_missing(tmp_path):
     path = parquet(tmp_path / "a.parquet", {"content": ["글", "둘"], "link": ["u", None]})
     found = read(path, fields={"text": "content", "id": "link", "url": "link"})
-    assert found == [Document("u", "글", 1, url="u"), Document("a.parquet:2", "둘", 2)]
+    assert found == [document(path, "u", "글", 1, url="u"), document(path, "a.parquet:2", "둘", 2)]
     for fields in ({}, {"text": "link"}, {"text": "no"}):
         assert [one.line for one in read(path, fields=fields)] == [1, 2]
     assert short(read(path)) == [(1, "no string field `text`"), (2, "no string field `text`")]

@@ -1,5 +1,5 @@
-"""Beam: what meets at a key meets once, every part is written once, whatever the number of
-workers.
+"""The local runner: every block reaches the place of its key, every shard is written once, whatever
+the number of workers; and what becomes of workers.
 """
 
 import dataclasses
@@ -8,48 +8,45 @@ import json
 import os
 import subprocess
 import sys
-import threading
+import time
 
 import pytest
 
-from hclx.corpus import nursery, runner
-from hclx.corpus.runner import Engine
-from hclx.errors import ConfigError, DataError
-from tests.conftest import ROOT
+from hclx.corpus.runner import LocalRunner, available_cores, make_runner
+from hclx.errors import ConfigError, DataError, StuckError
 from tests.launch.command import environment
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class Shard:
     index: int
 
 
-def give(part):
+def map_numbers(shard):
     """Every number below 20 under its remainder."""
-    for number in range(part.index, 20, 4):
-        yield number % 3, (number, part.index)
+    for number in range(shard.index, 20, 4):
+        yield number % 3, (number, shard.index)
 
 
-def meet(blocks):
-    """To the part that each number came from: the sum of all that met."""
+def reduce_numbers(blocks):
+    """To the shard that each number came from: the sum of all numbers with its remainder."""
     blocks = list(blocks)
-    for _, part in blocks:
-        if part != 3:  # one part hears nothing
-            yield part, sum(number for number, _ in blocks)
+    for _, shard in blocks:
+        if shard != 3:  # one shard receives nothing
+            yield shard, sum(number for number, _ in blocks)
 
 
-def give_again(part, blocks):
+def map_sums(shard, blocks):
     for total in blocks:
-        yield "all", (part.index, total)
+        yield "all", (shard.index, total)
 
 
-def meet_again(blocks):
-    blocks = sorted(blocks)
-    yield 0, blocks
+def reduce_sums(blocks):
+    yield 0, sorted(blocks)
 
 
-def write(part, blocks, folder):
-    (folder / f"{part.index}").write_text(repr(sorted(blocks)))
+def write(shard, blocks, folder):
+    (folder / f"{shard.index}").write_text(json.dumps(sorted(blocks)))
 
 
 def touch(item, folder):
@@ -61,97 +58,92 @@ def refuse(item):
     raise DataError(f"{item}.jsonl:7: not what it should be")
 
 
+def wait_or_refuse(item):
+    time.sleep(60) if item == "wait" else refuse(item)
+
+
 def look(item):
-    """Writes, where this worker runs, what it was told and which process it was forked from."""
+    """Writes, in the folder of this worker, what it was told and the process it was forked from."""
     with open(f"{os.getpid()}-{item}", "w") as file:
         json.dump([os.environ["ROUND"], os.getppid()], file)
 
 
+def kill_itself(item):
+    os.kill(os.getpid(), 9)
+
+
 SUMS = {r: sum(n for n in range(20) if n % 3 == r) for r in range(3)}
+SHARDS = [Shard(i) for i in range(4)]
+
+
+def read(folder, index):
+    return json.loads((folder / str(index)).read_text())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_blocks_meet_and_return(tmp_path, workers):
-    engine = Engine(workers=workers)
-    runner.meet(
-        [(give, meet)], functools.partial(write, folder=tmp_path), [Part(i) for i in range(4)]
+def test_blocks_reach_their_key_and_return(tmp_path, workers):
+    runner = make_runner(workers=workers)
+    runner.map_reduce(
+        [(map_numbers, reduce_numbers)], functools.partial(write, folder=tmp_path), SHARDS, ""
     )
     for index in range(3):
-        assert eval((tmp_path / str(index)).read_text()) == sorted(
-            SUMS[n % 3] for n in range(index, 20, 4)
-        )
-    assert (tmp_path / "3").read_text() == "[]"
+        assert read(tmp_path, index) == sorted(SUMS[n % 3] for n in range(index, 20, 4))
+    assert read(tmp_path, 3) == []
 
 
-def test_a_second_round_goes_on_from_what_the_first_gave_to_each_part(tmp_path):
-    engine = Engine(workers=1)
-    runner.meet(
-        [(give, meet), (give_again, meet_again)],
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_round_takes_what_the_first_sent_to_each_shard(tmp_path, workers):
+    make_runner(workers=workers).map_reduce(
+        [(map_numbers, reduce_numbers), (map_sums, reduce_sums)],
         functools.partial(write, folder=tmp_path),
-        [Part(i) for i in range(4)],
+        SHARDS,
+        "",
     )
-    expected = sorted((index, SUMS[n % 3]) for index in range(3) for n in range(index, 20, 4))
-    assert eval((tmp_path / "0").read_text()) == [expected]
-    assert [(tmp_path / str(i)).read_text() for i in (1, 2, 3)] == ["[]"] * 3
+    expected = sorted([index, SUMS[n % 3]] for index in range(3) for n in range(index, 20, 4))
+    assert read(tmp_path, 0) == [expected]
+    assert [read(tmp_path, i) for i in (1, 2, 3)] == [[]] * 3
 
 
-def test_every_item_is_done_once(tmp_path):
-    Engine(workers=1).each(functools.partial(touch, folder=tmp_path), range(7))
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_item_is_done_once(tmp_path, workers):
+    make_runner(workers=workers).map(functools.partial(touch, folder=tmp_path), range(7))
     assert sorted((p.name, p.read_text()) for p in tmp_path.iterdir()) == [
         (f"item{i}", "once") for i in range(7)
     ]
-    Engine(workers=1).each(refuse, [])
+    make_runner(workers=workers).map(refuse, [])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_worker_is_the_error_of_the_command(workers):
     with pytest.raises(DataError, match=r"^b\.jsonl:7: not what it should be$"):
-        Engine(workers=workers).each(refuse, ["b"])
+        make_runner(workers=workers).map(refuse, ["b"])
 
 
-_SLOW_START = """
-import sys
-from hclx.corpus import runner, nursery
-from tests.corpus.test_runner import refuse, touch
-# The second worker starts when the first has done all there is to do.
-wait = "import os, time\\ntry: os.mkdir({folder!r} + '/first')\\nexcept FileExistsError: time.sleep(6)\\n"
-nursery.NURSERY = wait + nursery.NURSERY
-try:
-    runner.Engine(workers=2).each({function}, ["b"])
-except Exception as error:
-    print(error)
-"""
+def test_an_error_does_not_wait_for_calls_that_still_run():
+    begin = time.monotonic()
+    with pytest.raises(DataError, match=r"^b\.jsonl:7"):
+        make_runner(workers=2).map(wait_or_refuse, ["wait", "b", "wait"])
+    assert time.monotonic() - begin < 50  # those calls take 60 s
 
 
-@pytest.mark.parametrize(
-    "function, said", [("refuse", "b.jsonl:7: not what it should be"), ("len", "")]
-)
-def test_a_worker_that_is_slow_to_start_is_not_waited_for_for_ever(tmp_path, function, said):
-    code = _SLOW_START.format(folder=str(tmp_path), function=function)
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment(),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert result.stdout.strip() == said and result.returncode == 0, result.stderr
+def test_a_worker_that_is_killed_ends_the_command_with_its_code():
+    with pytest.raises(StuckError, match=r"^a worker process ended \(-9\); if memory ran out, .*"):
+        make_runner(workers=2).map(kill_itself, range(4))
 
 
 _ROUNDS = """
 import json, os
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from tests.corpus.test_runner import look
 for name in ("one", "two", "three"):
     os.mkdir(name), os.chdir(name), os.environ.update(ROUND=name)
-    Engine(workers=2).each(look, range(4))
+    make_runner(workers=2).map(look, range(4))
     print(json.dumps([json.load(open(file)) for file in os.listdir()]))
     os.chdir("..")
 """
 
 
-def test_workers_of_all_stages_come_from_two_processes_and_are_where_the_command_is(tmp_path):
+def test_workers_of_all_stages_come_from_one_process_and_are_where_the_command_is(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", _ROUNDS],
         env=environment(),
@@ -162,32 +154,48 @@ def test_workers_of_all_stages_come_from_two_processes_and_are_where_the_command
     )
     assert result.returncode == 0, result.stderr
     rounds = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [[name for name, _ in one] for one in rounds] == [
+    assert [[name for name, _ in calls] for calls in rounds] == [
         [name] * 4 for name in ("one", "two", "three")
     ]
-    assert len({parent for one in rounds for _, parent in one}) <= 2
+    assert len({parent for calls in rounds for _, parent in calls}) == 1
 
 
-def test_a_worker_that_fails_and_one_that_cannot_be_started_are_lost(monkeypatch):
-    monkeypatch.setattr(nursery, "_idle", [])
-    with pytest.raises(nursery.LostWorker, match=r"^a worker process ended \(1\)$"):
-        nursery.run({})  # Beam would say where its runner is
-    (process,) = nursery._idle
-    process.kill()
-    process.wait()
-    with pytest.raises(nursery.LostWorker, match=r"^a worker process ended \(-9\)$"):
-        nursery.run({})
+_IMPORTED = """
+import sys
+from hclx.corpus.runner import make_runner
+from tests.corpus.test_runner import write_modules
+make_runner(workers=2).map(write_modules, ["a"])
+print([name for name in sys.modules if name.startswith("apache_beam")])
+"""
 
 
-def test_an_error_of_a_thread_that_has_no_worker_is_shown_and_ends_nothing(monkeypatch, capsys):
-    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail("the process would end"))
-    runner._on_lost_worker(
-        threading.ExceptHookArgs((ValueError, ValueError("of another"), None, None))
+def write_modules(item):
+    with open(item, "w") as file:
+        json.dump(sorted(sys.modules), file)
+
+
+def test_nothing_that_runs_here_imports_beam_and_workers_have_the_pipeline(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", _IMPORTED],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
-    assert capsys.readouterr().err.endswith("ValueError: of another\n")
+    assert result.stdout == "[]\n" and not result.stderr, result.stderr
+    modules = json.loads((tmp_path / "a").read_text())
+    assert "hclx.corpus.minhash" in modules and "apache_beam" not in modules
+
+
+def test_cores_are_counted_where_a_process_has_no_affinity(monkeypatch):
+    assert available_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert available_cores() == os.cpu_count()
 
 
 def test_options_that_beam_does_not_know_are_refused():
+    assert isinstance(make_runner(), LocalRunner)
     with pytest.raises(ConfigError, match="--runer"):
-        Engine(["--runer=FlinkRunner"])
-    Engine(["--runner=FlinkRunner", "--parallelism=2"])
+        make_runner(["--runer=FlinkRunner"])
+    make_runner(["--runner=FlinkRunner", "--parallelism=2"])

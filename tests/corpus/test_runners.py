@@ -1,4 +1,4 @@
-"""Beam's other runners: the same bytes as the direct one's, and the same error of a worker.
+"""Beam's other runners: the same bytes as the local one's, and the same error of a worker.
 
 `portable` submits the job as to Flink, but Beam's own job server takes it, and workers are threads
 here: Flink's and Spark's job servers are jars that only Maven has. `spark` is Spark itself, under a
@@ -11,8 +11,9 @@ from collections import Counter
 import pytest
 
 from hclx.corpus.pipeline import Corpus
-from hclx.corpus.runner import Engine
-from hclx.corpus.tokenize_mixture import serialize
+from hclx.corpus.runner import make_runner
+from hclx.corpus.store import Store
+from hclx.corpus.tokenize_mixture import tokenize_mixture
 from hclx.corpus.tokenizer_counts import count_mixture
 from hclx.data.source import ReadSettings
 from hclx.errors import ConfigError, DataError
@@ -56,21 +57,21 @@ def options(request):
 @pytest.mark.long
 def test_a_runner_does_not_change_a_byte(options, tokenizer_dirs, tmp_path):
     small.write(tmp_path / "raw")
-    for name, engine in (("direct", Engine(workers=1)), ("other", Engine(options))):
+    for name, runner in (("local", make_runner(workers=1)), ("other", make_runner(options))):
         corpus = Corpus(
-            small.settings(), str(tmp_path / "raw"), str(tmp_path / name), engine, small.EVALUATION
+            small.settings(), str(tmp_path / "raw"), str(tmp_path / name), runner, small.EVALUATION
         )
         corpus.build()
         corpus.mix()
-        serialize(
+        tokenize_mixture(
             corpus.store,
             tokenizer_dirs["plain"],
             str(tmp_path / name / "cache"),
             ReadSettings(),
-            engine,
+            runner,
         )
-        count_mixture(corpus.store, engine, "plain", 1.0, 0, Counter())
-    found = digest(tmp_path / "direct")
+        count_mixture(corpus.store, runner, "plain", 1.0, 0, Counter())
+    found = digest(tmp_path / "local")
     assert found == digest(tmp_path / "other") and {name.split("/")[0] for name in found} >= {
         "mixture",
         "cache",
@@ -79,12 +80,14 @@ def test_a_runner_does_not_change_a_byte(options, tokenizer_dirs, tmp_path):
 
 
 @pytest.mark.long
-def test_an_error_of_a_worker_is_the_error_of_the_command(options):
+def test_an_error_of_a_worker_is_the_error_of_the_command(options, tmp_path):
+    runner = make_runner(options, store=Store(str(tmp_path)))
     with pytest.raises(DataError, match=r"^b\.jsonl:7: not what it should be$"):
-        Engine(options).each(refuse, ["b"])
+        runner.map(refuse, ["b"])
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_a_runner_that_is_not_there_is_refused():
     for name in ("NoRunner", "hclx.none.Runner", "apache_beam.runners.runner.NoRunner"):
         with pytest.raises(ConfigError, match="(?i)runner|hclx.none"):
-            Engine([f"--runner={name}"])
+            make_runner([f"--runner={name}"])

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from hclx.corpus import characters
-from hclx.corpus.hashing import RangeHash, hash_texts
+from hclx.corpus.spans import replace_spans
 from hclx.corpus.taggers import TAGGERS
-from hclx.corpus.text_batch import TextBatch, ratio, replaced, sums
+from hclx.corpus.text_batch import TextBatch, ratio, sums
+from hclx.hashing import RangeHash, hash_texts
 from tests.corpus.oracles import STRANGE, batched, kind, lines_of, random_texts, visible
 
 KINDS = {
@@ -164,6 +165,6 @@ def test_a_document_alone_is_tagged_as_in_a_batch(texts, name):
 def test_other_characters_in_some_places():
     text = "가나다라마"
     assert (
-        replaced(text, []) == text
-        and replaced(text, [(0, 1, ""), (1, 1, "<>"), (3, 5, "x")]) == "<>나다x"
+        replace_spans(text, []) == text
+        and replace_spans(text, [(0, 1, ""), (1, 1, "<>"), (3, 5, "x")]) == "<>나다x"
     )

@@ -2,15 +2,17 @@
 document.
 """
 
+# ruff: noqa: F811  (fixtures of another module)
+
 import gzip
 import json
 from pathlib import Path
 
 import pytest
 
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from hclx.corpus.store import Store
-from hclx.corpus.tokenize_mixture import serialize
+from hclx.corpus.tokenize_mixture import tokenize_mixture
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, corpus_sources
 from hclx.errors import ConfigError, DataError
@@ -21,15 +23,19 @@ SETTINGS = ReadSettings(validation_permille=300)
 
 
 @pytest.fixture(scope="module")
-def mixed(built):  # noqa: F811
+def mixed(built):
     built.build()
     built.mix()
     return Path(built.store.root)
 
 
-def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
-    made = serialize(
-        built.store, tokenizer_dirs["train"], str(tmp_path / "one"), SETTINGS, Engine(workers=1)
+def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):
+    made = tokenize_mixture(
+        built.store,
+        tokenizer_dirs["train"],
+        str(tmp_path / "one"),
+        SETTINGS,
+        make_runner(workers=1),
     )
     expected = build_cache(
         "corpus", corpus_sources(str(mixed)), tokenizer_dirs["train"], tmp_path / "other", SETTINGS
@@ -40,9 +46,13 @@ def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dir
     assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
 
 
-def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):  # noqa: F811
-    make = lambda tokenizer, settings: serialize(
-        built.store, tokenizer_dirs[tokenizer], str(tmp_path / "cache"), settings, Engine(workers=1)
+def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):
+    make = lambda tokenizer, settings: tokenize_mixture(
+        built.store,
+        tokenizer_dirs[tokenizer],
+        str(tmp_path / "cache"),
+        settings,
+        make_runner(workers=1),
     )
     first = make("train", SETTINGS)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")}
@@ -60,17 +70,29 @@ def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, 
             match=f"is a token cache of something else .*{difference}.*name another cache_dir",
         ):
             make(tokenizer, settings)
-    serialize(
-        built.store, tokenizer_dirs["train"], str(tmp_path / "again"), SETTINGS, Engine(workers=1)
+    tokenize_mixture(
+        built.store,
+        tokenizer_dirs["train"],
+        str(tmp_path / "again"),
+        SETTINGS,
+        make_runner(workers=1),
     )
     assert not left_over.exists()
 
 
 def test_every_document_of_the_cache_can_be_found_again(
-    mixed, built, tokenizers, tokenizer_dirs, tmp_path
-):  # noqa: F811
-    cache = serialize(
-        built.store, tokenizer_dirs["plain"], str(tmp_path / "cache"), SETTINGS, Engine(workers=1)
+    mixed,
+    built,
+    tokenizers,
+    tokenizer_dirs,
+    tmp_path,
+):
+    cache = tokenize_mixture(
+        built.store,
+        tokenizer_dirs["plain"],
+        str(tmp_path / "cache"),
+        SETTINGS,
+        make_runner(workers=1),
     )
     texts, seen = kept(built), set()
     for split in ("train", "validation"):
@@ -92,30 +114,34 @@ def test_every_document_of_the_cache_can_be_found_again(
     assert seen == set(texts)
 
 
-def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):  # noqa: F811
+def test_what_cannot_be_serialized_is_refused(built, tokenizer_dirs, tmp_path):
     with pytest.raises(ConfigError, match="max_documents goes with"):
-        serialize(
+        tokenize_mixture(
             built.store,
             tokenizer_dirs["plain"],
             str(tmp_path / "c"),
             ReadSettings(max_documents=3),
-            Engine(workers=1),
+            make_runner(workers=1),
         )
     with pytest.raises(ConfigError, match="is made from a mixture in a local folder"):
-        serialize(
+        tokenize_mixture(
             Store(Path(built.store.root).as_uri()),
             tokenizer_dirs["plain"],
             str(tmp_path / "c"),
             SETTINGS,
-            Engine(workers=1),
+            make_runner(workers=1),
         )
     with pytest.raises(DataError, match="mixture.json cannot be read; make the mixture"):
         corpus_sources(str(tmp_path))
 
 
 def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
-    raw, mixed, tokenizer_dirs, tmp_path, monkeypatch
-):  # noqa: F811
+    raw,
+    mixed,
+    tokenizer_dirs,
+    tmp_path,
+    monkeypatch,
+):
     monkeypatch.setattr("hclx.corpus.tokenize_mixture._TOGETHER", 3)  # texts, and not all of a file
     for epochs, permille in ((1.0, 300), (0.5, 300), (0.5, 600)):
         changed = corpus(
@@ -129,12 +155,12 @@ def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
         changed.build()
         changed.mix()
         one, other = tmp_path / f"one {epochs} {permille}", tmp_path / f"other {epochs} {permille}"
-        serialize(
+        tokenize_mixture(
             changed.store,
             tokenizer_dirs["plain"],
             str(one),
             ReadSettings(permille),
-            Engine(workers=1),
+            make_runner(workers=1),
         )
         build_cache(
             "corpus",
@@ -147,11 +173,11 @@ def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
     lost = next((mixed / "tokens").glob("*/*.validation.parquet"))
     content = lost.read_bytes()
     lost.unlink()
-    serialize(
+    tokenize_mixture(
         changed.store,
         tokenizer_dirs["plain"],
         str(tmp_path / "again"),
         ReadSettings(permille),
-        Engine(workers=1),
+        make_runner(workers=1),
     )
     assert lost.read_bytes() == content

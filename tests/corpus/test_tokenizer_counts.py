@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from hclx.corpus import tokenizer_counts
-from hclx.corpus.mixing import MIXTURE
-from hclx.corpus.runner import Engine
+from hclx.corpus.layout import MIXTURE, Shard
+from hclx.corpus.runner import make_runner
 from hclx.corpus.store import Store
-from hclx.corpus.tokenizer_counts import count_file, count_mixture, train_on_mixture
+from hclx.corpus.tokenizer_counts import count_mixture, count_shard, train_on_mixture
 from hclx.errors import ConfigError, DataError
 from hclx.text import train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
@@ -97,10 +97,10 @@ def by_hand(files: dict[str, list[str]], morphemes="none", rate=RATE, seed=SEED)
     )
 
 
-def counted(store, workers=1, morphemes="none", rate=RATE, seed=SEED, totals=None, engine=None):
+def counted(store, workers=1, morphemes="none", rate=RATE, seed=SEED, totals=None, runner=None):
     return count_mixture(
         store,
-        engine or Engine(workers=workers),
+        runner or make_runner(workers=workers),
         morphemes,
         rate,
         seed,
@@ -109,12 +109,12 @@ def counted(store, workers=1, morphemes="none", rate=RATE, seed=SEED, totals=Non
 
 
 class Idle:
-    """An engine for which there must be nothing to do."""
+    """A runner for which there must be nothing to do."""
 
-    def each(self, *_):
+    def map(self, *_):
         raise AssertionError("something is counted")
 
-    meet = each
+    map_reduce = map
 
 
 @pytest.mark.parametrize("morphemes", ["none", "merges"])
@@ -166,7 +166,7 @@ def test_a_corpus_may_be_named_by_its_address(store, tmp_path):
 @pytest.mark.parametrize("morphemes", ["none", "merges_and_text"])
 def test_the_tokenizer_is_the_one_of_the_mixtures_files(store, tmp_path, morphemes):
     options = {"vocab_size": 512, "morphemes": morphemes, "sample_rate": RATE, "seed": SEED}
-    made = train_on_mixture(store, tmp_path / "one", Engine(workers=1), **options)
+    made = train_on_mixture(store, tmp_path / "one", make_runner(workers=1), **options)
     documents = read_documents(expand_globs(f"{store.root}/mixture/*/*.jsonl.gz"))
     expected = train_tokenizer(
         (document.text for document in documents), tmp_path / "other", **options
@@ -180,7 +180,7 @@ def test_the_tokenizer_is_the_one_of_the_mixtures_files(store, tmp_path, morphem
 
 def test_what_was_counted_is_counted_once(store, tmp_path):
     options = {"morphemes": "merges", "sample_rate": RATE, "seed": SEED}
-    train_on_mixture(store, tmp_path / "one", Engine(workers=1), vocab_size=512, **options)
+    train_on_mixture(store, tmp_path / "one", make_runner(workers=1), vocab_size=512, **options)
     before = times(Path(store.root))
     train_on_mixture(store, tmp_path / "two", Idle(), vocab_size=640, **options)
     train_on_mixture(
@@ -301,7 +301,7 @@ def test_what_cannot_be_counted_is_refused(store, tmp_path):
             "none/mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py"
         ),
     ):
-        counted(Store(str(tmp_path / "none")), engine=Idle())
+        counted(Store(str(tmp_path / "none")), runner=Idle())
     assert not (tmp_path / "none").exists()
     broken = Path(store.root) / "mixture/news/00000-00001"
     whole = broken.with_suffix(".jsonl.gz").read_bytes()
@@ -325,7 +325,7 @@ def test_what_cannot_be_counted_is_refused(store, tmp_path):
     with pytest.raises(
         DataError, match="00000-00001.done.json cannot be read; run launch/build_corpus.py again"
     ):
-        counted(store, engine=Idle())
+        counted(store, runner=Idle())
 
 
 def test_values_are_checked_before_anything_is_counted(store, tmp_path):
@@ -337,28 +337,28 @@ def test_values_are_checked_before_anything_is_counted(store, tmp_path):
     ]:
         with pytest.raises(ConfigError, match=message):
             train_on_mixture(store, tmp_path / "t", Idle(), **{**options, **change})
-    train_on_mixture(store, tmp_path / "t", Engine(workers=1), **options)
+    train_on_mixture(store, tmp_path / "t", make_runner(workers=1), **options)
     with pytest.raises(ConfigError, match="already holds a tokenizer"):
         train_on_mixture(store, tmp_path / "t", Idle(), **options)
     with pytest.raises(DataError, match="no text to train on: 0 of 46 documents in the sample"):
         train_on_mixture(
-            store, tmp_path / "u", Engine(workers=1), **{**options, "sample_rate": 1e-9}
+            store, tmp_path / "u", make_runner(workers=1), **{**options, "sample_rate": 1e-9}
         )
 
 
 def test_a_worker_with_another_cutter_is_refused(store):
-    name = "news/00000-00000"
+    shard = Shard("news/00000-00000", 0)
     with pytest.raises(
         ConfigError,
         match=(
-            "a worker cuts text with eojeol 1, and this command with eojeol 2; install one version"
-            " everywhere"
+            "a worker splits text with eojeol 1, and this command with eojeol 2; install one"
+            " version everywhere"
         ),
     ):
-        count_file(
-            name,
+        count_shard(
+            shard,
             store=store,
-            keys={name: "key"},
+            keys={shard.name: "key"},
             morphemes="none",
             pretokenizer="eojeol 2",
             sample_rate=1.0,
@@ -375,9 +375,9 @@ def test_a_worker_holds_the_counts_of_one_file(store, monkeypatch):
     monkeypatch.setattr(
         tokenizer_counts,
         "_texts",
-        lambda name, store, read=tokenizer_counts._texts: (
-            seen.append((name, len(list(Path(store.root).glob("counts/*/*.json")))))
-            or read(name, store)
+        lambda shard, store, read=tokenizer_counts._texts: (
+            seen.append((shard.name, len(list(Path(store.root).glob("counts/*/*.json")))))
+            or read(shard, store)
         ),
     )
     counted(store)

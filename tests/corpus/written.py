@@ -38,7 +38,8 @@ BROKEN = {
         " 파일에서\x04 가끔 볼 수 있다고 한다."
     ),
     "not_korean": (
-        "The lighthouse was built a hundred years ago, and a young couple keeps it now. 등대 이야기."
+        "The lighthouse was built a hundred years ago, and a young couple keeps it now."
+        " 등대 이야기."
     ),
     "too_short": "너무 짧은 글이다.",
     "too_long": (

@@ -76,8 +76,8 @@ def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, to
     tokens = jnp.asarray(np.random.default_rng(0).integers(2, 97, (2, 30)))
     compute = ComputeConfig(dtype="float32", remat="none")
     full = hidden_states(params, tokens, *packing(tokens, EOD), config, compute)
-    cache, lengths = init_cache(config, 2, 32, "float32"), jnp.zeros(2, jnp.int32)
     step, prepared = jax.jit(extend, static_argnums=4), prepare_params(params, config)
+    cache, lengths = init_cache(prepared, 2, 32), jnp.zeros(2, jnp.int32)
     for start, stop in ((0, 7), (7, 8), (8, 9), (9, 30)):
         x, cache = step(prepared, cache, tokens[:, start:stop], lengths, config)
         lengths += stop - start

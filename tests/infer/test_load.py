@@ -29,7 +29,8 @@ from hclx.infer import (
 from hclx.model import init_params
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, abstract_state, init_state
-from hclx.train.run_dir import describe_run, open_run
+from hclx.train.checkpoint_format import LoopState
+from hclx.train.run_dir import claim_folder, describe_run
 
 MODEL = ModelConfig(vocab_size=1024, n_layers=2, d_model=32, n_heads=4, max_length=64, init_std=0.3)
 TRAIN = TrainConfig(sequence_length=64, total_steps=300)
@@ -49,12 +50,12 @@ def model_dir(tmp_path_factory):
         TokenizerConfig(),
         TRAIN,
     )
-    open_run(folder, describe_run(experiment, "tokenizer", HASHES))
+    claim_folder(folder, describe_run(experiment, "tokenizer", HASHES))
     optimizer = optax.sgd(0.1)
     abstract = abstract_state(MODEL, TRAIN, optimizer, make_mesh(MeshConfig()))
     with Checkpointer(folder) as checkpointer:
         state = init_state(MODEL, TRAIN, optimizer, abstract)
-        checkpointer.save(state, {"step": 0}, {"hashes": HASHES})
+        checkpointer.save(state, LoopState(0, []), {"hashes": HASHES})
     return folder
 
 

@@ -16,8 +16,7 @@ import pytest
 import yaml
 
 from hclx.corpus.explain import explain, explain_text
-from hclx.corpus.nursery import NURSERY
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import load_settings
 from hclx.corpus.store import Store
 from hclx.data import TokenCache
@@ -93,7 +92,7 @@ def section(text: str, name: str) -> str:
     return re.search(rf"^{name}[^\n]*\n(.*?)(?=^\S|\Z)", text, re.M | re.S)[1].rstrip("\n")
 
 
-def test_later_stages_name_what_stays_and_what_was_cut(corpus):
+def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     store = Store(str(corpus[0]))
     assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(
         store, "text/spaced_too"
@@ -103,13 +102,13 @@ def test_later_stages_name_what_stays_and_what_was_cut(corpus):
     )
     first = written.STAY["well"].split("\n")[0]
     assert (
-        f"removed by paragraph_duplicates: 100.0% of it stood before\n      cut: {first}"
-        in explain(store, "text/eaten")
+        "removed by paragraph_duplicates: 100.0% of its characters occurred before\n"
+        f"      removed: {first}" in explain(store, "text/eaten")
     )
     # the beginning of a name is enough where no other begins so
     quoting = explain(store, "text/quo")
     assert (
-        f"kept, 1 paragraphs cut\n      cut: {first}" in quoting
+        f"kept, 1 paragraphs removed\n      removed: {first}" in quoting
         and section(quoting, "as it was kept") == f"  | {written.kept()['text/quoting']}"
     )
     assert "kept, the first of 3 that are equal" in explain(store, "text/market")
@@ -122,7 +121,7 @@ def test_inspect_shows_a_document_before_and_after(corpus):
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert (
         result.stdout.startswith(
-            f"text/letter\n  part          text/00001-00000, row 2 of {len(written.DOCUMENTS) - 1},"
+            f"text/letter\n  shard         text/00001-00000, row 2 of {len(written.DOCUMENTS) - 1},"
             " from 0\n"
         )
         and "  licence       CC0" in result.stdout
@@ -165,7 +164,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
         launch("inspect_corpus.py", f"--output={store.root}"), 64
     )
     for doc_id, message in [
-        ("text/none", "no document .* is called text/none"),
+        ("text/none", "no document .* has the id text/none"),
         ("tex", "there is no source 'tex'; sources: text, talk"),
         ("text/", r"documents begin .*, \.\.\.; "),
     ]:
@@ -298,16 +297,16 @@ def die(item):
 """
 MAIN = """
 from stages import die, refuse
-from hclx.corpus.runner import Engine
+from hclx.corpus.runner import make_runner
 from hclx.errors import DataError
 from hclx.launching import run
 
 def main(_):
     try:
-        Engine(workers=2).each(refuse, [1, 2, 3, 4])
+        make_runner(workers=2).map(refuse, [1, 2, 3, 4])
     except DataError as error:
         print("refused:", error, flush=True)
-    Engine(workers=2).each(die, [1, 2, 3, 4])
+    make_runner(workers=2).map(die, [1, 2, 3, 4])
 
 if __name__ == "__main__":
     run(main)
@@ -367,8 +366,8 @@ def test_ctrl_c_ends_the_command_and_its_workers_as_it_ends_any_other(tmp_path):
     # which a shell may have switched off
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += (
-        "from stages import rest; from hclx.corpus.runner import Engine;"
-        " Engine(workers=2).each(rest, [1, 2, 3, 4])"
+        "from stages import rest; from hclx.corpus.runner import make_runner;"
+        " make_runner(workers=2).map(rest, [1, 2, 3, 4])"
     )
     with (tmp_path / "stderr").open("w") as stderr:
         process = subprocess.Popen(
@@ -388,25 +387,25 @@ def test_ctrl_c_ends_the_command_and_its_workers_as_it_ends_any_other(tmp_path):
     wait_for_the_end_of(workers)
 
 
-def test_a_worker_does_not_outlive_the_process_that_started_it():
-    """It was just started, and waits for its runner: with Beam alone for a minute, or for ever."""
-    nursery = subprocess.Popen(
-        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, env=environment()
+def test_workers_do_not_outlive_a_command_that_is_killed(tmp_path):
+    (tmp_path / "stages.py").write_text(STAGES)
+    (tmp_path / "pids").mkdir()
+    variables = {
+        "PYTHONPATH": f"{environment()['PYTHONPATH']}:{tmp_path}",
+        "PIDS": str(tmp_path / "pids"),
+    }
+    code = (
+        "from stages import rest; from hclx.corpus.runner import make_runner;"
+        " make_runner(workers=2).map(rest, [1, 2, 3, 4])"
     )
-    nobody = 'url: "localhost:9"'
-    request = [
-        "/",
-        {"CONTROL_API_SERVICE_DESCRIPTOR": nobody, "LOGGING_API_SERVICE_DESCRIPTOR": nobody},
-    ]
-    nursery.stdin.write(json.dumps(request).encode() + b"\n")
-    nursery.stdin.flush()
-    children = Path(f"/proc/{nursery.pid}/task/{nursery.pid}/children")
-    while not children.read_text():
-        assert nursery.poll() is None
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment(variables=variables))
+    end = time.monotonic() + 60
+    while len(workers := [path.name for path in (tmp_path / "pids").iterdir()]) < 2:
+        assert process.poll() is None and time.monotonic() < end
         time.sleep(0.1)
-    worker = children.read_text().split()[0]
-    nursery.stdin.close()  # as when this process ends
-    assert nursery.wait(20) == 0 and not is_alive(worker)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL
+    wait_for_the_end_of(workers)
 
 
 def fill(item):
@@ -425,6 +424,6 @@ def test_a_full_disk_is_a_storage_error_and_a_mistake_stays_what_it_is():
             r" run again$"
         ),
     ):
-        Engine(workers=1).each(fill, [7])
+        make_runner(workers=1).map(fill, [7])
     with pytest.raises(ValueError, match="7"):
-        Engine(workers=1).each(stumble, ["7"])
+        make_runner(workers=1).map(stumble, ["7"])

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hclx.errors import ConfigError, DataError
-from hclx.text.documents import expand_globs, read_documents
+from hclx.text.documents import Document, Unreadable, expand_globs, read_documents, read_file
 
 
 def lines(*records) -> bytes:
@@ -37,7 +37,7 @@ def test_blank_lines_pass_and_empty_texts_are_counted(tmp_path):
     "content, message",
     [
         (lines({"text": "가"}, {"body": "나"}), r"a\.jsonl:2: no string field `text`"),
-        (lines({"text": "가"}) + b"[1]\n", r"a\.jsonl:2: no string field"),
+        (lines({"text": "가"}) + b"[1]\n", r"a\.jsonl:2: not a JSON object; .*`text`"),
         (lines({"text": 3}), r"a\.jsonl:1: no string field"),
         (lines({"text": "가"}) + b'{"text": "\n', r"a\.jsonl:2: not JSON"),
         (
@@ -50,6 +50,25 @@ def test_file_and_line_of_what_cannot_be_read(tmp_path, content, message):
     (tmp_path / "a.jsonl").write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(read_documents([str(tmp_path / "a.jsonl")]))
+
+
+def test_a_policy_on_top_may_read_past_what_cannot_be_read(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        lines({"text": "가"}) + b"[1]\n\n" + lines({"text": "나"}) + b'{"text": "\xff"}'
+    )
+    with path.open("rb") as file:
+        records = list(read_file(file, str(path)))
+    assert records == [
+        Document("가", str(path), 1),
+        Unreadable(2, "not a JSON object", "[1]\n"),
+        Document("나", str(path), 4),
+        Unreadable(5, "invalid UTF-8 at byte 10", '{"text": "\ufffd"}'),
+    ]
+    assert all(record.advice for record in records if isinstance(record, Unreadable))
+    with path.open("rb") as file:
+        *_, last = read_file(file, str(path), "replace")
+    assert last == Document("\ufffd", str(path), 5, replaced=True)
 
 
 def test_invalid_utf8_is_replaced_and_counted_where_that_is_asked_for(tmp_path):
@@ -65,7 +84,9 @@ def test_invalid_utf8_is_replaced_and_counted_where_that_is_asked_for(tmp_path):
 def test_a_gzip_file_that_is_cut_off(tmp_path):
     data = gzip.compress(lines(*({"text": f"문서 {i}"} for i in range(5000))))
     (tmp_path / "a.jsonl.gz").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match=r"a\.jsonl\.gz:\d+: the gzip file is damaged"):
+    with pytest.raises(
+        DataError, match=r"a\.jsonl\.gz:\d+: damaged or cut off here .*; get the file again"
+    ):
         list(read_documents([str(tmp_path / "a.jsonl.gz")]))
 
 

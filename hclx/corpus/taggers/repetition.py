@@ -5,8 +5,8 @@
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.hashing import RangeHash, mix
 from hclx.corpus.text_batch import Ranges, TextBatch, ratio, sums
+from hclx.hashing import RangeHash, splitmix64
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
@@ -82,7 +82,7 @@ def _duplicates(
 
 def _keys(hashes: np.ndarray, documents: np.ndarray) -> np.ndarray:
     """Keys that are equal if hash and document are equal, uint64 [n]."""
-    return mix(hashes + documents.astype(np.uint64))
+    return splitmix64(hashes + documents.astype(np.uint64))
 
 
 def _is_repeated(batch: TextBatch, ranges: Ranges) -> np.ndarray:

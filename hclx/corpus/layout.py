@@ -1,0 +1,260 @@
+"""The types of the pipeline, and the path of every file in the folder of a corpus."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow
+
+from hclx.corpus.runner import Runner
+from hclx.corpus.settings import CorpusSettings, parse_settings
+from hclx.corpus.store import Store, key_of
+from hclx.errors import ConfigError, DataError
+from hclx.text.documents import Reading
+
+FORMAT = 2  # of these files, and of what taggers compute: part of every key
+FIELDS = ("url", "title", "date", "licence")
+SCHEMA = pyarrow.schema(
+    [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
+)
+
+# Files of a raw file: `RawFile.file(MANIFEST)`. The manifest lists the shards that the raw file
+# became; it is written last, so it marks the file as done.
+MANIFEST = "documents/{name}.json"
+QUARANTINE = "quarantine/{name}.jsonl"  # what could not be read, and why
+
+# Files of a shard: `Shard.file(DOCUMENTS)`.
+DOCUMENTS = "documents/{name}.parquet"  # as they were found; never changed again
+ATTRIBUTES = "attributes/{tagger}/{name}.parquet"  # a row a document, in their order
+VERDICTS = "verdicts/{stage}/{name}.parquet"  # what a stage removed, see `hclx.corpus.verdicts`
+SIGNATURES = "signatures/{name}.parquet"  # MinHash of the documents that reach that stage
+CLEAN = "corpus/{name}.parquet"  # the documents that were kept, cleaned
+FIGURES = "figures/{name}.json"  # numbers that the corpus card adds up
+AVAILABLE = "mixture/{name}.json"  # documents and bytes that a mixture can take
+SAMPLED = "mixture/{name}.jsonl.gz"  # the documents that the mixture takes
+SAMPLED_DONE = "mixture/{name}.done.json"  # the key of that file; written after it
+TOKENS = "tokens/{name}.{split}.parquet"  # token ids of the mixture's documents
+COUNTS = "counts/{name}.parquet"  # pre-tokens of its documents of the mixture
+COUNTS_SUMMARY = "counts/{name}.json"  # the sample that was counted; written after it
+COUNTS_PARTITION = "counts/{index:05d}.parquet"  # counts of all shards for some of the pre-tokens
+# The folders of these files that every build fills.
+PER_SHARD = ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures")
+
+# Files of the corpus.
+SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
+CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
+CONTAMINATION_ITEMS = "contamination/items.json"
+CONTAMINATION_REPORT = "contamination/report.json"
+MIXTURE = "mixture/mixture.json"  # the share and the files of every source
+
+# Folders.
+MANIFESTS = "documents/{source}"  # of the raw files of a source
+VERDICTS_OF_STAGE = "verdicts/{stage}"
+ERRORS = "errors"  # what Beam's workers raise, while a stage runs
+
+# Evaluation set -> the texts of each example.
+Evaluation = Mapping[str, Sequence[tuple[str, ...]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RawFile:
+    """A raw file of a source.
+
+    Attributes:
+      index: its place among the files of its source.
+      path, shown: its full path, and the path below the input folder.
+      size: in bytes.
+      modified: in nanoseconds since 1970.
+      reading: how it is read.
+      shard_bytes: bytes of text after which a shard ends.
+    """
+
+    source: str
+    index: int
+    path: str
+    shown: str
+    size: int
+    modified: int
+    reading: Reading
+    shard_bytes: int
+
+    @property
+    def name(self) -> str:
+        """SOURCE/FILE"""
+        return f"{self.source}/{self.index:05d}"
+
+    @property
+    def key(self) -> str:
+        """The key of the documents that it gives."""
+        return key_of(
+            FORMAT, self.shown, self.size, self.modified, self.source, self.index, self.reading,
+            self.shard_bytes,
+        )  # fmt: skip
+
+    def file(self, pattern: str) -> str:
+        """The path of one of its files, by its pattern above."""
+        return pattern.format(name=self.name)
+
+    def shard_name(self, index: int) -> str:
+        """The name of one of its shards."""
+        return f"{self.name}-{index:05d}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A shard of a corpus: the documents of one Parquet file, and one unit of work.
+
+    Attributes:
+      name: SOURCE/FILE-SHARD.
+      index: its place in the order of all shards.
+      size: bytes of its texts.
+    """
+
+    name: str
+    index: int
+    size: int = 0
+
+    @property
+    def source(self) -> str:
+        """The name of its source."""
+        return self.name.split("/")[0]
+
+    def file(self, pattern: str, **names: str) -> str:
+        """The path of one of its files, by its pattern above and the other names in that."""
+        return pattern.format(name=self.name, index=self.index, **names)
+
+
+def mixture_shards(files: Sequence[str]) -> list[Shard]:
+    """The shards of the files of a mixture, in their order.
+
+    Args:
+      files: names below mixture/, or full paths.
+    """
+    names = ["/".join(file.split("/")[-2:]).removesuffix(".jsonl.gz") for file in files]
+    return [Shard(name, index) for index, name in enumerate(names)]
+
+
+class DocumentId(NamedTuple):
+    """Documents by shard and row: int64 arrays of equal shape, or integers.
+
+    Packed into one int64, ids sort by shard and row. Shards are in the order of sources and files,
+    so of several equal documents the one with the smallest id comes first in the corpus.
+    """
+
+    shard: np.ndarray | int
+    row: np.ndarray | int
+
+    def pack(self) -> np.ndarray:
+        """The ids as int64, of the same shape."""
+        return (np.asarray(self.shard, np.int64) << 32) + np.asarray(self.row, np.int64)
+
+    @classmethod
+    def unpack(cls, packed: np.ndarray | int) -> "DocumentId":
+        """The ids that `pack` gave."""
+        return cls(packed >> 32, packed & 0xFFFFFFFF)
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """What the stages of a corpus work on.
+
+    Attributes:
+      runner: calls functions of shards.
+      files: the raw files of all sources, in order.
+      taggers: name -> file of its model, "" if it has none.
+      models: name of a model -> fingerprint of its file.
+      evaluation: see `Evaluation`; empty without decontamination.
+    """
+
+    settings: CorpusSettings
+    store: Store
+    runner: Runner
+    files: tuple[RawFile, ...]
+    taggers: Mapping[str, str]
+    models: Mapping[str, str]
+    evaluation: Evaluation
+
+    @functools.cached_property
+    def shards(self) -> list[Shard]:
+        """The shards of all files, in order; they exist after the stage `documents`.
+
+        Raises:
+          DataError: no document was found.
+        """
+        shards = shards_of(self.store.read_json(file.file(MANIFEST)) for file in self.files)
+        if not shards:
+            raise DataError(
+                "no document was found in any source; see quarantine/ for what could not be read"
+            )
+        return shards
+
+    @property
+    def n_partitions(self) -> int:
+        """The number of partitions of a shuffle; results do not depend on it."""
+        return max(16, len(self.shards))
+
+    def map_shards(self, function: Callable, description: str) -> None:
+        """Calls `function(shard)` for every shard."""
+        self.runner.map(function, largest_first(self.shards), description)
+
+    def shuffle(self, rounds: Sequence[tuple], collect: Callable, description: str) -> None:
+        """Runs `Runner.map_reduce` over every shard."""
+        self.runner.map_reduce(rounds, collect, largest_first(self.shards), description)
+
+
+def shards_of(manifests: Iterable[dict]) -> list[Shard]:
+    """The shards that the manifests of raw files name, in their order."""
+    named = [shard for manifest in manifests for shard in manifest["parts"]]
+    return [Shard(shard["name"], index, shard["bytes"]) for index, shard in enumerate(named)]
+
+
+def largest_first(items: Sequence) -> list:
+    """Items in the order of their `size`, so that no worker begins a large one last."""
+    return sorted(items, key=lambda item: -item.size)
+
+
+def write_settings(store: Store, settings: CorpusSettings) -> None:
+    """Writes the settings, unless the folder has them; the order of sources and rules counts."""
+    text = lambda value: json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    if text(store.read_json(SETTINGS)) != text(dataclasses.asdict(settings)):
+        store.write_text(SETTINGS, text(dataclasses.asdict(settings)))
+
+
+def read_settings(store: Store) -> CorpusSettings:
+    """The settings of a corpus.
+
+    Raises:
+      DataError: the folder holds no corpus, or its settings are of another version.
+    """
+    recorded = store.read_json(SETTINGS)
+    if recorded is None:
+        raise DataError(
+            f"{store.path(SETTINGS)} is missing; --output must be the folder of a corpus that"
+            " launch/build_corpus.py made"
+        )
+    try:
+        settings = parse_settings(recorded)
+    except ConfigError as error:
+        raise DataError(f"{store.path(SETTINGS)}: {error}; build the corpus again") from error
+    # Rules that were added to defaults.yaml later are no rules of this corpus.
+    sources = {
+        name: dataclasses.replace(
+            source,
+            rules={rule: source.rules[rule] for rule in recorded["sources"][name]["rules"]},
+        )
+        for name, source in settings.sources.items()
+    }
+    return dataclasses.replace(settings, sources=sources)
+
+
+def read_shards(store: Store, settings: CorpusSettings) -> list[Shard]:
+    """The shards of a corpus, in the order in which it was built."""
+    manifests = [
+        store.read_json(file)
+        for name in settings.sources
+        for file in store.list(MANIFESTS.format(source=name), ".json")
+    ]
+    return shards_of(manifest for manifest in manifests if manifest)

@@ -1,0 +1,102 @@
+"""Verdicts: which stage removed which document, by which rule, and the texts that remain.
+
+A stage that removes documents writes a table a shard, with a row a document: `rule` (null: kept),
+`value` (what the rule saw), and columns of its own.
+"""
+
+import dataclasses
+
+import numpy as np
+import pyarrow
+import pyarrow.compute
+
+from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
+from hclx.corpus.spans import replace_spans
+from hclx.corpus.store import Store
+
+# The stages that remove documents, in the order of the pipeline.
+STAGES = ("filter", "exact", "paragraph", "near", "contamination")
+
+
+@dataclasses.dataclass(frozen=True)
+class Removals:
+    """What happened to each of the d documents of a shard.
+
+    Attributes:
+      stage: int64 [d], the index in STAGES of the first stage that removed it; -1 if it was kept.
+      rule: object [d], the rule of that stage; None if it was kept.
+      value: float32 [d], what that rule saw.
+    """
+
+    stage: np.ndarray
+    rule: np.ndarray
+    value: np.ndarray
+
+    @property
+    def is_kept(self) -> np.ndarray:
+        """bool [d]"""
+        return self.stage < 0
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Rows of the documents that were kept, int64."""
+        return np.flatnonzero(self.is_kept)
+
+    @property
+    def removed(self) -> np.ndarray:
+        """Rows of the documents that were removed, int64."""
+        return np.flatnonzero(~self.is_kept)
+
+
+def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
+    """Answers which stage removed each document of a shard.
+
+    Args:
+      before: counts only the stages before this one; None counts all of them.
+    """
+    n = store.n_rows(shard.file(DOCUMENTS))
+    stage, rule, value = np.full(n, -1), np.full(n, None, object), np.zeros(n, np.float32)
+    for index, name in enumerate(STAGES[: STAGES.index(before)] if before else STAGES):
+        table = read_verdict(store, shard, name, ["rule", "value"])
+        if table is None:
+            continue
+        rows = np.flatnonzero(table["rule"].is_valid().to_numpy() & (stage < 0))
+        stage[rows] = index
+        rule[rows] = table["rule"].take(pyarrow.array(rows)).to_pylist()
+        value[rows] = table["value"].to_numpy()[rows]
+    return Removals(stage, rule, value)
+
+
+def read_verdict(
+    store: Store, shard: Shard, stage: str, columns: list[str] | None = None
+) -> pyarrow.Table | None:
+    """The verdict of a stage on a shard; None if the stage is not part of this corpus."""
+    name = shard.file(VERDICTS, stage=stage)
+    return None if store.key(name) is None else store.read_table(name, columns)
+
+
+def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
+    """The texts of some rows as they were found."""
+    texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"]
+    return texts.take(pyarrow.array(rows)).to_pylist()
+
+
+def read_remaining_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
+    """The texts of some rows without their duplicate paragraphs.
+
+    Only stages after `paragraph` may call it: before it, the verdicts of an earlier run may exist.
+    """
+    texts = read_texts(shard, store, rows)
+    spans = read_verdict(store, shard, "paragraph", ["starts", "ends"])
+    if spans is None:
+        return texts
+    spans = spans.take(pyarrow.array(rows))
+    for i in np.flatnonzero(pyarrow.compute.list_value_length(spans["starts"]).to_numpy()):
+        texts[i] = remove_lines(texts[i], spans["starts"][i].as_py(), spans["ends"][i].as_py())
+    return texts
+
+
+def remove_lines(text: str, starts: list[int], ends: list[int]) -> str:
+    """A text without the lines [start, end), in characters, and without their line ends."""
+    ends = [end + (text[end : end + 1] == "\n") for end in ends]
+    return replace_spans(text, [(*span, "") for span in zip(starts, ends)]).strip("\n")

@@ -1,0 +1,81 @@
+"""The tables of tests/benchmarks/gpu.py, in markdown."""
+
+_COLUMNS = ("attention", "batch", "remat", "scan_unroll", "loss_chunk_tokens")
+FIGURES = (
+    "| size | by | attention | batch | remat | unroll | loss chunk | also | step ms | tokens/s |"
+    " MFU | peak GB | compile s | on |\n"
+    "|---|---|---|---:|---|---:|---:|---|---:|---:|---:|---:|---:|---|"
+)
+CHECKS = (
+    "| kernel | head | dtype | context off by | gradient off by | context, XLA | gradient, XLA |"
+    " verdict |\n|---|---:|---|---:|---:|---:|---:|---|"
+)
+
+
+def figure(row: dict) -> str:
+    """Renders a figure, or the error in its place, as a line of the table `FIGURES`."""
+    settings = row["settings"]
+    words = [row["size"], row["by"], *(str(settings.get(name, "")) for name in _COLUMNS)]
+    others = (f"{name}={value}" for name, value in settings.items() if name not in _COLUMNS)
+    words.append(" ".join(others))
+    if "error" in row:
+        return _line(*words, row["error"], "", "", "", "", "")
+    return _line(
+        *words,
+        f"{row['step_ms']:.1f} ({row['step_ms_least']:.1f} to {row['step_ms_most']:.1f})",
+        f"{row['tokens_per_second']:,.0f}",
+        f"{row['mfu']:.1%}" if "mfu" in row else "",
+        f"{row['peak_bytes'] / 1e9:.1f}" if row.get("peak_bytes") else "",
+        f"{row['compile_seconds']:.0f}",
+        row["device"],
+    )
+
+
+def check(case: dict) -> str:
+    """Renders the check of a kernel as a line of the table `CHECKS`."""
+    names = ("context", "gradient", "xla_context", "xla_gradient")
+    errors = (f"{case[name]:.1e}" if name in case else "" for name in names)
+    result = ": ".join(filter(None, (case["verdict"], case.get("error"))))
+    return _line(case["attention"], str(case["head"]), case["dtype"], *errors, result)
+
+
+def _line(*words: str) -> str:
+    return "| " + " | ".join(word.replace("|", "/") for word in words) + " |"
+
+
+def fastest(rows: list[dict], size: str, batch: int | None = None) -> dict | None:
+    """Returns hclx's fastest row of a size, of any batch or of one batch.
+
+    Rows whose matrix products are in fewer bits than bfloat16 do not count.
+    """
+    candidates = [
+        row
+        for row in rows
+        if (row["size"], row["by"]) == (size, "hclx")
+        and "error" not in row
+        and "matmul" not in row["settings"]
+        and batch in (None, row["settings"]["batch"])
+    ]
+    return max(candidates, key=lambda row: row["tokens_per_second"], default=None)
+
+
+def ratio(rows: list[dict], size: str) -> str:
+    """Compares hclx with its peer: at its fastest, and with the peer's batch."""
+    peers = (row for row in rows if (row["size"], row["by"]) == (size, "PyTorch"))
+    peer = next((row for row in peers if "error" not in row), None)
+    best = fastest(rows, size)
+    if not peer or not best:
+        return f"{size}: there is no ratio of hclx to PyTorch, because one of them has no figure."
+    batch = peer["settings"]["batch"]
+    same = fastest(rows, size, batch)
+    times = lambda row: f"{row['tokens_per_second'] / peer['tokens_per_second']:.2f} times"
+    if not same:
+        same_batch = f"no figure with PyTorch's batch of {batch}"
+    else:
+        same_batch = (
+            f"{times(same)} the tokens/s of compiled PyTorch with the same batch of {batch}"
+        )
+    return (
+        f"{size}: hclx has {same_batch}, and {times(best)} at its fastest"
+        f" (batch {best['settings']['batch']})."
+    )
