@@ -67,7 +67,7 @@ def main(_):
     metadata = tokenizer.metadata
     print(
         f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
-        f" split by {metadata['cutter']}, from {about['documents']:,} documents of"
+        f" split by {metadata['cutter']}, from {metadata['documents']:,} documents of"
         f" {metadata['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
     )
 

@@ -270,8 +270,7 @@ class Checkpointer:
         )
         self._report("save_failed", step=step, reason=problem, in_a_row=self._failed_saves)
         if jax.process_index() == 0:  # its remains would take the room of the next one
-            for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-                shutil.rmtree(path, ignore_errors=True)
+            _remove_remains(self.directory, f"{step}.orbax-checkpoint-tmp*")
         if self._failed_saves >= MAX_FAILED_SAVES:
             raise StorageError(message)
         # The old manager would raise this error again at its next save, in one process only, and
@@ -339,6 +338,15 @@ class Checkpointer:
         self._manager.reload()
         self._report("quarantine", step=step, reason=problem, name=aside.name)
         _LOG.error("%s: %s; it is now %s", path, problem, aside.name)
+
+
+def _remove_remains(folder: Path, pattern: str, seconds: float = 5.0) -> None:
+    """Removes what a failed save left, in which its threads may still write for a while."""
+    deadline = time.monotonic() + seconds
+    while (remains := list(folder.glob(pattern))) and time.monotonic() < deadline:
+        for path in remains:
+            shutil.rmtree(path, ignore_errors=True)
+        time.sleep(0.1)
 
 
 def checkpoints_of(model_dir: str | Path) -> Path:

@@ -1,5 +1,7 @@
 """Freed memory is kept, whichever thread frees it: the second use of a buffer of a step's size
 faults no page in.
+
+And what is used may be mapped in huge pages, where the system gives them on request.
 """
 
 import platform
@@ -36,6 +38,12 @@ def steps():
     for _ in range(4):
         use()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    block = libc.malloc(96 << 20)
+    for line in open("/proc/self/smaps"):
+        if "-" in line.split()[0]:
+            begin, end = (int(x, 16) for x in line.split()[0].split("-"))
+        elif line.startswith("VmFlags") and begin <= block + (48 << 20) < end:
+            print(int("hg" in line.split()))  # whether the request was noted
 
 thread = threading.Thread(target=steps)
 thread.start()
@@ -45,8 +53,10 @@ thread.join()
 
 @pytest.fixture(scope="module")
 def measured():
-    """Page faults of the second to fifth use of 96 MB, with our settings and with glibc's."""
-    return {how: int(run(how)) for how in ("keep", "leave")}
+    """Page faults of the second to fifth use of 96 MB, and whether another one may be in huge
+    pages, with our settings and with glibc's.
+    """
+    return {how: [int(line) for line in run(how).splitlines()] for how in ("keep", "leave")}
 
 
 def run(how: str) -> str:
@@ -61,7 +71,33 @@ def run(how: str) -> str:
 
 @glibc
 def test_memory_is_kept(measured):
-    assert measured["keep"] < 16 < measured["leave"]
+    assert measured["keep"][0] < 16 < measured["leave"][0]
+
+
+@glibc
+@pytest.mark.skipif(
+    not malloc._huge_pages_are_given_on_request(),
+    reason="this system gives huge pages always, or never",
+)
+def test_memory_may_be_in_huge_pages(measured):
+    assert (measured["keep"][1], measured["leave"][1]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "enabled, overcommit, expected",
+    [
+        ("always [madvise] never", "0", True),
+        ("[always] madvise never", "0", False),
+        ("always [madvise] never", "2", False),  # the addresses would count as used
+        (None, "0", False),
+    ],
+)
+def test_when_huge_pages_are_asked_for(tmp_path, monkeypatch, enabled, overcommit, expected):
+    for name, text in (("_HUGE_PAGES", enabled), ("_OVERCOMMIT", overcommit)):
+        monkeypatch.setattr(malloc, name, tmp_path / name)
+        if text is not None:
+            (tmp_path / name).write_text(f"{text}\n")
+    assert malloc._huge_pages_are_given_on_request() is expected
 
 
 def test_a_c_library_without_these_settings_is_left_alone(monkeypatch):
