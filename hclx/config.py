@@ -256,7 +256,7 @@ class DataConfig(_Validated):
 
 
 # The former name of a tokenizer's setting, which the files of tokenizers and token caches keep.
-MORPHEMES_BY_MODE = {"train": "merges", "encode": "merges_and_text", "plain": "none"}
+MORPHEMES_OF = {"train": "merges", "encode": "merges_and_text", "plain": "none"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,22 +268,22 @@ class TokenizerConfig(_Validated):
     morphemes: str = "merges"
     sample_rate: float = 1.0  # share of the documents in which chunks are counted
     seed: int = 0  # of that sample
-    mode: str = ""  # the old name of `morphemes`, with the keys of MORPHEMES_BY_MODE as values
+    mode: str = ""  # the old name of `morphemes`, with the keys of MORPHEMES_OF as values
 
     def _check(self):
         if self.mode:
             _require(
-                self.mode in MORPHEMES_BY_MODE,
-                f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_BY_MODE)}",
+                self.mode in MORPHEMES_OF,
+                f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
             )
-            morphemes = MORPHEMES_BY_MODE[self.mode]
+            morphemes = MORPHEMES_OF[self.mode]
             _log_once(
                 f"TokenizerConfig.mode={self.mode!r} is the old name of"
                 f" TokenizerConfig.morphemes={morphemes!r}"
             )
             object.__setattr__(self, "morphemes", morphemes)
             object.__setattr__(self, "mode", "")
-        choices = MORPHEMES_BY_MODE.values()
+        choices = MORPHEMES_OF.values()
         _require(
             self.morphemes in choices,
             f"TokenizerConfig.morphemes={self.morphemes!r} is not {_either(choices)}",

@@ -11,8 +11,20 @@ if threading.current_thread() is threading.main_thread():
     # A shell that starts the tests in the background ignores Ctrl-C for them, and for every process
     # that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# Programs of tests are so small that they take longer to compile than to run. These flags concern
+# the generation of code alone, not the passes over HLO; with them a program compiles in a third of
+# the time. Commands are compiled without them: tests/launch/command.py.
+_FAST_COMPILATION = (
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+)
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+        *_FAST_COMPILATION,
+    )
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process that started it

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from hclx.config import (
-    MORPHEMES_BY_MODE,
+    MORPHEMES_OF,
     ComputeConfig,
     DataConfig,
     ModelConfig,
@@ -113,7 +113,7 @@ def test_words_need_no_quotes():
         assert tokenizer.morphemes == "merges_and_text"
 
 
-@pytest.mark.parametrize("mode, morphemes", MORPHEMES_BY_MODE.items())
+@pytest.mark.parametrize("mode, morphemes", MORPHEMES_OF.items())
 def test_the_old_name_of_morphemes_is_read_and_told_once(mode, morphemes, caplog):
     _log_once.cache_clear()
     for _ in range(2):

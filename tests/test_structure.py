@@ -23,7 +23,7 @@ LAYERS = {
     "config": ("errors",),
     "parallel": ("config", "errors"),
     "model": ("config", "errors", "parallel"),
-    "text": ("errors",),
+    "text": ("config", "errors"),
     "data": ("config", "errors", "text"),
     "corpus": ("config", "errors", "text", "data"),
     "train": ("config", "errors", "model", "parallel", "text", "data"),

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from hclx.config import MORPHEMES_BY_MODE, DataConfig, TokenizerConfig
+from hclx.config import DataConfig, TokenizerConfig
 from hclx.data.cache_builder import build_cache, describe_files
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TokenCache
@@ -17,7 +17,6 @@ from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
 
 _LOG = logging.getLogger(__name__)
-MODE_BY_MORPHEMES = {morphemes: mode for mode, morphemes in MORPHEMES_BY_MODE.items()}
 
 
 def prepare(
@@ -49,7 +48,7 @@ def prepare(
             tracked(texts, "text for the tokenizer", "document"),
             tokenizer_dir,
             vocab_size=vocab_size,
-            mode=MODE_BY_MORPHEMES[tokenizer.morphemes],
+            morphemes=tokenizer.morphemes,
             sample_rate=tokenizer.sample_rate,
             seed=tokenizer.seed,
         )

@@ -15,13 +15,13 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
+from hclx.config import MORPHEMES_OF
 from hclx.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
 
 # Files of tokenizers and caches hold this setting under its older name, `mode`.
-MODE_OF = {"merges": "train", "merges_and_text": "encode", "none": "plain"}
-MORPHEMES_OF = {mode: morphemes for morphemes, mode in MODE_OF.items()}
+MODE_OF = {morphemes: mode for mode, morphemes in MORPHEMES_OF.items()}
 
 _LINES = re.compile(r"[^\n]+|\n+")
 _DIGITS = re.compile(r"(?<=[0-9])(?=(?:[0-9]{3})+(?![0-9]))")  # groups of three from the right

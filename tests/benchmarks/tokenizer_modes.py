@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from hclx.config import MORPHEMES_BY_MODE
+from hclx.config import MORPHEMES_OF
 from hclx.data import TokenCache
 from hclx.train.metrics_writer import read_metrics
 
@@ -62,7 +62,7 @@ def run(mode: str, seed: str) -> tuple[float, float, float]:
     source = TokenCache(shared / "cache").manifest["sources"][0]["splits"]["validation"]
     last = read_metrics(model_dir)[-1]
     tokenizer = json.loads((model_dir / "config.json").read_text())["config"]["tokenizer"]
-    assert tokenizer["morphemes"] == MORPHEMES_BY_MODE[mode]
+    assert tokenizer["morphemes"] == MORPHEMES_OF[mode]
     return source["n_bytes"] / source["n_tokens"], last["validation_loss"], last["bits_per_byte"]
 
 

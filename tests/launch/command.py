@@ -33,20 +33,23 @@ TINY = [
 
 
 def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict[str, str]:
-    """Of a command: fake devices, and the folder of compiled programs that the whole test run
-    shares (tests/conftest.py).
+    """Returns the environment of a command: fake devices, and the folder of compiled programs that
+    the whole test run shares (tests/conftest.py).
 
-    `variables` are set on top; None takes one away.
+    Args:
+      devices: number of fake devices.
+      variables: set in addition; None removes a variable.
     """
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    every = {
+    # At this level a step compiles in two thirds of the time, and runs as fast.
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"
+    merged = {
         **os.environ,
         "XLA_FLAGS": flags,
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": PATH,
         **variables,
     }
-    return {name: value for name, value in every.items() if value is not None}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def command(script: str, *arguments: str) -> list[str]:

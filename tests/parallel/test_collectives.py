@@ -18,11 +18,6 @@ from tests.parallel.test_meshes_agree import MODEL, experiment
 LARGE = 2_048  # elements: smaller ones are biases, norms, losses and tokens
 
 
-@pytest.fixture(autouse=True, scope="module")
-def compile_fast():
-    """Not here: what is counted is what an optimised program does."""
-
-
 def collectives(config: MeshConfig) -> collections.Counter:
     """How often each kind of collective of a large array runs in a step, by the mesh axes that it
     goes over.

@@ -1,5 +1,5 @@
-"""What a process is recognised by as one of several, and how it leaves; the joining itself is
-tested by launch/pretrain.py.
+"""How a process detects its cluster manager, and how it aborts. The start of several processes is
+tested with launch/pretrain.py.
 """
 
 import subprocess
@@ -65,7 +65,8 @@ def test_a_process_leaves_though_process_0_is_stuck():
 import threading, types
 from hclx.parallel import distributed
 client = types.SimpleNamespace(wait_at_barrier=lambda name, milliseconds: threading.Event().wait())
-distributed.distributed = types.SimpleNamespace(global_state=types.SimpleNamespace(client=client, process_id=1))
+state = types.SimpleNamespace(client=client, process_id=1)
+distributed.distributed = types.SimpleNamespace(global_state=state)
 distributed._ABORT_BARRIER_MS = 100
 distributed.abort_process(70)
 """

@@ -14,7 +14,7 @@ import pytest
 
 from hclx.config import DataConfig, ModelConfig
 from hclx.data.cache_builder import build_cache
-from hclx.data.read_settings import ReadSettings
+from hclx.data.source import ReadSettings
 from hclx.errors import CheckpointError, ConfigError, NumericsError, StuckError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer
