@@ -1,11 +1,13 @@
-"""Plans a run on machines that are not here: python launch/plan.py --gin_file=runs/pretrain.gin
---gin_file=sizes/82b.gin --gin_file=mesh/tpu_v5p_1024.gin --topology=v5p:8x8x16
+"""Plans a run on chips that need not be attached: memory, time and what limits it.
 
-Prints the memory of a chip, the time of a step and what limits it, from the training step as XLA
-compiles it for these TPUs. GPUs (--topology=h100:64, h200:8) are planned by arithmetic, and the
-page says so. Ends with 64 if the plan does not fit the memory of a chip.
+    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin --topology=v5p:8x8x16 \\
+        --gin_file=gin_configs/sizes/82b.gin --gin_file=gin_configs/mesh/tpu_v5p_1024.gin
+
+For TPUs the training step is compiled; GPUs (--topology=h100:64, h200:8) are planned by arithmetic,
+and the page says so. Exits with 64 if the plan does not fit the memory of a chip.
 """
 
+import dataclasses
 import json
 import os
 import sys
@@ -49,15 +51,15 @@ def main(_):
     from hclx.plan.chips import chip_of
     from hclx.plan.report import run_tokens, to_json, to_page
 
-    make = _by_arithmetic if chip_of(TOPOLOGY.value).is_gpu else _by_compilation
-    plan, topology = make(experiment)
+    is_gpu = chip_of(TOPOLOGY.value).is_gpu
+    plan, topology = (_by_arithmetic if is_gpu else _by_compilation)(experiment)
     tokens = run_tokens(experiment.train, TOKENS.value)
-    figures = to_json(plan, topology, tokens)
     print(to_page(plan, topology, tokens))
     if JSON.value:
-        Path(JSON.value).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        figures = json.dumps(to_json(plan, topology, tokens), indent=2)
+        Path(JSON.value).write_text(figures + "\n", encoding="utf-8")
     if not plan.fits:
-        needed, capacity = figures["hbm_gb_per_chip"], figures["hbm_capacity_gb"]
+        needed, capacity = plan.peak_bytes / 1e9, plan.chip.hbm_capacity / 1e9
         raise ConfigError(f"the plan needs {needed:.1f} GB of a chip that has {capacity:.0f} GB")
 
 
@@ -71,16 +73,12 @@ def _by_compilation(experiment):
     if SEARCH.value:
         results = search(experiment, TOPOLOGY.value, NUM_SLICES.value, make, COMPILES.value)
         print(to_table(results), end="\n\n")
-        plan = results[0].plan
-    else:
-        plan = make(experiment)
+    plan = results[0].plan if SEARCH.value else make(experiment)
     return plan, plan.step.topology
 
 
 def _by_arithmetic(experiment):
     """Returns the same for GPUs, whose compiler needs a GPU."""
-    import dataclasses
-
     from hclx.config import MeshConfig
     from hclx.parallel import resolve_mesh_shape
     from hclx.plan.analytic import estimate
