@@ -48,8 +48,8 @@ def main(_):
             "--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16"
         )
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
-    from hclx.plan.chips import chip_of
     from hclx.plan.report import run_tokens, to_json, to_page
+    from hclx.plan.topology import chip_of
 
     is_gpu = chip_of(TOPOLOGY.value).is_gpu
     plan, topology = (_by_arithmetic if is_gpu else _by_compilation)(experiment)
@@ -82,8 +82,8 @@ def _by_arithmetic(experiment):
     from hclx.config import MeshConfig
     from hclx.parallel import resolve_mesh_shape
     from hclx.plan.analytic import estimate
-    from hclx.plan.chips import chip_of, count_gpus
     from hclx.plan.search import rank
+    from hclx.plan.topology import chip_of, count_gpus
 
     chip, chips = chip_of(TOPOLOGY.value), count_gpus(TOPOLOGY.value) * NUM_SLICES.value
     if SEARCH.value:

@@ -13,7 +13,7 @@ import pytest
 
 from hclx.errors import EXTRA_OF
 from tests.conftest import ROOT
-from tests.launch.command import environment
+from tests.helpers.commands import environment
 
 # Imports run one way: a package may use those that it names, and itself.
 LAYERS = {

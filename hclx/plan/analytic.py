@@ -11,7 +11,7 @@ import dataclasses
 from hclx.config import MESH_AXES, Experiment, ModelConfig
 from hclx.model import count_params, n_params, param_specs
 from hclx.parallel.chips import Chip
-from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY, gather_seconds
+from hclx.plan.topology import HBM_SHARE, KERNEL_EFFICIENCY, gather_seconds
 from hclx.train.flops import attention_flops_per_token, flops_per_token
 
 # Numbers that norms, biases, GELU and residual sums of a block read and write in the forward and

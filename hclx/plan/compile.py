@@ -11,8 +11,8 @@ from hclx.config import Experiment, MeshConfig
 from hclx.errors import ConfigError
 from hclx.parallel import make_mesh
 from hclx.parallel.chips import Chip
-from hclx.plan.chips import chip_of
 from hclx.plan.hlo import Module, parse_hlo
+from hclx.plan.topology import chip_of
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
 

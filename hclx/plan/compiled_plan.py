@@ -4,9 +4,9 @@ import dataclasses
 
 from hclx.config import Experiment
 from hclx.parallel.chips import Chip
-from hclx.plan.chips import HBM_SHARE
 from hclx.plan.compile import CompiledStep
 from hclx.plan.simulate import Timeline, simulate
+from hclx.plan.topology import HBM_SHARE
 from hclx.train.flops import flops_per_token
 
 

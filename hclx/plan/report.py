@@ -5,8 +5,8 @@ import math
 from hclx.config import MESH_AXES, TrainConfig
 from hclx.model import n_params
 from hclx.plan.analytic import Estimate
-from hclx.plan.chips import HBM_SHARE, KERNEL_EFFICIENCY
 from hclx.plan.compiled_plan import Plan
+from hclx.plan.topology import HBM_SHARE, KERNEL_EFFICIENCY
 from hclx.train.flops import FORMULA
 
 SECONDS_PER_DAY = 86_400

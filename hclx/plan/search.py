@@ -10,9 +10,9 @@ from hclx.errors import ConfigError
 from hclx.parallel import axis_across_slices, check_pipeline, resolve_mesh_shape
 from hclx.parallel.chips import Chip
 from hclx.plan.analytic import Estimate, estimate
-from hclx.plan.chips import chip_of
 from hclx.plan.compile import topology_devices
 from hclx.plan.compiled_plan import Plan
+from hclx.plan.topology import chip_of
 
 _LOG = logging.getLogger(__name__)
 # The values that are tried; `data` and `fsdp` take the chips that are left.

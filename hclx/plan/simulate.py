@@ -8,10 +8,10 @@ import dataclasses
 from jax.sharding import Mesh
 
 from hclx.parallel.chips import Chip
-from hclx.plan.chips import KERNEL_EFFICIENCY
 from hclx.plan.hlo import Instruction, Module
 from hclx.plan.hlo_cost import FREE, hbm_bytes, matmul_flops
 from hclx.plan.interconnect import Collective, find_collective
+from hclx.plan.topology import KERNEL_EFFICIENCY
 
 
 @dataclasses.dataclass

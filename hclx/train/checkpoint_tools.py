@@ -122,11 +122,7 @@ def rewind(
         if not interrupted:
             history = Lineage((*history.rewinds, new))
             write_lineage(model_dir, history)
-        metrics = Path(model_dir) / METRICS
-        if metrics.is_file():  # the run will drop the records after the step
-            shutil.copyfile(metrics, metrics.with_name(f"{METRICS}{REWOUND}{now}"))
-        for path in after:
-            path.rename(path.with_name(f"{path.name}{REWOUND}{now}"))
+        _set_aside(model_dir, after, now)
         EventLog(model_dir).write(
             "rewind",
             step=step,
@@ -135,6 +131,15 @@ def rewind(
             set_aside=sorted(p.name for p in after),
         )
     return history
+
+
+def _set_aside(model_dir: str | Path, checkpoints: list[Path], time: str) -> None:
+    """Renames checkpoints, and copies the metrics, whose later records the run will drop."""
+    metrics = Path(model_dir) / METRICS
+    if metrics.is_file():
+        shutil.copyfile(metrics, metrics.with_name(f"{METRICS}{REWOUND}{time}"))
+    for path in checkpoints:
+        path.rename(path.with_name(f"{path.name}{REWOUND}{time}"))
 
 
 def _examples_seen(model_dir: str | Path, step: int, history: Lineage) -> int:

@@ -110,9 +110,8 @@ def open_run(
         def claim() -> tuple[dict, list[str]]:
             if is_first:
                 stack.enter_context(lease)
-            weights = choose_initial_weights(
-                model_dir, options.init_from, params, hashes["vocabulary"]
-            )
+            source, vocabulary = options.init_from, hashes["vocabulary"]
+            weights = choose_initial_weights(model_dir, source, params, vocabulary)
             description = describe_run(experiment, tokenizer_dir, hashes, weights)
             return description, claim_folder(model_dir, description, write=is_first)
 
@@ -125,11 +124,7 @@ def open_run(
             lineage=lineage,
             description=description,
             loader=stack.enter_context(_loader(experiment, program, cache, "train", lineage.skip)),
-            validation=stack.enter_context(
-                _loader(experiment, program, cache, "validation")
-                if experiment.train.eval_every
-                else contextlib.nullcontext()
-            ),
+            validation=stack.enter_context(_validation_loader(experiment, program, cache)),
             token_bytes=jnp.asarray(cache.token_bytes, jnp.float32),
             checkpointer=stack.enter_context(_checkpointer(experiment, model_dir, options, log)),
             lease=lease,
@@ -150,6 +145,13 @@ def open_run(
         )
         with _exit_event(run):
             yield run
+
+
+def _validation_loader(experiment: Experiment, program: Program, cache: TokenCache):
+    """The loader of the validation split; a context of None if the run never evaluates."""
+    if not experiment.train.eval_every:
+        return contextlib.nullcontext()
+    return _loader(experiment, program, cache, "validation")
 
 
 def _loader(

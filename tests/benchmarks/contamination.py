@@ -40,7 +40,7 @@ from hclx.corpus.store import Store
 from hclx.tasks.evaluation import SETS, evaluation_items
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from tests.corpus.test_decontamination import held, letters  # noqa: E402
+from tests.helpers.held_out import held, letters  # noqa: E402
 
 DATA = flags.DEFINE_string(
     "data_dir", None, "Folder that holds corpus/ and tasks/; default: HCLX_DATA_DIR."

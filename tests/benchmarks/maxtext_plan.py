@@ -97,10 +97,10 @@ def traffic(text: str) -> dict[str, float]:
     os.environ["JAX_PLATFORMS"] = "cpu"
     from hclx.config import MeshConfig
     from hclx.parallel import make_mesh
-    from hclx.plan.chips import chip_of
     from hclx.plan.compile import topology_devices
     from hclx.plan.hlo import parse_hlo
     from hclx.plan.simulate import simulate
+    from hclx.plan.topology import chip_of
 
     mesh = make_mesh(MeshConfig(fsdp=-1), topology_devices(TOPOLOGY.value))
     bytes_of: dict[str, float] = {}

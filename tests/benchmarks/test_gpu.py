@@ -19,7 +19,7 @@ from hclx.model import blockwise
 from tests.benchmarks import gpu, gpu_kernels, gpu_plan, gpu_profile, gpu_report
 from tests.benchmarks.gpu_process import Worker
 from tests.conftest import ROOT
-from tests.launch.command import environment
+from tests.helpers.commands import environment
 
 # Read by Python when it starts, in the processes that the benchmark starts as well: all but
 # PyTorch's do without the libraries that a machine with a GPU need not have, and without PyTorch.

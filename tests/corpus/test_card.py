@@ -27,16 +27,18 @@ from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_sett
 from hclx.corpus.store import Store
 from hclx.corpus.write_clean import SAMPLES
 from hclx.errors import DataError
-from tests.corpus import written
+from tests.helpers import written_corpus
 
-FATES = {f"text/{name}": (stage, rule) for name, (_, stage, rule) in written.DOCUMENTS.items()}
+FATES = {
+    f"text/{name}": (stage, rule) for name, (_, stage, rule) in written_corpus.DOCUMENTS.items()
+}
 FATES |= {
     "talk/talk.txt:1": (None, None),
     "talk/talk.txt:2": ("filter", "too_short"),
     "talk/talk.txt:3": (None, None),
 }
-TEXTS = {f"text/{name}": text for name, (text, _, _) in written.DOCUMENTS.items()}
-TEXTS |= {f"talk/talk.txt:{line}": text for line, text in enumerate(written.TALK, 1)}
+TEXTS = {f"text/{name}": text for name, (text, _, _) in written_corpus.DOCUMENTS.items()}
+TEXTS |= {f"talk/talk.txt:{line}": text for line, text in enumerate(written_corpus.TALK, 1)}
 VOID = ("meta",)
 
 
@@ -48,7 +50,7 @@ def n_bytes(texts) -> int:
 def built(tmp_path_factory):
     """(store, settings, shards, card) of the written corpus."""
     folder = tmp_path_factory.mktemp("card")
-    raw, config = written.write(folder)
+    raw, config = written_corpus.write(folder)
     settings = load_settings(config)
     corpus = Corpus(settings, str(raw), str(folder / "out"), make_runner(workers=1))
     corpus.build()
@@ -118,7 +120,7 @@ def test_every_number_is_that_of_a_plain_count(built):
                 "documents": len(left),
                 "bytes": n_bytes(TEXTS[doc] for doc in left),
             }
-        kept = {doc: text for doc, text in written.kept().items() if doc in own}
+        kept = {doc: text for doc, text in written_corpus.kept().items() if doc in own}
         assert source["kept"] == {"documents": len(kept), "bytes": n_bytes(kept.values())}
         assert list(source["after"]) == ["filter", "exact", "paragraph", "near"]
     assert json.loads(Path(store.path("card.json")).read_text(encoding="utf-8")) == json.loads(
@@ -139,13 +141,13 @@ def test_the_rest_is_counted(built):
     card = built[3]
     assert card["all"]["clusters"] == {"exact": {"3": 1}, "near": {"2": 1}}
     assert card["all"]["masked"] == card["sources"]["text"]["masked"] == {"email": 1, "phone": 1}
-    first = written.STAY["well"].split("\n")[0]
+    first = written_corpus.STAY["well"].split("\n")[0]
     assert card["all"]["cut_paragraphs"] == {"paragraphs": 2, "chars": 2 * len(first)}
     assert card["all"]["files"] == 3 and card["all"]["quarantined"] == card["sources"]["text"][
         "quarantined"
-    ] == len(written.QUARANTINE)
+    ] == len(written_corpus.QUARANTINE)
     for counts in card["all"]["histograms"].values():
-        assert (sum(counts["all"]), sum(counts["kept"])) == (len(FATES), len(written.kept()))
+        assert (sum(counts["all"]), sum(counts["kept"])) == (len(FATES), len(written_corpus.kept()))
     assert card["contamination"] is card["mixture"] is None
 
 
@@ -203,10 +205,10 @@ def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
 def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
     source = page(built[0])
     reader = Reader(source)
-    assert written.MARKUP in "".join(reader.text) and '"><b>markup' in "".join(reader.text)
-    assert html.escape(written.MARKUP).replace("&#x27;", "&#39;") in source and not re.search(
-        r"<(script|img|b|link|iframe|object)\b|url\(|@import", source
-    )
+    assert written_corpus.MARKUP in "".join(reader.text) and '"><b>markup' in "".join(reader.text)
+    assert html.escape(written_corpus.MARKUP).replace(
+        "&#x27;", "&#39;"
+    ) in source and not re.search(r"<(script|img|b|link|iframe|object)\b|url\(|@import", source)
     assert {value for _, name, value in reader.attributes if name == "href"} >= {
         "#reasons",
         "#examples",

@@ -1,6 +1,5 @@
 """Evaluation items in documents: every copy is found, however it is spaced, and nothing else."""
 
-import difflib
 import functools
 import gzip
 import itertools
@@ -19,17 +18,10 @@ from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 from hclx.tasks.evaluation import evaluation_items
-from tests.corpus.small import sentence
+from tests.helpers.generated_corpus import sentence
+from tests.helpers.held_out import held, letters
 
 SETTINGS = ContaminationSettings()
-
-
-@functools.cache
-def letters(text):
-    plain = unicodedata.normalize("NFKC", text).lower()
-    return unicodedata.normalize(
-        "NFC", "".join(c for c in plain if unicodedata.category(c)[0] in "LMN")
-    )
 
 
 @functools.cache
@@ -50,24 +42,6 @@ def coverage(item, text, n=SETTINGS.ngram, least=SETTINGS.min_chars):
     if shorter := {part for part in parts if len(part) >= least}:
         return len(shorter & phrases(text)) / len(shorter)
     return float(parts == [letters(text)])
-
-
-def held(item, text):
-    """The share of an item's letters that a text has in runs of four and more, those of each of its
-    texts near one place.
-
-    1 or 0 where the item has no letters: whether the text has its marks and nothing else.
-    """
-    whole, there, parts = letters(text), 0, [letters(part) for part in item]
-    if not any(parts):
-        return float("".join(text.split()) == "".join("".join(item).split()))
-    for part in parts:
-        best = difflib.SequenceMatcher(None, whole, part, autojunk=False).find_longest_match()
-        begin, beside = best.a - best.b, len(part) // 4
-        near = whole[max(0, begin - beside) : begin + len(part) + beside]
-        blocks = difflib.SequenceMatcher(None, near, part, autojunk=False).get_matching_blocks()
-        there += sum(block.size for block in blocks if block.size >= min(4, len(part)))
-    return there / max(1, sum(map(len, parts)))
 
 
 @pytest.fixture(scope="module")

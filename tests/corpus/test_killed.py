@@ -2,20 +2,18 @@
 byte.
 """
 
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.corpus import small
-from tests.corpus.test_pipeline import digest
-from tests.launch.command import environment
+from tests.helpers import generated_corpus
+from tests.helpers.built_corpora import digest
+from tests.helpers.commands import environment
+from tests.helpers.killing import kill_when
 
 # What is there when a stage has begun to write, in the order in which they appear.
 MOMENTS = ("documents", "attributes", "verdicts/exact", "verdicts/near", "corpus")
@@ -41,24 +39,13 @@ def start(raw, output, workers, config):
     )
 
 
-def kill_when(process, folder, wait):
-    """Ends the command and all of its processes at once, `wait` seconds after a folder has
-    appeared.
-    """
-    end = time.monotonic() + 120
-    while not folder.exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
-    assert process.poll() is None, process.communicate()
-    time.sleep(wait)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_run_that_is_killed_five_times_makes_what_an_undisturbed_one_makes(tmp_path, workers):
     raw, config, rng = tmp_path / "raw", tmp_path / "corpus.yaml", random.Random(workers)
-    small.write(raw)
-    config.write_text(yaml.safe_dump({**small.SETTINGS, "contamination": None}), encoding="utf-8")
+    generated_corpus.write(raw)
+    config.write_text(
+        yaml.safe_dump({**generated_corpus.SETTINGS, "contamination": None}), encoding="utf-8"
+    )
     undisturbed = start(raw, tmp_path / "one", workers, config)
     for moment in MOMENTS:
         kill_when(

@@ -8,8 +8,8 @@ import pytest
 from hclx.corpus.taggers import language
 from hclx.corpus.taggers.text_stats import script
 from hclx.corpus.text_batch import TextBatch
-from tests.corpus.oracles import batched
-from tests.launch.command import environment
+from tests.helpers.commands import environment
+from tests.helpers.tagger_oracles import batched
 
 # One story, told in each.
 TOLD = {

@@ -11,7 +11,7 @@ from hclx.corpus.lexicon import LISTS, Lexicon, Lexicons
 from hclx.corpus.text_batch import TextBatch
 from hclx.errors import ConfigError
 from tests.conftest import ROOT
-from tests.corpus.oracles import STRANGE, batched, count_phrases, phrases, random_texts
+from tests.helpers.tagger_oracles import STRANGE, batched, count_phrases, phrases, random_texts
 
 SHIPPED = {
     name: (ROOT / "hclx" / "corpus" / "lexicons" / f"{name}.txt").read_text(encoding="utf-8")

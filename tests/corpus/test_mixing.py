@@ -13,7 +13,7 @@ from hclx.corpus.expression import attributes_of, evaluate
 from hclx.corpus.mixing import allocate_with_caps, solve
 from hclx.corpus.settings import HYPERCLOVA, MixSettings, SourceSettings
 from hclx.errors import ConfigError
-from tests.corpus.test_pipeline import built, corpus, kept, raw  # noqa: F401
+from tests.helpers.built_corpora import corpus, kept
 
 MIX = MixSettings(bytes_per_token=5.0, max_epochs=4.0)
 
@@ -124,9 +124,9 @@ def test_a_file_of_the_mixture_that_was_lost_is_made_again_and_one_of_no_part_re
 
 
 def small_sources():
-    from tests.corpus import small
+    from tests.helpers import generated_corpus
 
-    return small.SETTINGS["sources"]
+    return generated_corpus.SETTINGS["sources"]
 
 
 def test_where_keeps_the_documents_that_fulfil_it(raw, built):  # noqa: F811

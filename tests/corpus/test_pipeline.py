@@ -2,7 +2,6 @@
 lost nor done twice.
 """
 
-import hashlib
 import json
 import os
 import random
@@ -15,7 +14,7 @@ import ftfy
 import numpy as np
 import pytest
 
-from hclx.corpus.layout import CLEAN, DOCUMENTS, FIGURES
+from hclx.corpus.layout import DOCUMENTS, FIGURES
 from hclx.corpus.pipeline import Corpus, raw_files
 from hclx.corpus.quality_models import ByteModel, QualityModel
 from hclx.corpus.readers import ingest_file
@@ -24,26 +23,8 @@ from hclx.corpus.settings import parse_settings
 from hclx.corpus.store import Store
 from hclx.corpus.verdicts import removals
 from hclx.errors import ConfigError, DataError
-from tests.corpus import small
-
-
-def corpus(raw: Path, output: Path, workers: int = 1, **changes) -> Corpus:
-    return Corpus(
-        small.settings(**changes),
-        str(raw),
-        str(output),
-        make_runner(workers=workers),
-        small.EVALUATION,
-    )
-
-
-def digest(folder: Path) -> dict[str, str]:
-    """Every file below a folder and the hash of its bytes."""
-    return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file()
-    }
+from tests.helpers import generated_corpus
+from tests.helpers.built_corpora import corpus, digest, kept, times
 
 
 def fates(built: Corpus) -> dict[str, str | None]:
@@ -55,30 +36,10 @@ def fates(built: Corpus) -> dict[str, str | None]:
     return result
 
 
-def kept(built: Corpus) -> dict[str, str]:
-    tables = [
-        built.store.read_table(shard.file(CLEAN), ["doc_id", "text"]) for shard in built.shards
-    ]
-    return {row["doc_id"]: row["text"] for table in tables for row in table.to_pylist()}
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("raw")
-    return folder, small.write(folder)
-
-
-@pytest.fixture(scope="module")
-def built(raw, tmp_path_factory):
-    made = corpus(raw[0], tmp_path_factory.mktemp("built"))
-    made.build()
-    return made
-
-
 def test_every_document_has_the_fate_that_it_was_written_for(built, raw):
     found = fates(built)
     own = {name: rule for name, rule in found.items() if not name.startswith("news/c")}
-    assert {name: rule for name, rule in own.items() if rule} == small.GONE
+    assert {name: rule for name, rule in own.items() if rule} == generated_corpus.GONE
     assert {name for name, rule in own.items() if not rule} == {*raw[1], "news/paragraph"}
 
 
@@ -89,8 +50,8 @@ def test_every_document_is_kept_removed_or_quarantined(built):
         for line in path.read_text().splitlines()
     ]
     assert (
-        len(quarantined) == small.UNREADABLE
-        and len({(q["file"], q["line"]) for q in quarantined}) == small.UNREADABLE
+        len(quarantined) == generated_corpus.UNREADABLE
+        and len({(q["file"], q["line"]) for q in quarantined}) == generated_corpus.UNREADABLE
     )
     assert {Path(q["file"]).name: 0 for q in quarantined}.keys() == {"b.jsonl.gz", "d.jsonl.gz"}
     found, stay = fates(built), kept(built)
@@ -127,11 +88,11 @@ def test_texts_that_stay_are_whole_but_for_masks_and_paragraphs_that_stood_befor
 
 def test_raw_files_may_lie_at_an_address(built, raw, tmp_path):
     made = Corpus(
-        small.settings(),
+        generated_corpus.settings(),
         raw[0].as_uri(),
         tmp_path.as_uri(),
         make_runner(workers=1),
-        small.EVALUATION,
+        generated_corpus.EVALUATION,
     )
     made.build()
     assert digest(tmp_path) == digest(Path(built.store.root))
@@ -148,12 +109,6 @@ def test_the_size_of_parts_does_not_change_what_stays(built, raw, tmp_path):
     other.build()
     assert len(other.shards) < len(built.shards)
     assert fates(other) == fates(built) and kept(other) == kept(built)
-
-
-def times(folder: Path) -> dict[str, int]:
-    return {
-        str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()
-    }
 
 
 @pytest.fixture()
@@ -255,7 +210,9 @@ def test_patterns_are_divided_by_commas_and_a_file_that_two_match_is_read_once(t
 def test_a_corpus_stays_where_it_was_when_it_was_named(tmp_path, monkeypatch):
     for name in ("raw", "elsewhere"):
         (tmp_path / name).mkdir()
-    (tmp_path / "raw" / "a.txt").write_text(small.article(random.Random(0)), encoding="utf-8")
+    (tmp_path / "raw" / "a.txt").write_text(
+        generated_corpus.article(random.Random(0)), encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
     made = Corpus(
         parse_settings({"sources": {"talk": {"input": "*.txt"}}}),
@@ -272,7 +229,9 @@ def test_a_corpus_stays_where_it_was_when_it_was_named(tmp_path, monkeypatch):
 
 def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_path):
     before = times(copied)
-    changed = corpus(raw[0], copied, rules={**small.SETTINGS["rules"], "profanity": {"max": 1}})
+    changed = corpus(
+        raw[0], copied, rules={**generated_corpus.SETTINGS["rules"], "profanity": {"max": 1}}
+    )
     changed.build()
     assert fates(changed)["news/profane"] is None
     again = {name.split("/")[0] for name, time in times(copied).items() if before.get(name) != time}
@@ -285,7 +244,9 @@ def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_pa
         "contamination",
     }
     corpus(
-        raw[0], tmp_path / "fresh", rules={**small.SETTINGS["rules"], "profanity": {"max": 1}}
+        raw[0],
+        tmp_path / "fresh",
+        rules={**generated_corpus.SETTINGS["rules"], "profanity": {"max": 1}},
     ).build()
     assert digest(copied) == digest(tmp_path / "fresh")
 
@@ -295,7 +256,7 @@ def test_a_stage_that_is_switched_off_leaves_nothing(raw, copied):
     without.build()
     found = fates(without)
     assert found == {
-        **fates_without(small.GONE, found),
+        **fates_without(generated_corpus.GONE, found),
         **{name: None for name in ("news/near", "news/eaten", "news/leaked", "news/short_leak")},
     }
     assert kept(without)["news/paragraph"].count("\n") == 2
@@ -326,7 +287,10 @@ def test_models_that_a_user_trained_judge_and_are_drawn(built, raw, tmp_path):
     ByteModel.train(of_source("news"), bits=12).save(tmp_path / "bytes.npz")
     score = model.score
     files = {"quality": str(tmp_path / "quality.npz"), "perplexity": str(tmp_path / "bytes.npz")}
-    rules = {**small.SETTINGS["rules"], "quality": {"attribute": "quality.score", "min": 0.5}}
+    rules = {
+        **generated_corpus.SETTINGS["rules"],
+        "quality": {"attribute": "quality.score", "min": 0.5},
+    }
     judged = corpus(
         raw[0],
         tmp_path / "out",

@@ -11,7 +11,7 @@ from hclx.corpus.quality_models import CONTEXTS, ByteModel, QualityModel
 from hclx.corpus.taggers import all_taggers
 from hclx.corpus.text_batch import TextBatch
 from hclx.errors import DataError
-from tests.corpus.small import article
+from tests.helpers.generated_corpus import article
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from hclx.corpus.taggers.repetition import repetition
 from hclx.corpus.text_batch import TextBatch
-from tests.corpus.oracles import (
+from tests.helpers.tagger_oracles import (
     STRANGE,
     assert_tags,
     lines_of,

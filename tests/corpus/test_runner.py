@@ -14,7 +14,8 @@ import pytest
 
 from hclx.corpus.runner import LocalRunner, available_cores, make_runner
 from hclx.errors import ConfigError, DataError, StuckError
-from tests.launch.command import environment
+from tests.helpers.beam_functions import refuse
+from tests.helpers.commands import environment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +55,8 @@ def touch(item, folder):
         file.write("once")
 
 
-def refuse(item):
-    raise DataError(f"{item}.jsonl:7: not what it should be")
-
-
 def wait_or_refuse(item):
     time.sleep(60) if item == "wait" else refuse(item)
-
-
-def look(item):
-    """Writes, in the folder of this worker, what it was told and the process it was forked from."""
-    with open(f"{os.getpid()}-{item}", "w") as file:
-        json.dump([os.environ["ROUND"], os.getppid()], file)
 
 
 def kill_itself(item):
@@ -134,7 +125,7 @@ def test_a_worker_that_is_killed_ends_the_command_with_its_code():
 _ROUNDS = """
 import json, os
 from hclx.corpus.runner import make_runner
-from tests.corpus.test_runner import look
+from tests.helpers.beam_functions import look
 for name in ("one", "two", "three"):
     os.mkdir(name), os.chdir(name), os.environ.update(ROUND=name)
     make_runner(workers=2).map(look, range(4))
@@ -163,15 +154,10 @@ def test_workers_of_all_stages_come_from_one_process_and_are_where_the_command_i
 _IMPORTED = """
 import sys
 from hclx.corpus.runner import make_runner
-from tests.corpus.test_runner import write_modules
+from tests.helpers.beam_functions import write_modules
 make_runner(workers=2).map(write_modules, ["a"])
 print([name for name in sys.modules if name.startswith("apache_beam")])
 """
-
-
-def write_modules(item):
-    with open(item, "w") as file:
-        json.dump(sorted(sys.modules), file)
 
 
 def test_nothing_that_runs_here_imports_beam_and_workers_have_the_pipeline(tmp_path):

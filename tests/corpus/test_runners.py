@@ -17,9 +17,9 @@ from hclx.corpus.tokenize_mixture import tokenize_mixture
 from hclx.corpus.tokenizer_counts import count_mixture
 from hclx.data.source import ReadSettings
 from hclx.errors import ConfigError, DataError
-from tests.corpus import small
-from tests.corpus.test_pipeline import digest
-from tests.corpus.test_runner import refuse
+from tests.helpers import generated_corpus
+from tests.helpers.beam_functions import refuse
+from tests.helpers.built_corpora import digest
 
 DASK = "apache_beam.runners.dask.dask_runner.DaskRunner"
 SPARK = "beam_pyspark_runner.pyspark_runner.PySparkRunner"
@@ -56,10 +56,14 @@ def options(request):
 
 @pytest.mark.long
 def test_a_runner_does_not_change_a_byte(options, tokenizer_dirs, tmp_path):
-    small.write(tmp_path / "raw")
+    generated_corpus.write(tmp_path / "raw")
     for name, runner in (("local", make_runner(workers=1)), ("other", make_runner(options))):
         corpus = Corpus(
-            small.settings(), str(tmp_path / "raw"), str(tmp_path / name), runner, small.EVALUATION
+            generated_corpus.settings(),
+            str(tmp_path / "raw"),
+            str(tmp_path / name),
+            runner,
+            generated_corpus.EVALUATION,
         )
         corpus.build()
         corpus.mix()

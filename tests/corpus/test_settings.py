@@ -20,7 +20,7 @@ from hclx.corpus.settings import (
 )
 from hclx.errors import ConfigError
 from tests.conftest import ROOT
-from tests.launch.command import environment
+from tests.helpers.commands import environment
 
 SOURCE = "sources: {a: {input: x}}\n"
 DEFAULTS = yaml.safe_load((ROOT / "hclx/corpus/defaults.yaml").read_text(encoding="utf-8"))["rules"]

@@ -9,7 +9,7 @@ from hclx.corpus.lexicon import LISTS
 from hclx.corpus.taggers.spam import spam, title
 from hclx.corpus.text_batch import TextBatch
 from tests.conftest import ROOT
-from tests.corpus.oracles import (
+from tests.helpers.tagger_oracles import (
     STRANGE,
     assert_tags,
     count_phrases,

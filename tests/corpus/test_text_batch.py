@@ -14,7 +14,7 @@ from hclx.corpus.spans import replace_spans
 from hclx.corpus.taggers import TAGGERS
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 from hclx.hashing import RangeHash, hash_texts
-from tests.corpus.oracles import STRANGE, batched, kind, lines_of, random_texts, visible
+from tests.helpers.tagger_oracles import STRANGE, batched, kind, lines_of, random_texts, visible
 
 KINDS = {
     "hangul": characters.HANGUL,

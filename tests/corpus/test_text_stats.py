@@ -10,7 +10,15 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from hclx.corpus.taggers.text_stats import length, normalisation, punctuation, script
 from hclx.corpus.text_batch import TextBatch
-from tests.corpus.oracles import STRANGE, assert_tags, kind, lines_of, random_texts, share, visible
+from tests.helpers.tagger_oracles import (
+    STRANGE,
+    assert_tags,
+    kind,
+    lines_of,
+    random_texts,
+    share,
+    visible,
+)
 
 
 @pytest.fixture(scope="module")

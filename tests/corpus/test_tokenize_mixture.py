@@ -16,8 +16,8 @@ from hclx.corpus.tokenize_mixture import tokenize_mixture
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, corpus_sources
 from hclx.errors import ConfigError, DataError
-from tests.corpus import small
-from tests.corpus.test_pipeline import built, corpus, digest, kept, raw  # noqa: F401
+from tests.helpers import generated_corpus
+from tests.helpers.built_corpora import corpus, digest, kept
 
 SETTINGS = ReadSettings(validation_permille=300)
 
@@ -149,7 +149,7 @@ def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
             mixed,
             sources={
                 name: {**about, "epochs": epochs}
-                for name, about in small.SETTINGS["sources"].items()
+                for name, about in generated_corpus.SETTINGS["sources"].items()
             },
         )
         changed.build()

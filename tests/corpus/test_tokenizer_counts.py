@@ -22,11 +22,11 @@ from hclx.errors import ConfigError, DataError
 from hclx.text import train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
 from hclx.text.pretokenizers import shared_pretokenizer
-from tests.corpus import small
-from tests.corpus.test_killed import kill_when
-from tests.corpus.test_pipeline import digest, times
-from tests.launch.command import command, environment
-from tests.text.strange import STRANGE
+from tests.helpers import generated_corpus
+from tests.helpers.built_corpora import digest, times
+from tests.helpers.commands import command, environment
+from tests.helpers.killing import kill_when
+from tests.helpers.unicode_samples import STRANGE
 
 RATE, SEED = 0.6, 3
 
@@ -60,7 +60,7 @@ def mixture(folder: Path, files: dict[str, list[str]]) -> Store:
 
 def texts_of_files() -> dict[str, list[str]]:
     rng = random.Random(0)
-    articles = [small.article(rng) for _ in range(30)]
+    articles = [generated_corpus.article(rng) for _ in range(30)]
     return {
         "news/00000-00000": articles[:12],
         "news/00000-00001": [*articles[12:20], "", articles[0]],

@@ -11,7 +11,7 @@ from hclx.data.sampler import Order
 from hclx.data.source import ReadSettings
 from hclx.errors import DataError
 from hclx.parallel import make_mesh, named_sharding
-from tests.data.test_token_cache import memory_source
+from tests.helpers.sources import memory_source
 
 LENGTH, BATCH = 32, 8
 

@@ -18,19 +18,9 @@ from hclx.data.token_cache import _open
 from hclx.errors import ConfigError, DataError
 from hclx.text.documents import Document
 from tests.conftest import SAMPLE
+from tests.helpers.sources import memory_source
 
 SETTINGS = ReadSettings(validation_permille=200)
-
-
-def memory_source(name, texts, rate=1.0):
-    def read(split, settings, counts):
-        return (
-            Document(text, name, i)
-            for i, text in enumerate(texts, 1)
-            if settings.split_of(text) == split
-        )
-
-    return Source(name, rate, lambda: [], read)
 
 
 @pytest.fixture(scope="module")

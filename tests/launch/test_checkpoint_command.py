@@ -8,8 +8,8 @@ import pytest
 
 from hclx.train.example_log import read_examples
 from hclx.train.metrics_writer import read_metrics
-from tests.launch.command import launch, refused
-from tests.launch.test_pretrain import numbers, pretrain, sharing
+from tests.helpers.commands import launch, refused
+from tests.helpers.runs import numbers, pretrain, sharing
 
 RUN = ["--gin.TrainConfig.total_steps=30", "--log_examples"]
 

@@ -10,7 +10,7 @@ import pytest
 import hclx
 from hclx.cli import commands
 from tests.conftest import ROOT, SAMPLE
-from tests.launch.command import environment, refused
+from tests.helpers.commands import environment, refused
 
 # Hides libraries from a command, then runs it.
 _WITHOUT = """

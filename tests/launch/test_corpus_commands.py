@@ -22,8 +22,8 @@ from hclx.corpus.store import Store
 from hclx.data import TokenCache
 from hclx.errors import ConfigError, DataError, StorageError
 from hclx.launching import take_after_dashes
-from tests.corpus import written
-from tests.launch.command import environment, launch, refused
+from tests.helpers import written_corpus
+from tests.helpers.commands import environment, launch, refused
 
 PROGRESS = re.compile(r"I\d{4} \S+ \d+ \w+\.py:\d+\] [\w: ]+: \d+\.\d s")
 
@@ -32,7 +32,7 @@ PROGRESS = re.compile(r"I\d{4} \S+ \d+ \w+\.py:\d+\] [\w: ]+: \d+\.\d s")
 def corpus(tmp_path_factory):
     """(folder of the corpus, settings file, the finished command)."""
     folder = tmp_path_factory.mktemp("corpus")
-    raw, config = written.write(folder)
+    raw, config = written_corpus.write(folder)
     result = launch(
         "build_corpus.py",
         f"--config={config}",
@@ -49,18 +49,16 @@ def test_it_builds_and_says_what_became_of_each_source(corpus):
     assert [line for line in result.stderr.splitlines() if not PROGRESS.fullmatch(line)] == []
     text, talk, last = result.stdout.splitlines()
     n, stay = (
-        len(written.DOCUMENTS),
-        {name: text for name, text in written.kept().items() if name.startswith("text/")},
+        len(written_corpus.DOCUMENTS),
+        {name: text for name, text in written_corpus.kept().items() if name.startswith("text/")},
     )
     size = sum(len(text.encode()) for text in stay.values())
     assert text.startswith(
         f"text: {n} documents, 3 set aside, {len(stay)} kept, {size / 1000:.1f} kB; removed:"
         " exact_duplicate 2, too_short 2, "
     )
-    assert (
-        talk == f"talk: 3 documents, 2 kept, {len((written.TALK[0] + written.TALK[2]).encode())} B;"
-        " removed: too_short 1"
-    )
+    n_bytes = len((written_corpus.TALK[0] + written_corpus.TALK[2]).encode())
+    assert talk == f"talk: 3 documents, 2 kept, {n_bytes} B; removed: too_short 1"
     assert "card.html" in last and (output / "card.html").read_text(encoding="utf-8").startswith(
         "<!DOCTYPE html>"
     )
@@ -72,10 +70,10 @@ def test_every_rule_has_a_document_that_breaks_it():
     rules = yaml.safe_load(
         (resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8")
     )["rules"]
-    assert set(rules) == set(written.BROKEN)
+    assert set(rules) == set(written_corpus.BROKEN)
 
 
-@pytest.mark.parametrize("rule", written.BROKEN)
+@pytest.mark.parametrize("rule", written_corpus.BROKEN)
 def test_the_broken_rule_is_named_and_marked(corpus, rule):
     lines = explain(Store(str(corpus[0])), f"text/{rule}").splitlines()
     bound = load_settings(corpus[1]).sources["text"].rules[rule]
@@ -100,7 +98,7 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     assert "removed by near_duplicate: text/well stays, of 2 that are nearly equal" in explain(
         store, "text/nearly"
     )
-    first = written.STAY["well"].split("\n")[0]
+    first = written_corpus.STAY["well"].split("\n")[0]
     assert (
         "removed by paragraph_duplicates: 100.0% of its characters occurred before\n"
         f"      removed: {first}" in explain(store, "text/eaten")
@@ -109,7 +107,7 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     quoting = explain(store, "text/quo")
     assert (
         f"kept, 1 paragraphs removed\n      removed: {first}" in quoting
-        and section(quoting, "as it was kept") == f"  | {written.kept()['text/quoting']}"
+        and section(quoting, "as it was kept") == f"  | {written_corpus.kept()['text/quoting']}"
     )
     assert "kept, the first of 3 that are equal" in explain(store, "text/market")
     assert "kept, the first of 2 that are nearly equal" in explain(store, "text/well")
@@ -121,13 +119,13 @@ def test_inspect_shows_a_document_before_and_after(corpus):
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert (
         result.stdout.startswith(
-            f"text/letter\n  shard         text/00001-00000, row 2 of {len(written.DOCUMENTS) - 1},"
-            " from 0\n"
+            "text/letter\n  shard         text/00001-00000, row 2 of"
+            f" {len(written_corpus.DOCUMENTS) - 1}, from 0\n"
         )
         and "  licence       CC0" in result.stdout
     )
-    assert section(result.stdout, "as it was found") == f"  | {written.STAY['letter']}"
-    assert section(result.stdout, "as it was kept") == f"  | {written.kept()['text/letter']}"
+    assert section(result.stdout, "as it was found") == f"  | {written_corpus.STAY['letter']}"
+    assert section(result.stdout, "as it was kept") == f"  | {written_corpus.kept()['text/letter']}"
     assert "as it was kept, masked: email 1, phone 1 (65 characters)" in result.stdout
     assert "  <- broken" not in result.stdout and "kept, no other is nearly equal" in result.stdout
 
@@ -151,7 +149,7 @@ def test_inspect_explains_a_text_that_is_in_no_corpus(corpus):
     )
     assert section(result.stdout, "as it would be kept") == "  | 네 <전화번호>\n  | 둘"
     assert "\n  filter        kept\n" in explain_text(
-        written.STAY["market"], load_settings(corpus[1]), "text"
+        written_corpus.STAY["market"], load_settings(corpus[1]), "text"
     )
 
 
@@ -199,9 +197,9 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
     ids=["field", "file", "attribute", "evaluation"],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, code, message):
-    raw, config = written.write(tmp_path)
+    raw, config = written_corpus.write(tmp_path)
     config.write_text(
-        yaml.safe_dump({**written.SETTINGS, **changes}, sort_keys=False), encoding="utf-8"
+        yaml.safe_dump({**written_corpus.SETTINGS, **changes}, sort_keys=False), encoding="utf-8"
     )
     arguments = [f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}"]
     result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
@@ -213,11 +211,11 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
     """A shortage is reported and the token cache is made; the same command reports the same again,
     but not while another one runs.
     """
-    raw, config = written.write(tmp_path)
+    raw, config = written_corpus.write(tmp_path)
     sources = {
         name: {**about, "domain": domain}
         for (name, about), domain in zip(
-            written.SETTINGS["sources"].items(), ("others", "comments")
+            written_corpus.SETTINGS["sources"].items(), ("others", "comments")
         )
     }
     config.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
@@ -260,7 +258,7 @@ def test_what_follows_two_dashes_is_for_beam(tmp_path):
         "--config=a",
     ]
     assert take_after_dashes(argv) == [] and len(argv) == 2
-    raw, config = written.write(tmp_path)
+    raw, config = written_corpus.write(tmp_path)
     result = launch(
         "build_corpus.py",
         f"--config={config}",

@@ -11,15 +11,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
 
 from hclx import errors
 from tests.conftest import ROOT
+from tests.helpers.launchers import STANDIN, ended, log, started, wait_for
 
-STANDIN = ROOT / "tests" / "launch" / "standin"
 TRAINER = [sys.executable, "-S", str(STANDIN / "trainer.py")]
 BABYSIT, SBATCH, JOBSET = (
     ROOT / "launch" / name
@@ -28,70 +27,8 @@ BABYSIT, SBATCH, JOBSET = (
 RESTARTED, NEVER = (70, 74, 75, 134, 137, 143), (64, 65, 66)
 
 
-@contextlib.contextmanager
-def started(arguments, folder, cwd=None, **variables):
-    """A launcher that runs in `folder`, in front of the stand-ins; what it leaves behind is
-    killed.
-    """
-    standin = {
-        "STANDIN_DIR": folder / "standin",
-        "STANDIN_SPEED": 100,
-        "STANDIN_TASKS": 2,
-        "MODEL_DIR": folder / "run",
-    }
-    environment = {
-        **os.environ,
-        "PATH": f"{STANDIN}:{os.environ['PATH']}",
-        **{k: str(v) for k, v in (standin | variables).items()},
-    }
-    (folder / "standin").mkdir(exist_ok=True)
-    options = {
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.STDOUT,
-        "text": True,
-        "cwd": cwd or folder,
-    }
-    process = subprocess.Popen(
-        [str(a) for a in arguments], env=environment, start_new_session=True, **options
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        for name in ("step", "workers"):
-            for group in (
-                (folder / "standin" / name).read_text().split()
-                if (folder / "standin" / name).exists()
-                else []
-            ):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(int(group), signal.SIGKILL)
-        process.communicate()
-
-
-def ended(process, timeout=60):
-    output, _ = process.communicate(timeout=timeout)
-    return process.returncode, output
-
-
-def wait_for(condition, process, timeout=60):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline, (
-            process.poll(),
-            process.stdout.read() if process.poll() is not None else "",
-        )
-        time.sleep(0.01)
-
-
 def starts(folder, process=0):
     return len((folder / "run" / f"starts_{process}").read_text())
-
-
-def log(folder, process=0):
-    path = folder / "run" / "logs" / f"process_{process}.log"
-    return path.read_text() if path.exists() else ""
 
 
 def all_say(folder, what):

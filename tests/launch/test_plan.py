@@ -8,8 +8,8 @@ import pytest
 
 from hclx.config import ModelConfig
 from hclx.model import n_params
+from tests.helpers.commands import launch, refused
 from tests.helpers.sizes import SIZES
-from tests.launch.command import launch, refused
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.launch.command import launch, refused
+from tests.helpers.commands import launch, refused
 
 GIN = ("--gin_file=gin_configs/runs/pretrain.gin", "--gin_file=gin_configs/sizes/13b.gin")
 

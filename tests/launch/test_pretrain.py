@@ -15,31 +15,8 @@ from hclx.train.events import read_events
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.timing import StepClock
 from tests.conftest import ROOT
-from tests.launch.command import TINY, command, environment, launch, refused
-
-FILES = {
-    "cache",
-    "checkpoints",
-    "config.json",
-    "events.jsonl",
-    "goodput.json",
-    "metrics.jsonl",
-    "tensorboard",
-    "tokenizer",
-}
-# all of a record that may differ between two runs
-TIMES = {"tokens_per_second", "mfu", "mfu_formula", *StepClock.TIMES}
-
-
-def numbers(model_dir):
-    return [
-        {name: value for name, value in record.items() if name not in TIMES}
-        for record in read_metrics(model_dir)
-    ]
-
-
-def pretrain(model_dir, *bindings, **options):
-    return launch("pretrain.py", *TINY, f"--model_dir={model_dir}", *bindings, **options)
+from tests.helpers.commands import TINY, command, environment, launch, refused
+from tests.helpers.runs import FILES, numbers, pretrain, sharing
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +26,6 @@ def whole(tmp_path_factory):
     result = pretrain(model_dir)
     assert result.returncode == 0, result.stderr
     return model_dir
-
-
-def sharing(whole):
-    return [
-        f"--gin.DataConfig.tokenizer_dir={whole}/tokenizer",
-        f"--gin.DataConfig.cache_dir={whole}/cache",
-    ]
 
 
 def start_until(model_dir, step, *bindings):

@@ -9,9 +9,9 @@ from hclx.data import TokenCache
 from hclx.text import load_tokenizer
 from hclx.train.metrics_writer import read_metrics
 from tests.conftest import SAMPLE
-from tests.corpus import written
-from tests.corpus.test_pipeline import digest
-from tests.launch.command import TINY, launch, refused
+from tests.helpers import written_corpus
+from tests.helpers.built_corpora import digest
+from tests.helpers.commands import TINY, launch, refused
 
 
 def test_tokenizer_then_cache_then_pretraining(tmp_path):
@@ -58,7 +58,7 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
 
 
 def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
-    raw, config = written.write(tmp_path)
+    raw, config = written_corpus.write(tmp_path)
     corpus, own = (
         tmp_path / "corpus",
         ["--vocab_size=512", "--morphemes=merges", "--sample_rate=0.7", "--seed=2"],
@@ -88,7 +88,7 @@ def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     assert digest(tmp_path / "one") == digest(tmp_path / "other")
     metadata = load_tokenizer(tmp_path / "one").metadata
     assert (
-        0 < metadata["documents"] < len(written.kept())
+        0 < metadata["documents"] < len(written_corpus.kept())
         and f"from {metadata['documents']} documents of" in one.stdout
     )
     assert "error" not in one.stderr and one.stderr.count("\n") == 1  # how long it counted

@@ -19,6 +19,7 @@ from hclx.model.remat import remat
 from hclx.model.splash import splash_attention
 from hclx.model.triton import triton_attention
 from hclx.parallel import make_mesh
+from tests.helpers.attention import whole_square
 
 B, T, H = 2, 256, 4
 ONE, EIGHT = MeshConfig(fsdp=1), MeshConfig(data=2, fsdp=1, seq=2, model=2)
@@ -38,17 +39,6 @@ def problem(size, length=T):
         v,
         jnp.cumsum(jnp.asarray(draw.random((B, length)) < 0.02), axis=1, dtype=jnp.int32),
     )
-
-
-def whole_square(q, k, v, segments):
-    """Attention by its definition: a query sees the keys of its own document at its own index and
-    before.
-    """
-    index = jnp.arange(q.shape[1])
-    sees = (index[:, None] >= index) & (segments[:, :, None] == segments[:, None, :])
-    scores = jnp.einsum("bthk,bshk->bhts", q, k) / np.sqrt(q.shape[-1])
-    weights = jax.nn.softmax(jnp.where(sees[:, None], scores, -jnp.inf))
-    return jnp.einsum("bhts,bshk->bthk", weights, v)
 
 
 def weigh(attend, q, k, v):

@@ -5,7 +5,7 @@ import pytest
 
 from hclx.model.blockwise import blockwise_attention
 from hclx.model.remat import remat
-from tests.model.test_attention import whole_square
+from tests.helpers.attention import whole_square
 
 
 def case(length: int, dtype: str = "float32"):

@@ -10,25 +10,14 @@ import pytest
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.model import (
     abstract_params,
-    hidden_states,
     init_params,
     logical_axes,
     n_params,
     packing,
-    unembed,
 )
+from tests.helpers.decoder import CONFIG, EOD, FP32, logits
+from tests.helpers.numpy_decoder import forward, noisy_params
 from tests.helpers.sizes import SIZES
-from tests.model.oracle import forward, noisy_params
-
-CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=40)
-FP32 = ComputeConfig(dtype="float32", remat="none")
-EOD = 1
-
-
-def logits(params, tokens_bt, compute=FP32, config=CONFIG):
-    tokens_bt = jnp.asarray(tokens_bt)
-    x_btd = hidden_states(params, tokens_bt, *packing(tokens_bt, EOD), config, compute)
-    return unembed(params, x_btd, config)
 
 
 def random_tokens(batch, length, seed=0):

@@ -9,7 +9,7 @@ from hclx.config import MeshConfig, ModelConfig
 from hclx.model import abstract_params, init_params, logical_axes
 from hclx.model.legacy import from_format_2, to_format_2
 from hclx.parallel import make_mesh, named_sharding
-from tests.model.oracle import noisy_params
+from tests.helpers.numpy_decoder import noisy_params
 
 CONFIG = ModelConfig(vocab_size=96, n_layers=3, d_model=24, n_heads=4, max_length=40)
 

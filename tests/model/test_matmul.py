@@ -20,7 +20,7 @@ from hclx.parallel import make_mesh
 from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
 from hclx.train.state import fresh_state
 from hclx.train.step import make_loss, make_program, train_step
-from tests.parallel.test_meshes_agree import experiment
+from tests.helpers.meshes import experiment
 
 QUANTISED = ("int8", "fp8")
 # The largest number of a format, and how numpy rounds to it.

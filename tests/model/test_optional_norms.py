@@ -6,14 +6,14 @@ import dataclasses
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import ComputeConfig, ModelConfig
-from hclx.model import abstract_params, hidden_states, init_params, n_params, packing, unembed
+from hclx.config import ModelConfig
+from hclx.model import abstract_params, init_params, n_params
+from tests.helpers.decoder import logits
+from tests.helpers.numpy_decoder import forward, noisy_params
 from tests.helpers.sizes import SIZES
-from tests.model.oracle import forward, noisy_params
 
 OFF = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=40)
 EOD = 1
@@ -27,12 +27,6 @@ SWITCHES = {
 }
 ON = {name: dataclasses.replace(OFF, **{name: True}) for name in SWITCHES}
 ON["both"] = dataclasses.replace(OFF, qk_norm=True, embedding_norm=True)
-
-
-def logits(params, tokens_bt, config):
-    tokens_bt, compute = jnp.asarray(tokens_bt), ComputeConfig(dtype="float32")
-    x_btd = hidden_states(params, tokens_bt, *packing(tokens_bt, EOD), config, compute)
-    return unembed(params, x_btd, config)
 
 
 def torch_logits(torch, p, tokens, config):
@@ -69,7 +63,7 @@ def test_logits_and_gradients_are_those_of_pytorch(name):
     tokens, weigh = draw.integers(2, 97, (2, 40)), draw.normal(size=(2, 40, 97)) / 80
 
     def ours(params):
-        found = logits(params, tokens, config)
+        found = logits(params, tokens, config=config)
         return (found * weigh).sum(), found
 
     (_, found), grads = jax.jit(jax.value_and_grad(ours, has_aux=True))(params)
@@ -94,7 +88,7 @@ def test_packed_documents_are_those_of_numpy_alone(name):
         np.random.default_rng(3).integers(2, 97, (1, 40)),
     )
     window[0, [0, 11, 12, 29]] = EOD
-    found = np.asarray(logits(params, window, ON[name]))[0]
+    found = np.asarray(logits(params, window, config=ON[name]))[0]
     for start, stop in ((0, 11), (11, 12), (12, 29), (29, 40)):
         np.testing.assert_allclose(
             found[start:stop],

@@ -5,7 +5,7 @@ import pytest
 from hclx.errors import ConfigError
 from hclx.parallel.chips import CHIPS, find_chip
 from hclx.parallel.xla_flags import compiler_options
-from hclx.plan.chips import chip_of
+from hclx.plan.topology import chip_of
 
 
 @pytest.mark.parametrize(

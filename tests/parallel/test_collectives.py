@@ -13,7 +13,7 @@ from hclx.parallel import make_mesh
 from hclx.plan.hlo import parse_hlo
 from hclx.plan.interconnect import KINDS, replica_group
 from hclx.train.step import make_program
-from tests.parallel.test_meshes_agree import MODEL, experiment
+from tests.helpers.meshes import MODEL, experiment
 
 LARGE = 2_048  # elements: smaller ones are biases, norms, losses and tokens
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from hclx.parallel.distributed import any_process_error, detect_cluster
-from tests.launch.command import environment
+from tests.helpers.commands import environment
 
 TASK = {
     "SLURM_JOB_ID": "7",

@@ -11,8 +11,8 @@ import pytest
 from hclx.model import logical_axes
 from hclx.parallel import make_mesh
 from hclx.train.step import accumulate_gradients, make_loss, make_program
-from tests.model.oracle import noisy_params
-from tests.parallel import test_meshes_agree as meshes
+from tests.helpers import meshes
+from tests.helpers.numpy_decoder import noisy_params
 
 MODEL = dataclasses.replace(meshes.MODEL, qk_norm=True, embedding_norm=True)
 Z_LOSS = 0.1  # large enough to matter

@@ -20,7 +20,7 @@ from hclx.train.step import (
     make_program,
     make_token_losses,
 )
-from tests.parallel.test_meshes_agree import (
+from tests.helpers.meshes import (
     COMPUTE,
     MESHES,
     MODEL,

@@ -11,11 +11,11 @@ from hclx.errors import ConfigError
 from hclx.model import n_params
 from hclx.parallel.chips import CHIPS
 from hclx.plan.analytic import estimate
-from hclx.plan.chips import KERNEL_EFFICIENCY, count_gpus, gather_seconds
+from hclx.plan.topology import KERNEL_EFFICIENCY, count_gpus, gather_seconds
 from hclx.train.flops import flops_per_token
 from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.state import abstract_state, bytes_per_device
-from tests.plan.test_search import experiment
+from tests.helpers.experiments import experiment
 
 H100 = CHIPS["h100"]
 

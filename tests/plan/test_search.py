@@ -12,19 +12,13 @@ from jax.sharding import AbstractMesh, AxisType
 
 from hclx.config import MESH_AXES
 from hclx.errors import ConfigError
-from hclx.gin_bindings import load_experiment
 from hclx.parallel.chips import CHIPS
 from hclx.plan.analytic import estimate
 from hclx.plan.compile import topology_devices
 from hclx.plan.search import candidates, rank, search
 from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.state import abstract_state
-
-
-def experiment(size, machine):
-    return load_experiment(
-        [f"gin_configs/{f}.gin" for f in ("runs/pretrain", f"sizes/{size}", f"mesh/{machine}")], []
-    )
+from tests.helpers.experiments import experiment
 
 
 def test_every_candidate_can_be_built():

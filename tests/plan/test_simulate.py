@@ -7,10 +7,10 @@ import pytest
 
 from hclx.errors import ConfigError
 from hclx.parallel.chips import CHIPS
-from hclx.plan.chips import chip_of
 from hclx.plan.hlo import parse_hlo
 from hclx.plan.interconnect import cost, replica_group
 from hclx.plan.simulate import simulate
+from hclx.plan.topology import chip_of
 
 V5P = CHIPS["v5p"]
 GB = 1e9

@@ -6,9 +6,9 @@ import time
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.events import read_events
 from hclx.train.example_log import read_examples
-from tests.launch import several
-from tests.launch.command import TINY
-from tests.launch.test_pretrain import numbers
+from tests.helpers import multi_process
+from tests.helpers.commands import TINY
+from tests.helpers.runs import numbers
 
 STEPS, EVERY = 32, 4
 MESH = ["--gin.MeshConfig.fsdp=2", "--gin.MeshConfig.model=2"]
@@ -26,13 +26,13 @@ ALL = [*TINY, "--gin.ModelConfig.n_layers=1", *SMALL, *FLAGS]
 
 
 def start(folder, *bindings, n=2, devices=2, mesh=MESH, **options):
-    """Processes of a run; see `several.processes`."""
-    return several.processes(n, folder, *ALL, *mesh, *bindings, devices=devices, **options)
+    """Processes of a run; see `multi_process.processes`."""
+    return multi_process.processes(n, folder, *ALL, *mesh, *bindings, devices=devices, **options)
 
 
 def finish(started, codes=None):
     """Waits for processes to end by themselves, with these exit codes (0 by default)."""
-    results = several.ended(started)
+    results = multi_process.ended(started)
     found = [result.returncode for result in results]
     assert found == (codes or [0] * len(results)), (
         found,
@@ -75,6 +75,8 @@ def wait_until(condition, started, seconds=120):
     """Polls as fast as this machine can; fails where a process ended before."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert all(p.poll() is None for p in started), [several.said(p)[-3000:] for p in started]
+        assert all(p.poll() is None for p in started), [
+            multi_process.said(p)[-3000:] for p in started
+        ]
         assert time.monotonic() < deadline
         time.sleep(0.001)

@@ -20,8 +20,8 @@ from hclx.train.checkpoint import checkpoints_of
 from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.run_dir import read_run
 from hclx.train.state import abstract_state
-from tests.launch.command import launch, refused
-from tests.launch.several import ended, unoptimised, wait_for_step
+from tests.helpers.commands import launch, refused
+from tests.helpers.multi_process import ended, unoptimised, wait_for_step
 from tests.recovery.runs import (
     ALL,
     EVERY,

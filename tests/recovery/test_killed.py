@@ -14,7 +14,7 @@ import pytest
 
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.events import read_events
-from tests.launch.several import ended
+from tests.helpers.multi_process import ended
 from tests.recovery.runs import (
     EVERY,
     STEPS,

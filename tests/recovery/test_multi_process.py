@@ -1,8 +1,8 @@
 """launch/pretrain.py in several processes: who speaks, and how an error of one of them ends all."""
 
-from tests.launch.command import TINY, launch, refused
-from tests.launch.several import ended
-from tests.launch.test_pretrain import FILES
+from tests.helpers.commands import TINY, launch, refused
+from tests.helpers.multi_process import ended
+from tests.helpers.runs import FILES
 from tests.recovery.runs import STEPS, start
 
 

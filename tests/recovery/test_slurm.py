@@ -10,9 +10,9 @@ import socket
 import pytest
 
 from tests.conftest import ROOT
-from tests.launch.command import PATH, command
-from tests.launch.several import unoptimised
-from tests.launch.test_launchers import ended, log, started, wait_for
+from tests.helpers.commands import PATH, command
+from tests.helpers.launchers import ended, log, started, wait_for
+from tests.helpers.multi_process import unoptimised
 from tests.recovery.runs import ALL, EVERY, MESH, STEPS, assert_equal, copy, events_of
 
 

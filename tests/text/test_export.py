@@ -6,7 +6,7 @@ import pytest
 
 from hclx.text.export import HUGGING_FACE_FILE, TIKTOKEN_FILE, TIKTOKEN_PATTERN
 from hclx.text.tokenizer import CONTROL_SYMBOLS
-from tests.text.strange import STRANGE, random_texts
+from tests.helpers.unicode_samples import STRANGE, random_texts
 
 
 @pytest.fixture(params=["train", "plain"])

@@ -3,7 +3,7 @@
 import pytest
 
 from hclx.text.pretokenizers import EojeolPretokenizer, MorphemePretokenizer
-from tests.text.strange import STRANGE, random_texts
+from tests.helpers.unicode_samples import STRANGE, random_texts
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from hclx.errors import DataError
 from hclx.text.byte_level import to_bytes
-from tests.text.strange import STRANGE, random_texts
+from tests.helpers.unicode_samples import STRANGE, random_texts
 
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("tensorflow_text")

@@ -17,30 +17,10 @@ import pytest
 from hclx.config import MeshConfig
 from hclx.errors import CheckpointError, StorageError
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, checkpoint_format, init_state
-from hclx.train.checkpoint_format import LoopState
+from hclx.train import Checkpointer, checkpoint_format
 from hclx.train.step import make_program
-from tests.parallel.test_meshes_agree import ONE, batch_of, devices_of, experiment, windows
-
-LOOP, META = LoopState(48, []), {"hashes": {"vocabulary": "v"}}
-
-
-def program_on(config):
-    return make_program(experiment(config), make_mesh(config, devices_of(config)))
-
-
-def trained(config, steps=3):
-    program = program_on(config)
-    with jax.set_mesh(program.mesh):
-        state = init_state(
-            experiment(config).model,
-            experiment(config).train,
-            program.optimizer,
-            program.abstract_state,
-        )
-        for window in windows(steps):
-            state, _ = program.train_step(state, batch_of(window, program))
-    return program, state
+from tests.helpers.checkpoints import LOOP, META, assert_equal, largest, program_on, trained
+from tests.helpers.meshes import ONE, batch_of, devices_of, experiment, windows
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +33,6 @@ def saved(tmp_path_factory):
     with Checkpointer(folder) as checkpointer:
         checkpointer.save(state, LOOP, META)
     return folder, program, jax.tree.map(np.array, jax.device_get(state)), state
-
-
-def assert_equal(found, expected):
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), expected)
 
 
 def test_there_and_back_bit_for_bit(saved):
@@ -219,10 +195,6 @@ class TestDamage:
 def empty(path):
     shutil.rmtree(path)
     path.mkdir()
-
-
-def largest(path, item):
-    return max((p for p in (path / item).rglob("*") if p.is_file()), key=os.path.getsize)
 
 
 DAMAGE = {

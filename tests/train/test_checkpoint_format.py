@@ -23,8 +23,8 @@ from hclx.train.checkpoint_format import LoopState
 from hclx.train.checkpoint_tools import verify_checkpoints
 from hclx.train.state import fresh_state, init_state, map_moments, merge
 from hclx.train.step import make_loss, make_program, train_step
-from tests.parallel.test_meshes_agree import COMPUTE, ONE, batch_of, devices_of, experiment
-from tests.train.test_checkpoint import META, assert_equal
+from tests.helpers.checkpoints import META, assert_equal
+from tests.helpers.meshes import COMPUTE, ONE, batch_of, devices_of, experiment
 
 MANY = MeshConfig(data=2, fsdp=2, model=2)
 # A checkpoint of step 3 as the last version with format 2 wrote it, the losses of the steps

@@ -13,8 +13,8 @@ from hclx.train.events import read_events
 from hclx.train.rewind_history import Lineage, Rewind, parse_skip, read_lineage, write_lineage
 from hclx.train.run_dir import claim_folder, describe_run, read_run
 from hclx.train.run_lock import Lease
-from tests.parallel.test_meshes_agree import ONE, experiment
-from tests.train.test_checkpoint import largest, trained
+from tests.helpers.checkpoints import largest, trained
+from tests.helpers.meshes import ONE, experiment
 
 
 class TestLineage:

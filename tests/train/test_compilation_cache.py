@@ -6,8 +6,8 @@ import jax
 import pytest
 
 from hclx.train.compilation_cache import keep_compiled_programs
-from tests.launch.command import TINY, launch
-from tests.launch.test_pretrain import numbers
+from tests.helpers.commands import TINY, launch
+from tests.helpers.runs import numbers
 
 HIT = "Persistent compilation cache hit for 'jit_train_step'"
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from hclx.train import malloc
-from tests.launch.command import environment
+from tests.helpers.commands import environment
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's malloc")
 

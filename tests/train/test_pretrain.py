@@ -28,10 +28,10 @@ from hclx.train.run import RunOptions, open_run
 from hclx.train.run_dir import versions
 from hclx.train.step import evaluate, make_token_losses
 from hclx.train.watchdog import Watchdog
-from tests.data.test_token_cache import memory_source
-from tests.parallel.test_meshes_agree import ONE, devices_of
-from tests.parallel.test_meshes_agree import experiment as experiment_of
-from tests.train.test_checkpoint import largest
+from tests.helpers.checkpoints import largest
+from tests.helpers.meshes import ONE, devices_of
+from tests.helpers.meshes import experiment as experiment_of
+from tests.helpers.sources import memory_source
 
 MODEL = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=2, max_length=64)
 

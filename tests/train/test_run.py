@@ -27,8 +27,8 @@ from hclx.train.pretrain import end_if_diverged
 from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.run_dir import check_configuration, claim_folder, describe_run
 from hclx.train.timing import StepClock
+from tests.helpers.meshes import ONE, experiment
 from tests.helpers.sizes import SIZES
-from tests.parallel.test_meshes_agree import ONE, experiment
 
 HASHES = {"vocabulary": "a", "text": "b"}
 

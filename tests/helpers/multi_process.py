@@ -10,7 +10,7 @@ import time
 
 from hclx.train.metrics_writer import read_metrics
 from tests.conftest import ROOT
-from tests.launch.command import command, environment
+from tests.helpers.commands import command, environment
 
 
 def unoptimised(devices):
