@@ -133,16 +133,7 @@ def open_run(
             clock=StepClock(),
             progress=Progress(),
         )
-        run.event(
-            "start",
-            seconds=round(time.time() - options.started if options.started else 0.0, 3),
-            changes=changes,
-            previous=lease.before,
-            versions=description["versions"],
-            processes=jax.process_count(),
-            devices=jax.device_count(),
-            mesh=dict(mesh.shape),
-        )
+        _start_event(run, changes)
         with _exit_event(run):
             yield run
 
@@ -181,6 +172,21 @@ def _checkpointer(
         keep_every=experiment.train.keep_every,
         save_timeout=options.save_timeout,
         report=log.write if jax.process_index() == 0 else lambda event, **fields: None,
+    )
+
+
+def _start_event(run: Run, changes: list[str]) -> None:
+    """Writes the event of a start, with the seconds since its command began."""
+    started = run.options.started
+    run.event(
+        "start",
+        seconds=round(time.time() - started if started else 0.0, 3),
+        changes=changes,
+        previous=run.lease.before,
+        versions=run.description["versions"],
+        processes=jax.process_count(),
+        devices=jax.device_count(),
+        mesh=dict(run.program.mesh.shape),
     )
 
 
