@@ -1,4 +1,4 @@
-"""What a run has open while it trains: its folder, which it claims, loaders, checkpointer, log."""
+"""The resources of a run while it trains: its folder, loaders, checkpointer, lock and log."""
 
 import contextlib
 import dataclasses
@@ -136,17 +136,7 @@ def open_run(
             clock=StepClock(),
             progress=Progress(),
         )
-        run.event(
-            "start",
-            seconds=round(time.time() - options.started if options.started else 0.0, 3),
-            changes=changes,
-            previous=lease.before,
-            versions=description["versions"],
-            processes=jax.process_count(),
-            devices=jax.device_count(),
-            mesh=dict(mesh.shape),
-        )
-        with _exit_event(run):
+        with _start_and_exit_events(run, changes):
             yield run
 
 
@@ -181,8 +171,19 @@ def _checkpointer(
 
 
 @contextlib.contextmanager
-def _exit_event(run: Run):
-    """Writes the event of how the run ended, and its goodput."""
+def _start_and_exit_events(run: Run, changes: list[str]):
+    """Writes the event `start`, and at the end the event `exit` and the goodput of the run."""
+    started = run.options.started
+    run.event(
+        "start",
+        seconds=round(time.time() - started if started else 0.0, 3),
+        changes=changes,
+        previous=run.lease.before,
+        versions=run.description["versions"],
+        processes=jax.process_count(),
+        devices=jax.device_count(),
+        mesh=dict(run.program.mesh.shape),
+    )
     code, reason, progress = 0, "done", run.progress
     try:
         yield
