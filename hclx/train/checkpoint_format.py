@@ -26,7 +26,7 @@ READABLE = (2, 3)  # 2: queries, keys and values in one parameter
 
 
 class LoopState(NamedTuple):
-    """The position of the loop, beside the train state."""
+    """The position of the loop, which a checkpoint holds beside the train state."""
 
     next_index: int  # position in the order of examples
     lineage: list[dict]  # rewinds that led here: see hclx/train/rewind_history.py

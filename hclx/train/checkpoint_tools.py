@@ -104,13 +104,8 @@ def rewind(
         )
     with Lease(model_dir, lease_seconds):
         history = read_lineage(model_dir)
-        seen = _examples_seen(model_dir, step, history) if step else 0
-        early = [pair for pair in skip if pair[0] < seen]
-        if early:
-            raise ConfigError(
-                f"step {step} has seen all examples before {seen}, so {early[0][0]}:{early[0][1]}"
-                " cannot be skipped; go back further"
-            )
+        if step:
+            _check_not_seen(model_dir, step, skip, history)
         now = timestamp()
         new, last = Rewind(step, skip, learning_rate_factor, now), history.rewinds[-1:]
         after = [
@@ -122,7 +117,11 @@ def rewind(
         if not interrupted:
             history = Lineage((*history.rewinds, new))
             write_lineage(model_dir, history)
-        _set_aside(model_dir, after, now)
+        metrics = Path(model_dir) / METRICS
+        if metrics.is_file():  # the run will drop the records after the step
+            shutil.copyfile(metrics, metrics.with_name(f"{METRICS}{REWOUND}{now}"))
+        for path in after:
+            path.rename(path.with_name(f"{path.name}{REWOUND}{now}"))
         EventLog(model_dir).write(
             "rewind",
             step=step,
@@ -133,26 +132,23 @@ def rewind(
     return history
 
 
-def _set_aside(model_dir: str | Path, checkpoints: list[Path], time: str) -> None:
-    """Renames checkpoints, and copies the metrics, whose later records the run will drop."""
-    metrics = Path(model_dir) / METRICS
-    if metrics.is_file():
-        shutil.copyfile(metrics, metrics.with_name(f"{METRICS}{REWOUND}{time}"))
-    for path in checkpoints:
-        path.rename(path.with_name(f"{path.name}{REWOUND}{time}"))
-
-
-def _examples_seen(model_dir: str | Path, step: int, history: Lineage) -> int:
-    """The number of examples that precede the next example of a checkpoint, which must
-    be good.
-    """
+def _check_not_seen(
+    model_dir: str | Path, step: int, skip: tuple[tuple[int, int], ...], history: Lineage
+) -> None:
+    """Refuses to skip examples that precede the next one of a checkpoint, which must be good."""
     ((_, problem),) = verify_checkpoints(model_dir, [step])
     if problem:
         raise CheckpointError(f"step {step} is damaged: {problem}; choose an older one")
     with _reader(model_dir) as reader:
         loop = reader.describe(step)[1]
     kept = Lineage(history.rewinds[: len(loop.lineage)])
-    return int(skip_ranges(np.array([loop.next_index]), kept.skip)[0])
+    seen = int(skip_ranges(np.array([loop.next_index]), kept.skip)[0])
+    early = [pair for pair in skip if pair[0] < seen]
+    if early:
+        raise ConfigError(
+            f"step {step} has seen all examples before {seen}, so {early[0][0]}:{early[0][1]}"
+            " cannot be skipped; go back further"
+        )
 
 
 def _reader(model_dir: str | Path) -> Checkpointer:

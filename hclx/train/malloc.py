@@ -27,9 +27,7 @@ _ACCELERATORS = ("/dev/accel*", "/dev/vfio/[0-9]*", "/dev/nvidia[0-9]*", "/dev/k
 
 
 def computes_on_cpu() -> bool:
-    """Returns whether JAX will compute on CPU, without starting its backends: `keep_freed_memory`
-    must be called before they start.
-    """
+    """Returns whether JAX will compute on CPU. It does not start the backends of JAX."""
     platforms = jax.config.jax_platforms
     return platforms == "cpu" if platforms else not any(map(glob.glob, _ACCELERATORS))
 

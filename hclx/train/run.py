@@ -1,6 +1,4 @@
-"""The resources of a run while it trains: its folder, which it claims, loaders, checkpointer,
-log.
-"""
+"""The resources of a run while it trains: its folder, loaders, checkpointer, lock and log."""
 
 import contextlib
 import dataclasses
@@ -48,7 +46,7 @@ class RunOptions:
 
 @dataclasses.dataclass
 class Progress:
-    """The progress of one start of a run."""
+    """How far a start of a run has come."""
 
     step: int = 0
     next_index: int = 0  # position in the order of examples
@@ -110,8 +108,9 @@ def open_run(
         def claim() -> tuple[dict, list[str]]:
             if is_first:
                 stack.enter_context(lease)
-            source, vocabulary = options.init_from, hashes["vocabulary"]
-            weights = choose_initial_weights(model_dir, source, params, vocabulary)
+            weights = choose_initial_weights(
+                model_dir, options.init_from, params, hashes["vocabulary"]
+            )
             description = describe_run(experiment, tokenizer_dir, hashes, weights)
             return description, claim_folder(model_dir, description, write=is_first)
 
@@ -124,7 +123,11 @@ def open_run(
             lineage=lineage,
             description=description,
             loader=stack.enter_context(_loader(experiment, program, cache, "train", lineage.skip)),
-            validation=stack.enter_context(_validation_loader(experiment, program, cache)),
+            validation=stack.enter_context(
+                _loader(experiment, program, cache, "validation")
+                if experiment.train.eval_every
+                else contextlib.nullcontext()
+            ),
             token_bytes=jnp.asarray(cache.token_bytes, jnp.float32),
             checkpointer=stack.enter_context(_checkpointer(experiment, model_dir, options, log)),
             lease=lease,
@@ -133,16 +136,8 @@ def open_run(
             clock=StepClock(),
             progress=Progress(),
         )
-        _start_event(run, changes)
-        with _exit_event(run):
+        with _start_and_exit_events(run, changes):
             yield run
-
-
-def _validation_loader(experiment: Experiment, program: Program, cache: TokenCache):
-    """The loader of the validation split; a context of None if the run never evaluates."""
-    if not experiment.train.eval_every:
-        return contextlib.nullcontext()
-    return _loader(experiment, program, cache, "validation")
 
 
 def _loader(
@@ -175,8 +170,9 @@ def _checkpointer(
     )
 
 
-def _start_event(run: Run, changes: list[str]) -> None:
-    """Writes the event of a start, with the seconds since its command began."""
+@contextlib.contextmanager
+def _start_and_exit_events(run: Run, changes: list[str]):
+    """Writes the event `start`, and at the end the event `exit` and the goodput of the run."""
     started = run.options.started
     run.event(
         "start",
@@ -188,11 +184,6 @@ def _start_event(run: Run, changes: list[str]) -> None:
         devices=jax.device_count(),
         mesh=dict(run.program.mesh.shape),
     )
-
-
-@contextlib.contextmanager
-def _exit_event(run: Run):
-    """Writes the event of how the run ended, and its goodput."""
     code, reason, progress = 0, "done", run.progress
     try:
         yield
