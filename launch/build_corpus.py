@@ -84,7 +84,7 @@ def main(_):
 def encode(store, runner) -> None:
     """Makes the token cache of the mixture."""
     from hclx.corpus.tokenize_mixture import tokenize_mixture
-    from hclx.data.read_settings import ReadSettings
+    from hclx.data.source import ReadSettings
 
     settings, cache_dir = ReadSettings(PERMILLE.value), CACHE_DIR.value or f"{OUTPUT.value}/cache"
     cache = tokenize_mixture(store, TOKENIZER_DIR.value, cache_dir, settings, runner)

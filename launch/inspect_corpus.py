@@ -1,4 +1,4 @@
-"""Explains why a document was kept or removed, or what the rules would do with a text:
+"""Explains why a document was kept or removed, or how the rules treat a text:
 
 python launch/inspect_corpus.py --output=DIR --doc_id=SOURCE/ID
 python launch/inspect_corpus.py --config=corpus.yaml --source=NAME --text='...'

@@ -167,9 +167,10 @@ def test_what_the_scripts_settle_needs_no_model(monkeypatch, sample_texts):
 
 _WITHOUT = """
 import sys
-sys.modules["py3langid"] = None  # to import it fails
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.taggers import TAGGERS
+assert "py3langid" not in sys.modules
+sys.modules["py3langid"] = None  # to import it fails
 print(*TAGGERS["script"](TextBatch.of(sys.argv[1:]))["language"])
 """
 

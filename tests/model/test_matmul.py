@@ -144,7 +144,7 @@ def test_eight_bits_reach_the_product():
 
 
 def test_every_product_of_a_block_goes_through_the_hook():
-    """Four products, and what is kept full: scores, context and nothing else."""
+    """Five products, and what is kept full: scores, context and nothing else."""
     config = ModelConfig(vocab_size=64, n_layers=1, d_model=16, n_heads=2, max_length=8)
     zeros = jnp.zeros((1, 8), jnp.int32)
     for precision, mark in (("int8", "xi8>, tensor"), ("fp8", "xf8E4M3FN>, tensor")):
@@ -153,7 +153,7 @@ def test_every_product_of_a_block_goes_through_the_hook():
         )
         text = jax.jit(run).lower(init_params(config, jax.random.key(0))).as_text()
         dots = [line for line in text.splitlines() if "dot_general" in line]
-        assert len(dots) == 6 and sum(mark in line for line in dots) == 4
+        assert len(dots) == 7 and sum(mark in line for line in dots) == 5
 
 
 def device(platform, kind, **fields):

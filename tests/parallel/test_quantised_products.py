@@ -116,6 +116,6 @@ def test_weights_are_gathered_in_eight_bits():
         for array in instruction.results
         if array.size >= MODEL.d_model**2
     ]
-    assert sum(times for dtype, times in gathered if dtype == "s8") == 2 * 4 * MODEL.n_layers
+    assert sum(times for dtype, times in gathered if dtype == "s8") == 2 * 5 * MODEL.n_layers
     # the embedding for its two uses, and the positions
     assert sum(times for dtype, times in gathered if dtype != "s8") <= 3
