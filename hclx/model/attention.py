@@ -15,13 +15,14 @@ from hclx.parallel import constrain
 _LOG = logging.getLogger(__name__)
 
 
-# Kernels, each with a function that returns the reason why it cannot serve a run, or None. "auto"
-# takes the first that can serve, or else plain XLA, which always can.
+# Kernels, each with a function that returns the reason why it cannot serve a run, or None.
 _KERNELS = {
     "splash": (splash.splash_attention, splash.unsupported),
     "cudnn": (cudnn.cudnn_attention, cudnn.unsupported),
     "triton": (triton.triton_attention, triton.unsupported),
 }
+# Platform -> the kernels that "auto" tries there, in order; plain XLA always serves.
+_AUTO = {"tpu": ("splash",), "gpu": ("cudnn", "triton")}
 
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
@@ -72,14 +73,13 @@ def choose_backend(
     Raises:
       ConfigError: the named backend cannot serve this device, length, head size or dtype.
     """
-    reasons = {
-        name: reason(device, length, head_size, dtype) for name, (_, reason) in _KERNELS.items()
-    }
+    unsupported = lambda name: _KERNELS[name][1](device, length, head_size, dtype)
     if backend == "auto":
-        backend = next((name for name, reason in reasons.items() if reason is None), "xla")
+        kernels = (name for name in _AUTO.get(device.platform, ()) if unsupported(name) is None)
+        backend = next(kernels, "xla")
         _log_once(backend, device.platform)
-    if reasons.get(backend):
-        raise ConfigError(f"ComputeConfig.attention={backend!r} {reasons[backend]}")
+    elif backend != "xla" and (reason := unsupported(backend)):
+        raise ConfigError(f"ComputeConfig.attention={backend!r} {reason}")
     return backend
 
 
