@@ -106,7 +106,19 @@ def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 
 
 def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: str) -> None:
-    """Writes the verdict of `exact` or `near`: all but the first of each cluster are removed."""
+    """Writes which documents of a shard are duplicates: all but the first of each cluster.
+
+    Args:
+      shard: the documents.
+      blocks: (rows, first, size), int64 [m] each, for documents of the shard that are in a cluster:
+        row, packed id (`DocumentId`) of the cluster's first document, documents in the cluster. Any
+        other document is alone in its cluster.
+      store: the folder of the corpus.
+      stage: "exact" or "near".
+      key: hash of all that the result depends on, which the file then has.
+    Raises:
+      DataError: the documents of the shard cannot be read.
+    """
     n = store.n_rows(shard.file(DOCUMENTS))
     rows, first, size = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)
     own = DocumentId(shard.index, np.arange(n)).pack()

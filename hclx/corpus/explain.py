@@ -51,8 +51,16 @@ def explain(store: Store, doc_id: str) -> str:
 def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     """Explains how the rules of a source treat a text that is in no corpus.
 
+    Args:
+      text: the text, as it is read from a file.
+      settings: the settings that hold the rules and name the files of trained models.
+      source: name of the source whose rules apply.
+    Returns:
+      Lines to print: the attributes beside their rules, whether the text is kept and the rules that
+      remove it, and the text before and after cleaning.
     Raises:
-      ConfigError: there is no such source, or a rule is on no attribute.
+      ConfigError: there is no such source, or a rule names an attribute that does not exist.
+      DataError: the file of a trained model cannot be read.
     """
     if source not in settings.sources:
         raise ConfigError(f"--source={source!r} is none of {', '.join(settings.sources)}")

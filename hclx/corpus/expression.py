@@ -48,15 +48,18 @@ def attributes_of(text: str, where: str) -> list[str]:
 
 
 def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
-    """Evaluates an expression for each document.
+    """Evaluates an expression for each of d documents.
 
     Args:
-      text: the expression.
-      column: returns the values, [d], of an attribute.
+      text: comparisons (`<`, `<=`, `>`, `>=`, `==`, `!=`, also chained: `1 < a.b < 9`) between
+        attributes, written `tagger.column`, and numbers or strings in Python's syntax, joined by
+        `and`, `or` and `not`.
+      column: takes the name of an attribute, "tagger.column", and returns its values, numbers or
+        strings, [d].
     Returns:
       bool [d]: whether the expression is true.
     Raises:
-      ConfigError: see `attributes_of`.
+      ConfigError: the text cannot be parsed, or contains anything else.
     """
 
     def value(node: ast.expr):

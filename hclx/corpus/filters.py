@@ -62,13 +62,25 @@ def rules_of(settings: CorpusSettings) -> dict[str, Rules]:
 
 
 def filter_settings(build: Build) -> tuple:
-    """The values that decide the verdicts of the rules; their order counts."""
+    """Collects the settings that the result of the stage `filter` depends on. If they change, the
+    stage runs again.
+
+    Returns:
+      source -> list of (name, rule; None if it is switched off) in the order of the settings, which
+      counts, as a document is removed by the first rule that it violates; and model ->
+      fingerprint of its file.
+    """
     rules = {name: list(own.items()) for name, own in rules_of(build.settings).items()}
     return rules, build.models
 
 
 def apply_rules(build: Build, key: str) -> None:
-    """Removes the documents that violate a rule of their source."""
+    """Writes for each shard which documents violate a rule of their source, and so are removed.
+
+    Args:
+      build: the inputs of the corpus; its attributes are already written.
+      key: hash of all that the result depends on; a shard whose file has it is not done again.
+    """
     rules = rules_of(build.settings)
     build.map_shards(
         functools.partial(filter_shard, store=build.store, rules=rules, key=key), "filter"

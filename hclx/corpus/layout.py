@@ -88,7 +88,10 @@ class RawFile:
 
     @property
     def key(self) -> str:
-        """The key of the documents that it gives."""
+        """A hash of all that the documents made from this file depend on: its path below the input
+        folder, size, time and place in its source, and how it is read. Documents written under
+        another hash are out of date.
+        """
         return key_of(
             FORMAT, self.shown, self.size, self.modified, self.source, self.index, self.reading,
             self.shard_bytes,
@@ -197,7 +200,14 @@ class Build:
         return max(16, len(self.shards))
 
     def map_shards(self, function: Callable, description: str) -> None:
-        """Calls `function(shard)` for every shard."""
+        """Calls `function(shard)` for every shard, in any order, perhaps in other processes.
+
+        Args:
+          function: can be pickled; its result is not used.
+          description: the name of the stage, for the progress bar.
+        Raises:
+          HclxError: a call raised it, wherever it ran; or no document was found (`DataError`).
+        """
         self.runner.map(function, largest_first(self.shards), description)
 
     def shuffle(self, rounds: Sequence[tuple], collect: Callable, description: str) -> None:

@@ -253,7 +253,15 @@ def map_pairs(shard: Shard, blocks: Iterable[np.ndarray]) -> Iterator[tuple[int,
 
 
 def reduce_pairs(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, tuple]]:
-    """(shard, (rows, id of the first, size)) of the documents of all clusters."""
+    """Finds the clusters of near-duplicates, and sends each document its cluster.
+
+    Args:
+      blocks: pairs of similar documents, as packed document ids, int64 [p, 2] each.
+    Yields:
+      index of a shard, and (rows, first, size), int64 [m] each, for those of its documents that are
+      in a cluster: the row in the shard, the packed id of the cluster's first document, and the
+      number of documents in the cluster. See `DocumentId` for packed ids.
+    """
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *blocks])
     ids, first, size = connected(pairs)
     yield from group_by_shard(ids, first, size)

@@ -202,7 +202,15 @@ def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray
 def count_available(
     shard: Shard, store: Store, sources: Mapping[str, SourceSettings], key: str
 ) -> None:
-    """Writes the number of documents and bytes of a shard that a mixture can take."""
+    """Writes, as JSON, the number of documents of a shard that a mixture can take, and the bytes of
+    their texts.
+
+    Args:
+      shard: documents of the clean corpus.
+      store: the folder of the corpus.
+      sources: source -> its settings; its condition `where` decides which documents can be taken.
+      key: of the clean corpus: a hash of all that it depends on.
+    """
     source = sources[shard.source]
     key = key_of(key, source.where)
     if store.is_done(shard.file(AVAILABLE), key):

@@ -358,7 +358,11 @@ def candidate_rows(texts: Sequence[str]) -> list[int]:
 
 
 def mask_pii(text: str, spans: list[Span]) -> str:
-    """Replaces each span, in the order of the text, by the placeholder of its kind."""
+    """Replaces each span of personal data by the placeholder of its kind.
+
+    Args:
+      spans: sorted by start, and none overlaps another, as `find_pii` returns them.
+    """
     return replace_spans(text, [(span.start, span.end, PLACEHOLDERS[span.kind]) for span in spans])
 
 

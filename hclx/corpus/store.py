@@ -147,7 +147,13 @@ class Store:
         return DataError(f"{message}; remove it and run again")
 
     def read_json(self, name: str) -> dict | None:
-        """The content of a JSON file; None if it is missing or damaged."""
+        """Reads a JSON file.
+
+        Args:
+          name: path of the file below the folder.
+        Returns:
+          Its content; None if the file is missing or is no valid JSON.
+        """
         files, root = self._place
         try:
             with files.open_input_stream(f"{root}/{name}") as stream:
@@ -188,7 +194,14 @@ class Store:
         return files.get_file_info(f"{root}/{name}").type == fs.FileType.File
 
     def is_done(self, name: str, key: str) -> bool:
-        """Returns whether a file exists and has this key."""
+        """Returns whether a file exists and was made from the same inputs, so that it need not be
+        made again.
+
+        Args:
+          name: path of a Parquet or JSON file below the folder.
+          key: hash of the settings and inputs that the file should be made from, see `key_of`. The
+            file holds the key that it was written with; a missing or damaged one has none.
+        """
         return self.key(name) == key
 
     @contextlib.contextmanager

@@ -71,8 +71,9 @@ def sources_of(data: DataConfig) -> list[Source]:
 
 
 def label_of(data: DataConfig) -> str:
-    """Returns the name that a cache gives to the text. Files of one's own are compared by their
-    content, so that they may be moved.
+    """Returns the label under which a token cache records its text: the name of the mixture that is
+    registered, or else "corpus" or "input". The label of a corpus or of input files names no path;
+    input files are compared by their content, so that they may be moved.
     """
     return data.mixture or ("corpus" if data.corpus else "input")
 

@@ -120,7 +120,17 @@ class TokenCache:
         return self.manifest["sources"][source]["files"][file]["name"], line
 
     def stream(self, split: str, source: int) -> np.ndarray:
-        """Reads all tokens of a source's split into memory."""
+        """Reads all tokens of a source's split into memory.
+
+        Args:
+          split: "train" or "validation".
+          source: index of the source in the manifest.
+        Returns:
+          uint16 or uint32 [n_tokens]; an end-of-document token precedes every document, and one
+          more follows the last.
+        Raises:
+          DataError: the array is missing, or is not as long as the manifest says.
+        """
         return self._stream(split, source).read().result()
 
     def _path(self, split: str, source: int) -> Path:

@@ -43,7 +43,18 @@ class ParamSpec:
 def matrix(
     values: jax.Array, axes: tuple[str | None, ...], decays: bool = True, in_matmul: bool = True
 ) -> nnx.Param:
-    """A weight matrix: it decays and takes part in a product unless the caller says otherwise."""
+    """Makes a parameter from a weight matrix, and records its properties in a `ParamSpec`.
+
+    Args:
+      values: float32, the initial values.
+      axes: logical name of each dimension, from which its sharding over the mesh follows (see
+        hclx/parallel/sharding.py); None: never sharded.
+      decays: whether the optimizer applies weight decay to it.
+      in_matmul: whether each token is multiplied by it as a matrix, so that its elements count in
+        the model's FLOPs; False for a table that is only looked up.
+    Returns:
+      The parameter; its metadata field `spec` holds the `ParamSpec`.
+    """
     return nnx.Param(values, spec=ParamSpec(values.shape, axes, decays, in_matmul))
 
 

@@ -107,7 +107,11 @@ class Tokenizer:
         return to_text(self.decode_bytes(ids))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Decodes ids to bytes."""
+        """Decodes ids to bytes, which need not be valid UTF-8. Control symbols give none.
+
+        Raises:
+          IndexError: an id is beyond the vocabulary.
+        """
         return b"".join(self._tokens[i] for i in ids)
 
     def token_bytes(self) -> np.ndarray:

@@ -33,7 +33,9 @@ class LoopState(NamedTuple):
 
 
 def array_items(state: TrainState) -> dict:
-    """The items of a state that are stored as arrays."""
+    """Returns the parts of a state that a checkpoint stores as arrays: item -> tree of arrays, for
+    the trainable parameters, `params`, and the state of the optimizer, `opt_state`.
+    """
     return {"params": state.trainable, "opt_state": state.opt_state}
 
 

@@ -34,7 +34,14 @@ class Listed:
 
 
 def list_checkpoints(model_dir: str | Path) -> list[Listed]:
-    """All checkpoints of a run, also those that were set aside, oldest step first."""
+    """Lists all checkpoints of a run, oldest step first.
+
+    Unfinished saves and checkpoints that were set aside, as damaged or by a rewind, are listed too,
+    with a `note` that says so.
+
+    Raises:
+      CheckpointError: the folder holds no run.
+    """
     listed = []
     with _reader(model_dir) as reader:
         for path in sorted(reader.directory.iterdir(), key=lambda p: (_step_of(p) or 0, p.name)):

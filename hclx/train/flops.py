@@ -64,6 +64,16 @@ def _measured_peak(size: int = 1024, repeats: int = 8) -> float:
 def model_flops_utilisation(
     model: ModelConfig, sequence_length: int, dtype: str, tokens_per_second: float
 ) -> float:
-    """MFU: the share of the peak of all devices that the model's FLOPs use; see `FORMULA`."""
+    """Computes the MFU of training: the share of the peak FLOP/s of all devices that the model's
+    FLOPs use, by `FORMULA`.
+
+    Args:
+      model: the model's shape.
+      sequence_length: tokens in a sequence.
+      dtype: of the products, `ComputeConfig.dtype`; it chooses the peak, see `peak_flops`.
+      tokens_per_second: trained on all devices together.
+    Returns:
+      A share, 1.0 at the peak. It can be more where the peak is measured or products are of 8 bits.
+    """
     peak, _ = peak_flops(dtype)
     return flops_per_token(model, sequence_length) * tokens_per_second / (peak * jax.device_count())

@@ -13,7 +13,16 @@ _load = functools.lru_cache(maxsize=4)(quality_models.load)  # once per process
 
 
 def quality(batch: TextBatch, path: str) -> dict[str, np.ndarray]:
-    """Returns score: the probability that a document is good, float32 [d]."""
+    """Scores documents with a classifier that the user has trained.
+
+    Args:
+      batch: the texts of d documents.
+      path: file of the classifier, from launch/train_filter.py.
+    Returns:
+      score: the probability that a document is good, from 0 to 1, float32 [d].
+    Raises:
+      DataError: the file is missing, damaged, or holds a model of another kind.
+    """
     return {"score": _load(path, "quality").score(batch.texts)}
 
 

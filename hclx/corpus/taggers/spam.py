@@ -76,11 +76,14 @@ def _runs(batch: TextBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def title(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Counts the lines that repeat the title.
+    """Counts the lines that repeat the title of their document, `TextBatch.titles`.
+
+    White space around a line does not count, and runs of it in a title count as one space. Blank
+    lines are no lines.
 
     Returns:
-      repeats: number of such lines, int32 [d].
-      share: their share of the lines, float32 [d].
+      repeats: number of lines that equal the title, int32 [d]; 0 without a title.
+      share: their share of the lines, from 0 to 1, float32 [d].
     """
     n_lines = np.diff(batch.lines.offsets)
     titles = TextBatch.of([" ".join(title.split()) for title in batch.titles])

@@ -69,11 +69,16 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def punctuation(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Computes shares of lines by their ends.
+    """Computes shares of lines, from 0 to 1, by how they end and begin.
+
+    Blank lines do not count, nor does white space around a line; a document without lines has 0.
 
     Returns:
-      line_end: lines that end like a sentence; ellipsis: lines that end in an ellipsis; bullet:
-        lines that begin with a bullet. All are float32 [d].
+      line_end: lines that end like a sentence, with a full stop, a question mark, an exclamation
+        mark, an ellipsis, a closing quotation mark or a closing bracket.
+      ellipsis: lines that end in an ellipsis.
+      bullet: lines that begin with a bullet or a hyphen.
+      All are float32 [d].
     """
     lines = batch.lines
     n = np.diff(lines.offsets)
