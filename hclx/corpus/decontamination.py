@@ -58,13 +58,25 @@ _APART = re.compile(
 
 
 def decontamination_settings(build: Build) -> tuple | None:
-    """The values that decide the verdicts of this stage; None if it is switched off."""
+    """Collects the values that the verdicts of this stage depend on. If they change, the stage runs
+    again.
+
+    Returns:
+      (version, settings, evaluation items); None if the stage is switched off.
+    """
     settings = build.settings.contamination
     return settings and (VERSION, settings, build.evaluation)
 
 
 def remove_contaminated(build: Build, key: str) -> None:
-    """Removes documents that hold an evaluation item, and writes a report."""
+    """Writes the verdicts of the stage `contamination`: documents that hold an evaluation item are
+    removed; and a report.
+
+    Args:
+      build: the inputs of the corpus; the verdicts of the stages before are already written.
+      key: hash of the settings of this stage and of the key of the stage before; every file that is
+        written holds it.
+    """
     settings, store = build.settings.contamination, build.store
     write_index(build.evaluation, settings, store, key)
     find = functools.partial(find_items, store=store, settings=settings, key=key)
@@ -95,15 +107,21 @@ class _Letters:
         self._hashes = RangeHash(batch.chars[keep])
 
     def ngrams(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """(hash, text) of every run of n letters within a text."""
+        """Hashes every run of n letters within a text.
+
+        Returns:
+          hash, uint64 [m], and the index of the text, int64 [m].
+        """
         lengths = np.diff(self._offsets)
         return self._runs(
             np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
         )
 
     def phrases(self, shortest: int, longest: int) -> list[np.ndarray]:
-        """(hash, text) of every run of `shortest` to `longest` letters that consists of whole
-        words.
+        """Hashes every run of `shortest` to `longest` letters that consists of whole words.
+
+        Returns:
+          hash, uint64 [m], and the index of the text, int64 [m].
         """
         starts, ends, text = self._words
         is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
@@ -113,7 +131,11 @@ class _Letters:
         return concatenate(runs, NO_HASHES, NO_IDS)
 
     def wholes(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """(hash, text) of every text that has `shortest` to `longest` letters."""
+        """Hashes every text that has `shortest` to `longest` letters, as a whole.
+
+        Returns:
+          hash, uint64 [m], and the index of the text, int64 [m].
+        """
         starts, ends = self._offsets[:-1], self._offsets[1:]
         chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
         return self._hashes.of(starts[chosen], ends[chosen]), chosen
@@ -126,11 +148,13 @@ class _Letters:
 def write_index(
     items: dict[str, list[tuple[str, ...]]], settings: ContaminationSettings, store: Store, key: str
 ) -> None:
-    """Writes the index that every shard is compared with.
+    """Writes the index of evaluation items that every shard is compared with.
 
     Args:
-      items: set -> texts of each example.
-      key: of the index.
+      items: evaluation set -> texts of each example.
+      settings: the length of an n-gram, and from how many letters on a text is searched for.
+      store: the folder of the corpus.
+      key: hash of the settings and inputs of the result; a file that has it is not written again.
     """
     if store.is_done(CONTAMINATION_INDEX, key) and store.is_done(CONTAMINATION_ITEMS, key):
         return
@@ -207,7 +231,13 @@ class Index:
 
     @classmethod
     def read(cls, store: Store) -> "Index":
-        """The index that `write_index` wrote."""
+        """Reads the index that `write_index` wrote.
+
+        Args:
+          store: the folder of the corpus.
+        Raises:
+          DataError: the table of the index is missing or damaged.
+        """
         table, items = store.read_table(CONTAMINATION_INDEX), store.read_json(CONTAMINATION_ITEMS)
         hashes = table["hash"].to_numpy()
         sieve = np.zeros(1 << _SIEVE_BITS, bool)
@@ -220,9 +250,13 @@ class Index:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Finds the items that texts hold.
 
+        Args:
+          texts: the texts to search.
+          settings: the same that the index was written with.
         Returns:
           (text, item, coverage), [n] each, of every item of which a text holds at least
-          `settings.coverage`, by text and item.
+          `settings.coverage`, by text and item: index of the text, int64; index of the item, int64;
+          the share of the item's n-grams that the text holds, float64.
         """
         letters = _Letters(texts)
         n, shortest = settings.ngram, settings.min_chars
@@ -247,8 +281,14 @@ class Index:
 
 
 def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key: str) -> None:
-    """Writes the verdict on a shard: `contaminated` with the largest coverage, and the items that
-    each document holds.
+    """Writes the verdicts on a shard: the rule `contaminated` with the largest coverage, and the
+    names of the items that each document holds.
+
+    Args:
+      shard: the documents; those that an earlier stage removed are not searched.
+      store: the folder of the corpus; holds the index.
+      settings: the same that the index was written with.
+      key: hash of the settings and inputs of the result; a file that has it is not written again.
     """
     if store.is_done(shard.file(VERDICTS, stage="contamination"), key):
         return
@@ -271,8 +311,12 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
 
 
 def write_report(shards: Sequence[Shard], store: Store, key: str) -> dict:
-    """Writes the report, last of the stage.
+    """Writes the report of the evaluation items that were found, last of the stage.
 
+    Args:
+      shards: all shards of the corpus, with their verdicts of this stage.
+      store: the folder of the corpus.
+      key: hash of all that the result depends on, which the file then has.
     Returns:
       set -> the number of its `items`, those `too_short` to be searched for within a document,
       those `found`, and the `documents` that were removed.

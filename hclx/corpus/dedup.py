@@ -1,5 +1,8 @@
 """Exact deduplication of documents and of paragraphs: the stages `exact` and `paragraph`.
 
+Each of these steps of the pipeline writes its verdicts, a table for each shard with a row for each
+document: `rule` (null if the stage keeps the document), `value`, and columns of its own.
+
   verdicts/exact/...       rule, value, and of each document's cluster of equal ones: `cluster`, the
                            id of the document that stays, and `cluster_size`
   verdicts/paragraph/...   rule, value, and the paragraphs to remove: `starts`, `ends` in characters
@@ -30,14 +33,28 @@ from hclx.corpus.verdicts import read_texts, removals
 
 
 def remove_exact_duplicates(build: Build, key: str) -> None:
-    """Removes documents that equal an earlier one, apart from white space."""
+    """Writes the verdicts of the stage `exact`: documents that equal an earlier one, apart from
+    white space, are removed.
+
+    Args:
+      build: the inputs of the corpus; the verdicts of the stages before are already written.
+      key: hash of the settings of this stage and of the key of the stage before; the verdicts hold
+        it.
+    """
     hashes = functools.partial(map_document_hashes, store=build.store, n=build.n_partitions)
     write = functools.partial(write_clusters, store=build.store, stage="exact", key=key)
     build.shuffle([(hashes, reduce_document_hashes)], write, "exact")
 
 
 def remove_duplicate_paragraphs(build: Build, key: str) -> None:
-    """Removes paragraphs that occurred before, and documents of which little else is left."""
+    """Writes the verdicts of the stage `paragraph`: paragraphs that occurred before are removed,
+    and documents of which little else is left.
+
+    Args:
+      build: the inputs of the corpus; the verdicts of the stages before are already written.
+      key: hash of the settings of this stage and of the key of the stage before; the verdicts hold
+        it.
+    """
     settings, store = build.settings.paragraph, build.store
     hashes = functools.partial(
         map_paragraphs, store=store, n=build.n_partitions, min_chars=settings.min_chars
@@ -52,9 +69,9 @@ def first_of_each(
     """Finds the first of the rows with equal keys.
 
     Args:
-      keys: columns, [n] each, of the key.
-      ids: packed document ids, int64 [n].
-      position: int64 [n], within a document.
+      keys: columns that a row is compared by, [n] each.
+      ids: packed document ids (`DocumentId`), int64 [n]; the smallest comes first.
+      position: int64 [n], the place of the row within its document; decides between equal ids.
     Returns:
       The index of the first row with the same key, int64 [n], and the number of such rows, int64
       [n].
@@ -76,20 +93,38 @@ def first_of_each(
 
 
 def exact_hash(text: str) -> bytes:
-    """16 bytes that are equal if texts are, apart from white space and compatibility forms
-    (NFKC).
+    """Hashes a text so that texts have equal hashes if they are equal apart from white space and
+    compatibility forms (NFKC).
+
+    Returns:
+      16 bytes.
     """
     squeezed = "".join(unicodedata.normalize("NFKC", text).split())
     return hashlib.sha256(squeezed.encode()).digest()[:16]
 
 
 def exact_hashes(texts) -> np.ndarray:
-    """`exact_hash` of d texts, uint64 [d, 2]."""
+    """Computes `exact_hash` of d texts.
+
+    Args:
+      texts: an iterable of d strings.
+    Returns:
+      uint64 [d, 2].
+    """
     return np.frombuffer(b"".join(map(exact_hash, texts)), np.uint64).reshape(-1, 2)
 
 
 def map_document_hashes(shard: Shard, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hashes [m, 2], ids [m])) of the documents that reach this stage."""
+    """Sends the hashes of the documents that no earlier stage removed to their partitions.
+
+    Args:
+      shard: the documents.
+      store: the folder of the corpus.
+      n: the number of partitions.
+    Yields:
+      partition, and (hashes, ids): `exact_hashes` of m documents, uint64 [m, 2], and their packed
+      ids (`DocumentId`), int64 [m].
+    """
     rows = removals(shard, store, before="exact").kept
     hashes = exact_hashes(read_texts(shard, store, rows))
     ids = DocumentId(shard.index, rows).pack()
@@ -98,7 +133,15 @@ def map_document_hashes(shard: Shard, store: Store, n: int) -> Iterator[tuple[in
 
 
 def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
-    """(shard, (rows, id of the first, size)) of the documents that equal another one."""
+    """Finds documents that equal another one, and sends each its cluster.
+
+    Args:
+      blocks: of one partition: (hashes, ids) of `map_document_hashes`, from all shards.
+    Yields:
+      index of a shard, and (rows, first, size), int64 [m] each, for those of its documents that
+      equal another one: the row in the shard, the packed id of the first document of the cluster,
+      and the number of documents in the cluster.
+    """
     hashes, ids = concatenate(blocks, np.zeros((0, 2), np.uint64), NO_IDS)
     first, size = first_of_each([hashes[:, 1], hashes[:, 0]], ids)
     repeated = size > 1
@@ -114,7 +157,7 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
         row, packed id (`DocumentId`) of the cluster's first document, documents in the cluster. Any
         other document is alone in its cluster.
       store: the folder of the corpus.
-      stage: "exact" or "near".
+      stage: "exact" or "near", the stage of the pipeline whose verdicts are written.
       key: hash of all that the result depends on, which the file then has.
     Raises:
       DataError: the documents of the shard cannot be read.
@@ -138,10 +181,14 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
 
 
 def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
-    """Lines of at least `min_chars` characters.
+    """Finds the lines of at least `min_chars` characters.
 
+    Args:
+      batch: d texts.
+      min_chars: the least number of characters.
     Returns:
-      `document` [p]; `start` and `end` [p], in characters of that document; `hash`, uint64 [p].
+      Columns of p lines: `document`, the index of its text, int64 [p]; `start` and `end`, int64
+      [p], in characters of that text; `hash`, uint64 [p].
     """
     lines = batch.lines
     long = np.flatnonzero(lines.lengths >= min_chars)
@@ -158,8 +205,17 @@ def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
 def map_paragraphs(
     shard: Shard, store: Store, n: int, min_chars: int
 ) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hash, id, start, end)) of the long paragraphs of the documents that reach this
-    stage.
+    """Sends the long paragraphs of the documents that no earlier stage removed to their partitions.
+
+    Args:
+      shard: the documents.
+      store: the folder of the corpus.
+      n: the number of partitions.
+      min_chars: shorter paragraphs are never duplicates.
+    Yields:
+      partition, and (hashes, ids, starts, ends) of m paragraphs: hashes, uint64 [m]; packed ids of
+      their documents (`DocumentId`), int64 [m]; begin and end in characters of the document, int64
+      [m] each.
     """
     rows = removals(shard, store, before="paragraph").kept
     done = 0
@@ -173,7 +229,14 @@ def map_paragraphs(
 
 
 def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
-    """(shard, (rows, start, end)) of the paragraphs that occurred before."""
+    """Finds the paragraphs that occurred before, and sends them to the shards of their documents.
+
+    Args:
+      blocks: of one partition: (hashes, ids, starts, ends) of `map_paragraphs`, from all shards.
+    Yields:
+      index of a shard, and (rows, starts, ends), int64 [m] each: the row of the document in the
+      shard, and where a paragraph to remove begins and ends in it.
+    """
     hashes, ids, starts, ends = concatenate(blocks, NO_HASHES, NO_IDS, NO_IDS, NO_IDS)
     first, _ = first_of_each([hashes], ids, starts)
     repeated = first != np.arange(len(first))
@@ -183,8 +246,15 @@ def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 def write_paragraphs(
     shard: Shard, blocks: Blocks, store: Store, max_share: float, key: str
 ) -> None:
-    """Writes the verdict: the paragraphs to remove, and the rule `paragraph_duplicates` for
-    documents that lose more than `max_share` of their characters.
+    """Writes the verdicts on a shard: the paragraphs to remove, and the rule `paragraph_duplicates`
+    for documents that lose more than `max_share` of their characters.
+
+    Args:
+      shard: the documents.
+      blocks: (rows, starts, ends) of `reduce_paragraphs` for this shard.
+      store: the folder of the corpus.
+      max_share: of a document's characters, from 0 to 1.
+      key: hash of all that the result depends on, which the file then has.
     """
     texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
     rows, starts, ends = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)

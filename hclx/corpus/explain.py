@@ -1,6 +1,7 @@
 """Explains why a document was kept or removed.
 
-It shows the attributes beside the rules, the verdict of every stage, and the text before and after.
+It shows the attributes beside the rules, the verdict of every stage (the rule by which that step of
+the pipeline removed the document, if one did), and the text before and after.
 """
 
 import dataclasses
@@ -35,11 +36,14 @@ Columns = Mapping[str, Mapping[str, np.ndarray]]  # tagger -> column -> value, [
 
 
 def explain(store: Store, doc_id: str) -> str:
-    """Everything that is known of a document of a corpus.
+    """Explains a document of a corpus: everything that is known of it.
 
     Args:
-      store: of the corpus.
+      store: the folder of the corpus.
       doc_id: SOURCE/ID, or its beginning if no other id begins with it.
+    Returns:
+      Lines to print: the fields of the document, its attributes beside their rules, the verdict of
+      every stage that saw it, and its text as it was found and as it was kept.
     Raises:
       DataError: there is no such document, or there are several.
     """
@@ -248,10 +252,13 @@ def _masks(spans: Sequence) -> str:
 
 
 def summary(name: str, source: Mapping) -> str:
-    """A source in a line: what was found and kept, and the main reasons of removal.
+    """Describes a source in a line: what was found and kept, and the main reasons of removal.
 
     Args:
-      source: its entry in the corpus card.
+      name: of the source.
+      source: its entry in the corpus card, see `hclx.corpus.stats.add_up`.
+    Returns:
+      The line, without a line end.
     """
     reasons = {
         rule: removed["documents"]

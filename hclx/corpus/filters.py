@@ -18,7 +18,13 @@ Rules = Mapping[str, Rule | None]  # rule -> its bounds; None: switched off
 
 
 def write_attributes(build: Build, key: str) -> None:
-    """Runs the taggers on every shard; its attributes have keys of their own."""
+    """Writes the attributes of every shard: the values that taggers compute of each document.
+
+    Args:
+      build: the inputs of the corpus; its documents are already written.
+      key: not used; each file of attributes has a key of its own, a hash of its tagger, its
+        documents and its model.
+    """
     tag = functools.partial(tag_shard, store=build.store, taggers=build.taggers)
     build.map_shards(tag, "attributes")
 
@@ -27,6 +33,8 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
     """Writes the attributes of a shard that do not exist yet.
 
     Args:
+      shard: the documents.
+      store: the folder of the corpus.
       taggers: name -> file of its model, "" if it has none.
     """
     files = {name: path for name, path in taggers.items() if path}
@@ -57,7 +65,7 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
 
 
 def rules_of(settings: CorpusSettings) -> dict[str, Rules]:
-    """Source -> its rules."""
+    """Returns source -> its rules: rule -> bounds, or None if the rule is switched off."""
     return {name: source.rules for name, source in settings.sources.items()}
 
 
@@ -88,11 +96,14 @@ def apply_rules(build: Build, key: str) -> None:
 
 
 def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: str) -> None:
-    """Writes the first rule that each document violates, and the value that violates it.
+    """Writes the verdicts on a shard: the first rule of its source that each document violates, and
+    the value that violates it.
 
     Args:
+      shard: its attributes are already written.
+      store: the folder of the corpus.
       rules: source -> its rules.
-      key: of the verdicts.
+      key: hash of the settings and inputs of the result; a file that has it is not written again.
     """
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
@@ -110,7 +121,12 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
 
 
 def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
-    """Returns which values are outside of the bounds of a rule, bool [d]."""
+    """Returns which values are outside of the bounds of a rule, bool [d].
+
+    Args:
+      rule: its `min` and `max`; None is no bound.
+      values: of its attribute, [d].
+    """
     below = values < rule.min if rule.min is not None else False
     above = values > rule.max if rule.max is not None else False
     return np.zeros(len(values), bool) | below | above
@@ -119,6 +135,10 @@ def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
 def check_rules(rules: Rules, models: Mapping[str, str], where: str) -> None:
     """Refuses rules on attributes that no tagger computes.
 
+    Args:
+      rules: of a source.
+      models: name of a trained model -> its file, as in the settings.
+      where: the field of the settings that holds the rules, for the message.
     Raises:
       ConfigError: names the rule, and the attributes that exist.
     """
@@ -131,8 +151,9 @@ def check_attribute(attribute: str, models: Mapping[str, str], where: str) -> No
     """Refuses an attribute, `tagger.column`, that no tagger computes.
 
     Args:
-      models: as in the settings.
-      where: the field that names it, for the message.
+      attribute: its name.
+      models: name of a trained model -> its file, as in the settings.
+      where: the field of the settings that names it, for the message.
     Raises:
       ConfigError: names the attributes that exist.
     """

@@ -64,6 +64,7 @@ class RawFile:
     """A raw file of a source.
 
     Attributes:
+      source: the name of its source.
       index: its place among the files of its source.
       path, shown: its full path, and the path below the input folder.
       size: in bytes.
@@ -83,7 +84,7 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """SOURCE/FILE"""
+        """Returns its name in the folder of the corpus, SOURCE/FILE: its source and index."""
         return f"{self.source}/{self.index:05d}"
 
     @property
@@ -98,11 +99,19 @@ class RawFile:
         )  # fmt: skip
 
     def file(self, pattern: str) -> str:
-        """The path of one of its files, by its pattern above."""
+        """Returns the path below the folder of the corpus of one of its files.
+
+        Args:
+          pattern: MANIFEST or QUARANTINE.
+        """
         return pattern.format(name=self.name)
 
     def shard_name(self, index: int) -> str:
-        """The name of one of its shards."""
+        """Returns the name of one of its shards, SOURCE/FILE-SHARD.
+
+        Args:
+          index: the place of the shard among those of this file.
+        """
         return f"{self.name}-{index:05d}"
 
 
@@ -126,15 +135,22 @@ class Shard:
         return self.name.split("/")[0]
 
     def file(self, pattern: str, **names: str) -> str:
-        """The path of one of its files, by its pattern above and the other names in that."""
+        """Returns the path below the folder of the corpus of one of its files.
+
+        Args:
+          pattern: a constant of this module, such as DOCUMENTS.
+          names: the other names in the pattern: `tagger`, `stage` or `split`.
+        """
         return pattern.format(name=self.name, index=self.index, **names)
 
 
 def mixture_shards(files: Sequence[str]) -> list[Shard]:
-    """The shards of the files of a mixture, in their order.
+    """Makes the shards of the files of a mixture, in their order.
 
     Args:
       files: names below mixture/, or full paths.
+    Returns:
+      A shard for each file; its index is the place in `files`.
     """
     names = ["/".join(file.split("/")[-2:]).removesuffix(".jsonl.gz") for file in files]
     return [Shard(name, index) for index, name in enumerate(names)]
@@ -151,20 +167,30 @@ class DocumentId(NamedTuple):
     row: np.ndarray | int
 
     def pack(self) -> np.ndarray:
-        """The ids as int64, of the same shape."""
+        """Packs each id into one int64, the shard in its upper half and the row in its lower half.
+
+        Returns:
+          int64, of the same shape.
+        """
         return (np.asarray(self.shard, np.int64) << 32) + np.asarray(self.row, np.int64)
 
     @classmethod
     def unpack(cls, packed: np.ndarray | int) -> "DocumentId":
-        """The ids that `pack` gave."""
+        """Restores the ids that `pack` gave.
+
+        Args:
+          packed: int64 of any shape, or an integer.
+        """
         return cls(packed >> 32, packed & 0xFFFFFFFF)
 
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """The inputs that the stages of a corpus share.
+    """The inputs that the stages of a corpus, the steps of the pipeline, share.
 
     Attributes:
+      settings: of the corpus.
+      store: the folder of the corpus.
       runner: calls functions of shards.
       files: the raw files of all sources, in order.
       taggers: name -> file of its model, "" if it has none.
@@ -211,31 +237,45 @@ class Build:
         self.runner.map(function, largest_first(self.shards), description)
 
     def shuffle(self, rounds: Sequence[tuple], collect: Callable, description: str) -> None:
-        """Runs `Runner.map_reduce` over every shard."""
+        """Runs rounds of map and reduce over every shard, see `Runner.map_reduce`.
+
+        Args:
+          rounds: (map, reduce) of each round; both can be pickled.
+          collect: `collect(shard, blocks)` takes what the last round sent to a shard.
+          description: the name of the stage, for the progress bar.
+        """
         self.runner.map_reduce(rounds, collect, largest_first(self.shards), description)
 
 
 def shards_of(manifests: Iterable[dict]) -> list[Shard]:
-    """The shards that the manifests of raw files name, in their order."""
+    """Makes the shards that the manifests of raw files name, in their order.
+
+    Args:
+      manifests: contents of the files MANIFEST, in the order of sources and files.
+    """
     named = [shard for manifest in manifests for shard in manifest["parts"]]
     return [Shard(shard["name"], index, shard["bytes"]) for index, shard in enumerate(named)]
 
 
 def largest_first(items: Sequence) -> list:
-    """Items in the order of their `size`, so that no worker begins a large one last."""
+    """Sorts items by their `size`, the largest first, so that no worker begins a large one last."""
     return sorted(items, key=lambda item: -item.size)
 
 
 def write_settings(store: Store, settings: CorpusSettings) -> None:
-    """Writes the settings, unless the folder has them; the order of sources and rules counts."""
+    """Writes the settings of a corpus, unless the folder has equal ones; the order of sources and
+    rules counts.
+    """
     text = lambda value: json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     if text(store.read_json(SETTINGS)) != text(dataclasses.asdict(settings)):
         store.write_text(SETTINGS, text(dataclasses.asdict(settings)))
 
 
 def read_settings(store: Store) -> CorpusSettings:
-    """The settings of a corpus.
+    """Reads the settings of a corpus.
 
+    Args:
+      store: the folder of the corpus.
     Raises:
       DataError: the folder holds no corpus, or its settings are of another version.
     """
@@ -261,7 +301,12 @@ def read_settings(store: Store) -> CorpusSettings:
 
 
 def read_shards(store: Store, settings: CorpusSettings) -> list[Shard]:
-    """The shards of a corpus, in the order in which it was built."""
+    """Reads which shards a corpus has, in the order in which it was built.
+
+    Args:
+      store: the folder of the corpus.
+      settings: of the corpus, see `read_settings`.
+    """
     manifests = [
         store.read_json(file)
         for name in settings.sources

@@ -1,12 +1,12 @@
-"""Near-duplicates by MinHash and locality-sensitive hashing: the stage `near`.
+"""Near-duplicates by MinHash and locality-sensitive hashing: the stage `near` of the pipeline.
 
 Signatures are of the runs of characters of a text without spaces (Broder 1997). Their bands find
 candidates (Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, section 3.4); one byte of
 each hash is kept to compare signatures (Li and König 2010). All are array operations over many
 documents: a set of shingles in Python for each document would take most of the time.
 
-Three rounds: which documents share a bucket with another one, which of them have signatures that
-agree, and which of those are connected.
+Three rounds of map and reduce (see `map_reduce` of `hclx.corpus.runner`): which documents share a
+bucket with another one, which of them have signatures that agree, and which of those are connected.
 
   signatures/...      of the documents that reach this stage: `row`, `bands`, `signature`
   verdicts/near/...   as of `exact`, see `hclx.corpus.dedup`
@@ -42,7 +42,14 @@ _ALL_PAIRS = 64  # documents of a bucket that are compared with all of it
 
 
 def remove_near_duplicates(build: Build, key: str) -> None:
-    """Removes documents that nearly equal an earlier one."""
+    """Writes the verdicts of the stage `near`: documents that nearly equal an earlier one are
+    removed.
+
+    Args:
+      build: the inputs of the corpus; the verdicts of the stages before are already written.
+      key: hash of the settings of this stage and of the key of the stage before; the files that are
+        written hold it.
+    """
     store, near, n = build.store, build.settings.near, build.n_partitions
     sign = functools.partial(sign_shard, store=store, settings=build.settings, key=key)
     build.map_shards(sign, "near: signatures")
@@ -62,13 +69,17 @@ def remove_near_duplicates(build: Build, key: str) -> None:
 
 
 def shingle_hashes(batch: TextBatch, shingle: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes of every run of `shingle` characters that are no white space.
+    """Hashes every run of `shingle` characters that are no white space.
 
     A text that is shorter than a shingle is one shingle as a whole; one without characters has
     none.
 
+    Args:
+      batch: d texts.
+      shingle: the number of characters of a shingle.
     Returns:
-      uint32 [s], and the offsets of each document's shingles, int64 [d + 1].
+      Hashes of the s shingles of all texts, uint32 [s]; and offsets, int64 [d + 1]: the shingles of
+      text i are hashes[offsets[i] : offsets[i + 1]].
     """
     keep = batch.kinds != characters.SPACE
     position = np.concatenate([[0], np.cumsum(keep)])
@@ -82,10 +93,19 @@ def shingle_hashes(batch: TextBatch, shingle: int) -> tuple[np.ndarray, np.ndarr
 
 
 def signatures(batch: TextBatch, shingle: int, n_hashes: int, seed: int) -> np.ndarray:
-    """The smallest value of each hash function over a document's shingles, uint32 [d, n_hashes].
+    """Computes the MinHash signature of each text: the smallest value of each hash function over
+    its shingles.
 
     Two documents agree in a column with the probability of their shingles' Jaccard similarity.
     Documents without shingles have the largest value in every column.
+
+    Args:
+      batch: d texts.
+      shingle: the number of characters of a shingle.
+      n_hashes: the number of hash functions.
+      seed: of the hash functions.
+    Returns:
+      uint32 [d, n_hashes].
     """
     hashes, offsets = shingle_hashes(batch, shingle)
     draws = splitmix64(np.arange(2 * n_hashes, dtype=np.uint64) + np.uint64(seed << 32))
@@ -116,8 +136,14 @@ def _blocks(begins: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def band_hashes(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """One hash of each band's `rows` columns, uint64 [d, bands]; documents with an equal one are
-    candidates.
+    """Hashes each band of a signature; documents with an equal hash are candidates.
+
+    Args:
+      signature: uint32 [d, bands * rows], see `signatures`.
+      bands: the number of bands.
+      rows: the number of columns of a band.
+    Returns:
+      uint64 [d, bands].
     """
     result = np.zeros((len(signature), bands), np.uint64)
     for row in range(rows):
@@ -127,28 +153,42 @@ def band_hashes(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
 
 
 def compact(signature: np.ndarray) -> np.ndarray:
-    """The byte of each hash that is kept, uint8 [d, n_hashes]: of the hash mixed again, as the
-    smallest values begin with zeros.
+    """Reduces each hash of signatures to one byte: of the hash mixed again, as the smallest values
+    begin with zeros.
+
+    Args:
+      signature: uint32 [d, n_hashes], see `signatures`.
+    Returns:
+      uint8 [d, n_hashes].
     """
     return splitmix64(signature).astype(np.uint8)
 
 
 def similarity(signature: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The estimated Jaccard similarity of a document to others, float64 [m].
+    """Estimates the Jaccard similarity of a document to others.
 
     Unequal hashes share a byte once in 256 times, which is subtracted (Li and König 2010, theorem
     1).
 
     Args:
-      signature: compact, uint8 [n_hashes].
-      others: compact, uint8 [m, n_hashes].
+      signature: of the document, uint8 [n_hashes], see `compact`.
+      others: of the others, uint8 [m, n_hashes].
+    Returns:
+      float64 [m].
     """
     agree = (others == signature).mean(1)
     return (agree - 1 / 256) / (1 - 1 / 256)
 
 
 def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -> None:
-    """Writes the signatures of the documents that reach this stage."""
+    """Writes the signatures of the documents of a shard that no earlier stage removed.
+
+    Args:
+      shard: the documents.
+      store: the folder of the corpus.
+      settings: of the corpus; its `near` and `seed` decide the signatures.
+      key: hash of the settings and inputs of the result; a file that has it is not written again.
+    """
     near = settings.near
     if store.is_done(shard.file(SIGNATURES), key):
         return
@@ -179,7 +219,17 @@ def _read_lists(table: pyarrow.Table, column: str, width: int) -> np.ndarray:
 def map_bands(
     shard: Shard, store: Store, n: int, near: NearSettings
 ) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hash, id)) of every band of every signature."""
+    """Sends every band of every signature of a shard to the partition of its hash.
+
+    Args:
+      shard: its file of signatures is already written.
+      store: the folder of the corpus.
+      n: the number of partitions.
+      near: the settings that the signatures were made with.
+    Yields:
+      partition, and (hashes, ids): hashes of m bands, uint64 [m], and the packed ids (`DocumentId`)
+      of their documents, int64 [m].
+    """
     table = store.read_table(shard.file(SIGNATURES), ["row", "bands"])
     hashes = _read_lists(table, "bands", near.bands).reshape(-1)
     ids = np.repeat(DocumentId(shard.index, table["row"].to_numpy()).pack(), near.bands)
@@ -188,7 +238,16 @@ def map_bands(
 
 
 def reduce_bands(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
-    """(shard, (rows, hash)) of the bands that several documents have."""
+    """Finds the bands that several documents share, and sends them to the shards of these
+    documents.
+
+    Args:
+      blocks: of one partition: (hashes, ids) of `map_bands`, from all shards.
+    Yields:
+      index of a shard, and (rows, hashes): rows of documents in the shard, int64 [m], and the hash
+      of a band that each shares with another document, uint64 [m]; a document has a row for each
+      such band.
+    """
     hashes, ids = concatenate(blocks, NO_HASHES, NO_IDS)
     _, size = first_of_each([hashes], ids)
     yield from group_by_shard(ids[size > 1], hashes[size > 1])
@@ -200,7 +259,18 @@ def reduce_bands(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 def map_signatures(
     shard: Shard, blocks: Blocks, store: Store, n: int, near: NearSettings
 ) -> Iterator[tuple[int, tuple]]:
-    """(partition, (hash, id, signature)) of the documents that share a bucket."""
+    """Sends the signatures of documents that share a bucket to the partition of that bucket.
+
+    Args:
+      shard: its file of signatures is already written.
+      blocks: (rows, hashes) of `reduce_bands` for this shard.
+      store: the folder of the corpus.
+      n: the number of partitions.
+      near: the settings that the signatures were made with.
+    Yields:
+      partition, and (hashes, ids, signed): hashes of buckets, uint64 [m]; packed ids of their
+      documents, int64 [m]; compact signatures of these, uint8 [m, n_hashes].
+    """
     rows, hashes = concatenate(blocks, NO_IDS, NO_HASHES)
     table = store.read_table(shard.file(SIGNATURES), ["row", "signature"])
     signed = _read_lists(table, "signature", near.bands * near.rows)
@@ -211,7 +281,15 @@ def map_signatures(
 
 
 def reduce_signatures(blocks: Blocks, near: NearSettings) -> Iterator[tuple[int, np.ndarray]]:
-    """(0, similar pairs, int64 [p, 2]): all pairs go to one place, the first shard."""
+    """Finds the pairs of documents in a bucket whose signatures agree.
+
+    Args:
+      blocks: of one partition: (hashes, ids, signed) of `map_signatures`, from all shards.
+      near: the threshold, and the shape of a signature.
+    Yields:
+      0, and the pairs as packed document ids, int64 [p, 2], each once in a partition: all pairs
+      go to one place, the first shard.
+    """
     no_signatures = np.zeros((0, near.bands * near.rows), np.uint8)
     hashes, ids, signed = concatenate(blocks, NO_HASHES, NO_IDS, no_signatures)
     yield 0, np.unique(similar_pairs(hashes, ids, signed, near.threshold), axis=0)
@@ -220,7 +298,7 @@ def reduce_signatures(blocks: Blocks, near: NearSettings) -> Iterator[tuple[int,
 def similar_pairs(
     hashes: np.ndarray, ids: np.ndarray, signed: np.ndarray, threshold: float
 ) -> np.ndarray:
-    """Documents that share a bucket and whose signatures agree, int64 [p, 2], the smaller id first.
+    """Finds the documents that share a bucket and whose signatures agree.
 
     A bucket's first 64 documents are compared with all of it, so that a bucket of millions does not
     cost their square.
@@ -230,6 +308,9 @@ def similar_pairs(
       ids: packed document ids, int64 [n].
       signed: compact signatures, uint8 [n, n_hashes].
       threshold: the estimated similarity from which on a pair agrees.
+    Returns:
+      Pairs of packed document ids, int64 [p, 2], the smaller id first; a pair that shares several
+      buckets is there several times.
     """
     order = np.lexsort((ids, hashes))
     hashes, ids, signed = hashes[order], ids[order], signed[order]
@@ -248,7 +329,14 @@ def similar_pairs(
 
 
 def map_pairs(shard: Shard, blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """(0, pairs) as they came: clusters are found in one place, from 16 bytes for each pair."""
+    """Sends all pairs to one place, where clusters are found, from 16 bytes for each pair.
+
+    Args:
+      shard: not used; only the first one has pairs.
+      blocks: pairs of packed document ids of `reduce_signatures`, int64 [p, 2] each.
+    Yields:
+      0, and each block as it came.
+    """
     return ((0, pairs) for pairs in blocks)
 
 
@@ -268,7 +356,7 @@ def reduce_pairs(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, tuple]]:
 
 
 def connected(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Clusters of documents that pairs connect.
+    """Finds the clusters of documents that pairs connect.
 
     Args:
       pairs: packed document ids, int64 [p, 2].

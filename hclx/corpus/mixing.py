@@ -37,7 +37,8 @@ class Share:
     """The share of a source in a mixture.
 
     Attributes:
-      documents, bytes: what exists of the source.
+      domain: the domain of the table that the source belongs to; without one, its own name.
+      documents, bytes: the documents that exist of the source, and the bytes of their texts.
       tokens: an estimate of what exists, from its bytes.
       epochs: how often the mixture repeats each byte.
       wanted: tokens that the table asks of the source; without a target, those that it gives.
@@ -64,11 +65,11 @@ def solve(
     mix: MixSettings,
     target: float,
 ) -> dict[str, Share]:
-    """The shares of all sources.
+    """Computes the shares of all sources.
 
     Args:
       available: source -> documents and bytes after filters.
-      sources: their domains, epochs and caps.
+      sources: source -> its settings, for its domain, epochs and cap.
       mix: the table, and how far a source may be repeated.
       target: tokens of the mixture; 0: every source as often as its `epochs` says.
     Returns:
@@ -135,7 +136,13 @@ def allocate_with_caps(
 ) -> dict[str, float]:
     """Divides an amount by shares, with a limit for each (water-filling).
 
-    What exceeds a limit goes to the others by their shares, while they are below theirs.
+    Args:
+      amount: to divide.
+      shares: name -> its share; they need not add up to 1.
+      limits: name -> the most that it takes. What exceeds a limit goes to the others by their
+        shares, while they are below theirs.
+    Returns:
+      name -> its part; the parts add up to less than the amount if the limits do.
     """
     result = dict.fromkeys(shares, 0.0)
     free = {name for name, share in shares.items() if share > 0 and limits[name] > 0}
@@ -156,8 +163,12 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
     """Writes the documents of the mixture, and the share of every source.
 
     Args:
-      key: of the clean corpus.
-      target_tokens: see `solve`.
+      build: the inputs of the corpus; its clean documents are already written.
+      key: of the clean corpus: a hash of all that it depends on. With the settings of the sample it
+        decides whether the files of a shard are written again.
+      target_tokens: tokens of the mixture, see `solve`.
+    Returns:
+      source -> Share.
     """
     store, sources, seed = build.store, build.settings.sources, build.settings.seed
     count = functools.partial(count_available, store=store, sources=sources, key=key)
@@ -232,9 +243,12 @@ def sample_shard(
     """Writes the documents of a shard that the mixture takes, as JSON lines.
 
     Args:
-      kept: source -> share of its documents.
+      shard: documents of the clean corpus.
+      store: the folder of the corpus.
+      sources: source -> its settings; its condition `where` decides which documents can be taken.
+      kept: source -> share of its documents that the mixture takes.
       seed: of the sample.
-      key: of the clean corpus.
+      key: of the clean corpus: a hash of all that it depends on.
     """
     source, share = sources[shard.source], kept[shard.source]
     key = key_of(key, source.where, share, seed)

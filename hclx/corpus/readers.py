@@ -1,4 +1,4 @@
-"""Raw files of every format as documents: the stage `documents`.
+"""Raw files of every format as documents: the stage `documents` of the pipeline.
 
 The formats here stand on the reader of `hclx.text.documents`. The policy of the corpus is to set
 aside what cannot be read, with file, line and reason, and to read on.
@@ -58,13 +58,27 @@ _BEGINNING_CHARS = 100
 
 
 def ingest(build: Build, key: str) -> None:
-    """Reads every raw file; its documents have keys of their own."""
+    """Reads every raw file, and writes its documents in shards.
+
+    Args:
+      build: the inputs of the corpus; its shards exist afterwards.
+      key: not used; the documents of a raw file have a key of their own, a hash of the file's path,
+        size and time and of how it is read.
+    """
     read = functools.partial(ingest_file, store=build.store)
     build.runner.map(read, largest_first(build.files), "documents", "file")
 
 
 def ingest_file(raw: RawFile, store: Store) -> None:
-    """Writes the documents of a raw file in shards, and the records that are no documents."""
+    """Writes the documents of a raw file in shards, the records that are no documents, and the
+    manifest of both. A file whose outputs all exist with its key is not read again.
+
+    Args:
+      raw: the file; its `key` is a hash of all that its documents depend on.
+      store: the folder of the corpus.
+    Raises:
+      ConfigError: the format of the file is unknown.
+    """
     if _is_ingested(raw, store):
         return
     rows, size, shards, quarantined = [], 0, [], []
@@ -111,13 +125,18 @@ def _is_ingested(raw: RawFile, store: Store) -> bool:
 
 
 def general_reason(reason: str) -> str:
-    """A reason without the details that differ from record to record."""
+    """Removes from a reason the details that differ from record to record, so that records can be
+    counted by it.
+    """
     return _DIFFERS.sub("", reason)
 
 
 def format_of(path: str, reading: Reading) -> str:
-    """The format of a file, one of FORMATS.
+    """Returns the format of a file, one of FORMATS.
 
+    Args:
+      path: its name decides, if `reading` names no format.
+      reading: how the files of its source are read.
     Raises:
       ConfigError: its name does not tell, or the format is unknown.
     """
@@ -138,7 +157,8 @@ def format_of(path: str, reading: Reading) -> str:
 
 
 def read_documents(file: io.BufferedIOBase, path: str, reading: Reading) -> Records:
-    """Everything in a file, in order: documents, and records that are none.
+    """Yields everything in a file, in order: a Document each, or an Unreadable for a record that is
+    none.
 
     Args:
       file: its bytes, not decompressed; Parquet needs a file that can seek.

@@ -37,10 +37,11 @@ def group_by_shard(ids: np.ndarray, *columns: np.ndarray) -> Iterator[tuple[int,
     """Divides columns by the shards of their documents.
 
     Args:
-      ids: packed document ids, int64 [m].
+      ids: packed document ids (`DocumentId`), int64 [m].
       columns: [m] each.
     Yields:
-      index of a shard, and (rows in it, *columns).
+      index of a shard, and (rows, *columns): the rows of its documents in it, int64, and what the
+      columns hold for them; no shard without documents.
     """
     shards, rows = DocumentId.unpack(ids)
     order = np.argsort(shards, kind="stable")
@@ -51,9 +52,13 @@ def group_by_shard(ids: np.ndarray, *columns: np.ndarray) -> Iterator[tuple[int,
 
 
 def concatenate(blocks: Blocks, *empty: np.ndarray) -> list[np.ndarray]:
-    """The columns of blocks, block after block.
+    """Joins the columns of blocks, block after block.
 
     Args:
-      empty: a column of each type and shape, for the case that there is no block.
+      blocks: a tuple of k columns each.
+      empty: k columns of length 0, of the same types and shapes, for the case that there is no
+        block.
+    Returns:
+      k columns.
     """
     return [np.concatenate(column) for column in zip(empty, *blocks)]

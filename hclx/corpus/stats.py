@@ -39,9 +39,11 @@ _SUMMED = (
 def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> dict:
     """Adds up the statistics of a corpus that was built.
 
+    Args:
+      store, settings, shards: the folder, the settings and all shards of the corpus.
     Returns:
-      sources: name -> counts of documents and bytes: of the input; "kept"; "removed" by stage and
-        rule, most documents first; "after" each stage, in bytes of the input.
+      sources: name -> counts of documents and bytes: of the input; "kept"; "removed" by stage of
+        the pipeline and rule, most documents first; "after" each stage, in bytes of the input.
       all: the same for all sources together.
       quarantine: reason -> number of records and examples.
       samples: rule -> examples of removed documents.
@@ -96,11 +98,13 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
 
 
 def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
-    """Requested and actual tokens of a mixture, by domain; None if it has no target.
+    """Computes the requested and the actual tokens of a mixture, by domain.
 
     Args:
-      mixture: the content of mixture/mixture.json.
+      mixture: the content of mixture/mixture.json; {} without a mixture.
+      mix: the table of domains, and how often a source may be repeated.
     Returns:
+      None if the mixture has no target; else:
       tokens: requested tokens. actual: tokens of the mixture. max_epochs: how often a source may be
         repeated.
       domains: name -> share (of the target), requested, available, actual, and the difference of

@@ -28,7 +28,13 @@ _KEY = b"hclx.key"
 
 
 def key_of(*values) -> str:
-    """A key from JSON values and dataclasses."""
+    """Computes a key: a hash of the settings and inputs of a file, see `Store.is_done`.
+
+    Args:
+      values: JSON values and dataclasses.
+    Returns:
+      32 hexadecimal digits.
+    """
     return json_hash(values)[:32]
 
 
@@ -44,7 +50,11 @@ def _is_match(name: list[str], pattern: list[str]) -> bool:
 
 @contextlib.contextmanager
 def open_bytes(path: str) -> Iterator[io.BufferedReader]:
-    """Opens a file by its path or address for reading; it can seek."""
+    """Opens a file for reading; it can seek.
+
+    Args:
+      path: a local path, or an address that pyarrow can read (gs://, s3://, hdfs://).
+    """
     if "://" not in path:
         with open(path, "rb") as file:
             yield file
@@ -74,7 +84,11 @@ class Store:
         return {"root": self.root}
 
     def path(self, name: str) -> str:
-        """The full path of a file, for messages."""
+        """Returns the full path of a file.
+
+        Args:
+          name: path of the file below the folder.
+        """
         return f"{self.root.rstrip('/')}/{name}"
 
     def _write(self, name: str, write) -> None:
@@ -96,7 +110,14 @@ class Store:
             raise
 
     def write_table(self, name: str, table: pyarrow.Table, key: str) -> None:
-        """Writes a Parquet file; equal tables give equal bytes."""
+        """Writes a Parquet file; equal tables and keys give equal bytes.
+
+        Args:
+          name: path of the file below the folder.
+          table: its content.
+          key: hash of the settings and inputs that the table was made from, see `key_of`; the file
+            holds it in its metadata.
+        """
         metadata = {**(table.schema.metadata or {}), _KEY: key.encode()}
         table = table.replace_schema_metadata(metadata)
         self._write(
@@ -104,15 +125,22 @@ class Store:
         )
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Writes a file."""
+        """Writes bytes to a file; `name` is its path below the folder."""
         self._write(name, lambda stream: stream.write(content))
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a text file."""
+        """Writes a text to a file in UTF-8; `name` is its path below the folder."""
         self.write_bytes(name, text.encode("utf-8", "surrogatepass"))
 
     def write_json(self, name: str, value, key: str | None = None) -> None:
-        """Writes a JSON file, one line a field."""
+        """Writes a JSON file, one line for each field.
+
+        Args:
+          name: path of the file below the folder.
+          value: a JSON value; an object if there is a key.
+          key: hash of the settings and inputs that the value was made from, see `key_of`; the file
+            holds it as the field `key`. None: the file has no key.
+        """
         value = value if key is None else {"key": key, **value}
         self.write_text(
             name, json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
@@ -121,6 +149,9 @@ class Store:
     def read_table(self, name: str, columns: list[str] | None = None) -> pyarrow.Table:
         """Reads a Parquet file.
 
+        Args:
+          name: path of the file below the folder.
+          columns: the columns to read; None reads all.
         Raises:
           DataError: it is missing or damaged.
         """
@@ -131,7 +162,7 @@ class Store:
             raise self._unreadable(name, error) from error
 
     def n_rows(self, name: str) -> int:
-        """The number of rows of a Parquet file.
+        """Returns the number of rows of a Parquet file; `name` is its path below the folder.
 
         Raises:
           DataError: it is missing or damaged.
@@ -162,7 +193,8 @@ class Store:
             return None
 
     def read_lines(self, name: str) -> Iterator[str]:
-        """Yields the lines of a text file.
+        """Yields the lines of a text file, with their line ends; `name` is its path below the
+        folder.
 
         Raises:
           DataError: it is missing.
@@ -176,7 +208,14 @@ class Store:
             yield from io.TextIOWrapper(stream, "utf-8", "surrogatepass", newline="\n")
 
     def key(self, name: str) -> str | None:
-        """The key of a Parquet or JSON file; None if it is missing or damaged."""
+        """Reads the key that a file was written with, a hash of the settings and inputs that it was
+        made from.
+
+        Args:
+          name: path of a Parquet or JSON file below the folder.
+        Returns:
+          The key; None if the file has none, or is missing or damaged.
+        """
         if name.endswith(".json"):
             return (self.read_json(name) or {}).get("key")
         files, root = self._place
@@ -189,7 +228,7 @@ class Store:
         return metadata.get(_KEY, b"").decode() or None
 
     def exists(self, name: str) -> bool:
-        """Returns whether a file exists."""
+        """Returns whether a file exists; `name` is its path below the folder."""
         files, root = self._place
         return files.get_file_info(f"{root}/{name}").type == fs.FileType.File
 
@@ -249,7 +288,14 @@ class Store:
         }
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
-        """Names of the files below a folder, sorted."""
+        """Lists the files below a folder, also those in folders of it.
+
+        Args:
+          folder: its path below the root; it need not exist.
+          suffix: the end of the names that are listed; "" lists all.
+        Returns:
+          Paths of the files below the root, sorted.
+        """
         files, root = self._place
         infos = files.get_file_info(
             fs.FileSelector(f"{root}/{folder}", recursive=True, allow_not_found=True)
@@ -261,6 +307,6 @@ class Store:
         )
 
     def remove(self, name: str) -> None:
-        """Removes a file."""
+        """Removes a file; `name` is its path below the folder."""
         files, root = self._place
         files.delete_file(f"{root}/{name}")

@@ -100,10 +100,15 @@ def tokenize_mixture(
 def encode_shard(
     shard: Shard, store: Store, tokenizer_dir: str, settings: ReadSettings, key: str
 ) -> None:
-    """Writes the tokens of a shard of the mixture: a table a split, a row a document.
+    """Writes the tokens of a shard of the mixture: a table for each split, with a row for each
+    document.
 
     Args:
-      key: of the tokens.
+      shard: a file of the mixture.
+      store: the folder of the corpus.
+      tokenizer_dir: see `hclx.text.load_tokenizer`.
+      settings: how documents are read and divided into splits.
+      key: hash of the settings and inputs of the result; a file that has it is not written again.
     """
     tokenizer = _load(tokenizer_dir)
     if all(store.is_done(shard.file(TOKENS, split=split), key) for split in SPLITS):

@@ -86,10 +86,15 @@ def train_on_mixture(
 def count_mixture(
     store: Store, runner: Runner, morphemes: str, sample_rate: float, seed: int, totals: Counter
 ) -> Counter:
-    """The number of each pre-token in the sample of a mixture; counts that exist are read.
+    """Counts each pre-token in the sample of a mixture; counts that exist are read.
 
     Args:
+      store: of a corpus with a mixture; takes the counts.
+      runner: runs the counting.
+      morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
       totals: takes the numbers of `hclx.text.training.sample`.
+    Returns:
+      pre-token -> its number.
     """
     begin, pretokenizer = time.perf_counter(), pretokenizer_identity(morphemes)
     base, shards = key_of(FORMAT, pretokenizer, sample_rate, seed), _shards(store)
@@ -154,9 +159,15 @@ def count_shard(
     """Writes the counts of a shard of the mixture.
 
     Args:
-      keys: name of a shard -> key of its counts.
-      pretokenizer: name and version of the pre-tokenizer that every worker must have.
+      shard: a file of the mixture.
+      store: the folder of the corpus.
+      keys: name of a shard -> key of its counts, a hash of the settings and inputs that they are
+        made from; counts that have it are not made again.
       morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
+      pretokenizer: name and version of the pre-tokenizer that every worker must have.
+    Raises:
+      ConfigError: this worker has another pre-tokenizer.
+      DataError: the file of the mixture cannot be read.
     """
     key = keys[shard.name]
     if all(store.is_done(path, key) for path in (shard.file(COUNTS), shard.file(COUNTS_SUMMARY))):
@@ -191,7 +202,16 @@ def _texts(shard: Shard, store: Store) -> Iterator[str]:
 
 
 def map_counts(shard: Shard, store: Store, n: int) -> Iterator[tuple[int, tuple]]:
-    """(partition, (partition, table of pre-token and count)) of a shard's counts."""
+    """Sends the counts of a shard to the partitions of their pre-tokens.
+
+    Args:
+      shard: its counts are already written.
+      store: the folder of the corpus.
+      n: the number of partitions.
+    Yields:
+      partition, and (partition, table): a row for each of its pre-tokens, `chunk` (bytes) and
+      `count` (int64).
+    """
     table = store.read_table(shard.file(COUNTS))
     for partition, rows in partition_by_hash(_hashes(table["chunk"]), n):
         yield partition, (partition, table.take(rows))
@@ -207,7 +227,14 @@ def _hashes(chunks: pyarrow.ChunkedArray) -> np.ndarray:
 def reduce_counts(
     blocks: Iterable[tuple[int, pyarrow.Table]],
 ) -> Iterator[tuple[int, pyarrow.Table]]:
-    """(partition, its pre-tokens, each once and in their order, with the sum of its counts)"""
+    """Adds up the counts of a partition.
+
+    Args:
+      blocks: of one partition: (partition, table) of `map_counts`, from all shards.
+    Yields:
+      partition, which is also the index of the shard that writes it, and a table with the same
+      columns: each pre-token once, ascending, and the sum of its counts.
+    """
     partitions, tables = zip(*blocks)
     total = pyarrow.concat_tables(tables).group_by("chunk").aggregate([("count", "sum")])
     total = total.select(["chunk", "count_sum"]).rename_columns(_SCHEMA.names)
@@ -215,6 +242,13 @@ def reduce_counts(
 
 
 def write_counts(shard: Shard, blocks: Iterable[pyarrow.Table], store: Store, key: str) -> None:
-    """Writes the partition of a shard's index; there is no block if no pre-token belongs to it."""
+    """Writes the partition whose number is the index of a shard.
+
+    Args:
+      shard: its index is the number of the partition.
+      blocks: the table of `reduce_counts`; there is none if no pre-token belongs to the partition.
+      store: the folder of the corpus.
+      key: hash of all that the counts depend on, which the file then has.
+    """
     (table,) = [*blocks] or [_SCHEMA.empty_table()]
     store.write_table(shard.file(COUNTS_PARTITION), table, key)

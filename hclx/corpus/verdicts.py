@@ -1,7 +1,7 @@
 """Verdicts: which stage removed which document, by which rule, and the texts that remain.
 
-A stage that removes documents writes a table a shard, with a row a document: `rule` (null: kept),
-`value` (what the rule saw), and columns of its own.
+A stage of the pipeline that removes documents writes a table for each shard, with a row for each
+document: `rule` (null: kept), `value` (the number that the rule saw), and columns of its own.
 """
 
 import dataclasses
@@ -34,17 +34,17 @@ class Removals:
 
     @property
     def is_kept(self) -> np.ndarray:
-        """bool [d]"""
+        """Returns which documents no stage removed, bool [d]."""
         return self.stage < 0
 
     @property
     def kept(self) -> np.ndarray:
-        """Rows of the documents that were kept, int64."""
+        """Returns the rows of the documents that were kept, int64, ascending."""
         return np.flatnonzero(self.is_kept)
 
     @property
     def removed(self) -> np.ndarray:
-        """Rows of the documents that were removed, int64."""
+        """Returns the rows of the documents that were removed, int64, ascending."""
         return np.flatnonzero(~self.is_kept)
 
 
@@ -52,7 +52,11 @@ def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
     """Answers which stage removed each document of a shard.
 
     Args:
-      before: counts only the stages before this one; None counts all of them.
+      shard: the documents.
+      store: the folder of the corpus.
+      before: counts only the stages before this one, a name in STAGES; None counts all of them.
+    Raises:
+      DataError: the documents cannot be read.
     """
     n = store.n_rows(shard.file(DOCUMENTS))
     stage, rule, value = np.full(n, -1), np.full(n, None, object), np.zeros(n, np.float32)
@@ -70,21 +74,45 @@ def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
 def read_verdict(
     store: Store, shard: Shard, stage: str, columns: list[str] | None = None
 ) -> pyarrow.Table | None:
-    """The verdict of a stage on a shard; None if the stage is not part of this corpus."""
+    """Reads the verdicts of a stage on a shard: which rule of the stage removes each document.
+
+    Args:
+      store: the folder of the corpus.
+      shard: the documents.
+      stage: a name in STAGES.
+      columns: the columns to read; None reads all.
+    Returns:
+      A row for each document; None if the stage is not part of this corpus.
+    """
     name = shard.file(VERDICTS, stage=stage)
     return None if store.key(name) is None else store.read_table(name, columns)
 
 
 def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
-    """The texts of some rows as they were found."""
+    """Reads the texts of some documents as they were found.
+
+    Args:
+      shard: the documents.
+      store: the folder of the corpus.
+      rows: of the documents in the shard, int64 [m].
+    Returns:
+      m texts.
+    """
     texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"]
     return texts.take(pyarrow.array(rows)).to_pylist()
 
 
 def read_remaining_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
-    """The texts of some rows without their duplicate paragraphs.
+    """Reads the texts of some documents without their duplicate paragraphs.
 
     Only stages after `paragraph` may call it: before it, the verdicts of an earlier run may exist.
+
+    Args:
+      shard: the documents.
+      store: the folder of the corpus.
+      rows: of the documents in the shard, int64 [m].
+    Returns:
+      m texts.
     """
     texts = read_texts(shard, store, rows)
     spans = read_verdict(store, shard, "paragraph", ["starts", "ends"])
@@ -97,6 +125,11 @@ def read_remaining_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[s
 
 
 def remove_lines(text: str, starts: list[int], ends: list[int]) -> str:
-    """A text without the lines [start, end), in characters, and without their line ends."""
+    """Removes lines from a text, and their line ends.
+
+    Args:
+      text: the text.
+      starts, ends: where each line begins and ends, in characters, ascending.
+    """
     ends = [end + (text[end : end + 1] == "\n") for end in ends]
     return replace_spans(text, [(*span, "") for span in zip(starts, ends)]).strip("\n")

@@ -1,5 +1,5 @@
-"""The last stage of the corpus, `finish`: the texts that stay, cleaned and masked, and the figures
-of what became of every document.
+"""The last stage of the pipeline, `finish`: the texts that stay, cleaned and masked, and the
+figures of what became of every document.
 """
 
 import functools
@@ -34,10 +34,14 @@ HISTOGRAMS = {
 
 
 def clean_key(build: Build, key: str) -> str:
-    """The key of the clean corpus.
+    """Computes the key of the clean corpus: a hash of all that its files depend on.
 
     Args:
-      key: of the verdicts.
+      build: the inputs of the corpus.
+      key: of the verdicts, which say what each stage removes: the key of the last stage that
+        removes documents.
+    Returns:
+      The key; files of the clean corpus that have it are not written again.
     """
     return key_of(FORMAT, key, "finish", build.settings.seed, build.models)
 
@@ -46,7 +50,8 @@ def write_clean(build: Build, key: str) -> None:
     """Writes the clean corpus and the figures of every shard.
 
     Args:
-      key: of the verdicts.
+      build: the inputs of the corpus; the verdicts of all stages are already written.
+      key: of the verdicts, see `clean_key`.
     """
     write = functools.partial(
         clean_shard,
@@ -70,10 +75,12 @@ def clean_shard(
     """Writes the documents that remain, cleaned and masked, and the figures of a shard.
 
     Args:
+      shard: its attributes and verdicts are already written.
+      store: the folder of the corpus.
       rules: source -> its rules, for the bounds that the samples show.
       taggers: the taggers whose attributes exist.
       seed: of the sample of removals.
-      key: of the files.
+      key: hash of the settings and inputs of the result; a file that has it is not written again.
     """
     if store.is_done(shard.file(FIGURES), key) and store.is_done(shard.file(CLEAN), key):
         return
@@ -104,7 +111,12 @@ def clean_shard(
 
 
 def fix_encoding(text: str, mojibake: bool) -> str:
-    """A text in NFC, decoded again if it shows signs of having been decoded wrongly."""
+    """Returns a text in NFC.
+
+    Args:
+      text: the text.
+      mojibake: the text shows signs of having been decoded wrongly, and is decoded again.
+    """
     if mojibake:
         import ftfy
 
@@ -132,7 +144,13 @@ def _clean_texts(shard: Shard, store: Store, rows: np.ndarray) -> tuple[list[str
 
 
 def text_bytes(table: pyarrow.Table) -> np.ndarray:
-    """Bytes of the texts of a table of documents, int64 [d]."""
+    """Counts the bytes of the texts of d documents in UTF-8.
+
+    Args:
+      table: documents, with the column `text`.
+    Returns:
+      int64 [d].
+    """
     return pyarrow.compute.binary_length(table["text"]).to_numpy().astype(np.int64)
 
 
@@ -148,9 +166,15 @@ def _removed(removed: Removals, n_bytes: np.ndarray) -> dict:
 
 
 def sample_order(doc_id: str, seed: int) -> str:
-    """A hash of a document's id.
+    """Computes the place of a document in samples: a hash of its id.
 
     A sample is the documents with the smallest hashes, so that it does not depend on the shards.
+
+    Args:
+      doc_id: the id.
+      seed: of the sample.
+    Returns:
+      16 hexadecimal digits.
     """
     return hashlib.sha256(f"{seed} {doc_id}".encode()).hexdigest()[:16]
 
