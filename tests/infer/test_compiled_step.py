@@ -18,6 +18,7 @@ from hclx.infer.decode import decode, prefill
 from hclx.infer.sampling import sampling_params
 from hclx.model import init_params
 from hclx.parallel import make_mesh, sharding_rules
+from tests.conftest import HAS_FUSION_EMITTERS_FLAG
 
 CONFIG = ModelConfig(vocab_size=640, n_layers=2, d_model=128, n_heads=2, max_length=64)
 ROWS, CACHE_SIZE = 3, 48
@@ -43,7 +44,7 @@ def lowered(dtype):
 @functools.cache
 def compiled():
     """The program for this machine, as commands compile it: tests have another option."""
-    options = {"xla_cpu_use_fusion_emitters": True}
+    options = {"xla_cpu_use_fusion_emitters": True} if HAS_FUSION_EMITTERS_FLAG else {}
     return lowered("float32").compile(compiler_options=options)
 
 
