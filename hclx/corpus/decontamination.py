@@ -53,7 +53,8 @@ _SIEVE_BITS = 26
 _JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # single vowels and finals of Hangul
 # Characters between letters that would be one syllable without them: ㅇ ㅏ.
 _APART = re.compile(
-    r"(?<=[\u1100-\u1112])(?:[^\w\n]|_)+(?=[\u1161-\u1175])|(?<=[\u1161-\u1175가-힣])(?:[^\w\n]|_)+(?=[\u11a8-\u11c2])"
+    r"(?<=[\u1100-\u1112])(?:[^\w\n]|_)+(?=[\u1161-\u1175])|(?<=[\u1161-\u1175가-힣])(?:[^\w\n]"
+    r"|_)+(?=[\u11a8-\u11c2])"
 )
 
 

@@ -91,7 +91,8 @@ _VERSION_BEFORE = re.compile(
     r" :]{0,2}$"
 )
 _TIME = re.compile(
-    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])?"
+    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]"
+    r"|2[0-3])[0-5][0-9](?:[0-5][0-9])?"
 )
 _FILE_SUFFIXES = frozenset(
     "png jpg jpeg gif webp svg bmp ico css js ts py html htm pdf mp3 mp4 zip".split()
@@ -292,7 +293,8 @@ _RULES: tuple[tuple[str, str, Callable[[re.Match], bool]], ...] = (
     ),
     (
         "passport",
-        r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODGm][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])",
+        r"(?<![0-9A-Za-z])(?:M[0-9]{3}[A-Z][0-9]{4}|[MSRODGm][0-9]{8}|[A-Z]{2}[0-9]{7})"
+        r"(?![0-9A-Za-z])",
         _passport,
     ),
     (
