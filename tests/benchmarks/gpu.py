@@ -59,7 +59,8 @@ def arguments(argv=None) -> argparse.Namespace:
         default=PLAN,
         help="Items [SIZE:]ITEM, separated by commas. first: the training step with the settings"
         " below. peer: PyTorch on the same batch. name=value[&name=value]: the first settings with"
-        " these changes; with + in front, the fastest settings so far with these changes. profile:"
+        " these changes; with + in front, the fastest settings so far with these changes; names are"
+        " fields of ComputeConfig, batch, or XLA's own options, which begin with xla_. profile:"
         " the largest operations of the fastest step so far. kernels: the attention kernels against"
         " attention by its definition. Default: %(default)s",
     )
@@ -313,9 +314,9 @@ class Benchmark:
         if self.torch.alive:
             task = {"do": "peer", **self.peer_task(item.size, batch)}
             result = self.torch.ask(task, seconds())
-        if not self.torch.alive or not any(later.action == "peer" for later in self.later):
-            self.torch.kill()
-            self.torch = None
+        self.torch.kill()  # PyTorch's compiler would keep the parameters, and with them the memory
+        again = any(later.action == "peer" for later in self.later)
+        self.torch = Worker("torch", self.variables_of_torch) if again else None
         settings = {"attention": "sdpa", "batch": result.get("batch", batch)}
         if "error" not in result:
             result["compile_seconds"] += compile_seconds

@@ -3,7 +3,8 @@
 import dataclasses
 
 PLAN = (
-    "first,peer,remat=none,batch=32,batch=64,+scan_unroll=4,+matmul=fp8,profile,"
+    "first,peer,remat=none,batch=32,batch=64,scan_unroll=24,scan_unroll=24&remat=none&batch=8,"
+    "matmul=fp8&xla_gpu_enable_triton_gemm=False,profile,"
     "1b3:first,1b3:peer,kernels,+attention=triton,+loss_chunk_tokens=32768"
 )
 

@@ -141,7 +141,8 @@ def training_step(task: dict):
             jax.device_put(make_batch(rows, EOD), program.batch_sharding) for rows in sequences
         ]
         start = time.perf_counter()
-        compiled = program.train_step.lower(program.abstract_state, batches[0]).compile()
+        lowered = program.train_step.lower(program.abstract_state, batches[0])
+        compiled = lowered.compile(xla_options(task))
         compile_seconds = time.perf_counter() - start
         state = init_state(model, experiment.train, program.optimizer, program.abstract_state)
 
@@ -162,6 +163,11 @@ def training_step(task: dict):
             "peak_is": source,
         },
     )
+
+
+def xla_options(task: dict) -> dict:
+    """Returns the settings of a task that are XLA's own options: their names begin with `xla_`."""
+    return {name: value for name, value in task.items() if name.startswith("xla_")}
 
 
 def program_bytes(compiled) -> int | None:

@@ -35,13 +35,17 @@ if sys.orig_argv[-1] != "torch":
 """
 
 
+NO_TORCH = "ModuleNotFoundError: No module named 'torch'"  # as in an environment without `bench`
+
+
 def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(SITE, encoding="utf-8")
     script = [sys.executable, str(ROOT / "tests" / "benchmarks" / "gpu.py")]
     flags = [
         "--tiny",
         "--attention=cudnn,xla",  # a CPU has no cudnn, so that the second one is used
-        "--plan=first,peer,batch=4,+matmul=fp8,profile,1b3:first,1b3:peer,kernels",
+        "--plan=first,peer,batch=4,+matmul=fp8&xla_no_such=1,+matmul=fp8"
+        ",profile,1b3:first,1b3:peer,kernels",
         "--seconds=3000",
         "--candidate_seconds=1000",
         "--peer_seconds=1000",
@@ -57,10 +61,11 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     lines = (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
-    refused, first, peer, batch, fp8, again, peer_again = [
+    refused, first, peer, batch, unknown, fp8, again, peer_again = [
         record for record in records if record["kind"] == "figure"
     ]
     assert refused["error"].startswith("ConfigError: ComputeConfig.attention='cudnn'")
+    assert "xla_no_such" in unknown["error"], "an option did not reach XLA"
     for row in (first, batch, fp8, again):
         assert row["step_ms"] > 0 and 0 < row["mfu"] < 1 and row["losses"][1] < row["losses"][0]
         assert row["peak_bytes"] > 0 and row["device"].startswith("cpu, jax")
@@ -80,7 +85,7 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
         assert peer_again["step_ms"] > 0
         assert "of compiled PyTorch with the same batch of 2" in result.stdout
     else:
-        assert peer["error"].startswith("ImportError: ModuleNotFoundError")
+        assert peer["error"] == NO_TORCH
         assert "there is no ratio" in result.stdout
     assert "| tiny | hclx | xla | 2 | minimal |" in result.stdout
     assert "| 1 | " in result.stdout.split("profile of tiny")[1]
@@ -164,8 +169,9 @@ def made_up(monkeypatch):
         ("cudnn", 16, 1, "minimal", None): 100.0,
         ("triton", 16, 1, "minimal", None): 90.0,
         ("cudnn", 16, 1, "none", None): 105.0,
-        ("cudnn", 16, 4, "none", None): 110.0,
-        ("cudnn", 16, 4, "none", "fp8"): 200.0,
+        ("cudnn", 16, 24, "minimal", None): 105.0,
+        ("cudnn", 8, 24, "none", None): 110.0,
+        ("cudnn", 16, 1, "minimal", "fp8"): 200.0,
         ("peer", 16, None, None, None): 100.0,
     }
     return MadeUpWorker
@@ -200,15 +206,17 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
     """Each change is made to the first settings or to the best so far."""
     bench, code = run(tmp_path)
     first = {"attention": "cudnn", "batch": 16, "remat": "minimal", "scan_unroll": 1}
-    best = first | {"remat": "none", "scan_unroll": 4}
+    best = first | {"remat": "none", "scan_unroll": 24, "batch": 8}
+    fp8 = {"matmul": "fp8", "xla_gpu_enable_triton_gemm": "False"}
     expected = [
         ("train", "760m", first),
         ("peer", "760m", {"batch": 16}),
         ("train", "760m", first | {"remat": "none"}),
         ("train", "760m", first | {"batch": 32}),  # out of memory
         ("train", "760m", first | {"batch": 64}),
+        ("train", "760m", first | {"scan_unroll": 24}),
         ("train", "760m", best),
-        ("train", "760m", best | {"matmul": "fp8"}),  # other arithmetic, which is no best
+        ("train", "760m", first | fp8),  # other arithmetic, which is no best
         ("profile", "760m", best),
         ("train", "1b3", first),
         ("peer", "1b3", {"batch": 16}),
@@ -223,8 +231,8 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
     assert code == 0 and [check["verdict"] for check in bench.checks] == ["ok"] * 4 + ["refused"]
     output = capsys.readouterr().out
     assert (
-        "760m: hclx has 1.10 times the tokens/s of compiled PyTorch with the same batch of 16, and"
-        " 1.10 times at its fastest (batch 16)." in output
+        "760m: hclx has 1.05 times the tokens/s of compiled PyTorch with the same batch of 16, and"
+        " 1.10 times at its fastest (batch 8)." in output
     )
     # The peer's MFU is by a candidate's constants, and its compilation beside JAX's imports counts.
     assert "| 100 | 20.0% | 2.0 | 31 | made up |" in output and "out of memory" in output
@@ -237,16 +245,20 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
 def test_one_process_at_a_time_uses_the_gpu(tmp_path, made_up):
     run(tmp_path)
     torch_state, holders = "kill", set()  # the last that PyTorch's process was told; JAX's ones
+    timed_peers = set()  # processes of PyTorch that hold the parameters of a peer
     for number, library, what in made_up.log:
         if library == "torch" and isinstance(what, str):
             torch_state = what
+            timed_peers -= {number} if what == "kill" else set()
         elif library == "torch":
             assert torch_state in ("start", "resume") and not holders, "PyTorch ran beside JAX"
+            timed_peers |= {number} if what["do"] == "peer" else set()
         elif what == "kill":
             holders.discard(number)
         elif what != "start":
             holders.add(number)
             assert torch_state in ("pause", "kill"), "JAX ran beside PyTorch"
+            assert not timed_peers, "PyTorch holds memory beside JAX"
             assert len(holders) == 1, "two processes of JAX hold memory"
     # Several candidates share a process; one that follows a failure is in the next one.
     trained = [(n, t["batch"]) for n, _, t in made_up.log if isinstance(t, dict) and "remat" in t]
@@ -336,7 +348,7 @@ def test_a_task_that_fails_is_one_line_and_the_next_one_runs():
     task = {"do": "peer", "tiny": False, "size": "nine", "batch": 1, "length": 8}
     for _ in range(2):
         error = worker.ask(task, 600)["error"]
-        assert error.startswith(("RuntimeError: PyTorch sees no GPU", "ImportError"))
+        assert error.startswith(("RuntimeError: PyTorch sees no GPU", NO_TORCH))
     worker.kill()
 
 
