@@ -27,8 +27,8 @@ from hclx.data.source import ReadSettings, Source, corpus_sources
 from hclx.data.token_cache import MANIFEST, SPLITS
 from hclx.errors import ConfigError
 from hclx.text import Tokenizer, load_tokenizer
-from hclx.text.byte_level import to_bytes
 from hclx.text.documents import Document, read_documents
+from hclx.text.tokenizer import to_bytes
 
 _LOG = logging.getLogger(__name__)
 _TOGETHER = 1000  # texts that are encoded in one call: their ids are Python numbers until it ends

@@ -38,9 +38,9 @@ from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import ConfigError, DataError
 from hclx.hashing import RangeHash
 from hclx.text import Tokenizer
-from hclx.text.byte_level import to_bytes, to_text
 from hclx.text.documents import Unreadable, read_file
 from hclx.text.pretokenizers import pretokenizer_identity
+from hclx.text.tokenizer import to_bytes, to_text
 from hclx.text.training import count_chunks, sample, train_counted
 
 FORMAT = 1  # of the files and of the counting: part of every key

@@ -29,8 +29,7 @@ from hclx.data.token_cache import (
 from hclx.errors import ConfigError, DataError
 from hclx.progress import tracked
 from hclx.text import Tokenizer, load_tokenizer
-from hclx.text.byte_level import to_bytes
-from hclx.text.tokenizer import shared_tokenizer
+from hclx.text.tokenizer import shared_tokenizer, to_bytes
 from hclx.text.workers import batches, default_workers, ordered_map
 
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared

@@ -8,8 +8,7 @@ import base64
 import json
 from pathlib import Path
 
-from hclx.text.byte_level import bytes_to_chars
-from hclx.text.tokenizer import CONTROL_SYMBOLS, Tokenizer
+from hclx.text.tokenizer import CONTROL_SYMBOLS, Tokenizer, bytes_to_chars
 
 HUGGING_FACE_FILE = "tokenizer.json"
 TIKTOKEN_FILE = "tiktoken.ranks"

@@ -20,7 +20,6 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from hclx.errors import ConfigError, DataError, require
-from hclx.text.byte_level import BYTE_TO_CHAR, bytes_to_chars, to_bytes
 from hclx.text.export import write_exports
 from hclx.text.pretokenizers import (
     MODE_OF,
@@ -29,6 +28,7 @@ from hclx.text.pretokenizers import (
     shared_pretokenizer,
 )
 from hclx.text.tokenizer import (
+    BYTE_TO_CHAR,
     CONTROL_SYMBOLS,
     EOD_ID,
     FORMAT,
@@ -37,7 +37,9 @@ from hclx.text.tokenizer import (
     PAD_ID,
     UNK_ID,
     Tokenizer,
+    bytes_to_chars,
     load_tokenizer,
+    to_bytes,
 )
 from hclx.text.workers import batches, default_workers, ordered_map
 

@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterable
 
 from hclx.errors import DataError
-from hclx.text.byte_level import BYTE_TO_CHAR, to_text
 from hclx.text.seqio_imports import seqio, tf, tf_text
-from hclx.text.tokenizer import Tokenizer, load_tokenizer
+from hclx.text.tokenizer import BYTE_TO_CHAR, Tokenizer, load_tokenizer, to_text
 
 TOKENIZER_DIR_VARIABLE = "HCLX_TOKENIZER_DIR"
 

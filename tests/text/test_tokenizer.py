@@ -8,8 +8,14 @@ import pytest
 
 from hclx.errors import DataError
 from hclx.text import StreamDecoder, load_tokenizer
-from hclx.text.byte_level import BYTE_TO_CHAR, bytes_to_chars, chars_to_bytes, to_bytes, to_text
-from hclx.text.tokenizer import CONTROL_SYMBOLS
+from hclx.text.tokenizer import (
+    BYTE_TO_CHAR,
+    CONTROL_SYMBOLS,
+    bytes_to_chars,
+    chars_to_bytes,
+    to_bytes,
+    to_text,
+)
 from tests.helpers.unicode_samples import STRANGE, random_texts
 
 MODES = ("train", "encode", "plain")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hclx.errors import DataError
-from hclx.text.byte_level import to_bytes
+from hclx.text.tokenizer import to_bytes
 from tests.helpers.unicode_samples import STRANGE, random_texts
 
 tf = pytest.importorskip("tensorflow")
