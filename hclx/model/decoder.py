@@ -162,7 +162,7 @@ def hidden_states(
     Args:
       params: of the decoder.
       tokens_bt, segments_bt, positions_bt: int32. Tokens of one document have the same segment, and
-        their positions count within the document: see `packing`.
+        their positions count within the document: see `hclx.data.batch.packing`.
       config: the model's shape.
       compute: how it is computed.
     Returns:
@@ -193,19 +193,3 @@ def hidden_states(
         body = wrap(lambda x_btd, layer: (block(layer, x_btd, rows), None))
         x_btd, _ = jax.lax.scan(body, x_btd, params["blocks"], unroll=compute.scan_unroll)
     return constrain(final_norm(params, x_btd, config), "batch", "length", None)
-
-
-def packing(tokens_bt: jax.Array, eod_id: int) -> tuple[jax.Array, jax.Array]:
-    """Segments and positions of sequences whose documents each begin with an end-of-document token.
-
-    Returns:
-      segments_bt: int32, 0 for the document that began before the sequence, then one more for each
-        document that begins in it.
-      positions_bt: int32, counted from 0 in each document, or in the part of it that the sequence
-        holds.
-    """
-    begins = tokens_bt == eod_id
-    segments_bt = jnp.cumsum(begins, axis=1, dtype=jnp.int32)
-    index = jnp.arange(tokens_bt.shape[1], dtype=jnp.int32)
-    start_bt = jax.lax.cummax(jnp.where(begins, index, 0), axis=1)
-    return segments_bt, index - start_bt

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, ModelConfig
+from hclx.data.batch import packing
 from hclx.infer import SamplingConfig, prepare_params
 from hclx.infer.decode import NO_TOKEN, bucket, decode, extend, init_cache, prefill
 from hclx.infer.sampling import sampling_params
-from hclx.model import hidden_states, packing, unembed
+from hclx.model import hidden_states, unembed
 from tests.helpers.numpy_decoder import forward, noisy_params
 
 CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=64)

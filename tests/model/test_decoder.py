@@ -13,7 +13,6 @@ from hclx.model import (
     init_params,
     logical_axes,
     n_params,
-    packing,
 )
 from tests.helpers.decoder import CONFIG, EOD, FP32, logits
 from tests.helpers.numpy_decoder import forward, noisy_params
@@ -46,12 +45,6 @@ def test_packed_documents_are_computed_as_if_alone():
         np.testing.assert_allclose(
             found[start:stop], forward(params, window[0, start:stop], CONFIG), rtol=1e-4, atol=1e-4
         )
-
-
-def test_packing():
-    segments, positions = packing(jnp.array([[7, 8, EOD, 9, EOD, EOD, 5]]), EOD)
-    assert segments.tolist() == [[0, 0, 1, 1, 2, 3, 3]]
-    assert positions.tolist() == [[0, 1, 0, 1, 0, 0, 1]]
 
 
 def test_a_later_token_changes_nothing_before_it():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, MeshConfig, ModelConfig
+from hclx.data.batch import packing
 from hclx.errors import ConfigError
 from hclx.model import (
     ParamSpec,
@@ -16,7 +17,6 @@ from hclx.model import (
     init_params,
     layers,
     n_params,
-    packing,
     param_specs,
 )
 from hclx.model.parameters import matrix, vector
@@ -122,10 +122,11 @@ def test_positions_reach_every_block(mesh, monkeypatch, fresh_modules):
     window = np.random.default_rng(0).integers(2, 95, (8, 24))
     window[:, 9] = EOD
 
-    @jax.jit
+    run_packed = jax.jit(lambda *arrays: hidden_states(params, *arrays, CONFIG, compute))
+
     def run(tokens_bt, shift=0):
         segments_bt, positions_bt = packing(tokens_bt, EOD)
-        return hidden_states(params, tokens_bt, segments_bt, positions_bt + shift, CONFIG, compute)
+        return run_packed(tokens_bt, segments_bt, positions_bt + shift)
 
     if mesh is None:
         packed = run(window)
