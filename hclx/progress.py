@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
@@ -12,12 +13,21 @@ _LOG = logging.getLogger(__name__)
 LOG_EVERY_SECONDS = 30.0
 
 
-def tracked(items: Iterable, description: str, unit: str, total: int | None = None) -> Iterator:
-    """Yields `items` and shows how many were taken; see `ProgressBar`."""
-    with ProgressBar(total, description, unit) as progress:
+def tracked_files(items: Iterable, counts: Counter, total: int, description: str) -> Iterator:
+    """Yields what is read from files and shows how much of the files was read; see `ProgressBar`.
+
+    Args:
+      items: what is read.
+      counts: whoever reads keeps the bytes that were read of the files in `file_bytes`.
+      total: bytes of all files, as they are on disk.
+      description: what is being done, a few words.
+    """
+    shown = counts["file_bytes"]
+    with ProgressBar(total, description, "byte") as progress:
         for item in items:
             yield item
-            progress.update()
+            progress.update(counts["file_bytes"] - shown)
+            shown = counts["file_bytes"]
 
 
 class ProgressBar:

@@ -9,12 +9,13 @@ command to resume.
 import os
 import sys
 import time
+from collections import Counter
 
 from absl import flags
 
 from hclx.errors import ConfigError
 from hclx.launching import run, take_after_dashes
-from hclx.progress import tracked
+from hclx.progress import tracked_files
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
 from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
@@ -74,8 +75,10 @@ def main(_):
 
 def on_files(options: dict) -> Tokenizer:
     """Trains on the files of --input."""
-    documents = read_documents(expand_globs(INPUT.value), INVALID_UTF8.value)
-    texts = (document.text for document in tracked(documents, "text", "document"))
+    paths, counts = expand_globs(INPUT.value), Counter()
+    documents = read_documents(paths, INVALID_UTF8.value, counts)
+    size = sum(map(os.path.getsize, paths))
+    texts = (document.text for document in tracked_files(documents, counts, size, "text"))
     return train_tokenizer(texts, OUTPUT_DIR.value, workers=WORKERS.value, **options)
 
 

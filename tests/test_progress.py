@@ -1,11 +1,15 @@
 """The progress bar: what it writes to a log, and that it stays silent where it is told to."""
 
+import gzip
 import logging
+import os
+from collections import Counter
 
 import pytest
 
 from hclx import progress
-from hclx.progress import ProgressBar
+from hclx.progress import ProgressBar, tracked_files
+from hclx.text.documents import read_documents
 
 
 @pytest.fixture
@@ -31,6 +35,21 @@ def test_an_unknown_total_has_no_time_left(clock, caplog):
         clock[0] = 31.0
         bar.update(5_000)
     assert caplog.messages == ["reading: 5,000 lines in 31 s"]
+
+
+def test_files_are_counted_in_bytes_of_what_lies_on_disk(clock, caplog, tmp_path):
+    """Of two files, one of them compressed: after the first one the time left is by their sizes."""
+    (tmp_path / "a.txt").write_text("가" * 1_000, encoding="utf-8")
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(os.urandom(1_000).hex().encode()))
+    paths = [str(tmp_path / name) for name in ("a.txt", "b.txt.gz")]
+    size, counts = sum(map(os.path.getsize, paths)), Counter()
+    documents = tracked_files(read_documents(paths, counts=counts), counts, size, "tokens")
+    for seconds, _ in zip((30.0, 60.0), documents):
+        clock[0] = seconds
+    list(documents)
+    left = 30 / 3_000 * (size - 3_000)
+    assert caplog.messages[0] == f"tokens: 3,000 of {size:,} bytes in 30 s, {left:.0f} s left"
+    assert caplog.messages[1] == f"tokens: {size:,} of {size:,} bytes in 60 s, 0 s left"
 
 
 def test_other_processes_are_silent(clock, caplog):

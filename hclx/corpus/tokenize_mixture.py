@@ -140,10 +140,12 @@ def _read_encoded(
 ) -> Iterator[EncodedDocument]:
     """The documents of a split in the order of the source's files.
 
-    `counts` takes nothing: no document of a mixture is empty or not UTF-8.
+    Args:
+      counts: takes `file_bytes` alone: no document of a mixture is empty or not UTF-8.
     """
-    for index, shard in enumerate(mixture_shards(source.files())):
+    for index, (path, shard) in enumerate(zip(source.files(), mixture_shards(source.files()))):
         table = store.read_table(shard.file(TOKENS, split=split))
         columns = [table[column].to_pylist() for column in ("n_bytes", "sha256", "line")]
         for ids, (n_bytes, sha256, line) in zip(table["ids"], zip(*columns)):
             yield EncodedDocument(ids.values.to_numpy(), n_bytes, sha256, index, line)
+        counts["file_bytes"] += os.path.getsize(path)

@@ -27,7 +27,7 @@ from hclx.data.token_cache import (
     content_fingerprint,
 )
 from hclx.errors import ConfigError, DataError
-from hclx.progress import tracked
+from hclx.progress import tracked_files
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.tokenizer import shared_tokenizer, to_bytes
 from hclx.text.workers import batches, default_workers, ordered_map
@@ -148,7 +148,8 @@ def _write_source(source: Source, tokenizer: Tokenizer, folder: Path, encoded: E
         writer = StreamWriter(folder / split / source.name, _dtype(tokenizer), tokenizer.eod_id)
         digest = hashlib.sha256()
         documents = encoded(source, split, counts)
-        for document in tracked(documents, f"tokens of {source.name}, {split}", "document"):
+        size = sum(file["size"] for file in entry["files"])
+        for document in tracked_files(documents, counts, size, f"tokens of {source.name}, {split}"):
             digest.update(document.sha256)
             counts["bytes"] += document.n_bytes
             writer.append(document.ids, document.file, document.line)

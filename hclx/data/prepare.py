@@ -4,6 +4,7 @@ from something else.
 
 import dataclasses
 import logging
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hclx.data.cache_builder import build_cache, describe_files
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TokenCache
 from hclx.errors import ConfigError, DataError, MissingExtraError
-from hclx.progress import tracked
+from hclx.progress import tracked_files
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
 
@@ -39,13 +40,15 @@ def prepare(
     """
     label, settings = label_of(data), ReadSettings.of(data)
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+        sources, counts = sources_of(data), Counter()
+        size = sum(os.path.getsize(path) for source in sources for path in source.files())
         texts = (
             document.text
-            for source in sources_of(data)
-            for document in source.documents("train", settings, Counter())
+            for source in sources
+            for document in source.documents("train", settings, counts)
         )
         train_tokenizer(
-            tracked(texts, "text for the tokenizer", "document"),
+            tracked_files(texts, counts, size, "text for the tokenizer"),
             tokenizer_dir,
             vocab_size=vocab_size,
             morphemes=tokenizer.morphemes,

@@ -123,15 +123,18 @@ def read_documents(
       paths: `.jsonl[.gz]` holds one object with a string `text` a line; `.txt[.gz]` is one
         document.
       invalid_utf8: "refuse", or "replace" each bad sequence by U+FFFD.
-      counts: takes the numbers of `documents`, and of those that were `empty` (skipped) or had
-        `invalid_utf8`.
+      counts: takes the numbers of `documents`, of those that were `empty` (skipped) or had
+        `invalid_utf8`, and of `file_bytes`: how much of the files, as they are on disk, was read.
     Raises:
       DataError: names the file and line that cannot be read.
     """
     counts = Counter() if counts is None else counts
     for path in paths:
         with open(path, "rb") as file:
+            position = 0
             for record in read_file(file, path, invalid_utf8):
+                counts["file_bytes"] += file.tell() - position
+                position = file.tell()
                 if isinstance(record, Unreadable):
                     raise DataError(f"{path}:{record.line}: {record.reason}; {record.advice}")
                 counts.update(invalid_utf8=1) if record.replaced else None

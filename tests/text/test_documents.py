@@ -30,7 +30,8 @@ def test_blank_lines_pass_and_empty_texts_are_counted(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\n" + lines({"text": ""}, {"text": "글"}) + b"\n  \n")
     counts = Counter()
     assert [d.line for d in read_documents([str(tmp_path / "a.jsonl")], counts=counts)] == [3]
-    assert counts == {"documents": 1, "empty": 1}
+    size = (tmp_path / "a.jsonl").stat().st_size - len(b"\n  \n")  # up to the last document
+    assert counts == {"documents": 1, "empty": 1, "file_bytes": size}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,8 @@ def test_invalid_utf8_is_replaced_and_counted_where_that_is_asked_for(tmp_path):
         "\ufffd x",
         "가",
     ]
-    assert counts == {"documents": 2, "invalid_utf8": 1}
+    size = (tmp_path / "a.jsonl").stat().st_size
+    assert counts == {"documents": 2, "invalid_utf8": 1, "file_bytes": size}
 
 
 def test_a_gzip_file_that_is_cut_off(tmp_path):
