@@ -40,7 +40,10 @@ with _quiet():
 
 
 class BeamRunner:
-    """Runs stages on a runner of Beam; see `hclx.corpus.runner.Runner`."""
+    """Runs stages on a runner of Beam; see `hclx.corpus.runner.Runner`.
+
+    Functions and items are pickled, as they run in Beam's workers.
+    """
 
     def __init__(self, options: Sequence[str], store: Store | None = None):
         """Takes Beam's own options.
@@ -69,7 +72,15 @@ class BeamRunner:
     def map(
         self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
-        """See `Runner.map`; Beam's own tools show the progress."""
+        """Calls `function(item)` for every item, in any order; its results are not used.
+
+        Args:
+          function: takes an item.
+          items: the arguments of the calls.
+          description, unit: not used; Beam's own tools show the progress.
+        Raises:
+          HclxError: a call raised it, wherever it ran.
+        """
         if items:
             with self._pipeline() as pipeline:
                 call = self._recorded(function)
@@ -82,7 +93,14 @@ class BeamRunner:
         shards: Sequence,
         description: str = "",
     ) -> None:
-        """See `Runner.map_reduce`."""
+        """Sends blocks of all shards to the places of their keys, in one round or several.
+
+        Args:
+          rounds, collect, shards: see `Runner.map_reduce`.
+          description: not used; Beam's own tools show the progress.
+        Raises:
+          HclxError: a call raised it, wherever it ran.
+        """
         indexed = [(shard.index, shard) for shard in shards]
         with self._pipeline() as pipeline:
             shards = pipeline | beam.Create(indexed, reshuffle=True)

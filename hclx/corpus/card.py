@@ -87,6 +87,10 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 def write_card(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> dict:
     """Writes card.json and card.html of a corpus that was built.
 
+    Args:
+      store: the folder of the corpus, which takes both files.
+      settings: of the corpus.
+      shards: all shards of the corpus.
     Returns:
       The content of card.json: see `hclx.corpus.stats.add_up`; and `pii_accuracy`, the published
       accuracy of `hclx.corpus.pii`.
@@ -103,7 +107,8 @@ def render(card: Mapping) -> str:
     """The page of a card, as HTML.
 
     Args:
-      card: the content of card.json, with the sources in their order.
+      card: what `write_card` returns. Its sources are shown in their order, that of the settings;
+        card.json itself holds them sorted by name.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hclx.corpus"),
@@ -216,6 +221,8 @@ def shortage(target: Mapping) -> list[str]:
 
     Args:
       target: `mixture_target` of the card, see `hclx.corpus.stats.target_of`.
+    Returns:
+      The sentences: first the requested and the actual tokens, also if nothing is missing.
     """
     domains = target["domains"]
     missing = round(target["tokens"] - target["actual"])

@@ -10,6 +10,8 @@ that is shorter still could be anybody's words, and counts only if the document 
   contamination/index.parquet   (hash, item) of every n-gram, or shorter text, of the items
   contamination/items.json      names and sizes of the items
   contamination/report.json     what was found of each evaluation set; written last
+  verdicts/contamination/...    `rule`, "contaminated" or null; `value`, the largest coverage,
+                                float32; `items`, the names of the items that a document holds
 """
 
 import dataclasses
@@ -63,7 +65,7 @@ def decontamination_settings(build: Build) -> tuple | None:
     again.
 
     Returns:
-      (version, settings, evaluation items); None if the stage is switched off.
+      (`VERSION`, `settings.contamination`, `Build.evaluation`); None if the stage is switched off.
     """
     settings = build.settings.contamination
     return settings and (VERSION, settings, build.evaluation)
@@ -218,9 +220,9 @@ class Index:
 
     Attributes:
       hash: uint64 [g], sorted.
-      item: the item of each, int32 [g].
+      item: the index in `names` of the item of each, int32 [g].
       size: distinct hashes of each item, int64 [i].
-      names: of the items.
+      names: of the items, SET/NUMBER: the place of the item in its evaluation set, from 0.
       sieve: bool [2^26], whether a hash with these uppermost bits exists.
     """
 
@@ -282,8 +284,8 @@ class Index:
 
 
 def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key: str) -> None:
-    """Writes the verdicts on a shard: the rule `contaminated` with the largest coverage, and the
-    names of the items that each document holds.
+    """Writes the verdicts on a shard, a row for each document: `rule`, `value`, `items`, see the
+    head of this module.
 
     Args:
       shard: the documents; those that an earlier stage removed are not searched.

@@ -181,14 +181,14 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
 
 
 def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
-    """Finds the lines of at least `min_chars` characters.
+    """Finds the lines of at least `min_chars` characters, without white space around them.
 
     Args:
       batch: d texts.
-      min_chars: the least number of characters.
+      min_chars: the least number of characters of a line without that white space.
     Returns:
       Columns of p lines: `document`, the index of its text, int64 [p]; `start` and `end`, int64
-      [p], in characters of that text; `hash`, uint64 [p].
+      [p], in characters of that text; `hash` of those characters, uint64 [p].
     """
     lines = batch.lines
     long = np.flatnonzero(lines.lengths >= min_chars)

@@ -1,4 +1,11 @@
-"""Attributes of documents, and the rules on them: the stages `attributes` and `filter`."""
+"""Attributes of documents, and the rules on them: the stages `attributes` and `filter`.
+
+Both write tables for each shard, with a row for each document.
+
+  attributes/TAGGER/...   the columns of a tagger
+  verdicts/filter/...     `rule`, the name of the first rule of its source that the document
+                          violates, or null; `value`, what that rule saw, float32
+"""
 
 import functools
 from collections.abc import Mapping
@@ -30,7 +37,8 @@ def write_attributes(build: Build, key: str) -> None:
 
 
 def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
-    """Writes the attributes of a shard that do not exist yet.
+    """Writes the attributes of a shard that do not exist yet: a table for each tagger, with the
+    columns that it returns and a row for each document.
 
     Args:
       shard: the documents.
@@ -65,7 +73,9 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
 
 
 def rules_of(settings: CorpusSettings) -> dict[str, Rules]:
-    """Returns source -> its rules: rule -> bounds, or None if the rule is switched off."""
+    """Returns source -> its rules: rule -> bounds, or None if the rule is switched off. Those that
+    sources share, as of defaults.yaml, are among them.
+    """
     return {name: source.rules for name, source in settings.sources.items()}
 
 
@@ -83,7 +93,8 @@ def filter_settings(build: Build) -> tuple:
 
 
 def apply_rules(build: Build, key: str) -> None:
-    """Writes for each shard which documents violate a rule of their source, and so are removed.
+    """Writes the verdicts of the stage `filter`: documents that violate a rule of their source are
+    removed.
 
     Args:
       build: the inputs of the corpus; its attributes are already written.
@@ -96,13 +107,13 @@ def apply_rules(build: Build, key: str) -> None:
 
 
 def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: str) -> None:
-    """Writes the verdicts on a shard: the first rule of its source that each document violates, and
-    the value that violates it.
+    """Writes the verdicts on a shard, a row for each document: `rule`, the first rule of its source
+    that it violates, or null; `value`, what that rule saw, float32.
 
     Args:
       shard: its attributes are already written.
       store: the folder of the corpus.
-      rules: source -> its rules.
+      rules: source -> its rules, see `rules_of`.
       key: hash of the settings and inputs of the result; a file that has it is not written again.
     """
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):

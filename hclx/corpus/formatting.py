@@ -5,18 +5,20 @@ from collections.abc import Mapping
 
 
 def format_number(value: float) -> str:
-    """A number with commas between thousands, or with four digits if it is a small fraction."""
+    """A number for people: whole ones, and all from 1,000 on, without decimals and with commas;
+    others with four significant digits, such as 0.07143.
+    """
     is_whole = value % 1 == 0 or 1000 <= abs(value) < math.inf
     return f"{value:,.0f}" if is_whole else f"{value:.4g}"
 
 
 def format_difference(value: float) -> str:
-    """A number with its sign: +1,000; 0 has none."""
+    """A number with its sign, rounded to a whole one: +1,000; 0 has no sign."""
     return f"{value:+,.0f}" if value else "0"
 
 
 def format_bytes(n_bytes: float) -> str:
-    """A number of bytes in the unit that fits: 12.3 MB."""
+    """A number of bytes in the unit that fits, a power of 1000: 12.3 MB."""
     value, unit = float(n_bytes), "B"
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if abs(value) < 999.5 or unit == "PB":
@@ -26,7 +28,7 @@ def format_bytes(n_bytes: float) -> str:
 
 
 def format_share(part: float, whole: float = 1) -> str:
-    """A share in percent: 12.3%; a dash if there is no whole."""
+    """The share part / whole in percent: 12.3%, or "< 0.1%"; a dash if `whole` is 0."""
     text = f"{100 * part / whole:.1f}%" if whole else "–"
     return "< 0.1%" if part and text == "0.0%" else text
 
@@ -42,7 +44,9 @@ def format_bounds(rule: Mapping) -> str:
 
 
 def format_range(low: float, high: float | None) -> str:
-    """The range of an integer: "2", "6 to 10", or "1,001 or more" if `high` is None."""
+    """The integers from `low` to `high`, both included: "2", "6 to 10", or "1,001 or more" if
+    `high` is None.
+    """
     if low == high:
         return format_number(low)
     end = f"to {format_number(high)}" if high else "or more"
@@ -50,5 +54,5 @@ def format_range(low: float, high: float | None) -> str:
 
 
 def format_tick(value: float) -> str:
-    """A number beneath an axis: 0.5, 20k."""
+    """A number beneath an axis: 0.5, or 20k for 20,000."""
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"

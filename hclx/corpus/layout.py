@@ -195,7 +195,7 @@ class Build:
       files: the raw files of all sources, in order.
       taggers: name -> file of its model, "" if it has none.
       models: name of a model -> fingerprint of its file.
-      evaluation: see `Evaluation`; empty without decontamination.
+      evaluation: evaluation set -> the texts of each example; empty without decontamination.
     """
 
     settings: CorpusSettings
@@ -240,9 +240,13 @@ class Build:
         """Runs rounds of map and reduce over every shard, see `Runner.map_reduce`.
 
         Args:
-          rounds: (map, reduce) of each round; both can be pickled.
+          rounds: (map, reduce) of each round; both can be pickled. `map(shard)`, in a later round
+            `map(shard, blocks)`, yields (key, block); `reduce(blocks)` takes the blocks of a key
+            and yields (index of a shard, block).
           collect: `collect(shard, blocks)` takes what the last round sent to a shard.
           description: the name of the stage, for the progress bar.
+        Raises:
+          HclxError: a call raised it, wherever it ran; or no document was found (`DataError`).
         """
         self.runner.map_reduce(rounds, collect, largest_first(self.shards), description)
 
@@ -251,7 +255,8 @@ def shards_of(manifests: Iterable[dict]) -> list[Shard]:
     """Makes the shards that the manifests of raw files name, in their order.
 
     Args:
-      manifests: contents of the files MANIFEST, in the order of sources and files.
+      manifests: contents of the files MANIFEST, in the order of sources and files. `parts` of each
+        lists its shards, with `name` and `bytes`, the size of the texts.
     """
     named = [shard for manifest in manifests for shard in manifest["parts"]]
     return [Shard(shard["name"], index, shard["bytes"]) for index, shard in enumerate(named)]
@@ -263,8 +268,12 @@ def largest_first(items: Sequence) -> list:
 
 
 def write_settings(store: Store, settings: CorpusSettings) -> None:
-    """Writes the settings of a corpus, unless the folder has equal ones; the order of sources and
-    rules counts.
+    """Writes settings.json, unless the folder has equal settings; others are replaced. The order
+    of sources and rules counts.
+
+    Args:
+      store: the folder of the corpus.
+      settings: of the corpus.
     """
     text = lambda value: json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     if text(store.read_json(SETTINGS)) != text(dataclasses.asdict(settings)):
@@ -306,6 +315,8 @@ def read_shards(store: Store, settings: CorpusSettings) -> list[Shard]:
     Args:
       store: the folder of the corpus.
       settings: of the corpus, see `read_settings`.
+    Returns:
+      The shards; none of a raw file whose manifest is missing or damaged.
     """
     manifests = [
         store.read_json(file)

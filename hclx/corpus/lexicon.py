@@ -32,7 +32,9 @@ _SIEVE_BITS = 16
 class Lexicon:
     """A word list.
 
-    anywhere, at_start, exceptions: phrases of letters and digits, in lower case.
+    name: of the list.
+    anywhere, at_start, exceptions: phrases of letters and digits, in lower case; those without a
+      mark, with ^ and with !.
     """
 
     name: str
@@ -42,8 +44,11 @@ class Lexicon:
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Lexicon":
-        """Parses the text of a list.
+        """Parses a list.
 
+        Args:
+          name: of the list, also for the message.
+          text: a phrase per line, as the head of this module describes.
         Raises:
           ConfigError: a phrase is empty or holds other characters than letters and digits; the
             message names its line.
@@ -72,6 +77,7 @@ class Lexicons:
     """
 
     def __init__(self, lexicons: Sequence[Lexicon]):
+        """Takes lists, each with a name of its own."""
         self._lexicons = lexicons
         self._phrases = sorted(
             set().union(
@@ -91,7 +97,7 @@ class Lexicons:
                 self._sieve[_pairs(np.array([ord(c) for c in phrase[:2]], np.uint32))] = True
 
     def count(self, batch: TextBatch) -> dict[str, np.ndarray]:
-        """Counts the phrases of each list in each document.
+        """Counts the phrases of each list in each of the d documents of a batch.
 
         Returns:
           name of the list -> int64 [d]
@@ -183,7 +189,7 @@ def _lower(chars: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def shipped() -> Lexicons:
-    """The lists that are part of hclx."""
+    """The lists that are part of hclx, by the names in LISTS."""
     folder = resources.files("hclx.corpus") / "lexicons"
     return Lexicons(
         [

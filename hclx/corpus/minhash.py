@@ -8,7 +8,9 @@ documents: a set of shingles in Python for each document would take most of the 
 Three rounds of map and reduce (see `map_reduce` of `hclx.corpus.runner`): which documents share a
 bucket with another one, which of them have signatures that agree, and which of those are connected.
 
-  signatures/...      of the documents that reach this stage: `row`, `bands`, `signature`
+  signatures/...      a row for each document that reaches this stage: `row`, its place in the
+                      shard, int64; `bands`, a list of uint64, see `band_hashes`;
+                      `signature`, a list of uint8, see `compact`
   verdicts/near/...   as of `exact`, see `hclx.corpus.dedup`
 """
 
@@ -181,7 +183,8 @@ def similarity(signature: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -> None:
-    """Writes the signatures of the documents of a shard that no earlier stage removed.
+    """Writes the signatures of the documents of a shard that no earlier stage removed: the table of
+    signatures/ that the head of this module describes.
 
     Args:
       shard: the documents.
@@ -304,9 +307,9 @@ def similar_pairs(
     cost their square.
 
     Args:
-      hashes: of the bucket, uint64 [n].
-      ids: packed document ids, int64 [n].
-      signed: compact signatures, uint8 [n, n_hashes].
+      hashes: of the bucket of each row, uint64 [n], in any order; a row is a document in a bucket.
+      ids: packed id (`DocumentId`) of each row's document, int64 [n].
+      signed: its compact signature, uint8 [n, n_hashes].
       threshold: the estimated similarity from which on a pair agrees.
     Returns:
       Pairs of packed document ids, int64 [p, 2], the smaller id first; a pair that shares several

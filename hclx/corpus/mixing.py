@@ -4,6 +4,13 @@ Shares follow a table of domains and what exists, or the sources' own epochs. A 
 epoch is a sample of documents by hash of their ids, so that larger samples are supersets of smaller
 ones. Above one epoch the mixture holds the documents once, and the rates of the token cache repeat
 them.
+
+  mixture/mixture.json                  `target_tokens`; `sources`, name -> fields of its `Share`
+                                        and `kept`; `files`, name -> its files below mixture/
+  mixture/SOURCE/FILE-SHARD.jsonl.gz    a JSON object for each document that the mixture takes:
+                                        doc_id, source, url, title, date, licence, text
+  mixture/SOURCE/FILE-SHARD.json        `documents`, `bytes`: those that a mixture can take
+  mixture/SOURCE/FILE-SHARD.done.json   `documents`: the number of lines; written last
 """
 
 import dataclasses
@@ -55,7 +62,7 @@ class Share:
 
     @property
     def kept(self) -> float:
-        """The share of its documents that the mixture holds."""
+        """The share of its documents that the mixture holds, from 0 to 1."""
         return min(1.0, self.epochs)
 
 
@@ -68,7 +75,7 @@ def solve(
     """Computes the shares of all sources.
 
     Args:
-      available: source -> documents and bytes after filters.
+      available: source -> (documents, bytes of their texts) that a mixture can take.
       sources: source -> its settings, for its domain, epochs and cap.
       mix: the table, and how far a source may be repeated.
       target: tokens of the mixture; 0: every source as often as its `epochs` says.
@@ -160,7 +167,7 @@ def allocate_with_caps(
 
 
 def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Share]:
-    """Writes the documents of the mixture, and the share of every source.
+    """Writes the files of mixture/: the documents of the mixture, and the share of every source.
 
     Args:
       build: the inputs of the corpus; its clean documents are already written.
@@ -213,8 +220,8 @@ def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray
 def count_available(
     shard: Shard, store: Store, sources: Mapping[str, SourceSettings], key: str
 ) -> None:
-    """Writes, as JSON, the number of documents of a shard that a mixture can take, and the bytes of
-    their texts.
+    """Writes FILE-SHARD.json: `documents`, the number of documents of a shard that a mixture can
+    take, and `bytes`, the size of their texts.
 
     Args:
       shard: documents of the clean corpus.
@@ -240,13 +247,14 @@ def sample_shard(
     seed: int,
     key: str,
 ) -> None:
-    """Writes the documents of a shard that the mixture takes, as JSON lines.
+    """Writes the documents of a shard that the mixture takes: FILE-SHARD.jsonl.gz, then
+    FILE-SHARD.done.json.
 
     Args:
       shard: documents of the clean corpus.
       store: the folder of the corpus.
       sources: source -> its settings; its condition `where` decides which documents can be taken.
-      kept: source -> share of its documents that the mixture takes.
+      kept: source -> share of its documents that the mixture takes, from 0 to 1.
       seed: of the sample.
       key: of the clean corpus: a hash of all that it depends on.
     """

@@ -103,7 +103,11 @@ _REGIONS = "서울|부산|경기|강원|충북|충남|전북|전남|경북|경�
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """An item: its kind, and its characters [start, end) in the text."""
+    """An item: its kind, and its characters [start, end) in the text.
+
+    The kinds are rrn (resident number), frn (foreigner number), driver (licence), passport, card
+    (payment card), brn (business number), phone, account (bank account), email and ip.
+    """
 
     kind: str
     start: int
@@ -111,7 +115,7 @@ class Span:
 
 
 def digits_of(text: str) -> str:
-    """Decimal digits of a text, without separators."""
+    """ASCII digits of a text, in order; all other characters are left out."""
     return "".join(char for char in text if "0" <= char <= "9")
 
 
@@ -350,8 +354,8 @@ def find_pii(text: str) -> list[Span]:
 
 
 def candidate_rows(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts that contain a candidate for an item. All texts are searched as one
-    string, because most of them are short and contain none.
+    """Ascending indices of the texts that may contain an item; the others contain none. All
+    texts are searched as one string, because most of them are short.
     """
     whole = "\n".join(texts)
     ends = np.cumsum([len(text) + 1 for text in texts])
@@ -360,7 +364,7 @@ def candidate_rows(texts: Sequence[str]) -> list[int]:
 
 
 def mask_pii(text: str, spans: list[Span]) -> str:
-    """Replaces each span of personal data by the placeholder of its kind.
+    """Replaces each span of personal data by the placeholder of its kind, such as <전화번호>.
 
     Args:
       spans: sorted by start, and none overlaps another, as `find_pii` returns them.
@@ -369,5 +373,5 @@ def mask_pii(text: str, spans: list[Span]) -> str:
 
 
 def masked(text: str) -> str:
-    """Finds the personal data of a text, and replaces it by placeholders."""
+    """Replaces the personal data of a text by placeholders, such as <전화번호>."""
     return mask_pii(text, find_pii(text))

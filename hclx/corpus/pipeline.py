@@ -55,7 +55,13 @@ class Stage:
 
 
 def remove_leftovers(build: Build, key: str = "", folders: Sequence[str] = PER_SHARD) -> None:
-    """Removes files of an earlier run that are no longer part of this corpus, or not whole."""
+    """Removes files of an earlier run that are no longer part of this corpus, or not whole.
+
+    Args:
+      build: the inputs of the corpus; its shards exist.
+      key: not used.
+      folders: names of the folders below the corpus that are searched.
+    """
     names = {shard.name for shard in build.shards} | {file.name for file in build.files}
     for folder in folders:
         for path in build.store.list(folder):
@@ -88,7 +94,7 @@ PIPELINE = (
 
 
 class Corpus:
-    """A corpus that is being built, or was built."""
+    """A corpus that is being built, or was built: `Corpus(...).build()`, then `mix()` if wanted."""
 
     def __init__(
         self,
@@ -101,9 +107,11 @@ class Corpus:
         """Checks everything that can be checked before the first document is read.
 
         Args:
+          settings: of the corpus.
           input_dir: the folder that the sources' patterns are under.
-          output: a folder or an address, see `hclx.corpus.store`.
-          evaluation: the evaluation items, if `settings.contamination` is set.
+          output: the folder of the corpus, or its address, see `hclx.corpus.store`.
+          runner: runs the stages.
+          evaluation: evaluation set -> texts of each example; if `settings.contamination` is set.
         Raises:
           ConfigError, DataError: see `raw_files` and `check_rules`.
         """
@@ -130,7 +138,12 @@ class Corpus:
         self._key = ""
 
     def build(self) -> None:
-        """Runs the stages whose results do not exist yet."""
+        """Runs the stages whose results do not exist yet; they write below the output folder.
+
+        Raises:
+          DataError: no document was found.
+          HclxError: a stage raised it.
+        """
         write_settings(self.store, self.settings)
         key = key_of(FORMAT, [file.key for file in self._build.files])
         for stage in PIPELINE:
@@ -138,10 +151,12 @@ class Corpus:
         self._key = write_clean.clean_key(self._build, key)
 
     def mix(self, target_tokens: float = 0) -> dict[str, mixing.Share]:
-        """Writes the mixture of a corpus that was built: JSON lines, and the rates of its sources.
+        """Writes mixture/: JSON lines, and the rates of the sources. Call `build` before.
 
         Args:
-          target_tokens: see `hclx.corpus.mixing.solve`.
+          target_tokens: tokens of the mixture; 0: every source as often as its `epochs` says.
+        Returns:
+          source -> its share.
         """
         remove_leftovers(self._build, folders=("mixture",))
         begin = time.perf_counter()
@@ -181,9 +196,10 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
 
 
 def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
-    """The raw files of all sources.
+    """The raw files of all sources, in the order of the settings and, within a source, of names.
 
     Args:
+      settings: of the corpus; the `input` of each source is a pattern below the folder.
       folder: a folder or an address, see `hclx.corpus.store`.
     Raises:
       DataError: a pattern matches nothing.

@@ -130,7 +130,7 @@ class QualityModel:
         return (1 / (1 + np.exp(-np.clip(logits, -500, 500)))).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Writes the model to a file."""
+        """Writes the model to the file `path`, whatever its suffix; makes its folder."""
         _save(path, kind=np.array("quality"), weights=self.weights, bias=np.array(self.bias))
 
 
@@ -166,6 +166,7 @@ class ByteModel:
         """Counts the n-grams of texts. Takes about 30 times the memory of the texts.
 
         Args:
+          texts: a document each.
           bits: each table has 2^bits slots.
         Raises:
           DataError: there is no text.
@@ -195,8 +196,9 @@ class ByteModel:
         """Probability of each byte after those before it in its document.
 
         Args:
-          data: uint8 [b]
-          offsets: int64 [d + 1], where each document begins.
+          data: UTF-8 of all documents, one after another, uint8 [b]. Texts end in a line feed if
+            the end of a document shall have a probability too, as `bits_per_byte` adds it.
+          offsets: int64 [d + 1], where each document begins, and then the length of `data`.
         Returns:
           float64 [b]
         """
@@ -220,7 +222,7 @@ class ByteModel:
         return np.where(n > 1, (bits[offsets[1:]] - bits[offsets[:-1]]) / n, 0).astype(np.float32)
 
     def save(self, path: str | Path) -> None:
-        """Writes the model to a file."""
+        """Writes the model to the file `path`, whatever its suffix; makes its folder."""
         _save(path, kind=np.array("perplexity"), marks=self.marks, counts=self.counts)
 
 
@@ -257,7 +259,7 @@ def load(path: str | Path, kind: str) -> QualityModel | ByteModel:
 
 
 def fingerprint(path: str | Path) -> str:
-    """SHA-256 of the file of a model.
+    """SHA-256 of the file of a model, 64 hexadecimal digits.
 
     Raises:
       DataError: the file is missing.

@@ -2,6 +2,11 @@
 
 The formats here stand on the reader of `hclx.text.documents`. The policy of the corpus is to set
 aside what cannot be read, with file, line and reason, and to read on.
+
+  documents/SOURCE/FILE-SHARD.parquet   doc_id (SOURCE/ID), source, url, title, date, licence, text
+  documents/SOURCE/FILE.json            `file`; `parts`, the shards, with `name`, `documents` and
+                                        `bytes`; `quarantined`, reason -> number; written last
+  quarantine/SOURCE/FILE.jsonl          `file`, `line`, `reason` and masked `beginning` of a record
 """
 
 import codecs
@@ -70,8 +75,8 @@ def ingest(build: Build, key: str) -> None:
 
 
 def ingest_file(raw: RawFile, store: Store) -> None:
-    """Writes the documents of a raw file in shards, the records that are no documents, and the
-    manifest of both. A file whose outputs all exist with its key is not read again.
+    """Writes the files of documents/ and quarantine/ that belong to a raw file. A file whose
+    outputs all exist with its key is not read again.
 
     Args:
       raw: the file; its `key` is a hash of all that its documents depend on.
@@ -126,13 +131,13 @@ def _is_ingested(raw: RawFile, store: Store) -> bool:
 
 def general_reason(reason: str) -> str:
     """Removes from a reason the details that differ from record to record, so that records can be
-    counted by it.
+    counted by it: " at byte N", and all that follows an opening parenthesis.
     """
     return _DIFFERS.sub("", reason)
 
 
 def format_of(path: str, reading: Reading) -> str:
-    """Returns the format of a file, one of FORMATS.
+    """Returns the format of a file: "jsonl", "text", "parquet" or "wikiextractor".
 
     Args:
       path: its name decides, if `reading` names no format.

@@ -35,6 +35,8 @@ class Runner(Protocol):
         """Calls `function(item)` for every item, in any order.
 
         Args:
+          function: its result is not used; it and the items must be picklable.
+          items: the arguments of the calls.
           description: the name of the stage, for the progress bar.
           unit: the name of one item, for the progress bar.
         Raises:
@@ -49,6 +51,8 @@ class Runner(Protocol):
         description: str = "",
     ) -> None:
         """Sends blocks of all shards to the places of their keys, in one round or several.
+
+        Functions, shards and blocks must be picklable.
 
         Args:
           rounds: (map, reduce) of each round. `map(shard)`, in a later round `map(shard, blocks)`
@@ -84,7 +88,9 @@ def make_runner(
 
 
 def storage_error(error: OSError) -> StorageError | OSError:
-    """The error that a failed write ends a command with; any other error as it is."""
+    """Returns a `StorageError` for an error of a full disk, a quota, a file that is too large or
+    a read-only file system; any other error as it is.
+    """
     if error.errno in _NOT_WRITTEN:
         return StorageError(f"cannot write: {error}; free some space and run again")
     return error
@@ -104,7 +110,7 @@ class LocalRunner:
     def map(
         self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
-        """See `Runner.map`."""
+        """Calls `function(item)` for every item, in any order; see `Runner.map`."""
         with self._workers_of_stage() as call:
             call(function, [(item,) for item in items], description, unit)
 
@@ -115,7 +121,9 @@ class LocalRunner:
         shards: Sequence,
         description: str = "",
     ) -> None:
-        """See `Runner.map_reduce`; blocks on their way are in the memory of this process."""
+        """Sends blocks of all shards to the places of their keys, in one round or several; for the
+        arguments see `Runner.map_reduce`. Blocks on their way are in the memory of this process.
+        """
         arguments = [(shard,) for shard in shards]
         with self._workers_of_stage() as call:
             for number, (map_shard, reduce_key) in enumerate(rounds, 1):

@@ -55,7 +55,10 @@ class _Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Rule(_Settings):
-    """Bounds of one attribute, `tagger.name`; documents outside of them are removed."""
+    """Bounds of one attribute, `tagger.column`; documents outside of them are removed.
+
+    min, max: the least and the largest value that are kept; None is no bound.
+    """
 
     attribute: str
     min: float | None = None
@@ -68,7 +71,7 @@ class Rule(_Settings):
 
     @property
     def column(self) -> str:
-        """The column of that tagger."""
+        """The column of that tagger, without the tagger's name."""
         return self.attribute.split(".")[1]
 
 
@@ -177,6 +180,9 @@ class MixSettings(_Settings):
 class CorpusSettings(_Settings):
     """A whole corpus.
 
+    sources: name -> its settings.
+    seed: of the hash functions of `near`, and of all samples of documents.
+    near, paragraph, contamination: None switches the stage off.
     part_bytes: bytes of text in one Parquet file, which is also one unit of work.
     models: `quality` or `perplexity` -> file of a model that launch/train_filter.py trained; rules
       may then use `quality.score` and `perplexity.bits`.
@@ -212,7 +218,8 @@ def load_settings(path: str | Path) -> CorpusSettings:
 
 
 def parse_settings(content) -> CorpusSettings:
-    """Settings from the content of a YAML file.
+    """Settings from the content of a YAML file. Each source gets the rules of defaults.yaml,
+    changed by the file's `rules` and then by its own.
 
     Args:
       content: mappings, lists and scalars, as `yaml.safe_load` returns them.

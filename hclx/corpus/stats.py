@@ -2,6 +2,19 @@
 
 A corpus has many parts, so their statistics are read one at a time, and only the sample of the
 examples is held in memory.
+
+The figures of a source, as `add_up` returns them:
+
+  input, licence, rules   as in the settings; of each rule `attribute`, `min` and `max`
+  files, quarantined      number of raw files, and of their records that are no documents
+  documents, bytes        of the input
+  kept                    `documents` and `bytes` of the clean corpus
+  removed                 stage -> rule -> `documents` and `bytes` of the input; most removed first
+  after                   stage -> `documents` and `bytes` of the input that are left after it
+  masked                  kind of personal data -> number of items
+  histograms              attribute -> number of documents in each bin, of `all` and of `kept`
+  clusters                "exact" or "near" -> number of documents -> number of such clusters
+  cut_paragraphs          number of `paragraphs` that were removed, and of their `chars`
 """
 
 import json
@@ -42,14 +55,13 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
     Args:
       store, settings, shards: the folder, the settings and all shards of the corpus.
     Returns:
-      sources: name -> counts of documents and bytes: of the input; "kept"; "removed" by stage of
-        the pipeline and rule, most documents first; "after" each stage, in bytes of the input.
-      all: the same for all sources together.
-      quarantine: reason -> number of records and examples.
-      samples: rule -> examples of removed documents.
+      sources: name -> its figures, see the head of this module.
+      all: the sums of all numbers in them.
+      quarantine: reason -> number of `documents`, and `examples`: see `hclx.corpus.readers`.
+      samples: rule -> removed documents: `doc_id`, `value`, begin of `text`, and the rule's bounds.
       edges: attribute -> lower edges of the bins of its histogram.
-      contamination: evaluation set -> counts; None without that stage.
-      mixture: source -> its share; None without a mixture.
+      contamination: set -> counts, see `decontamination.write_report`; None without that stage.
+      mixture: source -> fields of its `hclx.corpus.mixing.Share`; None without a mixture.
       mixture_target: see `target_of`; None if the mixture has no target.
     Raises:
       DataError: statistics are missing, or a document is not in exactly one of the groups kept,

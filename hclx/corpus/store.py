@@ -54,6 +54,8 @@ def open_bytes(path: str) -> Iterator[io.BufferedReader]:
 
     Args:
       path: a local path, or an address that pyarrow can read (gs://, s3://, hdfs://).
+    Raises:
+      OSError: there is no such file, or it cannot be read.
     """
     if "://" not in path:
         with open(path, "rb") as file:
@@ -68,7 +70,9 @@ def open_bytes(path: str) -> Iterator[io.BufferedReader]:
 class Store:
     """The folder of a corpus, by its path or address.
 
-    It is sent to workers, so it holds nothing that is open. Names are paths below the folder.
+    It is sent to workers, so it holds nothing that is open. Names are paths below the folder. A
+    write makes the folders that are missing, replaces a file of the same name, and raises OSError
+    if it fails.
     """
 
     root: str
@@ -271,7 +275,7 @@ class Store:
         Args:
           pattern: as of Python's `glob`, `**` included; it matches no name that begins with a dot.
         Returns:
-          name -> size and time of each file.
+          Path of each file below the folder -> its information, with `size` and `mtime_ns`.
         """
         files, root = self._place
         # Folders that no match can be in are not listed.
@@ -307,6 +311,10 @@ class Store:
         )
 
     def remove(self, name: str) -> None:
-        """Removes a file; `name` is its path below the folder."""
+        """Removes a file; `name` is its path below the folder.
+
+        Raises:
+          OSError: there is no such file.
+        """
         files, root = self._place
         files.delete_file(f"{root}/{name}")

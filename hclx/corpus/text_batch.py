@@ -38,7 +38,7 @@ class Ranges:
 
     @functools.cached_property
     def documents(self) -> np.ndarray:
-        """The document of each, int64 [n]."""
+        """The index of the document of each, int64 [n]."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
@@ -59,7 +59,14 @@ class TextBatch:
 
     @classmethod
     def of(cls, texts: Sequence[str], titles: Sequence[str] | None = None) -> "TextBatch":
-        """A batch of texts without lone surrogates."""
+        """Makes a batch of d texts.
+
+        Args:
+          texts: the texts, without lone surrogates.
+          titles: as many titles, "" for a text without one; None: no text has a title.
+        Raises:
+          UnicodeEncodeError: a text holds a lone surrogate.
+        """
         chars, offsets = code_points(texts)
         return cls(tuple(texts), tuple(titles or [""] * len(texts)), chars, offsets)
 
@@ -78,12 +85,14 @@ class TextBatch:
 
     @functools.cached_property
     def hashes(self) -> RangeHash:
-        """The hashes of ranges of characters of the batch."""
+        """The hashes of ranges of characters: `hashes.of(starts, ends)` takes int64 [n] each, in
+        characters of the batch, and returns uint64 [n].
+        """
         return RangeHash(self.chars)
 
     @functools.cached_property
     def words(self) -> Ranges:
-        """The eojeol."""
+        """The eojeol, runs of characters that are no white space."""
         return self.split(self.kinds == characters.SPACE)
 
     @functools.cached_property
@@ -97,7 +106,9 @@ class TextBatch:
         return Ranges(starts, ends, np.searchsorted(starts, self.offsets))
 
     def split(self, separator: np.ndarray) -> Ranges:
-        """The runs of characters for which `separator`, bool [c], is False."""
+        """The runs of characters for which `separator`, bool [c], is False; the end of a document
+        ends a run.
+        """
         inside = np.concatenate([[False], ~separator, [False]])
         begins, ends = inside[1:] & ~inside[:-1], inside[:-1] & ~inside[1:]
         borders = self.offsets[1:-1]  # a document's end is an end, and the next one's start a start
@@ -107,12 +118,18 @@ class TextBatch:
         return Ranges(starts, ends, np.searchsorted(starts, self.offsets))
 
     def count(self, marks: np.ndarray) -> np.ndarray:
-        """The number of characters of each document that `marks`, bool [c], marks: int64 [d]."""
+        """The number of characters of each document for which `marks`, bool [c], is True: int64
+        [d].
+        """
         return np.diff(np.searchsorted(np.flatnonzero(marks), self.offsets))
 
 
 def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The code points of texts, uint32 [c], and the index at which each begins, int64 [d + 1]."""
+    """The code points of d texts, uint32 [c], and the index at which each begins, int64 [d + 1].
+
+    Raises:
+      UnicodeEncodeError: a text holds a lone surrogate.
+    """
     chars = np.frombuffer("".join(texts).encode("utf-32-le"), np.uint32)
     offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
@@ -120,7 +137,14 @@ def code_points(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batches(texts: Sequence[str], titles: Sequence[str] | None = None) -> Iterator[TextBatch]:
-    """The documents in batches of about the same size; a long document makes a batch by itself."""
+    """Divides documents, in their order, into batches of at most 2^19 characters; a longer document
+    makes a batch by itself.
+
+    Args:
+      texts, titles: see `TextBatch.of`.
+    Yields:
+      At least one batch, which is empty if there is no text.
+    """
     titles = titles or [""] * len(texts)
     start = size = 0
     for i, text in enumerate(texts):
@@ -135,10 +159,10 @@ def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Sums over consecutive ranges.
 
     Args:
-      values: [n].
-      offsets: the borders of m ranges, [m + 1].
+      values: bool, integers or floats, [n].
+      offsets: the borders of m ranges, int64 [m + 1]; range i is values[offsets[i]:offsets[i + 1]].
     Returns:
-      int64 or float64 [m].
+      float64 [m] for floats, else int64 [m].
     """
     kind = np.float64 if values.dtype.kind == "f" else np.int64
     total = np.zeros(len(values) + 1, kind)
@@ -147,7 +171,7 @@ def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole as float32; 0 if `whole` is 0."""
+    """The quotient part / whole of arrays of equal length, as float32; 0 where `whole` is 0."""
     return np.divide(part, whole, out=np.zeros(len(part)), where=np.asarray(whole) > 0).astype(
         np.float32
     )

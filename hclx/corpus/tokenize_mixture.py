@@ -100,8 +100,9 @@ def tokenize_mixture(
 def encode_shard(
     shard: Shard, store: Store, tokenizer_dir: str, settings: ReadSettings, key: str
 ) -> None:
-    """Writes the tokens of a shard of the mixture: a table for each split, with a row for each
-    document.
+    """Writes the tokens of a shard of the mixture: tokens/SOURCE/FILE-SHARD.SPLIT.parquet for each
+    split, with a row for each of its documents: `ids`, a list of uint32; `n_bytes` and `line`, the
+    bytes of its text and its line in the file, int64; `sha256` of its text, 32 bytes.
 
     Args:
       shard: a file of the mixture.

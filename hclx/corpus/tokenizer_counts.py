@@ -92,9 +92,13 @@ def count_mixture(
       store: of a corpus with a mixture; takes the counts.
       runner: runs the counting.
       morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
-      totals: takes the numbers of `hclx.text.training.sample`.
+      totals: the number of all documents is added to `seen`, the number and the bytes of the sample
+        to `documents` and `bytes`.
     Returns:
-      pre-token -> its number.
+      pre-token, a str -> its number.
+    Raises:
+      ConfigError: a worker has another pre-tokenizer.
+      DataError: there is no mixture, or a file of it cannot be read.
     """
     begin, pretokenizer = time.perf_counter(), pretokenizer_identity(morphemes)
     base, shards = key_of(FORMAT, pretokenizer, sample_rate, seed), _shards(store)

@@ -82,7 +82,8 @@ def read_verdict(
       stage: a name in STAGES.
       columns: the columns to read; None reads all.
     Returns:
-      A row for each document; None if the stage is not part of this corpus.
+      A row for each document: `rule`, `value`, and the stage's own columns, see `hclx.corpus.dedup`
+      and `hclx.corpus.decontamination`; None if the stage is not part of this corpus.
     """
     name = shard.file(VERDICTS, stage=stage)
     return None if store.key(name) is None else store.read_table(name, columns)
@@ -129,7 +130,9 @@ def remove_lines(text: str, starts: list[int], ends: list[int]) -> str:
 
     Args:
       text: the text.
-      starts, ends: where each line begins and ends, in characters, ascending.
+      starts, ends: where each line begins and ends, without its line end, in characters, ascending.
+    Returns:
+      The rest, without line feeds at its begin and end.
     """
     ends = [end + (text[end : end + 1] == "\n") for end in ends]
     return replace_spans(text, [(*span, "") for span in zip(starts, ends)]).strip("\n")

@@ -1,5 +1,11 @@
 """The last stage of the pipeline, `finish`: the texts that stay, cleaned and masked, and the
 figures of what became of every document.
+
+  corpus/SOURCE/FILE-SHARD.parquet   the columns of documents/, see `hclx.corpus.readers`, with the
+                                     clean `text`
+  figures/SOURCE/FILE-SHARD.json     documents, bytes, kept, removed, masked, histograms, clusters
+                                     and cut_paragraphs, see `hclx.corpus.stats`; and `samples`,
+                                     rule -> some documents that it removed
 """
 
 import functools
@@ -47,7 +53,7 @@ def clean_key(build: Build, key: str) -> str:
 
 
 def write_clean(build: Build, key: str) -> None:
-    """Writes the clean corpus and the figures of every shard.
+    """Writes corpus/ and figures/: the clean corpus and the figures of every shard.
 
     Args:
       build: the inputs of the corpus; the verdicts of all stages are already written.
@@ -72,7 +78,8 @@ def clean_shard(
     seed: int,
     key: str,
 ) -> None:
-    """Writes the documents that remain, cleaned and masked, and the figures of a shard.
+    """Writes the files of a shard in corpus/ and figures/: the documents that remain, in NFC and
+    masked, and the figures.
 
     Args:
       shard: its attributes and verdicts are already written.

@@ -30,8 +30,12 @@ class Estimate:
       experiment: the whole configuration.
       chip: the kind of chip.
       chips: number of chips.
-      bytes: memory by purpose; the sum is the peak.
-      seconds: time by purpose; the sum is the time of a step.
+      bytes: memory by purpose: "parameters and moments", "gradients", "kept for the backward pass",
+        "weights of two blocks, gathered" and "embedding, its gradient, logits"; their
+        sum is the peak.
+      seconds: time by purpose: "matrix products", "attention kernel", "norms, activations",
+        "optimizer", "waiting for transfers over AXIS", with AXIS fsdp, model or seq, and "filling
+        and draining the pipeline"; the sum is the time of a step.
     """
 
     experiment: Experiment
@@ -42,12 +46,12 @@ class Estimate:
 
     @property
     def peak_bytes(self) -> float:
-        """Bytes that a chip needs."""
+        """Bytes of HBM that a chip needs at most in a step."""
         return sum(self.bytes.values())
 
     @property
     def step_time(self) -> float:
-        """Seconds."""
+        """Seconds that a step takes."""
         return sum(self.seconds.values())
 
     @property
@@ -57,6 +61,9 @@ class Estimate:
 
     @property
     def mfu(self) -> float:
+        """Model FLOPs utilisation: the model's FLOPs in a step, without those that are recomputed,
+        as a share, from 0 to 1, of the bf16 peak of all chips; see `hclx.train.flops.FORMULA`.
+        """
         flops = (
             flops_per_token(self.experiment.model, self.experiment.train.sequence_length)
             * self.tokens
@@ -65,19 +72,24 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
+        """Returns whether a chip needs at most `HBM_SHARE` of its HBM, which leaves some for the
+        runtime.
+        """
         return self.peak_bytes <= HBM_SHARE * self.chip.hbm_capacity
 
     @property
     def limits(self) -> str:
-        """The purpose that takes most time beside the matrix products, or "HBM" if the plan does
-        not fit.
+        """The key of `seconds` that takes most time beside the matrix products, or "HBM" if the
+        plan does not fit.
         """
         others = {name: s for name, s in self.seconds.items() if name != "matrix products"}
         return max(others, key=others.get) if self.fits else "HBM"
 
     @property
     def name(self) -> str:
-        """Mesh, batch and remat policy in one line."""
+        """Mesh, batch and remat policy in one line: "data 16 x fsdp 64 · batch 1024 in 1 ·
+        minimal", where 1 is the number of accumulation steps.
+        """
         train, compute, mesh = self.experiment.train, self.experiment.compute, self.experiment.mesh
         axes = " x ".join(f"{axis} {n}" for axis, n in zip(MESH_AXES, mesh.shape) if n > 1)
         pipe = f" · {compute.microbatches(mesh.pipe)} microbatches" if mesh.pipe > 1 else ""

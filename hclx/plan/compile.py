@@ -27,27 +27,44 @@ _NO_MACHINE = {
 
 @dataclasses.dataclass(frozen=True)
 class CompiledStep:
-    """The training step as a chip would run it. Bytes are those of one chip."""
+    """The training step as a chip would run it. Bytes are those of one chip.
 
-    experiment: Experiment  # with the sizes of all mesh axes
+    Attributes:
+      experiment: the configuration, with the sizes of all mesh axes.
+      topology: its name, such as "v5p:8x16x16"; with several slices "2 x v5p:8x16x16".
+      chip: the kind of chip.
+      mesh: of the topology's devices.
+      module: the compiled program.
+      state_bytes: parameters and moments.
+      argument_bytes: the state and the batch, as laid out.
+      temporary_bytes: all that the step holds beside arguments and outputs.
+      output_bytes: outputs that do not alias arguments.
+      code_bytes: the program.
+    """
+
+    experiment: Experiment
     topology: str
     chip: Chip
     mesh: Mesh
     module: Module
-    state_bytes: int  # parameters and moments
-    argument_bytes: int  # the state and the batch, as laid out
+    state_bytes: int
+    argument_bytes: int
     temporary_bytes: int
-    output_bytes: int  # of outputs that do not alias arguments
+    output_bytes: int
     code_bytes: int
 
     @property
     def peak_bytes(self) -> int:
+        """Bytes of HBM that a chip needs: arguments, temporaries, outputs and code."""
         return self.argument_bytes + self.temporary_bytes + self.output_bytes + self.code_bytes
 
 
 def topology_devices(topology: str, num_slices: int = 1) -> list:
     """Returns the devices of a TPU topology such as "v5p:8x16x16", which need not be attached.
 
+    Args:
+      topology: of one slice.
+      num_slices: that many slices; the list holds the devices of all of them.
     Raises:
       ConfigError: libtpu is not installed or refuses the topology.
     """

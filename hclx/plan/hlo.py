@@ -23,7 +23,13 @@ _NAME = re.compile(r"%([\w.\-]+)")
 
 @dataclasses.dataclass(frozen=True)
 class Array:
-    """One array of a result: its element type, its dimensions, and whether it is stored in HBM."""
+    """One array of a result.
+
+    Attributes:
+      dtype: XLA's name of the element type, a key of `DTYPE_BYTES`, or another that has no bytes.
+      shape: its dimensions.
+      in_hbm: whether it is stored in HBM, and not in a memory of the chip itself.
+    """
 
     dtype: str
     shape: tuple[int, ...]
@@ -31,6 +37,7 @@ class Array:
 
     @property
     def size(self) -> int:
+        """The number of its elements."""
         return math.prod(self.shape)
 
     @property
@@ -41,17 +48,30 @@ class Array:
 
 @dataclasses.dataclass(frozen=True)
 class Instruction:
-    """One line: `%name = results opcode(operands), attributes`."""
+    """One line: `%name = results opcode(operands), attributes`.
+
+    Attributes:
+      name: without the %.
+      opcode: such as "fusion" or "all-gather-start".
+      results: one array, or those of a tuple.
+      operands: the names of the instructions whose results it reads.
+      attributes: the text after the operands, as XLA writes it.
+      number: the value of an integer constant, or the position of a parameter; else None.
+    """
 
     name: str
     opcode: str
     results: tuple[Array, ...]
     operands: tuple[str, ...]
     attributes: str
-    number: int | None = None  # the value of a constant, the position of a parameter
+    number: int | None = None
 
     def called(self, role: str) -> str | None:
-        """Returns the name of the computation in an attribute such as `body=` or `calls=`."""
+        """Returns the name of the computation in an attribute, or None if it is missing.
+
+        Args:
+          role: the name of the attribute, such as "body" or "calls".
+        """
         match = re.search(rf"\b{role}=%?([\w.\-]+)", self.attributes)
         return match and match.group(1)
 
@@ -63,20 +83,26 @@ class Instruction:
 
     @property
     def op_name(self) -> str:
-        """The place in the Python program that it was traced from."""
+        """The place in the Python program that it was traced from; "" if XLA gives none."""
         match = re.search(r'op_name="([^"]*)"', self.attributes)
         return match.group(1) if match else ""
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """A compiled program: instructions by computation, in the order in which they are scheduled."""
+    """A compiled program.
+
+    Attributes:
+      computations: name of a computation -> name of an instruction -> instruction, in the order in
+        which they are scheduled.
+      entry: the name of the computation that runs first.
+    """
 
     computations: dict[str, dict[str, Instruction]]
     entry: str
 
     def operands(self, computation: str, instruction: Instruction) -> list[Array]:
-        """Returns the arrays that an instruction reads."""
+        """Returns the arrays that an instruction of the named computation reads."""
         known = self.computations[computation]
         return [
             array for name in instruction.operands if name in known for array in known[name].results
@@ -85,6 +111,12 @@ class Module:
     def trip_count(self, computation: str, loop: Instruction) -> int:
         """Returns how often the body of a `while` runs: XLA's own figure, or else the bound in its
         condition minus the first value of its counter.
+
+        Args:
+          computation: the name of the computation that holds the loop.
+          loop: an instruction with the opcode `while`.
+        Raises:
+          ValueError: neither is known.
         """
         known = re.search(r'"known_trip_count":\{"n":"(\d+)"', loop.attributes)
         if known:
@@ -113,6 +145,12 @@ class Module:
     ) -> Iterator[tuple[str, Instruction, int]]:
         """Yields (computation, instruction, times it runs) for every instruction that runs,
         including those in loops and fusions.
+
+        Args:
+          computation: the name of the one to begin with; None: the entry.
+          times: how often that one runs, which multiplies all numbers.
+        Raises:
+          ValueError: see `trip_count`.
         """
         computation = computation or self.entry
         for instruction in self.computations[computation].values():
@@ -128,7 +166,7 @@ class Module:
 
 
 def parse_hlo(text: str) -> Module:
-    """Parses `compiled.as_text()`.
+    """Parses the text of a program that `jax.stages.Compiled.as_text()` returns.
 
     Raises:
       ValueError: the text has no entry computation.

@@ -25,6 +25,11 @@ SPLASH_BLOCK = 512
 def matmul_flops(module: Module, computation: str, instruction: Instruction) -> float:
     """Returns the FLOPs of a `dot`, a `convolution` (XLA's form of every matrix product on TPUs) or
     a splash attention kernel; 0 for other instructions.
+
+    Args:
+      module: the program.
+      computation: the name of the computation that holds the instruction.
+      instruction: one run of it is counted.
     """
     if instruction.opcode not in ("convolution", "dot"):
         return splash_flops(instruction) if instruction.opcode == "custom-call" else 0.0
@@ -67,6 +72,12 @@ def valid_taps(
 ) -> int:
     """Counts the pairs (output, tap) of one spatial axis that use an input, and not padding or the
     space between dilated inputs.
+
+    Args:
+      n_in, n_kernel, n_out: sizes of input, kernel and output along the axis.
+      low_padding: zeros before the first input.
+      stride: between outputs, in (dilated) inputs.
+      in_dilation, kernel_dilation: distance between neighbours; 1: no dilation.
     """
     places = (
         output * stride + tap * kernel_dilation - low_padding
@@ -92,7 +103,12 @@ def splash_flops(instruction: Instruction) -> float:
 
 def hbm_bytes(module: Module, computation: str, instruction: Instruction) -> float:
     """Returns the bytes that one run of an instruction reads from and writes to HBM. A slice of a
-    stack counts as the slice alone.
+    stack counts as the slice alone; loops, and the ends of transfers, count nothing.
+
+    Args:
+      module: the program.
+      computation: the name of the computation that holds the instruction.
+      instruction: one run of it is counted.
     """
     if (
         instruction.opcode in FREE

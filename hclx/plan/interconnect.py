@@ -19,10 +19,11 @@ class Collective:
     """One collective of one chip.
 
     Attributes:
-      kind: one of `KINDS`.
+      kind: "all-gather", "all-reduce", "reduce-scatter", "all-to-all" or "collective-permute".
       axes: the mesh axes that it communicates over.
-      bytes: of the unsharded array; for all-to-all and permute, of the part on one chip.
-      links: that it occupies: physical axes of the torus, or `NETWORK`.
+      bytes: of the unsharded array, that is before a scatter and after a gather; for all-to-all
+        and permute, of the part on one chip.
+      links: that it occupies: axes of the torus, "x", "y" or "z"; or "network", between slices.
       seconds: its time if no other collective uses these links.
     """
 
@@ -37,7 +38,14 @@ def find_collective(
     module: Module, computation: str, instruction: Instruction, mesh: Mesh, chip: Chip
 ) -> Collective | None:
     """Returns the collective that an instruction performs, starts, or contains as a fusion; None
-    for any other instruction.
+    for any other instruction, and for a collective of one device.
+
+    Args:
+      module: the program.
+      computation: the name of the computation that holds the instruction.
+      instruction: the one that may be a collective.
+      mesh: the mesh that the program was compiled for.
+      chip: of which the mesh is made.
     """
     inner, where = instruction, computation
     kind = _kind(instruction)
@@ -71,6 +79,11 @@ def replica_group(attributes: str, n_devices: int) -> list[int]:
 
     For a permute these are the two devices that are farthest apart, because some pairs may stay on
     one device while others cross slices.
+
+    Args:
+      attributes: of the collective's instruction, with `replica_groups=` in any of XLA's forms, or
+        `source_target_pairs=`; without either the group is all devices.
+      n_devices: the number of devices of the mesh.
     """
     permuted = re.search(r"source_target_pairs=\{((?:\{\d+,\d+\},?)+)\}", attributes)
     if permuted:
@@ -115,7 +128,7 @@ def cost(kind: str, n_bytes: float, group: list[int], mesh: Mesh, chip: Chip) ->
     one axis), a permute bytes / link. An axis that does not close to a ring has half of the W.
 
     Args:
-      kind: one of `KINDS`.
+      kind: see `Collective.kind`.
       n_bytes: see `Collective.bytes`.
       group: flat indices of its devices in the mesh.
       mesh: of devices with `coords` and, over several slices, `slice_index`.

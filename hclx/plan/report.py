@@ -13,7 +13,9 @@ SECONDS_PER_DAY = 86_400
 
 
 def run_tokens(train: TrainConfig, tokens: float) -> float:
-    """Returns `tokens`, or those of the experiment's own run if it is 0."""
+    """Returns `tokens` if it is finite and positive; else the tokens of the whole run: steps ·
+    batch size · sequence length.
+    """
     if math.isfinite(tokens) and tokens > 0:
         return tokens
     return float(train.total_steps * train.global_batch_size * train.sequence_length)
@@ -26,6 +28,14 @@ def to_json(plan: Plan | Estimate, topology: str, tokens: float) -> dict:
       plan: of a step, compiled or estimated.
       topology: its name, such as "v5p:8x16x16".
       tokens: of the run that days are counted for.
+    Returns:
+      Of every plan: method ("compiled" or "arithmetic"), topology, chips, mesh (axis -> size),
+      parameters, global_batch_size, sequence_length, accumulation_steps, remat, fits,
+      hbm_gb_per_chip (the peak), hbm_capacity_gb, estimated_mfu (from 0 to 1), step_time_s,
+      tokens_per_second, days, days_for_tokens, limits. Of an estimate also its `bytes` and
+      `seconds`. Of a compiled plan also hbm_arguments_gb, hbm_temporaries_gb, losses_s (see
+      `Plan.losses`), flops_per_chip, model_flops_per_chip, hbm_traffic_gb_per_chip, and
+      collective_gb_per_chip ("KIND over AXES" -> gigabytes).
     """
     train = plan.experiment.train
     return {

@@ -23,7 +23,13 @@ REMATS = ("minimal", "full")
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A candidate that was compiled: its plan, or the error."""
+    """A candidate that was compiled.
+
+    Attributes:
+      estimate: its memory and time by arithmetic.
+      plan: its memory and time as compiled; None if that failed.
+      error: why it failed; "" if it did not.
+    """
 
     estimate: Estimate
     plan: Plan | None
@@ -31,6 +37,7 @@ class Result:
 
     @property
     def usable(self) -> bool:
+        """Returns whether it was compiled, and fits the chips' memory."""
         return self.plan is not None and self.plan.fits
 
 
@@ -49,7 +56,7 @@ def search(
         accumulation steps are tried.
       topology: of one slice, such as "v5p:8x16x16".
       num_slices: that many slices.
-      make: compiles and simulates an experiment.
+      make: compiles and simulates an experiment; a ConfigError of it becomes `Result.error`.
       compiles: candidates to compile, without the experiment itself and the larger batches.
     Returns:
       Results by falling MFU; those that do not fit, or failed, come last.
@@ -106,7 +113,7 @@ def _compile(candidate: Estimate, make: Callable[[Experiment], Plan]) -> Result:
 
 
 def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
-    """Returns the candidates that fit by arithmetic, the fastest first.
+    """Returns those of `candidates` that fit by arithmetic, the fastest first.
 
     On a torus, candidates that gather over all chips come last. By arithmetic they are as fast, but
     in the compiler's schedule they are slower: 82B on 1,024 v5p has an estimated MFU of 51.7% with
@@ -136,6 +143,11 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
 def candidates(experiment: Experiment, chip: Chip, chips: int) -> Iterator[Estimate]:
     """Yields every mesh of powers of two that shards layers, heads, length and batch evenly, with
     each remat policy and number of accumulation steps.
+
+    Args:
+      experiment: its model, batch and sequence length are kept.
+      chip: the kind of chip.
+      chips: number of chips.
     """
     config, batch = experiment.model, experiment.train.global_batch_size
     for pipe, model, seq, steps, remat in itertools.product(
@@ -180,7 +192,12 @@ def _microbatches(layers: int, rows: int, pipe: int) -> int | None:
 
 
 def to_table(results: list[Result]) -> str:
-    """Returns a table of the results, with what keeps each from being the best."""
+    """Returns the results as a table of text, a line each: name, MFU in percent, seconds of a step,
+    GB of HBM, and what keeps it from being the best.
+
+    Args:
+      results: as `search` returns them, the best first; at least one.
+    """
     best = results[0].plan if results[0].usable else None
     width = max(len(result.estimate.name) for result in results)
     rows = [f"{'candidate':<{width}}    MFU   step s   HBM GB   why not"]

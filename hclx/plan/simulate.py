@@ -41,7 +41,7 @@ class Timeline:
     hbm: float = 0.0
 
     def add(self, part: "Timeline", times: int) -> None:
-        """Appends `part`, `times` in a row."""
+        """Adds all figures of `part`, `times` over, to this timeline."""
         for field in dataclasses.fields(self):
             total, added = getattr(self, field.name), getattr(part, field.name)
             if isinstance(added, collections.Counter):

@@ -13,7 +13,7 @@ _NODE = 8  # GPUs that a switch joins
 
 
 def gather_seconds(chip: Chip, n_bytes: float, ways: int, chips: int) -> float:
-    """Estimates how long an all-gather or a reduce-scatter takes.
+    """Estimates the seconds that an all-gather or a reduce-scatter takes.
 
     On a torus it uses two axes, or all of them if all chips take part. GPUs gather over the network
     between nodes, each GPU an eighth of the array, and within the node at the same time.

@@ -36,8 +36,11 @@ def attributes(taggers: Mapping[str, Tagger], batch: TextBatch) -> dict[str, dic
     """Runs taggers on a batch. They see the texts in NFC, as they will be kept; `normalisation`,
     which measures that, sees the texts of the input.
 
+    Args:
+      taggers: name -> the function, see `all_taggers`.
+      batch: d documents.
     Returns:
-      tagger -> column -> values, [d]
+      tagger -> column -> values, [d]; the docstring of each tagger gives their types.
     """
     texts = [unicodedata.normalize("NFC", text) for text in batch.texts]
     normalised = batch if tuple(texts) == batch.texts else TextBatch.of(texts, batch.titles)
@@ -52,6 +55,8 @@ def all_taggers(models: Mapping[str, str] = {}) -> dict[str, Tagger]:
 
     Args:
       models: `quality` or `perplexity` -> file of the model.
+    Returns:
+      name -> function of a batch, which returns column -> values, [d].
     """
     with_model = {"quality": quality, "perplexity": perplexity}
     return {

@@ -27,5 +27,14 @@ def quality(batch: TextBatch, path: str) -> dict[str, np.ndarray]:
 
 
 def perplexity(batch: TextBatch, path: str) -> dict[str, np.ndarray]:
-    """Returns bits: bits per byte of a text under the language model, float32 [d]."""
+    """Scores documents with a language model of bytes that the user has trained.
+
+    Args:
+      batch: the texts of d documents.
+      path: file of the model, from launch/train_filter.py.
+    Returns:
+      bits: cross-entropy of each text in bits per byte, float32 [d].
+    Raises:
+      DataError: the file is missing, damaged, or holds a model of another kind.
+    """
     return {"bits": _load(path, "perplexity").bits_per_byte(batch.texts)}

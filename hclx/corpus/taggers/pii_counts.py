@@ -10,7 +10,8 @@ def pii(batch: TextBatch) -> dict[str, np.ndarray]:
     """Counts items of personal data.
 
     Returns:
-      kind: number of items of that kind, for each kind of `hclx.corpus.pii`, int32 [d].
+      rrn, frn, driver, passport, card, brn, phone, account, email, ip: number of items of that
+        kind, see `hclx.corpus.pii.Span`, int32 [d].
       items: number of items of all kinds, int32 [d].
       spans: the items as `kind:start:end` in characters, separated by spaces, object [d].
     """

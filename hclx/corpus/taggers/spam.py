@@ -21,8 +21,10 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
         of the characters that are no white space, float32 [d].
       longest_run: characters of the longest run, int32 [d].
       links: number of links, int32 [d].
-      profanity and the other lists of `hclx.corpus.lexicon`: number of matches, int32 [d].
-      profane_words, boilerplate_words, spam_words: matches per word, float32 [d].
+      profanity, gambling, adult, advertising, boilerplate: number of matches of that list, see
+        `hclx.corpus.lexicon`, int32 [d].
+      profane_words, boilerplate_words, spam_words: matches per eojeol, float32 [d]; spam are the
+        lists gambling, adult and advertising.
     """
     visible = batch.n_chars - batch.count(batch.kinds == characters.SPACE)
     starts, lengths, documents = _runs(batch)
