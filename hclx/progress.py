@@ -13,7 +13,14 @@ LOG_EVERY_SECONDS = 30.0
 
 
 def tracked(items: Iterable, description: str, unit: str, total: int | None = None) -> Iterator:
-    """Yields `items` and shows how many were taken; see `ProgressBar`."""
+    """Yields `items` and shows how many were taken.
+
+    Args:
+      items: anything that can be iterated.
+      description: what is being done, a few words.
+      unit: the name of one item, in the singular.
+      total: the number of items; None where nobody knows.
+    """
     with ProgressBar(total, description, unit) as progress:
         for item in items:
             yield item
