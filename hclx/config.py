@@ -99,6 +99,7 @@ class ModelConfig(_Validated):
 
     @property
     def d_head(self) -> int:
+        """The size of a head: `d_model / n_heads`, which is whole."""
         return self.d_model // self.n_heads
 
     @property
@@ -108,6 +109,7 @@ class ModelConfig(_Validated):
 
     @property
     def d_mlp(self) -> int:
+        """The hidden size of the MLPs: `mlp_size`, or 4 * `d_model` if that is 0."""
         return self.mlp_size or 4 * self.d_model
 
 
@@ -158,7 +160,9 @@ class ComputeConfig(_Validated):
             )
 
     def microbatches(self, stages: int) -> int:
-        """Microbatches of a batch, with the default (0) resolved for a number of stages."""
+        """Microbatches that a pipeline of `stages` stages splits a batch into: the field
+        `pipeline_microbatches`, or as many as stages if that is 0.
+        """
         return self.pipeline_microbatches or stages
 
 
@@ -185,6 +189,7 @@ class MeshConfig(_Validated):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The sizes in the order of `MESH_AXES`; one of them may be -1."""
         return tuple(getattr(self, axis) for axis in MESH_AXES)
 
 

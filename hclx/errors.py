@@ -83,8 +83,12 @@ class PreemptedError(HclxError):
 
 
 def exit_code(error: BaseException, is_distributed: bool) -> int:
-    """Exit code for an error. A JAX runtime error in a run of several processes counts as a lost
-    peer (70).
+    """Exit code for an error: that of the class of an `HclxError`, and 1 for any other error.
+
+    Args:
+      error: the error that ends the run.
+      is_distributed: whether the run has several processes: a JAX runtime error then counts as a
+        lost peer (70).
     """
     lost = is_distributed and type(error).__name__ == "JaxRuntimeError"
     return StuckError.exit_code if lost else getattr(error, "exit_code", 1)
@@ -94,7 +98,7 @@ def require(*libraries: str) -> None:
     """Checks that libraries of the extras are installed, without importing them.
 
     Args:
-      libraries: names of EXTRA_OF.
+      libraries: names of modules as they are imported, among the keys of `EXTRA_OF`.
     Raises:
       MissingExtraError: names what is not installed, and the command that installs it.
     """

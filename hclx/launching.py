@@ -20,8 +20,11 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
     """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code.
 
     Args:
-      main: of the script; what it returns is the exit code.
-      commands: words of which the command line must hold one, as `argv[1]`.
+      main: of the script. It takes the name of the program and what absl's flags leave of the
+        command line; it returns the exit code, None for 0.
+      commands: words of which `argv[1]` must be one; none: no argument may be left.
+    Raises:
+      SystemExit: at the end, with the exit code; 64 if the command line is wrong.
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -126,7 +129,9 @@ def _fail(message: str, code: int) -> int:
 
 
 def take_gin_bindings(argv: list[str]) -> list[str]:
-    """Removes every `--gin.NAME=VALUE` from a command line; returns the NAME=VALUE of each."""
+    """Removes every `--gin.NAME=VALUE` from the list `argv` itself; returns the NAME=VALUE of
+    each, in order.
+    """
     bindings = [
         argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")
     ]
@@ -135,7 +140,9 @@ def take_gin_bindings(argv: list[str]) -> list[str]:
 
 
 def take_after_dashes(argv: list[str]) -> list[str]:
-    """Removes a bare `--` and everything after it from a command line; returns what followed it."""
+    """Removes the first bare `--` and everything after it from the list `argv` itself; returns what
+    followed it, [] if there is none.
+    """
     end = argv.index("--") if "--" in argv else len(argv)
     after = argv[end + 1 :]
     del argv[end:]

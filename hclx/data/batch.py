@@ -10,13 +10,20 @@ class Batch(NamedTuple):
 
     Every field is [b, t]: numpy arrays on the host, `jax.Array`s on devices, or
     `jax.ShapeDtypeStruct`s for ahead-of-time compilation.
+
+    Attributes:
+      tokens_bt: int32, the inputs.
+      targets_bt: int32, the token that follows each input.
+      weights_bt: float32, the weight of each target in sums and counts; 0 leaves it out.
+      segments_bt: int32; tokens attend within runs of equal segment.
+      positions_bt: int32, from 0 in each segment.
     """
 
-    tokens_bt: np.ndarray  # int32: the inputs
-    targets_bt: np.ndarray  # int32: the token that follows each input
-    weights_bt: np.ndarray  # float32: of each target in sums and counts; 0 leaves it out
-    segments_bt: np.ndarray  # int32: tokens attend within runs of equal segment
-    positions_bt: np.ndarray  # int32: from 0 in each segment
+    tokens_bt: np.ndarray
+    targets_bt: np.ndarray
+    weights_bt: np.ndarray
+    segments_bt: np.ndarray
+    positions_bt: np.ndarray
 
 
 def make_batch(rows_bs: np.ndarray, eod_id: int) -> Batch:
@@ -26,7 +33,7 @@ def make_batch(rows_bs: np.ndarray, eod_id: int) -> Batch:
       rows_bs: int32 [b, t + 1]; each document in it begins with `eod_id`.
       eod_id: the end-of-document token.
     Returns:
-      A batch of numpy arrays [b, t].
+      A batch of numpy arrays [b, t]; tokens and targets are views of `rows_bs`.
     """
     tokens_bt, targets_bt = rows_bs[:, :-1], rows_bs[:, 1:]
     weights_bt = np.ones(targets_bt.shape, np.float32)

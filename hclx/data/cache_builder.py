@@ -73,13 +73,13 @@ def build_cache(
     Args:
       mixture: its name, for the manifest.
       sources: in the order of the mixture.
-      tokenizer_dir: see `hclx.text.load_tokenizer`.
+      tokenizer_dir: the folder of a trained tokenizer.
       cache_dir: must not hold a cache; it appears whole or not at all.
       settings: how documents are read and divided.
       workers: processes that encode; default: one a core if text is split at morphemes, else one.
         The bytes written do not depend on it.
-      encoded: (source, split, counts) -> the documents of the split, if they were encoded before;
-        the bytes written do not depend on it either.
+      encoded: (`Source`, "train" or "validation", counts) -> its `EncodedDocument`s, if they were
+        encoded before; it counts `empty` and `invalid_utf8` as `read_documents` does.
     Raises:
       ConfigError: the folder already holds a cache.
       DataError: a source cannot be read or has no text.
@@ -204,8 +204,14 @@ def _encode(directory: str, fingerprint: str, texts: list[str]) -> list[np.ndarr
 
 
 def describe_files(paths: list[str]) -> list[dict]:
-    """Name, size and sha256 of each file of a source. The sha256 is "" if the source is too large
-    to be read again at each start.
+    """Describes the files of one source, for the manifest.
+
+    Returns:
+      For each file its `name` without a folder, its `size` in bytes and its `sha256` in
+      hexadecimal. If the files have more than 1 GiB in all, too much to be read again at each
+      start, `sha256` is "" for all of them.
+    Raises:
+      OSError: a file cannot be read.
     """
     sizes = [os.path.getsize(path) for path in paths]
     is_hashed = sum(sizes) <= _HASH_LIMIT
@@ -228,7 +234,13 @@ class StreamWriter:
     """Appends the documents of a source to a split; holds at most one shard of them in memory."""
 
     def __init__(self, directory: Path, dtype: np.dtype, eod_id: int):
-        """Creates the empty arrays in `directory`."""
+        """Creates empty arrays.
+
+        Args:
+          directory: takes the arrays `tokens`, `offsets` and `origins`.
+          dtype: of the stored tokens, uint16 or uint32.
+          eod_id: the end-of-document token.
+        """
         self._tokens = _create(directory / "tokens", dtype)
         self._offsets = _create(directory / "offsets", np.dtype(np.int64))
         self._eod = np.array([eod_id], dtype)
@@ -240,6 +252,7 @@ class StreamWriter:
 
     @property
     def n_documents(self) -> int:
+        """The number of documents appended so far."""
         return len(self._starts)
 
     def append(self, ids, file: int = 0, line: int = 0) -> None:

@@ -130,8 +130,12 @@ class Loader:
         )
 
     def iterate(self, index: int) -> Iterator[tuple[int, Batch]]:
-        """Yields (index, batch) from position `index` on without end, while a thread reads
-        ahead.
+        """Yields (position of the first row, batch) without end, while a thread reads ahead.
+
+        Args:
+          index: position of the first batch; each next one begins `global_batch_size` further.
+        Raises:
+          DataError: stored tokens are damaged; it is raised when their batch is asked for.
         """
         ready: queue.Queue = queue.Queue(self._prefetch)
 

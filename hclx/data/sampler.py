@@ -113,8 +113,10 @@ class Order:
 
 
 def apportion(rates: tuple[float, ...], total: int) -> np.ndarray:
-    """Whole numbers in proportion to `rates` that add up to `total` (method of largest remainders).
+    """Divides `total` into whole numbers in proportion to `rates` (method of largest remainders).
 
+    Returns:
+      int64, one number for each rate; they add up to `total`.
     Raises:
       DataError: a rate is not positive, or so small that its number would be 0.
     """

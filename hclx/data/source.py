@@ -79,7 +79,12 @@ def label_of(data: DataConfig) -> str:
 
 
 def input_source(patterns: str) -> Source:
-    """Returns the source that reads files, GLOB[,GLOB...], which nobody has registered."""
+    """Returns the source "input", of rate 1, for files that nobody has registered.
+
+    Args:
+      patterns: GLOB[,GLOB...] of `.jsonl[.gz]` or `.txt[.gz]` files. They are looked up when the
+        source is read; see `hclx.text.documents.expand_globs` for the errors.
+    """
     files = functools.partial(expand_globs, patterns)
     return Source("input", 1.0, files, functools.partial(split_documents, files))
 

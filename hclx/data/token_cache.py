@@ -65,7 +65,9 @@ class TokenCache:
 
     @property
     def fingerprint(self) -> str:
-        """Identifies the tokens and their order."""
+        """The field `fingerprint` of the manifest, a SHA-256 in hexadecimal; caches of the same
+        tokens in the same order have the same one.
+        """
         return self.manifest.get("fingerprint", "")
 
     @property
@@ -74,7 +76,12 @@ class TokenCache:
         return tuple(source["rate"] for source in self.manifest["sources"])
 
     def n_tokens(self, split: str, source: int | None = None) -> int:
-        """Number of tokens of a split, in one source or in all of them."""
+        """Number of tokens of a split, end-of-document tokens included.
+
+        Args:
+          split: "train" or "validation".
+          source: index of a source in the manifest; None: all sources together.
+        """
         sizes = [entry["splits"][split]["n_tokens"] for entry in self.manifest["sources"]]
         return sum(sizes) if source is None else sizes[source]
 
@@ -101,7 +108,19 @@ class TokenCache:
         return tuple(counts)
 
     def read(self, split: str, source: int, index: int, length: int) -> ts.Future:
-        """Starts to read sequence `index` of a source: the future holds length + 1 tokens."""
+        """Starts to read one sequence of a source.
+
+        Args:
+          split: "train" or "validation".
+          source: index of the source in the manifest.
+          index: number of the sequence, below that of `n_sequences`.
+          length: targets of a sequence.
+        Returns:
+          A future of uint16 or uint32 [length + 1], the tokens from `index * length` on. Its
+          `result` raises ValueError or OSError if the stored bytes are damaged.
+        Raises:
+          DataError: the array is missing, or is not as long as the manifest says.
+        """
         start = index * length
         return self._stream(split, source)[start : start + length + 1].read()
 
@@ -114,6 +133,11 @@ class TokenCache:
     def origin(self, split: str, source: int, document: int) -> tuple[str, int]:
         """File (its name in the manifest) and line that a document was read from. In the mixture of
         a corpus, the record of that line has the document's id.
+
+        Args:
+          split: "train" or "validation".
+          source: index of the source in the manifest.
+          document: number of the document in this split of the source, from 0.
         """
         origin = int(_open(self._path(split, source) / "origins")[document].read().result())
         file, line = origin >> LINE_BITS, origin & ((1 << LINE_BITS) - 1)
@@ -162,5 +186,7 @@ def _open(path: Path) -> ts.TensorStore:
 
 
 def content_fingerprint(manifest: dict) -> str:
-    """The checksum of all of a manifest but the checksum itself."""
+    """The SHA-256, in hexadecimal, of all of a manifest but its field `fingerprint`, which holds
+    this checksum.
+    """
     return json_hash({key: value for key, value in manifest.items() if key != "fingerprint"})

@@ -56,8 +56,8 @@ class DecodeState(NamedTuple):
 
 
 def bucket(length: int, limit: int | None = None) -> int:
-    """Rounds a length up to a power of two, but at most to `limit`, so that few programs are
-    compiled.
+    """Rounds a length up to a power of two from 32 on, but at most to `limit` if it is given, so
+    that few programs are compiled.
     """
     size = SMALLEST_BUCKET
     while size < length:
@@ -66,8 +66,13 @@ def bucket(length: int, limit: int | None = None) -> int:
 
 
 def init_cache(params: Params, batch: int, size: int) -> KVCache:
-    """An empty cache with `size` positions for each of `batch` rows, for the heads of keys and
-    values of each block, and in the dtype of its weights.
+    """Makes an empty cache on the ambient mesh.
+
+    Args:
+      params: as `hclx.infer.prepare_params` returns them. The heads of keys and values of each
+        block, and the dtype of their weights, are those of the cache.
+      batch: the number of rows.
+      size: positions of each row.
     """
 
     def zeros(layer):
@@ -95,7 +100,7 @@ def extend(
       lengths_b: int32, the positions in use; the new tokens take the next t.
       config: the model's shape.
     Returns:
-      Hidden states [b, t, d] after the final norm, and the cache.
+      Hidden states [b, t, d] after the final norm, and the cache with the new tokens in it.
     """
     positions_bt = lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
     dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
@@ -127,6 +132,10 @@ def cached_attention(
 
     Scores and softmax are float32 whatever the inputs are.
 
+    Args:
+      q_bthk: queries; they are divided by sqrt(k) here.
+      k_bhsk, v_bhsk: keys and values.
+      mask_bts: bool, true where a query sees a key.
     Returns:
       [b, t, h, k] in the dtype of the values.
     """
@@ -155,8 +164,10 @@ def prefill(
       params: as `hclx.infer.prepare_params` returns them.
       tokens_bt: int32, padded at the end.
       lengths_b: int32, the number of tokens of each prompt, at least 1.
-      size: positions of the cache.
+      size: positions of the cache, which a prompt and its continuation share.
       config: the model's shape.
+    Returns:
+      The state from which `decode` samples the first token of each row.
     """
     batch, length = tokens_bt.shape
     empty = init_cache(params, batch, size)
@@ -202,7 +213,7 @@ def decode(
       eod_id: ends a row.
       config: the model's shape.
     Returns:
-      The state, and int32 [b, n] with `NO_TOKEN` after the end of a row.
+      The state, and int32 [b, n] with `NO_TOKEN` (-1) after the end of a row.
     """
 
     size = state.cache.size

@@ -41,7 +41,16 @@ def generate(
     stream_every: int = 0,
     on_text: Callable[[str], None] = lambda text: None,
 ) -> Generation:
-    """Continues one prompt; see `generate_batch`."""
+    """Continues one prompt, as `generate_batch` does several.
+
+    Args:
+      params, config, tokenizer, stream_every: as in `generate_batch`.
+      prompt: the beginning of a document; it may be empty.
+      sampling: its settings.
+      on_text: takes each next part of the text, as in `generate_batch`, but without an index.
+    Raises:
+      ConfigError: the prompt leaves no room in the model's length.
+    """
     (generation,) = generate_batch(
         params,
         config,
@@ -151,7 +160,14 @@ class TextCollector:
         max_tokens: int,
         on_text: Callable[[str], None],
     ):
-        """Starts an empty text; `on_text` takes each next part of it."""
+        """Starts an empty text.
+
+        Args:
+          tokenizer: decodes the tokens.
+          stop: texts that end it.
+          max_tokens: the number of tokens that completes it.
+          on_text: takes each next part of it.
+        """
         self._decoder, self._on_text = StreamDecoder(tokenizer), on_text
         self._stop, self._max_tokens = stop, max_tokens
         self._text, self._shown = "", 0
@@ -164,7 +180,12 @@ class TextCollector:
         return self._ended or self._stopped or len(self._tokens) >= self._max_tokens
 
     def add(self, ids: np.ndarray) -> None:
-        """Adds the tokens of one decode call, up to the end of the text."""
+        """Adds the tokens of one decode call, up to the end of the text.
+
+        Args:
+          ids: int32 [n], a row of the result of `decode`: `NO_TOKEN` ends the document. Tokens
+            after the end of the text are ignored.
+        """
         for token in ids.tolist():
             if self.is_complete:
                 break

@@ -56,7 +56,9 @@ class SamplingConfig:
 
 
 class SamplingParams(NamedTuple):
-    """The settings of `SamplingConfig` that the device reads, as arrays with one entry a row."""
+    """The settings of `SamplingConfig` that the device reads, as arrays with one entry a row.
+    Whole numbers are int32, the seed is uint32, all others are float32.
+    """
 
     max_tokens_b: jax.Array  # int32
     temperature_b: jax.Array  # float32
@@ -116,7 +118,14 @@ def sample(
 
 
 def penalise(logits_bv: jax.Array, seen_bv: jax.Array, penalty_b: jax.Array) -> jax.Array:
-    """Makes tokens that occurred less likely (Keskar et al. 2019, CTRL, section 4.1)."""
+    """Makes tokens that occurred less likely (Keskar et al. 2019, CTRL, section 4.1): the penalty
+    divides their positive logits and multiplies the others.
+
+    Args:
+      logits_bv: float32.
+      seen_bv: bool, the tokens that occurred.
+      penalty_b: float32, positive; 1 changes nothing.
+    """
     penalty_b1 = penalty_b[:, None]
     lowered_bv = jnp.where(logits_bv > 0, logits_bv / penalty_b1, logits_bv * penalty_b1)
     return jnp.where(seen_bv, lowered_bv, logits_bv)

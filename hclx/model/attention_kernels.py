@@ -16,7 +16,10 @@ def on_each_device(attend: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     """Runs a kernel on each device of the ambient mesh, for the rows and heads that it holds.
 
     Args:
-      attend: (q, k, v, segments) -> context, where segments are [b, t] and all others [b, t, h, k].
+      attend: (q, k, v, segments) -> context, where segments are [b, t] and all others [b, t, h, k]
+        with the rows and heads of one device, and every position.
+    Returns:
+      The same function of the whole arrays; `attend` itself if there is no ambient mesh.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return attend
@@ -33,6 +36,11 @@ def keep_residuals(kernel: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     Residuals are made inside the kernel's own derivative, where a policy does not see them, so that
     the kernel would run again in the backward pass. Those that are arguments get no name: the
     caller decides whether they are kept or computed again.
+
+    Args:
+      kernel: a function of arrays to one array, which has a derivative of its own.
+    Returns:
+      The same function, whose result and residuals bear the name in the forward pass.
     """
 
     @jax.custom_vjp

@@ -24,8 +24,11 @@ COORDINATES = DIGITS + 1
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
-    """The reason why this kernel cannot serve a run, with the remedy; None if it can. The limits on
-    the size of a head are those that JAX checks.
+    """The reason why this kernel cannot serve a run, with the remedy, as the rest of a sentence
+    that begins with the name of the backend; None if it can. The limits on the size of a head are
+    those that JAX checks.
+
+    The arguments are those of `hclx.model.attention.choose_backend`.
     """
     capability = compute_capability(device)
     largest = (256 if capability >= (9, 0) else 128) - COORDINATES

@@ -96,7 +96,17 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
 def embed(
     params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config: ModelConfig, dtype: str
 ) -> jax.Array:
-    """Embeds tokens at their positions: [b, t, d] in `dtype`."""
+    """Embeds tokens at their positions.
+
+    Args:
+      params: of the decoder.
+      tokens_bt: int32.
+      positions_bt: int32, the position of each token in its document.
+      config: the model's shape.
+      dtype: name of the dtype of the result.
+    Returns:
+      [b, t, d] in `dtype`.
+    """
     x_btd = _module(config, "embedding", params["embedding"])(tokens_bt, positions_bt)
     return constrain(x_btd.astype(dtype), "batch", "length", "features")
 
@@ -115,9 +125,11 @@ def run_block(
       layer: one slice of the stacked parameters `params["blocks"]`.
       x_btd: the residual stream.
       positions_bt: int32, the position of each token in its document.
-      attend: the attention function: see `Attend`.
+      attend: the attention function, (q, k, v), each [b, t, h, k], -> (context [b, t, h, k],
+        anything): see `hclx.model.layers.Attend`.
       config: the model's shape.
-      precision: that of the block's matrix products: see `hclx.model.matmul`.
+      precision: that of the block's matrix products, "full", "int8" or "fp8": see
+        `hclx.model.matmul`.
     Returns:
       The residual stream after the block, and whatever `attend` returned beside the context.
     """
@@ -125,12 +137,16 @@ def run_block(
 
 
 def final_norm(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
-    """Normalises the residual stream before the output projection."""
+    """Normalises the residual stream before the output projection: [b, t, d] in the dtype of
+    `x_btd`. `params` are those of the whole decoder.
+    """
     return _module(config, "final_norm", params["final_norm"])(x_btd)
 
 
 def head_weights(params: Params, config: ModelConfig) -> jax.Array:
-    """The matrix [v, d] of the output projection: the token embedding, which is tied to it."""
+    """The matrix [v, d] of the output projection, in the dtype in which `params`, those of the
+    whole decoder, hold it: the token embedding, which is tied to it.
+    """
     del config
     return params["embedding"]["token"]
 
@@ -142,7 +158,9 @@ def project_to_vocab(x_btd: jax.Array, head_vd: jax.Array) -> jax.Array:
 
 
 def unembed(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
-    """float32 logits [..., v] of hidden states after the final norm."""
+    """float32 logits [b, t, v] of hidden states after the final norm, by the parameters of the
+    decoder. The product is computed in the dtype of `x_btd`.
+    """
     return project_to_vocab(x_btd, head_weights(params, config))
 
 

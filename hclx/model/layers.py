@@ -34,13 +34,15 @@ PositionEncoding = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 def normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> jax.Array:
-    """Draws float32 values from a normal distribution around 0."""
+    """Draws float32 values from a normal distribution around 0, by the next key of the stream
+    `params` of `rngs`.
+    """
     return std * jax.random.normal(rngs.params(), shape, jnp.float32)
 
 
 def residual_std(config: ModelConfig) -> float:
-    """Initial standard deviation of projections that are added to the residual stream (Radford et
-    al. 2019, GPT-2, section 2.3).
+    """Initial standard deviation of projections that are added to the residual stream: `init_std`
+    divided by sqrt(2 * `n_layers`) (Radford et al. 2019, GPT-2, section 2.3).
     """
     return config.init_std / math.sqrt(2 * config.n_layers)
 
@@ -48,7 +50,12 @@ def residual_std(config: ModelConfig) -> float:
 def linear(
     x: jax.Array, weight: jax.Array, precision: str, bias: jax.Array | None = None
 ) -> jax.Array:
-    """x @ weight + bias in the dtype of `x`; see `matmul` for shapes and precisions."""
+    """x @ weight + bias in the dtype of `x`.
+
+    Args:
+      x, weight, precision: as in `hclx.model.matmul.matmul`.
+      bias: of the shape of `weight` without its first axis; it is converted to the dtype of `x`.
+    """
     product = matmul(x, weight, precision)
     return product if bias is None else product + bias.astype(x.dtype)
 
@@ -70,7 +77,7 @@ class LayerNorm(nnx.Module):
 
 
 def make_norm(config: ModelConfig, size: int) -> nnx.Module:
-    """The norm that a model uses everywhere, over a last axis of `size`."""
+    """The norm that a model uses everywhere: [..., size] -> the same shape and dtype."""
     return LayerNorm(size, config.layer_norm_epsilon)
 
 
@@ -83,8 +90,9 @@ def make_position_table(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Param | None
 
 
 def make_position_encoding(config: ModelConfig) -> PositionEncoding:
-    """The function that encodes positions in queries and keys: the identity, as learned positions
-    are in the embedding already.
+    """The function that encodes positions in queries and keys: (queries or keys [b, t, h, k],
+    positions_bt) -> the same shape. It is the identity, as learned positions are in the embedding
+    already.
     """
     del config
     return lambda x_bthk, positions_bt: x_bthk
@@ -143,6 +151,9 @@ class Attention(nnx.Module):
     def __call__(
         self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
     ) -> tuple[jax.Array, object]:
+        """Returns [b, t, d] in the dtype of `x_btd`, and whatever `attend` returned beside the
+        context. The arguments are those of `hclx.model.run_block`.
+        """
         x_btd = constrain(x_btd, "batch", "length", None)
         q_bthk = linear(x_btd, self.q[...], precision, self.q_bias[...])
         kv_bt2hk = linear(x_btd, self.kv[...], precision, self.kv_bias[...])
@@ -165,14 +176,18 @@ class Attention(nnx.Module):
 
 
 def make_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
-    """The attention of a block: (x_btd, positions_bt, attend, precision) -> (out_btd, extra)."""
+    """The attention of a block: (x_btd, positions_bt, attend, precision) -> (out_btd, extra), as in
+    `Attention`. Its initial values are drawn by `rngs`.
+    """
     return Attention(config, rngs)
 
 
 def mlp_hidden(
     x_nd: jax.Array, weight_dm: jax.Array, precision: str, bias_m: jax.Array | None = None
 ) -> jax.Array:
-    """The hidden layer [n, m] of an MLP before its activation function, which remat keeps."""
+    """The hidden layer [n, m] of an MLP before its activation function, in the dtype of `x_nd`,
+    under the name that remat policies keep. The arguments are those of `linear`.
+    """
     hidden_nm = linear(x_nd, weight_dm, precision, bias_m)
     return checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), remat.MLP_IN)
 
@@ -194,7 +209,9 @@ class Mlp(nnx.Module):
 
 
 def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
-    """The MLP of a block: (x_nd, precision) -> out_nd."""
+    """The MLP of a block: (x_nd, precision) -> out_nd in the dtype of `x_nd`; for `precision` see
+    `hclx.model.matmul.matmul`. Its initial values are drawn by `rngs`.
+    """
     return Mlp(config, rngs)
 
 

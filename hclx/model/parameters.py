@@ -33,6 +33,7 @@ class ParamSpec:
 
     @property
     def size(self) -> int:
+        """The number of elements."""
         return math.prod(self.shape)
 
     def stacked(self, layers: int) -> "ParamSpec":

@@ -22,10 +22,14 @@ POLICIES = {
 def remat(function: Callable, policy: str) -> Callable:
     """Wraps the body of a scan over layers in `jax.checkpoint` with a named policy.
 
+    "minimal" keeps the results of matrix products, and "full" only the input of each block.
+
     Args:
       function: the body.
       policy: a name of `hclx.config.REMAT_POLICIES`; "none" returns `function` as it is, so that
         everything that the backward pass needs is kept.
+    Returns:
+      A function of the same arguments and results.
     """
     if policy == "none":
         return function

@@ -16,7 +16,11 @@ MAX_BLOCK = 512  # queries or keys in a block; larger blocks skip less of the ca
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
-    """The reason why this kernel cannot serve a run, with the remedy; None if it can."""
+    """The reason why this kernel cannot serve a run, with the remedy, as the rest of a sentence
+    that begins with the name of the backend; None if it can.
+
+    The arguments are those of `hclx.model.attention.choose_backend`.
+    """
     del head_size, dtype  # it takes all
     if device.platform != "tpu":
         return f"is a kernel for TPUs and this is a {device.platform}; use 'auto'"
@@ -39,7 +43,7 @@ def splash_attention(
     """Causal self-attention within segments. Each device computes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: of the same shape; the length is a multiple of `LANES`.
+      q_bthk, k_bthk, v_bthk: of the same shape; the length is a multiple of 128.
       segments_bt: int32, the document that each token belongs to.
       interpret: runs the kernel in Pallas' interpreter, on any platform (for tests).
     Returns:

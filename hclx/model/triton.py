@@ -20,7 +20,11 @@ BACKWARD_BLOCK = 32
 
 
 def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> str | None:
-    """The reason why this kernel cannot serve a run, with the remedy; None if it can."""
+    """The reason why this kernel cannot serve a run, with the remedy, as the rest of a sentence
+    that begins with the name of the backend; None if it can.
+
+    The arguments are those of `hclx.model.attention.choose_backend`.
+    """
     if compute_capability(device) < (8, 0):
         return (
             f"is a kernel for NVIDIA GPUs from Ampere on and this is a {device.platform}; use"
@@ -49,8 +53,8 @@ def triton_attention(
     """Causal self-attention within segments. Each device computes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: of the same shape; the length is a multiple of `LENGTHS`. The kernel
-        pads the size of a head to a power of two by itself.
+      q_bthk, k_bthk, v_bthk: bfloat16 or float32, of the same shape; the length is a multiple of
+        128, the size of a head at most 128. The kernel pads that to a power of two by itself.
       segments_bt: int32, the document that each token belongs to.
       interpret: runs the kernel in Pallas' interpreter, on any platform (for tests).
     Returns:

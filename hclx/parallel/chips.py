@@ -16,7 +16,7 @@ class Chip:
         `torus_axes` axes has two links a chip. GPUs have no torus (0 axes): `link` is then what a
         GPU sends to the switch of its node.
       ring: an axis of the torus closes to a ring at multiples of this many chips.
-      clock: of the matrix units at `peak_bf16`; XLA's cost model counts its cycles.
+      clock: of the matrix units at `peak_bf16`, in Hz; XLA's cost model counts its cycles.
       network: bytes a second of one chip between slices or nodes.
       matmul_efficiency: the share of the peak that large products are assumed to reach in estimates
         without a compiler; lower for GPUs, whose power is capped.
@@ -36,6 +36,7 @@ class Chip:
 
     @property
     def is_gpu(self) -> bool:
+        """Returns whether the chip has no torus."""
         return self.torus_axes == 0
 
 

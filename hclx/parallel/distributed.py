@@ -200,6 +200,8 @@ def process_0_first(name: str, work: Callable[[], T]) -> T:
     Args:
       name: of the work; used once in a run.
       work: makes what is missing and reads the rest.
+    Returns:
+      The result that `work` had in this process.
     Raises:
       HclxError: in the other processes, the error that `work` raised in process 0.
     """

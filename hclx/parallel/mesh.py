@@ -15,6 +15,9 @@ _MAY_SPAN_SLICES = ("data", "pipe")  # in order of preference
 def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
     """Returns the sizes of `MESH_AXES`, -1 replaced by the number of devices that are left for it.
 
+    Args:
+      config: sizes of the axes; one may be -1.
+      n_devices: in the whole mesh.
     Raises:
       ConfigError: the sizes do not multiply to `n_devices`.
     """
@@ -32,8 +35,12 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
 
 
 def axis_across_slices(shape: tuple[int, ...], slices: int) -> str | None:
-    """Returns the mesh axis that spans slices, over the data centre's network; None if no axis of
-    this shape can.
+    """Returns the mesh axis that spans slices, over the data centre's network: "data", or else
+    "pipe", if its size is a multiple of the number of slices; None if neither is.
+
+    Args:
+      shape: sizes of `MESH_AXES`, none of them -1.
+      slices: the number of slices.
     """
     return next(
         (axis for axis in _MAY_SPAN_SLICES if shape[MESH_AXES.index(axis)] % slices == 0), None

@@ -84,7 +84,8 @@ def pipeline(
     """Applies stacked layers one after the other, each on the stage that holds it.
 
     Args:
-      layer_fn: one layer; it must treat the rows of a batch independently.
+      layer_fn: (parameters of one layer, x_btd, tree of rows) -> x_btd; it must treat the rows of
+        a batch independently.
       stacked_params: tree of [layers, ...], sharded over `pipe` in contiguous blocks of layers.
       x_btd: sharded as "batch", "length", "features" and replicated over the stages.
       per_row: tree of [b, ...] without gradients, such as segments; a layer gets the rows of its

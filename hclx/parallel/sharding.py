@@ -129,7 +129,14 @@ def axis_size(name: str) -> int:
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     """Fixes the layout of an activation on the ambient mesh (`jax.set_mesh`), by the ambient rules.
-    Without a mesh it returns `x` itself.
+
+    Args:
+      x: an array.
+      axes: logical name of each of its dimensions; `None`: not sharded.
+    Returns:
+      The same values in this layout; without a mesh, `x` itself.
+    Raises:
+      ConfigError: as `partition_spec`.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return x

@@ -39,6 +39,8 @@ _OPTIONS = {
 
 
 def compiler_options(device_kind: str) -> dict[str, bool | int]:
-    """Returns XLA's options for a `jax.Device.device_kind`; none for devices other than TPUs."""
+    """Returns XLA's options, name -> value, for a `jax.Device.device_kind` that names a TPU v5e,
+    v5p or v6e; {} for any other device.
+    """
     chip = find_chip(device_kind)
     return dict(_OPTIONS.get(chip.name, {})) if chip else {}

@@ -27,11 +27,13 @@ SPLITS = ("file", "line", "blank_line")
 class Reading:
     """The way in which the files of a source are read.
 
-    format: one of FORMATS; if it is "", the file's name decides.
-    split: what a document of a text file is: the file, a line, or the text between blank lines.
-    fields: our name -> the name in the file (`{"text": "content"}`).
-    licence: of documents that name none.
-    max_bytes: of one line or document; longer ones are quarantined, and never held in memory.
+    Attributes:
+      format: one of FORMATS; if it is "", the file's name decides.
+      split: one of SPLITS: whether a document of a text file is the file, a line, or the text
+        between blank lines.
+      fields: (our name, name in the file) pairs, such as ("text", "content").
+      licence: of documents that name none.
+      max_bytes: of one line or document; longer ones are quarantined, and never held in memory.
     """
 
     format: str = ""
@@ -211,13 +213,16 @@ def _joined_lines(lines) -> Iterator[tuple[int, bytes | Unreadable]]:
 
 
 def beginning(raw: bytes) -> str:
-    """The first bytes of a record as text."""
+    """The first 200 bytes of a record as text, invalid UTF-8 as U+FFFD."""
     return raw[:_BEGINNING_BYTES].decode("utf-8", "replace")
 
 
 def decode(raw: bytes, invalid_utf8: str = "refuse") -> tuple[str, bool]:
     """Text of UTF-8, and whether anything in it was replaced.
 
+    Args:
+      raw: the bytes.
+      invalid_utf8: "refuse", or "replace" each bad sequence by U+FFFD.
     Raises:
       UnreadableRecordError: the bytes are not UTF-8, and `invalid_utf8` is "refuse".
     """

@@ -16,14 +16,19 @@ TIKTOKEN_PATTERN = r"(?s).+"  # the whole text: tokens may hold spaces
 
 
 def byte_tokens(tokenizer: Tokenizer) -> dict[bytes, int]:
-    """Maps bytes to ids, without the control symbols, in the order in which merges apply."""
+    """Maps the bytes of each token to its id, without the control symbols, by ascending id, which
+    is the order in which merges apply.
+    """
     first = len(CONTROL_SYMBOLS)
     return {tokenizer.decode_bytes([i]): i for i in range(first, tokenizer.vocab_size)}
 
 
 def hugging_face_json(tokenizer: Tokenizer) -> dict:
-    """Returns the content of `tokenizer.json`. Every split of a token into two tokens is a merge,
-    and merges are ranked as the tokens that they make.
+    """Returns the content of `tokenizer.json`, as values that JSON can hold. Every split of a token
+    into two tokens is a merge, and merges are ranked as the tokens that they make.
+
+    Args:
+      tokenizer: one whose `splits_text` is false, which is not checked.
     """
     vocab = {bytes_to_chars(token): i for token, i in byte_tokens(tokenizer).items()}
     merges = [
@@ -71,14 +76,24 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
 
 
 def tiktoken_ranks(tokenizer: Tokenizer) -> str:
-    """Returns lines of `base64(token) id`, to be used with `TIKTOKEN_PATTERN`."""
+    """Returns lines of `base64(token) id`, without control symbols, to be used with
+    `TIKTOKEN_PATTERN`.
+
+    Args:
+      tokenizer: one whose `splits_text` is false, which is not checked.
+    """
     return "".join(
         f"{base64.b64encode(token).decode()} {i}\n" for token, i in byte_tokens(tokenizer).items()
     )
 
 
 def write_exports(tokenizer: Tokenizer, directory: Path) -> None:
-    """Writes both files into `directory`."""
+    """Writes the files `tokenizer.json` and `tiktoken.ranks`.
+
+    Args:
+      tokenizer: one whose `splits_text` is false, which is not checked.
+      directory: an existing folder.
+    """
     exported = json.dumps(hugging_face_json(tokenizer), ensure_ascii=False)
     (directory / HUGGING_FACE_FILE).write_text(exported, encoding="utf-8")
     (directory / TIKTOKEN_FILE).write_text(tiktoken_ranks(tokenizer), encoding="utf-8")

@@ -37,7 +37,7 @@ class Pretokenizer(Protocol):
     identity: str
 
     def split(self, text: str) -> list[str]:
-        """Splits a text into chunks."""
+        """Splits a text into chunks, which joined are the text."""
 
 
 class MorphemePretokenizer:
@@ -60,7 +60,7 @@ class MorphemePretokenizer:
         self._kiwi = kiwipiepy.Kiwi(num_workers=1)
 
     def split(self, text: str) -> list[str]:
-        """Splits a text into chunks."""
+        """Splits a text into chunks, which joined are the text."""
         chunks = []
         for line in _LINES.findall(text):
             chunks += [line] if line[0] == "\n" else self._split_line(line)
@@ -82,13 +82,16 @@ class EojeolPretokenizer:
     identity = "eojeol 1"
 
     def split(self, text: str) -> list[str]:
-        """Splits a text into chunks."""
+        """Splits a text into chunks, which joined are the text."""
         return _EOJEOL.findall(text)
 
 
 def shared_pretokenizer(morphemes: str) -> Pretokenizer:
-    """Returns the pre-tokenizer for a value of `morphemes`. The morphological analyser is loaded
-    once a process.
+    """Returns the pre-tokenizer for a value of `morphemes`: that of spaces for "none", else that of
+    morphemes. The morphological analyser is loaded once a process.
+
+    Raises:
+      ConfigError: kiwipiepy is needed and not installed.
     """
     return EojeolPretokenizer() if morphemes == "none" else _shared_analyser()
 
@@ -119,8 +122,8 @@ def resolve_morphemes(morphemes: str, mode: str | None = None) -> str:
     """Returns a checked value of `morphemes`.
 
     Args:
-      morphemes: one of the keys of `MODE_OF`.
-      mode: the same under its older name, one of the keys of `MORPHEMES_OF`; it wins if given.
+      morphemes: "merges", "merges_and_text" or "none".
+      mode: the same under its older name: "train", "encode" or "plain"; it wins if given.
     Raises:
       ConfigError: the value is not known.
     """

@@ -40,6 +40,7 @@ class Tokenizer:
     pad_id, eod_id = PAD_ID, EOD_ID
 
     def __init__(self, model: bytes, metadata: dict):
+        """Takes the content of a folder; `load_tokenizer` reads and checks it."""
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.model, self.metadata = model, metadata
         self.morphemes = MORPHEMES_OF[metadata["mode"]]
@@ -75,7 +76,12 @@ class Tokenizer:
         return pretokenizer
 
     def encode(self, text: str) -> list[int]:
-        """Encodes a text. A text that spells a control symbol is encoded as its characters."""
+        """Encodes a text, and adds no end-of-document token. A text that spells a control symbol is
+        encoded as its characters.
+
+        Raises:
+          DataError: text is split at morphemes, and another version of the analyser is installed.
+        """
         return self._encode_split(text) if self.splits_text else self.encode_bytes(to_bytes(text))
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
@@ -102,7 +108,11 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Decodes ids to text. Control symbols have no text, and invalid UTF-8 becomes U+FFFD."""
+        """Decodes ids to text. Control symbols have no text, and invalid UTF-8 becomes U+FFFD.
+
+        Raises:
+          IndexError: an id is beyond the vocabulary.
+        """
         return to_text(self.decode_bytes(ids))
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:

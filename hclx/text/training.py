@@ -170,7 +170,7 @@ def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Ite
 
 
 def count_chunks(texts: Iterable[str], morphemes: str, workers: int | None = None) -> Counter:
-    """Counts how often each chunk occurs in the texts.
+    """Counts how often each chunk, a string of raw text, occurs in the texts.
 
     Args:
       texts: documents.
@@ -206,6 +206,9 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
     Every byte becomes a token: a row for each is added, because sentencepiece takes its characters
     from the input alone.
 
+    Args:
+      counts: chunk of raw text -> how often it occurs, as `count_chunks` returns them.
+      vocab_size: tokens, control symbols included; a multiple of 128.
     Raises:
       DataError: the text is too small for the vocabulary; the largest that works is named.
     """

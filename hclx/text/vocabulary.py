@@ -18,13 +18,14 @@ class HclxVocabulary(seqio.Vocabulary):
     """
 
     def __init__(self, directory: str | None = None):
+        """Names the folder of the tokenizer; None: it is named later."""
         super().__init__(extra_ids=0)
         self._directory = directory
         self._tokenizer: Tokenizer | None = None
         self._in_graph: tf_text.SentencepieceTokenizer | None = None
 
     def set_directory(self, directory: str) -> None:
-        """Replaces the tokenizer by that of another folder."""
+        """Replaces the tokenizer by that of another folder, which is read at its next use."""
         self._directory, self._tokenizer, self._in_graph = str(directory), None, None
 
     @property
@@ -51,10 +52,12 @@ class HclxVocabulary(seqio.Vocabulary):
 
     @property
     def eos_id(self) -> int:
+        """The end-of-document token, which is also `bos_id`."""
         return self.tokenizer.eod_id
 
     @property
     def unk_id(self) -> None:
+        """None, as every text can be encoded."""
         return None
 
     @property

@@ -37,7 +37,9 @@ def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
 
 
 def batches(texts: Iterable[str], max_chars: int = 200_000) -> Iterator[list[str]]:
-    """Groups texts into lists of about `max_chars` characters."""
+    """Groups texts, in order, into lists. A list ends with the text at which it reaches `max_chars`
+    characters, so that only the last one may have fewer.
+    """
     batch, size = [], 0
     for text in texts:
         batch.append(text)

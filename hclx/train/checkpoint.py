@@ -37,7 +37,7 @@ Report = Callable[..., None]  # (event, **fields): see hclx.train.events
 
 
 class Restored(NamedTuple):
-    """A checkpoint that was verified."""
+    """A checkpoint that was verified; `meta` is the content of its item of this name."""
 
     state: TrainState
     loop: LoopState
@@ -140,7 +140,14 @@ class Checkpointer:
         return self._finish()
 
     def problem(self, step: int, abstract: TrainState) -> str:
-        """Reads a step and returns what is wrong with it; "" if it is what was saved."""
+        """Reads a step and returns what is wrong with it; "" if it is what was saved.
+
+        Args:
+          step: of a checkpoint.
+          abstract: as in `restore`.
+        Raises:
+          CheckpointError: it is of another model, or of a format that cannot be read.
+        """
         return self._load(step, abstract, keep=False)[1]
 
     def verify(self, step: int, abstract: TrainState) -> bool:
@@ -148,6 +155,9 @@ class Checkpointer:
 
         Returns:
           Whether it is what was saved.
+        Raises:
+          CheckpointError: as `problem`.
+          StorageError: it cannot be set aside.
         """
         problem = self.problem(step, abstract)
         if problem:
@@ -350,12 +360,12 @@ def _remove_remains(folder: Path, pattern: str, seconds: float = 5.0) -> None:
 
 
 def checkpoints_of(model_dir: str | Path) -> Path:
-    """The folder of a run's checkpoints."""
+    """The folder of a run's checkpoints, absolute, whether it exists or not."""
     return Path(model_dir).absolute() / SUBDIRECTORY
 
 
 def timestamp() -> str:
-    """Now, for names: 20261121T093000Z."""
+    """Now in UTC, for names: 20261121T093000Z."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 

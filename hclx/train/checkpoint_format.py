@@ -26,10 +26,15 @@ READABLE = (2, 3)  # 2: queries, keys and values in one parameter
 
 
 class LoopState(NamedTuple):
-    """The position of the loop, which a checkpoint holds beside the train state."""
+    """The position of the loop, which a checkpoint holds beside the train state.
 
-    next_index: int  # position in the order of examples
-    lineage: list[dict]  # rewinds that led here: see hclx/train/rewind_history.py
+    Attributes:
+      next_index: position in the order of examples.
+      lineage: the rewinds that led here, as `Lineage.to_json` returns them.
+    """
+
+    next_index: int
+    lineage: list[dict]
 
 
 def array_items(state: TrainState) -> dict:
@@ -40,7 +45,15 @@ def array_items(state: TrainState) -> dict:
 
 
 def json_items(state: TrainState, loop: LoopState, meta: dict) -> dict[str, dict]:
-    """The items `loop` and `meta` of a state; `meta`: what else describes the run."""
+    """The JSON items of a checkpoint.
+
+    Args:
+      state: is read for its step, guard and fingerprints.
+      loop: where the loop stands.
+      meta: JSON values that describe the run, which the item `meta` holds too.
+    Returns:
+      {"loop": ..., "meta": ...}, with the fields that the module lists and checksums.
+    """
     step = int(jax.device_get(state.step))
     loop_item = {"step": step, **loop._asdict(), "guard": guard_to_json(state.guard)}
     meta_item = {
@@ -56,6 +69,8 @@ def json_items(state: TrainState, loop: LoopState, meta: dict) -> dict[str, dict
 def read_json_items(path: Path) -> tuple[dict, dict]:
     """The items `meta` and `loop` of a checkpoint, which have checksums of their own.
 
+    Args:
+      path: of the checkpoint, MODEL_DIR/checkpoints/STEP.
     Raises:
       CheckpointError: one of them cannot be read, or is not what was saved.
     """
@@ -74,17 +89,20 @@ def read_json_items(path: Path) -> tuple[dict, dict]:
     return meta, loop
 
 
-def check_format(path: Path, saved: int) -> None:
+def check_format(path: Path, saved_format: int) -> None:
     """Refuses a checkpoint of a format that this version cannot read.
 
+    Args:
+      path: of the checkpoint, for the message.
+      saved_format: `format` in its meta item.
     Raises:
       CheckpointError: the format is older or newer.
     """
-    if saved not in READABLE:
+    if saved_format not in READABLE:
         formats = " and ".join(map(str, READABLE))
         raise CheckpointError(
-            f"{path} has format {saved}, and this version reads {formats}; use the version that"
-            " wrote it"
+            f"{path} has format {saved_format}, and this version reads {formats}; use the version"
+            " that wrote it"
         )
 
 
@@ -93,8 +111,8 @@ def check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
     shape.
 
     Args:
-      path: of the checkpoint.
-      saved: array -> fingerprint, from its meta item.
+      path: of the checkpoint, for the message.
+      saved: path of an array, "params/..." -> its fingerprint, from the meta item.
       items: item -> tree of arrays or of `jax.ShapeDtypeStruct`, in the layout that was saved.
     Raises:
       CheckpointError: an array of these items is missing, or has another dtype or shape.
@@ -119,6 +137,9 @@ def check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
 def check_frozen(path: Path, saved: dict[str, str], frozen: Params) -> None:
     """Refuses a checkpoint that was trained on top of other frozen parameters.
 
+    Args:
+      path, saved: as in `check_shapes`.
+      frozen: the frozen parameters of this run; {} if it has none.
     Raises:
       CheckpointError: a frozen parameter is missing, or has other values.
     """
@@ -134,19 +155,40 @@ def check_frozen(path: Path, saved: dict[str, str], frozen: Params) -> None:
 
 
 def differences(saved: dict[str, str], items: dict) -> str:
-    """Names arrays that are not what was saved; "" if all are."""
+    """Compares arrays with the fingerprints that they were saved with.
+
+    Args:
+      saved: as in `check_shapes`.
+      items: item -> tree of arrays, in the layout that was saved.
+    Returns:
+      A sentence that tells how many arrays differ and names the first; "" if all are the same.
+    """
     wrong = [name for name, value in fingerprint(items).items() if saved.get(name) != value]
     return f"{len(wrong)} array(s) are not what was saved, first {wrong[0]}" if wrong else ""
 
 
-def as_saved(saved: int, items: dict) -> dict:
-    """Abstract items in the layout of the format that they were saved in."""
-    return items if saved == FORMAT else _map_params(to_format_2, items)
+def as_saved(saved_format: int, items: dict) -> dict:
+    """Abstract items in the layout of the format that they were saved in.
+
+    Args:
+      saved_format: `format` in the meta item, one of `READABLE`.
+      items: "params", and perhaps "opt_state" -> tree of `jax.ShapeDtypeStruct` in today's layout.
+    Returns:
+      The same items, with shardings if `items` have them.
+    """
+    return items if saved_format == FORMAT else _map_params(to_format_2, items)
 
 
-def from_saved(saved: int, arrays: dict, items: dict) -> dict:
-    """Converts arrays in the layout of an older format to today's, on the shardings of `items`."""
-    if saved == FORMAT:
+def from_saved(saved_format: int, arrays: dict, items: dict) -> dict:
+    """Converts arrays in the layout of the format that they were saved in to today's.
+
+    Args:
+      saved_format, items: as in `as_saved`; `items` have shardings.
+      arrays: item -> tree of arrays, as they were read onto `as_saved(saved_format, items)`.
+    Returns:
+      Item -> tree of arrays in the layout and on the shardings of `items`.
+    """
+    if saved_format == FORMAT:
         return arrays
     shardings = jax.tree.map(lambda x: x.sharding, items)
     convert = lambda arrays: _map_params(from_format_2, arrays)

@@ -24,13 +24,21 @@ from hclx.train.state import TrainState, abstract_state
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A checkpoint in a listing."""
+    """A checkpoint in a listing.
+
+    Attributes:
+      name: of its folder, STEP or STEP with a suffix.
+      step: the step.
+      n_bytes: bytes of its files.
+      next_index: position in the order of examples; None if it cannot be read.
+      note: why no run may resume from it; "" if a run may.
+    """
 
     name: str
     step: int
     n_bytes: int
-    next_index: int | None  # position in the order of examples; None if it cannot be read
-    note: str  # "" if a run may resume from it
+    next_index: int | None
+    note: str
 
 
 def list_checkpoints(model_dir: str | Path) -> list[Listed]:

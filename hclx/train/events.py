@@ -39,10 +39,16 @@ class EventLog:
     """
 
     def __init__(self, model_dir: str | Path, process: int = 0):
+        """Names the file MODEL_DIR/events.jsonl, and the index of this process."""
         self._path, self._process = Path(model_dir) / FILE, process
 
     def write(self, event: str, **fields) -> None:
-        """Appends one event, with a single write, so that lines of several processes do not mix."""
+        """Appends one event, with a single write, so that lines of several processes do not mix.
+
+        Args:
+          event: its name, as in the list of this module.
+          fields: JSON values, which are added to time, host and process.
+        """
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         record = {
             "time": time,

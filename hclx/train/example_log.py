@@ -24,6 +24,13 @@ class ExampleLog:
     """
 
     def __init__(self, model_dir: str | Path, loader: Loader, step: int):
+        """Opens the log of this process.
+
+        Args:
+          model_dir: folder of the run.
+          loader: of the run; it numbers the examples.
+          step: the step that the run resumes from, 0 for a new one.
+        """
         path = Path(model_dir) / FOLDER / f"process-{jax.process_index()}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         drop_records_after(path, step)

@@ -47,10 +47,12 @@ def _fingerprints(tree):
 
 
 def fingerprint(tree) -> dict[str, str]:
-    """The fingerprint of each array of a tree, by its path: `dtype[shape]:16 hexadecimal digits`.
+    """Computes the fingerprint of each array of a tree.
 
     Args:
       tree: of arrays whose items have 1, 2 or 4 bytes, sharded in any way.
+    Returns:
+      Path of the array, keys joined by "/" -> `dtype[shape]:16 hexadecimal digits`.
     """
     sums = jax.device_get(_fingerprints(tree))
     arrays = jax.tree_util.tree_leaves_with_path(tree)

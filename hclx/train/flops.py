@@ -34,9 +34,12 @@ def attention_flops_per_token(model: ModelConfig, sequence_length: int) -> float
 
 @functools.cache
 def peak_flops(dtype: str) -> tuple[float, str]:
-    """The peak FLOP/s of one device, and the source of the figure.
+    """The peak FLOP/s of one device of this process, and the source of the figure in words.
 
     That of a device without a data sheet, such as a CPU, is measured with a float32 product.
+
+    Args:
+      dtype: "bfloat16"; any other name takes half of the peak of bfloat16.
     """
     device = jax.local_devices()[0]
     if chip := find_chip(device.device_kind):

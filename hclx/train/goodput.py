@@ -27,10 +27,14 @@ CAUSES = {
 
 
 def goodput(events: list[dict]) -> dict[str, float]:
-    """Seconds by cause (see `CAUSES`), `wall` time in all, and `goodput`: productive over wall.
+    """Divides the wall time of a run among its causes.
 
     Args:
-      events: of one run, oldest first; the last attempt may still be running.
+      events: of one run, oldest first, as `read_events` returns them; the last attempt may still
+        be running.
+    Returns:
+      Seconds of each of `CAUSES` (productive, start_up, evaluation, saving, redone, skipped, down)
+      and of `wall`, the time in all; `goodput` is the share productive / wall.
     """
     attempts = _attempts(events)
     totals = dict.fromkeys(CAUSES, 0.0)

@@ -29,7 +29,9 @@ def read_records(path: Path) -> list[dict]:
 
 
 def drop_records_after(path: Path, step: int) -> None:
-    """Removes the records after `step`, which a resumed run writes again."""
+    """Removes the records whose field `step` is greater than `step`, which a resumed run writes
+    again. A file that is missing is made, empty.
+    """
     replace_text(
         path, "".join(to_line(record) for record in read_records(path) if record["step"] <= step)
     )

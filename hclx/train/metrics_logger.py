@@ -21,14 +21,23 @@ _LOG = logging.getLogger(__name__)
 
 
 class FinishedStep(NamedTuple):
-    """The metrics of a step whose computation is done."""
+    """The metrics of a step whose computation is done.
+
+    Attributes:
+      step: its number, from 1.
+      loss: nats a token.
+      grad_norm: before clipping.
+      was_skipped: whether it left the parameters as they were.
+      skipped_in_a_row: steps that were skipped since the last good one, this one included.
+      examples: int64, the numbers of the examples of its batch.
+    """
 
     step: int
     loss: float
     grad_norm: float
     was_skipped: bool
     skipped_in_a_row: int
-    examples: np.ndarray  # int64: the numbers of the examples of its batch
+    examples: np.ndarray
 
     def __str__(self) -> str:
         kind = "spike" if self.is_spike else "not finite"
@@ -39,6 +48,7 @@ class FinishedStep(NamedTuple):
 
     @property
     def is_spike(self) -> bool:
+        """Returns whether loss and gradient norm are finite: a skipped step is then a spike."""
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 

@@ -10,8 +10,14 @@ FILE = "metrics.jsonl"
 
 
 def read_metrics(model_dir: str | Path) -> list[dict]:
-    """All records of a run, oldest first; a line that a killed process left unfinished is
-    dropped.
+    """All records of a run, oldest first, [] if it has none; a line that a killed process left
+    unfinished is dropped.
+
+    Returns:
+      For each logged step `step`, `loss`, `grad_norm`, `learning_rate`, `skipped`, `examples_seen`,
+      `tokens_seen`, `tokens_per_second`, `mfu`, `mfu_formula` and the times of `StepClock.lap`,
+      None if unknown or not finite; after an evaluation also `validation_loss` and
+      `bits_per_byte`.
     """
     return read_records(Path(model_dir) / FILE)
 
@@ -20,6 +26,7 @@ class MetricsWriter:
     """Appends records. A resumed run first drops those after the step that it resumes from."""
 
     def __init__(self, model_dir: str | Path, resume_step: int = 0):
+        """Opens both files of a run, of which records after `resume_step` are dropped."""
         # imports PyTorch if it is installed, which takes seconds, in the writing process only
         from tensorboardX import SummaryWriter
 
@@ -31,7 +38,9 @@ class MetricsWriter:
         )
 
     def write(self, record: dict) -> None:
-        """Appends one record with `step`; floats keep every digit."""
+        """Appends one record of JSON values, among them `step`; floats keep every digit.
+        TensorBoard gets the numbers.
+        """
         self._file.write(to_line(record))
         self._file.flush()
         for name, value in record.items():

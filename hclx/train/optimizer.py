@@ -25,6 +25,8 @@ def learning_rate_schedule(
       config: the hyperparameters.
       total_steps: of the run.
       factors: (step, factor) pairs; each factor multiplies the rate from its step on.
+    Returns:
+      A function of the number of steps before, a scalar from 0.
     """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0 if config.warmup_steps else config.learning_rate,

@@ -181,13 +181,22 @@ def _changed_versions(saved: dict[str, str]) -> dict[str, list]:
 
 
 class StepInfo(NamedTuple):
-    """A step that was just dispatched; its arrays may not be computed yet."""
+    """A step that was just dispatched; its arrays may not be computed yet.
 
-    step: int  # its number, from 1
-    index: int  # position of its first example
-    next_index: int  # position after its last example
+    Attributes:
+      step: its number, from 1.
+      index: position of its first example in the order of the run.
+      next_index: position after its last example.
+      batch: what it was computed from.
+      state: after the step.
+      metrics: as `hclx.train.step.train_step` returns them.
+    """
+
+    step: int
+    index: int
+    next_index: int
     batch: Batch
-    state: TrainState  # after the step
+    state: TrainState
     metrics: Metrics
 
 
@@ -201,7 +210,9 @@ class Hook:
     also_stopped: bool = False  # also after the step at which a signal or the file STOP ends it
 
     def is_due(self, step: int, is_last: bool, is_stopping: bool) -> bool:
-        """Returns whether to call the function after this step."""
+        """Returns whether to call the function after this step, of which `is_last` says that it is
+        the last of the run, and `is_stopping` that a signal or the file STOP ends the run at it.
+        """
         ends = (self.also_last and is_last) or (self.also_stopped and is_stopping)
         return self.every > 0 and (step % self.every == 0 or ends)
 
@@ -298,6 +309,12 @@ def _hooks(
 def one_step(run: Run, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """Takes one step; every `replay_every`-th step is computed twice, from the same state.
 
+    Args:
+      run: `run.progress.step` is the number of this step.
+      state: is donated, unless the step is computed twice.
+      batch: on the devices.
+    Returns:
+      The state and the metrics of `hclx.train.step.train_step`.
     Raises:
       StuckError: the two results differ, although the program is deterministic: some hardware is
         not.
@@ -321,6 +338,9 @@ def one_step(run: Run, state: TrainState, batch: Batch) -> tuple[TrainState, Met
 def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
     """Ends the run if a step was skipped, and with it too many steps in a row.
 
+    Args:
+      finished: the step; None is passed over.
+      max_skipped: steps in a row that end the run.
     Raises:
       NumericsError: there were `max_skipped` of them.
     """
@@ -336,7 +356,12 @@ def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
 
 
 def save_checkpoint(run: Run, state: TrainState) -> None:
-    """Starts an asynchronous save."""
+    """Starts an asynchronous save of `state` and of the progress of the run.
+
+    Raises:
+      ConfigError: another run has taken the folder over.
+      StorageError: as `Checkpointer.save`.
+    """
     with run.clock.paused("saving", state):
         if jax.process_index() == 0:
             run.lease.check()
@@ -349,6 +374,9 @@ def save_checkpoint(run: Run, state: TrainState) -> None:
 def save_until_good(run: Run, state: TrainState) -> None:
     """Waits until the last state is on disk. At the end of the run it is also read back, and saved
     again if it is not what was saved; a run that is asked to stop has no time for that.
+
+    Raises:
+      ConfigError, StorageError: as `save_checkpoint`.
     """
     step, is_done = run.progress.step, run.progress.step == run.experiment.train.total_steps
 

@@ -36,6 +36,7 @@ class StepProfiler:
     """
 
     def __init__(self, model_dir: str, steps: tuple[int, int] | None):
+        """Takes the folder of the run, and the first and the last step to trace; None: no step."""
         self._folder = Path(model_dir) / "profile"
         self._first, self._last = steps or (0, -1)  # no step lies between these
         self._running = self._started = False

@@ -19,12 +19,18 @@ FILE = "lineage.json"
 
 @dataclasses.dataclass(frozen=True)
 class Rewind:
-    """A return to a step."""
+    """A return to a step.
 
-    step: int  # of the checkpoint that the run returned to; 0: its beginning
-    # [first, last) examples of the order that are skipped from there on
+    Attributes:
+      step: of the checkpoint that the run returned to; 0: its beginning.
+      skip: [first, last) examples of the order that are skipped from there on.
+      learning_rate_factor: multiplies the rate of every step from there on.
+      time: when the rewind was made, as `hclx.train.checkpoint.timestamp` writes it.
+    """
+
+    step: int
     skip: tuple[tuple[int, int], ...] = ()
-    learning_rate_factor: float = 1.0  # of every step from there on
+    learning_rate_factor: float = 1.0
     time: str = ""
 
 
@@ -36,7 +42,7 @@ class Lineage:
 
     @property
     def skip(self) -> tuple[tuple[int, int], ...]:
-        """Disjoint ranges of examples, ascending."""
+        """All [first, last) examples that the rewinds skip, as disjoint ranges, ascending."""
         merged: list[tuple[int, int]] = []
         for first, last in sorted(pair for rewind in self.rewinds for pair in rewind.skip):
             if merged and first <= merged[-1][1]:
@@ -47,7 +53,7 @@ class Lineage:
 
     @property
     def rate_factors(self) -> tuple[tuple[int, float], ...]:
-        """(step, factor) pairs: see `learning_rate_schedule`."""
+        """(step, factor) of each rewind whose factor is not 1: see `learning_rate_schedule`."""
         return tuple(
             (r.step, r.learning_rate_factor) for r in self.rewinds if r.learning_rate_factor != 1.0
         )
@@ -58,7 +64,9 @@ class Lineage:
         return bool(self.rewinds) and self.rewinds[-1].step == 0
 
     def to_json(self) -> list[dict]:
-        """Plain values, the same after a round trip through JSON."""
+        """The fields of each rewind, as plain values that are the same after a round trip through
+        JSON.
+        """
         return [json.loads(json.dumps(dataclasses.asdict(rewind))) for rewind in self.rewinds]
 
     def check_leads_from(self, saved: list[dict], step: int) -> None:

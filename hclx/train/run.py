@@ -31,17 +31,25 @@ _LOG = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
-    """Settings of one start of a run that do not change what it computes."""
+    """Settings of one start of a run that do not change what it computes.
 
-    # the first and the last step that are traced into MODEL_DIR/profile
+    Attributes:
+      profile_steps: the first and the last step that are traced into MODEL_DIR/profile.
+      step_timeout: seconds without progress after which the process ends with 70; 0: never.
+      lease_seconds: after which the lock of a silent run is taken over.
+      save_timeout: seconds that processes wait for each other to write a checkpoint.
+      log_examples: writes MODEL_DIR/examples: see hclx/train/example_log.py.
+      init_from: the weights to begin with: see hclx/train/initial_weights.py.
+      started: `time.time()` when the command began.
+    """
+
     profile_steps: tuple[int, int] | None = None
-    # seconds without progress after which the process ends with 70; 0: never
     step_timeout: float = 1800.0
-    lease_seconds: float = 30.0  # after which the lock of a silent run is taken over
-    save_timeout: int = 600  # seconds that processes wait for each other to write a checkpoint
-    log_examples: bool = False  # writes MODEL_DIR/examples: see hclx/train/example_log.py
-    init_from: str = ""  # the weights to begin with: see hclx/train/initial_weights.py
-    started: float | None = None  # time.time() when the command began
+    lease_seconds: float = 30.0
+    save_timeout: int = 600
+    log_examples: bool = False
+    init_from: str = ""
+    started: float | None = None
 
 
 @dataclasses.dataclass
@@ -74,7 +82,9 @@ class Run:
     progress: Progress
 
     def event(self, event: str, **fields) -> None:
-        """Writes an event of the run once, however many processes it has."""
+        """Writes an event of the run once, however many processes it has; the arguments are those
+        of `EventLog.write`.
+        """
         if jax.process_index() == 0:
             self.log.write(event, **fields)
 

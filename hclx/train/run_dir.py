@@ -48,7 +48,7 @@ MAY_CHANGE = {
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide the numbers."""
+    """The versions of "python" and of `PACKAGES`, which decide the numbers, by their names."""
     return {
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in PACKAGES},
@@ -68,6 +68,9 @@ def describe_run(
       tokenizer_dir: folder of the tokenizer.
       hashes: fingerprints of "vocabulary" and "text".
       init_from: the weights that the run began with: see hclx/train/initial_weights.py.
+    Returns:
+      `config` (section -> field -> value), `tokenizer_dir` (absolute), `hashes`, `versions` and
+      `init_from`.
     """
     return {
         "config": dataclasses.asdict(experiment),
@@ -109,7 +112,7 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
 
 
 def read_config(model_dir: str | Path) -> dict | None:
-    """The content of config.json; None if the folder holds no run."""
+    """The content of config.json, as `describe_run` makes it; None if the folder holds no run."""
     path = Path(model_dir) / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 

@@ -74,8 +74,11 @@ class Lease:
             self._path.unlink(missing_ok=True)
 
     def reached(self, step: int, spent: dict[str, float]) -> None:
-        """Records the progress of the run and the seconds of its pauses; after a kill, the next run
-        reads them in the lock.
+        """Records the progress of the run; after a kill, the next run reads it in the lock.
+
+        Args:
+          step: the step that was reached.
+          spent: seconds of pauses by name, as `StepClock.spent` has them.
         """
         self._reached = {"step": step, "spent": dict(spent)}
 

@@ -19,22 +19,37 @@ class Guard(NamedTuple):
 
     They are part of a checkpoint, so that a resumed run skips the same steps. The windows hold good
     steps only: a refused value never moves the limit by which the next one is judged.
+
+    Attributes:
+      skipped: int32, the steps that were skipped, in all.
+      in_a_row: int32, the steps that were skipped since the last good one.
+      good: int32, the steps that were not skipped.
+      losses_w: float32 [`spike_window`], of the last good steps, the oldest overwritten.
+      norms_w: float32 [`spike_window`], their gradient norms.
     """
 
-    skipped: jax.Array  # int32: steps that were skipped, in all
-    in_a_row: jax.Array  # int32: steps that were skipped since the last good one
-    good: jax.Array  # int32: steps that were not skipped
-    losses_w: jax.Array  # float32: of the last good steps, the oldest overwritten
-    norms_w: jax.Array  # float32: their gradient norms
+    skipped: jax.Array
+    in_a_row: jax.Array
+    good: jax.Array
+    losses_w: jax.Array
+    norms_w: jax.Array
 
 
 class TrainState(NamedTuple):
-    """All that the train step carries from one step to the next."""
+    """All that the train step carries from one step to the next.
 
-    step: jax.Array  # int32: steps that were dispatched, also skipped ones
-    trainable: Params  # float32: the parameters that gradients, moments and checkpoints concern
-    frozen: Params  # the other parameters; {} in pretraining
-    opt_state: optax.OptState  # Adam's moments of the trainable parameters
+    Attributes:
+      step: int32, the steps that were dispatched, also skipped ones.
+      trainable: float32, the parameters that gradients, moments and checkpoints concern.
+      frozen: the other parameters; {} in pretraining.
+      opt_state: Adam's moments of the trainable parameters.
+      guard: decides whether a step may change them.
+    """
+
+    step: jax.Array
+    trainable: Params
+    frozen: Params
+    opt_state: optax.OptState
     guard: Guard
 
     @property
@@ -68,6 +83,11 @@ def abstract_state(
 
     No array is made, so the devices of `mesh` need not be attached to this machine.
 
+    Args:
+      model: the model's shape.
+      train: its `spike_window` is the size of the guard.
+      optimizer: see `make_optimizer`.
+      mesh: the devices.
     Raises:
       ConfigError: the mesh cannot shard an array evenly.
     """
@@ -98,7 +118,7 @@ def abstract_state(
 
 def map_moments(of_moments, of_others, opt_state: optax.OptState, params: Params):
     """Maps an optimizer state: `of_moments` takes each subtree that is structured like `params`,
-    and `of_others` every array outside of these.
+    and `of_others` every array outside of these. Their results take the places of these.
     """
     structure = jax.tree.structure(params)
     is_moments = lambda node: jax.tree.structure(node) == structure
@@ -115,7 +135,14 @@ def init_state(
     optimizer: optax.GradientTransformation,
     abstract: TrainState,
 ) -> TrainState:
-    """A fresh state on the shardings of `abstract`; no device ever holds the whole of it."""
+    """A fresh state, its parameters drawn by `train.seed`; no device ever holds the whole of it.
+
+    Args:
+      model: the model's shape.
+      train: as in `fresh_state`.
+      optimizer: as in `fresh_state`.
+      abstract: the state's shardings: see `abstract_state`.
+    """
 
     def init():
         return fresh_state(init_params(model, jax.random.key(train.seed)), train, optimizer)
@@ -129,13 +156,22 @@ def fresh_state(
     optimizer: optax.GradientTransformation,
     frozen: Params = {},
 ) -> TrainState:
-    """The state of step 0, around parameters that exist."""
+    """The state of step 0, around parameters that exist.
+
+    Args:
+      trainable: float32, the parameters to train.
+      train: its `spike_window` is the size of the guard.
+      optimizer: see `make_optimizer`.
+      frozen: the other parameters of the model.
+    """
     step = jnp.zeros((), jnp.int32)
     return TrainState(step, trainable, frozen, optimizer.init(trainable), fresh_guard(train))
 
 
 def bytes_per_device(tree) -> int:
-    """Bytes that one device holds of a tree of arrays with shardings."""
+    """Bytes that one device holds of a tree of arrays, or of `jax.ShapeDtypeStruct`s, that have
+    shardings.
+    """
     sizes = (
         x.dtype.itemsize * math.prod(x.sharding.shard_shape(x.shape)) for x in jax.tree.leaves(tree)
     )
@@ -184,7 +220,9 @@ def judge(
 
 
 def guard_to_json(guard: Guard) -> dict:
-    """Plain numbers, exact: every float32 is also a double."""
+    """The fields of a guard as plain numbers and lists of them, exact: every float32 is also a
+    double.
+    """
     return {name: value.tolist() for name, value in jax.device_get(guard)._asdict().items()}
 
 

@@ -35,6 +35,9 @@ def make_loss(model: ModelConfig, compute: ComputeConfig, z_loss: float = 0.0) -
       model: shape of the decoder.
       compute: how it is computed; `attention` is a backend and not "auto".
       z_loss: see `summed_loss`; it is in the gradient and not in the value.
+    Returns:
+      A function of all parameters and a batch to two float32 scalars, the weighted sum of the token
+      losses in nats and the sum of the weights. The loss is NaN if an id is not in the vocabulary.
     """
 
     def loss_fn(params, batch):
@@ -59,7 +62,9 @@ def make_loss(model: ModelConfig, compute: ComputeConfig, z_loss: float = 0.0) -
 def make_token_losses(
     model: ModelConfig, compute: ComputeConfig
 ) -> Callable[[Params, Batch], jax.Array]:
-    """(params, batch) -> float32 [b, t], the unweighted loss of each target, for evaluation."""
+    """(params, batch) -> float32 [b, t], the unweighted loss of each target in nats, for
+    evaluation. `compute` is as in `make_loss`.
+    """
 
     def token_losses(params, batch):
         x_btd = _hidden_states(params, batch, model, compute)
@@ -79,6 +84,14 @@ def accumulate_gradients(
 ) -> tuple[jax.Array, Params]:
     """Mean token loss and its gradient. The batch is computed in `microbatches`, one after the
     other: their sums are added first, and divided once at the end.
+
+    Args:
+      loss_fn: (params, batch) -> (sum, weight): see `make_loss`.
+      params: what is differentiated.
+      batch: its rows are a multiple of `microbatches`.
+      microbatches: the number of parts.
+    Returns:
+      The loss, a float32 scalar, and a tree like `params`.
     """
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
     if microbatches == 1:
@@ -154,16 +167,29 @@ def train_step(
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """The programs of a run; everything is traced with `mesh` as the ambient mesh."""
+    """The programs of a run. The caller makes `mesh` the ambient mesh before it calls one.
+
+    Attributes:
+      mesh: the devices.
+      optimizer: see `make_optimizer`.
+      abstract_state: see `hclx.train.state.abstract_state`.
+      abstract_batch: `jax.ShapeDtypeStruct`s of the global batch, with shardings.
+      batch_sharding: of each field of a batch.
+      train_step: (state, batch) -> (state, metrics) as the function of this name; donates the
+        state.
+      replay_step: the same without donation, so that a state can be run again.
+      eval_step: (params, batch, float32 [v] bytes of each token) -> float32 scalars: the sums over
+        the targets of nats, of UTF-8 bytes and of weights, each target by its weight.
+    """
 
     mesh: Mesh
     optimizer: optax.GradientTransformation
     abstract_state: TrainState
     abstract_batch: Batch
-    batch_sharding: NamedSharding  # of each field of a batch
-    train_step: Callable  # (state, batch) -> (state, metrics); donates the state
-    replay_step: Callable  # the same without donation, so that a state can be run again
-    eval_step: Callable  # (params, batch, bytes of each token) -> (nats, bytes, weight)
+    batch_sharding: NamedSharding
+    train_step: Callable
+    replay_step: Callable
+    eval_step: Callable
 
 
 def make_program(
@@ -266,16 +292,17 @@ def _eval_step(token_losses, params, batch, token_bytes_v):
 def evaluate(
     program: Program, params: Params, loader, token_bytes: jax.Array, n_sequences: int
 ) -> dict[str, float]:
-    """Validation loss over the first `n_sequences` of a loader's order.
+    """Validation loss over the first `n_sequences` of a loader's order; the mesh of the program
+    must be the ambient one.
 
     Args:
       program: of the run.
       params: all parameters of the model.
-      loader: of the validation split.
+      loader: a `hclx.data.Loader` of the validation split.
       token_bytes: float32 [v], UTF-8 bytes of each token.
       n_sequences: how many sequences count.
     Returns:
-      `validation_loss` (nats a token) and `bits_per_byte`.
+      `validation_loss` (nats a token) and `bits_per_byte` (bits a byte of UTF-8).
     """
     totals = [
         program.eval_step(params, loader.batch(index, stop=n_sequences), token_bytes)

@@ -8,7 +8,11 @@ import jax
 
 
 class StepClock:
-    """Measures steps and their parts, without compilation and without pauses."""
+    """Measures steps and their parts, without compilation and without pauses.
+
+    Attributes:
+      spent: seconds of all pauses so far, by name.
+    """
 
     PARTS = ("data", "dispatch", "device", "logging")
     TIMES = ("step_time", *(f"{part}_time" for part in PARTS))
@@ -18,7 +22,6 @@ class StepClock:
         self._start: float | None = None
         self._steps = 0
         self._parts = dict.fromkeys(self.PARTS, 0.0)
-        # seconds of all pauses so far, by name
         self.spent: collections.Counter[str] = collections.Counter()
 
     def tick(self) -> None:
@@ -27,16 +30,18 @@ class StepClock:
 
     @contextlib.contextmanager
     def part(self, name: str):
-        """Counts the time inside as a part of the step: waiting for data, dispatch, waiting for the
-        device, or logging.
+        """Counts the time inside as a part of the step.
+
+        Args:
+          name: "data" (waiting for it), "dispatch", "device" (waiting for it) or "logging".
         """
         start = time.perf_counter()
         yield
         self._parts[name] += time.perf_counter() - start
 
     def lap(self) -> dict[str, float] | None:
-        """Seconds a step since the last lap: `step_time`, and of it `data_time` and so on; None for
-        the first lap.
+        """Seconds a step since the last lap: `step_time`, and of it `data_time`, `dispatch_time`,
+        `device_time` and `logging_time`; None for the first lap.
         """
         now = time.perf_counter()
         steps, times = max(1, self._steps), None
@@ -48,8 +53,12 @@ class StepClock:
 
     @contextlib.contextmanager
     def paused(self, name: str, wait_for=()):
-        """Leaves the time inside out of the steps and adds it to `spent`; the steps dispatched so
-        far are waited for first.
+        """Leaves the time inside out of the steps and adds it to `spent`.
+
+        Args:
+          name: of the pause; goodput knows "evaluation" and "saving".
+          wait_for: arrays of the last step that was dispatched, which are waited for before the
+            pause begins.
         """
         with self.part("device"):
             jax.block_until_ready(wait_for)
