@@ -16,7 +16,10 @@ from hclx.errors import ConfigError, HclxError
 
 
 def main() -> None:
-    """Runs the command that the first argument names, or lists the commands.
+    """Runs the command that `sys.argv[1]` names, with the arguments that follow it.
+
+    Without arguments, or for `help` or `--help`, it prints the list of commands and returns; for
+    `--version`, the version.
 
     Raises:
       SystemExit: with the exit code of the command; 64 if there is no such command.
@@ -41,7 +44,9 @@ def main() -> None:
 
 
 def commands() -> dict[str, str]:
-    """Commands by name, each with the sentence that its module's docstring begins with."""
+    """Maps the names of commands, sorted, to what each does: the docstring of its module up to the
+    first full stop or colon, on one line.
+    """
     (folder, *_) = importlib.util.find_spec("hclx.launch").submodule_search_locations
     return {
         path.stem: _first_sentence(path.read_text(encoding="utf-8"))

@@ -3,7 +3,8 @@
 Gin sets these fields and nothing else (`--gin.ModelConfig.d_model=512`); every function takes what
 it needs of them as an argument. The fields of `ModelConfig` decide what the parameters are. Those
 of `ComputeConfig` and `MeshConfig` decide only how the model is computed and how its arrays are
-sharded, and may change each time that a run is started.
+sharded, and may change each time that a run is started. A value of another type or out of range
+raises ConfigError, which names the field.
 """
 
 import dataclasses
@@ -229,7 +230,9 @@ class OptimizerConfig(_Validated):
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig(_Validated):
-    """The source of the tokens: a registered seqio mixture, a built corpus, or one's own files."""
+    """The source of the tokens: a registered seqio mixture, a built corpus, or one's own files, by
+    exactly one of `mixture`, `corpus` and `input`.
+    """
 
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py

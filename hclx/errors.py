@@ -33,7 +33,10 @@ EXTRA_OF = {
 
 
 class HclxError(Exception):
-    """An error for the person who reads it: what was wrong, where, and the next step. One line."""
+    """An error for the person who reads it: what was wrong, where, and the next step. One line.
+
+    `exit_code`, of each class, is the code with which a command ends.
+    """
 
     exit_code = 1
 

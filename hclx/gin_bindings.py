@@ -35,10 +35,12 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
     of them, or the bindings, replaces whichever was given before.
 
     Args:
-      gin_files: paths, in the working directory or in gin_configs/.
-      bindings: such as "TrainConfig.total_steps=40".
+      gin_files: paths, absolute or relative. Relative ones are looked for in the working directory,
+        then in the folder that holds gin_configs/, then in gin_configs/; the first match is taken.
+      bindings: such as "TrainConfig.total_steps=40". Strings need no quotes.
     Raises:
-      ConfigError: a file does not exist, a class or field is unknown, or a value does not fit.
+      ConfigError: a file does not exist, a class or field is unknown, or a value is missing or does
+        not fit.
     """
     paths = [_find(name) for name in gin_files]
     gin.clear_config()

@@ -17,7 +17,7 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
     2014).
 
     Args:
-      values: numbers of any shape, taken modulo 2^64.
+      values: an integer array of any shape; negative numbers count modulo 2^64.
     Returns:
       uint64 of the same shape; every bit depends on every bit of the value.
     """
@@ -31,7 +31,12 @@ def splitmix64(values: np.ndarray) -> np.ndarray:
 
 
 def json_hash(value) -> str:
-    """SHA-256, in hexadecimal, of a JSON value in canonical form; dataclasses count as mappings."""
+    """SHA-256, in hexadecimal, of a JSON value in canonical form, whatever the order of its keys.
+    Dataclasses count as mappings, and other iterables as lists.
+
+    Raises:
+      TypeError: JSON has no form for the value.
+    """
     default = lambda item: (
         dataclasses.asdict(item) if dataclasses.is_dataclass(item) else list(item)
     )
@@ -55,12 +60,20 @@ class RangeHash:
         np.cumsum(mixed * powers[:-1], out=self._sums[1:])
 
     def of(self, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Hashes, uint64 [n], of the ranges [start, end), in characters, int64 [n] each."""
+        """Hashes, uint64 [n], of ranges of the sequence; an empty one has the hash 0.
+
+        Args:
+          starts, ends: int64 [n], in characters; the end is not included.
+        """
         return splitmix64((self._sums[ends] - self._sums[starts]) * self._inverses[starts])
 
 
 def hash_texts(texts) -> np.ndarray:
-    """Hashes, uint64 [n], that `RangeHash` gives to each of n strings."""
+    """Hashes, uint64 [n], that `RangeHash` gives to each of n strings.
+
+    Args:
+      texts: a list of strings, which may be empty but hold no lone surrogate.
+    """
     if not len(texts):
         return np.zeros(0, np.uint64)
     ends = np.cumsum([len(text) for text in texts])

@@ -24,7 +24,8 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         command line; it returns the exit code, None for 0.
       commands: words of which `argv[1]` must be one; none: no argument may be left.
     Raises:
-      SystemExit: at the end, with the exit code; 64 if the command line is wrong.
+      SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if the disk is
+        full or read-only. If the run has one process, other exceptions of `main` are raised again.
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -72,7 +72,9 @@ class ProgressBar:
         self._bar.close()
 
     def update(self, count: int = 1, note: str = "") -> None:
-        """Adds `count` finished units; `note`: the state of the work, such as "loss=3.21"."""
+        """Adds `count` finished units, and shows beside them `note`, the state of the work, such
+        as "loss=3.21".
+        """
         self._count, self._note = self._count + count, note
         if note:
             self._bar.set_postfix_str(note, refresh=False)

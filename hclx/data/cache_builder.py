@@ -46,7 +46,7 @@ class EncodedDocument:
       n_bytes: bytes of its text.
       sha256: 32 bytes, of its text.
       file: index of its file among the files of the source.
-      line: its line in that file.
+      line: its line in that file, from 1.
     """
 
     ids: np.ndarray
@@ -74,15 +74,17 @@ def build_cache(
       mixture: its name, for the manifest.
       sources: in the order of the mixture.
       tokenizer_dir: the folder of a trained tokenizer.
-      cache_dir: must not hold a cache; it appears whole or not at all.
+      cache_dir: a folder that is missing or empty; it appears whole or not at all.
       settings: how documents are read and divided.
       workers: processes that encode; default: one a core if text is split at morphemes, else one.
         The bytes written do not depend on it.
       encoded: (`Source`, "train" or "validation", counts) -> its `EncodedDocument`s, if they were
         encoded before; it counts `empty` and `invalid_utf8` as `read_documents` does.
+    Returns:
+      The new cache, opened for reading.
     Raises:
       ConfigError: the folder already holds a cache.
-      DataError: a source cannot be read or has no text.
+      DataError: the tokenizer or a source cannot be read, or a source has no text in "train".
     """
     cache_dir = Path(cache_dir)
     if (cache_dir / MANIFEST).exists():
@@ -268,7 +270,9 @@ class StreamWriter:
         self._push(np.asarray(ids, self._eod.dtype))
 
     def close(self) -> None:
-        """Writes what is buffered; the arrays then have their final lengths."""
+        """Writes what is buffered, the end-of-document token that closes the stream, and the arrays
+        `offsets` and `origins`. Call it once; nothing can be appended afterwards.
+        """
         self._push(self._eod)
         self._flush(self._buffered)
         offsets = np.array([*self._starts, self.n_tokens - 1], np.int64)

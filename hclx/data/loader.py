@@ -65,23 +65,25 @@ class Loader:
         self.close()
 
     def close(self) -> None:
-        """Ends the reading threads."""
+        """Ends the reading threads. An iterator that is asked for a batch afterwards may wait
+        without end.
+        """
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def examples(self, start: int, stop: int) -> np.ndarray:
-        """int64 [stop - start]: the numbers of the examples at positions `start` to `stop`, which
-        are the positions themselves unless ranges are skipped.
+        """int64 [stop - start]: the numbers of the examples at the positions from `start` to before
+        `stop`, which are the positions themselves unless ranges are skipped.
         """
         return skip_ranges(np.arange(start, stop, dtype=np.int64), self._skip)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """int32 [stop - start, sequence_length + 1]: the tokens at positions `start` to `stop` of
-        the order, each row with the token after its last one.
+        """int32 [stop - start, sequence_length + 1]: the tokens at the positions from `start` to
+        before `stop` of the order, each row with the token after its last one.
 
         Raises:
-          DataError: stored tokens are damaged.
+          DataError: stored tokens are damaged or missing.
         """
         source, sequence = self._order.locate(self.examples(start, stop))
         futures = [
@@ -100,9 +102,9 @@ class Loader:
         """Reads the batch that begins at position `index` of the order.
 
         Args:
-          index: position of its first row.
+          index: position of its first row, from 0; the order has no end, as sources repeat.
           stop: rows at this position and after it weigh 0, so that any number of sequences can be
-            evaluated in whole batches.
+            evaluated in whole batches; None: all rows weigh 1.
         Returns:
           Global arrays [global_batch_size, sequence_length] on the sharding of the loader.
         Raises:

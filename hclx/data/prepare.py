@@ -27,7 +27,8 @@ def prepare(
     tokenizer_dir: str,
     cache_dir: str,
 ) -> TokenCache:
-    """Returns the token cache of a run.
+    """Returns the token cache of a run, opened for reading. A tokenizer that is missing is trained
+    first, and a cache that is missing is built; one that exists is checked by `check_cache`.
 
     Args:
       data: the text.
@@ -35,7 +36,8 @@ def prepare(
       vocab_size: of the model.
       tokenizer_dir, cache_dir: folders, made if they are missing.
     Raises:
-      ConfigError: the vocabulary does not have the model's size, or a name is unknown.
+      ConfigError: the vocabulary does not have the model's size, a name is unknown, or a library is
+        not installed.
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
     label, settings = label_of(data), ReadSettings.of(data)
@@ -71,9 +73,15 @@ def prepare(
 def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> None:
     """Refuses a cache that this run would not build.
 
-    The text is compared by its files if they can be found: a machine may have the cache alone.
+    The text is compared by its files and rates if it can be found: a machine may have the cache
+    alone, and then a warning is logged.
 
+    Args:
+      cache: what a folder holds.
+      tokenizer: that of the run.
+      data: names the text, and the settings by which it is read.
     Raises:
+      ConfigError: `data` names an unknown mixture or a file that cannot be read.
       DataError: names each difference.
     """
     manifest = cache.manifest

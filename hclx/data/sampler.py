@@ -24,8 +24,8 @@ def permute(index: np.ndarray, n: int, key: np.ndarray) -> np.ndarray:
 
     Args:
       index: int64 [k], in 0..n-1.
-      n: how many numbers are permuted.
-      key: uint64 [k]; elements with the same key belong to one permutation.
+      n: how many numbers are permuted, at least 1.
+      key: uint64, [k] or a scalar; elements with the same key belong to one permutation.
     Returns:
       int64 [k]: where each index is sent.
     """
@@ -67,8 +67,8 @@ class Order:
 
     Attributes:
       n_sequences: how many sequences each source has.
-      rates: how often each source is drawn, in any unit.
-      seed: decides the permutations.
+      rates: how often each source is drawn, in any unit; positive.
+      seed: decides the permutations; not negative.
     """
 
     n_sequences: tuple[int, ...]
@@ -81,8 +81,10 @@ class Order:
         Args:
           example: int64 [k], global numbers from 0.
         Returns:
-          source and sequence, int64 [k]. Each sequence of a source comes exactly once before any
-          comes again.
+          source and sequence, int64 [k]: the index of a source, and a number from 0 within it. Each
+          sequence of a source comes exactly once before any comes again.
+        Raises:
+          DataError: as `apportion`, for the rates.
         """
         pattern, rank, counts = self._schedule
         period, phase = np.divmod(np.asarray(example, np.int64), len(pattern))
@@ -115,6 +117,9 @@ class Order:
 def apportion(rates: tuple[float, ...], total: int) -> np.ndarray:
     """Divides `total` into whole numbers in proportion to `rates` (method of largest remainders).
 
+    Args:
+      rates: positive numbers, in any unit.
+      total: at least the number of rates.
     Returns:
       int64, one number for each rate; they add up to `total`.
     Raises:

@@ -31,7 +31,9 @@ class DocumentSource(seqio.FunctionDataSource):
     def documents(
         self, split: str, settings: ReadSettings, counts: Counter | None = None
     ) -> Iterator[Document]:
-        """Yields the documents of a split, in the order of the files; see `split_documents`."""
+        """Yields the documents of a split, in the order of the files; arguments and errors are as
+        in `hclx.data.source.split_documents`.
+        """
         return split_documents(self.paths, split, settings, counts)
 
     def _dataset(self, split: str, shuffle_files: bool, seed: int | None = None) -> tf.data.Dataset:
@@ -47,7 +49,8 @@ class DocumentSource(seqio.FunctionDataSource):
 
 
 def mixture_sources(name: str, task_module: str) -> list[Source]:
-    """Returns the tasks of a mixture with their rates; a task alone has rate 1.
+    """Returns a `Source` for each task of a mixture, in its order, with its rate; a task alone has
+    rate 1. No document is read yet.
 
     Args:
       name: of a mixture or task.

@@ -30,7 +30,9 @@ class ReadSettings:
         return cls(data.validation_permille, data.max_documents, data.invalid_utf8)
 
     def split_of(self, text: str) -> str:
-        """Returns "train" or "validation", by a hash of the text: equal texts are in one split."""
+        """Returns "train" or "validation", by a hash of the text: equal texts are in one split, and
+        about `validation_permille` in 1,000 are in "validation".
+        """
         digest = hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).digest()
         is_held_out = int.from_bytes(digest[:8]) % 1000 < self.validation_permille
         return "validation" if is_held_out else "train"
@@ -55,7 +57,8 @@ class Source:
 
 
 def sources_of(data: DataConfig) -> list[Source]:
-    """Returns the sources that a run reads, in the order of its mixture.
+    """Returns the sources that a run reads: the tasks of its mixture, in its order; the sources of
+    its corpus, by name; or one source "input". No document is read yet.
 
     Raises:
       ConfigError: a name is unknown, or a mixture needs seqio and it is not installed.
@@ -90,8 +93,11 @@ def input_source(patterns: str) -> Source:
 
 
 def corpus_sources(folder: str) -> list[Source]:
-    """Returns the sources of a mixture that `launch/build_corpus.py` made, with its rates.
+    """Returns the sources of a mixture that `launch/build_corpus.py` made, by name, with its rates.
+    Sources of rate 0 or without a document are left out.
 
+    Args:
+      folder: of the corpus; it holds mixture/mixture.json.
     Raises:
       DataError: there is no mixture in the folder, or it is empty.
     """
@@ -128,10 +134,12 @@ def split_documents(
     Args:
       files: () -> the files.
       split: "train" or "validation".
-      settings: how documents are read and divided.
+      settings: how documents are read and divided; `max_documents` counts those of both splits.
       counts: see `hclx.text.documents.read_documents`.
     Raises:
-      DataError: a file is missing or cannot be read.
+      ConfigError, DataError: as `files`, at the first document.
+      DataError: a record cannot be read.
+      OSError: a file cannot be opened.
     """
     documents = read_documents(files(), settings.invalid_utf8, counts)
     for document in itertools.islice(documents, settings.max_documents or None):

@@ -86,7 +86,7 @@ class TokenCache:
         return sum(sizes) if source is None else sizes[source]
 
     def n_sequences(self, split: str, length: int) -> tuple[int, ...]:
-        """Number of sequences in each source.
+        """Number of sequences in each source, in the order of the manifest.
 
         Args:
           split: "train" or "validation".
@@ -126,7 +126,10 @@ class TokenCache:
 
     def offsets(self, split: str, source: int) -> np.ndarray:
         """int64 [n_documents + 1]: the index of the end-of-document token before each document, and
-        of the one that closes the stream.
+        of the one that closes the stream. The arguments are those of `stream`.
+
+        Raises:
+          DataError: the array is missing.
         """
         return _open(self._path(split, source) / "offsets").read().result()
 
@@ -138,6 +141,8 @@ class TokenCache:
           split: "train" or "validation".
           source: index of the source in the manifest.
           document: number of the document in this split of the source, from 0.
+        Raises:
+          DataError: the array of origins is missing.
         """
         origin = int(_open(self._path(split, source) / "origins")[document].read().result())
         file, line = origin >> LINE_BITS, origin & ((1 << LINE_BITS) - 1)
@@ -154,6 +159,7 @@ class TokenCache:
           more follows the last.
         Raises:
           DataError: the array is missing, or is not as long as the manifest says.
+          ValueError, OSError: the stored bytes are damaged.
         """
         return self._stream(split, source).read().result()
 

@@ -43,8 +43,8 @@ class DecodeState(NamedTuple):
       lengths_b: int32, the positions in use.
       logits_bv: float32, for the next token.
       seen_bv: bool, the tokens that occurred in the prompt or in the text so far.
-      done_b: bool, rows that have reached the end of their document.
-      step_b: int32, the number of tokens sampled.
+      done_b: bool, rows that have reached the end of their document or of the cache.
+      step_b: int32, the number of tokens sampled, an end-of-document token included.
     """
 
     cache: KVCache
@@ -56,8 +56,8 @@ class DecodeState(NamedTuple):
 
 
 def bucket(length: int, limit: int | None = None) -> int:
-    """Rounds a length up to a power of two from 32 on, but at most to `limit` if it is given, so
-    that few programs are compiled.
+    """Rounds a length up to a power of two, at least 32, so that few programs are compiled. A
+    `limit` caps the result, even below `length`.
     """
     size = SMALLEST_BUCKET
     while size < length:
@@ -66,7 +66,7 @@ def bucket(length: int, limit: int | None = None) -> int:
 
 
 def init_cache(params: Params, batch: int, size: int) -> KVCache:
-    """Makes an empty cache on the ambient mesh.
+    """Makes a cache of zeros on the ambient mesh.
 
     Args:
       params: as `hclx.infer.prepare_params` returns them. The heads of keys and values of each
@@ -97,7 +97,8 @@ def extend(
       cache: with `lengths_b` positions in use.
       tokens_bt: int32. Rows may be padded at the end: padding is written beyond the row's length,
         where the next tokens overwrite it, and no query before it can see it.
-      lengths_b: int32, the positions in use; the new tokens take the next t.
+      lengths_b: int32, the positions in use; the new tokens take the next t. Those beyond the size
+        of the cache are not written. The caller advances the lengths.
       config: the model's shape.
     Returns:
       Hidden states [b, t, d] after the final norm, and the cache with the new tokens in it.
@@ -135,7 +136,8 @@ def cached_attention(
     Args:
       q_bthk: queries; they are divided by sqrt(k) here.
       k_bhsk, v_bhsk: keys and values.
-      mask_bts: bool, true where a query sees a key.
+      mask_bts: bool, true where a query sees a key; a query that sees none gets the mean of all
+        values.
     Returns:
       [b, t, h, k] in the dtype of the values.
     """
@@ -162,9 +164,11 @@ def prefill(
 
     Args:
       params: as `hclx.infer.prepare_params` returns them.
-      tokens_bt: int32, padded at the end.
+      tokens_bt: int32, padded at the end by any id. A prompt begins with the end-of-document token,
+        as documents do in training.
       lengths_b: int32, the number of tokens of each prompt, at least 1.
-      size: positions of the cache, which a prompt and its continuation share.
+      size: positions of the cache, which a prompt and its continuation share; at least the longest
+        prompt, and at most `max_length` of the model.
       config: the model's shape.
     Returns:
       The state from which `decode` samples the first token of each row.
@@ -206,7 +210,7 @@ def decode(
 
     Args:
       params: as `hclx.infer.prepare_params` returns them.
-      state: donated.
+      state: as `prefill` or the call before returned it; it is donated.
       sampling: the settings of each row; `max_tokens_b` counts over all calls.
       allowed_v: bool, the tokens that may be chosen.
       n: the most tokens of this call; the text does not depend on it.

@@ -22,8 +22,9 @@ class Generation:
 
     Attributes:
       text: the continuation, without the prompt and without the stop text.
-      tokens: the ids that the text was decoded from.
-      stop_reason: "end" of the document, "length", or "stop" for a stop text.
+      tokens: the ids that were sampled, with those of a stop text, but no end-of-document token.
+      stop_reason: "end" of the document, "length" if `max_tokens` or the model's length is reached,
+        or "stop" for a stop text.
     """
 
     text: str
@@ -83,14 +84,15 @@ def generate_batch(
       config: the model's shape.
       tokenizer: that of the model.
       prompts: one or more; a prompt may be empty.
-      sampling: the settings for each prompt.
-      stream_every: tokens between two calls of `on_text`; 0: one call at the end.
+      sampling: one for each prompt. `max_tokens` is cut to the room that the prompt leaves.
+      stream_every: tokens after which new text is passed on; 0: only at the end.
       on_text: takes the index of a prompt and the next part of its text, which consists of whole
-        characters and never holds a part of a stop text.
+        characters, is not empty and never holds a part of a stop text.
     Returns:
       One result for each prompt, in order.
     Raises:
       ConfigError: a prompt leaves no room in the model's length.
+      ValueError: there are more or fewer settings than prompts.
     """
     state, settings = _read_prompts(params, config, tokenizer, prompts, sampling)
     limits = np.asarray(settings.max_tokens_b).tolist()
@@ -197,7 +199,7 @@ class TextCollector:
         self._show(len(self._text) if self._stopped else len(self._text) - self._held())
 
     def finish(self) -> Generation:
-        """Passes on what was held back, and returns the whole."""
+        """Passes on what was held back, and returns the whole; call it once, when all is added."""
         if not self._stopped:
             self._append(self._decoder.flush())
         self._show(len(self._text))

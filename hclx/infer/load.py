@@ -73,11 +73,11 @@ def load_for_inference(
       model_dir: the folder of the run.
       mesh: the devices to load onto, see `hclx.parallel.make_mesh`; default: the first one.
       rules: the layout on the mesh.
-      dtype: of the matrices, and with them of activations and KV cache; default: float32 on a CPU
-        and bfloat16 elsewhere.
+      dtype: of the matrices, and with them of activations and KV cache, "float32" or "bfloat16";
+        default: float32 on a CPU and bfloat16 elsewhere.
       step: of the checkpoint; default: the newest.
     Raises:
-      CheckpointError: the folder holds no run, or the checkpoint is damaged.
+      CheckpointError: the folder holds no run or no such checkpoint, or the checkpoint is damaged.
       ConfigError: a parameter cannot be sharded evenly over the mesh.
     """
     experiment, tokenizer_dir = read_run(model_dir)
@@ -110,10 +110,10 @@ def prepare_params(
     Args:
       params: the decoder's parameters, as training has them: blocks are stacked on axis 0.
       config: the model's shape.
-      dtype: of the matrices.
+      dtype: of the matrices, "float32" or "bfloat16".
       donate: frees each stacked array of `params` as soon as it is converted.
     Returns:
-      {embedding, blocks, final_norm}, laid out by the ambient mesh and rules.
+      {embedding, blocks, final_norm}, laid out by the ambient mesh and rules; `blocks` is a tuple.
     """
 
     def convert(spec: ParamSpec, array):

@@ -17,17 +17,18 @@ _NEVER = jnp.finfo(jnp.float32).min
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """The sampling settings of one request.
+    """The sampling settings of one request. A value out of range raises ConfigError.
 
     Attributes:
-      max_tokens: the most new tokens.
+      max_tokens: the most new tokens, at least 1.
       temperature: divides the logits; 0 takes the most likely token each time.
       top_k: samples from the k most likely tokens; 0: from all.
-      top_p: samples from the fewest most likely tokens that together reach this probability.
+      top_p: samples from the fewest most likely tokens that together reach this probability, above
+        0; 1: from all.
       repetition_penalty: divides the positive logits of tokens that occurred before, and
-        multiplies the negative ones.
+        multiplies the negative ones; positive, and 1 changes nothing.
       seed: of the random choice; only its lowest 32 bits count.
-      stop: texts that end generation; they are not part of the result.
+      stop: texts, none of them empty, that end generation; they are not part of the result.
     """
 
     max_tokens: int = 128
@@ -98,7 +99,7 @@ def sample(
       step_b: int32, the number of tokens sampled before; with the seed, it gives the random key.
       sampling: the settings of each row.
     Returns:
-      int32 [b].
+      int32 [b]; with temperature 0 the smallest id of those with the greatest logit.
     """
     logits_bv = penalise(logits_bv, seen_bv, sampling.repetition_penalty_b)
     logits_bv = jnp.where(allowed_v, logits_bv, _NEVER)
@@ -125,6 +126,8 @@ def penalise(logits_bv: jax.Array, seen_bv: jax.Array, penalty_b: jax.Array) -> 
       logits_bv: float32.
       seen_bv: bool, the tokens that occurred.
       penalty_b: float32, positive; 1 changes nothing.
+    Returns:
+      The new logits, float32 [b, v].
     """
     penalty_b1 = penalty_b[:, None]
     lowered_bv = jnp.where(logits_bv > 0, logits_bv / penalty_b1, logits_bv * penalty_b1)
@@ -139,6 +142,8 @@ def keep_top(logits_bv: jax.Array, top_k_b: jax.Array, top_p_b: jax.Array) -> ja
       logits_bv: float32.
       top_k_b: int32, the number of tokens to keep; 0: all.
       top_p_b: float32, the probability to reach; 1: that of all.
+    Returns:
+      The new logits, float32 [b, v].
     """
 
     def top_k(logits_bv):

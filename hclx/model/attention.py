@@ -34,7 +34,7 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     Args:
       segments_bt: int32, the document that each token belongs to.
       backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that
-        JAX runs on.
+        JAX runs on, and any other is not checked: see `choose_backend`.
     Returns:
       An `Attend` function: (q, k, v), each [b, t, h, k], -> (context [b, t, h, k], None).
     """
@@ -69,7 +69,7 @@ def choose_backend(
       head_size: of queries, keys and values.
       dtype: `ComputeConfig.dtype`.
     Returns:
-      The name of a backend, not "auto".
+      The name of a backend, not "auto", which stands for "xla" if no kernel can serve.
     Raises:
       ConfigError: the named backend cannot serve this device, length, head size or dtype.
     """

@@ -101,7 +101,7 @@ def embed(
     Args:
       params: of the decoder.
       tokens_bt: int32.
-      positions_bt: int32, the position of each token in its document.
+      positions_bt: int32, the position of each token in its document, below `max_length`.
       config: the model's shape.
       dtype: name of the dtype of the result.
     Returns:
@@ -131,7 +131,8 @@ def run_block(
       precision: that of the block's matrix products, "full", "int8" or "fp8": see
         `hclx.model.matmul`.
     Returns:
-      The residual stream after the block, and whatever `attend` returned beside the context.
+      The residual stream after the block, in the dtype of `x_btd`, and whatever `attend` returned
+      beside the context.
     """
     return _module(config, "blocks", layer)(x_btd, positions_bt, attend, precision)
 
@@ -185,6 +186,8 @@ def hidden_states(
       compute: how it is computed.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
+    Raises:
+      ConfigError: the pipeline cannot split blocks or batch: see `hclx.parallel.pipeline`.
     """
 
     def block(layer, x_btd, rows):

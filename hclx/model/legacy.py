@@ -19,6 +19,8 @@ def from_format_2(params: Params) -> Params:
 
     Args:
       params: tree of arrays in the layout of format 2. (`jax.eval_shape` serves abstract trees.)
+    Returns:
+      A new tree in the layout of today.
     """
     attention = dict(params["blocks"]["attention"])
     for suffix in _SUFFIXES:
@@ -33,6 +35,8 @@ def to_format_2(params: Params) -> Params:
     Args:
       params: tree of arrays or of `jax.ShapeDtypeStruct` in the layout of today. If the latter have
         shardings, so does the result: an old checkpoint can be restored onto it.
+    Returns:
+      A new tree in the layout of format 2.
     """
     attention = dict(params["blocks"]["attention"])
     for suffix in _SUFFIXES:

@@ -60,7 +60,9 @@ def matrix(
 
 
 def vector(value: float, shape: tuple[int, ...], axes: tuple[str | None, ...]) -> nnx.Param:
-    """A bias or a scale, filled with `value`: it never decays and is no factor of a product."""
+    """A bias or a scale, filled with `value`: it never decays and is no factor of a product. `axes`
+    and the result are as in `matrix`.
+    """
     spec = ParamSpec(shape, axes, decays=False, in_matmul=False)
     return nnx.Param(jnp.full(shape, value, jnp.float32), spec=spec)
 

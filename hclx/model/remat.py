@@ -25,7 +25,7 @@ def remat(function: Callable, policy: str) -> Callable:
     "minimal" keeps the results of matrix products, and "full" only the input of each block.
 
     Args:
-      function: the body.
+      function: the body, (carry, layer) -> (carry, output).
       policy: a name of `hclx.config.REMAT_POLICIES`; "none" returns `function` as it is, so that
         everything that the backward pass needs is kept.
     Returns:

@@ -36,7 +36,9 @@ class Chip:
 
     @property
     def is_gpu(self) -> bool:
-        """Returns whether the chip has no torus."""
+        """Returns whether the chip has no torus; also true if `hbm_capacity` is 0, as the torus of
+        such a chip is not recorded.
+        """
         return self.torus_axes == 0
 
 

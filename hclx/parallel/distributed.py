@@ -44,7 +44,7 @@ def detect_cluster(environment: Mapping[str, str], on_tpu: bool) -> tuple[str, d
       on_tpu: whether this machine has TPUs; JAX detects the processes of their pods itself.
     Returns:
       Its name ("SLURM", "Kubernetes", "TPU", or "" if this process is the whole run), and the
-      arguments that `jax.distributed.initialize` cannot detect itself.
+      arguments that `jax.distributed.initialize` cannot detect itself, keyword -> value.
     """
     get = environment.get
     slurm = ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")
@@ -163,17 +163,17 @@ def _initialize(arguments: dict, heartbeat_seconds: int, join_seconds: int) -> N
 
 
 def is_distributed() -> bool:
-    """Returns whether this process is one of several."""
+    """Returns whether this process is one of several; False before `start_processes`."""
     state = distributed.global_state
     return state.client is not None and state.num_processes > 1
 
 
 def abort_process(code: int) -> None:
-    """Ends this process, one of several, with an exit code after an error.
+    """Ends this process with the exit code `code` after an error; it does not return.
 
-    A normal exit of Python would wait for the others as long as a heartbeat takes. Here the others
-    have a few seconds to end by the same error, each with its own message; those that do not see
-    the error are ended by JAX once this process is gone.
+    With several processes, a normal exit of Python would wait for the others as long as a heartbeat
+    takes. Here they have a few seconds to end by the same error, each with its own message; those
+    that do not see the error are ended by JAX once this process is gone.
     """
     # If process 0 is stuck, the barrier never returns.
     timer = threading.Timer(2 * _ABORT_BARRIER_MS / 1000, os._exit, [code])
@@ -203,7 +203,9 @@ def process_0_first(name: str, work: Callable[[], T]) -> T:
     Returns:
       The result that `work` had in this process.
     Raises:
-      HclxError: in the other processes, the error that `work` raised in process 0.
+      HclxError: in the other processes, the error that `work` raised in process 0, of the same
+        class if that is one of `hclx.errors`.
+      Exception: whatever `work` raises in this process.
     """
     if jax.process_count() == 1:
         return work()

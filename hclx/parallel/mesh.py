@@ -48,7 +48,7 @@ def axis_across_slices(shape: tuple[int, ...], slices: int) -> str | None:
 
 
 def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Mesh:
-    """Makes a mesh whose collectives XLA chooses (`AxisType.Auto`).
+    """Makes a mesh with the axes `MESH_AXES`, whose collectives XLA chooses (`AxisType.Auto`).
 
     On TPUs each mesh axis follows links of the torus, and whole axes of the torus if it can. Slices
     are joined by the data centre's network alone, so only an axis with little traffic may span
@@ -56,7 +56,7 @@ def make_mesh(config: MeshConfig, devices: list[jax.Device] | None = None) -> Me
 
     Args:
       config: sizes of the axes; one may be -1.
-      devices: default: all.
+      devices: default: all, of all processes.
     Raises:
       ConfigError: the sizes do not multiply to the number of devices, or neither `data` nor `pipe`
         is a multiple of the slices.

@@ -43,7 +43,9 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
       rows: of one accumulation step, on one of the devices that the batch is sharded over.
       stages, repeats, microbatches: as in `pipeline`.
     Raises:
-      ConfigError: they cannot be split; it names the field to change.
+      ConfigError: `layers` is no multiple of stages x repeats, `repeats` neither divides `stages`
+        nor is a multiple of it, `rows` is no multiple of `microbatches`, or `repeats` is above 1
+        and `microbatches` below `stages`. It names the field to change.
     """
     if layers % (stages * repeats):
         raise ConfigError(
@@ -81,7 +83,11 @@ def pipeline(
     wrap: Callable[[Callable], Callable] = lambda body: body,
     unroll: int = 1,
 ) -> jax.Array:
-    """Applies stacked layers one after the other, each on the stage that holds it.
+    """Applies stacked layers to every row in their order, from the first to the last, whatever
+    `repeats` is.
+
+    Stage s of S computes in repeat r, from 0, the C = layers / (S x repeats) layers from
+    (r S + s) C on; with one repeat these are the layers that it holds.
 
     Args:
       layer_fn: (parameters of one layer, x_btd, tree of rows) -> x_btd; it must treat the rows of
@@ -93,12 +99,13 @@ def pipeline(
       stages: the size of the mesh axis `pipe`.
       repeats: times that a microbatch goes around the stages.
       microbatches: that the batch is split into; at least `stages` if `repeats` > 1.
-      wrap: transforms the body of the scan over a stage's layers, for rematerialisation.
-      unroll: of that scan.
+      wrap: transforms the body of the scan over a stage's layers, (x_btd, layer) -> (x_btd, None),
+        for rematerialisation.
+      unroll: of that scan, the layers in one step.
     Returns:
       [b, t, d], sharded as `x_btd`.
     Raises:
-      ConfigError: layers or batch cannot be split evenly, or there are too few microbatches.
+      ConfigError: as `check_pipeline`, with the rows of the whole batch.
     """
     layers = jax.tree.leaves(stacked_params)[0].shape[0]
     check_pipeline(

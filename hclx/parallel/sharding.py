@@ -42,7 +42,7 @@ class ShardingRules:
     norm: MeshAxes = ()
 
     def mesh_axes(self, name: str | None) -> MeshAxes:
-        """The mesh axes of a logical axis; none for `None`.
+        """The mesh axes of a logical axis, whose name is a field of this class; () for `None`.
 
         Raises:
           ConfigError: the table has no such name.
@@ -59,7 +59,9 @@ _ambient_rules = jax.make_user_context(RULES)
 
 
 def sharding_rules(rules: ShardingRules):
-    """Returns a context in which `rules` take the place of `RULES`."""
+    """Returns a context in which `rules` take the place of `RULES` wherever the functions of this
+    module are given no others.
+    """
     return _ambient_rules(rules)
 
 
@@ -122,7 +124,14 @@ def named_sharding(
 
 
 def axis_size(name: str) -> int:
-    """The number of shards of a logical axis on the ambient mesh; 1 without a mesh."""
+    """The number of shards of a logical axis on the ambient mesh, by the ambient rules; 1 without a
+    mesh, or if the axis is not sharded.
+
+    Args:
+      name: a field of `ShardingRules`, such as "batch".
+    Raises:
+      ConfigError: the table has no such name, whether there is a mesh or not.
+    """
     shape = jax.sharding.get_abstract_mesh().shape
     return math.prod(shape.get(axis, 1) for axis in _ambient_rules.value.mesh_axes(name))
 
@@ -136,7 +145,7 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     Returns:
       The same values in this layout; without a mesh, `x` itself.
     Raises:
-      ConfigError: as `partition_spec`.
+      ConfigError: as `partition_spec`; without a mesh nothing is checked.
     """
     if jax.sharding.get_abstract_mesh().empty:
         return x
@@ -145,7 +154,8 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
 
 def flatten_tokens(x_bt: jax.Array) -> jax.Array:
     """Reshapes [b, t, ...] to [n, ...], sharded as the logical axis "tokens" and replicated over
-    the rest.
+    the rest. If S devices share the length, tokens are ordered by the part of the length, 1 of S,
+    then by row, then by position; S must divide t.
     """
     batch, length = x_bt.shape[:2]
     shards = axis_size("length")
@@ -161,7 +171,7 @@ def unflatten_tokens(x_n: jax.Array, batch: int, length: int, *others: str) -> j
     Args:
       x_n: as `flatten_tokens` returns it.
       batch, length: b and t.
-      others: logical axes of the other dimensions, which are replicated without them.
+      others: logical axes of all dimensions after n, which are replicated without them.
     """
     shards = axis_size("length")
     x = jnp.moveaxis(x_n.reshape(shards, batch, length // shards, *x_n.shape[1:]), 0, 1)

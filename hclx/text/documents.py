@@ -90,12 +90,12 @@ class UnreadableRecordError(Exception):
         self.advice = advice
 
     def at(self, line: int, raw: bytes = b"") -> Unreadable:
-        """The record, which begins on this line with these bytes."""
+        """The record, which begins on this line (from 1) with these bytes."""
         return Unreadable(line, str(self), beginning(raw), self.advice)
 
 
 def expand_globs(patterns: str) -> list[str]:
-    """Files that match GLOB[,GLOB...], sorted, each once.
+    """Files that match GLOB[,GLOB...], sorted, each once; `**` matches folders of any depth.
 
     Raises:
       ConfigError: no pattern is given, or a file is of a kind that cannot be read.
@@ -127,8 +127,11 @@ def read_documents(
       invalid_utf8: "refuse", or "replace" each bad sequence by U+FFFD.
       counts: takes the numbers of `documents`, of those that were `empty` (skipped) or had
         `invalid_utf8`, and of `file_bytes`: how much of the files, as they are on disk, was read.
+    Yields:
+      Documents whose text is not empty, with `path`, `line` and `replaced` set.
     Raises:
       DataError: names the file and line that cannot be read.
+      OSError: a file cannot be opened.
     """
     counts = Counter() if counts is None else counts
     for path in paths:
@@ -155,6 +158,9 @@ def read_file(
       path: its name, for the format and the documents.
       invalid_utf8: "refuse" makes a record with a bad sequence unreadable; "replace" replaces the
         sequence by U+FFFD.
+    Yields:
+      A document for each line of JSON, blank lines left out, or for the whole text file, or
+      `Unreadable` in its place. The text may be empty; `path`, `line` and `replaced` are set.
     """
     lines = numbered_lines(gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file)
     is_json = ".jsonl" in path
@@ -182,8 +188,8 @@ def numbered_lines(
       file: its bytes, not compressed.
       max_bytes: a longer line is unreadable, and is never held in memory.
     Yields:
-      The line as bytes with its end, or `Unreadable` in place of a line that is too long and at
-      the point where a damaged gzip file ends.
+      (number, line) pairs: the line as bytes with its newline, if it has one, or `Unreadable` in
+      place of a line that is too long and at the point where a damaged gzip file ends.
     """
     number, size = 0, -1 if max_bytes is None else max_bytes + 1
     try:

@@ -76,8 +76,8 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
 
 
 def tiktoken_ranks(tokenizer: Tokenizer) -> str:
-    """Returns lines of `base64(token) id`, without control symbols, to be used with
-    `TIKTOKEN_PATTERN`.
+    """Returns lines of `base64(token) id`, each with its newline, without control symbols, to be
+    used with `TIKTOKEN_PATTERN`.
 
     Args:
       tokenizer: one whose `splits_text` is false, which is not checked.
@@ -88,7 +88,7 @@ def tiktoken_ranks(tokenizer: Tokenizer) -> str:
 
 
 def write_exports(tokenizer: Tokenizer, directory: Path) -> None:
-    """Writes the files `tokenizer.json` and `tiktoken.ranks`.
+    """Writes the files `tokenizer.json` and `tiktoken.ranks`, in place of any that exist.
 
     Args:
       tokenizer: one whose `splits_text` is false, which is not checked.

@@ -37,7 +37,7 @@ class Pretokenizer(Protocol):
     identity: str
 
     def split(self, text: str) -> list[str]:
-        """Splits a text into chunks, which joined are the text."""
+        """Splits a text into chunks, which joined are the text; [] for an empty text."""
 
 
 class MorphemePretokenizer:
@@ -60,7 +60,7 @@ class MorphemePretokenizer:
         self._kiwi = kiwipiepy.Kiwi(num_workers=1)
 
     def split(self, text: str) -> list[str]:
-        """Splits a text into chunks, which joined are the text."""
+        """Splits a text into chunks, which joined are the text; [] for an empty text."""
         chunks = []
         for line in _LINES.findall(text):
             chunks += [line] if line[0] == "\n" else self._split_line(line)
@@ -82,7 +82,7 @@ class EojeolPretokenizer:
     identity = "eojeol 1"
 
     def split(self, text: str) -> list[str]:
-        """Splits a text into chunks, which joined are the text."""
+        """Splits a text into chunks, which joined are the text; [] for an empty text."""
         return _EOJEOL.findall(text)
 
 

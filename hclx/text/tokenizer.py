@@ -58,7 +58,9 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """A hash that changes whenever the same text could be encoded to other ids."""
+        """A SHA-256, in hexadecimal, that changes whenever the same text could be encoded to other
+        ids.
+        """
         pretokenizer = self.metadata["cutter"] if self.splits_text else ""
         return hashlib.sha256(
             f"{self.metadata['model_sha256']} {self.splits_text} {pretokenizer}".encode()
@@ -110,6 +112,8 @@ class Tokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Decodes ids to text. Control symbols have no text, and invalid UTF-8 becomes U+FFFD.
 
+        Args:
+          ids: from 0; a negative id is not noticed, and gives a wrong text.
         Raises:
           IndexError: an id is beyond the vocabulary.
         """
@@ -118,6 +122,8 @@ class Tokenizer:
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Decodes ids to bytes, which need not be valid UTF-8. Control symbols give none.
 
+        Args:
+          ids: as in `decode`.
         Raises:
           IndexError: an id is beyond the vocabulary.
         """
@@ -136,13 +142,17 @@ class StreamDecoder:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def feed(self, ids: int | Iterable[int]) -> str:
-        """Returns the characters that these ids complete."""
+        """Returns the characters that these ids complete, "" if none; invalid UTF-8 becomes U+FFFD.
+
+        Args:
+          ids: the next ids, or one as an `int` of Python.
+        """
         return self._decoder.decode(
             self._tokenizer.decode_bytes([ids] if isinstance(ids, int) else ids)
         )
 
     def flush(self) -> str:
-        """Ends the stream; returns U+FFFD if its last character was never completed."""
+        """Ends the stream; returns U+FFFD if its last character was never completed, else ""."""
         return self._decoder.decode(b"", final=True)
 
 
@@ -235,5 +245,5 @@ def bytes_to_chars(data: bytes) -> str:
 
 
 def chars_to_bytes(chars: str) -> bytes:
-    """Inverts `bytes_to_chars`."""
+    """Inverts `bytes_to_chars`; KeyError for a character that is not in the alphabet."""
     return bytes(CHAR_TO_BYTE[char] for char in chars)

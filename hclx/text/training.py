@@ -59,14 +59,15 @@ def train_tokenizer(
     workers: int | None = None,
     mode: str | None = None,
 ) -> Tokenizer:
-    """Trains a tokenizer and writes its folder.
+    """Trains a tokenizer, writes its folder, with exports unless text is split at morphemes, and
+    returns it loaded.
 
     Args:
       texts: documents.
-      output_dir: must not hold a tokenizer yet; it appears whole or not at all.
-      vocab_size: tokens, control symbols included; a multiple of 128.
+      output_dir: a folder that is missing or empty; it appears whole or not at all.
+      vocab_size: tokens, control symbols included; a multiple of 128, at least 384.
       morphemes: where morpheme boundaries apply; see `hclx.text.pretokenizers`.
-      sample_rate: share of the documents that is counted, chosen by a hash of seed and text.
+      sample_rate: share of the documents that is counted, above 0 and at most 1.
       seed: of the sample.
       workers: processes that split text; default: one for each core. They do not change the result.
       mode: the older name of `morphemes`; see `resolve_morphemes`.
@@ -101,8 +102,9 @@ def train_counted(
     """Trains a tokenizer from the counts of a function, and writes its folder.
 
     Args:
-      count: (totals) -> how often each chunk occurs in the sample; it adds the numbers of `sample`
-        to `totals`. It is called once, after everything else has been checked.
+      count: (totals) -> how often each chunk occurs in the sample, as `count_chunks` returns it; it
+        adds the numbers of `sample` to `totals`. It is called once, after everything else has been
+        checked.
       output_dir, vocab_size, morphemes, sample_rate, seed: see `train_tokenizer`.
     Raises:
       ConfigError, DataError: see `train_tokenizer`.
@@ -155,7 +157,7 @@ def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Ite
     others are.
 
     Args:
-      rate: share of the texts.
+      rate: share of the texts, from 0 to 1.
       totals: the number of all texts is added to `seen`, the number and the bytes of the chosen
         ones to `documents` and `bytes`.
     """
@@ -170,7 +172,7 @@ def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Ite
 
 
 def count_chunks(texts: Iterable[str], morphemes: str, workers: int | None = None) -> Counter:
-    """Counts how often each chunk, a string of raw text, occurs in the texts.
+    """Counts how often each chunk, a string of raw text, occurs in the texts; empty without texts.
 
     Args:
       texts: documents.

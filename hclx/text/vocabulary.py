@@ -25,7 +25,9 @@ class HclxVocabulary(seqio.Vocabulary):
         self._in_graph: tf_text.SentencepieceTokenizer | None = None
 
     def set_directory(self, directory: str) -> None:
-        """Replaces the tokenizer by that of another folder, which is read at its next use."""
+        """Replaces the tokenizer by that of another folder, which is read and checked only when it
+        is used next.
+        """
         self._directory, self._tokenizer, self._in_graph = str(directory), None, None
 
     @property

@@ -19,8 +19,9 @@ def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
 
     Args:
       function: can be pickled. What it needs in each process, such as a tokenizer, it takes from a
-        function that loads it once a process.
-      workers: number of processes; with 1 everything runs in this process.
+        function that loads it once a process. What it raises for an item is raised here in place
+        of the result.
+      workers: number of processes, at least 1; with 1 everything runs in this process.
     """
     if workers == 1:
         yield from map(function, items)

@@ -100,7 +100,7 @@ class Checkpointer:
             self.close()
 
     def steps(self) -> list[int]:
-        """Steps that have a committed checkpoint, oldest first."""
+        """Steps that have a committed checkpoint, oldest first; [] if there is none."""
         self._manager.reload()
         return sorted(self._manager.all_steps())
 
@@ -113,7 +113,7 @@ class Checkpointer:
         Args:
           state: named by its own `step`.
           loop: where the loop stands.
-          meta: JSON values that describe the run.
+          meta: see `hclx.train.checkpoint_format.json_items`.
         Raises:
           StorageError: `MAX_FAILED_SAVES` saves failed in a row.
         """
@@ -140,10 +140,10 @@ class Checkpointer:
         return self._finish()
 
     def problem(self, step: int, abstract: TrainState) -> str:
-        """Reads a step and returns what is wrong with it; "" if it is what was saved.
+        """Reads a step and returns what is wrong with it, in a line; "" if it is what was saved.
 
         Args:
-          step: of a checkpoint.
+          step: of a checkpoint, one of `steps`.
           abstract: as in `restore`.
         Raises:
           CheckpointError: it is of another model, or of a format that cannot be read.
@@ -218,7 +218,8 @@ class Checkpointer:
         Returns:
           The parameters on the shardings of `abstract`, and the meta item.
         Raises:
-          CheckpointError: there is no such checkpoint, or it is not what was saved.
+          CheckpointError: there is no such checkpoint, it is of another model or format, or it is
+            not what was saved.
         """
         steps = self.steps()
         if not steps:
@@ -243,7 +244,11 @@ class Checkpointer:
         return meta, LoopState(loop["next_index"], loop["lineage"])
 
     def close(self) -> None:
-        """Finishes the save in flight, which would be lost otherwise, and ends orbax's threads."""
+        """Finishes the save in flight, which would be lost otherwise, and ends orbax's threads.
+
+        Raises:
+          StorageError: as `wait`.
+        """
         try:
             self._finish()
         finally:

@@ -50,9 +50,11 @@ def json_items(state: TrainState, loop: LoopState, meta: dict) -> dict[str, dict
     Args:
       state: is read for its step, guard and fingerprints.
       loop: where the loop stands.
-      meta: JSON values that describe the run, which the item `meta` holds too.
+      meta: name -> JSON value, further fields of the item `meta`. Training gives `hashes`,
+        `versions`, `init_from` and `model`.
     Returns:
-      {"loop": ..., "meta": ...}, with the fields that the module lists and checksums.
+      "loop" -> {step, next_index, lineage, guard}, and "meta" -> {format, step, fingerprint (path
+      of an array -> its fingerprint), loop_checksum, checksum} and the fields of `meta`.
     """
     step = int(jax.device_get(state.step))
     loop_item = {"step": step, **loop._asdict(), "guard": guard_to_json(state.guard)}
@@ -71,6 +73,8 @@ def read_json_items(path: Path) -> tuple[dict, dict]:
 
     Args:
       path: of the checkpoint, MODEL_DIR/checkpoints/STEP.
+    Returns:
+      `meta`, without its field `checksum`, and `loop`, as `json_items` made them.
     Raises:
       CheckpointError: one of them cannot be read, or is not what was saved.
     """
@@ -207,5 +211,7 @@ def _map_params(convert, items: dict) -> dict:
 
 
 def one_line(error: Exception) -> str:
-    """The message of an error, on one line of at most 300 characters."""
+    """The message of an error, or its class if that is empty, in at most 300 characters without a
+    newline.
+    """
     return " ".join(str(error).split())[:300] or type(error).__name__

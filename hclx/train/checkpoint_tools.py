@@ -74,9 +74,11 @@ def verify_checkpoints(model_dir: str | Path, steps: list[int]) -> list[tuple[in
       model_dir: of the run.
       steps: of its checkpoints; []: all.
     Returns:
-      (step, what is wrong with it) pairs; "" for a good one.
+      (step, what is wrong with it) pairs, in the order of `steps`, or oldest first; "" for a good
+      one.
     Raises:
-      CheckpointError: a step is missing.
+      CheckpointError: the folder holds no run or no checkpoint, a step is missing, or one is of
+        another model or format.
     """
     with _reader(model_dir) as reader:
         saved, abstract = reader.steps(), _abstract(model_dir)
@@ -95,7 +97,7 @@ def rewind(
     learning_rate_factor: float = 1.0,
     lease_seconds: float = 30.0,
 ) -> Lineage:
-    """Returns a run to an older step; later checkpoints are renamed and kept.
+    """Returns a run to an older step; later checkpoints are renamed STEP.rewound-TIME and kept.
 
     The history is written before anything is renamed: repeat a rewind that was killed to finish it;
     until then the run does not resume.
@@ -109,9 +111,9 @@ def rewind(
     Returns:
       The history with this rewind.
     Raises:
-      ConfigError: a run that is alive holds the folder, or examples to skip were seen before the
-        step.
-      CheckpointError: there is no such step, or it is damaged.
+      ConfigError: a run that is alive holds the folder, examples to skip were seen before the step,
+        or the factor is not positive.
+      CheckpointError: there is no such step, or it is damaged; for step 0 no checkpoint is read.
     """
     if learning_rate_factor <= 0:
         raise ConfigError(

@@ -12,9 +12,13 @@ from hclx.train.step import make_program
 
 
 def describe(experiment: Experiment) -> str:
-    """Describes a run in a page of text.
+    """Describes a run in a page of text: a line for each field of the configuration, then
+    parameters, devices, steps, and the memory that each device needs.
 
     The training step is compiled for the devices of this machine; nothing is allocated.
+
+    Raises:
+      ConfigError: as `make_mesh` and `make_program`.
     """
     mesh = make_mesh(experiment.mesh)
     train = experiment.train

@@ -72,8 +72,12 @@ class EventLog:
 
 
 def read_events(model_dir: str | Path) -> list[dict]:
-    """All events of a run, oldest first; a line that a killed process left unfinished is
-    dropped.
+    """All events of a run, oldest first, [] if it has none. A line that is no JSON, as a killed
+    process may leave, is dropped with a warning.
+
+    Returns:
+      For each event `time` (ISO 8601, UTC), `event` (its name), `host`, `process` (its index), and
+      the fields that the module lists.
     """
     path, events = Path(model_dir) / FILE, []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:

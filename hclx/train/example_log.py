@@ -78,7 +78,9 @@ class ExampleLog:
 
 
 def read_examples(model_dir: str | Path) -> dict[int, dict[int, int]]:
-    """Step -> {example: CRC-32}, from the logs of all processes."""
+    """Maps each logged step to {number of an example: CRC-32 of its tokens, int32 [t + 1]}, from
+    the logs of all processes; {} if there are none.
+    """
     steps: dict[int, dict[int, int]] = {}
     for path in sorted((Path(model_dir) / FOLDER).glob("process-*.jsonl")):
         for record in read_records(path):

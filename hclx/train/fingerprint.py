@@ -52,7 +52,8 @@ def fingerprint(tree) -> dict[str, str]:
     Args:
       tree: of arrays whose items have 1, 2 or 4 bytes, sharded in any way.
     Returns:
-      Path of the array, keys joined by "/" -> `dtype[shape]:16 hexadecimal digits`.
+      Path of the array, keys joined by "/" -> `dtype[shape]:` and 16 hexadecimal digits, such as
+      "float32[2, 3]:0123456789abcdef".
     """
     sums = jax.device_get(_fingerprints(tree))
     arrays = jax.tree_util.tree_leaves_with_path(tree)

@@ -34,7 +34,8 @@ def goodput(events: list[dict]) -> dict[str, float]:
         be running.
     Returns:
       Seconds of each of `CAUSES` (productive, start_up, evaluation, saving, redone, skipped, down)
-      and of `wall`, the time in all; `goodput` is the share productive / wall.
+      and of `wall`, the time in all; `goodput` is the share productive / wall. All are 0 without
+      events.
     """
     attempts = _attempts(events)
     totals = dict.fromkeys(CAUSES, 0.0)
@@ -118,7 +119,9 @@ def _seconds(event: dict) -> float:
 
 
 def write_goodput(model_dir: str | Path) -> str:
-    """Writes MODEL_DIR/goodput.json, and returns a line for the log."""
+    """Writes the result of `goodput` to MODEL_DIR/goodput.json, and returns a line, without its
+    newline, for the log. A file that cannot be written is a warning.
+    """
     values = goodput(read_events(model_dir))
     path = Path(model_dir) / FILE
     try:

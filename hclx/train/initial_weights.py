@@ -25,8 +25,8 @@ def choose_initial_weights(
       abstract: shapes and dtypes of the run's parameters.
       vocabulary: the fingerprint of the run's tokenizer.
     Returns:
-      `model_dir`, `step` and `fingerprint` (of the parameters), for config.json and every
-      checkpoint; None for a run that begins with random weights.
+      `model_dir` (absolute), `step` and `fingerprint` (a hash of those of the parameters), for
+      config.json and every checkpoint; None for a run that begins with random weights.
     Raises:
       ConfigError: the run was started with other weights.
       CheckpointError: the checkpoint is missing, or is of another model or vocabulary.
@@ -60,6 +60,11 @@ def choose_initial_weights(
 def read_initial_weights(chosen: dict, abstract: Params) -> Params:
     """Reads and verifies the weights that `choose_initial_weights` returned.
 
+    Args:
+      chosen: its result, not None.
+      abstract: shapes, dtypes and shardings of all parameters.
+    Returns:
+      The parameters, on the shardings of `abstract`.
     Raises:
       CheckpointError: they are damaged, or are not those that were chosen.
     """

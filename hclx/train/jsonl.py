@@ -8,20 +8,35 @@ from pathlib import Path
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Replaces a file atomically: a reader sees either the old content or the new."""
+    """Replaces a file atomically: a reader sees either the old content or the new.
+
+    Args:
+      path: in a folder that exists; the file may be missing. PATH.tmp beside it is overwritten.
+      text: the whole content, written as UTF-8 without a further newline.
+    """
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 
 def to_line(record: dict) -> str:
-    """A record as one line of JSON."""
+    """A record as one line of JSON, with its newline; characters beyond ASCII stay as they are.
+
+    Args:
+      record: JSON values. Numbers that are not finite become NaN and Infinity, which Python reads
+        and JSON does not know.
+    Raises:
+      TypeError: a value is none of JSON, such as an array or an integer of numpy.
+    """
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def read_records(path: Path) -> list[dict]:
     """The JSON lines of a file, [] if it is missing; a last line that a killed process left
-    unfinished is dropped.
+    unfinished, so that it has no newline, is dropped.
+
+    Raises:
+      ValueError: another line is not JSON.
     """
     if not path.is_file():
         return []
@@ -30,7 +45,7 @@ def read_records(path: Path) -> list[dict]:
 
 def drop_records_after(path: Path, step: int) -> None:
     """Removes the records whose field `step` is greater than `step`, which a resumed run writes
-    again. A file that is missing is made, empty.
+    again. A file that is missing is made, empty, in a folder that exists.
     """
     replace_text(
         path, "".join(to_line(record) for record in read_records(path) if record["step"] <= step)

@@ -12,7 +12,7 @@ from hclx.parallel import axis_size, constrain, flatten_tokens, unflatten_tokens
 
 
 def token_losses(logits_nv: jax.Array, targets_n: jax.Array) -> jax.Array:
-    """float32 [n]: -log softmax(logits)[target].
+    """float32 [n]: -log softmax(logits)[target], in nats, of float32 logits and int32 targets.
 
     The target's logit is picked by comparing with an iota and not by indexing, so that a vocabulary
     sharded over the `model` axis is never gathered.

@@ -116,7 +116,9 @@ class MetricsLogger:
         return finished
 
     def add(self, evaluation: dict[str, float]) -> None:
-        """Adds `validation_loss` and `bits_per_byte` to the record of the step reported last."""
+        """Adds `validation_loss` and `bits_per_byte`, as `evaluate` returns them, to the record of
+        the step reported last, which is then written whatever `log_every` is.
+        """
         self._evaluation = evaluation
 
     def flush(self) -> FinishedStep | None:

@@ -14,10 +14,10 @@ def read_metrics(model_dir: str | Path) -> list[dict]:
     unfinished is dropped.
 
     Returns:
-      For each logged step `step`, `loss`, `grad_norm`, `learning_rate`, `skipped`, `examples_seen`,
-      `tokens_seen`, `tokens_per_second`, `mfu`, `mfu_formula` and the times of `StepClock.lap`,
-      None if unknown or not finite; after an evaluation also `validation_loss` and
-      `bits_per_byte`.
+      For each logged step `step`, `loss` (nats a token), `grad_norm` (before clipping),
+      `learning_rate`, `skipped` (steps, in all), `examples_seen`, `tokens_seen`,
+      `tokens_per_second`, `mfu`, `mfu_formula` and the times of `StepClock.lap`, None if unknown or
+      not finite; after an evaluation also `validation_loss` and `bits_per_byte`.
     """
     return read_records(Path(model_dir) / FILE)
 
@@ -38,8 +38,8 @@ class MetricsWriter:
         )
 
     def write(self, record: dict) -> None:
-        """Appends one record of JSON values, among them `step`; floats keep every digit.
-        TensorBoard gets the numbers.
+        """Appends one record of JSON values, as `to_line` takes them, among them `step`; floats
+        keep every digit. TensorBoard gets the numbers.
         """
         self._file.write(to_line(record))
         self._file.flush()

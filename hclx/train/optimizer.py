@@ -49,8 +49,9 @@ def decay_mask(model: ModelConfig) -> Params:
 
 
 def make_optimizer(config: OptimizerConfig, mask: Params) -> optax.GradientTransformation:
-    """AdamW without the learning rate, by which the step multiplies its updates: clipping by the
-    global norm, Adam's moments, decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+    """AdamW without the learning rate, by which the step multiplies its updates before it subtracts
+    them: clipping by the global norm, Adam's moments, decoupled weight decay (Loshchilov and Hutter
+    2019, algorithm 2).
 
     Args:
       config: the hyperparameters.

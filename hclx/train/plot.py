@@ -11,7 +11,7 @@ def plot_losses(runs: dict[str, str | Path], output: str | Path) -> None:
 
     Args:
       runs: label -> folder with metrics.jsonl.
-      output: the PNG.
+      output: path of the PNG, which ends in .png, in a folder that exists.
     """
     import matplotlib
 

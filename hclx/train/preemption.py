@@ -49,7 +49,7 @@ class StopSignal:
 
     def agreed(self) -> bool:
         """Returns whether to stop after this step; the same in every process, each of which must
-        call it once a step.
+        call it once a step. With several processes a signal is answered one call later.
 
         A process that stopped alone would leave the others waiting in their next collective.
         """
@@ -79,7 +79,7 @@ class StopSignal:
 
 
 def refuse_stop_file(model_dir: str | Path) -> None:
-    """Refuses to start a run that the file has ended, which a scheduler may try.
+    """Refuses to start a run that the file MODEL_DIR/STOP has ended, which a scheduler may try.
 
     Raises:
       ConfigError: the file exists.

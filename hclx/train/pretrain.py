@@ -210,15 +210,19 @@ class Hook:
     also_stopped: bool = False  # also after the step at which a signal or the file STOP ends it
 
     def is_due(self, step: int, is_last: bool, is_stopping: bool) -> bool:
-        """Returns whether to call the function after this step, of which `is_last` says that it is
-        the last of the run, and `is_stopping` that a signal or the file STOP ends the run at it.
+        """Returns whether to call the function after step `step`, from 1.
+
+        It is due at multiples of `every`, at the last step of the run (`is_last`) if `also_last`,
+        and at the step at which a signal or the file STOP ends the run (`is_stopping`) if
+        `also_stopped`; but never if `every` is 0.
         """
         ends = (self.also_last and is_last) or (self.also_stopped and is_stopping)
         return self.every > 0 and (step % self.every == 0 or ends)
 
 
 def train_loop(run: Run, state: TrainState) -> TrainState:
-    """Trains to the last step of the run, or until it is asked to stop.
+    """Trains from the state that `starting_point` returned to the last step of the run, or until it
+    is asked to stop.
 
     Returns:
       The last state, which is on disk.

@@ -58,7 +58,8 @@ class StepProfiler:
 
         Args:
           step: that was dispatched last; 0 before the first.
-          results: arrays of that step, which are waited for before the trace ends.
+          results: any tree of arrays that the step computes, such as its metrics, which are waited
+            for before the trace ends; () before the first step.
         """
         next_is_inside = self._first <= step + 1 <= self._last
         if self._running and not next_is_inside:

@@ -64,8 +64,8 @@ class Lineage:
         return bool(self.rewinds) and self.rewinds[-1].step == 0
 
     def to_json(self) -> list[dict]:
-        """The fields of each rewind, as plain values that are the same after a round trip through
-        JSON.
+        """The rewinds as plain values, the same after a round trip through JSON: for each a dict
+        of `step`, `skip` (a list of [first, last] lists), `learning_rate_factor` and `time`.
         """
         return [json.loads(json.dumps(dataclasses.asdict(rewind))) for rewind in self.rewinds]
 
@@ -73,7 +73,7 @@ class Lineage:
         """Checks that this history leads on from a checkpoint.
 
         Args:
-          saved: the rewinds that the checkpoint was trained with.
+          saved: the rewinds that the checkpoint was trained with, as `to_json` returned them.
           step: of the checkpoint.
         Raises:
           CheckpointError: the checkpoint's rewinds are not a prefix of this history, or a later
@@ -112,12 +112,13 @@ def read_lineage(model_dir: str | Path) -> Lineage:
 
 
 def write_lineage(model_dir: str | Path, lineage: Lineage) -> None:
-    """Replaces the file as a whole."""
+    """Writes MODEL_DIR/lineage.json, or replaces it, atomically; the folder must exist."""
     replace_text(Path(model_dir) / FILE, json.dumps(lineage.to_json(), indent=2) + "\n")
 
 
 def parse_skip(texts: list[str]) -> tuple[tuple[int, int], ...]:
-    """Parses ranges FIRST:LAST of the command line, LAST not included.
+    """Parses ranges FIRST:LAST of the command line, LAST not included, into (first, last) pairs in
+    the given order; () if there is none.
 
     Raises:
       ConfigError: a text is not such a range.

@@ -63,7 +63,7 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """All that a run has open while it trains."""
+    """All that a run has open while it trains; `validation` is None if it never evaluates."""
 
     experiment: Experiment
     model_dir: str
@@ -98,7 +98,8 @@ def open_run(
     cache: TokenCache,
     tokenizer_dir: str,
 ) -> Iterator[Run]:
-    """Claims the folder of a run, and opens all that the run uses.
+    """Claims the folder of a run, opens all that the run uses, and closes it when the context ends.
+    The events `start` and `exit` and MODEL_DIR/goodput.json are written here.
 
     Args:
       experiment, model_dir, options: as in `pretrain`.

@@ -67,7 +67,7 @@ def describe_run(
       experiment: the whole configuration.
       tokenizer_dir: folder of the tokenizer.
       hashes: fingerprints of "vocabulary" and "text".
-      init_from: the weights that the run began with: see hclx/train/initial_weights.py.
+      init_from: the weights that the run began with, as `choose_initial_weights` returns them.
     Returns:
       `config` (section -> field -> value), `tokenizer_dir` (absolute), `hashes`, `versions` and
       `init_from`.
@@ -87,10 +87,12 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
     Args:
       model_dir: the folder.
       run: see `describe_run`.
-      write: whether config.json is written too; one of several processes does.
+      write: whether config.json is written too, in a folder that is made if it is missing; one of
+        several processes does.
 
     Returns:
-      Fields that differ from the last start of the run, and may: "train.total_steps: 40 -> 60".
+      Fields that differ from the last start of the run, and may: "train.total_steps: 40 -> 60"; []
+      if there was no start.
     Raises:
       ConfigError: the folder holds a run of another configuration; the fields that differ are
         named.
@@ -112,13 +114,17 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
 
 
 def read_config(model_dir: str | Path) -> dict | None:
-    """The content of config.json, as `describe_run` makes it; None if the folder holds no run."""
+    """The content of config.json, as `describe_run` makes it; None if the folder holds no run.
+
+    Raises:
+      ValueError: the file is not JSON.
+    """
     path = Path(model_dir) / FILE
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
 def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
-    """The configuration of a run, and the folder of its tokenizer.
+    """The configuration of a run at its last start, and the absolute folder of its tokenizer.
 
     Raises:
       CheckpointError: the folder holds no run.

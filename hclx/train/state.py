@@ -118,7 +118,7 @@ def abstract_state(
 
 def map_moments(of_moments, of_others, opt_state: optax.OptState, params: Params):
     """Maps an optimizer state: `of_moments` takes each subtree that is structured like `params`,
-    and `of_others` every array outside of these. Their results take the places of these.
+    and `of_others` every array outside of these. Returns the state with their results in place.
     """
     structure = jax.tree.structure(params)
     is_moments = lambda node: jax.tree.structure(node) == structure
@@ -139,7 +139,7 @@ def init_state(
 
     Args:
       model: the model's shape.
-      train: as in `fresh_state`.
+      train: its `seed` draws the parameters; else as in `fresh_state`.
       optimizer: as in `fresh_state`.
       abstract: the state's shardings: see `abstract_state`.
     """
@@ -201,7 +201,8 @@ def judge(
         mean of the last good steps, once the window is full (as OLMo 2 and Levanter skip steps);
         0: spikes are allowed.
     Returns:
-      A boolean scalar, and the guard after the step.
+      A boolean scalar, true if the step may change them, and the guard after the step. A step whose
+      loss or gradient norm is not finite never may.
     """
     ok = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     if spike_sigmas:
@@ -220,15 +221,15 @@ def judge(
 
 
 def guard_to_json(guard: Guard) -> dict:
-    """The fields of a guard as plain numbers and lists of them, exact: every float32 is also a
-    double.
+    """The fields of a guard, by name, as plain numbers and lists of them, exact: every float32 is
+    also a double.
     """
     return {name: value.tolist() for name, value in jax.device_get(guard)._asdict().items()}
 
 
 def guard_from_json(values: dict, abstract: Guard) -> Guard:
     """The inverse of `guard_to_json`, onto the shardings of `abstract`; windows of another length
-    begin empty.
+    begin empty, with `good` 0.
     """
     arrays = {
         name: jnp.asarray(values[name], getattr(abstract, name).dtype) for name in Guard._fields

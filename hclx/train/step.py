@@ -135,7 +135,7 @@ def train_step(
       microbatches: into which the batch is split for gradient accumulation.
       spike_sigmas: see `judge`.
     Returns:
-      The new state, and scalars: `loss` (nats a token), `grad_norm` (before clipping),
+      The new state, and a dict of scalars: `loss` (nats a token), `grad_norm` (before clipping),
       `learning_rate`, and how many steps were `skipped` in all and `skipped_in_a_row`.
     """
     loss_of = lambda trainable, batch: loss_fn(merge(trainable, state.frozen), batch)
@@ -200,7 +200,7 @@ def make_program(
     Args:
       experiment: the whole configuration.
       mesh: its devices need not be attached to this machine.
-      rate_factors: see `learning_rate_schedule`.
+      rate_factors: see `factors` of `learning_rate_schedule`.
 
     Raises:
       ConfigError: the mesh cannot shard the model or the batch evenly, or its devices cannot
@@ -300,7 +300,7 @@ def evaluate(
       params: all parameters of the model.
       loader: a `hclx.data.Loader` of the validation split.
       token_bytes: float32 [v], UTF-8 bytes of each token.
-      n_sequences: how many sequences count.
+      n_sequences: how many sequences count, at least 1.
     Returns:
       `validation_loss` (nats a token) and `bits_per_byte` (bits a byte of UTF-8).
     """

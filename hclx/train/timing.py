@@ -40,8 +40,8 @@ class StepClock:
         self._parts[name] += time.perf_counter() - start
 
     def lap(self) -> dict[str, float] | None:
-        """Seconds a step since the last lap: `step_time`, and of it `data_time`, `dispatch_time`,
-        `device_time` and `logging_time`; None for the first lap.
+        """Mean seconds of a step since the last lap: `step_time`, and of it `data_time`,
+        `dispatch_time`, `device_time` and `logging_time`; None for the first lap.
         """
         now = time.perf_counter()
         steps, times = max(1, self._steps), None

@@ -41,7 +41,9 @@ class Watchdog:
         self._stop.set()
 
     def alive(self, step: int) -> None:
-        """Reports progress: the number of a step that is done, with its evaluation or save."""
+        """Reports progress, from which the time counts anew: the number of a step that is done,
+        with its evaluation or save.
+        """
         self._step, self._deadline = step, time.monotonic() + self._seconds
 
     def _watch(self) -> None:
