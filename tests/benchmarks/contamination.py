@@ -123,10 +123,10 @@ def documents(source: str) -> list[str]:
 
 def even(sample: dict[str, list[str]], n: int) -> dict[str, list[str]]:
     """Takes n documents in all, the first of each source, divided evenly as far as possible."""
-    taken, left = {}, n
+    taken, remaining = {}, n
     for i, (source, texts) in enumerate(sorted(sample.items(), key=lambda item: len(item[1]))):
-        taken[source] = texts[: left // (len(sample) - i)]
-        left -= len(taken[source])
+        taken[source] = texts[: remaining // (len(sample) - i)]
+        remaining -= len(taken[source])
     return {source: taken[source] for source in sample}
 
 

@@ -207,16 +207,16 @@ def size(texts: list[str]) -> dict[str, int]:
 
 def read(source: str) -> list[str]:
     """Reads the first documents of a source."""
-    texts, left = [], MEGABYTES.value * 1e6
+    texts, remaining_bytes = [], MEGABYTES.value * 1e6
     for path in sorted(
         Path(DATA.value or os.environ["HCLX_DATA_DIR"], "corpus", source).glob("*.jsonl.gz")
     ):
         with gzip.open(path, "rt", encoding="utf-8") as file:
             for line in file:
-                if left <= 0:
+                if remaining_bytes <= 0:
                     return texts
                 texts.append(json.loads(line)["text"])
-                left -= len(texts[-1].encode())
+                remaining_bytes -= len(texts[-1].encode())
     return texts
 
 

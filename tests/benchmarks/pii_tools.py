@@ -78,9 +78,10 @@ def main(_):
     )
     print(by_kind(answers, items))
     print("\nPresidio by the least score that counts, all kinds:\n")
-    found = answers["Presidio"]["spans"]
+    presidio_spans = answers["Presidio"]["spans"]
     rows = [
-        [str(least), cell(spans_of(found, least), items, KINDS, overlap)] for least in THRESHOLDS
+        [str(least), cell(spans_of(presidio_spans, least), items, KINDS, overlap)]
+        for least in THRESHOLDS
     ]
     print(table(["score", "precision / recall / F1"], rows))
 
@@ -88,10 +89,10 @@ def main(_):
 def by_kind(answers: dict[str, dict], items) -> str:
     """A Markdown table: a line a kind, then lines of all kinds; a column a tool."""
     exact = lambda a, b: a == b
-    found = {name: spans_of(answer["spans"]) for name, answer in answers.items()}
+    spans = {name: spans_of(answer["spans"]) for name, answer in answers.items()}
     columns = [("hclx", exact), *((name, overlap) for name in TOOLS)]
-    count = lambda kinds: str(sum(one.kind in kinds for there in items for one in there))
-    cells = lambda kinds: [cell(found[name], items, kinds, test) for name, test in columns]
+    count = lambda kinds: str(sum(label.kind in kinds for labels in items for label in labels))
+    cells = lambda kinds: [cell(spans[name], items, kinds, test) for name, test in columns]
     rows = [[kind, count((kind,)), *cells((kind,))] for kind in KINDS]
     rows.append(["all", count(KINDS), *cells(KINDS)])
     own = {name: answers[name]["kinds"] for name in TOOLS}
@@ -99,12 +100,12 @@ def by_kind(answers: dict[str, dict], items) -> str:
         [
             "all of the kinds that the tool has",
             "",
-            *(cell(found[name], items, own[name], test) for name, test in columns),
+            *(cell(spans[name], items, own[name], test) for name, test in columns),
         ]
     )
     for line, test in (("all, of whatever kind", overlap_of_any_kind), ("all, exact spans", exact)):
         rows.append(
-            [line, count(KINDS), "", *(cell(found[name], items, KINDS, test) for name in TOOLS)]
+            [line, count(KINDS), "", *(cell(spans[name], items, KINDS, test) for name in TOOLS)]
         )
     return table(["kind", "items", "hclx, exact spans", *TOOLS], rows)
 
@@ -151,15 +152,15 @@ def presidio_tool() -> tuple[Finder, str, list[str]]:
         known.KrBrnRecognizer,
     )
     generic = (known.CreditCardRecognizer, known.EmailRecognizer, known.IpRecognizer)
-    recognizers = [one(supported_language="ko") for one in (*korean, *generic)]
+    recognizers = [recognizer(supported_language="ko") for recognizer in (*korean, *generic)]
     recognizers.append(known.PhoneRecognizer(supported_language="ko", supported_regions=("KR",)))
     registry = RecognizerRegistry(recognizers=recognizers, supported_languages=["ko"])
     analyzer = AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["ko"])
 
     def find(text: str) -> list[Found]:
         return [
-            (PRESIDIO[one.entity_type], one.start, one.end, one.score)
-            for one in analyzer.analyze(text, "ko", list(PRESIDIO))
+            (PRESIDIO[result.entity_type], result.start, result.end, result.score)
+            for result in analyzer.analyze(text, "ko", list(PRESIDIO))
         ]
 
     versions = (
@@ -178,9 +179,9 @@ def scrubadub_tool() -> tuple[Finder, str, list[str]]:
         "card": CreditCardDetector(locale="ko_KR"),
     }
     find = lambda text: [
-        (kind, one.beg, one.end, 1.0)
+        (kind, filth.beg, filth.end, 1.0)
         for kind, detector in detectors.items()
-        for one in detector.iter_filth(text)
+        for filth in detector.iter_filth(text)
     ]
     return find, f"scrubadub {version('scrubadub')}", list(detectors)
 
@@ -193,14 +194,14 @@ def datatrove_tool() -> tuple[Finder, str, list[str]]:
 
     def find(text: str) -> list[Found]:
         matches = (
-            (kind, one, match)
-            for kind, one in replacers.items()
-            for match in one.regex.finditer(text)
+            (kind, replacer, match)
+            for kind, replacer in replacers.items()
+            for match in replacer.regex.finditer(text)
         )
         return [
             (kind, *match.span(), 1.0)
-            for kind, one, match in matches
-            if one.validator is None or one.validator(match[0])
+            for kind, replacer, match in matches
+            if replacer.validator is None or replacer.validator(match[0])
         ]
 
     return find, f"datatrove {version('datatrove')}", list(replacers)
@@ -226,28 +227,33 @@ def ask(name: str, texts: Sequence[str]) -> dict:
     if result.returncode:
         raise SystemExit(f"{name} ended with {result.returncode}:\n{result.stderr}")
     answer = json.loads(result.stdout)
-    return {**answer, "spans": [[tuple(span) for span in one] for one in answer["spans"]]}
+    return {**answer, "spans": [[tuple(span) for span in spans] for spans in answer["spans"]]}
 
 
 # Scores.
 
 
-def best(found: list[Found], least: float) -> list[Found]:
+def best(spans: list[Found], least: float) -> list[Found]:
     """What was found from a score on; of those that overlap, that with the greatest score, then the
     longest.
     """
     kept: list[Found] = []
-    for one in sorted(found, key=lambda s: (-s[3], s[1] - s[2])):
-        if one[3] >= least and not any(one[1] < other[2] and other[1] < one[2] for other in kept):
-            kept.append(one)
+    for span in sorted(spans, key=lambda s: (-s[3], s[1] - s[2])):
+        if span[3] >= least and not any(
+            span[1] < other[2] and other[1] < span[2] for other in kept
+        ):
+            kept.append(span)
     return kept
 
 
-def spans_of(found: list[list[Found]], least: float = 0.0) -> list[list]:
+def spans_of(spans_by_text: list[list[Found]], least: float = 0.0) -> list[list]:
     """The spans of each text."""
     from hclx.corpus.pii import Span
 
-    return [[Span(kind, start, end) for kind, start, end, _ in best(one, least)] for one in found]
+    return [
+        [Span(kind, start, end) for kind, start, end, _ in best(spans, least)]
+        for spans in spans_by_text
+    ]
 
 
 def overlap(a, b) -> bool:
@@ -258,11 +264,11 @@ def overlap_of_any_kind(a, b) -> bool:
     return a.start < b.end and b.start < a.end
 
 
-def cell(found, items, kinds: Sequence[str], same: Callable) -> str:
+def cell(predictions, items, kinds: Sequence[str], same: Callable) -> str:
     """Precision / recall / F1 of some kinds."""
     from tests.corpus.pii_accuracy import score
 
-    result = score(found, items, kinds, same)
+    result = score(predictions, items, kinds, same)
     return " / ".join(
         "-" if value is None else f"{100 * value:.1f}"
         for value in (result.precision, result.recall, result.f1)

@@ -105,7 +105,7 @@ def test_every_number_is_that_of_a_plain_count(built):
             len(own),
             n_bytes(TEXTS[doc] for doc in own),
         )
-        left = dict(own)
+        remaining = dict(own)
         for stage in ("filter", "exact", "paragraph", "near"):
             rules = Counter(rule for at, rule in own.values() if at == stage)
             assert {
@@ -115,10 +115,10 @@ def test_every_number_is_that_of_a_plain_count(built):
                 assert source["removed"][stage][rule]["bytes"] == n_bytes(
                     TEXTS[doc] for doc in own if own[doc] == (stage, rule)
                 )
-            left = {doc: fate for doc, fate in left.items() if fate[0] != stage}
+            remaining = {doc: fate for doc, fate in remaining.items() if fate[0] != stage}
             assert source["after"][stage] == {
-                "documents": len(left),
-                "bytes": n_bytes(TEXTS[doc] for doc in left),
+                "documents": len(remaining),
+                "bytes": n_bytes(TEXTS[doc] for doc in remaining),
             }
         kept = {doc: text for doc, text in written_corpus.kept().items() if doc in own}
         assert source["kept"] == {"documents": len(kept), "bytes": n_bytes(kept.values())}

@@ -61,7 +61,7 @@ def index_of(items, folder) -> Index:
     return Index.read(store)
 
 
-def found(index, texts):
+def matches(index, texts):
     return {
         (int(text), index.names[item]): share
         for text, item, share in zip(*index.search(texts, SETTINGS))
@@ -76,10 +76,10 @@ def test_copies_are_found_and_nothing_else_is(items, tmp_path):
         for number, item in enumerate(items[name]):
             texts.append(clean[number] + "\n" + "\n".join(item) + "\n" + clean[number + 1])
             planted.add((len(texts) - 1, f"{name}/{number}"))
-    assert planted <= set(found(index, texts)) and {text for text, _ in found(index, texts)} == {
-        text for text, _ in planted
-    }
-    assert found(index, clean) == {}
+    assert planted <= set(matches(index, texts)) and {
+        text for text, _ in matches(index, texts)
+    } == {text for text, _ in planted}
+    assert matches(index, clean) == {}
 
 
 def test_spacing_punctuation_width_and_case_hide_nothing(tmp_path):
@@ -89,7 +89,7 @@ def test_spacing_punctuation_width_and_case_hide_nothing(tmp_path):
         "앞말. python3언어로 쓴 프로그램은 무엇이라고 부르나요 뒷말",
         "ＰＹＴＨＯＮ ３ 언어로\n쓴\n프로그램은 「무엇이라고」 부르나요",
     ]
-    assert set(found(index, copies)) == {(0, "quiz/0"), (1, "quiz/0")}
+    assert set(matches(index, copies)) == {(0, "quiz/0"), (1, "quiz/0")}
 
 
 def test_coverage_is_that_of_sets(items, tmp_path):
@@ -112,7 +112,7 @@ def test_coverage_is_that_of_sets(items, tmp_path):
         "엇짧은 질문 번호 010",
     ]
     texts += ["좋아요.", " 네!\n", "네, 좋아요", "네가", "좋아", "이건\n네\n좋아요"]
-    result = found(index, texts)
+    result = matches(index, texts)
     expected = {}
     for i, text in enumerate(texts):
         for name, examples in items.items():
@@ -127,7 +127,7 @@ def test_items_that_could_be_anybodys_words_are_found_as_whole_documents_and_cou
 ):
     index = index_of(items, tmp_path)
     assert set(
-        found(index, ["좋아요", "네", "좋아요 좋아요", "정말 좋아요", "네\n좋아요", "네..."])
+        matches(index, ["좋아요", "네", "좋아요 좋아요", "정말 좋아요", "네\n좋아요", "네..."])
     ) == {(0, "tiny/0"), (1, "tiny/1"), (5, "tiny/1")}
     assert Store(str(tmp_path)).read_json("contamination/items.json")["sets"]["tiny"] == {
         "items": 2,
@@ -145,11 +145,11 @@ def test_texts_of_an_item_that_are_all_too_short_are_looked_for_as_one(tmp_path)
     index = index_of({"quiz": pairs}, tmp_path)
     expected = {(i, f"quiz/{i}") for i in range(4)}
     # 5, 9, 5 and 8, 14 letters
-    assert set(found(index, ["\n".join(pair) for pair in pairs])) == expected
+    assert set(matches(index, ["\n".join(pair) for pair in pairs])) == expected
     assert set(
-        found(index, ["앞말. " + ", ".join(pair) + " 뒷말" for pair in pairs])
+        matches(index, ["앞말. " + ", ".join(pair) + " 뒷말" for pair in pairs])
     ) == expected - {(0, "quiz/0")}
-    assert set(found(index, [part for pair in pairs for part in pair])) == {(5, "quiz/2")}
+    assert set(matches(index, [part for pair in pairs for part in pair])) == {(5, "quiz/2")}
     sets = Store(str(tmp_path)).read_json("contamination/items.json")["sets"]
     assert sets == {"quiz": {"items": 4, "too_short": 1}}
 
@@ -158,8 +158,8 @@ def test_an_item_of_marks_alone_is_a_whole_document(tmp_path):
     items = {"quiz": [("^^",), ("♥ ♥ ♥",), (".~.~.~.~.~",), ("",), ("?" * 20,), ("좋아", "!!!")]}
     index = index_of(items, tmp_path)
     texts = ["^^\n", "♥♥♥", ".~.~.~.~.~", "", "?" * 20, "좋아"]
-    assert set(found(index, texts)) == {(i, f"quiz/{i}") for i in range(6) if texts[i]}
-    assert found(index, [f"이 글은 다르다 {text} 그렇다" for text in texts]) == {}
+    assert set(matches(index, texts)) == {(i, f"quiz/{i}") for i in range(6) if texts[i]}
+    assert matches(index, [f"이 글은 다르다 {text} 그렇다" for text in texts]) == {}
 
 
 def test_letters_that_join_when_nothing_stands_between_them_are_the_same_as_when_something_does(
@@ -184,8 +184,8 @@ def test_letters_that_join_when_nothing_stands_between_them_are_the_same_as_when
         "ㄱㅏ 나다라마바사아 하",
         unicodedata.normalize("NFD", item),
     ]
-    assert found(index, copies) == {(i, f"quiz/{int(i == 3)}"): 1 for i in range(5)}
-    assert found(index, ["이 말에 ㅠㅠ 나다라마바사", "이 말에 가나다라마바사 ㅇㅏㄳ"]) == {
+    assert matches(index, copies) == {(i, f"quiz/{int(i == 3)}"): 1 for i in range(5)}
+    assert matches(index, ["이 말에 ㅠㅠ 나다라마바사", "이 말에 가나다라마바사 ㅇㅏㄳ"]) == {
         (0, "quiz/2"): 1,
         (1, "quiz/3"): 1,
     }
@@ -209,14 +209,14 @@ def test_an_item_shorter_than_an_ngram_is_found_as_whole_words_down_to_the_least
         {(i, f"quiz/{i}") for i, text in enumerate(texts) if len(letters(text)) >= least}
         for least in (0, SETTINGS.min_chars, SETTINGS.ngram)
     ]
-    assert set(found(index, texts)) == within[0]
-    assert set(found(index, [f"3. 앞 ({text})뒤 말" for text in texts])) == within[1]
-    assert set(found(index, [f"앞{text}뒤 말" for text in texts])) == within[2]
+    assert set(matches(index, texts)) == within[0]
+    assert set(matches(index, [f"3. 앞 ({text})뒤 말" for text in texts])) == within[1]
+    assert set(matches(index, [f"앞{text}뒤 말" for text in texts])) == within[2]
 
 
 def test_no_text_and_no_match(items, tmp_path):
     index = index_of(items, tmp_path)
-    assert all(len(part) == 0 for part in index.search([], SETTINGS)) and found(index, [""]) == {}
+    assert all(len(part) == 0 for part in index.search([], SETTINGS)) and matches(index, [""]) == {}
     assert isinstance(index.size, np.ndarray)
 
 
@@ -286,7 +286,7 @@ def test_real_documents_raise_no_false_alarm_and_copies_in_them_are_found(data_d
         for number, item in enumerate(examples)
     }
     shares: dict[int, float] = {}
-    for text, name in found(index, texts):
+    for text, name in matches(index, texts):
         shares[text] = max(shares.get(text, 0), held(by_name[name], texts[text]))
     assert len(shares) >= 5 and min(shares.values()) >= 0.8, shares
     clean = [text for i, text in enumerate(texts) if i not in shares]
@@ -297,7 +297,7 @@ def test_real_documents_raise_no_false_alarm_and_copies_in_them_are_found(data_d
         clean[i] + "\n" + " ".join(by_name[name]) + "\n" + clean[-i - 1]
         for i, name in enumerate(names)
     ]
-    assert {(i, name) for i, name in enumerate(names)} <= set(found(index, planted)) and len(
+    assert {(i, name) for i, name in enumerate(names)} <= set(matches(index, planted)) and len(
         names
     ) > 200
-    assert found(index, clean) == {}
+    assert matches(index, clean) == {}

@@ -29,19 +29,19 @@ def shingles(text, n=NEAR.shingle):
     )
 
 
-def jaccard(one, other):
-    a, b = shingles(one), shingles(other)
+def jaccard(first_text, second_text):
+    a, b = shingles(first_text), shingles(second_text)
     return len(a & b) / len(a | b)
 
 
-def planted(wanted, rng, length=1200):
+def planted(similarity, rng, length=1200):
     """Two texts of about this similarity: their beginnings are the same, then each goes on by
     itself.
     """
     syllables = [chr(0xAC00 + rng.randrange(11_000)) for _ in range(3 * length)]
     spaced = lambda chars: "".join(c + (" " if rng.random() < 0.3 else "") for c in chars)
     # (length - own) / (length + own) of the shingles are shared
-    own = round(length * (1 - wanted) / (1 + wanted))
+    own = round(length * (1 - similarity) / (1 + similarity))
     head = syllables[: length - own]
     return spaced(head + syllables[length : length + own]), spaced(
         head + syllables[2 * length : 2 * length + own]
@@ -52,8 +52,8 @@ def planted(wanted, rng, length=1200):
 def pairs():
     """1,000 pairs of similarity 0.5 to 1, and what it is."""
     rng = random.Random(0)
-    found = [planted(0.5 + 0.5 * i / 999, rng) for i in range(1000)]
-    return found, np.array([jaccard(*pair) for pair in found])
+    text_pairs = [planted(0.5 + 0.5 * i / 999, rng) for i in range(1000)]
+    return text_pairs, np.array([jaccard(*pair) for pair in text_pairs])
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def matched(pairs):
         NEAR.threshold,
     )
     cluster = numbers.copy()
-    found, least, _ = minhash.connected(similar)
-    cluster[found] = least
+    members, least, _ = minhash.connected(similar)
+    cluster[members] = least
     assert (cluster // 2 == numbers // 2).all(), "texts of different pairs in one cluster"
     return cluster[::2] == cluster[1::2]
 
@@ -138,11 +138,13 @@ def test_pairs_of_a_corpus_are_found_across_its_files(pairs, matched, tmp_path):
         pairs[0]
     )
 
-    found = np.array([removed[n] or removed[n + 1] for n in range(0, len(order), 2)])
+    detected = np.array([removed[n] or removed[n + 1] for n in range(0, len(order), 2)])
     similarity = pairs[1]
-    assert found[similarity >= 0.85].mean() >= 0.95 and found[similarity <= 0.51].mean() <= 0.01
-    assert (found == matched).all()
-    for n in np.flatnonzero(found) * 2:
+    assert (
+        detected[similarity >= 0.85].mean() >= 0.95 and detected[similarity <= 0.51].mean() <= 0.01
+    )
+    assert (detected == matched).all()
+    for n in np.flatnonzero(detected) * 2:
         early, late = sorted((n, n + 1), key=place.get)
         assert not removed[early] and removed[late] and first[early] == first[late] == place[early]
 
@@ -184,12 +186,12 @@ def test_signatures_estimate_similarity_without_bias(sample_texts):
     rng, errors, compact_errors, expected = random.Random(1), [], [], []
     for text in sample_texts[:60]:
         changed = "".join(rng.choice("가나다라") if rng.random() < 0.02 else c for c in text)
-        one, other = minhash.signatures(
+        signature, changed_signature = minhash.signatures(
             TextBatch.of([text, changed]), NEAR.shingle, 112, seed=rng.randrange(1000)
         )
         true = jaccard(text, changed)
-        errors.append((one == other).mean() - true)
-        small = minhash.compact(np.stack([one, other]))
+        errors.append((signature == changed_signature).mean() - true)
+        small = minhash.compact(np.stack([signature, changed_signature]))
         compact_errors.append(minhash.similarity(small[0], small[1:])[0] - true)
         expected.append(true * (1 - true) / 112)
     error = 4 * np.sqrt(np.mean(expected) / len(errors))
@@ -255,11 +257,14 @@ def test_exact_hashes_look_past_spaces_and_compatibility_forms():
 
 def test_paragraphs_are_the_long_lines():
     texts = ["짧은 줄\n" + "가" * 30 + " \n\n  " + "나" * 40, "", "가" * 30]
-    found = dedup.long_paragraphs(TextBatch.of(texts), 30)
-    cut = [texts[d][s:e] for d, s, e in zip(found["document"], found["start"], found["end"])]
+    paragraphs = dedup.long_paragraphs(TextBatch.of(texts), 30)
+    cut = [
+        texts[d][s:e]
+        for d, s, e in zip(paragraphs["document"], paragraphs["start"], paragraphs["end"])
+    ]
     assert (
         cut == ["가" * 30, "나" * 40, "가" * 30]
-        and found["hash"][0] == found["hash"][2] != found["hash"][1]
+        and paragraphs["hash"][0] == paragraphs["hash"][2] != paragraphs["hash"][1]
     )
 
 

@@ -43,9 +43,9 @@ def test_what_one_domain_cannot_give_the_others_do_up_to_their_limit():
     sources = {"a": source("blog"), "b": source("blog"), "c": source("news")}
     mix = MixSettings(shares={"blog": 3.0, "news": 1.0}, bytes_per_token=5.0, max_epochs=4.0)
     shares = solve(available, sources, mix, target=20_000)
-    given = {name: share.epochs * share.tokens for name, share in shares.items()}
+    tokens = {name: share.epochs * share.tokens for name, share in shares.items()}
     # blog has all it can, four times
-    assert given == pytest.approx({"a": 400, "b": 4_000, "c": 15_600})
+    assert tokens == pytest.approx({"a": 400, "b": 4_000, "c": 15_600})
     assert shares["a"].wanted + shares["b"].wanted == pytest.approx(15_000)
     everything = solve(available, sources, mix, target=1e9)
     assert all(share.epochs == pytest.approx(4) for share in everything.values())
@@ -61,8 +61,8 @@ def test_allocation_with_caps_against_small_steps():
         expected, step = dict.fromkeys(names, 0.0), 0.002
         for _ in range(40_000):
             free = [n for n in names if shares[n] and expected[n] < limits[n]]
-            left = amount - sum(expected.values())
-            if left <= 0 or not free:
+            remaining = amount - sum(expected.values())
+            if remaining <= 0 or not free:
                 break
             for n in free:
                 expected[n] = min(limits[n], expected[n] + step * shares[n])
@@ -99,14 +99,16 @@ def ids(folder: Path) -> set[str]:
 def test_a_larger_share_holds_a_smaller_one(raw, built):  # noqa: F811
     sizes, before = [], set()
     for epochs in (0.0, 0.3, 0.6, 1.0):
-        sources = {name: {**about, "epochs": epochs} for name, about in small_sources().items()}
+        sources = {
+            name: {**settings, "epochs": epochs} for name, settings in small_sources().items()
+        }
         other = corpus(raw[0], Path(built.store.root), sources=sources)
         other.build()
         other.mix()
-        found = ids(Path(built.store.root))
-        assert before <= found
-        sizes.append(len(found))
-        before = found
+        document_ids = ids(Path(built.store.root))
+        assert before <= document_ids
+        sizes.append(len(document_ids))
+        before = document_ids
     everything = set(kept(built))
     assert before == everything and sizes[0] == 0
     assert 0.1 < sizes[1] / len(everything) < 0.5 < sizes[2] / len(everything) < 0.85

@@ -21,7 +21,7 @@ def read(path, **reading) -> list[Document | Unreadable]:
     reading["fields"] = tuple(reading.get("fields", {}).items())
     with open(path, "rb") as file:
         records = list(read_documents(file, str(path), Reading(**reading)))
-    assert all(one.path == str(path) for one in records if isinstance(one, Document))
+    assert all(entry.path == str(path) for entry in records if isinstance(entry, Document))
     return records
 
 
@@ -38,16 +38,16 @@ def record(**fields) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode()
 
 
-def short(found) -> list[tuple]:
+def short(records) -> list[tuple]:
     """(line, text) of documents and (line, what the reason begins with) of the rest."""
     return [
-        (one.line, one.text if isinstance(one, Document) else one.reason.split(" (")[0])
-        for one in found
+        (entry.line, entry.text if isinstance(entry, Document) else entry.reason.split(" (")[0])
+        for entry in records
     ]
 
 
-def texts(found) -> list[str]:
-    return [one.text for one in found if isinstance(one, Document)]
+def texts(records) -> list[str]:
+    return [entry.text for entry in records if isinstance(entry, Document)]
 
 
 def test_formats_are_told_from_names():
@@ -89,12 +89,12 @@ def test_fields_that_are_called_otherwise(tmp_path):
         record(content="", key=""),
     ]
     path = written(tmp_path / "a.jsonl", *lines)
-    found = read(
+    records = read(
         path,
         fields={"text": "content", "url": "link", "id": "key"},
     )
-    assert found[0] == document(path, "k", "글", 1, url="u")
-    assert short(found[1:]) == [(2, "no string field `text`"), (3, "no text")]
+    assert records[0] == document(path, "k", "글", 1, url="u")
+    assert short(records[1:]) == [(2, "no string field `text`"), (3, "no text")]
 
 
 BAD_LINES = {
@@ -118,14 +118,14 @@ BAD_LINES = {
 
 def test_every_bad_line_is_set_aside_by_itself(tmp_path):
     lines = [line for bad in BAD_LINES for line in (bad, record(text="글"))]
-    found = read(written(tmp_path / "a.jsonl", *lines))
+    records = read(written(tmp_path / "a.jsonl", *lines))
     expected = [
         pair
         for i, reason in enumerate(BAD_LINES.values())
         for pair in ((2 * i + 1, reason), (2 * i + 2, "글"))
     ]
-    assert short(found) == expected
-    beginnings = [one.beginning for one in found[::2]]
+    assert short(records) == expected
+    beginnings = [entry.beginning for entry in records[::2]]
     assert beginnings == [(bad + b"\n")[:100].decode("utf-8", "replace") for bad in BAD_LINES]
 
 
@@ -158,13 +158,13 @@ def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path, name):
 
 
 def test_surrogates_in_other_fields_are_replaced(tmp_path):
-    (found,) = read(
+    (parsed,) = read(
         written(
             tmp_path / "a.jsonl",
             b'{"text": "\\ud83d\\ude00", "id": "\\ud800", "title": "a\\udfff", "url": 3}',
         )
     )
-    assert (found.text, found.id, found.title, found.url) == ("😀", "\ufffd", "a\ufffd", "3")
+    assert (parsed.text, parsed.id, parsed.title, parsed.url) == ("😀", "\ufffd", "a\ufffd", "3")
 
 
 def test_a_line_of_more_than_max_bytes_is_set_aside(tmp_path):
@@ -172,9 +172,9 @@ def test_a_line_of_more_than_max_bytes_is_set_aside(tmp_path):
     limit = len(fits) + 1  # and the end of the line
     lines = [record(text="나"), too_long, fits, too_long * 100_000, record(text="다"), too_long]
     path = written(tmp_path / "a.jsonl", *lines)
-    found = read(path, max_bytes=limit)
+    records = read(path, max_bytes=limit)
     reason = f"a line of more than {limit} bytes"
-    assert short(found) == [
+    assert short(records) == [
         (1, "나"),
         (2, reason),
         (3, "가" * 20),
@@ -183,7 +183,7 @@ def test_a_line_of_more_than_max_bytes_is_set_aside(tmp_path):
         (6, reason),
     ]
     assert all(
-        found[i].beginning.startswith('{"text": "가가') and len(found[i].beginning) <= 100
+        records[i].beginning.startswith('{"text": "가가') and len(records[i].beginning) <= 100
         for i in (1, 3, 5)
     )
 
@@ -197,14 +197,14 @@ def packed_lines(n: int) -> tuple[list[str], bytes]:
     return said, gzip.compress(b"".join(record(text=text) + b"\n" for text in said), mtime=0)
 
 
-@pytest.mark.parametrize("left", [0.02, 0.3, 0.77, 0.999])
-def test_a_gzip_file_that_is_cut_off_gives_every_whole_line_before_the_cut(tmp_path, left):
+@pytest.mark.parametrize("fraction", [0.02, 0.3, 0.77, 0.999])
+def test_a_gzip_file_that_is_cut_off_gives_every_whole_line_before_the_cut(tmp_path, fraction):
     said, data = packed_lines(2000)
-    data = data[: int(len(data) * left)]
+    data = data[: int(len(data) * fraction)]
     whole = zlib.decompressobj(wbits=31).decompress(data).count(b"\n")
     (tmp_path / "a.jsonl.gz").write_bytes(data)
-    *found, last = read(tmp_path / "a.jsonl.gz")
-    assert texts(found) == said[:whole] and len(found) == whole
+    *records, last = read(tmp_path / "a.jsonl.gz")
+    assert texts(records) == said[:whole] and len(records) == whole
     assert (
         last.line == whole + 1
         and last.reason.startswith("damaged or cut off here")
@@ -219,14 +219,14 @@ def test_a_damaged_gzip_file_gives_what_comes_before_the_damage(tmp_path, where)
     at = int(len(data) * where)
     data[at : at + 4] = b"\xff\xff\xff\xff"
     (tmp_path / "a.jsonl.gz").write_bytes(data)
-    *found, last = read(tmp_path / "a.jsonl.gz")
+    *records, last = read(tmp_path / "a.jsonl.gz")
     assert (
         last.reason.startswith("damaged or cut off here")
-        and last.line == (found[-1].line if found else 0) + 1
+        and last.line == (records[-1].line if records else 0) + 1
     )
     # A few wrong lines may come out before the damage is noticed.
-    right = sum(one == text for one, text in zip(texts(found), said))
-    assert right >= len(found) - 50 and right >= 2000 * where - 250
+    right = sum(actual == text for actual, text in zip(texts(records), said))
+    assert right >= len(records) - 50 and right >= 2000 * where - 250
 
 
 def test_gzip_files_may_be_joined(tmp_path):
@@ -245,15 +245,15 @@ def test_a_text_file_is_one_document_or_one_a_line_or_one_a_paragraph(tmp_path):
     assert read(path, licence="CC0") == [
         document(path, "a.txt", "하나\n 둘 \n\n \t\n\n셋\r\n\r\n넷", 1, licence="CC0")
     ]
-    found = read(path, split="line")
-    assert [(one.id, *pair) for one, pair in zip(found, short(found))] == [
+    documents = read(path, split="line")
+    assert [(entry.id, *pair) for entry, pair in zip(documents, short(documents))] == [
         ("a.txt:2", 2, "하나"),
         ("a.txt:3", 3, " 둘 "),
         ("a.txt:7", 7, "셋"),
         ("a.txt:9", 9, "넷"),
     ]
-    found = read(path, split="blank_line")
-    assert [(one.id, *pair) for one, pair in zip(found, short(found))] == [
+    documents = read(path, split="blank_line")
+    assert [(entry.id, *pair) for entry, pair in zip(documents, short(documents))] == [
         ("a.txt:2", 2, "하나\n 둘 "),
         ("a.txt:7", 7, "셋"),
         ("a.txt:9", 9, "넷"),
@@ -274,7 +274,7 @@ def test_a_bad_text_is_set_aside_by_itself(tmp_path, bad, reason):
         assert short(read(path, split=split)) == [(1, "하나"), (3, reason), (5, "둘")]
     if reason != "no text":
         assert (
-            [one.line for one in read(path) if isinstance(one, Unreadable)]
+            [entry.line for entry in read(path) if isinstance(entry, Unreadable)]
             == [1]
             == [len(read(path))]
         )
@@ -298,8 +298,8 @@ def test_a_text_that_is_too_long_is_set_aside_as_a_whole(tmp_path):
         (12, "a line of more than 12 bytes"),  # in the document that begins in line 11
         (15, "9"),
     ]
-    found = short(read(path, split="line", max_bytes=12))
-    assert [pair for pair in found if pair[0] > 7] == [
+    pairs = short(read(path, split="line", max_bytes=12))
+    assert [pair for pair in pairs if pair[0] > 7] == [
         (9, "a line of more than 12 bytes"),
         (11, "1"),
         (12, "a line of more than 12 bytes"),
@@ -307,7 +307,7 @@ def test_a_text_that_is_too_long_is_set_aside_as_a_whole(tmp_path):
         (15, "9"),
     ]
     assert short(read(path, max_bytes=50)) == [(1, "a document of more than 50 bytes")]
-    assert [one.line for one in read(path, split="file", max_bytes=20)] == [9]
+    assert [entry.line for entry in read(path, split="file", max_bytes=20)] == [9]
 
 
 def test_a_text_file_that_is_cut_off(tmp_path):
@@ -316,10 +316,10 @@ def test_a_text_file_that_is_cut_off(tmp_path):
     path = tmp_path / "a.txt.gz"
     path.write_bytes(data[: len(data) // 2])
     for split in ("line", "blank_line"):
-        *found, last = read(path, split=split)
+        *documents, last = read(path, split=split)
         assert (
-            len(found) > 1000
-            and texts(found) == said[: len(found)]
+            len(documents) > 1000
+            and texts(documents) == said[: len(documents)]
             and last.reason.startswith("damaged or cut off here")
         )
     (last,) = read(path)  # half of a document is none
@@ -341,18 +341,18 @@ def test_articles_of_wikiextractor(tmp_path):
         + article(9, "AT&amp;T &quot;벨&quot;", "회사다.")
         + article(10, "빈 글", "")
     )
-    found = read(path, licence="CC BY-SA")
-    about = {"url": "https://ko.wikipedia.org/wiki?curid=5", "licence": "CC BY-SA"}
-    assert found[0] == document(
-        path, "5", "지미 카터는\n정치인이다.", 1, title="지미 카터", **about
+    articles = read(path, licence="CC BY-SA")
+    metadata = {"url": "https://ko.wikipedia.org/wiki?curid=5", "licence": "CC BY-SA"}
+    assert articles[0] == document(
+        path, "5", "지미 카터는\n정치인이다.", 1, title="지미 카터", **metadata
     )
-    assert (found[1].id, found[1].title, found[1].text, found[1].line) == (
+    assert (articles[1].id, articles[1].title, articles[1].text, articles[1].line) == (
         "9",
         'AT&T "벨"',
         "회사다.",
         8,
     )
-    assert short(found[2:]) == [(14, "no text")]
+    assert short(articles[2:]) == [(14, "no text")]
 
 
 def test_an_article_that_begins_with_its_title_keeps_it(tmp_path):
@@ -373,9 +373,9 @@ def test_wikiextractor_with_json(tmp_path):
         b"",
         record(id="6", text="셋"),
     )
-    found = read(path)
-    assert found[0] == document(path, "5", "글\n둘", 1, url="u", title="가")
-    assert short(found[1:]) == [(2, "not JSON"), (4, "셋")]
+    articles = read(path)
+    assert articles[0] == document(path, "5", "글\n둘", 1, url="u", title="가")
+    assert short(articles[1:]) == [(2, "not JSON"), (4, "셋")]
 
 
 ESCAPED = {
@@ -406,8 +406,10 @@ def test_what_wikiextractor_escapes_is_unescaped_once(tmp_path):
             for i, text in enumerate(ESCAPED)
         ),
     )
-    found = read(path)
-    assert texts(found) == list(ESCAPED.values()) and {one.title for one in found} == {'"벨" AT&T'}
+    articles = read(path)
+    assert texts(articles) == list(ESCAPED.values()) and {entry.title for entry in articles} == {
+        '"벨" AT&T'
+    }
     # nobody said that they are
     assert texts(
         read(written(tmp_path / "a.jsonl", *(record(text=text) for text in ESCAPED)))
@@ -460,8 +462,8 @@ def test_articles_that_are_too_long_are_set_aside_as_a_whole(tmp_path):
     path.write_bytes(
         article(1, "a", "x" * 200) + article(2, "b", "x\n" * 60) + article(3, "c", "셋")
     )
-    found = short(read(path, max_bytes=100))
-    assert found == [
+    pairs = short(read(path, max_bytes=100))
+    assert pairs == [
         (4, "a line of more than 100 bytes"),
         (7, "a document of more than 100 bytes"),
         (73, "셋"),
@@ -475,8 +477,10 @@ def test_an_article_that_is_cut_off(tmp_path):
         b"".join(article(i, f"제목 {i}", str(random.Random(i).random())) for i in range(2000))
     )
     (tmp_path / "wiki_00.gz").write_bytes(data[: len(data) // 2])
-    *found, last = read(tmp_path / "wiki_00.gz")
-    assert [one.id for one in found] == [str(i) for i in range(len(found))] and len(found) > 500
+    *articles, last = read(tmp_path / "wiki_00.gz")
+    assert [entry.id for entry in articles] == [str(i) for i in range(len(articles))] and len(
+        articles
+    ) > 500
     assert last.reason.startswith("damaged or cut off here")
 
 
@@ -494,11 +498,11 @@ def test_rows_of_parquet(tmp_path):
         "other": list(range(6)),
     }
     path = parquet(tmp_path / "a.parquet", columns)
-    found = read(path, licence="CC0", max_bytes=100)
-    assert found[0] == document(
+    rows = read(path, licence="CC0", max_bytes=100)
+    assert rows[0] == document(
         path, "a.parquet:1", "글", 1, url="a", date="2020-01-01", licence="CC0"
     )
-    assert short(found[1:]) == [
+    assert short(rows[1:]) == [
         (2, "no text"),
         (3, "no string field `text`"),
         (4, "NUL in the text"),
@@ -509,10 +513,10 @@ def test_rows_of_parquet(tmp_path):
 
 def test_columns_of_parquet_that_are_called_otherwise_or_missing(tmp_path):
     path = parquet(tmp_path / "a.parquet", {"content": ["글", "둘"], "link": ["u", None]})
-    found = read(path, fields={"text": "content", "id": "link", "url": "link"})
-    assert found == [document(path, "u", "글", 1, url="u"), document(path, "a.parquet:2", "둘", 2)]
+    rows = read(path, fields={"text": "content", "id": "link", "url": "link"})
+    assert rows == [document(path, "u", "글", 1, url="u"), document(path, "a.parquet:2", "둘", 2)]
     for fields in ({}, {"text": "link"}, {"text": "no"}):
-        assert [one.line for one in read(path, fields=fields)] == [1, 2]
+        assert [row.line for row in read(path, fields=fields)] == [1, 2]
     assert short(read(path)) == [(1, "no string field `text`"), (2, "no string field `text`")]
 
 
@@ -550,6 +554,6 @@ def test_a_parquet_file_with_a_damaged_part_gives_the_rows_before_it(tmp_path):
     start = place.dictionary_page_offset or place.data_page_offset
     data[start : start + place.total_compressed_size] = bytes(place.total_compressed_size)
     path.write_bytes(data)
-    *found, last = read(path)
-    assert texts(found) == [f"글 {i}" for i in range(512)]
+    *rows, last = read(path)
+    assert texts(rows) == [f"글 {i}" for i in range(512)]
     assert last.line == 513 and last.reason.startswith("damaged Parquet")

@@ -75,8 +75,10 @@ def test_a_runner_does_not_change_a_byte(options, tokenizer_dirs, tmp_path):
             runner,
         )
         count_mixture(corpus.store, runner, "plain", 1.0, 0, Counter())
-    found = digest(tmp_path / "local")
-    assert found == digest(tmp_path / "other") and {name.split("/")[0] for name in found} >= {
+    local_digest = digest(tmp_path / "local")
+    assert local_digest == digest(tmp_path / "other") and {
+        name.split("/")[0] for name in local_digest
+    } >= {
         "mixture",
         "cache",
         "counts",

@@ -129,11 +129,11 @@ def test_patterns_are_those_of_python(tmp_path, pattern, scheme):
     expected = {
         p for p in glob.glob(pattern, root_dir=tmp_path, recursive=True) if (tmp_path / p).is_file()
     }
-    found = Store(f"{scheme}{tmp_path}").glob(pattern)
-    assert set(found) == expected and (expected or pattern == "none/*")
-    for name, about in found.items():
+    infos = Store(f"{scheme}{tmp_path}").glob(pattern)
+    assert set(infos) == expected and (expected or pattern == "none/*")
+    for name, info in infos.items():
         stat = os.stat(tmp_path / name)
-        assert (about.size, about.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        assert (info.size, info.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
 def test_files_are_read_by_path_or_address(tmp_path):
@@ -144,11 +144,14 @@ def test_files_are_read_by_path_or_address(tmp_path):
 
 
 def test_one_command_at_a_time_writes_to_a_folder(tmp_path):
-    one, other = Store(str(tmp_path / "out")), Store(str(tmp_path / "out"))
-    with one.locked(), pytest.raises(ConfigError, match="another command is writing to .*out"):
-        with other.locked():
+    first_store, second_store = Store(str(tmp_path / "out")), Store(str(tmp_path / "out"))
+    with (
+        first_store.locked(),
+        pytest.raises(ConfigError, match="another command is writing to .*out"),
+    ):
+        with second_store.locked():
             pass
-    with other.locked():
+    with second_store.locked():
         pass
 
 

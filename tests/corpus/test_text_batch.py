@@ -41,9 +41,9 @@ def parts(batch: TextBatch, ranges) -> list[list[str]]:
     text = "".join(batch.texts)
     strings = [text[start:end] for start, end in zip(ranges.starts, ranges.ends)]
     assert [len(string) for string in strings] == ranges.lengths.tolist()
-    found = [strings[start:end] for start, end in itertools.pairwise(ranges.offsets)]
-    assert ranges.documents.tolist() == [i for i, part in enumerate(found) for _ in part]
-    return found
+    document_parts = [strings[start:end] for start, end in itertools.pairwise(ranges.offsets)]
+    assert ranges.documents.tolist() == [i for i, part in enumerate(document_parts) for _ in part]
+    return document_parts
 
 
 def test_words_and_lines_are_those_of_each_document_alone(texts):
@@ -98,9 +98,11 @@ def test_every_letter_has_the_kind_that_its_name_says():
         for code, name in zip(codes, names)
         if " MARK" not in name and not 0x1AFF0 <= code < 0x1B170
     ]
-    found = characters.kinds(np.array(checked, np.uint32))
+    kind_numbers = characters.kinds(np.array(checked, np.uint32))
     wrong = [
-        f"{code:x}" for code, number in zip(checked, found) if number != KINDS[kind(chr(code))]
+        f"{code:x}"
+        for code, number in zip(checked, kind_numbers)
+        if number != KINDS[kind(chr(code))]
     ]
     assert not wrong and len(checked) > 100_000
 
@@ -158,7 +160,7 @@ def test_a_document_alone_is_tagged_as_in_a_batch(texts, name):
     whole = tagger(TextBatch.of(texts, titles))
     alone = [tagger(TextBatch.of([text], [title])) for text, title in zip(texts, titles)]
     for column, values in whole.items():
-        assert values.tolist() == [one[column].item() for one in alone], column
+        assert values.tolist() == [tags[column].item() for tags in alone], column
         assert values.dtype == alone[0][column].dtype
 
 

@@ -148,17 +148,20 @@ def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
             raw[0],
             mixed,
             sources={
-                name: {**about, "epochs": epochs}
-                for name, about in generated_corpus.SETTINGS["sources"].items()
+                name: {**settings, "epochs": epochs}
+                for name, settings in generated_corpus.SETTINGS["sources"].items()
             },
         )
         changed.build()
         changed.mix()
-        one, other = tmp_path / f"one {epochs} {permille}", tmp_path / f"other {epochs} {permille}"
+        mixture_cache, direct_cache = (
+            tmp_path / f"one {epochs} {permille}",
+            tmp_path / f"other {epochs} {permille}",
+        )
         tokenize_mixture(
             changed.store,
             tokenizer_dirs["plain"],
-            str(one),
+            str(mixture_cache),
             ReadSettings(permille),
             make_runner(workers=1),
         )
@@ -166,10 +169,10 @@ def test_tokens_are_made_again_when_the_mixture_or_its_division_changed(
             "corpus",
             corpus_sources(str(mixed)),
             tokenizer_dirs["plain"],
-            other,
+            direct_cache,
             ReadSettings(permille),
         )
-        assert digest(one) == digest(other)
+        assert digest(mixture_cache) == digest(direct_cache)
     lost = next((mixed / "tokens").glob("*/*.validation.parquet"))
     content = lost.read_bytes()
     lost.unlink()

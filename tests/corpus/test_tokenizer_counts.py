@@ -220,11 +220,11 @@ def test_a_run_that_was_interrupted_goes_on(store):
 
 def test_going_back_to_a_rate_after_a_run_that_was_killed_takes_no_counts_of_the_other(store):
     expected = counted(store)
-    about = {path: path.read_bytes() for path in Path(store.root).glob("counts/*/*.json")}
+    metadata = {path: path.read_bytes() for path in Path(store.root).glob("counts/*/*.json")}
     partitions = {path: path.read_bytes() for path in Path(store.root).glob("counts/*.parquet")}
     counted(store, rate=0.2)
     # as where it was killed just before it wrote these
-    for path, content in (about | partitions).items():
+    for path, content in (metadata | partitions).items():
         path.write_bytes(content)
     next(iter(partitions)).unlink()
     assert counted(store) == expected

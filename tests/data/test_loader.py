@@ -49,10 +49,10 @@ def brute_force_row(cache, g):
 
 
 def test_batches_are_the_sequences_of_the_order(cache):
-    with loader(cache) as one:
+    with loader(cache) as data_loader:
         for index in (0, BATCH, 13 * BATCH):
             expected = np.stack([brute_force_row(cache, index + i) for i in range(BATCH)])
-            batch = one.batch(index)
+            batch = data_loader.batch(index)
             assert [field.dtype for field in batch] == [
                 np.int32, np.int32, np.float32, np.int32, np.int32,
             ]  # fmt: skip
@@ -81,10 +81,10 @@ def packed(tokens, eod_id):
 
 def test_rows_after_the_last_one_of_an_evaluation_weigh_nothing(cache):
     for mesh, devices in ((MeshConfig(fsdp=1), 1), (MeshConfig(data=4, fsdp=2), 8)):
-        with loader(cache, mesh, devices) as one:
-            batch, partial = one.batch(BATCH), one.batch(BATCH, stop=BATCH + 3)
+        with loader(cache, mesh, devices) as data_loader:
+            batch, partial = data_loader.batch(BATCH), data_loader.batch(BATCH, stop=BATCH + 3)
             assert np.asarray(partial.weights_bt).sum(1).tolist() == [LENGTH] * 3 + [0] * 5
-            assert (np.asarray(one.batch(BATCH, stop=3 * BATCH).weights_bt) == 1).all()
+            assert (np.asarray(data_loader.batch(BATCH, stop=3 * BATCH).weights_bt) == 1).all()
             for name in ("tokens_bt", "targets_bt", "segments_bt", "positions_bt"):
                 assert (
                     np.asarray(getattr(partial, name)) == np.asarray(getattr(batch, name))
@@ -96,12 +96,12 @@ def same(batch, other):
 
 
 def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
-    left = [g for g in range(100) if not (3 <= g < 6 or 10 <= g < 20)]
-    with loader(cache, skip=((3, 6), (10, 20))) as one:
-        assert one.examples(0, 2 * BATCH).tolist() == left[: 2 * BATCH]
+    expected = [g for g in range(100) if not (3 <= g < 6 or 10 <= g < 20)]
+    with loader(cache, skip=((3, 6), (10, 20))) as data_loader:
+        assert data_loader.examples(0, 2 * BATCH).tolist() == expected[: 2 * BATCH]
         assert (
-            rows_of(one.batch(BATCH))
-            == np.stack([brute_force_row(cache, g) for g in left[BATCH : 2 * BATCH]])
+            rows_of(data_loader.batch(BATCH))
+            == np.stack([brute_force_row(cache, g) for g in expected[BATCH : 2 * BATCH]])
         ).all()
 
 
@@ -110,8 +110,8 @@ def test_ranges_that_a_rewind_leaves_out_are_passed_by(cache):
     [MeshConfig(data=8, fsdp=1), MeshConfig(data=2, fsdp=2, model=2), MeshConfig(fsdp=1, model=8)],
 )
 def test_any_mesh_reads_the_same_batch(cache, mesh):
-    with loader(cache) as one, loader(cache, mesh, 8) as many:
-        assert same(one.batch(16), many.batch(16))
+    with loader(cache) as single_device, loader(cache, mesh, 8) as sharded:
+        assert same(single_device.batch(16), sharded.batch(16))
 
 
 def test_each_device_holds_only_its_rows(cache):
@@ -122,12 +122,12 @@ def test_each_device_holds_only_its_rows(cache):
 
 
 def test_iterating_from_any_index_continues_the_order(cache):
-    with loader(cache) as one:
-        stream = one.iterate(3 * BATCH)
+    with loader(cache) as data_loader:
+        stream = data_loader.iterate(3 * BATCH)
         for step in range(3, 8):
             index, batch = next(stream)
             assert index == step * BATCH
-            assert same(batch, one.batch(index))
+            assert same(batch, data_loader.batch(index))
 
 
 def test_a_change_of_batch_size_in_mid_epoch_loses_and_repeats_nothing(cache):
@@ -144,10 +144,12 @@ def test_an_epoch_sees_every_window_once(cache, tokenizer_dirs, tmp_path, sample
         tmp_path / "c",
         ReadSettings(200),
     )
-    with loader(single) as one:
-        n = one.n_sequences
-        rows = {tuple(row) for row in one.rows(0, n).tolist()}
-        assert len(rows) == n and rows == {tuple(row) for row in one.rows(n, 2 * n).tolist()}
+    with loader(single) as data_loader:
+        n = data_loader.n_sequences
+        rows = {tuple(row) for row in data_loader.rows(0, n).tolist()}
+        assert len(rows) == n and rows == {
+            tuple(row) for row in data_loader.rows(n, 2 * n).tolist()
+        }
 
 
 def test_damage_reaches_the_one_who_waits_for_the_batch(cache, tmp_path):
@@ -169,7 +171,7 @@ def test_damage_reaches_the_one_who_waits_for_the_batch(cache, tmp_path):
 def test_closing_ends_the_thread(cache):
     import threading
 
-    one = loader(cache)
-    next(one.iterate(0))
-    one.close()
+    data_loader = loader(cache)
+    next(data_loader.iterate(0))
+    data_loader.close()
     assert not [t for t in threading.enumerate() if t.name.startswith("loader-")]

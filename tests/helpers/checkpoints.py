@@ -32,8 +32,8 @@ def trained(config, steps=3):
     return program, state
 
 
-def assert_equal(found, expected):
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(found), expected)
+def assert_equal(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(actual), expected)
 
 
 def largest(path, item):

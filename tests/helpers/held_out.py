@@ -19,7 +19,7 @@ def held(item, text):
 
     1 or 0 where the item has no letters: whether the text has its marks and nothing else.
     """
-    whole, there, parts = letters(text), 0, [letters(part) for part in item]
+    whole, matched, parts = letters(text), 0, [letters(part) for part in item]
     if not any(parts):
         return float("".join(text.split()) == "".join("".join(item).split()))
     for part in parts:
@@ -27,5 +27,5 @@ def held(item, text):
         begin, beside = best.a - best.b, len(part) // 4
         near = whole[max(0, begin - beside) : begin + len(part) + beside]
         blocks = difflib.SequenceMatcher(None, near, part, autojunk=False).get_matching_blocks()
-        there += sum(block.size for block in blocks if block.size >= min(4, len(part)))
-    return there / max(1, sum(map(len, parts)))
+        matched += sum(block.size for block in blocks if block.size >= min(4, len(part)))
+    return matched / max(1, sum(map(len, parts)))

@@ -127,14 +127,14 @@ def lines_of(text: str) -> list[str]:
 
 def paragraphs_of(text: str) -> list[str]:
     """What stands between blank lines, stripped."""
-    found, lines = [], []
+    paragraphs, lines = [], []
     for line in [*text.split("\n"), ""]:
         if line.strip():
             lines.append(line)
         elif lines:
-            found.append("\n".join(lines).strip())
+            paragraphs.append("\n".join(lines).strip())
             lines = []
-    return found
+    return paragraphs
 
 
 def kind(char: str) -> str:
@@ -150,7 +150,7 @@ def kind(char: str) -> str:
             "HIRAGANA": "kana",
             "KATAKANA": "kana",
         }
-        found = next(
+        script = next(
             (
                 kind
                 for start, kind in starts.items()
@@ -158,7 +158,7 @@ def kind(char: str) -> str:
             ),
             "",
         )
-        return found or ("latin" if "LATIN" in name else "other")
+        return script or ("latin" if "LATIN" in name else "other")
     return {"N": "digit", "P": "punctuation", "S": "symbol", "C": "control"}[category[0]]
 
 
@@ -182,10 +182,10 @@ def count_phrases(listed: list[tuple[str, str]], text: str) -> int:
         word = "".join(
             c for c in word if kind(c) in ("hangul", "jamo", "latin", "han", "digit")
         ).lower()
-        found = [(mark, phrase) for mark, phrase in listed if phrase.lower() in word]
+        candidates = [(mark, phrase) for mark, phrase in listed if phrase.lower() in word]
         spans = [
             (mark, i, i + len(p))
-            for mark, p in found
+            for mark, p in candidates
             for i in range(len(word))
             if word.startswith(p.lower(), i)
         ]

@@ -213,8 +213,8 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
     """
     raw, config = written_corpus.write(tmp_path)
     sources = {
-        name: {**about, "domain": domain}
-        for (name, about), domain in zip(
+        name: {**settings, "domain": domain}
+        for (name, settings), domain in zip(
             written_corpus.SETTINGS["sources"].items(), ("others", "comments")
         )
     }

@@ -71,27 +71,31 @@ def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
         "--workers=1",
     )
     assert built.returncode == 0, built.stderr
-    one = launch(
+    from_corpus = launch(
         "train_tokenizer.py",
         f"--corpus={corpus}",
         f"--output_dir={tmp_path / 'one'}",
         "--workers=1",
         *own,
     )
-    other = launch(
+    from_files = launch(
         "train_tokenizer.py",
         f"--input={corpus}/mixture/*/*.jsonl.gz",
         f"--output_dir={tmp_path / 'other'}",
         *own,
     )
-    assert one.returncode == other.returncode == 0, one.stderr + other.stderr
+    assert from_corpus.returncode == from_files.returncode == 0, (
+        from_corpus.stderr + from_files.stderr
+    )
     assert digest(tmp_path / "one") == digest(tmp_path / "other")
     metadata = load_tokenizer(tmp_path / "one").metadata
     assert (
         0 < metadata["documents"] < len(written_corpus.kept())
-        and f"from {metadata['documents']} documents of" in one.stdout
+        and f"from {metadata['documents']} documents of" in from_corpus.stdout
     )
-    assert "error" not in one.stderr and one.stderr.count("\n") == 1  # how long it counted
+    assert (
+        "error" not in from_corpus.stderr and from_corpus.stderr.count("\n") == 1
+    )  # how long it counted
     again = launch(
         "train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", *own
     )

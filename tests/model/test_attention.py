@@ -63,7 +63,7 @@ def test_kernels_are_attention_by_its_definition(kernel, size, mesh, atol):
     """Packed documents, forward and backward, alone and each device with its rows and heads."""
     q, k, v, segments = problem(size)
     expected = lambda q, k, v: whole_square(q, k, v, segments)
-    found = functools.partial(kernel, segments_bt=segments)
+    kernel_attention = functools.partial(kernel, segments_bt=segments)
 
     def both(attend):
         run = lambda q, k, v: (
@@ -73,9 +73,9 @@ def test_kernels_are_attention_by_its_definition(kernel, size, mesh, atol):
         return jax.tree.leaves(jax.jit(run)(q, k, v))
 
     with jax.set_mesh(make_mesh(mesh, jax.devices()[: 1 if mesh is ONE else 8])):
-        results = both(found)
-    for result, wanted in zip(results, both(expected), strict=True):
-        np.testing.assert_allclose(result, wanted, rtol=0, atol=2 * atol)
+        results = both(kernel_attention)
+    for result, reference in zip(results, both(expected), strict=True):
+        np.testing.assert_allclose(result, reference, rtol=0, atol=2 * atol)
 
 
 def test_no_document_sees_another_through_its_coordinates():
@@ -87,9 +87,9 @@ def test_no_document_sees_another_through_its_coordinates():
     v = jnp.broadcast_to(jnp.arange(128, dtype=jnp.float32)[None, :, None, None], q.shape).astype(
         jnp.bfloat16
     )
-    found = cudnn_attention(q, k, v, segments, implementation="xla")
+    attended = cudnn_attention(q, k, v, segments, implementation="xla")
     np.testing.assert_array_equal(
-        found, jnp.broadcast_to((v[:, ::2])[:, :, None], (1, 64, 2, 1, 64)).reshape(q.shape)
+        attended, jnp.broadcast_to((v[:, ::2])[:, :, None], (1, 64, 2, 1, 64)).reshape(q.shape)
     )
 
 
@@ -124,12 +124,12 @@ def test_the_backward_pass_does_not_run_the_kernel_again(monkeypatch, attend, of
         qkv = [jax.ad_checkpoint.checkpoint_name(x.astype(jnp.bfloat16), "qkv") for x in qkv]
         return jnp.square(attend(*qkv, segments)).sum().astype(jnp.float32)
 
-    found = {
+    operations = {
         policy: primitives(jax.make_jaxpr(jax.grad(remat(loss, policy)))(*qkv).jaxpr)
         for policy in ("minimal", "full")
     }
-    assert found["minimal"].count(of_the_kernel) == once
-    assert found["full"].count(of_the_kernel) == once + 1
+    assert operations["minimal"].count(of_the_kernel) == once
+    assert operations["full"].count(of_the_kernel) == once + 1
 
 
 def device(platform, capability="9.0"):

@@ -31,10 +31,10 @@ def test_blocks_are_attention(length):
     np.testing.assert_allclose(
         blockwise_attention(*arrays), whole_square(*arrays), rtol=1e-5, atol=1e-6
     )
-    for found, wanted in zip(
+    for gradient, expected in zip(
         gradients(blockwise_attention, *arrays), gradients(whole_square, *arrays)
     ):
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_is_as_near_to_float32_as_the_full_square_is():
@@ -42,12 +42,12 @@ def test_bfloat16_is_as_near_to_float32_as_the_full_square_is():
     exact = gradients(
         whole_square, *(x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x for x in arrays)
     )
-    error = lambda found: [
-        float(jnp.abs(f.astype(jnp.float32) - e).mean()) for f, e in zip(found, exact)
+    error = lambda computed: [
+        float(jnp.abs(f.astype(jnp.float32) - e).mean()) for f, e in zip(computed, exact)
     ]
-    found = gradients(blockwise_attention, *arrays)
-    assert all(x.dtype == jnp.bfloat16 for x in found)
-    for blocks, whole in zip(error(found), error(gradients(whole_square, *arrays))):
+    block_gradients = gradients(blockwise_attention, *arrays)
+    assert all(x.dtype == jnp.bfloat16 for x in block_gradients)
+    for blocks, whole in zip(error(block_gradients), error(gradients(whole_square, *arrays))):
         assert blocks < 1.5 * whole
 
 

@@ -25,8 +25,8 @@ def random_tokens(batch, length, seed=0):
 
 def test_logits_are_those_of_the_numpy_decoder():
     params, tokens = noisy_params(CONFIG), random_tokens(2, 40)
-    for row, found in zip(tokens, logits(params, tokens)):
-        np.testing.assert_allclose(found, forward(params, row, CONFIG), rtol=1e-4, atol=1e-4)
+    for row, row_logits in zip(tokens, logits(params, tokens)):
+        np.testing.assert_allclose(row_logits, forward(params, row, CONFIG), rtol=1e-4, atol=1e-4)
 
 
 def test_logits_are_those_of_hugging_face_gpt2():
@@ -40,10 +40,13 @@ def test_logits_are_those_of_hugging_face_gpt2():
 def test_packed_documents_are_computed_as_if_alone():
     params, window = noisy_params(CONFIG), random_tokens(1, 40, seed=3)
     window[0, [0, 11, 12, 29]] = EOD
-    found = np.asarray(logits(params, window))[0]
+    packed_logits = np.asarray(logits(params, window))[0]
     for start, stop in ((0, 11), (11, 12), (12, 29), (29, 40)):
         np.testing.assert_allclose(
-            found[start:stop], forward(params, window[0, start:stop], CONFIG), rtol=1e-4, atol=1e-4
+            packed_logits[start:stop],
+            forward(params, window[0, start:stop], CONFIG),
+            rtol=1e-4,
+            atol=1e-4,
         )
 
 
@@ -66,8 +69,8 @@ def test_a_later_token_changes_nothing_before_it():
 def test_remat_and_unrolling_change_no_gradient(compute):
     params, tokens = noisy_params(CONFIG), random_tokens(2, 40)
     loss = lambda compute: jax.grad(lambda p: jnp.square(logits(p, tokens, compute)).mean())(params)
-    for found, wanted in zip(jax.tree.leaves(loss(compute)), jax.tree.leaves(loss(FP32))):
-        np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=1e-5)
+    for gradient, expected in zip(jax.tree.leaves(loss(compute)), jax.tree.leaves(loss(FP32))):
+        np.testing.assert_allclose(gradient, expected, rtol=2e-4, atol=1e-5)
 
 
 def test_bfloat16_stays_near_float32():

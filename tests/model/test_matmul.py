@@ -34,11 +34,11 @@ def quantised_rows(rows, largest, rounded):
     """Each row as the numbers that its eight bits stand for, in float64; scales are float32, as in
     the code under test.
     """
-    found = np.zeros(rows.shape)
+    quantised = np.zeros(rows.shape)
     for i, row in enumerate(rows.astype(np.float32)):
         scale = np.float32(np.abs(row).max()) / np.float32(largest)
-        found[i] = rounded(row / scale) * np.float64(scale) if scale else 0
-    return found
+        quantised[i] = rounded(row / scale) * np.float64(scale) if scale else 0
+    return quantised
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +62,12 @@ def products(problem, precision):
     return jax.device_get(jax.jit(run)(*problem))
 
 
-def assert_near(found, wanted):
+def assert_near(actual, expected):
     """Row by row: sums in float32 of numbers that are the same."""
-    wanted = wanted.reshape(found.shape)
-    largest = np.abs(wanted).max(-1, keepdims=True)
-    assert np.all(np.abs(found - wanted) <= 2e-6 * largest), np.max(
-        np.abs(found - wanted) / (largest + 1e-30)
+    expected = expected.reshape(actual.shape)
+    largest = np.abs(expected).max(-1, keepdims=True)
+    assert np.all(np.abs(actual - expected) <= 2e-6 * largest), np.max(
+        np.abs(actual - expected) / (largest + 1e-30)
     )
 
 

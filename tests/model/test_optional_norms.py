@@ -63,16 +63,16 @@ def test_logits_and_gradients_are_those_of_pytorch(name):
     tokens, weigh = draw.integers(2, 97, (2, 40)), draw.normal(size=(2, 40, 97)) / 80
 
     def ours(params):
-        found = logits(params, tokens, config=config)
-        return (found * weigh).sum(), found
+        our_logits = logits(params, tokens, config=config)
+        return (our_logits * weigh).sum(), our_logits
 
-    (_, found), grads = jax.jit(jax.value_and_grad(ours, has_aux=True))(params)
+    (_, our_logits), grads = jax.jit(jax.value_and_grad(ours, has_aux=True))(params)
     theirs = jax.tree.map(
         lambda x: torch.tensor(np.asarray(x, np.float64), requires_grad=True), params
     )
-    wanted = torch_logits(torch, theirs, torch.tensor(tokens), config)
-    (wanted * torch.tensor(weigh)).sum().backward()
-    np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-5, atol=1e-5)
+    expected_logits = torch_logits(torch, theirs, torch.tensor(tokens), config)
+    (expected_logits * torch.tensor(weigh)).sum().backward()
+    np.testing.assert_allclose(our_logits, expected_logits.detach().numpy(), rtol=1e-5, atol=1e-5)
     for (path, gradient), array in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(theirs), strict=True
     ):
@@ -88,10 +88,10 @@ def test_packed_documents_are_those_of_numpy_alone(name):
         np.random.default_rng(3).integers(2, 97, (1, 40)),
     )
     window[0, [0, 11, 12, 29]] = EOD
-    found = np.asarray(logits(params, window, config=ON[name]))[0]
+    packed_logits = np.asarray(logits(params, window, config=ON[name]))[0]
     for start, stop in ((0, 11), (11, 12), (12, 29), (29, 40)):
         np.testing.assert_allclose(
-            found[start:stop],
+            packed_logits[start:stop],
             forward(params, window[0, start:stop], ON[name]),
             rtol=1e-5,
             atol=1e-5,

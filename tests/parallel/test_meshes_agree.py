@@ -62,11 +62,15 @@ def training(config: MeshConfig, microbatches: int = 1):
 def test_loss_and_gradients_agree_with_one_device(name):
     (loss, grads), (expected_loss, expected) = gradients(*ALL[name]), gradients(ONE)
     assert loss == pytest.approx(expected_loss, abs=1e-5)
-    for (path, found), wanted in zip(
+    for (path, gradient), expected_gradient in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected)
     ):
         np.testing.assert_allclose(
-            found, wanted, rtol=0, atol=1e-5, err_msg=f"{name}: {jax.tree_util.keystr(path)}"
+            gradient,
+            expected_gradient,
+            rtol=0,
+            atol=1e-5,
+            err_msg=f"{name}: {jax.tree_util.keystr(path)}",
         )
     # so that 1e-5 means something
     assert max(np.abs(g).max() for g in jax.tree.leaves(expected)) > 1e-2

@@ -56,11 +56,15 @@ def gradients(config, compute, microbatches, z_loss=Z_LOSS):
 def test_loss_and_gradients_agree_with_one_device(name):
     (loss, grads), (expected_loss, expected) = gradients(*meshes.ALL[name]), gradients(*ONE)
     assert loss == pytest.approx(expected_loss, abs=1e-5)
-    for (path, found), wanted in zip(
+    for (path, gradient), expected_gradient in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(expected), strict=True
     ):
         np.testing.assert_allclose(
-            found, wanted, rtol=0, atol=1e-5, err_msg=f"{name}: {jax.tree_util.keystr(path)}"
+            gradient,
+            expected_gradient,
+            rtol=0,
+            atol=1e-5,
+            err_msg=f"{name}: {jax.tree_util.keystr(path)}",
         )
 
 

@@ -78,8 +78,8 @@ def test_it_is_a_loop_over_layers(stages, repeats, microbatches):
     run = functools.partial(
         pipeline, layer, stages=stages, repeats=repeats, microbatches=microbatches, wrap=remat
     )
-    found, expected = with_gradients(run)(*toy()), in_a_loop()
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5), found, expected)
+    actual, expected = with_gradients(run)(*toy()), in_a_loop()
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5), actual, expected)
     assert all(np.abs(gradient).max() > 0.1 for gradient in jax.tree.leaves(expected))
 
 
@@ -115,9 +115,9 @@ def test_stages_talk_to_their_neighbours_only():
     shares the result.
     """
     hlo = compiled(MeshConfig(pipe=4, fsdp=1), repeats=1, microbatches=8)
-    found = collectives(hlo)
-    assert found.pop("collective-permute") == 2
-    assert set(found) <= {"all-reduce"} and found["all-reduce"] <= 1
+    counts = collectives(hlo)
+    assert counts.pop("collective-permute") == 2
+    assert set(counts) <= {"all-reduce"} and counts["all-reduce"] <= 1
     assert not re.search(r"all-reduce.*op_name=\"[^\"]*while", hlo)
     assert {
         frozenset(pairs.split("},{"))
@@ -131,8 +131,8 @@ def test_stages_talk_to_their_neighbours_only():
 @pytest.mark.parametrize("stages, repeats", [(2, 2), (4, 2)])
 def test_repeats_exchange_weights_and_gather_none(stages, repeats):
     hlo = compiled(MeshConfig(pipe=stages, fsdp=1), repeats=repeats, microbatches=4)
-    found = collectives(hlo)
-    assert found["all-to-all"] == 4 and not found["all-gather"]  # of two arrays, there and back
+    counts = collectives(hlo)
+    assert counts["all-to-all"] == 4 and not counts["all-gather"]  # of two arrays, there and back
     assert not re.search(r"all-to-all.*op_name=\"[^\"]*while", hlo)
 
 

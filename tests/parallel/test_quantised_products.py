@@ -60,8 +60,8 @@ def test_int8_is_the_same_number_for_number_however_it_is_cut(layout):
         jax.device_put(a, NamedSharding(mesh, PartitionSpec(*axes)))
         for a, axes in zip(arrays, LAYOUTS[layout])
     ]
-    for found, wanted in zip(jax.jit(run)(*cut), expected):
-        np.testing.assert_array_equal(found, wanted)
+    for sharded_array, whole_array in zip(jax.jit(run)(*cut), expected):
+        np.testing.assert_array_equal(sharded_array, whole_array)
 
 
 def losses(config, compute):
@@ -83,7 +83,7 @@ def test_losses_and_gradients_agree_with_one_device(precision):
     losses and of all gradients.
     """
     quantised = dataclasses.replace(COMPUTE, matmul=precision)
-    found, expected, exact = (
+    sharded, expected, exact = (
         losses(MESHES[MESH], quantised),
         losses(ONE, quantised),
         losses(ONE, COMPUTE),
@@ -95,7 +95,7 @@ def test_losses_and_gradients_agree_with_one_device(precision):
         )
     )
     for part in range(2):
-        assert norm(found[part], expected[part]) < 0.5 * norm(expected[part], exact[part])
+        assert norm(sharded[part], expected[part]) < 0.5 * norm(expected[part], exact[part])
 
 
 def test_weights_are_gathered_in_eight_bits():

@@ -36,26 +36,40 @@ def plan(size="13b", chips=64, batch=512, chip=H100, compute=(), **mesh):
     [{"fsdp": 64}, {"fsdp": 16, "model": 4}, {"fsdp": 16, "seq": 4}, {"pipe": 4, "fsdp": 16}],
 )
 def test_state_is_what_is_laid_out(mesh):
-    found = plan(**mesh)
-    one = found.experiment
-    abstract = AbstractMesh(one.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
+    estimated = plan(**mesh)
+    planned = estimated.experiment
+    abstract = AbstractMesh(
+        planned.mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES)
+    )
     state = abstract_state(
-        one.model, one.train, make_optimizer(one.optimizer, decay_mask(one.model)), abstract
+        planned.model,
+        planned.train,
+        make_optimizer(planned.optimizer, decay_mask(planned.model)),
+        abstract,
     )
     # Biases and norms are not cut, and the embedding is on every stage.
-    embedding = 12 * one.model.vocab_size * one.model.d_model / (one.mesh.fsdp * one.mesh.model)
-    small = 12 * 13 * one.model.n_layers * one.model.d_model
-    assert 0 <= bytes_per_device(state) - found.bytes["parameters and moments"] <= small + embedding
+    embedding = (
+        12
+        * planned.model.vocab_size
+        * planned.model.d_model
+        / (planned.mesh.fsdp * planned.mesh.model)
+    )
+    small = 12 * 13 * planned.model.n_layers * planned.model.d_model
+    assert (
+        0
+        <= bytes_per_device(state) - estimated.bytes["parameters and moments"]
+        <= small + embedding
+    )
 
 
 def test_the_parts_are_the_whole():
-    found = plan(fsdp=64)
-    assert found.peak_bytes == sum(found.bytes.values()) and found.step_time == sum(
-        found.seconds.values()
+    estimated = plan(fsdp=64)
+    assert estimated.peak_bytes == sum(estimated.bytes.values()) and estimated.step_time == sum(
+        estimated.seconds.values()
     )
-    flops = flops_per_token(found.experiment.model, 2_048) * 512 * 2_048 / 64
-    assert found.mfu == pytest.approx(flops / found.step_time / 989e12)
-    assert KERNEL_EFFICIENCY < found.mfu < H100.matmul_efficiency
+    flops = flops_per_token(estimated.experiment.model, 2_048) * 512 * 2_048 / 64
+    assert estimated.mfu == pytest.approx(flops / estimated.step_time / 989e12)
+    assert KERNEL_EFFICIENCY < estimated.mfu < H100.matmul_efficiency
 
 
 def test_gpus_gather_over_their_network():
@@ -80,12 +94,12 @@ def test_a_torus_gathers_over_its_axes():
 
 
 def test_a_pipeline_idles_while_it_fills():
-    found = plan(pipe=4, fsdp=16, compute={"pipeline_microbatches": 8}.items())
+    estimated = plan(pipe=4, fsdp=16, compute={"pipeline_microbatches": 8}.items())
     busy = sum(
-        found.seconds[name]
+        estimated.seconds[name]
         for name in ("matrix products", "attention kernel", "norms, activations")
     )
-    assert found.seconds["filling and draining the pipeline"] == pytest.approx(3 / 8 * busy)
+    assert estimated.seconds["filling and draining the pipeline"] == pytest.approx(3 / 8 * busy)
 
 
 def test_less_is_kept_by_full_remat_and_more_is_computed():

@@ -28,22 +28,25 @@ def test_every_candidate_can_be_built():
     whole = experiment("1b3", "tpu_v5p_1024")
     # too small for some
     whole = dataclasses.replace(whole, train=dataclasses.replace(whole.train, global_batch_size=64))
-    found = list(candidates(whole, CHIPS["v5p"], 64))
-    assert len({g.name for g in found}) == len(found) > 20
-    for mesh in {g.experiment.mesh for g in found}:
+    guesses = list(candidates(whole, CHIPS["v5p"], 64))
+    assert len({g.name for g in guesses}) == len(guesses) > 20
+    for mesh in {g.experiment.mesh for g in guesses}:
         assert math.prod(mesh.shape) == 64
     assert all(
         g.experiment.train.global_batch_size
         // g.experiment.train.accumulation_steps
         % (g.experiment.mesh.data * g.experiment.mesh.fsdp)
         == 0
-        for g in found
+        for g in guesses
     )
-    for guess in found[:: len(found) // 8]:
-        one, mesh = guess.experiment, guess.experiment.mesh
+    for guess in guesses[:: len(guesses) // 8]:
+        candidate, mesh = guess.experiment, guess.experiment.mesh
         abstract = AbstractMesh(mesh.shape, MESH_AXES, axis_types=(AxisType.Auto,) * len(MESH_AXES))
         abstract_state(
-            one.model, one.train, make_optimizer(one.optimizer, decay_mask(one.model)), abstract
+            candidate.model,
+            candidate.train,
+            make_optimizer(candidate.optimizer, decay_mask(candidate.model)),
+            abstract,
         )
 
 

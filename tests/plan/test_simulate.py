@@ -18,9 +18,11 @@ GB = 1e9
 
 def torus(*extents, axes=("data", "fsdp"), shape=None, slices=1):
     """A mesh whose devices have places on a torus."""
-    one = [types.SimpleNamespace(coords=tuple(c)) for c in np.ndindex(*extents)]
+    slice_chips = [types.SimpleNamespace(coords=tuple(c)) for c in np.ndindex(*extents)]
     devices = [
-        types.SimpleNamespace(coords=d.coords, slice_index=s) for s in range(slices) for d in one
+        types.SimpleNamespace(coords=d.coords, slice_index=s)
+        for s in range(slices)
+        for d in slice_chips
     ]
     array = np.empty(len(devices), object)
     array[:] = devices
@@ -62,8 +64,8 @@ def test_transfers_by_closed_formulas():
 
 def test_slices_talk_over_the_network():
     mesh = torus(2, 2, 1, shape=(2, 4), slices=2)
-    found = cost("all-reduce", 4 * GB, list(range(8)), mesh, V5P)
-    assert found.links == ("network",) and found.seconds == pytest.approx(
+    collective = cost("all-reduce", 4 * GB, list(range(8)), mesh, V5P)
+    assert collective.links == ("network",) and collective.seconds == pytest.approx(
         2 * (1 / 2) * (4 * GB / 4) / V5P.network
     )
 

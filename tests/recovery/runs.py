@@ -33,9 +33,9 @@ def start(folder, *bindings, n=2, devices=2, mesh=MESH, **options):
 def finish(started, codes=None):
     """Waits for processes to end by themselves, with these exit codes (0 by default)."""
     results = multi_process.ended(started)
-    found = [result.returncode for result in results]
-    assert found == (codes or [0] * len(results)), (
-        found,
+    actual_codes = [result.returncode for result in results]
+    assert actual_codes == (codes or [0] * len(results)), (
+        actual_codes,
         [result.stderr[-3000:] for result in results],
     )
     return results
@@ -63,8 +63,8 @@ def assert_equal(folder, whole):
 
 def assert_equal_so_far(folder, whole):
     """Of a run that was hit: what it wrote before is a beginning of the one that was not."""
-    found = numbers(folder)
-    assert found == numbers(whole)[: len(found)]
+    records = numbers(folder)
+    assert records == numbers(whole)[: len(records)]
 
 
 def events_of(folder, *kinds):

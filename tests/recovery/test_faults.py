@@ -139,12 +139,12 @@ def test_random_flips_over_all_files_are_never_restored_as_wrong_weights(whole, 
                 continue
             flip_one_bit(path, draw)
             try:
-                found = reader.restore(abstract)
+                restored = reader.restore(abstract)
             except CheckpointError:
                 refused_flips += 1
             else:
-                assert found is not None and (found.loop, found.meta) == (loop, meta), path
-                for a, b in zip(jax.tree.leaves(found.state), right, strict=True):
+                assert restored is not None and (restored.loop, restored.meta) == (loop, meta), path
+                for a, b in zip(jax.tree.leaves(restored.state), right, strict=True):
                     assert np.asarray(a).tobytes() == b.tobytes(), path
             path.write_bytes(content)
     assert refused_flips > FLIPS // 4
@@ -188,12 +188,12 @@ def test_a_poisoned_batch_is_left_out_and_counted(run, whole):
     skips = events_of(run, "skip")
     assert steps[0] == EVERY + 2 and [skip["step"] for skip in skips] == steps
     assert all(skip["examples"] == [8 * skip["step"] - 8, 8 * skip["step"]] for skip in skips)
-    found, expected = numbers(run), numbers(whole)
-    assert found[: EVERY + 1] == expected[: EVERY + 1]
-    assert [record["step"] for record in found if record["loss"] is None] == steps and found[-1][
-        "skipped"
-    ] == len(steps)
-    assert found[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
+    records, expected = numbers(run), numbers(whole)
+    assert records[: EVERY + 1] == expected[: EVERY + 1]
+    assert [record["step"] for record in records if record["loss"] is None] == steps and records[
+        -1
+    ]["skipped"] == len(steps)
+    assert records[-1]["loss"] == pytest.approx(expected[-1]["loss"], rel=0.05)
 
 
 @pytest.mark.long

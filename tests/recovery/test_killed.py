@@ -155,9 +155,9 @@ class TestOneRun:
             finish(started, [75, 75])
             assert time.monotonic() - asked < 20
         assert events_of(hit, "preempt")[-1]["reason"] == "a signal to another process"
-        left = events_of(hit, "exit")[-2:]
-        (saved,) = {event["step"] for event in left}
-        assert {event["code"] for event in left} == {75} and (
+        exits = events_of(hit, "exit")[-2:]
+        (saved,) = {event["step"] for event in exits}
+        assert {event["code"] for event in exits} == {75} and (
             checkpoints_of(hit) / str(saved)
         ).is_dir()
         assert numbers(hit)[-1]["step"] == saved < STEPS
@@ -170,9 +170,9 @@ class TestOneRun:
             (hit / "STOP").touch()
             finish(started)
         assert events_of(hit, "restore")[-1]["step"] == saved_by_sigterm
-        left = events_of(hit, "exit")[-1]
-        assert (left["code"], left["reason"]) == (0, "file STOP") and (
-            checkpoints_of(hit) / str(left["step"])
+        last_exit = events_of(hit, "exit")[-1]
+        assert (last_exit["code"], last_exit["reason"]) == (0, "file STOP") and (
+            checkpoints_of(hit) / str(last_exit["step"])
         ).is_dir()
         with start(hit) as started:
             results = finish(started, [64, 64])

@@ -33,8 +33,8 @@ def test_another_mesh_sees_the_same_examples_and_agrees(run, whole):
         run, mesh=["--gin.MeshConfig.data=2", "--gin.MeshConfig.fsdp=1", "--gin.MeshConfig.model=2"]
     )
     assert read_examples(run) == read_examples(whole)
-    for found, expected in zip(numbers(run), numbers(whole), strict=True):
-        assert found == pytest.approx(expected, rel=1e-5)
+    for record, expected in zip(numbers(run), numbers(whole), strict=True):
+        assert record == pytest.approx(expected, rel=1e-5)
 
 
 def windows_of(cache_dir):
@@ -59,9 +59,9 @@ def test_another_batch_and_other_hosts_see_every_window_once_an_epoch(run, whole
         n=1,
         devices=4,
     )
-    left = len(windows) - EVERY * (8 + 3 * 16)
-    steps.append(steps[1] + -(-left // 12))
-    assert 0 < left < 120
+    remaining_windows = len(windows) - EVERY * (8 + 3 * 16)
+    steps.append(steps[1] + -(-remaining_windows // 12))
+    assert 0 < remaining_windows < 120
     go_on(
         run,
         "--gin.TrainConfig.global_batch_size=12",

@@ -19,11 +19,11 @@ def test_every_format(tmp_path):
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines({"text": "셋"})))
     (tmp_path / "c.txt").write_text("넷\n다섯\n")
     (tmp_path / "d.txt.gz").write_bytes(gzip.compress("여섯".encode()))
-    found = list(
+    documents = list(
         read_documents(expand_globs(f"{tmp_path}/*.jsonl*,{tmp_path}/*.txt*,{tmp_path}/a.jsonl"))
     )
-    assert [d.text for d in found] == ["하나", "둘", "셋", "넷\n다섯\n", "여섯"]
-    assert (found[1].path, found[1].line) == (str(tmp_path / "a.jsonl"), 2)
+    assert [d.text for d in documents] == ["하나", "둘", "셋", "넷\n다섯\n", "여섯"]
+    assert (documents[1].path, documents[1].line) == (str(tmp_path / "a.jsonl"), 2)
 
 
 def test_blank_lines_pass_and_empty_texts_are_counted(tmp_path):

@@ -144,14 +144,14 @@ def test_the_older_name_of_the_setting_is_still_read(tmp_path, sample_texts, cap
 
 def test_sample_rate_takes_a_share_by_hash(tmp_path, sample_texts):
     texts = [f"{text} {i}" for i in range(6) for text in sample_texts]
-    about = train_tokenizer(
+    metadata = train_tokenizer(
         texts, tmp_path / "t", vocab_size=512, morphemes="none", sample_rate=0.5, seed=3
     ).metadata
-    assert 0.4 * len(texts) < about["documents"] < 0.6 * len(texts)
+    assert 0.4 * len(texts) < metadata["documents"] < 0.6 * len(texts)
     again = train_tokenizer(
         reversed(texts), tmp_path / "u", vocab_size=512, morphemes="none", sample_rate=0.5, seed=3
     ).metadata
-    assert again["documents"] == about["documents"] and again["bytes"] == about["bytes"]
+    assert again["documents"] == metadata["documents"] and again["bytes"] == metadata["bytes"]
 
 
 def test_a_text_is_in_the_sample_or_not_whatever_stands_around_it(sample_texts):

@@ -50,10 +50,10 @@ def test_restored_onto_another_mesh(saved, mesh):
     with Checkpointer(folder) as checkpointer:
         restored, _, _ = checkpointer.restore(program.abstract_state)
     assert_equal(restored, state)
-    for array, wanted in zip(
+    for array, abstract_array in zip(
         jax.tree.leaves(restored.params), jax.tree.leaves(program.abstract_state.params)
     ):
-        assert array.sharding == wanted.sharding
+        assert array.sharding == abstract_array.sharding
 
 
 def test_saved_on_many_devices_restored_on_one(saved, tmp_path):
@@ -311,9 +311,9 @@ class TestFailedSaves:
                     checkpointer.wait()
         assert checkpointer.steps() == [1]
         assert events == [("save", 1), ("save_failed", 2), ("save_failed", 3), ("save_failed", 4)]
-        left = {path.name for path in checkpointer.directory.iterdir()}
+        remaining = {path.name for path in checkpointer.directory.iterdir()}
         # some threads of the last one may still be writing; the next start removes it
-        assert left <= {"1", "4.orbax-checkpoint-tmp"}
+        assert remaining <= {"1", "4.orbax-checkpoint-tmp"}
 
     def test_a_folder_that_cannot_be_written(self, run):
         checkpointer, save, events = run

@@ -86,11 +86,11 @@ def test_list_and_verify_say_what_is_there(run):
     assert read_run(run)[0] == experiment(ONE)
     largest(run / "checkpoints" / "4", "params").write_bytes(b"")
     (run / "checkpoints" / "9.corrupt-20260101T000000Z").mkdir()
-    assert [(one.step, one.next_index, one.note) for one in list_checkpoints(run)] == [
+    assert [(saved.step, saved.next_index, saved.note) for saved in list_checkpoints(run)] == [
         (2, 32, ""), (4, 64, ""), (6, 96, ""), (9, None, "set aside as damaged"),
     ]  # fmt: skip
-    found = verify_checkpoints(run, [])
-    assert [step for step, problem in found if not problem] == [2, 6] and found[1][1]
+    verdicts = verify_checkpoints(run, [])
+    assert [step for step, problem in verdicts if not problem] == [2, 6] and verdicts[1][1]
     with pytest.raises(CheckpointError, match="no step .3.; it has .2, 4, 6."):
         verify_checkpoints(run, [3])
     assert names(run) == {"2", "4", "6", "9.corrupt"}  # a reader changes nothing

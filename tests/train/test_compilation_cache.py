@@ -43,10 +43,10 @@ def test_a_second_start_finds_the_programs_of_the_first(tmp_path):
         files = {path.name for path in (tmp_path / "home" / "hclx" / "xla").iterdir()}
         return files, HIT in result.stderr, numbers(tmp_path / name)
 
-    first_files, found, first = start("first")
-    assert any(name.startswith("jit_train_step") for name in first_files) and not found
-    second_files, found, second = start("second")
-    assert found and second_files == first_files
+    first_files, cache_hit, first = start("first")
+    assert any(name.startswith("jit_train_step") for name in first_files) and not cache_hit
+    second_files, cache_hit, second = start("second")
+    assert cache_hit and second_files == first_files
     assert second == first
 
 

@@ -46,10 +46,10 @@ EXPECTED = {
 
 
 def test_every_second_has_one_cause():
-    found = goodput(RUN)
-    assert found.pop("goodput") == pytest.approx(170 / 245)
-    assert found == pytest.approx(EXPECTED)
-    assert sum(found[name] for name in CAUSES) == pytest.approx(found["wall"])
+    report = goodput(RUN)
+    assert report.pop("goodput") == pytest.approx(170 / 245)
+    assert report == pytest.approx(EXPECTED)
+    assert sum(report[name] for name in CAUSES) == pytest.approx(report["wall"])
 
 
 def test_a_run_that_has_no_events_yet():

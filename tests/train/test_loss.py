@@ -81,12 +81,14 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
         return (WEIGHTS * (losses + z_loss * jnp.square(log_z))).sum() / WEIGHTS.sum()
 
     mean = lambda head, x: summed_loss(head, x, targets, WEIGHTS, chunk, 0.1) / WEIGHTS.sum()
-    value, found = jax.value_and_grad(mean, argnums=(0, 1))(head, x)
+    value, gradients = jax.value_and_grad(mean, argnums=(0, 1))(head, x)
     np.testing.assert_allclose(value, formula(head, x, 0.0), rtol=1e-6)
-    wanted, plain = (
+    expected_gradients, plain = (
         jax.tree.leaves(jax.grad(formula, argnums=(0, 1))(head, x, z_loss)) for z_loss in (0.1, 0.0)
     )
-    for gradient, expected, without in zip(jax.tree.leaves(found), wanted, plain, strict=True):
+    for gradient, expected, without in zip(
+        jax.tree.leaves(gradients), expected_gradients, plain, strict=True
+    ):
         np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
         assert np.abs(expected - without).max() > 1e-2  # so that 1e-6 means something
 

@@ -107,7 +107,7 @@ def test_a_c_library_without_these_settings_is_left_alone(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "platforms, found, expected",
+    "platforms, existing_paths, expected",
     [
         ("cpu", ["/dev/accel*"], True),
         ("cuda,cpu", [], False),
@@ -116,9 +116,11 @@ def test_a_c_library_without_these_settings_is_left_alone(monkeypatch):
         ("", [], True),
     ],
 )
-def test_platform_is_known_before_jax_starts(monkeypatch, platforms, found, expected):
+def test_platform_is_known_before_jax_starts(monkeypatch, platforms, existing_paths, expected):
     monkeypatch.setattr(
         malloc, "jax", SimpleNamespace(config=SimpleNamespace(jax_platforms=platforms))
     )
-    monkeypatch.setattr(malloc.glob, "glob", lambda pattern: [pattern] if pattern in found else [])
+    monkeypatch.setattr(
+        malloc.glob, "glob", lambda pattern: [pattern] if pattern in existing_paths else []
+    )
     assert malloc.computes_on_cpu() is expected

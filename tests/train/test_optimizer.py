@@ -84,5 +84,5 @@ def test_updates_are_those_of_the_published_formulas():
             theirs[i] = theirs[i] - closed_schedule(step) * (
                 direction + CONFIG.weight_decay * mask[i] * theirs[i]
             )
-        for found, wanted in zip(jax.tree.leaves(params), theirs):
-            np.testing.assert_allclose(found, wanted, rtol=2e-4, atol=2e-6)
+        for param, expected in zip(jax.tree.leaves(params), theirs):
+            np.testing.assert_allclose(param, expected, rtol=2e-4, atol=2e-6)

@@ -238,7 +238,7 @@ class TestMetricsLogger:
         assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
         assert [r["loss"] for r in records] == [r["step"] for r in records]
         assert [r["step"] for r in records if "bits_per_byte" in r] == [5]
-        wanted = {
+        expected_keys = {
             "step",
             "loss",
             "grad_norm",
@@ -249,7 +249,10 @@ class TestMetricsLogger:
             "mfu_formula",
             "step_time",
         }
-        assert all(wanted <= set(r) for r in records) and records[1]["tokens_seen"] == 2 * 16 * 64
+        assert (
+            all(expected_keys <= set(r) for r in records)
+            and records[1]["tokens_seen"] == 2 * 16 * 64
+        )
         assert list((tmp_path / "tensorboard").iterdir())
 
     def test_a_skipped_step_names_examples_by_the_numbers_that_a_rewind_takes(self, tmp_path):

@@ -48,13 +48,13 @@ def test_the_rules(sigmas):
         fresh_guard(TrainConfig(spike_window=WINDOW)),
         jax.jit(functools.partial(judge, spike_sigmas=sigmas)),
     )
-    found, in_a_row = [], 0
+    accepted, in_a_row = [], 0
     for loss, norm in values:
         ok, guard = run(guard, loss, norm)
-        found.append(bool(ok))
+        accepted.append(bool(ok))
         in_a_row = 0 if ok else in_a_row + 1
         assert int(guard.in_a_row) == in_a_row
-    assert found == expected and not all(expected)
+    assert accepted == expected and not all(expected)
     assert int(guard.skipped) == expected.count(False) and int(guard.good) == expected.count(True)
 
 
@@ -123,6 +123,6 @@ def test_a_step_may_donate_a_guard_that_is_fresh_or_was_read_with_another_window
     )
     values = guard_to_json(fresh_guard(TrainConfig(spike_window=4)))
     step = jax.jit(functools.partial(judge, spike_sigmas=0.0), donate_argnums=0)
-    for one in (guard, guard_from_json(values, abstract)):
-        _, after = step(one, jnp.float32(1), jnp.float32(1))
+    for initial_guard in (guard, guard_from_json(values, abstract)):
+        _, after = step(initial_guard, jnp.float32(1), jnp.float32(1))
         assert int(after.good) == 1
