@@ -301,7 +301,7 @@ def _create(path: Path, dtype: np.dtype) -> ts.TensorStore:
     }
     spec = {
         "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{path.absolute()}/"},
+        "kvstore": {"driver": "file", "path": f"{path.resolve()}/"},
         "metadata": {
             "shape": [0],
             "data_type": dtype.name,

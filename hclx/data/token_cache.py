@@ -179,7 +179,7 @@ class TokenCache:
 
 
 def _open(path: Path) -> ts.TensorStore:
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path.absolute()}/"}}
+    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path.resolve()}/"}}
     context = ts.Context(
         {"cache_pool": {"total_bytes_limit": 256 << 20}, "file_io_concurrency": {"limit": 8}}
     )

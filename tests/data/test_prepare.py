@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +95,12 @@ def test_unknown_mixture(tmp_path):
         ConfigError, match="'kowikki' is not registered by hclx.tasks.corpora; known are .*kowiki"
     ):
         run(tmp_path, DataConfig(mixture="kowikki"))
+
+
+def test_folders_may_be_named_from_a_folder_beside_them(made, tmp_path, monkeypatch):
+    """A path with `..`, which TensorStore itself refuses."""
+    (tmp_path / "beside").mkdir()
+    monkeypatch.chdir(tmp_path / "beside")
+    cache = run(Path("../run"), made[1])
+    tokens = cache.stream("train", 0)
+    assert (tmp_path / "run" / "cache").is_dir() and len(tokens) == cache.n_tokens("train", 0)
