@@ -76,6 +76,6 @@ def kinds(chars_c: np.ndarray) -> np.ndarray:
     Args:
       chars_c: uint32 [c], code points.
     Returns:
-      uint8 [c]: HANGUL and so on.
+      uint8 [c]: the constants of this module, HANGUL = 1 to CONTROL = 11.
     """
     return _table()[np.minimum(chars_c, _HAN_END)]

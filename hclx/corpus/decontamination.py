@@ -10,8 +10,9 @@ that is shorter still could be anybody's words, and counts only if the document 
   contamination/index.parquet   (hash, item) of every n-gram, or shorter text, of the items
   contamination/items.json      names and sizes of the items
   contamination/report.json     what was found of each evaluation set; written last
-  verdicts/contamination/...    `rule`, "contaminated" or null; `value`, the largest coverage,
-                                float32; `items`, the names of the items that a document holds
+  verdicts/contamination/...    `rule`, "contaminated" or null; `value`, the largest coverage
+                                of these items, float32, 0 without one; `items`, the names of those
+                                that a document holds
 """
 
 import dataclasses
@@ -73,12 +74,14 @@ def decontamination_settings(build: Build) -> tuple | None:
 
 def remove_contaminated(build: Build, key: str) -> None:
     """Writes the verdicts of the stage `contamination`: documents that hold an evaluation item are
-    removed; and a report.
+    removed; and the other files that the head of this module lists.
 
     Args:
       build: the inputs of the corpus; the verdicts of the stages before are already written.
       key: hash of the settings of this stage and of the key of the stage before; every file that is
         written holds it.
+    Raises:
+      HclxError: see `Build.map_shards`.
     """
     settings, store = build.settings.contamination, build.store
     write_index(build.evaluation, settings, store, key)
@@ -151,7 +154,8 @@ class _Letters:
 def write_index(
     items: dict[str, list[tuple[str, ...]]], settings: ContaminationSettings, store: Store, key: str
 ) -> None:
-    """Writes the index of evaluation items that every shard is compared with.
+    """Writes the index of evaluation items that every shard is compared with: index.parquet and
+    items.json, see the head of this module.
 
     Args:
       items: evaluation set -> texts of each example.
@@ -288,10 +292,13 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
     head of this module.
 
     Args:
-      shard: the documents; those that an earlier stage removed are not searched.
+      shard: the documents; the verdicts of the stages before are already written, and documents
+        that one of them removed are not searched: their row has null, 0 and no items.
       store: the folder of the corpus; holds the index.
       settings: the same that the index was written with.
       key: hash of the settings and inputs of the result; a file that has it is not written again.
+    Raises:
+      DataError: the documents or the index cannot be read.
     """
     if store.is_done(shard.file(VERDICTS, stage="contamination"), key):
         return
@@ -322,7 +329,7 @@ def write_report(shards: Sequence[Shard], store: Store, key: str) -> dict:
       key: hash of all that the result depends on, which the file then has.
     Returns:
       set -> the number of its `items`, those `too_short` to be searched for within a document,
-      those `found`, and the `documents` that were removed.
+      those `found` in a document, and the `documents` that hold one and were removed.
     """
     sets = store.read_json(CONTAMINATION_ITEMS)["sets"]
     report = {name: {**counts, "found": 0, "documents": 0} for name, counts in sets.items()}

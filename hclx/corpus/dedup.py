@@ -3,9 +3,11 @@
 Each of these steps of the pipeline writes its verdicts, a table for each shard with a row for each
 document: `rule` (null if the stage keeps the document), `value`, and columns of its own.
 
-  verdicts/exact/...       rule, value, and of each document's cluster of equal ones: `cluster`, the
-                           id of the document that stays, and `cluster_size`
-  verdicts/paragraph/...   rule, value, and the paragraphs to remove: `starts`, `ends` in characters
+  verdicts/exact/...       rule: "exact_duplicate"; value: cluster_size; and of each document's
+                           cluster of equal ones: `cluster`, the packed id (`DocumentId`) of the
+                           document that stays, and `cluster_size`, 1 if no other is equal
+  verdicts/paragraph/...   rule: "paragraph_duplicates"; value: the share of its characters that are
+                           removed; `starts`, `ends` (exclusive) of these paragraphs in characters
 
 Of several equal documents or paragraphs the first in the order of the corpus stays.
 """
@@ -33,13 +35,15 @@ from hclx.corpus.verdicts import read_texts, removals
 
 
 def remove_exact_duplicates(build: Build, key: str) -> None:
-    """Writes the verdicts of the stage `exact`: documents that equal an earlier one, apart from
-    white space, are removed.
+    """Writes the verdicts of the stage `exact`: documents that equal an earlier one by
+    `exact_hash` are removed.
 
     Args:
       build: the inputs of the corpus; the verdicts of the stages before are already written.
       key: hash of the settings of this stage and of the key of the stage before; the verdicts hold
         it.
+    Raises:
+      HclxError: see `Build.shuffle`.
     """
     hashes = functools.partial(map_document_hashes, store=build.store, n=build.n_partitions)
     write = functools.partial(write_clusters, store=build.store, stage="exact", key=key)
@@ -54,6 +58,8 @@ def remove_duplicate_paragraphs(build: Build, key: str) -> None:
       build: the inputs of the corpus; the verdicts of the stages before are already written.
       key: hash of the settings of this stage and of the key of the stage before; the verdicts hold
         it.
+    Raises:
+      HclxError: see `Build.shuffle`.
     """
     settings, store = build.settings.paragraph, build.store
     hashes = functools.partial(
@@ -73,8 +79,8 @@ def first_of_each(
       ids: packed document ids (`DocumentId`), int64 [n]; the smallest comes first.
       position: int64 [n], the place of the row within its document; decides between equal ids.
     Returns:
-      The index of the first row with the same key, int64 [n], and the number of such rows, int64
-      [n].
+      For each row the index of the first row with the same key, int64 [n], and the number of such
+      rows, int64 [n].
     """
     order = np.lexsort(([position] if position is not None else []) + [ids] + keys)
     is_new = np.zeros(len(order), bool)
@@ -93,11 +99,13 @@ def first_of_each(
 
 
 def exact_hash(text: str) -> bytes:
-    """Hashes a text so that texts have equal hashes if they are equal apart from white space and
-    compatibility forms (NFKC).
+    """Hashes a text in NFKC without any white space: texts that differ only in white space or
+    compatibility forms have equal hashes, while case and punctuation count.
 
     Returns:
-      16 bytes.
+      The first 16 bytes of the SHA-256.
+    Raises:
+      UnicodeEncodeError: the text holds a lone surrogate.
     """
     squeezed = "".join(unicodedata.normalize("NFKC", text).split())
     return hashlib.sha256(squeezed.encode()).digest()[:16]
@@ -109,7 +117,7 @@ def exact_hashes(texts) -> np.ndarray:
     Args:
       texts: an iterable of d strings.
     Returns:
-      uint64 [d, 2].
+      uint64 [d, 2]: the 16 bytes of each as two numbers.
     """
     return np.frombuffer(b"".join(map(exact_hash, texts)), np.uint64).reshape(-1, 2)
 
@@ -118,12 +126,14 @@ def map_document_hashes(shard: Shard, store: Store, n: int) -> Iterator[tuple[in
     """Sends the hashes of the documents that no earlier stage removed to their partitions.
 
     Args:
-      shard: the documents.
+      shard: the documents; the verdicts of the stages before are already written.
       store: the folder of the corpus.
       n: the number of partitions.
     Yields:
       partition, and (hashes, ids): `exact_hashes` of m documents, uint64 [m, 2], and their packed
       ids (`DocumentId`), int64 [m].
+    Raises:
+      DataError: the documents cannot be read.
     """
     rows = removals(shard, store, before="exact").kept
     hashes = exact_hashes(read_texts(shard, store, rows))
@@ -139,8 +149,9 @@ def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
       blocks: of one partition: (hashes, ids) of `map_document_hashes`, from all shards.
     Yields:
       index of a shard, and (rows, first, size), int64 [m] each, for those of its documents that
-      equal another one: the row in the shard, the packed id of the first document of the cluster,
-      and the number of documents in the cluster.
+      equal another one, the first of them included: the row in the shard, the packed id of the
+      first document of the cluster, (shard << 32) + row as of `DocumentId`, and the number of
+      documents in the cluster.
     """
     hashes, ids = concatenate(blocks, np.zeros((0, 2), np.uint64), NO_IDS)
     first, size = first_of_each([hashes[:, 1], hashes[:, 0]], ids)
@@ -149,7 +160,9 @@ def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 
 
 def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: str) -> None:
-    """Writes which documents of a shard are duplicates: all but the first of each cluster.
+    """Writes which documents of a shard are duplicates: all but the first of each cluster,
+    with the rule `exact_duplicate` or `near_duplicate`; for the columns see the head of this
+    module.
 
     Args:
       shard: the documents.
@@ -187,8 +200,8 @@ def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
       batch: d texts.
       min_chars: the least number of characters of a line without that white space.
     Returns:
-      Columns of p lines: `document`, the index of its text, int64 [p]; `start` and `end`, int64
-      [p], in characters of that text; `hash` of those characters, uint64 [p].
+      Columns of p lines: `document`, the index of its text, int64 [p]; `start` and `end`
+      (exclusive), int64 [p], in characters of that text; `hash` of those characters, uint64 [p].
     """
     lines = batch.lines
     long = np.flatnonzero(lines.lengths >= min_chars)
@@ -208,14 +221,16 @@ def map_paragraphs(
     """Sends the long paragraphs of the documents that no earlier stage removed to their partitions.
 
     Args:
-      shard: the documents.
+      shard: the documents; the verdicts of the stages before are already written.
       store: the folder of the corpus.
       n: the number of partitions.
       min_chars: shorter paragraphs are never duplicates.
     Yields:
       partition, and (hashes, ids, starts, ends) of m paragraphs: hashes, uint64 [m]; packed ids of
-      their documents (`DocumentId`), int64 [m]; begin and end in characters of the document, int64
-      [m] each.
+      their documents (`DocumentId`), int64 [m]; begin and end (exclusive) in characters of the
+      document, int64 [m] each.
+    Raises:
+      DataError: the documents cannot be read.
     """
     rows = removals(shard, store, before="paragraph").kept
     done = 0
@@ -235,7 +250,8 @@ def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
       blocks: of one partition: (hashes, ids, starts, ends) of `map_paragraphs`, from all shards.
     Yields:
       index of a shard, and (rows, starts, ends), int64 [m] each: the row of the document in the
-      shard, and where a paragraph to remove begins and ends in it.
+      shard, and where a paragraph to remove begins and ends (exclusive) in it, in characters, in
+      any order. The first of equal paragraphs is not among them; later ones of its document are.
     """
     hashes, ids, starts, ends = concatenate(blocks, NO_HASHES, NO_IDS, NO_IDS, NO_IDS)
     first, _ = first_of_each([hashes], ids, starts)
@@ -246,8 +262,9 @@ def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 def write_paragraphs(
     shard: Shard, blocks: Blocks, store: Store, max_share: float, key: str
 ) -> None:
-    """Writes the verdicts on a shard: the paragraphs to remove, and the rule `paragraph_duplicates`
-    for documents that lose more than `max_share` of their characters.
+    """Writes the verdicts on a shard, see the head of this module: the paragraphs to remove, and
+    the rule `paragraph_duplicates` for documents that lose more than `max_share` of their
+    characters.
 
     Args:
       shard: the documents.
@@ -255,6 +272,8 @@ def write_paragraphs(
       store: the folder of the corpus.
       max_share: of a document's characters, from 0 to 1.
       key: hash of all that the result depends on, which the file then has.
+    Raises:
+      DataError: the documents cannot be read.
     """
     texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
     rows, starts, ends = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)

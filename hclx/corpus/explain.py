@@ -40,12 +40,14 @@ def explain(store: Store, doc_id: str) -> str:
 
     Args:
       store: the folder of the corpus.
-      doc_id: SOURCE/ID, or its beginning if no other id begins with it.
+      doc_id: SOURCE/ID, or its beginning if no other id begins with it. If several documents have
+        the id, all are explained.
     Returns:
       Lines to print: the fields of the document, its attributes beside their rules, the verdict of
       every stage that saw it, and its text as it was found and as it was kept.
     Raises:
-      DataError: there is no such document, or there are several.
+      DataError: there is no such document, several begin with `doc_id`, or a file of the corpus,
+        which must be built, cannot be read.
     """
     settings = read_settings(store)
     corpus = _Corpus(store, settings, read_shards(store, settings))
@@ -56,12 +58,13 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     """Explains how the rules of a source treat a text that is in no corpus.
 
     Args:
-      text: the text, as it is read from a file.
+      text: the text, as it is read from a file; it has no title.
       settings: the settings that hold the rules and name the files of trained models.
       source: name of the source whose rules apply.
     Returns:
       Lines to print: the attributes beside their rules, whether the text is kept and the rules that
-      remove it, and the text before and after cleaning.
+      remove it, and the text before and after cleaning. Duplicates and evaluation items are not
+      looked for.
     Raises:
       ConfigError: there is no such source, or a rule names an attribute that does not exist.
       DataError: the file of a trained model cannot be read.

@@ -30,7 +30,8 @@ def _parse(text: str) -> ast.expr:
 
 
 def attributes_of(text: str, where: str) -> list[str]:
-    """Checks an expression, and returns the attributes, `tagger.column`, that it names, sorted.
+    """Checks an expression, and returns the attributes, `tagger.column`, that it names, sorted,
+    each once.
 
     Args:
       text: the expression.

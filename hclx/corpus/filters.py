@@ -4,7 +4,7 @@ Both write tables for each shard, with a row for each document.
 
   attributes/TAGGER/...   the columns of a tagger
   verdicts/filter/...     `rule`, the name of the first rule of its source that the document
-                          violates, or null; `value`, what that rule saw, float32
+                          violates, or null; `value`, what that rule saw, float32; 0 if none
 """
 
 import functools
@@ -31,6 +31,8 @@ def write_attributes(build: Build, key: str) -> None:
       build: the inputs of the corpus; its documents are already written.
       key: not used; each file of attributes has a key of its own, a hash of its tagger, its
         documents and its model.
+    Raises:
+      HclxError: see `Build.map_shards`.
     """
     tag = functools.partial(tag_shard, store=build.store, taggers=build.taggers)
     build.map_shards(tag, "attributes")
@@ -44,6 +46,8 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
       shard: the documents.
       store: the folder of the corpus.
       taggers: name -> file of its model, "" if it has none.
+    Raises:
+      DataError: the documents, or the file of a model, cannot be read.
     """
     files = {name: path for name, path in taggers.items() if path}
     documents_key = store.key(shard.file(DOCUMENTS))
@@ -85,8 +89,8 @@ def filter_settings(build: Build) -> tuple:
 
     Returns:
       source -> list of (name, rule; None if it is switched off) in the order of the settings, which
-      counts, as a document is removed by the first rule that it violates; and model ->
-      fingerprint of its file.
+      counts, as a document is removed by the first rule that it violates; and name of
+      a model -> fingerprint of its file.
     """
     rules = {name: list(own.items()) for name, own in rules_of(build.settings).items()}
     return rules, build.models
@@ -99,6 +103,8 @@ def apply_rules(build: Build, key: str) -> None:
     Args:
       build: the inputs of the corpus; its attributes are already written.
       key: hash of all that the result depends on; a shard whose file has it is not done again.
+    Raises:
+      HclxError: see `Build.map_shards`.
     """
     rules = rules_of(build.settings)
     build.map_shards(
@@ -108,13 +114,15 @@ def apply_rules(build: Build, key: str) -> None:
 
 def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: str) -> None:
     """Writes the verdicts on a shard, a row for each document: `rule`, the first rule of its source
-    that it violates, or null; `value`, what that rule saw, float32.
+    that it violates, or null; `value`, what that rule saw, float32; 0 if it violates none.
 
     Args:
       shard: its attributes are already written.
       store: the folder of the corpus.
       rules: source -> its rules, see `rules_of`.
       key: hash of the settings and inputs of the result; a file that has it is not written again.
+    Raises:
+      DataError: the documents, or attributes that a rule names, cannot be read.
     """
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
@@ -132,11 +140,11 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
 
 
 def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
-    """Returns which values are outside of the bounds of a rule, bool [d].
+    """Returns which values are below `min` or above `max` of a rule, bool [d]; NaN is neither.
 
     Args:
       rule: its `min` and `max`; None is no bound.
-      values: of its attribute, [d].
+      values: of its attribute, numbers, [d].
     """
     below = values < rule.min if rule.min is not None else False
     above = values > rule.max if rule.max is not None else False

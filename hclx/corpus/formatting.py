@@ -13,12 +13,12 @@ def format_number(value: float) -> str:
 
 
 def format_difference(value: float) -> str:
-    """A number with its sign, rounded to a whole one: +1,000; 0 has no sign."""
+    """A number with its sign, rounded to a whole one: +1,000; 0 itself has no sign."""
     return f"{value:+,.0f}" if value else "0"
 
 
 def format_bytes(n_bytes: float) -> str:
-    """A number of bytes in the unit that fits, a power of 1000: 12.3 MB."""
+    """A number of bytes in the unit that fits, a power of 1000: 12 B, 12.3 MB, 123 MB."""
     value, unit = float(n_bytes), "B"
     for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
         if abs(value) < 999.5 or unit == "PB":
@@ -28,13 +28,17 @@ def format_bytes(n_bytes: float) -> str:
 
 
 def format_share(part: float, whole: float = 1) -> str:
-    """The share part / whole in percent: 12.3%, or "< 0.1%"; a dash if `whole` is 0."""
+    """The share part / whole in percent: 12.3%, or "< 0.1%" for less that is not 0; a dash, –, if
+    `whole` is 0.
+    """
     text = f"{100 * part / whole:.1f}%" if whole else "–"
     return "< 0.1%" if part and text == "0.0%" else text
 
 
 def format_bounds(rule: Mapping) -> str:
-    """The bounds of a rule with `min` and `max`: "≥ 50" or "2.2 to 10"; "" if it has none."""
+    """The bounds of a rule with `min` and `max`: "≥ 50", "≤ 0.5" or "2.2 to 10"; "" if it has
+    none. None, or no such key, is no bound.
+    """
     low, high = rule.get("min"), rule.get("max")
     if low is not None and high is not None:
         return f"{format_number(low)} to {format_number(high)}"

@@ -84,7 +84,9 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """Returns its name in the folder of the corpus, SOURCE/FILE: its source and index."""
+        """Returns its name in the folder of the corpus, SOURCE/FILE: its source and index, of
+        at least five digits.
+        """
         return f"{self.source}/{self.index:05d}"
 
     @property
@@ -107,7 +109,8 @@ class RawFile:
         return pattern.format(name=self.name)
 
     def shard_name(self, index: int) -> str:
-        """Returns the name of one of its shards, SOURCE/FILE-SHARD.
+        """Returns the name of one of its shards, SOURCE/FILE-SHARD, with at least five
+        digits each, such as wiki/00000-00012.
 
         Args:
           index: the place of the shard among those of this file.
@@ -167,10 +170,10 @@ class DocumentId(NamedTuple):
     row: np.ndarray | int
 
     def pack(self) -> np.ndarray:
-        """Packs each id into one int64, the shard in its upper half and the row in its lower half.
+        """Packs each id into one int64, (shard << 32) + row.
 
         Returns:
-          int64, of the same shape.
+          int64, of the same shape, ascending by shard and then by row.
         """
         return (np.asarray(self.shard, np.int64) << 32) + np.asarray(self.row, np.int64)
 
@@ -222,7 +225,12 @@ class Build:
 
     @property
     def n_partitions(self) -> int:
-        """The number of partitions of a shuffle; results do not depend on it."""
+        """The number of partitions of a shuffle: that of shards, but at least 16; results do not
+        depend on it.
+
+        Raises:
+          DataError: no document was found.
+        """
         return max(16, len(self.shards))
 
     def map_shards(self, function: Callable, description: str) -> None:
@@ -263,7 +271,9 @@ def shards_of(manifests: Iterable[dict]) -> list[Shard]:
 
 
 def largest_first(items: Sequence) -> list:
-    """Sorts items by their `size`, the largest first, so that no worker begins a large one last."""
+    """Sorts items by their `size`, the largest first and equal ones in their order, so that no
+    worker begins a large one last.
+    """
     return sorted(items, key=lambda item: -item.size)
 
 
@@ -285,6 +295,8 @@ def read_settings(store: Store) -> CorpusSettings:
 
     Args:
       store: the folder of the corpus.
+    Returns:
+      Those that it was built with: rules that defaults.yaml got later are not among them.
     Raises:
       DataError: the folder holds no corpus, or its settings are of another version.
     """

@@ -48,7 +48,8 @@ class Lexicon:
 
         Args:
           name: of the list, also for the message.
-          text: a phrase per line, as the head of this module describes.
+          text: a phrase per line, as the head of this module describes; blank lines, and what
+            follows a #, do not count.
         Raises:
           ConfigError: a phrase is empty or holds other characters than letters and digits; the
             message names its line.
@@ -97,7 +98,8 @@ class Lexicons:
                 self._sieve[_pairs(np.array([ord(c) for c in phrase[:2]], np.uint32))] = True
 
     def count(self, batch: TextBatch) -> dict[str, np.ndarray]:
-        """Counts the phrases of each list in each of the d documents of a batch.
+        """Counts the phrases of each list in each of the d documents of a batch. Phrases that
+        overlap or contain others count each; those within an exception of their list do not.
 
         Returns:
           name of the list -> int64 [d]
@@ -189,7 +191,7 @@ def _lower(chars: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def shipped() -> Lexicons:
-    """The lists that are part of hclx, by the names in LISTS."""
+    """The lists that are part of hclx, by the names in LISTS: "profanity" and so on."""
     folder = resources.files("hclx.corpus") / "lexicons"
     return Lexicons(
         [

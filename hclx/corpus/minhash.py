@@ -51,6 +51,8 @@ def remove_near_duplicates(build: Build, key: str) -> None:
       build: the inputs of the corpus; the verdicts of the stages before are already written.
       key: hash of the settings of this stage and of the key of the stage before; the files that are
         written hold it.
+    Raises:
+      HclxError: see `Build.shuffle`.
     """
     store, near, n = build.store, build.settings.near, build.n_partitions
     sign = functools.partial(sign_shard, store=store, settings=build.settings, key=key)
@@ -176,7 +178,7 @@ def similarity(signature: np.ndarray, others: np.ndarray) -> np.ndarray:
       signature: of the document, uint8 [n_hashes], see `compact`.
       others: of the others, uint8 [m, n_hashes].
     Returns:
-      float64 [m].
+      float64 [m], at most 1; it may be just below 0.
     """
     agree = (others == signature).mean(1)
     return (agree - 1 / 256) / (1 - 1 / 256)
@@ -187,10 +189,12 @@ def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -
     signatures/ that the head of this module describes.
 
     Args:
-      shard: the documents.
+      shard: the documents; the verdicts of the stages before are already written.
       store: the folder of the corpus.
       settings: of the corpus; its `near` and `seed` decide the signatures.
       key: hash of the settings and inputs of the result; a file that has it is not written again.
+    Raises:
+      DataError: the documents cannot be read.
     """
     near = settings.near
     if store.is_done(shard.file(SIGNATURES), key):
@@ -232,6 +236,8 @@ def map_bands(
     Yields:
       partition, and (hashes, ids): hashes of m bands, uint64 [m], and the packed ids (`DocumentId`)
       of their documents, int64 [m].
+    Raises:
+      DataError: the signatures cannot be read.
     """
     table = store.read_table(shard.file(SIGNATURES), ["row", "bands"])
     hashes = _read_lists(table, "bands", near.bands).reshape(-1)
@@ -273,6 +279,8 @@ def map_signatures(
     Yields:
       partition, and (hashes, ids, signed): hashes of buckets, uint64 [m]; packed ids of their
       documents, int64 [m]; compact signatures of these, uint8 [m, n_hashes].
+    Raises:
+      DataError: the signatures cannot be read.
     """
     rows, hashes = concatenate(blocks, NO_IDS, NO_HASHES)
     table = store.read_table(shard.file(SIGNATURES), ["row", "signature"])
@@ -290,8 +298,8 @@ def reduce_signatures(blocks: Blocks, near: NearSettings) -> Iterator[tuple[int,
       blocks: of one partition: (hashes, ids, signed) of `map_signatures`, from all shards.
       near: the threshold, and the shape of a signature.
     Yields:
-      0, and the pairs as packed document ids, int64 [p, 2], each once in a partition: all pairs
-      go to one place, the first shard.
+      0, and the pairs as packed document ids, int64 [p, 2], the smaller id first, each once in a
+      partition: all pairs go to one place, the first shard.
     """
     no_signatures = np.zeros((0, near.bands * near.rows), np.uint8)
     hashes, ids, signed = concatenate(blocks, NO_HASHES, NO_IDS, no_signatures)

@@ -81,7 +81,8 @@ def solve(
       target: tokens of the mixture; 0: every source as often as its `epochs` says.
     Returns:
       source -> Share. With a target, domains follow the table; what one cannot give is taken from
-      the others, as far as `mix.max_epochs` allows, and stays missing beyond that.
+      the others, as far as `mix.max_epochs` allows, and stays missing beyond that;
+      a source of a domain that the table lacks gives nothing.
     """
     tokens = {}
     for name, (_, size) in available.items():
@@ -146,10 +147,11 @@ def allocate_with_caps(
     Args:
       amount: to divide.
       shares: name -> its share; they need not add up to 1.
-      limits: name -> the most that it takes. What exceeds a limit goes to the others by their
+      limits: every name -> the most that it takes. What exceeds a limit goes to the others by their
         shares, while they are below theirs.
     Returns:
-      name -> its part; the parts add up to less than the amount if the limits do.
+      name -> its part, 0 if its share or limit is 0; the parts add up to less than the amount if
+      the limits do.
     """
     result = dict.fromkeys(shares, 0.0)
     free = {name for name, share in shares.items() if share > 0 and limits[name] > 0}
@@ -175,7 +177,9 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
         decides whether the files of a shard are written again.
       target_tokens: tokens of the mixture, see `solve`.
     Returns:
-      source -> Share.
+      source -> Share, as mixture.json has it.
+    Raises:
+      HclxError: see `Build.map_shards`.
     """
     store, sources, seed = build.store, build.settings.sources, build.settings.seed
     count = functools.partial(count_available, store=store, sources=sources, key=key)
@@ -224,10 +228,13 @@ def count_available(
     take, and `bytes`, the size of their texts.
 
     Args:
-      shard: documents of the clean corpus.
+      shard: its clean documents, attributes and verdicts are already written.
       store: the folder of the corpus.
       sources: source -> its settings; its condition `where` decides which documents can be taken.
       key: of the clean corpus: a hash of all that it depends on.
+    Raises:
+      DataError: one of these files cannot be read.
+      ConfigError: `where` is no expression.
     """
     source = sources[shard.source]
     key = key_of(key, source.where)
@@ -251,12 +258,15 @@ def sample_shard(
     FILE-SHARD.done.json.
 
     Args:
-      shard: documents of the clean corpus.
+      shard: its clean documents, attributes and verdicts are already written.
       store: the folder of the corpus.
       sources: source -> its settings; its condition `where` decides which documents can be taken.
       kept: source -> share of its documents that the mixture takes, from 0 to 1.
       seed: of the sample.
       key: of the clean corpus: a hash of all that it depends on.
+    Raises:
+      DataError: one of these files cannot be read.
+      ConfigError: `where` is no expression.
     """
     source, share = sources[shard.source], kept[shard.source]
     key = key_of(key, source.where, share, seed)

@@ -120,13 +120,21 @@ def digits_of(text: str) -> str:
 
 
 def is_luhn(digits: str) -> bool:
-    """Returns whether the last digit is the check digit of the others (ISO/IEC 7812-1)."""
+    """Returns whether the last digit is the check digit of the others (ISO/IEC 7812-1).
+
+    Args:
+      digits: one or more ASCII digits, see `digits_of`.
+    """
     doubled = [int(d) * 2 if i % 2 else int(d) for i, d in enumerate(reversed(digits))]
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
 def is_business_number(digits: str) -> bool:
-    """Returns whether ten digits have the check digit of a Korean business registration number."""
+    """Returns whether ten digits have the check digit of a Korean business registration number.
+
+    Args:
+      digits: exactly ten ASCII digits, see `digits_of`.
+    """
     total = (
         sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5)))
         + int(digits[8]) * 5 // 10
@@ -137,6 +145,8 @@ def is_business_number(digits: str) -> bool:
 def is_resident_number(digits: str) -> bool:
     """Returns whether thirteen digits have the check digit of a resident or foreigner registration
     number issued before October 2020.
+    Args:
+      digits: exactly thirteen ASCII digits, see `digits_of`.
     """
     total = sum(int(d) * w for d, w in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)))
     offset = 13 if digits[6] in "5678" else 11
@@ -335,7 +345,7 @@ def find_pii(text: str) -> list[Span]:
     """Finds the personal data of a text.
 
     Returns:
-      Items in the order of the text; none overlaps another.
+      Items in the order of the text; none overlaps another; [] if there is none.
     """
     windows = _windows(text)
     if not windows:
@@ -364,7 +374,8 @@ def candidate_rows(texts: Sequence[str]) -> list[int]:
 
 
 def mask_pii(text: str, spans: list[Span]) -> str:
-    """Replaces each span of personal data by the placeholder of its kind, such as <전화번호>.
+    """Replaces each span of personal data by the placeholder of its kind, such as <전화번호>,
+    and returns the text.
 
     Args:
       spans: sorted by start, and none overlaps another, as `find_pii` returns them.
@@ -373,5 +384,7 @@ def mask_pii(text: str, spans: list[Span]) -> str:
 
 
 def masked(text: str) -> str:
-    """Replaces the personal data of a text by placeholders, such as <전화번호>."""
+    """Returns a text with its personal data, see `find_pii`, replaced by placeholders, such as
+    <전화번호>.
+    """
     return mask_pii(text, find_pii(text))

@@ -55,12 +55,15 @@ class Stage:
 
 
 def remove_leftovers(build: Build, key: str = "", folders: Sequence[str] = PER_SHARD) -> None:
-    """Removes files of an earlier run that are no longer part of this corpus, or not whole.
+    """Removes files of an earlier run that are no longer part of this corpus, or not whole:
+    those of shards and raw files that do not exist now, and *.tmp.
 
     Args:
       build: the inputs of the corpus; its shards exist.
       key: not used.
       folders: names of the folders below the corpus that are searched.
+    Raises:
+      DataError: no document was found.
     """
     names = {shard.name for shard in build.shards} | {file.name for file in build.files}
     for folder in folders:
@@ -156,7 +159,9 @@ class Corpus:
         Args:
           target_tokens: tokens of the mixture; 0: every source as often as its `epochs` says.
         Returns:
-          source -> its share.
+          source -> its share, see `hclx.corpus.mixing.solve`.
+        Raises:
+          HclxError: see `Build.map_shards`.
         """
         remove_leftovers(self._build, folders=("mixture",))
         begin = time.perf_counter()
@@ -199,11 +204,12 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """The raw files of all sources, in the order of the settings and, within a source, of names.
 
     Args:
-      settings: of the corpus; the `input` of each source is a pattern below the folder.
+      settings: of the corpus; the `input` of each source is one or more patterns below the
+        folder, joined by commas.
       folder: a folder or an address, see `hclx.corpus.store`.
     Raises:
-      DataError: a pattern matches nothing.
-      ConfigError: the format of a file cannot be told.
+      DataError: no pattern of a source matches a file.
+      ConfigError: the format of a file is neither set nor told by its name.
     """
     files, place = [], Store(folder)
     for name, source in settings.sources.items():

@@ -125,7 +125,9 @@ class QualityModel:
         return cls(weights, float(result.x[-1]))
 
     def score(self, texts: Sequence[str]) -> np.ndarray:
-        """Probability that each document is good, float32 [d]."""
+        """Probability that each document is good, float32 [d]; one of fewer than four bytes, which
+        has no n-gram, has that of the bias alone.
+        """
         logits = self._features(texts) @ self.weights.astype(np.float64) + self.bias
         return (1 / (1 + np.exp(-np.clip(logits, -500, 500)))).astype(np.float32)
 
@@ -211,8 +213,8 @@ class ByteModel:
         return result
 
     def bits_per_byte(self, texts: Sequence[str]) -> np.ndarray:
-        """Cross-entropy of each text, with its end, in bits per byte: float32 [d]; 0 if it is
-        empty.
+        """Cross-entropy of each text, with its end, a line feed that is added, in bits per byte:
+        float32 [d]; 0 if it is empty.
         """
         if not len(texts):
             return np.zeros(0, np.float32)
@@ -237,7 +239,8 @@ def load(path: str | Path, kind: str) -> QualityModel | ByteModel:
     """Reads a model from its file.
 
     Args:
-      kind: "quality" or "perplexity".
+      path: the file that `save` of the model wrote.
+      kind: "quality" gives a `QualityModel`, "perplexity" a `ByteModel`.
     Raises:
       DataError: the file is missing, damaged, or holds a model of the other kind.
     """

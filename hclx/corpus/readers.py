@@ -69,6 +69,8 @@ def ingest(build: Build, key: str) -> None:
       build: the inputs of the corpus; its shards exist afterwards.
       key: not used; the documents of a raw file have a key of their own, a hash of the file's path,
         size and time and of how it is read.
+    Raises:
+      HclxError: see `Runner.map`.
     """
     read = functools.partial(ingest_file, store=build.store)
     build.runner.map(read, largest_first(build.files), "documents", "file")
@@ -83,6 +85,7 @@ def ingest_file(raw: RawFile, store: Store) -> None:
       store: the folder of the corpus.
     Raises:
       ConfigError: the format of the file is unknown.
+      OSError: there is no such file. What is damaged in it is set aside, see `read_documents`.
     """
     if _is_ingested(raw, store):
         return
@@ -163,11 +166,16 @@ def format_of(path: str, reading: Reading) -> str:
 
 def read_documents(file: io.BufferedIOBase, path: str, reading: Reading) -> Records:
     """Yields everything in a file, in order: a Document each, or an Unreadable for a record that is
-    none.
+    none, with at most 100 characters of its beginning, masked.
+
+    A damaged file (gzip that is cut off, broken Parquet) ends with an Unreadable in place of what
+    cannot be read; the records before it are yielded. A document of a text file, or an article,
+    that the damage cuts off is not.
 
     Args:
       file: its bytes, not decompressed; Parquet needs a file that can seek.
-      path: its name, for the format; its last part begins the ids of documents without one.
+      path: its name, for the format; documents without an id get one of its last part, NAME:LINE,
+        or NAME if the file is one document.
       reading: how it is read.
     Raises:
       ConfigError: the format is unknown.

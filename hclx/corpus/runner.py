@@ -76,7 +76,8 @@ def make_runner(
       beam_options: `--name=value` of Apache Beam, which then runs everything; without any option,
         processes of this machine do.
       workers: the number of these processes; default: one a core.
-      store: a folder that Beam's workers and this process can write to.
+      store: a folder that Beam's workers and this process can write to, which takes the errors of
+        workers; None: an `HclxError` of a worker becomes an error of Beam. Not used without Beam.
     Raises:
       ConfigError: Beam does not know an option, or the runner.
     """

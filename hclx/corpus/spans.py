@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 
 def replace_spans(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
-    """Replaces spans of a text by other strings.
+    """Replaces spans of a text by other strings, and returns the text.
 
     Args:
-      spans: (start, end, replacement), in characters; sorted, and none overlaps another.
+      spans: (start, end, replacement), in characters, the end exclusive; sorted, and none overlaps
+        another.
     """
     parts, position = [], 0
     for start, end, replacement in spans:

@@ -31,7 +31,7 @@ def key_of(*values) -> str:
     """Computes a key: a hash of the settings and inputs of a file, see `Store.is_done`.
 
     Args:
-      values: JSON values and dataclasses.
+      values: JSON values and dataclasses; their order counts, but not that of keys in a mapping.
     Returns:
       32 hexadecimal digits.
     """
@@ -157,7 +157,7 @@ class Store:
           name: path of the file below the folder.
           columns: the columns to read; None reads all.
         Raises:
-          DataError: it is missing or damaged.
+          DataError: it is missing or damaged, or lacks one of the columns.
         """
         files, root = self._place
         try:
@@ -187,7 +187,8 @@ class Store:
         Args:
           name: path of the file below the folder.
         Returns:
-          Its content; None if the file is missing or is no valid JSON.
+          Its content, with the field `key` if it was written with one; None if the file is missing,
+          cannot be read, or is no valid JSON.
         """
         files, root = self._place
         try:
@@ -249,7 +250,8 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other commands of this machine out of a local folder while the block runs.
+        """Keeps other commands of this machine out of a local folder while the block runs; does
+        nothing for an address such as gs://.
 
         Raises:
           ConfigError: another command is writing to it.
@@ -273,9 +275,11 @@ class Store:
         """Finds the files that match a pattern.
 
         Args:
-          pattern: as of Python's `glob`, `**` included; it matches no name that begins with a dot.
+          pattern: below the folder, as of Python's `glob`, `**` included; it matches no name that
+            begins with a dot.
         Returns:
-          Path of each file below the folder -> its information, with `size` and `mtime_ns`.
+          Path of each file below the folder -> its information, with `size` in bytes and
+          `mtime_ns`; {} if none matches.
         """
         files, root = self._place
         # Folders that no match can be in are not listed.
@@ -298,7 +302,7 @@ class Store:
           folder: its path below the root; it need not exist.
           suffix: the end of the names that are listed; "" lists all.
         Returns:
-          Paths of the files below the root, sorted.
+          Paths of the files below the root, sorted; [] if the folder does not exist.
         """
         files, root = self._place
         infos = files.get_file_info(

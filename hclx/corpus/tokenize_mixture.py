@@ -46,13 +46,17 @@ def tokenize_mixture(
     """Makes the token cache of a mixture, unless it exists.
 
     Args:
-      store: of a corpus with a mixture, in a local folder.
+      store: of a corpus with a mixture, in a local folder; takes the tokens of its shards, see
+        `encode_shard`.
       tokenizer_dir, cache_dir: see `hclx.data.cache_builder.build_cache`.
-      settings: how documents are divided.
+      settings: how documents are read and divided into splits.
       runner: runs the encoding.
+    Returns:
+      The cache; one that exists in `cache_dir` is opened, and must be what would be made.
     Raises:
-      ConfigError: the store is not a local folder, or documents of a source are limited in number.
-      DataError: there is no mixture, or the cache is of another one.
+      ConfigError: the store is not a local folder, or `settings.max_documents` is not 0.
+      DataError: there is no mixture, it is empty, or the cache that exists is of other texts,
+        another tokenizer or other settings.
     """
     if "://" in store.root:
         raise ConfigError(
@@ -101,15 +105,19 @@ def encode_shard(
     shard: Shard, store: Store, tokenizer_dir: str, settings: ReadSettings, key: str
 ) -> None:
     """Writes the tokens of a shard of the mixture: tokens/SOURCE/FILE-SHARD.SPLIT.parquet for each
-    split, with a row for each of its documents: `ids`, a list of uint32; `n_bytes` and `line`, the
-    bytes of its text and its line in the file, int64; `sha256` of its text, 32 bytes.
+    SPLIT, train and validation, with a row for each of its documents, maybe none: `ids`, a list of
+    uint32, the tokens of its text without an end-of-document token; `n_bytes` and `line`, the bytes
+    of its text in UTF-8 and its line in the file, from 1, int64; `sha256` of its text, 32 bytes.
 
     Args:
-      shard: a file of the mixture.
-      store: the folder of the corpus.
+      shard: a file of the mixture, see `mixture_shards`.
+      store: the folder of the corpus, which is local.
       tokenizer_dir: see `hclx.text.load_tokenizer`.
       settings: how documents are read and divided into splits.
       key: hash of the settings and inputs of the result; a file that has it is not written again.
+    Raises:
+      DataError: a line of the file, or the tokenizer, cannot be read.
+      OSError: there is no such file of the mixture.
     """
     tokenizer = _load(tokenizer_dir)
     if all(store.is_done(shard.file(TOKENS, split=split), key) for split in SPLITS):

@@ -1,9 +1,10 @@
 """Pre-token counts of a mixture, to train a tokenizer from: shards are counted wherever the runner
 runs, then their counts are added up.
 
-  counts/SOURCE/FILE-SHARD.parquet   the pre-tokens of a shard's sample, as bytes, and the number of
-                                     each
-  counts/SOURCE/FILE-SHARD.json      documents and bytes of that sample; written last
+  counts/SOURCE/FILE-SHARD.parquet   the pre-tokens of a shard's sample, `chunk`, as bytes, and the
+                                     number of each, `count`
+  counts/SOURCE/FILE-SHARD.json      `documents` and `bytes` of that sample; `seen`, the number of
+                                     all documents; written last
   counts/NNNNN.parquet               the counts of all shards, for a share of the pre-tokens by
                                      hash, sorted; as many files as there are shards
 
@@ -66,6 +67,8 @@ def train_on_mixture(
         tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`,
         takes the counts that exist.
       runner: runs the counting.
+    Returns:
+      The tokenizer that was written.
     Raises:
       ConfigError: a value is out of range, the folder is taken, or a worker has another version of
         the analyser.
@@ -160,7 +163,8 @@ def count_shard(
     sample_rate: float,
     seed: int,
 ) -> None:
-    """Writes the counts of a shard of the mixture.
+    """Writes the counts of a shard of the mixture: counts/SOURCE/FILE-SHARD.parquet and .json, see
+    the head of this module.
 
     Args:
       shard: a file of the mixture.
@@ -215,6 +219,8 @@ def map_counts(shard: Shard, store: Store, n: int) -> Iterator[tuple[int, tuple]
     Yields:
       partition, and (partition, table): a row for each of its pre-tokens, `chunk` (bytes) and
       `count` (int64).
+    Raises:
+      DataError: the counts cannot be read.
     """
     table = store.read_table(shard.file(COUNTS))
     for partition, rows in partition_by_hash(_hashes(table["chunk"]), n):
@@ -234,7 +240,7 @@ def reduce_counts(
     """Adds up the counts of a partition.
 
     Args:
-      blocks: of one partition: (partition, table) of `map_counts`, from all shards.
+      blocks: of one partition: (partition, table) of `map_counts`, from all shards; at least one.
     Yields:
       partition, which is also the index of the shard that writes it, and a table with the same
       columns: each pre-token once, ascending, and the sum of its counts.
@@ -246,11 +252,12 @@ def reduce_counts(
 
 
 def write_counts(shard: Shard, blocks: Iterable[pyarrow.Table], store: Store, key: str) -> None:
-    """Writes the partition whose number is the index of a shard.
+    """Writes the partition whose number is the index of a shard: counts/NNNNN.parquet.
 
     Args:
       shard: its index is the number of the partition.
-      blocks: the table of `reduce_counts`; there is none if no pre-token belongs to the partition.
+      blocks: the table of `reduce_counts`; none if no pre-token belongs to the partition, whose
+        table is then empty.
       store: the folder of the corpus.
       key: hash of all that the counts depend on, which the file then has.
     """

@@ -25,7 +25,7 @@ class Removals:
     Attributes:
       stage: int64 [d], the index in STAGES of the first stage that removed it; -1 if it was kept.
       rule: object [d], the rule of that stage; None if it was kept.
-      value: float32 [d], what that rule saw.
+      value: float32 [d], what that rule saw; 0 if it was kept.
     """
 
     stage: np.ndarray
@@ -52,11 +52,13 @@ def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
     """Answers which stage removed each document of a shard.
 
     Args:
-      shard: the documents.
+      shard: the documents; their file must exist. Verdicts that are missing or damaged remove
+        nothing, as those of a stage that is switched off.
       store: the folder of the corpus.
       before: counts only the stages before this one, a name in STAGES; None counts all of them.
     Raises:
-      DataError: the documents cannot be read.
+      DataError: the documents, or the rows of verdicts, cannot be read.
+      ValueError: `before` is no stage.
     """
     n = store.n_rows(shard.file(DOCUMENTS))
     stage, rule, value = np.full(n, -1), np.full(n, None, object), np.zeros(n, np.float32)
@@ -79,11 +81,14 @@ def read_verdict(
     Args:
       store: the folder of the corpus.
       shard: the documents.
-      stage: a name in STAGES.
+      stage: the name of the folder below verdicts/, see STAGES.
       columns: the columns to read; None reads all.
     Returns:
       A row for each document: `rule`, `value`, and the stage's own columns, see `hclx.corpus.dedup`
-      and `hclx.corpus.decontamination`; None if the stage is not part of this corpus.
+      and `hclx.corpus.decontamination`; None if its file is missing or damaged, or no such
+      stage exists.
+    Raises:
+      DataError: the file lacks one of the columns, or they cannot be read.
     """
     name = shard.file(VERDICTS, stage=stage)
     return None if store.key(name) is None else store.read_table(name, columns)
@@ -97,14 +102,17 @@ def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
       store: the folder of the corpus.
       rows: of the documents in the shard, int64 [m].
     Returns:
-      m texts.
+      m texts, in the order of `rows`.
+    Raises:
+      DataError: the documents cannot be read.
     """
     texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"]
     return texts.take(pyarrow.array(rows)).to_pylist()
 
 
 def read_remaining_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
-    """Reads the texts of some documents without their duplicate paragraphs.
+    """Reads the texts of some documents without their duplicate paragraphs; as they were found
+    if the stage `paragraph` is switched off.
 
     Only stages after `paragraph` may call it: before it, the verdicts of an earlier run may exist.
 
@@ -113,7 +121,9 @@ def read_remaining_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[s
       store: the folder of the corpus.
       rows: of the documents in the shard, int64 [m].
     Returns:
-      m texts.
+      m texts, in the order of `rows`.
+    Raises:
+      DataError: the documents cannot be read.
     """
     texts = read_texts(shard, store, rows)
     spans = read_verdict(store, shard, "paragraph", ["starts", "ends"])
@@ -130,9 +140,10 @@ def remove_lines(text: str, starts: list[int], ends: list[int]) -> str:
 
     Args:
       text: the text.
-      starts, ends: where each line begins and ends, without its line end, in characters, ascending.
+      starts, ends: where each line begins and ends (exclusive), without its line end, in
+        characters, ascending.
     Returns:
-      The rest, without line feeds at its begin and end.
+      The rest, without any line feeds at its begin and end.
     """
     ends = [end + (text[end : end + 1] == "\n") for end in ends]
     return replace_spans(text, [(*span, "") for span in zip(starts, ends)]).strip("\n")

@@ -58,6 +58,8 @@ def write_clean(build: Build, key: str) -> None:
     Args:
       build: the inputs of the corpus; the verdicts of all stages are already written.
       key: of the verdicts, see `clean_key`.
+    Raises:
+      HclxError: see `Build.map_shards`.
     """
     write = functools.partial(
         clean_shard,
@@ -88,6 +90,8 @@ def clean_shard(
       taggers: the taggers whose attributes exist.
       seed: of the sample of removals.
       key: hash of the settings and inputs of the result; a file that has it is not written again.
+    Raises:
+      DataError: documents, attributes or verdicts cannot be read.
     """
     if store.is_done(shard.file(FIGURES), key) and store.is_done(shard.file(CLEAN), key):
         return
@@ -122,7 +126,7 @@ def fix_encoding(text: str, mojibake: bool) -> str:
 
     Args:
       text: the text.
-      mojibake: the text shows signs of having been decoded wrongly, and is decoded again.
+      mojibake: the text shows signs of having been decoded wrongly, and ftfy decodes it again.
     """
     if mojibake:
         import ftfy

@@ -109,7 +109,7 @@ def estimate(experiment: Experiment, chip: Chip, chips: int) -> Estimate:
     Args:
       experiment: the whole configuration; no axis of its mesh is -1.
       chip: the kind of chip.
-      chips: number of chips.
+      chips: number of chips, the product of the axes of the mesh.
     """
     return Estimate(
         experiment, chip, chips, _memory(experiment, chips), _times(experiment, chip, chips)

@@ -60,13 +60,13 @@ class CompiledStep:
 
 
 def topology_devices(topology: str, num_slices: int = 1) -> list:
-    """Returns the devices of a TPU topology such as "v5p:8x16x16", which need not be attached.
+    """Returns the JAX devices of a TPU topology such as "v5p:8x16x16", which need not be attached.
 
     Args:
       topology: of one slice.
       num_slices: that many slices; the list holds the devices of all of them.
     Raises:
-      ConfigError: libtpu is not installed or refuses the topology.
+      ConfigError: the chip is unknown, or libtpu is not installed or refuses the topology.
     """
     from jax.experimental import topologies
 
@@ -96,7 +96,8 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
       topology: of one slice, such as "v5p:8x16x16".
       num_slices: that many slices, joined by the data centre's network.
     Raises:
-      ConfigError: the topology is unknown, the mesh does not fit it, or XLA runs out of memory.
+      ConfigError: see `topology_devices`; or the mesh does not fit the topology, or the step does
+        not fit its memory.
     """
     chip = chip_of(topology)
     mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))

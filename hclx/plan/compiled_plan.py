@@ -97,7 +97,11 @@ class Plan:
 
 
 def make_plan(step: CompiledStep) -> Plan:
-    """Simulates a compiled step, and counts the FLOPs of its model."""
+    """Simulates a compiled step, and counts the FLOPs of its model.
+
+    Raises:
+      ValueError: see `Module.trip_count`.
+    """
     train = step.experiment.train
     tokens = train.global_batch_size * train.sequence_length
     flops = flops_per_token(step.experiment.model, train.sequence_length) * tokens / step.mesh.size

@@ -102,7 +102,9 @@ class Module:
     entry: str
 
     def operands(self, computation: str, instruction: Instruction) -> list[Array]:
-        """Returns the arrays that an instruction of the named computation reads."""
+        """Returns the arrays that an instruction of the named computation reads, those of a tuple
+        one by one.
+        """
         known = self.computations[computation]
         return [
             array for name in instruction.operands if name in known for array in known[name].results
@@ -110,7 +112,7 @@ class Module:
 
     def trip_count(self, computation: str, loop: Instruction) -> int:
         """Returns how often the body of a `while` runs: XLA's own figure, or else the bound in its
-        condition minus the first value of its counter.
+        condition minus the first value of its counter, 0 if it is no constant.
 
         Args:
           computation: the name of the computation that holds the loop.

@@ -24,7 +24,8 @@ SPLASH_BLOCK = 512
 
 def matmul_flops(module: Module, computation: str, instruction: Instruction) -> float:
     """Returns the FLOPs of a `dot`, a `convolution` (XLA's form of every matrix product on TPUs) or
-    a splash attention kernel; 0 for other instructions.
+    a splash attention kernel; 0 for other instructions, also for fusions, whose
+    instructions count one by one.
 
     Args:
       module: the program.
@@ -75,7 +76,7 @@ def valid_taps(
 
     Args:
       n_in, n_kernel, n_out: sizes of input, kernel and output along the axis.
-      low_padding: zeros before the first input.
+      low_padding: zeros before the first input; if negative, inputs that are left out.
       stride: between outputs, in (dilated) inputs.
       in_dilation, kernel_dilation: distance between neighbours; 1: no dilation.
     """

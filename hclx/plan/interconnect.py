@@ -126,11 +126,13 @@ def cost(kind: str, n_bytes: float, group: list[int], mesh: Mesh, chip: Chip) ->
     torus that the group spans, in both directions together. All-gather and reduce-scatter take
     bytes (n - 1) / n / W, all-reduce twice as long, all-to-all bytes · (longest axis) / 4 / (W of
     one axis), a permute bytes / link. An axis that does not close to a ring has half of the W.
+    Between slices each chip sends its share of the same bytes over the network; that takes no time
+    if the bandwidth of the network is not finite.
 
     Args:
       kind: see `Collective.kind`.
       n_bytes: see `Collective.bytes`.
-      group: flat indices of its devices in the mesh.
+      group: flat indices of its devices in the mesh, at least two.
       mesh: of devices with `coords` and, over several slices, `slice_index`.
       chip: of which the mesh is made.
     """

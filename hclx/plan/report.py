@@ -27,15 +27,16 @@ def to_json(plan: Plan | Estimate, topology: str, tokens: float) -> dict:
     Args:
       plan: of a step, compiled or estimated.
       topology: its name, such as "v5p:8x16x16".
-      tokens: of the run that days are counted for.
+      tokens: of the run whose days are counted, see `run_tokens`.
     Returns:
       Of every plan: method ("compiled" or "arithmetic"), topology, chips, mesh (axis -> size),
       parameters, global_batch_size, sequence_length, accumulation_steps, remat, fits,
       hbm_gb_per_chip (the peak), hbm_capacity_gb, estimated_mfu (from 0 to 1), step_time_s,
-      tokens_per_second, days, days_for_tokens, limits. Of an estimate also its `bytes` and
-      `seconds`. Of a compiled plan also hbm_arguments_gb, hbm_temporaries_gb, losses_s (see
-      `Plan.losses`), flops_per_chip, model_flops_per_chip, hbm_traffic_gb_per_chip, and
-      collective_gb_per_chip ("KIND over AXES" -> gigabytes).
+      tokens_per_second (of all chips), days (of the run), days_for_tokens (`tokens` as given),
+      limits (see `Plan.limits`). Of an estimate also its `bytes` and `seconds`. Of a compiled plan
+      also hbm_arguments_gb, hbm_temporaries_gb, losses_s (see `Plan.losses`), flops_per_chip,
+      model_flops_per_chip, hbm_traffic_gb_per_chip, and collective_gb_per_chip ("KIND over AXES" ->
+      gigabytes).
     """
     train = plan.experiment.train
     return {
@@ -86,7 +87,7 @@ def _compiled_figures(plan: Plan) -> dict:
 
 
 def to_page(plan: Plan | Estimate, topology: str, tokens: float) -> str:
-    """Returns the plan as one page of text; for the arguments see `to_json`."""
+    """Returns the plan as one page of text, without a line end; for the arguments see `to_json`."""
     experiment, train = plan.experiment, plan.experiment.train
     mesh = " x ".join(f"{a} {n}" for a, n in zip(MESH_AXES, experiment.mesh.shape) if n > 1)
     body = _compiled_body(plan) if isinstance(plan, Plan) else _estimated_body(plan)

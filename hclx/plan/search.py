@@ -49,7 +49,7 @@ def search(
     compiles: int,
 ) -> list[Result]:
     """Compiles the experiment as it is, then the candidates that are fastest by arithmetic, then
-    larger batches on the best mesh.
+    batches of twice and four times the size on the best mesh, if they fit by arithmetic.
 
     Args:
       experiment: its model, batch and sequence length are kept; other meshes, remat policies and
@@ -59,9 +59,10 @@ def search(
       make: compiles and simulates an experiment; a ConfigError of it becomes `Result.error`.
       compiles: candidates to compile, without the experiment itself and the larger batches.
     Returns:
-      Results by falling MFU; those that do not fit, or failed, come last.
+      Results by falling MFU; then those that do not fit, then those that failed. The experiment is
+      not among them if its mesh does not fit the chips.
     Raises:
-      ConfigError: no candidate fits, by arithmetic or as compiled.
+      ConfigError: no candidate fits, by arithmetic or as compiled; or see `topology_devices`.
     """
     chip, chips = chip_of(topology), len(topology_devices(topology, num_slices))
     own = _own(experiment, chip, chips)
@@ -119,6 +120,8 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
     in the compiler's schedule they are slower: 82B on 1,024 v5p has an estimated MFU of 51.7% with
     fsdp 1024 and of 70.6% with data 16 x fsdp 64.
 
+    Args:
+      experiment, chip, chips: see `candidates`.
     Raises:
       ConfigError: none fits.
     """
@@ -141,8 +144,11 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
 
 
 def candidates(experiment: Experiment, chip: Chip, chips: int) -> Iterator[Estimate]:
-    """Yields every mesh of powers of two that shards layers, heads, length and batch evenly, with
-    each remat policy and number of accumulation steps.
+    """Yields the estimate of every mesh that shards layers, heads, width and batch evenly, with
+    each of REMATS and ACCUMULATION_STEPS, whether it fits the memory or not.
+
+    The axes pipe, model and seq have the sizes of the constants PIPE, MODEL and SEQ, fsdp a power
+    of two, and data takes the chips that are left.
 
     Args:
       experiment: its model, batch and sequence length are kept.
@@ -192,8 +198,8 @@ def _microbatches(layers: int, rows: int, pipe: int) -> int | None:
 
 
 def to_table(results: list[Result]) -> str:
-    """Returns the results as a table of text, a line each: name, MFU in percent, seconds of a step,
-    GB of HBM, and what keeps it from being the best.
+    """Returns the results as a table of text, a header and a line each: name, MFU in percent,
+    seconds of a step, GB of HBM, and what keeps it from being the best.
 
     Args:
       results: as `search` returns them, the best first; at least one.

@@ -23,8 +23,9 @@ class Timeline:
       matmul: seconds of matrix products and what XLA fused with them.
       attention: seconds of the attention kernel.
       other: seconds of all other computation.
-      exposed: seconds of waiting for a transfer with nothing to compute, by its mesh axes.
-      traffic: bytes by (kind of collective, mesh axes).
+      exposed: seconds of waiting for a transfer with nothing to compute, by its mesh axes, a tuple
+        of names.
+      traffic: bytes by (kind of collective, mesh axes), see `Collective`.
       busy: seconds by link (an axis of the torus, or the network), exposed or not.
       flops: FLOPs of matrix products as compiled, recomputation included.
       hbm: bytes read from and written to HBM.
@@ -59,6 +60,13 @@ def simulate(module: Module, mesh: Mesh, chip: Chip) -> Timeline:
     bandwidth of HBM. An asynchronous transfer occupies its links as soon as they are free, overlaps
     with computation, and is waited for where its result is used. A synchronous one stops the chip
     until it is done, and shares its links with the transfers in flight.
+
+    Args:
+      module: the program of the step, compiled for TPUs.
+      mesh: the mesh that it was compiled for.
+      chip: of which the mesh is made.
+    Raises:
+      ValueError: see `Module.trip_count`.
     """
     return _Simulation(module, mesh, chip).run(module.entry)
 

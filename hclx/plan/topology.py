@@ -19,8 +19,10 @@ def gather_seconds(chip: Chip, n_bytes: float, ways: int, chips: int) -> float:
     between nodes, each GPU an eighth of the array, and within the node at the same time.
 
     Args:
+      chip: the kind of chip.
       n_bytes: of the gathered array.
-      ways: chips that it is sharded over, of `chips` in all.
+      ways: chips that it is sharded over, at least 1, which takes no time.
+      chips: the number of all chips.
     """
     share = n_bytes * (ways - 1) / ways
     if not chip.is_gpu:
@@ -31,7 +33,8 @@ def gather_seconds(chip: Chip, n_bytes: float, ways: int, chips: int) -> float:
 
 
 def chip_of(topology: str) -> Chip:
-    """Returns the chip of a topology such as `v5p:8x16x16` or `h100:64`.
+    """Returns the chip of a topology such as `v5p:8x16x16` or `h100:64`, by the part before the
+    colon; the rest is not checked.
 
     Raises:
       ConfigError: no such chip.
@@ -50,7 +53,8 @@ def count_gpus(topology: str) -> int:
     """Returns the number of GPUs of a topology such as `h100:64`.
 
     Raises:
-      ConfigError: it is not a number, or not whole nodes.
+      ConfigError: it is not a positive number, or more than 8 and no multiple of 8, the GPUs of a
+        node.
     """
     text = topology.partition(":")[2]
     if not text.isdecimal() or int(text) == 0 or (int(text) > _NODE and int(text) % _NODE):

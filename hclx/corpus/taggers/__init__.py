@@ -40,7 +40,8 @@ def attributes(taggers: Mapping[str, Tagger], batch: TextBatch) -> dict[str, dic
       taggers: name -> the function, see `all_taggers`.
       batch: d documents.
     Returns:
-      tagger -> column -> values, [d]; the docstring of each tagger gives their types.
+      tagger -> column -> values, [d]; the docstring of each tagger gives their types. Places
+      in texts, as of `pii`, are those in NFC.
     """
     texts = [unicodedata.normalize("NFC", text) for text in batch.texts]
     normalised = batch if tuple(texts) == batch.texts else TextBatch.of(texts, batch.titles)
@@ -54,7 +55,7 @@ def all_taggers(models: Mapping[str, str] = {}) -> dict[str, Tagger]:
     """The taggers above, and those of trained models.
 
     Args:
-      models: `quality` or `perplexity` -> file of the model.
+      models: `quality` or `perplexity` -> file of the model, which is read when it is used.
     Returns:
       name -> function of a batch, which returns column -> values, [d].
     """

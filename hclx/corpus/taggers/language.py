@@ -25,8 +25,11 @@ def languages(
       shares: script (hangul, kana and han) -> its share of the letters, float32 [d].
       letters: number of letters, int64 [d].
     Returns:
-      ISO 639-1 codes, object [d]; "und" if the letters are too few, or of no language,
-      as in code and tables.
+      ISO 639-1 codes, object [d]. "ko" from 20% of Hangul on, else "ja" from 10% of kana on, else
+      "zh" from 50% of Han on. Else it is what py3langid finds in the first 1,000 characters, any of
+      its languages; or "und", if there are fewer than `MIN_LETTERS` = 20 letters, if the text is in
+      no language, as code and tables are, or if no language has a probability of 0.5. A text
+      without letters is "und".
     """
     rules = [
         (letters == 0, UNKNOWN),

@@ -13,7 +13,8 @@ def pii(batch: TextBatch) -> dict[str, np.ndarray]:
       rrn, frn, driver, passport, card, brn, phone, account, email, ip: number of items of that
         kind, see `hclx.corpus.pii.Span`, int32 [d].
       items: number of items of all kinds, int32 [d].
-      spans: the items as `kind:start:end` in characters, separated by spaces, object [d].
+      spans: the items as `kind:start:end` in characters of the text of the batch, the end
+        exclusive, separated by spaces; "" if there is none, object [d].
     """
     counts = {kind: np.zeros(len(batch), np.int32) for kind in KINDS}
     places = [""] * len(batch)

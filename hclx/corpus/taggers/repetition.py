@@ -16,15 +16,17 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
     """Computes shares of repeated text, from 0 to 1.
 
     N-grams are of eojeol, the words that white space separates. Characters are those of eojeol,
-    without white space; where n-grams overlap, they count once.
+    without white space; where n-grams overlap, they count once. A document without lines or
+    eojeol has 0.
 
     Returns:
       dup_lines, dup_line_chars: lines that equal an earlier line of the document, by number and by
         characters.
       dup_paragraphs, dup_paragraph_chars: the same for paragraphs, which blank lines separate.
-      top_N, for N from 2 to 4: characters that the most frequent N-gram covers (of equally frequent
-        ones, the one that covers most); 0 if no N-gram occurs twice.
-      dup_N, for N from 5 to 10: characters within N-grams that occurred before.
+      top_N, for N from 2 to 4: characters that all occurrences of the most frequent N-gram cover
+        (of equally frequent ones, the one that covers most); 0 if no N-gram occurs twice.
+      dup_N, for N from 5 to 10: characters within N-grams that occurred before; their first
+        occurrences do not count.
       All are float32 [d].
     """
     visible = np.concatenate([[0], np.cumsum(batch.kinds != characters.SPACE)])

@@ -16,15 +16,20 @@ _LONG_RUN = 4  # equal characters in a row
 def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     """Computes signs of spam.
 
+    A run is a character several times in a row; runs of white space do not count.
+
     Returns:
-      jamo, laughter, runs: characters in single jamo, laughter and runs of one character, as shares
-        of the characters that are no white space, float32 [d].
-      longest_run: characters of the longest run, int32 [d].
-      links: number of links, int32 [d].
+      laughter: characters in runs of two or more of ㅋㅎㅠㅜㅇㄷㄱㅡ.
+      jamo: single jamo outside of these runs.
+      runs: characters in runs of four or more, except of digits. These three are shares of the
+        characters that are no white space, from 0 to 1, float32 [d]; 0 if there is none.
+      longest_run: characters of the longest run, int32 [d]; 1 if no character is repeated, 0 if
+        there is none.
+      links: how often http://, https:// or www. occurs, int32 [d].
       profanity, gambling, adult, advertising, boilerplate: number of matches of that list, see
         `hclx.corpus.lexicon`, int32 [d].
-      profane_words, boilerplate_words, spam_words: matches per eojeol, float32 [d]; spam are the
-        lists gambling, adult and advertising.
+      profane_words, boilerplate_words, spam_words: matches per eojeol, float32 [d], 0 if there is
+        none; spam are the lists gambling, adult and advertising.
     """
     visible = batch.n_chars - batch.count(batch.kinds == characters.SPACE)
     starts, lengths, documents = _runs(batch)

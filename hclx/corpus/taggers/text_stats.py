@@ -22,14 +22,16 @@ _LETTERS = {
 
 
 def script(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Computes shares of scripts and of kinds of characters, and the language.
+    """Computes shares of scripts and of kinds of characters, and the language. Shares are from 0 to
+    1; of nothing they are 0.
 
     Returns:
-      hangul, latin, han, kana, other: shares of the letters, float32 [d].
+      hangul, latin, han, kana, other: shares of the letters, float32 [d]; hangul includes single
+        jamo.
       letters, digits, symbols, control: shares of the characters that are no white space,
-        float32 [d].
+        float32 [d]; symbols include punctuation.
       language: ISO 639-1, or "und" if it is unknown, object [d]; see
-        `hclx.corpus.taggers.language`.
+        `hclx.corpus.taggers.language.languages`.
     """
     kinds = np.bincount(
         batch.kinds + 16 * np.repeat(np.arange(len(batch)), batch.n_chars),
@@ -49,12 +51,13 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def length(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Computes lengths.
+    """Computes lengths in characters. Those of `chars` include white space; lines have none around
+    them. Means and shares of nothing are 0.
 
     Returns:
       chars, words, lines: number of characters, eojeol and lines that are not blank, int32 [d].
-      mean_word, mean_line: mean length of an eojeol and of a line, in characters, float32 [d].
-      short_lines: share of the lines with less than 20 characters, float32 [d].
+      mean_word, mean_line: mean length of an eojeol and of a line that is not blank, float32 [d].
+      short_lines: share of these lines with less than 20 characters, from 0 to 1, float32 [d].
     """
     words, lines = batch.words, batch.lines
     n_words, n_lines = np.diff(words.offsets), np.diff(lines.offsets)
@@ -112,7 +115,8 @@ def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
 
     Returns:
       not_nfc: whether the text is not in NFC, bool [d].
-      mojibake: number of signs that the text was decoded wrongly, int32 [d].
+      mojibake: how often U+FFFD, or a sequence that UTF-8 or EUC-KR read as Latin-1 leaves (such as
+        Ã or â€), occurs, int32 [d].
     """
     return {
         "not_nfc": np.array(
