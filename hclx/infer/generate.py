@@ -84,7 +84,7 @@ def generate_batch(
       config: the model's shape.
       tokenizer: that of the model.
       prompts: one or more; a prompt may be empty.
-      sampling: one for each prompt. `max_tokens` is cut to the room that the prompt leaves.
+      sampling: one for each prompt. `max_tokens` is limited to the room that the prompt leaves.
       stream_every: tokens after which new text is passed on; 0: only at the end.
       on_text: takes the index of a prompt and the next part of its text, which consists of whole
         characters, is not empty and never holds a part of a stop text.

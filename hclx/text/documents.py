@@ -203,7 +203,7 @@ def numbered_lines(
                 line = file.readline(1 << 20)
             yield number, Unreadable(number, f"a line of more than {max_bytes:,} bytes", start)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        reason = f"damaged or cut off here ({error}); nothing after this line was read"
+        reason = f"damaged or truncated here ({error}); nothing after this line was read"
         yield number + 1, Unreadable(number + 1, reason, advice="get the file again")
 
 

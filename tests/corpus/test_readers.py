@@ -207,7 +207,7 @@ def test_a_gzip_file_that_is_cut_off_gives_every_whole_line_before_the_cut(tmp_p
     assert texts(records) == said[:whole] and len(records) == whole
     assert (
         last.line == whole + 1
-        and last.reason.startswith("damaged or cut off here")
+        and last.reason.startswith("damaged or truncated here")
         and "nothing after this line" in last.reason
     )
 
@@ -221,7 +221,7 @@ def test_a_damaged_gzip_file_gives_what_comes_before_the_damage(tmp_path, where)
     (tmp_path / "a.jsonl.gz").write_bytes(data)
     *records, last = read(tmp_path / "a.jsonl.gz")
     assert (
-        last.reason.startswith("damaged or cut off here")
+        last.reason.startswith("damaged or truncated here")
         and last.line == (records[-1].line if records else 0) + 1
     )
     # A few wrong lines may come out before the damage is noticed.
@@ -320,10 +320,10 @@ def test_a_text_file_that_is_cut_off(tmp_path):
         assert (
             len(documents) > 1000
             and texts(documents) == said[: len(documents)]
-            and last.reason.startswith("damaged or cut off here")
+            and last.reason.startswith("damaged or truncated here")
         )
     (last,) = read(path)  # half of a document is none
-    assert last.reason.startswith("damaged or cut off here")
+    assert last.reason.startswith("damaged or truncated here")
 
 
 def article(id_, title: str, body: str) -> bytes:
@@ -481,7 +481,7 @@ def test_an_article_that_is_cut_off(tmp_path):
     assert [entry.id for entry in articles] == [str(i) for i in range(len(articles))] and len(
         articles
     ) > 500
-    assert last.reason.startswith("damaged or cut off here")
+    assert last.reason.startswith("damaged or truncated here")
 
 
 def parquet(path, columns: dict, **settings):

@@ -87,7 +87,7 @@ def test_a_gzip_file_that_is_cut_off(tmp_path):
     data = gzip.compress(lines(*({"text": f"문서 {i}"} for i in range(5000))))
     (tmp_path / "a.jsonl.gz").write_bytes(data[: len(data) // 2])
     with pytest.raises(
-        DataError, match=r"a\.jsonl\.gz:\d+: damaged or cut off here .*; get the file again"
+        DataError, match=r"a\.jsonl\.gz:\d+: damaged or truncated here .*; get the file again"
     ):
         list(read_documents([str(tmp_path / "a.jsonl.gz")]))
 
