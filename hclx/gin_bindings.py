@@ -18,6 +18,7 @@ SECTIONS = {field.name: field.type for field in dataclasses.fields(config.Experi
 # Three ways to name the text of a run. A step that gives one (a file, or the command line) takes
 # the place of what earlier steps gave.
 _TEXTS = tuple(f"DataConfig.{name}" for name in ("mixture", "corpus", "input"))
+_MORPHEMES = ("TokenizerConfig.morphemes", "TokenizerConfig.mode")  # the name, and its old name
 _FOLDER = next(path for path in (Path(p) / "gin_configs" for p in hclx.__path__) if path.is_dir())
 # Gin files are found from anywhere by their path, gin_configs/runs/demo.gin or runs/demo.gin.
 _SEARCH_PATH = (Path(), _FOLDER.parent, _FOLDER)
@@ -46,16 +47,19 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
     gin.clear_config()
     try:
         for files, values in [*(([path], []) for path in paths), ([], bindings)]:
-            before = {text: _value_of(text) for text in _TEXTS}
-            for text in _TEXTS:
-                gin.bind_parameter(text, None)
+            before = {name: _value_of(name) for name in (*_TEXTS, *_MORPHEMES)}
+            for name in before:
+                gin.bind_parameter(name, None)
             gin.parse_config_files_and_bindings(
                 files, [_quoted(b) for b in values], skip_unknown=False, finalize_config=False
             )
-            replaced = any(_value_of(text) for text in _TEXTS)
-            for text in _TEXTS:
-                if _value_of(text) is None:
-                    gin.bind_parameter(text, "" if replaced else before[text])
+            if all(_value_of(name) for name in _MORPHEMES):
+                raise ConfigError(f"{' and '.join(_MORPHEMES)} are one setting; give the first")
+            for names in (_TEXTS, _MORPHEMES):
+                replaced = any(_value_of(name) for name in names)
+                for name in names:
+                    if _value_of(name) is None:
+                        gin.bind_parameter(name, _default(name) if replaced else before[name])
         return config.Experiment(
             **{name: kind(**gin.get_bindings(kind.__name__)) for name, kind in SECTIONS.items()}
         )
@@ -77,9 +81,14 @@ def _find(name: str) -> str:
 
 
 def _value_of(name: str) -> str | None:
-    """Returns the value of a field, or "" if it has none."""
+    """Returns the value that a field was given, or else its default."""
     section, _, field = name.partition(".")
-    return gin.get_bindings(section).get(field, "")
+    return gin.get_bindings(section).get(field, _default(name))
+
+
+def _default(name: str) -> str:
+    """Returns the value of a field that is not given; no text is the default text."""
+    return getattr(config.TokenizerConfig, name.split(".")[1]) if name in _MORPHEMES else ""
 
 
 def _quoted(binding: str) -> str:
@@ -88,6 +97,8 @@ def _quoted(binding: str) -> str:
     if not equals:
         raise ConfigError(f"--gin.{binding} has no value; write --gin.NAME=VALUE")
     section, _, field = name.strip().rpartition(".")
+    if not section or "/" in section:
+        raise ConfigError(f"--gin.{binding} names no class; {_classes_with(field)}")
     kinds = {kind.__name__: kind for kind in SECTIONS.values()}
     fields = (
         {f.name: f.type for f in dataclasses.fields(kinds[section])} if section in kinds else {}
@@ -96,6 +107,17 @@ def _quoted(binding: str) -> str:
     if fields.get(field) is str and value[:1] not in ("'", '"'):
         value = repr(value)
     return f"{name} = {value}"
+
+
+def _classes_with(field: str) -> str:
+    """Returns advice on how to write the binding of a field whose class is not given."""
+    classes = [
+        kind.__name__
+        for kind in SECTIONS.values()
+        if field in {f.name for f in dataclasses.fields(kind)}
+    ]
+    names = [f"--gin.{name}.{field}=VALUE" for name in classes]
+    return f"write {' or '.join(names) or '--gin.CLASS.FIELD=VALUE'}"
 
 
 def _explain(error: Exception) -> str:

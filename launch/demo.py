@@ -4,7 +4,6 @@ Trains a tokenizer, builds the token cache, pretrains a small decoder, stops it 
 from its checkpoint, and writes Korean. All files are in --model_dir.
 """
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +16,13 @@ from hclx.errors import PreemptedError, require
 from hclx.launching import run
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.plot import plot_losses
+from hclx.train.run_dir import remove_run
 
-MODEL_DIR = flags.DEFINE_string("model_dir", "runs/demo", "Folder of the run; emptied first.")
+MODEL_DIR = flags.DEFINE_string(
+    "model_dir", "runs/demo", "Folder of the run; an earlier one is removed."
+)
 STOP_AT = flags.DEFINE_integer(
-    "stop_at", 60, "Step after which the run is stopped, to show that it resumes."
+    "stop_at", 60, "Step after which the run is stopped, to show that it resumes.", lower_bound=1
 )
 PROMPT = flags.DEFINE_string("prompt", "우리 동네 도서관은", "Beginning of the text to write.")
 LAUNCH = Path(__file__).resolve().parent
@@ -29,7 +31,7 @@ LAUNCH = Path(__file__).resolve().parent
 def main(_):
     require("seqio", "tensorflow", "tensorflow_text", "kiwipiepy", "matplotlib")
     model_dir = Path(MODEL_DIR.value)
-    shutil.rmtree(model_dir, ignore_errors=True)
+    remove_run(model_dir)
     pretrain = command("pretrain", "--gin_file=runs/demo.gin", f"--model_dir={model_dir}")
     announce("1 of 3: tokenizer, token cache and pretraining, stopped half way with SIGTERM")
     stop_half_way(pretrain, model_dir)

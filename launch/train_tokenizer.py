@@ -56,6 +56,8 @@ def main(_):
         raise ConfigError(
             "give either --input, files of one's own, or --corpus, a folder with a mixture"
         )
+    if MODE.value and flags.FLAGS["morphemes"].present:
+        raise ConfigError("--mode is the old name of --morphemes; give --morphemes alone")
     if BEAM and not CORPUS.value:
         raise ConfigError(f"{BEAM[0]} is for Apache Beam, which runs with --corpus alone")
     options = {

@@ -113,6 +113,40 @@ def test_words_need_no_quotes():
         assert tokenizer.morphemes == "merges_and_text"
 
 
+def test_the_later_of_two_names_of_a_setting_wins(tmp_path):
+    """In files and then on the command line; both names at once are a contradiction."""
+    files = {"old": "TokenizerConfig.mode = 'plain'", "new": "TokenizerConfig.morphemes = 'merges'"}
+    paths = {name: tmp_path / f"{name}.gin" for name in files}
+    for name, text in files.items():
+        paths[name].write_text(text + "\n", encoding="utf-8")
+    morphemes = lambda names, bindings=(): (
+        load_experiment(
+            [*DEMO, *(str(paths[name]) for name in names)], list(bindings)
+        ).tokenizer.morphemes
+    )
+    assert morphemes(["old", "new"]) == "merges"
+    assert morphemes(["new", "old"]) == morphemes(["old"]) == "none"
+    assert morphemes(["old"], ["TokenizerConfig.morphemes=merges_and_text"]) == "merges_and_text"
+    assert morphemes(["new"], ["TokenizerConfig.mode=plain"]) == "none"
+    assert morphemes(["old"], ["TokenizerConfig.seed=1"]) == "none"
+    with pytest.raises(ConfigError, match="morphemes and TokenizerConfig.mode are one setting"):
+        load_experiment(DEMO, ["TokenizerConfig.morphemes=none", "TokenizerConfig.mode=plain"])
+
+
+@pytest.mark.parametrize(
+    "binding, advice",
+    [
+        ("total_steps=4", "write --gin.TrainConfig.total_steps=VALUE"),
+        ("x/TrainConfig.total_steps=5", "write --gin.TrainConfig.total_steps=VALUE"),
+        ("seed=1", "TokenizerConfig.seed=VALUE or --gin.TrainConfig.seed=VALUE"),
+        ("nothing=1", "write --gin.CLASS.FIELD=VALUE"),
+    ],
+)
+def test_a_binding_without_a_class_is_refused(binding, advice):
+    with pytest.raises(ConfigError, match=f"--gin.{binding} names no class; .*{advice}"):
+        load_experiment(DEMO, [binding])
+
+
 @pytest.mark.parametrize("mode, morphemes", MORPHEMES_OF.items())
 def test_the_old_name_of_morphemes_is_read_and_told_once(mode, morphemes, caplog):
     _log_once.cache_clear()

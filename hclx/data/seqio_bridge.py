@@ -64,7 +64,10 @@ def mixture_sources(name: str, task_module: str) -> list[Source]:
     except ModuleNotFoundError as error:
         if not f"{task_module}.".startswith(f"{error.name}."):
             raise
-        raise ConfigError(f"DataConfig.task_module={task_module!r} cannot be imported") from error
+        raise ConfigError(
+            f"DataConfig.task_module={task_module!r} cannot be imported ({error}); it is looked for"
+            " in the working directory and on PYTHONPATH"
+        ) from error
     known = sorted({*seqio.MixtureRegistry.names(), *seqio.TaskRegistry.names()})
     if name not in known:
         raise ConfigError(

@@ -8,7 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from hclx.config import Experiment, MeshConfig
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, MissingExtraError
 from hclx.parallel import make_mesh
 from hclx.parallel.chips import Chip
 from hclx.plan.hlo import Module, parse_hlo
@@ -66,15 +66,16 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
       topology: of one slice.
       num_slices: that many slices; the list holds the devices of all of them.
     Raises:
-      ConfigError: the chip is unknown, or libtpu is not installed or refuses the topology.
+      ConfigError: the chip is unknown, or libtpu refuses the topology.
+      MissingExtraError: libtpu is not installed.
     """
     from jax.experimental import topologies
 
     chip_of(topology)
     if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError(
-            "XLA's compiler for TPUs is not installed; install it with .venv/bin/pip install -e"
-            " '.[plan]'"
+        raise MissingExtraError(
+            "libtpu, XLA's compiler for TPUs, is not installed; pip install 'hclx[plan]' (in a"
+            " checkout: pip install -e '.[plan]')"
         )
     for name, value in _NO_MACHINE.items():
         os.environ.setdefault(name, value)

@@ -7,19 +7,26 @@ import jax
 from hclx.config import Experiment
 from hclx.model import n_params
 from hclx.parallel import make_mesh
+from hclx.train.initial_weights import find_checkpoint
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
 
 
-def describe(experiment: Experiment) -> str:
+def describe(experiment: Experiment, init_from: str = "") -> str:
     """Describes a run in a page of text: a line for each field of the configuration, then
     parameters, devices, steps, and the memory that each device needs.
 
     The training step is compiled for the devices of this machine; nothing is allocated.
 
+    Args:
+      experiment: the whole configuration.
+      init_from: the weights to begin with; that they exist is all that is checked.
     Raises:
+      CheckpointError: as `find_checkpoint`.
       ConfigError: as `make_mesh` and `make_program`.
     """
+    if init_from:
+        find_checkpoint(init_from)
     mesh = make_mesh(experiment.mesh)
     train = experiment.train
     with jax.set_mesh(mesh):

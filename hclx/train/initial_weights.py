@@ -45,16 +45,33 @@ def choose_initial_weights(
         return recorded
     if source is None:
         return None
-    folder = checkpoints_of(source)
-    steps = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    if not steps or step not in (None, *steps):
-        raise CheckpointError(
-            f"--init_from={init_from}: {folder} has no step {'' if step is None else step}; it has"
-            f" {sorted(steps) or 'none'}"
-        )
-    step = max(steps) if step is None else step
-    fingerprints = _check(folder / str(step), abstract, vocabulary)
+    source, step = find_checkpoint(init_from)
+    fingerprints = _check(checkpoints_of(source) / str(step), abstract, vocabulary)
     return {"model_dir": source, "step": step, "fingerprint": json_hash(fingerprints)}
+
+
+def find_checkpoint(init_from: str) -> tuple[str, int]:
+    """Finds the checkpoint that a value of --init_from names, before anything else is done for it.
+
+    Args:
+      init_from: as in `choose_initial_weights`, not "".
+    Returns:
+      The absolute path of the run's folder, and the step.
+    Raises:
+      CheckpointError: the folder is no run with checkpoints, or has none of this step.
+    """
+    source, step = _parse(init_from)
+    folder = checkpoints_of(source)
+    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+    form = "write --init_from=MODEL_DIR or MODEL_DIR:STEP of a run that has saved"
+    if not steps:
+        lacks = "has no checkpoint" if folder.is_dir() else "does not exist"
+        raise CheckpointError(f"--init_from={init_from}: {folder} {lacks}; {form}")
+    if step not in (None, *steps):
+        raise CheckpointError(
+            f"--init_from={init_from}: {folder} has no step {step}; it has {steps}"
+        )
+    return source, steps[-1] if step is None else step
 
 
 def read_initial_weights(chosen: dict, abstract: Params) -> Params:

@@ -30,14 +30,14 @@ from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.example_log import ExampleLog
 from hclx.train.fingerprint import fingerprint
 from hclx.train.flops import flops_per_token
-from hclx.train.initial_weights import read_initial_weights
+from hclx.train.initial_weights import find_checkpoint, read_initial_weights
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.metrics_logger import FinishedStep, MetricsLogger
 from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler
 from hclx.train.run import Run, RunOptions, open_run
-from hclx.train.run_dir import check_configuration, versions
+from hclx.train.run_dir import check_configuration, read_config, versions
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Metrics, evaluate
 
@@ -75,6 +75,8 @@ def pretrain(
         keep_freed_memory()
     check_configuration(model_dir, experiment)
     refuse_stop_file(model_dir)
+    if options.init_from and read_config(model_dir) is None:
+        find_checkpoint(options.init_from)
     keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
 

@@ -5,6 +5,7 @@ another one is refused.
 import dataclasses
 import json
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import get_type_hints
@@ -111,6 +112,25 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return changes
+
+
+def remove_run(model_dir: str | Path) -> None:
+    """Removes the folder of a run with everything in it; a missing folder is none.
+
+    Raises:
+      ConfigError: the folder holds something else, or is a file.
+    """
+    folder = Path(model_dir)
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    unfinished = {"tokenizer", "cache"}  # all that there is before config.json, beside hidden files
+    if FILE not in names and {n for n in names if n[0] != "."} - unfinished:
+        raise ConfigError(
+            f"--model_dir={model_dir} holds something other than a run, which is not removed; name"
+            " a new folder"
+        )
+    shutil.rmtree(folder)
 
 
 def read_config(model_dir: str | Path) -> dict | None:

@@ -139,3 +139,27 @@ def test_commands_of_a_wheel_find_their_files(installed, tmp_path):
     code = "import hclx.tasks.corpora as c; print(c.__file__); print(c.SAMPLE.is_file())"
     corpora = call(code=code, path=installed, cwd=tmp_path).stdout.splitlines()
     assert corpora == [str(installed / "hclx" / "tasks" / "corpora.py"), "True"]
+
+
+def test_a_task_module_in_the_working_directory_is_imported(installed, tmp_path):
+    """An installed command has only its own folder on the path, as this code does."""
+    pytest.importorskip("seqio")
+    (tmp_path / "own_tasks.py").write_text("", encoding="utf-8")
+    code = "import sys; sys.path.remove(''); from hclx.cli import main; main()"
+    flags = ("pretrain", "--gin_file=runs/demo.gin", f"--model_dir={tmp_path / 'run'}")
+    for module, message in [
+        ("own_tasks", "is not registered by own_tasks; known are"),
+        ("no_tasks", "'no_tasks' cannot be imported (No module named 'no_tasks'); it is looked"),
+    ]:
+        bindings = (f"--gin.DataConfig.task_module={module}", "--gin.DataConfig.mixture=sample")
+        stopped = call(*flags, *bindings, code=code, path=installed, cwd=tmp_path)
+        assert message in refused(stopped, 64)
+
+
+def test_the_demo_removes_nothing_but_a_run(tmp_path):
+    for library in ("seqio", "tensorflow", "tensorflow_text", "kiwipiepy", "matplotlib"):
+        pytest.importorskip(library)
+    (tmp_path / "letters.txt").write_text("소중한 글", encoding="utf-8")
+    stopped = call("demo", f"--model_dir={tmp_path}")
+    assert "holds something other than a run" in refused(stopped, 64)
+    assert (tmp_path / "letters.txt").is_file()

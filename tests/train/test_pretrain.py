@@ -170,7 +170,7 @@ class TestStartingPoint:
         [
             (dataclasses.replace(MODEL, d_model=64), "", "4 is of another model: params/.* there"),
             (MODEL, ":3", "has no step 3; it has .2, 4."),
-            (MODEL, "/nowhere", "has no step ; it has none"),
+            (MODEL, "/nowhere", "/nowhere/checkpoints does not exist; write --init_from=MODEL_DIR"),
         ],
     )
     def test_what_does_not_fit_is_refused_and_the_folder_stays_free(
