@@ -58,5 +58,5 @@ def format_range(low: float, high: float | None) -> str:
 
 
 def format_tick(value: float) -> str:
-    """A number beneath an axis: 0.5, or 20k for 20,000."""
+    """A number beneath an axis: in thousands from 1,000 on (1.5k, 2000k), else as it is (0.5)."""
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"

@@ -26,7 +26,8 @@ _AUTO = {"tpu": ("splash",), "gpu": ("cudnn", "triton")}
 
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
-    """The attention function of sequences of packed documents, which never see each other.
+    """The causal attention function of sequences of packed documents, which never see each other.
+    It divides the scores by sqrt(k).
 
     If the mesh shards the length (`seq`), then heads are sharded instead during attention: one
     all-to-all before it and one after it (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).

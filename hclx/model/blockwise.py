@@ -22,7 +22,8 @@ _dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 def blockwise_attention(
     q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array
 ) -> jax.Array:
-    """Causal self-attention within segments. Scores and softmax are float32 for any input dtype.
+    """Causal self-attention within segments, with scores divided by sqrt(k) here. Scores and
+    softmax are float32 for any input dtype.
 
     With n blocks, (n + 1) / 2n of the square of scores is computed.
 

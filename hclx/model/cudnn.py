@@ -60,7 +60,8 @@ def cudnn_attention(
     *,
     implementation: str = "cudnn",
 ) -> jax.Array:
-    """Causal self-attention within segments. Each device computes its own rows and heads.
+    """Causal self-attention within segments, with scores divided by sqrt(k) here. Each device
+    computes its own rows and heads.
 
     Args:
       q_bthk, k_bthk, v_bthk: bfloat16, of the same shape.

@@ -40,7 +40,8 @@ def splash_attention(
     *,
     interpret: bool = False,
 ) -> jax.Array:
-    """Causal self-attention within segments. Each device computes its own rows and heads.
+    """Causal self-attention within segments, with scores divided by sqrt(k) here. Each device
+    computes its own rows and heads.
 
     Args:
       q_bthk, k_bthk, v_bthk: of the same shape; the length is a multiple of 128.

@@ -50,7 +50,8 @@ def triton_attention(
     *,
     interpret: bool = False,
 ) -> jax.Array:
-    """Causal self-attention within segments. Each device computes its own rows and heads.
+    """Causal self-attention within segments, with scores divided by sqrt(k) here. Each device
+    computes its own rows and heads.
 
     Args:
       q_bthk, k_bthk, v_bthk: bfloat16 or float32, of the same shape; the length is a multiple of

@@ -83,7 +83,7 @@ class Instruction:
 
     @property
     def op_name(self) -> str:
-        """The place in the Python program that it was traced from; "" if XLA gives none."""
+        """XLA's `op_name`, a path of scopes such as jit(step)/while/dot_general; "" if none."""
         match = re.search(r'op_name="([^"]*)"', self.attributes)
         return match.group(1) if match else ""
 

@@ -45,7 +45,8 @@ def read_records(path: Path) -> list[dict]:
 
 def drop_records_after(path: Path, step: int) -> None:
     """Removes the records whose field `step` is greater than `step`, which a resumed run writes
-    again. A file that is missing is made, empty, in a folder that exists.
+    again. A file that is missing is made, empty, in a folder that exists. Every record has
+    `step`; a line that cannot be read is treated as `read_records` does.
     """
     replace_text(
         path, "".join(to_line(record) for record in read_records(path) if record["step"] <= step)

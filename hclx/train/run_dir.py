@@ -70,8 +70,8 @@ def describe_run(
       hashes: fingerprints of "vocabulary" and "text".
       init_from: the weights that the run began with, as `choose_initial_weights` returns them.
     Returns:
-      `config` (section -> field -> value), `tokenizer_dir` (absolute), `hashes`, `versions` and
-      `init_from`.
+      `config` (section -> field -> value), `tokenizer_dir` (absolute), `hashes`, `versions` (of
+      the libraries in PACKAGES, by name) and `init_from`, which may be None.
     """
     return {
         "config": dataclasses.asdict(experiment),
