@@ -5,7 +5,6 @@ A wheel has the scripts of launch/ as modules of `hclx.launch`, so every script 
 
 import ast
 import importlib.util
-import os
 import re
 import runpy
 import signal
@@ -37,7 +36,6 @@ def main() -> None:
         sys.exit(ConfigError.exit_code)
     else:
         sys.argv[:] = [f"hclx {name}", *arguments]
-        sys.path.append(os.getcwd())  # for task modules of one's own, as `python -m` finds them
         try:
             runpy.run_module(f"hclx.launch.{name}", run_name="__main__", alter_sys=True)
         except HclxError as error:  # of an import; the command reports its own

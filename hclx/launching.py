@@ -32,6 +32,7 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
     _name_command_in_help()
+    sys.path.append(os.getcwd())  # for task modules of one's own, as `python -m` finds them
 
     def guarded(argv):
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)

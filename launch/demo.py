@@ -31,7 +31,7 @@ LAUNCH = Path(__file__).resolve().parent
 def main(_):
     require("seqio", "tensorflow", "tensorflow_text", "kiwipiepy", "matplotlib")
     model_dir = Path(MODEL_DIR.value)
-    remove_run(model_dir)
+    remove_run(model_dir, "sample")
     pretrain = command("pretrain", "--gin_file=runs/demo.gin", f"--model_dir={model_dir}")
     announce("1 of 3: tokenizer, token cache and pretraining, stopped half way with SIGTERM")
     stop_half_way(pretrain, model_dir)

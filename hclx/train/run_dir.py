@@ -114,21 +114,29 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
     return changes
 
 
-def remove_run(model_dir: str | Path) -> None:
-    """Removes the folder of a run with everything in it; a missing folder is none.
+def remove_run(model_dir: str | Path, mixture: str) -> None:
+    """Removes the folder of a run of one mixture. A folder that is missing, empty, or holds no more
+    than a tokenizer and a token cache, as before a run's first step, stays as it is.
 
+    Args:
+      model_dir: the folder.
+      mixture: `DataConfig.mixture` of the run that may be removed.
     Raises:
-      ConfigError: the folder holds something else, or is a file.
+      ConfigError: the folder holds anything else, and nothing of it is removed.
     """
     folder = Path(model_dir)
-    if not folder.exists():
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    is_begun = {name for name in names if name[0] != "."} <= {"tokenizer", "cache"}
+    if is_begun and not folder.is_file():
         return
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
-    unfinished = {"tokenizer", "cache"}  # all that there is before config.json, beside hidden files
-    if FILE not in names and {n for n in names if n[0] != "."} - unfinished:
+    try:
+        is_run_of_mixture = read_config(folder)["config"]["data"]["mixture"] == mixture
+    except (OSError, ValueError, TypeError, KeyError):
+        is_run_of_mixture = False
+    if not is_run_of_mixture:
         raise ConfigError(
-            f"--model_dir={model_dir} holds something other than a run, which is not removed; name"
-            " a new folder"
+            f"--model_dir={model_dir} holds something other than a run of the mixture {mixture!r},"
+            " which is not removed; name a new folder"
         )
     shutil.rmtree(folder)
 

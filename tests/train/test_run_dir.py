@@ -1,20 +1,35 @@
 """The folder of a run: what may be removed."""
 
+import json
+
 import pytest
 
 from hclx.errors import ConfigError
 from hclx.train.run_dir import FILE, remove_run
 
 
-def test_only_a_run_is_removed(tmp_path):
-    run, begun, other = (tmp_path / name for name in ("run", "begun", "other"))
-    remove_run(run)  # there is none
-    for folder in (run / "checkpoints", begun / "tokenizer", begun / ".cache.x", other / "letters"):
-        folder.mkdir(parents=True)
-    (run / FILE).write_text("{}", encoding="utf-8")
-    remove_run(run)
-    remove_run(begun)
-    for folder in (other, tmp_path):
-        with pytest.raises(ConfigError, match="holds something other than a run"):
-            remove_run(folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["other"] and (other / "letters").is_dir()
+def test_only_a_run_of_the_mixture_is_removed(tmp_path):
+    run, other_run, model, letters = (tmp_path / name for name in ("run", "other", "model", "text"))
+    contents = {
+        run: json.dumps({"config": {"data": {"mixture": "sample"}}}),
+        other_run: json.dumps({"config": {"data": {"mixture": "kowiki"}}}),
+        model: json.dumps({"model_type": "llama"}),
+        letters: "{",
+    }
+    for folder, text in contents.items():
+        (folder / "tokenizer").mkdir(parents=True)
+        (folder / FILE).write_text(text, encoding="utf-8")
+    remove_run(run, "sample")
+    assert not run.exists()
+    for folder in (other_run, model, letters, tmp_path, letters / FILE):
+        with pytest.raises(ConfigError, match="other than a run of the mixture 'sample'"):
+            remove_run(folder, "sample")
+    assert all((folder / FILE).is_file() for folder in (other_run, model, letters))
+
+
+def test_what_a_run_begins_with_is_kept(tmp_path):
+    remove_run(tmp_path / "missing", "sample")
+    for name in ("tokenizer", "cache", ".git"):
+        (tmp_path / name).mkdir()
+        remove_run(tmp_path, "sample")
+        assert (tmp_path / name).is_dir()
