@@ -5,11 +5,14 @@ document.
 # ruff: noqa: F811  (fixtures of another module)
 
 import gzip
+import itertools
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from hclx import progress
 from hclx.corpus.runner import make_runner
 from hclx.corpus.store import Store
 from hclx.corpus.tokenize_mixture import tokenize_mixture
@@ -29,7 +32,12 @@ def mixed(built):
     return Path(built.store.root)
 
 
-def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dirs, tmp_path):
+def test_the_cache_is_the_one_that_build_cache_makes(
+    mixed, built, tokenizer_dirs, tmp_path, monkeypatch, caplog
+):
+    """And while it is written, a log says how much of the mixture's files is done."""
+    monkeypatch.setattr(progress, "LOG_EVERY_SECONDS", 0.0)
+    caplog.set_level("INFO", logger="hclx.progress")
     made = tokenize_mixture(
         built.store,
         tokenizer_dirs["train"],
@@ -37,6 +45,11 @@ def test_the_cache_is_the_one_that_build_cache_makes(mixed, built, tokenizer_dir
         SETTINGS,
         make_runner(workers=1),
     )
+    lines = [line for line in caplog.messages if line.startswith("tokens of news, train: ")]
+    done = {int(line.split()[4].replace(",", "")) for line in lines}
+    (news,) = (s for s in corpus_sources(str(mixed)) if s.name == "news")
+    sizes = [0, *itertools.accumulate(os.path.getsize(path) for path in news.files())]
+    assert {0, sizes[1]} <= done <= set(sizes[:-1])  # the last file is done after the last line
     expected = build_cache(
         "corpus", corpus_sources(str(mixed)), tokenizer_dirs["train"], tmp_path / "other", SETTINGS
     )

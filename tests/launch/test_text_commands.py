@@ -57,6 +57,12 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
     assert "already holds a token cache" in refused(again, 64)
 
 
+def test_both_names_of_a_setting_are_a_contradiction(tmp_path):
+    flags = (f"--input={SAMPLE}", f"--output_dir={tmp_path / 't'}", "--vocab_size=512")
+    stopped = launch("train_tokenizer.py", *flags, "--mode=plain", "--morphemes=none")
+    assert "--mode is the old name of --morphemes" in refused(stopped, 64)
+
+
 def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     raw, config = written_corpus.write(tmp_path)
     corpus, own = (

@@ -20,9 +20,17 @@ from hclx.parallel import make_mesh
 from hclx.train import Checkpointer
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.checkpoint_tools import rewind
+from hclx.train.dry_run import describe
 from hclx.train.events import read_events
 from hclx.train.metrics_writer import read_metrics
-from hclx.train.pretrain import Hook, one_step, save_until_good, starting_point, train_loop
+from hclx.train.pretrain import (
+    Hook,
+    one_step,
+    pretrain,
+    save_until_good,
+    starting_point,
+    train_loop,
+)
 from hclx.train.rewind_history import Lineage, Rewind
 from hclx.train.run import RunOptions, open_run
 from hclx.train.run_dir import versions
@@ -164,6 +172,17 @@ class TestStartingPoint:
             open_in(folder, init_from=str(tmp_path)),
         ):
             pass
+
+    def test_a_missing_source_is_told_before_any_other_work(self, tmp_path):
+        """Of the data, too: its files do not exist, which would be told next."""
+        missing, whole = str(tmp_path / "nowhere"), experiment()
+        for begin in (
+            lambda: pretrain(whole, str(tmp_path / "run"), RunOptions(init_from=missing)),
+            lambda: describe(whole, missing),
+        ):
+            with pytest.raises(CheckpointError, match="nowhere/checkpoints does not exist"):
+                begin()
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize(
         ("model", "suffix", "message"),
