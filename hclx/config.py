@@ -285,6 +285,11 @@ class TokenizerConfig(_Validated):
                 f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
             )
             morphemes = MORPHEMES_OF[self.mode]
+            _require(
+                self.morphemes in (type(self).morphemes, morphemes),
+                f"TokenizerConfig.mode={self.mode!r} contradicts"
+                f" TokenizerConfig.morphemes={self.morphemes!r}; give morphemes alone",
+            )
             _log_once(
                 f"TokenizerConfig.mode={self.mode!r} is the old name of"
                 f" TokenizerConfig.morphemes={morphemes!r}"

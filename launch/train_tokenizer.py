@@ -30,10 +30,10 @@ VOCAB_SIZE = flags.DEFINE_integer(
 )
 MORPHEMES = flags.DEFINE_enum(
     "morphemes",
-    "merges",
+    None,
     [*MODE_OF],
     "Where morpheme boundaries apply: to the merges that are learnt, also to text that is encoded,"
-    " or nowhere.",
+    " or nowhere; default: merges.",
 )
 MODE = flags.DEFINE_enum("mode", None, [*MORPHEMES_OF], "Old name of --morphemes.")
 SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents that is counted.")
