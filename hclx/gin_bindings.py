@@ -190,8 +190,9 @@ class _Reader:
             case config_parser.ImportStatement(module=module):
                 try:
                     importlib.import_module(module)
-                except ImportError as error:
-                    raise ConfigError(f"{where} fails: {error}") from error
+                except Exception as error:  # a module of the user may raise anything
+                    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                    raise ConfigError(f"{where} fails: {reason}") from error
                 return []
             case config_parser.BlockDeclaration(scope=scope, selector=selector):
                 _class_of(scope, selector, where)

@@ -29,6 +29,8 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "" not in sys.path:  # the working directory, as for `python -m`: it may hold a task module
+        sys.path.insert(0, "")
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
     _name_command_in_help()

@@ -74,6 +74,22 @@ def test_errors_of_a_command_are_its_own():
     assert "the command is missing: list, verify, rewind" in refused(call("checkpoint"), 64)
 
 
+@pytest.mark.parametrize("script", ["hclx", "launch"])
+def test_a_task_module_in_the_working_directory_is_found(script, tmp_path):
+    """Both by the installed command, whose folder is first on the import path, and by a script."""
+    (tmp_path / "my_tasks.py").write_text("raise ValueError('found')\n")
+    options = ["--mixture=m", "--task_module=my_tasks", "--tokenizer_dir=t", "--cache_dir=c"]
+    code = "import sys; sys.path.remove(''); from hclx.cli import main; main()"
+    if script == "launch":
+        code = (
+            f"import runpy, sys; sys.path.remove('');"
+            f"runpy.run_path({str(ROOT / 'launch' / 'build_cache.py')!r}, run_name='__main__')"
+        )
+    arguments = options if script == "launch" else ["build_cache", *options]
+    error = refused(call(*arguments, code=code, cwd=tmp_path), 64)
+    assert "my_tasks.py:1 raises ValueError: found" in error
+
+
 @pytest.mark.parametrize(
     "hidden, arguments, extra",
     [
