@@ -236,7 +236,7 @@ class DataConfig(_Validated):
 
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
-    corpus: str = ""  # or a folder that launch/build_corpus.py made, with its mixture
+    corpus: str = ""  # or a folder that `hclx build_corpus` made, with its mixture
     input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
     cache_dir: str = ""  # default: MODEL_DIR/cache, built when it is missing

@@ -29,6 +29,7 @@ EXTRA_OF = {
     "scipy": "corpus",
     "yaml": "corpus",
     "matplotlib": "plot",
+    "libtpu": "plan",
 }
 
 

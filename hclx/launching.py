@@ -33,7 +33,6 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         sys.path.insert(0, "")
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
-    _name_command_in_help()
 
     def guarded(argv):
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)
@@ -66,15 +65,6 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         app.run(guarded, flags_parser=_parse)
     except HclxError as error:
         sys.exit(_fail(str(error), error.exit_code))
-
-
-def _name_command_in_help() -> None:
-    """Names the command `hclx` in the help of a script that runs as a module, not as a file."""
-    script = sys.modules["__main__"]
-    name = getattr(getattr(script, "__spec__", None), "name", "")
-    if name.startswith("hclx.launch."):
-        command = name.removeprefix("hclx.launch.")
-        script.__doc__ = script.__doc__.replace(f"python launch/{command}.py", f"hclx {command}")
 
 
 def _leave(code: int) -> int:

@@ -1,4 +1,4 @@
-"""Builds a token cache: python launch/build_cache.py --mixture=kowiki --tokenizer_dir=DIR
+"""Builds a token cache: hclx build_cache --mixture=kowiki --tokenizer_dir=DIR
 --cache_dir=DIR
 
 The text is a mixture (--mixture), a clean corpus (--corpus) or files of one's own (--input). Every
@@ -19,9 +19,7 @@ MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that --task_modu
 TASK_MODULE = flags.DEFINE_string(
     "task_module", DEFAULTS["task_module"], "Python module that registers seqio tasks."
 )
-CORPUS = flags.DEFINE_string(
-    "corpus", "", "Folder that launch/build_corpus.py made, with its mixture."
-)
+CORPUS = flags.DEFINE_string("corpus", "", "Folder that hclx build_corpus made, with its mixture.")
 INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 TOKENIZER_DIR = flags.DEFINE_string(
     "tokenizer_dir", None, "Folder of the tokenizer.", required=True

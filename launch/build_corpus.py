@@ -1,4 +1,4 @@
-"""Builds a corpus: python launch/build_corpus.py --config=corpus.yaml --input=DIR --output=DIR
+"""Builds a corpus: hclx build_corpus --config=corpus.yaml --input=DIR --output=DIR
 
 Re-run the same command to resume, or after settings changed. It runs in processes here, or by
 Apache Beam with the options after a bare `--`: `-- --runner=FlinkRunner --parallelism=8`.
@@ -75,7 +75,7 @@ def main(_):
             print(line)
         print(
             f"{OUTPUT.value}: card.html says what became of every document, mixture/ is what"
-            " launch/build_cache.py --corpus takes"
+            " hclx build_cache --corpus takes"
         )
         if TOKENIZER_DIR.value:
             encode(corpus.store, runner)

@@ -1,4 +1,4 @@
-"""Lists, verifies and rewinds the checkpoints of a run: python launch/checkpoint.py
+"""Lists, verifies and rewinds the checkpoints of a run: hclx checkpoint
 list|verify|rewind --model_dir=runs/demo
 
   list    lists every checkpoint, also those that were set aside

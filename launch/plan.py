@@ -1,6 +1,6 @@
 """Plans a run on chips that need not be attached: memory, time and what limits it.
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin --topology=v5p:8x8x16 \\
+    hclx plan --gin_file=gin_configs/runs/pretrain.gin --topology=v5p:8x8x16 \\
         --gin_file=gin_configs/sizes/82b.gin --gin_file=gin_configs/mesh/tpu_v5p_1024.gin
 
 For TPUs the training step is compiled; GPUs (--topology=h100:64, h200:8) are planned by arithmetic,

@@ -1,4 +1,4 @@
-"""Pretrains a decoder: python launch/pretrain.py --gin_file=gin_configs/runs/demo.gin
+"""Pretrains a decoder: hclx pretrain --gin_file=gin_configs/runs/demo.gin
 --model_dir=runs/demo
 
 Re-run the same command to resume. SLURM, TPU pods and indexed jobs of Kubernetes are detected;

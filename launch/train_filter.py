@@ -1,5 +1,5 @@
 """Trains a model that scores documents for the corpus pipeline:
-python launch/train_filter.py --kind=quality --good=GLOB --others=GLOB --output=FILE
+hclx train_filter --kind=quality --good=GLOB --others=GLOB --output=FILE
 
 A `quality` model learns to tell good documents from others; a `perplexity` model is a language
 model of good documents. Name the file under `models:` of a corpus file; rules may then bound

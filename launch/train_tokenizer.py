@@ -1,7 +1,7 @@
-"""Trains a tokenizer: python launch/train_tokenizer.py --input='data/*.jsonl.gz'
+"""Trains a tokenizer: hclx train_tokenizer --input='data/*.jsonl.gz'
 --output_dir=runs/tokenizer
 
-With --corpus=DIR it is trained on the mixture that launch/build_corpus.py made there, whose chunks
+With --corpus=DIR it is trained on the mixture that hclx build_corpus made there, whose chunks
 Apache Beam counts: in processes here, or where the options after a bare `--` say. Re-run the same
 command to resume.
 """
@@ -22,7 +22,7 @@ from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
 INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 CORPUS = flags.DEFINE_string(
-    "corpus", "", "Folder that launch/build_corpus.py made, with its mixture, or its address."
+    "corpus", "", "Folder that hclx build_corpus made, with its mixture, or its address."
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(

@@ -1,14 +1,13 @@
 """Compiles the training step of an experiment for TPUs that need not be attached."""
 
 import dataclasses
-import importlib.util
 import os
 
 import jax
 from jax.sharding import Mesh
 
 from hclx.config import Experiment, MeshConfig
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, require
 from hclx.parallel import make_mesh
 from hclx.parallel.chips import Chip
 from hclx.plan.hlo import Module, parse_hlo
@@ -71,11 +70,7 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
     from jax.experimental import topologies
 
     chip_of(topology)
-    if importlib.util.find_spec("libtpu") is None:
-        raise ConfigError(
-            "XLA's compiler for TPUs is not installed; install it with .venv/bin/pip install -e"
-            " '.[plan]'"
-        )
+    require("libtpu")
     for name, value in _NO_MACHINE.items():
         os.environ.setdefault(name, value)
     try:
@@ -88,7 +83,7 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
 
 
 def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> CompiledStep:
-    """Compiles the step that `launch/pretrain.py` would run, for a topology; a large model takes
+    """Compiles the step that `hclx pretrain` would run, for a topology; a large model takes
     minutes.
 
     Args:

@@ -104,6 +104,7 @@ def test_a_task_module_in_the_working_directory_is_found(script, tmp_path):
         (["apache_beam"], ["build_corpus", "--config=c", "--input=i", "--output=o"], "corpus"),
         (["pyarrow"], ["inspect_corpus", "--output=o", "--doc_id=a/1"], "corpus"),
         (["scipy"], ["train_filter", "--good=g", "--output=o"], "corpus"),
+        (["libtpu"], ["plan", "--gin_file=runs/pretrain.gin", "--topology=v5p:2x2x1"], "plan"),
         (["yaml"], ["train_tokenizer", "--corpus=c", "--output_dir=t"], "corpus"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,

@@ -117,7 +117,7 @@ def test_bad_values(tmp_path):
             in refused(call(*neither_or_both), 64)
         )
     assert (
-        "mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py"
+        "mixture/mixture.json cannot be read; make the mixture with hclx build_corpus"
         in refused(call(f"--corpus={tmp_path}"), 65)
     )
     assert "multiple of 128" in refused(call(f"--corpus={tmp_path}", "--vocab_size=1000"), 64)
