@@ -41,8 +41,10 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
             # each array for a failed one, whose error reaches the run anyway.
             logging.set_verbosity(logging.ERROR)
             python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-        if commands and (len(argv) < 2 or argv[1] not in commands):
+        if commands and len(argv) < 2:
             return _fail(f"the command is missing: {', '.join(commands)}", 64)
+        if commands and argv[1] not in commands:
+            return _fail(f"{argv[1]} is no command; there are {', '.join(commands)}", 64)
         if len(argv) > 1 + bool(commands):
             return _fail(f"unexpected argument {argv[-1]!r}; options start with --", 64)
         try:

@@ -72,6 +72,8 @@ def test_help_into_a_pipe_that_closes_early_is_no_error():
 def test_errors_of_a_command_are_its_own():
     assert "--gin_file is missing" in refused(call("pretrain"), 64)
     assert "the command is missing: list, verify, rewind" in refused(call("checkpoint"), 64)
+    unknown = refused(call("checkpoint", "foo"), 64)
+    assert unknown == "error: foo is no command; there are list, verify, rewind"
 
 
 @pytest.mark.parametrize("script", ["hclx", "launch"])
