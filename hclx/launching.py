@@ -5,15 +5,25 @@ code, and libraries keep their start-up lines to themselves.
 import errno
 import logging as python_logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from hclx.errors import HclxError, StorageError, StuckError, exit_code
+from hclx.errors import ConfigError, HclxError, StorageError, StuckError, exit_code
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# What is wrong with a path that a command was given, in words.
+_WRONG_PATH = {
+    errno.ENOTDIR: "has a file where a folder is needed",
+    errno.EISDIR: "is a folder, and a file is needed",
+    errno.EACCES: "may not be read or written by this user",
+    errno.EPERM: "may not be read or written by this user",
+    errno.ENAMETOOLONG: "has too long a name",
+    errno.ELOOP: "is a link to itself",
+}
 
 
 def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ()) -> None:
@@ -24,14 +34,16 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         command line; it returns the exit code, None for 0.
       commands: words of which `argv[1]` must be one; none: no argument may be left.
     Raises:
-      SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if the disk is
-        full or read-only. If the run has one process, other exceptions of `main` are raised again.
+      SystemExit: at the end, with the exit code: 64 if the command line is wrong, or a path is of
+        the wrong kind or forbidden; 74 if the disk is full or read-only. If the run has one
+        process, other exceptions of `main` are raised again.
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "" not in sys.path:  # the working directory, as for `python -m`: it may hold a task module
         sys.path.insert(0, "")
     options = [argument.lstrip("-") for argument in sys.argv]
+    given = {argument.rpartition("=")[2] for argument in sys.orig_argv}
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
 
     def guarded(argv):
@@ -52,13 +64,10 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         except HclxError as error:
             return _leave(_fail(str(error), error.exit_code))
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if not (known := _known(error, given)):
+                _leave_after(error)
                 raise
-            message = (
-                f"cannot write {error.filename or ''}: {error.strerror}; free some space and run"
-                " again"
-            )
-            return _leave(_fail(message, StorageError.exit_code))
+            return _leave(_fail(str(known), known.exit_code))
         except Exception as error:
             _leave_after(error)
             raise
@@ -67,6 +76,76 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         app.run(guarded, flags_parser=_parse)
     except HclxError as error:
         sys.exit(_fail(str(error), error.exit_code))
+
+
+def _known(error: OSError, given: set[str]) -> HclxError | None:
+    """Returns the error for a person if the user can mend it: a full disk, or a wrong path.
+
+    Args:
+      error: of the operating system.
+      given: the words of the command line. A missing file is the user's if it is one of them, and
+        else a fault of the program.
+    """
+    if error.errno in _NO_SPACE:
+        return StorageError(
+            f"cannot write {error.filename or ''}: {error.strerror}; free some space and run again"
+        )
+    quoted = re.search(r"'([^']+)'", str(error))  # pyarrow names files in its text alone
+    path = error.filename or (quoted[1] if quoted else None)
+    if not isinstance(path, str):
+        return None
+    problem = _WRONG_PATH.get(error.errno)
+    if error.errno == errno.EEXIST and not os.path.isdir(path):
+        problem = "is a file, and a folder is needed"
+    if error.errno == errno.ENOENT and path in given:
+        problem = "does not exist"
+    return ConfigError(f"{path} {problem}; give another path") if problem else None
+
+
+def check_output(flag: str, path: str, makes_folders: bool = False) -> None:
+    """Checks that a file can be written, before the work whose result it will hold. Nothing is
+    made.
+
+    Args:
+      flag: which names it, such as "--json".
+      path: of the file.
+      makes_folders: whether folders of it that are missing will be made.
+    Raises:
+      ConfigError: the path is that of a folder, its folder is missing, or this user may not write
+        there.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ConfigError(f"{flag}={path} is a folder; give the name of a file in it")
+    if not makes_folders and not os.path.exists(folder):
+        raise ConfigError(f"{flag}={path}: the folder {folder} does not exist; make it first")
+    _check_writable(flag, path, path if os.path.exists(path) else folder)
+
+
+def check_output_folder(flag: str, path: str) -> None:
+    """Checks that a folder can be made or written to, before the work whose result it will hold.
+    Nothing is made.
+
+    Args:
+      flag: which names it, such as "--output_dir".
+      path: of the folder.
+    Raises:
+      ConfigError: the path is that of a file, or this user may not write there.
+    """
+    if os.path.isfile(path):
+        raise ConfigError(f"{flag}={path} is a file; give the name of a folder")
+    _check_writable(flag, path, os.path.abspath(path))
+
+
+def _check_writable(flag: str, path: str, target: str) -> None:
+    """Refuses a path if the target, or the nearest folder above it that exists, is closed."""
+    existing = target
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if existing != path and os.path.isfile(existing):
+        raise ConfigError(f"{flag}={path}: {existing} is a file; give another path")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"{flag}={path}: this user may not write {existing}; give another path")
 
 
 def _leave(code: int) -> int:

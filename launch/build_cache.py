@@ -12,7 +12,7 @@ from absl import flags
 from hclx.config import DataConfig
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, label_of, sources_of
-from hclx.launching import run
+from hclx.launching import check_output_folder, run
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(DataConfig)}
 MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that --task_module registers.")
@@ -46,6 +46,7 @@ def main(_):
         max_documents=MAX_DOCUMENTS.value,
         invalid_utf8=INVALID_UTF8.value,
     )
+    check_output_folder("--cache_dir", CACHE_DIR.value)
     cache = build_cache(
         label_of(data),
         sources_of(data),

@@ -14,7 +14,7 @@ from collections import Counter
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run, take_after_dashes
+from hclx.launching import check_output_folder, run, take_after_dashes
 from hclx.progress import tracked_files
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
@@ -58,6 +58,7 @@ def main(_):
         )
     if BEAM and not CORPUS.value:
         raise ConfigError(f"{BEAM[0]} is for Apache Beam, which runs with --corpus alone")
+    check_output_folder("--output_dir", OUTPUT_DIR.value)
     options = {
         "vocab_size": VOCAB_SIZE.value,
         "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),
