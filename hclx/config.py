@@ -236,7 +236,7 @@ class DataConfig(_Validated):
 
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
-    corpus: str = ""  # or a folder that launch/build_corpus.py made, with its mixture
+    corpus: str = ""  # or a folder that `hclx build_corpus` made, with its mixture
     input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
     cache_dir: str = ""  # default: MODEL_DIR/cache, built when it is missing
@@ -285,6 +285,11 @@ class TokenizerConfig(_Validated):
                 f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
             )
             morphemes = MORPHEMES_OF[self.mode]
+            _require(
+                self.morphemes in (type(self).morphemes, morphemes),
+                f"TokenizerConfig.mode={self.mode!r} contradicts"
+                f" TokenizerConfig.morphemes={self.morphemes!r}; give morphemes alone",
+            )
             _log_once(
                 f"TokenizerConfig.mode={self.mode!r} is the old name of"
                 f" TokenizerConfig.morphemes={morphemes!r}"

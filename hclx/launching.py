@@ -2,7 +2,7 @@
 code, and libraries keep their start-up lines to themselves.
 """
 
-import errno
+import io
 import logging as python_logging
 import os
 import sys
@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from hclx.errors import HclxError, StorageError, StuckError, exit_code
+from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_INTERRUPTED, _CLOSED_PIPE = 128 + 2, 128 + 13  # 128 + the number of the signal, as shells have it
 
 
 def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ()) -> None:
@@ -24,14 +24,15 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         command line; it returns the exit code, None for 0.
       commands: words of which `argv[1]` must be one; none: no argument may be left.
     Raises:
-      SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if the disk is
-        full or read-only. If the run has one process, other exceptions of `main` are raised again.
+      SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if files
+        cannot be read or written, 130 after Ctrl-C, 141 if nobody reads the output any more. If the
+        run has one process, other exceptions of `main` are raised again.
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _write_what_a_terminal_cannot_show()
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
-    _name_command_in_help()
     sys.path.append(os.getcwd())  # for task modules of one's own, as `python -m` finds them
 
     def guarded(argv):
@@ -41,25 +42,23 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
             # each array for a failed one, whose error reaches the run anyway.
             logging.set_verbosity(logging.ERROR)
             python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-        if commands and (len(argv) < 2 or argv[1] not in commands):
+        if commands and len(argv) < 2:
             return _fail(f"the command is missing: {', '.join(commands)}", 64)
+        if commands and argv[1] not in commands:
+            return _fail(f"{argv[1]} is no command; there are {', '.join(commands)}", 64)
         if len(argv) > 1 + bool(commands):
             return _fail(f"unexpected argument {argv[-1]!r}; options start with --", 64)
         try:
             return main(argv)
-        except HclxError as error:
-            return _leave(_fail(str(error), error.exit_code))
-        except OSError as error:
-            if error.errno not in _NO_SPACE:
-                raise
-            message = (
-                f"cannot write {error.filename or ''}: {error.strerror}; free some space and run"
-                " again"
-            )
-            return _leave(_fail(message, StorageError.exit_code))
+        except BrokenPipeError:  # whoever read the output, such as `| head`, has enough
+            return _leave(_close_output())
+        except KeyboardInterrupt:
+            return _leave(_fail("interrupted with Ctrl-C", _INTERRUPTED))
         except Exception as error:
-            _leave_after(error)
-            raise
+            if (known := known_error(error)) is None:
+                _leave_after(error)
+                raise
+            return _leave(_fail(str(known), known.exit_code))
 
     try:
         app.run(guarded, flags_parser=_parse)
@@ -67,13 +66,67 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         sys.exit(_fail(str(error), error.exit_code))
 
 
-def _name_command_in_help() -> None:
-    """Names the command `hclx` in the help of a script that runs as a module, not as a file."""
-    script = sys.modules["__main__"]
-    name = getattr(getattr(script, "__spec__", None), "name", "")
-    if name.startswith("hclx.launch."):
-        command = name.removeprefix("hclx.launch.")
-        script.__doc__ = script.__doc__.replace(f"python launch/{command}.py", f"hclx {command}")
+def _write_what_a_terminal_cannot_show() -> None:
+    """Lets text that the encoding of a terminal lacks be written as escapes, such as \\uac00, where
+    Python would end the program.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a test may have put another in its place
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_output() -> int:
+    """Returns the exit code of a program whose output nobody reads any more, as shells have it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
+    return _CLOSED_PIPE
+
+
+def check_output(flag: str, path: str, makes_folders: bool = False) -> None:
+    """Checks that a file can be written, before the work whose result it will hold. Nothing is
+    made.
+
+    Args:
+      flag: which names it, such as "--json".
+      path: of the file.
+      makes_folders: whether folders of it that are missing will be made.
+    Raises:
+      ConfigError: the path is that of a folder, its folder is missing, or this user may not write
+        there.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ConfigError(f"{flag}={path} is a folder; give the name of a file in it")
+    if not makes_folders and not os.path.exists(folder):
+        raise ConfigError(f"{flag}={path}: the folder {folder} does not exist; make it first")
+    _check_writable(flag, path, path if os.path.exists(path) else folder)
+
+
+def check_output_folder(flag: str, path: str) -> None:
+    """Checks that a folder can be made or written to, before the work whose result it will hold.
+    Nothing is made.
+
+    Args:
+      flag: which names it, such as "--output_dir".
+      path: of the folder; one of a remote file system, such as gs://BUCKET, is not checked.
+    Raises:
+      ConfigError: the path is that of a file, or this user may not write there.
+    """
+    if "://" in path:
+        return
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ConfigError(f"{flag}={path} is a file; give the name of a folder")
+    _check_writable(flag, path, os.path.abspath(path))
+
+
+def _check_writable(flag: str, path: str, target: str) -> None:
+    """Refuses a path if the target, or the nearest folder above it that exists, is closed."""
+    existing = target
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if existing != path and os.path.isfile(existing):
+        raise ConfigError(f"{flag}={path}: {existing} is a file; give another path")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"{flag}={path}: this user may not write {existing}; give another path")
 
 
 def _leave(code: int) -> int:

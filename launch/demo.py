@@ -1,4 +1,4 @@
-"""Runs everything on the sample that ships with the package: python launch/demo.py
+"""Runs everything on the sample that ships with the package: hclx demo
 
 Trains a tokenizer, builds the token cache, pretrains a small decoder, stops it half way, resumes it
 from its checkpoint, and writes Korean. All files are in --model_dir.

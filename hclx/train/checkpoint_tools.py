@@ -84,8 +84,9 @@ def verify_checkpoints(model_dir: str | Path, steps: list[int]) -> list[tuple[in
         saved, abstract = reader.steps(), _abstract(model_dir)
         missing = [step for step in steps if step not in saved]
         if missing or not saved:
+            what = f"step {', '.join(map(str, missing))}" if missing else "checkpoint"
             raise CheckpointError(
-                f"{reader.directory} has no step {missing or ''}; it has {saved or 'none'}"
+                f"{reader.directory} has no {what}; it has {', '.join(map(str, saved)) or 'none'}"
             )
         return [(step, reader.problem(step, abstract)) for step in steps or saved]
 

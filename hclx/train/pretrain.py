@@ -354,7 +354,7 @@ def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
         raise NumericsError(
             f"{finished}, the {finished.skipped_in_a_row}th in a row. The last save holds none of"
             " them; lower the learning rate, look at these examples, or go back with"
-            " launch/checkpoint.py rewind"
+            " hclx checkpoint rewind"
         )
 
 

@@ -91,7 +91,7 @@ def test_list_and_verify_say_what_is_there(run):
     ]  # fmt: skip
     verdicts = verify_checkpoints(run, [])
     assert [step for step, problem in verdicts if not problem] == [2, 6] and verdicts[1][1]
-    with pytest.raises(CheckpointError, match="no step .3.; it has .2, 4, 6."):
+    with pytest.raises(CheckpointError, match="no step 3; it has 2, 4, 6$"):
         verify_checkpoints(run, [3])
     assert names(run) == {"2", "4", "6", "9.corrupt"}  # a reader changes nothing
 
@@ -132,7 +132,7 @@ def test_what_is_refused_changes_nothing(run):
             "step 6 has seen all examples before 96, so 80:99",
             lambda: rewind(run, 6, ((80, 99),)),
         ),
-        (CheckpointError, "no step .3.", lambda: rewind(run, 3)),
+        (CheckpointError, "no step 3; ", lambda: rewind(run, 3)),
         (CheckpointError, "step 4 is damaged", lambda: rewind(run, 4)),
         (ConfigError, "must be positive, got 0", lambda: rewind(run, 2, (), 0.0)),
     )
