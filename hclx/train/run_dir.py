@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import get_type_hints
 
+import hclx
 from hclx.config import Experiment
 from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.train.jsonl import replace_text
@@ -49,11 +50,20 @@ MAY_CHANGE = {
 
 
 def versions() -> dict[str, str]:
-    """The versions of "python" and of `PACKAGES`, which decide the numbers, by their names."""
-    return {
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-    }
+    """The versions of "python" and of `PACKAGES`, which decide the numbers, by their names. A
+    package that cannot be asked for its version, because it is only on the import path, has
+    "unknown".
+    """
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(package: str) -> str:
+    if package == "hclx":  # a checkout need not be installed
+        return hclx.__version__
+    try:
+        return metadata.version(package) or "unknown"
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def describe_run(

@@ -113,7 +113,7 @@ def test_bad_values(tmp_path):
         "train_tokenizer.py", f"--output_dir={tmp_path / 't'}", *arguments
     )
     assert "multiple of 128" in refused(call(f"--input={SAMPLE}", "--vocab_size=1000"), 64)
-    assert "mode=plain and morphemes=merges contradict each other" in refused(
+    assert "--mode is the old name of --morphemes" in refused(
         call(f"--input={SAMPLE}", "--mode=plain", "--morphemes=merges"), 64
     )
     assert "matches no file" in refused(call("--input=/nowhere/*.txt"), 65)

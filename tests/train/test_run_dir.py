@@ -1,11 +1,13 @@
-"""The folder of a run: what may be removed."""
+"""The folder of a run: what may be removed, and the versions that are recorded."""
 
 import json
+from importlib import metadata
 
 import pytest
 
+import hclx
 from hclx.errors import ConfigError
-from hclx.train.run_dir import FILE, remove_run
+from hclx.train.run_dir import FILE, remove_run, versions
 
 
 def test_only_a_run_of_the_mixture_is_removed(tmp_path):
@@ -33,3 +35,13 @@ def test_what_a_run_begins_with_is_kept(tmp_path):
         (tmp_path / name).mkdir()
         remove_run(tmp_path, "sample")
         assert (tmp_path / name).is_dir()
+
+
+def test_a_package_that_is_only_on_the_import_path_has_no_version(monkeypatch):
+    def absent(package):
+        raise metadata.PackageNotFoundError(package)
+
+    assert "unknown" not in versions().values()
+    monkeypatch.setattr(metadata, "version", absent)
+    unknown = {name for name, version in versions().items() if version == "unknown"}
+    assert {"jax", "numpy"} <= unknown and versions()["hclx"] == hclx.__version__
