@@ -134,7 +134,7 @@ def _find_step(init_from: str, source: Path, step: int | None) -> int:
 
 
 def _content(folder: Path, n: int = 8) -> str:
-    """What a folder has, for a message: the names of its first entries."""
+    """Says what a folder has, for a message: the names of its first entries."""
     names = sorted(path.name for path in folder.iterdir())
     more = f" and {len(names) - n} more" if len(names) > n else ""
     return f"has {', '.join(names[:n])}{more}" if names else "is empty"

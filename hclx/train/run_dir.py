@@ -4,13 +4,15 @@ another one is refused.
 
 import dataclasses
 import json
+import os
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import get_type_hints
 
 from hclx.config import Experiment
-from hclx.errors import CheckpointError, ConfigError, DataError
+from hclx.errors import CheckpointError, ConfigError, DataError, StorageError
 from hclx.train.jsonl import replace_text
 
 FILE = "config.json"
@@ -206,6 +208,46 @@ def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
             f"{Path(model_dir) / FILE} does not describe a run: {error}; put the file back from a"
             " copy"
         ) from error
+
+
+def remove_run(model_dir: str | Path, mixture: str) -> None:
+    """Removes the folder of a run on a mixture; a folder that is empty or missing is left as it is.
+
+    Raises:
+      ConfigError: the folder holds anything else; nothing is removed.
+      StorageError: it cannot be removed.
+    """
+    folder = Path(model_dir)
+    try:
+        if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+            return
+        held = _held_instead(folder, mixture)
+        if held:
+            raise ConfigError(
+                f"--model_dir={folder} {held}, and is not removed; choose another --model_dir, or"
+                " remove it yourself"
+            )
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {error.filename or folder}: {error.strerror}; remove {folder} yourself,"
+            " or choose another --model_dir"
+        ) from error
+
+
+def _held_instead(folder: Path, mixture: str) -> str:
+    """Says what a path is, if it is no folder of a run on a mixture; else ""."""
+    if folder.is_symlink() or not folder.is_dir():
+        return "is not a folder"
+    try:
+        run = read_config(folder)
+    except DataError as error:
+        return f"holds something else than a run ({error})"
+    if run is None:
+        return f"holds no run (it has files, and no {FILE})"
+    text = section_of(run["config"], "data")
+    other = text.mixture or text.corpus or text.input
+    return "" if text.mixture == mixture else f"holds a run on {other!r}, and not on {mixture!r}"
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
