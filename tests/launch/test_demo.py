@@ -37,7 +37,11 @@ def test_a_signal_ends_the_child_and_the_program_ends_with_its_code(number):
     process = subprocess.Popen(arguments, **options)
     child = int(process.stdout.readline())
     process.send_signal(number)
-    assert process.communicate(timeout=30)[0] == "" and process.returncode == 7
+    try:
+        assert process.communicate(timeout=10)[0] == "" and process.returncode == 7
+    except subprocess.TimeoutExpired:
+        os.kill(child, signal.SIGKILL)
+        raise
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
 
