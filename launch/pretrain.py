@@ -73,7 +73,7 @@ def main(_):
     if DRY_RUN.value:
         from hclx.train.dry_run import describe
 
-        print(describe(experiment, INIT_FROM.value))
+        print(describe(experiment, MODEL_DIR.value, INIT_FROM.value))
         return
     if not MODEL_DIR.value:
         raise ConfigError("--model_dir is missing; give a folder for the run")

@@ -1,7 +1,11 @@
 """Configuration: gin sets fields and nothing else; what does not fit is refused in one line."""
 
 import dataclasses
+import math
+import re
 
+import jax
+import numpy as np
 import pytest
 
 from hclx.config import (
@@ -14,6 +18,7 @@ from hclx.config import (
     TrainConfig,
     _log_once,
 )
+from hclx.data.sampler import Order
 from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
 from tests.conftest import ROOT
@@ -45,11 +50,44 @@ DEMO = ["gin_configs/runs/demo.gin"]
         ),
         (lambda: TrainConfig(z_loss=-1e-4), "TrainConfig.z_loss=-0.0001 is negative"),
         (lambda: ModelConfig(qk_norm=1), "ModelConfig.qk_norm must be bool, got 1"),
+        (lambda: TrainConfig(seed=-1), "TrainConfig.seed=-1 is negative"),
+        (lambda: TrainConfig(seed=2**63), "TrainConfig.seed=9223372036854775808 does not fit"),
+        (lambda: TrainConfig(eval_every=-5), "TrainConfig.eval_every=-5 is negative"),
+        (lambda: TrainConfig(keep_every=-1), "TrainConfig.keep_every=-1 is negative"),
+        (lambda: TrainConfig(total_steps=2**31), "total_steps=2147483648 is too large"),
+        (lambda: OptimizerConfig(epsilon=1e-60), "OptimizerConfig.epsilon=1e-60 is 0 in float32"),
+        (lambda: OptimizerConfig(beta1=1 - 1e-9), "beta1 must lie in .* got 0.999999999"),
+        (lambda: OptimizerConfig(learning_rate=10**400), "learning_rate=inf is not a finite"),
+        (lambda: TokenizerConfig(sample_rate=True), "sample_rate must be float, got True"),
     ],
 )
 def test_values_that_do_not_fit_are_named(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+FLOATS = [
+    (kind, field.name)
+    for kind in (ModelConfig, OptimizerConfig, TokenizerConfig, TrainConfig)
+    for field in dataclasses.fields(kind)
+    if field.type is float
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), FLOATS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e39])
+def test_a_float_that_is_not_finite_on_devices_is_refused_by_name(kind, name, value):
+    message = f"{kind.__name__}.{name}={value} is not a finite"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, 2**63 - 1])
+def test_every_seed_that_is_accepted_gives_parameters_and_an_order(seed):
+    train = TrainConfig(seed=seed)
+    jax.random.key(train.seed)
+    order = Order((5,), (1.0,), train.seed).locate(np.arange(5))[1]
+    assert sorted(order) == list(range(5))
 
 
 def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_meant():
@@ -255,6 +293,7 @@ def test_a_file_includes_others_and_wins_over_them(tmp_path):
         ("ModelConfig.d_model=three", "three"),
         ("ModelConfig.d_model=[", "gin"),
         ("TrainConfig.sequence_length=4096", "longer than ModelConfig.max_length"),
+        ("TrainConfig.z_loss=1e999", "TrainConfig.z_loss=inf is not a finite number"),
         ("OptimizerConfig.warmup_steps=100000", "not below TrainConfig.total_steps"),
     ],
 )

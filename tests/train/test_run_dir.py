@@ -7,14 +7,18 @@ import pytest
 
 import hclx
 from hclx.errors import ConfigError
-from hclx.train.run_dir import FILE, remove_run, versions
+from hclx.train.run_dir import FILE, describe_run, remove_run, versions
+from tests.helpers.meshes import ONE, experiment
 
 
 def test_only_a_run_of_the_mixture_is_removed(tmp_path):
     run, other_run, model, letters = (tmp_path / name for name in ("run", "other", "model", "text"))
+    described = describe_run(experiment(ONE), "t", {})
+    elsewhere = {**described, "config": {**described["config"]}}
+    elsewhere["config"]["data"] = described["config"]["data"] | {"mixture": "kowiki"}
     contents = {
-        run: json.dumps({"config": {"data": {"mixture": "sample"}}}),
-        other_run: json.dumps({"config": {"data": {"mixture": "kowiki"}}}),
+        run: json.dumps(described),
+        other_run: json.dumps(elsewhere),
         model: json.dumps({"model_type": "llama"}),
         letters: "{",
     }
@@ -24,7 +28,7 @@ def test_only_a_run_of_the_mixture_is_removed(tmp_path):
     remove_run(run, "sample")
     assert not run.exists()
     for folder in (other_run, model, letters, tmp_path, letters / FILE):
-        with pytest.raises(ConfigError, match="other than a run of the mixture 'sample'"):
+        with pytest.raises(ConfigError, match="--model_dir=.*, and is not removed"):
             remove_run(folder, "sample")
     assert all((folder / FILE).is_file() for folder in (other_run, model, letters))
 
