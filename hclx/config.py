@@ -10,11 +10,17 @@ raises ConfigError, which names the field.
 import dataclasses
 import functools
 import logging
+import math
 from typing import get_type_hints
 
 from hclx.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
+
+# Bounds of what jax and numpy take: sizes and steps are int32 on devices, all else fits in int64.
+# Devices compute in float32, whose least and greatest positive numbers these are.
+INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
+FLOAT32_MIN, FLOAT32_MAX = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
 MESH_AXES = ("pipe", "data", "fsdp", "seq", "model")
 
@@ -42,14 +48,23 @@ class _Validated:
 
     def __post_init__(self):
         for name, kind in get_type_hints(type(self)).items():
-            value = getattr(self, name)
+            value, field = getattr(self, name), f"{type(self).__name__}.{name}"
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                object.__setattr__(self, name, float(value))
-                continue
-            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-                raise ConfigError(
-                    f"{type(self).__name__}.{name} must be {kind.__name__}, got {value!r}"
-                    f" ({type(value).__name__})"
+                value = float(value) if abs(value) <= FLOAT32_MAX else math.inf
+                object.__setattr__(self, name, value)
+            _require(
+                isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
+                f"{field} must be {kind.__name__}, got {value!r} ({type(value).__name__})",
+            )
+            if kind is float:
+                _require(
+                    abs(value) <= FLOAT32_MAX,
+                    f"{field}={value} is not a finite number of float32; give one that is",
+                )
+            elif kind is int:
+                _require(
+                    abs(value) <= INT64_MAX,
+                    f"{field}={value} does not fit in 64 bits; give a number up to {INT64_MAX}",
                 )
         self._check()
 
@@ -58,8 +73,25 @@ class _Validated:
 
     def _positive(self, *names: str) -> None:
         for name in names:
+            value, field = getattr(self, name), f"{type(self).__name__}.{name}"
+            _require(value > 0, f"{field} must be positive, got {value}")
+            _require(
+                value >= FLOAT32_MIN,
+                f"{field}={value} is 0 in float32; give at least {FLOAT32_MIN:.3g}",
+            )
+
+    def _not_negative(self, *names: str) -> None:
+        for name in names:
             value = getattr(self, name)
-            _require(value > 0, f"{type(self).__name__}.{name} must be positive, got {value}")
+            _require(value >= 0, f"{type(self).__name__}.{name}={value} is negative")
+
+    def _int32(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            _require(
+                value <= INT32_MAX,
+                f"{type(self).__name__}.{name}={value} is too large; give at most {INT32_MAX}",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +114,10 @@ class ModelConfig(_Validated):
     embedding_norm: bool = False  # a norm after the embedding (BLOOM)
 
     def _check(self):
-        self._positive(
-            "vocab_size",
-            "n_layers",
-            "d_model",
-            "n_heads",
-            "max_length",
-            "layer_norm_epsilon",
-            "init_std",
-        )
-        _require(self.mlp_size >= 0, f"ModelConfig.mlp_size={self.mlp_size} is negative")
+        sizes = ("vocab_size", "n_layers", "d_model", "n_heads", "max_length")
+        self._positive(*sizes, "layer_norm_epsilon", "init_std")
+        self._not_negative("mlp_size")
+        self._int32(*sizes, "mlp_size")
         _require(
             self.d_model % self.n_heads == 0,
             f"ModelConfig.n_heads={self.n_heads} does not divide"
@@ -155,10 +181,9 @@ class ComputeConfig(_Validated):
                 f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}",
             )
         self._positive("scan_unroll", "pipeline_repeats")
-        for name in ("loss_chunk_tokens", "pipeline_microbatches"):
-            _require(
-                getattr(self, name) >= 0, f"ComputeConfig.{name}={getattr(self, name)} is negative"
-            )
+        self._not_negative("loss_chunk_tokens", "pipeline_microbatches")
+        sizes = ("loss_chunk_tokens", "pipeline_microbatches", "pipeline_repeats", "scan_unroll")
+        self._int32(*sizes)
 
     def microbatches(self, stages: int) -> int:
         """Microbatches that a pipeline of `stages` stages splits a batch into: the field
@@ -186,6 +211,7 @@ class MeshConfig(_Validated):
                 size == -1 or size > 0,
                 f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest",
             )
+        self._int32(*MESH_AXES)
         _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
 
     @property
@@ -212,20 +238,15 @@ class OptimizerConfig(_Validated):
     def _check(self):
         self._positive("learning_rate", "epsilon", "clip_norm")
         for name in ("beta1", "beta2"):
-            _require(
-                0 <= getattr(self, name) < 1,
-                f"OptimizerConfig.{name} must lie in [0, 1), got {getattr(self, name)}",
+            _require(  # from 1 - 2^-25 on, a number is 1 in float32
+                0 <= getattr(self, name) < 1 - 2**-25,
+                f"OptimizerConfig.{name} must lie in [0, 1) in float32, got {getattr(self, name)}",
             )
         _require(
             0 <= self.final_fraction <= 1,
             f"OptimizerConfig.final_fraction={self.final_fraction} is not in [0, 1]",
         )
-        _require(
-            self.weight_decay >= 0, f"OptimizerConfig.weight_decay={self.weight_decay} is negative"
-        )
-        _require(
-            self.warmup_steps >= 0, f"OptimizerConfig.warmup_steps={self.warmup_steps} is negative"
-        )
+        self._not_negative("weight_decay", "warmup_steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -236,7 +257,7 @@ class DataConfig(_Validated):
 
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
-    corpus: str = ""  # or a folder that launch/build_corpus.py made, with its mixture
+    corpus: str = ""  # or a folder that `hclx build_corpus` made, with its mixture
     input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
     cache_dir: str = ""  # default: MODEL_DIR/cache, built when it is missing
@@ -252,11 +273,10 @@ class DataConfig(_Validated):
         )
         _require(
             0 < self.validation_permille < 1000,
-            "DataConfig.validation_permille must lie between 1 and 999",
+            "DataConfig.validation_permille must lie between 1 and 999, got"
+            f" {self.validation_permille}",
         )
-        _require(
-            self.max_documents >= 0, f"DataConfig.max_documents={self.max_documents} is negative"
-        )
+        self._not_negative("max_documents")
         _require(
             self.invalid_utf8 in ("refuse", "replace"),
             f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace",
@@ -285,6 +305,11 @@ class TokenizerConfig(_Validated):
                 f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
             )
             morphemes = MORPHEMES_OF[self.mode]
+            _require(
+                self.morphemes in (type(self).morphemes, morphemes),
+                f"TokenizerConfig.mode={self.mode!r} contradicts"
+                f" TokenizerConfig.morphemes={self.morphemes!r}; give morphemes alone",
+            )
             _log_once(
                 f"TokenizerConfig.mode={self.mode!r} is the old name of"
                 f" TokenizerConfig.morphemes={morphemes!r}"
@@ -332,22 +357,17 @@ class TrainConfig(_Validated):
     replay_every: int = 0
 
     def _check(self):
-        self._positive(
-            "total_steps", "global_batch_size", "accumulation_steps", "sequence_length", "log_every"
-        )
-        self._positive(
-            "eval_windows", "checkpoint_every", "keep_last", "max_skipped", "spike_window"
-        )
-        for name in ("spike_sigmas", "replay_every"):
-            _require(
-                getattr(self, name) >= 0, f"TrainConfig.{name}={getattr(self, name)} is negative"
-            )
+        sizes = ("total_steps", "global_batch_size", "sequence_length", "spike_window")
+        self._positive(*sizes, "accumulation_steps", "log_every", "eval_windows")
+        self._positive("checkpoint_every", "keep_last", "max_skipped")
+        self._not_negative("seed", "eval_every", "keep_every", "replay_every")
+        self._not_negative("spike_sigmas", "z_loss")
+        self._int32(*sizes)
         _require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "
             f"TrainConfig.global_batch_size={self.global_batch_size}",
         )
-        _require(self.z_loss >= 0, f"TrainConfig.z_loss={self.z_loss} is negative")
 
 
 @dataclasses.dataclass(frozen=True)

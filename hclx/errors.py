@@ -7,11 +7,14 @@
 | 65   | data, tokenizer or checkpoint             | no: change the input    |
 | 66   | numerics (a loss that is not finite)      | no: change the recipe   |
 | 70   | stuck, or a lost peer or bad hardware     | yes: same command       |
-| 74   | storage (disk full, failed writes)        | yes, once there is room |
+| 74   | storage (full, forbidden or failing)      | yes, once it is mended  |
 | 75   | preempted and saved                       | yes: same command       |
 """
 
+import errno
 import importlib.util
+import os
+import re
 
 # Libraries that no core module needs, and the extra of setup.py that brings each.
 EXTRA_OF = {
@@ -29,6 +32,15 @@ EXTRA_OF = {
     "scipy": "corpus",
     "yaml": "corpus",
     "matplotlib": "plot",
+    "libtpu": "plan",
+}
+# What to do about an error of the operating system, by its number.
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space"),
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "mount the file system for writing, or name another folder,",
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "give this user the permission"),
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
 
 
@@ -85,8 +97,31 @@ class PreemptedError(HclxError):
     exit_code = 75
 
 
+def known_error(error: BaseException) -> HclxError | None:
+    """Returns the error for a person, with its exit code; None for a fault of the program.
+
+    Args:
+      error: of the program itself, of the operating system, or of TensorStore, which gives the
+        number of the system's error in its text.
+    """
+    if isinstance(error, HclxError):
+        return error
+    number, path = getattr(error, "errno", None), getattr(error, "filename", None)
+    if not isinstance(error, OSError):
+        found = re.search(r"os_error_code='(\d+)'", str(error))
+        number = int(found[1]) if found else None
+    if path is None and (quoted := re.search(r"""['"](/?[^'"]+)['"]""", str(error))):
+        path = quoted[1]  # pyarrow and TensorStore name files in their text alone
+    if number is None or not path:
+        return None
+    reason = f"{os.fspath(path)!r} cannot be read or written: {os.strerror(number)}"
+    return StorageError(
+        f"{reason}; {_ADVICE.get(number, 'mend that')} and run the same command again"
+    )
+
+
 def exit_code(error: BaseException, is_distributed: bool) -> int:
-    """Exit code for an error: that of the class of an `HclxError`, and 1 for any other error.
+    """Exit code for an error: that of its `known_error`, and 1 for any other error.
 
     Args:
       error: the error that ends the run.
@@ -94,7 +129,8 @@ def exit_code(error: BaseException, is_distributed: bool) -> int:
         lost peer (70).
     """
     lost = is_distributed and type(error).__name__ == "JaxRuntimeError"
-    return StuckError.exit_code if lost else getattr(error, "exit_code", 1)
+    known = known_error(error)
+    return StuckError.exit_code if lost else known.exit_code if known else 1
 
 
 def require(*libraries: str) -> None:

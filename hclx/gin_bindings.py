@@ -1,70 +1,259 @@
 """The one place where gin meets the configuration: it sets scalar fields of the dataclasses, and
 nothing else.
+
+Gin's parser reads the statements. What they mean is decided here, so that each error says where it
+is and nothing that was written is ignored.
 """
 
 import dataclasses
+import importlib
+import re
 import tokenize
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import gin
+from gin import config_parser
 
 import hclx
 from hclx import config
 from hclx.errors import ConfigError
 
-# Exceptions of gin for names, syntax (of two kinds), arguments and includes.
-_GIN_ERRORS = (ValueError, SyntaxError, tokenize.TokenError, TypeError, OSError)
 SECTIONS = {field.name: field.type for field in dataclasses.fields(config.Experiment)}
+_CLASSES = {kind.__name__: kind for kind in SECTIONS.values()}
+_TYPES = {
+    name: {field.name: field.type for field in dataclasses.fields(kind)}
+    for name, kind in _CLASSES.items()
+}
+_EXPECTED = {
+    int: "a whole number such as 10",
+    float: "a number such as 0.1",
+    bool: "True or False",
+    str: "a string in quotes, such as 'none'",
+}
+_ANY_VALUE = "a number, a string in quotes, True or False"
 # Three ways to name the text of a run. A step that gives one (a file, or the command line) takes
 # the place of what earlier steps gave.
 _TEXTS = tuple(f"DataConfig.{name}" for name in ("mixture", "corpus", "input"))
-_MORPHEMES = ("TokenizerConfig.morphemes", "TokenizerConfig.mode")  # the name, and its old name
+# Two names of one setting, of which the one of a later step counts.
+_OTHER_NAME = {
+    "TokenizerConfig.mode": "TokenizerConfig.morphemes",
+    "TokenizerConfig.morphemes": "TokenizerConfig.mode",
+}
 _FOLDER = next(path for path in (Path(p) / "gin_configs" for p in hclx.__path__) if path.is_dir())
 # Gin files are found from anywhere by their path, gin_configs/runs/demo.gin or runs/demo.gin.
 _SEARCH_PATH = (Path(), _FOLDER.parent, _FOLDER)
 
-for _section in SECTIONS.values():
-    gin.external_configurable(_section, module="hclx")
-for _path in _SEARCH_PATH[1:]:  # for files that gin files include
-    gin.add_config_file_search_path(str(_path))
+
+class _Setting(NamedTuple):
+    value: Any
+    where: str  # for errors: FILE:LINE with the text of the line, or the flag
+
+
+class _Macro(NamedTuple):
+    name: str
+
+    def __repr__(self):
+        return f"%{self.name}"
+
+
+class _Reference(NamedTuple):
+    name: str
 
 
 def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experiment:
     """Builds the experiment from gin files and then from bindings; later ones win.
 
     `DataConfig.mixture`, `corpus` and `input` exclude each other, so the last file that gives one
-    of them, or the bindings, replaces whichever was given before.
+    of them, or the bindings, replaces whichever was given before. `TokenizerConfig.mode` and
+    `morphemes` name one setting, so that a later file, or the bindings, replace the other one.
 
     Args:
       gin_files: paths, absolute or relative. Relative ones are looked for in the working directory,
         then in the folder that holds gin_configs/, then in gin_configs/; the first match is taken.
       bindings: such as "TrainConfig.total_steps=40". Strings need no quotes.
     Raises:
-      ConfigError: a file does not exist, a class or field is unknown, or a value is missing or does
-        not fit.
+      ConfigError: a file does not exist or is not UTF-8, a class, field or macro is unknown, a
+        binding or macro is used by nothing, or a value is missing or does not fit. It says which
+        file and line, or which flag.
     """
-    paths = [_find(name) for name in gin_files]
-    gin.clear_config()
+    reader, settings = _Reader(), {}
+    for path in [_find(name) for name in gin_files]:
+        _merge(settings, reader.read_file(path))
+    _merge(settings, reader.read_flags(bindings))
+    reader.check_macros()
+    values = {name: reader.resolved(setting) for name, setting in settings.items()}
     try:
-        for files, values in [*(([path], []) for path in paths), ([], bindings)]:
-            before = {name: _value_of(name) for name in (*_TEXTS, *_MORPHEMES)}
-            for name in before:
-                gin.bind_parameter(name, None)
-            gin.parse_config_files_and_bindings(
-                files, [_quoted(b) for b in values], skip_unknown=False, finalize_config=False
-            )
-            if all(_value_of(name) for name in _MORPHEMES):
-                raise ConfigError(f"{' and '.join(_MORPHEMES)} are one setting; give the first")
-            for names in (_TEXTS, _MORPHEMES):
-                replaced = any(_value_of(name) for name in names)
-                for name in names:
-                    if _value_of(name) is None:
-                        gin.bind_parameter(name, _default(name) if replaced else before[name])
         return config.Experiment(
-            **{name: kind(**gin.get_bindings(kind.__name__)) for name, kind in SECTIONS.items()}
+            **{
+                name: kind(
+                    **{
+                        key.partition(".")[2]: value
+                        for key, value in values.items()
+                        if key.startswith(f"{kind.__name__}.")
+                    }
+                )
+                for name, kind in SECTIONS.items()
+            }
         )
-    except _GIN_ERRORS as error:
-        raise ConfigError(_explain(error)) from error
+    except ConfigError as error:
+        raise ConfigError(_located(str(error), settings)) from error
+
+
+class _Reader:
+    """Reads files and flags of one experiment, which share their macros."""
+
+    def __init__(self):
+        self._macros: dict[str, _Setting] = {}
+        self._used: set[str] = set()
+
+    def read_file(self, path: str, including: tuple[str, ...] = ()) -> list[tuple[str, _Setting]]:
+        """Returns what a file and the files that it includes set, as ("CLASS.FIELD", setting), in
+        order.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise ConfigError(f"{path}:{line} is not UTF-8; save the file as UTF-8") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        where = lambda line: f"{path}:{line}: {_line_of(text, line).strip()}"
+        return self._read(text, where, (*including, path))
+
+    def read_flags(self, bindings: list[str]) -> list[tuple[str, _Setting]]:
+        """Returns what the flags `--gin.NAME=VALUE` set, in order."""
+        found = []
+        for binding in bindings:
+            found += self._read(_quoted(binding), lambda _, text=binding: f"--gin.{text}")
+        return found
+
+    def check_macros(self) -> None:
+        """Raises ConfigError for a macro that nothing uses: most often a field without its class.
+
+        `NAME = VALUE` is a macro of gin, which counts where a value is %NAME.
+        """
+        for name, (_, where) in self._macros.items():
+            if name not in self._used:
+                classes = [kind for kind, fields in _TYPES.items() if name in fields]
+                advice = " or ".join(f"{kind}.{name}" for kind in classes)
+                raise ConfigError(
+                    f"{where} is used by nothing: it names no class, and no value is %{name}"
+                    + (f"; write {advice}" if advice else "; write CLASS.FIELD, or remove it")
+                )
+
+    def resolved(self, setting: _Setting) -> Any:
+        """Returns the value of a setting, in which macros have their final values."""
+        value, where = setting
+        seen = []
+        while isinstance(value, _Macro):
+            if value.name not in self._macros:
+                raise ConfigError(
+                    f"{where}: the macro {value} is not defined; write {value.name} = VALUE"
+                )
+            if value in seen:
+                raise ConfigError(f"{where}: the macro {value} is defined by itself")
+            seen.append(value)
+            value = self._macros[value.name].value
+        return value
+
+    def macro(self, name: str) -> _Macro:
+        """Returns a value %NAME, for gin's parser."""
+        self._used.add(name)
+        return _Macro(name)
+
+    def configurable_reference(self, name: str, evaluate: bool) -> _Reference:
+        """Returns a value @NAME, for gin's parser; it is refused where it is used."""
+        del evaluate
+        return _Reference(name)
+
+    def _read(self, text: str, where, including=()) -> list[tuple[str, _Setting]]:
+        """Reads statements; `where(line)` is the place of a line, for errors."""
+        found, line = [], 1
+        try:
+            parser = config_parser.ConfigParser(text, self)
+            while statement := parser.parse_statement():
+                line = statement.location.line_num
+                found += self._obey(statement, where(line), including)
+        except (SyntaxError, tokenize.TokenError, StopIteration, ValueError) as error:
+            line = getattr(error, "lineno", None) or line
+            if isinstance(error, tokenize.TokenError):  # the end of the text came too early
+                line = _last_statement(text)
+            why = _why_unreadable(_line_of(text, line))
+            raise ConfigError(f"{where(line)}: {why}") from error
+        return found
+
+    def _obey(self, statement, where: str, including: tuple[str, ...]):
+        """Returns what one statement sets."""
+        match statement:
+            case config_parser.IncludeStatement(filename=name):
+                return self._include(name, where, including)
+            case config_parser.ImportStatement(module=module):
+                try:
+                    importlib.import_module(module)
+                except Exception as error:  # a module of the user may raise anything
+                    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                    raise ConfigError(f"{where} fails: {reason}") from error
+                return []
+            case config_parser.BlockDeclaration(scope=scope, selector=selector):
+                _class_of(scope, selector, where)
+                return []
+        scope, selector, name, value, _ = statement
+        if isinstance(value, _Reference):
+            raise ConfigError(f"{where}: @{value.name} is no value; write {_ANY_VALUE}")
+        if not name:
+            self._macros[f"{scope}/{selector}" if scope else selector] = _Setting(value, where)
+            return []
+        section = _class_of(scope, selector, where, name)
+        if name not in _TYPES[section]:
+            raise ConfigError(
+                f"{where}: {section} has no field named {name!r}. The fields of {section} are"
+                f" {', '.join(_TYPES[section])}"
+            )
+        return [(f"{section}.{name}", _Setting(value, where))]
+
+    def _include(self, name: str, where: str, including: tuple[str, ...]):
+        """Returns what an included file sets."""
+        path = next((str(f / name) for f in _SEARCH_PATH if (f / name).is_file()), None)
+        if path is None:
+            raise ConfigError(
+                f"{where}: {name} does not exist in {', '.join(map(_folder_name, _SEARCH_PATH))}"
+            )
+        if path in including:
+            raise ConfigError(f"{where}: {path} includes itself")
+        return self.read_file(path, including)
+
+
+def _class_of(scope: str, selector: str, where: str, field: str = "") -> str:
+    """Returns the name of the class that a statement names."""
+    name = selector.removeprefix("hclx.")
+    if name not in _CLASSES:
+        raise ConfigError(
+            f"{where}: there is no class {selector!r}; the classes are {', '.join(_CLASSES)}"
+        )
+    if scope:
+        right = f"{name}.{field}" if field else name
+        raise ConfigError(
+            f"{where} is used by nothing, because no scope such as {scope!r} is read; write {right}"
+        )
+    return name
+
+
+def _merge(settings: dict[str, _Setting], found: list[tuple[str, _Setting]]) -> None:
+    """Adds what a file, or the command line, sets to what earlier ones set; two names of one
+    setting in one file, or on the command line, are refused.
+    """
+    found = [(name, setting) for name, setting in found if setting.value is not None]
+    if any(setting.value for name, setting in found if name in _TEXTS):
+        for name in _TEXTS:
+            settings.pop(name, None)
+    given = {name: setting for name, setting in found if name in _OTHER_NAME and setting.value}
+    if len(given) > 1:
+        places = " and ".join(setting.where for setting in given.values())
+        raise ConfigError(f"{places} are one setting; give TokenizerConfig.morphemes alone")
+    for name, setting in found:
+        if name in given:
+            settings.pop(_OTHER_NAME[name], None)
+        settings[name] = setting
 
 
 def _find(name: str) -> str:
@@ -80,15 +269,8 @@ def _find(name: str) -> str:
     )
 
 
-def _value_of(name: str) -> str | None:
-    """Returns the value that a field was given, or else its default."""
-    section, _, field = name.partition(".")
-    return gin.get_bindings(section).get(field, _default(name))
-
-
-def _default(name: str) -> str:
-    """Returns the value of a field that is not given; no text is the default text."""
-    return getattr(config.TokenizerConfig, name.split(".")[1]) if name in _MORPHEMES else ""
+def _folder_name(folder: Path) -> str:
+    return "the working directory" if folder == Path() else str(folder)
 
 
 def _quoted(binding: str) -> str:
@@ -96,38 +278,40 @@ def _quoted(binding: str) -> str:
     name, equals, value = binding.partition("=")
     if not equals:
         raise ConfigError(f"--gin.{binding} has no value; write --gin.NAME=VALUE")
-    section, _, field = name.strip().rpartition(".")
-    if not section or "/" in section:
-        raise ConfigError(f"--gin.{binding} names no class; {_classes_with(field)}")
-    kinds = {kind.__name__: kind for kind in SECTIONS.values()}
-    fields = (
-        {f.name: f.type for f in dataclasses.fields(kinds[section])} if section in kinds else {}
-    )
+    section, _, field = name.strip().removeprefix("hclx.").rpartition(".")
     value = value.strip()
-    if fields.get(field) is str and value[:1] not in ("'", '"'):
+    if _TYPES.get(section, {}).get(field) is str and value[:1] not in ("'", '"'):
         value = repr(value)
     return f"{name} = {value}"
 
 
-def _classes_with(field: str) -> str:
-    """Returns advice on how to write the binding of a field whose class is not given."""
-    classes = [
-        kind.__name__
-        for kind in SECTIONS.values()
-        if field in {f.name for f in dataclasses.fields(kind)}
-    ]
-    names = [f"--gin.{name}.{field}=VALUE" for name in classes]
-    return f"write {' or '.join(names) or '--gin.CLASS.FIELD=VALUE'}"
+def _line_of(text: str, number: int) -> str:
+    """Returns a line of a text; "" after its end."""
+    lines = text.split("\n")
+    return lines[number - 1] if number <= len(lines) else ""
 
 
-def _explain(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    classes = ", ".join(kind.__name__ for kind in SECTIONS.values())
-    if "No configurable matching" in text:
-        return f"gin: {text}; the classes are {classes}"
-    if "doesn't have a parameter named" in text or "has no parameter" in text:
-        for kind in SECTIONS.values():
-            if kind.__name__ in text:
-                fields = ", ".join(f.name for f in dataclasses.fields(kind))
-                return f"gin: {text.split(' In ')[0]} The fields of {kind.__name__} are {fields}"
-    return f"gin: {text}"
+def _last_statement(text: str) -> int:
+    """Returns the number of the last line that begins a statement."""
+    begins = [i for i, line in enumerate(text.split("\n"), 1) if re.match(r"\s*[\w./]+\s*=", line)]
+    return begins[-1] if begins else 1
+
+
+def _why_unreadable(source: str) -> str:
+    """Says what is wrong with a line that gin's parser refuses."""
+    binding = re.match(r"\s*([\w./]+)\s*=([^#]*)", source)
+    if not binding:
+        return "this is no statement of gin; write CLASS.FIELD = VALUE"
+    name, value = binding[1], binding[2].strip()
+    *_, field = name.split(".")
+    # a line of a block names no class; fields of one name have one type
+    kinds = {fields[field] for fields in _TYPES.values() if field in fields}
+    expected = _EXPECTED[kinds.pop()] if len(kinds) == 1 else _ANY_VALUE
+    return f"{name} must be {expected}, " + (f"not {value}" if value else "and has no value")
+
+
+def _located(message: str, settings: dict[str, _Setting]) -> str:
+    """Adds to an error that names fields where these were set."""
+    named = re.findall(r"\b[A-Z]\w+\.\w+", message)
+    places = [settings[name].where for name in dict.fromkeys(named) if name in settings]
+    return f"{message}; set by {' and by '.join(places)}" if places else message

@@ -1,19 +1,22 @@
 """Runs the scripts of launch/: an error that the user can correct becomes one line and an exit
-code, and libraries keep their start-up lines to themselves.
+code, and libraries keep their start-up lines to themselves. A script that runs others ends them
+when it is ended: `Children`.
 """
 
-import errno
+import io
 import logging as python_logging
 import os
+import signal
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from hclx.errors import HclxError, StorageError, StuckError, exit_code
+from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_INTERRUPTED, _CLOSED_PIPE = 128 + 2, 128 + 13  # 128 + the number of the signal, as shells have it
 
 
 def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ()) -> None:
@@ -24,14 +27,15 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         command line; it returns the exit code, None for 0.
       commands: words of which `argv[1]` must be one; none: no argument may be left.
     Raises:
-      SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if the disk is
-        full or read-only. If the run has one process, other exceptions of `main` are raised again.
+      SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if files
+        cannot be read or written, 130 after Ctrl-C, 141 if nobody reads the output any more. If the
+        run has one process, other exceptions of `main` are raised again.
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _write_what_a_terminal_cannot_show()
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
-    _name_command_in_help()
     sys.path.append(os.getcwd())  # for task modules of one's own, as `python -m` finds them
 
     def guarded(argv):
@@ -41,25 +45,23 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
             # each array for a failed one, whose error reaches the run anyway.
             logging.set_verbosity(logging.ERROR)
             python_logging.getLogger("asyncio").setLevel(python_logging.CRITICAL)
-        if commands and (len(argv) < 2 or argv[1] not in commands):
+        if commands and len(argv) < 2:
             return _fail(f"the command is missing: {', '.join(commands)}", 64)
+        if commands and argv[1] not in commands:
+            return _fail(f"{argv[1]} is no command; there are {', '.join(commands)}", 64)
         if len(argv) > 1 + bool(commands):
             return _fail(f"unexpected argument {argv[-1]!r}; options start with --", 64)
         try:
             return main(argv)
-        except HclxError as error:
-            return _leave(_fail(str(error), error.exit_code))
-        except OSError as error:
-            if error.errno not in _NO_SPACE:
-                raise
-            message = (
-                f"cannot write {error.filename or ''}: {error.strerror}; free some space and run"
-                " again"
-            )
-            return _leave(_fail(message, StorageError.exit_code))
+        except BrokenPipeError:  # whoever read the output, such as `| head`, has enough
+            return _leave(_close_output())
+        except KeyboardInterrupt:
+            return _leave(_fail("interrupted with Ctrl-C", _INTERRUPTED))
         except Exception as error:
-            _leave_after(error)
-            raise
+            if (known := known_error(error)) is None:
+                _leave_after(error)
+                raise
+            return _leave(_fail(str(known), known.exit_code))
 
     try:
         app.run(guarded, flags_parser=_parse)
@@ -67,13 +69,67 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         sys.exit(_fail(str(error), error.exit_code))
 
 
-def _name_command_in_help() -> None:
-    """Names the command `hclx` in the help of a script that runs as a module, not as a file."""
-    script = sys.modules["__main__"]
-    name = getattr(getattr(script, "__spec__", None), "name", "")
-    if name.startswith("hclx.launch."):
-        command = name.removeprefix("hclx.launch.")
-        script.__doc__ = script.__doc__.replace(f"python launch/{command}.py", f"hclx {command}")
+def _write_what_a_terminal_cannot_show() -> None:
+    """Lets text that the encoding of a terminal lacks be written as escapes, such as \\uac00, where
+    Python would end the program.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a test may have put another in its place
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _close_output() -> int:
+    """Returns the exit code of a program whose output nobody reads any more, as shells have it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own last flush
+    return _CLOSED_PIPE
+
+
+def check_output(flag: str, path: str, makes_folders: bool = False) -> None:
+    """Checks that a file can be written, before the work whose result it will hold. Nothing is
+    made.
+
+    Args:
+      flag: which names it, such as "--json".
+      path: of the file.
+      makes_folders: whether folders of it that are missing will be made.
+    Raises:
+      ConfigError: the path is that of a folder, its folder is missing, or this user may not write
+        there.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise ConfigError(f"{flag}={path} is a folder; give the name of a file in it")
+    if not makes_folders and not os.path.exists(folder):
+        raise ConfigError(f"{flag}={path}: the folder {folder} does not exist; make it first")
+    _check_writable(flag, path, path if os.path.exists(path) else folder)
+
+
+def check_output_folder(flag: str, path: str) -> None:
+    """Checks that a folder can be made or written to, before the work whose result it will hold.
+    Nothing is made.
+
+    Args:
+      flag: which names it, such as "--output_dir".
+      path: of the folder; one of a remote file system, such as gs://BUCKET, is not checked.
+    Raises:
+      ConfigError: the path is that of a file, or this user may not write there.
+    """
+    if "://" in path:
+        return
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ConfigError(f"{flag}={path} is a file; give the name of a folder")
+    _check_writable(flag, path, os.path.abspath(path))
+
+
+def _check_writable(flag: str, path: str, target: str) -> None:
+    """Refuses a path if the target, or the nearest folder above it that exists, is closed."""
+    existing = target
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    if existing != path and os.path.isfile(existing):
+        raise ConfigError(f"{flag}={path}: {existing} is a file; give another path")
+    if not os.access(existing, os.W_OK):
+        raise ConfigError(f"{flag}={path}: this user may not write {existing}; give another path")
 
 
 def _leave(code: int) -> int:
@@ -149,3 +205,72 @@ def take_after_dashes(argv: list[str]) -> list[str]:
     after = argv[end + 1 :]
     del argv[end:]
     return after
+
+
+class Children:
+    """Runs commands, one at a time, as a context. SIGTERM, SIGHUP and Ctrl-C reach the command that
+    runs, and this program ends with its exit code; a signal that was ignored before stays ignored.
+    """
+
+    def __init__(self):
+        self._child: subprocess.Popen | None = None
+        self._signal = 0  # the number of the first one that came
+        self._before = {}  # number -> the handler that was there
+
+    def __enter__(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._forward)
+        return self
+
+    def __exit__(self, *exc_info):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def run(
+        self,
+        arguments: list[str],
+        meanwhile: Callable[[subprocess.Popen], None] = lambda child: None,
+        expected: int = 0,
+        **options,
+    ) -> str:
+        """Runs a command to its end.
+
+        Args:
+          arguments: the command line.
+          meanwhile: is called once with the process when it has started.
+          expected: the exit code after which this program goes on.
+          options: of `subprocess.Popen`; stdout=subprocess.PIPE captures the output.
+        Returns:
+          The output, "" if it is not captured.
+        Raises:
+          SystemExit: with the exit code of the command if it is another one, or if a signal came;
+            128 + the signal's number for a command that a signal ended, as shells have it.
+        """
+        if self._signal:  # it came between two commands
+            sys.exit(128 + self._signal)
+        # In a session of its own, a Ctrl-C in the terminal reaches it once, through `_forward`.
+        child = subprocess.Popen(arguments, text=True, start_new_session=True, **options)
+        self._child = child
+        try:
+            if self._signal:
+                child.send_signal(self._signal)
+            meanwhile(child)
+            output = child.communicate()[0] or ""
+        except BaseException:
+            child.terminate()
+            child.wait()
+            raise
+        finally:
+            self._child = None
+        code = child.returncode if child.returncode >= 0 else 128 - child.returncode
+        if self._signal:
+            sys.exit(code or 128 + self._signal)
+        if code != expected:
+            sys.exit(code or 1)
+        return output
+
+    def _forward(self, number: int, frame) -> None:
+        self._signal = self._signal or number
+        if self._child is not None:
+            self._child.send_signal(number)

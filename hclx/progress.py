@@ -1,6 +1,7 @@
 """Progress of long work: a bar with the time left on a terminal, a line now and then in a log."""
 
 import logging
+import os
 import sys
 import time
 from collections import Counter
@@ -11,6 +12,8 @@ from tqdm import tqdm
 _LOG = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 30.0
+# From here on a bar writes 1.23M; tqdm would write smaller numbers as 3.00, so they stay whole.
+_SCALED_FROM = 100_000
 
 
 def tracked_files(items: Iterable, counts: Counter, total: int, description: str) -> Iterator:
@@ -57,8 +60,9 @@ class ProgressBar:
             initial=done,
             desc=description,
             unit=f" {unit}",
-            unit_scale=True,
+            unit_scale=bool(total and total >= _SCALED_FROM),
             leave=False,
+            **_size(),
             disable=not self._is_terminal,
         )
         self._note, self._done = "", done
@@ -94,3 +98,14 @@ class ProgressBar:
         return (
             f"{line} of {self._total:,} {self._unit}s in {elapsed:.0f} s, {left:.0f} s left{note}"
         )
+
+
+def _size() -> dict[str, int]:
+    """Returns tqdm's arguments for a terminal that does not know its size and reports 0, on which
+    tqdm would draw nothing; {} for others, whose size tqdm finds.
+    """
+    try:
+        size = os.get_terminal_size(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):  # no terminal
+        return {}
+    return {} if size.columns and size.lines else {"ncols": size.columns or 80, "nrows": 24}

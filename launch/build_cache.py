@@ -1,4 +1,4 @@
-"""Builds a token cache: python launch/build_cache.py --mixture=kowiki --tokenizer_dir=DIR
+"""Builds a token cache: hclx build_cache --mixture=kowiki --tokenizer_dir=DIR
 --cache_dir=DIR
 
 The text is a mixture (--mixture), a clean corpus (--corpus) or files of one's own (--input). Every
@@ -12,16 +12,14 @@ from absl import flags
 from hclx.config import DataConfig
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, label_of, sources_of
-from hclx.launching import run
+from hclx.launching import check_output_folder, run
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(DataConfig)}
 MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that --task_module registers.")
 TASK_MODULE = flags.DEFINE_string(
     "task_module", DEFAULTS["task_module"], "Python module that registers seqio tasks."
 )
-CORPUS = flags.DEFINE_string(
-    "corpus", "", "Folder that launch/build_corpus.py made, with its mixture."
-)
+CORPUS = flags.DEFINE_string("corpus", "", "Folder that hclx build_corpus made, with its mixture.")
 INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 TOKENIZER_DIR = flags.DEFINE_string(
     "tokenizer_dir", None, "Folder of the tokenizer.", required=True
@@ -48,6 +46,7 @@ def main(_):
         max_documents=MAX_DOCUMENTS.value,
         invalid_utf8=INVALID_UTF8.value,
     )
+    check_output_folder("--cache_dir", CACHE_DIR.value)
     cache = build_cache(
         label_of(data),
         sources_of(data),

@@ -1,4 +1,4 @@
-"""Builds a corpus: python launch/build_corpus.py --config=corpus.yaml --input=DIR --output=DIR
+"""Builds a corpus: hclx build_corpus --config=corpus.yaml --input=DIR --output=DIR
 
 Re-run the same command to resume, or after settings changed. It runs in processes here, or by
 Apache Beam with the options after a bare `--`: `-- --runner=FlinkRunner --parallelism=8`.
@@ -12,7 +12,7 @@ from absl import flags
 
 from hclx.config import DataConfig
 from hclx.errors import ConfigError
-from hclx.launching import run, take_after_dashes
+from hclx.launching import check_output_folder, run, take_after_dashes
 
 CONFIG = flags.DEFINE_string(
     "config", None, "YAML file: the sources, and what is done with them.", required=True
@@ -63,6 +63,7 @@ def main(_):
     from hclx.corpus.runner import make_runner
     from hclx.corpus.store import Store
 
+    check_output_folder("--output", OUTPUT.value)
     runner = make_runner(BEAM, WORKERS.value, Store(OUTPUT.value))
     corpus = Corpus(settings, INPUT.value, OUTPUT.value, runner, evaluation)
     with corpus.store.locked():
@@ -75,7 +76,7 @@ def main(_):
             print(line)
         print(
             f"{OUTPUT.value}: card.html says what became of every document, mixture/ is what"
-            " launch/build_cache.py --corpus takes"
+            " hclx build_cache --corpus takes"
         )
         if TOKENIZER_DIR.value:
             encode(corpus.store, runner)

@@ -1,4 +1,4 @@
-"""Lists, verifies and rewinds the checkpoints of a run: python launch/checkpoint.py
+"""Lists, verifies and rewinds the checkpoints of a run: hclx checkpoint
 list|verify|rewind --model_dir=runs/demo
 
   list    lists every checkpoint, also those that were set aside
@@ -53,11 +53,11 @@ def verify(model_dir: str) -> None:
     results = verify_checkpoints(model_dir, STEP.value)
     for step, problem in results:
         print(f"{step}: {problem or 'good'}")
-    damaged = [step for step, problem in results if problem]
+    damaged = [str(step) for step, problem in results if problem]
     if damaged:
         raise CheckpointError(
-            f"{len(damaged)} of {len(results)} checkpoint(s) are damaged: {damaged}; training will"
-            " set them aside"
+            f"{len(damaged)} of {len(results)} checkpoint(s) are damaged: {', '.join(damaged)};"
+            " training will set them aside"
         )
 
 

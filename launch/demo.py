@@ -1,4 +1,4 @@
-"""Runs everything on the sample that ships with the package: python launch/demo.py
+"""Runs everything on the sample that ships with the package: hclx demo
 
 Trains a tokenizer, builds the token cache, pretrains a small decoder, stops it half way, resumes it
 from its checkpoint, and writes Korean. All files are in --model_dir.
@@ -12,35 +12,50 @@ from pathlib import Path
 
 from absl import flags
 
-from hclx.errors import PreemptedError, require
-from hclx.launching import run
+from hclx.errors import ConfigError, PreemptedError, require
+from hclx.gin_bindings import load_experiment
+from hclx.launching import Children, run
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.plot import plot_losses
 from hclx.train.run_dir import remove_run
 
 MODEL_DIR = flags.DEFINE_string(
-    "model_dir", "runs/demo", "Folder of the run; an earlier one is removed."
+    "model_dir", "runs/demo", "Folder of the run; an earlier run of the demo is removed first."
 )
-STOP_AT = flags.DEFINE_integer(
-    "stop_at", 60, "Step after which the run is stopped, to show that it resumes.", lower_bound=1
-)
+STOP_AT = flags.DEFINE_integer("stop_at", 60, "Step after which the run is stopped, to resume it.")
 PROMPT = flags.DEFINE_string("prompt", "우리 동네 도서관은", "Beginning of the text to write.")
+GIN_FILE = "runs/demo.gin"
 LAUNCH = Path(__file__).resolve().parent
 
 
 def main(_):
     require("seqio", "tensorflow", "tensorflow_text", "kiwipiepy", "matplotlib")
     model_dir = Path(MODEL_DIR.value)
-    remove_run(model_dir, "sample")
-    pretrain = command("pretrain", "--gin_file=runs/demo.gin", f"--model_dir={model_dir}")
-    announce("1 of 3: tokenizer, token cache and pretraining, stopped half way with SIGTERM")
-    stop_half_way(pretrain, model_dir)
-    announce("2 of 3: the same command again, which resumes from the checkpoint")
-    call(pretrain)
-    announce("3 of 3: generation")
-    options = (f"--prompt={PROMPT.value}", "--max_tokens=100", "--temperature=0.6", "--nostream")
+    check_stop()
+    remove_run(model_dir, mixture="sample")
+    pretrain = command("pretrain", f"--gin_file={GIN_FILE}", f"--model_dir={model_dir}")
+    options = f"--prompt={PROMPT.value}", "--max_tokens=100", "--temperature=0.6", "--nostream"
     generate = command("generate", f"--model_dir={model_dir}", *options)
-    report(model_dir, call(generate, stdout=subprocess.PIPE).stdout.strip())
+    with Children() as children:
+        announce("1 of 3: tokenizer, token cache and pretraining, stopped half way with SIGTERM")
+        stop = lambda process: stop_half_way(process, model_dir)
+        children.run(pretrain, stop, expected=PreemptedError.exit_code)
+        announce("2 of 3: the same command again, which resumes from the checkpoint")
+        children.run(pretrain)
+        announce("3 of 3: generation")
+        text = children.run(generate, stdout=subprocess.PIPE).strip()
+    report(model_dir, text)
+
+
+def check_stop() -> None:
+    """Refuses a --stop_at after which no step is left that is logged."""
+    train = load_experiment([GIN_FILE], []).train
+    last = train.total_steps - train.log_every
+    if not 1 <= STOP_AT.value <= last:
+        raise ConfigError(
+            f"--stop_at={STOP_AT.value} is not between 1 and {last}; the demo has"
+            f" {train.total_steps} steps, and has to be stopped before it logs the last"
+        )
 
 
 def command(name: str, *options: str) -> list[str]:
@@ -48,22 +63,11 @@ def command(name: str, *options: str) -> list[str]:
     return [sys.executable, str(LAUNCH / f"{name}.py"), *options]
 
 
-def call(arguments: list[str], **options) -> subprocess.CompletedProcess:
-    """Runs a command; if it fails, the demo ends with its exit code."""
-    result = subprocess.run(arguments, text=True, **options)
-    if result.returncode:
-        sys.exit(result.returncode)
-    return result
-
-
-def stop_half_way(arguments: list[str], model_dir: Path) -> None:
-    """Runs a training command until it has logged step --stop_at, and then asks it to stop."""
-    process = subprocess.Popen(arguments)
+def stop_half_way(process: subprocess.Popen, model_dir: Path) -> None:
+    """Waits until a training process has logged step --stop_at, and then asks it to stop."""
     while process.poll() is None and last_step(model_dir) < STOP_AT.value:
         time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    if process.wait() != PreemptedError.exit_code:
-        sys.exit(process.returncode or 1)
 
 
 def last_step(model_dir: Path) -> int:

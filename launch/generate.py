@@ -1,4 +1,4 @@
-"""Continues a text: python launch/generate.py --model_dir=runs/demo --prompt='오늘 아침에는'"""
+"""Continues a text: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'"""
 
 import sys
 import time

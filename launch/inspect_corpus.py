@@ -1,7 +1,7 @@
 """Explains why a document was kept or removed, or how the rules treat a text:
 
-python launch/inspect_corpus.py --output=DIR --doc_id=SOURCE/ID
-python launch/inspect_corpus.py --config=corpus.yaml --source=NAME --text='...'
+hclx inspect_corpus --output=DIR --doc_id=SOURCE/ID
+hclx inspect_corpus --config=corpus.yaml --source=NAME --text='...'
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Plans a run on chips that need not be attached: memory, time and what limits it.
 
-    python launch/plan.py --gin_file=gin_configs/runs/pretrain.gin --topology=v5p:8x8x16 \\
+    hclx plan --gin_file=gin_configs/runs/pretrain.gin --topology=v5p:8x8x16 \\
         --gin_file=gin_configs/sizes/82b.gin --gin_file=gin_configs/mesh/tpu_v5p_1024.gin
 
 For TPUs the training step is compiled; GPUs (--topology=h100:64, h200:8) are planned by arithmetic,
@@ -18,7 +18,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"  # the machine that plans computes nothing
 from absl import flags  # noqa: E402
 
 from hclx.errors import ConfigError  # noqa: E402
-from hclx.launching import run, take_gin_bindings  # noqa: E402
+from hclx.launching import check_output, run, take_gin_bindings  # noqa: E402
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 TOPOLOGY = flags.DEFINE_string(
@@ -47,6 +47,8 @@ def main(_):
         raise ConfigError(
             "--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16"
         )
+    if JSON.value:
+        check_output("--json", JSON.value)
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
     from hclx.plan.report import run_tokens, to_json, to_page
     from hclx.plan.topology import chip_of

@@ -1,5 +1,4 @@
-"""Pretrains a decoder: python launch/pretrain.py --gin_file=gin_configs/runs/demo.gin
---model_dir=runs/demo
+"""Pretrains a decoder: hclx pretrain --gin_file=gin_configs/runs/demo.gin --model_dir=runs/demo
 
 Re-run the same command to resume. SLURM, TPU pods and indexed jobs of Kubernetes are detected;
 elsewhere, start each process with --coordinator, --num_processes and its own --process_id. Exit
@@ -12,7 +11,7 @@ import time
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run, take_gin_bindings
+from hclx.launching import check_output_folder, run, take_gin_bindings
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 MODEL_DIR = flags.DEFINE_string(
@@ -74,10 +73,11 @@ def main(_):
     if DRY_RUN.value:
         from hclx.train.dry_run import describe
 
-        print(describe(experiment, INIT_FROM.value))
+        print(describe(experiment, MODEL_DIR.value, INIT_FROM.value))
         return
     if not MODEL_DIR.value:
         raise ConfigError("--model_dir is missing; give a folder for the run")
+    check_output_folder("--model_dir", MODEL_DIR.value)
     from hclx.parallel import start_processes
     from hclx.train.pretrain import RunOptions, pretrain
     from hclx.train.profiler import parse_steps

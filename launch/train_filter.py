@@ -1,5 +1,5 @@
 """Trains a model that scores documents for the corpus pipeline:
-python launch/train_filter.py --kind=quality --good=GLOB --others=GLOB --output=FILE
+hclx train_filter --kind=quality --good=GLOB --others=GLOB --output=FILE
 
 A `quality` model learns to tell good documents from others; a `perplexity` model is a language
 model of good documents. Name the file under `models:` of a corpus file; rules may then bound
@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run
+from hclx.launching import check_output, run
 from hclx.text.documents import expand_globs, read_documents
 
 KIND = flags.DEFINE_enum("kind", "quality", ["quality", "perplexity"], "Kind of the model.")
@@ -49,6 +49,7 @@ def main(_):
         raise ConfigError(
             "--others is missing; a quality model also learns from documents that are not good"
         )
+    check_output("--output", OUTPUT.value, makes_folders=True)
     good, held_out = read(GOOD.value)
     if KIND.value == "perplexity":
         model = ByteModel.train(good)

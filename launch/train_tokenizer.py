@@ -1,7 +1,6 @@
-"""Trains a tokenizer: python launch/train_tokenizer.py --input='data/*.jsonl.gz'
---output_dir=runs/tokenizer
+"""Trains a tokenizer: hclx train_tokenizer --input='data/*.jsonl.gz' --output_dir=tokenizer
 
-With --corpus=DIR it is trained on the mixture that launch/build_corpus.py made there, whose chunks
+With --corpus=DIR it is trained on the mixture that hclx build_corpus made there, whose chunks
 Apache Beam counts: in processes here, or where the options after a bare `--` say. Re-run the same
 command to resume.
 """
@@ -14,7 +13,7 @@ from collections import Counter
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run, take_after_dashes
+from hclx.launching import check_output_folder, run, take_after_dashes
 from hclx.progress import tracked_files
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
@@ -22,7 +21,7 @@ from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
 INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
 CORPUS = flags.DEFINE_string(
-    "corpus", "", "Folder that launch/build_corpus.py made, with its mixture, or its address."
+    "corpus", "", "Folder that hclx build_corpus made, with its mixture, or its address."
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(
@@ -30,10 +29,10 @@ VOCAB_SIZE = flags.DEFINE_integer(
 )
 MORPHEMES = flags.DEFINE_enum(
     "morphemes",
-    "merges",
+    None,
     [*MODE_OF],
     "Where morpheme boundaries apply: to the merges that are learnt, also to text that is encoded,"
-    " or nowhere.",
+    " or nowhere; default: merges.",
 )
 MODE = flags.DEFINE_enum("mode", None, [*MORPHEMES_OF], "Old name of --morphemes.")
 SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents that is counted.")
@@ -60,6 +59,7 @@ def main(_):
         raise ConfigError("--mode is the old name of --morphemes; give --morphemes alone")
     if BEAM and not CORPUS.value:
         raise ConfigError(f"{BEAM[0]} is for Apache Beam, which runs with --corpus alone")
+    check_output_folder("--output_dir", OUTPUT_DIR.value)
     options = {
         "vocab_size": VOCAB_SIZE.value,
         "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),

@@ -1,7 +1,11 @@
 """Configuration: gin sets fields and nothing else; what does not fit is refused in one line."""
 
 import dataclasses
+import math
+import re
 
+import jax
+import numpy as np
 import pytest
 
 from hclx.config import (
@@ -14,6 +18,7 @@ from hclx.config import (
     TrainConfig,
     _log_once,
 )
+from hclx.data.sampler import Order
 from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
 from tests.conftest import ROOT
@@ -45,11 +50,44 @@ DEMO = ["gin_configs/runs/demo.gin"]
         ),
         (lambda: TrainConfig(z_loss=-1e-4), "TrainConfig.z_loss=-0.0001 is negative"),
         (lambda: ModelConfig(qk_norm=1), "ModelConfig.qk_norm must be bool, got 1"),
+        (lambda: TrainConfig(seed=-1), "TrainConfig.seed=-1 is negative"),
+        (lambda: TrainConfig(seed=2**63), "TrainConfig.seed=9223372036854775808 does not fit"),
+        (lambda: TrainConfig(eval_every=-5), "TrainConfig.eval_every=-5 is negative"),
+        (lambda: TrainConfig(keep_every=-1), "TrainConfig.keep_every=-1 is negative"),
+        (lambda: TrainConfig(total_steps=2**31), "total_steps=2147483648 is too large"),
+        (lambda: OptimizerConfig(epsilon=1e-60), "OptimizerConfig.epsilon=1e-60 is 0 in float32"),
+        (lambda: OptimizerConfig(beta1=1 - 1e-9), "beta1 must lie in .* got 0.999999999"),
+        (lambda: OptimizerConfig(learning_rate=10**400), "learning_rate=inf is not a finite"),
+        (lambda: TokenizerConfig(sample_rate=True), "sample_rate must be float, got True"),
     ],
 )
 def test_values_that_do_not_fit_are_named(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+FLOATS = [
+    (kind, field.name)
+    for kind in (ModelConfig, OptimizerConfig, TokenizerConfig, TrainConfig)
+    for field in dataclasses.fields(kind)
+    if field.type is float
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), FLOATS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e39])
+def test_a_float_that_is_not_finite_on_devices_is_refused_by_name(kind, name, value):
+    message = f"{kind.__name__}.{name}={value} is not a finite"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1, 2**63 - 1])
+def test_every_seed_that_is_accepted_gives_parameters_and_an_order(seed):
+    train = TrainConfig(seed=seed)
+    jax.random.key(train.seed)
+    order = Order((5,), (1.0,), train.seed).locate(np.arange(5))[1]
+    assert sorted(order) == list(range(5))
 
 
 def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_meant():
@@ -129,21 +167,22 @@ def test_the_later_of_two_names_of_a_setting_wins(tmp_path):
     assert morphemes(["old"], ["TokenizerConfig.morphemes=merges_and_text"]) == "merges_and_text"
     assert morphemes(["new"], ["TokenizerConfig.mode=plain"]) == "none"
     assert morphemes(["old"], ["TokenizerConfig.seed=1"]) == "none"
-    with pytest.raises(ConfigError, match="morphemes and TokenizerConfig.mode are one setting"):
+    with pytest.raises(ConfigError, match="morphemes=none and .*mode=plain are one setting"):
         load_experiment(DEMO, ["TokenizerConfig.morphemes=none", "TokenizerConfig.mode=plain"])
 
 
 @pytest.mark.parametrize(
     "binding, advice",
     [
-        ("total_steps=4", "write --gin.TrainConfig.total_steps=VALUE"),
-        ("x/TrainConfig.total_steps=5", "write --gin.TrainConfig.total_steps=VALUE"),
-        ("seed=1", "TokenizerConfig.seed=VALUE or --gin.TrainConfig.seed=VALUE"),
-        ("nothing=1", "write --gin.CLASS.FIELD=VALUE"),
+        ("total_steps=4", "write TrainConfig.total_steps"),
+        ("x/TrainConfig.total_steps=5", "write TrainConfig.total_steps"),
+        ("seed=1", "write TokenizerConfig.seed or TrainConfig.seed"),
+        ("nothing=1", "write CLASS.FIELD, or remove it"),
+        ("TrainConfig=3", "write CLASS.FIELD, or remove it"),
     ],
 )
 def test_a_binding_without_a_class_is_refused(binding, advice):
-    with pytest.raises(ConfigError, match=f"--gin.{binding} names no class; .*{advice}"):
+    with pytest.raises(ConfigError, match=f"--gin.{binding} is used by nothing.*{advice}"):
         load_experiment(DEMO, [binding])
 
 
@@ -169,15 +208,92 @@ def test_an_unknown_value_of_morphemes_is_refused_under_both_names():
         TokenizerConfig(mode="merges")
 
 
+def test_two_names_that_contradict_each_other_are_refused():
+    with pytest.raises(ConfigError, match="mode='train' contradicts .*morphemes='none'"):
+        TokenizerConfig(morphemes="none", mode="train")
+
+
+@pytest.mark.parametrize(
+    "text, line, message",
+    [
+        ("total_steps = 5", 1, "total_steps = 5 is used by nothing.*write TrainConfig.total_steps"),
+        ("\nsteps = 5", 2, "steps = 5 is used by nothing.*no value is %steps"),
+        ("seed = 5", 1, "write TokenizerConfig.seed or TrainConfig.seed"),
+        ("x/TrainConfig.total_steps = 5", 1, "no scope such as 'x'.*write TrainConfig.total_steps"),
+        ("x/TrainConfig:\n  total_steps = 5", 1, "no scope such as 'x'.*write TrainConfig"),
+        ("#\n\nTrainConfig.log_evry = 3", 3, "TrainConfig has no field named 'log_evry'"),
+        ("TrainConfig:\n  seed = 3\n  log_evry = 3", 3, "TrainConfig has no field named"),
+        ("Train.seed = 3", 1, "there is no class 'Train'; the classes are ModelConfig"),
+        ("\nTrainConfig.seed = ten", 2, "must be a whole number such as 10, not ten"),
+        ("TrainConfig:\n  seed = ten", 2, "seed must be a whole number such as 10, not ten"),
+        ("OptimizerConfig.learning_rate = nan", 1, "must be a number such as 0.1, not nan"),
+        ("ModelConfig.qk_norm = true  # on", 1, "must be True or False, not true$"),
+        ("DataConfig.input = my.txt", 1, "must be a string in quotes.*, not my.txt"),
+        ("steps = ten", 1, "steps must be a number, a string in quotes, True or False, not ten"),
+        ("TrainConfig.seed =", 1, "must be a whole number such as 10, and has no value"),
+        ("TrainConfig.seed = 3 4", 1, "must be a whole number such as 10, not 3 4"),
+        ("TrainConfig.seed = 3\nTrainConfig.seed = [\n\n", 2, "whole number such as 10, not ["),
+        ("TrainConfig.seed", 1, "this is no statement of gin; write CLASS.FIELD = VALUE"),
+        ("TrainConfig.seed = %foo", 1, "the macro %foo is not defined; write foo = VALUE"),
+        ("a = %b\nb = %a\nTrainConfig.seed = %a", 3, "the macro %a is defined by itself"),
+        ("TrainConfig.seed = @foo()", 1, "@foo is no value"),
+        ("\nTrainConfig.seed = '3'", 2, "must be int, got '3'"),
+        ("include 'no.gin'", 1, "no.gin does not exist in the working directory"),
+        ("import no_such_module", 1, "No module named 'no_such_module'"),
+    ],
+)
+def test_errors_of_a_gin_file_say_where_and_what_is_expected(text, line, message, tmp_path, caplog):
+    path = tmp_path / "own.gin"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message.replace("[", "\\[")) as caught:
+        load_experiment([*DEMO, str(path)], [])
+    assert f"{path}:{line}: " in str(caught.value) and "\n" not in str(caught.value)
+    assert not caplog.records
+
+
+def test_a_macro_may_be_used_changed_and_overridden(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text("TrainConfig.total_steps = %steps\nsteps = 50\nTrainConfig.eval_every = %n/a\n")
+    train = load_experiment([*DEMO, str(path)], ["n/a=7"]).train
+    assert (train.total_steps, train.eval_every) == (50, 7)
+    train = load_experiment([*DEMO, str(path)], ["n/a=7", "steps=60"]).train
+    assert train.total_steps == 60
+    train = load_experiment([*DEMO, str(path)], ["n/a=7", "TrainConfig.total_steps=70"]).train
+    assert train.total_steps == 70
+
+
+def test_a_gin_file_that_cannot_be_read_is_named(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_bytes("TrainConfig.seed = 3\n# 한국".encode("cp949"))
+    with pytest.raises(ConfigError, match=f"^{path}:2 is not UTF-8"):
+        load_experiment([str(path)], [])
+    path.write_text(f"include '{path}'\n")
+    with pytest.raises(ConfigError, match="own.gin:1: .* includes itself"):
+        load_experiment([str(path)], [])
+
+
+def test_a_file_includes_others_and_wins_over_them(tmp_path):
+    path = tmp_path / "own.gin"
+    path.write_text("include 'runs/demo.gin'\nhclx.TrainConfig.total_steps = 41\n")
+    experiment = load_experiment([str(path)], [])
+    assert (experiment.train.total_steps, experiment.model.d_model) == (41, 192)
+
+
 @pytest.mark.parametrize(
     "binding, message",
     [
+        ("total_steps=4", "^--gin.total_steps=4 is used by nothing.*write TrainConfig.total_steps"),
+        ("x/TrainConfig.total_steps=5", "^--gin.x/TrainConfig.*write TrainConfig.total_steps"),
+        ("TrainConfig.total_steps=ten", "^--gin.TrainConfig.total_steps=ten: .* such as 10, not"),
+        ("ModelConfig.qk_norm=true", "^--gin.ModelConfig.qk_norm=true: .*True or False, not true"),
+        ("TrainConfig.total_steps='x'", "must be int.*; set by --gin.TrainConfig.total_steps='x'"),
         ("ModelConfig.d_modle=3", "d_modle.*The fields of ModelConfig are vocab_size"),
         ("Model.d_model=3", "the classes are ModelConfig"),
         ("ModelConfig.d_model", "has no value; write --gin.NAME=VALUE"),
         ("ModelConfig.d_model=three", "three"),
         ("ModelConfig.d_model=[", "gin"),
         ("TrainConfig.sequence_length=4096", "longer than ModelConfig.max_length"),
+        ("TrainConfig.z_loss=1e999", "TrainConfig.z_loss=inf is not a finite number"),
         ("OptimizerConfig.warmup_steps=100000", "not below TrainConfig.total_steps"),
     ],
 )

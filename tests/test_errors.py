@@ -1,4 +1,6 @@
-"""A library that is missing: the error says which extra has it."""
+"""Errors for a person: the extra that has a missing library, and what the operating system says."""
+
+import errno
 
 import pytest
 
@@ -22,3 +24,32 @@ def test_what_is_installed_is_not_imported(monkeypatch):
     import sys
 
     assert "this" not in sys.modules
+
+
+TENSORSTORE = "RESOURCE_EXHAUSTED: Failed to write \"/d/c/0\" [os_error_code='28'] [source='x.cc']"
+
+
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (OSError(errno.EACCES, "", "d"), "'d' cannot be read or written: Permission denied; give"),
+        (OSError(errno.EPERM, "", "d"), "'d' cannot be read or written: Operation not permitted"),
+        (OSError(errno.EIO, "", "d"), "'d' cannot be read or written: Input/output error; mend"),
+        (OSError(errno.ENOSPC, "", b"d"), "b'd' cannot be read or written: No space left on devi"),
+        (OSError(errno.EROFS, "", "d"), "'d' cannot be read or written: Read-only file system; mo"),
+        (OSError(errno.EEXIST, "Cannot create 'f': exists"), "'f' cannot be"),  # as pyarrow
+        (
+            ValueError(TENSORSTORE),
+            "'/d/c/0' cannot be read or written: No space left on device; fr",
+        ),
+    ],
+)
+def test_an_error_of_the_operating_system_has_the_code_of_storage(error, expected):
+    known = errors.known_error(error)
+    assert str(known).startswith(expected) and str(known).endswith("run the same command again")
+    assert known.exit_code == errors.exit_code(error, False) == 74
+
+
+@pytest.mark.parametrize("error", [OSError("no number"), OSError(5, "no path"), ValueError("'a'")])
+def test_a_fault_of_the_program_has_no_line_for_a_person(error):
+    assert errors.known_error(error) is None and errors.exit_code(error, False) == 1

@@ -1,8 +1,12 @@
 """The progress bar: what it writes to a log, and that it stays silent where it is told to."""
 
+import fcntl
 import gzip
 import logging
 import os
+import re
+import struct
+import termios
 from collections import Counter
 
 import pytest
@@ -65,3 +69,16 @@ def test_a_terminal_gets_a_bar_and_no_lines(clock, caplog, capsys, monkeypatch):
         clock[0] = 100.0
         bar.update()
     assert not caplog.messages and "tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(0, 0), (24, 100)])
+def test_a_bar_counts_in_whole_numbers_whatever_size_the_terminal_reports(size, monkeypatch):
+    reader, writer = os.openpty()
+    os.set_blocking(reader, False)
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    with os.fdopen(writer, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", terminal)
+        with ProgressBar(3, "read", "file"):
+            drawn = os.read(reader, 10_000).decode()
+    os.close(reader)
+    assert re.search(r"read: +0%\| +\| 0/3 \[", drawn), drawn

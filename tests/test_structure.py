@@ -69,7 +69,7 @@ OF_CORPUS = ("pyarrow",)
 # Modules of the same name in two packages, where the field has one word for both.
 SAME_NAMES = {"pipeline"}  # stages of the corpus, and pipeline parallelism
 # Imported from a library that another requirement always brings.
-BROUGHT = {"grpc": "apache-beam", "pydantic_core": "pydantic"}
+BROUGHT = {"grpc": "apache-beam", "pydantic_core": "pydantic", "libtpu": "jax"}
 
 _WITHOUT = """
 import sys
@@ -154,6 +154,15 @@ def test_docstrings_are_sentences(path):
             assert not re.match(r"(What|Of|Where)\b", docstring), docstring
 
 
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_commands_are_named_as_a_wheel_has_them(path):
+    """In messages, help and docstrings: a wheel has no launch/pretrain.py but `hclx pretrain`."""
+    if name(path) != "hclx/cli.py":  # which says that they are the same
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not re.search(r"\blaunch/\w+\.py|\.venv/", node.value), node.value
+
+
 def test_two_packages_have_no_module_of_the_same_name():
     packages = defaultdict(set)
     for path in MODULES:
@@ -191,7 +200,8 @@ def test_the_extras_are_those_of_the_error_for_a_missing_one():
     distributions = importlib.metadata.packages_distributions()
     for library, extra in EXTRA_OF.items():
         required = {normalised(re.split(r"[<>=\[]", text)[0]) for text in extras[extra]}
-        assert required & {normalised(d) for d in distributions.get(library, [library])}, library
+        names = {normalised(d) for d in distributions.get(library, [library])}
+        assert required & {*names, BROUGHT.get(library)}, library
 
 
 @pytest.mark.parametrize("arguments", [("check",), ("format", "--check")], ids=" ".join)

@@ -304,7 +304,7 @@ def read_settings(store: Store) -> CorpusSettings:
     if recorded is None:
         raise DataError(
             f"{store.path(SETTINGS)} is missing; --output must be the folder of a corpus that"
-            " launch/build_corpus.py made"
+            " hclx build_corpus made"
         )
     try:
         settings = parse_settings(recorded)

@@ -249,8 +249,7 @@ def load(path: str | Path, kind: str) -> QualityModel | ByteModel:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError) as error:
         raise DataError(
-            f"{path} cannot be read as a {kind} model ({error}); train one with"
-            " launch/train_filter.py"
+            f"{path} cannot be read as a {kind} model ({error}); train one with hclx train_filter"
         ) from error
     if str(arrays.get("kind")) != kind:
         raise DataError(f"{path} is no {kind} model but {str(arrays.get('kind'))!r}")
@@ -270,6 +269,4 @@ def fingerprint(path: str | Path) -> str:
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read; train a model with launch/train_filter.py"
-        ) from error
+        raise DataError(f"{path} cannot be read; train a model with hclx train_filter") from error

@@ -189,7 +189,7 @@ class CorpusSettings(_Settings):
     seed: of the hash functions of `near`, and of all samples of documents.
     near, paragraph, contamination: None switches the stage off.
     part_bytes: bytes of text in one Parquet file, which is also one unit of work.
-    models: `quality` or `perplexity` -> file of a model that launch/train_filter.py trained; rules
+    models: `quality` or `perplexity` -> file of a model that hclx train_filter trained; rules
       may then use `quality.score` and `perplexity.bits`.
     """
 

@@ -1,6 +1,6 @@
 """The token cache of a mixture: shards are encoded where the runner runs, then put in order here.
 
-The cache is the one that `launch/build_cache.py --corpus=...` makes, byte for byte.
+The cache is the one that `hclx build_cache --corpus=...` makes, byte for byte.
 """
 
 import functools
@@ -65,8 +65,7 @@ def tokenize_mixture(
         )
     if settings.max_documents:
         raise ConfigError(
-            "max_documents goes with launch/build_cache.py; a mixture takes less by `cap` or"
-            " `epochs`"
+            "max_documents goes with hclx build_cache; a mixture takes less by `cap` or `epochs`"
         )
     begin, tokenizer = time.perf_counter(), load_tokenizer(tokenizer_dir)
     sources = corpus_sources(store.root)

@@ -9,7 +9,7 @@ runs, then their counts are added up.
                                      hash, sorted; as many files as there are shards
 
 Every document of the mixture counts once, however often a source is repeated. The tokenizer is the
-one that `launch/train_tokenizer.py --input='CORPUS/mixture/*/*.jsonl.gz'` makes, byte for byte.
+one that `hclx train_tokenizer --input='CORPUS/mixture/*/*.jsonl.gz'` makes, byte for byte.
 """
 
 import functools
@@ -142,7 +142,7 @@ def _shards(store: Store) -> list[Shard]:
     mixture = store.read_json(MIXTURE)
     if mixture is None:
         raise DataError(
-            f"{store.path(MIXTURE)} cannot be read; make the mixture with launch/build_corpus.py"
+            f"{store.path(MIXTURE)} cannot be read; make the mixture with hclx build_corpus"
         )
     return mixture_shards([file for files in mixture["files"].values() for file in files])
 
@@ -151,7 +151,7 @@ def _mixture_key(shard: Shard, store: Store) -> str:
     if key := store.key(shard.file(SAMPLED_DONE)):
         return key
     path = store.path(shard.file(SAMPLED_DONE))
-    raise DataError(f"{path} cannot be read; run launch/build_corpus.py again")
+    raise DataError(f"{path} cannot be read; run hclx build_corpus again")
 
 
 def count_shard(
@@ -196,7 +196,7 @@ def count_shard(
 
 def _texts(shard: Shard, store: Store) -> Iterator[str]:
     path = store.path(shard.file(SAMPLED))
-    again = "remove its .done.json and run launch/build_corpus.py again"
+    again = "remove its .done.json and run hclx build_corpus again"
     try:
         with open_bytes(path) as file:
             for record in read_file(file, path):

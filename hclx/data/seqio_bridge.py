@@ -3,12 +3,14 @@ that is registered with seqio, for the token cache.
 """
 
 import importlib
+import os
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from hclx.data.source import ReadSettings, Source, split_documents
 from hclx.data.token_cache import SPLITS
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, HclxError
 from hclx.text.documents import Document
 from hclx.text.seqio_imports import seqio, tf
 
@@ -56,18 +58,10 @@ def mixture_sources(name: str, task_module: str) -> list[Source]:
       name: of a mixture or task.
       task_module: the module that registers it, imported here.
     Raises:
-      ConfigError: the module does not exist, the name is not registered, or a task's source does
-        not read documents.
+      ConfigError: the module does not exist or fails, the name is not registered, or a task's
+        source does not read documents.
     """
-    try:
-        importlib.import_module(task_module)
-    except ModuleNotFoundError as error:
-        if not f"{task_module}.".startswith(f"{error.name}."):
-            raise
-        raise ConfigError(
-            f"DataConfig.task_module={task_module!r} cannot be imported ({error}); it is looked for"
-            " in the working directory and on PYTHONPATH"
-        ) from error
+    _import_task_module(task_module)
     known = sorted({*seqio.MixtureRegistry.names(), *seqio.TaskRegistry.names()})
     if name not in known:
         raise ConfigError(
@@ -86,3 +80,36 @@ def mixture_sources(name: str, task_module: str) -> list[Source]:
     return [
         Source(task.name, rate(task), task.source.paths, task.source.documents) for task in subtasks
     ]
+
+
+def _import_task_module(name: str) -> None:
+    setting = f"DataConfig.task_module={name!r}"
+    try:
+        importlib.import_module(name)
+    except HclxError:
+        raise
+    except Exception as error:  # a module of the user may raise anything
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{name}.".startswith(f"{missing}."):
+            raise ConfigError(
+                f"{setting} cannot be imported ({error}); it was looked for in the working"
+                f" directory, {os.getcwd()}, in the folders of PYTHONPATH and among the installed"
+                " packages"
+            ) from error
+        place = _place_in_module(error)
+        raise ConfigError(
+            f"{setting} cannot be imported: {place + ' raises ' if place else ''}{reason}"
+        ) from error
+
+
+def _place_in_module(error: Exception) -> str:
+    """Returns FILE:LINE of the statement of a module with which its import failed, "" if none of
+    its statements ran.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call of the import
+    ours = (importlib.__file__, "<frozen importlib")
+    frame = next((frame for frame in frames if not frame.filename.startswith(ours)), None)
+    return f"{frame.filename}:{frame.lineno}" if frame else ""

@@ -93,7 +93,7 @@ def input_source(patterns: str) -> Source:
 
 
 def corpus_sources(folder: str) -> list[Source]:
-    """Returns the sources of a mixture that `launch/build_corpus.py` made, by name, with its rates.
+    """Returns the sources of a mixture that `hclx build_corpus` made, by name, with its rates.
     Sources of rate 0 or without a document are left out.
 
     Args:
@@ -106,7 +106,7 @@ def corpus_sources(folder: str) -> list[Source]:
         mixture = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read; make the mixture with launch/build_corpus.py"
+            f"{path} cannot be read; make the mixture with hclx build_corpus"
         ) from error
     sources = []
     for name, entry in sorted(mixture["sources"].items()):

@@ -49,7 +49,7 @@ class TokenCache:
             self.token_bytes = np.load(self.directory / TOKEN_BYTES)
         except FileNotFoundError as error:
             raise DataError(
-                f"{error.filename} does not exist; build the cache with launch/build_cache.py"
+                f"{error.filename} does not exist; build the cache with hclx build_cache"
             ) from error
         except ValueError as error:
             raise DataError(

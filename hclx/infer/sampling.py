@@ -3,6 +3,7 @@ top-p. Every setting is an array with one entry a row, so that one compiled prog
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,19 +42,19 @@ class SamplingConfig:
 
     def __post_init__(self):
         checks = {
-            "max_tokens": self.max_tokens > 0,
-            "temperature": self.temperature >= 0,
-            "top_k": self.top_k >= 0,
-            "top_p": 0 < self.top_p <= 1,
-            "repetition_penalty": self.repetition_penalty > 0,
-            "stop": all(self.stop),
+            "max_tokens": (self.max_tokens > 0, "a positive whole number"),
+            "temperature": (0 <= self.temperature < math.inf, "a value of 0 or more"),
+            "top_k": (self.top_k >= 0, "0, for all tokens, or more"),
+            "top_p": (0 < self.top_p <= 1, "a value above 0 and at most 1"),
+            "repetition_penalty": (
+                0 < self.repetition_penalty < math.inf,
+                "a value above 0; 1 changes nothing",
+            ),
+            "stop": (all(self.stop), "texts that are not empty"),
         }
-        for name, is_valid in checks.items():
+        for name, (is_valid, valid) in checks.items():
             if not is_valid:
-                raise ConfigError(
-                    f"{name}={getattr(self, name)!r} is out of range; see SamplingConfig for what"
-                    " it may be"
-                )
+                raise ConfigError(f"{name}={getattr(self, name)!r} is out of range: give {valid}")
 
 
 class SamplingParams(NamedTuple):

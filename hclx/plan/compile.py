@@ -1,14 +1,13 @@
 """Compiles the training step of an experiment for TPUs that need not be attached."""
 
 import dataclasses
-import importlib.util
 import os
 
 import jax
 from jax.sharding import Mesh
 
 from hclx.config import Experiment, MeshConfig
-from hclx.errors import ConfigError, MissingExtraError
+from hclx.errors import ConfigError, require
 from hclx.parallel import make_mesh
 from hclx.parallel.chips import Chip
 from hclx.plan.hlo import Module, parse_hlo
@@ -60,23 +59,18 @@ class CompiledStep:
 
 
 def topology_devices(topology: str, num_slices: int = 1) -> list:
-    """Returns the JAX devices of a TPU topology such as "v5p:8x16x16", which need not be attached.
+    """Returns the devices of a TPU topology such as "v5p:8x16x16", which need not be attached.
 
     Args:
       topology: of one slice.
       num_slices: that many slices; the list holds the devices of all of them.
     Raises:
-      ConfigError: the chip is unknown, or libtpu refuses the topology.
-      MissingExtraError: libtpu is not installed.
+      ConfigError: libtpu is not installed or refuses the topology.
     """
     from jax.experimental import topologies
 
     chip_of(topology)
-    if importlib.util.find_spec("libtpu") is None:
-        raise MissingExtraError(
-            "libtpu, XLA's compiler for TPUs, is not installed; pip install 'hclx[plan]' (in a"
-            " checkout: pip install -e '.[plan]')"
-        )
+    require("libtpu")
     for name, value in _NO_MACHINE.items():
         os.environ.setdefault(name, value)
     try:
@@ -89,7 +83,7 @@ def topology_devices(topology: str, num_slices: int = 1) -> list:
 
 
 def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> CompiledStep:
-    """Compiles the step that `launch/pretrain.py` would run, for a topology; a large model takes
+    """Compiles the step that `hclx pretrain` would run, for a topology; a large model takes
     minutes.
 
     Args:
@@ -97,8 +91,7 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
       topology: of one slice, such as "v5p:8x16x16".
       num_slices: that many slices, joined by the data centre's network.
     Raises:
-      ConfigError: see `topology_devices`; or the mesh does not fit the topology, or the step does
-        not fit its memory.
+      ConfigError: the topology is unknown, the mesh does not fit it, or XLA runs out of memory.
     """
     chip = chip_of(topology)
     mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))

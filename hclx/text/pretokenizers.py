@@ -118,20 +118,26 @@ def pretokenizer_identity(morphemes: str) -> str:
     return f"kiwi {kiwipiepy.__version__}"
 
 
-def resolve_morphemes(morphemes: str, mode: str | None = None) -> str:
-    """Returns a checked value of `morphemes`.
+def resolve_morphemes(morphemes: str | None, mode: str | None = None) -> str:
+    """Returns a checked value of `morphemes`, "merges" if neither argument is given.
 
     Args:
       morphemes: "merges", "merges_and_text" or "none".
-      mode: the same under its older name: "train", "encode" or "plain"; it wins if given.
+      mode: the same under its older name: "train", "encode" or "plain".
     Raises:
-      ConfigError: the value is not known.
+      ConfigError: the value is not known, or the two arguments contradict each other.
     """
     if mode:
         if mode not in MORPHEMES_OF:
             raise ConfigError(f"mode={mode!r} is not one of {', '.join(MORPHEMES_OF)}")
+        if morphemes not in (None, MORPHEMES_OF[mode]):
+            raise ConfigError(
+                f"mode={mode} and morphemes={morphemes} contradict each other; mode is the old name"
+                " of morphemes, so give morphemes alone"
+            )
         morphemes = MORPHEMES_OF[mode]
         _LOG.warning("mode=%s is the old name of morphemes=%s", mode, morphemes)
+    morphemes = morphemes or "merges"
     if morphemes not in MODE_OF:
         raise ConfigError(f"morphemes={morphemes!r} is not one of {', '.join(MODE_OF)}")
     return morphemes

@@ -172,7 +172,7 @@ def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tok
         model = (directory / MODEL_FILE).read_bytes()
     except FileNotFoundError as error:
         raise DataError(
-            f"{error.filename} does not exist; train a tokenizer with launch/train_tokenizer.py"
+            f"{error.filename} does not exist; train a tokenizer with hclx train_tokenizer"
         ) from error
     except ValueError as error:
         raise DataError(f"{directory / METADATA_FILE} is damaged: {error}") from error

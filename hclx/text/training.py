@@ -53,7 +53,7 @@ def train_tokenizer(
     output_dir: str | Path,
     *,
     vocab_size: int = 51_200,
-    morphemes: str = "merges",
+    morphemes: str | None = None,
     sample_rate: float = 1.0,
     seed: int = 0,
     workers: int | None = None,
@@ -66,7 +66,7 @@ def train_tokenizer(
       texts: documents.
       output_dir: a folder that is missing or empty; it appears whole or not at all.
       vocab_size: tokens, control symbols included; a multiple of 128, at least 384.
-      morphemes: where morpheme boundaries apply; see `hclx.text.pretokenizers`.
+      morphemes: where morpheme boundaries apply; see `hclx.text.pretokenizers`. Default: "merges".
       sample_rate: share of the documents that is counted, above 0 and at most 1.
       seed: of the sample.
       workers: processes that split text; default: one for each core. They do not change the result.

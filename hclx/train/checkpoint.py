@@ -205,7 +205,7 @@ class Checkpointer:
         if lost:
             raise CheckpointError(
                 f"{self.directory} holds no good checkpoint ({', '.join(sorted(lost)[:3])}); put"
-                " one back from a copy, or begin again with: launch/checkpoint.py rewind --step=0"
+                " one back from a copy, or begin again with: hclx checkpoint rewind --step=0"
             )
         return None
 

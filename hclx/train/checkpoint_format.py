@@ -134,7 +134,8 @@ def check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
         if expected.get(name) != stored.get(name):
             raise CheckpointError(
                 f"{path} is of another model: {name} is {stored.get(name)} there and"
-                f" {expected.get(name)} here"
+                f" {expected.get(name)} here; set ModelConfig as it was when the checkpoint was"
+                " trained (config.json of its run has it), or name a checkpoint of this model"
             )
 
 

@@ -84,8 +84,9 @@ def verify_checkpoints(model_dir: str | Path, steps: list[int]) -> list[tuple[in
         saved, abstract = reader.steps(), _abstract(model_dir)
         missing = [step for step in steps if step not in saved]
         if missing or not saved:
+            what = f"step {', '.join(map(str, missing))}" if missing else "checkpoint"
             raise CheckpointError(
-                f"{reader.directory} has no step {missing or ''}; it has {saved or 'none'}"
+                f"{reader.directory} has no {what}; it has {', '.join(map(str, saved)) or 'none'}"
             )
         return [(step, reader.problem(step, abstract)) for step in steps or saved]
 
@@ -112,19 +113,16 @@ def rewind(
       The history with this rewind.
     Raises:
       ConfigError: a run that is alive holds the folder, examples to skip were seen before the step,
-        or the factor is not positive.
+        or a field of the rewind is out of range, such as a factor that is not positive.
       CheckpointError: there is no such step, or it is damaged; for step 0 no checkpoint is read.
     """
-    if learning_rate_factor <= 0:
-        raise ConfigError(
-            f"the factor of the learning rate must be positive, got {learning_rate_factor}"
-        )
+    now = timestamp()
+    new = Rewind(step, skip, learning_rate_factor, now)
     with Lease(model_dir, lease_seconds):
         history = read_lineage(model_dir)
         if step:
             _check_not_seen(model_dir, step, skip, history)
-        now = timestamp()
-        new, last = Rewind(step, skip, learning_rate_factor, now), history.rewinds[-1:]
+        last = history.rewinds[-1:]
         after = [
             p
             for p in checkpoints_of(model_dir).iterdir()

@@ -7,12 +7,12 @@ import jax
 from hclx.config import Experiment
 from hclx.model import n_params
 from hclx.parallel import make_mesh
-from hclx.train.initial_weights import find_checkpoint
+from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
 
 
-def describe(experiment: Experiment, init_from: str = "") -> str:
+def describe(experiment: Experiment, model_dir: str | None = None, init_from: str = "") -> str:
     """Describes a run in a page of text: a line for each field of the configuration, then
     parameters, devices, steps, and the memory that each device needs.
 
@@ -20,13 +20,11 @@ def describe(experiment: Experiment, init_from: str = "") -> str:
 
     Args:
       experiment: the whole configuration.
-      init_from: the weights to begin with; that they exist is all that is checked.
+      model_dir, init_from: as in `choose_initial_weights`.
     Raises:
-      CheckpointError: as `find_checkpoint`.
-      ConfigError: as `make_mesh` and `make_program`.
+      ConfigError, DataError: as `choose_initial_weights`, `make_mesh` and `make_program`.
     """
-    if init_from:
-        find_checkpoint(init_from)
+    weights = choose_initial_weights(model_dir, init_from, experiment.model)
     mesh = make_mesh(experiment.mesh)
     train = experiment.train
     with jax.set_mesh(mesh):
@@ -34,12 +32,14 @@ def describe(experiment: Experiment, init_from: str = "") -> str:
         lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
         memory = lowered.compile().memory_analysis()
     tokens = train.global_batch_size * train.sequence_length
+    began = f"step {weights['step']} of {weights['model_dir']}" if weights else "random weights"
     gigabytes = lambda n: f"{n / 1e9:.3f} GB"
     return "\n".join(
         [
             *_fields(experiment),
             "",
             f"parameters         {n_params(experiment.model):,}",
+            f"begins from        {began}",
             (
                 f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}:"
                 f" {dict(mesh.shape)}"

@@ -15,7 +15,7 @@ Every event holds time, host and process, and:
                and gradient norm
   preempt      a signal or the file STOP ends the run after this step: reason, next_index
   quarantine   a checkpoint was set aside as damaged: step, reason, its new name
-  rewind       launch/checkpoint.py rewind: step, examples to skip, factor of the learning rate
+  rewind       hclx checkpoint rewind: step, examples to skip, factor of the learning rate
   exit         code, reason, step, next_index, and the seconds of this attempt's pauses
 """
 

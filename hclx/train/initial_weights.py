@@ -1,37 +1,45 @@
 """The weights of another run as the beginning of a run: --init_from=MODEL_DIR[:STEP]."""
 
+import dataclasses
 from pathlib import Path
 
+from hclx.config import ModelConfig
 from hclx.errors import CheckpointError, ConfigError
 from hclx.hashing import json_hash
-from hclx.model import Params
+from hclx.model import Params, abstract_params
 from hclx.train.checkpoint import Checkpointer, checkpoints_of
 from hclx.train.checkpoint_format import as_saved, check_format, check_shapes, read_json_items
-from hclx.train.run_dir import read_config
+from hclx.train.run_dir import read_config, section_of
+
+# Draws fresh weights and nothing else, so that two runs of one model may differ in it.
+_OF_FRESH_WEIGHTS = ("init_std",)
 
 
 def choose_initial_weights(
-    model_dir: str | Path, init_from: str, abstract: Params, vocabulary: str
+    model_dir: str | Path | None, init_from: str, model: ModelConfig, vocabulary: str | None = None
 ) -> dict | None:
     """The weights that a run begins with: the recorded ones if the run was started before, else
     those asked for.
 
-    Only JSON is read, so that what does not fit is refused before the folder is claimed.
+    Only JSON is read, so that what does not fit is refused before the folder is claimed, and before
+    any data is prepared.
 
     Args:
-      model_dir: folder of the run that begins or resumes.
+      model_dir: folder of the run that begins or resumes; None if it is not known.
       init_from: "MODEL_DIR", "MODEL_DIR:STEP", "MODEL_DIR/checkpoints/STEP", or "" for none; the
         step is the newest one by default.
-      abstract: shapes and dtypes of the run's parameters.
-      vocabulary: the fingerprint of the run's tokenizer.
+      model: of the run.
+      vocabulary: the fingerprint of the tokenizer; None, while there is none, is not compared.
     Returns:
       `model_dir` (absolute), `step` and `fingerprint` (a hash of those of the parameters), for
       config.json and every checkpoint; None for a run that begins with random weights.
     Raises:
-      ConfigError: the run was started with other weights.
+      ConfigError: `init_from` names no step or the run's own folder, or the run was started with
+        other weights.
       CheckpointError: the checkpoint is missing, or is of another model or vocabulary.
+      DataError: a config.json is damaged.
     """
-    config = read_config(model_dir)
+    config = read_config(model_dir) if model_dir else None
     source, step = _parse(init_from) if init_from else (None, None)
     if config is not None:
         recorded = config.get("init_from")
@@ -45,8 +53,13 @@ def choose_initial_weights(
         return recorded
     if source is None:
         return None
+    if model_dir and Path(source).resolve() == Path(model_dir).resolve():
+        raise ConfigError(
+            f"--init_from={init_from} is the folder of this run itself; name the folder of another"
+            " run, or leave the flag out to resume this one"
+        )
     source, step = find_checkpoint(init_from)
-    fingerprints = _check(checkpoints_of(source) / str(step), abstract, vocabulary)
+    fingerprints = _check(Path(source), step, model, vocabulary)
     return {"model_dir": source, "step": step, "fingerprint": json_hash(fingerprints)}
 
 
@@ -61,15 +74,24 @@ def find_checkpoint(init_from: str) -> tuple[str, int]:
       CheckpointError: the folder is no run with checkpoints, or has none of this step.
     """
     source, step = _parse(init_from)
-    folder = checkpoints_of(source)
+    folder, advice = checkpoints_of(source), "give the folder of a run that has saved a checkpoint"
+    if not Path(source).is_dir():
+        parent = next(path for path in Path(source).parents if path.is_dir())
+        raise CheckpointError(
+            f"--init_from={init_from}: the folder {source} does not exist; {parent}"
+            f" {_content(parent)}; {advice}"
+        )
     steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
-    form = "write --init_from=MODEL_DIR or MODEL_DIR:STEP of a run that has saved"
     if not steps:
-        lacks = "has no checkpoint" if folder.is_dir() else "does not exist"
-        raise CheckpointError(f"--init_from={init_from}: {folder} {lacks}; {form}")
+        where = folder if folder.is_dir() else Path(source)
+        raise CheckpointError(
+            f"--init_from={init_from}: {folder} holds no checkpoint; {where} {_content(where)};"
+            f" {advice}, as {checkpoints_of('').name}/STEP in it"
+        )
     if step not in (None, *steps):
         raise CheckpointError(
-            f"--init_from={init_from}: {folder} has no step {step}; it has {steps}"
+            f"--init_from={init_from}: {folder} has no step {step}; it has {steps}; name one of"
+            " these, or no step for the newest"
         )
     return source, steps[-1] if step is None else step
 
@@ -96,31 +118,84 @@ def read_initial_weights(chosen: dict, abstract: Params) -> Params:
 
 
 def _parse(init_from: str) -> tuple[str, int | None]:
-    """Splits the value of --init_from into the folder of a run and a step."""
+    """Splits the value of --init_from into the folder of a run and a step.
+
+    Raises:
+      ConfigError: there is a colon, and what follows it is no step.
+    """
     folder, colon, step = init_from.rpartition(":")
-    if not (colon and step.isdecimal()):
+    if not colon or "/" in step or Path(init_from).is_dir():
         folder, step = init_from, ""
+    elif not (folder and step.isdecimal()):
+        raise ConfigError(
+            f"--init_from={init_from}: {step!r} after the colon is not a step"
+            f"{'' if folder else ', or no folder is before it'}; write MODEL_DIR:STEP, as in"
+            " runs/mine:4000, or MODEL_DIR alone for its newest checkpoint"
+        )
     path = Path(folder).absolute()
     if not step and path.parent.name == checkpoints_of("").name and path.name.isdecimal():
         path, step = path.parent.parent, path.name
     return str(path), int(step) if step else None
 
 
-def _check(path: Path, abstract: Params, vocabulary: str) -> dict[str, str]:
+def _content(folder: Path, n: int = 8) -> str:
+    """Says what a folder has, for a message: the names of its first entries."""
+    names = sorted(path.name for path in folder.iterdir())
+    more = f" and {len(names) - n} more" if len(names) > n else ""
+    return f"has {', '.join(names[:n])}{more}" if names else "is empty"
+
+
+def _check(source: Path, step: int, model: ModelConfig, vocabulary: str | None) -> dict[str, str]:
     """Refuses a checkpoint that does not fit; returns the fingerprints of its parameters."""
+    path = checkpoints_of(source) / str(step)
     try:
         meta, _ = read_json_items(path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; name an older step") from error
     check_format(path, meta["format"])
-    check_shapes(path, meta["fingerprint"], as_saved(meta["format"], {"params": abstract}))
+    differing = "; ".join(_model_differences(path, source, meta, model))
+    abstract = as_saved(meta["format"], {"params": abstract_params(model)})
+    try:
+        check_shapes(path, meta["fingerprint"], abstract)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error} ({differing})" if differing else str(error)) from error
+    if differing:
+        raise CheckpointError(
+            f"{path} is of another model: {differing}; set these fields as they are there, or begin"
+            " from a run of this model"
+        )
     other = meta["hashes"]["vocabulary"]
-    if other != vocabulary:
+    if vocabulary not in (None, other):
         raise CheckpointError(
             f"{path} was trained with another vocabulary ({other[:12]}, here {vocabulary[:12]});"
             " set DataConfig.tokenizer_dir to the tokenizer of that run"
         )
     return _params_only(meta)
+
+
+def _model_differences(path: Path, source: Path, meta: dict, model: ModelConfig) -> list[str]:
+    """Names the fields in which the model of a checkpoint differs from that of this run: shapes do
+    not show all of them. An old checkpoint does not record its model; config.json of its run does.
+    """
+    saved = (
+        {"model": meta["model"]} if "model" in meta else (read_config(source) or {}).get("config")
+    )
+    if saved is None:
+        return []
+    try:
+        there = section_of(saved, "model")
+    except (ValueError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} describes a model that this version cannot compute: {error}; use the version"
+            " that wrote it"
+        ) from error
+    return [
+        f"ModelConfig.{field.name} is {getattr(there, field.name)!r} there and"
+        f" {getattr(model, field.name)!r} here"
+        for field in dataclasses.fields(ModelConfig)
+        if field.name not in _OF_FRESH_WEIGHTS
+        and getattr(there, field.name) != getattr(model, field.name)
+    ]
 
 
 def _params_only(meta: dict) -> dict[str, str]:

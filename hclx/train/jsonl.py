@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from hclx.errors import DataError
+
 
 def replace_text(path: Path, text: str) -> None:
     """Replaces a file atomically: a reader sees either the old content or the new.
@@ -36,11 +38,22 @@ def read_records(path: Path) -> list[dict]:
     unfinished, so that it has no newline, is dropped.
 
     Raises:
-      ValueError: another line is not JSON.
+      DataError: another line is not a JSON object; it is named.
     """
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    records = []
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line.decode("utf-8"))
+            if not isinstance(record, dict):
+                raise ValueError("it is no object")
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number} is damaged ({error}); put the file back from a copy, or"
+                " remove that line"
+            ) from error
+        records.append(record)
+    return records
 
 
 def drop_records_after(path: Path, step: int) -> None:

@@ -30,14 +30,14 @@ from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.example_log import ExampleLog
 from hclx.train.fingerprint import fingerprint
 from hclx.train.flops import flops_per_token
-from hclx.train.initial_weights import find_checkpoint, read_initial_weights
+from hclx.train.initial_weights import choose_initial_weights, read_initial_weights
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.metrics_logger import FinishedStep, MetricsLogger
 from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler
 from hclx.train.run import Run, RunOptions, open_run
-from hclx.train.run_dir import check_configuration, read_config, versions
+from hclx.train.run_dir import check_configuration, versions
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Metrics, evaluate
 
@@ -61,8 +61,8 @@ def pretrain(
       The last state, which is on disk and was read back; the state of an earlier step if the file
       STOP ended the run.
     Raises:
-      ConfigError: the folder holds another configuration or a run that is alive, or the mesh or the
-        vocabulary does not fit.
+      ConfigError: the folder holds another configuration or a run that is alive, or the mesh, the
+        vocabulary or `options.init_from` does not fit.
       DataError: text, vocabulary or weights are missing, damaged or not those that the run began
         with; or there were checkpoints and none is good.
       NumericsError: too many steps were skipped in a row.
@@ -74,9 +74,8 @@ def pretrain(
     if computes_on_cpu():
         keep_freed_memory()
     check_configuration(model_dir, experiment)
+    choose_initial_weights(model_dir, options.init_from, experiment.model)
     refuse_stop_file(model_dir)
-    if options.init_from and read_config(model_dir) is None:
-        find_checkpoint(options.init_from)
     keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
 
@@ -354,7 +353,7 @@ def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
         raise NumericsError(
             f"{finished}, the {finished.skipped_in_a_row}th in a row. The last save holds none of"
             " them; lower the learning rate, look at these examples, or go back with"
-            " launch/checkpoint.py rewind"
+            " hclx checkpoint rewind"
         )
 
 

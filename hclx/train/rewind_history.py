@@ -11,6 +11,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from hclx.config import FLOAT32_MAX, FLOAT32_MIN
 from hclx.errors import CheckpointError, ConfigError
 from hclx.train.jsonl import replace_text
 
@@ -19,12 +20,13 @@ FILE = "lineage.json"
 
 @dataclasses.dataclass(frozen=True)
 class Rewind:
-    """A return to a step.
+    """A return to a step. A field that is out of range raises ConfigError, so that no history that
+    holds it is written.
 
     Attributes:
       step: of the checkpoint that the run returned to; 0: its beginning.
       skip: [first, last) examples of the order that are skipped from there on.
-      learning_rate_factor: multiplies the rate of every step from there on.
+      learning_rate_factor: multiplies the rate of every step from there on; positive, finite.
       time: when the rewind was made, as `hclx.train.checkpoint.timestamp` writes it.
     """
 
@@ -32,6 +34,22 @@ class Rewind:
     skip: tuple[tuple[int, int], ...] = ()
     learning_rate_factor: float = 1.0
     time: str = ""
+
+    def __post_init__(self):
+        factor, name = self.learning_rate_factor, "learning_rate_factor"
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)):
+            raise ConfigError(f"{name} must be a number, got {factor!r}")
+        if factor <= 0:
+            raise ConfigError(f"{name} must be positive, got {factor}; 0.5 halves the rate")
+        if not FLOAT32_MIN <= factor <= FLOAT32_MAX:
+            raise ConfigError(
+                f"{name} must be positive and finite in float32, got {factor}; 0.5 halves the rate"
+            )
+        if type(self.step) is not int or self.step < 0:
+            raise ConfigError(f"step must be a number from 0, got {self.step!r}")
+        for first, last in self.skip:
+            if not 0 <= first < last:
+                raise ConfigError(f"skip must be ranges [first, last), got [{first}, {last}]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,21 +112,27 @@ def read_lineage(model_dir: str | Path) -> Lineage:
     """The history of a run; empty if it was never rewound.
 
     Raises:
-      CheckpointError: the file is damaged.
+      CheckpointError: the file is damaged, or holds a rewind that is out of range.
     """
     path = Path(model_dir) / FILE
     if not path.is_file():
         return Lineage()
+    rewinds: list[Rewind] = []
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Lineage(
-            tuple(
-                Rewind(**{**v, "skip": tuple((int(a), int(b)) for a, b in v["skip"])})
-                for v in values
-            )
-        )
+        if not isinstance(values, list):
+            raise ValueError("it holds no list of rewinds")
+        for value in values:
+            skip = tuple((int(first), int(last)) for first, last in value["skip"])
+            rewinds.append(Rewind(**{**value, "skip": skip}))
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}, rewind {len(rewinds) + 1}: {error}. Correct it there, then rewind to a"
+            " checkpoint from before that rewind"
+        ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); put it back from a copy") from error
+    return Lineage(tuple(rewinds))
 
 
 def write_lineage(model_dir: str | Path, lineage: Lineage) -> None:

@@ -113,14 +113,14 @@ def open_run(
     lineage = read_lineage(model_dir)
     program = make_program(experiment, mesh, lineage.rate_factors)
     lease, log = Lease(model_dir, options.lease_seconds), EventLog(model_dir, jax.process_index())
-    is_first, params = jax.process_index() == 0, program.abstract_state.params
+    is_first = jax.process_index() == 0
     with contextlib.ExitStack() as stack:
 
         def claim() -> tuple[dict, list[str]]:
             if is_first:
                 stack.enter_context(lease)
             weights = choose_initial_weights(
-                model_dir, options.init_from, params, hashes["vocabulary"]
+                model_dir, options.init_from, experiment.model, hashes["vocabulary"]
             )
             description = describe_run(experiment, tokenizer_dir, hashes, weights)
             return description, claim_folder(model_dir, description, write=is_first)

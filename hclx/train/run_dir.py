@@ -4,14 +4,16 @@ another one is refused.
 
 import dataclasses
 import json
+import os
 import platform
 import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import get_type_hints
 
+import hclx
 from hclx.config import Experiment
-from hclx.errors import CheckpointError, ConfigError, DataError
+from hclx.errors import CheckpointError, ConfigError, DataError, StorageError
 from hclx.train.jsonl import replace_text
 
 FILE = "config.json"
@@ -47,13 +49,32 @@ MAY_CHANGE = {
     ),
 }
 
+# Fields that a section has got since runs were first described: an older config.json lacks them,
+# and their defaults are what its run has done all along. No other field may be missing.
+LATER_FIELDS = {
+    "model": ("mlp_size", "qk_norm", "embedding_norm"),
+    "compute": ("matmul", "pipeline_microbatches", "pipeline_repeats"),
+    "data": ("task_module", "corpus"),
+    "tokenizer": ("morphemes", "mode"),
+    "train": ("z_loss", "max_skipped", "spike_sigmas", "spike_window", "replay_every"),
+}
+
 
 def versions() -> dict[str, str]:
-    """The versions of "python" and of `PACKAGES`, which decide the numbers, by their names."""
-    return {
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-    }
+    """The versions of "python" and of `PACKAGES`, which decide the numbers, by their names. A
+    package that cannot be asked for its version, because it is only on the import path, has
+    "unknown".
+    """
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+def _version(package: str) -> str:
+    if package == "hclx":  # a checkout need not be installed
+        return hclx.__version__
+    try:
+        return metadata.version(package) or "unknown"
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def describe_run(
@@ -114,6 +135,91 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
     return changes
 
 
+def read_config(model_dir: str | Path) -> dict | None:
+    """The content of config.json, as `describe_run` makes it; None if the folder holds no run.
+
+    Raises:
+      DataError: the file is damaged: it cannot be read, is not JSON, lacks a field, or has one that
+        is unknown or out of range.
+    """
+    path = Path(model_dir) / FILE
+    if not path.is_file():
+        return None
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+        _check_described(run)
+    except (OSError, ValueError, RecursionError, ConfigError) as error:
+        raise DataError(
+            f"{path} does not describe a run: {error}; put the file back from a copy, or choose"
+            " another --model_dir"
+        ) from error
+    return run
+
+
+def _check_described(run: dict) -> None:
+    """Raises ValueError or ConfigError if JSON is not what `describe_run` makes."""
+    is_source = lambda value: isinstance(value, dict) and {"model_dir", "step"} <= value.keys()
+    if not isinstance(run, dict):
+        raise ValueError(f"it holds {type(run).__name__}, and not an object with fields")
+    for name, kind in {"config": dict, "tokenizer_dir": str, "hashes": dict}.items():
+        if not isinstance(run.get(name), kind):
+            raise ValueError(f"field {name!r} is missing, or not a {kind.__name__}")
+    if not (run.get("init_from") is None or is_source(run["init_from"])):
+        raise ValueError(f"field 'init_from' is {run['init_from']!r}")
+    for name in get_type_hints(Experiment):
+        section_of(run["config"], name)
+
+
+def section_of(config: dict, name: str):
+    """Reads one section of the configuration of a run.
+
+    An old section gets the new names of its fields, and for fields that came later their defaults.
+
+    Args:
+      config: section -> field -> value, as `describe_run` writes it.
+      name: of the section, "model".
+    Returns:
+      The section as its dataclass, such as `ModelConfig`.
+    Raises:
+      ValueError: the section or a field is missing, or a field is unknown.
+      ConfigError: the value of a field is of another type or out of range.
+    """
+    kind, values = get_type_hints(Experiment)[name], config.get(name)
+    if not isinstance(values, dict):
+        raise ValueError(f"section {name!r} of the configuration is missing, or no object")
+    fields = {field.name for field in dataclasses.fields(kind)}
+    unknown, missing = values.keys() - fields, fields - values.keys()
+    missing -= {*LATER_FIELDS.get(name, ())}
+    if unknown or missing:
+        which, names = ("unknown", unknown) if unknown else ("missing", missing)
+        listed = ", ".join(f"{kind.__name__}.{field}" for field in sorted(names))
+        raise ValueError(f"{listed} is {which}" if len(names) == 1 else f"{listed} are {which}")
+    return kind(**values)
+
+
+def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
+    """The configuration of a run at its last start, and the absolute folder of its tokenizer.
+
+    Raises:
+      CheckpointError: the folder holds no run.
+      DataError: as `read_config`.
+    """
+    run = read_config(model_dir)
+    if run is None:
+        raise CheckpointError(
+            f"{Path(model_dir) / FILE} does not exist; --model_dir must name the folder of a"
+            " training run"
+        )
+    sections = {name: section_of(run["config"], name) for name in get_type_hints(Experiment)}
+    try:
+        return Experiment(**sections), run["tokenizer_dir"]
+    except ConfigError as error:  # two sections do not fit each other
+        raise DataError(
+            f"{Path(model_dir) / FILE} does not describe a run: {error}; put the file back from a"
+            " copy"
+        ) from error
+
+
 def remove_run(model_dir: str | Path, mixture: str) -> None:
     """Removes the folder of a run of one mixture. A folder that is missing, empty, or holds no more
     than a tokenizer and a token cache, as before a run's first step, stays as it is.
@@ -123,55 +229,47 @@ def remove_run(model_dir: str | Path, mixture: str) -> None:
       mixture: `DataConfig.mixture` of the run that may be removed.
     Raises:
       ConfigError: the folder holds anything else, and nothing of it is removed.
+      StorageError: it cannot be removed.
     """
     folder = Path(model_dir)
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    is_begun = {name for name in names if name[0] != "."} <= {"tokenizer", "cache"}
-    if is_begun and not folder.is_file():
-        return
     try:
-        is_run_of_mixture = read_config(folder)["config"]["data"]["mixture"] == mixture
-    except (OSError, ValueError, TypeError, KeyError):
-        is_run_of_mixture = False
-    if not is_run_of_mixture:
-        raise ConfigError(
-            f"--model_dir={model_dir} holds something other than a run of the mixture {mixture!r},"
-            " which is not removed; name a new folder"
-        )
-    shutil.rmtree(folder)
+        if not os.path.lexists(folder) or _is_before_first_step(folder):
+            return
+        held = _held_instead(folder, mixture)
+        if held:
+            raise ConfigError(
+                f"--model_dir={folder} {held}, and is not removed; choose another --model_dir, or"
+                " remove it yourself"
+            )
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise StorageError(
+            f"cannot remove {error.filename or folder}: {error.strerror}; remove {folder} yourself,"
+            " or choose another --model_dir"
+        ) from error
 
 
-def read_config(model_dir: str | Path) -> dict | None:
-    """The content of config.json, as `describe_run` makes it; None if the folder holds no run.
-
-    Raises:
-      ValueError: the file is not JSON.
-    """
-    path = Path(model_dir) / FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def _is_before_first_step(folder: Path) -> bool:
+    """Returns whether a folder holds nothing, or no more than a tokenizer and a token cache."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    return names <= {"tokenizer", "cache"}
 
 
-def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
-    """The configuration of a run at its last start, and the absolute folder of its tokenizer.
-
-    Raises:
-      CheckpointError: the folder holds no run.
-    """
-    run = read_config(model_dir)
+def _held_instead(folder: Path, mixture: str) -> str:
+    """Says what a path is, if it is no folder of a run on a mixture; else ""."""
+    if folder.is_symlink() or not folder.is_dir():
+        return "is not a folder"
+    try:
+        run = read_config(folder)
+    except DataError as error:
+        return f"holds something else than a run ({error})"
     if run is None:
-        raise CheckpointError(
-            f"{Path(model_dir) / FILE} does not exist; --model_dir must name the folder of a"
-            " training run"
-        )
-    return (
-        Experiment(
-            **{
-                name: kind(**run["config"][name])
-                for name, kind in get_type_hints(Experiment).items()
-            }
-        ),
-        run["tokenizer_dir"],
-    )
+        return f"holds no run (it has files, and no {FILE})"
+    text = section_of(run["config"], "data")
+    other = text.mixture or text.corpus or text.input
+    return "" if text.mixture == mixture else f"holds a run on {other!r}, and not on {mixture!r}"
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
@@ -215,10 +313,7 @@ def _check_config(path: Path, old: dict, new: dict) -> None:
 
 def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:
     """(section.field, before, now) of each field that differs."""
-    # Read as a configuration, an old section gets the new names of its fields, and for fields that
-    # came later their defaults, which are what the run has done all along.
-    kinds = {field.name: field.type for field in dataclasses.fields(Experiment)}
-    before = {name: dataclasses.asdict(kinds[name](**old.get(name, {}))) for name in new}
+    before = {name: dataclasses.asdict(section_of(old, name)) for name in new}
     return [
         (f"{s}.{f}", before[s][f], value)
         for s, fields in new.items()

@@ -297,9 +297,7 @@ def test_a_run_that_is_killed_goes_on_as_if_nothing_had_happened(store, tmp_path
 def test_what_cannot_be_counted_is_refused(store, tmp_path):
     with pytest.raises(
         DataError,
-        match=(
-            "none/mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py"
-        ),
+        match=("none/mixture/mixture.json cannot be read; make the mixture with hclx build_corpus"),
     ):
         counted(Store(str(tmp_path / "none")), runner=Idle())
     assert not (tmp_path / "none").exists()
@@ -323,7 +321,7 @@ def test_what_cannot_be_counted_is_refused(store, tmp_path):
     assert not list(Path(store.root).glob("counts/*.parquet"))
     broken.with_suffix(".done.json").unlink()
     with pytest.raises(
-        DataError, match="00000-00001.done.json cannot be read; run launch/build_corpus.py again"
+        DataError, match="00000-00001.done.json cannot be read; run hclx build_corpus again"
     ):
         counted(store, runner=Idle())
 

@@ -133,3 +133,20 @@ def test_top_p_of_logits_of_any_size(scale):
 def test_values_out_of_range_are_refused_by_name(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
         SamplingConfig(**bad)
+
+
+@pytest.mark.parametrize(
+    "bad, valid",
+    [
+        ({"max_tokens": 0}, "give a positive whole number"),
+        ({"temperature": -1.0}, "give a value of 0 or more"),
+        ({"temperature": float("nan")}, "give a value of 0 or more"),
+        ({"top_k": -1}, "give 0, for all tokens, or more"),
+        ({"top_p": 2.0}, "give a value above 0 and at most 1"),
+        ({"repetition_penalty": -1.0}, "give a value above 0; 1 changes nothing"),
+    ],
+)
+def test_the_range_is_in_the_message(bad, valid):
+    ((name, value),) = bad.items()
+    with pytest.raises(ConfigError, match=f"^{name}={value} is out of range: {valid}"):
+        SamplingConfig(**bad)

@@ -72,6 +72,24 @@ def test_help_into_a_pipe_that_closes_early_is_no_error():
 def test_errors_of_a_command_are_its_own():
     assert "--gin_file is missing" in refused(call("pretrain"), 64)
     assert "the command is missing: list, verify, rewind" in refused(call("checkpoint"), 64)
+    unknown = refused(call("checkpoint", "foo"), 64)
+    assert unknown == "error: foo is no command; there are list, verify, rewind"
+
+
+@pytest.mark.parametrize("script", ["hclx", "launch"])
+def test_a_task_module_in_the_working_directory_is_found(script, tmp_path):
+    """Both by the installed command, whose folder is first on the import path, and by a script."""
+    (tmp_path / "my_tasks.py").write_text("raise ValueError('found')\n")
+    options = ["--mixture=m", "--task_module=my_tasks", "--tokenizer_dir=t", "--cache_dir=c"]
+    code = "import sys; sys.path.remove(''); from hclx.cli import main; main()"
+    if script == "launch":
+        code = (
+            f"import runpy, sys; sys.path.remove('');"
+            f"runpy.run_path({str(ROOT / 'launch' / 'build_cache.py')!r}, run_name='__main__')"
+        )
+    arguments = options if script == "launch" else ["build_cache", *options]
+    error = refused(call(*arguments, code=code, cwd=tmp_path), 64)
+    assert "my_tasks.py:1 raises ValueError: found" in error
 
 
 @pytest.mark.parametrize(
@@ -88,6 +106,7 @@ def test_errors_of_a_command_are_its_own():
         (["apache_beam"], ["build_corpus", "--config=c", "--input=i", "--output=o"], "corpus"),
         (["pyarrow"], ["inspect_corpus", "--output=o", "--doc_id=a/1"], "corpus"),
         (["scipy"], ["train_filter", "--good=g", "--output=o"], "corpus"),
+        (["libtpu"], ["plan", "--gin_file=runs/pretrain.gin", "--topology=v5p:2x2x1"], "plan"),
         (["yaml"], ["train_tokenizer", "--corpus=c", "--output_dir=t"], "corpus"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,
@@ -149,7 +168,7 @@ def test_a_task_module_in_the_working_directory_is_imported(installed, tmp_path)
     flags = ("pretrain", "--gin_file=runs/demo.gin", f"--model_dir={tmp_path / 'run'}")
     for module, message in [
         ("own_tasks", "is not registered by own_tasks; known are"),
-        ("no_tasks", "'no_tasks' cannot be imported (No module named 'no_tasks'); it is looked"),
+        ("no_tasks", "'no_tasks' cannot be imported (No module named 'no_tasks'); it was looked"),
     ]:
         bindings = (f"--gin.DataConfig.task_module={module}", "--gin.DataConfig.mixture=sample")
         stopped = call(*flags, *bindings, code=code, path=installed, cwd=tmp_path)

@@ -113,6 +113,9 @@ def test_bad_values(tmp_path):
         "train_tokenizer.py", f"--output_dir={tmp_path / 't'}", *arguments
     )
     assert "multiple of 128" in refused(call(f"--input={SAMPLE}", "--vocab_size=1000"), 64)
+    assert "--mode is the old name of --morphemes" in refused(
+        call(f"--input={SAMPLE}", "--mode=plain", "--morphemes=merges"), 64
+    )
     assert "matches no file" in refused(call("--input=/nowhere/*.txt"), 65)
     for neither_or_both in ([], [f"--input={SAMPLE}", f"--corpus={tmp_path}"]):
         assert (
@@ -120,7 +123,7 @@ def test_bad_values(tmp_path):
             in refused(call(*neither_or_both), 64)
         )
     assert (
-        "mixture/mixture.json cannot be read; make the mixture with launch/build_corpus.py"
+        "mixture/mixture.json cannot be read; make the mixture with hclx build_corpus"
         in refused(call(f"--corpus={tmp_path}"), 65)
     )
     assert "multiple of 128" in refused(call(f"--corpus={tmp_path}", "--vocab_size=1000"), 64)

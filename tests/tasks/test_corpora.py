@@ -77,14 +77,31 @@ def test_another_module_may_register_the_mixtures(tmp_path, monkeypatch):
     (tmp_path / "my_tasks.py").write_text(
         "from hclx.tasks.common import add_corpus\nadd_corpus('my_corpus', lambda: ['my.txt'])\n"
     )
-    (tmp_path / "broken_tasks.py").write_text("import no_such_library\n")
     monkeypatch.syspath_prepend(tmp_path)
     (source,) = sources_of(DataConfig(mixture="my_corpus", task_module="my_tasks"))
     assert (source.name, source.rate, source.files()) == ("my_corpus", 1.0, ["my.txt"])
-    with pytest.raises(ConfigError, match="task_module='no_tasks' cannot be imported"):
-        sources_of(DataConfig(mixture="my_corpus", task_module="no_tasks"))
-    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
-        sources_of(DataConfig(mixture="my_corpus", task_module="broken_tasks"))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "No module named 'NAME'.; it was looked for in the working directory, FOLDER/cwd,"),
+        ("\nimport no_such_library\n", "FILE:2 raises ModuleNotFoundError: .*'no_such_library'"),
+        ("import json\n\njson.loads('x')\n", "FILE:3 raises JSONDecodeError: Expecting value"),
+        ("x = 1\nx = = 2\n", "FILE:2 raises SyntaxError: invalid syntax"),
+    ],
+)
+def test_a_task_module_that_cannot_be_imported_says_why(content, message, tmp_path, monkeypatch):
+    name = f"tasks_{abs(hash(content))}"
+    if content:
+        (tmp_path / f"{name}.py").write_text(content)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.syspath_prepend(tmp_path)
+    for word, text in ("FILE", f"FOLDER/{name}.py"), ("NAME", name), ("FOLDER", str(tmp_path)):
+        message = message.replace(word, text)
+    with pytest.raises(ConfigError, match=f"task_module='{name}' cannot be imported.*{message}"):
+        sources_of(DataConfig(mixture="my_corpus", task_module=name))
 
 
 def test_what_is_written_during_a_quiet_start_comes_back_with_an_error(capfd):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from hclx.text.pretokenizers import EojeolPretokenizer, MorphemePretokenizer
+from hclx.errors import ConfigError
+from hclx.text.pretokenizers import EojeolPretokenizer, MorphemePretokenizer, resolve_morphemes
 from tests.helpers.unicode_samples import STRANGE, random_texts
 
 
@@ -43,3 +44,10 @@ def test_newlines_stand_alone(morphemes):
 
 def test_eojeol_pretokenizer_keeps_the_space_before_a_word():
     assert EojeolPretokenizer().split("나는  집에\n갔다") == ["나는", " ", " 집에", "\n갔다"]
+
+
+def test_two_names_of_one_setting_may_not_contradict_each_other():
+    assert resolve_morphemes(None) == resolve_morphemes(None, "train") == "merges"
+    assert resolve_morphemes("none", "plain") == "none"
+    with pytest.raises(ConfigError, match="mode=plain and morphemes=merges contradict each other"):
+        resolve_morphemes("merges", "plain")

@@ -1,11 +1,12 @@
 """Going back: what is renamed, what is written down, and what is refused."""
 
 import json
+import math
 
 import jax.numpy as jnp
 import pytest
 
-from hclx.errors import CheckpointError, ConfigError
+from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.train import Checkpointer
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.checkpoint_tools import list_checkpoints, rewind, verify_checkpoints
@@ -41,6 +42,20 @@ class TestLineage:
         (tmp_path / "lineage.json").write_text("[{}]")
         with pytest.raises(CheckpointError, match="lineage.json is damaged"):
             read_lineage(tmp_path)
+
+    @pytest.mark.parametrize("factor", ["NaN", "Infinity", "-1.0", "0", "1e-60", "true", '"0.5"'])
+    def test_a_file_with_a_factor_that_no_run_can_have_names_it(self, factor, tmp_path):
+        good = '{"step": 2, "skip": [], "learning_rate_factor": 0.5, "time": ""}'
+        (tmp_path / "lineage.json").write_text(f"[{good}, {good.replace('0.5', factor)}]")
+        message = "lineage.json, rewind 2: learning_rate_factor must be .*, got .*Correct it there"
+        with pytest.raises(DataError, match=message):
+            read_lineage(tmp_path)
+
+    def test_a_file_that_holds_no_rewinds_is_damaged(self, tmp_path):
+        for content in (b"{}", b"3", b"[3]", b"\xff", b'[{"step": 2}]'):
+            (tmp_path / "lineage.json").write_bytes(content)
+            with pytest.raises(DataError, match="lineage.json is damaged"):
+                read_lineage(tmp_path)
 
     def test_a_checkpoint_of_another_history_is_refused(self):
         first, second = Rewind(4, ((10, 20),)), Rewind(8)
@@ -91,7 +106,7 @@ def test_list_and_verify_say_what_is_there(run):
     ]  # fmt: skip
     verdicts = verify_checkpoints(run, [])
     assert [step for step, problem in verdicts if not problem] == [2, 6] and verdicts[1][1]
-    with pytest.raises(CheckpointError, match="no step .3.; it has .2, 4, 6."):
+    with pytest.raises(CheckpointError, match="no step 3; it has 2, 4, 6$"):
         verify_checkpoints(run, [3])
     assert names(run) == {"2", "4", "6", "9.corrupt"}  # a reader changes nothing
 
@@ -132,9 +147,14 @@ def test_what_is_refused_changes_nothing(run):
             "step 6 has seen all examples before 96, so 80:99",
             lambda: rewind(run, 6, ((80, 99),)),
         ),
-        (CheckpointError, "no step .3.", lambda: rewind(run, 3)),
+        (CheckpointError, "no step 3; ", lambda: rewind(run, 3)),
         (CheckpointError, "step 4 is damaged", lambda: rewind(run, 4)),
         (ConfigError, "must be positive, got 0", lambda: rewind(run, 2, (), 0.0)),
+        (ConfigError, "must be positive, got -1", lambda: rewind(run, 2, (), -1.0)),
+        (ConfigError, "finite in float32, got nan", lambda: rewind(run, 2, (), math.nan)),
+        (ConfigError, "finite in float32, got inf", lambda: rewind(run, 2, (), math.inf)),
+        (ConfigError, "finite in float32, got 1e-60", lambda: rewind(run, 2, (), 1e-60)),
+        (ConfigError, "step must be a number from 0, got -2", lambda: rewind(run, -2)),
     )
     for kind, message, call in cases:
         with pytest.raises(kind, match=message):

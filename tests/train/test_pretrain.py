@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import DataConfig, ModelConfig
+from hclx.config import DataConfig, MeshConfig, ModelConfig
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings
 from hclx.errors import CheckpointError, ConfigError, NumericsError, StuckError
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer
-from hclx.train.checkpoint_format import LoopState
+from hclx.train import Checkpointer, initial_weights
+from hclx.train import pretrain as pretrain_module
+from hclx.train.checkpoint_format import LoopState, read_json_items
 from hclx.train.checkpoint_tools import rewind
 from hclx.train.dry_run import describe
 from hclx.train.events import read_events
@@ -118,6 +119,9 @@ def test_a_run_from_random_weights_to_the_end(finished):
     assert state.step == 4 and state.frozen == {}
 
 
+EPSILON = "is of another model: ModelConfig.layer_norm_epsilon is 1e-05 there and 0.001 here; set"
+
+
 class TestStartingPoint:
     def test_1_its_own_newest_good_checkpoint(self, open_in, finished, killed):
         with open_in(killed) as run:
@@ -178,9 +182,9 @@ class TestStartingPoint:
         missing, whole = str(tmp_path / "nowhere"), experiment()
         for begin in (
             lambda: pretrain(whole, str(tmp_path / "run"), RunOptions(init_from=missing)),
-            lambda: describe(whole, missing),
+            lambda: describe(whole, None, missing),
         ):
-            with pytest.raises(CheckpointError, match="nowhere/checkpoints does not exist"):
+            with pytest.raises(CheckpointError, match="the folder .*nowhere does not exist"):
                 begin()
         assert not list(tmp_path.iterdir())
 
@@ -189,7 +193,12 @@ class TestStartingPoint:
         [
             (dataclasses.replace(MODEL, d_model=64), "", "4 is of another model: params/.* there"),
             (MODEL, ":3", "has no step 3; it has .2, 4."),
-            (MODEL, "/nowhere", "/nowhere/checkpoints does not exist; write --init_from=MODEL_DIR"),
+            (MODEL, "/nowhere", "the folder .*/nowhere does not exist; .*finished has checkpoints"),
+            (MODEL, "/tensorboard", "checkpoints holds no checkpoint; .*tensorboard has events"),
+            (dataclasses.replace(MODEL, layer_norm_epsilon=1e-3), "", EPSILON),
+            (dataclasses.replace(MODEL, d_model=64), "", "ModelConfig.d_model is 32 there and 64"),
+            (dataclasses.replace(MODEL, qk_norm=True), "", "ModelConfig.qk_norm is False there"),
+            (dataclasses.replace(MODEL, n_heads=4), "", "ModelConfig.n_heads is 2 there and 4"),
         ],
     )
     def test_what_does_not_fit_is_refused_and_the_folder_stays_free(
@@ -201,6 +210,52 @@ class TestStartingPoint:
         ):
             pass
         assert not list(tmp_path.iterdir())
+
+    def test_what_does_not_fit_is_refused_before_any_data_is_prepared(
+        self, finished, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(pretrain_module, "prepare", lambda *_: pytest.fail("data was prepared"))
+        folder, own = finished[0], tmp_path / "own"
+        cases = {
+            f"{folder}:abc": "'abc' after the colon is not a step.*; write MODEL_DIR:STEP",
+            f"{folder}:-1": "'-1' after the colon is not a step",
+            f"{folder}:": "'' after the colon is not a step",
+            ":3": "no folder is before it",
+            f"{folder}:3": "has no step 3; it has .2, 4.; name one of these",
+            f"{folder}/nowhere": "does not exist; .* has checkpoints, .*; give the folder of a run",
+            str(own): "is the folder of this run itself",
+        }
+        for init_from, message in cases.items():
+            options = RunOptions(init_from=init_from)
+            with pytest.raises((ConfigError, CheckpointError), match=message) as error:
+                pretrain(experiment(), str(own), options)
+            assert str(error.value).startswith(f"--init_from={init_from}")
+            with pytest.raises(type(error.value), match=message):
+                describe(experiment(), str(own), init_from)
+        assert not own.exists()
+        other = experiment(dataclasses.replace(MODEL, layer_norm_epsilon=1e-3))
+        with pytest.raises(CheckpointError, match=EPSILON):
+            describe(other, None, str(folder))
+
+    def test_the_dry_run_says_where_the_weights_come_from(self, finished):
+        model = dataclasses.replace(MODEL, init_std=0.1)  # draws fresh weights only
+        whole = dataclasses.replace(experiment(model), mesh=MeshConfig())
+        page = describe(whole, None, f"{finished[0]}:2")
+        assert f"begins from        step 2 of {finished[0]}\n" in page
+        assert "begins from        random weights" in describe(whole)
+
+    def test_the_model_of_an_old_checkpoint_is_that_of_its_config_json(
+        self, finished, tmp_path, monkeypatch
+    ):
+        def without_model(path):
+            meta, loop = read_json_items(path)
+            return {name: value for name, value in meta.items() if name != "model"}, loop
+
+        monkeypatch.setattr(initial_weights, "read_json_items", without_model)
+        other = dataclasses.replace(MODEL, layer_norm_epsilon=1e-3)
+        with pytest.raises(CheckpointError, match=EPSILON):
+            initial_weights.choose_initial_weights(tmp_path, str(finished[0]), other)
+        assert initial_weights.choose_initial_weights(tmp_path, str(finished[0]), MODEL)
 
     def test_damaged_or_exchanged_weights_are_refused(self, open_in, finished, tmp_path):
         source = shutil.copytree(finished[0], tmp_path / "source")

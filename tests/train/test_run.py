@@ -1,6 +1,7 @@
 """The folder of a run, its metrics, its clock, its figures."""
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -25,7 +26,7 @@ from hclx.train.metrics_writer import MetricsWriter, read_metrics
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.pretrain import end_if_diverged
 from hclx.train.profiler import StepProfiler, parse_steps
-from hclx.train.run_dir import check_configuration, claim_folder, describe_run
+from hclx.train.run_dir import check_configuration, claim_folder, describe_run, read_run
 from hclx.train.timing import StepClock
 from tests.helpers.meshes import ONE, experiment
 from tests.helpers.sizes import SIZES
@@ -88,6 +89,51 @@ class TestFolder:
         assert changes("merges_and_text") == []
         assert changes("merges") == ["tokenizer.morphemes: 'merges_and_text' -> 'merges'"]
 
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"{", "Expecting property name"),
+            (b"", "Expecting value"),
+            (b"{}", "field 'config' is missing"),
+            (b"[]", "it holds list, and not an object"),
+            (b"\xff\xfe", "'utf-8' codec can't decode"),
+            ({"model": None}, "section 'model' of the configuration is missing"),
+            ({"model.d_modle": 3}, "ModelConfig.d_modle is unknown"),
+            ({"model.d_model": None}, "ModelConfig.d_model is missing"),
+            ({"model.d_model": "wide"}, "ModelConfig.d_model must be int, got 'wide'"),
+            ({"train.z_loss": math.nan}, "TrainConfig.z_loss=nan is not a finite"),
+        ],
+    )
+    def test_a_damaged_description_is_one_line_of_what_is_wrong(self, content, message, tmp_path):
+        if isinstance(content, dict):
+            run, ((name, value),) = describe_run(experiment(ONE), "t", HASHES), content.items()
+            *parents, last = ("config", *name.split("."))
+            holder = functools.reduce(dict.__getitem__, parents, run)
+            holder[last] = value
+            if value is None:
+                del holder[last]
+            content = json.dumps(run).encode()
+        (tmp_path / "config.json").write_bytes(content)
+        run = describe_run(experiment(ONE), "t", HASHES)
+        for read in (
+            lambda: read_run(tmp_path),
+            lambda: check_configuration(tmp_path, experiment(ONE)),
+            lambda: claim_folder(tmp_path, run),
+        ):
+            with pytest.raises(DataError) as error:
+                read()
+            text = str(error.value)
+            assert text.startswith(f"{tmp_path / 'config.json'} does not describe a run: ")
+            assert message in text and "put the file back from a copy" in text
+            assert "\n" not in text
+
+    def test_sections_that_do_not_fit_each_other_are_a_damaged_description(self, tmp_path):
+        run = describe_run(experiment(ONE), "t", HASHES)
+        run["config"]["model"]["max_length"] = 32
+        claim_folder(tmp_path, run)
+        with pytest.raises(DataError, match="sequence_length=64 is longer than .*put the file"):
+            read_run(tmp_path)
+
     def test_other_text_or_vocabulary_is_refused(self, tmp_path):
         claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(DataError, match="trained with another vocabulary"):
@@ -97,6 +143,12 @@ class TestFolder:
 
 
 class TestMetrics:
+    @pytest.mark.parametrize("line", [b"{", b"[]", b"\xff"])
+    def test_a_line_that_is_no_record_is_named(self, line, tmp_path):
+        (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + line + b"\n")
+        with pytest.raises(DataError, match="metrics.jsonl, line 2 is damaged"):
+            read_metrics(tmp_path)
+
     def test_records_are_kept_to_the_last_digit(self, tmp_path):
         writer = MetricsWriter(tmp_path)
         record = {"step": 1, "loss": 0.1 + 0.2, "note": "글", "mfu": None}

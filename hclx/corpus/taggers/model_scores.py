@@ -17,7 +17,7 @@ def quality(batch: TextBatch, path: str) -> dict[str, np.ndarray]:
 
     Args:
       batch: the texts of d documents.
-      path: file of the classifier, from launch/train_filter.py; a process reads it once.
+      path: file of the classifier, from hclx train_filter; a process reads it once.
     Returns:
       score: the probability that a document is good, from 0 to 1, float32 [d].
     Raises:
@@ -31,7 +31,7 @@ def perplexity(batch: TextBatch, path: str) -> dict[str, np.ndarray]:
 
     Args:
       batch: the texts of d documents.
-      path: file of the model, from launch/train_filter.py; a process reads it once.
+      path: file of the model, from hclx train_filter; a process reads it once.
     Returns:
       bits: cross-entropy of each text in bits per byte, float32 [d]; 0 for an empty one.
     Raises:

@@ -1,0 +1,146 @@
+"""Paths that a user gives: checked before the work, and one line if they are wrong."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hclx import launching
+from hclx.errors import ConfigError
+from hclx.launching import check_output, check_output_folder
+from tests.conftest import SAMPLE
+from tests.helpers.commands import environment, launch, refused
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.jsonl").mkdir()
+    return tmp_path
+
+
+def test_an_output_that_can_be_written_passes_and_nothing_is_made(folder):
+    for path in ("new.json", "file", f"{folder}/new.json"):
+        check_output("--json", path)
+    check_output("--output", "a/b/new.npz", makes_folders=True)
+    for path in ("new", "a/b", "folder.jsonl"):
+        check_output_folder("--output_dir", path)
+    assert sorted(os.listdir(folder)) == ["file", "folder.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "check, path, message",
+    [
+        (check_output, "folder.jsonl", "is a folder; give the name of a file in it"),
+        (check_output, "no/x.json", ": the folder FOLDER/no does not exist; make it first"),
+        (check_output, "file/x.json", ": FOLDER/file is a file; give another path"),
+        (check_output_folder, "file", "is a file; give the name of a folder"),
+        (check_output_folder, "file/a/b", ": FOLDER/file is a file; give another path"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused(check, path, message, folder):
+    with pytest.raises(ConfigError) as caught:
+        check("--flag", path)
+    assert str(caught.value).startswith(f"--flag={path}")
+    assert str(caught.value).endswith(message.replace("FOLDER", str(folder)))
+
+
+@pytest.mark.parametrize("check", [check_output, check_output_folder])
+def test_a_folder_that_is_closed_to_the_user_is_refused(check, folder, monkeypatch):
+    monkeypatch.setattr(launching.os, "access", lambda path, mode: False)
+    with pytest.raises(ConfigError, match=f"this user may not write {folder}"):
+        check("--flag", "new")
+
+
+@pytest.mark.parametrize(
+    "script, arguments, message",
+    [
+        (
+            "pretrain.py",
+            ["--gin_file=runs/demo.gin", "--model_dir={file}"],
+            "--model_dir={file} is a file; give the name of a folder",
+        ),
+        (
+            "train_tokenizer.py",
+            [f"--input={SAMPLE}", "--output_dir={file}"],
+            "--output_dir={file} is a file; give the name of a folder",
+        ),
+        (
+            "build_cache.py",
+            [f"--input={SAMPLE}", "--tokenizer_dir=no", "--cache_dir={file}"],
+            "--cache_dir={file} is a file; give the name of a folder",
+        ),
+        (
+            "train_filter.py",
+            ["--good=no.txt", "--others=no.txt", "--output={folder}"],
+            "--output={folder} is a folder",
+        ),
+        (
+            "plan.py",
+            ["--gin_file=no.gin", "--topology=h100:64", "--json=/nosuch/x.json"],
+            "the folder /nosuch does not exist",
+        ),
+    ],
+)
+def test_a_wrong_path_is_one_line(script, arguments, message, folder):
+    names = {"file": folder / "file", "folder": folder / "folder.jsonl"}
+    result = launch(script, *(argument.format(**names) for argument in arguments))
+    assert message.format(**names) in refused(result, 64)
+
+
+def test_a_corpus_cannot_be_built_where_a_file_is(folder):
+    (folder / "c.yaml").write_text("sources:\n  a: {input: 'a.txt'}\n")
+    (folder / "a.txt").write_text("가\n")
+    options = [f"--config={folder}/c.yaml", f"--input={folder}", f"--output={folder}/file"]
+    error = refused(launch("build_corpus.py", *options), 64)
+    assert f"--output={folder}/file is a file; give the name of a folder" in error
+
+
+# A program that ends in one way, under `run`.
+PROGRAM = """
+import os, signal, sys, time
+from absl import app
+from hclx.launching import run
+def main(_):
+    {body}
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+def ended(folder, body: str, code: int, variables={}, pipe="") -> subprocess.CompletedProcess:
+    """Runs the program with a body; `pipe` is what a shell puts behind it."""
+    (folder / "program.py").write_text(PROGRAM.format(body=body), encoding="utf-8")
+    command = f"set -o pipefail; '{sys.executable}' program.py {pipe}"
+    options = {"capture_output": True, "cwd": folder, "env": environment(variables=variables)}
+    result = subprocess.run(["bash", "-c", command], timeout=60, **options)
+    assert result.returncode == code, result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+    return result
+
+
+def test_ctrl_c_is_one_line(folder):
+    result = ended(folder, "os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", 130)
+    assert result.stderr == b"error: interrupted with Ctrl-C\n"
+
+
+def test_a_reader_that_has_enough_ends_a_program_quietly(folder):
+    body = "[print('long line ' * 99) for _ in range(10_000)]"
+    assert ended(folder, body, 141, pipe="| head -c 4").stderr == b""
+
+
+@pytest.mark.parametrize(
+    "encoding, expected",
+    [("ascii", b"\\uac00 \\xb7 \\ufffd"), ("cp949", b"\xb0\xa1 \xa1\xa4 \\ufffd")],
+)
+def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, expected, folder):
+    variables = {"PYTHONIOENCODING": encoding}
+    result = ended(folder, r"print('\uac00 \xb7 \ufffd')", 0, variables)
+    assert result.stdout.rstrip() == expected
+
+
+def test_an_error_of_the_operating_system_is_one_line_with_the_code_of_storage(folder):
+    result = ended(folder, "open('folder.jsonl')", 74)
+    assert result.stderr.startswith(b"error: 'folder.jsonl' cannot be read or written: Is a dir")
