@@ -44,7 +44,7 @@ from hclx.text.pretokenizers import pretokenizer_identity
 from hclx.text.tokenizer import to_bytes, to_text
 from hclx.text.training import count_chunks, sample, train_counted
 
-FORMAT = 1  # of the files and of the counting: part of every key
+FORMAT = 2  # of the files and of the counting: part of every key
 _LOG = logging.getLogger(__name__)
 _SCHEMA = pyarrow.schema([("chunk", pyarrow.binary()), ("count", pyarrow.int64())])
 

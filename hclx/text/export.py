@@ -1,18 +1,31 @@
-"""Exports of a tokenizer for other runtimes: Hugging Face `tokenizer.json` and tiktoken's ranks.
+"""Exports of a tokenizer for other runtimes: `tokenizer.json` for Hugging Face's tokenizers, with
+what its transformers need beside it, and tiktoken's ranks.
+
+In none of them can a text become a control symbol.
 
 Those runtimes do not split text at morphemes, so the exports of a tokenizer that does would give
 other ids; it has none.
 """
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 
-from hclx.text.tokenizer import CONTROL_SYMBOLS, Tokenizer, bytes_to_chars
+from hclx.text.tokenizer import CONTROL_SYMBOLS, EOD_ID, PAD_ID, Tokenizer, bytes_to_chars
 
 HUGGING_FACE_FILE = "tokenizer.json"
+TRANSFORMERS_FILE = "tokenizer_config.json"
 TIKTOKEN_FILE = "tiktoken.ranks"
 TIKTOKEN_PATTERN = r"(?s).+"  # the whole text: tokens may hold spaces
+# transformers looks for its special tokens in every text, unless it is told to split them.
+_TRANSFORMERS_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "eos_token": CONTROL_SYMBOLS[EOD_ID],
+    "pad_token": CONTROL_SYMBOLS[PAD_ID],
+    "split_special_tokens": True,
+    "clean_up_tokenization_spaces": False,
+}
 
 
 def byte_tokens(tokenizer: Tokenizer) -> dict[bytes, int]:
@@ -27,6 +40,9 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
     """Returns the content of `tokenizer.json`, as values that JSON can hold. Every split of a token
     into two tokens is a merge, and merges are ranked as the tokens that they make.
 
+    Its control symbols are no added tokens, which that library looks for in every text: a text
+    that spells one must not become its id.
+
     Args:
       tokenizer: one whose `splits_text` is false, which is not checked.
     """
@@ -38,13 +54,6 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
         if token[:at] in vocab and token[at:] in vocab
     ]
     controls = {symbol: i for i, symbol in enumerate(CONTROL_SYMBOLS)}
-    flags = {
-        "single_word": False,
-        "lstrip": False,
-        "rstrip": False,
-        "normalized": False,
-        "special": True,
-    }
     byte_level = {
         "type": "ByteLevel",
         "add_prefix_space": False,
@@ -55,7 +64,7 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": i, "content": symbol, **flags} for symbol, i in controls.items()],
+        "added_tokens": [],
         "normalizer": None,
         "pre_tokenizer": byte_level,
         "post_processor": None,
@@ -87,13 +96,20 @@ def tiktoken_ranks(tokenizer: Tokenizer) -> str:
     )
 
 
-def write_exports(tokenizer: Tokenizer, directory: Path) -> None:
-    """Writes the files `tokenizer.json` and `tiktoken.ranks`, in place of any that exist.
+def write_exports(tokenizer: Tokenizer, directory: Path) -> dict[str, str]:
+    """Writes `tokenizer.json`, `tokenizer_config.json` and `tiktoken.ranks`, in place of any that
+    exist.
 
     Args:
       tokenizer: one whose `splits_text` is false, which is not checked.
       directory: an existing folder.
+    Returns:
+      For each file from which ids follow, its name and its SHA-256 in hexadecimal.
     """
+    config = json.dumps(_TRANSFORMERS_CONFIG, indent=2) + "\n"
+    (directory / TRANSFORMERS_FILE).write_text(config, encoding="utf-8")
     exported = json.dumps(hugging_face_json(tokenizer), ensure_ascii=False)
-    (directory / HUGGING_FACE_FILE).write_text(exported, encoding="utf-8")
-    (directory / TIKTOKEN_FILE).write_text(tiktoken_ranks(tokenizer), encoding="utf-8")
+    files = {HUGGING_FACE_FILE: exported, TIKTOKEN_FILE: tiktoken_ranks(tokenizer)}
+    for name, text in files.items():
+        (directory / name).write_bytes(text.encode())
+    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}

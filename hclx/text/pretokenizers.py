@@ -23,8 +23,11 @@ _LOG = logging.getLogger(__name__)
 # Files of tokenizers and caches hold this setting under its older name, `mode`.
 MODE_OF = {morphemes: mode for mode, morphemes in MORPHEMES_OF.items()}
 
+# Kiwi takes the square of the length of a run of Latin letters or signs, so it is given lines in
+# parts. A part ends anywhere: hardly a line of real text is as long as one.
+_PART_CHARS = 16_384
 _LINES = re.compile(r"[^\n]+|\n+")
-_DIGITS = re.compile(r"(?<=[0-9])(?=(?:[0-9]{3})+(?![0-9]))")  # groups of three from the right
+_DIGITS = re.compile(r"[0-9]+")
 _EOJEOL = re.compile(r"\s?\S+|\s")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -68,9 +71,15 @@ class MorphemePretokenizer:
 
     def _split_line(self, line: str) -> list[str]:
         # Kiwi refuses lone surrogates; any one character in their place keeps the offsets.
-        starts = {token.start for token in self._kiwi.tokenize(_SURROGATES.sub("?", line))}
+        plain = _SURROGATES.sub("?", line)
+        starts = {
+            begin + token.start
+            for begin in range(0, len(line), _PART_CHARS)
+            for token in self._kiwi.tokenize(plain[begin : begin + _PART_CHARS])
+        }
         boundaries = {_before_spaces(line, start) for start in starts}
-        boundaries.update(match.start() for match in _DIGITS.finditer(line))
+        for run in _DIGITS.finditer(line):  # groups of three from the right
+            boundaries.update(range(run.end() - 3, run.start(), -3))
         return [chunk for chunk in _split_at(line, sorted(boundaries)) if chunk]
 
 

@@ -4,13 +4,12 @@ alphabet.
 Only the counts are held in memory, so the size of the text does not matter.
 """
 
+import errno
 import functools
 import hashlib
 import io
 import json
-import os
 import re
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from hclx.errors import ConfigError, DataError, require
 from hclx.text.export import write_exports
+from hclx.text.new_folder import new_folder
 from hclx.text.pretokenizers import (
     MODE_OF,
     pretokenizer_identity,
@@ -45,6 +45,8 @@ from hclx.text.workers import batches, default_workers, ordered_map
 
 VOCAB_MULTIPLE = 128  # so that the vocabulary can be sharded evenly
 MAX_TOKEN_BYTES = 48  # sixteen Hangul syllables
+# Longer chunks are counted in parts: sentencepiece ends the process at one of 65,536 bytes.
+MAX_CHUNK_BYTES = 1024
 _MIN_VOCAB = -(-(len(CONTROL_SYMBOLS) + 256) // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
@@ -113,6 +115,8 @@ def train_counted(
     output_dir = Path(output_dir)
     if (output_dir / METADATA_FILE).exists():
         raise ConfigError(f"{output_dir} already holds a tokenizer; choose another folder")
+    if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
+        raise ConfigError(f"{output_dir} exists and is no empty folder; choose another folder")
     pretokenizer, totals = pretokenizer_identity(morphemes), Counter()
 
     def checked_counts():
@@ -173,6 +177,7 @@ def sample(texts: Iterable[str], rate: float, seed: int, totals: Counter) -> Ite
 
 def count_chunks(texts: Iterable[str], morphemes: str, workers: int | None = None) -> Counter:
     """Counts how often each chunk, a string of raw text, occurs in the texts; empty without texts.
+    A chunk of more than `MAX_CHUNK_BYTES` counts as parts of at most so many.
 
     Args:
       texts: documents.
@@ -199,7 +204,23 @@ def _count_batch(morphemes: str, texts: list[str]) -> Counter:
     counts: Counter = Counter()
     for text in texts:
         counts.update(split(text))
+    for chunk in [chunk for chunk in counts if len(chunk) * 4 > MAX_CHUNK_BYTES]:
+        count = counts.pop(chunk)
+        for part in _bounded(chunk):
+            counts[part] += count
     return counts
+
+
+def _bounded(chunk: str) -> Iterator[str]:
+    """The chunk in parts of at most `MAX_CHUNK_BYTES` in UTF-8, split between characters."""
+    begin = size = 0
+    for at, char in enumerate(chunk):
+        length = len(to_bytes(char))
+        if size + length > MAX_CHUNK_BYTES:
+            yield chunk[begin:at]
+            begin, size = at, 0
+        size += length
+    yield chunk[begin:]
 
 
 def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
@@ -219,7 +240,10 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
         rows = Path(folder) / "counts.tsv"
         with rows.open("w", encoding="utf-8") as file:
             for chunk, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-                file.write(f"{bytes_to_chars(to_bytes(chunk))}\t{count}\n")
+                data = to_bytes(chunk)
+                if len(data) > MAX_CHUNK_BYTES:  # sentencepiece would leave it out in silence
+                    raise ValueError(f"a chunk of {len(data)} bytes; count it with count_chunks")
+                file.write(f"{bytes_to_chars(data)}\t{count}\n")
             file.writelines(f"{char}\t1\n" for char in BYTE_TO_CHAR)
         del counts  # frees them if the caller kept none: merging needs as much memory again
         try:
@@ -257,7 +281,7 @@ def _trainer_options(vocab_size: int) -> dict:
         "split_by_unicode_script": False,
         "split_by_number": False,
         "max_sentencepiece_length": MAX_TOKEN_BYTES,
-        "max_sentence_length": 1 << 24,  # the default silently drops long chunks
+        "max_sentence_length": 4 * MAX_CHUNK_BYTES,  # it drops longer lines in silence
         "pad_id": PAD_ID,
         "pad_piece": CONTROL_SYMBOLS[PAD_ID],
         "eos_id": EOD_ID,
@@ -272,18 +296,21 @@ def _trainer_options(vocab_size: int) -> dict:
 
 
 def _write(output_dir: Path, model: bytes, metadata: dict) -> None:
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}.", dir=output_dir.parent))
+    """Writes the folder, unless another process has meanwhile written the same tokenizer there."""
+    tokenizer = Tokenizer(model, metadata)
     try:
-        (temporary / MODEL_FILE).write_bytes(model)
-        (temporary / METADATA_FILE).write_text(
-            json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        tokenizer = Tokenizer(model, metadata)
-        if not tokenizer.splits_text:
-            write_exports(tokenizer, temporary)
-        temporary.chmod(0o755)
-        os.replace(temporary, output_dir)  # which is missing or empty
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        with new_folder(output_dir) as folder:
+            (folder / MODEL_FILE).write_bytes(model)
+            if not tokenizer.splits_text:
+                metadata = {**metadata, "exports_sha256": write_exports(tokenizer, folder)}
+            (folder / METADATA_FILE).write_text(
+                json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if load_tokenizer(output_dir).metadata != metadata:
+            raise ConfigError(
+                f"{output_dir} meanwhile holds a tokenizer that another process made from other"
+                " text or settings; use it, or choose another folder"
+            ) from error

@@ -1,5 +1,6 @@
 """Texts that break tokenizers."""
 
+import base64
 import random
 import sys
 
@@ -19,6 +20,17 @@ STRANGE = [
     "漢字と日本語 العربية עברית ไทย русский",
     "\U0010ffff\ufffd\ufffe",
 ]
+
+# Without a place where a chunk ends; sentencepiece ends the process at one of 65,536 bytes.
+LONG_RUNS = {
+    "newlines": "\n" * 70_000,
+    "spaces": " " * 100_000,
+    "syllables": "가" * 22_000,
+    "base64": base64.b64encode(random.Random(0).randbytes(150_000)).decode(),
+    "nul": "\x00" * 70_000,
+    "emoji": "👍🏽" * 10_000,
+    "surrogates": "\ud800" * 25_000,
+}
 
 
 def random_texts(n: int, seed: int):

@@ -4,7 +4,9 @@ import json
 import random
 import shutil
 
+import numpy as np
 import pytest
+import sentencepiece
 
 from hclx.errors import DataError
 from hclx.text import StreamDecoder, load_tokenizer
@@ -54,6 +56,38 @@ def test_control_symbols_are_never_produced_by_text(tokenizers):
         for symbol in CONTROL_SYMBOLS:
             assert min(tokenizers[mode].encode(f"가{symbol}나{symbol}")) >= len(CONTROL_SYMBOLS)
         assert tokenizers[mode].decode([tokenizers[mode].eod_id]) == ""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ids_are_those_of_sentencepiece(tokenizers, sample_texts, mode):
+    """The model belongs to sentencepiece, whose op encodes in TensorFlow's graph."""
+    tokenizer = tokenizers[mode]
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+    draw = random.Random(4)
+    tokens = [tokenizer.decode_bytes([i]) for i in range(len(CONTROL_SYMBOLS), 1024)]
+    data = [
+        *map(to_bytes, [*STRANGE, *sample_texts, *random_texts(300, seed=6)]),
+        *tokens,  # each, which tiktoken looks up in one step, is also what its merges make
+        *(b"".join(draw.choices(tokens, k=draw.randint(1, 300))) for _ in range(300)),
+        *(draw.randbytes(draw.randint(0, 2000)) for _ in range(100)),
+    ]
+    for some in data:
+        assert tokenizer.encode_bytes(some) == oracle.encode(bytes_to_chars(some), out_type=int)
+
+
+@pytest.mark.parametrize("wrong", [-1, -1024, 1024, 10**9])
+def test_ids_out_of_the_vocabulary_are_refused_with_their_position(tokenizers, wrong):
+    tokenizer = tokenizers["train"]
+    ids = tokenizer.encode("가나다")
+    message = rf"id {wrong} at position {len(ids)} of {len(ids) + 1} .*0 to 1023"
+    for decode in (tokenizer.decode, tokenizer.decode_bytes, StreamDecoder(tokenizer).feed):
+        with pytest.raises(IndexError, match=message):
+            decode(iter([*ids, wrong]))
+        with pytest.raises(IndexError, match=message):
+            decode(np.array([*ids, wrong]))
+    assert (
+        tokenizer.decode([]) == tokenizer.decode(iter(())) == tokenizer.decode(np.array([])) == ""
+    )
 
 
 def test_alphabet_is_a_bijection_without_characters_that_tools_treat_specially():

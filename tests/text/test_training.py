@@ -8,11 +8,13 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from hclx.errors import ConfigError, DataError
 from hclx.text import load_tokenizer, train_tokenizer
+from hclx.text.new_folder import new_folder
 from hclx.text.pretokenizers import MODE_OF, pretokenizer_identity, shared_pretokenizer
 from hclx.text.tokenizer import CONTROL_SYMBOLS
 from hclx.text.training import count_chunks, sample, train_from_counts
@@ -201,6 +203,54 @@ def test_a_folder_that_is_taken_is_left_alone(tokenizer_dirs, sample_texts):
     with pytest.raises(ConfigError, match="already holds a tokenizer"):
         train_tokenizer(sample_texts, tokenizer_dirs["train"], vocab_size=512)
     assert load_tokenizer(tokenizer_dirs["train"]).model == before
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_the_work(tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "notes.txt").write_text("")
+    with pytest.raises(ConfigError, match="no empty folder"):
+        train_tokenizer(never_read(), tmp_path / "t", vocab_size=512)
+    with pytest.raises(ConfigError, match="no empty folder"):
+        train_tokenizer(never_read(), tmp_path / "t" / "notes.txt", vocab_size=512)
+
+
+def never_read():
+    raise AssertionError("the text was read")
+    yield
+
+
+def test_of_two_starts_the_second_takes_the_tokenizer_of_the_first_if_it_is_the_same(
+    tmp_path, sample_texts
+):
+    """The other start finishes while this one reads its text."""
+    options = {"vocab_size": 512, "morphemes": "none", "workers": 1}
+
+    def texts(folder, other):
+        yield from sample_texts
+        train_tokenizer(sample_texts, folder, **options | other)
+
+    same = train_tokenizer(texts(tmp_path / "a", {}), tmp_path / "a", **options)
+    assert same.metadata == load_tokenizer(tmp_path / "a").metadata
+    with pytest.raises(ConfigError, match="another process made from other text or settings"):
+        train_tokenizer(texts(tmp_path / "b", {"vocab_size": 640}), tmp_path / "b", **options)
+    assert load_tokenizer(tmp_path / "b").vocab_size == 640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_not(tmp_path):
+    code = "import sys, time; from pathlib import Path; from hclx.text.new_folder import new_folder"
+    code += "\nwith new_folder(Path(sys.argv[1])) as folder: print(folder, flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path / "t")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as killed, subprocess.Popen(command, **pipes) as other:
+        left, written = (Path(process.stdout.readline().strip()) for process in (killed, other))
+        killed.kill()
+        killed.wait()
+        assert left.exists() and written.exists()
+        with new_folder(tmp_path / "t"):
+            assert not left.exists() and written.exists()
+        other.communicate("\n")
+    assert other.returncode == 0 and [path.name for path in tmp_path.iterdir()] == ["t"]
 
 
 _TRAIN_51200 = """

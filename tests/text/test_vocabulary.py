@@ -5,7 +5,7 @@ import pytest
 
 from hclx.errors import DataError
 from hclx.text.tokenizer import to_bytes
-from tests.helpers.unicode_samples import STRANGE, random_texts
+from tests.helpers.unicode_samples import LONG_RUNS, STRANGE, random_texts
 
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("tensorflow_text")
@@ -25,7 +25,7 @@ def graph_ids(vocabulary, texts):
 
 
 def test_in_graph_ids_are_those_of_python(vocabulary, sample_texts):
-    texts = [*STRANGE, *random_texts(200, seed=7), *sample_texts]
+    texts = [*STRANGE, *LONG_RUNS.values(), *random_texts(200, seed=7), *sample_texts]
     assert graph_ids(vocabulary, texts) == [vocabulary.tokenizer.encode(text) for text in texts]
 
 

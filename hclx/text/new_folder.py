@@ -1,0 +1,45 @@
+"""A folder that appears whole or not at all: it is filled beside its place and then renamed."""
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder, which becomes `path` if the context ends without error, and is
+    removed otherwise. One that a killed process of this machine left is removed first.
+
+    Args:
+      path: missing or an empty folder; its parents are made.
+    Raises:
+      OSError: the folder cannot be written, or `path` is no empty folder any more at the end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name}.{socket.gethostname()}."
+    for left in path.parent.glob(f"{prefix}*"):
+        if not _is_running(left.name.removeprefix(prefix).partition(".")[0]):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _is_running(pid: str) -> bool:
+    """Whether a process of this number runs here, or it cannot be known."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True
