@@ -6,11 +6,11 @@ the pipeline removed the document, if one did), and the text before and after.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from hclx.corpus.filters import Rules, check_rules, violates
+from hclx.corpus.filters import Rules, breaks, check_rules
 from hclx.corpus.formatting import format_bounds, format_bytes, format_number
 from hclx.corpus.layout import (
     ATTRIBUTES,
@@ -79,13 +79,11 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
         name: tagger(TextBatch.of([normalised]))
         for name, tagger in all_taggers(settings.models).items()
     }
-    violated = [
-        name for name, rule in rules.items() if rule and violates(rule, _value(columns, rule))[0]
-    ]
+    violated = [name for name, rule in rules.items() if rule and breaks(rule, _column(columns))[0]]
     verdict = "kept"
     if violated:
         first = rules[violated[0]]
-        verdict = _reason(violated[0], first, _value(columns, first)[0])
+        verdict = _reason(violated[0], first, _column(columns)(first.attribute)[0])
     also = f"; {', '.join(violated[1:])} would too" if violated[1:] else ""
     spans = find_pii(normalised)
     return "\n".join(
@@ -176,8 +174,12 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
     return "\n".join(lines)
 
 
-def _value(columns: Columns, rule: Rule) -> np.ndarray:
-    return columns[rule.tagger][rule.column]
+def _column(columns: Columns) -> Callable[[str], np.ndarray]:
+    def column(attribute: str) -> np.ndarray:
+        tagger, name = attribute.split(".")
+        return columns[tagger][name]
+
+    return column
 
 
 def _attributes(columns: Columns, rules: Rules) -> list[str]:
@@ -186,8 +188,9 @@ def _attributes(columns: Columns, rules: Rules) -> list[str]:
     for tagger, values in columns.items():
         lines += _title(tagger)
         for column, value in values.items():
+            mark = lambda rule: "  <- broken" if breaks(rule, _column(columns))[0] else ""
             notes = [
-                f"{name} {_bounds(rule)}{'  <- broken' if violates(rule, value)[0] else ''}"
+                f"{name} {_bounds(rule)}{mark(rule)}"
                 for name, rule in rules.items()
                 if rule and rule.attribute == f"{tagger}.{column}"
             ]
@@ -207,7 +210,7 @@ def _reason(name: str, rule: Rule, value: float) -> str:
 
 
 def _bounds(rule: Rule) -> str:
-    return format_bounds({"min": rule.min, "max": rule.max})
+    return format_bounds(dataclasses.asdict(rule))
 
 
 def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Rules) -> list[str]:

@@ -8,11 +8,12 @@ Both write tables for each shard, with a row for each document.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow
 
+from hclx.corpus.expression import attributes_of, evaluate
 from hclx.corpus.layout import ATTRIBUTES, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.settings import CorpusSettings, Rule
@@ -127,16 +128,31 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
     own = {name: rule for name, rule in rules[shard.source].items() if rule is not None}
-    taggers = sorted({rule.tagger for rule in own.values()})
-    columns = {name: store.read_table(shard.file(ATTRIBUTES, tagger=name)) for name in taggers}
+
+    @functools.cache
+    def column(attribute: str) -> np.ndarray:
+        tagger, name = attribute.split(".")
+        return store.read_table(shard.file(ATTRIBUTES, tagger=tagger), [name])[name].to_numpy()
+
     n = store.n_rows(shard.file(DOCUMENTS))
     reasons, values = np.full(n, None, object), np.zeros(n, np.float32)
     for name, rule in own.items():
-        value = columns[rule.tagger][rule.column].to_numpy()
-        removed = np.equal(reasons, None) & violates(rule, value)
-        reasons[removed], values[removed] = name, value[removed]
+        removed = np.equal(reasons, None) & breaks(rule, column)
+        reasons[removed], values[removed] = name, column(rule.attribute)[removed]
     table = pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values})
     store.write_table(shard.file(VERDICTS, stage="filter"), table, key)
+
+
+def breaks(rule: Rule, column: Callable[[str], np.ndarray]) -> np.ndarray:
+    """Returns which of d documents a rule removes, bool [d]: those that it judges, and whose value
+    is outside of its bounds.
+
+    Args:
+      rule: the rule.
+      column: takes the name of an attribute, and returns its values, [d].
+    """
+    broken = violates(rule, column(rule.attribute))
+    return broken & evaluate(rule.where, column) if rule.where else broken
 
 
 def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
@@ -152,7 +168,7 @@ def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
 
 
 def check_rules(rules: Rules, models: Mapping[str, str], where: str) -> None:
-    """Refuses rules on attributes that no tagger computes.
+    """Refuses rules on attributes that no tagger computes, and conditions that are no expressions.
 
     Args:
       rules: of a source.
@@ -163,7 +179,10 @@ def check_rules(rules: Rules, models: Mapping[str, str], where: str) -> None:
     """
     for name, rule in rules.items():
         if rule:
-            check_attribute(rule.attribute, models, f"{where}.rules.{name}")
+            place = f"{where}.rules.{name}"
+            check_attribute(rule.attribute, models, place)
+            for attribute in attributes_of(rule.where, f"{place}.where") if rule.where else ():
+                check_attribute(attribute, models, f"{place}.where")
 
 
 def check_attribute(attribute: str, models: Mapping[str, str], where: str) -> None:

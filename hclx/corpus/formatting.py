@@ -37,14 +37,16 @@ def format_share(part: float, whole: float = 1) -> str:
 
 def format_bounds(rule: Mapping) -> str:
     """The bounds of a rule with `min` and `max`: "≥ 50", "≤ 0.5" or "2.2 to 10"; "" if it has
-    none. None, or no such key, is no bound.
+    none. None, or no such key, is no bound. A rule with `where` judges some documents only:
+    "≤ 0.3 where length.lines >= 6".
     """
     low, high = rule.get("min"), rule.get("max")
+    where = f" where {rule['where']}" if rule.get("where") else ""
     if low is not None and high is not None:
-        return f"{format_number(low)} to {format_number(high)}"
+        return f"{format_number(low)} to {format_number(high)}{where}"
     if low is not None:
-        return f"≥ {format_number(low)}"
-    return f"≤ {format_number(high)}" if high is not None else ""
+        return f"≥ {format_number(low)}{where}"
+    return f"≤ {format_number(high)}{where}" if high is not None else ""
 
 
 def format_range(low: float, high: float | None) -> str:

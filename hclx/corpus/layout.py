@@ -307,6 +307,7 @@ def read_settings(store: Store) -> CorpusSettings:
             " hclx build_corpus made"
         )
     try:
+        _complete(recorded)
         settings = parse_settings(recorded)
     except ConfigError as error:
         raise DataError(f"{store.path(SETTINGS)}: {error}; build the corpus again") from error
@@ -319,6 +320,13 @@ def read_settings(store: Store) -> CorpusSettings:
         for name, source in settings.sources.items()
     }
     return dataclasses.replace(settings, sources=sources)
+
+
+def _complete(recorded: dict) -> None:
+    """Gives recorded rules the fields that rules did not have then, which defaults.yaml may set."""
+    for source in recorded.get("sources", {}).values():
+        for rule in filter(None, source.get("rules", {}).values()):
+            rule.setdefault("where", "")
 
 
 def read_shards(store: Store, settings: CorpusSettings) -> list[Shard]:

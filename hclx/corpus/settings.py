@@ -58,11 +58,14 @@ class Rule(_Settings):
     """Bounds of one attribute, `tagger.column`; documents outside of them are removed.
 
     min, max: the least and the largest value that are kept; None is no bound.
+    where: the documents that the rule judges, as an expression over attributes, see
+      `hclx.corpus.expression`, such as `length.lines >= 6`; "" is every document.
     """
 
     attribute: str
     min: float | None = None
     max: float | None = None
+    where: str = ""
 
     @property
     def tagger(self) -> str:
@@ -245,18 +248,23 @@ def parse_settings(content) -> CorpusSettings:
 
 
 def _with_rules(content):
-    """Gives every source all its rules: those of defaults.yaml, changed by the file's `rules`, then
-    by the source's own. Content without sources is left for the check of types to refuse.
+    """Gives every source all its rules: those of defaults.yaml for its `split`, changed by the
+    file's `rules`, then by the source's own. Content without sources is left for the check of
+    types to refuse.
     """
     if not isinstance(content, Mapping) or not isinstance(content.get("sources"), Mapping):
         return content
     defaults = resources.files("hclx.corpus") / "defaults.yaml"
-    rules = yaml.safe_load(defaults.read_text(encoding="utf-8"))["rules"]
-    rules = _updated(rules, content.get("rules"), "rules")
+    defaults = yaml.safe_load(defaults.read_text(encoding="utf-8"))
+
+    def rules_of(name: str, source: Mapping) -> dict:
+        is_line = source.get("split") == "line"
+        rules = _updated(defaults["rules"], defaults["split_line"] if is_line else {}, "")
+        rules = _updated(rules, content.get("rules"), "rules")
+        return _updated(rules, source.get("rules"), f"sources.{name}.rules")
+
     sources = {
-        name: {**source, "rules": _updated(rules, source.get("rules"), f"sources.{name}.rules")}
-        if isinstance(source, Mapping)
-        else source
+        name: {**source, "rules": rules_of(name, source)} if isinstance(source, Mapping) else source
         for name, source in content["sources"].items()
     }
     others = {name: value for name, value in content.items() if name != "rules"}

@@ -5,7 +5,8 @@ examples is held in memory.
 
 The figures of a source, as `add_up` returns them:
 
-  input, licence, rules   as in the settings; of each rule `attribute`, `min` and `max`
+  input, licence, rules   as in the settings; of each rule `attribute`, `min`, `max`
+                          and `where`
   files, quarantined      number of raw files, and of their records that are no documents
   documents, bytes        of the input
   kept                    `documents` and `bytes` of the clean corpus
@@ -17,6 +18,7 @@ The figures of a source, as `add_up` returns them:
   cut_paragraphs          number of `paragraphs` that were removed, and of their `chars`
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 
@@ -149,11 +151,7 @@ def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
 def _empty_source(settings: CorpusSettings, name: str) -> dict:
     """The figures of a source before anything is added."""
     source = settings.sources[name]
-    rules = {
-        name: {"attribute": rule.attribute, "min": rule.min, "max": rule.max}
-        for name, rule in source.rules.items()
-        if rule
-    }
+    rules = {name: dataclasses.asdict(rule) for name, rule in source.rules.items() if rule}
     return {
         "input": source.input,
         "licence": source.licence,

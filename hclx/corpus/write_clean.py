@@ -8,6 +8,7 @@ figures of what became of every document.
                                      rule -> some documents that it removed
 """
 
+import dataclasses
 import functools
 import hashlib
 from collections import Counter
@@ -183,7 +184,7 @@ def _samples(
     result = {}
     for name, documents in sorted(by_rule.items()):
         rule = rules.get(name)
-        bounds = {"attribute": rule.attribute, "min": rule.min, "max": rule.max} if rule else {}
+        bounds = dataclasses.asdict(rule) if rule else {}
         result[name] = [
             {
                 "order": order,

@@ -72,11 +72,13 @@ def script_oracle(text: str, title: str) -> dict:
 
 def length_oracle(text: str, title: str) -> dict:
     words, lines = text.split(), lines_of(text)
+    others = ("control", "format", "punctuation", "symbol")
+    spoken = [word for word in words if any(kind(char) not in others for char in word)]
     return {
         "chars": len(text),
         "words": len(words),
         "lines": len(lines),
-        "mean_word": share(visible(text), len(words)),
+        "mean_word": share(visible("".join(spoken)), len(spoken)),
         "mean_line": share(sum(map(len, lines)), len(lines)),
         "short_lines": share(sum(len(line) < 20 for line in lines), len(lines)),
     }
@@ -87,6 +89,9 @@ def punctuation_oracle(text: str, title: str) -> dict:
     among = lambda test: share(sum(map(test, lines)), len(lines))
     return {
         "line_end": among(lambda line: line[-1] in ".?!…。？！\"'”’」』)]】"),
+        "sentence_end": among(
+            lambda line: line[-1] in ".?!…。？！\"'”’」』)]】다요까죠네라자함음임됨"
+        ),
         "ellipsis": among(lambda line: line.endswith(("...", "…", "‥", "···"))),
         "bullet": among(lambda line: line[0] in "-*•·ㆍ∙◦‣▪■□◆◇●○▶▷★☆※"),
     }
@@ -145,6 +150,7 @@ def test_line_ends_by_example():
     }
     assert result == {
         "line_end": [np.float32(2 / 7), 0, 0],
+        "sentence_end": [np.float32(2 / 7), 0, 0],
         "ellipsis": [np.float32(2 / 7), 0, 0],
         "bullet": [np.float32(3 / 7), 1, 1],
     }

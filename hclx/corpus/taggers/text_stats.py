@@ -8,6 +8,7 @@ from hclx.corpus.taggers.language import languages
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 
 _ENDS = tuple(".?!…。？！\"'”’」』)]】")  # ends of a line that ends a sentence
+_FINAL_SYLLABLES = tuple("다요까죠네라자함음임됨")
 _BULLETS = tuple("-*•·ㆍ∙◦‣▪■□◆◇●○▶▷★☆※")
 _ELLIPSES = ("...", "…", "‥", "···")
 _LETTERS = {
@@ -17,6 +18,8 @@ _LETTERS = {
     "kana": (characters.KANA,),
     "other": (characters.OTHER_LETTER,),
 }
+
+_OF_WORDS = (*(kind for kinds in _LETTERS.values() for kind in kinds), characters.DIGIT)
 
 
 def script(batch: TextBatch) -> dict[str, np.ndarray]:
@@ -54,16 +57,22 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 
     Returns:
       chars, words, lines: number of characters, eojeol and lines that are not blank, int32 [d].
-      mean_word, mean_line: mean length of an eojeol and of a line that is not blank, float32 [d].
+      mean_word: mean length of those eojeol that hold a letter or digit (a lone "~" or "?" is no
+        word), float32 [d].
+      mean_line: mean length of a line that is not blank, float32 [d].
       short_lines: share of these lines with less than 20 characters, from 0 to 1, float32 [d].
     """
     words, lines = batch.words, batch.lines
     n_words, n_lines = np.diff(words.offsets), np.diff(lines.offsets)
+    before = np.concatenate([[0], np.cumsum(characters.is_one_of(batch.kinds, _OF_WORDS))])
+    is_word = before[words.ends] > before[words.starts]
     return {
         "chars": batch.n_chars.astype(np.int32),
         "words": n_words.astype(np.int32),
         "lines": n_lines.astype(np.int32),
-        "mean_word": ratio(sums(words.lengths, words.offsets), n_words),
+        "mean_word": ratio(
+            sums(words.lengths * is_word, words.offsets), sums(is_word, words.offsets)
+        ),
         "mean_line": ratio(sums(lines.lengths, lines.offsets), n_lines),
         "short_lines": ratio(sums(lines.lengths < 20, lines.offsets), n_lines),
     }
@@ -77,6 +86,9 @@ def punctuation(batch: TextBatch) -> dict[str, np.ndarray]:
     Returns:
       line_end: lines that end like a sentence, with a full stop, a question mark, an exclamation
         mark, an ellipsis, a closing quotation mark or a closing bracket.
+      sentence_end: lines that end like a sentence, or in a syllable that ends Korean sentences
+        (다, 요, 까, 죠, 네, 라, 자, 함, 음, 임, 됨): in letters, poems and comments full stops are
+        often left out.
       ellipsis: lines that end in an ellipsis.
       bullet: lines that begin with a bullet or a hyphen.
       All are float32 [d].
@@ -86,11 +98,15 @@ def punctuation(batch: TextBatch) -> dict[str, np.ndarray]:
     last = batch.chars[lines.ends - 1]
     first = batch.chars[lines.starts]
     before = batch.chars[np.maximum(lines.ends[:, None] + np.arange(-3, 0), lines.starts[:, None])]
+    line_end = np.isin(last, _codes(_ENDS))
     ellipsis = np.isin(last, _codes(_ELLIPSES)) | (
         (lines.lengths >= 3) & _equal(before, ("...", "···"))
     )
     return {
-        "line_end": ratio(sums(np.isin(last, _codes(_ENDS)), lines.offsets), n),
+        "line_end": ratio(sums(line_end, lines.offsets), n),
+        "sentence_end": ratio(
+            sums(line_end | np.isin(last, _codes(_FINAL_SYLLABLES)), lines.offsets), n
+        ),
         "ellipsis": ratio(sums(ellipsis, lines.offsets), n),
         "bullet": ratio(sums(np.isin(first, _codes(_BULLETS)), lines.offsets), n),
     }
