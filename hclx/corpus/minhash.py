@@ -202,7 +202,7 @@ def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -
     rows = removals(shard, store, before="near").kept
     n_hashes = near.bands * near.rows
     blocks = [np.zeros((0, n_hashes), np.uint32)]
-    for batch in batches(read_remaining_texts(shard, store, rows)):
+    for batch in batches(read_remaining_texts(shard, store, rows, before="near")):
         blocks.append(signatures(batch, near.shingle, n_hashes, settings.seed))
     signed = np.concatenate(blocks)
     lists = lambda values: pyarrow.FixedSizeListArray.from_arrays(

@@ -142,18 +142,25 @@ class ParagraphSettings(_Settings):
 
 @dataclasses.dataclass(frozen=True)
 class ContaminationSettings(_Settings):
-    """Decontamination: documents that contain `coverage` of the n-grams of an evaluation item are
-    removed. An n-gram has `ngram` letters.
+    """Decontamination: what a document holds of an evaluation item is removed, if it is at least
+    `coverage` of the item's n-grams, with the text around it. An n-gram has `ngram` letters.
 
     tasks: the evaluation sets; all of them if empty.
     min_chars: letters of the shortest item that is searched for within a document, as whole words;
       a shorter item is only compared with whole documents.
+    window: characters around a copy that are removed with it, half of them on either side, to the
+      end of a sentence or line; a rest of fewer characters is removed, too.
+    max_share: a document of which more than this share would be removed, or is items, is removed as
+      a whole; so is one that falls into more than `max_pieces` short parts.
     """
 
     tasks: tuple[str, ...] = ()
     ngram: int = 13
     coverage: PositiveFraction = 0.8
     min_chars: PositiveInt = 8
+    window: PositiveInt = 200
+    max_share: Annotated[float, Ge(0), Le(1)] = 0.5
+    max_pieces: PositiveInt = 10
 
 
 @dataclasses.dataclass(frozen=True)

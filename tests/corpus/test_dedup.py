@@ -275,14 +275,15 @@ def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_pat
         pyarrow.table({"text": ["가\n나\n다\n라", "마\n바", "사\n아"]}),
         "key",
     )
-    rows = np.array([2, 0, 1])
-    # paragraphs were not looked at
+    rows, off = np.array([2, 0, 1]), {"near": None, "contamination": None}
+    store.write_json("settings.json", {"paragraph": None, **off})
     assert read_remaining_texts(shard, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]
     store.write_table(
         shard.file(VERDICTS, stage="paragraph"),
         pyarrow.table({"starts": [[0, 4], [], [2]], "ends": [[1, 5], [], [3]]}),
         "key",
     )
+    store.write_json("settings.json", off)
     assert read_remaining_texts(shard, store, rows) == ["사", "나\n라", "마\n바"]
 
 
