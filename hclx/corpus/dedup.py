@@ -46,7 +46,7 @@ def remove_exact_duplicates(build: Build, key: str) -> None:
       HclxError: see `Build.shuffle`.
     """
     hashes = functools.partial(map_document_hashes, store=build.store, n=build.n_partitions)
-    write = functools.partial(write_clusters, store=build.store, stage="exact", key=key)
+    write = functools.partial(write_clusters, store=build.store, key=key)
     build.shuffle([(hashes, reduce_document_hashes)], write, "exact")
 
 
@@ -159,10 +159,9 @@ def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
     yield from group_by_shard(ids[repeated], ids[first[repeated]], size[repeated])
 
 
-def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: str) -> None:
-    """Writes which documents of a shard are duplicates: all but the first of each cluster,
-    with the rule `exact_duplicate` or `near_duplicate`; for the columns see the head of this
-    module.
+def write_clusters(shard: Shard, blocks: Blocks, store: Store, key: str) -> None:
+    """Writes which documents of a shard are duplicates: all but the first of each cluster; for the
+    columns see the head of this module.
 
     Args:
       shard: the documents.
@@ -170,7 +169,6 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
         row, packed id (`DocumentId`) of the cluster's first document, documents in the cluster. Any
         other document is alone in its cluster.
       store: the folder of the corpus.
-      stage: "exact" or "near", the stage of the pipeline whose verdicts are written.
       key: hash of all that the result depends on, which the file then has.
     Raises:
       DataError: the documents of the shard cannot be read.
@@ -180,14 +178,14 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
     own = DocumentId(shard.index, np.arange(n)).pack()
     cluster, sizes = own.copy(), np.ones(n, np.int64)
     cluster[rows], sizes[rows] = first, size
-    rule = pyarrow.array(np.where(cluster != own, f"{stage}_duplicate", None), pyarrow.string())
+    rule = pyarrow.array(np.where(cluster != own, "exact_duplicate", None), pyarrow.string())
     columns = {
         "rule": rule,
         "value": sizes.astype(np.float32),
         "cluster": cluster,
         "cluster_size": sizes.astype(np.int32),
     }
-    store.write_table(shard.file(VERDICTS, stage=stage), pyarrow.table(columns), key)
+    store.write_table(shard.file(VERDICTS, stage="exact"), pyarrow.table(columns), key)
 
 
 # Paragraphs.

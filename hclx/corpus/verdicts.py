@@ -104,7 +104,7 @@ def read_verdict(
       columns: the columns to read; None reads all.
     Returns:
       A row for each document: `rule`, `value`, and the stage's own columns, see the modules
-      `dedup`, `minhash` and `decontamination`; None if the stage is switched off.
+      `dedup`, `near_duplicates` and `decontamination`; None if the stage is switched off.
     Raises:
       DataError: the file is missing or damaged, or lacks one of the columns; or the settings of the
         corpus cannot be read.
