@@ -88,7 +88,7 @@ PIPELINE = (
     Stage("attributes", None, filters.write_attributes),
     Stage("filter", filters.filter_settings, filters.apply_rules),
     Stage("exact", lambda build: True, dedup.remove_exact_duplicates),
-    Stage("paragraph", lambda build: build.settings.paragraph, dedup.remove_duplicate_paragraphs),
+    Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
     Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
     Stage(
         "contamination",

@@ -135,14 +135,16 @@ class NearSettings(_Settings):
 @dataclasses.dataclass(frozen=True)
 class ParagraphSettings(_Settings):
     """Duplicate paragraphs: a paragraph of at least `min_chars` characters that occurred anywhere
-    before is removed from later documents.
+    before is removed from later documents, however it is spaced.
 
     max_share: a document that loses more than this share of its characters is removed as a whole,
-      because only a fragment of it is left.
+      because only a fragment of it is left,
+    min_new: unless its other paragraphs of this length have so many characters.
     """
 
     min_chars: PositiveInt = 50
     max_share: Annotated[float, Ge(0), Le(1)] = 0.7
+    min_new: PositiveInt = 1000
 
 
 @dataclasses.dataclass(frozen=True)

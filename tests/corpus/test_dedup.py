@@ -5,6 +5,7 @@ similarity.
 import json
 import random
 import time
+import unicodedata
 
 import numpy as np
 import pyarrow
@@ -21,6 +22,7 @@ from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import read_remaining_texts, read_verdict, remove_lines
+from tests.helpers.generated_corpus import sentence
 
 NEAR = NearSettings()
 
@@ -378,6 +380,49 @@ def test_paragraphs_are_the_long_lines():
         cut == ["가" * 30, "나" * 40, "가" * 30]
         and paragraphs["hash"][0] == paragraphs["hash"][2] != paragraphs["hash"][1]
     )
+
+
+def test_a_copy_is_found_in_any_form_of_its_characters(tmp_path):
+    """In NFD as macOS writes it, with other spaces, and with characters that nobody sees."""
+    rng = random.Random(12)
+    line = lambda: " ".join(sentence(rng, 8) for _ in range(4))
+    forms = {
+        "nfd": lambda text: unicodedata.normalize("NFD", text),
+        "spaces": lambda text: text.replace(" ", "  ").replace(". ", ".\u00a0"),
+        "unseen": lambda text: text.replace(" ", " \u200b").replace(".", "\u00ad.\ufeff"),
+        "lines": lambda text: text.replace("\n", "\r\n"),
+    }
+    texts = {}
+    for name, form in forms.items():
+        page, paragraph = "\n".join(line() for _ in range(6)), line()
+        texts[f"{name}: page"] = page
+        texts[f"{name}: copy"] = form(" ".join(page.split("\n"))) + "\n" + sentence(rng, 5)
+        texts[f"{name}: first"] = f"{line()}\n{paragraph}"
+        texts[f"{name}: second"] = form(f"{line()}\n{line()}\n{paragraph}\n{line()}")
+    corpus = built(tmp_path / "in", texts)
+    near, paragraphs = verdicts(corpus, "near"), verdicts(corpus, "paragraph")
+    for name in forms:
+        assert near[f"{name}: copy"]["stays"] == f"{name}: page", name
+        assert len(paragraphs[f"{name}: second"]["starts"]) == 1, name
+        assert not near[f"{name}: second"]["rule"] and not paragraphs[f"{name}: first"]["starts"]
+
+
+def test_a_document_with_much_that_is_new_is_kept_whatever_else_it_repeats(tmp_path):
+    rng = random.Random(13)
+    lines = lambda n: [" ".join(sentence(rng, 8) for _ in range(4)) for _ in range(n)]
+    old, new = lines(100), lines(12)
+    texts = {
+        "old": "\n".join(old),
+        "much": "\n".join([*old[:60], *new[:10], *old[60:]]),  # 9% are new
+        "little": "\n".join([*old[:30], *new[10:], *old[30:]]),
+        "short": "\n".join([*old[:50], *(sentence(rng, 5) for _ in range(200))]),
+    }
+    assert len("".join(new[:10])) > 1_000 > len("".join(new[10:]))
+    found = verdicts(
+        built(tmp_path / "in", texts, near=None, paragraph={"max_share": 0.4}), "paragraph"
+    )
+    assert {name for name, row in found.items() if row["rule"]} == {"little", "short"}
+    assert len(found["much"]["starts"]) == 100 and found["much"]["value"] > 0.9
 
 
 def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_path):
