@@ -71,7 +71,7 @@ def main(_):
         corpus.mix(TARGET.value)
         card = write_card(corpus.store, settings, corpus.shards)
         for name, source in card["sources"].items():
-            print(summary(name, source))
+            print("\n  ".join([summary(name, source), *source["notes"]]))
         for line in shortage(card["mixture_target"]) if card["mixture_target"] else ():
             print(line)
         print(

@@ -23,6 +23,7 @@ from hclx.corpus.layout import (
 )
 from hclx.corpus.normalize import normalize_text
 from hclx.corpus.pii import find_pii, mask_pii
+from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS, all_taggers
@@ -301,7 +302,8 @@ def summary(name: str, source: Mapping) -> str:
         for rule, removed in rules.items()
     }
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS]
-    aside = f", {source['quarantined']:,} set aside" if source["quarantined"] else ""
+    why = f" ({main_reasons(source['aside'])})" if source.get("aside") else ""
+    aside = f", {source['quarantined']:,} set aside{why}" if source["quarantined"] else ""
     why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
     kept = source["kept"]
     return (

@@ -38,7 +38,9 @@ from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
-from hclx.errors import DataError
+from hclx.errors import ConfigError, DataError
+from hclx.text.formats import KINDS, format_of
+from hclx.text.inputs import common_folder, find, may_match, split_patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -131,6 +133,7 @@ class Corpus:
             filters.check_rules(source.rules, settings.models, f"sources.{name}")
             for attribute in attributes_of(source.where, where) if source.where else ():
                 filters.check_attribute(attribute, settings.models, where)
+        _refuse_output_as_input(settings, input_dir, output)
         models = {name: os.path.abspath(path) for name, path in settings.models.items()}
         self.settings, self.store = settings, Store(output)
         self._build = Build(
@@ -204,12 +207,33 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
     return key
 
 
+def _refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: str) -> None:
+    """Refuses an output that the patterns of a source would read at the next run.
+
+    Raises:
+      ConfigError: names the source.
+    """
+    folder = f"{input_dir.rstrip('/')}/"
+    if not f"{output}/".startswith(folder):
+        return
+    inside = output[len(folder) :].strip("/")
+    written = [f"{name}/s/x.{end}" for name in PER_SHARD for end in ("parquet", "json", "jsonl")]
+    written += ["mixture/s/x.jsonl.gz", "mixture/s/x.json", "card.json", "settings.json"]
+    for name, source in settings.sources.items():
+        for pattern in source.input.split(","):
+            if any(may_match(pattern.strip(), f"{inside}/{file}") for file in written):
+                raise ConfigError(
+                    f"sources.{name}.input: {pattern.strip()} would read the files of --output,"
+                    f" {output}, at the next run; name a folder outside of the input"
+                )
+
+
 def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """The raw files of all sources, in the order of the settings and, within a source, of names.
 
     Args:
-      settings: of the corpus; the `input` of each source is one or more patterns below the
-        folder, joined by commas.
+      settings: of the corpus; the `input` of each source is one or more paths or patterns below the
+        folder, joined by commas, see `hclx.text.inputs`.
       folder: a folder or an address, see `hclx.corpus.store`.
     Raises:
       DataError: no pattern of a source matches a file.
@@ -217,19 +241,28 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """
     files, place = [], Store(folder)
     for name, source in settings.sources.items():
-        infos = {}
-        for pattern in source.input.split(","):
-            infos |= place.glob(pattern.strip())
-        if not infos:
-            raise DataError(f"sources.{name}.input: {place.path(source.input)} matches no file")
-        for index, (shown, info) in enumerate(sorted(infos.items())):
-            readers.format_of(shown, source.reading)
+        patterns = split_patterns(source.input, place.kind)
+        found: set[str] = set()
+        for pattern in patterns:
+            paths, skipped = find(pattern, place)
+            found.update(paths)
+            if skipped:
+                _LOG.info("sources.%s: %s files of other kinds are skipped", name, f"{skipped:,}")
+            if not paths:
+                where = f"sources.{name}.input: {place.path(pattern)}"
+                if not skipped:
+                    raise DataError(f"{where} matches no file")
+                raise DataError(f"{where}: none of the {skipped:,} files below it is {KINDS}")
+        begin = common_folder(patterns)
+        for shown in sorted(found):
+            format_of(shown, source.reading)
+            info = place.info(shown)
             files.append(
                 RawFile(
                     source=name,
-                    index=index,
                     path=place.path(shown),
                     shown=shown,
+                    document_name=shown[len(begin) :],
                     size=info.size,
                     modified=info.mtime_ns,
                     reading=source.reading,

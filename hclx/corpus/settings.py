@@ -22,8 +22,16 @@ from typing import Annotated
 import yaml
 from annotated_types import Ge, Gt, Le
 
+from hclx.corpus.settings_errors import (
+    SettingsError,
+    check_names,
+    line_of,
+    load_yaml,
+    unknown,
+)
 from hclx.errors import ConfigError
-from hclx.text.documents import EMPTY_BRACKETS, FORMATS, HTML, SPLITS, Reading
+from hclx.text.decoding import check_encoding
+from hclx.text.records import EMPTY_BRACKETS, FIELDS, FORMATS, HTML, SPLITS, Reading
 
 if typing.TYPE_CHECKING:
     import pydantic
@@ -83,8 +91,8 @@ class SourceSettings(_Settings):
     """One source of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes, html, empty_brackets: see
-      `hclx.text.documents.Reading`.
+    format, split, fields, licence, max_bytes, max_chars, encoding, html, empty_brackets: see
+      `hclx.text.records.Reading`.
     rules: name -> rule for the documents of this source; None switches the rule off.
     domain: row of the mixture's table; default: the name of the source.
     where: expression over attributes that selects the documents of the mixture, see
@@ -95,10 +103,12 @@ class SourceSettings(_Settings):
 
     input: str
     format: typing.Literal[("", *FORMATS)] = ""
-    split: typing.Literal[SPLITS] = "file"
+    split: typing.Literal[("", *SPLITS)] = ""
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     licence: str = ""
-    max_bytes: PositiveInt = 64 << 20
+    max_bytes: PositiveInt = Reading.max_bytes
+    max_chars: PositiveInt = Reading.max_chars
+    encoding: str = ""
     html: typing.Literal[HTML] = "keep"
     empty_brackets: typing.Literal[EMPTY_BRACKETS] = "keep"
     rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
@@ -111,13 +121,15 @@ class SourceSettings(_Settings):
     def reading(self) -> Reading:
         """The way in which the files of this source are read."""
         return Reading(
-            self.format,
-            self.split,
-            tuple(sorted(self.fields.items())),
-            self.licence,
-            self.max_bytes,
-            self.html,
-            self.empty_brackets,
+            format=self.format,
+            split=self.split,
+            fields=tuple(sorted(self.fields.items())),
+            licence=self.licence,
+            max_bytes=self.max_bytes,
+            max_chars=self.max_chars,
+            encoding=self.encoding,
+            html=self.html,
+            empty_brackets=self.empty_brackets,
         )
 
 
@@ -222,16 +234,12 @@ def load_settings(path: str | Path) -> CorpusSettings:
       ConfigError: the file cannot be read, or a field is unknown, missing, or of the wrong type or
         value; the message names the file, the field and the value.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
-            f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
-        ) from error
+    content, node = load_yaml(path)
     try:
         return parse_settings(content)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        line = line_of(node, getattr(error, "field", ()))
+        raise ConfigError(f"{path}: {f'line {line}: ' if line else ''}{error}") from error
 
 
 def parse_settings(content) -> CorpusSettings:
@@ -251,7 +259,7 @@ def parse_settings(content) -> CorpusSettings:
             to_json(_with_rules(content), inf_nan_mode="constants"), strict=True
         )
     except pydantic.ValidationError as error:
-        raise ConfigError(_message(error)) from error
+        raise _error(error) from error
     _check(settings)
     return settings
 
@@ -268,9 +276,9 @@ def _with_rules(content):
 
     def rules_of(name: str, source: Mapping) -> dict:
         is_line = source.get("split") == "line"
-        rules = _updated(defaults["rules"], defaults["split_line"] if is_line else {}, "")
-        rules = _updated(rules, content.get("rules"), "rules")
-        return _updated(rules, source.get("rules"), f"sources.{name}.rules")
+        rules = _updated(defaults["rules"], defaults["split_line"] if is_line else {}, [])
+        rules = _updated(rules, content.get("rules"), ["rules"])
+        return _updated(rules, source.get("rules"), ["sources", name, "rules"])
 
     sources = {
         name: {**source, "rules": rules_of(name, source)} if isinstance(source, Mapping) else source
@@ -280,34 +288,41 @@ def _with_rules(content):
     return {**others, "sources": sources}
 
 
-def _updated(rules: Mapping, changes, where: str) -> dict:
+def _updated(rules: Mapping, changes, where: list) -> dict:
     """Rules after changes by name: a changed rule keeps its attribute and those bounds that the
-    change does not set; None switches a rule off.
+    change does not set; None switches a rule off. A new rule has an attribute.
     """
     if not isinstance(changes or {}, Mapping):
-        raise ConfigError(f"{where} must be {_MAPPING}, and is {changes!r}")
+        raise SettingsError(f"{_path(where)} must be {_MAPPING}, and is {changes!r}", where)
     result = dict(rules)
     for name, change in (changes or {}).items():
         is_update = isinstance(change, Mapping)
+        if name not in rules and (change is None or is_update and "attribute" not in change):
+            message = f"{unknown(_path([*where, name]), rules)}; a new rule needs an attribute"
+            raise SettingsError(message, [*where, name])
         result[name] = {**(rules.get(name) or {}), **change} if is_update else change
     return result
 
 
-def _message(error: "pydantic.ValidationError") -> str:
-    """The first problem in one line; unknown fields come first, as a missing field is often
-    misspelt.
-    """
-    unknown = "unexpected_keyword_argument"
-    first = min(error.errors(), key=lambda problem: problem["type"] != unknown)
+def _path(names: list) -> str:
+    return ".".join(map(str, names))
+
+
+def _error(error: "pydantic.ValidationError") -> SettingsError:
+    """The first problem; unknown fields come first, as a missing field is often misspelt."""
+    is_unknown = "unexpected_keyword_argument"
+    first = min(error.errors(), key=lambda problem: problem["type"] != is_unknown)
     path = [str(name) for name in first["loc"] if name != "[key]"]
-    where, place = ".".join(path) or "the file", ".".join(path[:-1]) or "the file"
-    if first["type"] == unknown:
-        return f"{where} is unknown; {place} has {', '.join(_fields(path[:-1]))}"
+    where = _path(path) or "the file"
+    if first["type"] == is_unknown:
+        return SettingsError(unknown(where, _fields(path[:-1])), path)
     if first["type"] == "missing":
-        return f"{where} is missing"
+        return SettingsError(f"{where} is missing", path)
     text = first["msg"].replace("Input should be", "must be")
     text = text.replace("an object", _MAPPING).replace("a valid array", "a list")
-    return f"{where} {text}, and is {first['input']!r}"
+    if first["input"] is False and len(path) == 1:
+        text += ", or null, which switches it off"
+    return SettingsError(f"{where} {text}, and is {first['input']!r}", path)
 
 
 def _fields(path: list[str]) -> list[str]:
@@ -324,14 +339,42 @@ def _fields(path: list[str]) -> list[str]:
 def _check(settings: CorpusSettings) -> None:
     """Checks what no single field's annotation can say."""
     if not settings.sources:
-        raise ConfigError("sources is empty; name at least one")
+        raise SettingsError("sources is empty; name at least one", ["sources"])
     if (dirt := settings.contamination) and dirt.min_chars > dirt.ngram:
-        raise ConfigError(
-            f"contamination needs min_chars <= ngram, and has {dirt.min_chars} and {dirt.ngram}"
+        raise SettingsError(
+            f"contamination needs min_chars <= ngram, and has {dirt.min_chars} and {dirt.ngram}",
+            ["contamination", "min_chars"],
         )
     for name, source in settings.sources.items():
-        if not name.replace("_", "").replace("-", "").isalnum():
-            raise ConfigError(f"sources.{name}: a source's name is letters, digits, _ and -")
-        for rule, bounds in source.rules.items():
-            if bounds and bounds.min is None and bounds.max is None:
-                raise ConfigError(f"sources.{name}.rules.{rule} needs min or max")
+        _check_source(["sources", name], source)
+
+
+def _check_source(where: list[str], source: SourceSettings) -> None:
+    if not where[-1].replace("_", "").replace("-", "").isalnum():
+        message = f"{_path(where)}: a source's name is letters, digits, _ and -"
+        raise SettingsError(message, where)
+    check_names([*where, "fields"], source.fields, ("id", "text", *FIELDS))
+    if source.encoding:
+        try:
+            check_encoding(source.encoding)
+        except ConfigError as error:
+            raise SettingsError(f"{_path(where)}: {error}", [*where, "encoding"]) from error
+    for rule, bounds in source.rules.items():
+        place = [*where, "rules", rule]
+        if bounds and bounds.min is None and bounds.max is None:
+            raise SettingsError(f"{_path(place)} needs min or max", place)
+        if bounds and None not in (bounds.min, bounds.max) and bounds.min > bounds.max:
+            raise SettingsError(
+                f"{_path(place)} has min {bounds.min:g} above max {bounds.max:g}, which removes"
+                " every document",
+                place,
+            )
+    longest = source.rules.get("too_long")
+    # A smaller bound beside the default says that longer documents are not wanted.
+    if source.max_chars != Reading.max_chars and longest and longest.max is not None:
+        if source.max_chars > longest.max:
+            raise SettingsError(
+                f"{_path(where)}.max_chars is {source.max_chars:,}, so that the rule too_long (max"
+                f" {longest.max:,.0f}) would remove parts of long documents; lower max_chars",
+                [*where, "max_chars"],
+            )

@@ -290,7 +290,7 @@ def many(folder: Path, n: int, source: str = "wiki"):
             f"documents/{file}.json",
             {
                 "parts": [{"name": name, "documents": 10, "bytes": 1_000}],
-                "quarantined": {"no text": 2},
+                "quarantined": {"invalid UTF-8": 2},
             },
             "key",
         )

@@ -23,6 +23,7 @@ from hclx.data import TokenCache
 from hclx.errors import ConfigError, DataError, StorageError
 from hclx.launching import take_after_dashes
 from tests.helpers import written_corpus
+from tests.helpers.built_corpora import raw_name
 from tests.helpers.commands import environment, launch, refused
 
 PROGRESS = re.compile(r"I\d{4} \S+ \d+ \w+\.py:\d+\] [\w: ]+: \d+\.\d s")
@@ -47,15 +48,21 @@ def test_it_builds_and_says_what_became_of_each_source(corpus):
     output, _, result = corpus
     assert result.returncode == 0, result.stderr
     assert [line for line in result.stderr.splitlines() if not PROGRESS.fullmatch(line)] == []
-    text, talk, last = result.stdout.splitlines()
+    text, *aside, talk, last = result.stdout.splitlines()
+    assert aside == [
+        "  set aside: text/a.jsonl:4: invalid UTF-8 at byte 10",
+        "  set aside: text/a.jsonl:2: no string field `text` (the record has fields id)",
+        "  set aside: text/a.jsonl:3: not JSON (Expecting value)",
+    ]
+    why = "invalid UTF-8 1, no string field `text` 1, not JSON 1"
     n, stay = (
         len(written_corpus.DOCUMENTS),
         {name: text for name, text in written_corpus.kept().items() if name.startswith("text/")},
     )
     size = sum(len(text.encode()) for text in stay.values())
     assert text.startswith(
-        f"text: {n} documents, 3 set aside, {len(stay)} kept, {size / 1000:.1f} kB; removed:"
-        " exact_duplicate 2, too_short 2, "
+        f"text: {n} documents, 3 set aside ({why}), {len(stay)} kept, {size / 1000:.1f} kB;"
+        " removed: exact_duplicate 2, too_short 2, "
     )
     n_bytes = len((written_corpus.TALK[0] + written_corpus.TALK[2]).encode())
     assert talk == f"talk: 3 documents, 2 kept, {n_bytes} B; removed: too_short 1"
@@ -119,7 +126,7 @@ def test_inspect_shows_a_document_before_and_after(corpus):
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert (
         result.stdout.startswith(
-            "text/letter\n  shard         text/00001-00000, row 2 of"
+            f"text/letter\n  shard         {raw_name('text', 'text/b.jsonl')}-00000, row 2 of"
             f" {len(written_corpus.DOCUMENTS) - 1}, from 0\n"
         )
         and "  licence       CC0" in result.stdout
@@ -177,7 +184,11 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
 @pytest.mark.parametrize(
     "changes, code, message",
     [
-        ({"seeds": 1}, 64, "corpus.yaml: seeds is unknown; the file has sources, "),
+        (
+            {"seeds": 1},
+            64,
+            "corpus.yaml: line 14: seeds is unknown; is it seed.; the file has sources, ",
+        ),
         (
             {"sources": {"news": {"input": "none/*.jsonl"}}},
             65,

@@ -64,7 +64,7 @@ def test_parts_of_a_long_chunk_are_counted_and_shorter_chunks_stay_whole():
 
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 def test_time_grows_with_the_length_of_a_run(tokenizers, alphabet):
-    """Four times the text takes at most six times the time, unless that is under a tenth of a second."""
+    """Four times the text takes at most six times the time, unless that takes under 0.1 s."""
     draw = random.Random(0)
     text = "".join(draw.choices(ALPHABETS[alphabet], k=128_000))
     functions = [
