@@ -3,7 +3,8 @@
 The formats are those of `hclx.text.formats`. The policy of the corpus is to set aside what cannot
 be read, with file, line and reason, and to read on; and to split documents that are too long.
 
-  documents/SOURCE/FILE-SHARD.parquet   doc_id (SOURCE/ID), source, url, title, date, licence, text
+  documents/SOURCE/FILE-SHARD.parquet   doc_id (SOURCE/ID), source, url, title, date, licence, text;
+                                        text and title are normalised, see `hclx.corpus.normalize`
   documents/SOURCE/FILE.json            `file`; `parts`, the shards, with `name`, `documents` and
                                         `bytes`; `quarantined`, reason -> number; `examples`, reason
                                         -> the first such record; `long`, how many `documents` were
@@ -32,10 +33,11 @@ from hclx.corpus.layout import (
     RawFile,
     largest_first,
 )
+from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import masked
 from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import DataError
-from hclx.text.formats import read_records
+from hclx.text.formats import format_of, read_records
 from hclx.text.records import (
     FIELDS,
     Document,
@@ -243,11 +245,14 @@ def read_documents(
     Raises:
       ConfigError, OSError: see there.
     """
+    is_wiki = format_of(path, reading) == "wikiextractor"
+    empty_brackets = "remove" if is_wiki else reading.empty_brackets
     for record in read_records(file, path, reading, name, check_text):
         if isinstance(record, Unreadable):
             beginning = masked(record.beginning)[:_BEGINNING_CHARS]
-            record = dataclasses.replace(record, beginning=beginning)
-        yield record
+            yield dataclasses.replace(record, beginning=beginning)
+        else:
+            yield normalize_document(record, reading.html, empty_brackets)
 
 
 def notes(manifests: list[dict]) -> list[str]:

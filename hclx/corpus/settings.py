@@ -31,7 +31,7 @@ from hclx.corpus.settings_errors import (
 )
 from hclx.errors import ConfigError
 from hclx.text.decoding import check_encoding
-from hclx.text.records import FIELDS, FORMATS, SPLITS, Reading
+from hclx.text.records import EMPTY_BRACKETS, FIELDS, FORMATS, HTML, SPLITS, Reading
 
 if typing.TYPE_CHECKING:
     import pydantic
@@ -88,7 +88,7 @@ class SourceSettings(_Settings):
     """One source of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes, max_chars, encoding: see
+    format, split, fields, licence, max_bytes, max_chars, html, empty_brackets, encoding: see
       `hclx.text.records.Reading`.
     rules: name -> rule for the documents of this source; None switches the rule off.
     domain: row of the mixture's table; default: the name of the source.
@@ -105,6 +105,8 @@ class SourceSettings(_Settings):
     licence: str = ""
     max_bytes: PositiveInt = Reading.max_bytes
     max_chars: PositiveInt = Reading.max_chars
+    html: typing.Literal[HTML] = "keep"
+    empty_brackets: typing.Literal[EMPTY_BRACKETS] = "keep"
     encoding: str = ""
     rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
     domain: str = ""
@@ -122,6 +124,8 @@ class SourceSettings(_Settings):
             licence=self.licence,
             max_bytes=self.max_bytes,
             max_chars=self.max_chars,
+            html=self.html,
+            empty_brackets=self.empty_brackets,
             encoding=self.encoding,
         )
 

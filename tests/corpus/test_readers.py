@@ -244,7 +244,7 @@ def test_a_text_file_is_one_document_or_one_a_line_or_one_a_paragraph(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(TEXT)
     assert read(path, licence="CC0") == [
-        document(path, "a.txt", "하나\n 둘 \n\n \t\n\n셋\r\n\r\n넷", 1, licence="CC0")
+        document(path, "a.txt", "하나\n 둘 \n\n \t\n\n셋\n\n넷", 1, licence="CC0")
     ]
     documents = read(path, split="line")
     assert [(entry.id, *pair) for entry, pair in zip(documents, short(documents))] == [
