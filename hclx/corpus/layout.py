@@ -40,12 +40,16 @@ COUNTS = "counts/{name}.parquet"  # pre-tokens of its documents of the mixture
 COUNTS_SUMMARY = "counts/{name}.json"  # the sample that was counted; written after it
 COUNTS_PARTITION = "counts/{index:05d}.parquet"  # counts of all shards for some of the pre-tokens
 # The folders of these files that every build fills.
-PER_SHARD = ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures")
+PER_SHARD = (
+    *("documents", "quarantine", "attributes", "verdicts", "signatures", "contamination/hits"),
+    *("corpus", "figures"),
+)
 
 # Files of the corpus.
 SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
 CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
 CONTAMINATION_ITEMS = "contamination/items.json"
+CONTAMINATION_HITS = "contamination/hits/{name}.parquet"  # which items a shard's documents hold
 CONTAMINATION_REPORT = "contamination/report.json"
 MIXTURE = "mixture/mixture.json"  # the share and the files of every source
 

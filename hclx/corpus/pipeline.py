@@ -11,7 +11,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from hclx.corpus import decontamination, dedup, filters, minhash, mixing, readers, write_clean
+from hclx.corpus import (
+    decontamination,
+    dedup,
+    filters,
+    mixing,
+    near_duplicates,
+    readers,
+    write_clean,
+)
 from hclx.corpus.expression import attributes_of
 from hclx.corpus.layout import (
     CONTAMINATION_REPORT,
@@ -76,18 +84,14 @@ def remove_leftovers(build: Build, key: str = "", folders: Sequence[str] = PER_S
                 build.store.remove(path)
 
 
-def _near_settings(build: Build):
-    return build.settings.near and (build.settings.near, build.settings.seed)
-
-
 PIPELINE = (
     Stage("documents", None, readers.ingest),
     Stage("leftovers", None, remove_leftovers),
     Stage("attributes", None, filters.write_attributes),
     Stage("filter", filters.filter_settings, filters.apply_rules),
     Stage("exact", lambda build: True, dedup.remove_exact_duplicates),
-    Stage("paragraph", lambda build: build.settings.paragraph, dedup.remove_duplicate_paragraphs),
-    Stage("near", _near_settings, minhash.remove_near_duplicates),
+    Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
+    Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
     Stage(
         "contamination",
         decontamination.decontamination_settings,

@@ -147,30 +147,39 @@ class NearSettings(_Settings):
 @dataclasses.dataclass(frozen=True)
 class ParagraphSettings(_Settings):
     """Duplicate paragraphs: a paragraph of at least `min_chars` characters that occurred anywhere
-    before is removed from later documents.
+    before is removed from later documents, however it is spaced.
 
     max_share: a document that loses more than this share of its characters is removed as a whole,
-      because only a fragment of it is left.
+      because only a fragment of it is left,
+    min_new: unless its other paragraphs of this length have so many characters.
     """
 
     min_chars: PositiveInt = 50
     max_share: Annotated[float, Ge(0), Le(1)] = 0.7
+    min_new: PositiveInt = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class ContaminationSettings(_Settings):
-    """Decontamination: documents that contain `coverage` of the n-grams of an evaluation item are
-    removed. An n-gram has `ngram` letters.
+    """Decontamination: what a document holds of an evaluation item is removed, if it is at least
+    `coverage` of the item's n-grams, with the text around it. An n-gram has `ngram` letters.
 
     tasks: the evaluation sets; all of them if empty.
     min_chars: letters of the shortest item that is searched for within a document, as whole words;
       a shorter item is only compared with whole documents.
+    window: characters around a copy that are removed with it, half of them on either side, to the
+      end of a sentence or line; a rest of fewer characters is removed, too.
+    max_share: a document of which more than this share would be removed, or is items, is removed as
+      a whole; so is one that falls into more than `max_pieces` short parts.
     """
 
     tasks: tuple[str, ...] = ()
     ngram: int = 13
     coverage: PositiveFraction = 0.8
     min_chars: PositiveInt = 8
+    window: PositiveInt = 200
+    max_share: Annotated[float, Ge(0), Le(1)] = 0.5
+    max_pieces: PositiveInt = 10
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,8 @@ The figures of a source, as `add_up` returns them:
   histograms              attribute -> number of documents in each bin, of `all` and of `kept`
   clusters                "exact" or "near" -> number of documents -> number of such clusters
   cut_paragraphs          number of `paragraphs` that were removed, and of their `chars`
+  cut_windows             number of `documents` that lost something around an evaluation item, of
+                          such `windows`, and of their `chars`
 """
 
 import json
@@ -47,6 +49,7 @@ _SUMMED = (
     "histograms",
     "clusters",
     "cut_paragraphs",
+    "cut_windows",
     "contamination",
 )
 
@@ -63,6 +66,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
       samples: rule -> removed documents: `doc_id`, `value`, begin of `text`, and the rule's bounds.
       edges: attribute -> lower edges of the bins of its histogram.
       contamination: set -> counts, see `decontamination.write_report`; None without that stage.
+      stock_phrases: items that were found and removed nothing, see there.
       mixture: source -> fields of its `hclx.corpus.mixing.Share`; None without a mixture.
       mixture_target: see `target_of`; None if the mixture has no target.
     Raises:
@@ -101,6 +105,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
     return {
         "sources": sources,
         "contamination": everything.pop("contamination", None) or (report or {}).get("sets"),
+        "stock_phrases": (report or {}).get("stock_phrases", []),
         "all": everything,
         "samples": samples,
         "edges": {name: list(edges) for name, edges in HISTOGRAMS.items()},

@@ -4,8 +4,8 @@ figures of what became of every document.
   corpus/SOURCE/FILE-SHARD.parquet   the columns of documents/, see `hclx.corpus.readers`, with the
                                      clean `text`
   figures/SOURCE/FILE-SHARD.json     documents, bytes, kept, removed, masked, histograms, clusters
-                                     and cut_paragraphs, see `hclx.corpus.stats`; and `samples`,
-                                     rule -> some documents that it removed
+                                     cut_paragraphs and cut_windows, see `hclx.corpus.stats`; and
+                                     `samples`, rule -> some documents that it removed
 """
 
 import functools
@@ -116,6 +116,7 @@ def clean_shard(
         },
         "clusters": {stage: _cluster_sizes(shard, store, stage) for stage in ("exact", "near")},
         "cut_paragraphs": _removed_paragraphs(shard, store),
+        "cut_windows": _removed_windows(shard, store),
     }
     store.write_json(shard.file(FIGURES), figures, key)
 
@@ -224,3 +225,20 @@ def _removed_paragraphs(shard: Shard, store: Store) -> dict[str, int]:
         table[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
     )
     return {"paragraphs": len(starts), "chars": int((ends - starts).sum())}
+
+
+def _removed_windows(shard: Shard, store: Store) -> dict[str, int]:
+    """Counts of what was removed around evaluation items from documents that are kept."""
+    table = read_verdict(store, shard, "contamination", ["rule", "starts", "ends"])
+    if table is None:
+        return {}
+    table = table.filter(table["rule"].is_null())
+    starts, ends = (
+        table[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
+    )
+    n = pyarrow.compute.list_value_length(table["starts"]).to_numpy()
+    return {
+        "documents": int((n > 0).sum()),
+        "windows": len(starts),
+        "chars": int((ends - starts).sum()),
+    }

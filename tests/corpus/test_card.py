@@ -424,7 +424,7 @@ def test_control_characters_are_shown_as_symbols(tmp_path):
 def test_evaluation_sets_have_a_table(tmp_path):
     store, settings, shards = many(tmp_path, 3)
     write_card(store, settings, shards)
-    assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", "–"]]
+    assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", *["–"] * 4]]
 
 
 def mixture(store: Store, target: float) -> None:

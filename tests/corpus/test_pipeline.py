@@ -21,7 +21,7 @@ from hclx.corpus.readers import ingest_file
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import parse_settings
 from hclx.corpus.store import Store
-from hclx.corpus.verdicts import removals
+from hclx.corpus.verdicts import STAGES, removals
 from hclx.errors import ConfigError, DataError
 from tests.helpers import generated_corpus
 from tests.helpers.built_corpora import corpus, digest, kept, raw_name, times
@@ -40,7 +40,9 @@ def test_every_document_has_the_fate_that_it_was_written_for(built, raw):
     document_fates = fates(built)
     own = {name: rule for name, rule in document_fates.items() if not name.startswith("news/c")}
     assert {name: rule for name, rule in own.items() if rule} == generated_corpus.GONE
-    assert {name for name, rule in own.items() if not rule} == {*raw[1], "news/paragraph"}
+    assert {name for name, rule in own.items() if not rule} == {
+        *(*raw[1], "news/paragraph", "news/short_leak")
+    }
 
 
 def test_every_document_is_kept_removed_or_quarantined(built):
@@ -145,7 +147,9 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     assert digest(copied) == content
     again = {name for name, time in times(copied).items() if before[name] != time}
     whole_stage = {
-        name for name in content if name.startswith(("verdicts/near/", "verdicts/paragraph/"))
+        name
+        for name in content
+        if name.startswith(tuple(f"verdicts/{stage}/" for stage in STAGES[2:]))
     }
     files = (a, b, t)
     own_file = {
@@ -260,7 +264,7 @@ def test_a_stage_that_is_switched_off_leaves_nothing(raw, copied):
     document_fates = fates(without)
     assert document_fates == {
         **fates_without(generated_corpus.GONE, document_fates),
-        **{name: None for name in ("news/near", "news/eaten", "news/leaked", "news/short_leak")},
+        **{name: None for name in ("news/near", "news/eaten", "news/leaked")},
     }
     assert kept(without)["news/paragraph"].count("\n") == 2
     assert not {
@@ -333,10 +337,14 @@ def test_models_that_a_user_trained_judge_and_are_drawn(built, raw, tmp_path):
 
 
 def test_planted_items_are_found_and_reported(built):
-    report = json.loads((Path(built.store.root) / "contamination" / "report.json").read_text())[
-        "sets"
-    ]["quiz"]
-    assert report == {"items": 3, "too_short": 1, "found": 2, "documents": 2}
+    report = json.loads((Path(built.store.root) / "contamination" / "report.json").read_text())
+    assert report["sets"]["quiz"] == {
+        **{"items": 3, "too_short": 1, "found": 2, "stock": 1},
+        **{"documents": 2, "removed": 1, "shortened": 0},
+    }
+    phrase = {"item": "quiz/1", "texts": ["아주아주 짧은 질문이다"], "documents": 1}
+    assert report["stock_phrases"] == [phrase]
+    assert "아주아주 짧은 질문이다?" in kept(built)["news/short_leak"]
 
 
 @pytest.mark.parametrize(

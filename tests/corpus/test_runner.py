@@ -171,7 +171,7 @@ def test_nothing_that_runs_here_imports_beam_and_workers_have_the_pipeline(tmp_p
     )
     assert result.stdout == "[]\n" and not result.stderr, result.stderr
     modules = json.loads((tmp_path / "a").read_text())
-    assert "hclx.corpus.minhash" in modules and "apache_beam" not in modules
+    assert "hclx.corpus.near_duplicates" in modules and "apache_beam" not in modules
 
 
 def test_cores_are_counted_where_a_process_has_no_affinity(monkeypatch):

@@ -169,7 +169,6 @@ GONE = {
     "news/near": "near_duplicate",
     "news/eaten": "paragraph_duplicates",
     "news/leaked": "contaminated",
-    "news/short_leak": "contaminated",
     "talk/t.txt:31": "exact_duplicate",
 }
 UNREADABLE = 8  # of b.jsonl.gz, and the place where d.jsonl.gz breaks off
