@@ -245,7 +245,6 @@ def read_documents(
     Raises:
       ConfigError, OSError: see there.
     """
-    # Articles lost their templates, and left the brackets around them.
     is_wiki = format_of(path, reading) == "wikiextractor"
     empty_brackets = "remove" if is_wiki else reading.empty_brackets
     for record in read_records(file, path, reading, name, check_text):

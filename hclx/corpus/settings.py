@@ -91,7 +91,7 @@ class SourceSettings(_Settings):
     """One source of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes, max_chars, encoding, html, empty_brackets: see
+    format, split, fields, licence, max_bytes, max_chars, html, empty_brackets, encoding: see
       `hclx.text.records.Reading`.
     rules: name -> rule for the documents of this source; None switches the rule off.
     domain: row of the mixture's table; default: the name of the source.
@@ -108,9 +108,9 @@ class SourceSettings(_Settings):
     licence: str = ""
     max_bytes: PositiveInt = Reading.max_bytes
     max_chars: PositiveInt = Reading.max_chars
-    encoding: str = ""
     html: typing.Literal[HTML] = "keep"
     empty_brackets: typing.Literal[EMPTY_BRACKETS] = "keep"
+    encoding: str = ""
     rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
     domain: str = ""
     where: str = ""
@@ -127,9 +127,9 @@ class SourceSettings(_Settings):
             licence=self.licence,
             max_bytes=self.max_bytes,
             max_chars=self.max_chars,
-            encoding=self.encoding,
             html=self.html,
             empty_brackets=self.empty_brackets,
+            encoding=self.encoding,
         )
 
 

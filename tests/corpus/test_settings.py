@@ -95,8 +95,8 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         (
             "sources: {a: {inputs: x}}",
             "line 1: sources.a.inputs is unknown; is it input?; sources.a has input, format, split,"
-            " fields, licence, max_bytes, max_chars, encoding, html, empty_brackets, rules, domain,"
-            " where, epochs, cap",
+            " fields, licence, max_bytes, max_chars, html, empty_brackets, encoding, rules,"
+            " domain, where, epochs, cap",
         ),
         (
             "sources: {a: {input: x, format: xml}}",
