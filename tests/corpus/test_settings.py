@@ -59,6 +59,20 @@ def test_settings_that_were_written_as_json_are_read_again():
     assert again == settings and json.dumps(dataclasses.asdict(again)) == text
 
 
+def test_sources_of_lines_have_defaults_of_their_own():
+    settings = parse(
+        "rules: {digits: {max: 0.5}}\n"
+        "sources:\n"
+        "  page: {input: x}\n"
+        "  talk: {input: x, split: line, rules: {ellipsis: null}}"
+    )
+    page, talk = (settings.sources[name].rules for name in ("page", "talk"))
+    assert (page["too_short"].min, talk["too_short"].min) == (50, 10)
+    assert page["line_end"].min == 0.06 and talk["line_end"] is None and talk["ellipsis"] is None
+    assert (page["digits"].max, talk["digits"].max) == (0.5, 0.5)
+    assert list(page) == list(talk)
+
+
 def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
     settings = parse(
         "rules: {mean_word: {max: 20}, digits: null, mine: {attribute: pii.items, max: 3}}\n"
@@ -68,12 +82,12 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
     )
     a, b = (settings.sources[name].rules for name in "ab")
     assert (a["mean_word"], a["digits"], a["mine"]) == (
-        Rule("length.mean_word", 2.2, 20.0),
+        Rule("length.mean_word", 1.8, 20.0, "length.words >= 10"),
         None,
         Rule("pii.items", max=3.0),
     )
     assert (b["mean_word"], b["digits"], b["mine"]) == (
-        Rule("length.mean_word", 1.0, 20.0),
+        Rule("length.mean_word", 1.0, 20.0, "length.words >= 10"),
         Rule("a.b", min=1.0),
         None,
     )

@@ -52,6 +52,7 @@ def spam_oracle(text: str, title: str) -> dict:
         "longest_run": max((n for char, n in runs if not char.isspace()), default=0),
         "links": links(text),
         **counts,
+        "spam_hits": counts["gambling"] + counts["adult"] + counts["advertising"],
         "profane_words": share(counts["profanity"], n_words),
         "boilerplate_words": share(counts["boilerplate"], n_words),
         "spam_words": share(counts["gambling"] + counts["adult"] + counts["advertising"], n_words),

@@ -49,9 +49,13 @@ def script_oracle(text: str, title: str) -> dict:
     hangul = counts["hangul"] + counts["jamo"]
     letters = hangul + counts["latin"] + counts["han"] + counts["kana"] + counts["other"]
     seen = len(text) - counts["space"]
+    kinds = [kind(char) for char in text]
+    behind = [after for before, after in zip(kinds, kinds[1:]) if before == "han" != after]
+    is_mixed = behind and 4 * behind.count("hangul") >= len(behind) and 20 * hangul >= letters
+    korean = hangul + (counts["han"] if is_mixed else 0)
     if not letters:
         language = "und"
-    elif 5 * hangul >= letters:
+    elif 5 * korean >= letters:
         language = "ko"
     elif 10 * counts["kana"] >= letters:
         language = "ja"
@@ -61,6 +65,7 @@ def script_oracle(text: str, title: str) -> dict:
         language = model_says(text) if letters >= 20 else "und"
     return {
         "hangul": share(hangul, letters),
+        "korean": share(korean, letters),
         **{name: share(counts[name], letters) for name in ("latin", "han", "kana", "other")},
         "letters": share(letters, seen),
         "digits": share(counts["digit"], seen),
@@ -112,6 +117,9 @@ def test_columns_are_those_of_a_plain_reading(texts, tagger, oracle):
         ("ㅋㅋㅋ", "ko"),
         ("ᄒᆞᆫ글", "ko"),
         ("대한민국(大韓民國, Republic of)", "ko"),
+        ("其後 朝鮮은 國權을 喪失하고 民族 全體가 塗炭에 陷沒하였다", "ko"),
+        ("大韓民國憲法 前文은 其 精神을 宣言하였다", "ko"),
+        ("韓國的首都是首爾(서울)，人口約一千萬，是經濟文化的中心，亦爲最大都市。", "zh"),
         ("이 hangul", "und"),  # a seventh of the letters
         ("가 abcd", "ko"),  # a fifth
         ("これは日本語です", "ja"),

@@ -3,7 +3,10 @@ what meets another one.
 """
 
 import json
+from importlib import resources
 from pathlib import Path
+
+import yaml
 
 STAY = {
     "market": (
@@ -37,6 +40,10 @@ BROKEN = {
         "화면에 보이지 않는 글자가\x01 섞여\x02 들어온\x03 글이다. 프로그램이 잘못 만든"
         " 파일에서\x04 가끔 볼 수 있다고 한다."
     ),
+    "html": (
+        '<div class="menu"><a href="/main">처음</a><a href="/list">목록</a></div><p>등대는 오늘도'
+        " 바다를 비춘다.</p>"
+    ),
     "not_korean": (
         "The lighthouse was built a hundred years ago, and a young couple keeps it now."
         " 등대 이야기."
@@ -53,6 +60,9 @@ BROKEN = {
         "나 는 참 잘 자 고 또 잘 먹 고 늘 잘 논 다 고 한 다 그 래 서 몸 이 크 다 고 한 다 그 런 데"
         " 키 는 좀 작 다."
     ),
+    "no_letters": (
+        "(((((( )))))) ------ ====== ****** ++++++ ;;;;;; :::::: ,,,,,, ###### @@@@@@ 뿐이다."
+    ),
     "few_letters": (
         "표에 남은 것: ((( ))) --- === *** +++ ;;; ::: ,,, ### @@@ 뿐이라 읽을 것이 하나도"
         " 없었다고 한다."
@@ -63,7 +73,7 @@ BROKEN = {
     ),
     "line_end": (
         "메뉴 안내 페이지\n오늘의 추천 상품 보기\n새로 들어온 소식 모아 보기\n고객 센터와 자주 묻는"
-        " 질문\n회사를 소개합니다\n찾아오시는 길"
+        " 질문\n회사 소개\n찾아오시는 길"
     ),
     "ellipsis": (
         "그날 밤의 일은 아무도 말하지 않았다…\n문은 잠겨 있었고 불은 꺼져 있었다…\n그리고 아침이"
@@ -101,6 +111,12 @@ BROKEN = {
         "할머니는 옛날 깊은 산속 집에 호랑이가 살았다고 했고, 할아버지는 옛날 깊은 산속 집에"
         " 나무꾼만 있었다고 우겼다. 누구 말이 맞는지는 모르겠다고 어머니가 거들었다. 우리는 그저"
         " 웃었다."
+    ),
+    "top_short": (
+        "안녕하십니까 여러분들께 봄, 안녕하십니까 여러분들께 비, 안녕하십니까 여러분들께 눈,"
+        " 안녕하십니까 여러분들께 별, 안녕하십니까 여러분들께 달, 안녕하십니까 여러분들께 해,"
+        " 안녕하십니까 여러분들께 산, 안녕하십니까 여러분들께 강, 안녕하십니까 여러분들께 꽃,"
+        " 안녕하십니까 여러분들께 풀."
     ),
     "dup_5": (
         "봄이 오면 산에 올라 꽃을 보고 여름 오면 냇물 따라 배를 타며 가을 오면 감을 따서 볕에 널고"
@@ -142,7 +158,27 @@ BROKEN = {
         " 마지막 손님이 내리고 나면 불이 하나씩 꺼지고 고요가 찾아온다."
     ),
 }
-RULES = {"too_long": {"max": 240}}
+# The documents are shorter than those that most rules judge, and break closer bounds.
+DEFAULTS = yaml.safe_load(
+    (resources.files("hclx.corpus") / "defaults.yaml").read_text(encoding="utf-8")
+)["rules"]
+RULES = {
+    name: {"where": ""} for name, rule in DEFAULTS.items() if "where" in rule and name != "html"
+}
+for rule, bounds in {
+    "too_long": {"max": 240},
+    "few_letters": {"min": 0.55},
+    "digits": {"max": 0.3},
+    "ellipsis": {"max": 0.3},
+    "dup_line_chars": {"max": 0.2},
+    "top_2": {"max": 0.2, "where": "length.words < 30"},
+    "dup_5": {"max": 0.3},
+    "dup_10": {"max": 0.2},
+    "jamo": {"max": 0.2},
+    "laughter": {"max": 0.3},
+    "runs": {"max": 0.3},
+}.items():
+    RULES[rule] = {**RULES.get(rule, {}), **bounds}
 MARKUP = "<script>alert('가나다라마바사아자차')</script>"
 # Id -> (text, the stage and the rule that remove it, None where it stays); texts are put in this
 # order.

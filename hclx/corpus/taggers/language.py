@@ -22,18 +22,18 @@ def languages(
 
     Args:
       texts: of d documents.
-      shares: script (hangul, kana and han) -> its share of the letters, float32 [d].
+      shares: script (korean, hangul, kana and han) -> its share of the letters, float32 [d].
       letters: number of letters, int64 [d].
     Returns:
-      ISO 639-1 codes, object [d]. "ko" from 20% of Hangul on, else "ja" from 10% of kana on, else
-      "zh" from 50% of Han on. Else it is what py3langid finds in the first 1,000 characters, any of
-      its languages; or "und", if there are fewer than `MIN_LETTERS` = 20 letters, if the text is in
-      no language, as code and tables are, or if no language has a probability of 0.5. A text
-      without letters is "und".
+      ISO 639-1 codes, object [d]. "ko" from 20% of Korean letters on (Hangul, and Han in text that
+      mixes both), else "ja" from 10% of kana on, else "zh" from 50% of Han on. Else it is what
+      py3langid finds in the first 1,000 characters, any of its languages; or "und", if there are
+      fewer than `MIN_LETTERS` = 20 letters, if the text is in no language, as code and tables are,
+      or if no language has a probability of 0.5. A text without letters is "und".
     """
     rules = [
         (letters == 0, UNKNOWN),
-        (shares["hangul"] >= 0.2, "ko"),  # Korean that quotes: Wikipedia's first percentile is 0.41
+        (shares["korean"] >= 0.2, "ko"),  # Korean that quotes: Wikipedia's first percentile is 0.41
         (shares["kana"] >= 0.1, "ja"),
         (shares["han"] >= 0.5, "zh"),
         (letters < MIN_LETTERS, UNKNOWN),

@@ -28,8 +28,9 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
       links: how often http://, https:// or www. occurs, int32 [d].
       profanity, gambling, adult, advertising, boilerplate: number of matches of that list, see
         `hclx.corpus.lexicon`, int32 [d].
+      spam_hits: matches of the lists gambling, adult and advertising, int32 [d].
       profane_words, boilerplate_words, spam_words: matches per eojeol, float32 [d], 0 if there is
-        none; spam are the lists gambling, adult and advertising.
+        none; spam_words are spam_hits per eojeol.
     """
     visible = batch.n_chars - batch.count(batch.kinds == characters.SPACE)
     starts, lengths, documents = _runs(batch)
@@ -42,6 +43,7 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     np.maximum.at(longest, documents[kinds != characters.SPACE], lengths[kinds != characters.SPACE])
     n_words = np.diff(batch.words.offsets)
     counts = lexicon.shipped().count(batch)
+    spam_hits = counts["gambling"] + counts["adult"] + counts["advertising"]
     return {
         "jamo": ratio(batch.count(batch.kinds == characters.JAMO) - laughter, visible),
         "laughter": ratio(laughter, visible),
@@ -61,9 +63,10 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
             np.int32,
         ),
         **{name: count.astype(np.int32) for name, count in counts.items()},
+        "spam_hits": spam_hits.astype(np.int32),
         "profane_words": ratio(counts["profanity"], n_words),
         "boilerplate_words": ratio(counts["boilerplate"], n_words),
-        "spam_words": ratio(counts["gambling"] + counts["adult"] + counts["advertising"], n_words),
+        "spam_words": ratio(spam_hits, n_words),
     }
 
 

@@ -29,6 +29,8 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
     Returns:
       hangul, latin, han, kana, other: shares of the letters, float32 [d]; hangul includes single
         jamo.
+      korean: share of the letters that are Hangul, or Han in text that mixes both, as Korean did
+        until the 1980s: there particles in Hangul follow Han without a space; float32 [d].
       letters, digits, symbols, control: shares of the characters that are no white space,
         float32 [d]; symbols include punctuation.
       language: ISO 639-1, or "und" if it is unknown, object [d]; see
@@ -42,6 +44,9 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
     letters = sum(counts.values())
     shares = {name: ratio(count, letters) for name, count in counts.items()}
     visible = batch.n_chars - kinds[:, characters.SPACE]
+    is_mixed = _is_mixed(batch) & (counts["hangul"] >= 0.05 * letters)
+    korean = counts["hangul"] + np.where(is_mixed, counts["han"], 0)
+    shares["korean"] = ratio(korean, letters)
     return shares | {
         "letters": ratio(letters, visible),
         "digits": ratio(kinds[:, characters.DIGIT], visible),
@@ -49,6 +54,17 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
         "control": ratio(kinds[:, characters.CONTROL], visible),
         "language": languages(batch.texts, shares, letters),
     }
+
+
+def _is_mixed(batch: TextBatch) -> np.ndarray:
+    """Returns whether Hangul follows at least a quarter of the runs of Han directly, bool [d]."""
+    is_han = batch.kinds == characters.HAN
+    ends = np.zeros(len(is_han), bool)  # the characters behind a run of Han
+    ends[1:] = is_han[:-1] & ~is_han[1:]
+    ends[batch.offsets[:-1][batch.n_chars > 0]] = False
+    return batch.count(ends & (batch.kinds == characters.HANGUL)) * 4 >= np.maximum(
+        batch.count(ends), 1
+    )
 
 
 def length(batch: TextBatch) -> dict[str, np.ndarray]:

@@ -1,0 +1,93 @@
+"""Rules judge the documents that they name: a share of few lines or words removes nothing."""
+
+import re
+
+import numpy as np
+import pytest
+
+from hclx.corpus.explain import explain_text
+from hclx.corpus.filters import breaks, check_rules
+from hclx.corpus.settings import Rule, parse_settings
+from hclx.errors import ConfigError
+
+BODY = (
+    "생명을 다스리는 권력은 어디에서 오는가. 책은 이 물음을 붙들고 백 년을 거슬러 올라간다. 앞의 두"
+    " 장은 읽기가 쉽지 않지만, 뒤로 갈수록 이야기는 우리 곁으로 온다. 병원과 학교와 공장이 어떻게"
+    " 사람의 몸을 헤아리기 시작했는지를 따라가다 보면 어느새 마지막 장이다."
+)
+KEPT = {
+    "a title that is also the subtitle": f"생명정치란 무엇인가\n생명정치란 무엇인가\n{BODY}",
+    "a comment that trails off": "지루하다고 본다...",
+    "a paragraph that ends in an address": BODY.rstrip(".") + " https://example.com/review/1",
+    "a recipe": "- 쌀을 씻어 삼십 분 불린다.\n- 물을 붓고 끓인다.\n- 불을 줄이고 뜸을 들인다."
+    "\n- 김이 빠지면 뚜껑을 연다.\n- 밥을 고루 섞는다.\n- 그릇에 담는다.",
+    "one paragraph behind a square": f"■ {BODY}",
+    "a poem without full stops": "물소리 들리는 밤에는\n나도 강으로 가고 싶다\n달이 뜨면\n달을 따라"
+    "\n젖은 신을 벗어 들고\n말없이 걷고 싶다\n그 길 끝에 네가 있어도",
+    "a date in the title and in the text": "2019년 3월 2일 소식\n2019년 3월 2일, 사람들이"
+    " 다리를 새로 놓았다. 아이들은 그 위를 몇 번이고 건너 다녔다.",
+    "a tilde between words": "비는 ~ 오고 ? 꽃은 ~ 피고 ! 새는 ~ 울고 ?",
+    "an address of the shop": "공감이 가는 글이라 좋아요. 고객센터에 물었더니 친절했다.",
+    "a kitten": "새끼 고양이를 데려왔는데 밤새 자지를 않았다.",
+    "laughter": "개그가 웃기긴 했다 ㅋㅋㅋㅋㅋㅋㅋㅋ",
+    "one control character": "보이지 않는 글자가 하나 있을 뿐인데\x01 글을 버릴 까닭은 없다고"
+    " 모두가 말했다.",
+    "a quarrel": "마을에서는 아무도 그 일을 입에 올리지 않았다.\n\n\n정말이다.",
+}
+REMOVED = {
+    "dup_lines": "\n".join(["오늘의 추천 소식을 모두 모아 보았습니다."] * 8),
+    "line_end": "처음 화면\n추천 상품 보기\n들어온 소식\n자주 묻는 질문\n회사 소개\n이용 안내",
+    "ellipsis": "\n".join(
+        f"{word} 이야기는 여기에서 줄였으니 이어 보기를…" for word in "봄비눈별달해산"
+    ),
+    "top_short": "최고급 상품 최고급 상품 최고급 상품 최고급 상품 최고급 상품 최고급 상품",
+    "boilerplate": "로그인 회원가입 장바구니 고객센터 이용약관 본문바로가기",
+    "spam": "온라인카지노 먹튀검증 꽁머니 지급 바카라사이트 추천",
+    "profanity": "씨발 이런 병신 같은 일이 다 있나",
+    "no_letters": "★★★★★★★★★★★★ 최고 !!!!!!!!!!!!",
+    "html": "<div><a href='/a'>처음</a><a href='/b'>끝</a></div> 남은 글이다.",
+}
+
+
+def verdict(text: str) -> str:
+    rules = {"too_short": {"min": 5}}
+    settings = parse_settings({"sources": {"a": {"input": "*", "rules": rules}}})
+    return re.search(r"\n  filter +(.*)", explain_text(text, settings, "a"))[1]
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_good_text_of_few_lines_or_words_is_kept(what):
+    assert verdict(KEPT[what]) == "kept"
+
+
+@pytest.mark.parametrize("rule", REMOVED)
+def test_what_the_rules_are_for_is_removed(rule):
+    assert verdict(REMOVED[rule]).startswith(f"removed by {rule}: ")
+
+
+def test_the_reason_names_the_documents_that_are_judged():
+    text = "\n".join(["오늘의 추천 소식을 모두 모아 보았습니다."] * 8)
+    assert "must be ≤ 0.3 where length.lines >= 6" in verdict(text)
+
+
+def test_a_rule_judges_the_documents_that_it_names():
+    columns = {"length.lines": np.array([5, 6, 7, 8]), "a.b": np.array([0.9, 0.9, 0.1, np.nan])}
+    assert breaks(Rule("a.b", max=0.5), columns.get).tolist() == [True, True, False, False]
+    rule = Rule("a.b", max=0.5, where="length.lines >= 6")
+    assert breaks(rule, columns.get).tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "where, message",
+    [
+        ("length.lines", "sources.a.rules.mine.where: .*is no comparison"),
+        (
+            "length.linse > 3",
+            "sources.a.rules.mine.where: no attribute 'length.linse'; length: chars",
+        ),
+        ("length.lines >", "sources.a.rules.mine.where: .*is no expression"),
+    ],
+)
+def test_a_wrong_condition_is_refused_by_its_place(where, message):
+    with pytest.raises(ConfigError, match=message):
+        check_rules({"mine": Rule("length.chars", min=3, where=where)}, {}, "sources.a")
