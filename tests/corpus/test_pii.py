@@ -1,10 +1,10 @@
 """Finding and masking personal data: accuracy on labelled Korean texts, and text that must stay."""
 
+import unicodedata
 from collections import Counter
 
 import pytest
 
-from hclx.corpus import pii
 from hclx.corpus.pii import (
     ACCURACY,
     KINDS,
@@ -12,13 +12,20 @@ from hclx.corpus.pii import (
     Span,
     candidate_rows,
     find_pii,
+    mask_pii,
+    masked,
+    payment_numbers,
+)
+from hclx.corpus.pii.check_digits import (
+    is_bar_code,
     is_business_number,
+    is_company_number,
     is_luhn,
     is_resident_number,
-    mask_pii,
 )
+from hclx.corpus.pii.plain_text import HYPHENS, MIDDLE_DOTS, SLASHES, SPACES
 from tests.conftest import ROOT
-from tests.corpus.pii_accuracy import CASES, Score, accuracy, labelled, score, sets
+from tests.corpus.pii_accuracy import CASES, N_BLIND, Score, accuracy, labelled, score, sets
 
 
 def plain_scores(cases) -> dict[str, tuple[float, float, float]]:
@@ -66,7 +73,7 @@ def test_the_labelled_set_is_large_enough():
 
 
 def test_the_published_figures_name_the_sets_as_they_are():
-    sizes = [(len(cases), sum(len(spans) for _, spans in cases)) for cases in sets()]
+    sizes = [(len(cases), sum(len(spans) for _, spans in cases)) for cases in sets()[:N_BLIND]]
     assert [(run["texts"], run["items"]) for run in ACCURACY["first_runs"]] == sizes
     documentation = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     assert all(f"{100 * run['f1']:.1f}%" in documentation for run in ACCURACY["first_runs"])
@@ -83,10 +90,9 @@ def test_f1_of_every_kind_on_the_labelled_set():
 
 def test_what_the_rules_get_wrong_is_known():
     """At most numbers with a hyphen and a wrong check digit, which valid numbers issued since 2020
-    have too, and a zero that is a letter.
+    have too.
     """
     known = [
-        "O1O-5273-9061",
         "900101-1234561",
         "850505-2004170",
         "771225-1111118",
@@ -100,7 +106,7 @@ def test_what_the_rules_get_wrong_is_known():
 @pytest.mark.parametrize("holds, ratio", [(False, "recall"), (True, "precision")])
 def test_a_broken_rule_lowers_its_score(monkeypatch, holds, ratio):
     before = accuracy()
-    monkeypatch.setattr(pii, "is_luhn", lambda digits: holds)
+    monkeypatch.setattr(payment_numbers, "is_luhn", lambda digits: holds)
     broken = accuracy()
     assert getattr(broken["card"], ratio) < getattr(before["card"], ratio)
     assert broken["card"].f1 < 0.95 < before["card"].f1 and broken["all"].f1 < before["all"].f1
@@ -138,7 +144,7 @@ def test_a_score_counts_kinds_and_places():
         ("신한 110-123-456789은 제 것", "신한 <계좌번호>은 제 것"),
         # Each is alone, so that the search is not started by another item.
         ("02-123-4567로", "<전화번호>로"),
-        ("8.8.8.8에서", "<IP주소>에서"),
+        ("8.8.8.128에서", "<IP주소>에서"),
         ("hong＠naver.com", "<이메일>"),
         ("hong 골뱅이 naver.com", "<이메일>"),
         ("hong(at)naver.com", "<이메일>"),
@@ -211,14 +217,151 @@ def test_long_texts_are_searched_as_short_ones_are():
 
 @pytest.mark.parametrize(
     "text",
-    ["1" * 50_000, "1-" * 30_000, "@" * 50_000, "a." * 30_000 + "@", "010-1234-5678 " * 3_000],
+    [
+        "우리는 2019-05-11 14시에 만났다.",
+        "국민의힘 2024-04-10 108석",
+        "우리나라 인구 1990 2000 2010 순",
+        "하나의 표: 2010 2015 2020",
+        "우리 학교 개교 1923-04-05 100주년",
+        "신한 2015 2016 2017 우승",
+        "기업은행 2023-11-04 2023-11-05 2연전",
+        "농협 2021. 3. 4. 개점",
+        "토스 2015/02/26 10:00 공개",
+        "국민은행 20240511 20240512 점검",
+        "입금 20240511-093107",
+    ],
 )
-def test_a_text_made_to_be_slow_is_not(text):
+def test_dates_and_years_after_a_word_that_is_also_a_bank_are_no_account(text):
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "관리번호 02-2023-0154",
+        "문서번호 032-2023-0007호",
+        "접수번호 051-2020-1234",
+        "등록번호 110111-1848914",
+        "삼성전자(110111-0006246)",
+        "주식회사 한빛 110111-1234567",
+        "바코드 8801062338471",
+        "표 1.2.3.4 참조",
+        "파이어폭스 3.6.13.1을",
+        "꼭짓점 배치는 3.5.3.5이다.",
+        "EC 3.6.3.9",
+        "EC 1.14.13.39",
+        "릴리즈 1 패치 (11.1.1.3)",
+        "2.0.0.9",
+        "6.4.9.1",
+        "1.1.3.1부터는",
+        "git@github.com:naver/hclx.git",
+    ],
+)
+def test_numbers_of_documents_companies_goods_and_sections_are_no_items(text):
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("연락처 010 - 3894 - 2217", "연락처 <전화번호>"),
+        ("전화 010‑3894‑2217", "전화 <전화번호>"),
+        ("010\xa03894\xa02217", "<전화번호>"),
+        ("010·3894·2217", "<전화번호>"),
+        ("010/3894/2217", "<전화번호>"),
+        ("(010)3894-2217", "<전화번호>"),
+        ("Tel:025743382", "Tel:<전화번호>"),
+        ("전화 0317734021번", "전화 <전화번호>번"),
+        ("(+82) 2-574-3382", "<전화번호>"),
+        ("+82(0)10-5521-9083", "<전화번호>"),
+        ("080-123-4567", "<전화번호>"),
+        ("카드 9409 - 1234 - 5678 - 9013", "카드 <카드번호>"),
+        ("운전면허 11 - 19 - 123456 - 70", "운전면허 <운전면허번호>"),
+        ("여권 M 48213907", "여권 <여권번호>"),
+        ("旅券番號 M48213907", "旅券番號 <여권번호>"),
+        ("458702-04-219873 국민은행 김영수", "<계좌번호> 국민은행 김영수"),
+        ("458702-04-219873 예금주 김영수", "<계좌번호> 예금주 김영수"),
+        ("주민등록번호 850314.1204573", "주민등록번호 <주민등록번호>"),
+        ("사업자등록번호 : 215 - 87 - 09341", "사업자등록번호 : <사업자등록번호>"),
+        ("홍길동@도메인.한국", "<이메일>"),
+        ("kim@회사.com", "<이메일>"),
+        ("hong[at]naver[dot]com으로", "<이메일>으로"),
+        ("홍길동<gildong@naver.com>", "홍길동<<이메일>>"),
+        ("접속 8.8.8.8", "접속 <IP주소>"),
+        ("::ffff:211.234.57.78", "::ffff:<IP주소>"),
+    ],
+)
+def test_forms_that_people_write(text, expected):
+    assert masked(text) == expected
+
+
+@pytest.mark.parametrize("separator", [*HYPHENS, *MIDDLE_DOTS, *SLASHES, "－", "／"])
+@pytest.mark.parametrize("space", ["", " ", "\xa0"])
+def test_every_kind_has_the_same_separators(separator, space):
+    separator = f"{space}{separator}{space}"
+    items = {
+        "rrn": ("주민번호 {}", "850314", "1204573"),
+        "driver": ("면허 {}", "11", "19", "123456", "70"),
+        "card": ("카드 {}", "9409", "1234", "5678", "9013"),
+        "brn": ("사업자번호 {}", "215", "87", "09341"),
+        "phone": ("{}", "010", "3894", "2217"),
+        "account": ("국민은행 {}", "458702", "04", "219873"),
+    }
+    for kind, (line, *groups) in {**items, "landline": ("{}", "02", "574", "3382")}.items():
+        item = separator.join(groups)
+        placeholder = PLACEHOLDERS["phone" if kind == "landline" else kind]
+        assert masked(line.format(item)) == line.format(placeholder), (kind, item)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_space_separates_the_groups_of_an_item(space):
+    assert masked(space.join(["010", "3894", "2217"])) == "<전화번호>"
+    assert masked("농협 " + space.join(["302", "0847", "3321", "51"])) == "농협 <계좌번호>"
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\ufeff", "\u2060", "\xad", "\u200e", "\u200b\u2060"])
+def test_characters_that_cannot_be_seen_hide_nothing(hidden):
+    """Places are those of the text that was given."""
+    text = f"가{hidden} 010-{hidden}3894{hidden}-2217{hidden}번, {hidden}hong@na{hidden}ver.com"
+    first, second = find_pii(text)
+    assert text[first.start : first.end] == f"010-{hidden}3894{hidden}-2217"
+    assert text[second.start : second.end] == f"hong@na{hidden}ver.com"
+    seen = text.replace(hidden, "")
+    assert mask_pii(text, [first, second]).replace(hidden, "") == masked(seen)
+    assert candidate_rows(["가", text, f"01{hidden}0-3894"]) == candidate_rows(
+        ["가", seen, "010-3894"]
+    )
+
+
+def test_words_in_decomposed_hangul_are_read():
+    for text, spans in labelled():
+        apart = unicodedata.normalize("NFD", text)
+        items = [unicodedata.normalize("NFC", apart[s.start : s.end]) for s in find_pii(apart)]
+        assert items == [text[s.start : s.end] for s in find_pii(text)], text
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *("1", "31415926535897932384", "-", "1-", ".", "a.", " ", "1 ", "1    ", "010-"),
+        *("a@", "a@b.", "가@나.", "a at b dot ", "(at)", "1.2.3.4.", "1.2.3.4 ", "2001:"),
+        *("010-1234-5678 ", "110-222-333333 ", "번호 1234567 ", "\u200b1", "\u1112\u1161"),
+    ],
+)
+def test_time_grows_as_the_text_does(unit):
     import time
 
-    begin = time.perf_counter()
-    find_pii(text)
-    assert time.perf_counter() - begin < 5
+    seconds = []
+    for n_chars in (20_000, 160_000):
+        text = unit * (n_chars // len(unit))
+        best = float("inf")
+        for _ in range(2):
+            begin = time.perf_counter()
+            find_pii(text)
+            candidate_rows([text])
+            best = min(best, time.perf_counter() - begin)
+        seconds.append(best)
+    assert seconds[1] < max(0.1, 32 * seconds[0])  # 8 times as long; 64 times if quadratic
 
 
 def test_check_digits_by_their_definitions():
@@ -238,6 +381,9 @@ def test_check_digits_by_their_definitions():
     base = "900101123456"
     check = (11 - sum(w * int(d) for w, d in zip(weights, base)) % 11) % 10
     assert [is_resident_number(base + str(d)) for d in range(10)] == [d == check for d in range(10)]
+    # of a company that everybody knows, and of a book
+    assert is_company_number("1301110006246") and not is_company_number("1301110006247")
+    assert is_bar_code("9788936434120") and not is_bar_code("9788936434121")
 
 
 def test_no_rule_looks_across_the_end_of_a_line():

@@ -1,0 +1,111 @@
+"""Rules for payment cards, business registration numbers and bank accounts."""
+
+import re
+
+from hclx.corpus.pii.check_digits import is_business_number, is_luhn
+from hclx.corpus.pii.context import (
+    CLOSED,
+    FREE,
+    Candidate,
+    Rule,
+    grouped,
+    has_unit,
+    is_date,
+    is_other_number,
+    is_part,
+    label_of,
+)
+
+_CARD_BEFORE = re.compile(r"카드[^0-9\n]{0,14}$|[Cc]ard[^0-9\n]{0,8}$")
+_BUSINESS_BEFORE = re.compile(r"사업자[^0-9\n]{0,12}$")
+_REGISTRATION_BEFORE = re.compile(r"(?:사업자|등록|고유)[^0-9\n]{0,12}$")
+
+# Words that mean a bank or a payment wherever they stand.
+_BANKS = (
+    "[가-힣A-Za-z]{0,6}은행(?!나무|잎|알|열매)|[가-힣A-Za-z]{0,4}뱅크|카뱅|케뱅|토뱅|농협|수협|신협|새마을금고"
+    "|우체국|저축은행"
+)
+_ACCOUNT_WORDS = re.compile(rf"(?:계좌|구좌|입금|송금|이체|예금주|통장|{_BANKS})[^0-9\n]{{0,15}}$")
+# Names of banks that are words of everyday language too: 우리는, 하나의, 국민 여러분.
+# Before a number they count if only a name in brackets stands between, or the owner's name and the
+# number has groups.
+_SAFE_NAMES = "국민|신한|기업|토스|KB|NH|IBK|SC|MG"
+_NAMES = f"{_SAFE_NAMES}|우리|하나|산업|제일|씨티|부산|대구|광주|전북|경남|제주"
+_NAME_BEFORE = re.compile(
+    rf"(?<![가-힣A-Za-z])(?:KB|NH|IBK|SC|MG)?(?:{_NAMES})(?: ?\([가-힣*]{{2,6}}\))?"
+    r"[\s:/(\[-]{0,3}$"
+)
+_NAME_AND_OWNER = re.compile(rf"(?<![가-힣A-Za-z])(?:{_NAMES}) [가-힣]{{2,4}} $")
+_FOUR_BYTES = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")  # an IP address
+_BANK_AFTER = re.compile(
+    rf"^ ?[(\[/,:]? ?(?:{_BANKS}|예금주)|^ ?[(\[/] ?(?:{_NAMES})"
+    rf"|^ ?(?:{_SAFE_NAMES})(?: [가-힣]{{2,4}})?(?![가-힣])"
+)
+
+
+def _is_card(found: Candidate) -> bool:
+    digits = found.digits
+    return (
+        is_luhn(digits)
+        and len(set(digits)) > 1
+        and not is_part(found)
+        and (bool(_CARD_BEFORE.search(found.before)) or not is_other_number(found))
+    )
+
+
+def _is_business(found: Candidate) -> bool:
+    if not is_business_number(found.digits) or is_part(found):
+        return False
+    if _REGISTRATION_BEFORE.search(found.before):
+        return not found.value.isdigit() or bool(_BUSINESS_BEFORE.search(found.before))
+    return not found.value.isdigit() and not is_other_number(found)
+
+
+def _is_account(found: Candidate) -> bool:
+    if (
+        not 10 <= len(found.digits) <= 14
+        or is_date(found.value)
+        or has_unit(found)
+        or _FOUR_BYTES.fullmatch(found.value)
+        or is_part(found)
+        or is_other_number(found)
+    ):
+        return False
+    label = label_of(found)
+    if label and not label.endswith(("계좌", "구좌", "통장", "입금", "은행", "뱅크")):
+        return False
+    before = found.before
+    return bool(
+        _ACCOUNT_WORDS.search(before)
+        or _NAME_BEFORE.search(before)
+        or (_NAME_AND_OWNER.search(before) and found.value.count("-") > 1)
+        or _BANK_AFTER.match(found.after)
+    )
+
+
+CARD_RULES = (
+    Rule(
+        "card",
+        FREE
+        + grouped("(?:[3-69][0-9]{3}|2[2-7][0-9]{2})", "[0-9]{4}", "[0-9]{4}", "[0-9]{4}")
+        + CLOSED,
+        _is_card,
+    ),
+    Rule("card", FREE + grouped("3[47][0-9]{2}", "[0-9]{6}", "[0-9]{5}") + CLOSED, _is_card),
+)
+BUSINESS_RULES = (
+    Rule(
+        "brn",
+        FREE + grouped("[1-9][0-9]{2}", "[0-9]{2}", "[0-9]{5}") + CLOSED,
+        _is_business,
+    ),
+)
+ACCOUNT_RULES = (
+    Rule(
+        "account",
+        rf"{FREE}(?:[0-9]{{2,6}} ?(?P<sign>[-·/]) ?[0-9]{{1,8}}(?: ?(?P=sign) ?[0-9]{{1,8}}){{0,3}}"
+        r"|[0-9]{2,6}(?P<gap>[ ._])[0-9]{1,8}(?:(?P=gap)[0-9]{1,8}){0,3}"
+        rf"|[0-9]{{10,14}}){CLOSED}",
+        _is_account,
+    ),
+)
