@@ -1,12 +1,19 @@
 """A folder that appears whole or not at all: it is filled beside its place and then renamed."""
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from hclx.errors import ConfigError
+
+
+class FolderTakenError(ConfigError):
+    """Another process has made the folder meanwhile."""
 
 
 @contextlib.contextmanager
@@ -17,7 +24,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     Args:
       path: missing or an empty folder; its parents are made.
     Raises:
-      OSError: the folder cannot be written, or `path` is no empty folder any more at the end.
+      FolderTakenError: at the end, `path` is no empty folder any more.
+      OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{socket.gethostname()}."
@@ -28,7 +36,15 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise FolderTakenError(
+                    f"{path} was meanwhile made by another process, from other text or settings;"
+                    " use what it made, or choose another folder"
+                ) from error
+            raise
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise

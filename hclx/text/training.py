@@ -4,7 +4,6 @@ alphabet.
 Only the counts are held in memory, so the size of the text does not matter.
 """
 
-import errno
 import functools
 import hashlib
 import io
@@ -20,7 +19,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from hclx.errors import ConfigError, DataError, require
 from hclx.text.export import write_exports
-from hclx.text.new_folder import new_folder
+from hclx.text.new_folder import FolderTakenError, new_folder
 from hclx.text.pretokenizers import (
     MODE_OF,
     pretokenizer_identity,
@@ -41,7 +40,7 @@ from hclx.text.tokenizer import (
     load_tokenizer,
     to_bytes,
 )
-from hclx.text.workers import batches, default_workers, ordered_map
+from hclx.text.workers import batches, call_native, default_workers, ordered_map
 
 VOCAB_MULTIPLE = 128  # so that the vocabulary can be sharded evenly
 MAX_TOKEN_BYTES = 48  # sixteen Hangul syllables
@@ -108,6 +107,8 @@ def train_counted(
         adds the numbers of `sample` to `totals`. It is called once, after everything else has been
         checked.
       output_dir, vocab_size, morphemes, sample_rate, seed: see `train_tokenizer`.
+    Returns:
+      The new tokenizer, or the same one that another process has meanwhile made there.
     Raises:
       ConfigError, DataError: see `train_tokenizer`.
     """
@@ -128,20 +129,26 @@ def train_counted(
             )
         return counts
 
-    model = train_from_counts(checked_counts(), vocab_size)
-    metadata = {
-        "format": FORMAT,
-        "mode": MODE_OF[morphemes],
-        "cutter": pretokenizer,
-        "vocab_size": vocab_size,
-        "model_sha256": hashlib.sha256(model).hexdigest(),
-        "sample_rate": sample_rate,
-        "seed": seed,
-        "documents": totals["documents"],
-        "bytes": totals["bytes"],
-        "control_symbols": list(CONTROL_SYMBOLS),
-    }
-    _write(output_dir, model, metadata)
+    metadata = {}
+    try:
+        with new_folder(output_dir) as folder:
+            model = train_from_counts(checked_counts(), vocab_size, folder)
+            metadata = {
+                "format": FORMAT,
+                "mode": MODE_OF[morphemes],
+                "cutter": pretokenizer,
+                "vocab_size": vocab_size,
+                "model_sha256": hashlib.sha256(model).hexdigest(),
+                "sample_rate": sample_rate,
+                "seed": seed,
+                "documents": totals["documents"],
+                "bytes": totals["bytes"],
+                "control_symbols": list(CONTROL_SYMBOLS),
+            }
+            _write(folder, model, metadata)
+    except FolderTakenError:
+        if load_tokenizer(output_dir).metadata != metadata:
+            raise
     return load_tokenizer(output_dir)
 
 
@@ -223,7 +230,7 @@ def _bounded(chunk: str) -> Iterator[str]:
     yield chunk[begin:]
 
 
-def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
+def train_from_counts(counts: Counter, vocab_size: int, folder: Path | None = None) -> bytes:
     """Trains a sentencepiece BPE model from chunk counts; returns its serialised bytes.
 
     Every byte becomes a token: a row for each is added, because sentencepiece takes its characters
@@ -232,12 +239,13 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
     Args:
       counts: chunk of raw text -> how often it occurs, as `count_chunks` returns them.
       vocab_size: tokens, control symbols included; a multiple of 128.
+      folder: takes a temporary file of the counts; default: the system's folder for such files.
     Raises:
       DataError: the text is too small for the vocabulary; the largest that works is named.
     """
     model = io.BytesIO()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "counts.tsv"
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        rows = Path(temporary) / "counts.tsv"
         with rows.open("w", encoding="utf-8") as file:
             for chunk, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
                 data = to_bytes(chunk)
@@ -247,9 +255,9 @@ def train_from_counts(counts: Counter, vocab_size: int) -> bytes:
             file.writelines(f"{char}\t1\n" for char in BYTE_TO_CHAR)
         del counts  # frees them if the caller kept none: merging needs as much memory again
         try:
-            sentencepiece.SentencePieceTrainer.train(
-                input=str(rows), model_writer=model, **_trainer_options(vocab_size)
-            )
+            train = sentencepiece.SentencePieceTrainer.train
+            options = {"input": str(rows), "model_writer": model, **_trainer_options(vocab_size)}
+            call_native(functools.partial(train, **options))
         except RuntimeError as error:
             limit = re.search(r"<= (\d+)", str(error))
             if not limit:
@@ -295,22 +303,12 @@ def _trainer_options(vocab_size: int) -> dict:
     }
 
 
-def _write(output_dir: Path, model: bytes, metadata: dict) -> None:
-    """Writes the folder, unless another process has meanwhile written the same tokenizer there."""
+def _write(folder: Path, model: bytes, metadata: dict) -> None:
+    """Writes the files of a tokenizer, and adds the hashes of its exports to the metadata."""
+    (folder / MODEL_FILE).write_bytes(model)
     tokenizer = Tokenizer(model, metadata)
-    try:
-        with new_folder(output_dir) as folder:
-            (folder / MODEL_FILE).write_bytes(model)
-            if not tokenizer.splits_text:
-                metadata = {**metadata, "exports_sha256": write_exports(tokenizer, folder)}
-            (folder / METADATA_FILE).write_text(
-                json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        if load_tokenizer(output_dir).metadata != metadata:
-            raise ConfigError(
-                f"{output_dir} meanwhile holds a tokenizer that another process made from other"
-                " text or settings; use it, or choose another folder"
-            ) from error
+    if not tokenizer.splits_text:
+        metadata["exports_sha256"] = write_exports(tokenizer, folder)
+    (folder / METADATA_FILE).write_text(
+        json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )

@@ -1,0 +1,128 @@
+"""Processes that split and encode text end with the one that started them, and with a Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hclx.errors import StuckError
+from hclx.text.workers import call_native, default_workers, ordered_map
+from tests.helpers.commands import environment
+
+# Two processes that sleep for a minute; their numbers are printed once they work.
+_SLEEPING = """
+import multiprocessing, sys, time
+from hclx.text.workers import ordered_map
+
+def items():
+    yield 0
+    yield 0
+    for _ in range(8):
+        yield 60
+
+def show():
+    pids = {process.pid for process in multiprocessing.active_children()}
+    print(*pids, flush=True)
+
+if __name__ == "__main__":
+    try:
+        for number, _ in enumerate(ordered_map(time.sleep, items(), 2)):
+            if number == 1:
+                show()
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+# They wait for work, while this process waits for the next text.
+_IDLE = _SLEEPING.replace("yield 60", "yield 0").replace("range(8):", "range(9):")
+_IDLE = _IDLE.replace("def show", "    time.sleep(60)\n\ndef show")
+_NATIVE = """
+import hashlib, sys
+from hclx.text.workers import call_native
+print(0, flush=True)
+try:
+    call_native(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="reads /proc")
+
+
+def start(code):
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    return process, [int(pid) for pid in process.stdout.readline().split()]
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@needs_proc
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_a_parent_that_is_killed(number):
+    process, pids = start(_SLEEPING)
+    assert len(pids) == 2 and all(map(is_running, pids))
+    process.send_signal(number)
+    process.communicate(timeout=10)
+    deadline = time.monotonic() + 10
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, pids))
+
+
+@needs_proc
+@pytest.mark.parametrize("code", [_SLEEPING, _IDLE, _NATIVE], ids=["working", "idle", "native"])
+def test_ctrl_c_is_answered_at_once_and_workers_write_nothing(code):
+    process, pids = start(code)
+    workers = [pid for pid in pids if pid]
+    for pid in workers:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.3)
+    assert all(map(is_running, workers))
+    begin = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - begin < 2
+    assert (process.returncode, errors) == (130, "")
+    assert not any(map(is_running, workers))
+
+
+def test_a_worker_that_ends_is_a_message_for_the_user():
+    with pytest.raises(StuckError, match="ended; it may have run out of memory"):
+        list(ordered_map(os._exit, [9] * 3, 2))
+
+
+def test_an_error_of_an_item_ends_the_work_at_once():
+    begin = time.monotonic()
+    with pytest.raises(ValueError):
+        list(ordered_map(time.sleep, [-1, *[60] * 8], 2))
+    assert time.monotonic() - begin < 30
+
+
+def test_results_come_in_order_and_errors_of_native_calls_are_raised():
+    assert list(ordered_map(abs, range(-20, 0), 2)) == list(range(20, 0, -1))
+    assert call_native(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        call_native(lambda: 1 / 0)
+
+
+def test_what_only_linux_has_is_not_needed(monkeypatch):
+    for name in ("sched_getaffinity", "sched_setaffinity", "pidfd_open", "memfd_create"):
+        monkeypatch.delattr(os, name, raising=False)
+    assert default_workers() == os.cpu_count()
+    assert list(ordered_map(abs, [-1, -2, -3], 2)) == [1, 2, 3]
