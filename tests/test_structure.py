@@ -20,6 +20,7 @@ LAYERS = {
     "errors": (),
     "progress": (),
     "hashing": (),
+    "read_errors": ("errors",),
     "config": ("errors",),
     "parallel": ("config", "errors"),
     "model": ("config", "errors", "parallel"),
@@ -121,7 +122,7 @@ def test_imports_run_one_way(path):
         top, *rest = module.split(".")
         assert top not in ("tasks", "launch", "tests"), f"{name(path)} may not import {module}"
         if top == "hclx" and rest and rest[0] != package:
-            assert rest[0] in ("progress", "hashing", *LAYERS[package]), (
+            assert rest[0] in ("progress", "hashing", "read_errors", *LAYERS[package]), (
                 f"{package} may not import {module}"
             )
         if top in HEAVY:

@@ -8,14 +8,17 @@ import itertools
 import json
 import os
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import tensorstore as ts
 
+from hclx.data.file_descriptions import describe_files
+from hclx.data.journal import EncodedDocument, Journal
+from hclx.data.making import one_maker
 from hclx.data.source import ReadSettings, Source
 from hclx.data.token_cache import (
     FORMAT,
@@ -23,37 +26,21 @@ from hclx.data.token_cache import (
     MANIFEST,
     SPLITS,
     TOKEN_BYTES,
+    TOKEN_BYTES_SHA256,
     TokenCache,
-    content_fingerprint,
+    checksum,
 )
 from hclx.errors import ConfigError, DataError
+from hclx.hashing import json_hash
 from hclx.progress import tracked_files
 from hclx.text import Tokenizer, load_tokenizer
+from hclx.text.documents import Document
 from hclx.text.tokenizer import shared_tokenizer, to_bytes
 from hclx.text.workers import batches, default_workers, ordered_map
 
-_HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
+NEW = "new"  # of the folder of a build: the cache that is written
 _CHUNK = 1 << 16  # items that are read and checked together
 _SHARD = 1 << 24  # items of a file
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodedDocument:
-    """A document as the cache stores it.
-
-    Attributes:
-      ids: uint32 [n], its tokens.
-      n_bytes: bytes of its text.
-      sha256: 32 bytes, of its text.
-      file: index of its file among the files of the source.
-      line: its line in that file, from 1.
-    """
-
-    ids: np.ndarray
-    n_bytes: int
-    sha256: bytes
-    file: int
-    line: int
 
 
 Encoder = Callable[[Source, str, Counter], Iterator[EncodedDocument]]
@@ -74,14 +61,15 @@ def build_cache(
       mixture: its name, for the manifest.
       sources: in the order of the mixture.
       tokenizer_dir: the folder of a trained tokenizer.
-      cache_dir: a folder that is missing or empty; it appears whole or not at all.
+      cache_dir: a folder that is missing or empty; it appears whole or not at all. A build that was
+        killed goes on where it stopped.
       settings: how documents are read and divided.
       workers: processes that encode; default: one a core if text is split at morphemes, else one.
         The bytes written do not depend on it.
       encoded: (`Source`, "train" or "validation", counts) -> its `EncodedDocument`s, if they were
         encoded before; it counts `empty` and `invalid_utf8` as `read_documents` does.
     Returns:
-      The new cache, opened for reading.
+      The new cache, opened for reading; or the one that another process made there meanwhile.
     Raises:
       ConfigError: the folder already holds a cache.
       DataError: the tokenizer or a source cannot be read, or a source has no text in "train".
@@ -90,67 +78,110 @@ def build_cache(
     if (cache_dir / MANIFEST).exists():
         raise ConfigError(f"{cache_dir} already holds a token cache; choose another folder")
     tokenizer = load_tokenizer(tokenizer_dir)
-    encoded = encoded or functools.partial(
-        _encode_source,
-        tokenizer=tokenizer,
-        tokenizer_dir=tokenizer_dir,
-        settings=settings,
-        workers=workers,
-    )
-    with _new_folder(cache_dir) as folder:
-        manifest = {
-            "format": FORMAT,
-            "mixture": mixture,
-            "sources": [_write_source(source, tokenizer, folder, encoded) for source in sources],
-            "vocab_size": tokenizer.vocab_size,
-            "dtype": _dtype(tokenizer).name,
-            "eod_id": tokenizer.eod_id,
-            "tokenizer": {
-                "fingerprint": tokenizer.fingerprint,
-                "mode": tokenizer.metadata["mode"],
-                "cutter": tokenizer.metadata["cutter"],
-            },
-            "settings": dataclasses.asdict(settings),
-        }
-        np.save(folder / TOKEN_BYTES, tokenizer.token_bytes())
-        manifest["fingerprint"] = content_fingerprint(manifest)
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
-        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    with one_maker(cache_dir):
+        if (cache_dir / MANIFEST).exists():  # another process made it meanwhile
+            return TokenCache(cache_dir)
+        header = _header(mixture, sources, tokenizer, settings)
+        with _build_folder(cache_dir, header) as build:
+            encode = encoded or functools.partial(
+                _encode_source,
+                tokenizer=tokenizer,
+                tokenizer_dir=tokenizer_dir,
+                settings=settings,
+                workers=workers,
+                journals=build,
+            )
+            _write_cache(build / NEW, header, sources, tokenizer, encode)
+            os.replace(build / NEW, cache_dir)
     return TokenCache(cache_dir)
 
 
+def _header(
+    mixture: str, sources: list[Source], tokenizer: Tokenizer, settings: ReadSettings
+) -> dict:
+    """The part of a manifest that is known before the text is read."""
+    return {
+        "format": FORMAT,
+        "mixture": mixture,
+        "sources": [
+            {
+                "name": source.name,
+                "rate": float(source.rate),
+                "files": describe_files(source.files()),
+            }
+            for source in sources
+        ],
+        "vocab_size": tokenizer.vocab_size,
+        "dtype": _dtype(tokenizer).name,
+        "eod_id": tokenizer.eod_id,
+        "tokenizer": {
+            "fingerprint": tokenizer.fingerprint,
+            "mode": tokenizer.metadata["mode"],
+            "cutter": tokenizer.metadata["cutter"],
+        },
+        "settings": dataclasses.asdict(settings),
+    }
+
+
 @contextlib.contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path`, which becomes `path` if the context ends without error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+def _build_folder(cache_dir: Path, header: dict) -> Iterator[Path]:
+    """The folder .NAME.build beside a cache. What an earlier build of the same text left there is
+    used; after an error nothing is left, so that it takes no room, but a kill or a signal leaves it
+    for the next start.
+    """
+    folder, key = cache_dir.with_name(f".{cache_dir.name}.build"), json_hash(header)
+    marker = folder / "key"
+    if not (marker.is_file() and marker.read_text(encoding="utf-8") == key):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif (folder / NEW).exists():
+        shutil.rmtree(folder / NEW)
+    folder.mkdir(exist_ok=True)
+    marker.write_text(key, encoding="utf-8")
     try:
-        yield temporary
-        temporary.chmod(0o755)
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield folder
+    except Exception:
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+    shutil.rmtree(folder)
+
+
+def _write_cache(
+    folder: Path, header: dict, sources: list[Source], tokenizer: Tokenizer, encoded: Encoder
+) -> None:
+    """Writes a whole cache into a folder that does not exist."""
+    folder.mkdir()
+    entries = [
+        entry | {"splits": _write_source(source, entry["files"], tokenizer, folder, encoded)}
+        for source, entry in zip(sources, header["sources"])
+    ]
+    np.save(folder / TOKEN_BYTES, tokenizer.token_bytes())
+    token_bytes = (folder / TOKEN_BYTES).read_bytes()
+    manifest = header | {
+        "sources": entries,
+        TOKEN_BYTES_SHA256: hashlib.sha256(token_bytes).hexdigest(),
+    }
+    manifest["fingerprint"] = checksum(manifest)
+    text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def _dtype(tokenizer: Tokenizer) -> np.dtype:
     return np.dtype(np.uint16 if tokenizer.vocab_size <= 1 << 16 else np.uint32)
 
 
-def _write_source(source: Source, tokenizer: Tokenizer, folder: Path, encoded: Encoder) -> dict:
-    """Writes the streams of a source; returns its entry in the manifest."""
-    entry = {
-        "name": source.name,
-        "rate": float(source.rate),
-        "files": describe_files(source.files()),
-        "splits": {},
-    }
+def _write_source(
+    source: Source, files: list[dict], tokenizer: Tokenizer, folder: Path, encoded: Encoder
+) -> dict:
+    """Writes the streams of a source, of whose files the manifest has a description; returns what
+    it says of each split.
+    """
+    splits = {}
     for split in SPLITS:
         counts: Counter = Counter()
         writer = StreamWriter(folder / split / source.name, _dtype(tokenizer), tokenizer.eod_id)
         digest = hashlib.sha256()
         documents = encoded(source, split, counts)
-        size = sum(file["size"] for file in entry["files"])
+        size = sum(file["size"] for file in files)
         for document in tracked_files(documents, counts, size, f"tokens of {source.name}, {split}"):
             digest.update(document.sha256)
             counts["bytes"] += document.n_bytes
@@ -160,7 +191,7 @@ def _write_source(source: Source, tokenizer: Tokenizer, folder: Path, encoded: E
                 f"source {source.name!r} has no document with text; is it the right input?"
             )
         writer.close()
-        entry["splits"][split] = {
+        splits[split] = {
             "n_tokens": writer.n_tokens,
             "n_documents": writer.n_documents,
             "n_bytes": counts["bytes"],
@@ -168,7 +199,7 @@ def _write_source(source: Source, tokenizer: Tokenizer, folder: Path, encoded: E
             "empty": counts["empty"],
             "invalid_utf8": counts["invalid_utf8"],
         }
-    return entry
+    return splits
 
 
 def _encode_source(
@@ -180,13 +211,50 @@ def _encode_source(
     tokenizer_dir: str,
     settings: ReadSettings,
     workers: int | None,
+    journals: Path,
 ) -> Iterator[EncodedDocument]:
-    """Yields the documents of a split, in order."""
+    """Yields the documents of a split, in order; those in its journal are not encoded again."""
     if workers is None:
         workers = default_workers() if tokenizer.splits_text else 1
     files = {path: index for index, path in enumerate(source.files())}
+    text = source.documents(split, settings, counts)
+    with Journal(journals, f"{quote(source.name, '')}.{split}", _dtype(tokenizer)) as journal:
+        text = yield from _known_documents(journal, text)
+        for document in _encode_documents(text, files, tokenizer, tokenizer_dir, workers):
+            journal.append(document)
+            yield document
+
+
+def _known_documents(
+    journal: Journal, text: Iterator[Document]
+) -> Generator[EncodedDocument, None, Iterator[Document]]:
+    """Yields the documents of a journal as far as they are those of the text; returns the rest of
+    the text.
+    """
+    n_documents = n_ids = 0
+    for known in journal.read():
+        document = next(text, None)
+        if document is None:
+            break
+        if hashlib.sha256(to_bytes(document.text)).digest() != known.sha256:
+            text = itertools.chain([document], text)
+            break
+        n_documents, n_ids = n_documents + 1, n_ids + len(known.ids)
+        yield known
+    journal.keep(n_documents, n_ids)
+    return text
+
+
+def _encode_documents(
+    text: Iterator[Document],
+    files: dict[str, int],
+    tokenizer: Tokenizer,
+    tokenizer_dir: str,
+    workers: int,
+) -> Iterator[EncodedDocument]:
+    """Yields documents with their tokens; `files` has the index of each file."""
     # The documents wait in memory for their tokens: as many as the workers hold.
-    to_encode, documents = itertools.tee(source.documents(split, settings, counts))
+    to_encode, documents = itertools.tee(text)
     encode = functools.partial(_encode, str(tokenizer_dir), tokenizer.fingerprint)
     ids = ordered_map(encode, batches(document.text for document in to_encode), workers)
     for document, document_ids in zip(documents, itertools.chain.from_iterable(ids)):
@@ -203,33 +271,6 @@ def _encode_source(
 def _encode(directory: str, fingerprint: str, texts: list[str]) -> list[np.ndarray]:
     tokenizer = shared_tokenizer(directory, fingerprint)
     return [np.array(ids, np.uint32) for ids in tokenizer.encode_batch(texts)]
-
-
-def describe_files(paths: list[str]) -> list[dict]:
-    """Describes the files of one source, for the manifest.
-
-    Returns:
-      For each file its `name` without a folder, its `size` in bytes and its `sha256` in
-      hexadecimal. If the files have more than 1 GiB in all, too much to be read again at each
-      start, `sha256` is "" for all of them.
-    Raises:
-      OSError: a file cannot be read.
-    """
-    sizes = [os.path.getsize(path) for path in paths]
-    is_hashed = sum(sizes) <= _HASH_LIMIT
-    return [
-        {
-            "name": os.path.basename(path),
-            "size": size,
-            "sha256": _file_sha256(path) if is_hashed else "",
-        }
-        for path, size in zip(paths, sizes)
-    ]
-
-
-def _file_sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class StreamWriter:

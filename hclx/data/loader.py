@@ -13,8 +13,7 @@ import numpy as np
 
 from hclx.data.batch import Batch, make_batch
 from hclx.data.sampler import Order, skip_ranges
-from hclx.data.token_cache import TokenCache
-from hclx.errors import DataError
+from hclx.data.token_cache import TokenCache, read_error
 
 
 class Loader:
@@ -84,6 +83,7 @@ class Loader:
 
         Raises:
           DataError: stored tokens are damaged or missing.
+          StorageError: they cannot be read now.
         """
         source, sequence = self._order.locate(self.examples(start, stop))
         futures = [
@@ -93,10 +93,7 @@ class Loader:
         try:
             return np.stack([future.result() for future in futures]).astype(np.int32)
         except (ValueError, OSError) as error:
-            raise DataError(
-                f"{self._cache.directory}: stored tokens are damaged ({str(error)[:200]}); remove"
-                " the cache and it is built again"
-            ) from error
+            raise read_error(error, self._cache.directory) from error
 
     def batch(self, index: int, stop: int | None = None) -> Batch:
         """Reads the batch that begins at position `index` of the order.

@@ -8,10 +8,14 @@ import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from hclx.config import DataConfig, TokenizerConfig
-from hclx.data.cache_builder import build_cache, describe_files
+from hclx.data.cache_builder import build_cache
+from hclx.data.file_descriptions import describe_files, is_same_text
+from hclx.data.making import one_maker
 from hclx.data.source import ReadSettings, label_of, sources_of
-from hclx.data.token_cache import MANIFEST, TokenCache
+from hclx.data.token_cache import MANIFEST, TOKEN_BYTES, TokenCache
 from hclx.errors import ConfigError, DataError, MissingExtraError
 from hclx.progress import tracked_files
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
@@ -40,34 +44,44 @@ def prepare(
         not installed.
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
-    label, settings = label_of(data), ReadSettings.of(data)
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
-        sources, counts = sources_of(data), Counter()
-        size = sum(os.path.getsize(path) for source in sources for path in source.files())
-        texts = (
-            document.text
-            for source in sources
-            for document in source.documents("train", settings, counts)
-        )
-        train_tokenizer(
-            tracked_files(texts, counts, size, "text for the tokenizer"),
-            tokenizer_dir,
-            vocab_size=vocab_size,
-            morphemes=tokenizer.morphemes,
-            sample_rate=tokenizer.sample_rate,
-            seed=tokenizer.seed,
-        )
+        with one_maker(Path(tokenizer_dir)):
+            if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+                _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
     loaded = load_tokenizer(tokenizer_dir)
     if loaded.vocab_size != vocab_size:
         raise ConfigError(
             f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has"
             f" {loaded.vocab_size} tokens"
         )
-    if not (Path(cache_dir) / MANIFEST).is_file():
-        return build_cache(label, sources_of(data), tokenizer_dir, cache_dir, settings)
-    cache = TokenCache(cache_dir)
-    check_cache(cache, loaded, data)
+    if (Path(cache_dir) / MANIFEST).is_file():
+        cache = TokenCache(cache_dir)
+    else:
+        settings = ReadSettings.of(data)
+        cache = build_cache(label_of(data), sources_of(data), tokenizer_dir, cache_dir, settings)
+    check_cache(cache, loaded, data)  # also of a new one, which another process may have made
     return cache
+
+
+def _train_tokenizer(
+    data: DataConfig, tokenizer: TokenizerConfig, vocab_size: int, tokenizer_dir: str
+) -> None:
+    """Trains a tokenizer on the documents of the training split."""
+    sources, settings, counts = sources_of(data), ReadSettings.of(data), Counter()
+    size = sum(os.path.getsize(path) for source in sources for path in source.files())
+    texts = (
+        document.text
+        for source in sources
+        for document in source.documents("train", settings, counts)
+    )
+    train_tokenizer(
+        tracked_files(texts, counts, size, "text for the tokenizer"),
+        tokenizer_dir,
+        vocab_size=vocab_size,
+        morphemes=tokenizer.morphemes,
+        sample_rate=tokenizer.sample_rate,
+        seed=tokenizer.seed,
+    )
 
 
 def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> None:
@@ -103,11 +117,21 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
         if actual[name] != value
     ]
     if not differences:
+        _check_token_bytes(cache, tokenizer)
         differences = _text_differences(cache, data)
     if differences:
         raise DataError(
             f"{cache.directory} is a token cache of something else ({'; '.join(differences)}); name"
             " another cache_dir or remove it"
+        )
+
+
+def _check_token_bytes(cache: TokenCache, tokenizer: Tokenizer) -> None:
+    """Compares what an old cache has no checksum of with the tokenizer that it was made with."""
+    if not np.array_equal(cache.token_bytes, tokenizer.token_bytes()):
+        raise DataError(
+            f"{cache.directory / TOKEN_BYTES} is damaged: it is not that of the tokenizer; remove"
+            " the cache, and it is built again"
         )
 
 
@@ -123,7 +147,7 @@ def _text_differences(cache: TokenCache, data: DataConfig) -> list[str]:
     rates = {source.name: float(source.rate) for source in sources}
     differences = []
     for entry in cache.manifest["sources"]:
-        if files.get(entry["name"]) != entry["files"]:
+        if not is_same_text(entry["files"], files.get(entry["name"], [])):
             differences.append(f"text of {entry['name']}: other files than it was built from")
         if rates.get(entry["name"]) != entry["rate"]:
             differences.append(

@@ -1,7 +1,8 @@
 """The token cache: the text of a mixture as streams of tokens on disk, read by index.
 
     CACHE_DIR/manifest.json        what the cache holds, and what it was made from
-    CACHE_DIR/piece_bytes.npy      uint8 [vocab], bytes of text of each token, for bits per byte
+    CACHE_DIR/piece_bytes.npy      uint8 [vocab], bytes of text of each token, for bits per byte;
+                                   the manifest has its SHA-256 (none in old caches)
     CACHE_DIR/SPLIT/SOURCE/tokens  uint16 or uint32 [n_tokens]
     CACHE_DIR/SPLIT/SOURCE/offsets int64 [n_documents + 1], the index of each end-of-document token
     CACHE_DIR/SPLIT/SOURCE/origins int64 [n_documents], (file << 40) + line of each document
@@ -9,20 +10,27 @@
 The arrays are TensorStore's zarr3, each chunk with a crc32c. A stream is EOD d1 EOD d2 ... EOD: an
 end-of-document token precedes every document, and one more closes the stream. So the text of every
 document follows the token that generation starts from, and is followed by it.
+
+Zarr takes a file that is missing for zeros, which would be padding; here it is an error.
 """
 
+import io
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import tensorstore as ts
 
-from hclx.errors import DataError
+from hclx.errors import DataError, StorageError
 from hclx.hashing import json_hash
+from hclx.read_errors import DAMAGED, UNDECODED, check_path, diagnose
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 TOKEN_BYTES = "piece_bytes.npy"
+TOKEN_BYTES_SHA256 = "piece_bytes_sha256"  # field of the manifest
+CONTENT_SHA256 = "content_sha256"  # of a compressed file, beside its `sha256`
 SPLITS = ("train", "validation")
 LINE_BITS = 40  # of an origin
 
@@ -41,34 +49,50 @@ class TokenCache:
 
         Raises:
           DataError: it is missing, damaged, or was made by a later version of hclx.
+          StorageError: it cannot be read now, as for lack of permission.
         """
         self.directory = Path(directory)
+        check_path(self.directory)
         path = self.directory / MANIFEST
         try:
             self.manifest = json.loads(path.read_text(encoding="utf-8"))
-            self.token_bytes = np.load(self.directory / TOKEN_BYTES)
+            token_bytes = (self.directory / TOKEN_BYTES).read_bytes()
+            self.token_bytes = np.load(io.BytesIO(token_bytes))
         except FileNotFoundError as error:
             raise DataError(
                 f"{error.filename} does not exist; build the cache with hclx build_cache"
             ) from error
-        except ValueError as error:
-            raise DataError(
-                f"{self.directory} is damaged ({error}); remove the cache, and it is built again"
-            ) from error
-        is_known = self.manifest.get("format") == FORMAT
-        if not is_known or content_fingerprint(self.manifest) != self.fingerprint:
+        except (OSError, ValueError, EOFError) as error:
+            raise read_error(error, self.directory) from error
+        is_known = isinstance(self.manifest, dict) and self.manifest.get("format") == FORMAT
+        if not is_known or checksum(self.manifest) != self.manifest.get("fingerprint"):
             raise DataError(
                 f"{path} is damaged or of another version of hclx; remove the cache, and it is"
                 " built again"
+            )
+        expected = self.manifest.get(TOKEN_BYTES_SHA256)  # None in an old cache
+        if expected not in (None, sha256(token_bytes).hexdigest()):
+            raise DataError(
+                f"{self.directory / TOKEN_BYTES} is damaged; remove the cache, and it is built"
+                " again"
             )
         self._streams: dict[tuple[str, str], ts.TensorStore] = {}
 
     @property
     def fingerprint(self) -> str:
-        """The field `fingerprint` of the manifest, a SHA-256 in hexadecimal; caches of the same
-        tokens in the same order have the same one.
+        """SHA-256, in hexadecimal, of what the cache holds: caches of the same tokens in the same
+        order have the same one, whatever the names and the compression of the files were.
         """
-        return self.manifest.get("fingerprint", "")
+        manifest = _without_later_fields(self.manifest)
+        sources = [{k: v for k, v in s.items() if k != "files"} for s in manifest["sources"]]
+        return json_hash({**manifest, "sources": sources})
+
+    @property
+    def old_fingerprint(self) -> str:
+        """The fingerprint that runs recorded before it left out the files: SHA-256 in hexadecimal
+        of the manifest as it was then.
+        """
+        return json_hash(_without_later_fields(self.manifest))
 
     @property
     def rates(self) -> tuple[float, ...]:
@@ -117,7 +141,8 @@ class TokenCache:
           length: targets of a sequence.
         Returns:
           A future of uint16 or uint32 [length + 1], the tokens from `index * length` on. Its
-          `result` raises ValueError or OSError if the stored bytes are damaged.
+          `result` raises ValueError or OSError if the stored bytes are damaged or missing, or
+          cannot be read: see `read_error`.
         Raises:
           DataError: the array is missing, or is not as long as the manifest says.
         """
@@ -129,9 +154,10 @@ class TokenCache:
         of the one that closes the stream. The arguments are those of `stream`.
 
         Raises:
-          DataError: the array is missing.
+          DataError, StorageError: the array is missing or damaged, or cannot be read now.
         """
-        return _open(self._path(split, source) / "offsets").read().result()
+        path = self._path(split, source) / "offsets"
+        return _result(_open(path).read(), path)
 
     def origin(self, split: str, source: int, document: int) -> tuple[str, int]:
         """File (its name in the manifest) and line that a document was read from. In the mixture of
@@ -142,9 +168,10 @@ class TokenCache:
           source: index of the source in the manifest.
           document: number of the document in this split of the source, from 0.
         Raises:
-          DataError: the array of origins is missing.
+          DataError, StorageError: as `offsets`.
         """
-        origin = int(_open(self._path(split, source) / "origins")[document].read().result())
+        path = self._path(split, source) / "origins"
+        origin = int(_result(_open(path)[document].read(), path))
         file, line = origin >> LINE_BITS, origin & ((1 << LINE_BITS) - 1)
         return self.manifest["sources"][source]["files"][file]["name"], line
 
@@ -158,10 +185,11 @@ class TokenCache:
           uint16 or uint32 [n_tokens]; an end-of-document token precedes every document, and one
           more follows the last.
         Raises:
-          DataError: the array is missing, or is not as long as the manifest says.
-          ValueError, OSError: the stored bytes are damaged.
+          DataError: the array is missing or damaged, or is not as long as the manifest says.
+          StorageError: it cannot be read now.
         """
-        return self._stream(split, source).read().result()
+        path = self._path(split, source) / "tokens"
+        return _result(self._stream(split, source).read(), path)
 
     def _path(self, split: str, source: int) -> Path:
         return self.directory / split / self.manifest["sources"][source]["name"]
@@ -179,20 +207,53 @@ class TokenCache:
 
 
 def _open(path: Path) -> ts.TensorStore:
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path.resolve()}/"}}
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "file", "path": f"{path.resolve()}/"},
+        "fill_missing_data_reads": False,
+    }
     context = ts.Context(
         {"cache_pool": {"total_bytes_limit": 256 << 20}, "file_io_concurrency": {"limit": 8}}
     )
+    return _result(ts.open(spec, context=context, read=True), path)
+
+
+def _result(future: ts.Future, path: Path):
     try:
-        return ts.open(spec, context=context, read=True).result()
+        return future.result()
     except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path} cannot be opened; the token cache is damaged: remove it, and it is built again"
-        ) from error
+        raise read_error(error, path) from error
 
 
-def content_fingerprint(manifest: dict) -> str:
+def read_error(error: Exception, path: Path) -> DataError | StorageError:
+    """The error to raise where a read of a cache failed.
+
+    Args:
+      error: what the read raised.
+      path: the cache, or the array in it.
+    """
+    kind, reason = diagnose(error, path)
+    if kind in (DAMAGED, UNDECODED):
+        return DataError(
+            f"{path}: the token cache is damaged ({reason}); remove the cache, and it is built"
+            " again"
+        )
+    return StorageError(f"{path} cannot be read: {reason}. The cache may be whole; run again then")
+
+
+def checksum(manifest: dict) -> str:
     """The SHA-256, in hexadecimal, of all of a manifest but its field `fingerprint`, which holds
     this checksum.
     """
     return json_hash({key: value for key, value in manifest.items() if key != "fingerprint"})
+
+
+def _without_later_fields(manifest: dict) -> dict:
+    """The fields that manifests have had from the beginning, and not the checksum."""
+    later = ("fingerprint", TOKEN_BYTES_SHA256)
+    files = lambda source: [
+        {name: value for name, value in file.items() if name != CONTENT_SHA256}
+        for file in source["files"]
+    ]
+    sources = [{**source, "files": files(source)} for source in manifest["sources"]]
+    return {k: v for k, v in manifest.items() if k not in later} | {"sources": sources}

@@ -20,7 +20,7 @@ from hclx.train.goodput import write_goodput
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.rewind_history import Lineage, read_lineage
-from hclx.train.run_dir import claim_folder, describe_run
+from hclx.train.run_dir import claim_folder, describe_run, read_config
 from hclx.train.run_lock import Lease
 from hclx.train.step import Program, make_program
 from hclx.train.timing import StepClock
@@ -109,7 +109,7 @@ def open_run(
     Raises:
       ConfigError, DataError: as in `pretrain`.
     """
-    hashes = {"vocabulary": cache.manifest["tokenizer"]["fingerprint"], "text": cache.fingerprint}
+    hashes = _hashes(model_dir, cache)
     lineage = read_lineage(model_dir)
     program = make_program(experiment, mesh, lineage.rate_factors)
     lease, log = Lease(model_dir, options.lease_seconds), EventLog(model_dir, jax.process_index())
@@ -149,6 +149,16 @@ def open_run(
         )
         with _start_and_exit_events(run, changes):
             yield run
+
+
+def _hashes(model_dir: str, cache: TokenCache) -> dict[str, str]:
+    """Fingerprints of vocabulary and text; an old run keeps the fingerprint that it recorded."""
+    recorded = (read_config(model_dir) or {"hashes": {}})["hashes"].get("text")
+    is_old = recorded == cache.old_fingerprint
+    return {
+        "vocabulary": cache.manifest["tokenizer"]["fingerprint"],
+        "text": cache.old_fingerprint if is_old else cache.fingerprint,
+    }
 
 
 def _loader(

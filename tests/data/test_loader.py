@@ -163,7 +163,7 @@ def test_damage_reaches_the_one_who_waits_for_the_batch(cache, tmp_path):
             shard.write_bytes(b"\0" * shard.stat().st_size)
     with (
         loader(TokenCache(folder)) as broken,
-        pytest.raises(DataError, match="stored tokens are damaged"),
+        pytest.raises(DataError, match="the token cache is damaged"),
     ):
         next(broken.iterate(0))
 

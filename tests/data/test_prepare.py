@@ -1,14 +1,17 @@
 """Tokenizer and cache of a run are made if they are missing, and refused if they do not fit."""
 
 import dataclasses
+import gzip
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hclx.config import DataConfig, TokenizerConfig
-from hclx.data import prepare
+from hclx.data import TokenCache, prepare
+from hclx.data.token_cache import checksum
 from hclx.errors import ConfigError, DataError
 
 
@@ -66,6 +69,45 @@ def test_text_may_move_and_may_be_gone_but_not_change(made, tmp_path):
     assert run(folder, moved).manifest["mixture"] == "input"
     (folder / "text.jsonl").unlink()
     assert run(folder, moved)
+
+
+def test_another_name_or_compression_of_the_same_text_is_the_same_text(made, tmp_path):
+    folder, content = shutil.copytree(made[0], tmp_path / "run"), (made[0] / "text.jsonl")
+    fingerprints = set()
+    for name, data in (
+        ("other.jsonl", content.read_bytes()),
+        ("fast.jsonl.gz", gzip.compress(content.read_bytes(), 1)),
+        ("small.jsonl.gz", gzip.compress(content.read_bytes(), 9)),
+    ):
+        (tmp_path / name).write_bytes(data)
+        other = dataclasses.replace(made[1], input=str(tmp_path / name))
+        assert run(folder, other)
+        built = shutil.copytree(folder, tmp_path / f"{name}.run")
+        shutil.rmtree(built / "cache")
+        fingerprints.add(run(built, other).fingerprint)
+        for third in ("small.jsonl.gz", "fast.jsonl.gz"):
+            if (tmp_path / third).exists():
+                assert run(built, dataclasses.replace(made[1], input=str(tmp_path / third)))
+    assert fingerprints == {run(folder, made[1]).fingerprint}
+
+
+def test_an_old_cache_is_compared_with_the_tokenizer(made, tmp_path):
+    """Its manifest has no checksum of the bytes of tokens, and none of the content of files."""
+    folder = shutil.copytree(made[0], tmp_path / "run")
+    path = folder / "cache" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["piece_bytes_sha256"]
+    new = TokenCache(folder / "cache")
+    manifest["fingerprint"] = checksum(manifest)
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    old = run(folder, made[1])
+    assert old.fingerprint == new.fingerprint
+    assert old.old_fingerprint == new.old_fingerprint == manifest["fingerprint"]
+    lengths = np.load(folder / "cache" / "piece_bytes.npy")
+    lengths[40] += 1
+    np.save(folder / "cache" / "piece_bytes.npy", lengths)
+    with pytest.raises(DataError, match="piece_bytes.npy is damaged: it is not that of the token"):
+        run(folder, made[1])
 
 
 @pytest.mark.parametrize(

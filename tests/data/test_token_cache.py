@@ -2,6 +2,7 @@
 damage.
 """
 
+import errno
 import functools
 import hashlib
 import itertools
@@ -15,7 +16,7 @@ from hclx.data import TokenCache
 from hclx.data.cache_builder import StreamWriter, build_cache
 from hclx.data.source import ReadSettings, Source, input_source
 from hclx.data.token_cache import _open
-from hclx.errors import ConfigError, DataError
+from hclx.errors import ConfigError, DataError, StorageError
 from hclx.text.documents import Document
 from tests.conftest import SAMPLE
 from tests.helpers.sources import memory_source
@@ -141,7 +142,7 @@ class TestDamage:
         data = bytearray(self.shard(folder).read_bytes())
         data[len(data) // 3] ^= 0x10
         self.shard(folder).write_bytes(data)
-        with pytest.raises(ValueError, match="(?i)crc|checksum|digest"):
+        with pytest.raises(DataError, match="(?i)damaged .*(crc|checksum|digest).*built again"):
             TokenCache(folder).stream("train", 0)
 
     def test_changed_manifest(self, folder):
@@ -159,7 +160,43 @@ class TestDamage:
         import shutil
 
         shutil.rmtree(folder / "train" / "input" / "tokens")
-        with pytest.raises(DataError, match="cannot be opened; the token cache is damaged"):
+        with pytest.raises(DataError, match="the token cache is damaged .*does not exist"):
+            TokenCache(folder).stream("train", 0)
+
+    @pytest.mark.parametrize(
+        ("array", "read"),
+        [
+            ("tokens", lambda cache: cache.stream("train", 0)),
+            ("offsets", lambda cache: cache.offsets("train", 0)),
+            ("origins", lambda cache: cache.origin("train", 0, 0)),
+        ],
+    )
+    def test_a_missing_file_is_not_taken_for_zeros(self, folder, array, read):
+        (folder / "train" / "input" / array / "c" / "0").unlink()
+        with pytest.raises(DataError, match="the token cache is damaged .*NOT_FOUND.*built again"):
+            read(TokenCache(folder))
+
+    def test_one_flipped_bit_of_the_bytes_of_a_token(self, folder):
+        path = folder / "piece_bytes.npy"
+        content = bytearray(path.read_bytes())
+        content[-3] ^= 2
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="piece_bytes.npy is damaged; remove the cache"):
+            TokenCache(folder)
+
+    def test_what_cannot_be_read_now_is_not_called_damaged(self, folder, monkeypatch):
+        import builtins
+
+        real = builtins.open
+
+        def refuse(path, *args, **options):
+            if "/tokens/" in str(path):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, *args, **options)
+
+        self.shard(folder).write_bytes(b"")  # any error of the read
+        monkeypatch.setattr(builtins, "open", refuse)
+        with pytest.raises(StorageError, match="cannot be read: .*Permission denied"):
             TokenCache(folder).stream("train", 0)
 
 

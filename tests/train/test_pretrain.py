@@ -4,6 +4,7 @@ hooks do, and how it ends.
 
 import contextlib
 import dataclasses
+import json
 import math
 import shutil
 
@@ -129,6 +130,17 @@ class TestStartingPoint:
             assert (run.progress.step, run.progress.next_index) == (2, 16) and state.step == 2
             whole = train_loop(run, state)
         equal(whole, finished[1])
+
+    def test_a_run_that_recorded_the_old_fingerprint_of_its_text_goes_on(self, open_in, killed):
+        path = killed / "config.json"
+        config = json.loads(path.read_text())
+        with open_in(killed) as run:
+            old = run.loader._cache.old_fingerprint
+        config["hashes"]["text"] = old
+        path.write_text(json.dumps(config))
+        with open_in(killed) as run:
+            assert starting_point(run).step == 2
+        assert json.loads(path.read_text())["hashes"]["text"] == old
 
     def test_2_its_beginning_after_a_rewind_to_step_0(self, open_in, finished, killed, tmp_path):
         rewind(killed, 0)
