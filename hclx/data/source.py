@@ -5,13 +5,20 @@ import functools
 import hashlib
 import itertools
 import json
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from hclx.config import DataConfig
 from hclx.errors import DataError
 from hclx.text.documents import Document, expand_globs, read_documents
+
+_LOG = logging.getLogger(__name__)
+
+# Characters that a text split by its length holds out, if that is not more than a tenth of it:
+# some windows for validation.
+_LEAST_HELD_OUT = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +138,10 @@ def split_documents(
 ) -> Iterator[Document]:
     """Yields the documents of a split, in the order of the files.
 
+    A hash of its text says to which split a document belongs. If that leaves one of the splits
+    empty, as of a single text or of ten documents, the text is divided by its length: its end is
+    the validation split.
+
     Args:
       files: () -> the files.
       split: "train" or "validation".
@@ -141,7 +152,62 @@ def split_documents(
       DataError: a record cannot be read.
       OSError: a file cannot be opened.
     """
-    documents = read_documents(files(), settings.invalid_utf8, counts)
-    for document in itertools.islice(documents, settings.max_documents or None):
-        if settings.split_of(document.text) == split:
-            yield document
+    paths = files()
+    read = lambda counts: itertools.islice(
+        read_documents(paths, settings.invalid_utf8, counts), settings.max_documents or None
+    )
+    if _fills_both_splits(read(None), settings):
+        for document in read(counts):
+            if settings.split_of(document.text) == split:
+                yield document
+    else:
+        yield from _split_by_length(read, split, settings, counts)
+
+
+def _fills_both_splits(documents: Iterable[Document], settings: ReadSettings) -> bool:
+    """Returns whether both splits have a document if a hash divides them. Most sources are read no
+    further than some hundred documents for that.
+    """
+    seen: set[str] = set()
+    return any(
+        len(seen) == 2 for document in documents if not seen.add(settings.split_of(document.text))
+    )
+
+
+def _split_by_length(
+    read: Callable[[Counter | None], Iterable[Document]],
+    split: str,
+    settings: ReadSettings,
+    counts: Counter | None,
+) -> Iterator[Document]:
+    """Yields the documents of a split of a source that has too few of them to hold some out: the
+    end of its text is the validation split, and the document in which it begins is split.
+    """
+    total = sum(len(document.text) for document in read(None))
+    share = total * settings.validation_permille // 1000
+    held_out = min(max(share, _LEAST_HELD_OUT), total // 10)
+    left = total - held_out  # characters until the validation split begins
+    if split == "validation" and total:
+        _LOG.info(
+            "the text has too few documents to hold some out for validation: the last %.1f%% of it,"
+            " %s characters, are the validation split",
+            100 * held_out / total,
+            f"{held_out:,}",
+        )
+    for document in read(counts):
+        begins = _boundary(document.text, left) if left < len(document.text) else left
+        left -= min(left, len(document.text))
+        text = document.text[:begins] if split == "train" else document.text[begins:]
+        if text:
+            yield dataclasses.replace(document, text=text)
+
+
+def _boundary(text: str, end: int) -> int:
+    """Returns the end of the last line of a text before a position; where lines are long, that of
+    a word, or the position itself.
+    """
+    start = max(0, end - _LEAST_HELD_OUT // 10)
+    for separator in ("\n", " "):
+        if (found := text.rfind(separator, start, end)) >= 0:
+            return found + 1
+    return end

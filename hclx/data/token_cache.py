@@ -127,6 +127,7 @@ class TokenCache:
                     f"{self.directory}: source {entry['name']!r} has {n} tokens in split {split!r},"
                     f" and one sequence needs {length + 1}; give more text, a shorter"
                     " TrainConfig.sequence_length, or other DataConfig.validation_permille"
+                    + (", or set TrainConfig.eval_every=0" if split == "validation" else "")
                 )
             counts.append((n - 1) // length)
         return tuple(counts)

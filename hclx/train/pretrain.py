@@ -296,7 +296,7 @@ def _hooks(
 
     hooks = [
         Hook(1, log),
-        Hook(train.eval_every, evaluate_model),
+        Hook(train.eval_every if run.validation else 0, evaluate_model),
         Hook(1, look_around),
         Hook(train.checkpoint_every, save, also_stopped=True),
     ]

@@ -136,7 +136,7 @@ def open_run(
             loader=stack.enter_context(_loader(experiment, program, cache, "train", lineage.skip)),
             validation=stack.enter_context(
                 _loader(experiment, program, cache, "validation")
-                if experiment.train.eval_every
+                if _can_evaluate(experiment, cache)
                 else contextlib.nullcontext()
             ),
             token_bytes=jnp.asarray(cache.token_bytes, jnp.float32),
@@ -159,6 +159,20 @@ def _hashes(model_dir: str, cache: TokenCache) -> dict[str, str]:
         "vocabulary": cache.manifest["tokenizer"]["fingerprint"],
         "text": cache.old_fingerprint if is_old else cache.fingerprint,
     }
+
+
+def _can_evaluate(experiment: Experiment, cache: TokenCache) -> bool:
+    """Returns whether the run evaluates; a text of which not one sequence is held out is told."""
+    train, n_tokens = experiment.train, cache.n_tokens("validation")
+    if train.eval_every and n_tokens <= train.sequence_length and jax.process_index() == 0:
+        _LOG.warning(
+            "no validation loss is computed: %d tokens are held out, and a sequence has %d; give"
+            " more text, a shorter TrainConfig.sequence_length or a larger"
+            " DataConfig.validation_permille",
+            n_tokens,
+            train.sequence_length,
+        )
+    return bool(train.eval_every) and n_tokens > train.sequence_length
 
 
 def _loader(

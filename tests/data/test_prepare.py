@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data import TokenCache, prepare
+from hclx.data.source import ReadSettings, input_source
 from hclx.data.token_cache import checksum
 from hclx.errors import ConfigError, DataError
 
@@ -49,11 +51,55 @@ def test_made_once_and_used_again(made):
 
 def test_the_tokenizer_never_sees_the_validation_split(made, sample_texts):
     folder, data = made
-    from hclx.data.source import ReadSettings
-
     metadata = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())
     train = [t for t in sample_texts if ReadSettings.of(data).split_of(t) == "train"]
     assert metadata["documents"] == len(train) < len(sample_texts)
+
+
+def divided(documents, tmp_path, **settings):
+    """The texts of both splits of documents, in files of one document each."""
+    for number, text in enumerate(documents):
+        (tmp_path / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    source, settings = input_source(str(tmp_path / "*.txt")), ReadSettings(**settings)
+    return [
+        [document.text for document in source.documents(split, settings, Counter())]
+        for split in ("train", "validation")
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("permille", [10, 500])
+def test_few_documents_are_divided_by_their_length(count, permille, tmp_path, sample_texts, caplog):
+    documents = [text for text in sample_texts if ReadSettings().split_of(text) == "train"]
+    documents = ["\n".join(documents[i::count]) for i in range(count)]
+    same = [text for text in documents if ReadSettings(permille).split_of(text) == "train"]
+    if 0 < len(same) < count:  # a hash fills both splits
+        return
+    caplog.set_level("INFO")
+    train, validation = divided(documents, tmp_path, validation_permille=permille)
+    assert "".join(train + validation) == "".join(documents)
+    total = sum(map(len, documents))
+    # a tenth, as it is less than what is held out at least; it begins with a line
+    assert total // 10 <= sum(map(len, validation)) <= total // 10 + 2_000
+    assert train[-1].endswith("\n")
+    assert "too few documents to hold some out for validation: the last 10.0%" in caplog.text
+    assert [train, validation] == divided(documents, tmp_path, validation_permille=permille)
+
+
+def test_a_long_text_holds_out_its_share(tmp_path):
+    train, validation = divided(["가나다라 " * 600_000], tmp_path)
+    assert abs(len(validation[0]) / 3_000_000 - 0.01) < 0.001 and train[0].endswith(" ")
+    (train,), (validation,) = divided(["가" * 400_000], tmp_path)
+    assert len(validation) == 20_000 and len(train) == 380_000
+
+
+def test_many_documents_are_divided_by_a_hash(tmp_path, sample_texts):
+    texts = sample_texts[:60]
+    expected = [
+        [text for text in texts if ReadSettings(100).split_of(text) == split]
+        for split in ("train", "validation")
+    ]
+    assert all(expected) and divided(texts, tmp_path, validation_permille=100) == expected
 
 
 def test_other_text_is_refused(made, tmp_path):
