@@ -1,7 +1,7 @@
 """Precision, recall and F1 of finding personal data, on the labelled Korean texts of pii_cases.txt.
 
 The first three sets were written by authors who had not seen the rules, which were improved after
-each set. The author of the fourth had seen them, and what they missed. So a score on all of them
+each set. The author of the others had seen them, and what they missed. So a score on all of them
 shows that the rules still find what they found; `hclx.corpus.pii.ACCURACY` holds the scores on text
 that the rules had not been written for.
 """
@@ -57,7 +57,7 @@ class Score:
 
 @functools.cache
 def sets() -> tuple[tuple[Case, ...], ...]:
-    """The cases of each of the four sets."""
+    """The cases of each set."""
     result: list[list[Case]] = [[]]
     for line in CASES.read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):

@@ -22,15 +22,18 @@ _PHONE_BEFORE = re.compile(
     r"(?:전화|연락|[Tt][Ee][Ll]|☎|☏|📞|📱|휴대|핸드폰|폰|[Hh]\.?[Pp]|팩스|[Ff][Aa][Xx]|문의|상담|예약|대표|직통|사무실|매장|번호"
     r"|[Pp]hone|[Cc]all)[^0-9\n]{0,12}$"
 )
+# An office, a year and a counter. Four digits in the middle begin with 2 in Seoul (02) alone.
+_DOCUMENT = re.compile(r"02-(?:19|20)[0-9]{2}-0[0-9]{3}|0[3-6][1-5]-(?:19|20)[0-9]{2}-[0-9]{4}")
 _TOLL_FREE = re.compile(r"무료|수신|광고|\bARS\b")  # numbers of companies, which everybody may know
 _FILE_SUFFIXES = frozenset(
     "png jpg jpeg gif webp svg bmp ico css js jsx ts tsx py html htm xml json csv txt pdf mp3 mp4"
-    " zip jar git exe dmg hwp docx xlsx pptx".split()
+    " zip tgz gz tar jar whl apk deb rpm git exe dmg hwp docx xlsx pptx yaml yml toml log avif"
+    " heic".split()
 )
 # No part of a longer local part before it; a full stop before it may end a sentence.
-_LOCAL_FREE = r"(?<![A-Za-z0-9_%+*-])(?<![A-Za-z0-9_%+*-]\.)"
+_LOCAL_FREE = r"(?<![A-Za-z0-9_%+*@-])(?<![A-Za-z0-9_%+*@-]\.)"
 _AT = r"(?: ?[(\[{<] ?(?:at|At|AT|앳|엣|골뱅이|@) ?[)\]}>] ?| ?@ ?| ?골뱅이 ?)"
-_DOT = r"(?:\.| ?[(\[{<] ?(?:dot|Dot|DOT|닷|점) ?[)\]}>] ?)"
+_DOT = r"(?:\.| ?[(\[{<] ?(?:dot|Dot|DOT|닷|점|\.) ?[)\]}>] ?|(?=닷[컴넷]))"
 _DOMAIN = (
     rf"(?:(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}|[가-힣][가-힣A-Za-z0-9-]{{0,62}}){_DOT}){{1,5}}"
     r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,18}|한국|삼성|닷컴|닷넷)(?![A-Za-z0-9@])"
@@ -48,8 +51,13 @@ _VERSION_BEFORE = re.compile(
 _VERSION_AFTER = re.compile(r"^ ?(?:버전|버젼|빌드|릴리[스즈]|판\b|업데이트|펌웨어|패치)")
 # 1.2.3.4 as the number of a section
 _SECTION_AFTER = re.compile(r"^(?:[.)] | ?(?:절|항|장|조|목)(?![가-힣]{2}))")
-_DATE_AND_HOUR = re.compile(r"[0-3][0-9]\.(?:[1-9]|1[0-2])\.(?:[12]?[0-9]|3[01])\.[0-9]{1,2}")
-_SHORT = 5  # digits of an address that are as common in numbers of sections and versions
+# Bytes of addresses are rarely all so small, and addresses rarely so short; numbers of sections and
+# versions, and dates, are.
+_SMALL, _SHORT = 32, 5
+_PRODUCT_BEFORE = re.compile(
+    r"(?:[A-Z][A-Za-z]+|플레이어|플래시|자바|포토샵|오피스|한글|엑셀|엣지|웨일|익스플로러|브라우저|프로그램|앱"
+    r"|소프트웨어|카카오톡|파이썬) $"
+)
 
 
 def _is_mobile(found: Candidate) -> bool:
@@ -68,13 +76,14 @@ def _is_mobile(found: Candidate) -> bool:
 
 def _is_landline(found: Candidate) -> bool:
     value, before = found.value, found.before
-    if is_other_number(found) or is_part(found) or re.match(r" ?호(?![가-힣])", found.after):
+    if is_other_number(found) or is_part(found) or re.match(r" ?호(?!텔|프|실|선)", found.after):
         return False
     if value.startswith(("080", "(080")) and _TOLL_FREE.search(before[-20:] + " " + found.after):
         return False
-    if re.search(r"[0-9]{7}", value) and ")" not in value:  # no separator, or only after the area
-        return bool(_PHONE_BEFORE.search(before)) and not (value.isdigit() and has_unit(found))
-    return True
+    if _PHONE_BEFORE.search(before):
+        return not (value.isdigit() and has_unit(found))
+    is_joined = re.match("0[0-9]{4}", value) or (re.search("[0-9]{7}", value) and ")" not in value)
+    return not is_joined and not _DOCUMENT.fullmatch(value)
 
 
 def _is_email(found: Candidate) -> bool:
@@ -103,8 +112,12 @@ def _is_address(found: Candidate) -> bool:
         return False
     if _SECTION_AFTER.match(after) and not before.endswith("("):
         return False
-    is_rare = len(found.digits) > _SHORT and not _DATE_AND_HOUR.fullmatch(found.value)
-    return is_rare or bool(_ADDRESS_WORD.search(f"{before[-30:]} {after}"))
+    if _ADDRESS_WORD.search(f"{before[-30:]} {after}"):
+        return True
+    values = [int(part) for part in found.value.split(".")]
+    if len(found.digits) <= _SHORT or max(values) < _SMALL:
+        return False
+    return not (_PRODUCT_BEFORE.search(before) and sorted(values)[1] < _SMALL)
 
 
 PHONE_RULES = (
@@ -131,7 +144,7 @@ PHONE_RULES = (
         rf"[0-9]{{4}}{CLOSED}",
         _is_landline,
     ),
-    Rule("phone", rf"{FREE}0{_AREA}[0-9]{{7,8}}{CLOSED}", _is_landline),
+    Rule("phone", rf"{FREE}0{_AREA}[0-9]{{3,4}}{_GAP}?[0-9]{{4}}{CLOSED}", _is_landline),
 )
 EMAIL_RULES = (
     Rule(

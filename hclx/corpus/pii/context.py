@@ -115,7 +115,7 @@ _MMDD = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 # Groups of digits, with a space after each, that begin as a date or a list of years does.
 _DATE = re.compile(
     rf"{_YEAR} {_MONTH} {_DAY} |[0-9]{{2}} {_MONTH} {_DAY} |{_MONTH} {_DAY} {_YEAR} "
-    rf"|{_YEAR} {_YEAR} |{_YEAR}{_MMDD} |{_YEAR} {_MMDD} "
+    rf"|{_YEAR} {_YEAR} |{_YEAR} (?:0[1-9]|1[0-2]) |{_YEAR}{_MMDD} |{_YEAR} {_MMDD} "
     rf"|{_YEAR}{_MMDD}(?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9])? "
 )
 

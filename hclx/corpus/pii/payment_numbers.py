@@ -22,24 +22,24 @@ _REGISTRATION_BEFORE = re.compile(r"(?:사업자|등록|고유)[^0-9\n]{0,12}$")
 
 # Words that mean a bank or a payment wherever they stand.
 _BANKS = (
-    "[가-힣A-Za-z]{0,6}은행(?!나무|잎|알|열매)|[가-힣A-Za-z]{0,4}뱅크|카뱅|케뱅|토뱅|농협|수협|신협|새마을금고"
+    "[가-힣A-Za-z]{0,6}은행(?!나무|잎|알|열매|동)|[가-힣A-Za-z]{0,4}뱅크|카뱅|케뱅|토뱅|농협|수협|신협|새마을금고"
     "|우체국|저축은행"
 )
 _ACCOUNT_WORDS = re.compile(rf"(?:계좌|구좌|입금|송금|이체|예금주|통장|{_BANKS})[^0-9\n]{{0,15}}$")
 # Names of banks that are words of everyday language too: 우리는, 하나의, 국민 여러분.
 # Before a number they count if only a name in brackets stands between, or the owner's name and the
 # number has groups.
-_SAFE_NAMES = "국민|신한|기업|토스|KB|NH|IBK|SC|MG"
-_NAMES = f"{_SAFE_NAMES}|우리|하나|산업|제일|씨티|부산|대구|광주|전북|경남|제주"
+_SAFE_NAMES = "국민|신한|기업|토스|카카오|KB|NH|IBK|SC|MG"
+_NAMES = f"{_SAFE_NAMES}|우리|하나|산업|제일|씨티|부산|대구|광주|전북|경남|제주|새마을|케이"
 _NAME_BEFORE = re.compile(
     rf"(?<![가-힣A-Za-z])(?:KB|NH|IBK|SC|MG)?(?:{_NAMES})(?: ?\([가-힣*]{{2,6}}\))?"
-    r"[\s:/(\[-]{0,3}$"
+    r"[\s:/()\[\]-]{0,3}$"
 )
 _NAME_AND_OWNER = re.compile(rf"(?<![가-힣A-Za-z])(?:{_NAMES}) [가-힣]{{2,4}} $")
 _FOUR_BYTES = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")  # an IP address
 _BANK_AFTER = re.compile(
     rf"^ ?[(\[/,:]? ?(?:{_BANKS}|예금주)|^ ?[(\[/] ?(?:{_NAMES})"
-    rf"|^ ?(?:{_SAFE_NAMES})(?: [가-힣]{{2,4}})?(?![가-힣])"
+    rf"|^[ ,]{{0,2}}(?:{_SAFE_NAMES})(?: [가-힣]{{2,4}})?(?![가-힣])"
 )
 
 

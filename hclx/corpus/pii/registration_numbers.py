@@ -58,12 +58,11 @@ def _is_resident(found: Candidate) -> bool:
         return False
     if _REGISTRATION_BEFORE.search(before):
         return True
-    if is_other_number(found):  # a date and a counter
-        return is_resident_number(digits)
-    if re.search(r"[·/_]", found.value):
-        return is_resident_number(digits)
     if "." in found.value:  # a coordinate in metres has this shape
         return False
+    # The number of a thing may be a date and a counter.
+    if re.search(r"[·/_]", found.value) or is_other_number(found):
+        return is_resident_number(digits)
     if len(found.value) > 13:
         return True
     # Thirteen digits without a hyphen are often a bar code, and those of Korean goods begin as the
@@ -110,8 +109,8 @@ LICENCE_RULES = (
 PASSPORT_RULES = (
     Rule(
         "passport",
-        r"(?<![0-9A-Za-z])(?:[Mm][0-9]{3}[A-Za-z][0-9]{4}|[MSRODGm][0-9]{8}|[MSRODG][ -][0-9]{8}"
-        r"|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])",
+        r"(?<![0-9A-Za-z])(?:[Mm][0-9]{3}[A-Za-z][0-9]{4}|M[ -][0-9]{3}[A-Z][0-9]{4}"
+        r"|[MSRODGm][0-9]{8}|[MSRODG][ -][0-9]{8}|[A-Z]{2}[0-9]{7})(?![0-9A-Za-z])",
         _is_passport,
     ),
 )
