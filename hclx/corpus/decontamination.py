@@ -40,9 +40,9 @@ from hclx.corpus.layout import (
 from hclx.corpus.removal_windows import find_windows, is_too_much, item_share
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
-from hclx.corpus.store import Store
+from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import batches
-from hclx.corpus.verdicts import read_remaining_texts, read_verdict, removals
+from hclx.corpus.verdicts import input_key, read_remaining_texts, read_verdict, removals
 from hclx.hashing import splitmix64
 
 VERSION = 3  # of the definition of a copy, and of what it removes: part of the key
@@ -90,14 +90,15 @@ def remove_contaminated(build: Build, key: str) -> None:
 
     Args:
       build: the inputs of the corpus; the verdicts of the stages before are already written.
-      key: hash of the settings of this stage and of the key of the stage before; every file that is
-        written holds it.
+      key: hash of the settings of this stage and of the key of the stage before; the verdicts and
+        the report hold it.
     Raises:
       HclxError: see `Build.map_shards`.
     """
     settings, store, n = build.settings.contamination, build.store, build.n_partitions
-    write_index(build.evaluation, settings, store, key)
-    find = functools.partial(find_items, store=store, settings=settings, key=key)
+    base = key_of(decontamination_settings(build))
+    write_index(build.evaluation, settings, store, base)
+    find = functools.partial(find_items, store=store, settings=settings, key=base)
     build.map_shards(find, "contamination: search")
     count = functools.partial(map_items, store=store, settings=settings, n=n)
     write = functools.partial(write_verdicts, store=store, settings=settings, key=key)
@@ -114,10 +115,12 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
         that one of them removed are not searched.
       store: the folder of the corpus; holds the index.
       settings: the same that the index was written with.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
+      key: hash of the settings and of the index. A file that was made with it, of the same
+        documents and verdicts of the stages before, is not written again.
     Raises:
       DataError: the documents or the index cannot be read.
     """
+    key = key_of(key, input_key(shard, store, before="contamination"))
     if store.is_done(shard.file(CONTAMINATION_HITS), key):
         return
     index, rows, done = Index.read(store), removals(shard, store, before="contamination").kept, 0

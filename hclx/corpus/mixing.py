@@ -168,13 +168,11 @@ def allocate_with_caps(
     return result
 
 
-def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Share]:
+def write_mixture(build: Build, target_tokens: float) -> dict[str, Share]:
     """Writes the files of mixture/: the documents of the mixture, and the share of every source.
 
     Args:
       build: the inputs of the corpus; its clean documents are already written.
-      key: of the clean corpus: a hash of all that it depends on. With the settings of the sample it
-        decides whether the files of a shard are written again.
       target_tokens: tokens of the mixture, see `solve`.
     Returns:
       source -> Share, as mixture.json has it.
@@ -182,7 +180,7 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
       HclxError: see `Build.map_shards`.
     """
     store, sources, seed = build.store, build.settings.sources, build.settings.seed
-    count = functools.partial(count_available, store=store, sources=sources, key=key)
+    count = functools.partial(count_available, store=store, sources=sources)
     build.map_shards(count, "mixture: available")
     available = {name: [0, 0] for name in sources}
     for shard in build.shards:
@@ -191,9 +189,7 @@ def write_mixture(build: Build, key: str, target_tokens: float) -> dict[str, Sha
         available[shard.source][1] += counts["bytes"]
     shares = solve(available, sources, build.settings.mix, target_tokens)
     kept = {name: share.kept for name, share in shares.items()}
-    sample = functools.partial(
-        sample_shard, store=store, sources=sources, kept=kept, seed=seed, key=key
-    )
+    sample = functools.partial(sample_shard, store=store, sources=sources, kept=kept, seed=seed)
     build.map_shards(sample, "mixture")
     described = {
         name: {**dataclasses.asdict(share), "kept": share.kept} for name, share in shares.items()
@@ -221,9 +217,7 @@ def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray
     return evaluate(source.where, column)
 
 
-def count_available(
-    shard: Shard, store: Store, sources: Mapping[str, SourceSettings], key: str
-) -> None:
+def count_available(shard: Shard, store: Store, sources: Mapping[str, SourceSettings]) -> None:
     """Writes FILE-SHARD.json: `documents`, the number of documents of a shard that a mixture can
     take, and `bytes`, the size of their texts.
 
@@ -231,13 +225,12 @@ def count_available(
       shard: its clean documents, attributes and verdicts are already written.
       store: the folder of the corpus.
       sources: source -> its settings; its condition `where` decides which documents can be taken.
-      key: of the clean corpus: a hash of all that it depends on.
     Raises:
       DataError: one of these files cannot be read.
       ConfigError: `where` is no expression.
     """
     source = sources[shard.source]
-    key = key_of(key, source.where)
+    key = key_of(store.key(shard.file(CLEAN)), source.where)
     if store.is_done(shard.file(AVAILABLE), key):
         return
     chosen = _is_chosen(shard, store, source)
@@ -252,7 +245,6 @@ def sample_shard(
     sources: Mapping[str, SourceSettings],
     kept: Mapping[str, float],
     seed: int,
-    key: str,
 ) -> None:
     """Writes the documents of a shard that the mixture takes: FILE-SHARD.jsonl.gz, then
     FILE-SHARD.done.json.
@@ -263,13 +255,12 @@ def sample_shard(
       sources: source -> its settings; its condition `where` decides which documents can be taken.
       kept: source -> share of its documents that the mixture takes, from 0 to 1.
       seed: of the sample.
-      key: of the clean corpus: a hash of all that it depends on.
     Raises:
       DataError: one of these files cannot be read.
       ConfigError: `where` is no expression.
     """
     source, share = sources[shard.source], kept[shard.source]
-    key = key_of(key, source.where, share, seed)
+    key = key_of(store.key(shard.file(CLEAN)), source.where, share, seed)
     if store.is_done(shard.file(SAMPLED_DONE), key) and store.exists(shard.file(SAMPLED)):
         return
     table = store.read_table(shard.file(CLEAN)).filter(

@@ -40,9 +40,9 @@ from hclx.corpus.shuffle import (
     group_by_shard,
     partition_by_hash,
 )
-from hclx.corpus.store import Store
+from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import batches
-from hclx.corpus.verdicts import read_remaining_texts, removals
+from hclx.corpus.verdicts import input_key, read_remaining_texts, removals
 from hclx.hashing import splitmix64
 
 VERSION = 2  # of the definition of a near-duplicate: part of the key
@@ -75,7 +75,7 @@ def remove_near_duplicates(build: Build, key: str) -> None:
       HclxError: see `Build.shuffle`.
     """
     store, near, n = build.store, build.settings.near, build.n_partitions
-    sign = functools.partial(sign_shard, store=store, settings=build.settings, key=key)
+    sign = functools.partial(sign_shard, store=store, settings=build.settings)
     build.map_shards(sign, "near: signatures")
     rounds = [
         (functools.partial(map_bands, store=store, n=n, near=near), reduce_bands),
@@ -89,19 +89,21 @@ def remove_near_duplicates(build: Build, key: str) -> None:
     build.shuffle(rounds, write, "near")
 
 
-def sign_shard(shard: Shard, store: Store, settings: CorpusSettings, key: str) -> None:
+def sign_shard(shard: Shard, store: Store, settings: CorpusSettings) -> None:
     """Writes the signatures of the documents of a shard that no earlier stage removed: the table of
-    signatures/ that the head of this module describes.
+    signatures/ that the head of this module describes. They are not written again as long as these
+    documents, their texts and the hash functions stay the same.
 
     Args:
       shard: the documents; the verdicts of the stages before are already written.
       store: the folder of the corpus.
       settings: of the corpus; its `near` and `seed` decide the signatures.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
     Raises:
       DataError: the documents cannot be read.
     """
     near = settings.near
+    functions = (near.shingle, near.bands, near.rows, settings.seed)
+    key = key_of(VERSION, functions, input_key(shard, store, before="near"))
     if store.is_done(shard.file(SIGNATURES), key):
         return
     rows = removals(shard, store, before="near").kept

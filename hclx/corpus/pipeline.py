@@ -52,16 +52,19 @@ class Stage:
     Attributes:
       name: of the stage, and of the folder of its verdicts if it removes documents.
       settings: (build) -> the JSON values that decide its verdicts, or None if it is switched off.
-        A stage without this function has no verdicts: it checks every file by that file's own key.
+        A stage without this function checks every file by that file's own key.
       function: (build, key) -> None. The key is that of the stage's verdicts; for a stage without
         verdicts, of the stage before it.
       report: a file that it writes last, in a folder of its own, if there is one.
+      is_by_shard: its verdicts on a shard do not depend on other shards, and have keys of their
+        own.
     """
 
     name: str
     settings: Callable[[Build], object] | None
     function: Callable[[Build, str], None]
     report: str = ""
+    is_by_shard: bool = False
 
 
 def remove_leftovers(build: Build, key: str = "", folders: Sequence[str] = PER_SHARD) -> None:
@@ -88,7 +91,7 @@ PIPELINE = (
     Stage("documents", None, readers.ingest),
     Stage("leftovers", None, remove_leftovers),
     Stage("attributes", None, filters.write_attributes),
-    Stage("filter", filters.filter_settings, filters.apply_rules),
+    Stage("filter", filters.filter_settings, filters.apply_rules, is_by_shard=True),
     Stage("exact", lambda build: True, dedup.remove_exact_duplicates),
     Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
     Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
@@ -145,7 +148,6 @@ class Corpus:
             models={name: fingerprint(path) for name, path in models.items()},
             evaluation=evaluation or {},
         )
-        self._key = ""
 
     def build(self) -> None:
         """Runs the stages whose results do not exist yet; they write below the output folder.
@@ -158,7 +160,6 @@ class Corpus:
         key = key_of(FORMAT, [file.key for file in self._build.files])
         for stage in PIPELINE:
             key = _run_stage(stage, self._build, key)
-        self._key = write_clean.clean_key(self._build, key)
 
     def mix(self, target_tokens: float = 0) -> dict[str, mixing.Share]:
         """Writes mixture/: JSON lines, and the rates of the sources. Call `build` before.
@@ -172,7 +173,7 @@ class Corpus:
         """
         remove_leftovers(self._build, folders=("mixture",))
         begin = time.perf_counter()
-        shares = mixing.write_mixture(self._build, self._key, target_tokens)
+        shares = mixing.write_mixture(self._build, target_tokens)
         _LOG.info("mixture: %.1f s", time.perf_counter() - begin)
         return shares
 
@@ -199,7 +200,7 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
         key = key_of(key, stage.name, settings)
         paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
         paths += [stage.report] if stage.report else []
-        if all(build.store.is_done(path, key) for path in paths):
+        if not stage.is_by_shard and all(build.store.is_done(path, key) for path in paths):
             return key
     begin = time.perf_counter()
     stage.function(build, key)

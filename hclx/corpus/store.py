@@ -9,11 +9,12 @@ import contextlib
 import dataclasses
 import fcntl
 import functools
+import hashlib
 import io
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow
 import pyarrow.parquet
@@ -52,6 +53,20 @@ def open_bytes(path: str) -> Iterator[io.BufferedReader]:
     files, place = fs.FileSystem.from_uri(path)
     with io.BufferedReader(files.open_input_file(place)) as file:
         yield file
+
+
+class _Sink(io.RawIOBase):
+    """A stream that hashes what is written to it."""
+
+    def __init__(self, digest):
+        self._digest = digest
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        self._digest.update(data)
+        return len(data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +176,22 @@ class Store:
             return pyarrow.parquet.read_table(f"{root}/{name}", columns=columns, filesystem=files)
         except (pyarrow.ArrowException, OSError) as error:
             raise self._unreadable(name, error) from error
+
+    def table_digest(self, name: str, without: Sequence[str] = ()) -> str:
+        """Computes a hash of what a Parquet file holds, without its key.
+
+        Args:
+          name: path of the file below the folder.
+          without: columns that do not count.
+        Raises:
+          DataError: it is missing or damaged.
+        """
+        table = self.read_table(name).replace_schema_metadata(None)
+        table = table.select([column for column in table.column_names if column not in without])
+        digest = hashlib.sha256()
+        with pyarrow.ipc.new_stream(_Sink(digest), table.schema) as writer:
+            writer.write_table(table)
+        return digest.hexdigest()[:32]
 
     def n_rows(self, name: str) -> int:
         """Returns the number of rows of a Parquet file; `name` is its path below the folder.

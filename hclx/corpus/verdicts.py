@@ -7,6 +7,7 @@ to `ends` (exclusive), in characters.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import pyarrow
@@ -14,7 +15,7 @@ import pyarrow.compute
 
 from hclx.corpus.layout import DOCUMENTS, SETTINGS, VERDICTS, Shard
 from hclx.corpus.spans import replace_spans
-from hclx.corpus.store import Store
+from hclx.corpus.store import Store, key_of
 from hclx.errors import DataError
 
 # The stages that remove documents, in the order of the pipeline.
@@ -90,6 +91,23 @@ def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
         rule[rows] = table["rule"].take(pyarrow.array(rows)).to_pylist()
         value[rows] = table["value"].to_numpy()[rows]
     return Removals(stage, rule, value)
+
+
+def input_key(shard: Shard, store: Store, before: str | None = None) -> str:
+    """Computes a hash of what a stage sees of a shard: its documents, and the content of the
+    verdicts of earlier stages, whatever settings they came from.
+
+    Args:
+      shard, store, before: see `removals`.
+    Raises:
+      DataError: the verdicts of a stage that counts cannot be read.
+    """
+    last = STAGES.index(before) if before else len(STAGES)
+    earlier = [name for name in stages_of(store) if STAGES.index(name) < last]
+    # The places of other documents change when a file is added.
+    digest = functools.partial(store.table_digest, without=["cluster"])
+    verdicts = [digest(shard.file(VERDICTS, stage=name)) for name in earlier]
+    return key_of(store.key(shard.file(DOCUMENTS)), earlier, verdicts)
 
 
 def read_verdict(
