@@ -40,8 +40,8 @@ def prepare(
       vocab_size: of the model.
       tokenizer_dir, cache_dir: folders, made if they are missing.
     Raises:
-      ConfigError: the vocabulary does not have the model's size, a name is unknown, or a library is
-        not installed.
+      ConfigError: the tokenizer has other settings or not the model's size, a name is unknown, or a
+        library is not installed.
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
@@ -49,6 +49,7 @@ def prepare(
             if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
                 _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
     loaded = load_tokenizer(tokenizer_dir)
+    check_tokenizer(loaded, tokenizer, data, tokenizer_dir)
     if loaded.vocab_size != vocab_size:
         raise ConfigError(
             f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has"
@@ -82,6 +83,39 @@ def _train_tokenizer(
         sample_rate=tokenizer.sample_rate,
         seed=tokenizer.seed,
     )
+
+
+def check_tokenizer(
+    loaded: Tokenizer, wanted: TokenizerConfig, data: DataConfig, tokenizer_dir: str
+) -> None:
+    """Refuses a tokenizer that this run would not train.
+
+    One that `data` names has its own sample and seed: only a setting of morphemes that is not the
+    default is compared with it.
+
+    Args:
+      loaded: what the folder holds; a setting that an old one does not record is not compared.
+      wanted: the settings of the run.
+      data: names the folder of the tokenizer, or none, and then it is the run's own.
+      tokenizer_dir: the folder.
+    Raises:
+      ConfigError: names each difference.
+    """
+    settings = {"morphemes": loaded.morphemes}
+    if not data.tokenizer_dir:
+        settings |= {name: loaded.metadata.get(name) for name in ("sample_rate", "seed")}
+    elif wanted.morphemes == TokenizerConfig().morphemes:
+        return
+    differences = [
+        f"TokenizerConfig.{name}={getattr(wanted, name)!r}, but it has {value!r}"
+        for name, value in settings.items()
+        if value is not None and value != getattr(wanted, name)
+    ]
+    if differences:
+        raise ConfigError(
+            f"{tokenizer_dir} holds a tokenizer of other settings ({'; '.join(differences)}); give"
+            " its settings, or name another folder with DataConfig.tokenizer_dir"
+        )
 
 
 def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -175,6 +176,41 @@ def test_another_vocabulary_is_refused(made, tmp_path, sample_texts):
 def test_another_size_of_the_model_is_refused(made):
     with pytest.raises(ConfigError, match="vocab_size=1024, but the tokenizer .* has 512"):
         run(*made, vocab_size=1024)
+
+
+@pytest.mark.parametrize(
+    "wanted, difference",
+    [
+        ({"mode": "encode"}, "TokenizerConfig.morphemes='merges_and_text', but it has 'none'"),
+        ({"mode": "train"}, "TokenizerConfig.morphemes='merges', but it has 'none'"),
+        ({"sample_rate": 0.01}, "TokenizerConfig.sample_rate=0.01, but it has 1.0"),
+        ({"seed": 3}, "TokenizerConfig.seed=3, but it has 0"),
+    ],
+)
+def test_a_tokenizer_of_other_settings_is_refused(made, tmp_path, wanted, difference):
+    folder, data = shutil.copytree(made[0], tmp_path / "run"), made[1]
+    config = TokenizerConfig(**{"mode": "plain"} | wanted)
+    arguments = config, 512, str(folder / "tokenizer"), str(folder / "cache")
+    with pytest.raises(ConfigError, match=re.escape(difference) + ".*DataConfig.tokenizer_dir"):
+        prepare(data, *arguments)
+    # One that is named was trained elsewhere: its sample is its own, and so is how it splits unless
+    # the run asks for something else than the default.
+    named = dataclasses.replace(data, tokenizer_dir=str(folder / "tokenizer"))
+    if wanted == {"mode": "encode"}:
+        with pytest.raises(ConfigError, match=re.escape(difference)):
+            prepare(named, *arguments)
+    else:
+        assert prepare(named, *arguments)
+
+
+def test_a_setting_that_an_old_tokenizer_does_not_record_is_not_compared(made, tmp_path):
+    folder, data = shutil.copytree(made[0], tmp_path / "run"), made[1]
+    path = folder / "tokenizer" / "hclx_tokenizer.json"
+    old = {"seed", "sample_rate", "exports_sha256"}
+    metadata = {name: v for name, v in json.loads(path.read_text()).items() if name not in old}
+    path.write_text(json.dumps(metadata))
+    config = TokenizerConfig(mode="plain", seed=3, sample_rate=0.5)
+    assert prepare(data, config, 512, str(folder / "tokenizer"), str(folder / "cache"))
 
 
 def test_unknown_mixture(tmp_path):
