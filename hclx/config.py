@@ -227,8 +227,10 @@ class OptimizerConfig(_Validated):
     """
 
     learning_rate: float = 6e-4
-    final_fraction: float = 0.1  # learning rate of the last step, relative to the peak
-    warmup_steps: int = 200
+    # The learning rate, relative to the peak, at which the cosine ends: after the last step, whose
+    # own rate is that of one step before.
+    final_fraction: float = 0.1
+    warmup_steps: int = 200  # from a rate of 0, which is that of the first step
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from absl import app, flags, logging
+from tqdm import tqdm
 
 from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
 
@@ -37,6 +38,8 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
     sys.path.append(os.getcwd())  # for task modules of one's own, as `python -m` finds them
+
+    _keep_lines_off_the_bar()
 
     def guarded(argv):
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)
@@ -76,6 +79,18 @@ def _write_what_a_terminal_cannot_show() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a test may have put another in its place
             stream.reconfigure(errors="backslashreplace")
+
+
+def _keep_lines_off_the_bar() -> None:
+    """Makes each line of the log clear the progress bar that stands on the terminal first."""
+    handler = logging.get_absl_handler()
+    emit = handler.emit
+
+    def emit_above(record):
+        with tqdm.external_write_mode():
+            emit(record)
+
+    handler.emit = emit_above
 
 
 def _close_output() -> int:

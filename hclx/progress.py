@@ -12,6 +12,8 @@ from tqdm import tqdm
 _LOG = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 30.0
+_SOON = 5.0  # seconds between the line of a slow start and the next
+_LONGEST_SILENCE = 600.0  # seconds: work of days gets fewer lines, but at least so many
 # From here on a bar writes 1.23M; tqdm would write smaller numbers as 3.00, so they stay whole.
 _SCALED_FROM = 100_000
 
@@ -37,11 +39,17 @@ class ProgressBar:
     """Counts units of work that are done; use it as a context.
 
     On a terminal it draws tqdm's bar. Elsewhere it logs a line at most every `LOG_EVERY_SECONDS`,
-    so that work of less than that leaves nothing in a log.
+    so that work of less than that leaves nothing in a log; later lines of long work are rarer.
     """
 
     def __init__(
-        self, total: int | None, description: str, unit: str, enabled: bool = True, done: int = 0
+        self,
+        total: int | None,
+        description: str,
+        unit: str,
+        enabled: bool = True,
+        done: int = 0,
+        slow_start: bool = False,
     ):
         """Starts at `done` units.
 
@@ -51,6 +59,9 @@ class ProgressBar:
           unit: the name of one unit, such as "document".
           enabled: False in all but one of several processes.
           done: units that an earlier process finished, if work resumes.
+          slow_start: the first unit takes much longer than the others, as the first step of a run,
+            which is compiled. A line tells it at once, the next comes soon, and the time left is
+            estimated without it.
         """
         self._description, self._unit, self._total = description, unit, total
         self._is_terminal = enabled and sys.stderr.isatty()
@@ -67,7 +78,9 @@ class ProgressBar:
         )
         self._note, self._done = "", done
         self._count, self._began = 0, time.monotonic()
-        self._logged = self._began
+        self._next_line = self._began + LOG_EVERY_SECONDS
+        self._awaits_start = slow_start
+        self._start = (0, self._began)  # units and time from which the time left is estimated
 
     def __enter__(self):
         return self
@@ -84,20 +97,40 @@ class ProgressBar:
             self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(count)
         now = time.monotonic()
-        if self._is_log and now - self._logged >= LOG_EVERY_SECONDS:
-            self._logged = now
-            _LOG.info("%s", self._line(now - self._began))
+        elapsed = now - self._began
+        if self._awaits_start:
+            self._awaits_start, self._start = False, (self._count, now)
+            pause = _SOON
+        elif now >= self._next_line:
+            pause = min(_LONGEST_SILENCE, max(LOG_EVERY_SECONDS, elapsed / 50))
+        else:
+            return
+        self._next_line = now + pause
+        if self._is_log:
+            _LOG.info("%s", self._line(now))
 
-    def _line(self, elapsed: float) -> str:
-        """The line for a log after `elapsed` seconds."""
-        count = self._done + self._count
+    def _line(self, now: float) -> str:
+        """The line for a log at a time of `time.monotonic`."""
+        count, elapsed = self._done + self._count, _duration(now - self._began)
         line, note = f"{self._description}: {count:,}", f", {self._note}" if self._note else ""
         if not self._total:
-            return f"{line} {self._unit}s in {elapsed:.0f} s{note}"
-        left = elapsed / self._count * (self._total - count) if self._count else float("nan")
-        return (
-            f"{line} of {self._total:,} {self._unit}s in {elapsed:.0f} s, {left:.0f} s left{note}"
-        )
+            return f"{line} {self._unit}s in {elapsed}{note}"
+        units, time_of = self._start
+        left = ""
+        if self._count > units:
+            remaining = (now - time_of) / (self._count - units) * (self._total - count)
+            left = f", {_duration(remaining)} left"
+        return f"{line} of {self._total:,} {self._unit}s in {elapsed}{left}{note}"
+
+
+def _duration(seconds: float) -> str:
+    """Returns a duration in words: seconds as they are, from ten minutes on in minutes, hours or
+    days.
+    """
+    for least, size, unit in ((172_800, 86_400, "days"), (7_200, 3_600, "h"), (600, 60, "min")):
+        if seconds >= least:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _size() -> dict[str, int]:

@@ -21,6 +21,9 @@ DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would run, and start n
 INIT_FROM = flags.DEFINE_string(
     "init_from", "", "MODEL_DIR[:STEP] of another run whose weights this run begins with."
 )
+ALLOW_CHANGES = flags.DEFINE_bool(
+    "allow_changes", False, "Resume with another batch size or precision."
+)
 PROFILE_STEPS = flags.DEFINE_string(
     "profile_steps", "", "FIRST:LAST step to trace into MODEL_DIR/profile."
 )
@@ -32,10 +35,7 @@ NUM_PROCESSES = flags.DEFINE_integer(
 )
 PROCESS_ID = flags.DEFINE_integer("process_id", None, "The number of this process, from 0.")
 HEARTBEAT = flags.DEFINE_integer(
-    "heartbeat_seconds",
-    100,
-    "Seconds after which the others end if a process died.",
-    lower_bound=1,
+    "heartbeat_seconds", 100, "Seconds after which the others end if a process died.", lower_bound=1
 )
 JOIN = flags.DEFINE_integer(
     "join_seconds", 300, "Seconds that processes wait for each other at start.", lower_bound=1
@@ -47,10 +47,7 @@ STEP_TIMEOUT = flags.DEFINE_float(
     lower_bound=0,
 )
 LEASE = flags.DEFINE_float(
-    "lease_seconds",
-    30,
-    "Seconds after which the lock of a silent run is taken over.",
-    lower_bound=1,
+    "lease_seconds", 30, "Seconds until the lock of a silent run is taken over.", lower_bound=1
 )
 SAVE_TIMEOUT = flags.DEFINE_integer(
     "save_timeout", 600, "Seconds that processes wait for each other to save.", lower_bound=1
@@ -89,6 +86,7 @@ def main(_):
         save_timeout=SAVE_TIMEOUT.value,
         log_examples=LOG_EXAMPLES.value,
         init_from=INIT_FROM.value,
+        allow_changes=ALLOW_CHANGES.value,
         started=started,
     )
     times = {"heartbeat_seconds": HEARTBEAT.value, "join_seconds": JOIN.value}

@@ -34,6 +34,27 @@ def test_a_log_gets_a_line_with_the_time_left(clock, caplog):
     assert caplog.messages == ["tokens: 20 of 100 documents in 40 s, 160 s left"]
 
 
+def test_a_slow_start_is_told_at_once_and_left_out_of_the_estimate(clock, caplog):
+    with ProgressBar(100, "pretrain", "step", slow_start=True) as bar:
+        clock[0] = 60.0
+        bar.update(note="loss 6.1")
+        for seconds in (62.0, 66.0, 70.0):
+            clock[0] = seconds
+            bar.update(note="loss 6.0")
+    assert caplog.messages == [
+        "pretrain: 1 of 100 steps in 60 s, loss 6.1",
+        "pretrain: 3 of 100 steps in 66 s, 291 s left, loss 6.0",
+    ]
+
+
+def test_work_of_days_gets_rarer_lines_with_longer_units(clock, caplog):
+    with ProgressBar(20_000, "pretrain", "step") as bar:
+        for clock[0] in range(0, 432_000, 43):  # 10,000 steps in 5 days
+            bar.update()
+    assert caplog.messages[-1].endswith("steps in 5.0 days, 5.0 days left")
+    assert 432_000 / 600 < len(caplog.messages) < 1_500
+
+
 def test_an_unknown_total_has_no_time_left(clock, caplog):
     with ProgressBar(None, "reading", "line") as bar:
         clock[0] = 31.0

@@ -9,7 +9,7 @@ from hclx.hashing import json_hash
 from hclx.model import Params, abstract_params
 from hclx.train.checkpoint import Checkpointer, checkpoints_of
 from hclx.train.checkpoint_format import as_saved, check_format, check_shapes, read_json_items
-from hclx.train.run_dir import read_config, section_of
+from hclx.train.run_dir import has_begun, read_config, section_of
 
 # Draws fresh weights and nothing else, so that two runs of one model may differ in it.
 _OF_FRESH_WEIGHTS = ("init_std",)
@@ -41,7 +41,8 @@ def choose_initial_weights(
     """
     config = read_config(model_dir) if model_dir else None
     source, step = _parse(init_from) if init_from else (None, None)
-    if config is not None:
+    # Before the first checkpoint the run may begin in another way.
+    if config is not None and (source is None or has_begun(model_dir)):
         recorded = config.get("init_from")
         known = recorded or {"model_dir": None, "step": None}
         if source and (source != known["model_dir"] or step not in (None, known["step"])):

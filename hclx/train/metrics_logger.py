@@ -81,7 +81,10 @@ class MetricsLogger:
         self._is_writer = jax.process_index() == 0
         self._open_writer, self._writer = functools.partial(MetricsWriter, model_dir, step), None
         total = experiment.train.total_steps
-        self._bar = ProgressBar(total, "pretrain", "step", enabled=self._is_writer, done=step)
+        self._bar = ProgressBar(
+            total, "pretrain", "step", enabled=self._is_writer, done=step, slow_start=True
+        )
+        self._shown: dict[str, str] = {}  # what the progress says, by name
         self._pending: tuple[int, dict, np.ndarray, int] | None = None
         self._evaluation: dict[str, float] = {}
         # measured on CPU, while nothing else is computed
@@ -141,6 +144,9 @@ class MetricsLogger:
         )
         if was_skipped:
             self._report_skipped(finished)
+        if evaluation and self._is_writer:
+            figures = evaluation["validation_loss"], evaluation["bits_per_byte"]
+            _LOG.info("step %d: validation loss %.4f, %.4f bits a byte", step, *figures)
         train = self._experiment.train
         record = None
         if evaluation or step == 1 or step % train.log_every == 0 or step == train.total_steps:
@@ -151,10 +157,19 @@ class MetricsLogger:
                 **self._context(examples_seen),
             }
         with self._clock.part("logging"):
-            self._bar.update(note=f"loss={values['loss']:.3f}")
+            self._bar.update(note=self._note(values["loss"], evaluation, record))
             if record and self._writer:
                 self._writer.write(record)
         return finished
+
+    def _note(self, loss: float, evaluation: dict[str, float], record: dict | None) -> str:
+        """Returns what the progress says beside the steps, with the last known of each figure."""
+        self._shown["loss"] = f"loss {loss:.3f}"
+        if evaluation:
+            self._shown["validation"] = f"validation {evaluation['validation_loss']:.3f}"
+        if record and record["tokens_per_second"]:
+            self._shown["speed"] = f"{record['tokens_per_second']:,.0f} tokens/s"
+        return ", ".join(self._shown.values())
 
     def _report_skipped(self, finished: FinishedStep) -> None:
         in_json = lambda value: value if math.isfinite(value) else str(value)

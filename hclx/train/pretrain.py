@@ -17,26 +17,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-from jax.sharding import Mesh
 
 from hclx.config import Experiment
 from hclx.data import TokenCache, prepare
 from hclx.data.batch import Batch
 from hclx.errors import ConfigError, NumericsError, PreemptedError, StuckError
-from hclx.model import n_params
 from hclx.parallel import make_mesh, process_0_first
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.example_log import ExampleLog
 from hclx.train.fingerprint import fingerprint
-from hclx.train.flops import flops_per_token
 from hclx.train.initial_weights import choose_initial_weights, read_initial_weights
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
+from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import FinishedStep, MetricsLogger
-from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler
 from hclx.train.run import Run, RunOptions, open_run
+from hclx.train.run_changes import changes_of, refuse_unasked_changes
 from hclx.train.run_dir import check_configuration, versions
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Metrics, evaluate
@@ -74,6 +72,8 @@ def pretrain(
     if computes_on_cpu():
         keep_freed_memory()
     check_configuration(model_dir, experiment)
+    refuse_unasked_changes(model_dir, experiment, options.allow_changes)
+    changes = changes_of(model_dir, experiment)
     choose_initial_weights(model_dir, options.init_from, experiment.model)
     refuse_stop_file(model_dir)
     keep_compiled_programs()
@@ -82,15 +82,16 @@ def pretrain(
     # ---- Tokenizer and token cache, each made if it is missing
     cache, tokenizer_dir = _prepare_data(experiment, model_dir)
     say = print if jax.process_index() == 0 else lambda *_, **__: None
-    say(_summary(experiment, mesh, cache), flush=True)
+    say(summary(experiment, mesh, cache), flush=True)
 
     # ---- The run
     opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir)
     with jax.set_mesh(mesh), opened as run:
-        state = train_loop(run, starting_point(run))
-    step, folder = run.progress.step, Path(model_dir)
-    how = "done" if step == experiment.train.total_steps else f"stopped by {folder / STOP_FILE}"
-    say(f"{how}: step {step}, checkpoint in {folder / 'checkpoints' / str(step)}")
+        state = starting_point(run)
+        for line in changes_in_words(changes, experiment, model_dir, run.progress.step):
+            say(line, flush=True)
+        state = train_loop(run, state)
+    say(ending(run))
     return state
 
 
@@ -107,18 +108,6 @@ def _prepare_data(experiment: Experiment, model_dir: str) -> tuple[TokenCache, s
             f" {cache.manifest['vocab_size']}"
         )
     return cache, tokenizer_dir
-
-
-def _summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
-    model, train = experiment.model, experiment.train
-    tokens = train.total_steps * train.global_batch_size * train.sequence_length
-    flops = flops_per_token(model, train.sequence_length) * tokens
-    return (
-        f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
-        f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']},"
-        f" {cache.n_tokens('train'):,} tokens · batch: {train.global_batch_size} x"
-        f" {train.sequence_length} tokens, {train.total_steps} steps, {flops:.3g} FLOPs"
-    )
 
 
 # ---- Where a run starts from

@@ -40,6 +40,7 @@ class RunOptions:
       save_timeout: seconds that processes wait for each other to write a checkpoint.
       log_examples: writes MODEL_DIR/examples: see hclx/train/example_log.py.
       init_from: the weights to begin with: see hclx/train/initial_weights.py.
+      allow_changes: of what changes results: see hclx/train/run_changes.py.
       started: `time.time()` when the command began.
     """
 
@@ -49,6 +50,7 @@ class RunOptions:
     save_timeout: int = 600
     log_examples: bool = False
     init_from: str = ""
+    allow_changes: bool = False
     started: float | None = None
 
 

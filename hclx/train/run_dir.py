@@ -104,7 +104,8 @@ def describe_run(
 
 
 def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> list[str]:
-    """Claims a folder for a run, or checks that it already belongs to this run.
+    """Claims a folder for a run, or checks that it already belongs to this run. A folder without a
+    checkpoint belongs to no run yet.
 
     Args:
       model_dir: the folder.
@@ -121,7 +122,7 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
       DataError: the configuration is the same, but vocabulary or text are not.
     """
     path, changes = Path(model_dir) / FILE, []
-    old = read_config(model_dir)
+    old = read_config(model_dir) if has_begun(model_dir) else None
     if old is not None:
         _check_same(path, old, run)
         changes = [
@@ -133,6 +134,16 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return changes
+
+
+def has_begun(model_dir: str | Path) -> bool:
+    """Returns whether a folder has a checkpoint, be it damaged or left behind by a rewind. Until
+    then nothing was trained that another configuration would spoil.
+    """
+    return any(
+        path.name[0].isdecimal() and ".orbax-checkpoint-tmp" not in path.name
+        for path in (Path(model_dir) / "checkpoints").glob("*")
+    )
 
 
 def read_config(model_dir: str | Path) -> dict | None:
@@ -279,7 +290,7 @@ def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:
     Raises:
       ConfigError: as `claim_folder`.
     """
-    run = read_config(model_dir)
+    run = read_config(model_dir) if has_begun(model_dir) else None
     if run is not None:
         _check_config(Path(model_dir) / FILE, run["config"], dataclasses.asdict(experiment))
 
@@ -309,6 +320,16 @@ def _check_config(path: Path, old: dict, new: dict) -> None:
             f"{path.parent} holds a run of another configuration ({'; '.join(differences)}); choose"
             " another --model_dir"
         )
+
+
+def differences(old: dict, new: Experiment) -> list[tuple[str, object, object]]:
+    """Returns (section.field, before, now) of each field that differs.
+
+    Args:
+      old: `config` of config.json.
+      new: a configuration.
+    """
+    return _differences(old, dataclasses.asdict(new))
 
 
 def _differences(old: dict, new: dict) -> list[tuple[str, object, object]]:

@@ -54,6 +54,7 @@ def test_another_batch_and_other_hosts_see_every_window_once_an_epoch(run, whole
     copy(whole, run, until=EVERY)
     go_on(
         run,
+        "--allow_changes",
         "--gin.TrainConfig.global_batch_size=16",
         f"--gin.TrainConfig.total_steps={steps[1]}",
         n=1,
@@ -64,6 +65,7 @@ def test_another_batch_and_other_hosts_see_every_window_once_an_epoch(run, whole
     assert 0 < remaining_windows < 120
     go_on(
         run,
+        "--allow_changes",
         "--gin.TrainConfig.global_batch_size=12",
         f"--gin.TrainConfig.total_steps={steps[2]}",
         n=4,

@@ -21,11 +21,14 @@ from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.train import timing
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
+from hclx.train.messages import changes_in_words, ending
 from hclx.train.metrics_logger import MetricsLogger
 from hclx.train.metrics_writer import MetricsWriter, read_metrics
+from hclx.train.optimizer import learning_rate_schedule
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.pretrain import end_if_diverged
 from hclx.train.profiler import StepProfiler, parse_steps
+from hclx.train.run_changes import changes_of, refuse_unasked_changes
 from hclx.train.run_dir import check_configuration, claim_folder, describe_run, read_run
 from hclx.train.timing import StepClock
 from tests.helpers.meshes import ONE, experiment
@@ -35,6 +38,53 @@ HASHES = {"vocabulary": "a", "text": "b"}
 
 
 class TestFolder:
+    @pytest.fixture(autouse=True)
+    def begun(self, tmp_path):
+        """A run with a checkpoint: its configuration is held."""
+        (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+
+    def test_before_the_first_checkpoint_the_configuration_may_change(self, tmp_path):
+        checkpoint = tmp_path / "checkpoints" / "1"
+        checkpoint.rename(checkpoint.with_name("1.orbax-checkpoint-tmp"))  # an unfinished save
+        claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        other = experiment(ONE, seed=1, global_batch_size=32)
+        check_configuration(tmp_path, other)
+        refuse_unasked_changes(tmp_path, other, allow_changes=False)
+        claim_folder(tmp_path, describe_run(other, "t", HASHES | {"text": "c"}))
+        content = json.loads((tmp_path / "config.json").read_text())
+        assert content["config"]["train"]["seed"] == 1 and content["hashes"]["text"] == "c"
+        (tmp_path / "checkpoints" / "1.corrupt-2026").mkdir()
+        with pytest.raises(ConfigError, match="another configuration.*train.seed: 1 there, 0 now"):
+            check_configuration(tmp_path, experiment(ONE))
+
+    def test_a_batch_or_precision_that_nobody_asked_to_change_is_refused(self, tmp_path):
+        claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        refuse_unasked_changes(tmp_path, experiment(ONE, total_steps=99), allow_changes=False)
+        compute = dataclasses.replace(experiment(ONE).compute, dtype="bfloat16")
+        for other, message in (
+            (experiment(ONE, global_batch_size=32), "train.global_batch_size: 16 there, 32 now"),
+            (
+                dataclasses.replace(experiment(ONE), compute=compute),
+                "compute.dtype: 'float32' there, 'bfloat16' now",
+            ),
+        ):
+            with pytest.raises(ConfigError, match=f"{message}.*--allow_changes"):
+                refuse_unasked_changes(tmp_path, other, allow_changes=False)
+            refuse_unasked_changes(tmp_path, other, allow_changes=True)
+
+    def test_every_change_is_told_and_what_it_does_to_the_learning_rate(self, tmp_path):
+        claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
+        before = experiment(ONE).train.total_steps
+        other = experiment(ONE, total_steps=4 * before, log_every=7)
+        changes = changes_of(tmp_path, other)
+        length, logged, rate = changes_in_words(changes, other, tmp_path, before)
+        assert length == f"changed: train.total_steps {before} -> {4 * before}"
+        assert logged.startswith("changed: train.log_every") and logged.endswith("-> 7")
+        schedule = lambda total: learning_rate_schedule(other.optimizer, total)
+        was, now = schedule(before)(before - 1), schedule(4 * before)(before)
+        assert f"ends at step {4 * before}: it was {was:.3g} at step {before}" in rate
+        assert rate.endswith(f"is {now:.3g} at step {before + 1}")
+
     def test_the_same_run_may_go_on(self, tmp_path):
         run = describe_run(experiment(ONE), "tokenizer", HASHES)
         assert claim_folder(tmp_path, run) == [] == claim_folder(tmp_path, run)
@@ -393,3 +443,19 @@ def test_mfu_is_a_share_of_the_measured_peak():
     assert 1e8 < peak < 1e13 and "measured" in source
     full_speed = peak * 8 / flops_per_token(model, 128)
     assert model_flops_utilisation(model, 128, "float32", full_speed) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "step, text",
+    [
+        (40, "done: step 40, checkpoint in run/checkpoints/40"),
+        (30, "stopped by run/STOP: step 30, checkpoint in run/checkpoints/30"),
+        (60, "nothing to do: TrainConfig.total_steps=40 lies before step 60, checkpoint in run/"),
+    ],
+)
+def test_the_last_line_says_how_a_run_ended(step, text):
+    progress = SimpleNamespace(step=step)
+    run = SimpleNamespace(
+        experiment=experiment(ONE, total_steps=40), model_dir="run", progress=progress
+    )
+    assert ending(run).startswith(text)

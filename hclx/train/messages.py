@@ -1,0 +1,66 @@
+"""Lines that a run writes on the terminal: its size, what changed since its last start, its end."""
+
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from hclx.config import Experiment
+from hclx.data import TokenCache
+from hclx.model import n_params
+from hclx.train.flops import flops_per_token
+from hclx.train.optimizer import learning_rate_schedule
+from hclx.train.preemption import FILE as STOP_FILE
+from hclx.train.rewind_history import read_lineage
+from hclx.train.run import Run
+
+
+def summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
+    """Returns two lines: the model and its mesh, and the data and how often it is read."""
+    model, train = experiment.model, experiment.train
+    tokens = train.total_steps * train.global_batch_size * train.sequence_length
+    flops, there = flops_per_token(model, train.sequence_length) * tokens, cache.n_tokens("train")
+    times = tokens / there
+    reads = f"{100 * times:.0f}% of the text" if times < 1 else f"the text {times:,.1f} times"
+    return (
+        f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
+        f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']}, {there:,} tokens ·"
+        f" batch: {train.global_batch_size} x {train.sequence_length} tokens, {train.total_steps}"
+        f" steps, {flops:.3g} FLOPs · this run reads {reads}"
+    )
+
+
+def changes_in_words(
+    changes: list[tuple[str, object, object]], experiment: Experiment, model_dir: str, step: int
+) -> list[str]:
+    """Returns a line for each field that changed, and one more for the learning rate.
+
+    Args:
+      changes: what `changes_of` returned before the folder was claimed.
+      experiment: of this start.
+      model_dir: of the run.
+      step: the last one that was made.
+    """
+    lines = [f"changed: {name} {before!r} -> {now!r}" for name, before, now in changes]
+    for name, before, _ in changes:
+        if name == "train.total_steps":
+            factors = read_lineage(model_dir).rate_factors
+            rate_in = lambda total, done: float(
+                learning_rate_schedule(experiment.optimizer, total, factors)(done)
+            )
+            total = experiment.train.total_steps
+            lines.append(
+                f"the learning rate follows a cosine that ends at step {total:,}: it was"
+                f" {rate_in(before, step - 1):.3g} at step {step:,} of {before:,} and is"
+                f" {rate_in(total, step):.3g} at step {step + 1:,}"
+            )
+    return lines
+
+
+def ending(run: Run) -> str:
+    """Returns how a run ended, and where its last checkpoint is."""
+    step, total, folder = run.progress.step, run.experiment.train.total_steps, Path(run.model_dir)
+    where = f"step {step}, checkpoint in {folder / 'checkpoints' / str(step)}"
+    if step > total:
+        return f"nothing to do: TrainConfig.total_steps={total} lies before {where}"
+    return f"done: {where}" if step == total else f"stopped by {folder / STOP_FILE}: {where}"
