@@ -108,6 +108,8 @@ def _is_address(found: Candidate) -> bool:
     if ":" in found.value:
         return True
     before, after = found.before, found.after
+    if found.value.endswith(".0") and re.match("/[0-9]", after):
+        return False  # a network
     if _VERSION_BEFORE.search(before) or _VERSION_AFTER.match(after):
         return False
     if _SECTION_AFTER.match(after) and not before.endswith("("):
@@ -154,13 +156,13 @@ EMAIL_RULES = (
     ),
     Rule(
         "email",
-        rf"(?<![가-힣A-Za-z0-9._%+*-])[가-힣][가-힣A-Za-z0-9._-]{{1,19}}@{_DOMAIN}",
+        rf"(?<![가-힣A-Za-z0-9_%+*-])[가-힣][가-힣0-9]{{1,5}}@{_DOMAIN}",
         _is_email,
     ),
     Rule(
         "email",
         rf"{_LOCAL_FREE}[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}} at [A-Za-z0-9-]{{1,63}}"
-        r"(?: dot [A-Za-z]{2,18}){1,3}(?![A-Za-z0-9@])",
+        r"(?: dot [A-Za-z]{2,18}){0,2} dot (?:com|net|org|edu|kr|io|me|info)(?![A-Za-z0-9@])",
         _is_email,
     ),
 )
