@@ -32,6 +32,7 @@ _FILE_SUFFIXES = frozenset(
 )
 # No part of a longer local part before it; a full stop before it may end a sentence.
 _LOCAL_FREE = r"(?<![A-Za-z0-9_%+*@-])(?<![A-Za-z0-9_%+*@-]\.)"
+_NO_PERSON = frozenset("git hg svn 아이디 이메일 메일".split())  # local parts that name nobody
 _AT = r"(?: ?[(\[{<] ?(?:at|At|AT|앳|엣|골뱅이|@) ?[)\]}>] ?| ?@ ?| ?골뱅이 ?)"
 _DOT = r"(?:\.| ?[(\[{<] ?(?:dot|Dot|DOT|닷|점|\.) ?[)\]}>] ?|(?=닷[컴넷]))"
 _DOMAIN = (
@@ -87,11 +88,11 @@ def _is_landline(found: Candidate) -> bool:
 
 
 def _is_email(found: Candidate) -> bool:
-    local = re.match("[A-Za-z0-9._%+-]*", found.value)[0].lower()
+    local = re.match("[가-힣A-Za-z0-9._%+-]*", found.value)[0].lower()
     suffix = found.value.rsplit(".", 1)[-1].lower()
     return (
         suffix not in _FILE_SUFFIXES  # logo@2x.png
-        and local not in ("git", "hg", "svn")  # accounts that everybody uses
+        and local not in _NO_PERSON
         and not re.match(r":[A-Za-z0-9._~-]*/", found.after)  # a path on another machine
     )
 

@@ -100,7 +100,7 @@ _OTHER_NUMBERS = tuple(
 # These name a number without 번호, and no telephone number or account.
 _OTHER_WORDS = re.compile(
     r"(?:운송장|송장|택배|등기(?:우편)?|증권|바코드|시리얼|특허|상표|출원|문서|관리|승인|입찰|고유|사건|학번|사번"
-    r"|군번|부품|모델|주문|좌표|위도|경도|IS[BS]N|IMEI|ICCID|ISIN|EAN|UPC|GTIN|DOI|CAS|PMID|DHL|S/N|SN"
+    r"|군번|부품|모델|상품권|교환권|쿠폰|주문|좌표|위도|경도|IS[BS]N|IMEI|ICCID|ISIN|EAN|UPC|GTIN|DOI|CAS|PMID|DHL|S/N|SN"
     r"|LOT|Lot|GPS)(?:[-\s:=#(.][\s:=#(.]{0,2})?$"
 )
 _LETTERS_JOINED = re.compile(r"(?:^|[^A-Za-z])([A-Za-z]+)-$")
