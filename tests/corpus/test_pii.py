@@ -255,6 +255,9 @@ def test_dates_and_years_after_a_word_that_is_also_a_bank_are_no_account(text):
         "6.4.9.1",
         "1.1.3.1부터는",
         "주소를 지니는 62.0.0.0/8",
+        "주민번호 앞자리 850314 뒷자리 1204573",
+        "신한은행 02-2023-0154호 공문",
+        "고객센터 1588-1234로 문의",  # a service number names no person
         "git@github.com:naver/hclx.git",
         "they are at seventeen dot eight",
     ],

@@ -9,12 +9,14 @@ from hclx.corpus.pii.context import (
     Candidate,
     Rule,
     has_unit,
+    is_document,
+    is_labelled_other,
     is_other_number,
     is_part,
 )
 
 _MOBILE = "1[016789]"
-_AREA = "(?:2|3[1-5]|4[1-5]|5[1-5]|6[1-5]|70|80|50[0-9])"  # without the zero before it
+_AREA = "(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|80|50[0-9])"  # without the zero before it
 _GAP = r"(?: ?[-·/] ?|[ ._])"
 _MOBILE_GAP = r"(?: ?[-·/._~]{1,2} ?| {0,2})"
 _COUNTRY = rf"(?:\(\+? ?82\)|\+ ?82\)?|00(?:[127]|700)?-?82){_GAP}?(?:\(0\) ?|0)?"
@@ -24,6 +26,7 @@ _PHONE_BEFORE = re.compile(
 )
 # An office, a year and a counter. Four digits in the middle begin with 2 in Seoul (02) alone.
 _DOCUMENT = re.compile(r"02-(?:19|20)[0-9]{2}-0[0-9]{3}|0[3-6][1-5]-(?:19|20)[0-9]{2}-[0-9]{4}")
+_YEAR = re.compile("-(?:19|20)[0-9]{2}-")
 _TOLL_FREE = re.compile(r"무료|수신|광고|\bARS\b")  # numbers of companies, which everybody may know
 _FILE_SUFFIXES = frozenset(
     "png jpg jpeg gif webp svg bmp ico css js jsx ts tsx py html htm xml json csv txt pdf mp3 mp4"
@@ -34,6 +37,7 @@ _FILE_SUFFIXES = frozenset(
 _LOCAL_FREE = r"(?<![A-Za-z0-9_%+*@-])(?<![A-Za-z0-9_%+*@-]\.)"
 _NO_PERSON = frozenset("git hg svn 아이디 이메일 메일".split())  # local parts that name nobody
 _AT = r"(?: ?[(\[{<] ?(?:at|At|AT|앳|엣|골뱅이|@) ?[)\]}>] ?| ?@ ?| ?골뱅이 ?)"
+# hong@naver닷컴 needs no sign between the two.
 _DOT = r"(?:\.| ?[(\[{<] ?(?:dot|Dot|DOT|닷|점|\.) ?[)\]}>] ?|(?=닷[컴넷]))"
 _DOMAIN = (
     rf"(?:(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}|[가-힣][가-힣A-Za-z0-9-]{{0,62}}){_DOT}){{1,5}}"
@@ -77,14 +81,15 @@ def _is_mobile(found: Candidate) -> bool:
 
 def _is_landline(found: Candidate) -> bool:
     value, before = found.value, found.before
-    if is_other_number(found) or is_part(found) or re.match(r" ?호(?!텔|프|실|선)", found.after):
+    if is_labelled_other(found) or is_part(found) or is_document(found):
         return False
     if value.startswith(("080", "(080")) and _TOLL_FREE.search(before[-20:] + " " + found.after):
         return False
     if _PHONE_BEFORE.search(before):
         return not (value.isdigit() and has_unit(found))
     is_joined = re.match("0[0-9]{4}", value) or (re.search("[0-9]{7}", value) and ")" not in value)
-    return not is_joined and not _DOCUMENT.fullmatch(value)
+    is_counted = _DOCUMENT.fullmatch(value) or (_YEAR.search(value) and is_other_number(found))
+    return not (is_joined or is_counted)
 
 
 def _is_email(found: Candidate) -> bool:

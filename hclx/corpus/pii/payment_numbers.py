@@ -11,6 +11,7 @@ from hclx.corpus.pii.context import (
     grouped,
     has_unit,
     is_date,
+    is_document,
     is_other_number,
     is_part,
     label_of,
@@ -67,6 +68,7 @@ def _is_account(found: Candidate) -> bool:
         not 10 <= len(found.digits) <= 14
         or is_date(found.value)
         or has_unit(found)
+        or is_document(found)
         or _FOUR_BYTES.fullmatch(found.value)
         or is_part(found)
         or is_other_number(found)
