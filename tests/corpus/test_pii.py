@@ -371,6 +371,18 @@ def test_time_grows_as_the_text_does(unit):
     assert seconds[1] < max(0.1, 32 * seconds[0])  # 8 times as long; 64 times if quadratic
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["1" * 50_000, "1-" * 30_000, "@" * 50_000, "a." * 30_000 + "@", "010-1234-5678 " * 3_000],
+)
+def test_a_text_made_to_be_slow_is_not(text):
+    import time
+
+    begin = time.perf_counter()
+    find_pii(text)
+    assert time.perf_counter() - begin < 5
+
+
 def test_check_digits_by_their_definitions():
     # of a generator for tests
     assert is_luhn("4539578763621486") and not is_luhn("4539578763621487")
