@@ -50,6 +50,7 @@ ACCURACY = {
 
 # In order of precedence: characters of an earlier item belong to no other.
 RULES = (
+    *EMAIL_RULES,
     *RESIDENT_RULES,
     *LICENCE_RULES,
     *CARD_RULES,
@@ -57,7 +58,6 @@ RULES = (
     *BUSINESS_RULES,
     *ACCOUNT_RULES,
     *PASSPORT_RULES,
-    *EMAIL_RULES,
     *ADDRESS_RULES,
 )
 _COMPILED = tuple((rule.kind, re.compile(rule.pattern), rule.holds) for rule in RULES)

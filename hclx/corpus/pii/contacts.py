@@ -9,12 +9,14 @@ from hclx.corpus.pii.context import (
     Candidate,
     Rule,
     has_unit,
+    is_document,
+    is_labelled_other,
     is_other_number,
     is_part,
 )
 
 _MOBILE = "1[016789]"
-_AREA = "(?:2|3[1-5]|4[1-5]|5[1-5]|6[1-5]|70|80|50[0-9])"  # without the zero before it
+_AREA = "(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|70|80|50[0-9])"  # without the zero before it
 _GAP = r"(?: ?[-·/] ?|[ ._])"
 _MOBILE_GAP = r"(?: ?[-·/._~]{1,2} ?| {0,2})"
 _COUNTRY = rf"(?:\(\+? ?82\)|\+ ?82\)?|00(?:[127]|700)?-?82){_GAP}?(?:\(0\) ?|0)?"
@@ -24,6 +26,7 @@ _PHONE_BEFORE = re.compile(
 )
 # An office, a year and a counter. Four digits in the middle begin with 2 in Seoul (02) alone.
 _DOCUMENT = re.compile(r"02-(?:19|20)[0-9]{2}-0[0-9]{3}|0[3-6][1-5]-(?:19|20)[0-9]{2}-[0-9]{4}")
+_YEAR = re.compile("-(?:19|20)[0-9]{2}-")
 _TOLL_FREE = re.compile(r"무료|수신|광고|\bARS\b")  # numbers of companies, which everybody may know
 _FILE_SUFFIXES = frozenset(
     "png jpg jpeg gif webp svg bmp ico css js jsx ts tsx py html htm xml json csv txt pdf mp3 mp4"
@@ -32,7 +35,9 @@ _FILE_SUFFIXES = frozenset(
 )
 # No part of a longer local part before it; a full stop before it may end a sentence.
 _LOCAL_FREE = r"(?<![A-Za-z0-9_%+*@-])(?<![A-Za-z0-9_%+*@-]\.)"
+_NO_PERSON = frozenset("git hg svn 아이디 이메일 메일".split())  # local parts that name nobody
 _AT = r"(?: ?[(\[{<] ?(?:at|At|AT|앳|엣|골뱅이|@) ?[)\]}>] ?| ?@ ?| ?골뱅이 ?)"
+# hong@naver닷컴 needs no sign between the two.
 _DOT = r"(?:\.| ?[(\[{<] ?(?:dot|Dot|DOT|닷|점|\.) ?[)\]}>] ?|(?=닷[컴넷]))"
 _DOMAIN = (
     rf"(?:(?:[A-Za-z0-9][A-Za-z0-9-]{{0,62}}|[가-힣][가-힣A-Za-z0-9-]{{0,62}}){_DOT}){{1,5}}"
@@ -76,22 +81,23 @@ def _is_mobile(found: Candidate) -> bool:
 
 def _is_landline(found: Candidate) -> bool:
     value, before = found.value, found.before
-    if is_other_number(found) or is_part(found) or re.match(r" ?호(?!텔|프|실|선)", found.after):
+    if is_labelled_other(found) or is_part(found) or is_document(found):
         return False
     if value.startswith(("080", "(080")) and _TOLL_FREE.search(before[-20:] + " " + found.after):
         return False
     if _PHONE_BEFORE.search(before):
         return not (value.isdigit() and has_unit(found))
     is_joined = re.match("0[0-9]{4}", value) or (re.search("[0-9]{7}", value) and ")" not in value)
-    return not is_joined and not _DOCUMENT.fullmatch(value)
+    is_counted = _DOCUMENT.fullmatch(value) or (_YEAR.search(value) and is_other_number(found))
+    return not (is_joined or is_counted)
 
 
 def _is_email(found: Candidate) -> bool:
-    local = re.match("[A-Za-z0-9._%+-]*", found.value)[0].lower()
+    local = re.match("[가-힣A-Za-z0-9._%+-]*", found.value)[0].lower()
     suffix = found.value.rsplit(".", 1)[-1].lower()
     return (
         suffix not in _FILE_SUFFIXES  # logo@2x.png
-        and local not in ("git", "hg", "svn")  # accounts that everybody uses
+        and local not in _NO_PERSON
         and not re.match(r":[A-Za-z0-9._~-]*/", found.after)  # a path on another machine
     )
 
@@ -108,6 +114,8 @@ def _is_address(found: Candidate) -> bool:
     if ":" in found.value:
         return True
     before, after = found.before, found.after
+    if found.value.endswith(".0") and re.match("/[0-9]", after):
+        return False  # a network
     if _VERSION_BEFORE.search(before) or _VERSION_AFTER.match(after):
         return False
     if _SECTION_AFTER.match(after) and not before.endswith("("):
@@ -154,13 +162,13 @@ EMAIL_RULES = (
     ),
     Rule(
         "email",
-        rf"(?<![가-힣A-Za-z0-9._%+*-])[가-힣][가-힣A-Za-z0-9._-]{{1,19}}@{_DOMAIN}",
+        rf"(?<![가-힣A-Za-z0-9_%+*-])[가-힣][가-힣0-9]{{1,5}}@{_DOMAIN}",
         _is_email,
     ),
     Rule(
         "email",
         rf"{_LOCAL_FREE}[A-Za-z0-9][A-Za-z0-9._%+-]{{0,63}} at [A-Za-z0-9-]{{1,63}}"
-        r"(?: dot [A-Za-z]{2,18}){1,3}(?![A-Za-z0-9@])",
+        r"(?: dot [A-Za-z]{2,18}){0,2} dot (?:com|net|org|edu|kr|io|me|info)(?![A-Za-z0-9@])",
         _is_email,
     ),
 )

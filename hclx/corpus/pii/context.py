@@ -97,19 +97,22 @@ _OTHER_NUMBERS = tuple(
     택배 입찰 개찰 기관 통관 조달 물품 자산 장비 롯트 로트 제조 생산 작업 회차 순번
     """.split()
 )
-# These name a number without 번호, and no telephone number or account.
+# These name a number without 번호.
 _OTHER_WORDS = re.compile(
-    r"(?:운송장|송장|택배|등기(?:우편)?|증권|바코드|시리얼|특허|상표|출원|문서|관리|승인|입찰|고유|사건|학번|사번"
-    r"|군번|부품|모델|주문|좌표|위도|경도|IS[BS]N|IMEI|ICCID|ISIN|EAN|UPC|GTIN|DOI|CAS|PMID|DHL|S/N|SN"
+    r"(?:운송장|송장|택배|등기(?:우편)?|보험증권|바코드|시리얼|특허|상표|출원|문서|관리|승인|입찰|고유|사건|학번|사번"
+    r"|군번|부품|모델|상품권|교환권|쿠폰|주문|좌표|위도|경도|IS[BS]N|IMEI|ICCID|ISIN|EAN|UPC|GTIN|DOI|CAS|PMID|DHL|S/N|SN"
     r"|LOT|Lot|GPS)(?:[-\s:=#(.][\s:=#(.]{0,2})?$"
 )
 _LETTERS_JOINED = re.compile(r"(?:^|[^A-Za-z])([A-Za-z]+)-$")
-_PHONE_LETTERS = frozenset("TEL HP H P T M C F FAX PHONE MOBILE CELL CALL".split())
-_UNIT = re.compile(
-    r"^ ?(?:원|달러|불|엔|유로|만(?!\s)|억|조(?!회)|%|퍼센트|건|명(?!의)|개(?!설)|주\b|주년|년|월"
-    r"|일|호(?!텔)|시(?![가-힣])|분(?![가-힣])|초\b|번지|페이지|쪽|위|배|톤|점(?!장)|회(?!사|신)|석|세(?![가-힣])"
-    r"|살|판|권|kg|km|cm|mm|㎡|m²|번째|차전|경기|라운드|포인트)"
+_LETTERS = frozenset(
+    "TEL HP H P T M C F FAX PHONE MOBILE CELL CALL KB NH IBK SC MG RRN ID CARD".split()
 )
+_UNITS = (
+    "원|달러|불|엔|유로|만(?!\\s)|억|조|%|퍼센트|건|명(?!의)|개|주|주년|년|월|일|호(?!텔)|시|분|초|번지|페이지|쪽"
+    "|위|배|톤|점|회|석|세|살|판|권|kg|km|cm|mm|㎡|m²|번째|차전|경기|라운드|포인트"
+)
+# After a space a longer word is none: 배송, or the name 권하늘.
+_UNIT = re.compile(rf"(?:{_UNITS})| (?:{_UNITS})(?:[은는이가을를의도만에])?(?![가-힣A-Za-z])")
 _YEAR, _MONTH, _DAY = r"(?:19|20)[0-9]{2}", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12][0-9]|3[01])"
 _MMDD = r"(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
 # Groups of digits, with a space after each, that begin as a date or a list of years does.
@@ -128,8 +131,15 @@ def is_date(value: str) -> bool:
 
 
 def has_unit(found: Candidate) -> bool:
-    """Returns whether a unit or a counter follows, as in 12345678901원."""
-    return bool(_UNIT.match(found.after))
+    """Returns whether a unit or a counter follows digits without a separator, or with spaces, as in
+    12345678901원.
+    """
+    return not re.search(r"[-·/._]", found.value) and bool(_UNIT.match(found.after))
+
+
+def is_document(found: Candidate) -> bool:
+    """Returns whether 호 follows, as in 032-2023-0007호."""
+    return bool(re.match(" ?호(?!텔|프|실|선)", found.after))
 
 
 def label_of(found: Candidate) -> str | None:
@@ -140,14 +150,19 @@ def label_of(found: Candidate) -> str | None:
     return label[1] if label else None
 
 
-def is_other_number(found: Candidate) -> bool:
-    """Returns whether a label says that a candidate is the number of a document, an order, a part
-    or another thing.
+def is_labelled_other(found: Candidate) -> bool:
+    """Returns whether a label such as 관리번호, or letters as in SN-010-1234-5678, say that a
+    candidate is the number of a document, an order, a part or another thing.
     """
     label = label_of(found)
     if label is not None:
         return label.endswith(_OTHER_NUMBERS)
     joined = _LETTERS_JOINED.search(found.before)
-    if joined and joined[1].upper() not in _PHONE_LETTERS:
-        return True
-    return bool(_OTHER_WORDS.search(found.before))
+    return bool(joined) and joined[1].upper() not in _LETTERS
+
+
+def is_other_number(found: Candidate) -> bool:
+    """Returns whether a label, or a word such as 운송장 without 번호, says that a candidate is the
+    number of another thing.
+    """
+    return is_labelled_other(found) or bool(_OTHER_WORDS.search(found.before))

@@ -11,6 +11,7 @@ from hclx.corpus.pii.context import (
     grouped,
     has_unit,
     is_date,
+    is_document,
     is_other_number,
     is_part,
     label_of,
@@ -29,16 +30,17 @@ _ACCOUNT_WORDS = re.compile(rf"(?:계좌|구좌|입금|송금|이체|예금주|�
 # Names of banks that are words of everyday language too: 우리는, 하나의, 국민 여러분.
 # Before a number they count if only a name in brackets stands between, or the owner's name and the
 # number has groups.
-_SAFE_NAMES = "국민|신한|기업|토스|카카오|KB|NH|IBK|SC|MG"
-_NAMES = f"{_SAFE_NAMES}|우리|하나|산업|제일|씨티|부산|대구|광주|전북|경남|제주|새마을|케이"
+_SAFE_NAMES = "(?:KB)?국민|신한|기업|토스|카카오|KB|NH|IBK|SC|MG"
+_NAMES = f"{_SAFE_NAMES}|우리|하나|씨티|새마을|케이"
+_CITIES = "부산|대구|광주|전북|경남|제주|산업|제일"
 _NAME_BEFORE = re.compile(
-    rf"(?<![가-힣A-Za-z])(?:KB|NH|IBK|SC|MG)?(?:{_NAMES})(?: ?\([가-힣*]{{2,6}}\))?"
-    r"[\s:/()\[\]-]{0,3}$"
+    rf"(?<![가-힣A-Za-z])(?:{_NAMES})(?: ?\([가-힣*]{{2,6}}\))?[\s:/()\[\]-]{{0,3}}$"
 )
 _NAME_AND_OWNER = re.compile(rf"(?<![가-힣A-Za-z])(?:{_NAMES}) [가-힣]{{2,4}} $")
+_OWNER_AND_BANK = re.compile(r" [^\s0-9]{2,8} [가-힣A-Za-z]{1,6}(?:은행|뱅크)(?![가-힣]{3})")
 _FOUR_BYTES = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}")  # an IP address
 _BANK_AFTER = re.compile(
-    rf"^ ?[(\[/,:]? ?(?:{_BANKS}|예금주)|^ ?[(\[/] ?(?:{_NAMES})"
+    rf"^ ?[(\[/,:]? ?(?:{_BANKS}|예금주)|^ ?[(\[/] ?(?:{_NAMES}|{_CITIES})"
     rf"|^[ ,]{{0,2}}(?:{_SAFE_NAMES})(?: [가-힣]{{2,4}})?(?![가-힣])"
 )
 
@@ -66,6 +68,7 @@ def _is_account(found: Candidate) -> bool:
         not 10 <= len(found.digits) <= 14
         or is_date(found.value)
         or has_unit(found)
+        or is_document(found)
         or _FOUR_BYTES.fullmatch(found.value)
         or is_part(found)
         or is_other_number(found)
@@ -74,13 +77,16 @@ def _is_account(found: Candidate) -> bool:
     label = label_of(found)
     if label and not label.endswith(("계좌", "구좌", "통장", "입금", "은행", "뱅크")):
         return False
-    before = found.before
-    return bool(
-        _ACCOUNT_WORDS.search(before)
-        or _NAME_BEFORE.search(before)
-        or (_NAME_AND_OWNER.search(before) and found.value.count("-") > 1)
-        or _BANK_AFTER.match(found.after)
-    )
+    groups = re.findall("[0-9]+", found.value)
+    if max(map(len, groups)) < 4:
+        return False
+    if _ACCOUNT_WORDS.search(found.before) or _NAME_BEFORE.search(found.before):
+        return True
+    if len(groups) > 2 and (
+        _NAME_AND_OWNER.search(found.before) or _OWNER_AND_BANK.match(found.after)
+    ):
+        return True
+    return bool(_BANK_AFTER.match(found.after))
 
 
 CARD_RULES = (
