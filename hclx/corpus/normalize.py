@@ -67,6 +67,8 @@ _LINES = frozenset(
 _UNREAD = ("script", "style", "template")  # elements whose content is no text
 _MARKUP = re.compile(r"<!--|<(/?)([A-Za-z][A-Za-z0-9]*)(?=[\s/>])[^<>]*>")
 _ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_ESCAPED_TAG = re.compile("&lt;/?[a-z][a-z0-9]*(?: [^&<>]*=[^&<>]*)? ?/?&gt;")
+_ESCAPES = ("&lt;", "&gt;", "&amp;", "&quot;")
 # An empty pair directly behind a small letter or digit is a function's, as in `main()`.
 _BRACKETS = re.compile(r"(?<![a-z0-9_])\(\)|[ \t]+\(\)|[ \t]*(?:\([ \t,;·/]+\)|（[ \t,;·/]*）)")
 
@@ -144,9 +146,11 @@ def count_mojibake(text: str) -> int:
 
 
 def count_html(text: str) -> tuple[int, int, int]:
-    """Counts the tags of HTML, its entities, and the characters of both.
+    """Counts the tags of HTML, its entities, and the characters of markup.
 
     `<` and `&` count only where a tag of a known name, or an entity with its semicolon, begins.
+    Escaped tags count as tags too. The entities of single characters that every escaped text has,
+    as in `&lt;제목&gt;`, are no characters of markup.
     """
     tags = entities = chars = 0
     if "<" in text:
@@ -154,8 +158,11 @@ def count_html(text: str) -> tuple[int, int, int]:
             if (match[2] or "").lower() in _NAMES:
                 tags, chars = tags + 1, chars + len(match[0])
     if "&" in text:
+        for match in _ESCAPED_TAG.finditer(text):
+            tags, chars = tags + 1, chars + len(match[0])
         for match in _ENTITY.finditer(text):
-            entities, chars = entities + 1, chars + len(match[0])
+            entities += 1
+            chars += 0 if match[0] in _ESCAPES else len(match[0])
     return tags, entities, chars
 
 

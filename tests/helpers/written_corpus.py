@@ -172,6 +172,8 @@ for rule, bounds in {
     "ellipsis": {"max": 0.3},
     "dup_line_chars": {"max": 0.2},
     "top_2": {"max": 0.2, "where": "length.words < 30"},
+    "top_3": {"max": 0.18},
+    "top_4": {"max": 0.16},
     "dup_5": {"max": 0.3},
     "dup_10": {"max": 0.2},
     "jamo": {"max": 0.2},
