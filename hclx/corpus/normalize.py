@@ -35,6 +35,13 @@ _DROPPED = re.compile(
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
 _BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
 _BLANK_LINE = re.compile(rf"[\s{_UNSEEN}{_BLANK_LETTERS}\u200c\u200d]*")
+# Each step with the characters without which it changes nothing: a search for single characters is
+# an order of magnitude faster than a replacement.
+_STEPS = (
+    (re.compile("[\r\x0b\x0c\x85\u2028\u2029]"), _LINE_END, "\n"),
+    (re.compile(f"[{_UNSEEN}\u200c\u200d]"), _DROPPED, ""),
+    (re.compile(f"[{_BLANK_LETTERS}]"), _BLANK, ""),
+)
 
 # What UTF-8 looks like where it was read as Latin-1 or CP1252, EUC-KR where it was read as Latin-1,
 # and what a decoder leaves in place of bytes that it cannot read. A letter such as the first of
@@ -48,7 +55,7 @@ MOJIBAKE = re.compile(
 )
 # The byte A0 of a syllable becomes a common space where no-break spaces were replaced.
 _LOST_BYTE = re.compile(f"(?<=[\xea-\xed][{_NEXT}]) |(?<=[\xea-\xed]) (?=[{_NEXT}])")
-_HIGH = re.compile("[\xb0-\xf0\ufffd]")
+_HIGH = re.compile("[\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd]")  # without · and ×, which are common
 
 _NAMES = frozenset(
     "a abbr address article aside audio b big blockquote body br button canvas caption center cite"
@@ -90,9 +97,10 @@ def normalize_text(text: str, html: str = "keep", empty_brackets: str = "keep") 
         text = strip_html(mend_encoding(text))
     if _SPECIAL.search(text):
         # The line end U+0085 and the soft hyphen are also parts of text that was decoded wrongly.
-        text = _LINE_END.sub("\n", mend_encoding(text))
-        text = _DROPPED.sub("", text)
-        text = _BLANK.sub("", text)
+        text = mend_encoding(text)
+        for has, pattern, replacement in _STEPS:
+            if has.search(text):
+                text = pattern.sub(replacement, text)
     if empty_brackets == "remove":
         text = _BRACKETS.sub("", text)
     return unicodedata.normalize("NFC", text)
@@ -152,6 +160,8 @@ def count_html(text: str) -> tuple[int, int, int]:
     Escaped tags count as tags too. The entities of single characters that every escaped text has,
     as in `&lt;제목&gt;`, are no characters of markup.
     """
+    if "<" not in text and "&" not in text:
+        return 0, 0, 0
     tags = entities = chars = 0
     if "<" in text:
         for match in _MARKUP.finditer(text):
