@@ -76,8 +76,7 @@ _MARKUP = re.compile(r"<!--|<(/?)([A-Za-z][A-Za-z0-9]*)(?=[\s/>])[^<>]*>")
 _ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ESCAPED_TAG = re.compile("&lt;/?[a-z][a-z0-9]*(?: [^&<>]*=[^&<>]*)? ?/?&gt;")
 _ESCAPES = ("&lt;", "&gt;", "&amp;", "&quot;")
-# An empty pair directly behind a small letter or digit is a function's, as in `main()`.
-_BRACKETS = re.compile(r"(?<![a-z0-9_])\(\)|[ \t]+\(\)|[ \t]*(?:\([ \t,;·/]+\)|（[ \t,;·/]*）)")
+_BRACKETS = re.compile(r"\([ \t,;·/]*\)|（[ \t,;·/]*）")
 
 
 def normalize_text(text: str, html: str = "keep", empty_brackets: str = "keep") -> str:
@@ -102,8 +101,22 @@ def normalize_text(text: str, html: str = "keep", empty_brackets: str = "keep") 
             if has.search(text):
                 text = pattern.sub(replacement, text)
     if empty_brackets == "remove":
-        text = _BRACKETS.sub("", text)
+        text = _remove_empty_brackets(text)
     return unicodedata.normalize("NFC", text)
+
+
+def _remove_empty_brackets(text: str) -> str:
+    """Returns a text without empty brackets and the spaces before them.
+
+    An empty pair directly behind a small letter or digit stays: it is a function's, as in `main()`.
+    """
+    pieces, position = [], 0
+    for match in _BRACKETS.finditer(text):
+        before = text[position : match.start()]
+        is_function = match[0] == "()" and re.fullmatch("[a-z0-9_]", before[-1:])
+        pieces.append(before + "()" if is_function else before.rstrip(" \t"))
+        position = match.end()
+    return "".join([*pieces, text[position:]])
 
 
 def normalize_document(
