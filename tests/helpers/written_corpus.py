@@ -171,6 +171,7 @@ for rule, bounds in {
     "digits": {"max": 0.3},
     "ellipsis": {"max": 0.3},
     "dup_line_chars": {"max": 0.2},
+    "control": {"max": 0.01},
     "top_2": {"max": 0.2, "where": "length.words < 30"},
     "top_3": {"max": 0.18},
     "top_4": {"max": 0.16},
