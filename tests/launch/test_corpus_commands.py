@@ -202,7 +202,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
         (
             {"contamination": {}},
             64,
-            "contamination needs the evaluation sets; give --evaluation_dir",
+            "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir",
         ),
     ],
     ids=["field", "file", "attribute", "evaluation"],
@@ -260,6 +260,17 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
         assert "another command is writing to" in refused(launch(*command), 64)
     again = launch(*command)
     assert again.returncode == 0 and again.stdout == first.stdout
+    # A changed rule makes the cache again, and a tokenizer that is missing is refused at once.
+    sources["talk"]["rules"] = {"too_short": {"min": 30}}
+    config.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
+    changed = launch(*command)
+    assert changed.returncode == 0 and "cache is made again" in changed.stderr, changed.stderr
+    assert TokenCache(out / "cache").fingerprint != made.fingerprint
+    before = (out / "settings.json").read_text()
+    config.write_text(yaml.safe_dump({"sources": sources, "seed": 3}), encoding="utf-8")
+    command[-1] = f"--tokenizer_dir={tmp_path / 'none'}"
+    assert "none" in refused(launch(*command), 65)
+    assert (out / "settings.json").read_text() == before
 
 
 def test_what_follows_two_dashes_is_for_beam(tmp_path):
