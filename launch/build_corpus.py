@@ -60,8 +60,8 @@ def main(_):
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
     from hclx.corpus.card import write_card
+    from hclx.corpus.closing_lines import closing_lines
     from hclx.corpus.pipeline import Corpus
-    from hclx.corpus.report import report
     from hclx.corpus.runner import make_runner
     from hclx.corpus.store import Store
 
@@ -71,7 +71,10 @@ def main(_):
         tokenize = tokenizing(corpus.store, runner) if TOKENIZER_DIR.value else None
         corpus.build()
         corpus.mix(TARGET.value, TOKENIZER_DIR.value)
-        print(*report(write_card(corpus.store, settings, corpus.shards), OUTPUT.value), sep="\n")
+        print(
+            *closing_lines(write_card(corpus.store, settings, corpus.shards), OUTPUT.value),
+            sep="\n",
+        )
         if tokenize:
             cache = tokenize()
             train, validation = cache.n_tokens("train"), cache.n_tokens("validation")

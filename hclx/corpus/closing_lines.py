@@ -6,7 +6,7 @@ from hclx.corpus.card import shortage
 from hclx.corpus.explain import summary
 
 
-def report(card: Mapping, output: str) -> list[str]:
+def closing_lines(card: Mapping, output: str) -> list[str]:
     """Describes a corpus that was built.
 
     Args:
