@@ -182,7 +182,7 @@ def advance(n: int) -> None:
 
 
 class _Work:
-    """What this process has counted of a stage, and (n) -> None, which tells whoever shows it."""
+    """The units that this process has counted, and (n) -> None, which tells whoever shows them."""
 
     own = 0
     add: Callable[[int], None] | None = None
