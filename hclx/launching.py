@@ -5,6 +5,7 @@ code, and libraries keep their start-up lines to themselves.
 import errno
 import logging as python_logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from absl import app, flags, logging
 
 from hclx.errors import HclxError, StorageError, StuckError, exit_code
 
+# An option that names a path, up to the path.
+_PATH_OPTION = re.compile(
+    r"--?(?:gin\.)?[\w./]*(?:dir|file|input|output|config|corpus|json|good|others|from)=['\"]?(?=~)"
+)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -117,7 +122,7 @@ def _parse(argv: list[str]) -> list[str]:
     and --help succeeds.
     """
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS(list(map(expand_home, argv)))
     except flags.Error as error:
         print(f"error: {error}; --help lists the options", file=sys.stderr)
         sys.exit(64)
@@ -130,12 +135,27 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def expand_home(argument: str) -> str:
+    """Replaces the `~` that begins the path of an option by the user's folder: a shell leaves it as
+    it is in `--model_dir=~/run`.
+
+    Args:
+      argument: of a command line. Options whose names do not end as those of paths stay as they
+        are, as a prompt may begin with anything.
+    """
+    if match := _PATH_OPTION.match(argument):
+        return argument[: match.end()] + os.path.expanduser(argument[match.end() :])
+    return argument
+
+
 def take_gin_bindings(argv: list[str]) -> list[str]:
     """Removes every `--gin.NAME=VALUE` from the list `argv` itself; returns the NAME=VALUE of
     each, in order.
     """
     bindings = [
-        argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")
+        expand_home(argument).removeprefix("--gin.")
+        for argument in argv
+        if argument.startswith("--gin.")
     ]
     argv[:] = [argument for argument in argv if not argument.startswith("--gin.")]
     return bindings

@@ -22,7 +22,8 @@ TASK_MODULE = flags.DEFINE_string(
 CORPUS = flags.DEFINE_string(
     "corpus", "", "Folder that launch/build_corpus.py made, with its mixture."
 )
-INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
+INPUT = flags.DEFINE_string("input", "", "Files or folders, GLOB[,GLOB...]; see docs/corpus.md.")
+ENCODING = flags.DEFINE_string("encoding", "", "Of --input, such as cp949; default: UTF-8.")
 TOKENIZER_DIR = flags.DEFINE_string(
     "tokenizer_dir", None, "Folder of the tokenizer.", required=True
 )
@@ -44,6 +45,7 @@ def main(_):
         task_module=TASK_MODULE.value,
         corpus=CORPUS.value,
         input=INPUT.value,
+        encoding=ENCODING.value,
         validation_permille=PERMILLE.value,
         max_documents=MAX_DOCUMENTS.value,
         invalid_utf8=INVALID_UTF8.value,

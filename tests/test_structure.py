@@ -59,6 +59,8 @@ HEAVY = (
 # module's business there.
 HOMES = (
     "hclx/text/seqio_imports.py",
+    "hclx/text/decoding.py",
+    "hclx/text/parquet_rows.py",
     "hclx/text/pretokenizers.py",
     "hclx/train/plot.py",
     "hclx/gin_bindings.py",

@@ -44,8 +44,14 @@ _STAGES = {
 _CONDITIONS = {
     "exact": ("no earlier document is equal", "equal documents"),
     "paragraph": ("enough text is left without repeated paragraphs", "share of repeated text"),
-    "near": ("no earlier document is nearly equal", "documents in the cluster"),
-    "contamination": ("contains no evaluation item", "largest share of an item in the document"),
+    "near": (
+        "no earlier document that stays is nearly equal",
+        "estimated similarity to the document that stays",
+    ),
+    "contamination": (
+        "evaluation items, and what is removed around them, are not most of it",
+        "largest share of an item in the document",
+    ),
 }
 # Smallest and largest size of the clusters in one line.
 _CLUSTER_SIZES = (

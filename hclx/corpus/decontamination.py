@@ -1,63 +1,74 @@
-"""Finds evaluation items in documents, and removes the documents: the stage `contamination`.
+"""Removes evaluation items from documents: the stage `contamination`.
 
-A document holds an item if it holds a large enough share of the item's character n-grams.
-Characters are letters and digits alone, in lower case and NFKC, so that neither spacing nor
-punctuation hides a copy. Korean items are short (a review has 30 characters), so n-grams are of
-characters and not of words (Brown et al. 2020, appendix C, takes 13 words). An item whose texts are
-all shorter than an n-gram is searched for from the beginning of a word to the end of one. An item
-that is shorter still could be anybody's words, and counts only if the document says nothing else.
+What is a copy of an item says `hclx.corpus.contamination_index`. A copy costs a document a window
+of text around it, and not the document, see `hclx.corpus.removal_windows`. An item that could be a
+stock phrase removes nothing and is told: one of fewer letters than an n-gram, or of fewer than two
+n-grams that is found in more than 10 documents (as many as in Brown et al. 2020, appendix C). But
+where items are most of a document, however short, the document is removed.
 
-  contamination/index.parquet   (hash, item) of every n-gram, or shorter text, of the items
-  contamination/items.json      names and sizes of the items
-  contamination/report.json     what was found of each evaluation set; written last
+  contamination/hits/...        a row for each item that a document of a shard holds: `row`, int64;
+                                `item`, the index in items.json, int32; `coverage`, float32;
+                                `letters` of the document, int64; and its places: `starts`, `ends`
+                                in these letters, `copies`, see `Place`
+  contamination/report.json     what was found of each evaluation set, and the stock phrases;
+                                written last
   verdicts/contamination/...    `rule`, "contaminated" or null; `value`, the largest coverage
-                                of these items, float32, 0 without one; `items`, the names of those
-                                that a document holds
+                                of the items, float32, 0 without one; `items`, the names of those
+                                that a document holds; `starts`, `ends` (exclusive) of what is
+                                removed, in characters of the text as it reached this stage;
+                                `causes`, the items that are removed with each
 """
 
-import dataclasses
 import functools
-import re
-import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow
 
-from hclx.corpus import characters
+from hclx.corpus.contamination_index import Index, Place, read_items, write_index
 from hclx.corpus.layout import (
-    CONTAMINATION_INDEX,
-    CONTAMINATION_ITEMS,
+    CONTAMINATION_HITS,
     CONTAMINATION_REPORT,
     DOCUMENTS,
     VERDICTS,
     Build,
+    DocumentId,
+    Evaluation,
     Shard,
 )
+from hclx.corpus.removal_windows import find_windows, is_too_much, item_share
 from hclx.corpus.settings import ContaminationSettings
-from hclx.corpus.shuffle import NO_HASHES, NO_IDS, concatenate
-from hclx.corpus.store import Store
-from hclx.corpus.text_batch import TextBatch, batches
-from hclx.corpus.verdicts import read_remaining_texts, read_verdict, removals
-from hclx.hashing import RangeHash
+from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
+from hclx.corpus.store import Store, key_of
+from hclx.corpus.text_batch import batches
+from hclx.corpus.verdicts import input_key, read_remaining_texts, read_verdict, removals
+from hclx.hashing import splitmix64
 
-VERSION = 2  # of the definition of a copy: part of the key
-_LETTERS = (
-    characters.HANGUL,
-    characters.JAMO,
-    characters.LATIN,
-    characters.HAN,
-    characters.KANA,
-    characters.OTHER_LETTER,
-    characters.DIGIT,
+VERSION = 3  # of the definition of a copy, and of what it removes: part of the key
+_FREQUENT = 10  # documents; a short item that more of them hold is a stock phrase
+_LISTED = 100  # stock phrases that the report lists
+_HIT = pyarrow.schema(
+    {
+        "row": pyarrow.int64(),
+        "item": pyarrow.int32(),
+        "coverage": pyarrow.float32(),
+        "letters": pyarrow.int64(),
+        "starts": pyarrow.list_(pyarrow.int64()),
+        "ends": pyarrow.list_(pyarrow.int64()),
+        "copies": pyarrow.list_(pyarrow.bool_()),
+    }
 )
-# Bits of a hash: so many let few n-grams through that are in no item, and fit in memory.
-_SIEVE_BITS = 26
-_JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # single vowels and finals of Hangul
-# Characters between letters that would be one syllable without them: ㅇ ㅏ.
-_APART = re.compile(
-    r"(?<=[\u1100-\u1112])(?:[^\w\n]|_)+(?=[\u1161-\u1175])|(?<=[\u1161-\u1175가-힣])(?:[^\w\n]"
-    r"|_)+(?=[\u11a8-\u11c2])"
+_STRINGS = pyarrow.list_(pyarrow.string())
+_VERDICT = pyarrow.schema(
+    {
+        "rule": pyarrow.string(),
+        "value": pyarrow.float32(),
+        "items": _STRINGS,
+        "starts": pyarrow.list_(pyarrow.int64()),
+        "ends": pyarrow.list_(pyarrow.int64()),
+        "causes": pyarrow.list_(_STRINGS),
+    }
 )
 
 
@@ -73,274 +84,215 @@ def decontamination_settings(build: Build) -> tuple | None:
 
 
 def remove_contaminated(build: Build, key: str) -> None:
-    """Writes the verdicts of the stage `contamination`: documents that hold an evaluation item are
-    removed; and the other files that the head of this module lists.
+    """Writes the verdicts of the stage `contamination`, and the other files that the head of this
+    module lists: copies of evaluation items are removed with the text around them, and documents of
+    which too little would be left.
 
     Args:
       build: the inputs of the corpus; the verdicts of the stages before are already written.
-      key: hash of the settings of this stage and of the key of the stage before; every file that is
-        written holds it.
+      key: hash of the settings of this stage and of the key of the stage before; the verdicts and
+        the report hold it.
     Raises:
       HclxError: see `Build.map_shards`.
     """
-    settings, store = build.settings.contamination, build.store
-    write_index(build.evaluation, settings, store, key)
-    find = functools.partial(find_items, store=store, settings=settings, key=key)
-    build.map_shards(find, "contamination")
-    write_report(build.shards, store, key)
-
-
-def _normalise(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).lower()
-    return unicodedata.normalize("NFC", _APART.sub("", text)) if _JOINING.search(text) else text
-
-
-class _Letters:
-    """Hashes of runs of the letters and digits of texts; a text without any has its marks instead.
-
-    Attributes:
-      counts: letters and digits of each text, int64 [t].
-    """
-
-    def __init__(self, texts: list[str]):
-        batch = TextBatch.of([_normalise(text) for text in texts])
-        keep = characters.is_one_of(batch.kinds, _LETTERS)
-        self.counts = batch.count(keep)
-        keep |= np.repeat(self.counts == 0, batch.n_chars) & (batch.kinds != characters.SPACE)
-        position, words = np.concatenate([[0], np.cumsum(keep)]), batch.split(~keep)
-        self._offsets = position[batch.offsets]
-        self._words = position[words.starts], position[words.ends], words.documents
-        self._hashes = RangeHash(batch.chars[keep])
-
-    def ngrams(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hashes every run of n letters within a text.
-
-        Returns:
-          hash, uint64 [m], and the index of the text, int64 [m].
-        """
-        lengths = np.diff(self._offsets)
-        return self._runs(
-            np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
-        )
-
-    def phrases(self, shortest: int, longest: int) -> list[np.ndarray]:
-        """Hashes every run of `shortest` to `longest` letters that consists of whole words.
-
-        Returns:
-          hash, uint64 [m], and the index of the text, int64 [m].
-        """
-        starts, ends, text = self._words
-        is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
-        is_end[ends] = True
-        fits = [(n, is_end[starts + n]) for n in range(shortest, longest + 1)]
-        runs = [self._runs(starts[at], text[at], n) for n, at in fits]
-        return concatenate(runs, NO_HASHES, NO_IDS)
-
-    def wholes(self, shortest: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-        """Hashes every text that has `shortest` to `longest` letters, as a whole.
-
-        Returns:
-          hash, uint64 [m], and the index of the text, int64 [m].
-        """
-        starts, ends = self._offsets[:-1], self._offsets[1:]
-        chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
-        return self._hashes.of(starts[chosen], ends[chosen]), chosen
-
-    def _runs(self, starts: np.ndarray, text: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        inside = starts + n <= self._offsets[1:][text]
-        return self._hashes.of(starts[inside], starts[inside] + n), text[inside]
-
-
-def write_index(
-    items: dict[str, list[tuple[str, ...]]], settings: ContaminationSettings, store: Store, key: str
-) -> None:
-    """Writes the index of evaluation items that every shard is compared with: index.parquet and
-    items.json, see the head of this module.
-
-    Args:
-      items: evaluation set -> texts of each example.
-      settings: the length of an n-gram, and from how many letters on a text is searched for.
-      store: the folder of the corpus.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
-    """
-    if store.is_done(CONTAMINATION_INDEX, key) and store.is_done(CONTAMINATION_ITEMS, key):
-        return
-    examples = [example for own in items.values() for example in own]
-    texts, item_of_text = _search_strings(examples, settings.min_chars)
-    letters = _Letters(texts)
-    is_short = letters.counts < settings.min_chars
-    hashes, item = _index_columns(letters, item_of_text, is_short, settings.ngram)
-    size = np.bincount(item, minlength=len(examples))
-    too_short = np.bincount(item_of_text, ~is_short, minlength=len(examples)) == 0
-    names, sets = [], {}
-    for name, own in items.items():
-        place = slice(len(names), len(names) + len(own))
-        sets[name] = {"items": len(own), "too_short": int(too_short[place].sum())}
-        names += [f"{name}/{number}" for number in range(len(own))]
-    described = {"sets": sets, "names": names, "sizes": size.tolist()}
-    store.write_json(CONTAMINATION_ITEMS, described, key)
-    table = pyarrow.table({"hash": hashes, "item": item.astype(np.int32)})
-    store.write_table(CONTAMINATION_INDEX, table, key)
-
-
-def _search_strings(
-    examples: Sequence[tuple[str, ...]], min_chars: int
-) -> tuple[list[str], np.ndarray]:
-    """The strings to search for, and the item of each, int64 [t].
-
-    An item contributes each of its texts, or all of them joined if every one is shorter than
-    `min_chars` letters.
-    """
-    texts = [text for example in examples for text in example]
-    item = np.repeat(np.arange(len(examples)), list(map(len, examples)))
-    is_long = np.bincount(item, _Letters(texts).counts >= min_chars, minlength=len(examples)) > 0
-    chosen = [example if long else (" ".join(example),) for example, long in zip(examples, is_long)]
-    texts = [" ".join(text.split()) for example in chosen for text in example]
-    return texts, np.repeat(np.arange(len(examples)), list(map(len, chosen)))
-
-
-def _index_columns(
-    letters: _Letters, item_of_text: np.ndarray, is_short: np.ndarray, ngram: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct (hash, item) of the index, sorted: uint64 [g] and int64 [g]."""
-    grams, gram_text = letters.ngrams(ngram)
-    wholes, whole_text = letters.wholes(1, ngram - 1)
-    # A text that is shorter than an n-gram counts only if its item has no longer text.
-    has_grams = np.isin(item_of_text, item_of_text[gram_text])
-    is_alone = np.bincount(item_of_text)[item_of_text] == 1
-    counts = ~(has_grams | (is_short & ~is_alone))
-    wholes, whole_text = wholes[counts[whole_text]], whole_text[counts[whole_text]]
-    hashes = np.concatenate([grams, wholes])
-    item = item_of_text[np.concatenate([gram_text, whole_text])]
-    order = np.lexsort((item, hashes))
-    hashes, item = hashes[order], item[order]
-    is_first = np.append(True, (np.diff(hashes) != 0) | (np.diff(item) != 0))[: len(item)]
-    return hashes[is_first], item[is_first]
-
-
-@dataclasses.dataclass(frozen=True)
-class Index:
-    """The n-grams of the evaluation items.
-
-    Attributes:
-      hash: uint64 [g], sorted.
-      item: the index in `names` of the item of each, int32 [g].
-      size: distinct hashes of each item, int64 [i].
-      names: of the items, SET/NUMBER: the place of the item in its evaluation set, from 0.
-      sieve: bool [2^26], whether a hash with these uppermost bits exists.
-    """
-
-    hash: np.ndarray
-    item: np.ndarray
-    size: np.ndarray
-    names: list[str]
-    sieve: np.ndarray
-
-    @classmethod
-    def read(cls, store: Store) -> "Index":
-        """Reads the index that `write_index` wrote.
-
-        Args:
-          store: the folder of the corpus.
-        Raises:
-          DataError: the table of the index is missing or damaged.
-        """
-        table, items = store.read_table(CONTAMINATION_INDEX), store.read_json(CONTAMINATION_ITEMS)
-        hashes = table["hash"].to_numpy()
-        sieve = np.zeros(1 << _SIEVE_BITS, bool)
-        sieve[hashes >> np.uint64(64 - _SIEVE_BITS)] = True
-        sizes = np.array(items["sizes"])
-        return cls(hashes, table["item"].to_numpy(), sizes, items["names"], sieve)
-
-    def search(
-        self, texts: list[str], settings: ContaminationSettings
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Finds the items that texts hold.
-
-        Args:
-          texts: the texts to search.
-          settings: the same that the index was written with.
-        Returns:
-          (text, item, coverage), [n] each, of every item of which a text holds at least
-          `settings.coverage`, by text and item: index of the text, int64; index of the item, int64;
-          the share of the item's n-grams that the text holds, float64.
-        """
-        letters = _Letters(texts)
-        n, shortest = settings.ngram, settings.min_chars
-        hashes, text = concatenate(
-            [letters.ngrams(n), letters.phrases(shortest, n - 1), letters.wholes(1, shortest - 1)],
-            NO_HASHES,
-            NO_IDS,
-        )
-        maybe = np.flatnonzero(self.sieve[hashes >> np.uint64(64 - _SIEVE_BITS)])
-        first = np.searchsorted(self.hash, hashes[maybe])
-        is_match = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]
-        first, hashes, text = first[is_match], hashes[maybe][is_match], text[maybe][is_match]
-        times = np.searchsorted(self.hash, hashes, "right") - first
-        begins = np.concatenate([[0], np.cumsum(times)[:-1]])
-        at = np.repeat(first - begins, times) + np.arange(times.sum())
-        # Each n-gram of an item counts once.
-        matches = np.unique(np.stack([np.repeat(text, times), self.item[at], at], 1), axis=0)
-        pair, count = np.unique(matches[:, :2], axis=0, return_counts=True)
-        coverage = count / self.size[pair[:, 1]]
-        is_enough = coverage >= settings.coverage
-        return pair[is_enough, 0], pair[is_enough, 1], coverage[is_enough]
+    settings, store, n = build.settings.contamination, build.store, build.n_partitions
+    base = key_of(decontamination_settings(build))
+    write_index(build.evaluation, settings, store, base)
+    find = functools.partial(find_items, store=store, settings=settings, key=base)
+    build.map_shards(find, "contamination: search")
+    count = functools.partial(map_items, store=store, settings=settings, n=n)
+    write = functools.partial(write_verdicts, store=store, settings=settings, key=key)
+    build.shuffle([(count, reduce_items)], write, "contamination")
+    write_report(build.shards, build.evaluation, store, key)
 
 
 def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key: str) -> None:
-    """Writes the verdicts on a shard, a row for each document: `rule`, `value`, `items`, see the
-    head of this module.
+    """Writes which items the documents of a shard hold, and where: the table of
+    contamination/hits/ that the head of this module describes.
 
     Args:
       shard: the documents; the verdicts of the stages before are already written, and documents
-        that one of them removed are not searched: their row has null, 0 and no items.
+        that one of them removed are not searched.
       store: the folder of the corpus; holds the index.
       settings: the same that the index was written with.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
+      key: hash of the settings and of the index. A file that was made with it, of the same
+        documents and verdicts of the stages before, is not written again.
     Raises:
       DataError: the documents or the index cannot be read.
     """
-    if store.is_done(shard.file(VERDICTS, stage="contamination"), key):
+    key = key_of(key, input_key(shard, store, before="contamination"))
+    if store.is_done(shard.file(CONTAMINATION_HITS), key):
         return
     index, rows, done = Index.read(store), removals(shard, store, before="contamination").kept, 0
-    n = store.n_rows(shard.file(DOCUMENTS))
-    value, items = np.zeros(n, np.float32), [[] for _ in range(n)]
-    for batch in batches(read_remaining_texts(shard, store, rows)):
-        for text, item, coverage in zip(*index.search(list(batch.texts), settings)):
-            row = rows[done + text]
-            value[row] = max(value[row], coverage)
-            items[row].append(index.names[item])
+    hits = []
+    for batch in batches(read_remaining_texts(shard, store, rows, before="contamination")):
+        text, item, coverage = index.search(list(batch.texts), settings)
+        for number in np.unique(text).tolist():
+            own = np.flatnonzero(text == number)
+            places, n_letters = index.locate(batch.texts[number], item[own], settings)
+            for name, share in zip(item[own].tolist(), coverage[own].tolist()):
+                columns = zip(*places[name]) if places[name] else ([], [], [])
+                hits.append((int(rows[done + number]), name, share, n_letters, *map(list, columns)))
         done += len(batch)
-    rule = np.where(value > 0, "contaminated", None)
-    columns = {
-        "rule": pyarrow.array(rule, pyarrow.string()),
-        "value": value,
-        "items": pyarrow.array(items, pyarrow.list_(pyarrow.string())),
+    columns = list(zip(*hits)) or [()] * len(_HIT)
+    arrays = [pyarrow.array(values, kind) for values, kind in zip(columns, _HIT.types)]
+    table = pyarrow.Table.from_arrays(arrays, schema=_HIT)
+    store.write_table(shard.file(CONTAMINATION_HITS), table, key)
+
+
+# Items that many documents hold.
+
+
+def map_items(
+    shard: Shard, store: Store, settings: ContaminationSettings, n: int
+) -> Iterator[tuple[int, tuple]]:
+    """Sends the items that could be stock phrases, and are in documents of a shard, to their
+    partitions.
+
+    Args:
+      shard: its hits are already written.
+      store: the folder of the corpus.
+      settings: `ngram` says which items are short enough.
+      n: the number of partitions.
+    Yields:
+      partition, and (items, ids): indices of items, int64 [m], and the packed ids (`DocumentId`) of
+      documents that hold them, int64 [m].
+    Raises:
+      DataError: the hits or the index cannot be read.
+    """
+    table = store.read_table(shard.file(CONTAMINATION_HITS), ["row", "item"])
+    items, rows = table["item"].to_numpy().astype(np.int64), table["row"].to_numpy()
+    is_short = np.array(read_items(store)["sizes"], np.int64)[items] <= settings.ngram
+    items, ids = items[is_short], DocumentId(shard.index, rows[is_short]).pack()
+    for partition, chosen in partition_by_hash(splitmix64(items.astype(np.uint64)), n):
+        yield partition, (items[chosen], ids[chosen])
+
+
+def reduce_items(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
+    """Finds the items that many documents hold, and sends them to the shards of these documents.
+
+    Args:
+      blocks: of one partition: (items, ids) of `map_items`, from all shards.
+    Yields:
+      index of a shard, and (rows, items): rows of documents in it, and items that each of them and
+      more than 10 documents in all hold, int64 [m] each.
+    """
+    items, ids = concatenate(blocks, NO_IDS, NO_IDS)
+    _, index, counts = np.unique(items, return_inverse=True, return_counts=True)
+    is_frequent = counts[index] > _FREQUENT
+    yield from group_by_shard(ids[is_frequent], items[is_frequent])
+
+
+# Verdicts.
+
+
+def write_verdicts(
+    shard: Shard, blocks: Blocks, store: Store, settings: ContaminationSettings, key: str
+) -> None:
+    """Writes the verdicts on a shard, a row for each document, see the head of this module.
+
+    Args:
+      shard: its hits are already written.
+      blocks: (rows, items) of `reduce_items` for this shard.
+      store: the folder of the corpus.
+      settings: what a copy removes.
+      key: hash of all that the result depends on, which the file then has.
+    Raises:
+      DataError: the hits or the documents cannot be read.
+    """
+    n, names = store.n_rows(shard.file(DOCUMENTS)), read_items(store)["names"]
+    frequent = {names[item] for item in concatenate(blocks, NO_IDS, NO_IDS)[1].tolist()}
+    hits: dict[int, list[dict]] = {}
+    for hit in store.read_table(shard.file(CONTAMINATION_HITS)).to_pylist():
+        hits.setdefault(hit["row"], []).append(hit)
+    rows = np.array(sorted(hits), np.int64)
+    texts = read_remaining_texts(shard, store, rows, before="contamination")
+    columns = {"rule": [None] * n, "value": [0.0] * n}
+    columns |= {name: [[]] * n for name in ("items", "starts", "ends", "causes")}
+    for row, text in zip(rows.tolist(), texts, strict=True):
+        for name, value in _judge(text, hits[row], names, frequent, settings).items():
+            columns[name][row] = value
+    table = pyarrow.table(columns, _VERDICT)
+    store.write_table(shard.file(VERDICTS, stage="contamination"), table, key)
+
+
+def _judge(
+    text: str,
+    hits: Sequence[Mapping],
+    names: Sequence[str],
+    frequent: set[str],
+    settings: ContaminationSettings,
+) -> dict:
+    """The verdict on a document that holds items: a row of the table."""
+    places = {
+        names[hit["item"]]: [*map(Place, hit["starts"], hit["ends"], hit["copies"])] for hit in hits
     }
-    store.write_table(shard.file(VERDICTS, stage="contamination"), pyarrow.table(columns), key)
+    copies = {
+        name: [place for place in own if place.is_copy]
+        for name, own in places.items()
+        if name not in frequent
+    }
+    windows = find_windows(text, copies, settings)
+    is_items = item_share(places, hits[0]["letters"]) > settings.max_share
+    removed = is_items or is_too_much(len(text), windows, settings)
+    starts, ends, causes = map(list, zip(*windows)) if windows else ([], [], [])
+    return {
+        "rule": "contaminated" if removed else None,
+        "value": max(hit["coverage"] for hit in hits),
+        "items": list(places),
+        "starts": starts,
+        "ends": ends,
+        "causes": causes,
+    }
 
 
-def write_report(shards: Sequence[Shard], store: Store, key: str) -> dict:
+def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, key: str) -> dict:
     """Writes the report of the evaluation items that were found, last of the stage.
 
     Args:
       shards: all shards of the corpus, with their verdicts of this stage.
+      evaluation: evaluation set -> texts of each example.
       store: the folder of the corpus.
       key: hash of all that the result depends on, which the file then has.
     Returns:
-      set -> the number of its `items`, those `too_short` to be searched for within a document,
-      those `found` in a document, and the `documents` that hold one and were removed.
+      sets: set -> the number of its `items`, those `too_short` to be searched for within a
+        document, those `found` in a document, the `documents` that hold one, those of them that
+        were `removed`, and those that were `shortened`; and `stock`, the number of items that were
+        found and removed nothing.
+      stock_phrases: those of them that most documents hold: `item`, its `texts`, `documents`.
+    Raises:
+      DataError: the index or a verdict cannot be read.
     """
-    sets = store.read_json(CONTAMINATION_ITEMS)["sets"]
-    report = {name: {**counts, "found": 0, "documents": 0} for name, counts in sets.items()}
-    seen: set[str] = set()
+    sets = read_items(store)["sets"]
+    columns = ("documents", "removed", "shortened")
+    report = {name: {**counts, "found": 0, "stock": 0} for name, counts in sets.items()}
+    report = {name: {**counts, **dict.fromkeys(columns, 0)} for name, counts in report.items()}
+    documents, removing = Counter(), set()
     for shard in shards:
-        table = read_verdict(store, shard, "contamination", ["items"])
-        for names in table["items"].to_pylist():
-            seen.update(names)
-            for name in {name.split("/")[0] for name in names}:
+        table = read_verdict(store, shard, "contamination")
+        found = np.flatnonzero(table["value"].to_numpy() > 0)
+        for verdict in table.take(pyarrow.array(found)).to_pylist():
+            documents.update(verdict["items"])
+            gone = verdict["rule"] is not None
+            removing.update(verdict["items"] if gone else [])
+            removing.update(name for names in verdict["causes"] for name in names)
+            for name in {name.split("/")[0] for name in verdict["items"]}:
                 report[name]["documents"] += 1
-    for name in seen:
+                report[name]["removed"] += gone
+                report[name]["shortened"] += bool(verdict["starts"]) and not gone
+    for name in documents:
         report[name.split("/")[0]]["found"] += 1
-    store.write_json(CONTAMINATION_REPORT, {"sets": report}, key)
-    return report
+        report[name.split("/")[0]]["stock"] += name not in removing
+    stock = sorted((-n, name) for name, n in documents.items() if name not in removing)[:_LISTED]
+    phrases = [
+        {"item": name, "texts": list(_item(evaluation, name)), "documents": -n} for n, name in stock
+    ]
+    result = {"sets": report, "stock_phrases": phrases}
+    store.write_json(CONTAMINATION_REPORT, result, key)
+    return result
+
+
+def _item(evaluation: Evaluation, name: str) -> tuple[str, ...]:
+    """The texts of an item by its name, SET/NUMBER."""
+    own, number = name.rsplit("/", 1)
+    return evaluation[own][int(number)]

@@ -20,7 +20,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow
 
+from hclx.corpus import characters
 from hclx.corpus.layout import DOCUMENTS, VERDICTS, Build, DocumentId, Shard
+from hclx.corpus.settings import ParagraphSettings
 from hclx.corpus.shuffle import (
     NO_HASHES,
     NO_IDS,
@@ -32,6 +34,9 @@ from hclx.corpus.shuffle import (
 from hclx.corpus.store import Store
 from hclx.corpus.text_batch import TextBatch, batches
 from hclx.corpus.verdicts import read_texts, removals
+from hclx.hashing import RangeHash
+
+VERSION = 2  # of the definition of equal paragraphs: part of the key
 
 
 def remove_exact_duplicates(build: Build, key: str) -> None:
@@ -46,8 +51,18 @@ def remove_exact_duplicates(build: Build, key: str) -> None:
       HclxError: see `Build.shuffle`.
     """
     hashes = functools.partial(map_document_hashes, store=build.store, n=build.n_partitions)
-    write = functools.partial(write_clusters, store=build.store, stage="exact", key=key)
+    write = functools.partial(write_clusters, store=build.store, key=key)
     build.shuffle([(hashes, reduce_document_hashes)], write, "exact")
+
+
+def paragraph_settings(build: Build) -> tuple | None:
+    """Collects the values that the verdicts of the stage `paragraph` depend on. If they change, the
+    stage runs again.
+
+    Returns:
+      (`VERSION`, `settings.paragraph`); None if the stage is switched off.
+    """
+    return build.settings.paragraph and (VERSION, build.settings.paragraph)
 
 
 def remove_duplicate_paragraphs(build: Build, key: str) -> None:
@@ -65,7 +80,7 @@ def remove_duplicate_paragraphs(build: Build, key: str) -> None:
     hashes = functools.partial(
         map_paragraphs, store=store, n=build.n_partitions, min_chars=settings.min_chars
     )
-    write = functools.partial(write_paragraphs, store=store, max_share=settings.max_share, key=key)
+    write = functools.partial(write_paragraphs, store=store, settings=settings, key=key)
     build.shuffle([(hashes, reduce_paragraphs)], write, "paragraph")
 
 
@@ -159,10 +174,9 @@ def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
     yield from group_by_shard(ids[repeated], ids[first[repeated]], size[repeated])
 
 
-def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: str) -> None:
-    """Writes which documents of a shard are duplicates: all but the first of each cluster,
-    with the rule `exact_duplicate` or `near_duplicate`; for the columns see the head of this
-    module.
+def write_clusters(shard: Shard, blocks: Blocks, store: Store, key: str) -> None:
+    """Writes which documents of a shard are duplicates: all but the first of each cluster; for the
+    columns see the head of this module.
 
     Args:
       shard: the documents.
@@ -170,7 +184,6 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
         row, packed id (`DocumentId`) of the cluster's first document, documents in the cluster. Any
         other document is alone in its cluster.
       store: the folder of the corpus.
-      stage: "exact" or "near", the stage of the pipeline whose verdicts are written.
       key: hash of all that the result depends on, which the file then has.
     Raises:
       DataError: the documents of the shard cannot be read.
@@ -180,14 +193,14 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, stage: str, key: 
     own = DocumentId(shard.index, np.arange(n)).pack()
     cluster, sizes = own.copy(), np.ones(n, np.int64)
     cluster[rows], sizes[rows] = first, size
-    rule = pyarrow.array(np.where(cluster != own, f"{stage}_duplicate", None), pyarrow.string())
+    rule = pyarrow.array(np.where(cluster != own, "exact_duplicate", None), pyarrow.string())
     columns = {
         "rule": rule,
         "value": sizes.astype(np.float32),
         "cluster": cluster,
         "cluster_size": sizes.astype(np.int32),
     }
-    store.write_table(shard.file(VERDICTS, stage=stage), pyarrow.table(columns), key)
+    store.write_table(shard.file(VERDICTS, stage="exact"), pyarrow.table(columns), key)
 
 
 # Paragraphs.
@@ -201,17 +214,20 @@ def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
       min_chars: the least number of characters of a line without that white space.
     Returns:
       Columns of p lines: `document`, the index of its text, int64 [p]; `start` and `end`
-      (exclusive), int64 [p], in characters of that text; `hash` of those characters, uint64 [p].
+      (exclusive), int64 [p], in characters of that text; `hash` of those characters without white
+      space, uint64 [p].
     """
     lines = batch.lines
     long = np.flatnonzero(lines.lengths >= min_chars)
     starts, ends, document = lines.starts[long], lines.ends[long], lines.documents[long]
     begin = batch.offsets[document]
+    keep = batch.kinds != characters.SPACE
+    position = np.concatenate([[0], np.cumsum(keep)])
     return {
         "document": document,
         "start": starts - begin,
         "end": ends - begin,
-        "hash": batch.hashes.of(starts, ends),
+        "hash": RangeHash(batch.chars[keep]).of(position[starts], position[ends]),
     }
 
 
@@ -260,17 +276,17 @@ def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
 
 
 def write_paragraphs(
-    shard: Shard, blocks: Blocks, store: Store, max_share: float, key: str
+    shard: Shard, blocks: Blocks, store: Store, settings: ParagraphSettings, key: str
 ) -> None:
     """Writes the verdicts on a shard, see the head of this module: the paragraphs to remove, and
     the rule `paragraph_duplicates` for documents that lose more than `max_share` of their
-    characters.
+    characters and of which no more than a fragment is new.
 
     Args:
       shard: the documents.
       blocks: (rows, starts, ends) of `reduce_paragraphs` for this shard.
       store: the folder of the corpus.
-      max_share: of a document's characters, from 0 to 1.
+      settings: say what a fragment is.
       key: hash of all that the result depends on, which the file then has.
     Raises:
       DataError: the documents cannot be read.
@@ -284,7 +300,12 @@ def write_paragraphs(
     removed_chars = np.zeros(len(texts), np.int64)
     np.add.at(removed_chars, rows, ends - starts)
     share = removed_chars / np.array([len(text) for text in texts])
-    rule = np.where(share > max_share, "paragraph_duplicates", None)
+    removed = np.flatnonzero(share > settings.max_share)
+    lines = long_paragraphs(TextBatch.of([texts[row] for row in removed]), settings.min_chars)
+    n_long = np.bincount(lines["document"], lines["end"] - lines["start"], len(removed))
+    removed = removed[n_long - removed_chars[removed] < settings.min_new]
+    rule = np.full(len(texts), None)
+    rule[removed] = "paragraph_duplicates"
     columns = {
         "rule": pyarrow.array(rule, pyarrow.string()),
         "value": share.astype(np.float32),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hclx.corpus.filters import Rules, breaks, check_rules
-from hclx.corpus.formatting import format_bounds, format_bytes, format_number
+from hclx.corpus.formatting import format_bounds, format_bytes
 from hclx.corpus.layout import (
     ATTRIBUTES,
     CLEAN,
@@ -23,6 +23,7 @@ from hclx.corpus.layout import (
 )
 from hclx.corpus.normalize import normalize_text
 from hclx.corpus.pii import find_pii, mask_pii
+from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS, all_taggers
@@ -160,8 +161,10 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
     lines += [*_attributes(columns, rules), *_title("verdicts")]
     for index, stage in enumerate(STAGES):
         if (verdict := read_verdict(store, shard, stage)) is not None:
-            columns_of_stage = verdict.slice(row, 1).to_pylist()[0]
-            first, *more = _verdict(corpus, stage, columns_of_stage, document["text"], rules)
+            columns_of_stage, text = verdict.slice(row, 1).to_pylist()[0], document["text"]
+            if stage == "contamination":
+                text = read_remaining_texts(shard, store, np.array([row]), before=stage)[0]
+            first, *more = _verdict(corpus, stage, columns_of_stage, text, rules)
             lines += [f"  {stage:<14}{first}", *(f"  {line}" for line in more)]
         if index == removed.stage[row]:
             break  # later stages did not see the document
@@ -218,25 +221,51 @@ def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Ru
 
     Args:
       columns: the document's row of the verdicts.
-      text: as it was found.
+      text: as it reached the stage; before the stage `paragraph`, as it was found.
     """
     rule, value = columns["rule"], columns["value"]
     if stage == "filter":
         return [_reason(rule, rules[rule], value) if rule else "kept"]
     if stage in ("exact", "near"):
         same, size = "equal" if stage == "exact" else "nearly equal", columns["cluster_size"]
-        if rule:
-            stays = corpus.doc_id(columns["cluster"])
-            return [f"removed by {rule}: {stays} stays, of {size:,} that are {same}"]
-        return [f"kept, {f'the first of {size:,} that are' if size > 1 else 'no other is'} {same}"]
+        if not rule:
+            return [
+                f"kept, {f'the first of {size:,} that are' if size > 1 else 'no other is'} {same}"
+            ]
+        stays = corpus.doc_id(columns["cluster"])
+        if (similarity := columns.get("similarity")) is not None:
+            return [f"removed by {rule}: {stays} stays; estimated similarity {similarity:.2f}"]
+        return [f"removed by {rule}: {stays} stays, of {size:,} that are {same}"]
+    spans = list(zip(columns.get("starts", ()), columns.get("ends", ())))
     if stage == "paragraph":
-        spans = list(zip(columns["starts"], columns["ends"]))
         first = f"kept, {len(spans)} paragraphs removed"
         if rule:
             first = f"removed by {rule}: {value:.1%} of its characters occurred before"
         return [first, *(f"    removed: {text[start:end]}" for start, end in spans)]
-    items = [f"    items: {', '.join(columns['items'])}"] if columns["items"] else []
-    return [f"removed by {rule}: {format_number(value)}" if rule else "kept", *items]
+    return _contamination(columns, text, spans)
+
+
+def _contamination(columns: Mapping, text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
+    """The verdict of the stage `contamination` on a document in words."""
+    causes = columns.get("causes", ())
+    first = "kept"
+    if columns["rule"]:
+        first = (
+            f"removed by {columns['rule']}: evaluation items are most of it, or too little is left"
+        )
+    elif spans:
+        n_chars = sum(end - start for start, end in spans)
+        first = f"kept, {n_chars:,} characters removed around copies of evaluation items"
+    lines = [
+        f"    characters {start:,} to {end:,}, for {', '.join(names)}: {text[start:end].strip()}"
+        for (start, end), names in zip(spans, causes)
+    ]
+    removing = {name for names in causes for name in names}
+    others = [name for name in columns["items"] if name not in removing]
+    if others:
+        kind = "items" if columns["rule"] else "stock phrases, which remove nothing"
+        lines.append(f"    {kind}: {', '.join(others)}")
+    return [first, *lines]
 
 
 def _title(name: str) -> list[str]:
@@ -273,7 +302,8 @@ def summary(name: str, source: Mapping) -> str:
         for rule, removed in rules.items()
     }
     most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_REASONS]
-    aside = f", {source['quarantined']:,} set aside" if source["quarantined"] else ""
+    why = f" ({main_reasons(source['aside'])})" if source.get("aside") else ""
+    aside = f", {source['quarantined']:,} set aside{why}" if source["quarantined"] else ""
     why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
     kept = source["kept"]
     return (

@@ -103,13 +103,14 @@ def apply_rules(build: Build, key: str) -> None:
 
     Args:
       build: the inputs of the corpus; its attributes are already written.
-      key: hash of all that the result depends on; a shard whose file has it is not done again.
+      key: not used; the verdicts on a shard have a key of their own, a hash of its documents and
+        of the rules of its source.
     Raises:
       HclxError: see `Build.map_shards`.
     """
-    rules = rules_of(build.settings)
+    rules, base = rules_of(build.settings), key_of(FORMAT, build.models)
     build.map_shards(
-        functools.partial(filter_shard, store=build.store, rules=rules, key=key), "filter"
+        functools.partial(filter_shard, store=build.store, rules=rules, key=base), "filter"
     )
 
 
@@ -121,10 +122,13 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
       shard: its attributes are already written.
       store: the folder of the corpus.
       rules: source -> its rules, see `rules_of`.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
+      key: hash of all that the result depends on beside documents and rules; a file that was made
+        with all of these is not written again.
     Raises:
       DataError: the documents, or attributes that a rule names, cannot be read.
     """
+    rules_in_order = list(rules[shard.source].items())
+    key = key_of(key, store.key(shard.file(DOCUMENTS)), rules_in_order)
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
     own = {name: rule for name, rule in rules[shard.source].items() if rule is not None}

@@ -13,10 +13,9 @@ from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings, parse_settings
 from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
-from hclx.text.documents import Reading
+from hclx.text.records import FIELDS, Reading
 
-FORMAT = 3  # of these files, and of what taggers compute: part of every key
-FIELDS = ("url", "title", "date", "licence")
+FORMAT = 4  # of these files, and of what taggers compute: part of every key
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )
@@ -41,13 +40,18 @@ COUNTS = "counts/{name}.parquet"  # pre-tokens of its documents of the mixture
 COUNTS_SUMMARY = "counts/{name}.json"  # the sample that was counted; written after it
 COUNTS_PARTITION = "counts/{index:05d}.parquet"  # counts of all shards for some of the pre-tokens
 # The folders of these files that every build fills.
-PER_SHARD = ("documents", "quarantine", "attributes", "verdicts", "signatures", "corpus", "figures")
+PER_SHARD = (
+    *("documents", "quarantine", "attributes", "verdicts", "signatures", "contamination/hits"),
+    *("corpus", "figures"),
+)
 
 # Files of the corpus.
 SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
 CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
 CONTAMINATION_ITEMS = "contamination/items.json"
+CONTAMINATION_HITS = "contamination/hits/{name}.parquet"  # which items a shard's documents hold
 CONTAMINATION_REPORT = "contamination/report.json"
+CACHES = "caches.json"  # path -> fingerprint of the token caches that were made from it
 MIXTURE = "mixture/mixture.json"  # the share and the files of every source
 
 # Folders.
@@ -65,8 +69,9 @@ class RawFile:
 
     Attributes:
       source: the name of its source.
-      index: its place among the files of its source.
       path, shown: its full path, and the path below the input folder.
+      document_name: the name that documents without an id have of it: its path below the folder
+        that all patterns of the source begin with.
       size: in bytes.
       modified: in nanoseconds since 1970.
       reading: how it is read.
@@ -74,9 +79,9 @@ class RawFile:
     """
 
     source: str
-    index: int
     path: str
     shown: str
+    document_name: str
     size: int
     modified: int
     reading: Reading
@@ -84,20 +89,20 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """Returns its name in the folder of the corpus, SOURCE/FILE: its source and index, of
-        at least five digits.
+        """Returns its name in the folder of the corpus, SOURCE/FILE: its source and 12 digits of a
+        hash of `shown`, so that it does not depend on other files.
         """
-        return f"{self.source}/{self.index:05d}"
+        return f"{self.source}/{key_of(self.shown)[:12]}"
 
     @property
     def key(self) -> str:
         """A hash of all that the documents made from this file depend on: its path below the input
-        folder, size, time and place in its source, and how it is read. Documents written under
-        another hash are out of date.
+        folder, size and time, its source, and how it is read. Documents written under another hash
+        are out of date.
         """
         return key_of(
-            FORMAT, self.shown, self.size, self.modified, self.source, self.index, self.reading,
-            self.shard_bytes,
+            FORMAT, self.shown, self.document_name, self.size, self.modified, self.source,
+            self.reading, self.shard_bytes,
         )  # fmt: skip
 
     def file(self, pattern: str) -> str:
@@ -109,8 +114,8 @@ class RawFile:
         return pattern.format(name=self.name)
 
     def shard_name(self, index: int) -> str:
-        """Returns the name of one of its shards, SOURCE/FILE-SHARD, with at least five
-        digits each, such as wiki/00000-00012.
+        """Returns the name of one of its shards, SOURCE/FILE-SHARD, such as
+        wiki/5f0c1d2e3a4b-00012.
 
         Args:
           index: the place of the shard among those of this file.
@@ -338,9 +343,19 @@ def read_shards(store: Store, settings: CorpusSettings) -> list[Shard]:
     Returns:
       The shards; none of a raw file whose manifest is missing or damaged.
     """
-    manifests = [
-        store.read_json(file)
-        for name in settings.sources
-        for file in store.list(MANIFESTS.format(source=name), ".json")
-    ]
-    return shards_of(manifest for manifest in manifests if manifest)
+    return shards_of(
+        manifest for name in settings.sources for _, manifest in read_manifests(store, name)
+    )
+
+
+def read_manifests(store: Store, source: str) -> list[tuple[str, dict]]:
+    """Reads the manifests of the raw files of a source.
+
+    Returns:
+      (SOURCE/FILE, content) of each, in the order of the raw files; none that is damaged.
+    """
+    folder, found = MANIFESTS.format(source=source), []
+    for path in store.list(folder, ".json"):
+        if manifest := store.read_json(path):
+            found.append((path.removeprefix("documents/").removesuffix(".json"), manifest))
+    return sorted(found, key=lambda entry: (entry[1].get("file", ""), entry[0]))

@@ -11,7 +11,7 @@ import html as html_entities
 import re
 import unicodedata
 
-from hclx.text.documents import Document, Unreadable
+from hclx.text.records import Document, Unreadable
 
 # Without one of these a text needs nothing but NFC; most texts have none.
 _SPECIAL = re.compile(
@@ -34,7 +34,6 @@ _DROPPED = re.compile(
 )
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
 _BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
-_BLANK_LINE = re.compile(rf"[\s{_UNSEEN}{_BLANK_LETTERS}\u200c\u200d]*")
 # Each step with the characters without which it changes nothing: a search for single characters is
 # an order of magnitude faster than a replacement.
 _STEPS = (
@@ -133,18 +132,6 @@ def normalize_document(
         return Unreadable(document.line, "no text")
     title = normalize_text(document.title, html, empty_brackets)
     return dataclasses.replace(document, text=text, title=title)
-
-
-def is_blank(raw: bytes) -> bool:
-    """Returns whether nothing of a line is seen: it holds white space, blank letters and characters
-    that are dropped.
-
-    Args:
-      raw: the line in UTF-8.
-    """
-    raw = raw.strip()
-    is_unseen = lambda: _BLANK_LINE.fullmatch(raw.decode("utf-8", "replace")) is not None
-    return not raw or (raw[0] > 0x7F and is_unseen())  # no such letter is ASCII
 
 
 def mend_encoding(text: str) -> str:

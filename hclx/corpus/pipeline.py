@@ -11,7 +11,15 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from hclx.corpus import decontamination, dedup, filters, minhash, mixing, readers, write_clean
+from hclx.corpus import (
+    decontamination,
+    dedup,
+    filters,
+    mixing,
+    near_duplicates,
+    readers,
+    write_clean,
+)
 from hclx.corpus.expression import attributes_of
 from hclx.corpus.layout import (
     CONTAMINATION_REPORT,
@@ -30,7 +38,9 @@ from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
-from hclx.errors import DataError
+from hclx.errors import ConfigError, DataError
+from hclx.text.formats import KINDS, format_of
+from hclx.text.inputs import common_folder, find, may_match, split_patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,16 +52,19 @@ class Stage:
     Attributes:
       name: of the stage, and of the folder of its verdicts if it removes documents.
       settings: (build) -> the JSON values that decide its verdicts, or None if it is switched off.
-        A stage without this function has no verdicts: it checks every file by that file's own key.
+        A stage without this function checks every file by that file's own key.
       function: (build, key) -> None. The key is that of the stage's verdicts; for a stage without
         verdicts, of the stage before it.
       report: a file that it writes last, in a folder of its own, if there is one.
+      is_by_shard: its verdicts on a shard do not depend on other shards, and have keys of their
+        own.
     """
 
     name: str
     settings: Callable[[Build], object] | None
     function: Callable[[Build, str], None]
     report: str = ""
+    is_by_shard: bool = False
 
 
 def remove_leftovers(build: Build, key: str = "", folders: Sequence[str] = PER_SHARD) -> None:
@@ -74,18 +87,14 @@ def remove_leftovers(build: Build, key: str = "", folders: Sequence[str] = PER_S
                 build.store.remove(path)
 
 
-def _near_settings(build: Build):
-    return build.settings.near and (build.settings.near, build.settings.seed)
-
-
 PIPELINE = (
     Stage("documents", None, readers.ingest),
     Stage("leftovers", None, remove_leftovers),
     Stage("attributes", None, filters.write_attributes),
-    Stage("filter", filters.filter_settings, filters.apply_rules),
+    Stage("filter", filters.filter_settings, filters.apply_rules, is_by_shard=True),
     Stage("exact", lambda build: True, dedup.remove_exact_duplicates),
-    Stage("paragraph", lambda build: build.settings.paragraph, dedup.remove_duplicate_paragraphs),
-    Stage("near", _near_settings, minhash.remove_near_duplicates),
+    Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
+    Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
     Stage(
         "contamination",
         decontamination.decontamination_settings,
@@ -127,6 +136,7 @@ class Corpus:
             filters.check_rules(source.rules, settings.models, f"sources.{name}")
             for attribute in attributes_of(source.where, where) if source.where else ():
                 filters.check_attribute(attribute, settings.models, where)
+        _refuse_output_as_input(settings, input_dir, output)
         models = {name: os.path.abspath(path) for name, path in settings.models.items()}
         self.settings, self.store = settings, Store(output)
         self._build = Build(
@@ -138,7 +148,6 @@ class Corpus:
             models={name: fingerprint(path) for name, path in models.items()},
             evaluation=evaluation or {},
         )
-        self._key = ""
 
     def build(self) -> None:
         """Runs the stages whose results do not exist yet; they write below the output folder.
@@ -151,13 +160,13 @@ class Corpus:
         key = key_of(FORMAT, [file.key for file in self._build.files])
         for stage in PIPELINE:
             key = _run_stage(stage, self._build, key)
-        self._key = write_clean.clean_key(self._build, key)
 
-    def mix(self, target_tokens: float = 0) -> dict[str, mixing.Share]:
+    def mix(self, target_tokens: float = 0, tokenizer_dir: str = "") -> dict[str, mixing.Share]:
         """Writes mixture/: JSON lines, and the rates of the sources. Call `build` before.
 
         Args:
           target_tokens: tokens of the mixture; 0: every source as often as its `epochs` says.
+          tokenizer_dir: a tokenizer to measure bytes a token with, see `MixSettings`; or "".
         Returns:
           source -> its share, see `hclx.corpus.mixing.solve`.
         Raises:
@@ -165,7 +174,7 @@ class Corpus:
         """
         remove_leftovers(self._build, folders=("mixture",))
         begin = time.perf_counter()
-        shares = mixing.write_mixture(self._build, self._key, target_tokens)
+        shares = mixing.write_mixture(self._build, target_tokens, tokenizer_dir)
         _LOG.info("mixture: %.1f s", time.perf_counter() - begin)
         return shares
 
@@ -192,7 +201,7 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
         key = key_of(key, stage.name, settings)
         paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
         paths += [stage.report] if stage.report else []
-        if all(build.store.is_done(path, key) for path in paths):
+        if not stage.is_by_shard and all(build.store.is_done(path, key) for path in paths):
             return key
     begin = time.perf_counter()
     stage.function(build, key)
@@ -200,12 +209,33 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
     return key
 
 
+def _refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: str) -> None:
+    """Refuses an output that the patterns of a source would read at the next run.
+
+    Raises:
+      ConfigError: names the source.
+    """
+    folder = f"{input_dir.rstrip('/')}/"
+    if not f"{output}/".startswith(folder):
+        return
+    inside = output[len(folder) :].strip("/")
+    written = [f"{name}/s/x.{end}" for name in PER_SHARD for end in ("parquet", "json", "jsonl")]
+    written += ["mixture/s/x.jsonl.gz", "mixture/s/x.json", "card.json", "settings.json"]
+    for name, source in settings.sources.items():
+        for pattern in source.input.split(","):
+            if any(may_match(pattern.strip(), f"{inside}/{file}") for file in written):
+                raise ConfigError(
+                    f"sources.{name}.input: {pattern.strip()} would read the files of --output,"
+                    f" {output}, at the next run; name a folder outside of the input"
+                )
+
+
 def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """The raw files of all sources, in the order of the settings and, within a source, of names.
 
     Args:
-      settings: of the corpus; the `input` of each source is one or more patterns below the
-        folder, joined by commas.
+      settings: of the corpus; the `input` of each source is one or more paths or patterns below the
+        folder, joined by commas, see `hclx.text.inputs`.
       folder: a folder or an address, see `hclx.corpus.store`.
     Raises:
       DataError: no pattern of a source matches a file.
@@ -213,19 +243,28 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """
     files, place = [], Store(folder)
     for name, source in settings.sources.items():
-        infos = {}
-        for pattern in source.input.split(","):
-            infos |= place.glob(pattern.strip())
-        if not infos:
-            raise DataError(f"sources.{name}.input: {place.path(source.input)} matches no file")
-        for index, (shown, info) in enumerate(sorted(infos.items())):
-            readers.format_of(shown, source.reading)
+        patterns = split_patterns(source.input, place.kind)
+        found: set[str] = set()
+        for pattern in patterns:
+            paths, skipped = find(pattern, place)
+            found.update(paths)
+            if skipped:
+                _LOG.info("sources.%s: %s files of other kinds are skipped", name, f"{skipped:,}")
+            if not paths:
+                where = f"sources.{name}.input: {place.path(pattern)}"
+                if not skipped:
+                    raise DataError(f"{where} matches no file")
+                raise DataError(f"{where}: none of the {skipped:,} files below it is {KINDS}")
+        begin = common_folder(patterns)
+        for shown in sorted(found):
+            format_of(shown, source.reading)
+            info = place.info(shown)
             files.append(
                 RawFile(
                     source=name,
-                    index=index,
                     path=place.path(shown),
                     shown=shown,
+                    document_name=shown[len(begin) :],
                     size=info.size,
                     modified=info.mtime_ns,
                     reading=source.reading,

@@ -1,32 +1,32 @@
-"""Raw files of every format as documents: the stage `documents` of the pipeline.
+"""Raw files as documents: the stage `documents` of the pipeline.
 
-The formats here stand on the reader of `hclx.text.documents`. The policy of the corpus is to set
-aside what cannot be read, with file, line and reason, and to read on.
+The formats are those of `hclx.text.formats`. The policy of the corpus is to set aside what cannot
+be read, with file, line and reason, and to read on; and to split documents that are too long.
 
   documents/SOURCE/FILE-SHARD.parquet   doc_id (SOURCE/ID), source, url, title, date, licence, text;
                                         text and title are normalised, see `hclx.corpus.normalize`
   documents/SOURCE/FILE.json            `file`; `parts`, the shards, with `name`, `documents` and
-                                        `bytes`; `quarantined`, reason -> number; written last
-  quarantine/SOURCE/FILE.jsonl          `file`, `line`, `reason` and masked `beginning` of a record
+                                        `bytes`; `quarantined`, reason -> number; `examples`, reason
+                                        -> the first such record; `long`, how many `documents` were
+                                        split into how many `parts`; `text_lines`, the lines of a
+                                        text file that is one document; written last
+  quarantine/SOURCE/FILE.jsonl          `file`, `line`, `reason` and masked `beginning` of a record;
+                                        the first 1,000 of each reason
 """
 
-import codecs
 import dataclasses
 import functools
-import gzip
-import html
 import io
 import json
+import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow
-import pyarrow.parquet
 
 from hclx.corpus.layout import (
     DOCUMENTS,
-    FIELDS,
     MANIFEST,
     QUARANTINE,
     SCHEMA,
@@ -34,34 +34,31 @@ from hclx.corpus.layout import (
     RawFile,
     largest_first,
 )
-from hclx.corpus.normalize import is_blank, normalize_document
+from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import masked
+from hclx.corpus.runner import advance
 from hclx.corpus.store import Store, key_of, open_bytes
-from hclx.errors import ConfigError
-from hclx.text.documents import (
-    FORMATS,
+from hclx.errors import DataError
+from hclx.text.formats import format_of, read_records
+from hclx.text.records import (
+    FIELDS,
     Document,
     Reading,
     Unreadable,
     UnreadableRecordError,
-    decode,
-    numbered_lines,
-    parse_record,
-    text_field,
 )
+from hclx.text.splitting import split_text
 
-Records = Iterator[Document | Unreadable]
-_SUFFIXES = {"jsonl": "jsonl", "json": "jsonl", "txt": "text", "md": "text", "parquet": "parquet"}
-# Some versions leave the quotes of titles bare; options, and the reader of Cirrus dumps, add a
-# revision and a language.
-_DOC = re.compile(
-    rb'^<doc id="([^"]*)"(?: revid="[^"]*")? url="([^"]*)" title="(.*?)"(?: language="[^"]*"'
-    rb' revision="[^"]*")?>\s*$'
-)
-_NOT_ESCAPED = re.compile("[<>]|&(?!(?:amp|lt|gt);)")
+_LOG = logging.getLogger(__name__)
+_TOLD_BYTES = 1 << 20  # of a file, after which its progress is told
+LISTED = 1000  # records of one reason that the quarantine of a file lists
+# After so many records and no document, reasons that tell of the whole file end its reading.
+HOPELESS = 1000
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DIFFERS = re.compile(r" at byte \d+| \(.*")  # the part of a reason that differs from file to file
 _BEGINNING_CHARS = 100
+_MANY_LINES = 200  # of a text file that is one document: perhaps it holds many
+_REASONS = 3  # that a message names
 
 
 def ingest(build: Build, key: str) -> None:
@@ -72,10 +69,99 @@ def ingest(build: Build, key: str) -> None:
       key: not used; the documents of a raw file have a key of their own, a hash of the file's path,
         size and time and of how it is read.
     Raises:
+      DataError: a source has no document at all; the message says why.
       HclxError: see `Runner.map`.
     """
     read = functools.partial(ingest_file, store=build.store)
-    build.runner.map(read, largest_first(build.files), "documents", "file")
+    missing = [raw for raw in largest_first(build.files) if not _is_ingested(raw, build.store)]
+    if len(missing) < len(build.files):
+        done = len(build.files) - len(missing)
+        _LOG.info("documents: %s of %s files are as they were read", done, len(build.files))
+    build.runner.map(read, missing, "documents", "file")
+    for source in build.settings.sources:
+        files = [raw for raw in build.files if raw.source == source]
+        manifests = [build.store.read_json(raw.file(MANIFEST)) for raw in files]
+        if not any(manifest["parts"] for manifest in manifests):
+            raise DataError(_nothing(source, manifests, build.store))
+
+
+def _nothing(source: str, manifests: list[dict], store: Store) -> str:
+    """The message for a source without a document."""
+    aside, examples = Counter(), []
+    for manifest in manifests:
+        aside.update(manifest["quarantined"])
+        examples += [f"{manifest['file']}:{e}" for e in manifest["examples"].values()]
+    message = f"source {source} has no document"
+    if not aside:
+        return f"{message}: no text is in {', '.join(m['file'] for m in manifests[:3])}"
+    return (
+        f"{message}: {aside.total():,} records were set aside, {main_reasons(aside)}; for example"
+        f" {'; '.join(examples[:1])}; all are in {store.path('quarantine')}/{source}"
+    )
+
+
+def main_reasons(reasons: Mapping[str, int]) -> str:
+    """Names the most frequent reasons, with their numbers.
+
+    Args:
+      reasons: reason -> number of records.
+    """
+    most = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    more = ", ..." if len(most) > _REASONS else ""
+    return ", ".join(f"{reason} {n:,}" for reason, n in most[:_REASONS]) + more
+
+
+class _Shards:
+    """Writes the documents of a raw file, shard after shard; `written` lists the shards."""
+
+    def __init__(self, raw: RawFile, store: Store):
+        self._raw, self._store = raw, store
+        self._rows, self._size, self.written = [], 0, []
+
+    def append(self, record: Document, doc_id: str, text: str) -> None:
+        """Adds a document, or a part of one, whose id and text are given."""
+        fields = {name: getattr(record, name) for name in FIELDS}
+        source = self._raw.source
+        row = {"doc_id": f"{source}/{doc_id}", "source": source, "text": text, **fields}
+        self._rows.append(row)
+        self._size += len(text.encode())
+        if self._size >= self._raw.shard_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is held."""
+        if not self._rows:
+            return
+        name = self._raw.shard_name(len(self.written))
+        table = pyarrow.Table.from_pylist(self._rows, SCHEMA)
+        self._store.write_table(DOCUMENTS.format(name=name), table, key_of(self._raw.key, name))
+        shard = {"name": name, "documents": len(self._rows), "bytes": self._size}
+        self.written.append(shard)
+        self._rows, self._size = [], 0
+
+
+class _Quarantine:
+    """Writes the records of a raw file that are no documents, as they come."""
+
+    def __init__(self, raw: RawFile, stream):
+        self._file, self._stream = raw.shown, stream
+        self.reasons, self.examples, self.of_file = Counter(), {}, 0
+
+    def append(self, record: Unreadable) -> None:
+        """Counts a record; the first ones of each reason are written."""
+        reason = general_reason(record.reason)
+        self.reasons[reason] += 1
+        self.of_file += record.is_of_file
+        self.examples.setdefault(reason, f"{record.line}: {record.reason}")
+        if self.reasons[reason] <= LISTED:
+            shown = {
+                "file": self._file,
+                "line": record.line,
+                "reason": record.reason,
+                "beginning": record.beginning,
+            }
+            line = json.dumps(shown, ensure_ascii=False) + "\n"
+            self._stream.write(line.encode("utf-8", "surrogatepass"))
 
 
 def ingest_file(raw: RawFile, store: Store) -> None:
@@ -91,40 +177,44 @@ def ingest_file(raw: RawFile, store: Store) -> None:
     """
     if _is_ingested(raw, store):
         return
-    rows, size, shards, quarantined = [], 0, [], []
-
-    def write_shard():
-        nonlocal rows, size
-        if rows:
-            name = raw.shard_name(len(shards))
-            table = pyarrow.Table.from_pylist(rows, SCHEMA)
-            store.write_table(DOCUMENTS.format(name=name), table, key_of(raw.key, name))
-            shards.append({"name": name, "documents": len(rows), "bytes": size})
-        rows, size = [], 0
-
-    with open_bytes(raw.path) as file:
-        for record in read_documents(file, raw.path, raw.reading):
+    shards, long, lines = _Shards(raw, store), Counter(documents=0, parts=0), 0
+    with store.writing(raw.file(QUARANTINE)) as stream, open_bytes(raw.path) as file:
+        quarantine = _Quarantine(raw, stream)
+        has_documents, position = False, 0
+        for record in read_documents(file, raw.path, raw.reading, raw.document_name):
+            if (here := file.tell()) - position >= _TOLD_BYTES:
+                advance(here - position)
+                position = here
             if isinstance(record, Unreadable):
-                quarantined.append(
-                    {
-                        "file": raw.shown,
-                        "line": record.line,
-                        "reason": record.reason,
-                        "beginning": record.beginning,
-                    }
-                )
+                quarantine.append(record)
+                if not has_documents and quarantine.of_file >= HOPELESS:
+                    quarantine.append(_hopeless(record, quarantine.reasons.total()))
+                    break
                 continue
-            fields = {name: getattr(record, name) for name in ("text", *FIELDS)}
-            rows.append({"doc_id": f"{raw.source}/{record.id}", "source": raw.source, **fields})
-            size += len(record.text.encode())
-            if size >= raw.shard_bytes:
-                write_shard()
-    write_shard()
-    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in quarantined]
-    store.write_text(raw.file(QUARANTINE), "".join(lines))
-    reasons = Counter(general_reason(record["reason"]) for record in quarantined)
-    manifest = {"file": raw.shown, "parts": shards, "quarantined": dict(sorted(reasons.items()))}
+            has_documents = True
+            parts = list(split_text(record.text, raw.reading.max_chars))
+            for number, part in enumerate(parts, 1):
+                doc_id = record.id if len(parts) == 1 else f"{record.id}#{number}"
+                shards.append(record, doc_id, part)
+            if len(parts) > 1:
+                long.update(documents=1, parts=len(parts))
+            if record.id == raw.document_name and not raw.reading.split:
+                lines = record.text.count("\n") + 1
+    shards.flush()
+    manifest = {
+        "file": raw.shown,
+        "parts": shards.written,
+        "quarantined": dict(sorted(quarantine.reasons.items())),
+        "examples": quarantine.examples,
+        "long": dict(long),
+        "text_lines": lines,
+    }
     store.write_json(raw.file(MANIFEST), manifest, raw.key)
+
+
+def _hopeless(record: Unreadable, n: int) -> Unreadable:
+    reason = f"the rest of the file was not read (its first {n:,} records are no documents)"
+    return Unreadable(record.line + 1, reason)
 
 
 def _is_ingested(raw: RawFile, store: Store) -> bool:
@@ -141,68 +231,12 @@ def general_reason(reason: str) -> str:
     return _DIFFERS.sub("", reason)
 
 
-def format_of(path: str, reading: Reading) -> str:
-    """Returns the format of a file: "jsonl", "text", "parquet" or "wikiextractor".
+def check_text(text: str) -> None:
+    """Refuses a text that no corpus may hold.
 
-    Args:
-      path: its name decides, if `reading` names no format.
-      reading: how the files of its source are read.
     Raises:
-      ConfigError: its name does not tell, or the format is unknown.
+      UnreadableRecordError: it is blank, or holds NUL or half a surrogate pair.
     """
-    if reading.format in FORMATS:
-        return reading.format
-    if reading.format:
-        raise ConfigError(f"format={reading.format!r} is not one of {', '.join(FORMATS)}")
-    name = path.rsplit("/", 1)[-1].removesuffix(".gz")
-    suffix = name.rsplit(".", 1)[-1]
-    if suffix in _SUFFIXES:
-        return _SUFFIXES[suffix]
-    if re.fullmatch(r"wiki_\d+", name):
-        return "wikiextractor"
-    raise ConfigError(
-        f"{path}: its format cannot be told from its name; give the source a format:"
-        f" {', '.join(FORMATS)}"
-    )
-
-
-def read_documents(file: io.BufferedIOBase, path: str, reading: Reading) -> Records:
-    """Yields everything in a file, in order: a Document each, or an Unreadable for a record that is
-    none, with at most 100 characters of its beginning, masked.
-
-    A damaged file (gzip that is cut off, broken Parquet) ends with an Unreadable in place of what
-    cannot be read; the records before it are yielded. A document of a text file, or an article,
-    that the damage cuts off is not.
-
-    Args:
-      file: its bytes, not decompressed; Parquet needs a file that can seek.
-      path: its name, for the format; documents without an id get one of its last part, NAME:LINE,
-        or NAME if the file is one document.
-      reading: how it is read.
-    Raises:
-      ConfigError: the format is unknown.
-    """
-    read = _READERS[format_of(path, reading)]
-    empty_brackets = "remove" if read is _wikiextractor else reading.empty_brackets
-    if path.endswith(".gz") and read is not _parquet:
-        file = gzip.GzipFile(fileobj=file)
-    for record in read(file, path, reading):
-        if isinstance(record, Unreadable):
-            beginning = masked(record.beginning)[:_BEGINNING_CHARS]
-            yield dataclasses.replace(record, beginning=beginning)
-        else:
-            yield normalize_document(record, reading.html, empty_brackets)
-
-
-def _lines(file, reading: Reading) -> Iterator[tuple[int, bytes | Unreadable]]:
-    """Numbered lines without a byte order mark."""
-    for number, raw in numbered_lines(file, reading.max_bytes):
-        if number == 1 and isinstance(raw, bytes):
-            raw = raw.removeprefix(codecs.BOM_UTF8)
-        yield number, raw
-
-
-def _check_text(text: str) -> None:
     if not text.strip():
         raise UnreadableRecordError("no text")
     if "\0" in text:
@@ -211,190 +245,54 @@ def _check_text(text: str) -> None:
         raise UnreadableRecordError("a lone surrogate in the text")
 
 
-def _document(record: dict, default_id: str, path: str, line: int, reading: Reading) -> Document:
-    names = dict(reading.fields)
-    value = lambda name: record.get(names.get(name, name))
-    text = text_field(record, names.get("text", "text"))
-    _check_text(text)
-    fields = {name: _SURROGATE.sub("\ufffd", str(value(name) or "")) for name in FIELDS}
-    fields["licence"] = fields["licence"] or reading.licence
-    own_id = value("id")
-    doc_id = default_id if own_id in (None, "") else _SURROGATE.sub("\ufffd", str(own_id))
-    return Document(text, path, line, doc_id, **fields)
+def read_documents(
+    file: io.BufferedIOBase, path: str, reading: Reading, name: str = ""
+) -> Iterator[Document | Unreadable]:
+    """Yields everything in a file, in order: a Document each, or an Unreadable for a record that is
+    none, with at most 100 characters of its beginning, masked.
 
-
-def _too_long(max_bytes: int) -> UnreadableRecordError:
-    return UnreadableRecordError(f"a document of more than {max_bytes:,} bytes")
-
-
-def _file_name(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
-
-
-def _json_lines(file, path: str, reading: Reading) -> Records:
-    """An object a line; blank lines are no records."""
-    for line, raw in _lines(file, reading):
-        if isinstance(raw, Unreadable):
-            yield raw
-        elif raw.strip():
-            yield _json_line(raw, path, line, reading)
-
-
-def _json_line(raw: bytes, path: str, line: int, reading: Reading) -> Document | Unreadable:
-    try:
-        record = parse_record(decode(raw)[0])
-        return _document(record, f"{_file_name(path)}:{line}", path, line, reading)
-    except UnreadableRecordError as error:
-        return error.at(line, raw)
-
-
-class _Lines:
-    """The lines of a document while it is read; no more of them are held than it may have."""
-
-    def __init__(self, line: int, max_bytes: int):
-        self.line, self._max_bytes = line, max_bytes
-        self.is_whole, self._size, self._lines = True, 0, []
-
-    def append(self, raw: bytes) -> None:
-        """Adds a line."""
-        self._size += len(raw)
-        if self._size <= self._max_bytes:
-            self._lines.append(raw)
-
-    @property
-    def raw(self) -> bytes:
-        """The lines that are held."""
-        return b"".join(self._lines)
-
-    def finish(self, make) -> Records:
-        """Yields the document `make(bytes)`, if there is one and no line of it was unreadable."""
-        if not self.is_whole:
-            return
-        try:
-            if self._size > self._max_bytes:
-                raise _too_long(self._max_bytes)
-            if document := make(self.raw):
-                yield document
-        except UnreadableRecordError as error:
-            yield error.at(self.line, self.raw)
-
-
-def _text(file, path: str, reading: Reading) -> Records:
-    """Documents of a text file; one that is too long, or has a part that cannot be read, is set
-    aside as a whole.
+    Args:
+      file, path, reading, name: see `hclx.text.formats.read_records`.
+    Raises:
+      ConfigError, OSError: see there.
     """
-    lines, name = _Lines(1, reading.max_bytes), _file_name(path)
-
-    def document(raw: bytes) -> Document | None:
-        doc_id = name if reading.split == "file" else f"{name}:{lines.line}"
-        if is_blank(raw):
-            return None
-        record = {"text": decode(raw)[0].strip("\r\n")}
-        return _document(record, doc_id, path, lines.line, reading)
-
-    for line, raw in _lines(file, reading):
-        is_end = reading.split == "line"
-        if isinstance(raw, Unreadable):
-            yield raw
-            lines.is_whole = False
-        elif reading.split == "blank_line" and is_blank(raw):
-            is_end = True
+    is_wiki = format_of(path, reading) == "wikiextractor"
+    empty_brackets = "remove" if is_wiki else reading.empty_brackets
+    for record in read_records(file, path, reading, name, check_text):
+        if isinstance(record, Unreadable):
+            beginning = masked(record.beginning)[:_BEGINNING_CHARS]
+            yield dataclasses.replace(record, beginning=beginning)
         else:
-            lines.append(raw)
-        if is_end:
-            yield from lines.finish(document)
-            lines = _Lines(line + 1, reading.max_bytes)
-    yield from lines.finish(document)
+            yield normalize_document(record, reading.html, empty_brackets)
 
 
-def _wikiextractor(file, path: str, reading: Reading) -> Records:
-    """`<doc id= url= title=>`, the title, an empty line, paragraphs, `</doc>`; or an object a line
-    (its --json).
+def notes(manifests: list[dict]) -> list[str]:
+    """Explains what became of the files of a source beside the documents that were found.
 
-    Both hold titles as the dump does, with entities. Version 3 escapes texts too, unless it is told
-    otherwise; version 2 does not.
+    Args:
+      manifests: contents of the files MANIFEST of the source.
+    Returns:
+      Sentences: an example of each main reason why records were set aside, how many long documents
+      were split, and whether a text file that is one document may hold many.
     """
-    head, lines = None, _Lines(1, reading.max_bytes)
-    not_closed = UnreadableRecordError("a <doc> that is not closed")
-    for line, raw in _lines(file, reading):
-        if isinstance(raw, Unreadable):
-            yield raw
-            lines.is_whole = False  # the document around it, if there is one
-        elif head is None and raw.startswith(b"{"):
-            yield _unescape(_json_line(raw, path, line, reading))
-        elif match := _DOC.match(raw):
-            if head is not None and lines.is_whole:
-                yield not_closed.at(lines.line, lines.raw)
-            head, lines = match, _Lines(line, reading.max_bytes)
-        elif head is not None and raw.rstrip() == b"</doc>":
-            article = functools.partial(_article, head, path=path, line=lines.line, reading=reading)
-            yield from lines.finish(article)
-            head = None
-        elif head is not None:
-            lines.append(raw)
-        elif raw.strip():
-            yield UnreadableRecordError("text outside of <doc>").at(line, raw)
-    if head is not None and lines.is_whole:
-        yield not_closed.at(lines.line, lines.raw)
-
-
-def _article(head: re.Match, raw: bytes, path: str, line: int, reading: Reading) -> Document:
-    doc_id, url, title = (decode(group)[0] for group in head.groups())
-    text = decode(raw)[0].strip("\r\n")
-    first, _, rest = text.partition("\n")
-    if html.unescape(first.rstrip()) == html.unescape(title):
-        text = rest.lstrip("\r\n")
-    record = {"id": doc_id, "url": html.unescape(url), "title": title, "text": text}
-    return _unescape(_document(record, doc_id, path, line, reading))
-
-
-def _unescape(record: Document | Unreadable) -> Document | Unreadable:
-    """A document of WikiExtractor with the characters that its entities denote."""
-    if isinstance(record, Unreadable):
-        return record
-    # An escaped text holds no bare < or &.
-    text = record.text if _NOT_ESCAPED.search(record.text) else html.unescape(record.text)
-    return dataclasses.replace(record, title=html.unescape(record.title), text=text)
-
-
-def _parquet(file, path: str, reading: Reading) -> Records:
-    names, row = dict(reading.fields), 0
-    try:
-        table = pyarrow.parquet.ParquetFile(file)
-        columns = [names.get(field, field) for field in ("id", "text", *FIELDS)]
-        columns = [column for column in columns if column in table.schema_arrow.names]
-        for batch in table.iter_batches(batch_size=256, columns=columns):
-            cells = list(zip(batch.schema.names, batch.columns))
-            for index in range(batch.num_rows):
-                row += 1
-                try:
-                    record = {column: _value(values[index]) for column, values in cells}
-                    yield _parquet_row(record, path, row, reading)
-                except UnreadableRecordError as error:
-                    yield error.at(row)
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        message = str(error).splitlines()[0]
-        reason = f"damaged Parquet ({message}); nothing after this row was read"
-        yield Unreadable(row + 1, reason)
-
-
-def _parquet_row(record: dict, path: str, row: int, reading: Reading) -> Document:
-    text = record.get(dict(reading.fields).get("text", "text"))
-    if len(str(text or "").encode("utf-8", "replace")) > reading.max_bytes:
-        raise _too_long(reading.max_bytes)
-    return _document(record, f"{_file_name(path)}:{row}", path, row, reading)
-
-
-def _value(scalar: pyarrow.Scalar):
-    try:
-        return scalar.as_py()
-    except UnicodeDecodeError as error:
-        raise UnreadableRecordError(f"invalid UTF-8 at byte {error.start}") from error
-
-
-_READERS = {
-    "jsonl": _json_lines,
-    "text": _text,
-    "parquet": _parquet,
-    "wikiextractor": _wikiextractor,
-}
+    lines, shown = [], set()
+    for manifest in manifests:
+        for reason, example in manifest.get("examples", {}).items():
+            if reason not in shown and len(shown) < _REASONS:
+                shown.add(reason)
+                lines.append(f"set aside: {manifest['file']}:{example}")
+    long = Counter()
+    for manifest in manifests:
+        long.update(manifest.get("long", {}))
+    if long["documents"]:
+        lines.append(
+            f"{long['documents']:,} documents of more than max_chars characters became"
+            f" {long['parts']:,} parts"
+        )
+    most = max(manifests, key=lambda m: m.get("text_lines", 0), default={})
+    if (n := most.get("text_lines", 0)) >= _MANY_LINES:
+        lines.append(
+            f"each text file is one document, {most['file']} one of {n:,} lines; if it holds many,"
+            " write `split: line` or `split: blank_line`, else `split: file`"
+        )
+    return lines

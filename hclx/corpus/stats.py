@@ -8,6 +8,7 @@ The figures of a source, as `add_up` returns them:
   input, licence, rules   as in the settings; of each rule `attribute`, `min`, `max`
                           and `where`
   files, quarantined      number of raw files, and of their records that are no documents
+  aside, notes            reason -> number of these records; see `hclx.corpus.readers.notes`
   documents, bytes        of the input
   kept                    `documents` and `bytes` of the clean corpus
   removed                 stage -> rule -> `documents` and `bytes` of the input; most removed first
@@ -16,6 +17,8 @@ The figures of a source, as `add_up` returns them:
   histograms              attribute -> number of documents in each bin, of `all` and of `kept`
   clusters                "exact" or "near" -> number of documents -> number of such clusters
   cut_paragraphs          number of `paragraphs` that were removed, and of their `chars`
+  cut_windows             number of `documents` that lost something around an evaluation item, of
+                          such `windows`, and of their `chars`
 """
 
 import dataclasses
@@ -29,9 +32,10 @@ from hclx.corpus.layout import (
     MIXTURE,
     VERDICTS_OF_STAGE,
     Shard,
+    read_manifests,
 )
 from hclx.corpus.pii import masked
-from hclx.corpus.readers import general_reason
+from hclx.corpus.readers import LISTED, general_reason, notes
 from hclx.corpus.settings import CorpusSettings, MixSettings
 from hclx.corpus.store import Store
 from hclx.corpus.verdicts import STAGES
@@ -47,6 +51,7 @@ _SUMMED = (
     "histograms",
     "clusters",
     "cut_paragraphs",
+    "cut_windows",
     "contamination",
 )
 
@@ -63,6 +68,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
       samples: rule -> removed documents: `doc_id`, `value`, begin of `text`, and the rule's bounds.
       edges: attribute -> lower edges of the bins of its histogram.
       contamination: set -> counts, see `decontamination.write_report`; None without that stage.
+      stock_phrases: items that were found and removed nothing, see there.
       mixture: source -> fields of its `hclx.corpus.mixing.Share`; None without a mixture.
       mixture_target: see `target_of`; None if the mixture has no target.
     Raises:
@@ -75,8 +81,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
     sources = {}
     for name in settings.sources:
         sources[name] = _empty_source(settings, name)
-        for file in store.list(MANIFESTS.format(source=name), ".json"):
-            n_documents |= _add_file(store, file, sources[name], quarantine, settings.seed)
+        n_documents |= _add_files(store, name, sources[name], quarantine, settings.seed)
     for shard in shards:
         stats = _read(store, shard, n_documents.get(shard.name))
         _add(
@@ -102,6 +107,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
     return {
         "sources": sources,
         "contamination": everything.pop("contamination", None) or (report or {}).get("sets"),
+        "stock_phrases": (report or {}).get("stock_phrases", []),
         "all": everything,
         "samples": samples,
         "edges": {name: list(edges) for name, edges in HISTOGRAMS.items()},
@@ -158,6 +164,7 @@ def _empty_source(settings: CorpusSettings, name: str) -> dict:
         "rules": rules,
         "files": 0,
         "quarantined": 0,
+        "aside": {},
         "documents": 0,
         "bytes": 0,
         "kept": {"documents": 0, "bytes": 0},
@@ -165,44 +172,59 @@ def _empty_source(settings: CorpusSettings, name: str) -> dict:
     }
 
 
-def _add_file(store: Store, name: str, source: dict, quarantine: dict, seed: int) -> dict[str, int]:
-    """Adds the unreadable records of a raw file to `source` and `quarantine`.
+def _add_files(
+    store: Store, name: str, source: dict, quarantine: dict, seed: int
+) -> dict[str, int]:
+    """Adds what the manifests of the raw files of a source tell to `source` and `quarantine`.
 
-    Args:
-      name: of the manifest of the raw file.
     Returns:
-      Part of the file -> number of its documents.
+      Shard -> number of its documents.
     """
-    manifest = store.read_json(name)
-    if manifest is None:
-        raise DataError(f"{store.path(name)} is missing or damaged; build the corpus again")
-    file, lines = name.removeprefix("documents/").removesuffix(".json"), 0
+    manifests, n_documents = dict(read_manifests(store, name)), {}
+    for path in store.list(MANIFESTS.format(source=name), ".json"):
+        if path.removeprefix("documents/").removesuffix(".json") not in manifests:
+            raise DataError(f"{store.path(path)} is missing or damaged; build the corpus again")
+    for file, manifest in manifests.items():
+        _add_file(store, file, manifest, source, quarantine, seed)
+        n_documents |= {part["name"]: part["documents"] for part in manifest["parts"]}
+    source["notes"] = notes(list(manifests.values()))
+    return n_documents
+
+
+def _add_file(
+    store: Store, file: str, manifest: Mapping, source: dict, quarantine: dict, seed: int
+) -> None:
+    """Adds the unreadable records of a raw file, SOURCE/FILE, to `source` and `quarantine`."""
+    lines, counts = 0, manifest["quarantined"]
+    for reason, n in counts.items():
+        quarantine.setdefault(reason, {"documents": 0, "examples": []})["documents"] += n
     for line in store.read_lines(f"quarantine/{file}.jsonl"):
         record, lines = json.loads(line), lines + 1
-        reason = general_reason(record["reason"])
-        entry = quarantine.setdefault(reason, {"documents": 0, "examples": []})
-        entry["documents"] += 1
-        entry["examples"].append((sample_order(f"{file}:{record['line']}", seed), file, record))
+        entry = quarantine.setdefault(
+            general_reason(record["reason"]), {"documents": 0, "examples": []}
+        )
+        place = (record["file"], record["line"])
+        entry["examples"].append((sample_order(f"{file}:{record['line']}", seed), place, record))
         if len(entry["examples"]) > 2 * SAMPLES:
             entry["examples"] = _least(entry["examples"])
-    if lines != (expected := sum(manifest["quarantined"].values())):
+    if lines != (expected := sum(min(n, LISTED) for n in counts.values())):
         raise DataError(
             f"{store.path(f'quarantine/{file}.jsonl')} has {lines} lines, and {expected} records"
-            f" were quarantined; remove {name} and build again"
+            f" were quarantined; remove documents/{file}.json and build again"
         )
     source["files"] += 1
-    source["quarantined"] += lines
-    return {part["name"]: part["documents"] for part in manifest["parts"]}
+    source["quarantined"] += sum(counts.values())
+    _add(source["aside"], counts)
 
 
 def _least(examples: list[tuple]) -> list[tuple]:
-    """The sample of examples (order, file, record): those first by order, then by file."""
+    """The sample of examples (order, (file, line), record): those first by order, then by file."""
     return sorted(examples, key=lambda example: example[:2])[:SAMPLES]
 
 
 def _shown(entry: dict) -> dict:
     """A reason's count and sample; examples in the order of files and lines, masked."""
-    examples = sorted(_least(entry["examples"]), key=lambda e: (e[1], e[2]["line"]))
+    examples = sorted(_least(entry["examples"]), key=lambda e: e[1])
     return {
         "documents": entry["documents"],
         "examples": [{**e, "beginning": masked(e["beginning"])} for _, _, e in examples],

@@ -8,14 +8,13 @@ has the expected key is finished work, and is not made again.
 import contextlib
 import dataclasses
 import fcntl
-import fnmatch
 import functools
+import hashlib
 import io
 import json
 import os
-import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow
 import pyarrow.parquet
@@ -38,16 +37,6 @@ def key_of(*values) -> str:
     return json_hash(values)[:32]
 
 
-def _is_match(name: list[str], pattern: list[str]) -> bool:
-    if not pattern or not name:
-        return not pattern and not name
-    if name[0].startswith(".") and not pattern[0].startswith("."):
-        return False
-    if pattern[0] == "**" and (_is_match(name, pattern[1:]) or _is_match(name[1:], pattern)):
-        return True
-    return fnmatch.fnmatchcase(name[0], pattern[0]) and _is_match(name[1:], pattern[1:])
-
-
 @contextlib.contextmanager
 def open_bytes(path: str) -> Iterator[io.BufferedReader]:
     """Opens a file for reading; it can seek.
@@ -64,6 +53,20 @@ def open_bytes(path: str) -> Iterator[io.BufferedReader]:
     files, place = fs.FileSystem.from_uri(path)
     with io.BufferedReader(files.open_input_file(place)) as file:
         yield file
+
+
+class _Sink(io.RawIOBase):
+    """A stream that hashes what is written to it."""
+
+    def __init__(self, digest):
+        self._digest = digest
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        self._digest.update(data)
+        return len(data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,23 +98,32 @@ class Store:
         """
         return f"{self.root.rstrip('/')}/{name}"
 
-    def _write(self, name: str, write) -> None:
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator:
+        """Yields a stream for the bytes of a file, which appears when the block ends without error.
+
+        Args:
+          name: path of the file below the folder.
+        """
         files, root = self._place
         target = f"{root}/{name}"
         files.create_dir(os.path.dirname(target), recursive=True)
         # An object appears when it is closed; a local file must be moved to its place.
-        temporary = (
-            f"{target}.{uuid.uuid4().hex}.tmp" if isinstance(files, fs.LocalFileSystem) else target
-        )
+        is_local = isinstance(files, fs.LocalFileSystem)
+        temporary = f"{target}.{uuid.uuid4().hex}.tmp" if is_local else target
         try:
             with files.open_output_stream(temporary) as stream:
-                write(stream)
+                yield stream
             if temporary != target:
                 files.move(temporary, target)
         except BaseException:
             if temporary != target and os.path.exists(temporary):
                 os.remove(temporary)
             raise
+
+    def _write(self, name: str, write) -> None:
+        with self.writing(name) as stream:
+            write(stream)
 
     def write_table(self, name: str, table: pyarrow.Table, key: str) -> None:
         """Writes a Parquet file; equal tables and keys give equal bytes.
@@ -164,6 +176,22 @@ class Store:
             return pyarrow.parquet.read_table(f"{root}/{name}", columns=columns, filesystem=files)
         except (pyarrow.ArrowException, OSError) as error:
             raise self._unreadable(name, error) from error
+
+    def table_digest(self, name: str, without: Sequence[str] = ()) -> str:
+        """Computes a hash of what a Parquet file holds, without its key.
+
+        Args:
+          name: path of the file below the folder.
+          without: columns that do not count.
+        Raises:
+          DataError: it is missing or damaged.
+        """
+        table = self.read_table(name).replace_schema_metadata(None)
+        table = table.select([column for column in table.column_names if column not in without])
+        digest = hashlib.sha256()
+        with pyarrow.ipc.new_stream(_Sink(digest), table.schema) as writer:
+            writer.write_table(table)
+        return digest.hexdigest()[:32]
 
     def n_rows(self, name: str) -> int:
         """Returns the number of rows of a Parquet file; `name` is its path below the folder.
@@ -271,29 +299,29 @@ class Store:
                 ) from error
             yield
 
-    def glob(self, pattern: str) -> dict[str, fs.FileInfo]:
-        """Finds the files that match a pattern.
+    def kind(self, path: str) -> str:
+        """Returns "file" or "folder", or "" if there is no such path; see `hclx.text.inputs`."""
+        files, root = self._place
+        info = files.get_file_info(f"{root}/{path}" if path else root)
+        return {fs.FileType.File: "file", fs.FileType.Directory: "folder"}.get(info.type, "")
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """Lists a folder, but not what is below its folders; see `hclx.text.inputs`.
 
         Args:
-          pattern: below the folder, as of Python's `glob`, `**` included; it matches no name that
-            begins with a dot.
+          folder: its path below the root; "" is the root.
         Returns:
-          Path of each file below the folder -> its information, with `size` in bytes and
-          `mtime_ns`; {} if none matches.
+          (name, whether it is a folder) of everything in it; [] if there is no such folder.
         """
         files, root = self._place
-        # Folders that no match can be in are not listed.
-        begin = re.split(r"[*?[]", pattern)[0].rpartition("/")[0]
-        deep = "/" in pattern[len(begin) :].lstrip("/") or "**" in pattern
-        infos = files.get_file_info(
-            fs.FileSelector(f"{root}/{begin}".rstrip("/"), recursive=deep, allow_not_found=True)
-        )
-        names = {info.path[len(root) + 1 :]: info for info in infos if info.is_file}
-        return {
-            name: info
-            for name, info in names.items()
-            if _is_match(name.split("/"), pattern.split("/"))
-        }
+        path = f"{root}/{folder}" if folder else root
+        infos = files.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return [(info.base_name, not info.is_file) for info in infos]
+
+    def info(self, name: str) -> fs.FileInfo:
+        """Returns `size` in bytes and `mtime_ns` of a file; `name` is its path below the folder."""
+        files, root = self._place
+        return files.get_file_info(f"{root}/{name}")
 
     def list(self, folder: str, suffix: str = "") -> list[str]:
         """Lists the files below a folder, also those in folders of it.

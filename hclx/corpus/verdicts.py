@@ -1,18 +1,22 @@
 """Verdicts: which stage removed which document, by which rule, and the texts that remain.
 
 A stage of the pipeline that removes documents writes a table for each shard, with a row for each
-document: `rule` (null: kept), `value` (the number that the rule saw), and columns of its own.
+document: `rule` (null: kept), `value` (the number that the rule saw), and columns of its own. The
+stages `paragraph` and `contamination` also remove parts of documents that are kept, from `starts`
+to `ends` (exclusive), in characters.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import pyarrow
 import pyarrow.compute
 
-from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
+from hclx.corpus.layout import DOCUMENTS, SETTINGS, VERDICTS, Shard
 from hclx.corpus.spans import replace_spans
-from hclx.corpus.store import Store
+from hclx.corpus.store import Store, key_of
+from hclx.errors import DataError
 
 # The stages that remove documents, in the order of the pipeline.
 STAGES = ("filter", "exact", "paragraph", "near", "contamination")
@@ -48,29 +52,62 @@ class Removals:
         return np.flatnonzero(~self.is_kept)
 
 
+def stages_of(store: Store) -> tuple[str, ...]:
+    """Returns the names of the stages that removed documents of a corpus: those of STAGES that its
+    settings do not switch off.
+
+    Args:
+      store: the folder of the corpus.
+    Raises:
+      DataError: the settings are missing or damaged.
+    """
+    settings = store.read_json(SETTINGS)
+    if settings is None:
+        raise DataError(f"{store.path(SETTINGS)} is missing or damaged; build the corpus again")
+    return tuple(name for name in STAGES if settings.get(name, "") is not None)
+
+
 def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
     """Answers which stage removed each document of a shard.
 
     Args:
-      shard: the documents; their file must exist. Verdicts that are missing or damaged remove
-        nothing, as those of a stage that is switched off.
+      shard: the documents; their file must exist, and the verdicts of every stage that is not
+        switched off.
       store: the folder of the corpus.
       before: counts only the stages before this one, a name in STAGES; None counts all of them.
     Raises:
-      DataError: the documents, or the rows of verdicts, cannot be read.
+      DataError: the documents, or the verdicts of a stage that counts, cannot be read.
       ValueError: `before` is no stage.
     """
     n = store.n_rows(shard.file(DOCUMENTS))
     stage, rule, value = np.full(n, -1), np.full(n, None, object), np.zeros(n, np.float32)
-    for index, name in enumerate(STAGES[: STAGES.index(before)] if before else STAGES):
-        table = read_verdict(store, shard, name, ["rule", "value"])
-        if table is None:
-            continue
+    last = STAGES.index(before) if before else len(STAGES)
+    for name in stages_of(store):
+        if (index := STAGES.index(name)) >= last:
+            break
+        table = store.read_table(shard.file(VERDICTS, stage=name), ["rule", "value"])
         rows = np.flatnonzero(table["rule"].is_valid().to_numpy() & (stage < 0))
         stage[rows] = index
         rule[rows] = table["rule"].take(pyarrow.array(rows)).to_pylist()
         value[rows] = table["value"].to_numpy()[rows]
     return Removals(stage, rule, value)
+
+
+def input_key(shard: Shard, store: Store, before: str | None = None) -> str:
+    """Computes a hash of what a stage sees of a shard: its documents, and the content of the
+    verdicts of earlier stages, whatever settings they came from.
+
+    Args:
+      shard, store, before: see `removals`.
+    Raises:
+      DataError: the verdicts of a stage that counts cannot be read.
+    """
+    last = STAGES.index(before) if before else len(STAGES)
+    earlier = [name for name in stages_of(store) if STAGES.index(name) < last]
+    # The places of other documents change when a file is added.
+    digest = functools.partial(store.table_digest, without=["cluster"])
+    verdicts = [digest(shard.file(VERDICTS, stage=name)) for name in earlier]
+    return key_of(store.key(shard.file(DOCUMENTS)), earlier, verdicts)
 
 
 def read_verdict(
@@ -84,14 +121,15 @@ def read_verdict(
       stage: the name of the folder below verdicts/, see STAGES.
       columns: the columns to read; None reads all.
     Returns:
-      A row for each document: `rule`, `value`, and the stage's own columns, see `hclx.corpus.dedup`
-      and `hclx.corpus.decontamination`; None if its file is missing or damaged, or no such
-      stage exists.
+      A row for each document: `rule`, `value`, and the stage's own columns, see the modules
+      `dedup`, `near_duplicates` and `decontamination`; None if the stage is switched off.
     Raises:
-      DataError: the file lacks one of the columns, or they cannot be read.
+      DataError: the file is missing or damaged, or lacks one of the columns; or the settings of the
+        corpus cannot be read.
     """
-    name = shard.file(VERDICTS, stage=stage)
-    return None if store.key(name) is None else store.read_table(name, columns)
+    if stage not in stages_of(store):
+        return None
+    return store.read_table(shard.file(VERDICTS, stage=stage), columns)
 
 
 def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
@@ -110,28 +148,31 @@ def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
     return texts.take(pyarrow.array(rows)).to_pylist()
 
 
-def read_remaining_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
-    """Reads the texts of some documents without their duplicate paragraphs; as they were found
-    if the stage `paragraph` is switched off.
-
-    Only stages after `paragraph` may call it: before it, the verdicts of an earlier run may exist.
+def read_remaining_texts(
+    shard: Shard, store: Store, rows: np.ndarray, before: str | None = None
+) -> list[str]:
+    """Reads the texts of some documents without what stages removed from them: duplicate paragraphs
+    and evaluation items.
 
     Args:
       shard: the documents.
       store: the folder of the corpus.
       rows: of the documents in the shard, int64 [m].
+      before: counts only the stages before this one, a name in STAGES; None counts all of them.
     Returns:
       m texts, in the order of `rows`.
     Raises:
-      DataError: the documents cannot be read.
+      DataError: the documents, or the verdicts of a stage that counts, cannot be read.
     """
     texts = read_texts(shard, store, rows)
-    spans = read_verdict(store, shard, "paragraph", ["starts", "ends"])
-    if spans is None:
-        return texts
-    spans = spans.take(pyarrow.array(rows))
-    for i in np.flatnonzero(pyarrow.compute.list_value_length(spans["starts"]).to_numpy()):
-        texts[i] = remove_lines(texts[i], spans["starts"][i].as_py(), spans["ends"][i].as_py())
+    last = STAGES.index(before) if before else len(STAGES)
+    for stage, remove in (("paragraph", remove_lines), ("contamination", remove_windows)):
+        spans = read_verdict(store, shard, stage) if STAGES.index(stage) < last else None
+        if spans is None or "starts" not in spans.column_names:  # of an earlier version
+            continue
+        spans = spans.select(["starts", "ends"]).take(pyarrow.array(rows))
+        for i in np.flatnonzero(pyarrow.compute.list_value_length(spans["starts"]).to_numpy()):
+            texts[i] = remove(texts[i], spans["starts"][i].as_py(), spans["ends"][i].as_py())
     return texts
 
 
@@ -147,3 +188,16 @@ def remove_lines(text: str, starts: list[int], ends: list[int]) -> str:
     """
     ends = [end + (text[end : end + 1] == "\n") for end in ends]
     return replace_spans(text, [(*span, "") for span in zip(starts, ends)]).strip("\n")
+
+
+def remove_windows(text: str, starts: list[int], ends: list[int]) -> str:
+    """Removes parts of a text.
+
+    Args:
+      text: the text.
+      starts, ends: where each part begins and ends (exclusive), in characters, ascending.
+    Returns:
+      The rest; a blank line stands where something was removed between two other parts.
+    """
+    pieces = [text[a:b].strip() for a, b in zip([0, *ends], [*starts, len(text)])]
+    return "\n\n".join(filter(None, pieces))

@@ -4,8 +4,8 @@ figures of what became of every document.
   corpus/SOURCE/FILE-SHARD.parquet   the columns of documents/, see `hclx.corpus.readers`, with the
                                      clean `text`
   figures/SOURCE/FILE-SHARD.json     documents, bytes, kept, removed, masked, histograms, clusters
-                                     and cut_paragraphs, see `hclx.corpus.stats`; and `samples`,
-                                     rule -> some documents that it removed
+                                     cut_paragraphs and cut_windows, see `hclx.corpus.stats`; and
+                                     `samples`, rule -> some documents that it removed
 """
 
 import dataclasses
@@ -22,7 +22,14 @@ from hclx.corpus.filters import Rules, rules_of
 from hclx.corpus.layout import ATTRIBUTES, CLEAN, DOCUMENTS, FIGURES, FORMAT, SCHEMA, Build, Shard
 from hclx.corpus.pii import find_pii, mask_pii, masked
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.verdicts import STAGES, Removals, read_remaining_texts, read_verdict, removals
+from hclx.corpus.verdicts import (
+    STAGES,
+    Removals,
+    input_key,
+    read_remaining_texts,
+    read_verdict,
+    removals,
+)
 
 SAMPLES = 20  # removals that are shown for each reason
 _EXCERPT = 300  # characters of a sample
@@ -39,25 +46,13 @@ HISTOGRAMS = {
 }
 
 
-def clean_key(build: Build, key: str) -> str:
-    """Computes the key of the clean corpus: a hash of all that its files depend on.
-
-    Args:
-      build: the inputs of the corpus.
-      key: of the verdicts, which say what each stage removes: the key of the last stage that
-        removes documents.
-    Returns:
-      The key; files of the clean corpus that have it are not written again.
-    """
-    return key_of(FORMAT, key, "finish", build.settings.seed, build.models)
-
-
 def write_clean(build: Build, key: str) -> None:
     """Writes corpus/ and figures/: the clean corpus and the figures of every shard.
 
     Args:
       build: the inputs of the corpus; the verdicts of all stages are already written.
-      key: of the verdicts, see `clean_key`.
+      key: not used; the files of a shard have a key of their own, a hash of its documents, of the
+        content of its verdicts, and of the rules of its source.
     Raises:
       HclxError: see `Build.map_shards`.
     """
@@ -67,7 +62,7 @@ def write_clean(build: Build, key: str) -> None:
         rules=rules_of(build.settings),
         taggers=tuple(build.taggers),
         seed=build.settings.seed,
-        key=clean_key(build, key),
+        key=key_of(FORMAT, "finish", build.settings.seed, build.models),
     )
     build.map_shards(write, "finish")
 
@@ -89,10 +84,12 @@ def clean_shard(
       rules: source -> its rules, for the bounds that the samples show.
       taggers: the taggers whose attributes exist.
       seed: of the sample of removals.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
+      key: hash of all that the result depends on beside documents, verdicts and rules; files that
+        were made with all of these are not written again.
     Raises:
       DataError: documents, attributes or verdicts cannot be read.
     """
+    key = key_of(key, list(rules[shard.source].items()), input_key(shard, store))
     if store.is_done(shard.file(FIGURES), key) and store.is_done(shard.file(CLEAN), key):
         return
     table = store.read_table(shard.file(DOCUMENTS))
@@ -117,6 +114,7 @@ def clean_shard(
         },
         "clusters": {stage: _cluster_sizes(shard, store, stage) for stage in ("exact", "near")},
         "cut_paragraphs": _removed_paragraphs(shard, store),
+        "cut_windows": _removed_windows(shard, store),
     }
     store.write_json(shard.file(FIGURES), figures, key)
 
@@ -225,3 +223,20 @@ def _removed_paragraphs(shard: Shard, store: Store) -> dict[str, int]:
         table[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
     )
     return {"paragraphs": len(starts), "chars": int((ends - starts).sum())}
+
+
+def _removed_windows(shard: Shard, store: Store) -> dict[str, int]:
+    """Counts of what was removed around evaluation items from documents that are kept."""
+    table = read_verdict(store, shard, "contamination", ["rule", "starts", "ends"])
+    if table is None:
+        return {}
+    table = table.filter(table["rule"].is_null())
+    starts, ends = (
+        table[name].combine_chunks().flatten().to_numpy() for name in ("starts", "ends")
+    )
+    n = pyarrow.compute.list_value_length(table["starts"]).to_numpy()
+    return {
+        "documents": int((n > 0).sum()),
+        "windows": len(starts),
+        "chars": int((ends - starts).sum()),
+    }

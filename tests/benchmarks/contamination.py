@@ -34,7 +34,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from hclx.corpus.decontamination import Index, write_index
+from hclx.corpus.contamination_index import Index, write_index
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 from hclx.tasks.evaluation import SETS, evaluation_items

@@ -290,7 +290,7 @@ def many(folder: Path, n: int, source: str = "wiki"):
             f"documents/{file}.json",
             {
                 "parts": [{"name": name, "documents": 10, "bytes": 1_000}],
-                "quarantined": {"no text": 2},
+                "quarantined": {"invalid UTF-8": 2},
             },
             "key",
         )
@@ -424,7 +424,7 @@ def test_control_characters_are_shown_as_symbols(tmp_path):
 def test_evaluation_sets_have_a_table(tmp_path):
     store, settings, shards = many(tmp_path, 3)
     write_card(store, settings, shards)
-    assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", "–"]]
+    assert rows_of(store, "evaluation set") == [["quiz", "3", "–", "1", *["–"] * 4]]
 
 
 def mixture(store: Store, target: float) -> None:

@@ -7,16 +7,19 @@ import json
 import random
 import re
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pyarrow
 import pytest
 
 from hclx.corpus import text_batch
-from hclx.corpus.decontamination import Index, find_items, write_index, write_report
+from hclx.corpus.contamination_index import Index, write_index
+from hclx.corpus.decontamination import find_items, write_report, write_verdicts
 from hclx.corpus.layout import DOCUMENTS, VERDICTS, Shard
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
+from hclx.errors import DataError
 from hclx.tasks.evaluation import evaluation_items
 from tests.helpers.generated_corpus import sentence
 from tests.helpers.held_out import held, letters
@@ -237,20 +240,37 @@ def test_a_document_is_removed_for_its_largest_share_and_names_all_its_items(tmp
         pyarrow.table({"doc_id": [str(i) for i in range(6)], "text": texts}),
         "key",
     )
+    store.write_json("settings.json", {"paragraph": None, "near": None})
     # what is gone already is not judged
     rules = pyarrow.array(["too_short", *[None] * 5], pyarrow.string())
     verdict = pyarrow.table({"rule": rules, "value": np.zeros(6, np.float32)})
     store.write_table(shard.file(VERDICTS, stage="filter"), verdict, "key")
-    write_index({"quiz": [(first,), (second,)]}, SETTINGS, store, "key")
+    store.write_table(shard.file(VERDICTS, stage="exact"), verdict, "key")
+    quiz = {"quiz": [(first,), (second,)]}
+    write_index(quiz, SETTINGS, store, "key")
     find_items(shard, store, SETTINGS, "key")
+    write_verdicts(shard, [], store, SETTINGS, "key")
     verdict = store.read_table(shard.file(VERDICTS, stage="contamination")).to_pydict()
     assert verdict["items"] == [[], [], ["quiz/0", "quiz/1"], [], ["quiz/0", "quiz/1"], ["quiz/1"]]
-    assert write_report([shard], store, "key") == {
-        "quiz": {"items": 2, "too_short": 0, "found": 2, "documents": 3}
+    assert write_report([shard], quiz, store, "key")["sets"] == {
+        "quiz": {
+            **{"items": 2, "too_short": 0, "found": 2, "stock": 0},
+            **{"documents": 3, "removed": 3, "shortened": 0},
+        }
     }
     assert verdict["value"] == [0, 0, 1, 0, 1, 1] and [
         rule is not None for rule in verdict["rule"]
     ] == [bool(names) for names in verdict["items"]]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{}")])
+def test_a_list_of_items_that_is_lost_is_an_error_that_names_it(items, tmp_path, damage):
+    index_of(items, tmp_path)
+    damage(tmp_path / "contamination" / "items.json")
+    store = Store(str(tmp_path))
+    for read in (lambda: Index.read(store), lambda: write_report([], items, store, "key")):
+        with pytest.raises(DataError, match="contamination/items.json is missing or damaged"):
+            read()
 
 
 def test_the_other_judge_of_copies():

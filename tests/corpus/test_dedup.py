@@ -4,20 +4,25 @@ similarity.
 
 import json
 import random
+import time
+import unicodedata
 
 import numpy as np
 import pyarrow
 import pytest
 
-from hclx.corpus import dedup, minhash
+from hclx.corpus import dedup, minhash, near_duplicates
+from hclx.corpus.explain import explain
 from hclx.corpus.layout import DOCUMENTS, VERDICTS, DocumentId, Shard
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import NearSettings, parse_settings
 from hclx.corpus.shuffle import group_by_shard, partition_by_hash
+from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import read_remaining_texts, read_verdict, remove_lines
+from tests.helpers.generated_corpus import sentence
 
 NEAR = NearSettings()
 
@@ -60,21 +65,26 @@ def pairs():
 def matched(pairs):
     """bool [1000]: which pairs end in one cluster, all texts in one corpus."""
     texts = [text for pair in pairs[0] for text in pair]
+    stays = near_duplicates_of(texts)
+    numbers = np.arange(len(texts))
+    assert (stays // 2 == numbers // 2).all(), "texts of different pairs in one cluster"
+    return stays[::2] == stays[1::2]
+
+
+def near_duplicates_of(texts):
+    """The index of the text that stays for each text, int64 [n]."""
     signature = minhash.signatures(
         TextBatch.of(texts), NEAR.shingle, NEAR.bands * NEAR.rows, seed=0
     )
-    bands, numbers = minhash.band_hashes(signature, NEAR.bands, NEAR.rows), np.arange(len(texts))
-    similar = minhash.similar_pairs(
-        bands.reshape(-1),
-        np.repeat(numbers, NEAR.bands),
-        np.repeat(minhash.compact(signature), NEAR.bands, axis=0),
-        NEAR.threshold,
-    )
-    cluster = numbers.copy()
-    members, least, _ = minhash.connected(similar)
-    cluster[members] = least
-    assert (cluster // 2 == numbers // 2).all(), "texts of different pairs in one cluster"
-    return cluster[::2] == cluster[1::2]
+    bands, stays = minhash.band_hashes(signature, NEAR.bands, NEAR.rows), np.arange(len(texts))
+    shared = near_duplicates.reduce_bands([(bands.reshape(-1), np.repeat(stays, NEAR.bands))])
+    links = near_duplicates.map_links(Shard("made/00000-00000", 0), [block for _, block in shared])
+    signed = minhash.compact(signature)
+    for _, (rows, group) in near_duplicates.reduce_links([block for _, block in links]):
+        members = near_duplicates.reduce_members([(group, rows, signed[rows])], NEAR)
+        for _, (removed, kept, *_) in members:
+            stays[removed] = kept
+    return stays
 
 
 def test_the_planted_pairs_have_the_similarity_that_they_were_planted_with(pairs):
@@ -226,27 +236,131 @@ def test_the_first_of_equal_keys_is_that_of_the_least_number():
             assert size[i] == len(same) and numbers[first[i]] == min(numbers[same])
 
 
-def test_clusters_are_the_connected_parts():
+def test_groups_are_the_connected_parts():
     draw = np.random.default_rng(0)
     for _ in range(30):
         pairs = draw.integers(0, 60, (draw.integers(0, 40), 2)) + (1 << 32)
-        numbers, least, size = minhash.connected(pairs)
+        numbers, least = near_duplicates.connected(pairs)
         groups = {n: {n} for n in pairs.ravel().tolist()}
         for a, b in pairs.tolist():
             merged = groups[a] | groups[b]
             groups.update(dict.fromkeys(merged, merged))
         assert numbers.tolist() == sorted(groups)
-        assert least.tolist() == [min(groups[n]) for n in numbers] and size.tolist() == [
-            len(groups[n]) for n in numbers
-        ]
+        assert least.tolist() == [min(groups[n]) for n in numbers]
 
 
-def test_all_of_a_large_bucket_is_compared_with_its_first_documents():
-    signatures = np.tile(np.arange(112, dtype=np.uint8), (200, 1))
-    signatures[::2] += 1  # two kinds, in one bucket
-    pairs = minhash.similar_pairs(np.zeros(200, np.uint64), np.arange(200), signatures, 0.7)
-    _, least, size = minhash.connected(pairs)
-    assert least.tolist() == [0, 1] * 100 and (size == 100).all()
+def drifting(n, rng, kinds=6):
+    """Signatures of n documents, each a changed copy of one of the documents before it."""
+    signed = rng.integers(0, 256, (n, NEAR.bands * NEAR.rows)).astype(np.uint8)
+    for i in range(kinds, n):
+        copied = signed[rng.integers(max(0, i - 20), i)].copy()
+        changed = rng.random(len(copied)) < rng.choice([0.02, 0.1, 0.2])
+        copied[changed] = rng.integers(0, 256, int(changed.sum()))
+        signed[i] = copied
+    return signed
+
+
+def test_documents_that_stay_are_those_of_a_plain_loop():
+    draw = np.random.default_rng(0)
+    for _ in range(10):
+        signed = drifting(300, draw)
+        stays, score = near_duplicates.references(signed, NEAR)
+        kept: list[int] = []
+        for i in range(len(signed)):
+            found = minhash.similarity(signed[i], signed[kept]) if kept else np.zeros(0)
+            near = np.flatnonzero(found >= NEAR.threshold)
+            assert stays[i] == (kept[near[0]] if len(near) else i)
+            assert score[i] == (found[near[0]] if len(near) else 1)
+            kept += [] if len(near) else [i]
+        assert 20 < len(kept) < 200
+
+
+def test_in_a_large_group_documents_are_compared_with_those_of_their_buckets(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "_ALL_PAIRS", 3)
+    monkeypatch.setattr(near_duplicates, "_FEW", 10)
+    signed = drifting(2_000, np.random.default_rng(1), kinds=200)
+    stays, score = near_duplicates.references(signed, NEAR)
+    removed = np.flatnonzero(stays != np.arange(len(signed)))
+    assert (stays[stays] == stays).all() and (stays <= np.arange(len(signed))).all()
+    for i in removed:
+        assert score[i] == minhash.similarity(signed[i], signed[stays[i : i + 1]])[0]
+        assert score[i] >= NEAR.threshold
+    monkeypatch.undo()
+    everything = near_duplicates.references(signed, NEAR)[0]
+    assert (everything != np.arange(len(signed))).sum() * 0.8 < len(removed)
+
+
+def test_a_bucket_of_very_many_documents_of_many_kinds_does_not_cost_their_square():
+    """All share a band, and no two are similar."""
+    signed = np.random.default_rng(2).integers(0, 256, (20_000, 112)).astype(np.uint8)
+    signed[:, : NEAR.rows] = 7
+    begin = time.perf_counter()
+    stays, _ = near_duplicates.references(signed, NEAR)
+    assert (stays == np.arange(len(signed))).all()
+    assert time.perf_counter() - begin < 20  # of all pairs it would be minutes
+
+
+def built(folder, texts, **settings):
+    """A corpus of texts by name, in one process and without rules."""
+    folder.mkdir(exist_ok=True)
+    rows = [{"id": name, "text": text} for name, text in texts.items()]
+    (folder / "a.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
+    settings = {"sources": {"made": {"input": "*.jsonl"}}, **settings}
+    settings["rules"] = dict.fromkeys(parse_settings(settings).sources["made"].rules)
+    corpus = Corpus(
+        parse_settings(settings), str(folder), str(folder / "out"), make_runner(workers=1)
+    )
+    corpus.build()
+    return corpus
+
+
+def verdicts(corpus, stage):
+    """Id -> its row of the verdicts, with the id of the document that stays as `stays`."""
+    ids, rows = {}, {}
+    for shard in corpus.shards:
+        names = corpus.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
+        for row, name in enumerate(names):
+            ids[int(DocumentId(shard.index, row).pack())] = name.removeprefix("made/")
+        table = read_verdict(corpus.store, shard, stage).to_pylist()
+        rows |= {name.removeprefix("made/"): row for name, row in zip(names, table, strict=True)}
+    return {name: {**row, "stays": ids.get(row.get("cluster"))} for name, row in rows.items()}
+
+
+def test_what_is_removed_of_a_chain_is_like_what_stays(tmp_path):
+    """50 windows over 590 sentences: each document shares 90 of its 100 with the next one."""
+    rng = random.Random(11)
+    syllables = lambda: "".join(chr(0xAC00 + rng.randrange(11_000)) for _ in range(25))
+    sentences = [syllables() + "." for _ in range(590)]
+    texts = {f"d{n:02}": " ".join(sentences[10 * n : 10 * n + 100]) for n in range(50)}
+    assert 0.75 < jaccard(texts["d00"], texts["d01"]) < 0.85
+    corpus = built(tmp_path / "in", texts, part_bytes=20_000)
+    found = verdicts(corpus, "near")
+    removed = {name: row for name, row in found.items() if row["rule"]}
+    stay = [name for name in texts if name not in removed]
+    assert 15 <= len(removed) <= 30 and len(corpus.shards) > 5
+    for name, row in removed.items():
+        assert row["stays"] in stay and row["stays"] < name
+        assert row["value"] == row["similarity"] >= np.float32(NEAR.threshold)
+        assert abs(jaccard(texts[name], texts[row["stays"]]) - row["value"]) < 0.2
+    for name in stay:
+        assert found[name]["cluster_size"] == 1 + sum(r["stays"] == name for r in removed.values())
+        assert found[name]["similarity"] is None and found[name]["stays"] == name
+    lost = [s for s in sentences if not any(s in texts[name] for name in stay)]
+    # A sentence that only the last documents have goes with them.
+    assert len(lost) <= 10 and set(lost) <= set(sentences[-20:])
+    name, row = next(iter(removed.items()))
+    shown = explain(corpus.store, f"made/{name}")
+    assert f"made/{row['stays']} stays; estimated similarity {row['similarity']:.2f}" in shown
+    shown = explain(corpus.store, f"made/{row['stays']}")
+    assert (
+        f"kept, the first of {found[row['stays']]['cluster_size']} that are nearly equal" in shown
+    )
+    card = add_up(corpus.store, corpus.settings, corpus.shards)
+    assert card["all"]["removed"]["near"]["near_duplicate"]["documents"] == len(removed)
+    sizes = card["all"]["clusters"]["near"]
+    assert sum(int(size) * n for size, n in sizes.items()) == len(removed) + sum(sizes.values())
 
 
 def test_exact_hashes_look_past_spaces_and_compatibility_forms():
@@ -268,6 +382,49 @@ def test_paragraphs_are_the_long_lines():
     )
 
 
+def test_a_copy_is_found_in_any_form_of_its_characters(tmp_path):
+    """In NFD as macOS writes it, with other spaces, and with characters that nobody sees."""
+    rng = random.Random(12)
+    line = lambda: " ".join(sentence(rng, 8) for _ in range(4))
+    forms = {
+        "nfd": lambda text: unicodedata.normalize("NFD", text),
+        "spaces": lambda text: text.replace(" ", "  ").replace(". ", ".\u00a0"),
+        "unseen": lambda text: text.replace(" ", " \u200b").replace(".", "\u00ad.\ufeff"),
+        "lines": lambda text: text.replace("\n", "\r\n"),
+    }
+    texts = {}
+    for name, form in forms.items():
+        page, paragraph = "\n".join(line() for _ in range(6)), line()
+        texts[f"{name}: page"] = page
+        texts[f"{name}: copy"] = form(" ".join(page.split("\n"))) + "\n" + sentence(rng, 5)
+        texts[f"{name}: first"] = f"{line()}\n{paragraph}"
+        texts[f"{name}: second"] = form(f"{line()}\n{line()}\n{paragraph}\n{line()}")
+    corpus = built(tmp_path / "in", texts)
+    near, paragraphs = verdicts(corpus, "near"), verdicts(corpus, "paragraph")
+    for name in forms:
+        assert near[f"{name}: copy"]["stays"] == f"{name}: page", name
+        assert len(paragraphs[f"{name}: second"]["starts"]) == 1, name
+        assert not near[f"{name}: second"]["rule"] and not paragraphs[f"{name}: first"]["starts"]
+
+
+def test_a_document_with_much_that_is_new_is_kept_whatever_else_it_repeats(tmp_path):
+    rng = random.Random(13)
+    lines = lambda n: [" ".join(sentence(rng, 8) for _ in range(4)) for _ in range(n)]
+    old, new = lines(100), lines(12)
+    texts = {
+        "old": "\n".join(old),
+        "much": "\n".join([*old[:60], *new[:10], *old[60:]]),  # 9% are new
+        "little": "\n".join([*old[:30], *new[10:], *old[30:]]),
+        "short": "\n".join([*old[:50], *(sentence(rng, 5) for _ in range(200))]),
+    }
+    assert len("".join(new[:10])) > 1_000 > len("".join(new[10:]))
+    found = verdicts(
+        built(tmp_path / "in", texts, near=None, paragraph={"max_share": 0.4}), "paragraph"
+    )
+    assert {name for name, row in found.items() if row["rule"]} == {"little", "short"}
+    assert len(found["much"]["starts"]) == 100 and found["much"]["value"] > 0.9
+
+
 def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_path):
     store, shard = Store(str(tmp_path)), Shard("made/00000-00000", 0)
     store.write_table(
@@ -275,14 +432,15 @@ def test_texts_of_some_rows_are_without_the_paragraphs_that_were_removed(tmp_pat
         pyarrow.table({"text": ["가\n나\n다\n라", "마\n바", "사\n아"]}),
         "key",
     )
-    rows = np.array([2, 0, 1])
-    # paragraphs were not looked at
+    rows, off = np.array([2, 0, 1]), {"near": None, "contamination": None}
+    store.write_json("settings.json", {"paragraph": None, **off})
     assert read_remaining_texts(shard, store, rows) == ["사\n아", "가\n나\n다\n라", "마\n바"]
     store.write_table(
         shard.file(VERDICTS, stage="paragraph"),
         pyarrow.table({"starts": [[0, 4], [], [2]], "ends": [[1, 5], [], [3]]}),
         "key",
     )
+    store.write_json("settings.json", off)
     assert read_remaining_texts(shard, store, rows) == ["사", "나\n라", "마\n바"]
 
 

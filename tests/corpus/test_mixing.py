@@ -13,7 +13,7 @@ from hclx.corpus.expression import attributes_of, evaluate
 from hclx.corpus.mixing import allocate_with_caps, solve
 from hclx.corpus.settings import HYPERCLOVA, MixSettings, SourceSettings
 from hclx.errors import ConfigError
-from tests.helpers.built_corpora import corpus, kept
+from tests.helpers.built_corpora import corpus, kept, raw_name
 
 MIX = MixSettings(bytes_per_token=5.0, max_epochs=4.0)
 
@@ -117,7 +117,7 @@ def test_a_larger_share_holds_a_smaller_one(raw, built):  # noqa: F811
 def test_a_file_of_the_mixture_that_was_lost_is_made_again_and_one_of_no_part_removed(raw, built):  # noqa: F811
     built.build()
     built.mix()
-    file = Path(built.store.root) / "mixture" / "talk" / "00000-00000.jsonl.gz"
+    file = Path(built.store.root) / "mixture" / f"{raw_name('talk', 'talk/t.txt')}-00000.jsonl.gz"
     content = file.read_bytes()
     other = file.with_name("00009-00000.jsonl.gz")
     file.rename(other)

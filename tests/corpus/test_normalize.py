@@ -10,9 +10,10 @@ import ftfy.bad_codecs  # registers sloppy-windows-1252
 import pytest
 
 from hclx.corpus.explain import explain_text
-from hclx.corpus.normalize import count_html, count_mojibake, is_blank, normalize_text
+from hclx.corpus.normalize import count_html, count_mojibake, normalize_text
 from hclx.corpus.readers import read_documents
 from hclx.corpus.settings import parse_settings
+from hclx.text.decoding import is_blank
 from hclx.text.documents import Reading
 
 assert ftfy.bad_codecs

@@ -21,10 +21,10 @@ from hclx.corpus.readers import ingest_file
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import parse_settings
 from hclx.corpus.store import Store
-from hclx.corpus.verdicts import removals
+from hclx.corpus.verdicts import STAGES, removals
 from hclx.errors import ConfigError, DataError
 from tests.helpers import generated_corpus
-from tests.helpers.built_corpora import corpus, digest, kept, times
+from tests.helpers.built_corpora import corpus, digest, kept, raw_name, times
 
 
 def fates(built: Corpus) -> dict[str, str | None]:
@@ -40,7 +40,9 @@ def test_every_document_has_the_fate_that_it_was_written_for(built, raw):
     document_fates = fates(built)
     own = {name: rule for name, rule in document_fates.items() if not name.startswith("news/c")}
     assert {name: rule for name, rule in own.items() if rule} == generated_corpus.GONE
-    assert {name for name, rule in own.items() if not rule} == {*raw[1], "news/paragraph"}
+    assert {name for name, rule in own.items() if not rule} == {
+        *(*raw[1], "news/paragraph", "news/short_leak")
+    }
 
 
 def test_every_document_is_kept_removed_or_quarantined(built):
@@ -119,31 +121,37 @@ def copied(built, tmp_path) -> Path:
 
 def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     before, content = times(copied), digest(copied)
+    a, b, t = (
+        raw_name(shown.split("/")[0], shown)
+        for shown in ("news/a.jsonl.gz", "news/b.jsonl.gz", "talk/t.txt")
+    )
     gone = [
-        "attributes/spam/talk/00000-00000.parquet",
-        "documents/news/00001.json",
-        "verdicts/near/news/00000-00001.parquet",
+        f"attributes/spam/{t}-00000.parquet",
+        f"documents/{b}.json",
+        f"verdicts/near/{a}-00001.parquet",
     ]
     # as where a run was killed between two parts
-    gone += ["verdicts/paragraph/talk/00000-00000.parquet", "contamination/report.json"]
+    gone += [f"verdicts/paragraph/{t}-00000.parquet", "contamination/report.json"]
     gone += [
-        "documents/talk/00000-00000.parquet",
-        "corpus/talk/00000-00000.parquet",
-        "quarantine/news/00000.jsonl",
-        "figures/news/00000-00000.json",
+        f"documents/{t}-00000.parquet",
+        f"corpus/{t}-00000.parquet",
+        f"quarantine/{a}.jsonl",
+        f"figures/{a}-00000.json",
     ]
     for name in gone:
         (copied / name).unlink()
-    (copied / "corpus/news/00000-00000.parquet.1234.tmp").write_bytes(
+    (copied / f"corpus/{a}-00000.parquet.1234.tmp").write_bytes(
         b"left by a process that was killed"
     )
     corpus(raw[0], copied).build()
     assert digest(copied) == content
     again = {name for name, time in times(copied).items() if before[name] != time}
     whole_stage = {
-        name for name in content if name.startswith(("verdicts/near/", "verdicts/paragraph/"))
+        name
+        for name in content
+        if name.startswith(tuple(f"verdicts/{stage}/" for stage in STAGES[2:]))
     }
-    files = ("news/00000", "news/00001", "talk/00000")
+    files = (a, b, t)
     own_file = {
         name
         for name in content
@@ -153,8 +161,8 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
         *gone,
         *whole_stage,
         *own_file,
-        "figures/talk/00000-00000.json",
-        "corpus/news/00000-00000.parquet",
+        f"figures/{t}-00000.json",
+        f"corpus/{a}-00000.parquet",
     }
 
 
@@ -192,6 +200,8 @@ def read(
 def test_a_raw_file_is_read_again_when_it_changed_or_how_it_is_read(tmp_path, text, changes):
     before = read(tmp_path / "raw", tmp_path / "out", "가\n나\n")
     after = read(tmp_path / "changed", tmp_path / "out", text, **changes)
+    if "name" in changes:  # the next stage removes what belongs to no file any more
+        after = {name: value for name, value in after.items() if name not in before}
     assert after == read(tmp_path / "again", tmp_path / "fresh", text, **changes) != before
 
 
@@ -200,11 +210,8 @@ def test_patterns_are_divided_by_commas_and_a_file_that_two_match_is_read_once(t
     for name in ("b.txt", "a.txt", "c/d.txt", "e.jsonl"):
         (tmp_path / name).touch()
     settings = parse_settings({"sources": {"talk": {"input": "*.txt, c/*,b.*"}}})
-    assert [(file.index, file.shown) for file in raw_files(settings, str(tmp_path))] == [
-        (0, "a.txt"),
-        (1, "b.txt"),
-        (2, "c/d.txt"),
-    ]
+    names = [file.shown for file in raw_files(settings, str(tmp_path))]
+    assert names == ["a.txt", "b.txt", "c/d.txt"]
 
 
 def test_a_corpus_stays_where_it_was_when_it_was_named(tmp_path, monkeypatch):
@@ -257,7 +264,7 @@ def test_a_stage_that_is_switched_off_leaves_nothing(raw, copied):
     document_fates = fates(without)
     assert document_fates == {
         **fates_without(generated_corpus.GONE, document_fates),
-        **{name: None for name in ("news/near", "news/eaten", "news/leaked", "news/short_leak")},
+        **{name: None for name in ("news/near", "news/eaten", "news/leaked")},
     }
     assert kept(without)["news/paragraph"].count("\n") == 2
     assert not {
@@ -330,10 +337,14 @@ def test_models_that_a_user_trained_judge_and_are_drawn(built, raw, tmp_path):
 
 
 def test_planted_items_are_found_and_reported(built):
-    report = json.loads((Path(built.store.root) / "contamination" / "report.json").read_text())[
-        "sets"
-    ]["quiz"]
-    assert report == {"items": 3, "too_short": 1, "found": 2, "documents": 2}
+    report = json.loads((Path(built.store.root) / "contamination" / "report.json").read_text())
+    assert report["sets"]["quiz"] == {
+        **{"items": 3, "too_short": 1, "found": 2, "stock": 1},
+        **{"documents": 2, "removed": 1, "shortened": 0},
+    }
+    phrase = {"item": "quiz/1", "texts": ["아주아주 짧은 질문이다"], "documents": 1}
+    assert report["stock_phrases"] == [phrase]
+    assert "아주아주 짧은 질문이다?" in kept(built)["news/short_leak"]
 
 
 @pytest.mark.parametrize(
@@ -384,7 +395,7 @@ def test_planted_items_are_found_and_reported(built):
         ),
         ({"part_bytes": 0}, ConfigError, "part_bytes must be greater than 0, and is 0"),
         ({"sources": {}}, ConfigError, "sources is empty"),
-        ({"seeds": 1}, ConfigError, "seeds is unknown; the file has sources, .*seed"),
+        ({"seeds": 1}, ConfigError, "seeds is unknown; is it seed.; the file has sources, .*seed"),
         (
             {"sources": {"news": {"input": "news/*.gz", "where": "length.chars >"}}},
             ConfigError,

@@ -108,8 +108,9 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         ("sources: {a: {input: x, rules: [3]}}", "sources.a.rules must be `name: value` lines"),
         (
             "sources: {a: {inputs: x}}",
-            "sources.a.inputs is unknown; sources.a has input, format, split, fields, licence,"
-            " max_bytes, html, empty_brackets, rules, domain, where, epochs, cap",
+            "line 1: sources.a.inputs is unknown; is it input?; sources.a has input, format, split,"
+            " fields, licence, max_bytes, max_chars, html, empty_brackets, encoding, rules,"
+            " domain, where, epochs, cap",
         ),
         (
             "sources: {a: {input: x, format: xml}}",
@@ -118,14 +119,18 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         ),
         (
             "sources: {a: {input: x, rules: {digits: {maxx: 3}}}}",
-            "sources.a.rules.digits.maxx is unknown; sources.a.rules.digits has attribute",
+            "sources.a.rules.digits.maxx is unknown; is it max?; sources.a.rules.digits has"
+            " attribute",
         ),
         (
             SOURCE + "seeds: 3",
-            "seeds is unknown; the file has sources, models, seed, part_bytes, near, paragraph,"
-            " contamination, mix",
+            "line 2: seeds is unknown; is it seed?; the file has sources, models, seed, part_bytes,"
+            " near, paragraph, contamination, mix",
         ),
-        (SOURCE + "near: {bandz: 3}", "near.bandz is unknown; near has shingle, bands, rows"),
+        (
+            SOURCE + "near: {bandz: 3}",
+            "near.bandz is unknown; is it bands?; near has shingle, bands, rows",
+        ),
         (SOURCE + "near: {rows: true}", "near.rows must be a valid integer, and is True"),
         (SOURCE + "near: {threshold: 2}", "near.threshold must be less than or equal to 1"),
         (SOURCE + "seed: 1.0", "seed must be a valid integer, and is 1.0"),
@@ -141,6 +146,30 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         (SOURCE + "rules: [1]", "rules must be `name: value` lines, and is [1]"),
         (SOURCE + "rules: {digits: 3}", "rules.digits must be `name: value` lines, and is 3"),
         (SOURCE + "rules: {mine: {attribute: a.b}}", "sources.a.rules.mine needs min or max"),
+        (SOURCE + "near: false", "or null, which switches it off, and is False"),
+        (
+            SOURCE + "seed: 1\nrules:\n  elipsis: null",
+            "line 4: rules.elipsis is unknown; is it ellipsis?; rules has damaged, ",
+        ),
+        (
+            "sources:\n  a:\n    input: x\n    rules:\n      lineend: {max: 1}",
+            "line 5: sources.a.rules.lineend is unknown; is it line_end?",
+        ),
+        (
+            "sources:\n  a:\n    input: x\n    fields: {txt: content}",
+            "line 4: sources.a.fields.txt is unknown; is it text?; sources.a.fields has id, text,",
+        ),
+        (
+            SOURCE + "rules:\n  too_short: {min: 10, max: 5}",
+            "line 3: sources.a.rules.too_short has min 10 above max 5, which removes every",
+        ),
+        ("sources: {a: {input: x, encoding: cp94}}", "encoding 'cp94' is unknown; the Korean ones"),
+        ("sources: {a: {input: x, encoding: base64}}", "encoding 'base64' is unknown"),
+        ("sources:\n  a: {input: x}\n  a: {input: y}", "line 3: a is there twice; remove one"),
+        (
+            "sources: {a: {input: x, max_chars: 2000000}}",
+            "sources.a.max_chars is 2,000,000, so that the rule too_long (max 1,000,000) would",
+        ),
     ],
 )
 def test_an_error_names_the_file_the_field_and_the_value(tmp_path, text, message):

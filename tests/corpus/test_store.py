@@ -12,6 +12,7 @@ from pyarrow import fs
 from hclx.corpus.settings import NearSettings
 from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import ConfigError, DataError
+from hclx.text.inputs import find
 
 TABLE = pyarrow.table({"text": ["가", "나"], "n": [1, 2]})
 
@@ -129,10 +130,11 @@ def test_patterns_are_those_of_python(tmp_path, pattern, scheme):
     expected = {
         p for p in glob.glob(pattern, root_dir=tmp_path, recursive=True) if (tmp_path / p).is_file()
     }
-    infos = Store(f"{scheme}{tmp_path}").glob(pattern)
-    assert set(infos) == expected and (expected or pattern == "none/*")
-    for name, info in infos.items():
-        stat = os.stat(tmp_path / name)
+    store = Store(f"{scheme}{tmp_path}")
+    found, skipped = find(pattern, store)
+    assert set(found) == expected and (expected or pattern == "none/*") and not skipped
+    for name in found:
+        stat, info = os.stat(tmp_path / name), store.info(name)
         assert (info.size, info.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
 
 
@@ -165,16 +167,17 @@ def test_a_pattern_without_folders_lists_no_folder(tmp_path, monkeypatch):
         fs,
         "FileSelector",
         lambda base_dir, **how: (
-            selected.append((base_dir, how["recursive"])) or select(base_dir, **how)
+            selected.append((base_dir, how.get("recursive", False))) or select(base_dir, **how)
         ),
     )
     store = Store(str(tmp_path))
-    assert [[*store.glob(pattern)] for pattern in ("*.txt", "x/*", "x/*/*")] == [
+    assert [find(pattern, store)[0] for pattern in ("*.txt", "x/*", "x/*/*")] == [
         ["a.txt"],
         ["x/b.txt"],
         ["x/y/c.txt"],
     ]
-    assert selected == [(str(tmp_path), False), (f"{tmp_path}/x", False), (f"{tmp_path}/x", True)]
+    below = [(f"{tmp_path}/{name}", False) for name in ("x", "x", "x/y")]
+    assert selected == [(str(tmp_path), False), *below]
 
 
 def test_links_are_followed_as_by_python(tmp_path):
@@ -185,7 +188,7 @@ def test_links_are_followed_as_by_python(tmp_path):
     (tmp_path / "in" / "file.txt").symlink_to(tmp_path / "elsewhere" / "deep" / "a.txt")
     for pattern in ("*.txt", "**/*.txt", "folder/deep/*.txt", "*/deep/*"):
         assert (
-            set(Store(str(tmp_path / "in")).glob(pattern))
+            set(find(pattern, Store(str(tmp_path / "in")))[0])
             == set(glob.glob(pattern, root_dir=tmp_path / "in", recursive=True))
             != set()
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from hclx.corpus.layout import CLEAN
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
+from hclx.corpus.store import key_of
 from tests.helpers import generated_corpus
 
 
@@ -17,6 +18,11 @@ def corpus(raw: Path, output: Path, workers: int = 1, **changes) -> Corpus:
         make_runner(workers=workers),
         generated_corpus.EVALUATION,
     )
+
+
+def raw_name(source: str, shown: str) -> str:
+    """The name that the files of a raw file have in the folder of a corpus."""
+    return f"{source}/{key_of(shown)[:12]}"
 
 
 def digest(folder: Path) -> dict[str, str]:

@@ -90,7 +90,7 @@ def write(folder: Path, n: int = 12) -> dict[str, str]:
             ),
         },
         {"id": "laughing", "text": "이 이야기는 정말 재미있습니다 " + "ㅋ" * 80 + " 그렇지요."},
-        {"id": "exact", "text": plain[0].replace(" ", "  ")},
+        {"id": "exact", "text": plain[0].replace(". ", "． ").replace(" ", "  ")},
         {"id": "near", "text": "\n".join(near)},
         {
             "id": "paragraph",
@@ -169,7 +169,6 @@ GONE = {
     "news/near": "near_duplicate",
     "news/eaten": "paragraph_duplicates",
     "news/leaked": "contaminated",
-    "news/short_leak": "contaminated",
     "talk/t.txt:31": "exact_duplicate",
 }
 UNREADABLE = 8  # of b.jsonl.gz, and the place where d.jsonl.gz breaks off

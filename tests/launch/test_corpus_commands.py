@@ -23,6 +23,7 @@ from hclx.data import TokenCache
 from hclx.errors import ConfigError, DataError, StorageError
 from hclx.launching import take_after_dashes
 from tests.helpers import written_corpus
+from tests.helpers.built_corpora import raw_name
 from tests.helpers.commands import environment, launch, refused
 
 PROGRESS = re.compile(r"I\d{4} \S+ \d+ \w+\.py:\d+\] [\w: ]+: \d+\.\d s")
@@ -47,15 +48,21 @@ def test_it_builds_and_says_what_became_of_each_source(corpus):
     output, _, result = corpus
     assert result.returncode == 0, result.stderr
     assert [line for line in result.stderr.splitlines() if not PROGRESS.fullmatch(line)] == []
-    text, talk, last = result.stdout.splitlines()
+    text, *aside, talk, last = result.stdout.splitlines()
+    assert aside == [
+        "  set aside: text/a.jsonl:4: invalid UTF-8 at byte 10",
+        "  set aside: text/a.jsonl:2: no string field `text` (the record has fields id)",
+        "  set aside: text/a.jsonl:3: not JSON (Expecting value)",
+    ]
+    why = "invalid UTF-8 1, no string field `text` 1, not JSON 1"
     n, stay = (
         len(written_corpus.DOCUMENTS),
         {name: text for name, text in written_corpus.kept().items() if name.startswith("text/")},
     )
     size = sum(len(text.encode()) for text in stay.values())
     assert text.startswith(
-        f"text: {n} documents, 3 set aside, {len(stay)} kept, {size / 1000:.1f} kB; removed:"
-        " exact_duplicate 2, too_short 2, "
+        f"text: {n} documents, 3 set aside ({why}), {len(stay)} kept, {size / 1000:.1f} kB;"
+        " removed: exact_duplicate 2, too_short 2, "
     )
     n_bytes = len((written_corpus.TALK[0] + written_corpus.TALK[2]).encode())
     assert talk == f"talk: 3 documents, 2 kept, {n_bytes} B; removed: too_short 1"
@@ -95,7 +102,7 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(
         store, "text/spaced_too"
     )
-    assert "removed by near_duplicate: text/well stays, of 2 that are nearly equal" in explain(
+    assert "removed by near_duplicate: text/well stays; estimated similarity 0." in explain(
         store, "text/nearly"
     )
     first = written_corpus.STAY["well"].split("\n")[0]
@@ -119,7 +126,7 @@ def test_inspect_shows_a_document_before_and_after(corpus):
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert (
         result.stdout.startswith(
-            "text/letter\n  shard         text/00001-00000, row 2 of"
+            f"text/letter\n  shard         {raw_name('text', 'text/b.jsonl')}-00000, row 2 of"
             f" {len(written_corpus.DOCUMENTS) - 1}, from 0\n"
         )
         and "  licence       CC0" in result.stdout
@@ -177,7 +184,11 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
 @pytest.mark.parametrize(
     "changes, code, message",
     [
-        ({"seeds": 1}, 64, "corpus.yaml: seeds is unknown; the file has sources, "),
+        (
+            {"seeds": 1},
+            64,
+            "corpus.yaml: line LINE: seeds is unknown; is it seed.; the file has sources, ",
+        ),
         (
             {"sources": {"news": {"input": "none/*.jsonl"}}},
             65,
@@ -191,7 +202,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
         (
             {"contamination": {}},
             64,
-            "contamination needs the evaluation sets; give --evaluation_dir",
+            "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir",
         ),
     ],
     ids=["field", "file", "attribute", "evaluation"],
@@ -201,6 +212,9 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, cod
     config.write_text(
         yaml.safe_dump({**written_corpus.SETTINGS, **changes}, sort_keys=False), encoding="utf-8"
     )
+    lines = config.read_text(encoding="utf-8").splitlines()
+    place = next((i for i, line in enumerate(lines, 1) if line.startswith("seeds")), 0)
+    message = message.replace("LINE", str(place))
     arguments = [f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}"]
     result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
     assert re.search(message, refused(result, code)) and result.stderr.count("\n") == 1
@@ -249,6 +263,17 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
         assert "another command is writing to" in refused(launch(*command), 64)
     again = launch(*command)
     assert again.returncode == 0 and again.stdout == first.stdout
+    # A changed rule makes the cache again, and a tokenizer that is missing is refused at once.
+    sources["talk"]["rules"] = {"too_short": {"min": 30}}
+    config.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
+    changed = launch(*command)
+    assert changed.returncode == 0 and "cache is made again" in changed.stderr, changed.stderr
+    assert TokenCache(out / "cache").fingerprint != made.fingerprint
+    before = (out / "settings.json").read_text()
+    config.write_text(yaml.safe_dump({"sources": sources, "seed": 3}), encoding="utf-8")
+    command[-1] = f"--tokenizer_dir={tmp_path / 'none'}"
+    assert "none" in refused(launch(*command), 65)
+    assert (out / "settings.json").read_text() == before
 
 
 def test_what_follows_two_dashes_is_for_beam(tmp_path):

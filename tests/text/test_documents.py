@@ -22,7 +22,7 @@ def test_every_format(tmp_path):
     documents = list(
         read_documents(expand_globs(f"{tmp_path}/*.jsonl*,{tmp_path}/*.txt*,{tmp_path}/a.jsonl"))
     )
-    assert [d.text for d in documents] == ["하나", "둘", "셋", "넷\n다섯\n", "여섯"]
+    assert [d.text for d in documents] == ["하나", "둘", "셋", "넷\n다섯", "여섯"]
     assert (documents[1].path, documents[1].line) == (str(tmp_path / "a.jsonl"), 2)
 
 
@@ -61,15 +61,15 @@ def test_a_policy_on_top_may_read_past_what_cannot_be_read(tmp_path):
     with path.open("rb") as file:
         records = list(read_file(file, str(path)))
     assert records == [
-        Document("가", str(path), 1),
+        Document("가", str(path), 1, "a.jsonl:1"),
         Unreadable(2, "not a JSON object", "[1]\n"),
-        Document("나", str(path), 4),
+        Document("나", str(path), 4, "a.jsonl:4"),
         Unreadable(5, "invalid UTF-8 at byte 10", '{"text": "\ufffd"}'),
     ]
     assert all(record.advice for record in records if isinstance(record, Unreadable))
     with path.open("rb") as file:
         *_, last = read_file(file, str(path), "replace")
-    assert last == Document("\ufffd", str(path), 5, replaced=True)
+    assert last == Document("\ufffd", str(path), 5, "a.jsonl:5", replaced=True)
 
 
 def test_invalid_utf8_is_replaced_and_counted_where_that_is_asked_for(tmp_path):

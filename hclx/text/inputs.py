@@ -1,0 +1,218 @@
+"""Finds the files that a user named: paths, folders and patterns, whatever characters they hold.
+
+A name that exists is taken as it is, before it is a pattern: brackets and commas in names need no
+escape. Names are compared in NFC, as one that was typed need not have the form that the disk holds
+(macOS takes syllables apart).
+"""
+
+import fnmatch
+import logging
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from hclx.errors import ConfigError, DataError
+from hclx.text.formats import KINDS, format_of, known_format
+
+_LOG = logging.getLogger(__name__)
+_MAGIC = re.compile(r"[*?[]")
+
+
+class Place(Protocol):
+    """A file system as it is searched; paths have `/` between folders, and "" is its root or the
+    current folder.
+    """
+
+    def kind(self, path: str) -> str:
+        """Returns "file" or "folder", or "" if there is no such path."""
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """Returns (name, whether it is a folder) of everything in a folder; [] if there is none."""
+
+
+def expand_globs(patterns: str) -> list[str]:
+    """Files that GLOB[,GLOB...] names, sorted, each once.
+
+    Args:
+      patterns: paths or patterns. `**` matches folders of any depth, `~` is the user's folder, and
+        of a folder every file of a known format below it is taken; the number of the other files is
+        logged. A file that exists under the whole name is that file. A character of a pattern in
+        brackets, such as `[*]` or `[,]`, stands for itself.
+    Raises:
+      ConfigError: no pattern is given, or a file that is named is of a kind that cannot be read.
+      DataError: a pattern matches nothing, or a folder holds no file of a known format.
+    """
+    if not patterns.strip(" ,"):
+        raise ConfigError("no input is given; name files or folders as GLOB[,GLOB...]")
+    paths = set()
+    for pattern in split_patterns(patterns, lambda path: LocalPlace().kind(_home(path))):
+        found, skipped = find(_home(pattern), LocalPlace())
+        if not found:
+            held = f": of the {skipped:,} files below it none is" if skipped else "; input is"
+            raise DataError(f"{pattern} matches no file{held} {KINDS}")
+        if skipped:
+            _LOG.info("%s: %s files of other kinds are skipped", pattern, f"{skipped:,}")
+        paths.update(found)
+    for path in paths:
+        format_of(path)
+    return sorted(paths)
+
+
+def _home(path: str) -> str:
+    return os.path.expanduser(path)
+
+
+def split_patterns(patterns: str, exists: Callable[[str], object]) -> list[str]:
+    """Divides patterns at commas, but not a name that exists.
+
+    Args:
+      patterns: GLOB[,GLOB...]; white space around one does not count. A comma in brackets, `[,]`,
+        divides nothing.
+      exists: whether there is a file or folder of a name.
+    Returns:
+      The patterns, at least one character each.
+    """
+    parts, result = re.split(r",(?!\])", patterns), []
+    while parts:
+        ends = range(len(parts), 1, -1)
+        longest = next((end for end in ends if exists(",".join(parts[:end]).strip())), 1)
+        result.append(",".join(parts[:longest]).strip())
+        del parts[:longest]
+    return [pattern for pattern in result if pattern]
+
+
+def find(pattern: str, place: Place) -> tuple[list[str], int]:
+    """Finds the files that a path or pattern names.
+
+    Args:
+      pattern: with `/` between folders; one that begins with `/` is absolute.
+      place: the file system.
+    Returns:
+      Their paths, sorted, as `pattern` names their folders and the disk their names; and, if the
+      pattern names a folder itself, the number of files below it that are of no known format.
+    """
+    root = "/" if pattern.startswith("/") else ""
+    parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    files, skipped = set(), 0
+    for path, is_folder, is_named in _matches(root, parts, place):
+        if not is_folder:
+            files.add(path)
+        elif is_named:
+            below = list(_below(path, place))
+            known = [name for name in below if known_format(name)]
+            files.update(known)
+            skipped += len(below) - len(known)
+    return sorted(files), skipped
+
+
+def _matches(folder: str, parts: list[str], place: Place) -> Iterator[tuple[str, bool, bool]]:
+    """(path, whether it is a folder, whether its last part was named, not matched) of everything
+    below a folder that the parts match.
+    """
+    if not parts:
+        yield folder, True, True
+        return
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _matches(folder, rest or ["*"], place)
+        for name, is_folder in place.entries(folder):
+            if is_folder and not name.startswith("."):
+                yield from _matches(_join(folder, name), parts, place)
+        return
+    for path, is_folder, is_named in _chosen(folder, part, place):
+        if not rest:
+            yield path, is_folder, is_named
+        elif is_folder:
+            yield from _matches(path, rest, place)
+
+
+def _chosen(folder: str, part: str, place: Place) -> list[tuple[str, bool, bool]]:
+    """Everything in a folder that one part of a pattern matches; see `_matches`."""
+    if kind := place.kind(_join(folder, part)):
+        return [(_join(folder, part), kind == "folder", True)]
+    part = unicodedata.normalize("NFC", part)
+    entries = [
+        (unicodedata.normalize("NFC", name), name, is_dir) for name, is_dir in place.entries(folder)
+    ]
+    if named := [entry for entry in entries if entry[0] == part]:
+        return [(_join(folder, name), is_folder, True) for _, name, is_folder in named]
+    if not _MAGIC.search(part):
+        return []
+    return [
+        (_join(folder, name), is_folder, False)
+        for known, name, is_folder in entries
+        if fnmatch.fnmatchcase(known, part) and (known[0] != "." or part[0] == ".")
+    ]
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}" if folder else name
+
+
+def _below(folder: str, place: Place) -> Iterator[str]:
+    """Every file below a folder, at any depth, but for hidden ones."""
+    for name, is_folder in place.entries(folder):
+        path = _join(folder, name)
+        if not name.startswith("."):
+            yield from _below(path, place) if is_folder else [path]
+
+
+def common_folder(patterns: list[str]) -> str:
+    """Returns the folder that all files of patterns are in, as far as the patterns tell, with a
+    slash at its end; "" if there is none.
+    """
+    heads = [_MAGIC.split(pattern)[0].rpartition("/")[0].split("/") for pattern in patterns]
+    common = os.path.commonprefix(heads)
+    return "".join(f"{part}/" for part in common if part)
+
+
+def may_match(pattern: str, path: str) -> bool:
+    """Returns whether `find` would take a file of this path, if there were one: the pattern matches
+    it or names a folder that it is in.
+    """
+    parts, names = ([p for p in text.split("/") if p not in ("", ".")] for text in (pattern, path))
+    if names[: len(parts)] == parts:
+        return True
+    return _is_match(names, parts)
+
+
+def _is_match(names: list[str], parts: list[str]) -> bool:
+    if not parts or not names:
+        return not parts and not names
+    if parts[0] == "**" and (_is_match(names, parts[1:] or ["*"]) or _is_match(names[1:], parts)):
+        return True
+    return fnmatch.fnmatchcase(names[0], parts[0]) and _is_match(names[1:], parts[1:])
+
+
+class LocalPlace:
+    """The file system of this machine; links are followed, but none to a folder that it is in."""
+
+    def kind(self, path: str) -> str:
+        """See `Place`."""
+        if os.path.isdir(path or "."):
+            return "folder"
+        return "file" if os.path.exists(path) else ""
+
+    def entries(self, folder: str) -> list[tuple[str, bool]]:
+        """See `Place`.
+
+        Raises:
+          PermissionError: the folder may not be read.
+        """
+        folder = folder or "."
+        try:
+            entries = list(os.scandir(folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [
+            (entry.name, entry.is_dir())
+            for entry in entries
+            if not (entry.is_symlink() and entry.is_dir() and _is_within(folder, entry.path))
+        ]
+
+
+def _is_within(folder: str, link: str) -> bool:
+    target = os.path.realpath(link)
+    return f"{os.path.realpath(folder)}/".startswith(f"{target.rstrip('/')}/")

@@ -1,0 +1,182 @@
+"""The stage `documents`: nothing is refused or ignored in silence, and long documents are split."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hclx.corpus.layout import DOCUMENTS, MANIFEST
+from hclx.corpus.pipeline import Corpus, raw_files
+from hclx.corpus.readers import HOPELESS, LISTED, ingest_file, notes
+from hclx.corpus.runner import make_runner
+from hclx.corpus.settings import parse_settings
+from hclx.corpus.store import Store
+from hclx.errors import ConfigError, DataError
+from tests.helpers.commands import environment
+
+SENTENCE = "강가의 마을에는 오래된 다리가 하나 있고, 아이들은 그 위에서 배를 기다린다."
+
+
+def ingest(folder: Path, files: dict[str, bytes], **source) -> tuple[Store, list[dict], list[dict]]:
+    """(store, manifests, rows of all documents) of files of one source."""
+    for name, content in files.items():
+        (folder / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "raw" / name).write_bytes(content)
+    store = Store(str(folder / "out"))
+    settings = parse_settings({"sources": {"src": {"input": ".", **source}}})
+    manifests, rows = [], []
+    for raw in raw_files(settings, str(folder / "raw")):
+        ingest_file(raw, store)
+        manifests.append(store.read_json(raw.file(MANIFEST)))
+        for shard in manifests[-1]["parts"]:
+            rows += store.read_table(DOCUMENTS.format(name=shard["name"])).to_pylist()
+    return store, manifests, rows
+
+
+def corpus(folder: Path, sources: dict, **changes) -> Corpus:
+    settings = parse_settings({"sources": sources, **changes})
+    return Corpus(settings, str(folder / "raw"), str(folder / "out"), make_runner(workers=1))
+
+
+def test_a_long_document_is_split_into_numbered_parts(tmp_path):
+    lines = [f"{i}. {SENTENCE}" for i in range(400)]
+    record = {"text": "\n\n".join(lines), "id": "book", "title": "책"}
+    short = {"text": SENTENCE, "id": "short"}
+    content = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in (record, short)).encode()
+    _, (manifest,), rows = ingest(tmp_path, {"a.jsonl": content}, max_chars=5000)
+    *parts, last = rows
+    assert [row["doc_id"] for row in parts] == [f"src/book#{i + 1}" for i in range(len(parts))]
+    assert "\n\n".join(row["text"] for row in parts) == record["text"]
+    assert all(2500 <= len(row["text"]) <= 5000 for row in parts[:-1])
+    assert {row["title"] for row in parts} == {"책"} and last["doc_id"] == "src/short"
+    assert manifest["long"] == {"documents": 1, "parts": len(parts)}
+    assert notes([manifest]) == [
+        f"1 documents of more than max_chars characters became {len(parts)} parts"
+    ]
+
+
+def test_a_book_survives_the_rules(tmp_path):
+    """The rule too_long would remove it as a whole."""
+    book = "\n".join(f"{i}번째 날이다. {SENTENCE}" for i in range(25_000))
+    assert len(book) > 1_000_000
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "book.txt").write_text(book, encoding="utf-8")
+    rules = {name: None for name in ("dup_5", "dup_10", "top_2", "top_3", "top_4")}
+    built = corpus(
+        tmp_path, {"books": {"input": "*.txt", "rules": rules}}, near=None, paragraph=None
+    )
+    built.build()
+    tables = [built.store.read_table(f"corpus/{shard.name}.parquet") for shard in built.shards]
+    kept = [text for table in tables for text in table["text"].to_pylist()]
+    assert "\n".join(kept) == book and len(kept) >= 3
+
+
+def test_a_text_file_that_may_hold_many_documents_is_named_with_the_alternatives(tmp_path):
+    content = "\n".join([SENTENCE] * 300).encode()
+    _, manifests, rows = ingest(tmp_path / "a", {"a.txt": content})
+    assert len(rows) == 1 and "a.txt one of 300 lines" in notes(manifests)[0]
+    assert "`split: line` or `split: blank_line`, else `split: file`" in notes(manifests)[0]
+    _, manifests, _ = ingest(tmp_path / "b", {"a.txt": content}, split="file")
+    assert notes(manifests) == []
+
+
+def test_ids_of_documents_without_ids_hold_the_folder(tmp_path):
+    files = {name: f"{SENTENCE}\n".encode() for name in ("s1/x.txt", "s2/x.txt")}
+    _, _, rows = ingest(tmp_path / "a", files, split="line")
+    assert [row["doc_id"] for row in rows] == ["src/s1/x.txt:1", "src/s2/x.txt:1"]
+    _, _, rows = ingest(tmp_path / "b", files, split="line", input="s1/x.txt,s2/*")
+    assert [row["doc_id"] for row in rows] == ["src/s1/x.txt:1", "src/s2/x.txt:1"]
+    _, _, rows = ingest(tmp_path / "c", files, split="line", input="s1/*.txt")
+    assert [row["doc_id"] for row in rows] == ["src/x.txt:1"]  # as before
+
+
+def test_a_file_of_which_no_record_is_a_document_is_left_with_a_guess(tmp_path):
+    content = b"[\n" + b",\n".join(b' {\n  "text": "x"\n }' for _ in range(3000)) + b"\n]\n"
+    store, (manifest,), rows = ingest(tmp_path, {"a.json": content})
+    assert not rows and sum(manifest["quarantined"].values()) == HOPELESS + 1
+    assert "the file looks like a JSON array" in manifest["examples"]["not JSON"]
+    listed = (tmp_path / "out" / "quarantine").rglob("*.jsonl")
+    *_, last = next(listed).read_text(encoding="utf-8").splitlines()
+    assert (
+        "the rest of the file was not read (its first 1,000 records" in json.loads(last)["reason"]
+    )
+
+
+def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
+    good = json.dumps({"text": SENTENCE}, ensure_ascii=False).encode()
+    content = b"\n".join([good, *[b"no"] * 3000, good])
+    _, (manifest,), rows = ingest(tmp_path / "a", {"a.jsonl": content})
+    assert len(rows) == 2 and manifest["quarantined"] == {"not JSON": 3000}
+    quarantine = next((tmp_path / "a" / "out" / "quarantine").rglob("*.jsonl"))
+    assert quarantine.read_bytes().count(b"\n") == LISTED
+    empty = b"\n".join([*[b'{"text": ""}'] * 3000, good])  # that tells nothing of the rest
+    assert len(ingest(tmp_path / "b", {"a.jsonl": empty})[2]) == 1
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (
+            '{"content": "글", "title": "제목"}\n'.encode() * 5,
+            r"source talk has no document: 5 records were set aside, no string field `text` 5; for"
+            r" example a\.jsonl:1: .*the record has fields content, title; write `fields: {text:"
+            r" content}`\); all are in .*quarantine/talk",
+        ),
+        (
+            '{"text": "한글이다"}\n'.encode("cp949") * 5,
+            "it reads as CP949: write `encoding: cp949`",
+        ),
+        (b"\n", r"source talk has no document: no text is in a\.jsonl"),
+    ],
+)
+def test_a_source_without_a_document_ends_before_later_stages(tmp_path, content, message):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "a.jsonl").write_bytes(content)
+    (tmp_path / "raw" / "b.txt").write_text(SENTENCE, encoding="utf-8")
+    built = corpus(tmp_path, {"talk": {"input": "*.jsonl"}, "other": {"input": "*.txt"}})
+    with pytest.raises(DataError, match=message):
+        built.build()
+    assert not (tmp_path / "out" / "attributes").exists()
+
+
+@pytest.mark.parametrize("pattern", [".", "**/*", "out", "out/corpus/*/*.parquet", "*/*/*/*"])
+def test_an_output_that_the_next_run_would_read_is_refused(tmp_path, pattern):
+    (tmp_path / "a.txt").write_text(SENTENCE, encoding="utf-8")
+    settings = parse_settings({"sources": {"a": {"input": f"a.txt,{pattern}"}}})
+    with pytest.raises(ConfigError, match="would read the files of --output"):
+        Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+    settings = parse_settings({"sources": {"a": {"input": "*.txt"}}})
+    Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+
+
+PEAK = """
+import resource, sys
+from hclx.corpus.pipeline import raw_files
+from hclx.corpus.readers import ingest_file
+from hclx.corpus.settings import parse_settings
+from hclx.corpus.store import Store
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for raw in raw_files(parse_settings({"sources": {"a": {"input": sys.argv[2]}}}), sys.argv[1]):
+    ingest_file(raw, Store(sys.argv[1] + "/out"))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.parametrize("kind", ["json", "txt"])
+def test_memory_does_not_grow_with_what_is_refused_or_long(tmp_path, kind):
+    """10.9 MB of JSON over 1,000,002 lines took 1.1 GB, and one document of 50 MB 2 GB."""
+    content = (
+        b"[\n" + b'"12345678",\n' * 1_000_000 if kind == "json" else (SENTENCE * 500_000).encode()
+    )
+    (tmp_path / f"a.{kind}").write_bytes(content)
+    result = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path), f"a.{kind}"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    assert int(result.stdout) < (50_000 if kind == "json" else 300_000)
