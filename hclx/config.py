@@ -260,7 +260,8 @@ class DataConfig(_Validated):
     mixture: str = ""  # a name that task_module registers with seqio
     task_module: str = "hclx.tasks.corpora"  # tasks/corpora.py
     corpus: str = ""  # or a folder that `hclx build_corpus` made, with its mixture
-    input: str = ""  # or GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt
+    input: str = ""  # or files or folders, GLOB[,GLOB...]: docs/corpus.md names the formats
+    encoding: str = ""  # of the files of `input`, such as cp949; default: UTF-8
     tokenizer_dir: str = ""  # default: MODEL_DIR/tokenizer, trained when it is missing
     cache_dir: str = ""  # default: MODEL_DIR/cache, built when it is missing
     validation_permille: int = 10  # documents held out, by hash of their text

@@ -6,6 +6,7 @@ when it is ended: `Children`.
 import io
 import logging as python_logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,10 @@ from tqdm import tqdm
 from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
 
 _INTERRUPTED, _CLOSED_PIPE = 128 + 2, 128 + 13  # 128 + the number of the signal, as shells have it
+# An option that names a path, up to the path.
+_PATH_OPTION = re.compile(
+    r"--?(?:gin\.)?[\w./]*(?:dir|file|input|output|config|corpus|json|good|others|from)=['\"]?(?=~)"
+)
 
 
 def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ()) -> None:
@@ -188,7 +193,7 @@ def _parse(argv: list[str]) -> list[str]:
     and --help succeeds.
     """
     try:
-        return flags.FLAGS(argv)
+        return flags.FLAGS(list(map(expand_home, argv)))
     except flags.Error as error:
         print(f"error: {error}; --help lists the options", file=sys.stderr)
         sys.exit(64)
@@ -201,12 +206,27 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def expand_home(argument: str) -> str:
+    """Replaces the `~` that begins the path of an option by the user's folder: a shell leaves it as
+    it is in `--model_dir=~/run`.
+
+    Args:
+      argument: of a command line. Options whose names do not end as those of paths stay as they
+        are, as a prompt may begin with anything.
+    """
+    if match := _PATH_OPTION.match(argument):
+        return argument[: match.end()] + os.path.expanduser(argument[match.end() :])
+    return argument
+
+
 def take_gin_bindings(argv: list[str]) -> list[str]:
     """Removes every `--gin.NAME=VALUE` from the list `argv` itself; returns the NAME=VALUE of
     each, in order.
     """
     bindings = [
-        argument.removeprefix("--gin.") for argument in argv if argument.startswith("--gin.")
+        expand_home(argument).removeprefix("--gin.")
+        for argument in argv
+        if argument.startswith("--gin.")
     ]
     argv[:] = [argument for argument in argv if not argument.startswith("--gin.")]
     return bindings

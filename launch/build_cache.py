@@ -20,7 +20,8 @@ TASK_MODULE = flags.DEFINE_string(
     "task_module", DEFAULTS["task_module"], "Python module that registers seqio tasks."
 )
 CORPUS = flags.DEFINE_string("corpus", "", "Folder that hclx build_corpus made, with its mixture.")
-INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
+INPUT = flags.DEFINE_string("input", "", "Files or folders, GLOB[,GLOB...]; see docs/corpus.md.")
+ENCODING = flags.DEFINE_string("encoding", "", "Of --input, such as cp949; default: UTF-8.")
 TOKENIZER_DIR = flags.DEFINE_string(
     "tokenizer_dir", None, "Folder of the tokenizer.", required=True
 )
@@ -42,6 +43,7 @@ def main(_):
         task_module=TASK_MODULE.value,
         corpus=CORPUS.value,
         input=INPUT.value,
+        encoding=ENCODING.value,
         validation_permille=PERMILLE.value,
         max_documents=MAX_DOCUMENTS.value,
         invalid_utf8=INVALID_UTF8.value,

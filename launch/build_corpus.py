@@ -5,6 +5,7 @@ Apache Beam with the options after a bare `--`: `-- --runner=FlinkRunner --paral
 OUTPUT/card.html shows what became of every document. Fields: hclx/corpus/settings.py.
 """
 
+import functools
 import os
 import sys
 
@@ -52,13 +53,14 @@ def main(_):
         folder = EVALUATION.value or os.environ.get("HCLX_DATA_DIR")
         if not folder:
             raise ConfigError(
-                "contamination needs the evaluation sets; give --evaluation_dir or HCLX_DATA_DIR"
+                "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir"
+                " or HCLX_DATA_DIR, or remove `contamination`"
             )
         from hclx.tasks.evaluation import evaluation_items
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
-    from hclx.corpus.card import shortage, write_card
-    from hclx.corpus.explain import summary
+    from hclx.corpus.card import write_card
+    from hclx.corpus.closing_lines import closing_lines
     from hclx.corpus.pipeline import Corpus
     from hclx.corpus.runner import make_runner
     from hclx.corpus.store import Store
@@ -67,33 +69,31 @@ def main(_):
     runner = make_runner(BEAM, WORKERS.value, Store(OUTPUT.value))
     corpus = Corpus(settings, INPUT.value, OUTPUT.value, runner, evaluation)
     with corpus.store.locked():
+        tokenize = tokenizing(corpus.store, runner) if TOKENIZER_DIR.value else None
         corpus.build()
-        corpus.mix(TARGET.value)
-        card = write_card(corpus.store, settings, corpus.shards)
-        for name, source in card["sources"].items():
-            print("\n  ".join([summary(name, source), *source["notes"]]))
-        for line in shortage(card["mixture_target"]) if card["mixture_target"] else ():
-            print(line)
+        corpus.mix(TARGET.value, TOKENIZER_DIR.value)
         print(
-            f"{OUTPUT.value}: card.html says what became of every document, mixture/ is what"
-            " hclx build_cache --corpus takes"
+            *closing_lines(write_card(corpus.store, settings, corpus.shards), OUTPUT.value),
+            sep="\n",
         )
-        if TOKENIZER_DIR.value:
-            encode(corpus.store, runner)
+        if tokenize:
+            cache = tokenize()
+            train, validation = cache.n_tokens("train"), cache.n_tokens("validation")
+            print(
+                f"{cache.directory}: {train:,} tokens to train on, {validation:,} to validate,"
+                f" fingerprint {cache.fingerprint[:16]}"
+            )
 
 
-def encode(store, runner) -> None:
-    """Makes the token cache of the mixture."""
-    from hclx.corpus.tokenize_mixture import tokenize_mixture
+def tokenizing(store, runner):
+    """Returns () -> the token cache of the mixture; refuses at once what cannot be made."""
+    from hclx.corpus.tokenize_mixture import check_tokenizing, tokenize_mixture
     from hclx.data.source import ReadSettings
 
-    settings, cache_dir = ReadSettings(PERMILLE.value), CACHE_DIR.value or f"{OUTPUT.value}/cache"
-    cache = tokenize_mixture(store, TOKENIZER_DIR.value, cache_dir, settings, runner)
-    train, validation = cache.n_tokens("train"), cache.n_tokens("validation")
-    print(
-        f"{cache_dir}: {train:,} tokens to train on, {validation:,} to validate, fingerprint"
-        f" {cache.fingerprint[:16]}"
-    )
+    cache_dir = CACHE_DIR.value or f"{OUTPUT.value}/cache"
+    arguments = store, TOKENIZER_DIR.value, cache_dir, ReadSettings(PERMILLE.value)
+    check_tokenizing(*arguments)
+    return functools.partial(tokenize_mixture, *arguments, runner)
 
 
 if __name__ == "__main__":

@@ -6,25 +6,31 @@ model of good documents. Name the file under `models:` of a corpus file; rules m
 `quality.score` or `perplexity.bits`.
 """
 
+import dataclasses
 import itertools
 
 import numpy as np
 from absl import flags
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from hclx.launching import check_output, run
-from hclx.text.documents import expand_globs, read_documents
+from hclx.text.documents import TRAINING, expand_globs, read_documents
+from hclx.text.records import SPLITS
 
 KIND = flags.DEFINE_enum("kind", "quality", ["quality", "perplexity"], "Kind of the model.")
 GOOD = flags.DEFINE_string(
     "good",
     None,
-    "Files of good documents: GLOB[,GLOB...] of .jsonl[.gz] with a field `text`, or of .txt[.gz].",
+    "Files or folders of good documents, GLOB[,GLOB...]; docs/corpus.md names the formats.",
     required=True,
 )
 OTHERS = flags.DEFINE_string(
     "others", "", "Files of documents that are not good, for --kind=quality."
 )
+SPLIT = flags.DEFINE_enum(
+    "split", "file", SPLITS, "A document of a text file: the file, a line, or between blank lines."
+)
+ENCODING = flags.DEFINE_string("encoding", "", "Of the files, such as cp949; default: UTF-8.")
 OUTPUT = flags.DEFINE_string("output", None, "File of the model, .npz.", required=True)
 MAX_DOCUMENTS = flags.DEFINE_integer(
     "max_documents", 20_000, "Number of documents to read of each class.", lower_bound=10
@@ -34,10 +40,18 @@ HELD_OUT = flags.DEFINE_integer(
 )
 
 
-def read(patterns: str) -> tuple[list[str], list[str]]:
+def read(flag: str, patterns: str) -> tuple[list[str], list[str]]:
     """Reads the documents of files; returns those for training, and those that are held out."""
-    documents = read_documents(expand_globs(patterns), "replace")
+    paths = expand_globs(patterns)
+    reading = dataclasses.replace(TRAINING, split=SPLIT.value, encoding=ENCODING.value)
+    documents = read_documents(paths, "replace", reading=reading)
     texts = [document.text for document in itertools.islice(documents, MAX_DOCUMENTS.value)]
+    if len(texts) < 2 * HELD_OUT.value:
+        hint = " (each text file is one; try --split=line or --split=blank_line)"
+        raise DataError(
+            f"--{flag}={patterns} holds {len(texts):,} documents in {len(paths):,} files"
+            f"{hint if SPLIT.value == 'file' else ''}, and {2 * HELD_OUT.value} are needed"
+        )
     train = [text for i, text in enumerate(texts) if i % HELD_OUT.value]
     return train, texts[:: HELD_OUT.value]
 
@@ -50,13 +64,13 @@ def main(_):
             "--others is missing; a quality model also learns from documents that are not good"
         )
     check_output("--output", OUTPUT.value, makes_folders=True)
-    good, held_out = read(GOOD.value)
+    good, held_out = read("good", GOOD.value)
     if KIND.value == "perplexity":
         model = ByteModel.train(good)
         bits = np.mean(model.bits_per_byte(held_out))
         result = f"{bits:.3f} bits per byte on {len(held_out):,} documents that were held out"
     else:
-        others, other_held_out = read(OTHERS.value)
+        others, other_held_out = read("others", OTHERS.value)
         model = QualityModel.train(good, others)
         good_right = (model.score(held_out) > 0.5).mean()
         others_right = (model.score(other_held_out) <= 0.5).mean()

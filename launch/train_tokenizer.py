@@ -19,7 +19,7 @@ from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
 from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
-INPUT = flags.DEFINE_string("input", "", "GLOB[,GLOB...] of .jsonl[.gz] with `text`, or .txt[.gz].")
+INPUT = flags.DEFINE_string("input", "", "Files or folders, GLOB[,GLOB...]; see docs/corpus.md.")
 CORPUS = flags.DEFINE_string(
     "corpus", "", "Folder that hclx build_corpus made, with its mixture, or its address."
 )

@@ -51,6 +51,7 @@ CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation
 CONTAMINATION_ITEMS = "contamination/items.json"
 CONTAMINATION_HITS = "contamination/hits/{name}.parquet"  # which items a shard's documents hold
 CONTAMINATION_REPORT = "contamination/report.json"
+CACHES = "caches.json"  # path -> fingerprint of the token caches that were made from it
 MIXTURE = "mixture/mixture.json"  # the share and the files of every source
 
 # Folders.

@@ -37,6 +37,10 @@ from hclx.corpus.settings import MixSettings, SourceSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import removals
 from hclx.corpus.write_clean import sample_order, text_bytes
+from hclx.text import load_tokenizer
+
+BYTES_PER_TOKEN = 4.5  # of a tokenizer of 32,000 pieces in the default mode, rounded
+_MEASURED = 200  # documents of a source that are encoded to measure it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +88,10 @@ def solve(
       the others, as far as `mix.max_epochs` allows, and stays missing beyond that;
       a source of a domain that the table lacks gives nothing.
     """
-    tokens = {}
+    tokens, bytes_per_token = {}, mix.bytes_per_token or BYTES_PER_TOKEN
     for name, (_, size) in available.items():
         size = min(size, sources[name].cap) if sources[name].cap else size
-        tokens[name] = size / mix.bytes_per_token
+        tokens[name] = size / bytes_per_token
     if target:
         requested, taken = _by_table(tokens, sources, mix, target)
     else:
@@ -95,7 +99,7 @@ def solve(
             {name: n * sources[name].epochs for name, n in tokens.items()}, mix.temperature
         )
     total = sum(taken.values()) or 1.0
-    exists = {name: size / mix.bytes_per_token for name, (_, size) in available.items()}
+    exists = {name: size / bytes_per_token for name, (_, size) in available.items()}
     return {
         name: Share(
             domain=sources[name].domain or name,
@@ -168,12 +172,37 @@ def allocate_with_caps(
     return result
 
 
-def write_mixture(build: Build, target_tokens: float) -> dict[str, Share]:
+def measure_bytes_per_token(build: Build, tokenizer_dir: str, sizes: Mapping[str, int]) -> float:
+    """Measures the bytes of a token on the first clean documents of every source.
+
+    Args:
+      build: the inputs of the corpus; its clean documents are already written.
+      tokenizer_dir: see `hclx.text.load_tokenizer`.
+      sizes: source -> bytes that a mixture can take of it, by which the sources are weighted.
+    Raises:
+      DataError: the tokenizer or the documents cannot be read.
+    """
+    tokenizer, tokens = load_tokenizer(tokenizer_dir), 0.0
+    for name, size in sizes.items():
+        texts: list[str] = []
+        for shard in build.shards:
+            if shard.source == name and len(texts) < _MEASURED:
+                texts += build.store.read_table(shard.file(CLEAN), ["text"])["text"].to_pylist()
+        texts = texts[:_MEASURED]
+        n_bytes = sum(len(text.encode()) for text in texts)
+        n_tokens = sum(map(len, tokenizer.encode_batch(texts)))
+        tokens += size * n_tokens / n_bytes if n_bytes else 0
+    total = sum(sizes.values())
+    return round(total / tokens, 3) if tokens else BYTES_PER_TOKEN
+
+
+def write_mixture(build: Build, target_tokens: float, tokenizer_dir: str = "") -> dict[str, Share]:
     """Writes the files of mixture/: the documents of the mixture, and the share of every source.
 
     Args:
       build: the inputs of the corpus; its clean documents are already written.
       target_tokens: tokens of the mixture, see `solve`.
+      tokenizer_dir: a tokenizer to measure `mix.bytes_per_token` with, if the settings name none.
     Returns:
       source -> Share, as mixture.json has it.
     Raises:
@@ -187,7 +216,12 @@ def write_mixture(build: Build, target_tokens: float) -> dict[str, Share]:
         counts = store.read_json(shard.file(AVAILABLE))
         available[shard.source][0] += counts["documents"]
         available[shard.source][1] += counts["bytes"]
-    shares = solve(available, sources, build.settings.mix, target_tokens)
+    mix = build.settings.mix
+    if tokenizer_dir and not mix.bytes_per_token:
+        sizes = {name: size for name, (_, size) in available.items()}
+        measured = measure_bytes_per_token(build, tokenizer_dir, sizes)
+        mix = dataclasses.replace(mix, bytes_per_token=measured)
+    shares = solve(available, sources, mix, target_tokens)
     kept = {name: share.kept for name, share in shares.items()}
     sample = functools.partial(sample_shard, store=store, sources=sources, kept=kept, seed=seed)
     build.map_shards(sample, "mixture")

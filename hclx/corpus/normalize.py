@@ -34,6 +34,13 @@ _DROPPED = re.compile(
 )
 _BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
 _BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
+# Each step with the characters without which it changes nothing: a search for single characters is
+# an order of magnitude faster than a replacement.
+_STEPS = (
+    (re.compile("[\r\x0b\x0c\x85\u2028\u2029]"), _LINE_END, "\n"),
+    (re.compile(f"[{_UNSEEN}\u200c\u200d]"), _DROPPED, ""),
+    (re.compile(f"[{_BLANK_LETTERS}]"), _BLANK, ""),
+)
 
 # What UTF-8 looks like where it was read as Latin-1 or CP1252, EUC-KR where it was read as Latin-1,
 # and what a decoder leaves in place of bytes that it cannot read. A letter such as the first of
@@ -47,7 +54,7 @@ MOJIBAKE = re.compile(
 )
 # The byte A0 of a syllable becomes a common space where no-break spaces were replaced.
 _LOST_BYTE = re.compile(f"(?<=[\xea-\xed][{_NEXT}]) |(?<=[\xea-\xed]) (?=[{_NEXT}])")
-_HIGH = re.compile("[\xb0-\xf0\ufffd]")
+_HIGH = re.compile("[\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd]")  # without · and ×, which are common
 
 _NAMES = frozenset(
     "a abbr address article aside audio b big blockquote body br button canvas caption center cite"
@@ -66,8 +73,9 @@ _LINES = frozenset(
 _UNREAD = ("script", "style", "template")  # elements whose content is no text
 _MARKUP = re.compile(r"<!--|<(/?)([A-Za-z][A-Za-z0-9]*)(?=[\s/>])[^<>]*>")
 _ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-# An empty pair directly behind a small letter or digit is a function's, as in `main()`.
-_BRACKETS = re.compile(r"(?<![a-z0-9_])\(\)|[ \t]+\(\)|[ \t]*(?:\([ \t,;·/]+\)|（[ \t,;·/]*）)")
+_ESCAPED_TAG = re.compile("&lt;/?[a-z][a-z0-9]*(?: [^&<>]*=[^&<>]*)? ?/?&gt;")
+_ESCAPES = ("&lt;", "&gt;", "&amp;", "&quot;")
+_BRACKETS = re.compile(r"\([ \t,;·/]*\)|（[ \t,;·/]*）")
 
 
 def normalize_text(text: str, html: str = "keep", empty_brackets: str = "keep") -> str:
@@ -87,12 +95,27 @@ def normalize_text(text: str, html: str = "keep", empty_brackets: str = "keep") 
         text = strip_html(mend_encoding(text))
     if _SPECIAL.search(text):
         # The line end U+0085 and the soft hyphen are also parts of text that was decoded wrongly.
-        text = _LINE_END.sub("\n", mend_encoding(text))
-        text = _DROPPED.sub("", text)
-        text = _BLANK.sub("", text)
+        text = mend_encoding(text)
+        for has, pattern, replacement in _STEPS:
+            if has.search(text):
+                text = pattern.sub(replacement, text)
     if empty_brackets == "remove":
-        text = _BRACKETS.sub("", text)
+        text = _remove_empty_brackets(text)
     return unicodedata.normalize("NFC", text)
+
+
+def _remove_empty_brackets(text: str) -> str:
+    """Returns a text without empty brackets and the spaces before them.
+
+    An empty pair directly behind a small letter or digit stays: it is a function's, as in `main()`.
+    """
+    pieces, position = [], 0
+    for match in _BRACKETS.finditer(text):
+        before = text[position : match.start()]
+        is_function = match[0] == "()" and re.fullmatch("[a-z0-9_]", before[-1:])
+        pieces.append(before + "()" if is_function else before.rstrip(" \t"))
+        position = match.end()
+    return "".join([*pieces, text[position:]])
 
 
 def normalize_document(
@@ -131,18 +154,25 @@ def count_mojibake(text: str) -> int:
 
 
 def count_html(text: str) -> tuple[int, int, int]:
-    """Counts the tags of HTML, its entities, and the characters of both.
+    """Counts the tags of HTML, its entities, and the characters of markup.
 
     `<` and `&` count only where a tag of a known name, or an entity with its semicolon, begins.
+    Escaped tags count as tags too. The entities of single characters that every escaped text has,
+    as in `&lt;제목&gt;`, are no characters of markup.
     """
+    if "<" not in text and "&" not in text:
+        return 0, 0, 0
     tags = entities = chars = 0
     if "<" in text:
         for match in _MARKUP.finditer(text):
             if (match[2] or "").lower() in _NAMES:
                 tags, chars = tags + 1, chars + len(match[0])
     if "&" in text:
+        for match in _ESCAPED_TAG.finditer(text):
+            tags, chars = tags + 1, chars + len(match[0])
         for match in _ENTITY.finditer(text):
-            entities, chars = entities + 1, chars + len(match[0])
+            entities += 1
+            chars += 0 if match[0] in _ESCAPES else len(match[0])
     return tags, entities, chars
 
 

@@ -161,11 +161,12 @@ class Corpus:
         for stage in PIPELINE:
             key = _run_stage(stage, self._build, key)
 
-    def mix(self, target_tokens: float = 0) -> dict[str, mixing.Share]:
+    def mix(self, target_tokens: float = 0, tokenizer_dir: str = "") -> dict[str, mixing.Share]:
         """Writes mixture/: JSON lines, and the rates of the sources. Call `build` before.
 
         Args:
           target_tokens: tokens of the mixture; 0: every source as often as its `epochs` says.
+          tokenizer_dir: a tokenizer to measure bytes a token with, see `MixSettings`; or "".
         Returns:
           source -> its share, see `hclx.corpus.mixing.solve`.
         Raises:
@@ -173,7 +174,7 @@ class Corpus:
         """
         remove_leftovers(self._build, folders=("mixture",))
         begin = time.perf_counter()
-        shares = mixing.write_mixture(self._build, target_tokens)
+        shares = mixing.write_mixture(self._build, target_tokens, tokenizer_dir)
         _LOG.info("mixture: %.1f s", time.perf_counter() - begin)
         return shares
 

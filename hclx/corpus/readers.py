@@ -18,6 +18,7 @@ import dataclasses
 import functools
 import io
 import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ from hclx.corpus.layout import (
 )
 from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import masked
+from hclx.corpus.runner import advance
 from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import DataError
 from hclx.text.formats import format_of, read_records
@@ -47,6 +49,8 @@ from hclx.text.records import (
 )
 from hclx.text.splitting import split_text
 
+_LOG = logging.getLogger(__name__)
+_TOLD_BYTES = 1 << 20  # of a file, after which its progress is told
 LISTED = 1000  # records of one reason that the quarantine of a file lists
 # After so many records and no document, reasons that tell of the whole file end its reading.
 HOPELESS = 1000
@@ -69,7 +73,11 @@ def ingest(build: Build, key: str) -> None:
       HclxError: see `Runner.map`.
     """
     read = functools.partial(ingest_file, store=build.store)
-    build.runner.map(read, largest_first(build.files), "documents", "file")
+    missing = [raw for raw in largest_first(build.files) if not _is_ingested(raw, build.store)]
+    if len(missing) < len(build.files):
+        done = len(build.files) - len(missing)
+        _LOG.info("documents: %s of %s files are as they were read", done, len(build.files))
+    build.runner.map(read, missing, "documents", "file")
     for source in build.settings.sources:
         files = [raw for raw in build.files if raw.source == source]
         manifests = [build.store.read_json(raw.file(MANIFEST)) for raw in files]
@@ -172,8 +180,11 @@ def ingest_file(raw: RawFile, store: Store) -> None:
     shards, long, lines = _Shards(raw, store), Counter(documents=0, parts=0), 0
     with store.writing(raw.file(QUARANTINE)) as stream, open_bytes(raw.path) as file:
         quarantine = _Quarantine(raw, stream)
-        has_documents = False
+        has_documents, position = False, 0
         for record in read_documents(file, raw.path, raw.reading, raw.document_name):
+            if (here := file.tell()) - position >= _TOLD_BYTES:
+                advance(here - position)
+                position = here
             if isinstance(record, Unreadable):
                 quarantine.append(record)
                 if not has_documents and quarantine.of_file >= HOPELESS:

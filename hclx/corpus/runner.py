@@ -23,6 +23,7 @@ from hclx.progress import ProgressBar
 
 # Modules that the process from which workers are forked imports before the first fork.
 _PRELOAD = ["hclx.corpus.pipeline"]
+_SHOWN_EVERY_SECONDS = 1.0
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
@@ -112,8 +113,15 @@ class LocalRunner:
         self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
     ) -> None:
         """Calls `function(item)` for every item, in any order; see `Runner.map`."""
+        if not items:
+            return
+        sizes = [getattr(item, "size", None) for item in items]
+        if None in sizes or not sum(sizes):
+            arguments = [(function, 1, item) for item in items]
+        else:  # the time left depends on bytes, and a large file tells how far it is
+            unit, arguments = "byte", [(function, *pair) for pair in zip(sizes, items)]
         with self._workers_of_stage() as call:
-            call(function, [(item,) for item in items], description, unit)
+            call(_counted, arguments, description, unit, sum(size for _, size, _ in arguments))
 
     def map_reduce(
         self,
@@ -138,14 +146,15 @@ class LocalRunner:
 
     @contextlib.contextmanager
     def _workers_of_stage(self) -> Iterator[Callable]:
-        """Yields `call(function, arguments, description, unit)`, which gives the list of
-        `function(*arguments[i])`; the processes end with the block.
+        """Yields `call(function, arguments, description, unit, total)`, which gives the list of
+        `function(*arguments[i])`; the processes end with the block. Without `total`, a call is one
+        unit; with it, calls count the units by `advance`.
         """
         start = _in_processes if self._workers > 1 else _in_this_process
 
-        def with_progress(function, arguments, description, unit):
-            with ProgressBar(len(arguments), description, unit) as progress:
-                return call(function, arguments, progress)
+        def with_progress(function, arguments, description, unit, total=None):
+            with ProgressBar(total or len(arguments), description, unit) as progress:
+                return call(function, arguments, progress, total is not None)
 
         try:
             with start(self._workers) as call:
@@ -159,6 +168,31 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def advance(n: int) -> None:
+    """Counts units of work that are done, within a call of a stage's function: bytes of its item.
+
+    Args:
+      n: units since the last time.
+    """
+    _Work.own += n
+    if _Work.add:
+        _Work.add(n)
+
+
+class _Work:
+    """The units that this process has counted, and (n) -> None, which tells whoever shows them."""
+
+    own = 0
+    add: Callable[[int], None] | None = None
+
+
+def _counted(function: Callable, size: int, item) -> None:
+    """Calls a function of an item, which counts `size` units in all."""
+    begin = _Work.own
+    function(item)
+    advance(max(0, size - (_Work.own - begin)))
 
 
 def _listed(function: Callable) -> Callable:
@@ -181,11 +215,15 @@ def _group(pairs_of_calls: Iterable[list[tuple]]) -> dict:
 
 @contextlib.contextmanager
 def _in_this_process(workers: int) -> Iterator[Callable]:
-    def call(function: Callable, arguments: Sequence[tuple], progress: ProgressBar) -> list:
+    def call(function, arguments: Sequence[tuple], progress: ProgressBar, counts: bool) -> list:
         results = []
-        for some in arguments:
-            results.append(function(*some))
-            progress.update()
+        _Work.add = progress.update if counts else None
+        try:
+            for some in arguments:
+                results.append(function(*some))
+                progress.update(0 if counts else 1)
+        finally:
+            _Work.add = None
         return results
 
     yield call
@@ -196,17 +234,23 @@ def _in_processes(workers: int) -> Iterator[Callable]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     others, processes = set(multiprocessing.active_children()), set()
-    executor = ProcessPoolExecutor(workers, context, _start_worker, (dict(os.environ),))
+    counter = context.Value("q")  # units of work of all processes
+    start = (dict(os.environ), counter)
+    executor = ProcessPoolExecutor(workers, context, _start_worker, start)
 
-    def call(function: Callable, arguments: Sequence[tuple], progress: ProgressBar) -> list:
+    def call(function, arguments: Sequence[tuple], progress: ProgressBar, counts: bool) -> list:
         futures = []
         for some in arguments:
             futures.append(executor.submit(function, *some))
-            futures[-1].add_done_callback(lambda _: progress.update())
             processes.update(multiprocessing.active_children())
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()  # raises what the call raised
+        shown, waiting, begin = 0, set(futures), counter.value
+        while waiting:  # a stage gives a sign of life while its calls run
+            done, waiting = wait(waiting, _SHOWN_EVERY_SECONDS, FIRST_EXCEPTION)
+            for future in done:
+                future.result()  # raises what the call raised
+            now = counter.value - begin if counts else len(futures) - len(waiting)
+            progress.update(now - shown)
+            shown = now
         return [future.result() for future in futures]
 
     try:
@@ -231,8 +275,14 @@ def _lost_worker(processes: Iterable) -> str:
     )
 
 
-def _start_worker(environment: dict[str, str]) -> None:
+def _start_worker(environment: dict[str, str], counter) -> None:
     """Prepares a worker: the environment of the command, no output, and an end with its parent."""
+
+    def add(n: int) -> None:
+        with counter.get_lock():
+            counter.value += n
+
+    _Work.add = add
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command ends its workers

@@ -194,7 +194,8 @@ class MixSettings(_Settings):
     max_epochs: how often a mixture with a target may repeat a source.
     temperature: shares within a domain, and of a mixture without a target, are raised to 1 /
       temperature.
-    bytes_per_token: estimates tokens from bytes before a tokenizer exists.
+    bytes_per_token: estimates tokens from bytes; default: measured where a tokenizer is given, else
+      4.5, as 32,000 pieces trained on such a mixture have.
     """
 
     shares: Mapping[str, Annotated[float, Ge(0)]] = dataclasses.field(
@@ -202,7 +203,7 @@ class MixSettings(_Settings):
     )
     max_epochs: PositiveFloat = 4.0
     temperature: PositiveFloat = 1.0
-    bytes_per_token: PositiveFloat = 5.0
+    bytes_per_token: PositiveFloat | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import logging
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import numpy as np
 import pyarrow
 
 from hclx.config import DataConfig
-from hclx.corpus.layout import SAMPLED, SAMPLED_DONE, TOKENS, Shard, mixture_shards
+from hclx.corpus.layout import CACHES, SAMPLED, SAMPLED_DONE, TOKENS, Shard, mixture_shards
 from hclx.corpus.runner import Runner
 from hclx.corpus.store import Store, key_of
 from hclx.data import TokenCache
@@ -25,7 +26,7 @@ from hclx.data.cache_builder import EncodedDocument, build_cache
 from hclx.data.prepare import check_cache
 from hclx.data.source import ReadSettings, Source, corpus_sources
 from hclx.data.token_cache import MANIFEST, SPLITS
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.documents import Document, read_documents
 from hclx.text.tokenizer import to_bytes
@@ -40,23 +41,17 @@ def _load(directory: str) -> Tokenizer:
     return load_tokenizer(directory)
 
 
-def tokenize_mixture(
-    store: Store, tokenizer_dir: str, cache_dir: str, settings: ReadSettings, runner: Runner
-) -> TokenCache:
-    """Makes the token cache of a mixture, unless it exists.
+def check_tokenizing(
+    store: Store, tokenizer_dir: str, cache_dir: str, settings: ReadSettings
+) -> None:
+    """Refuses what `tokenize_mixture` would refuse, before the mixture is made.
 
     Args:
-      store: of a corpus with a mixture, in a local folder; takes the tokens of its shards, see
-        `encode_shard`.
-      tokenizer_dir, cache_dir: see `hclx.data.cache_builder.build_cache`.
-      settings: how documents are read and divided into splits.
-      runner: runs the encoding.
-    Returns:
-      The cache; one that exists in `cache_dir` is opened, and must be what would be made.
+      store, tokenizer_dir, cache_dir, settings: see there.
     Raises:
       ConfigError: the store is not a local folder, or `settings.max_documents` is not 0.
-      DataError: there is no mixture, it is empty, or the cache that exists is of other texts,
-        another tokenizer or other settings.
+      DataError: the tokenizer cannot be read, or the folder holds a cache that was not made from
+        this corpus.
     """
     if "://" in store.root:
         raise ConfigError(
@@ -67,6 +62,42 @@ def tokenize_mixture(
         raise ConfigError(
             "max_documents goes with hclx build_cache; a mixture takes less by `cap` or `epochs`"
         )
+    load_tokenizer(tokenizer_dir)
+    if (Path(cache_dir) / MANIFEST).exists() and not _is_own(store, cache_dir):
+        raise DataError(
+            f"{cache_dir} holds a token cache that was not made from {store.root}; name another"
+            " cache_dir or remove it"
+        )
+
+
+def _is_own(store: Store, cache_dir: str) -> bool:
+    """Whether a cache was made from this corpus, so that it may be made again."""
+    path = os.path.abspath(cache_dir)
+    if path == os.path.join(os.path.abspath(store.root), "cache"):
+        return True
+    made = (store.read_json(CACHES) or {}).get("made", {})
+    return path in made and made[path] == TokenCache(cache_dir).fingerprint
+
+
+def tokenize_mixture(
+    store: Store, tokenizer_dir: str, cache_dir: str, settings: ReadSettings, runner: Runner
+) -> TokenCache:
+    """Makes the token cache of a mixture, unless it exists. One that was made from this corpus when
+    its texts, the tokenizer or the settings were others is made again.
+
+    Args:
+      store: of a corpus with a mixture, in a local folder; takes the tokens of its shards, see
+        `encode_shard`.
+      tokenizer_dir, cache_dir: see `hclx.data.cache_builder.build_cache`.
+      settings: how documents are read and divided into splits.
+      runner: runs the encoding.
+    Returns:
+      The cache; one that exists in `cache_dir` and is what would be made is opened.
+    Raises:
+      HclxError: see `check_tokenizing`.
+      DataError: there is no mixture, or it is empty.
+    """
+    check_tokenizing(store, tokenizer_dir, cache_dir, settings)
     begin, tokenizer = time.perf_counter(), load_tokenizer(tokenizer_dir)
     sources = corpus_sources(store.root)
     if (Path(cache_dir) / MANIFEST).exists():
@@ -77,12 +108,15 @@ def tokenize_mixture(
             validation_permille=settings.validation_permille,
             invalid_utf8=settings.invalid_utf8,
         )
-        check_cache(cache, tokenizer, data)
-        return cache
+        try:
+            check_cache(cache, tokenizer, data)
+            return cache
+        except DataError as error:
+            _LOG.info("the token cache is made again: %s", error)
+            del cache
+            shutil.rmtree(cache_dir)
     paths = [path for source in sources for path in source.files()]
     shards = mixture_shards(sorted(paths, key=os.path.getsize, reverse=True))
-    done = {shard.name: store.key(shard.file(SAMPLED_DONE)) for shard in shards}
-    key = key_of(tokenizer.fingerprint, settings, done)
     current = {shard.file(TOKENS, split=split) for shard in shards for split in SPLITS}
     for name in {*store.list("tokens")} - current:
         store.remove(name)
@@ -91,11 +125,14 @@ def tokenize_mixture(
         store=store,
         tokenizer_dir=os.path.abspath(tokenizer_dir),
         settings=settings,
-        key=key,
+        key=key_of(tokenizer.fingerprint, settings),
     )
     runner.map(encode, shards, "tokens")
     encoded = functools.partial(_read_encoded, store=store)
     cache = build_cache("corpus", sources, tokenizer_dir, cache_dir, settings, encoded=encoded)
+    made = (store.read_json(CACHES) or {}).get("made", {})
+    made[os.path.abspath(cache_dir)] = cache.fingerprint
+    store.write_json(CACHES, {"made": made})
     _LOG.info("tokens: %.1f s", time.perf_counter() - begin)
     return cache
 
@@ -113,12 +150,14 @@ def encode_shard(
       store: the folder of the corpus, which is local.
       tokenizer_dir: see `hclx.text.load_tokenizer`.
       settings: how documents are read and divided into splits.
-      key: hash of the settings and inputs of the result; a file that has it is not written again.
+      key: hash of the tokenizer and of the settings; files that were made with it of the same
+        documents are not written again.
     Raises:
       DataError: a line of the file, or the tokenizer, cannot be read.
       OSError: there is no such file of the mixture.
     """
     tokenizer = _load(tokenizer_dir)
+    key = key_of(key, store.key(shard.file(SAMPLED_DONE)))
     if all(store.is_done(shard.file(TOKENS, split=split), key) for split in SPLITS):
         return
     divided: dict[str, list[Document]] = {split: [] for split in SPLITS}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hclx.config import DataConfig
 from hclx.errors import DataError
-from hclx.text.documents import Document, expand_globs, read_documents
+from hclx.text.documents import TRAINING, Document, Reading, expand_globs, read_documents
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def sources_of(data: DataConfig) -> list[Source]:
       DataError: a corpus has no mixture.
     """
     if data.input:
-        return [input_source(data.input)]
+        return [input_source(data.input, data.encoding)]
     if data.corpus:
         return corpus_sources(data.corpus)
     from hclx.data import seqio_bridge  # imports TensorFlow, which only mixtures need
@@ -82,21 +82,26 @@ def sources_of(data: DataConfig) -> list[Source]:
 
 def label_of(data: DataConfig) -> str:
     """Returns the label under which a token cache records its text: the name of the mixture that is
-    registered, or else "corpus" or "input". The label of a corpus or of input files names no path;
-    input files are compared by their content, so that they may be moved.
+    registered, or else "corpus" or "input", with the encoding if one is named. The label of a
+    corpus or of input files names no path; input files are compared by their content, so that they
+    may be moved.
     """
-    return data.mixture or ("corpus" if data.corpus else "input")
+    own = f"input in {data.encoding}" if data.encoding else "input"
+    return data.mixture or ("corpus" if data.corpus else own)
 
 
-def input_source(patterns: str) -> Source:
+def input_source(patterns: str, encoding: str = "") -> Source:
     """Returns the source "input", of rate 1, for files that nobody has registered.
 
     Args:
-      patterns: GLOB[,GLOB...] of `.jsonl[.gz]` or `.txt[.gz]` files. They are looked up when the
-        source is read; see `hclx.text.documents.expand_globs` for the errors.
+      patterns: files or folders, GLOB[,GLOB...]. They are looked up when the source is read; see
+        `hclx.text.inputs.expand_globs` for the errors.
+      encoding: see `hclx.text.records.Reading`.
     """
     files = functools.partial(expand_globs, patterns)
-    return Source("input", 1.0, files, functools.partial(split_documents, files))
+    reading = dataclasses.replace(TRAINING, encoding=encoding)
+    documents = functools.partial(split_documents, files, reading=reading)
+    return Source("input", 1.0, files, documents)
 
 
 def corpus_sources(folder: str) -> list[Source]:
@@ -135,6 +140,7 @@ def split_documents(
     split: str,
     settings: ReadSettings,
     counts: Counter | None = None,
+    reading: Reading = TRAINING,
 ) -> Iterator[Document]:
     """Yields the documents of a split, in the order of the files.
 
@@ -146,7 +152,7 @@ def split_documents(
       files: () -> the files.
       split: "train" or "validation".
       settings: how documents are read and divided; `max_documents` counts those of both splits.
-      counts: see `hclx.text.documents.read_documents`.
+      counts, reading: see `hclx.text.documents.read_documents`.
     Raises:
       ConfigError, DataError: as `files`, at the first document.
       DataError: a record cannot be read.
@@ -154,7 +160,8 @@ def split_documents(
     """
     paths = files()
     read = lambda counts: itertools.islice(
-        read_documents(paths, settings.invalid_utf8, counts), settings.max_documents or None
+        read_documents(paths, settings.invalid_utf8, counts, reading),
+        settings.max_documents or None,
     )
     if _fills_both_splits(read(None), settings):
         for document in read(counts):

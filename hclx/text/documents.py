@@ -14,7 +14,15 @@ from hclx.text.formats import read_records
 from hclx.text.inputs import expand_globs
 from hclx.text.records import Document, Reading, Unreadable
 
-__all__ = ["Document", "Reading", "Unreadable", "expand_globs", "read_documents", "read_file"]
+__all__ = [
+    "TRAINING",
+    "Document",
+    "Reading",
+    "Unreadable",
+    "expand_globs",
+    "read_documents",
+    "read_file",
+]
 TRAINING = Reading(max_bytes=None)  # no document is too long
 
 

@@ -9,10 +9,12 @@ import os
 import subprocess
 import sys
 import time
+from typing import NamedTuple
 
 import pytest
 
-from hclx.corpus.runner import LocalRunner, available_cores, make_runner
+from hclx.corpus import runner
+from hclx.corpus.runner import LocalRunner, advance, available_cores, make_runner
 from hclx.errors import ConfigError, DataError, StuckError
 from tests.helpers.beam_functions import refuse
 from tests.helpers.commands import environment
@@ -185,3 +187,27 @@ def test_options_that_beam_does_not_know_are_refused():
     with pytest.raises(ConfigError, match="--runer"):
         make_runner(["--runer=FlinkRunner"])
     make_runner(["--runner=FlinkRunner", "--parallelism=2"])
+
+
+class Sized(NamedTuple):
+    size: int
+
+
+def work_in_steps(item):
+    for _ in range(4):
+        advance(item.size // 8)  # and half of it untold
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_progress_is_told_within_an_item_and_adds_up_to_its_size(workers, monkeypatch):
+    told = []
+    monkeypatch.setattr(runner, "_SHOWN_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(
+        runner.ProgressBar, "update", lambda self, count=1, note="": told.append(count)
+    )
+    runner.LocalRunner(workers).map(work_in_steps, [Sized(800), Sized(80)], "work")
+    assert sum(told) == 880 and len([count for count in told if count]) > 3
+    told.clear()
+    runner.LocalRunner(workers).map(len, ["a", "bc"], "work")
+    assert sum(told) == 2

@@ -82,12 +82,12 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
     )
     a, b = (settings.sources[name].rules for name in "ab")
     assert (a["mean_word"], a["digits"], a["mine"]) == (
-        Rule("length.mean_word", 1.8, 20.0, "length.words >= 10"),
+        Rule("length.mean_word", 1.8, 20.0, DEFAULTS["mean_word"]["where"]),
         None,
         Rule("pii.items", max=3.0),
     )
     assert (b["mean_word"], b["digits"], b["mine"]) == (
-        Rule("length.mean_word", 1.0, 20.0, "length.words >= 10"),
+        Rule("length.mean_word", 1.0, 20.0, DEFAULTS["mean_word"]["where"]),
         Rule("a.b", min=1.0),
         None,
     )

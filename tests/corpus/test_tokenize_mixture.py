@@ -15,7 +15,7 @@ import pytest
 from hclx import progress
 from hclx.corpus.runner import make_runner
 from hclx.corpus.store import Store
-from hclx.corpus.tokenize_mixture import tokenize_mixture
+from hclx.corpus.tokenize_mixture import check_tokenizing, tokenize_mixture
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, corpus_sources
 from hclx.errors import ConfigError, DataError
@@ -59,7 +59,7 @@ def test_the_cache_is_the_one_that_build_cache_makes(
     assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
 
 
-def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, tmp_path):
+def test_an_own_cache_is_kept_or_made_again(mixed, built, tokenizer_dirs, tmp_path):
     make = lambda tokenizer, settings: tokenize_mixture(
         built.store,
         tokenizer_dirs[tokenizer],
@@ -74,15 +74,15 @@ def test_a_cache_that_is_there_is_kept_or_refused(mixed, built, tokenizer_dirs, 
     left_over.write_bytes(b"")
     assert make("train", SETTINGS).fingerprint == first.fingerprint
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*")} == before
-    for tokenizer, settings, difference in (
-        ("plain", SETTINGS, "vocabulary"),
-        ("train", ReadSettings(), "validation_permille"),
-    ):
-        with pytest.raises(
-            DataError,
-            match=f"is a token cache of something else .*{difference}.*name another cache_dir",
-        ):
-            make(tokenizer, settings)
+    for tokenizer, settings in (("plain", SETTINGS), ("train", ReadSettings())):
+        assert make(tokenizer, settings).fingerprint != first.fingerprint
+    assert make("train", SETTINGS).fingerprint == first.fingerprint
+    build_cache(
+        "corpus", corpus_sources(str(mixed)), tokenizer_dirs["plain"], tmp_path / "b", SETTINGS
+    )
+    arguments = tokenizer_dirs["plain"], str(tmp_path / "b"), SETTINGS
+    with pytest.raises(DataError, match="was not made from .*; name another cache_dir or remove"):
+        check_tokenizing(built.store, *arguments)
     tokenize_mixture(
         built.store,
         tokenizer_dirs["train"],

@@ -228,3 +228,20 @@ def test_folders_may_be_named_from_a_folder_beside_them(made, tmp_path, monkeypa
     cache = run(Path("../run"), made[1])
     tokens = cache.stream("train", 0)
     assert (tmp_path / "run" / "cache").is_dir() and len(tokens) == cache.n_tokens("train", 0)
+
+
+def test_text_of_another_encoding_and_in_a_folder(made, tmp_path, sample_texts):
+    (tmp_path / "raw" / "deep").mkdir(parents=True)
+    for i, text in enumerate(sample_texts):
+        content = text.encode("cp949", "ignore")
+        (tmp_path / "raw" / "deep" / f"{i}.txt").write_bytes(content)
+    shutil.copytree(made[0] / "tokenizer", tmp_path / "tokenizer")
+    data = DataConfig(input=str(tmp_path / "raw"), validation_permille=100)
+    with pytest.raises(DataError, match="it reads as CP949: write `encoding: cp949`"):
+        run(tmp_path, data)
+    cp949 = dataclasses.replace(data, encoding="cp949")
+    cache = run(tmp_path, cp949)
+    assert sum(s["splits"]["train"]["n_documents"] for s in cache.manifest["sources"]) > 10
+    assert run(tmp_path, cp949).fingerprint == cache.fingerprint
+    with pytest.raises(DataError, match="'input in cp949' there, 'input' now"):
+        run(tmp_path, data)

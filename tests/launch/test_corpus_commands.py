@@ -102,7 +102,7 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(
         store, "text/spaced_too"
     )
-    assert "removed by near_duplicate: text/well stays, of 2 that are nearly equal" in explain(
+    assert "removed by near_duplicate: text/well stays; estimated similarity 0." in explain(
         store, "text/nearly"
     )
     first = written_corpus.STAY["well"].split("\n")[0]
@@ -187,7 +187,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
         (
             {"seeds": 1},
             64,
-            "corpus.yaml: line 14: seeds is unknown; is it seed.; the file has sources, ",
+            "corpus.yaml: line LINE: seeds is unknown; is it seed.; the file has sources, ",
         ),
         (
             {"sources": {"news": {"input": "none/*.jsonl"}}},
@@ -202,7 +202,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
         (
             {"contamination": {}},
             64,
-            "contamination needs the evaluation sets; give --evaluation_dir",
+            "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir",
         ),
     ],
     ids=["field", "file", "attribute", "evaluation"],
@@ -212,6 +212,9 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, cod
     config.write_text(
         yaml.safe_dump({**written_corpus.SETTINGS, **changes}, sort_keys=False), encoding="utf-8"
     )
+    lines = config.read_text(encoding="utf-8").splitlines()
+    place = next((i for i, line in enumerate(lines, 1) if line.startswith("seeds")), 0)
+    message = message.replace("LINE", str(place))
     arguments = [f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}"]
     result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
     assert re.search(message, refused(result, code)) and result.stderr.count("\n") == 1
@@ -260,6 +263,17 @@ def test_a_target_and_a_tokenizer(corpus, tokenizer_dirs, tmp_path):
         assert "another command is writing to" in refused(launch(*command), 64)
     again = launch(*command)
     assert again.returncode == 0 and again.stdout == first.stdout
+    # A changed rule makes the cache again, and a tokenizer that is missing is refused at once.
+    sources["talk"]["rules"] = {"too_short": {"min": 30}}
+    config.write_text(yaml.safe_dump({"sources": sources}, sort_keys=False), encoding="utf-8")
+    changed = launch(*command)
+    assert changed.returncode == 0 and "cache is made again" in changed.stderr, changed.stderr
+    assert TokenCache(out / "cache").fingerprint != made.fingerprint
+    before = (out / "settings.json").read_text()
+    config.write_text(yaml.safe_dump({"sources": sources, "seed": 3}), encoding="utf-8")
+    command[-1] = f"--tokenizer_dir={tmp_path / 'none'}"
+    assert "none" in refused(launch(*command), 65)
+    assert (out / "settings.json").read_text() == before
 
 
 def test_what_follows_two_dashes_is_for_beam(tmp_path):

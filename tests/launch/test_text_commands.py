@@ -6,6 +6,7 @@ import json
 import re
 
 from hclx.data import TokenCache
+from hclx.launching import expand_home, take_gin_bindings
 from hclx.text import load_tokenizer
 from hclx.train.metrics_writer import read_metrics
 from tests.conftest import SAMPLE
@@ -141,3 +142,34 @@ def test_bad_values(tmp_path):
         call(f"--input={tmp_path / 'bad.jsonl'}"), 65
     )
     assert not (tmp_path / "t").exists()
+
+
+def test_a_filter_says_what_it_counted_and_how_to_divide_a_text(tmp_path):
+    texts = SAMPLE.read_text(encoding="utf-8").splitlines()
+    good, others = tmp_path / "good.txt", tmp_path / "others.txt"
+    good.write_text("\n".join(json.loads(line)["text"].split("\n")[0] for line in texts))
+    others.write_text("\n".join("ㅋㅋㅋ" * (i % 7 + 1) for i in range(100)))
+    command = [
+        "train_filter.py",
+        f"--good={good}",
+        f"--others={others}",
+        f"--output={tmp_path / 'q.npz'}",
+    ]
+    message = refused(launch(*command), 65)
+    assert "holds 1 documents in 1 files (each text file is one; try --split=line" in message
+    result = launch(*command, "--split=line")
+    assert result.returncode == 0 and "classified correctly" in result.stdout, result.stderr
+
+
+def test_the_users_folder_in_an_option(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/a")
+    expected = {
+        "--model_dir=~/run": "--model_dir=/home/a/run",
+        "--gin.DataConfig.input='~/a.txt'": "--gin.DataConfig.input='/home/a/a.txt'",
+        "--gin.DataConfig.cache_dir=~": "--gin.DataConfig.cache_dir=/home/a",
+        "--prompt=~/run": "--prompt=~/run",
+        "--model_dir=./~": "--model_dir=./~",
+    }
+    assert {argument: expand_home(argument) for argument in expected} == expected
+    argv = ["pretrain.py", "--gin.DataConfig.input=~/a.txt"]
+    assert take_gin_bindings(argv) == ["DataConfig.input=/home/a/a.txt"]

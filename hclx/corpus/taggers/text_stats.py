@@ -58,13 +58,14 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
 
 def _is_mixed(batch: TextBatch) -> np.ndarray:
     """Returns whether Hangul follows at least a quarter of the runs of Han directly, bool [d]."""
-    is_han = batch.kinds == characters.HAN
-    ends = np.zeros(len(is_han), bool)  # the characters behind a run of Han
-    ends[1:] = is_han[:-1] & ~is_han[1:]
-    ends[batch.offsets[:-1][batch.n_chars > 0]] = False
-    return batch.count(ends & (batch.kinds == characters.HANGUL)) * 4 >= np.maximum(
-        batch.count(ends), 1
-    )
+    han = np.flatnonzero(batch.kinds == characters.HAN)
+    behind = han[np.diff(han, append=-1) != 1] + 1  # the characters behind a run
+    document = np.searchsorted(batch.offsets, behind - 1, "right") - 1
+    inside = behind < batch.offsets[document + 1]
+    behind, document = behind[inside], document[inside]
+    n = np.bincount(document, minlength=len(batch))
+    followed = np.bincount(document[batch.kinds[behind] == characters.HANGUL], minlength=len(batch))
+    return 4 * followed >= np.maximum(n, 1)
 
 
 def length(batch: TextBatch) -> dict[str, np.ndarray]:
@@ -80,8 +81,7 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
     """
     words, lines = batch.words, batch.lines
     n_words, n_lines = np.diff(words.offsets), np.diff(lines.offsets)
-    before = np.concatenate([[0], np.cumsum(characters.is_one_of(batch.kinds, _OF_WORDS))])
-    is_word = before[words.ends] > before[words.starts]
+    is_word = _holds_letters(batch)
     return {
         "chars": batch.n_chars.astype(np.int32),
         "words": n_words.astype(np.int32),
@@ -92,6 +92,20 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
         "mean_line": ratio(sums(lines.lengths, lines.offsets), n_lines),
         "short_lines": ratio(sums(lines.lengths < 20, lines.offsets), n_lines),
     }
+
+
+def _holds_letters(batch: TextBatch) -> np.ndarray:
+    """Returns whether each eojeol holds a letter or digit, bool [w]."""
+    words = batch.words
+    is_letter = lambda places: characters.is_one_of(batch.kinds[places], _OF_WORDS)
+    result = is_letter(words.starts) | is_letter(words.ends - 1)
+    rest = np.flatnonzero(~result)  # few
+    if len(rest):
+        lengths = words.lengths[rest]
+        first = np.cumsum(lengths) - lengths
+        places = np.arange(lengths.sum()) + np.repeat(words.starts[rest] - first, lengths)
+        result[rest] = np.logical_or.reduceat(is_letter(places), first)
+    return result
 
 
 def punctuation(batch: TextBatch) -> dict[str, np.ndarray]:
