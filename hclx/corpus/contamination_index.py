@@ -15,7 +15,7 @@ else.
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,6 @@ import pyarrow
 from hclx.corpus import characters
 from hclx.corpus.layout import CONTAMINATION_INDEX, CONTAMINATION_ITEMS
 from hclx.corpus.settings import ContaminationSettings
-from hclx.corpus.shuffle import NO_HASHES, NO_IDS, concatenate
 from hclx.corpus.store import Store
 from hclx.corpus.text_batch import TextBatch
 from hclx.errors import DataError
@@ -84,10 +83,11 @@ class _Letters:
         keep = characters.is_one_of(batch.kinds, _LETTERS)
         self.counts = batch.count(keep)
         keep |= np.repeat(self.counts == 0, batch.n_chars) & (batch.kinds != characters.SPACE)
-        position, words = np.concatenate([[0], np.cumsum(keep)]), batch.split(~keep)
-        self._offsets = position[batch.offsets]
-        self._words = position[words.starts], position[words.ends], words.documents
-        self._hashes = RangeHash(batch.chars[keep])
+        words, kept = batch.split(~keep), np.flatnonzero(keep)
+        self._offsets = np.searchsorted(kept, batch.offsets)
+        ends = np.cumsum(words.lengths)
+        self._words = ends - words.lengths, ends, words.documents
+        self._hashes = RangeHash(batch.chars[kept])
         self.n_letters = int(self._offsets[-1])
 
     def ngrams(self, n: int) -> Runs:
@@ -97,15 +97,16 @@ class _Letters:
             np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
         )
 
-    def phrases(self, shortest: int, longest: int) -> list[Runs]:
-        """Hashes every run of `shortest` to `longest` letters that consists of whole words; an
-        entry for each length.
+    def phrases(self, shortest: int, longest: int) -> Iterator[Runs]:
+        """Hashes every run of `shortest` to `longest` letters that consists of whole words, length
+        by length.
         """
         starts, ends, text = self._words
         is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
         is_end[ends] = True
-        fits = [(n, is_end[starts + n]) for n in range(shortest, longest + 1)]
-        return [self._runs(starts[at], text[at], n) for n, at in fits]
+        for n in range(shortest, longest + 1):
+            fits = is_end[starts + n]
+            yield self._runs(starts[fits], text[fits], n)
 
     def wholes(self, shortest: int, longest: int) -> Runs:
         """Hashes every text that has `shortest` to `longest` letters, as a whole."""
@@ -114,13 +115,13 @@ class _Letters:
         starts, ends = starts[chosen], ends[chosen]
         return Runs(self._hashes.of(starts, ends), chosen, starts, ends)
 
-    def searched(self, settings: ContaminationSettings) -> list[Runs]:
+    def searched(self, settings: ContaminationSettings) -> Iterator[Runs]:
         """Hashes all that an item could be: n-grams, shorter runs of whole words, and the whole of
         a text that is shorter still.
         """
-        n, shortest = settings.ngram, settings.min_chars
-        whole = self.wholes(1, shortest - 1)
-        return [self.ngrams(n), *self.phrases(shortest, n - 1), whole]
+        yield self.ngrams(settings.ngram)
+        yield from self.phrases(settings.min_chars, settings.ngram - 1)
+        yield self.wholes(1, settings.min_chars - 1)
 
     def _runs(self, starts: np.ndarray, text: np.ndarray, n: int) -> Runs:
         inside = starts + n <= self._offsets[1:][text]
@@ -277,11 +278,9 @@ class Index:
           `settings.coverage`, by text and item: index of the text, int64; index of the item, int64;
           the share of the item's n-grams that the text holds, float64.
         """
-        runs = _Letters(texts).searched(settings)
-        hashes, text = concatenate([run[:2] for run in runs], NO_HASHES, NO_IDS)
-        which, at = self._matches(hashes)
+        runs, at = self._matches(_Letters(texts).searched(settings))
         # Each n-gram of an item counts once.
-        matches = np.unique(np.stack([text[which], self.item[at], at], 1), axis=0)
+        matches = np.unique(np.stack([runs.text, self.item[at], at], 1), axis=0)
         pair, count = np.unique(matches[:, :2], axis=0, return_counts=True)
         coverage = count / self.size[pair[:, 1]]
         is_enough = coverage >= settings.coverage
@@ -301,26 +300,29 @@ class Index:
           Index of the item -> its places, by position; and the number of letters of the text.
         """
         letters = _Letters([text])
-        runs = Runs(*map(np.concatenate, zip(*letters.searched(settings))))
-        which, at = self._matches(runs.hash)
+        runs, at = self._matches(letters.searched(settings))
         places = {}
         for item in items.tolist():
             own = np.flatnonzero(self.item[at] == item)
-            own = own[np.lexsort((at[own], runs.start[which[own]]))]
-            starts, ends = runs.start[which[own]], runs.end[which[own]]
+            own = own[np.lexsort((at[own], runs.start[own]))]
+            starts, ends = runs.start[own], runs.end[own]
             places[item] = _places(starts, ends, at[own], self.size[item], settings)
         return places, letters.n_letters
 
-    def _matches(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs of equal hashes: indices of `hashes`, and rows of the index, int64 [m] each."""
-        maybe = np.flatnonzero(self.sieve[hashes >> np.uint64(64 - _SIEVE_BITS)])
-        first = np.searchsorted(self.hash, hashes[maybe])
-        is_match = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]
-        first, maybe = first[is_match], maybe[is_match]
-        times = np.searchsorted(self.hash, hashes[maybe], "right") - first
-        begins = np.concatenate([[0], np.cumsum(times)[:-1]])
-        at = np.repeat(first - begins, times) + np.arange(times.sum())
-        return np.repeat(maybe, times), at
+    def _matches(self, runs: Iterable[Runs]) -> tuple[Runs, np.ndarray]:
+        """The runs that are in the index, a row for each item, and the rows of the index, int64
+        [m]; in the order of the runs.
+        """
+        found, rows = [], []
+        for run in runs:
+            maybe = np.flatnonzero(self.sieve[run.hash >> np.uint64(64 - _SIEVE_BITS)])
+            hashes = run.hash[maybe]
+            first = np.searchsorted(self.hash, hashes)
+            times = np.searchsorted(self.hash, hashes, "right") - first
+            begins = np.cumsum(times) - times
+            rows.append(np.repeat(first - begins, times) + np.arange(times.sum()))
+            found.append(Runs(*(column[np.repeat(maybe, times)] for column in run)))
+        return Runs(*map(np.concatenate, zip(*found))), np.concatenate(rows)
 
 
 def _places(
