@@ -40,7 +40,8 @@ _LETTERS = (
 )
 # Bits of a hash: so many let few n-grams through that are in no item, and fit in memory.
 _SIEVE_BITS = 26
-# The least share of an item's n-grams at a place of a text: fewer are words that the text repeats.
+# The least share of an item's n-grams at a place of a text, if no place has enough of them alone:
+# fewer are words that the text repeats.
 _LEAST_PART = 0.1
 _JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # single vowels and finals of Hangul
 # Characters between letters that would be one syllable without them: ㅇ ㅏ.
@@ -332,7 +333,7 @@ def _places(
     size: int,
     settings: ContaminationSettings,
 ) -> list[Place]:
-    """The places of an item in a text.
+    """The places of an item in a text: those that hold enough of it alone, or else its parts.
 
     Args:
       starts, ends: of the runs of letters that are also in the item, int64 [m], by start.
@@ -341,11 +342,13 @@ def _places(
     """
     gap = starts[1:] - np.maximum.accumulate(ends)[:-1]
     edges = [0, *(np.flatnonzero(gap > 2 * settings.ngram) + 1).tolist(), len(starts)]
-    places = []
+    places, counts = [], []
     for first, last in zip(edges[:-1], edges[1:]):
         grams, index = np.unique(at[first:last], return_index=True)
         n_letters = int((ends - starts)[first:last][index].sum())
-        if len(grams) >= _LEAST_PART * size:
-            end = int(ends[first:last].max())
-            places.append(Place(int(starts[first]), end, n_letters >= settings.ngram))
-    return places
+        end = int(ends[first:last].max(initial=0))
+        places.append(Place(int(starts[first]), end, n_letters >= settings.ngram))
+        counts.append(len(grams))
+    is_whole = max(counts) >= settings.coverage * size
+    least = (settings.coverage if is_whole else _LEAST_PART) * size
+    return [place for place, count in zip(places, counts) if count >= least]

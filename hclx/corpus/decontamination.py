@@ -37,7 +37,7 @@ from hclx.corpus.layout import (
     Evaluation,
     Shard,
 )
-from hclx.corpus.removal_windows import find_windows, is_too_much, item_share
+from hclx.corpus.removal_windows import judge
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
 from hclx.corpus.store import Store
@@ -224,14 +224,7 @@ def _judge(
     places = {
         names[hit["item"]]: [*map(Place, hit["starts"], hit["ends"], hit["copies"])] for hit in hits
     }
-    copies = {
-        name: [place for place in own if place.is_copy]
-        for name, own in places.items()
-        if name not in frequent
-    }
-    windows = find_windows(text, copies, settings)
-    is_items = item_share(places, hits[0]["letters"]) > settings.max_share
-    removed = is_items or is_too_much(len(text), windows, settings)
+    windows, removed = judge(text, places, hits[0]["letters"], frequent, settings)
     starts, ends, causes = map(list, zip(*windows)) if windows else ([], [], [])
     return {
         "rule": "contaminated" if removed else None,
