@@ -76,7 +76,8 @@ class _Letters:
 
     Attributes:
       counts: letters and digits of each text, int64 [t].
-      n_letters: of all texts together; marks count in a text without letters.
+      offsets: the letters before each text, and those of all, int64 [t + 1]; marks count in a text
+        without letters.
     """
 
     def __init__(self, texts: list[str]):
@@ -85,17 +86,16 @@ class _Letters:
         self.counts = batch.count(keep)
         keep |= np.repeat(self.counts == 0, batch.n_chars) & (batch.kinds != characters.SPACE)
         words, kept = batch.split(~keep), np.flatnonzero(keep)
-        self._offsets = np.searchsorted(kept, batch.offsets)
+        self.offsets = np.searchsorted(kept, batch.offsets)
         ends = np.cumsum(words.lengths)
         self._words = ends - words.lengths, ends, words.documents
         self._hashes = RangeHash(batch.chars[kept])
-        self.n_letters = int(self._offsets[-1])
 
     def ngrams(self, n: int) -> Runs:
         """Hashes every run of n letters within a text."""
-        lengths = np.diff(self._offsets)
+        lengths = np.diff(self.offsets)
         return self._runs(
-            np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
+            np.arange(self.offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
         )
 
     def phrases(self, shortest: int, longest: int) -> Iterator[Runs]:
@@ -103,7 +103,7 @@ class _Letters:
         by length.
         """
         starts, ends, text = self._words
-        is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
+        is_end = np.zeros(self.offsets[-1] + longest + 1, bool)
         is_end[ends] = True
         for n in range(shortest, longest + 1):
             fits = is_end[starts + n]
@@ -111,7 +111,7 @@ class _Letters:
 
     def wholes(self, shortest: int, longest: int) -> Runs:
         """Hashes every text that has `shortest` to `longest` letters, as a whole."""
-        starts, ends = self._offsets[:-1], self._offsets[1:]
+        starts, ends = self.offsets[:-1], self.offsets[1:]
         chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
         starts, ends = starts[chosen], ends[chosen]
         return Runs(self._hashes.of(starts, ends), chosen, starts, ends)
@@ -125,7 +125,7 @@ class _Letters:
         yield self.wholes(1, settings.min_chars - 1)
 
     def _runs(self, starts: np.ndarray, text: np.ndarray, n: int) -> Runs:
-        inside = starts + n <= self._offsets[1:][text]
+        inside = starts + n <= self.offsets[1:][text]
         starts, text = starts[inside], text[inside]
         ends = starts + n
         return Runs(self._hashes.of(starts, ends), text, starts, ends)
@@ -288,27 +288,37 @@ class Index:
         return pair[is_enough, 0], pair[is_enough, 1], coverage[is_enough]
 
     def locate(
-        self, text: str, items: np.ndarray, settings: ContaminationSettings
-    ) -> tuple[dict[int, list[Place]], int]:
-        """Finds the places where a text holds items: where n-grams of an item are close together,
+        self,
+        texts: list[str],
+        text: np.ndarray,
+        item: np.ndarray,
+        settings: ContaminationSettings,
+    ) -> tuple[list[list[Place]], np.ndarray]:
+        """Finds the places where texts hold items: where n-grams of an item are close together,
         and enough of them that it is no accident.
 
         Args:
-          text: the text; it holds the items, see `search`.
-          items: their indices, int64 [n].
+          texts: the texts.
+          text, item: indices of a text and of an item that it holds, see `search`, int64 [n].
           settings: the same that the index was written with.
         Returns:
-          Index of the item -> its places, by position; and the number of letters of the text.
+          The places of each pair, by position; and the number of letters of each text, int64.
         """
-        letters = _Letters([text])
+        letters = _Letters(texts)
         runs, at = self._matches(letters.searched(settings))
-        places = {}
-        for item in items.tolist():
-            own = np.flatnonzero(self.item[at] == item)
-            own = own[np.lexsort((at[own], runs.start[own]))]
-            starts, ends = runs.start[own], runs.end[own]
-            places[item] = _places(starts, ends, at[own], self.size[item], settings)
-        return places, letters.n_letters
+        pair = runs.text * len(self.names) + self.item[at]
+        order = np.lexsort((at, runs.start, pair))
+        pair, at = pair[order], at[order]
+        starts, ends = (
+            (place - letters.offsets[runs.text])[order] for place in (runs.start, runs.end)
+        )
+        wanted = text * len(self.names) + item
+        edges = [np.searchsorted(pair, wanted, side).tolist() for side in ("left", "right")]
+        places = [
+            _places(starts[first:last], ends[first:last], at[first:last], self.size[i], settings)
+            for i, first, last in zip(item, *edges)
+        ]
+        return places, np.diff(letters.offsets)
 
     def _matches(self, runs: Iterable[Runs]) -> tuple[Runs, np.ndarray]:
         """The runs that are in the index, a row for each item, and the rows of the index, int64

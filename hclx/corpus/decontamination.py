@@ -124,12 +124,12 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
     hits = []
     for batch in batches(read_remaining_texts(shard, store, rows, before="contamination")):
         text, item, coverage = index.search(list(batch.texts), settings)
-        for number in np.unique(text).tolist():
-            own = np.flatnonzero(text == number)
-            places, n_letters = index.locate(batch.texts[number], item[own], settings)
-            for name, share in zip(item[own].tolist(), coverage[own].tolist()):
-                columns = zip(*places[name]) if places[name] else ([], [], [])
-                hits.append((int(rows[done + number]), name, share, n_letters, *map(list, columns)))
+        numbers, text = np.unique(text, return_inverse=True)
+        held = [batch.texts[number] for number in numbers]
+        places, n_letters = index.locate(held, text, item, settings)
+        where = zip(rows[done + numbers][text].tolist(), item.tolist(), coverage.tolist())
+        for hit, size, own in zip(where, n_letters[text].tolist(), places, strict=True):
+            hits.append((*hit, size, *(zip(*own) if own else ((), (), ()))))
         done += len(batch)
     columns = list(zip(*hits)) or [()] * len(_HIT)
     arrays = [pyarrow.array(values, kind) for values, kind in zip(columns, _HIT.types)]

@@ -5,6 +5,7 @@ import random
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hclx.corpus.card import write_card
@@ -52,9 +53,10 @@ def book(rng, n_chars):
 def judged(index, text):
     """The windows of a text, and whether it goes as a whole."""
     _, items, _ = index.search([text], SETTINGS)
-    places, n_letters = index.locate(text, items, SETTINGS)
-    named = {index.names[item]: own for item, own in places.items()}
-    return judge(text, named, n_letters, (), SETTINGS)
+    texts = ["앞의 글은 다르다.", text]  # places are those of a text, and not of all together
+    places, n_letters = index.locate(texts, np.full(len(items), 1), items, SETTINGS)
+    named = {index.names[item]: own for item, own in zip(items, places, strict=True)}
+    return judge(text, named, int(n_letters[1]), (), SETTINGS)
 
 
 def without(text, windows):
