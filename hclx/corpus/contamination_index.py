@@ -15,7 +15,7 @@ else.
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +24,6 @@ import pyarrow
 from hclx.corpus import characters
 from hclx.corpus.layout import CONTAMINATION_INDEX, CONTAMINATION_ITEMS
 from hclx.corpus.settings import ContaminationSettings
-from hclx.corpus.shuffle import NO_HASHES, NO_IDS, concatenate
 from hclx.corpus.store import Store
 from hclx.corpus.text_batch import TextBatch
 from hclx.errors import DataError
@@ -41,7 +40,8 @@ _LETTERS = (
 )
 # Bits of a hash: so many let few n-grams through that are in no item, and fit in memory.
 _SIEVE_BITS = 26
-# The least share of an item's n-grams at a place of a text: fewer are words that the text repeats.
+# The least share of an item's n-grams at a place of a text, if no place has enough of them alone:
+# fewer are words that the text repeats.
 _LEAST_PART = 0.1
 _JOINING = re.compile(r"[\u1161-\u1175\u11a8-\u11c2]")  # single vowels and finals of Hangul
 # Characters between letters that would be one syllable without them: ㅇ ㅏ.
@@ -76,7 +76,8 @@ class _Letters:
 
     Attributes:
       counts: letters and digits of each text, int64 [t].
-      n_letters: of all texts together; marks count in a text without letters.
+      offsets: the letters before each text, and those of all, int64 [t + 1]; marks count in a text
+        without letters.
     """
 
     def __init__(self, texts: list[str]):
@@ -84,46 +85,47 @@ class _Letters:
         keep = characters.is_one_of(batch.kinds, _LETTERS)
         self.counts = batch.count(keep)
         keep |= np.repeat(self.counts == 0, batch.n_chars) & (batch.kinds != characters.SPACE)
-        position, words = np.concatenate([[0], np.cumsum(keep)]), batch.split(~keep)
-        self._offsets = position[batch.offsets]
-        self._words = position[words.starts], position[words.ends], words.documents
-        self._hashes = RangeHash(batch.chars[keep])
-        self.n_letters = int(self._offsets[-1])
+        words, kept = batch.split(~keep), np.flatnonzero(keep)
+        self.offsets = np.searchsorted(kept, batch.offsets)
+        ends = np.cumsum(words.lengths)
+        self._words = ends - words.lengths, ends, words.documents
+        self._hashes = RangeHash(batch.chars[kept])
 
     def ngrams(self, n: int) -> Runs:
         """Hashes every run of n letters within a text."""
-        lengths = np.diff(self._offsets)
+        lengths = np.diff(self.offsets)
         return self._runs(
-            np.arange(self._offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
+            np.arange(self.offsets[-1]), np.repeat(np.arange(len(lengths)), lengths), n
         )
 
-    def phrases(self, shortest: int, longest: int) -> list[Runs]:
-        """Hashes every run of `shortest` to `longest` letters that consists of whole words; an
-        entry for each length.
+    def phrases(self, shortest: int, longest: int) -> Iterator[Runs]:
+        """Hashes every run of `shortest` to `longest` letters that consists of whole words, length
+        by length.
         """
         starts, ends, text = self._words
-        is_end = np.zeros(self._offsets[-1] + longest + 1, bool)
+        is_end = np.zeros(self.offsets[-1] + longest + 1, bool)
         is_end[ends] = True
-        fits = [(n, is_end[starts + n]) for n in range(shortest, longest + 1)]
-        return [self._runs(starts[at], text[at], n) for n, at in fits]
+        for n in range(shortest, longest + 1):
+            fits = is_end[starts + n]
+            yield self._runs(starts[fits], text[fits], n)
 
     def wholes(self, shortest: int, longest: int) -> Runs:
         """Hashes every text that has `shortest` to `longest` letters, as a whole."""
-        starts, ends = self._offsets[:-1], self._offsets[1:]
+        starts, ends = self.offsets[:-1], self.offsets[1:]
         chosen = np.flatnonzero((ends - starts >= shortest) & (ends - starts <= longest))
         starts, ends = starts[chosen], ends[chosen]
         return Runs(self._hashes.of(starts, ends), chosen, starts, ends)
 
-    def searched(self, settings: ContaminationSettings) -> list[Runs]:
+    def searched(self, settings: ContaminationSettings) -> Iterator[Runs]:
         """Hashes all that an item could be: n-grams, shorter runs of whole words, and the whole of
         a text that is shorter still.
         """
-        n, shortest = settings.ngram, settings.min_chars
-        whole = self.wholes(1, shortest - 1)
-        return [self.ngrams(n), *self.phrases(shortest, n - 1), whole]
+        yield self.ngrams(settings.ngram)
+        yield from self.phrases(settings.min_chars, settings.ngram - 1)
+        yield self.wholes(1, settings.min_chars - 1)
 
     def _runs(self, starts: np.ndarray, text: np.ndarray, n: int) -> Runs:
-        inside = starts + n <= self._offsets[1:][text]
+        inside = starts + n <= self.offsets[1:][text]
         starts, text = starts[inside], text[inside]
         ends = starts + n
         return Runs(self._hashes.of(starts, ends), text, starts, ends)
@@ -277,50 +279,61 @@ class Index:
           `settings.coverage`, by text and item: index of the text, int64; index of the item, int64;
           the share of the item's n-grams that the text holds, float64.
         """
-        runs = _Letters(texts).searched(settings)
-        hashes, text = concatenate([run[:2] for run in runs], NO_HASHES, NO_IDS)
-        which, at = self._matches(hashes)
+        runs, at = self._matches(_Letters(texts).searched(settings))
         # Each n-gram of an item counts once.
-        matches = np.unique(np.stack([text[which], self.item[at], at], 1), axis=0)
+        matches = np.unique(np.stack([runs.text, self.item[at], at], 1), axis=0)
         pair, count = np.unique(matches[:, :2], axis=0, return_counts=True)
         coverage = count / self.size[pair[:, 1]]
         is_enough = coverage >= settings.coverage
         return pair[is_enough, 0], pair[is_enough, 1], coverage[is_enough]
 
     def locate(
-        self, text: str, items: np.ndarray, settings: ContaminationSettings
-    ) -> tuple[dict[int, list[Place]], int]:
-        """Finds the places where a text holds items: where n-grams of an item are close together,
+        self,
+        texts: list[str],
+        text: np.ndarray,
+        item: np.ndarray,
+        settings: ContaminationSettings,
+    ) -> tuple[list[list[Place]], np.ndarray]:
+        """Finds the places where texts hold items: where n-grams of an item are close together,
         and enough of them that it is no accident.
 
         Args:
-          text: the text; it holds the items, see `search`.
-          items: their indices, int64 [n].
+          texts: the texts.
+          text, item: indices of a text and of an item that it holds, see `search`, int64 [n].
           settings: the same that the index was written with.
         Returns:
-          Index of the item -> its places, by position; and the number of letters of the text.
+          The places of each pair, by position; and the number of letters of each text, int64.
         """
-        letters = _Letters([text])
-        runs = Runs(*map(np.concatenate, zip(*letters.searched(settings))))
-        which, at = self._matches(runs.hash)
-        places = {}
-        for item in items.tolist():
-            own = np.flatnonzero(self.item[at] == item)
-            own = own[np.lexsort((at[own], runs.start[which[own]]))]
-            starts, ends = runs.start[which[own]], runs.end[which[own]]
-            places[item] = _places(starts, ends, at[own], self.size[item], settings)
-        return places, letters.n_letters
+        letters = _Letters(texts)
+        runs, at = self._matches(letters.searched(settings))
+        pair = runs.text * len(self.names) + self.item[at]
+        order = np.lexsort((at, runs.start, pair))
+        pair, at = pair[order], at[order]
+        starts, ends = (
+            (place - letters.offsets[runs.text])[order] for place in (runs.start, runs.end)
+        )
+        wanted = text * len(self.names) + item
+        edges = [np.searchsorted(pair, wanted, side).tolist() for side in ("left", "right")]
+        places = [
+            _places(starts[first:last], ends[first:last], at[first:last], self.size[i], settings)
+            for i, first, last in zip(item, *edges)
+        ]
+        return places, np.diff(letters.offsets)
 
-    def _matches(self, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs of equal hashes: indices of `hashes`, and rows of the index, int64 [m] each."""
-        maybe = np.flatnonzero(self.sieve[hashes >> np.uint64(64 - _SIEVE_BITS)])
-        first = np.searchsorted(self.hash, hashes[maybe])
-        is_match = self.hash[np.minimum(first, len(self.hash) - 1)] == hashes[maybe]
-        first, maybe = first[is_match], maybe[is_match]
-        times = np.searchsorted(self.hash, hashes[maybe], "right") - first
-        begins = np.concatenate([[0], np.cumsum(times)[:-1]])
-        at = np.repeat(first - begins, times) + np.arange(times.sum())
-        return np.repeat(maybe, times), at
+    def _matches(self, runs: Iterable[Runs]) -> tuple[Runs, np.ndarray]:
+        """The runs that are in the index, a row for each item, and the rows of the index, int64
+        [m]; in the order of the runs.
+        """
+        found, rows = [], []
+        for run in runs:
+            maybe = np.flatnonzero(self.sieve[run.hash >> np.uint64(64 - _SIEVE_BITS)])
+            hashes = run.hash[maybe]
+            first = np.searchsorted(self.hash, hashes)
+            times = np.searchsorted(self.hash, hashes, "right") - first
+            begins = np.cumsum(times) - times
+            rows.append(np.repeat(first - begins, times) + np.arange(times.sum()))
+            found.append(Runs(*(column[np.repeat(maybe, times)] for column in run)))
+        return Runs(*map(np.concatenate, zip(*found))), np.concatenate(rows)
 
 
 def _places(
@@ -330,7 +343,7 @@ def _places(
     size: int,
     settings: ContaminationSettings,
 ) -> list[Place]:
-    """The places of an item in a text.
+    """The places of an item in a text: those that hold enough of it alone, or else its parts.
 
     Args:
       starts, ends: of the runs of letters that are also in the item, int64 [m], by start.
@@ -339,11 +352,13 @@ def _places(
     """
     gap = starts[1:] - np.maximum.accumulate(ends)[:-1]
     edges = [0, *(np.flatnonzero(gap > 2 * settings.ngram) + 1).tolist(), len(starts)]
-    places = []
+    places, counts = [], []
     for first, last in zip(edges[:-1], edges[1:]):
         grams, index = np.unique(at[first:last], return_index=True)
         n_letters = int((ends - starts)[first:last][index].sum())
-        if len(grams) >= _LEAST_PART * size:
-            end = int(ends[first:last].max())
-            places.append(Place(int(starts[first]), end, n_letters >= settings.ngram))
-    return places
+        end = int(ends[first:last].max(initial=0))
+        places.append(Place(int(starts[first]), end, n_letters >= settings.ngram))
+        counts.append(len(grams))
+    is_whole = max(counts) >= settings.coverage * size
+    least = (settings.coverage if is_whole else _LEAST_PART) * size
+    return [place for place, count in zip(places, counts) if count >= least]

@@ -37,7 +37,7 @@ from hclx.corpus.layout import (
     Evaluation,
     Shard,
 )
-from hclx.corpus.removal_windows import find_windows, is_too_much, item_share
+from hclx.corpus.removal_windows import judge
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
 from hclx.corpus.store import Store, key_of
@@ -127,12 +127,12 @@ def find_items(shard: Shard, store: Store, settings: ContaminationSettings, key:
     hits = []
     for batch in batches(read_remaining_texts(shard, store, rows, before="contamination")):
         text, item, coverage = index.search(list(batch.texts), settings)
-        for number in np.unique(text).tolist():
-            own = np.flatnonzero(text == number)
-            places, n_letters = index.locate(batch.texts[number], item[own], settings)
-            for name, share in zip(item[own].tolist(), coverage[own].tolist()):
-                columns = zip(*places[name]) if places[name] else ([], [], [])
-                hits.append((int(rows[done + number]), name, share, n_letters, *map(list, columns)))
+        numbers, text = np.unique(text, return_inverse=True)
+        held = [batch.texts[number] for number in numbers]
+        places, n_letters = index.locate(held, text, item, settings)
+        where = zip(rows[done + numbers][text].tolist(), item.tolist(), coverage.tolist())
+        for hit, size, own in zip(where, n_letters[text].tolist(), places, strict=True):
+            hits.append((*hit, size, *(zip(*own) if own else ((), (), ()))))
         done += len(batch)
     columns = list(zip(*hits)) or [()] * len(_HIT)
     arrays = [pyarrow.array(values, kind) for values, kind in zip(columns, _HIT.types)]
@@ -227,14 +227,7 @@ def _judge(
     places = {
         names[hit["item"]]: [*map(Place, hit["starts"], hit["ends"], hit["copies"])] for hit in hits
     }
-    copies = {
-        name: [place for place in own if place.is_copy]
-        for name, own in places.items()
-        if name not in frequent
-    }
-    windows = find_windows(text, copies, settings)
-    is_items = item_share(places, hits[0]["letters"]) > settings.max_share
-    removed = is_items or is_too_much(len(text), windows, settings)
+    windows, removed = judge(text, places, hits[0]["letters"], frequent, settings)
     starts, ends, causes = map(list, zip(*windows)) if windows else ([], [], [])
     return {
         "rule": "contaminated" if removed else None,

@@ -221,13 +221,13 @@ def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
     long = np.flatnonzero(lines.lengths >= min_chars)
     starts, ends, document = lines.starts[long], lines.ends[long], lines.documents[long]
     begin = batch.offsets[document]
-    keep = batch.kinds != characters.SPACE
-    position = np.concatenate([[0], np.cumsum(keep)])
+    kept = np.flatnonzero(batch.kinds != characters.SPACE)
+    position = lambda place: np.searchsorted(kept, place)
     return {
         "document": document,
         "start": starts - begin,
         "end": ends - begin,
-        "hash": RangeHash(batch.chars[keep]).of(position[starts], position[ends]),
+        "hash": RangeHash(batch.chars[kept]).of(position(starts), position(ends)),
     }
 
 

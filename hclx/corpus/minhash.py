@@ -30,14 +30,13 @@ def shingle_hashes(batch: TextBatch, shingle: int) -> tuple[np.ndarray, np.ndarr
       Hashes of the s shingles of all texts, uint32 [s]; and offsets, int64 [d + 1]: the shingles of
       text i are hashes[offsets[i] : offsets[i + 1]].
     """
-    keep = batch.kinds != characters.SPACE
-    position = np.concatenate([[0], np.cumsum(keep)])
-    starts = np.arange(position[-1])
-    offsets = position[batch.offsets]
+    kept = np.flatnonzero(batch.kinds != characters.SPACE)
+    starts = np.arange(len(kept))
+    offsets = np.searchsorted(kept, batch.offsets)
     ends = np.repeat(offsets[1:], np.diff(offsets))
     is_whole = (starts + shingle <= ends) | np.isin(starts, offsets[:-1])
     starts, ends = starts[is_whole], np.minimum(starts + shingle, ends)[is_whole]
-    hashes = RangeHash(batch.chars[keep]).of(starts, ends)
+    hashes = RangeHash(batch.chars[kept]).of(starts, ends)
     return (hashes >> np.uint64(32)).astype(np.uint32), np.searchsorted(starts, offsets)
 
 

@@ -9,7 +9,7 @@ and a file of items are removed as such.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,13 +40,38 @@ class Window(NamedTuple):
     items: tuple[str, ...]
 
 
-def item_share(places: Mapping[str, Sequence[Place]], n_letters: int) -> float:
-    """Computes the share of a text's letters that evaluation items have.
+def judge(
+    text: str,
+    places: Mapping[str, Sequence[Place]],
+    n_letters: int,
+    stock: Collection[str],
+    settings: ContaminationSettings,
+) -> tuple[list[Window], bool]:
+    """Decides what has to be removed so that a text no longer holds copies of evaluation items.
 
     Args:
+      text: the text.
       places: name of an item -> its places in the text, see `Index.locate`.
       n_letters: of the text.
+      stock: names of items that are stock phrases: they remove nothing but a text that is items.
+      settings: `window`, `max_share` and `max_pieces`.
+    Returns:
+      Windows, ascending; none overlaps another. Between two of them, and between one and an end of
+      the text, there are at least `window` characters, or none. And whether all of the text has to
+      go.
     """
+    copies = {
+        name: [place for place in own if place.is_copy]
+        for name, own in places.items()
+        if name not in stock
+    }
+    windows = _windows(text, copies, settings) if any(copies.values()) else []
+    is_items = _item_share(places, n_letters) > settings.max_share
+    return windows, is_items or _is_too_much(len(text), windows, settings)
+
+
+def _item_share(places: Mapping[str, Sequence[Place]], n_letters: int) -> float:
+    """The share of a text's letters that evaluation items have."""
     spans = sorted(place[:2] for own in places.values() for place in own)
     covered = reached = 0
     for start, end in spans:
@@ -55,21 +80,10 @@ def item_share(places: Mapping[str, Sequence[Place]], n_letters: int) -> float:
     return covered / max(1, n_letters)
 
 
-def find_windows(
+def _windows(
     text: str, places: Mapping[str, Sequence[Place]], settings: ContaminationSettings
 ) -> list[Window]:
-    """Finds what has to be removed so that a text no longer holds copies of evaluation items.
-
-    Args:
-      text: the text.
-      places: name of an item -> the places of its copies, see `Index.locate`.
-      settings: `window` says how much is removed around a copy, and how short a rest goes too.
-    Returns:
-      Windows, ascending; none overlaps another. Between two of them, and between one and an end of
-      the text, there are at least `window` characters, or none.
-    """
-    if not any(places.values()):
-        return []
+    """The windows around copies; for what they are see `judge`."""
     borders, letters = _borders(text)
     context, found = settings.window // 2, []
     for name, own in places.items():
@@ -101,14 +115,8 @@ def _merged(text: str, windows: Sequence[Window], shortest: int) -> list[Window]
     return merged
 
 
-def is_too_much(n_chars: int, windows: Sequence[Window], settings: ContaminationSettings) -> bool:
-    """Answers whether so much would be removed from a text that all of it should be.
-
-    Args:
-      n_chars: characters of the text.
-      windows: that would be removed from it, see `find_windows`.
-      settings: `max_share` and `max_pieces` are the bounds.
-    """
+def _is_too_much(n_chars: int, windows: Sequence[Window], settings: ContaminationSettings) -> bool:
+    """Whether so much would be removed from a text that all of it should be."""
     if not windows:
         return False
     left = n_chars - sum(window.end - window.start for window in windows)

@@ -5,6 +5,7 @@ import random
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hclx.corpus.card import write_card
@@ -12,7 +13,7 @@ from hclx.corpus.contamination_index import Index, write_index
 from hclx.corpus.explain import explain
 from hclx.corpus.layout import CLEAN
 from hclx.corpus.pipeline import Corpus
-from hclx.corpus.removal_windows import find_windows, is_too_much, item_share
+from hclx.corpus.removal_windows import judge
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import ContaminationSettings, parse_settings
 from hclx.corpus.store import Store
@@ -52,14 +53,10 @@ def book(rng, n_chars):
 def judged(index, text):
     """The windows of a text, and whether it goes as a whole."""
     _, items, _ = index.search([text], SETTINGS)
-    places, n_letters = index.locate(text, items, SETTINGS)
-    copies = {
-        index.names[item]: [place for place in own if place.is_copy] for item, own in places.items()
-    }
-    windows = find_windows(text, copies, SETTINGS)
-    share = item_share(places, n_letters)
-    whole = share > SETTINGS.max_share or is_too_much(len(text), windows, SETTINGS)
-    return windows, whole
+    texts = ["앞의 글은 다르다.", text]  # places are those of a text, and not of all together
+    places, n_letters = index.locate(texts, np.full(len(items), 1), items, SETTINGS)
+    named = {index.names[item]: own for item, own in zip(items, places, strict=True)}
+    return judge(text, named, int(n_letters[1]), (), SETTINGS)
 
 
 def without(text, windows):
@@ -115,6 +112,27 @@ def test_windows_end_where_sentences_and_lines_do(index):
             assert not part or len(part.strip()) >= SETTINGS.window
 
 
+def test_a_rest_that_is_shorter_than_a_window_goes_with_it(index):
+    some = lambda n: " ".join(sentence(random.Random(i), 9) for i in range(n))
+    assert 150 < len(some(5)) < 200 < len(some(14)) - 200
+    text = "\n".join([some(5), LONG, some(5), LONG, some(14), LONG, some(30)])
+    windows, whole = judged(index, text)
+    first, second = windows
+    assert first.start == 0 and text[: first.end].count(LONG) == 2 and not whole
+    assert second.end < len(text) and text[first.end : second.start].strip() in some(14)
+
+
+def test_the_parts_of_an_item_that_stand_apart_all_go(tmp_path):
+    rng = random.Random(9)
+    item, lines = [sentence(rng, 9) for _ in range(3)], book(random.Random(10), 9_000)
+    store = Store(str(tmp_path))
+    write_index({"quiz": [tuple(item)]}, SETTINGS, store, "key")
+    third = len(lines) // 3
+    text = "\n".join([*lines[:third], item[0], *lines[third:-third], *item[1:], *lines[-third:]])
+    windows, _ = judged(Index.read(store), text)
+    assert len(windows) == 2 and not any(part in without(text, windows) for part in item)
+
+
 def test_a_text_without_sentences_loses_no_more(index):
     for space in (" ", ""):
         syllables = "가나다라마바사아자차카타파하거너더러머버서어저처커터퍼허"
@@ -137,9 +155,9 @@ def test_the_place_is_found_in_any_form_of_the_text(index, form):
 
 
 def test_a_phrase_that_a_book_repeats_is_no_copy_of_an_item_that_has_it_too(index):
-    """A name of 13 letters that is in the item is on every page; the item is there once."""
+    """14 of its 20 letters are on every page, and so are two of its n-grams."""
     lines = [
-        f"{line} 해가 지면 등대지기는 기름을 부었다." for line in book(random.Random(5), 20_000)
+        f"{line} 해가 지면 등대지기는 기름을 붓고 갔다." for line in book(random.Random(5), 20_000)
     ]
     text = "\n".join([*lines[:10], LONG, *lines[10:]])
     windows, whole = judged(index, text)
@@ -150,9 +168,11 @@ def test_a_file_of_items_and_a_text_of_short_parts_go_as_a_whole(index):
     lines = book(random.Random(6), 100_000)
     rows = [text for item in QUIZ["quiz"] for text in item] * 20
     assert judged(index, "\n".join(rows))[1]
-    short, long = lines[:1], lines[:8]
+    short, long = lines[:3], lines[:8]
     parts = lambda own: "\n".join([*own, *(f"{LONG}\n" + "\n".join(own) for _ in range(12))])
-    assert len(short[0]) > 200 and judged(index, parts(short))[1]
+    windows, whole = judged(index, parts(short))
+    assert whole and len(windows) == 12
+    assert sum(window.end - window.start for window in windows) < 0.4 * len(parts(short))
     assert not judged(index, parts(long))[1] and len(judged(index, parts(long))[0]) == 12
 
 
