@@ -60,7 +60,8 @@ def main(_):
 
         evaluation = evaluation_items(settings.contamination.tasks, folder)
     from hclx.corpus.card import write_card
-    from hclx.corpus.closing_lines import closing_lines
+    from hclx.corpus.closing_lines import cache_line, closing_lines
+    from hclx.corpus.mixing import check_target
     from hclx.corpus.pipeline import Corpus
     from hclx.corpus.runner import make_runner
     from hclx.corpus.store import Store
@@ -68,6 +69,7 @@ def main(_):
     check_output_folder("--output", OUTPUT.value)
     runner = make_runner(BEAM, WORKERS.value, Store(OUTPUT.value))
     corpus = Corpus(settings, INPUT.value, OUTPUT.value, runner, evaluation)
+    check_target(settings.sources, settings.mix, TARGET.value)
     with corpus.store.locked():
         tokenize = tokenizing(corpus.store, runner) if TOKENIZER_DIR.value else None
         corpus.build()
@@ -77,12 +79,7 @@ def main(_):
             sep="\n",
         )
         if tokenize:
-            cache = tokenize()
-            train, validation = cache.n_tokens("train"), cache.n_tokens("validation")
-            print(
-                f"{cache.directory}: {train:,} tokens to train on, {validation:,} to validate,"
-                f" fingerprint {cache.fingerprint[:16]}"
-            )
+            print(cache_line(tokenize()))
 
 
 def tokenizing(store, runner):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from hclx.corpus.card import shortage
 from hclx.corpus.explain import summary
+from hclx.data import TokenCache
 
 
 def closing_lines(card: Mapping, output: str) -> list[str]:
@@ -22,3 +23,12 @@ def closing_lines(card: Mapping, output: str) -> list[str]:
     lines += shortage(card["mixture_target"]) if card["mixture_target"] else []
     next_step = "mixture/ is what hclx build_cache --corpus takes"
     return [*lines, f"{output}: card.html says what became of every document, {next_step}"]
+
+
+def cache_line(cache: TokenCache) -> str:
+    """Describes the token cache of a mixture."""
+    train, validation = cache.n_tokens("train"), cache.n_tokens("validation")
+    return (
+        f"{cache.directory}: {train:,} tokens to train on, {validation:,} to validate, fingerprint"
+        f" {cache.fingerprint[:16]}"
+    )

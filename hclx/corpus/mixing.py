@@ -37,6 +37,7 @@ from hclx.corpus.settings import MixSettings, SourceSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import removals
 from hclx.corpus.write_clean import sample_order, text_bytes
+from hclx.errors import ConfigError
 from hclx.text import load_tokenizer
 
 BYTES_PER_TOKEN = 4.5  # of a tokenizer of 32,000 pieces in the default mode, rounded
@@ -112,6 +113,23 @@ def solve(
         )
         for name in available
     }
+
+
+def check_target(sources: Mapping[str, SourceSettings], mix: MixSettings, target: float) -> None:
+    """Refuses a target for which the table asks nothing of any source.
+
+    Args:
+      sources, mix, target: see `solve`.
+    Raises:
+      ConfigError: names the domains of the table and those of the sources.
+    """
+    domains = {source.domain or name for name, source in sources.items()}
+    if target and not any(mix.shares.get(domain) for domain in domains):
+        raise ConfigError(
+            f"--target_tokens divides tokens by the domains {', '.join(mix.shares)}, and no source"
+            f" belongs to one (theirs are {', '.join(sorted(domains))}); give the sources a"
+            " `domain`, or write `mix: {shares: ...}`"
+        )
 
 
 def _tempered(tokens: dict[str, float], temperature: float) -> dict[str, float]:

@@ -222,10 +222,10 @@ def _refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: st
     written = [f"{name}/s/x.{end}" for name in PER_SHARD for end in ("parquet", "json", "jsonl")]
     written += ["mixture/s/x.jsonl.gz", "mixture/s/x.json", "card.json", "settings.json"]
     for name, source in settings.sources.items():
-        for pattern in source.input.split(","):
-            if any(may_match(pattern.strip(), f"{inside}/{file}") for file in written):
+        for pattern in split_patterns(source.input, Store(input_dir)):
+            if any(may_match(pattern, f"{inside}/{file}") for file in written):
                 raise ConfigError(
-                    f"sources.{name}.input: {pattern.strip()} would read the files of --output,"
+                    f"sources.{name}.input: {pattern} would read the files of --output,"
                     f" {output}, at the next run; name a folder outside of the input"
                 )
 
@@ -243,7 +243,7 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     """
     files, place = [], Store(folder)
     for name, source in settings.sources.items():
-        patterns = split_patterns(source.input, place.kind)
+        patterns = split_patterns(source.input, place)
         found: set[str] = set()
         for pattern in patterns:
             paths, skipped = find(pattern, place)

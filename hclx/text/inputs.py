@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
@@ -47,7 +47,7 @@ def expand_globs(patterns: str) -> list[str]:
     if not patterns.strip(" ,"):
         raise ConfigError("no input is given; name files or folders as GLOB[,GLOB...]")
     paths = set()
-    for pattern in split_patterns(patterns, lambda path: LocalPlace().kind(_home(path))):
+    for pattern in split_patterns(patterns, LocalPlace()):
         found, skipped = find(_home(pattern), LocalPlace())
         if not found:
             held = f": of the {skipped:,} files below it none is" if skipped else "; input is"
@@ -64,20 +64,20 @@ def _home(path: str) -> str:
     return os.path.expanduser(path)
 
 
-def split_patterns(patterns: str, exists: Callable[[str], object]) -> list[str]:
+def split_patterns(patterns: str, place: Place) -> list[str]:
     """Divides patterns at commas, but not a name that exists.
 
     Args:
       patterns: GLOB[,GLOB...]; white space around one does not count. A comma in brackets, `[,]`,
         divides nothing.
-      exists: whether there is a file or folder of a name.
+      place: the file system.
     Returns:
       The patterns, at least one character each.
     """
     parts, result = re.split(r",(?!\])", patterns), []
     while parts:
         ends = range(len(parts), 1, -1)
-        longest = next((end for end in ends if exists(",".join(parts[:end]).strip())), 1)
+        longest = next((end for end in ends if _exists(",".join(parts[:end]).strip(), place)), 1)
         result.append(",".join(parts[:longest]).strip())
         del parts[:longest]
     return [pattern for pattern in result if pattern]
@@ -126,6 +126,16 @@ def _matches(folder: str, parts: list[str], place: Place) -> Iterator[tuple[str,
             yield path, is_folder, is_named
         elif is_folder:
             yield from _matches(path, rest, place)
+
+
+def _exists(path: str, place: Place) -> bool:
+    """Whether there is a file or folder of a name, in either form of Hangul; no pattern."""
+    path = _home(path)
+    folders = ["/" if path.startswith("/") else ""]
+    for part in path.split("/"):
+        if part not in ("", "."):
+            folders = [p for f in folders for p, _, is_named in _chosen(f, part, place) if is_named]
+    return bool(folders)
 
 
 def _chosen(folder: str, part: str, place: Place) -> list[tuple[str, bool, bool]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hclx.corpus.expression import attributes_of, evaluate
-from hclx.corpus.mixing import allocate_with_caps, solve
+from hclx.corpus.mixing import allocate_with_caps, check_target, solve
 from hclx.corpus.settings import HYPERCLOVA, MixSettings, SourceSettings
 from hclx.errors import ConfigError
 from tests.helpers.built_corpora import corpus, kept, raw_name
@@ -123,6 +123,14 @@ def test_a_file_of_the_mixture_that_was_lost_is_made_again_and_one_of_no_part_re
     file.rename(other)
     built.mix()
     assert file.read_bytes() == content and not other.exists()
+
+
+def test_a_target_that_no_source_can_serve_is_refused():
+    sources = {"a": SourceSettings("x"), "b": SourceSettings("x", domain="mine")}
+    with pytest.raises(ConfigError, match=r"domains blog, cafe, .* belongs to one \(theirs are a,"):
+        check_target(sources, MixSettings(), 1000)
+    check_target(sources, MixSettings(), 0)
+    check_target(sources, MixSettings({"mine": 1.0}), 1000)
 
 
 def small_sources():

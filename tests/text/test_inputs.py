@@ -78,6 +78,10 @@ def test_names_are_found_in_either_form_of_hangul(folder):
         assert expand_globs(f"{other}/{other}.txt") == [f"{form}/{form}.txt"]
         first, last = (unicodedata.normalize("NFD" if other == nfd else "NFC", c) for c in "맥일")
         assert expand_globs(f"{first}*/*{last}.txt") == [f"{form}/{form}.txt"]
+        (folder / form / f"{form}, 2 [x].txt").write_text("글")
+        joined = f"{other}/{other}, 2 [x].txt"
+        assert expand_globs(f"{joined},a1.txt") == sorted(["a1.txt", f"{form}/{form}, 2 [x].txt"])
+        os.remove(folder / form / f"{form}, 2 [x].txt")
         os.remove(folder / form / f"{form}.txt")
         os.rmdir(folder / form)
 
