@@ -4,16 +4,14 @@ from something else.
 
 import dataclasses
 import logging
-import os
-from collections import Counter
 from pathlib import Path
 
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data.cache_builder import build_cache, describe_files
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TokenCache
+from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError, DataError, MissingExtraError
-from hclx.progress import tracked_files
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
 
@@ -42,15 +40,8 @@ def prepare(
     """
     label, settings = label_of(data), ReadSettings.of(data)
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
-        sources, counts = sources_of(data), Counter()
-        size = sum(os.path.getsize(path) for source in sources for path in source.files())
-        texts = (
-            document.text
-            for source in sources
-            for document in source.documents("train", settings, counts)
-        )
         train_tokenizer(
-            tracked_files(texts, counts, size, "text for the tokenizer"),
+            training_texts(sources_of(data), settings, "text for the tokenizer"),
             tokenizer_dir,
             vocab_size=vocab_size,
             morphemes=tokenizer.morphemes,
