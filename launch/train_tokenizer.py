@@ -8,15 +8,14 @@ command to resume.
 import os
 import sys
 import time
-from collections import Counter
 
 from absl import flags
 
+from hclx.data.source import ReadSettings, input_source
+from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_after_dashes
-from hclx.progress import tracked_files
 from hclx.text import Tokenizer, train_tokenizer
-from hclx.text.documents import expand_globs, read_documents
 from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
 INPUT = flags.DEFINE_string("input", "", "Files or folders, GLOB[,GLOB...]; see docs/corpus.md.")
@@ -37,14 +36,15 @@ MORPHEMES = flags.DEFINE_enum(
 MODE = flags.DEFINE_enum("mode", None, [*MORPHEMES_OF], "Old name of --morphemes.")
 SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents that is counted.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the sample.")
+VALIDATION = flags.DEFINE_integer(
+    "validation_permille", 0, "Documents in 1,000 that do not count: those a run validates on."
+)
 INVALID_UTF8 = flags.DEFINE_enum(
     "invalid_utf8", "refuse", ["refuse", "replace"], "How to treat invalid UTF-8 in --input."
 )
+ENCODING = flags.DEFINE_string("encoding", "", "Of --input, such as cp949; default: UTF-8.")
 WORKERS = flags.DEFINE_integer(
-    "workers",
-    None,
-    "Processes that count on this machine; default: one for each core.",
-    lower_bound=1,
+    "workers", None, "Processes that count on this machine; default: one a core.", lower_bound=1
 )
 BEAM = take_after_dashes(sys.argv)
 
@@ -77,10 +77,8 @@ def main(_):
 
 def on_files(options: dict) -> Tokenizer:
     """Trains on the files of --input."""
-    paths, counts = expand_globs(INPUT.value), Counter()
-    documents = read_documents(paths, INVALID_UTF8.value, counts)
-    size = sum(map(os.path.getsize, paths))
-    texts = (document.text for document in tracked_files(documents, counts, size, "text"))
+    settings = ReadSettings(VALIDATION.value, invalid_utf8=INVALID_UTF8.value)
+    texts = training_texts([input_source(INPUT.value, ENCODING.value)], settings, "text")
     return train_tokenizer(texts, OUTPUT_DIR.value, workers=WORKERS.value, **options)
 
 
@@ -93,6 +91,7 @@ def on_mixture(options: dict) -> Tokenizer:
     # a worker may run in a folder of its own
     root = CORPUS.value if "://" in CORPUS.value else os.path.abspath(CORPUS.value)
     runner = make_runner(BEAM, WORKERS.value, Store(root))
+    options["validation_permille"] = VALIDATION.value
     return train_on_mixture(Store(root), OUTPUT_DIR.value, runner, **options)
 
 

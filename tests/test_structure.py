@@ -149,6 +149,28 @@ def test_modules_and_functions_are_short_and_say_what_they_are_for(path):
         assert ast.get_docstring(node) or node.name == "main", f"{node.name} has no docstring"
 
 
+# Names of the standard library that macOS has not.
+LINUX_ONLY = {
+    "os": "sched_getaffinity sched_setaffinity pidfd_open memfd_create eventfd setns unshare"
+    " copy_file_range splice posix_fadvise posix_fallocate fdatasync getxattr setxattr pipe2"
+    " process_cpu_count O_DIRECT O_TMPFILE",
+    "signal": "sigtimedwait sigwaitinfo pidfd_send_signal SIGRTMIN SIGPWR SIGSTKFLT SIGPOLL",
+    "select": "epoll",
+    "time": "CLOCK_BOOTTIME",
+    "resource": "prlimit RLIMIT_RTPRIO",
+}
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_what_only_linux_has_is_looked_for_before_it_is_used(path):
+    source = path.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            module = node.value.id
+            if node.attr in LINUX_ONLY.get(module, "").split():
+                assert f'hasattr({module}, "{node.attr}")' in source, f"{module}.{node.attr}"
+
+
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_docstrings_are_sentences(path):
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

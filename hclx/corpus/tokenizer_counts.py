@@ -8,8 +8,9 @@ runs, then their counts are added up.
   counts/NNNNN.parquet               the counts of all shards, for a share of the pre-tokens by
                                      hash, sorted; as many files as there are shards
 
-Every document of the mixture counts once, however often a source is repeated. The tokenizer is the
-one that `hclx train_tokenizer --input='CORPUS/mixture/*/*.jsonl.gz'` makes, byte for byte.
+Every document of the mixture counts once, however often a source is repeated, or not at all if it
+is one to validate on. The tokenizer is the one that
+`hclx train_tokenizer --input='CORPUS/mixture/*/*.jsonl.gz'` makes, byte for byte.
 """
 
 import functools
@@ -36,6 +37,7 @@ from hclx.corpus.layout import (
 from hclx.corpus.runner import Runner
 from hclx.corpus.shuffle import partition_by_hash
 from hclx.corpus.store import Store, key_of, open_bytes
+from hclx.data.source import ReadSettings
 from hclx.errors import ConfigError, DataError
 from hclx.hashing import RangeHash
 from hclx.text import Tokenizer
@@ -58,6 +60,7 @@ def train_on_mixture(
     morphemes: str,
     sample_rate: float,
     seed: int,
+    validation_permille: int = 0,
 ) -> Tokenizer:
     """Trains a tokenizer on the mixture of a corpus, and writes its folder.
 
@@ -67,6 +70,8 @@ def train_on_mixture(
         tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`,
         takes the counts that exist.
       runner: runs the counting.
+      validation_permille: documents in 1,000 that do not count, those of the validation split of a
+        run with this setting.
     Returns:
       The tokenizer that was written.
     Raises:
@@ -75,7 +80,15 @@ def train_on_mixture(
       DataError: there is no mixture, a file of it cannot be read, or it is too small for the
         vocabulary.
     """
-    count = functools.partial(count_mixture, store, runner, morphemes, sample_rate, seed)
+    count = functools.partial(
+        count_mixture,
+        store,
+        runner,
+        morphemes,
+        sample_rate,
+        seed,
+        validation_permille=validation_permille,
+    )
     return train_counted(
         count,
         output_dir,
@@ -87,7 +100,13 @@ def train_on_mixture(
 
 
 def count_mixture(
-    store: Store, runner: Runner, morphemes: str, sample_rate: float, seed: int, totals: Counter
+    store: Store,
+    runner: Runner,
+    morphemes: str,
+    sample_rate: float,
+    seed: int,
+    totals: Counter,
+    validation_permille: int = 0,
 ) -> Counter:
     """Counts each pre-token in the sample of a mixture; counts that exist are read.
 
@@ -97,6 +116,7 @@ def count_mixture(
       morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
       totals: the number of all documents is added to `seen`, the number and the bytes of the sample
         to `documents` and `bytes`.
+      validation_permille: see `train_on_mixture`.
     Returns:
       pre-token, a str -> its number.
     Raises:
@@ -104,7 +124,8 @@ def count_mixture(
       DataError: there is no mixture, or a file of it cannot be read.
     """
     begin, pretokenizer = time.perf_counter(), pretokenizer_identity(morphemes)
-    base, shards = key_of(FORMAT, pretokenizer, sample_rate, seed), _shards(store)
+    base = key_of(FORMAT, pretokenizer, sample_rate, seed, validation_permille)
+    shards = _shards(store)
     keys = {shard.name: key_of(base, _mixture_key(shard, store)) for shard in shards}
     key = key_of(base, keys)
     complete = {shard.file(COUNTS_PARTITION): key for shard in shards}
@@ -122,6 +143,7 @@ def count_mixture(
             pretokenizer=pretokenizer,
             sample_rate=sample_rate,
             seed=seed,
+            validation_permille=validation_permille,
         )
         runner.map(count, shards, "pre-token counts")
         split = functools.partial(map_counts, store=store, n=len(shards))
@@ -162,6 +184,7 @@ def count_shard(
     pretokenizer: str,
     sample_rate: float,
     seed: int,
+    validation_permille: int = 0,
 ) -> None:
     """Writes the counts of a shard of the mixture: counts/SOURCE/FILE-SHARD.parquet and .json, see
     the head of this module.
@@ -173,6 +196,7 @@ def count_shard(
         made from; counts that have it are not made again.
       morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`.
       pretokenizer: name and version of the pre-tokenizer that every worker must have.
+      validation_permille: see `train_on_mixture`.
     Raises:
       ConfigError: this worker has another pre-tokenizer.
       DataError: the file of the mixture cannot be read.
@@ -181,9 +205,9 @@ def count_shard(
     if all(store.is_done(path, key) for path in (shard.file(COUNTS), shard.file(COUNTS_SUMMARY))):
         return
     totals: Counter = Counter(seen=0, documents=0, bytes=0)
-    counts = count_chunks(
-        sample(_texts(shard, store), sample_rate, seed, totals), morphemes, workers=1
-    )
+    settings = ReadSettings(validation_permille)
+    texts = (text for text in _texts(shard, store) if settings.split_of(text) == "train")
+    counts = count_chunks(sample(texts, sample_rate, seed, totals), morphemes, workers=1)
     if pretokenizer_identity(morphemes) != pretokenizer:
         raise ConfigError(
             f"a worker splits text with {pretokenizer_identity(morphemes)}, and this command with"

@@ -4,8 +4,6 @@ from something else.
 
 import dataclasses
 import logging
-import os
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ from hclx.data.file_descriptions import describe_files, is_same_text
 from hclx.data.making import one_maker
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TOKEN_BYTES, TokenCache
+from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError, DataError, MissingExtraError
-from hclx.progress import tracked_files
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
 
@@ -68,15 +66,8 @@ def _train_tokenizer(
     data: DataConfig, tokenizer: TokenizerConfig, vocab_size: int, tokenizer_dir: str
 ) -> None:
     """Trains a tokenizer on the documents of the training split."""
-    sources, settings, counts = sources_of(data), ReadSettings.of(data), Counter()
-    size = sum(os.path.getsize(path) for source in sources for path in source.files())
-    texts = (
-        document.text
-        for source in sources
-        for document in source.documents("train", settings, counts)
-    )
     train_tokenizer(
-        tracked_files(texts, counts, size, "text for the tokenizer"),
+        training_texts(sources_of(data), ReadSettings.of(data), "text for the tokenizer"),
         tokenizer_dir,
         vocab_size=vocab_size,
         morphemes=tokenizer.morphemes,

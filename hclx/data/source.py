@@ -163,7 +163,7 @@ def split_documents(
         read_documents(paths, settings.invalid_utf8, counts, reading),
         settings.max_documents or None,
     )
-    if _fills_both_splits(read(None), settings):
+    if not settings.validation_permille or _fills_both_splits(read(None), settings):
         for document in read(counts):
             if settings.split_of(document.text) == split:
                 yield document

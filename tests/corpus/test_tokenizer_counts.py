@@ -18,6 +18,8 @@ from hclx.corpus.layout import MIXTURE, Shard
 from hclx.corpus.runner import make_runner
 from hclx.corpus.store import Store
 from hclx.corpus.tokenizer_counts import count_mixture, count_shard, train_on_mixture
+from hclx.data.source import ReadSettings, input_source
+from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError, DataError
 from hclx.text import train_tokenizer
 from hclx.text.documents import expand_globs, read_documents
@@ -176,6 +178,21 @@ def test_the_tokenizer_is_the_one_of_the_mixtures_files(store, tmp_path, morphem
         and made.metadata == expected.metadata
     )
     assert made.metadata["documents"] > 20
+
+
+def test_documents_to_validate_on_do_not_count(store, tmp_path):
+    options = {"vocab_size": 512, "morphemes": "none", "sample_rate": RATE, "seed": SEED}
+    made = train_on_mixture(
+        store, tmp_path / "one", make_runner(workers=1), validation_permille=300, **options
+    )
+    sources = [input_source(f"{store.root}/mixture/*/*.jsonl.gz")]
+    expected = train_tokenizer(
+        training_texts(sources, ReadSettings(300), "text"), tmp_path / "other", **options
+    )
+    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+    every = train_on_mixture(store, tmp_path / "all", make_runner(workers=1), **options)
+    assert made.metadata["documents"] < every.metadata["documents"]
+    assert made.metadata == expected.metadata
 
 
 def test_what_was_counted_is_counted_once(store, tmp_path):

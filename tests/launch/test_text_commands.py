@@ -58,6 +58,28 @@ def test_tokenizer_then_cache_then_pretraining(tmp_path):
     assert "already holds a token cache" in refused(again, 64)
 
 
+def test_a_run_and_the_command_train_the_same_tokenizer(tmp_path):
+    """With the split of the run, which does not learn from the documents that it validates on."""
+    from hclx.config import DataConfig, TokenizerConfig
+    from hclx.data import prepare
+
+    data = DataConfig(input=str(SAMPLE), validation_permille=100)
+    wanted = TokenizerConfig(morphemes="none", sample_rate=0.8, seed=1)
+    prepare(data, wanted, 512, str(tmp_path / "run"), str(tmp_path / "cache"))
+    trained = launch(
+        "train_tokenizer.py",
+        f"--input={SAMPLE}",
+        f"--output_dir={tmp_path / 'command'}",
+        "--vocab_size=512",
+        "--morphemes=none",
+        "--sample_rate=0.8",
+        "--seed=1",
+        "--validation_permille=100",
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert digest(tmp_path / "run") == digest(tmp_path / "command")
+
+
 def test_both_names_of_a_setting_are_a_contradiction(tmp_path):
     flags = (f"--input={SAMPLE}", f"--output_dir={tmp_path / 't'}", "--vocab_size=512")
     stopped = launch("train_tokenizer.py", *flags, "--mode=plain", "--morphemes=none")
