@@ -56,6 +56,7 @@ def diagnose(error: BaseException, folder: str | Path) -> ReadFailure:
     reason = _reason(errors)
     numbers = [e.errno for e in errors if isinstance(e, OSError) and e.errno]
     numbers += map(int, _ERROR_NUMBER.findall(text))
+    numbers += [errno.ENOENT for e in errors if isinstance(e, FileNotFoundError)]
     prevented = [number for number in numbers if number not in _MISSING]
     if prevented:
         return ReadFailure(UNREADABLE, f"{os.strerror(prevented[0])} ({reason})")
@@ -134,11 +135,13 @@ def _reason(errors: list[BaseException]) -> str:
     """The message of the innermost error that says something, on one line, from its status on and
     without the specification that TensorStore appends.
     """
-    for error in (*reversed(errors), errors[0]):
+    for error in reversed(errors):
         text = " ".join(str(error).split())
+        if isinstance(error, (LookupError, StopIteration)):  # its argument alone says nothing
+            text = f"{type(error).__name__}: {text}"
         status = _STATUS.search(text)
         text = text[status.start() :] if status else text
         text = re.split(r" \[(?:tensorstore_spec|source locations|os_error_code)=", text)[0]
-        if len(text) > 8:  # the argument of a KeyError or StopIteration alone says nothing
+        if text:
             return text[:1000]
-    return f"{type(errors[0]).__name__}: {errors[0]}"
+    return type(errors[0]).__name__

@@ -1,13 +1,9 @@
-"""Saves and restores checkpoints, and verifies each array against its saved fingerprint.
+"""Saves and restores checkpoints; checkpoint_read.py verifies each array that is read.
 
-Only this module and checkpoint_format.py use orbax.
+Only this module, checkpoint_read.py and checkpoint_format.py use orbax.
 
 MODEL_DIR/checkpoints/ holds a folder STEP for each checkpoint. Beside them lie STEP.corrupt-TIME,
 which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
-
-During a restore, orbax synchronises the processes on their devices: if one process cannot read its
-files, the others would wait for it without end. So items are read by orbax's handlers, which do not
-synchronise, and the processes agree on the outcome here.
 """
 
 import logging
@@ -20,11 +16,14 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from hclx.errors import CheckpointError, StorageError
+from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
 from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
+from hclx.read_errors import check_path
 from hclx.train import checkpoint_format
-from hclx.train.checkpoint_format import LoopState, array_items, json_items, one_line
+from hclx.train.checkpoint_format import LoopState, array_items, json_items
+from hclx.train.checkpoint_read import Problem, not_read, read_verified, together
+from hclx.train.fingerprint import not_finite
 from hclx.train.state import TrainState, guard_from_json
 
 _LOG = logging.getLogger(__name__)
@@ -71,6 +70,7 @@ class Checkpointer:
             is full keeps the others waiting.)
           report: takes the events `save`, `save_failed` and `quarantine`.
         """
+        check_path(model_dir)
         self.directory = checkpoints_of(model_dir)
         managers = ocp.checkpoint_managers
         keep = [managers.LatestN(keep_last)] + (
@@ -88,6 +88,7 @@ class Checkpointer:
         self._manager = self._open()
         self._read_only, self._report = read_only, report
         self._saving: tuple[int, float] | None = None  # step, and when it began
+        self._is_reported = False  # whether the event of this save was written
         self._failed_saves = 0
 
     def __enter__(self):
@@ -115,21 +116,42 @@ class Checkpointer:
           loop: where the loop stands.
           meta: see `hclx.train.checkpoint_format.json_items`.
         Raises:
+          NumericsError: a parameter or moment is not finite; nothing is saved.
           StorageError: `MAX_FAILED_SAVES` saves failed in a row.
         """
-        begun = time.time()
+        begun = time.monotonic()
         self._finish()
+        wrong = not_finite(array_items(state))
+        if wrong:
+            raise NumericsError(
+                f"{wrong[0]} of step {int(jax.device_get(state.step))} holds values that are not"
+                f" finite, as do {len(wrong) - 1} other array(s): it is not saved. The last save"
+                f" holds none of them; lower the learning rate, or go back with"
+                " hclx checkpoint rewind"
+            )
         jsons = json_items(state, loop, meta)
         step = jsons["meta"]["step"]
         args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in array_items(state).items()},
             **{name: ocp.args.JsonSave(value) for name, value in jsons.items()},
         )
-        _, problem = _together(lambda: self._manager.save(step, args=args, force=True))
+        _, problem = together(lambda: self._manager.save(step, args=args, force=True))
         if problem:
             self._failed(step, problem)
         else:
-            self._saving = step, begun
+            self._saving, self._is_reported = (step, begun), False
+
+    def look(self) -> None:
+        """Looks whether the save in flight is done, so that its event has its own time; call it
+        once a step. With one process a save that failed is known from then on, with several at the
+        next save, where they agree.
+        """
+        if self._saving is None or self._manager.is_saving_in_progress():
+            return
+        if not is_distributed():
+            self._finish()
+        elif (self.directory / str(self._saving[0])).is_dir():
+            self._report_save(*self._saving)
 
     def wait(self) -> bool:
         """Waits for the save in flight; returns whether it is on disk (True if there was none).
@@ -146,9 +168,10 @@ class Checkpointer:
           step: of a checkpoint, one of `steps`.
           abstract: as in `restore`.
         Raises:
-          CheckpointError: it is of another model, or of a format that cannot be read.
+          CheckpointError, StorageError, StuckError: as `read_verified`.
         """
-        return self._load(step, abstract, keep=False)[1]
+        problem = self._load(step, abstract, keep=False)[1]
+        return problem.text if problem else ""
 
     def verify(self, step: int, abstract: TrainState) -> bool:
         """Reads a step back, item by item, and sets it aside if it is not what was saved.
@@ -156,12 +179,14 @@ class Checkpointer:
         Returns:
           Whether it is what was saved.
         Raises:
-          CheckpointError: as `problem`.
-          StorageError: it cannot be set aside.
+          CheckpointError, StuckError: as `read_verified`; also where its reader gives up.
+          StorageError: it cannot be read now, or cannot be set aside.
         """
-        problem = self.problem(step, abstract)
+        problem = self._load(step, abstract, keep=False)[1]
+        if problem and not problem.is_proved:
+            raise not_read(StuckError, self.directory / str(step), problem.text)
         if problem:
-            self._set_aside(step, problem)
+            self._set_aside(step, problem.text)
         return not problem
 
     def restore(
@@ -170,7 +195,8 @@ class Checkpointer:
         """The newest checkpoint that is what was saved, on the shardings of `abstract`.
 
         All processes agree to set a damaged one aside (with `read_only`: to refuse it), and the
-        next older one is taken.
+        next older one is taken. One whose reader gives up counts as damaged if an older one is
+        read well, which proves that the reader is right.
 
         Args:
           abstract: shapes, dtypes and shardings: see `hclx.train.state.abstract_state`.
@@ -182,20 +208,30 @@ class Checkpointer:
         Raises:
           CheckpointError: it is of another model or has other frozen parameters, or there were
             checkpoints and none of them is good.
-          StorageError: a damaged one cannot be set aside.
+          StorageError: a damaged one cannot be set aside, or one cannot be read now.
+          StuckError: the reader gives up at every one, or there is too little memory.
         """
         self._finish()
+        undecoded: list[tuple[int, Problem]] = []
         for step in reversed(self.steps()):
             restored, problem = self._load(step, abstract, frozen)
             if not problem:
+                for newer, why in undecoded:
+                    self._set_aside(newer, why.text)
                 _LOG.info("checkpoint %d verified", step)
                 return restored
             if self._read_only:
                 raise CheckpointError(
-                    f"{self.directory / str(step)}: {problem}; name an older step, or let training"
-                    " set this one aside"
+                    f"{self.directory / str(step)}: {problem.text}; name an older step, or let"
+                    " training set this one aside"
                 )
-            self._set_aside(step, problem)
+            if problem.is_proved:
+                self._set_aside(step, problem.text)
+            else:
+                undecoded.append((step, problem))
+        if undecoded:
+            step, problem = undecoded[0]
+            raise not_read(StuckError, self.directory / str(step), problem.text)
         aside = [
             path.name
             for path in self.directory.iterdir()
@@ -220,6 +256,7 @@ class Checkpointer:
         Raises:
           CheckpointError: there is no such checkpoint, it is of another model or format, or it is
             not what was saved.
+          StorageError, StuckError: as `read_verified`.
         """
         steps = self.steps()
         if not steps:
@@ -229,18 +266,21 @@ class Checkpointer:
         if step is not None and step not in steps:
             raise CheckpointError(f"{self.directory} has no step {step}; it has {steps}")
         step = step if step is not None else steps[-1]
-        (arrays, meta, _), problem = self._read_verified(step, {"params": abstract})
+        path = self.directory / str(step)
+        stored, problem = read_verified(path, {"params": abstract})
         if problem:
-            raise CheckpointError(f"{self.directory / str(step)}: {problem}; name an older step")
-        return arrays["params"], meta
+            raise CheckpointError(f"{path}: {problem.text}; name an older step")
+        return stored.arrays["params"], stored.meta
 
     def describe(self, step: int) -> tuple[dict, LoopState]:
         """The meta item of a step, and where its loop stands, without its arrays.
 
         Raises:
-          CheckpointError: one of the JSON items cannot be read, or is not what was saved.
+          CheckpointError: one of the JSON items is damaged, or is of another step.
         """
-        meta, loop = checkpoint_format.read_json_items(self.directory / str(step))
+        path = self.directory / str(step)
+        meta, loop = checkpoint_format.read_json_items(path)
+        checkpoint_format.check_step(path, meta)
         return meta, LoopState(loop["next_index"], loop["lineage"])
 
     def close(self) -> None:
@@ -266,7 +306,7 @@ class Checkpointer:
         if self._saving is None:
             return True
         (step, begun), self._saving = self._saving, None
-        _, problem = _together(self._manager.wait_until_finished)
+        _, problem = together(self._manager.wait_until_finished)
         problem = problem or any_process_error(
             "" if step in self.steps() else "it is missing after its save; is the disk full?"
         )
@@ -274,8 +314,13 @@ class Checkpointer:
             self._failed(step, problem)
             return False
         self._failed_saves = 0
-        self._report("save", step=step, seconds=round(time.time() - begun, 3))
+        self._report_save(step, begun)
         return True
+
+    def _report_save(self, step: int, begun: float) -> None:
+        if not self._is_reported:
+            self._report("save", step=step, seconds=round(time.monotonic() - begun, 3))
+        self._is_reported = True
 
     def _failed(self, step: int, problem: str) -> None:
         self._failed_saves += 1
@@ -290,64 +335,34 @@ class Checkpointer:
             raise StorageError(message)
         # The old manager would raise this error again at its next save, in one process only, and
         # leave the others waiting.
-        fresh, problem = _together(self._open)
+        fresh, problem = together(self._open)
         self._manager = self._manager if problem else fresh
         _LOG.error(message)
 
     def _load(
         self, step: int, abstract: TrainState, frozen: Params = {}, keep: bool = True
-    ) -> tuple[Restored | None, str]:
+    ) -> tuple[Restored | None, Problem | None]:
         """Reads a step, and what is wrong with it; `keep=False` verifies it item by item and
         returns no state.
         """
-        (arrays, meta, loop), problem = self._read_verified(step, array_items(abstract), keep)
+        path = self.directory / str(step)
+        stored, problem = read_verified(path, array_items(abstract), keep)
         if problem or not keep:
             return None, problem
-        checkpoint_format.check_frozen(self.directory / str(step), meta["fingerprint"], frozen)
+        arrays, meta, loop = stored
+        checkpoint_format.check_frozen(path, meta["fingerprint"], frozen)
         number = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
         guard = guard_from_json(loop["guard"], abstract.guard)
         state = TrainState(number, arrays["params"], frozen, arrays["opt_state"], guard)
-        return Restored(state, LoopState(loop["next_index"], loop["lineage"]), meta), ""
-
-    def _read_verified(
-        self, step: int, items: dict, keep: bool = True
-    ) -> tuple[tuple[dict, dict, dict], str]:
-        """Reads items of a step in the format that it was saved in, verifies them, and converts
-        them to today's.
-
-        Returns:
-          ({item: arrays}, meta, loop), and what is wrong with the step.
-        Raises:
-          CheckpointError: nothing is damaged, but it is of another model or of another version of
-            this program.
-        """
-        path = self.directory / str(step)
-        described, problem = _together(lambda: checkpoint_format.read_json_items(path))
-        if problem:
-            return ({}, {}, {}), problem
-        (meta, loop), arrays = described, {}
-        checkpoint_format.check_format(path, meta["format"])
-        saved_items = checkpoint_format.as_saved(meta["format"], items)
-        checkpoint_format.check_shapes(path, meta["fingerprint"], saved_items)
-        for name, target in saved_items.items():
-            read = lambda: ocp.StandardCheckpointHandler().restore(
-                path / name, args=ocp.args.StandardRestore(target)
-            )
-            tree, problem = _together(read)
-            problem = problem or checkpoint_format.differences(meta["fingerprint"], {name: tree})
-            if problem:
-                return ({}, meta, loop), problem
-            if keep:
-                arrays[name] = tree
-        if keep:
-            arrays = checkpoint_format.from_saved(meta["format"], arrays, items)
-        return (arrays, meta, loop), ""
+        return Restored(state, LoopState(loop["next_index"], loop["lineage"]), meta), None
 
     def _set_aside(self, step: int, problem: str) -> None:
         path = self.directory / str(step)
         aside = path.with_name(f"{step}{CORRUPT}{timestamp()}")
+        while aside.exists():  # another one of the same second
+            aside = aside.with_name(f"{aside.name}-again")
         problem = any_process_error(problem)
-        _, failure = _together(lambda: path.rename(aside) if jax.process_index() == 0 else None)
+        _, failure = together(lambda: path.rename(aside) if jax.process_index() == 0 else None)
         if failure:
             raise StorageError(f"{path}: {problem}, and cannot be set aside: {failure}")
         self._manager.reload()
@@ -372,17 +387,3 @@ def checkpoints_of(model_dir: str | Path) -> Path:
 def timestamp() -> str:
     """Now in UTC, for names: 20261121T093000Z."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-
-
-def _together(work: Callable) -> tuple[object, str]:
-    """Does work that may fail in one process alone.
-
-    Returns:
-      Its result, and the problem that any process had ("" if none).
-    """
-    try:
-        result, problem = work(), ""
-    # orbax and tensorstore raise ValueError, KeyError, OSError and their own for what went wrong
-    except Exception as error:
-        result, problem = None, one_line(error)
-    return result, any_process_error(problem)

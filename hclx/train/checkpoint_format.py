@@ -14,10 +14,11 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from hclx.errors import CheckpointError
+from hclx.errors import CheckpointError, StorageError, StuckError
 from hclx.hashing import json_hash
 from hclx.model import Params
 from hclx.model.legacy import from_format_2, to_format_2
+from hclx.read_errors import DAMAGED, UNDECODED, UNREADABLE, diagnose
 from hclx.train.fingerprint import fingerprint
 from hclx.train.state import TrainState, guard_to_json, map_moments
 
@@ -76,21 +77,38 @@ def read_json_items(path: Path) -> tuple[dict, dict]:
     Returns:
       `meta`, without its field `checksum`, and `loop`, as `json_items` made them.
     Raises:
-      CheckpointError: one of them cannot be read, or is not what was saved.
+      CheckpointError: one of them is missing, damaged, or not what was saved.
+      StorageError, StuckError: one of them cannot be read now.
     """
     try:
         meta, loop = (
             dict(ocp.JsonCheckpointHandler().restore(path / item)) for item in ("meta", "loop")
         )
     except Exception as error:  # OSError, ValueError and orbax's own, by what is wrong
-        raise CheckpointError(
-            f"the items loop and meta cannot be read: {one_line(error)}"
-        ) from error
+        kind, reason = diagnose(error, path)
+        reason = f"the items loop and meta cannot be read: {reason}"
+        if kind in (DAMAGED, UNDECODED):  # JSON that is undecodable by whatever reads it
+            raise CheckpointError(reason) from error
+        raised = StorageError if kind == UNREADABLE else StuckError
+        raise raised(f"{path}: {reason}; nothing was renamed") from error
     if meta.pop("checksum", None) != json_hash(meta):
         raise CheckpointError("item meta is damaged")
     if meta["loop_checksum"] != json_hash(loop):
         raise CheckpointError("item loop is damaged")
     return meta, loop
+
+
+def check_step(path: Path, meta: dict) -> None:
+    """Refuses a checkpoint that lies in the folder of another step.
+
+    Raises:
+      CheckpointError: names both.
+    """
+    if meta["step"] != int(path.name):
+        raise CheckpointError(
+            f"{path} holds the checkpoint of step {meta['step']}, and its name says {path.name};"
+            f" rename it to {meta['step']}, or remove it"
+        )
 
 
 def check_format(path: Path, saved_format: int) -> None:

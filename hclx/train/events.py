@@ -20,13 +20,12 @@ Every event holds time, host and process, and:
 """
 
 import datetime
-import json
 import logging
 import os
 import socket
 from pathlib import Path
 
-from hclx.train.jsonl import to_line
+from hclx.train.jsonl import read_records, to_line
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,17 +71,21 @@ class EventLog:
 
 
 def read_events(model_dir: str | Path) -> list[dict]:
-    """All events of a run, oldest first, [] if it has none. A line that is no JSON, as a killed
-    process may leave, is dropped with a warning.
+    """All events of a run, oldest first, [] if it has none. A line that is no event, as a killed
+    process or a power cut may leave, is left out with a warning.
 
     Returns:
       For each event `time` (ISO 8601, UTC), `event` (its name), `host`, `process` (its index), and
       the fields that the module lists.
     """
     path, events = Path(model_dir) / FILE, []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for event in read_records(path, {"time": str, "event": str, "process": int}):
         try:
-            events.append(json.loads(line))
-        except json.JSONDecodeError:
-            _LOG.warning("%s: a line is not an event: %.80s", path, line)
+            has_zone = datetime.datetime.fromisoformat(event["time"]).tzinfo is not None
+        except ValueError:
+            has_zone = False
+        if has_zone:
+            events.append(event)
+        else:
+            _LOG.warning("%s: an event is left out, as its time is %.40r", path, event["time"])
     return events

@@ -46,6 +46,21 @@ def _fingerprints(tree):
     return jax.tree.map(_array_fingerprint, tree)
 
 
+@jax.jit
+def _are_finite(tree):
+    return jax.tree.map(lambda x: jnp.isfinite(x).all(), tree)
+
+
+def not_finite(tree) -> list[str]:
+    """Paths, as in `fingerprint`, of the arrays of a tree that hold an infinity or NaN; the same in
+    every process.
+    """
+    finite = jax.device_get(_are_finite(tree))
+    leaves = jax.tree_util.tree_leaves_with_path(finite)
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
+    return [name(path) for path, is_finite in leaves if not is_finite]
+
+
 def fingerprint(tree) -> dict[str, str]:
     """Computes the fingerprint of each array of a tree.
 

@@ -6,8 +6,10 @@ import datetime
 import itertools
 import json
 import logging
+import math
 from pathlib import Path
 
+from hclx.train.events import FILE as EVENTS
 from hclx.train.events import read_events
 from hclx.train.jsonl import replace_text
 
@@ -37,7 +39,7 @@ def goodput(events: list[dict]) -> dict[str, float]:
       and of `wall`, the time in all; `goodput` is the share productive / wall. All are 0 without
       events.
     """
-    attempts = _attempts(events)
+    attempts = [a for a in _attempts(events) if not a["done"] or a["to"] > a["from"]]
     totals = dict.fromkeys(CAUSES, 0.0)
     for attempt, following in itertools.zip_longest(attempts, attempts[1:]):
         running = max(0.0, attempt["end"] - attempt["first_step"])
@@ -56,9 +58,10 @@ def goodput(events: list[dict]) -> dict[str, float]:
         for name, part in share.items():
             totals[name] += part * stepping
         totals["productive"] += max(0.0, 1 - sum(share.values())) * stepping
-        totals["start_up"] += attempt["first_step"] - attempt["start"]
-        totals["down"] += max(0.0, following["start"] - attempt["end"]) if following else 0.0
-    wall = attempts[-1]["end"] - attempts[0]["start"] if attempts else 0.0
+        totals["start_up"] += max(0.0, attempt["first_step"] - attempt["start"])
+        is_down = following and not attempt["done"]
+        totals["down"] += max(0.0, following["start"] - attempt["end"]) if is_down else 0.0
+    wall = sum(totals.values())
     return {"wall": wall, "goodput": totals["productive"] / wall if wall else 0.0, **totals}
 
 
@@ -67,8 +70,11 @@ def _attempts(events: list[dict]) -> list[dict]:
     step, and the seconds of its pauses.
     """
     attempts: list[dict] = []
+    clock = _ForwardClock()
     for event in events:
-        kind, when = event["event"], _seconds(event)
+        if event["process"]:  # on another host, whose clock may be another
+            continue
+        kind, when = event["event"], clock(_seconds(event))
         if kind == "start":
             # the attempt before was killed: its lock has its last state
             if attempts and not attempts[-1]["exited"] and event.get("previous"):
@@ -89,9 +95,10 @@ def _attempts(events: list[dict]) -> list[dict]:
                     "spent": {},
                     "skips": 0,
                     "exited": False,
+                    "done": False,  # the next attempt, if any, was not waited for
                 }
             )
-        if not attempts or event["process"]:
+        if not attempts:
             continue
         now = attempts[-1]
         _note(now, when, event.get("step"), event.get("spent"))
@@ -103,9 +110,27 @@ def _attempts(events: list[dict]) -> list[dict]:
             now["skips"] += 1
         elif kind == "exit":
             now["exited"] = True
+            now["done"] = event.get("code") == 0
     for attempt in attempts:
         attempt["first_step"] = attempt["first_step"] or attempt["end"]
     return attempts
+
+
+class _ForwardClock:
+    """Turns the times of events, in the order in which they were written, into times that never go
+    back: the clock of the host may have been set back, and later set right.
+    """
+
+    def __init__(self):
+        self._last, self._offset = -math.inf, 0.0
+
+    def __call__(self, seconds: float) -> float:
+        if seconds >= self._last:
+            self._offset = 0.0
+        elif seconds + self._offset < self._last:
+            self._offset = self._last - seconds
+        self._last = seconds + self._offset
+        return self._last
 
 
 def _note(attempt: dict, when: float, step: int | None, spent: dict | None) -> None:
@@ -122,8 +147,12 @@ def write_goodput(model_dir: str | Path) -> str:
     """Writes the result of `goodput` to MODEL_DIR/goodput.json, and returns a line, without its
     newline, for the log. A file that cannot be written is a warning.
     """
-    values = goodput(read_events(model_dir))
     path = Path(model_dir) / FILE
+    try:
+        values = goodput(read_events(model_dir))
+    except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
+        _LOG.warning("cannot compute the goodput from %s: %s", Path(model_dir) / EVENTS, error)
+        return "goodput unknown"
     try:
         replace_text(
             path,

@@ -8,7 +8,13 @@ from hclx.errors import CheckpointError, ConfigError
 from hclx.hashing import json_hash
 from hclx.model import Params, abstract_params
 from hclx.train.checkpoint import Checkpointer, checkpoints_of
-from hclx.train.checkpoint_format import as_saved, check_format, check_shapes, read_json_items
+from hclx.train.checkpoint_format import (
+    as_saved,
+    check_format,
+    check_shapes,
+    check_step,
+    read_json_items,
+)
 from hclx.train.run_dir import has_begun, read_config, section_of
 
 # Draws fresh weights and nothing else, so that two runs of one model may differ in it.
@@ -153,6 +159,7 @@ def _check(source: Path, step: int, model: ModelConfig, vocabulary: str | None) 
         meta, _ = read_json_items(path)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; name an older step") from error
+    check_step(path, meta)
     check_format(path, meta["format"])
     differing = "; ".join(_model_differences(path, source, meta, model))
     abstract = as_saved(meta["format"], {"params": abstract_params(model)})

@@ -3,10 +3,11 @@ never leaves half a file.
 """
 
 import json
+import logging
 import os
 from pathlib import Path
 
-from hclx.errors import DataError
+_LOG = logging.getLogger(__name__)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -17,7 +18,10 @@ def replace_text(path: Path, text: str) -> None:
       text: the whole content, written as UTF-8 without a further newline.
     """
     temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # or a power cut may leave the new name and no content
     os.replace(temporary, path)
 
 
@@ -33,26 +37,35 @@ def to_line(record: dict) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
-def read_records(path: Path) -> list[dict]:
+def read_records(path: Path, fields: dict[str, type] = {"step": int}) -> list[dict]:
     """The JSON lines of a file, [] if it is missing; a last line that a killed process left
     unfinished, so that it has no newline, is dropped.
 
-    Raises:
-      DataError: another line is not a JSON object; it is named.
+    Logs are for people, and no damage to one ends a run: a line that is no JSON object, or lacks a
+    field, is left out with a warning for all of them.
+
+    Args:
+      path: of the file.
+      fields: name -> class of the value, of fields that every record has.
     """
-    records = []
+    records, damaged = [], []
     lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line.decode("utf-8"))
-            if not isinstance(record, dict):
-                raise ValueError("it is no object")
-        except ValueError as error:
-            raise DataError(
-                f"{path}, line {number} is damaged ({error}); put the file back from a copy, or"
-                " remove that line"
-            ) from error
-        records.append(record)
+        except (ValueError, RecursionError) as error:
+            damaged.append((number, str(error)))
+            continue
+        if not isinstance(record, dict):
+            damaged.append((number, "it is no object"))
+        elif wrong := [name for name, kind in fields.items() if type(record.get(name)) is not kind]:
+            damaged.append((number, f"field {wrong[0]!r} is missing or of another kind"))
+        else:
+            records.append(record)
+    if damaged:
+        number, reason = damaged[0]
+        more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        _LOG.warning("%s: line %d is damaged and left out (%s)%s", path, number, reason, more)
     return records
 
 

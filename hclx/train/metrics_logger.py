@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from hclx.config import Experiment
+from hclx.errors import NumericsError
 from hclx.progress import ProgressBar
 from hclx.train.flops import FORMULA, model_flops_utilisation, peak_flops
 from hclx.train.metrics_writer import MetricsWriter
@@ -199,6 +200,23 @@ class MetricsLogger:
             "mfu_formula": f"{FORMULA}; peak {self._peak:.4g} FLOP/s, {self._peak_source}",
             **times,
         }
+
+
+def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
+    """Ends the run if a step was skipped, and with it too many steps in a row.
+
+    Args:
+      finished: the step; None is passed over.
+      max_skipped: steps in a row that end the run.
+    Raises:
+      NumericsError: there were `max_skipped` of them.
+    """
+    if finished and finished.was_skipped and finished.skipped_in_a_row >= max_skipped:
+        raise NumericsError(
+            f"{finished}, the {finished.skipped_in_a_row}th in a row. The last save holds none of"
+            " them; lower the learning rate, look at these examples, or go back with"
+            " hclx checkpoint rewind"
+        )
 
 
 def _finite(value: float) -> float | None:

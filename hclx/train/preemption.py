@@ -1,5 +1,5 @@
-"""Requests to stop: SIGTERM, Ctrl-C, or a file STOP in the folder of the run. The loop asks for
-them between two steps.
+"""Requests to stop: SIGTERM, SIGHUP (a closed terminal), Ctrl-C, or a file STOP in the folder of
+the run. The loop asks for them between two steps.
 """
 
 import signal
@@ -24,7 +24,7 @@ class StopSignal:
     second.
     """
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def __init__(self, mesh: Mesh, model_dir: str | Path, is_first: bool):
         """Prepares to listen.
@@ -41,7 +41,11 @@ class StopSignal:
         self._before = {}
 
     def __enter__(self):
-        self._before = {number: signal.signal(number, self._handle) for number in self.SIGNALS}
+        self._before = {
+            number: signal.signal(number, self._handle)
+            for number in self.SIGNALS
+            if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP
+        }
         return self
 
     def __exit__(self, *exc_info):

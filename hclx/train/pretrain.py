@@ -10,6 +10,7 @@ What a run has open meanwhile (its folder, loaders, checkpointer) is in hclx/tra
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -21,8 +22,9 @@ import jax
 from hclx.config import Experiment
 from hclx.data import TokenCache, prepare
 from hclx.data.batch import Batch
-from hclx.errors import ConfigError, NumericsError, PreemptedError, StuckError
+from hclx.errors import ConfigError, PreemptedError, StorageError, StuckError
 from hclx.parallel import make_mesh, process_0_first
+from hclx.train.checkpoint import MAX_FAILED_SAVES
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.example_log import ExampleLog
@@ -30,7 +32,7 @@ from hclx.train.fingerprint import fingerprint
 from hclx.train.initial_weights import choose_initial_weights, read_initial_weights
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.messages import changes_in_words, ending, summary
-from hclx.train.metrics_logger import FinishedStep, MetricsLogger
+from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
 from hclx.train.preemption import StopSignal, refuse_stop_file
 from hclx.train.profiler import StepProfiler
 from hclx.train.run import Run, RunOptions, open_run
@@ -274,6 +276,7 @@ def _hooks(
     def look_around(info: StepInfo) -> None:
         run.watchdog.alive(info.step)
         run.lease.reached(info.step, run.clock.spent)
+        run.checkpointer.look()
         progress.stopping = stop.agreed()
         if progress.stopping:
             where = {"step": info.step, "next_index": info.next_index}
@@ -329,23 +332,6 @@ def one_step(run: Run, state: TrainState, batch: Batch) -> tuple[TrainState, Met
     return first, metrics
 
 
-def end_if_diverged(finished: FinishedStep | None, max_skipped: int) -> None:
-    """Ends the run if a step was skipped, and with it too many steps in a row.
-
-    Args:
-      finished: the step; None is passed over.
-      max_skipped: steps in a row that end the run.
-    Raises:
-      NumericsError: there were `max_skipped` of them.
-    """
-    if finished and finished.was_skipped and finished.skipped_in_a_row >= max_skipped:
-        raise NumericsError(
-            f"{finished}, the {finished.skipped_in_a_row}th in a row. The last save holds none of"
-            " them; lower the learning rate, look at these examples, or go back with"
-            " hclx checkpoint rewind"
-        )
-
-
 # ---- Saving, and the end
 
 
@@ -354,7 +340,7 @@ def save_checkpoint(run: Run, state: TrainState) -> None:
 
     Raises:
       ConfigError: another run has taken the folder over.
-      StorageError: as `Checkpointer.save`.
+      NumericsError, StorageError: as `Checkpointer.save`.
     """
     with run.clock.paused("saving", state):
         if jax.process_index() == 0:
@@ -370,7 +356,8 @@ def save_until_good(run: Run, state: TrainState) -> None:
     again if it is not what was saved; a run that is asked to stop has no time for that.
 
     Raises:
-      ConfigError, StorageError: as `save_checkpoint`.
+      ConfigError, NumericsError, StorageError: as `save_checkpoint`.
+      StorageError: `MAX_FAILED_SAVES` saves were not what was saved.
     """
     step, is_done = run.progress.step, run.progress.step == run.experiment.train.total_steps
 
@@ -379,5 +366,12 @@ def save_until_good(run: Run, state: TrainState) -> None:
         run.event("verify", step=step, good=good)
         return good
 
-    while not (run.checkpointer.wait() and (not is_done or reads_back())):
+    for failures in itertools.count(1):
+        if run.checkpointer.wait() and (not is_done or reads_back()):
+            return
+        if failures >= MAX_FAILED_SAVES:
+            raise StorageError(
+                f"{run.model_dir}: step {step} was saved {failures} times, and was never read back"
+                " as it was saved; the disk may be failing: run the same command again on another"
+            )
         save_checkpoint(run, state)

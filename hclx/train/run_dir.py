@@ -60,6 +60,9 @@ LATER_FIELDS = {
 }
 
 
+TOKENIZER = "tokenizer"  # the folder of the tokenizer in that of a run, unless it is elsewhere
+
+
 def versions() -> dict[str, str]:
     """The versions of "python" and of `PACKAGES`, which decide the numbers, by their names. A
     package that cannot be asked for its version, because it is only on the import path, has
@@ -91,7 +94,8 @@ def describe_run(
       hashes: fingerprints of "vocabulary" and "text".
       init_from: the weights that the run began with, as `choose_initial_weights` returns them.
     Returns:
-      `config` (section -> field -> value), `tokenizer_dir` (absolute), `hashes`, `versions` (of
+      `config` (section -> field -> value), `tokenizer_dir` (absolute; a path within the run is
+      written relative to it), `hashes`, `versions` (of
       the libraries in PACKAGES, by name) and `init_from`, which may be None.
     """
     return {
@@ -132,6 +136,9 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
     if not write:
         return changes
     path.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer, folder = Path(run["tokenizer_dir"]).absolute(), path.parent.absolute()
+    if tokenizer.is_relative_to(folder):  # so that the run may be copied or moved
+        run = run | {"tokenizer_dir": str(tokenizer.relative_to(folder))}
     replace_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return changes
 
@@ -223,7 +230,7 @@ def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
         )
     sections = {name: section_of(run["config"], name) for name in get_type_hints(Experiment)}
     try:
-        return Experiment(**sections), run["tokenizer_dir"]
+        return Experiment(**sections), _find_tokenizer(Path(model_dir), run["tokenizer_dir"])
     except ConfigError as error:  # two sections do not fit each other
         raise DataError(
             f"{Path(model_dir) / FILE} does not describe a run: {error}; put the file back from a"
@@ -281,6 +288,14 @@ def _held_instead(folder: Path, mixture: str) -> str:
     text = section_of(run["config"], "data")
     other = text.mixture or text.corpus or text.input
     return "" if text.mixture == mixture else f"holds a run on {other!r}, and not on {mixture!r}"
+
+
+def _find_tokenizer(model_dir: Path, recorded: str) -> str:
+    """The folder of a run's tokenizer: a path in the run is relative to it, as a run may be copied
+    or moved; one outside may be gone, or be the absolute path that an old run recorded of its own.
+    """
+    folder, own = (model_dir / recorded).absolute(), model_dir.absolute() / TOKENIZER
+    return str(own if not folder.is_dir() and own.is_dir() else folder)
 
 
 def check_configuration(model_dir: str | Path, experiment: Experiment) -> None:

@@ -124,11 +124,12 @@ class Lease:
 
     def _read(self) -> dict | None:
         try:
-            return json.loads(self._path.read_text(encoding="utf-8"))
+            lock = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except json.JSONDecodeError:
-            return {"id": "unreadable"}
+        except (ValueError, RecursionError):
+            lock = None
+        return lock if isinstance(lock, dict) else {"id": "unreadable"}
 
 
 def _machine() -> str:
@@ -145,7 +146,7 @@ def _born(pid: int) -> str:
     """The start time of a process in ticks since boot, which tells apart two processes that had the
     same id; "" if there is none.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return ""
 

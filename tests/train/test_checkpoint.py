@@ -4,10 +4,12 @@ restored.
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import resource
 import shutil
+import time
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 
 from hclx.config import MeshConfig
-from hclx.errors import CheckpointError, StorageError
+from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, checkpoint_format
+from hclx.train import Checkpointer, checkpoint_format, checkpoint_read
 from hclx.train.step import make_program
 from tests.helpers.checkpoints import LOOP, META, assert_equal, largest, program_on, trained
 from tests.helpers.meshes import ONE, batch_of, devices_of, experiment, windows
@@ -197,7 +199,15 @@ def empty(path):
     path.mkdir()
 
 
+def replace(path, old, new):
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+
+
 DAMAGE = {
+    "the metadata are cut": lambda path: os.truncate(path / "params" / "_METADATA", 100),
+    "a name in the metadata is another": lambda path: replace(
+        path / "opt_state" / "_METADATA", b"key_type", b"key_typf"
+    ),
     "a file is cut": lambda path: os.truncate(largest(path, "params"), 1000),
     "a file is zeroed": (
         lambda path: largest(path, "opt_state").write_bytes(
@@ -207,6 +217,54 @@ DAMAGE = {
     "a file is gone": lambda path: largest(path, "params").unlink(),
     "an item is gone": lambda path: shutil.rmtree(path / "loop"),
     "nothing is in it": empty,
+}
+
+
+def raising(error):
+    def refuse(patched):
+        def restore(*_, **__):
+            raise Exception("Encountered error while reading array index: 3") from error
+
+        patched.setattr(checkpoint_read, "_read", restore)
+
+    return refuse
+
+
+def no_permission(patched):
+    """As files of another user: root opens them all the same, so that opening is what is refused,
+    and TensorStore's own message stands for its own open.
+    """
+    message = "PERMISSION_DENIED: Error opening local file [os_error_code='13']"
+    raising(ValueError(message))(patched)
+
+
+def ocdbt_error(number, status):
+    return ValueError(f"{status}: Error reading local file \"x\" [os_error_code='{number}']")
+
+
+REFUSE = {
+    "a disk that fails": raising(OSError(errno.EIO, "Input/output error", "d/15dd")),
+    "a lost server": raising(OSError(errno.ESTALE, "Stale file handle", "d/15dd")),
+    "too many open files": raising(ocdbt_error(errno.EMFILE, "RESOURCE_EXHAUSTED")),
+    "files of another user": no_permission,
+    "a disk that fails below TensorStore": raising(ocdbt_error(errno.EIO, "DATA_LOSS")),
+    "too little memory on the device": raising(
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes.")
+    ),
+    "too little memory": raising(MemoryError()),
+    "an encoding": raising(RuntimeError("Unable to cast Python instance of type str to C++ type")),
+    "an ASCII locale": raising(UnicodeDecodeError("ascii", b"\xea", 0, 1, "ordinal not in range")),
+}
+REFUSALS = {
+    "a disk that fails": (StorageError, "Input/output error"),
+    "a lost server": (StorageError, "Stale file handle"),
+    "too many open files": (StorageError, "Too many open files"),
+    "files of another user": (StorageError, "Permission denied"),
+    "a disk that fails below TensorStore": (StorageError, "Input/output error"),
+    "too little memory on the device": (StuckError, "too little memory .RESOURCE_EXHAUSTED"),
+    "too little memory": (StuckError, "too little memory"),
+    "an encoding": (StuckError, "Unable to cast"),
+    "an ASCII locale": (StuckError, "ordinal not in range"),
 }
 
 
@@ -250,6 +308,40 @@ class TestFallback:
                 CheckpointError, match="holds no good checkpoint .3.corrupt-.*rewind --step=0"
             ):
                 restore()
+
+    def test_a_copy_under_the_name_of_another_step_is_refused(self, run):
+        checkpoints, restore, events = run
+        (checkpoints / "4").rename(checkpoints / "25")
+        message = "25 holds the checkpoint of step 4, and its name says 25; rename it to 4"
+        with pytest.raises(CheckpointError, match=message):
+            restore()
+        assert {p.name for p in checkpoints.iterdir()} == {"3", "25"} and not events
+
+    @pytest.mark.parametrize("reader", REFUSALS)
+    def test_what_could_not_be_read_is_no_damage(self, run, reader, monkeypatch):
+        """Both are good, whatever the reading of them raised."""
+        checkpoints, restore, events = run
+        raised, (kind, message) = reader, REFUSALS[reader]
+        with monkeypatch.context() as patched:
+            how = REFUSE[raised]
+            how(patched)
+            with pytest.raises(kind, match=f"checkpoints/4.*{message}") as error:
+                restore()
+        assert "Nothing was renamed" in str(error.value) or "nothing was renamed" in str(
+            error.value
+        )
+        assert {p.name for p in checkpoints.iterdir()} == {"3", "4"} and not events
+        assert int(restore().state.step) == 4
+
+    def test_a_reader_that_gives_up_at_all_of_them_proves_nothing(self, run):
+        checkpoints, restore, events = run
+        for step in ("3", "4"):
+            replace(checkpoints / step / "params" / "_METADATA", b"key_type", b"key_typf")
+        with pytest.raises(
+            StuckError, match="checkpoints/4 could not be read: KeyError: 'key_type"
+        ):
+            restore()
+        assert {p.name for p in checkpoints.iterdir()} == {"3", "4"} and not events
 
     def test_after_a_rewind_to_the_beginning_it_does(self, run):
         checkpoints, restore, _ = run
@@ -299,6 +391,49 @@ class TestFailedSaves:
         save(2)
         assert checkpointer.wait() and checkpointer.steps() == [2]
         assert events == [("save_failed", 1), ("save", 2)]
+
+    def test_an_event_has_the_time_of_its_own_save(self, run):
+        checkpointer, save, events = run
+        save(1)
+        deadline = time.monotonic() + 60
+        while not events:  # as between the steps of a long interval
+            assert time.monotonic() < deadline
+            checkpointer.look()
+            time.sleep(0.01)
+        assert events == [("save", 1)]
+        checkpointer.wait()
+        assert events == [("save", 1)]
+
+    def test_a_failure_is_known_before_the_next_save(self, run):
+        checkpointer, save, events = run
+        with no_file_above(4096):
+            save(1)
+            deadline = time.monotonic() + 60
+            while not events:
+                assert time.monotonic() < deadline
+                checkpointer.look()
+        assert events == [("save_failed", 1)]
+
+    def test_parameters_that_are_not_finite_are_never_saved(self, run, saved):
+        checkpointer, save, events = run
+        save(1)
+        checkpointer.wait()
+        for value, item in ((jnp.nan, "params"), (jnp.inf, "opt_state")):
+            broken = jax.tree.map(jnp.copy, saved[3])._replace(step=jnp.int32(2))
+            if item == "params":
+                norm = broken.trainable["final_norm"]
+                norm = norm | {"bias": norm["bias"].at[3].set(value)}
+                broken = broken._replace(trainable=broken.trainable | {"final_norm": norm})
+            else:
+                broken = broken._replace(
+                    opt_state=jax.tree.map(
+                        lambda x: x.at[0].set(value) if x.dtype == jnp.float32 else x,
+                        broken.opt_state,
+                    )
+                )
+            with pytest.raises(NumericsError, match=f"^{item}/.* of step 2 .* not saved"):
+                checkpointer.save(broken, LOOP, META)
+        assert checkpointer.steps() == [1] and events == [("save", 1)]
 
     def test_three_in_a_row_end_the_run_and_what_was_saved_stays(self, run):
         checkpointer, save, events = run

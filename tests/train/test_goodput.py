@@ -52,6 +52,27 @@ def test_every_second_has_one_cause():
     assert sum(report[name] for name in CAUSES) == pytest.approx(report["wall"])
 
 
+def test_a_clock_that_is_set_back_and_set_right_again_takes_and_gives_no_time():
+    day = 86_400
+    back = [at(10, "start", seconds=10.0), at(10, "first_step", step=1), at(50, "save", step=40)]
+    back += [at(60 - day, "save", step=50), at(160 - day, "exit", step=150, code=75)]
+    back += [at(180, "start", seconds=0.0), at(180, "restore", step=150)]
+    back += [at(190, "first_step", step=151), at(240, "exit", step=200, code=0)]
+    report = goodput(back)
+    assert all(value >= 0 for value in report.values())
+    assert report["productive"] == pytest.approx(40 + 100 + 50, abs=11)
+    assert report["wall"] == pytest.approx(240, abs=11)
+
+
+def test_the_time_after_the_end_and_a_command_that_finds_the_run_done_are_not_lost():
+    again = [at(9_000, "start", seconds=5.0), at(9_001, "restore", step=180)]
+    again.append(at(9_002, "exit", step=180, code=0))
+    assert goodput([*RUN, *again]) == goodput(RUN)
+    longer = [at(9_000, "start", seconds=0.0), at(9_000, "restore", step=180)]
+    longer += [at(9_000, "first_step", step=181), at(9_050, "exit", step=230, code=0)]
+    assert goodput([*RUN, *longer])["down"] == goodput(RUN)["down"]
+
+
 def test_a_run_that_has_no_events_yet():
     assert goodput([])["goodput"] == 0.0 and goodput(RUN[:1])["start_up"] == 10.0
 

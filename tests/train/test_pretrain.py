@@ -16,7 +16,7 @@ import pytest
 from hclx.config import DataConfig, MeshConfig, ModelConfig
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings
-from hclx.errors import CheckpointError, ConfigError, NumericsError, StuckError
+from hclx.errors import CheckpointError, ConfigError, NumericsError, StorageError, StuckError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, initial_weights
 from hclx.train import pretrain as pretrain_module
@@ -276,13 +276,19 @@ class TestStartingPoint:
         options = {"init_from": f"{source}:4"}
         with open_in(tmp_path / "run", **options):
             pass
-        shutil.rmtree(source / "checkpoints" / "4")
-        shutil.copytree(source / "checkpoints" / "2", source / "checkpoints" / "4")
-        with (
-            pytest.raises(CheckpointError, match="holds other weights than when this run"),
-            open_in(tmp_path / "run") as run,
+        with open_in(tmp_path / "other", experiment(seed=7)) as run:
+            train_loop(run, starting_point(run))
+        for other, message in (
+            (source / "checkpoints" / "2", "4 holds the checkpoint of step 2, and its name says 4"),
+            (tmp_path / "other" / "checkpoints" / "4", "holds other weights than when this run"),
         ):
-            starting_point(run)
+            shutil.rmtree(source / "checkpoints" / "4")
+            shutil.copytree(other, source / "checkpoints" / "4")
+            with (
+                pytest.raises(CheckpointError, match=message),
+                open_in(tmp_path / "run", **options) as run,
+            ):
+                starting_point(run)
         largest(source / "checkpoints" / "4", "params").write_bytes(b"")
         with (
             pytest.raises(CheckpointError, match="4: .*name an older step"),
@@ -344,6 +350,26 @@ def test_the_last_checkpoint_is_read_back_and_saved_again_if_it_is_not_what_was_
     assert events == ["save", "quarantine", "save"]
     checks = [event["good"] for event in read_events(tmp_path) if event["event"] == "verify"]
     assert checks == [False, True]
+
+
+def test_a_last_save_that_is_never_read_back_ends_the_run(open_in, finished, tmp_path):
+    """A disk that damages every save, after it was written."""
+    events = []
+
+    def report(event, **fields):
+        events.append(event)
+        if event == "save":
+            largest(tmp_path / "checkpoints" / "4", "params").write_bytes(b"")
+
+    with open_in(tmp_path) as run, Checkpointer(tmp_path, report=report) as checkpointer:
+        run = dataclasses.replace(run, checkpointer=checkpointer)
+        shardings = jax.tree.map(lambda x: x.sharding, run.program.abstract_state)
+        state = jax.device_put(finished[1], shardings)
+        run.progress.step = 4
+        checkpointer.save(state, LoopState(32, []), {})
+        with pytest.raises(StorageError, match="step 4 was saved 3 times, and was never read back"):
+            save_until_good(run, state)
+    assert events == ["save", "quarantine"] * 3
 
 
 def test_a_replay_that_differs_by_one_bit_ends_the_run(open_in, tmp_path):

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import resource
 import signal
 import time
 from types import SimpleNamespace
@@ -20,7 +21,9 @@ from hclx.errors import ConfigError, DataError, NumericsError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.train import timing
+from hclx.train.events import EventLog, read_events
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
+from hclx.train.goodput import write_goodput
 from hclx.train.messages import changes_in_words, ending
 from hclx.train.metrics_logger import MetricsLogger
 from hclx.train.metrics_writer import MetricsWriter, read_metrics
@@ -91,6 +94,24 @@ class TestFolder:
         content = json.loads((tmp_path / "config.json").read_text())
         assert content["config"]["model"]["d_model"] == 64 and content["hashes"] == HASHES
         assert {"jax", "orbax-checkpoint", "python"} <= set(content["versions"])
+
+    def test_a_run_that_is_moved_finds_its_tokenizer(self, tmp_path):
+        run, old, moved = tmp_path / "run", tmp_path / "old", tmp_path / "moved"
+        for folder in (run, old):
+            (folder / "tokenizer").mkdir(parents=True)
+            claim_folder(folder, describe_run(experiment(ONE), str(folder / "tokenizer"), HASHES))
+        config = json.loads((old / "config.json").read_text())
+        assert config["tokenizer_dir"] == "tokenizer"
+        config["tokenizer_dir"] = str(old / "tokenizer")  # as it was written before
+        (old / "config.json").write_text(json.dumps(config))
+        for folder in (run, old):
+            assert read_run(folder)[1] == str(folder / "tokenizer")
+            folder.rename(moved)
+            assert read_run(moved)[1] == str(moved / "tokenizer")
+            moved.rename(tmp_path / f"{folder.name}.done")
+        elsewhere = tmp_path / "elsewhere"
+        claim_folder(run, describe_run(experiment(ONE), str(elsewhere), HASHES))
+        assert read_run(run)[1] == str(elsewhere)  # whose absence is told where it is opened
 
     def test_what_decides_the_numbers_is_held_and_named(self, tmp_path):
         claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
@@ -193,11 +214,40 @@ class TestFolder:
 
 
 class TestMetrics:
-    @pytest.mark.parametrize("line", [b"{", b"[]", b"\xff"])
-    def test_a_line_that_is_no_record_is_named(self, line, tmp_path):
-        (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + line + b"\n")
-        with pytest.raises(DataError, match="metrics.jsonl, line 2 is damaged"):
-            read_metrics(tmp_path)
+    @pytest.mark.parametrize(
+        "line", [b"{", b"[]", b"\xff", bytes(40), b'{"step" 2}', b'{"loss": 1}', b'{"step": "2"}']
+    )
+    def test_a_line_that_is_no_record_is_left_out_with_one_warning(self, line, tmp_path, caplog):
+        path = tmp_path / "metrics.jsonl"
+        path.write_bytes(b'{"step": 1}\n' + line + b"\n" + line + b'\n{"step": 3}\n')
+        assert read_metrics(tmp_path) == [{"step": 1}, {"step": 3}]
+        (warning,) = caplog.messages
+        assert "metrics.jsonl: line 2 is damaged and left out" in warning and "1 more" in warning
+        MetricsWriter(tmp_path, resume_step=2).close()
+        assert path.read_bytes() == b'{"step": 1}\n'
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b"\xff",
+            b"[]",
+            b'{"time": "2026-01-01T00:00:00+00:00", "process": 0}',
+            b'{"time": "now", "event": "save", "process": 0}',
+            b'{"time": "2026-01-01T00:00:00", "event": "save", "process": 0}',
+        ],
+    )
+    def test_a_line_that_is_no_event_is_left_out(self, line, tmp_path, caplog):
+        EventLog(tmp_path).write("start")
+        with (tmp_path / "events.jsonl").open("ab") as file:
+            file.write(line + b"\n")
+        EventLog(tmp_path).write("exit", code=0, step=4)
+        assert [event["event"] for event in read_events(tmp_path)] == ["start", "exit"]
+        assert len(caplog.messages) == 1 and write_goodput(tmp_path).startswith("goodput ")
+
+    def test_an_event_with_another_value_than_it_has_never_ends_a_run(self, tmp_path, caplog):
+        EventLog(tmp_path).write("start", seconds="soon")
+        assert write_goodput(tmp_path) == "goodput unknown"
+        assert "cannot compute the goodput" in caplog.text
 
     def test_records_are_kept_to_the_last_digit(self, tmp_path):
         writer = MetricsWriter(tmp_path)
@@ -222,6 +272,37 @@ class TestMetrics:
             {"step": 2, "loss": 1.0},
             {"step": 3, "loss": 2.0},
         ]
+
+    def test_a_full_disk_is_a_warning_and_nothing_waits(self, tmp_path, caplog):
+        """As a full disk: files may not grow. What could not be written is written later."""
+        writer, record = MetricsWriter(tmp_path), {f"metric_{i}": 0.1 for i in range(20)}
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))
+        try:
+            for step in range(1, 100):
+                writer.write({"step": step, **record})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+        assert len(caplog.messages) == 2
+        assert "metrics.jsonl: File too large; it is tried again" in caplog.text
+        assert "TensorBoard gets no more from this start: File too large" in caplog.text
+        writer.write({"step": 100})
+        writer.close()
+        assert [record["step"] for record in read_metrics(tmp_path)] == list(range(1, 101))
+
+    def test_tensorboard_reads_the_files_in_the_order_of_the_starts(self, tmp_path, monkeypatch):
+        """It reads them by their names, also where the clock was set back."""
+        folder, made = tmp_path / "tensorboard", []
+        for now, steps in ((5e9, range(1, 31)), (4e9, range(21, 41)), (3e9, range(36, 51))):
+            monkeypatch.setattr(time, "time", lambda now=now: now)
+            writer = MetricsWriter(tmp_path, steps[0] - 1)
+            for step in steps:
+                writer.write({"step": step, "loss": step + now, "note": "x"})
+            writer.close()
+            made += {path.name for path in folder.iterdir()} - {*made}
+        assert len(made) == 3 and made == sorted(made)
 
     def test_the_clock_leaves_out_what_is_not_training(self):
         clock = StepClock()
@@ -408,6 +489,19 @@ def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_pa
             time.sleep(1)
         assert not stop.by_file()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_closed_terminal_is_a_request_to_stop_unless_it_is_ignored(tmp_path):
+    with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.requested == "SIGHUP"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_file_stops_the_run_and_keeps_it_from_starting_again(tmp_path):

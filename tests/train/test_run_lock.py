@@ -34,6 +34,14 @@ def holder(tmp_path):
     process.wait()
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[]", b"3", b"", b"{", b'{"pid": "\\u0000"}'])
+def test_a_damaged_lock_is_the_lock_of_a_run_that_is_gone(content, tmp_path):
+    (tmp_path / FILE).write_bytes(content)
+    with Lease(tmp_path, 0.3):
+        assert json.loads((tmp_path / FILE).read_text())["id"]
+    assert not (tmp_path / FILE).exists()
+
+
 def test_a_run_that_is_alive_is_respected(tmp_path, holder):
     with pytest.raises(ConfigError, match=f"in use by a run that is alive .*pid {holder.pid}"):
         Lease(tmp_path, SECONDS).__enter__()
