@@ -123,7 +123,7 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
     Args:
       experiment, chip, chips: see `candidates`.
     Raises:
-      ConfigError: none fits.
+      ConfigError: none shards the experiment evenly, or none fits.
     """
     gathers_over_all = lambda mesh: (
         bool(chip.torus_axes) and chips > 1 and mesh.fsdp * mesh.seq * mesh.model == chips
@@ -132,15 +132,28 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
         candidates(experiment, chip, chips),
         key=lambda c: (gathers_over_all(c.experiment.mesh), c.step_time),
     )
+    if not ranked:
+        raise ConfigError(_why_none(experiment, chip, chips))
     fitting = [candidate for candidate in ranked if candidate.fits]
     if not fitting:
-        least = min((candidate.peak_bytes for candidate in ranked), default=0.0)
+        least = min(candidate.peak_bytes for candidate in ranked)
         raise ConfigError(
             f"no mesh of {chips} x {chip.name} holds this model and batch: by arithmetic the"
             f" smallest needs {least / 1e9:.0f} GB of {chip.hbm_capacity / 1e9:.0f} GB a chip; use"
             " more chips, or a smaller batch"
         )
     return fitting
+
+
+def _why_none(experiment: Experiment, chip: Chip, chips: int) -> str:
+    """Says why no mesh of the chips shards an experiment: it may need fewer chips, or more rows."""
+    model, batch = experiment.model, experiment.train.global_batch_size
+    return (
+        f"no mesh of {chips} x {chip.name} shards TrainConfig.global_batch_size={batch},"
+        f" ModelConfig.n_heads={model.n_heads}, ModelConfig.n_layers={model.n_layers} and"
+        f" ModelConfig.d_model={model.d_model} evenly: data x fsdp must divide the batch, and"
+        " model x seq the heads; use fewer chips, or a batch that is a multiple of them"
+    )
 
 
 def candidates(experiment: Experiment, chip: Chip, chips: int) -> Iterator[Estimate]:
