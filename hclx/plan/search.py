@@ -13,6 +13,7 @@ from hclx.plan.analytic import Estimate, estimate
 from hclx.plan.compile import topology_devices
 from hclx.plan.compiled_plan import Plan
 from hclx.plan.topology import chip_of
+from hclx.progress import ProgressBar
 
 _LOG = logging.getLogger(__name__)
 # The values that are tried; `data` and `fsdp` take the chips that are left.
@@ -72,7 +73,11 @@ def search(
         if axis_across_slices(candidate.experiment.mesh.shape, num_slices)
         and candidate.name not in {candidate.name for candidate in own}
     ]
-    results = [_compile(candidate, make) for candidate in own + others[:compiles]]
+    tried, results = own + others[:compiles], []
+    with ProgressBar(len(tried), "candidates compiled", "candidate", slow_start=True) as progress:
+        for candidate in tried:
+            results.append(_compile(candidate, make))
+            progress.update()
     best = max((r for r in results if r.usable), key=lambda r: r.plan.mfu, default=None)
     for times in (2, 4) if best else ():
         train = dataclasses.replace(
@@ -83,11 +88,11 @@ def search(
         if larger.fits:
             results.append(_compile(larger, make))
     if best is None:
-        tried = "; ".join(
+        reasons = "; ".join(
             f"{r.estimate.name}: {r.error or f'{r.plan.peak_bytes / 1e9:.0f} GB'}" for r in results
         )
         raise ConfigError(
-            f"none of the {len(results)} compiled candidates fits {chips} x {chip.name}: {tried}"
+            f"none of the {len(results)} compiled candidates fits {chips} x {chip.name}: {reasons}"
         )
     return sorted(
         results, key=lambda r: -(r.plan.mfu if r.usable else -1.0 if r.plan is None else 0.0)
