@@ -41,6 +41,8 @@ def main() -> None:
         except HclxError as error:  # of an import; the command reports its own
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:  # while libraries are imported
+            sys.exit(130)
 
 
 def commands() -> dict[str, str]:

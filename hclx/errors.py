@@ -112,9 +112,10 @@ def known_error(error: BaseException) -> HclxError | None:
         number = int(found[1]) if found else None
     if path is None and (quoted := re.search(r"""['"](/?[^'"]+)['"]""", str(error))):
         path = quoted[1]  # pyarrow and TensorStore name files in their text alone
-    if number is None or not path:
+    if number is None or not (path or number in _ADVICE):
         return None
-    reason = f"{os.fspath(path)!r} cannot be read or written: {os.strerror(number)}"
+    name = repr(os.fspath(path)) if path else "a file"
+    reason = f"{name} cannot be read or written: {os.strerror(number)}"
     return StorageError(
         f"{reason}; {_ADVICE.get(number, 'mend that')} and run the same command again"
     )

@@ -3,6 +3,7 @@ code, and libraries keep their start-up lines to themselves. A script that runs 
 when it is ended: `Children`.
 """
 
+import glob
 import io
 import logging as python_logging
 import os
@@ -12,12 +13,19 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from absl import app, flags, logging
 from tqdm import tqdm
 
 from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
 
+_GOOGLE = "0x1ae0"  # the PCI vendor of TPUs
+_NO_TPU = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5p-8",
+}
 _INTERRUPTED, _CLOSED_PIPE = 128 + 2, 128 + 13  # 128 + the number of the signal, as shells have it
 # An option that names a path, up to the path.
 _PATH_OPTION = re.compile(
@@ -39,12 +47,13 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
     """
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _say_that_there_is_no_tpu()
     _write_what_a_terminal_cannot_show()
     options = [argument.lstrip("-") for argument in sys.argv]
     is_verbosity_set = any(option.startswith(("verbosity", "v=")) for option in options)
     sys.path.append(os.getcwd())  # for task modules of one's own, as `python -m` finds them
 
-    _keep_lines_off_the_bar()
+    _tidy_log(is_verbose=is_verbosity_set)
 
     def guarded(argv):
         python_logging.getLogger("hclx").setLevel(python_logging.INFO)
@@ -77,6 +86,16 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         sys.exit(_fail(str(error), error.exit_code))
 
 
+def _say_that_there_is_no_tpu() -> None:
+    """Keeps libtpu, which comes with the planner's extra, from looking for a TPU on a machine that
+    has none; it would report that as an error.
+    """
+    vendors = glob.glob("/sys/bus/pci/devices/*/vendor")
+    if vendors and not any(Path(path).read_text().strip() == _GOOGLE for path in vendors):
+        for name, value in _NO_TPU.items():
+            os.environ.setdefault(name, value)
+
+
 def _write_what_a_terminal_cannot_show() -> None:
     """Lets text that the encoding of a terminal lacks be written as escapes, such as \\uac00, where
     Python would end the program.
@@ -86,16 +105,27 @@ def _write_what_a_terminal_cannot_show() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _keep_lines_off_the_bar() -> None:
-    """Makes each line of the log clear the progress bar that stands on the terminal first."""
-    handler = logging.get_absl_handler()
+def _tidy_log(is_verbose: bool) -> None:
+    """Makes each line of the log clear the progress bar that stands on the terminal first, and
+    leaves out the tracebacks of what the run reports itself: hundreds of lines for a failed save.
+
+    Args:
+      is_verbose: nothing is left out.
+    """
+    handler, hook = logging.get_absl_handler().python_handler, sys.unraisablehook
     emit = handler.emit
 
     def emit_above(record):
-        with tqdm.external_write_mode():
-            emit(record)
+        if is_verbose or f"{os.sep}orbax{os.sep}" not in record.pathname:
+            with tqdm.external_write_mode():
+                emit(record)
 
-    handler.emit = emit_above
+    def report(unraisable):
+        # TensorStore has one for each array whose writing fails after that of another.
+        if is_verbose or str(unraisable.exc_value) != "Event loop is closed":
+            hook(unraisable)
+
+    handler.emit, sys.unraisablehook = emit_above, report
 
 
 def _close_output() -> int:

@@ -51,7 +51,8 @@ def main(_):
         seed=SEED.value,
         stop=tuple(STOP.value),
     )
-    prompt = sys.stdin.read() if PROMPT.value == "-" else PROMPT.value
+    # `echo` ends what it writes with a newline.
+    prompt = sys.stdin.read().removesuffix("\n") if PROMPT.value == "-" else PROMPT.value
     model = load_for_inference(MODEL_DIR.value, dtype=DTYPE.value, step=STEP.value)
     tokenizer = load_tokenizer(model.tokenizer_dir, fingerprint=model.meta["hashes"]["vocabulary"])
     show = lambda text: print(text, end="", flush=True)

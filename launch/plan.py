@@ -28,6 +28,7 @@ NUM_SLICES = flags.DEFINE_integer(
     "num_slices", 1, "Slices, which are joined by the data centre's network.", lower_bound=1
 )
 TOKENS = flags.DEFINE_float("tokens", 0, "Tokens of the run, for its days; 0: as configured.")
+flags.register_validator("tokens", lambda n: 0 <= n < float("inf"), "give 0 or more tokens")
 SEARCH = flags.DEFINE_bool(
     "search", False, "Try meshes, remat policies, accumulation and batches; minutes for each."
 )
@@ -44,9 +45,7 @@ def main(_):
     if not GIN_FILES.value:
         raise ConfigError("--gin_file is missing; for a first try: --gin_file=runs/pretrain.gin")
     if not TOPOLOGY.value:
-        raise ConfigError(
-            "--topology is missing; give the chips of a slice, such as --topology=v5p:8x8x16"
-        )
+        raise ConfigError("--topology is missing; give chips, such as --topology=v5p:8x8x16")
     if JSON.value:
         check_output("--json", JSON.value)
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
@@ -85,13 +84,16 @@ def _by_arithmetic(experiment):
     from hclx.parallel import resolve_mesh_shape
     from hclx.plan.analytic import estimate
     from hclx.plan.search import rank
-    from hclx.plan.topology import chip_of, count_gpus
+    from hclx.plan.topology import check_on_gpus, chip_of, count_gpus
 
     chip, chips = chip_of(TOPOLOGY.value), count_gpus(TOPOLOGY.value) * NUM_SLICES.value
     if SEARCH.value:
-        return rank(experiment, chip, chips)[0], TOPOLOGY.value
-    mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
-    return estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips), TOPOLOGY.value
+        plan = rank(experiment, chip, chips)[0]
+    else:
+        mesh = MeshConfig(*resolve_mesh_shape(experiment.mesh, chips))
+        plan = estimate(dataclasses.replace(experiment, mesh=mesh), chip, chips)
+    check_on_gpus(plan.experiment, chip, NUM_SLICES.value)
+    return plan, TOPOLOGY.value
 
 
 if __name__ == "__main__":

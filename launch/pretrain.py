@@ -67,14 +67,10 @@ def main(_):
             "--gin_file is missing; for a first try: --gin_file=gin_configs/runs/demo.gin"
         )
     experiment = load_experiment(GIN_FILES.value, BINDINGS)
-    if DRY_RUN.value:
-        from hclx.train.dry_run import describe
-
-        print(describe(experiment, MODEL_DIR.value, INIT_FROM.value))
-        return
-    if not MODEL_DIR.value:
+    if MODEL_DIR.value:
+        check_output_folder("--model_dir", MODEL_DIR.value)
+    elif not DRY_RUN.value:
         raise ConfigError("--model_dir is missing; give a folder for the run")
-    check_output_folder("--model_dir", MODEL_DIR.value)
     from hclx.parallel import start_processes
     from hclx.train.pretrain import RunOptions, pretrain
     from hclx.train.profiler import parse_steps
@@ -89,6 +85,10 @@ def main(_):
         allow_changes=ALLOW_CHANGES.value,
         started=started,
     )
+    if DRY_RUN.value:
+        from hclx.train.dry_run import dry_run
+
+        return dry_run(experiment, MODEL_DIR.value, options)
     times = {"heartbeat_seconds": HEARTBEAT.value, "join_seconds": JOIN.value}
     start_processes(COORDINATOR.value, PROCESS_ID.value, NUM_PROCESSES.value, **times)
     pretrain(experiment, MODEL_DIR.value, options)

@@ -37,6 +37,10 @@ TENSORSTORE = "RESOURCE_EXHAUSTED: Failed to write \"/d/c/0\" [os_error_code='28
         (OSError(errno.EIO, "", "d"), "'d' cannot be read or written: Input/output error; mend"),
         (OSError(errno.ENOSPC, "", b"d"), "b'd' cannot be read or written: No space left on devi"),
         (OSError(errno.EROFS, "", "d"), "'d' cannot be read or written: Read-only file system; mo"),
+        (
+            OSError(errno.EFBIG, "File too large"),
+            "a file cannot be read or written: File too large",
+        ),
         (OSError(errno.EEXIST, "Cannot create 'f': exists"), "'f' cannot be"),  # as pyarrow
         (
             ValueError(TENSORSTORE),

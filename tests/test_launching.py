@@ -144,3 +144,47 @@ def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, expected,
 def test_an_error_of_the_operating_system_is_one_line_with_the_code_of_storage(folder):
     result = ended(folder, "open('folder.jsonl')", 74)
     assert result.stderr.startswith(b"error: 'folder.jsonl' cannot be read or written: Is a dir")
+
+
+LIBRARIES = """
+import logging
+from absl import logging as absl_logging
+from hclx.launching import run
+class Fails:
+    def __init__(self, message):
+        self.message = message
+    def __del__(self):
+        raise RuntimeError(self.message)
+def main(_):
+    for path in ("/lib/orbax/checkpoint/future.py", "/lib/hclx/run.py"):
+        record = logging.LogRecord("absl", logging.ERROR, path, 1, "from " + path, (), None)
+        absl_logging.get_absl_handler().handle(record)
+    for message in ("Event loop is closed", "another"):
+        Fails(message)
+if __name__ == "__main__":
+    run(main)
+"""
+
+
+@pytest.mark.parametrize("verbosity", [[], ["--verbosity=0"]])
+def test_libraries_do_not_repeat_what_the_run_reports(verbosity, folder):
+    """Of a failed save the line of the run stays, and all is there if the user asks for it."""
+    (folder / "program.py").write_text(LIBRARIES, encoding="utf-8")
+    command = [sys.executable, "program.py", *verbosity]
+    options = {"capture_output": True, "text": True, "timeout": 60}
+    errors = subprocess.run(command, cwd=folder, env=environment(), **options).stderr
+    assert "from /lib/hclx/run.py" in errors and "RuntimeError: another" in errors
+    for noise in ("from /lib/orbax/checkpoint/future.py", "Event loop is closed"):
+        assert (noise in errors) == bool(verbosity)
+
+
+@pytest.mark.parametrize("vendor, expected", [("0x8086", "localhost"), ("0x1ae0", None)])
+def test_libtpu_looks_for_no_tpu_where_there_is_none(vendor, expected, tmp_path, monkeypatch):
+    (tmp_path / "vendor").write_text(vendor + "\n")
+    monkeypatch.setattr(launching.glob, "glob", lambda pattern: [str(tmp_path / "vendor")])
+    for name in launching._NO_TPU:
+        monkeypatch.delenv(name, raising=False)
+    launching._say_that_there_is_no_tpu()
+    assert os.environ.get("TPU_WORKER_HOSTNAMES") == expected
+    for name in launching._NO_TPU:
+        monkeypatch.delenv(name, raising=False)

@@ -221,6 +221,8 @@ def decode(
     """
 
     size = state.cache.size
+    # It begins every prompt, and the text would hardly end if it were punished for that.
+    state = state._replace(seen_bv=state.seen_bv.at[:, eod_id].set(False))
 
     def is_active(state):
         return ~state.done_b & (state.step_b < sampling.max_tokens_b)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from hclx.infer.sampling import SamplingConfig, SamplingParams, sampling_params
 from hclx.model import Params
 from hclx.parallel import axis_size
 from hclx.text import StreamDecoder, Tokenizer
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +138,12 @@ def _read_prompts(
             raise ConfigError(
                 f"prompt {i} has {len(tokens)} tokens and the model reads {config.max_length};"
                 f" shorten it to {config.max_length - 1}"
+            )
+        if row.max_tokens > room:
+            _LOG.warning(
+                "prompt %d: max_tokens=%d is limited to %d, because the model reads %d tokens and"
+                " the prompt has %d",
+                *(i, row.max_tokens, room, config.max_length, len(tokens)),
             )
         limits.append(min(row.max_tokens, room))
     n_filler = -len(ids) % axis_size("batch")

@@ -3,7 +3,6 @@ top-p. Every setting is an array with one entry a row, so that one compiled prog
 """
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,12 +21,13 @@ class SamplingConfig:
 
     Attributes:
       max_tokens: the most new tokens, at least 1.
-      temperature: divides the logits; 0 takes the most likely token each time.
+      temperature: divides the logits, from 1e-5 to 1e5; 0 takes the most likely token each time.
       top_k: samples from the k most likely tokens; 0: from all.
       top_p: samples from the fewest most likely tokens that together reach this probability, above
         0; 1: from all.
       repetition_penalty: divides the positive logits of tokens that occurred before, and
-        multiplies the negative ones; positive, and 1 changes nothing.
+        multiplies the negative ones, from 0.001 to 1,000; 1 changes nothing. The end of a document
+        is no token that occurred.
       seed: of the random choice; only its lowest 32 bits count.
       stop: texts, none of them empty, that end generation; they are not part of the result.
     """
@@ -43,12 +43,16 @@ class SamplingConfig:
     def __post_init__(self):
         checks = {
             "max_tokens": (self.max_tokens > 0, "a positive whole number"),
-            "temperature": (0 <= self.temperature < math.inf, "a value of 0 or more"),
+            # Outside of these bounds, quotients overflow or vanish in float32.
+            "temperature": (
+                self.temperature == 0 or 1e-5 <= self.temperature <= 1e5,
+                "0, for the most likely token, or a value from 1e-5 to 1e5",
+            ),
             "top_k": (self.top_k >= 0, "0, for all tokens, or more"),
-            "top_p": (0 < self.top_p <= 1, "a value above 0 and at most 1"),
+            "top_p": (1e-30 <= self.top_p <= 1, "a value above 0 and at most 1"),
             "repetition_penalty": (
-                0 < self.repetition_penalty < math.inf,
-                "a value above 0; 1 changes nothing",
+                1e-3 <= self.repetition_penalty <= 1e3,
+                "a value from 0.001 to 1,000; 1 changes nothing",
             ),
             "stop": (all(self.stop), "texts that are not empty"),
         }
@@ -73,11 +77,12 @@ class SamplingParams(NamedTuple):
 def sampling_params(configs: Sequence[SamplingConfig]) -> SamplingParams:
     """Stacks the settings of several requests, one a row."""
     column = lambda name, dtype: jnp.array([getattr(c, name) for c in configs], dtype)
+    # No text is longer and no vocabulary larger than this.
+    bounded = lambda name: [min(getattr(c, name), np.iinfo(np.int32).max) for c in configs]
     return SamplingParams(
-        max_tokens_b=column("max_tokens", jnp.int32),
+        max_tokens_b=jnp.array(bounded("max_tokens"), jnp.int32),
         temperature_b=column("temperature", jnp.float32),
-        # A larger k than any vocabulary keeps all tokens, as this one does.
-        top_k_b=jnp.array([min(c.top_k, np.iinfo(np.int32).max) for c in configs], jnp.int32),
+        top_k_b=jnp.array(bounded("top_k"), jnp.int32),
         top_p_b=column("top_p", jnp.float32),
         repetition_penalty_b=column("repetition_penalty", jnp.float32),
         seed_b=jnp.array([c.seed % 2**32 for c in configs], jnp.uint32),

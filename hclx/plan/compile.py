@@ -1,6 +1,7 @@
 """Compiles the training step of an experiment for TPUs that need not be attached."""
 
 import dataclasses
+import logging
 import os
 
 import jax
@@ -14,6 +15,8 @@ from hclx.plan.hlo import Module, parse_hlo
 from hclx.plan.topology import chip_of
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
+
+_LOG = logging.getLogger(__name__)
 
 # libtpu looks for a machine of its own unless it is told that there is none.
 _NO_MACHINE = {
@@ -95,6 +98,9 @@ def compile_step(experiment: Experiment, topology: str, num_slices: int = 1) -> 
     """
     chip = chip_of(topology)
     mesh = make_mesh(experiment.mesh, topology_devices(topology, num_slices))
+    _LOG.info(
+        "compiling the training step for %d x %s; a large model takes minutes", mesh.size, chip.name
+    )
     with jax.set_mesh(mesh):
         program = make_program(experiment, mesh)
         lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)

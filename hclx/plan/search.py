@@ -13,6 +13,7 @@ from hclx.plan.analytic import Estimate, estimate
 from hclx.plan.compile import topology_devices
 from hclx.plan.compiled_plan import Plan
 from hclx.plan.topology import chip_of
+from hclx.progress import ProgressBar
 
 _LOG = logging.getLogger(__name__)
 # The values that are tried; `data` and `fsdp` take the chips that are left.
@@ -72,7 +73,11 @@ def search(
         if axis_across_slices(candidate.experiment.mesh.shape, num_slices)
         and candidate.name not in {candidate.name for candidate in own}
     ]
-    results = [_compile(candidate, make) for candidate in own + others[:compiles]]
+    tried, results = own + others[:compiles], []
+    with ProgressBar(len(tried), "candidates compiled", "candidate", slow_start=True) as progress:
+        for candidate in tried:
+            results.append(_compile(candidate, make))
+            progress.update()
     best = max((r for r in results if r.usable), key=lambda r: r.plan.mfu, default=None)
     for times in (2, 4) if best else ():
         train = dataclasses.replace(
@@ -83,11 +88,11 @@ def search(
         if larger.fits:
             results.append(_compile(larger, make))
     if best is None:
-        tried = "; ".join(
+        reasons = "; ".join(
             f"{r.estimate.name}: {r.error or f'{r.plan.peak_bytes / 1e9:.0f} GB'}" for r in results
         )
         raise ConfigError(
-            f"none of the {len(results)} compiled candidates fits {chips} x {chip.name}: {tried}"
+            f"none of the {len(results)} compiled candidates fits {chips} x {chip.name}: {reasons}"
         )
     return sorted(
         results, key=lambda r: -(r.plan.mfu if r.usable else -1.0 if r.plan is None else 0.0)
@@ -123,7 +128,7 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
     Args:
       experiment, chip, chips: see `candidates`.
     Raises:
-      ConfigError: none fits.
+      ConfigError: none shards the experiment evenly, or none fits.
     """
     gathers_over_all = lambda mesh: (
         bool(chip.torus_axes) and chips > 1 and mesh.fsdp * mesh.seq * mesh.model == chips
@@ -132,15 +137,28 @@ def rank(experiment: Experiment, chip: Chip, chips: int) -> list[Estimate]:
         candidates(experiment, chip, chips),
         key=lambda c: (gathers_over_all(c.experiment.mesh), c.step_time),
     )
+    if not ranked:
+        raise ConfigError(_why_none(experiment, chip, chips))
     fitting = [candidate for candidate in ranked if candidate.fits]
     if not fitting:
-        least = min((candidate.peak_bytes for candidate in ranked), default=0.0)
+        least = min(candidate.peak_bytes for candidate in ranked)
         raise ConfigError(
             f"no mesh of {chips} x {chip.name} holds this model and batch: by arithmetic the"
             f" smallest needs {least / 1e9:.0f} GB of {chip.hbm_capacity / 1e9:.0f} GB a chip; use"
             " more chips, or a smaller batch"
         )
     return fitting
+
+
+def _why_none(experiment: Experiment, chip: Chip, chips: int) -> str:
+    """Says why no mesh of the chips shards an experiment: it may need fewer chips, or more rows."""
+    model, batch = experiment.model, experiment.train.global_batch_size
+    return (
+        f"no mesh of {chips} x {chip.name} shards TrainConfig.global_batch_size={batch},"
+        f" ModelConfig.n_heads={model.n_heads}, ModelConfig.n_layers={model.n_layers} and"
+        f" ModelConfig.d_model={model.d_model} evenly: data x fsdp must divide the batch, and"
+        " model x seq the heads; use fewer chips, or a batch that is a multiple of them"
+    )
 
 
 def candidates(experiment: Experiment, chip: Chip, chips: int) -> Iterator[Estimate]:

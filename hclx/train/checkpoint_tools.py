@@ -118,6 +118,11 @@ def rewind(
     """
     now = timestamp()
     new = Rewind(step, skip, learning_rate_factor, now)
+    if not checkpoints_of(model_dir).is_dir():  # before the lock would make the folder
+        raise CheckpointError(
+            f"{checkpoints_of(model_dir)} does not exist; --model_dir must name the folder of a"
+            " training run"
+        )
     with Lease(model_dir, lease_seconds):
         history = read_lineage(model_dir)
         if step:

@@ -1,60 +1,138 @@
-"""The dry run: configuration, parameters, steps and memory of a run that is not started."""
+"""The dry run: configuration, text, steps and memory of a run that is not started."""
 
 import dataclasses
+import os
+from pathlib import Path
 
 import jax
+from jax.sharding import Mesh
 
-from hclx.config import Experiment
+from hclx.config import DataConfig, Experiment
+from hclx.data.source import sources_of
+from hclx.data.token_cache import MANIFEST
+from hclx.errors import ConfigError, DataError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.train.initial_weights import choose_initial_weights
+from hclx.train.preemption import refuse_stop_file
+from hclx.train.run import RunOptions
+from hclx.train.run_changes import refuse_unasked_changes
+from hclx.train.run_dir import check_configuration
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
 
 
-def describe(experiment: Experiment, model_dir: str | None = None, init_from: str = "") -> str:
-    """Describes a run in a page of text: a line for each field of the configuration, then
-    parameters, devices, steps, and the memory that each device needs.
+def check_before_work(
+    experiment: Experiment, model_dir: str | None, options: RunOptions = RunOptions()
+) -> dict | None:
+    """Refuses what can be refused before any data is prepared.
+
+    Args:
+      experiment, options: as in `hclx.train.pretrain.pretrain`.
+      model_dir: of the run; None if it is not known.
+    Returns:
+      The weights that the run begins with, as `choose_initial_weights` does.
+    Raises:
+      ConfigError, DataError: the folder is that of another run, or the weights do not fit.
+    """
+    if model_dir:
+        check_configuration(model_dir, experiment)
+        refuse_unasked_changes(model_dir, experiment, options.allow_changes)
+    weights = choose_initial_weights(model_dir, options.init_from, experiment.model)
+    if model_dir:
+        refuse_stop_file(model_dir)
+    return weights
+
+
+def dry_run(
+    experiment: Experiment, model_dir: str | None = None, options: RunOptions = RunOptions()
+) -> None:
+    """Prints a page about a run: a line for each field of the configuration, then parameters,
+    devices, text, steps, and the memory that it needs and that there is.
 
     The training step is compiled for the devices of this machine; nothing is allocated.
 
     Args:
-      experiment: the whole configuration.
-      model_dir, init_from: as in `choose_initial_weights`.
+      experiment, model_dir, options: as in `check_before_work`.
     Raises:
-      ConfigError, DataError: as `choose_initial_weights`, `make_mesh` and `make_program`.
+      ConfigError, DataError: what would end the run, too: the text is missing, the mesh does not
+        fit the model, or the memory of this machine does not suffice.
+      OSError: the text cannot be read.
     """
-    weights = choose_initial_weights(model_dir, init_from, experiment.model)
-    mesh = make_mesh(experiment.mesh)
-    train = experiment.train
+    weights = check_before_work(experiment, model_dir, options)
+    text = _find_text(experiment.data, model_dir)
+    mesh, train = make_mesh(experiment.mesh), experiment.train
+    state, temporary = _bytes_per_device(experiment, mesh)
+    tokens = train.global_batch_size * train.sequence_length
+    began = f"step {weights['step']} of {weights['model_dir']}" if weights else "random weights"
+    needed, there, where = _memory(state + temporary)
+    lines = [
+        *_fields(experiment),
+        "",
+        f"parameters         {n_params(experiment.model):,}",
+        f"begins from        {began}",
+        f"text               {text}",
+        f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}: {dict(mesh.shape)}",
+        (
+            f"steps              {train.total_steps:,} of {tokens:,} tokens:"
+            f" {train.total_steps * tokens:,} tokens"
+        ),
+        (
+            f"memory per device  {_gigabytes(state)} of parameters and moments,"
+            f" {_gigabytes(temporary)} of temporaries as compiled"
+        ),
+        f"memory             {_gigabytes(needed)} needed, {_gigabytes(there)} in {where}",
+    ]
+    print("\n".join(lines), flush=True)
+    if needed > there:
+        raise ConfigError(
+            f"the run does not fit this machine: it needs {_gigabytes(needed)} and {where} has"
+            f" {_gigabytes(there)}; take a smaller model or batch, more"
+            " TrainConfig.accumulation_steps, ComputeConfig.remat=full, or more devices"
+        )
+
+
+def _find_text(data: DataConfig, model_dir: str | None) -> str:
+    """Returns what the run reads, in words: its token cache if there is one, as it then reads no
+    text.
+    """
+    cache_dir = data.cache_dir or (str(Path(model_dir) / "cache") if model_dir else "")
+    if cache_dir and (Path(cache_dir) / MANIFEST).is_file():
+        return f"token cache {cache_dir}"
+    paths = [path for source in sources_of(data) for path in source.files()]
+    for path in paths:
+        try:
+            with open(path, "rb"):
+                pass
+        except FileNotFoundError as error:
+            raise DataError(f"{path} does not exist; give text that does") from error
+    size = sum(map(os.path.getsize, paths))
+    return f"{len(paths):,} file{'s' if len(paths) > 1 else ''}, {_gigabytes(size)}"
+
+
+def _bytes_per_device(experiment: Experiment, mesh: Mesh) -> tuple[int, int]:
+    """Returns bytes of parameters and moments, and of temporaries as compiled."""
     with jax.set_mesh(mesh):
         program = make_program(experiment, mesh)
         lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
         memory = lowered.compile().memory_analysis()
-    tokens = train.global_batch_size * train.sequence_length
-    began = f"step {weights['step']} of {weights['model_dir']}" if weights else "random weights"
-    gigabytes = lambda n: f"{n / 1e9:.3f} GB"
-    return "\n".join(
-        [
-            *_fields(experiment),
-            "",
-            f"parameters         {n_params(experiment.model):,}",
-            f"begins from        {began}",
-            (
-                f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}:"
-                f" {dict(mesh.shape)}"
-            ),
-            (
-                f"steps              {train.total_steps:,} of {tokens:,} tokens:"
-                f" {train.total_steps * tokens:,} tokens"
-            ),
-            (
-                f"memory per device  {gigabytes(bytes_per_device(program.abstract_state))} of"
-                f" parameters and moments, {gigabytes(memory.temp_size_in_bytes)} of temporaries as"
-                " compiled"
-            ),
-        ]
-    )
+    return bytes_per_device(program.abstract_state), memory.temp_size_in_bytes
+
+
+def _memory(per_device: int) -> tuple[int, int, str]:
+    """Returns the bytes that are needed, those that there are, and where: in a device with memory
+    of its own, or else in the machine that all its devices share.
+    """
+    device = jax.local_devices()[0]
+    if device.platform != "cpu":
+        there = (device.memory_stats() or {}).get("bytes_limit")
+        return per_device, there or per_device, f"each {device.device_kind}"
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return per_device * jax.local_device_count(), there, "this machine"
+
+
+def _gigabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.3f} GB"
 
 
 def _fields(experiment: Experiment) -> list[str]:

@@ -33,10 +33,11 @@ def attention_flops_per_token(model: ModelConfig, sequence_length: int) -> float
 
 
 @functools.cache
-def peak_flops(dtype: str) -> tuple[float, str]:
+def peak_flops(dtype: str) -> tuple[float | None, str]:
     """The peak FLOP/s of one device of this process, and the source of the figure in words.
 
-    That of a device without a data sheet, such as a CPU, is measured with a float32 product.
+    That of a CPU is measured with a float32 product. Of any other device that is not in the table
+    of chips it is None: a measured float32 product would be far from the peak in bfloat16.
 
     Args:
       dtype: "bfloat16"; any other name takes half of the peak of bfloat16.
@@ -46,6 +47,8 @@ def peak_flops(dtype: str) -> tuple[float, str]:
         # Products in eight bits are measured against it too, and so give a higher MFU.
         peak = chip.peak_bf16 if dtype == "bfloat16" else chip.peak_bf16 / 2
         return peak, f"data sheet of {chip.name}, {dtype}"
+    if device.platform != "cpu":
+        return None, f"unknown peak of {device.device_kind}"
     return (
         _measured_peak() / jax.local_device_count(),
         f"measured on {device.device_kind}: float32 product of 1024 x 1024",
@@ -66,7 +69,7 @@ def _measured_peak(size: int = 1024, repeats: int = 4) -> float:
 
 def model_flops_utilisation(
     model: ModelConfig, sequence_length: int, dtype: str, tokens_per_second: float
-) -> float:
+) -> float | None:
     """Computes the MFU of training: the share of the peak FLOP/s of all devices that the model's
     FLOPs use, by `FORMULA`.
 
@@ -77,6 +80,9 @@ def model_flops_utilisation(
       tokens_per_second: trained on all devices together.
     Returns:
       A share, 1.0 at the peak. It can be more where the peak is measured or products are of 8 bits.
+      None if the peak of the device is not known.
     """
     peak, _ = peak_flops(dtype)
+    if peak is None:
+        return None
     return flops_per_token(model, sequence_length) * tokens_per_second / (peak * jax.device_count())

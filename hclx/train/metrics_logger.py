@@ -89,7 +89,8 @@ class MetricsLogger:
         self._pending: tuple[int, dict, np.ndarray, int] | None = None
         self._evaluation: dict[str, float] = {}
         # measured on CPU, while nothing else is computed
-        self._peak, self._peak_source = peak_flops(experiment.compute.dtype)
+        peak, source = peak_flops(experiment.compute.dtype)
+        self._peak = f"peak {peak:.4g} FLOP/s, {source}" if peak else source
 
     def __enter__(self):
         return self
@@ -197,7 +198,7 @@ class MetricsLogger:
             "tokens_seen": examples_seen * train.sequence_length,
             "tokens_per_second": speed,
             "mfu": speed and model_flops_utilisation(model, train.sequence_length, dtype, speed),
-            "mfu_formula": f"{FORMULA}; peak {self._peak:.4g} FLOP/s, {self._peak_source}",
+            "mfu_formula": f"{FORMULA}; {self._peak}",
             **times,
         }
 

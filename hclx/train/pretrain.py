@@ -27,17 +27,18 @@ from hclx.parallel import make_mesh, process_0_first
 from hclx.train.checkpoint import MAX_FAILED_SAVES
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.compilation_cache import keep_compiled_programs
+from hclx.train.dry_run import check_before_work
 from hclx.train.example_log import ExampleLog
 from hclx.train.fingerprint import fingerprint
-from hclx.train.initial_weights import choose_initial_weights, read_initial_weights
+from hclx.train.initial_weights import read_initial_weights
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
-from hclx.train.preemption import StopSignal, refuse_stop_file
+from hclx.train.preemption import StopSignal
 from hclx.train.profiler import StepProfiler
 from hclx.train.run import Run, RunOptions, open_run
-from hclx.train.run_changes import changes_of, refuse_unasked_changes
-from hclx.train.run_dir import check_configuration, versions
+from hclx.train.run_changes import changes_of
+from hclx.train.run_dir import versions
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Metrics, evaluate
 
@@ -73,11 +74,8 @@ def pretrain(
     # ---- Refuse what can be refused without work
     if computes_on_cpu():
         keep_freed_memory()
-    check_configuration(model_dir, experiment)
-    refuse_unasked_changes(model_dir, experiment, options.allow_changes)
+    check_before_work(experiment, model_dir, options)
     changes = changes_of(model_dir, experiment)
-    choose_initial_weights(model_dir, options.init_from, experiment.model)
-    refuse_stop_file(model_dir)
     keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
 

@@ -245,11 +245,24 @@ def make_program(
 
 
 def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
-    """Checks that the mesh shards batch, length, heads and layers evenly; returns the computation
-    with its attention backend chosen.
+    """Checks that the mesh shards the work evenly and that its devices can do it; returns the
+    computation with its attention backend chosen.
+    """
+    check_sharding(experiment, dict(mesh.shape))
+    return check_device(experiment, mesh.devices.flat[0])
+
+
+def check_sharding(experiment: Experiment, shape: dict[str, int]) -> None:
+    """Checks that a mesh shards batch, length, heads and layers evenly.
+
+    Args:
+      experiment: its own mesh is not looked at.
+      shape: of the mesh, axis -> size.
+    Raises:
+      ConfigError: names what cannot be sharded.
     """
     train, model, compute = experiment.train, experiment.model, experiment.compute
-    replicas = mesh.shape["data"] * mesh.shape["fsdp"]
+    replicas = shape["data"] * shape["fsdp"]
     microbatch = train.global_batch_size // train.accumulation_steps
     if microbatch % replicas:
         raise ConfigError(
@@ -260,10 +273,10 @@ def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
         ("TrainConfig.sequence_length", train.sequence_length, ("seq",)),
         ("ModelConfig.n_heads", model.n_heads, ("model", "seq")),
     ):
-        if size % math.prod(mesh.shape[axis] for axis in axes):
-            ways = " x ".join(f"{axis} {mesh.shape[axis]}" for axis in axes)
+        if size % math.prod(shape[axis] for axis in axes):
+            ways = " x ".join(f"{axis} {shape[axis]}" for axis in axes)
             raise ConfigError(f"{name}={size} cannot be sharded {ways} ways by the mesh")
-    stages = mesh.shape["pipe"]
+    stages = shape["pipe"]
     if stages > 1:
         check_pipeline(
             model.n_layers,
@@ -272,7 +285,18 @@ def _resolve(experiment: Experiment, mesh: Mesh) -> ComputeConfig:
             repeats=compute.pipeline_repeats,
             microbatches=compute.microbatches(stages),
         )
-    device = mesh.devices.flat[0]
+
+
+def check_device(experiment: Experiment, device: jax.Device) -> ComputeConfig:
+    """Returns the computation of an experiment on a kind of device, its attention backend chosen.
+
+    Args:
+      experiment: the whole configuration.
+      device: one of those that compute; it need not be attached.
+    Raises:
+      ConfigError: the device has no such precision or attention.
+    """
+    train, model, compute = experiment.train, experiment.model, experiment.compute
     check_precision(compute.matmul, device)
     run = {"length": train.sequence_length, "head_size": model.d_head, "dtype": compute.dtype}
     attention = choose_backend(compute.attention, device, **run)

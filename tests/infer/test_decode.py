@@ -137,6 +137,16 @@ def test_a_row_ends_at_the_end_of_its_document_and_the_loop_with_the_last_row(pa
     assert (np.asarray(out) == NO_TOKEN).all() and state.step_b.tolist() == [1]
 
 
+def test_the_end_of_a_document_is_not_punished_for_the_beginning_of_the_prompt(params):
+    """It is the most likely token, but not if the penalty divides its logit."""
+    state = read(params, [[EOD, 9, 9]])
+    logits = jnp.full_like(state.logits_bv, -9.0).at[0, EOD].set(5.0).at[0, 7].set(4.0)
+    settings = sampling_params([dataclasses.replace(GREEDY, repetition_penalty=1.3)])
+    state = state._replace(logits_bv=logits)
+    _, tokens = decode(params, state, settings, ALL, n=1, eod_id=EOD, config=CONFIG)
+    assert tokens.tolist() == [[NO_TOKEN]]
+
+
 def test_a_full_cache_ends_a_row(params):
     out = run(
         params, [[EOD, *range(2, 30)]], 20, SamplingConfig(temperature=2.0, top_p=1.0), size=32

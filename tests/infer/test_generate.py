@@ -84,6 +84,14 @@ def test_the_beginning_of_a_stop_text_is_shown_only_when_it_is_none(tokenizer):
     assert output.finish().text == "가##나#" and "".join(shown) == "가##나#"
 
 
+def test_a_limit_beyond_the_length_of_the_model_is_told(params, tokenizer, caplog):
+    generate(params, CONFIG, tokenizer, "가", dataclasses.replace(SAMPLING, max_tokens=7))
+    assert not caplog.messages
+    n = len(tokenizer.encode("가")) + 1
+    generate(params, CONFIG, tokenizer, "가", dataclasses.replace(SAMPLING, max_tokens=100_000))
+    assert f"max_tokens=100000 is limited to {128 - n}, because the model reads 128" in caplog.text
+
+
 def test_length_and_room(params, tokenizer):
     assert (
         len(

@@ -2,6 +2,9 @@
 have.
 """
 
+import dataclasses
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,6 +126,11 @@ def test_top_p_of_logits_of_any_size(scale):
     [
         {"max_tokens": 0},
         {"temperature": -1.0},
+        {"temperature": math.inf},
+        {"temperature": 1e-39},
+        {"repetition_penalty": 1e-39},
+        {"repetition_penalty": math.inf},
+        {"top_p": 1e-39},
         {"top_k": -1},
         {"top_p": 0.0},
         {"top_p": 1.1},
@@ -139,14 +147,32 @@ def test_values_out_of_range_are_refused_by_name(bad):
     "bad, valid",
     [
         ({"max_tokens": 0}, "give a positive whole number"),
-        ({"temperature": -1.0}, "give a value of 0 or more"),
-        ({"temperature": float("nan")}, "give a value of 0 or more"),
+        ({"temperature": -1.0}, "give 0, for the most likely token, or a value from 1e-5"),
+        ({"temperature": float("nan")}, "give 0, for the most likely token, or a value from 1e-5"),
         ({"top_k": -1}, "give 0, for all tokens, or more"),
         ({"top_p": 2.0}, "give a value above 0 and at most 1"),
-        ({"repetition_penalty": -1.0}, "give a value above 0; 1 changes nothing"),
+        ({"repetition_penalty": -1.0}, "give a value from 0.001 to 1,000"),
     ],
 )
 def test_the_range_is_in_the_message(bad, valid):
     ((name, value),) = bad.items()
     with pytest.raises(ConfigError, match=f"^{name}={value} is out of range: {valid}"):
         SamplingConfig(**bad)
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e5])
+@pytest.mark.parametrize("penalty", [1e-3, 1e3])
+def test_the_ends_of_the_ranges_choose_what_they_should(temperature, penalty):
+    """The coldest takes the most likely token, and the hottest never one that is forbidden."""
+    row = np.array([[-5.0, 700.0, 3.0, 699.0]] * 200, np.float32)
+    config = SamplingConfig(temperature=temperature, top_p=1.0, repetition_penalty=penalty)
+    seeds = [dataclasses.replace(config, seed=seed) for seed in range(200)]
+    unseen, allowed = jnp.zeros((200, 4), bool), jnp.array([True, False, True, True])
+    steps = jnp.zeros(200, jnp.int32)
+    tokens = sample(jnp.asarray(row), unseen, allowed, steps, sampling_params(seeds)).tolist()
+    assert set(tokens) == ({3} if temperature < 1 else {0, 2, 3})
+
+
+def test_settings_larger_than_any_text_or_vocabulary_are_as_large_as_fits():
+    params = sampling_params([SamplingConfig(max_tokens=10**12, top_k=10**12, seed=10**30)])
+    assert params.max_tokens_b[0] == params.top_k_b[0] == 2**31 - 1

@@ -137,7 +137,9 @@ def test_dry_run_prints_and_starts_nothing(tmp_path):
         "ModelConfig.d_model = 64",
         "parameters         141,056",
         "steps              40",
+        "text               1 file, ",
         "memory per device",
+        " GB in this machine",
     ):
         assert expected in result.stdout
 

@@ -166,3 +166,9 @@ def test_what_is_refused_changes_nothing(run):
 
 def test_to_the_beginning(run):
     assert rewind(run, 0).from_scratch and names(run) == {"2.rewound", "4.rewound", "6.rewound"}
+
+
+def test_a_rewind_of_a_folder_that_is_not_there_makes_nothing(tmp_path):
+    with pytest.raises(CheckpointError, match="checkpoints does not exist"):
+        rewind(tmp_path / "nothing", 0)
+    assert not list(tmp_path.iterdir())

@@ -16,13 +16,21 @@ import pytest
 from hclx.config import DataConfig, MeshConfig, ModelConfig
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings
-from hclx.errors import CheckpointError, ConfigError, NumericsError, StorageError, StuckError
+from hclx.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    NumericsError,
+    StorageError,
+    StuckError,
+)
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, initial_weights
+from hclx.train import dry_run as dry_run_module
 from hclx.train import pretrain as pretrain_module
 from hclx.train.checkpoint_format import LoopState, read_json_items
 from hclx.train.checkpoint_tools import rewind
-from hclx.train.dry_run import describe
+from hclx.train.dry_run import dry_run
 from hclx.train.events import read_events
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.pretrain import (
@@ -50,6 +58,14 @@ def experiment(model=MODEL, **train):
     settings = {"total_steps": 4, "global_batch_size": 8, "checkpoint_every": 2, "log_every": 1}
     whole = experiment_of(ONE, **settings | train)
     return dataclasses.replace(whole, model=model, data=DataConfig(input="none"))
+
+
+@pytest.fixture
+def own_text(tmp_path):
+    """Text of one's own, in a file."""
+    path = tmp_path / "own.txt"
+    path.write_text("가나다라", encoding="utf-8")
+    return DataConfig(input=str(path))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -196,7 +212,7 @@ class TestStartingPoint:
         missing, whole = str(tmp_path / "nowhere"), experiment()
         for begin in (
             lambda: pretrain(whole, str(tmp_path / "run"), RunOptions(init_from=missing)),
-            lambda: describe(whole, None, missing),
+            lambda: dry_run(whole, None, RunOptions(init_from=missing)),
         ):
             with pytest.raises(CheckpointError, match="the folder .*nowhere does not exist"):
                 begin()
@@ -245,18 +261,39 @@ class TestStartingPoint:
                 pretrain(experiment(), str(own), options)
             assert str(error.value).startswith(f"--init_from={init_from}")
             with pytest.raises(type(error.value), match=message):
-                describe(experiment(), str(own), init_from)
+                dry_run(experiment(), str(own), options)
         assert not own.exists()
         other = experiment(dataclasses.replace(MODEL, layer_norm_epsilon=1e-3))
         with pytest.raises(CheckpointError, match=EPSILON):
-            describe(other, None, str(folder))
+            dry_run(other, None, RunOptions(init_from=str(folder)))
 
-    def test_the_dry_run_says_where_the_weights_come_from(self, finished):
+    def test_the_dry_run_says_where_the_weights_come_from(self, finished, own_text, capsys):
         model = dataclasses.replace(MODEL, init_std=0.1)  # draws fresh weights only
-        whole = dataclasses.replace(experiment(model), mesh=MeshConfig())
-        page = describe(whole, None, f"{finished[0]}:2")
-        assert f"begins from        step 2 of {finished[0]}\n" in page
-        assert "begins from        random weights" in describe(whole)
+        whole = dataclasses.replace(experiment(model), mesh=MeshConfig(), data=own_text)
+        dry_run(whole, None, RunOptions(init_from=f"{finished[0]}:2"))
+        assert f"begins from        step 2 of {finished[0]}\n" in capsys.readouterr().out
+        dry_run(whole)
+        assert "begins from        random weights" in capsys.readouterr().out
+
+    def test_the_dry_run_looks_for_the_text(self, own_text, tmp_path):
+        whole = dataclasses.replace(experiment(), mesh=MeshConfig(), data=own_text)
+        missing = dataclasses.replace(whole, data=DataConfig(input="/nowhere/*.jsonl"))
+        with pytest.raises(DataError, match="/nowhere/.*.jsonl matches no file"):
+            dry_run(missing, str(tmp_path / "run"))
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / "manifest.json").touch()  # a run that has its cache reads no text
+        dry_run(missing, str(tmp_path))
+
+    def test_the_dry_run_says_whether_the_run_fits_the_machine(self, own_text, monkeypatch, capsys):
+        whole = dataclasses.replace(experiment(), mesh=MeshConfig(), data=own_text)
+        pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10**9}
+        monkeypatch.setattr(dry_run_module.os, "sysconf", lambda name: pages[name])
+        dry_run(whole)
+        assert " needed, 4096.000 GB in this machine" in capsys.readouterr().out
+        pages["SC_PHYS_PAGES"] = 10
+        with pytest.raises(ConfigError, match="does not fit this machine: .* has 0.000 GB"):
+            dry_run(whole)
+        assert "memory per device" in capsys.readouterr().out  # the page comes first
 
     def test_the_model_of_an_old_checkpoint_is_that_of_its_config_json(
         self, finished, tmp_path, monkeypatch

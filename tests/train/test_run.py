@@ -20,7 +20,7 @@ from hclx.config import MeshConfig, ModelConfig, TokenizerConfig
 from hclx.errors import ConfigError, DataError, NumericsError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
-from hclx.train import timing
+from hclx.train import flops, timing
 from hclx.train.events import EventLog, read_events
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
 from hclx.train.goodput import write_goodput
@@ -529,6 +529,14 @@ def test_flops_a_token_against_a_count_of_every_product():
     assert flops_per_token(SIZES["82b"], 2048) == pytest.approx(
         6 * n_params(SIZES["82b"]), rel=0.05
     )
+
+
+def test_a_gpu_that_is_not_in_the_table_has_no_mfu(monkeypatch):
+    device = SimpleNamespace(platform="gpu", device_kind="NVIDIA L4")
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    monkeypatch.setattr(flops, "peak_flops", flops.peak_flops.__wrapped__)  # without its cache
+    assert flops.peak_flops("bfloat16") == (None, "unknown peak of NVIDIA L4")
+    assert model_flops_utilisation(SIZES["137m"], 128, "bfloat16", 1e6) is None
 
 
 def test_mfu_is_a_share_of_the_measured_peak():
