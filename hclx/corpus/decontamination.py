@@ -250,9 +250,9 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
     Returns:
       sets: set -> the number of its `items`, those `too_short` to be searched for within a
         document, those `found` in a document, the `documents` that hold one, those of them that
-        were `removed`, and those that were `shortened`; and `stock`, the number of items that were
-        found and removed nothing.
-      stock_phrases: those of them that most documents hold: `item`, its `texts`, `documents`.
+        were `removed`, and those that were `shortened`; and `stock`, the number of items that
+        some document holds as a stock phrase, which removed nothing from it.
+      stock_phrases: those of them that most documents hold so: `item`, its `texts`, `documents`.
     Raises:
       DataError: the index or a verdict cannot be read.
     """
@@ -260,23 +260,23 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
     columns = ("documents", "removed", "shortened")
     report = {name: {**counts, "found": 0, "stock": 0} for name, counts in sets.items()}
     report = {name: {**counts, **dict.fromkeys(columns, 0)} for name, counts in report.items()}
-    documents, removing = Counter(), set()
+    found_items, told = set(), Counter()
     for shard in shards:
         table = read_verdict(store, shard, "contamination")
         found = np.flatnonzero(table["value"].to_numpy() > 0)
         for verdict in table.take(pyarrow.array(found)).to_pylist():
-            documents.update(verdict["items"])
+            found_items.update(verdict["items"])
             gone = verdict["rule"] is not None
-            removing.update(verdict["items"] if gone else [])
-            removing.update(name for names in verdict["causes"] for name in names)
+            causes = {name for names in verdict["causes"] for name in names}
+            told.update([] if gone else set(verdict["items"]) - causes)
             for name in {name.split("/")[0] for name in verdict["items"]}:
                 report[name]["documents"] += 1
                 report[name]["removed"] += gone
                 report[name]["shortened"] += bool(verdict["starts"]) and not gone
-    for name in documents:
+    for name in found_items:
         report[name.split("/")[0]]["found"] += 1
-        report[name.split("/")[0]]["stock"] += name not in removing
-    stock = sorted((-n, name) for name, n in documents.items() if name not in removing)[:_LISTED]
+        report[name.split("/")[0]]["stock"] += name in told
+    stock = sorted((-n, name) for name, n in told.items())[:_LISTED]
     phrases = [
         {"item": name, "texts": list(_item(evaluation, name)), "documents": -n} for n, name in stock
     ]

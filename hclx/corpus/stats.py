@@ -68,7 +68,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
       samples: rule -> removed documents: `doc_id`, `value`, begin of `text`, and the rule's bounds.
       edges: attribute -> lower edges of the bins of its histogram.
       contamination: set -> counts, see `decontamination.write_report`; None without that stage.
-      stock_phrases: items that were found and removed nothing, see there.
+      stock_phrases: items that removed nothing from some document, see there.
       mixture: source -> fields of its `hclx.corpus.mixing.Share`; None without a mixture.
       mixture_target: see `target_of`; None if the mixture has no target.
     Raises:
