@@ -40,7 +40,7 @@ from hclx.text.tokenizer import (
     load_tokenizer,
     to_bytes,
 )
-from hclx.text.workers import batches, call_native, default_workers, ordered_map
+from hclx.text.workers import batches, call_native, default_workers, ordered_map, sigterm_exits
 
 VOCAB_MULTIPLE = 128  # so that the vocabulary can be sharded evenly
 MAX_TOKEN_BYTES = 48  # sixteen Hangul syllables
@@ -131,7 +131,7 @@ def train_counted(
 
     metadata = {}
     try:
-        with new_folder(output_dir) as folder:
+        with sigterm_exits(), new_folder(output_dir) as folder:
             model = train_from_counts(checked_counts(), vocab_size, folder)
             metadata = {
                 "format": FORMAT,

@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -42,7 +43,7 @@ def ordered_map(function: Callable, items: Iterable, workers: int) -> Iterator:
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process that has threads may hang
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
+    with sigterm_exits(), ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         try:
             pending: collections.deque = collections.deque()
             for item in items:
@@ -85,6 +86,27 @@ def _ctrl_c_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def sigterm_exits() -> Iterator[None]:
+    """Lets SIGTERM leave the context as `SystemExit` with 143, so that processes are ended and
+    temporary files removed. A handler that is there stays.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit_after_sigterm)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit_after_sigterm(number: int, frame) -> None:
+    print("error: ended by SIGTERM; run the same command again", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def call_native(function: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from hclx.text.new_folder import new_folder
 from hclx.text.pretokenizers import MODE_OF, pretokenizer_identity, shared_pretokenizer
 from hclx.text.tokenizer import CONTROL_SYMBOLS
 from hclx.text.training import count_chunks, sample, train_from_counts
+from tests.helpers.commands import environment
 
 
 @pytest.mark.parametrize("morphemes", MODE_OF)
@@ -241,8 +242,12 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_
     code = "import sys, time; from pathlib import Path; from hclx.text.new_folder import new_folder"
     code += "\nwith new_folder(Path(sys.argv[1])) as folder: print(folder, flush=True); input()"
     command = [sys.executable, "-c", code, str(tmp_path / "t")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as killed, subprocess.Popen(command, **pipes) as other:
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    options["env"] = environment()
+    with (
+        subprocess.Popen(command, **options) as killed,
+        subprocess.Popen(command, **options) as other,
+    ):
         left, written = (Path(process.stdout.readline().strip()) for process in (killed, other))
         killed.kill()
         killed.wait()

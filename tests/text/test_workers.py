@@ -40,10 +40,11 @@ _IDLE = _SLEEPING.replace("yield 60", "yield 0").replace("range(8):", "range(9):
 _IDLE = _IDLE.replace("def show", "    time.sleep(60)\n\ndef show")
 _NATIVE = """
 import hashlib, sys
-from hclx.text.workers import call_native
+from hclx.text.workers import call_native, sigterm_exits
 print(0, flush=True)
 try:
-    call_native(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000))
+    with sigterm_exits():
+        call_native(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 100_000_000))
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -73,11 +74,10 @@ def is_running(pid):
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_worker_outlives_a_parent_that_is_killed(number):
+def test_no_worker_outlives_a_parent_that_is_killed():
     process, pids = start(_SLEEPING)
     assert len(pids) == 2 and all(map(is_running, pids))
-    process.send_signal(number)
+    process.kill()
     process.communicate(timeout=10)
     deadline = time.monotonic() + 10
     while any(map(is_running, pids)) and time.monotonic() < deadline:
@@ -87,7 +87,8 @@ def test_no_worker_outlives_a_parent_that_is_killed(number):
 
 @needs_proc
 @pytest.mark.parametrize("code", [_SLEEPING, _IDLE, _NATIVE], ids=["working", "idle", "native"])
-def test_ctrl_c_is_answered_at_once_and_workers_write_nothing(code):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_answered_at_once_and_workers_write_nothing(code, number):
     process, pids = start(code)
     workers = [pid for pid in pids if pid]
     for pid in workers:
@@ -95,10 +96,15 @@ def test_ctrl_c_is_answered_at_once_and_workers_write_nothing(code):
     time.sleep(0.3)
     assert all(map(is_running, workers))
     begin = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes of the command
+    if number == signal.SIGINT:  # of a terminal: to all processes of the command
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert time.monotonic() - begin < 2
-    assert (process.returncode, errors) == (130, "")
+    line = "error: ended by SIGTERM; run the same command again\n"
+    expected = {signal.SIGINT: (130, ""), signal.SIGTERM: (143, line)}
+    assert (process.returncode, errors) == expected[number]
     assert not any(map(is_running, workers))
 
 
