@@ -10,8 +10,10 @@ import pytest
 
 from hclx.corpus.explain import explain_text
 from hclx.corpus.filters import breaks, check_rules
+from hclx.corpus.layout import SETTINGS, read_settings, write_settings
 from hclx.corpus.normalize import normalize_text
 from hclx.corpus.settings import Rule, parse_settings
+from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS
 from hclx.corpus.text_batch import TextBatch
 from hclx.errors import ConfigError
@@ -81,6 +83,17 @@ def test_a_rule_judges_the_documents_that_it_names():
     assert breaks(Rule("a.b", max=0.5), columns.get).tolist() == [True, True, False, False]
     rule = Rule("a.b", max=0.5, where="length.lines >= 6")
     assert breaks(rule, columns.get).tolist() == [False, True, False, False]
+
+
+def test_the_rules_of_a_corpus_of_before_judge_every_document(tmp_path):
+    store = Store(str(tmp_path))
+    write_settings(store, parse_settings({"sources": {"a": {"input": "*"}}}))
+    recorded = store.read_json(SETTINGS)
+    for rule in recorded["sources"]["a"]["rules"].values():
+        del rule["where"]
+    store.write_text(SETTINGS, json.dumps(recorded))
+    rules = read_settings(store).sources["a"].rules
+    assert {rule.where for rule in rules.values()} == {""}
 
 
 @pytest.mark.parametrize(
