@@ -118,7 +118,7 @@ def test_columns_are_those_of_a_plain_reading(texts, tagger, oracle):
         ("ᄒᆞᆫ글", "ko"),
         ("대한민국(大韓民國, Republic of)", "ko"),
         ("其後 朝鮮은 國權을 喪失하고 民族 全體가 塗炭에 陷沒하였다", "ko"),
-        ("大韓民國憲法 前文은 其 精神을 宣言하였다", "ko"),
+        ("大韓民國憲法 前文은 其精神 其目的 其理念을 明文化", "ko"),
         ("韓國的首都是首爾(서울)，人口約一千萬，是經濟文化的中心，亦爲最大都市。", "zh"),
         ("이 hangul", "und"),  # a seventh of the letters
         ("가 abcd", "ko"),  # a fifth
