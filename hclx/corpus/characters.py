@@ -15,10 +15,12 @@ DIGIT = 7
 SPACE = 8  # white space and line ends
 PUNCTUATION = 9
 SYMBOL = 10  # currency, mathematics, emoji
-CONTROL = 11  # control and format characters, unassigned, private
+CONTROL = 11  # control characters that are no white space, unassigned, private
+FORMAT = 12  # joiners, tags of flags and other characters that only change how others are shown
 
-# From _TABLE_END to _HAN_END there are extensions of Han; beyond, tags and private use.
-_TABLE_END, _HAN_END = 0x20000, 0x40000
+# From _TABLE_END to _HAN_END there are extensions of Han; then nothing up to the tags, and beyond
+# them private use.
+_TABLE_END, _HAN_END, _TAGS, _TAGS_END = 0x20000, 0x40000, 0xE0000, 0xE0200
 _BLOCKS = (
     (HANGUL, 0xAC00, 0xD7A3),
     (JAMO, 0x1100, 0x11FF),
@@ -40,15 +42,17 @@ _CATEGORIES = {"N": DIGIT, "Z": SPACE, "P": PUNCTUATION, "S": SYMBOL, "C": CONTR
 
 @functools.cache
 def _table() -> np.ndarray:
-    table = np.full(_HAN_END + 1, CONTROL, np.uint8)
+    table = np.full(_TAGS_END + 1, CONTROL, np.uint8)
     table[_TABLE_END:_HAN_END] = HAN
-    for code in range(_TABLE_END):
+    for code in (*range(_TABLE_END), *range(_TAGS, _TAGS_END)):
         char = chr(code)
         category = unicodedata.category(char)
         if char.isspace():
             table[code] = SPACE
         elif category[0] in "LM":
             table[code] = LATIN if "LATIN" in unicodedata.name(char, "") else OTHER_LETTER
+        elif category == "Cf":
+            table[code] = FORMAT
         else:
             table[code] = _CATEGORIES[category[0]]
     for kind, first, last in _BLOCKS:
@@ -65,7 +69,7 @@ def is_one_of(kinds_c: np.ndarray, which: tuple[int, ...]) -> np.ndarray:
     Returns:
       bool [c]
     """
-    table = np.zeros(CONTROL + 1, bool)
+    table = np.zeros(FORMAT + 1, bool)
     table[list(which)] = True
     return table[kinds_c]
 
@@ -76,6 +80,6 @@ def kinds(chars_c: np.ndarray) -> np.ndarray:
     Args:
       chars_c: uint32 [c], code points.
     Returns:
-      uint8 [c]: the constants of this module, HANGUL = 1 to CONTROL = 11.
+      uint8 [c]: the constants of this module, HANGUL = 1 to FORMAT = 12.
     """
-    return _table()[np.minimum(chars_c, _HAN_END)]
+    return _table()[np.minimum(chars_c, _TAGS_END)]

@@ -21,13 +21,13 @@ from hclx.corpus.layout import (
     read_settings,
     read_shards,
 )
+from hclx.corpus.normalize import normalize_text
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store
 from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
-from hclx.corpus.write_clean import fix_encoding
 from hclx.errors import ConfigError, DataError
 
 _REASONS = 5  # reasons of removal that a summary names
@@ -73,8 +73,11 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
         raise ConfigError(f"--source={source!r} is none of {', '.join(settings.sources)}")
     rules = settings.sources[source].rules
     check_rules(rules, settings.models, f"sources.{source}")
+    reading = settings.sources[source].reading
+    normalised = normalize_text(text, reading.html, reading.empty_brackets)
     columns = {
-        name: tagger(TextBatch.of([text])) for name, tagger in all_taggers(settings.models).items()
+        name: tagger(TextBatch.of([normalised]))
+        for name, tagger in all_taggers(settings.models).items()
     }
     violated = [
         name for name, rule in rules.items() if rule and violates(rule, _value(columns, rule))[0]
@@ -84,15 +87,14 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
         first = rules[violated[0]]
         verdict = _reason(violated[0], first, _value(columns, first)[0])
     also = f"; {', '.join(violated[1:])} would too" if violated[1:] else ""
-    after = fix_encoding(text, int(columns["normalisation"]["mojibake"][0]))
-    spans = find_pii(after)
+    spans = find_pii(normalised)
     return "\n".join(
         [
             *_attributes(columns, rules),
             *_title("verdict"),
             f"  {'filter':<14}{verdict}{also}",
             *_text("as it is", text),
-            *_text(f"as it would be kept{_masks(spans)}", mask_pii(after, spans)),
+            *_text(f"as it would be kept{_masks(spans)}", mask_pii(normalised, spans)),
         ]
     )
 
@@ -169,9 +171,8 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
     if removed.is_kept[row]:
         place = int(removed.is_kept[:row].sum())
         remaining = read_remaining_texts(shard, store, np.array([row]))[0]
-        before = fix_encoding(remaining, int(columns["normalisation"]["mojibake"][0]))
         kept = store.read_table(shard.file(CLEAN), ["text"])["text"][place].as_py()
-        lines += _text(f"as it was kept{_masks(find_pii(before))}", kept)
+        lines += _text(f"as it was kept{_masks(find_pii(remaining))}", kept)
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from hclx.corpus.layout import ATTRIBUTES, DOCUMENTS, FORMAT, VERDICTS, Build, S
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.taggers import all_taggers, attributes
+from hclx.corpus.taggers import all_taggers
 from hclx.corpus.text_batch import TextBatch, batches
 from hclx.errors import ConfigError
 
@@ -66,8 +66,8 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
     table = store.read_table(shard.file(DOCUMENTS), ["text", "title"])
     columns: dict[str, list[dict]] = {name: [] for name in missing}
     for batch in batches(table["text"].to_pylist(), table["title"].to_pylist()):
-        for name, values in attributes(functions, batch).items():
-            columns[name].append(values)
+        for name, tagger in functions.items():
+            columns[name].append(tagger(batch))
     for name in missing:
         joined = {
             column: np.concatenate([values[column] for values in columns[name]])

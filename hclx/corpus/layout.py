@@ -15,7 +15,7 @@ from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
 from hclx.text.documents import Reading
 
-FORMAT = 2  # of these files, and of what taggers compute: part of every key
+FORMAT = 3  # of these files, and of what taggers compute: part of every key
 FIELDS = ("url", "title", "date", "licence")
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
@@ -27,7 +27,7 @@ MANIFEST = "documents/{name}.json"
 QUARANTINE = "quarantine/{name}.jsonl"  # what could not be read, and why
 
 # Files of a shard: `Shard.file(DOCUMENTS)`.
-DOCUMENTS = "documents/{name}.parquet"  # as they were found; never changed again
+DOCUMENTS = "documents/{name}.parquet"  # as they were read; never changed again
 ATTRIBUTES = "attributes/{tagger}/{name}.parquet"  # a row a document, in their order
 VERDICTS = "verdicts/{stage}/{name}.parquet"  # what a stage removed, see `hclx.corpus.verdicts`
 SIGNATURES = "signatures/{name}.parquet"  # MinHash of the documents that reach that stage

@@ -3,7 +3,8 @@
 The formats here stand on the reader of `hclx.text.documents`. The policy of the corpus is to set
 aside what cannot be read, with file, line and reason, and to read on.
 
-  documents/SOURCE/FILE-SHARD.parquet   doc_id (SOURCE/ID), source, url, title, date, licence, text
+  documents/SOURCE/FILE-SHARD.parquet   doc_id (SOURCE/ID), source, url, title, date, licence, text;
+                                        text and title are normalised, see `hclx.corpus.normalize`
   documents/SOURCE/FILE.json            `file`; `parts`, the shards, with `name`, `documents` and
                                         `bytes`; `quarantined`, reason -> number; written last
   quarantine/SOURCE/FILE.jsonl          `file`, `line`, `reason` and masked `beginning` of a record
@@ -33,6 +34,7 @@ from hclx.corpus.layout import (
     RawFile,
     largest_first,
 )
+from hclx.corpus.normalize import is_blank, normalize_document
 from hclx.corpus.pii import masked
 from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import ConfigError
@@ -181,13 +183,15 @@ def read_documents(file: io.BufferedIOBase, path: str, reading: Reading) -> Reco
       ConfigError: the format is unknown.
     """
     read = _READERS[format_of(path, reading)]
+    empty_brackets = "remove" if read is _wikiextractor else reading.empty_brackets
     if path.endswith(".gz") and read is not _parquet:
         file = gzip.GzipFile(fileobj=file)
     for record in read(file, path, reading):
         if isinstance(record, Unreadable):
             beginning = masked(record.beginning)[:_BEGINNING_CHARS]
-            record = dataclasses.replace(record, beginning=beginning)
-        yield record
+            yield dataclasses.replace(record, beginning=beginning)
+        else:
+            yield normalize_document(record, reading.html, empty_brackets)
 
 
 def _lines(file, reading: Reading) -> Iterator[tuple[int, bytes | Unreadable]]:
@@ -283,7 +287,7 @@ def _text(file, path: str, reading: Reading) -> Records:
 
     def document(raw: bytes) -> Document | None:
         doc_id = name if reading.split == "file" else f"{name}:{lines.line}"
-        if not raw.strip():
+        if is_blank(raw):
             return None
         record = {"text": decode(raw)[0].strip("\r\n")}
         return _document(record, doc_id, path, lines.line, reading)
@@ -293,7 +297,7 @@ def _text(file, path: str, reading: Reading) -> Records:
         if isinstance(raw, Unreadable):
             yield raw
             lines.is_whole = False
-        elif reading.split == "blank_line" and not raw.strip():
+        elif reading.split == "blank_line" and is_blank(raw):
             is_end = True
         else:
             lines.append(raw)

@@ -23,7 +23,7 @@ import yaml
 from annotated_types import Ge, Gt, Le
 
 from hclx.errors import ConfigError
-from hclx.text.documents import FORMATS, SPLITS, Reading
+from hclx.text.documents import EMPTY_BRACKETS, FORMATS, HTML, SPLITS, Reading
 
 if typing.TYPE_CHECKING:
     import pydantic
@@ -80,7 +80,8 @@ class SourceSettings(_Settings):
     """One source of text.
 
     input: GLOB[,GLOB...] under the folder of `--input`.
-    format, split, fields, licence, max_bytes: see `hclx.text.documents.Reading`.
+    format, split, fields, licence, max_bytes, html, empty_brackets: see
+      `hclx.text.documents.Reading`.
     rules: name -> rule for the documents of this source; None switches the rule off.
     domain: row of the mixture's table; default: the name of the source.
     where: expression over attributes that selects the documents of the mixture, see
@@ -95,6 +96,8 @@ class SourceSettings(_Settings):
     fields: Mapping[str, str] = dataclasses.field(default_factory=dict)
     licence: str = ""
     max_bytes: PositiveInt = 64 << 20
+    html: typing.Literal[HTML] = "keep"
+    empty_brackets: typing.Literal[EMPTY_BRACKETS] = "keep"
     rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
     domain: str = ""
     where: str = ""
@@ -110,6 +113,8 @@ class SourceSettings(_Settings):
             tuple(sorted(self.fields.items())),
             self.licence,
             self.max_bytes,
+            self.html,
+            self.empty_brackets,
         )
 
 

@@ -1,4 +1,4 @@
-"""The last stage of the pipeline, `finish`: the texts that stay, cleaned and masked, and the
+"""The last stage of the pipeline, `finish`: the texts that stay, masked, and the
 figures of what became of every document.
 
   corpus/SOURCE/FILE-SHARD.parquet   the columns of documents/, see `hclx.corpus.readers`, with the
@@ -10,7 +10,6 @@ figures of what became of every document.
 
 import functools
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Collection
 
@@ -80,8 +79,8 @@ def clean_shard(
     seed: int,
     key: str,
 ) -> None:
-    """Writes the files of a shard in corpus/ and figures/: the documents that remain, in NFC and
-    masked, and the figures.
+    """Writes the files of a shard in corpus/ and figures/: the documents that remain, masked, and
+    the figures.
 
     Args:
       shard: its attributes and verdicts are already written.
@@ -121,20 +120,6 @@ def clean_shard(
     store.write_json(shard.file(FIGURES), figures, key)
 
 
-def fix_encoding(text: str, mojibake: bool) -> str:
-    """Returns a text in NFC.
-
-    Args:
-      text: the text.
-      mojibake: the text shows signs of having been decoded wrongly, and ftfy decodes it again.
-    """
-    if mojibake:
-        import ftfy
-
-        text = ftfy.fix_encoding(text)
-    return unicodedata.normalize("NFC", text)
-
-
 def _clean_texts(shard: Shard, store: Store, rows: np.ndarray) -> tuple[list[str], Counter]:
     """The texts of some rows as the corpus keeps them, and the number of masks of each kind.
 
@@ -142,15 +127,11 @@ def _clean_texts(shard: Shard, store: Store, rows: np.ndarray) -> tuple[list[str
     removed do not change that, as no rule for personal data looks across the end of a line.
     """
     texts, n_masked = read_remaining_texts(shard, store, rows), Counter()
-    form = store.read_table(shard.file(ATTRIBUTES, tagger="normalisation"), ["mojibake", "not_nfc"])
     items = store.read_table(shard.file(ATTRIBUTES, tagger="pii"), ["items"])["items"].to_numpy()
-    mojibake = (form["mojibake"].to_numpy() > 0)[rows]
-    changes = mojibake | (form["not_nfc"].to_numpy() | (items > 0))[rows]
-    for i in np.flatnonzero(changes):
-        text = fix_encoding(texts[i], mojibake[i])
-        spans = find_pii(text)
+    for i in np.flatnonzero(items[rows]):
+        spans = find_pii(texts[i])
         n_masked.update(span.kind for span in spans)
-        texts[i] = mask_pii(text, spans)
+        texts[i] = mask_pii(texts[i], spans)
     return texts, n_masked
 
 

@@ -21,6 +21,8 @@ _BEGINNING_BYTES = 200
 # Formats of raw files of a corpus; `hclx.corpus.readers` reads those that are not read here.
 FORMATS = ("jsonl", "text", "parquet", "wikiextractor")
 SPLITS = ("file", "line", "blank_line")
+HTML = ("keep", "strip")
+EMPTY_BRACKETS = ("keep", "remove")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Reading:
       fields: (our name, name in the file) pairs, such as ("text", "content").
       licence: of documents that name none.
       max_bytes: of one line or document; longer ones are quarantined, and never held in memory.
+      html: one of HTML: whether tags are left as they are, or stripped and entities decoded.
+      empty_brackets: one of EMPTY_BRACKETS: whether brackets without content are kept or removed;
+        those of the format wikiextractor always are removed.
     """
 
     format: str = ""
@@ -41,6 +46,8 @@ class Reading:
     fields: tuple[tuple[str, str], ...] = ()
     licence: str = ""
     max_bytes: int = 64 << 20
+    html: str = "keep"
+    empty_brackets: str = "keep"
 
 
 @dataclasses.dataclass(frozen=True)

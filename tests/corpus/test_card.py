@@ -21,6 +21,7 @@ from hclx.corpus.formatting import (
     format_tick,
 )
 from hclx.corpus.layout import Shard, read_settings, read_shards, write_settings
+from hclx.corpus.normalize import normalize_text
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
@@ -39,6 +40,8 @@ FATES |= {
 }
 TEXTS = {f"text/{name}": text for name, (text, _, _) in written_corpus.DOCUMENTS.items()}
 TEXTS |= {f"talk/talk.txt:{line}": text for line, text in enumerate(written_corpus.TALK, 1)}
+# Sizes are those of the documents, which are normalised as they are read.
+TEXTS = {name: normalize_text(text) for name, text in TEXTS.items()}
 VOID = ("meta",)
 
 

@@ -95,7 +95,7 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         (
             "sources: {a: {inputs: x}}",
             "sources.a.inputs is unknown; sources.a has input, format, split, fields, licence,"
-            " max_bytes, rules, domain, where, epochs, cap",
+            " max_bytes, html, empty_brackets, rules, domain, where, epochs, cap",
         ),
         (
             "sources: {a: {input: x, format: xml}}",

@@ -28,6 +28,7 @@ KINDS = {
     "punctuation": characters.PUNCTUATION,
     "symbol": characters.SYMBOL,
     "control": characters.CONTROL,
+    "format": characters.FORMAT,
 }
 
 
@@ -119,7 +120,8 @@ def test_kinds_by_example():
         "space": " \t\n\r\u3000\xa0\u2028",
         "punctuation": ".,·…、「",
         "symbol": "₩+😀🇰",
-        "control": "\0\x7f\u200b\ufeff\ue000\U000e0067\U0010ffff",
+        "control": "\0\x7f\ue000\u0378\U0010ffff",
+        "format": "\u200b\u200d\ufeff\xad\u202e\U000e0067",
     }.items():
         assert set(TextBatch.of([chars]).kinds) == {KINDS[name]}, name
 

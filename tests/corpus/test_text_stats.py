@@ -156,16 +156,6 @@ def test_short_last_lines_do_not_look_into_the_next_document():
     assert punctuation(TextBatch.of(["가", "..", ".", "…"]))["ellipsis"].tolist() == [0, 0, 0, 1]
 
 
-def test_texts_that_are_not_composed_are_found(texts):
-    result = normalisation(TextBatch.of(texts))["not_nfc"]
-    assert result.tolist() == [
-        text != unicodedata.normalize("NFC", text) for text in texts
-    ] and 0 < result.sum() < len(texts)
-    assert normalisation(TextBatch.of(["한글", unicodedata.normalize("NFD", "한글"), ""]))[
-        "not_nfc"
-    ].tolist() == [False, True, False]
-
-
 def test_texts_that_were_decoded_wrongly_are_found(sample_texts):
     clean = [
         unicodedata.normalize("NFC", text.encode("cp949", "ignore").decode("cp949"))

@@ -159,6 +159,8 @@ def kind(char: str) -> str:
             "",
         )
         return script or ("latin" if "LATIN" in name else "other")
+    if category == "Cf":
+        return "format"
     return {"N": "digit", "P": "punctuation", "S": "symbol", "C": "control"}[category[0]]
 
 

@@ -30,8 +30,8 @@ STAY = {
 # Rule -> a document of which it is the first broken rule; too_long is lowered for it.
 BROKEN = {
     "damaged": (
-        "ì´ ë¤ ê° í â€œ Ã © 같은 글자가 섞인 글은 어딘가에서 잘못 읽힌 것이다. 이런 글은"
-        " 사람이 읽어도 무슨 말인지 알 수가 없다."
+        "읽을 수 없는 바\ufffd이트는 \ufffd 이렇게 \ufffd 남는다\ufffd. 어디에서 잘\ufffd못"
+        " 되었는지는 사람이 \ufffd 읽어도 알 수가 없다."
     ),
     "control": (
         "화면에 보이지 않는 글자가\x01 섞여\x02 들어온\x03 글이다. 프로그램이 잘못 만든"

@@ -1,12 +1,11 @@
-"""Taggers compute attributes of documents. A tagger maps a batch to columns; the values of a
-document do not depend on the others.
+"""Taggers compute attributes of documents. A tagger maps a batch of texts, which are normalised
+(`hclx.corpus.normalize`), to columns; the values of a document do not depend on the others.
 
 To add a tagger, write a function of `TextBatch` in a module of this package, and name it below.
 Rules refer to a column as `tagger.column`.
 """
 
 import functools
-import unicodedata
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -30,25 +29,6 @@ TAGGERS: dict[str, Tagger] = {
     "title": title,
     "pii": pii,
 }
-
-
-def attributes(taggers: Mapping[str, Tagger], batch: TextBatch) -> dict[str, dict[str, np.ndarray]]:
-    """Runs taggers on a batch. They see the texts in NFC, as they will be kept; `normalisation`,
-    which measures that, sees the texts of the input.
-
-    Args:
-      taggers: name -> the function, see `all_taggers`.
-      batch: d documents.
-    Returns:
-      tagger -> column -> values, [d]; the docstring of each tagger gives their types. Places
-      in texts, as of `pii`, are those in NFC.
-    """
-    texts = [unicodedata.normalize("NFC", text) for text in batch.texts]
-    normalised = batch if tuple(texts) == batch.texts else TextBatch.of(texts, batch.titles)
-    return {
-        name: tagger(batch if name == "normalisation" else normalised)
-        for name, tagger in taggers.items()
-    }
 
 
 def all_taggers(models: Mapping[str, str] = {}) -> dict[str, Tagger]:

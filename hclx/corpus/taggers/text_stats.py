@@ -1,17 +1,15 @@
 """Measures the form of a text: its scripts, its lengths, the ends of its lines."""
 
-import unicodedata
-
 import numpy as np
 
 from hclx.corpus import characters
+from hclx.corpus.normalize import count_html, count_mojibake
 from hclx.corpus.taggers.language import languages
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 
 _ENDS = tuple(".?!…。？！\"'”’」』)]】")  # ends of a line that ends a sentence
 _BULLETS = tuple("-*•·ㆍ∙◦‣▪■□◆◇●○▶▷★☆※")
 _ELLIPSES = ("...", "…", "‥", "···")
-_MOJIBAKE = ("\ufffd", "Ã", "ì\u009d", "ë\u008b", "ê°", "í\u0095", "â€", "°¡", "À»", "Àº")
 _LETTERS = {
     "hangul": (characters.HANGUL, characters.JAMO),
     "latin": (characters.LATIN,),
@@ -111,16 +109,18 @@ def _equal(triples: np.ndarray, strings) -> np.ndarray:
 
 
 def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
-    """Detects text that is not normalised.
+    """Counts what the normalisation of texts left: see `hclx.corpus.normalize`.
 
     Returns:
-      not_nfc: whether the text is not in NFC, bool [d].
-      mojibake: how often U+FFFD, or a sequence that UTF-8 or EUC-KR read as Latin-1 leaves (such as
-        Ã or â€), occurs, int32 [d].
+      mojibake: places that show that the text was decoded wrongly: U+FFFD, and sequences that UTF-8
+        or EUC-KR read as Latin-1 leaves; int32 [d].
+      html_tags, html_entities: tags and entities of HTML, int32 [d].
+      html: share of the characters of these among all characters, from 0 to 1, float32 [d].
     """
+    counts = np.array([count_html(text) for text in batch.texts], np.int64).reshape(-1, 3)
     return {
-        "not_nfc": np.array(
-            [not unicodedata.is_normalized("NFC", text) for text in batch.texts], bool
-        ),
-        "mojibake": np.array([sum(map(text.count, _MOJIBAKE)) for text in batch.texts], np.int32),
+        "mojibake": np.array([count_mojibake(text) for text in batch.texts], np.int32),
+        "html_tags": counts[:, 0].astype(np.int32),
+        "html_entities": counts[:, 1].astype(np.int32),
+        "html": ratio(counts[:, 2], batch.n_chars),
     }

@@ -1,0 +1,189 @@
+"""Normalises the texts of documents as they are read, so that every later stage judges, compares,
+counts and keeps the same characters.
+
+In order: text that was decoded wrongly is mended, markup is stripped if the source asks for it, all
+line ends become \\n, characters that nobody sees are dropped, the text becomes NFC, and lines of
+blank letters become empty. Every step takes linear time.
+"""
+
+import dataclasses
+import html as html_entities
+import re
+import unicodedata
+
+from hclx.text.documents import Document, Unreadable
+
+# Without one of these a text needs nothing but NFC; most texts have none.
+_SPECIAL = re.compile(
+    "[\r\x0b\x0c\x80-\xff\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\u20ac\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\ufffd]"
+)
+_LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+
+# Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
+_UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+_UNSEEN += "\ufff9-\ufffb"
+# The scripts of Arabic, of India and of South East Asia spell with joiners, and so do sequences of
+# emoji; elsewhere a joiner is not seen.
+_SPELT = "\u0600-\u08ff\u0900-\u109f\u1780-\u18af\ua800-\uaaff\U00011000-\U00011fff"
+_EMOJI = "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe0f"
+_EMOJI += "\U0001f000-\U0001faff\U000e0020-\U000e007f"
+_DROPPED = re.compile(
+    f"[{_UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"|(?<![{_SPELT}])\u200c"
+)
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
+_BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
+_BLANK_LINE = re.compile(rf"[\s{_UNSEEN}{_BLANK_LETTERS}\u200c\u200d]*")
+
+# What UTF-8 looks like where it was read as Latin-1 or CP1252, EUC-KR where it was read as Latin-1,
+# and what a decoder leaves in place of bytes that it cannot read. A letter such as the first of
+# "XÃ HỘI", or in "SÃO", is none.
+_NEXT = "\x80-\xbf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac"
+_NEXT += "\u2122"
+MOJIBAKE = re.compile(
+    f"\ufffd|[\xc2\xc3][\x80-\xbf]|[\xe1-\xef](?![\u2013-\u203a]{{2}})[{_NEXT}][{_NEXT} ]"
+    f"|\xf0[{_NEXT}]{{3}}"
+    "|(?:[\xb0-\xc8][\xa1-\xfe]){2,}"
+)
+# The byte A0 of a syllable becomes a common space where no-break spaces were replaced.
+_LOST_BYTE = re.compile(f"(?<=[\xea-\xed][{_NEXT}]) |(?<=[\xea-\xed]) (?=[{_NEXT}])")
+_HIGH = re.compile("[\xb0-\xf0\ufffd]")
+
+_NAMES = frozenset(
+    "a abbr address article aside audio b big blockquote body br button canvas caption center cite"
+    " code col colgroup dd del details dfn div dl dt em embed fieldset figcaption figure font"
+    " footer form frame frameset h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd"
+    " label legend li link main map mark meta nav noscript object ol option p param picture pre q"
+    " ref rp rt ruby s samp script section select small source span strike strong style sub summary"
+    " sup svg table tbody td template textarea tfoot th thead time title tr tt u ul var video"
+    " wbr".split()
+)
+_LINES = frozenset(
+    "address article aside blockquote br caption center dd details div dl dt fieldset figcaption"
+    " figure footer form h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section"
+    " summary table tbody tfoot thead title tr ul".split()
+)  # elements that begin and end lines
+_UNREAD = ("script", "style", "template")  # elements whose content is no text
+_MARKUP = re.compile(r"<!--|<(/?)([A-Za-z][A-Za-z0-9]*)(?=[\s/>])[^<>]*>")
+_ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+# An empty pair directly behind a small letter or digit is a function's, as in `main()`.
+_BRACKETS = re.compile(r"(?<![a-z0-9_])\(\)|[ \t]+\(\)|[ \t]*(?:\([ \t,;·/]+\)|（[ \t,;·/]*）)")
+
+
+def normalize_text(text: str, html: str = "keep", empty_brackets: str = "keep") -> str:
+    """Returns a text as every stage sees it.
+
+    Args:
+      text: as it was read.
+      html: "strip" removes tags, comments and scripts, and replaces entities by the characters that
+        they denote; "keep" leaves all of them.
+      empty_brackets: "remove" removes brackets that hold nothing but spaces and commas, which
+        WikiExtractor leaves in place of templates; "keep" leaves them.
+    Returns:
+      The text in NFC. Its line ends are \\n; it holds no soft hyphens, zero-width spaces, marks of
+      direction or byte order marks, and joiners only in emoji and in scripts that need them.
+    """
+    if html == "strip":
+        text = strip_html(mend_encoding(text))
+    if _SPECIAL.search(text):
+        # The line end U+0085 and the soft hyphen are also parts of text that was decoded wrongly.
+        text = _LINE_END.sub("\n", mend_encoding(text))
+        text = _DROPPED.sub("", text)
+        text = _BLANK.sub("", text)
+    if empty_brackets == "remove":
+        text = _BRACKETS.sub("", text)
+    return unicodedata.normalize("NFC", text)
+
+
+def normalize_document(
+    document: Document, html: str = "keep", empty_brackets: str = "keep"
+) -> Document | Unreadable:
+    """Returns a document with its text and title normalised, or Unreadable if no text is left.
+
+    Args:
+      document: as it was read.
+      html, empty_brackets: see `normalize_text`.
+    """
+    text = normalize_text(document.text, html, empty_brackets)
+    if not text.strip():
+        return Unreadable(document.line, "no text")
+    title = normalize_text(document.title, html, empty_brackets)
+    return dataclasses.replace(document, text=text, title=title)
+
+
+def is_blank(raw: bytes) -> bool:
+    """Returns whether nothing of a line is seen: it holds white space, blank letters and characters
+    that are dropped.
+
+    Args:
+      raw: the line in UTF-8.
+    """
+    raw = raw.strip()
+    is_unseen = lambda: _BLANK_LINE.fullmatch(raw.decode("utf-8", "replace")) is not None
+    return not raw or (raw[0] > 0x7F and is_unseen())  # no such letter is ASCII
+
+
+def mend_encoding(text: str) -> str:
+    """Returns a text in which lines that were decoded wrongly are decoded again, where ftfy can."""
+    if not _HIGH.search(text) or not MOJIBAKE.search(text):
+        return text
+    return "\n".join(_mend_line(line) if _HIGH.search(line) else line for line in text.split("\n"))
+
+
+def _mend_line(line: str) -> str:
+    import ftfy
+
+    signs = len(MOJIBAKE.findall(line))
+    return ftfy.fix_encoding(_LOST_BYTE.sub("\xa0", line) if signs > 1 else line) if signs else line
+
+
+def count_mojibake(text: str) -> int:
+    """Counts the places of a text that show that it was decoded wrongly."""
+    return len(MOJIBAKE.findall(text)) if _HIGH.search(text) else 0
+
+
+def count_html(text: str) -> tuple[int, int, int]:
+    """Counts the tags of HTML, its entities, and the characters of both.
+
+    `<` and `&` count only where a tag of a known name, or an entity with its semicolon, begins.
+    """
+    tags = entities = chars = 0
+    if "<" in text:
+        for match in _MARKUP.finditer(text):
+            if (match[2] or "").lower() in _NAMES:
+                tags, chars = tags + 1, chars + len(match[0])
+    if "&" in text:
+        for match in _ENTITY.finditer(text):
+            entities, chars = entities + 1, chars + len(match[0])
+    return tags, entities, chars
+
+
+def strip_html(text: str) -> str:
+    """Returns a text without the tags, comments and scripts of HTML, and with its entities
+    replaced by their characters.
+
+    Tags of names that HTML does not have stay, so `a < b`, `<제목>` and `List<T>` do. Elements such
+    as p, br and li end a line, and cells of tables are set apart by a space.
+    """
+    pieces, position, endless = [], 0, set()
+    for match in _MARKUP.finditer(text) if "<" in text else ():
+        name = (match[2] or "").lower()
+        if match.start() < position or (match[2] and name not in _NAMES):
+            continue
+        pieces.append(text[position : match.start()])
+        position = match.end()
+        end = "-->" if not match[2] else f"</{name}" if name in _UNREAD and not match[1] else ""
+        if end and end not in endless:
+            found = re.compile(re.escape(end), re.IGNORECASE).search(text, position)
+            if found:
+                position = found.start() if match[2] else found.end()
+            else:
+                endless.add(end)  # so that a text of many open comments is not read once for each
+        pieces.append("\n" if name in _LINES else " " if name in ("td", "th") else "")
+    pieces.append(text[position:])
+    return _ENTITY.sub(_character, "".join(pieces))
+
+
+def _character(entity: re.Match) -> str:
+    return html_entities.unescape(entity[0]).replace("\xa0", " ")
