@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from hclx.errors import ConfigError
 from hclx.parallel import any_process_error
 from hclx.parallel.distributed import AnyAcrossProcesses
+from hclx.train.signal_watch import SIGNALS
 
 FILE = "STOP"
 
@@ -23,8 +24,6 @@ class StopSignal:
     users who can write to the folder but not signal the processes; process 0 looks for it once a
     second.
     """
-
-    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def __init__(self, mesh: Mesh, model_dir: str | Path, is_first: bool):
         """Prepares to listen.
@@ -43,7 +42,7 @@ class StopSignal:
     def __enter__(self):
         self._before = {
             number: signal.signal(number, self._handle)
-            for number in self.SIGNALS
+            for number in SIGNALS
             if signal.getsignal(number) is not signal.SIG_IGN  # nohup ignores SIGHUP
         }
         return self

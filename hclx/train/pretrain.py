@@ -39,6 +39,8 @@ from hclx.train.profiler import StepProfiler
 from hclx.train.run import Run, RunOptions, open_run
 from hclx.train.run_changes import changes_of
 from hclx.train.run_dir import versions
+from hclx.train.run_lock import Lease
+from hclx.train.signal_watch import SignalWatch
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Metrics, evaluate
 
@@ -79,18 +81,24 @@ def pretrain(
     keep_compiled_programs()
     mesh = make_mesh(experiment.mesh)
 
-    # ---- Tokenizer and token cache, each made if it is missing
-    cache, tokenizer_dir = _prepare_data(experiment, model_dir)
     say = print if jax.process_index() == 0 else lambda *_, **__: None
-    say(summary(experiment, mesh, cache), flush=True)
+    with SignalWatch(), contextlib.ExitStack() as held:
+        # ---- The folder, before any work that another run in it would do too
+        lease = Lease(model_dir, options.lease_seconds)
+        claim = lambda: held.enter_context(lease) if jax.process_index() == 0 else None
+        process_0_first("lock", claim)
 
-    # ---- The run
-    opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir)
-    with jax.set_mesh(mesh), opened as run:
-        state = starting_point(run)
-        for line in changes_in_words(changes, experiment, model_dir, run.progress.step):
-            say(line, flush=True)
-        state = train_loop(run, state)
+        # ---- Tokenizer and token cache, each made if it is missing
+        cache, tokenizer_dir = _prepare_data(experiment, model_dir)
+        say(summary(experiment, mesh, cache), flush=True)
+
+        # ---- The run
+        opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir, lease)
+        with jax.set_mesh(mesh), opened as run:
+            state = starting_point(run)
+            for line in changes_in_words(changes, experiment, model_dir, run.progress.step):
+                say(line, flush=True)
+            state = train_loop(run, state)
     say(ending(run))
     return state
 

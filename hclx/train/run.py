@@ -99,6 +99,7 @@ def open_run(
     mesh: Mesh,
     cache: TokenCache,
     tokenizer_dir: str,
+    lease: Lease | None = None,
 ) -> Iterator[Run]:
     """Claims the folder of a run, opens all that the run uses, and closes it when the context ends.
     The events `start` and `exit` and MODEL_DIR/goodput.json are written here.
@@ -108,18 +109,20 @@ def open_run(
       mesh: also the ambient mesh.
       cache: of tokens, in the model's vocabulary.
       tokenizer_dir: is recorded with the run, for decoding.
+      lease: of the folder, which process 0 has entered; None: it is claimed here.
     Raises:
       ConfigError, DataError: as in `pretrain`.
     """
     hashes = _hashes(model_dir, cache)
     lineage = read_lineage(model_dir)
     program = make_program(experiment, mesh, lineage.rate_factors)
-    lease, log = Lease(model_dir, options.lease_seconds), EventLog(model_dir, jax.process_index())
-    is_first = jax.process_index() == 0
+    is_first, is_claimed = jax.process_index() == 0, lease is not None
+    lease = lease or Lease(model_dir, options.lease_seconds)
+    log = EventLog(model_dir, jax.process_index())
     with contextlib.ExitStack() as stack:
 
         def claim() -> tuple[dict, list[str]]:
-            if is_first:
+            if is_first and not is_claimed:
                 stack.enter_context(lease)
             weights = choose_initial_weights(
                 model_dir, options.init_from, experiment.model, hashes["vocabulary"]
@@ -136,11 +139,7 @@ def open_run(
             lineage=lineage,
             description=description,
             loader=stack.enter_context(_loader(experiment, program, cache, "train", lineage.skip)),
-            validation=stack.enter_context(
-                _loader(experiment, program, cache, "validation")
-                if _can_evaluate(experiment, cache)
-                else contextlib.nullcontext()
-            ),
+            validation=stack.enter_context(_validation_loader(experiment, program, cache)),
             token_bytes=jnp.asarray(cache.token_bytes, jnp.float32),
             checkpointer=stack.enter_context(_checkpointer(experiment, model_dir, options, log)),
             lease=lease,
@@ -193,6 +192,12 @@ def _loader(
         sharding=program.batch_sharding,
         skip=skip,
     )
+
+
+def _validation_loader(experiment: Experiment, program: Program, cache: TokenCache):
+    if _can_evaluate(experiment, cache):
+        return _loader(experiment, program, cache, "validation")
+    return contextlib.nullcontext()
 
 
 def _checkpointer(

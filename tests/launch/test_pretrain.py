@@ -4,6 +4,7 @@ disk filled.
 
 import json
 import math
+import os
 import resource
 import signal
 import subprocess
@@ -87,6 +88,28 @@ def test_killed_and_resumed_is_equal_to_the_last_digit(whole, tmp_path):
     result = pretrain(tmp_path / "run", *sharing(whole))
     assert result.returncode == 0, result.stderr
     assert numbers(tmp_path / "run") == numbers(whole)
+
+
+def test_the_folder_is_claimed_and_signals_are_answered_while_data_is_prepared(tmp_path):
+    """The text is a pipe into which nobody writes."""
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "text.jsonl")
+    flags = [f"--gin.DataConfig.input={tmp_path}/text.jsonl", "--lease_seconds=1.5"]
+    arguments = command("pretrain.py", *TINY, f"--model_dir={tmp_path}/run", *flags)
+    options = {"env": environment(), "cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(arguments, **options) as first:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run" / "RUN_LOCK.json").exists():
+            assert first.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        second = refused(pretrain(tmp_path / "run", *flags), 64)
+        assert "is in use by a run that is alive" in second
+        begun = time.monotonic()
+        first.send_signal(signal.SIGTERM)
+        errors = first.communicate(timeout=30)[1]
+    assert first.returncode == 143 and time.monotonic() - begun < 5, errors
+    assert "error: SIGTERM: ended" in errors and "Traceback" not in errors
+    assert not list((tmp_path / "run").glob("*")), errors
 
 
 def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(whole, tmp_path):
