@@ -323,7 +323,7 @@ class TestStartingPoint:
             shutil.copytree(other, source / "checkpoints" / "4")
             with (
                 pytest.raises(CheckpointError, match=message),
-                open_in(tmp_path / "run", **options) as run,
+                open_in(tmp_path / "run") as run,
             ):
                 starting_point(run)
         largest(source / "checkpoints" / "4", "params").write_bytes(b"")
