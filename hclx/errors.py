@@ -108,8 +108,8 @@ def known_error(error: BaseException) -> HclxError | None:
         return error
     number, path = getattr(error, "errno", None), getattr(error, "filename", None)
     if not isinstance(error, OSError):
-        found = re.search(r"os_error_code='(\d+)'", str(error))
-        number = int(found[1]) if found else None
+        match = re.search(r"os_error_code='(\d+)'", str(error))
+        number = int(match[1]) if match else None
     if path is None and (quoted := re.search(r"""['"](/?[^'"]+)['"]""", str(error))):
         path = quoted[1]  # pyarrow and TensorStore name files in their text alone
     if number is None or not (path or number in _ADVICE):

@@ -122,10 +122,10 @@ class _Reader:
 
     def read_flags(self, bindings: list[str]) -> list[tuple[str, _Setting]]:
         """Returns what the flags `--gin.NAME=VALUE` set, in order."""
-        found = []
+        settings = []
         for binding in bindings:
-            found += self._read(_quoted(binding), lambda _, text=binding: f"--gin.{text}")
-        return found
+            settings += self._read(_quoted(binding), lambda _, text=binding: f"--gin.{text}")
+        return settings
 
     def check_macros(self) -> None:
         """Raises ConfigError for a macro that nothing uses: most often a field without its class.
@@ -168,19 +168,19 @@ class _Reader:
 
     def _read(self, text: str, where, including=()) -> list[tuple[str, _Setting]]:
         """Reads statements; `where(line)` is the place of a line, for errors."""
-        found, line = [], 1
+        settings, line = [], 1
         try:
             parser = config_parser.ConfigParser(text, self)
             while statement := parser.parse_statement():
                 line = statement.location.line_num
-                found += self._obey(statement, where(line), including)
+                settings += self._obey(statement, where(line), including)
         except (SyntaxError, tokenize.TokenError, StopIteration, ValueError) as error:
             line = getattr(error, "lineno", None) or line
             if isinstance(error, tokenize.TokenError):  # the end of the text came too early
                 line = _last_statement(text)
             why = _why_unreadable(_line_of(text, line))
             raise ConfigError(f"{where(line)}: {why}") from error
-        return found
+        return settings
 
     def _obey(self, statement, where: str, including: tuple[str, ...]):
         """Returns what one statement sets."""
@@ -238,20 +238,20 @@ def _class_of(scope: str, selector: str, where: str, field: str = "") -> str:
     return name
 
 
-def _merge(settings: dict[str, _Setting], found: list[tuple[str, _Setting]]) -> None:
+def _merge(settings: dict[str, _Setting], new: list[tuple[str, _Setting]]) -> None:
     """Adds what a file, or the command line, sets to what earlier ones set; two names of one
     setting in one file, or on the command line, are refused.
     """
-    found = [(name, setting) for name, setting in found if setting.value is not None]
-    if any(setting.value for name, setting in found if name in _TEXTS):
+    new = [(name, setting) for name, setting in new if setting.value is not None]
+    if any(setting.value for name, setting in new if name in _TEXTS):
         for name in _TEXTS:
             settings.pop(name, None)
-    given = {name: setting for name, setting in found if name in _OTHER_NAME and setting.value}
-    if len(given) > 1:
-        places = " and ".join(setting.where for setting in given.values())
+    renamed = {name: setting for name, setting in new if name in _OTHER_NAME and setting.value}
+    if len(renamed) > 1:
+        places = " and ".join(setting.where for setting in renamed.values())
         raise ConfigError(f"{places} are one setting; give TokenizerConfig.morphemes alone")
-    for name, setting in found:
-        if name in given:
+    for name, setting in new:
+        if name in renamed:
             settings.pop(_OTHER_NAME[name], None)
         settings[name] = setting
 

@@ -312,8 +312,8 @@ class Index:
         starts, ends = (
             (place - letters.offsets[runs.text])[order] for place in (runs.start, runs.end)
         )
-        wanted = text * len(self.names) + item
-        edges = [np.searchsorted(pair, wanted, side).tolist() for side in ("left", "right")]
+        pairs = text * len(self.names) + item
+        edges = [np.searchsorted(pair, pairs, side).tolist() for side in ("left", "right")]
         places = [
             _places(starts[first:last], ends[first:last], at[first:last], self.size[i], settings)
             for i, first, last in zip(item, *edges)
@@ -324,7 +324,7 @@ class Index:
         """The runs that are in the index, a row for each item, and the rows of the index, int64
         [m]; in the order of the runs.
         """
-        found, rows = [], []
+        matches, rows = [], []
         for run in runs:
             maybe = np.flatnonzero(self.sieve[run.hash >> np.uint64(64 - _SIEVE_BITS)])
             hashes = run.hash[maybe]
@@ -332,8 +332,8 @@ class Index:
             times = np.searchsorted(self.hash, hashes, "right") - first
             begins = np.cumsum(times) - times
             rows.append(np.repeat(first - begins, times) + np.arange(times.sum()))
-            found.append(Runs(*(column[np.repeat(maybe, times)] for column in run)))
-        return Runs(*map(np.concatenate, zip(*found))), np.concatenate(rows)
+            matches.append(Runs(*(column[np.repeat(maybe, times)] for column in run)))
+        return Runs(*map(np.concatenate, zip(*matches))), np.concatenate(rows)
 
 
 def _places(

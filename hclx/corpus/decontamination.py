@@ -263,8 +263,8 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
     found_items, told = set(), Counter()
     for shard in shards:
         table = read_verdict(store, shard, "contamination")
-        found = np.flatnonzero(table["value"].to_numpy() > 0)
-        for verdict in table.take(pyarrow.array(found)).to_pylist():
+        rows = np.flatnonzero(table["value"].to_numpy() > 0)
+        for verdict in table.take(pyarrow.array(rows)).to_pylist():
             found_items.update(verdict["items"])
             gone = verdict["rule"] is not None
             causes = {name for names in verdict["causes"] for name in names}

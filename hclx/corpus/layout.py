@@ -354,8 +354,8 @@ def read_manifests(store: Store, source: str) -> list[tuple[str, dict]]:
     Returns:
       (SOURCE/FILE, content) of each, in the order of the raw files; none that is damaged.
     """
-    folder, found = MANIFESTS.format(source=source), []
+    folder, manifests = MANIFESTS.format(source=source), []
     for path in store.list(folder, ".json"):
         if manifest := store.read_json(path):
-            found.append((path.removeprefix("documents/").removesuffix(".json"), manifest))
-    return sorted(found, key=lambda entry: (entry[1].get("file", ""), entry[0]))
+            manifests.append((path.removeprefix("documents/").removesuffix(".json"), manifest))
+    return sorted(manifests, key=lambda entry: (entry[1].get("file", ""), entry[0]))

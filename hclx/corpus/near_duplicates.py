@@ -301,9 +301,9 @@ def references(signed: np.ndarray, near: NearSettings) -> tuple[np.ndarray, np.n
             others = buckets.after(i)
             others = others[is_open[others]]
         for chosen in np.split(others, range(_ROWS, len(others), _ROWS)):
-            found = similarity(signed[i], signed[chosen])
-            is_near = found >= near.threshold
-            stays[chosen[is_near]], score[chosen[is_near]] = i, found[is_near]
+            scores = similarity(signed[i], signed[chosen])
+            is_near = scores >= near.threshold
+            stays[chosen[is_near]], score[chosen[is_near]] = i, scores[is_near]
             is_open[chosen[is_near]] = False
     return stays, score
 
@@ -326,13 +326,13 @@ class _Buckets:
         """The documents after document i that share a bucket with it, int64 [m], ascending; without
         those of buckets that were asked for many times.
         """
-        found = []
+        members = []
         for order, place, bucket, edges, times in self._bands:
             own = bucket[i]
             times[own] += 1
             if times[own] <= _ALL_PAIRS:
-                found.append(order[place[i] + 1 : edges[own + 1]])
-        return np.unique(np.concatenate(found, dtype=np.int64)) if found else NO_IDS
+                members.append(order[place[i] + 1 : edges[own + 1]])
+        return np.unique(np.concatenate(members, dtype=np.int64)) if members else NO_IDS
 
 
 def write_near_duplicates(shard: Shard, blocks: Blocks, store: Store, key: str) -> None:

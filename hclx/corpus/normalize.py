@@ -109,13 +109,13 @@ def _remove_empty_brackets(text: str) -> str:
 
     An empty pair directly behind a small letter or digit stays: it is a function's, as in `main()`.
     """
-    pieces, position = [], 0
+    parts, position = [], 0
     for match in _BRACKETS.finditer(text):
         before = text[position : match.start()]
         is_function = match[0] == "()" and re.fullmatch("[a-z0-9_]", before[-1:])
-        pieces.append(before + "()" if is_function else before.rstrip(" \t"))
+        parts.append(before + "()" if is_function else before.rstrip(" \t"))
         position = match.end()
-    return "".join([*pieces, text[position:]])
+    return "".join([*parts, text[position:]])
 
 
 def normalize_document(
@@ -183,23 +183,23 @@ def strip_html(text: str) -> str:
     Tags of names that HTML does not have stay, so `a < b`, `<제목>` and `List<T>` do. Elements such
     as p, br and li end a line, and cells of tables are set apart by a space.
     """
-    pieces, position, endless = [], 0, set()
+    parts, position, endless = [], 0, set()
     for match in _MARKUP.finditer(text) if "<" in text else ():
         name = (match[2] or "").lower()
         if match.start() < position or (match[2] and name not in _NAMES):
             continue
-        pieces.append(text[position : match.start()])
+        parts.append(text[position : match.start()])
         position = match.end()
         end = "-->" if not match[2] else f"</{name}" if name in _UNREAD and not match[1] else ""
         if end and end not in endless:
-            found = re.compile(re.escape(end), re.IGNORECASE).search(text, position)
-            if found:
-                position = found.start() if match[2] else found.end()
+            closing = re.compile(re.escape(end), re.IGNORECASE).search(text, position)
+            if closing:
+                position = closing.start() if match[2] else closing.end()
             else:
                 endless.add(end)  # so that a text of many open comments is not read once for each
-        pieces.append("\n" if name in _LINES else " " if name in ("td", "th") else "")
-    pieces.append(text[position:])
-    return _ENTITY.sub(_character, "".join(pieces))
+        parts.append("\n" if name in _LINES else " " if name in ("td", "th") else "")
+    parts.append(text[position:])
+    return _ENTITY.sub(_character, "".join(parts))
 
 
 def _character(entity: re.Match) -> str:

@@ -244,10 +244,10 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     files, place = [], Store(folder)
     for name, source in settings.sources.items():
         patterns = split_patterns(source.input, place)
-        found: set[str] = set()
+        matches: set[str] = set()
         for pattern in patterns:
             paths, skipped = find(pattern, place)
-            found.update(paths)
+            matches.update(paths)
             if skipped:
                 _LOG.info("sources.%s: %s files of other kinds are skipped", name, f"{skipped:,}")
             if not paths:
@@ -256,7 +256,7 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
                     raise DataError(f"{where} matches no file")
                 raise DataError(f"{where}: none of the {skipped:,} files below it is {KINDS}")
         begin = common_folder(patterns)
-        for shown in sorted(found):
+        for shown in sorted(matches):
             format_of(shown, source.reading)
             info = place.info(shown)
             files.append(

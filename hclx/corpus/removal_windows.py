@@ -85,7 +85,7 @@ def _windows(
 ) -> list[Window]:
     """The windows around copies; for what they are see `judge`."""
     borders, letters = _borders(text)
-    context, found = settings.window // 2, []
+    context, windows = settings.window // 2, []
     for name, own in places.items():
         for place in own:
             first = np.searchsorted(letters, place.start, "right") - 1
@@ -93,8 +93,8 @@ def _windows(
             start, end = borders[first] - context, borders[min(last, len(borders) - 1)] + context
             start = borders[max(0, np.searchsorted(borders, start, "right") - 1)]
             end = borders[min(np.searchsorted(borders, end, "left"), len(borders) - 1)]
-            found.append(Window(int(start), int(end), (name,)))
-    return _merged(text, sorted(found), settings.window)
+            windows.append(Window(int(start), int(end), (name,)))
+    return _merged(text, sorted(windows), settings.window)
 
 
 def _merged(text: str, windows: Sequence[Window], shortest: int) -> list[Window]:

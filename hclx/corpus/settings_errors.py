@@ -48,11 +48,11 @@ def _twice(node: yaml.Node | None) -> yaml.Node | None:
             if key.value in names and key.value != "<<":
                 return key
             names.add(key.value if isinstance(key.value, str) else id(key))
-            if found := _twice(value):
-                return found
+            if key := _twice(value):
+                return key
     for item in node.value if isinstance(node, yaml.SequenceNode) else ():
-        if found := _twice(item):
-            return found
+        if key := _twice(item):
+            return key
     return None
 
 
@@ -75,14 +75,14 @@ def line_of(node: yaml.Node | None, field: Iterable[str]) -> int:
 
 
 def _walk(node: yaml.Node | None, field: list[str]) -> tuple[int, int]:
-    """(line, number of parts found)"""
+    """(line, number of parts of the path that the file holds)"""
     line = 0
     for depth, name in enumerate(field):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        found = [(key, value) for key, value in pairs if key.value == name]
-        if not found:
+        matches = [(key, value) for key, value in pairs if key.value == name]
+        if not matches:
             return line, depth
-        line, node = found[0][0].start_mark.line + 1, found[0][1]
+        line, node = matches[0][0].start_mark.line + 1, matches[0][1]
     return line, len(field)
 
 
@@ -101,13 +101,13 @@ def unknown(where: str, names: Iterable[str], name: str = "") -> str:
     return f"{where} is unknown{guess}; {place} has {', '.join(names)}"
 
 
-def check_names(where: list[str], given: Mapping, names: Iterable[str]) -> None:
+def check_names(where: list[str], fields: Mapping, names: Iterable[str]) -> None:
     """Refuses names that are none of those that there are.
 
     Raises:
       SettingsError: names the first of them, and the nearest right one.
     """
     names = list(names)
-    for name in given:
+    for name in fields:
         if name not in names:
             raise SettingsError(unknown(".".join([*where, str(name)]), names), [*where, str(name)])

@@ -199,5 +199,5 @@ def remove_windows(text: str, starts: list[int], ends: list[int]) -> str:
     Returns:
       The rest; a blank line stands where something was removed between two other parts.
     """
-    pieces = [text[a:b].strip() for a, b in zip([0, *ends], [*starts, len(text)])]
-    return "\n\n".join(filter(None, pieces))
+    parts = [text[a:b].strip() for a, b in zip([0, *ends], [*starts, len(text)])]
+    return "\n\n".join(filter(None, parts))

@@ -48,13 +48,13 @@ def expand_globs(patterns: str) -> list[str]:
         raise ConfigError("no input is given; name files or folders as GLOB[,GLOB...]")
     paths = set()
     for pattern in split_patterns(patterns, LocalPlace()):
-        found, skipped = find(_home(pattern), LocalPlace())
-        if not found:
+        matches, skipped = find(_home(pattern), LocalPlace())
+        if not matches:
             held = f": of the {skipped:,} files below it none is" if skipped else "; input is"
             raise DataError(f"{pattern} matches no file{held} {KINDS}")
         if skipped:
             _LOG.info("%s: %s files of other kinds are skipped", pattern, f"{skipped:,}")
-        paths.update(found)
+        paths.update(matches)
     for path in paths:
         format_of(path)
     return sorted(paths)

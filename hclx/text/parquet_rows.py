@@ -34,10 +34,10 @@ def parquet_rows(file: BinaryIO, parser: Parser) -> Iterator[Document | Unreadab
     names, row = dict(parser.reading.fields), 0
     try:
         table = pyarrow.parquet.ParquetFile(_seekable(file))
-        there = table.schema_arrow.names
+        present = table.schema_arrow.names
         columns = [names.get(field, field) for field in ("id", "text", *FIELDS)]
-        columns = [column for column in columns if column in there]
-        others = {} if names.get("text", "text") in columns else dict.fromkeys(there)
+        columns = [column for column in columns if column in present]
+        others = {} if names.get("text", "text") in columns else dict.fromkeys(present)
         others |= {column: "" for column in others if _is_text(table.schema_arrow, column)}
         for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
             cells = list(zip(batch.schema.names, batch.columns))

@@ -12,6 +12,7 @@ from hclx.text import train_tokenizer
 from hclx.text.pretokenizers import shared_pretokenizer
 from hclx.text.tokenizer import to_bytes
 from hclx.text.training import MAX_CHUNK_BYTES, count_chunks
+from tests.helpers.timing import cpu_seconds
 from tests.helpers.unicode_samples import LONG_RUNS
 
 MODES = ("train", "encode", "plain")
@@ -75,19 +76,9 @@ def test_time_grows_with_the_length_of_a_run(tokenizers, alphabet):
         *(tokenizers[mode].encode for mode in ("train", "plain")),  # "encode" is the first and this
     ]
     for function in functions:
-        assert _seconds(function, text) < max(6 * _seconds(function, text[:16_000]), 0.1)
+        assert cpu_seconds(function, text) < max(6 * cpu_seconds(function, text[:16_000]), 0.1)
     for tokenizer in tokenizers.values():
         ids = tokenizer.encode(text)
         begin = time.process_time()
         assert tokenizer.decode(ids) == text
         assert time.process_time() - begin < 0.5
-
-
-def _seconds(function, text):
-    """Processor time of a call, the lesser of two: other processes share the caches."""
-    times = []
-    for _ in range(2):
-        begin = time.process_time()
-        function(text)
-        times.append(time.process_time() - begin)
-    return min(times)

@@ -65,56 +65,62 @@ _PRODUCT_BEFORE = re.compile(
 )
 
 
-def _is_mobile(found: Candidate) -> bool:
-    digits, value = found.digits, found.value
+def _is_mobile(candidate: Candidate) -> bool:
+    digits, value = candidate.digits, candidate.value
     if digits.endswith("00000000"):
         return False  # a template: 010-0000-0000
-    around = found.before[-1:], found.after[:1]
-    if around == ("제", "호") or re.search(r"[A-Za-z]-$", found.before) and is_other_number(found):
+    around = candidate.before[-1:], candidate.after[:1]
+    if (
+        around == ("제", "호")
+        or re.search(r"[A-Za-z]-$", candidate.before)
+        and is_other_number(candidate)
+    ):
         return False
     if value.isdigit():
         if digits.startswith("010") and len(digits) < 11:
             return False
-        return not has_unit(found)
-    return not is_part(found)
+        return not has_unit(candidate)
+    return not is_part(candidate)
 
 
-def _is_landline(found: Candidate) -> bool:
-    value, before = found.value, found.before
-    if is_labelled_other(found) or is_part(found) or is_document(found):
+def _is_landline(candidate: Candidate) -> bool:
+    value, before = candidate.value, candidate.before
+    if is_labelled_other(candidate) or is_part(candidate) or is_document(candidate):
         return False
-    if value.startswith(("080", "(080")) and _TOLL_FREE.search(before[-20:] + " " + found.after):
+    if value.startswith(("080", "(080")) and _TOLL_FREE.search(
+        before[-20:] + " " + candidate.after
+    ):
         return False
     if _PHONE_BEFORE.search(before):
-        return not (value.isdigit() and has_unit(found))
+        return not (value.isdigit() and has_unit(candidate))
     is_joined = re.match("0[0-9]{4}", value) or (re.search("[0-9]{7}", value) and ")" not in value)
-    is_counted = _DOCUMENT.fullmatch(value) or (_YEAR.search(value) and is_other_number(found))
+    is_counted = _DOCUMENT.fullmatch(value) or (_YEAR.search(value) and is_other_number(candidate))
     return not (is_joined or is_counted)
 
 
-def _is_email(found: Candidate) -> bool:
-    local = re.match("[가-힣A-Za-z0-9._%+-]*", found.value)[0].lower()
-    suffix = found.value.rsplit(".", 1)[-1].lower()
+def _is_email(candidate: Candidate) -> bool:
+    local = re.match("[가-힣A-Za-z0-9._%+-]*", candidate.value)[0].lower()
+    suffix = candidate.value.rsplit(".", 1)[-1].lower()
     return (
         suffix not in _FILE_SUFFIXES  # logo@2x.png
         and local not in _NO_PERSON
-        and not re.match(r":[A-Za-z0-9._~-]*/", found.after)  # a path on another machine
+        and not re.match(r":[A-Za-z0-9._~-]*/", candidate.after)  # a path on another machine
     )
 
 
-def _is_address(found: Candidate) -> bool:
+def _is_address(candidate: Candidate) -> bool:
     """Returns whether an IP address is public; private addresses, versions and section numbers
     identify nobody.
     """
     try:
-        if not ipaddress.ip_address(found.value).is_global:
+        if not ipaddress.ip_address(candidate.value).is_global:
             return False
     except ValueError:
         return False
-    if ":" in found.value:
+    if ":" in candidate.value:
         return True
-    before, after = found.before, found.after
-    if found.value.endswith(".0") and re.match("/[0-9]", after):
+    before, after = candidate.before, candidate.after
+    if candidate.value.endswith(".0") and re.match("/[0-9]", after):
         return False  # a network
     if _VERSION_BEFORE.search(before) or _VERSION_AFTER.match(after):
         return False
@@ -122,8 +128,8 @@ def _is_address(found: Candidate) -> bool:
         return False
     if _ADDRESS_WORD.search(f"{before[-30:]} {after}"):
         return True
-    values = [int(part) for part in found.value.split(".")]
-    if len(found.digits) <= _SHORT or max(values) < _SMALL:
+    values = [int(part) for part in candidate.value.split(".")]
+    if len(candidate.digits) <= _SHORT or max(values) < _SMALL:
         return False
     return not (_PRODUCT_BEFORE.search(before) and sorted(values)[1] < _SMALL)
 
@@ -133,12 +139,12 @@ PHONE_RULES = (
         "phone",
         rf"{FREE}(?:{_COUNTRY}|82[ -]?\(?0?\)?){_MOBILE}{_MOBILE_GAP}[0-9]{{3,4}}{_MOBILE_GAP}"
         rf"[0-9]{{4}}{CLOSED}",
-        lambda found: not is_part(found),
+        lambda candidate: not is_part(candidate),
     ),
     Rule(
         "phone",
         rf"{FREE}{_COUNTRY}{_AREA}{_GAP}?[0-9]{{3,4}}{_GAP}?[0-9]{{4}}{CLOSED}",
-        lambda found: not is_part(found),
+        lambda candidate: not is_part(candidate),
     ),
     Rule(
         "phone",

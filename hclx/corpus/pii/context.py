@@ -67,18 +67,19 @@ def grouped(*groups: str) -> str:
 _URL = re.compile(r"(?:://|www\.)[^\s<>\"]*$")
 
 
-def is_part(found: Candidate) -> bool:
+def is_part(candidate: Candidate) -> bool:
     """Returns whether the separator of a candidate joins it to further digits, as in 1/2/3/4, or
     the candidate is a part of a URL.
     """
-    if _URL.search(found.before):
+    if _URL.search(candidate.before):
         return True
-    sign = re.search(r"[-·/._]", found.value)
+    sign = re.search(r"[-·/._]", candidate.value)
     if not sign:
         return False
     sign = re.escape(sign[0])
     return bool(
-        re.search(f"[0-9]{sign}$", found.before[-2:]) or re.match(f"{sign}[0-9]", found.after)
+        re.search(f"[0-9]{sign}$", candidate.before[-2:])
+        or re.match(f"{sign}[0-9]", candidate.after)
     )
 
 
@@ -130,39 +131,39 @@ def is_date(value: str) -> bool:
     return bool(_DATE.match("".join(f"{digits} " for digits in re.findall("[0-9]+", value))))
 
 
-def has_unit(found: Candidate) -> bool:
+def has_unit(candidate: Candidate) -> bool:
     """Returns whether a unit or a counter follows digits without a separator, or with spaces, as in
     12345678901원.
     """
-    return not re.search(r"[-·/._]", found.value) and bool(_UNIT.match(found.after))
+    return not re.search(r"[-·/._]", candidate.value) and bool(_UNIT.match(candidate.after))
 
 
-def is_document(found: Candidate) -> bool:
+def is_document(candidate: Candidate) -> bool:
     """Returns whether 호 follows, as in 032-2023-0007호."""
-    return bool(re.match(" ?호(?!텔|프|실|선)", found.after))
+    return bool(re.match(" ?호(?!텔|프|실|선)", candidate.after))
 
 
-def label_of(found: Candidate) -> str | None:
+def label_of(candidate: Candidate) -> str | None:
     """The word before 번호, 코드 or No. directly before a candidate; "" if there is only 번호, and
     None without a label.
     """
-    label = _LABEL.search(found.before)
+    label = _LABEL.search(candidate.before)
     return label[1] if label else None
 
 
-def is_labelled_other(found: Candidate) -> bool:
+def is_labelled_other(candidate: Candidate) -> bool:
     """Returns whether a label such as 관리번호, or letters as in SN-010-1234-5678, say that a
     candidate is the number of a document, an order, a part or another thing.
     """
-    label = label_of(found)
+    label = label_of(candidate)
     if label is not None:
         return label.endswith(_OTHER_NUMBERS)
-    joined = _LETTERS_JOINED.search(found.before)
+    joined = _LETTERS_JOINED.search(candidate.before)
     return bool(joined) and joined[1].upper() not in _LETTERS
 
 
-def is_other_number(found: Candidate) -> bool:
+def is_other_number(candidate: Candidate) -> bool:
     """Returns whether a label, or a word such as 운송장 without 번호, says that a candidate is the
     number of another thing.
     """
-    return is_labelled_other(found) or bool(_OTHER_WORDS.search(found.before))
+    return is_labelled_other(candidate) or bool(_OTHER_WORDS.search(candidate.before))

@@ -45,48 +45,48 @@ _BANK_AFTER = re.compile(
 )
 
 
-def _is_card(found: Candidate) -> bool:
-    digits = found.digits
+def _is_card(candidate: Candidate) -> bool:
+    digits = candidate.digits
     return (
         is_luhn(digits)
         and len(set(digits)) > 1
-        and not is_part(found)
-        and (bool(_CARD_BEFORE.search(found.before)) or not is_other_number(found))
+        and not is_part(candidate)
+        and (bool(_CARD_BEFORE.search(candidate.before)) or not is_other_number(candidate))
     )
 
 
-def _is_business(found: Candidate) -> bool:
-    if not is_business_number(found.digits) or is_part(found):
+def _is_business(candidate: Candidate) -> bool:
+    if not is_business_number(candidate.digits) or is_part(candidate):
         return False
-    if _REGISTRATION_BEFORE.search(found.before):
-        return not found.value.isdigit() or bool(_BUSINESS_BEFORE.search(found.before))
-    return not found.value.isdigit() and not is_other_number(found)
+    if _REGISTRATION_BEFORE.search(candidate.before):
+        return not candidate.value.isdigit() or bool(_BUSINESS_BEFORE.search(candidate.before))
+    return not candidate.value.isdigit() and not is_other_number(candidate)
 
 
-def _is_account(found: Candidate) -> bool:
+def _is_account(candidate: Candidate) -> bool:
     if (
-        not 10 <= len(found.digits) <= 14
-        or is_date(found.value)
-        or has_unit(found)
-        or is_document(found)
-        or _FOUR_BYTES.fullmatch(found.value)
-        or is_part(found)
-        or is_other_number(found)
+        not 10 <= len(candidate.digits) <= 14
+        or is_date(candidate.value)
+        or has_unit(candidate)
+        or is_document(candidate)
+        or _FOUR_BYTES.fullmatch(candidate.value)
+        or is_part(candidate)
+        or is_other_number(candidate)
     ):
         return False
-    label = label_of(found)
+    label = label_of(candidate)
     if label and not label.endswith(("계좌", "구좌", "통장", "입금", "은행", "뱅크")):
         return False
-    groups = re.findall("[0-9]+", found.value)
+    groups = re.findall("[0-9]+", candidate.value)
     if max(map(len, groups)) < 4:
         return False
-    if _ACCOUNT_WORDS.search(found.before) or _NAME_BEFORE.search(found.before):
+    if _ACCOUNT_WORDS.search(candidate.before) or _NAME_BEFORE.search(candidate.before):
         return True
     if len(groups) > 2 and (
-        _NAME_AND_OWNER.search(found.before) or _OWNER_AND_BANK.match(found.after)
+        _NAME_AND_OWNER.search(candidate.before) or _OWNER_AND_BANK.match(candidate.after)
     ):
         return True
-    return bool(_BANK_AFTER.match(found.after))
+    return bool(_BANK_AFTER.match(candidate.after))
 
 
 CARD_RULES = (

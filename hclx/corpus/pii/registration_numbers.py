@@ -35,35 +35,35 @@ _PASSPORT_JUST_BEFORE = re.compile(rf"(?:{_PASSPORT})[^0-9\n]{{0,12}}$")
 _REGIONS = "서울|부산|경기|강원|충북|충남|전북|전남|경북|경남|제주|대구|인천|광주|대전|울산"
 
 
-def _is_company(found: Candidate) -> bool:
+def _is_company(candidate: Candidate) -> bool:
     """Returns whether a number in the shape of a resident number is that of a company."""
-    if _COMPANY_BEFORE.search(found.before):
+    if _COMPANY_BEFORE.search(candidate.before):
         return True
-    digits = found.digits
+    digits = candidate.digits
     if not _LIKE_COMPANY.match(digits):
         return False
     is_old = digits[6] in "09" or (digits[6] in "1256" and digits[:2] < "25")
     return (
         is_old
-        or bool(_COMPANY.search(found.before[-30:] + " " + found.after))
+        or bool(_COMPANY.search(candidate.before[-30:] + " " + candidate.after))
         or (is_company_number(digits) and not is_resident_number(digits))
     )
 
 
-def _is_resident(found: Candidate) -> bool:
-    before, digits = found.before, found.digits
+def _is_resident(candidate: Candidate) -> bool:
+    before, digits = candidate.before, candidate.digits
     if _RESIDENT_BEFORE.search(before):
         return True
-    if _is_company(found) or is_part(found):
+    if _is_company(candidate) or is_part(candidate):
         return False
     if _REGISTRATION_BEFORE.search(before):
         return True
-    if "." in found.value:  # a coordinate in metres has this shape
+    if "." in candidate.value:  # a coordinate in metres has this shape
         return False
     # The number of a thing may be a date and a counter.
-    if re.search(r"[·/_]", found.value) or is_other_number(found):
+    if re.search(r"[·/_]", candidate.value) or is_other_number(candidate):
         return is_resident_number(digits)
-    if len(found.value) > 13:
+    if len(candidate.value) > 13:
         return True
     # Thirteen digits without a hyphen are often a bar code, and those of Korean goods begin as the
     # birthdays of 1988 do.
@@ -72,21 +72,21 @@ def _is_resident(found: Candidate) -> bool:
     return is_resident_number(digits) or (digits[6] in "3478" and 20 <= int(digits[:2]) <= 35)
 
 
-def _is_licence(found: Candidate) -> bool:
-    if _LICENCE_BEFORE.search(found.before):
+def _is_licence(candidate: Candidate) -> bool:
+    if _LICENCE_BEFORE.search(candidate.before):
         return True
-    usual = re.search("[- ]", found.value) and not re.search("[·/._]", found.value)
-    return bool(usual) and not is_other_number(found)
+    usual = re.search("[- ]", candidate.value) and not re.search("[·/._]", candidate.value)
+    return bool(usual) and not is_other_number(candidate)
 
 
-def _is_passport(found: Candidate) -> bool:
-    value = found.value
+def _is_passport(candidate: Candidate) -> bool:
+    value = candidate.value
     if len(value) == 10:  # M 12345678
-        return bool(_PASSPORT_JUST_BEFORE.search(found.before))
-    if _PASSPORT_BEFORE.search(found.before):
+        return bool(_PASSPORT_JUST_BEFORE.search(candidate.before))
+    if _PASSPORT_BEFORE.search(candidate.before):
         return True
     # The pattern of passports issued since December 2021 occurs nowhere else.
-    return value[0] == "M" and value[4].isalpha() and not is_other_number(found)
+    return value[0] == "M" and value[4].isalpha() and not is_other_number(candidate)
 
 
 _LICENCE = grouped("[0-9]{2}", "[0-9]{6}", "[0-9]{2}")
@@ -103,7 +103,7 @@ LICENCE_RULES = (
     Rule(
         "driver",
         rf"(?:{_REGIONS}) ?-? ?[0-9]{{2}} ?- ?[0-9]{{6}} ?- ?[0-9]{{2}}{CLOSED}",
-        lambda found: not is_part(found),
+        lambda candidate: not is_part(candidate),
     ),
 )
 PASSPORT_RULES = (
