@@ -14,6 +14,7 @@ import signal, sys, time
 import numpy as np
 from hclx.train.signal_watch import SignalWatch
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which ignores it
 matrix = np.random.default_rng(0).normal(size=(4000, 4000))
 with SignalWatch():
     try:
@@ -36,11 +37,14 @@ def hit(where, number):
     arguments = [sys.executable, "-c", PROGRAM, where]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(arguments, env=environment(), **pipes) as process:
-        assert process.stdout.readline() == "begun\n"
-        time.sleep(0.3)
-        begun = time.monotonic()
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=120)
+        try:
+            assert process.stdout.readline() == "begun\n"
+            time.sleep(0.3)
+            begun = time.monotonic()
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()  # does nothing to one that has ended
     return process.returncode, output, errors, time.monotonic() - begun
 
 
