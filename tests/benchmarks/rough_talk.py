@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from absl import app, flags
 
-from hclx.corpus.filters import violates
+from hclx.corpus import filters
+from hclx.corpus.expression import attributes_of
 from hclx.corpus.settings import Rule, parse_settings
 from hclx.corpus.taggers import TAGGERS
 from hclx.corpus.text_batch import batches
@@ -103,12 +104,21 @@ def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
 
     These texts have no titles, so no title breaks a rule.
     """
-    taggers = dict.fromkeys(rule.attribute.split(".")[0] for rule in rules.values())
+    attributes = [
+        attribute
+        for rule in rules.values()
+        for attribute in (rule.attribute, *(attributes_of(rule.where, "") if rule.where else ()))
+    ]
+    taggers = dict.fromkeys(attribute.split(".")[0] for attribute in attributes)
     hits: dict[str, list[np.ndarray]] = {name: [] for name in rules}
     for batch in batches(texts):
-        columns = {name: TAGGERS[name](batch) for name in taggers}
+        columns = {
+            f"{name}.{column}": values
+            for name in taggers
+            for column, values in TAGGERS[name](batch).items()
+        }
         for name, rule in rules.items():
-            hits[name].append(violates(rule, columns[rule.tagger][rule.column]))
+            hits[name].append(filters.breaks(rule, columns.__getitem__))
     return {name: np.concatenate(arrays) for name, arrays in hits.items()}
 
 

@@ -38,6 +38,8 @@ KEPT = {
     "an address of the shop": "공감이 가는 글이라 좋아요. 고객센터에 물었더니 친절했다.",
     "a kitten": "새끼 고양이를 데려왔는데 밤새 자지를 않았다.",
     "laughter": "개그가 웃기긴 했다 ㅋㅋㅋㅋㅋㅋㅋㅋ",
+    "a figure of speech": "기다리기 때문에 피는 꽃, 기다리기 때문에 안 지는 그 꽃",
+    "a swear word in a comment without spaces": "어제본영화는존나재미있었고음악도끝까지좋았어요~",
     "one control character": "보이지 않는 글자가 하나 있을 뿐인데\x01 글을 버릴 까닭은 없다고"
     " 모두가 말했다.",
     "a quarrel": "마을에서는 아무도 그 일을 입에 올리지 않았다.\n\n\n정말이다.",
