@@ -36,7 +36,7 @@ from hclx.corpus.text_batch import TextBatch, batches
 from hclx.corpus.verdicts import read_texts, removals
 from hclx.hashing import RangeHash
 
-VERSION = 2  # of the definition of equal paragraphs: part of the key
+VERSION = 3  # of the definition of equal paragraphs: part of the key
 
 
 def remove_exact_duplicates(build: Build, key: str) -> None:
@@ -205,9 +205,15 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, key: str) -> None
 
 # Paragraphs.
 
+_TEXT = (
+    *(characters.HANGUL, characters.JAMO, characters.LATIN, characters.HAN, characters.KANA),
+    *(characters.OTHER_LETTER, characters.DIGIT),
+)
+
 
 def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
-    """Finds the lines of at least `min_chars` characters, without white space around them.
+    """Finds the lines of at least `min_chars` characters, without white space around them, and at
+    least half as many letters and digits, which the frame and the cells of a table do not have.
 
     Args:
       batch: d texts.
@@ -218,7 +224,10 @@ def long_paragraphs(batch: TextBatch, min_chars: int) -> dict[str, np.ndarray]:
       space, uint64 [p].
     """
     lines = batch.lines
-    long = np.flatnonzero(lines.lengths >= min_chars)
+    is_text = characters.is_one_of(batch.kinds, _TEXT)
+    n_text = np.concatenate([[0], np.cumsum(is_text)])
+    enough = 2 * (n_text[lines.ends] - n_text[lines.starts]) >= min_chars
+    long = np.flatnonzero((lines.lengths >= min_chars) & enough)
     starts, ends, document = lines.starts[long], lines.ends[long], lines.documents[long]
     begin = batch.offsets[document]
     kept = np.flatnonzero(batch.kinds != characters.SPACE)
@@ -275,6 +284,11 @@ def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
     yield from group_by_shard(ids[repeated], starts[repeated], ends[repeated])
 
 
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end
+
+
 def write_paragraphs(
     shard: Shard, blocks: Blocks, store: Store, settings: ParagraphSettings, key: str
 ) -> None:
@@ -306,6 +320,9 @@ def write_paragraphs(
     removed = removed[n_long - removed_chars[removed] < settings.min_new]
     rule = np.full(len(texts), None)
     rule[removed] = "paragraph_duplicates"
+    # The white space around a line goes with it: it would indent the next one.
+    starts = np.array([texts[r].rfind("\n", 0, i) + 1 for r, i in zip(rows, starts)], np.int64)
+    ends = np.array([_line_end(texts[r], i) for r, i in zip(rows, ends)], np.int64)
     columns = {
         "rule": pyarrow.array(rule, pyarrow.string()),
         "value": share.astype(np.float32),

@@ -382,6 +382,28 @@ def test_paragraphs_are_the_long_lines():
     )
 
 
+def test_the_frame_and_the_cells_of_a_table_are_no_paragraphs():
+    texts = [
+        "|" + " " * 40 + "| 2급 통신사 |",
+        "+" + "-" * 60 + "+",
+        "│" + " " * 60 + "│",
+        "가 " * 25,
+    ]
+    found = dedup.long_paragraphs(TextBatch.of(texts), 49)
+    assert found["document"].tolist() == [3]
+
+
+def test_a_paragraph_is_removed_with_its_indentation(tmp_path):
+    rng = random.Random(14)
+    line = lambda: " ".join(sentence(rng, 8) for _ in range(4))
+    old, new = line(), line()
+    texts = {"a": f"{line()}\n  {old}  \n", "b": f"{new}\n    {old} \n  {new[::-1]}\n{line()}"}
+    corpus = built(tmp_path / "in", texts, near=None)
+    spans = verdicts(corpus, "paragraph")["b"]
+    left = remove_lines(texts["b"], spans["starts"], spans["ends"])
+    assert left.split("\n")[:2] == [new, f"  {new[::-1]}"]
+
+
 def test_a_copy_is_found_in_any_form_of_its_characters(tmp_path):
     """In NFD as macOS writes it, with other spaces, and with characters that nobody sees."""
     rng = random.Random(12)

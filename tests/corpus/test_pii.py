@@ -341,6 +341,14 @@ def test_characters_that_cannot_be_seen_hide_nothing(hidden):
     )
 
 
+@pytest.mark.parametrize(
+    "address", ["hong@example.com", "a.b@mail.example.org", "hong@회사.example", "a@b.test"]
+)
+def test_addresses_of_reserved_domains_are_nobodys(address):
+    assert masked(f"메일은 {address}로 보낸다") == f"메일은 {address}로 보낸다"
+    assert masked("메일은 hong@myexample.com로") == "메일은 <이메일>로"
+
+
 def test_words_in_decomposed_hangul_are_read():
     for text, spans in labelled():
         apart = unicodedata.normalize("NFD", text)

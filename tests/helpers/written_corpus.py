@@ -27,7 +27,7 @@ STAY = {
     ),
     "letter": (
         "답장이 늦어 미안합니다. 이사한 집의 전화는 010-1234-5678이고, 급한 일은"
-        " letter@example.com으로 알려 주시면 바로 읽겠습니다."
+        " letter@haneul-book.kr으로 알려 주시면 바로 읽겠습니다."
     ),
 }
 # Rule -> a document of which it is the first broken rule; too_long is lowered for it.
@@ -230,7 +230,7 @@ def kept() -> dict[str, str]:
     texts["text/letter"] = (
         texts["text/letter"]
         .replace("010-1234-5678", "<전화번호>")
-        .replace("letter@example.com", "<이메일>")
+        .replace("letter@haneul-book.kr", "<이메일>")
     )
     texts["text/quoting"] = texts["text/quoting"].split("\n")[1]
     return texts | {"talk/talk.txt:1": TALK[0], "talk/talk.txt:3": TALK[2]}

@@ -36,6 +36,8 @@ _FILE_SUFFIXES = frozenset(
 # No part of a longer local part before it; a full stop before it may end a sentence.
 _LOCAL_FREE = r"(?<![A-Za-z0-9_%+*@-])(?<![A-Za-z0-9_%+*@-]\.)"
 _NO_PERSON = frozenset("git hg svn 아이디 이메일 메일".split())  # local parts that name nobody
+# Domains for examples, which nobody can have (RFC 2606).
+_RESERVED_DOMAIN = re.compile(r"(?i)\bexample\.(?:com|net|org)$|\.(?:example|invalid|test)$")
 _AT = r"(?: ?[(\[{<] ?(?:at|At|AT|앳|엣|골뱅이|@) ?[)\]}>] ?| ?@ ?| ?골뱅이 ?)"
 # hong@naver닷컴 needs no sign between the two.
 _DOT = r"(?:\.| ?[(\[{<] ?(?:dot|Dot|DOT|닷|점|\.) ?[)\]}>] ?|(?=닷[컴넷]))"
@@ -99,6 +101,8 @@ def _is_landline(candidate: Candidate) -> bool:
 
 
 def _is_email(candidate: Candidate) -> bool:
+    if _RESERVED_DOMAIN.search(candidate.value):
+        return False
     local = re.match("[가-힣A-Za-z0-9._%+-]*", candidate.value)[0].lower()
     suffix = candidate.value.rsplit(".", 1)[-1].lower()
     return (
