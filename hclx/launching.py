@@ -3,6 +3,7 @@ code, and libraries keep their start-up lines to themselves. A script that runs 
 when it is ended: `Children`.
 """
 
+import contextlib
 import glob
 import io
 import logging as python_logging
@@ -11,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,7 @@ _NO_TPU = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5p-8",
 }
+_END_SECONDS = 5  # from the end of a program to that of its process
 _INTERRUPTED, _CLOSED_PIPE = 128 + 2, 128 + 13  # 128 + the number of the signal, as shells have it
 # An option that names a path, up to the path.
 _PATH_OPTION = re.compile(
@@ -68,22 +71,54 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
             return _fail(f"{argv[1]} is no command; there are {', '.join(commands)}", 64)
         if len(argv) > 1 + bool(commands):
             return _fail(f"unexpected argument {argv[-1]!r}; options start with --", 64)
-        try:
-            return main(argv)
-        except BrokenPipeError:  # whoever read the output, such as `| head`, has enough
-            return _leave(_close_output())
-        except KeyboardInterrupt:
-            return _leave(_fail("interrupted with Ctrl-C", _INTERRUPTED))
-        except Exception as error:
-            if (known := known_error(error)) is None:
-                _leave_after(error)
-                raise
-            return _leave(_fail(str(known), known.exit_code))
+        return _run_to_its_end(main, argv)
 
     try:
         app.run(guarded, flags_parser=_parse)
     except HclxError as error:
         sys.exit(_fail(str(error), error.exit_code))
+
+
+def _run_to_its_end(main: Callable[[list[str]], int | None], argv: list[str]) -> int:
+    """Calls `main`; returns the exit code, or raises what is no error for a person."""
+    code = 1
+    try:
+        code = main(argv) or 0
+        sys.stdout.flush()  # while a closed pipe can still be told
+    except BrokenPipeError:  # whoever read the output, such as `| head`, has enough
+        code = _leave(_close_output())
+    except KeyboardInterrupt:
+        code = _leave(_fail("interrupted with Ctrl-C", _INTERRUPTED))
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    except Exception as error:
+        if (known := known_error(error)) is None:
+            _leave_after(error)
+            raise
+        code = _leave(_fail(str(known), known.exit_code))
+    finally:
+        _end_in_time(code)
+    return code
+
+
+def _end_in_time(code: int) -> None:
+    """Ends the process by force with the exit code `code` if it has not ended by itself in a few
+    seconds: Python waits for threads of libraries, and those of a save that failed wait for each
+    other for ten minutes. One process of several waits for the others to end.
+    """
+    if _is_distributed():
+        return
+
+    def end() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # closed
+                stream.flush()
+        os._exit(code)
+
+    timer = threading.Timer(_END_SECONDS, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _say_that_there_is_no_tpu() -> None:

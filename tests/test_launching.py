@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -144,6 +145,30 @@ def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, expected,
 def test_an_error_of_the_operating_system_is_one_line_with_the_code_of_storage(folder):
     result = ended(folder, "open('folder.jsonl')", 74)
     assert result.stderr.startswith(b"error: 'folder.jsonl' cannot be read or written: Is a dir")
+
+
+# A thread that waits for another for minutes, as those of orbax after a save that failed.
+LEFT = """import threading
+    from hclx import launching
+    launching._END_SECONDS = 1
+    threading.Thread(target=time.sleep, args=(50,)).start()
+    """
+
+
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        ("open('folder.jsonl')", 74),
+        ("print('done')", 0),
+        ("sys.exit(3)", 3),
+        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", 130),
+    ],
+)
+def test_no_thread_keeps_a_program_from_ending(body, code, folder):
+    begun = time.monotonic()
+    result = ended(folder, LEFT + body, code)
+    assert time.monotonic() - begun < 30
+    assert result.stdout == (b"done\n" if code == 0 else b"")
 
 
 LIBRARIES = """

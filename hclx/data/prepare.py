@@ -131,15 +131,15 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
         **dataclasses.asdict(ReadSettings.of(data)),
     }
     actual = {
-        "mixture": manifest["mixture"],
-        "vocabulary": manifest["tokenizer"]["fingerprint"],
-        "mode": manifest["tokenizer"]["mode"],
+        "mixture": manifest.get("mixture"),
+        "vocabulary": manifest["tokenizer"].get("fingerprint"),
+        "mode": manifest["tokenizer"].get("mode"),
         **manifest["settings"],
     }
     differences = [
-        f"{name}: {actual[name]!r} there, {value!r} now"
+        f"{name}: {repr(actual[name]) if name in actual else 'not recorded'} there, {value!r} now"
         for name, value in expected.items()
-        if actual[name] != value
+        if name not in actual or actual[name] != value
     ]
     if not differences:
         _check_token_bytes(cache, tokenizer)

@@ -23,7 +23,7 @@ from jax._src import distributed  # JAX has no public name for the coordinator's
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hclx import errors
-from hclx.errors import ConfigError, HclxError
+from hclx.errors import ConfigError, HclxError, StuckError
 
 T = TypeVar("T")
 
@@ -31,6 +31,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 # How long a process that ends waits for the others to end too.
 _SHUTDOWN_SECONDS = 60
 _ABORT_BARRIER_MS = 5_000
+_JOIN_MARGIN_SECONDS = 60  # of JAX's own limit, beyond that of `start_processes`
 # A large corpus takes hours to prepare; if process 0 dies, its heartbeat ends the wait.
 _WAIT_MS = 7 * 24 * 3600 * 1000
 _error_rounds = itertools.count()
@@ -85,7 +86,8 @@ def start_processes(
     """Connects this process to the others of a run; call it before JAX initialises a backend.
 
     Without the first three arguments, SLURM, TPU pods and indexed jobs of Kubernetes are detected;
-    anywhere else this process is the whole run, and nothing is done.
+    anywhere else this process is the whole run, and nothing is done. If the others do not connect
+    in time, the process ends with one line and 70.
 
     Args:
       coordinator: HOST:PORT on which process 0 listens and which the others can reach.
@@ -94,8 +96,8 @@ def start_processes(
       heartbeat_seconds: after that time without a sign of a process, the others are ended.
       join_seconds: how long processes wait for each other at the start.
     Raises:
-      ConfigError: only some of the first three arguments are given, one of them is invalid, or the
-        other processes did not connect in time.
+      ConfigError: only some of the first three arguments are given, one of them is invalid, or JAX
+        refuses them.
     """
     flags = {
         "--coordinator": coordinator,
@@ -149,17 +151,59 @@ def _check_flags(flags: dict) -> None:
 
 def _initialize(arguments: dict, heartbeat_seconds: int, join_seconds: int) -> None:
     address = arguments.get("coordinator_address") or ""
+    _reach_without_proxy(address)
+    # JAX would abort the process with 134 and a C++ stack trace, which Python cannot catch.
+    timer = threading.Timer(join_seconds, _end_unjoined, [address, join_seconds])
+    timer.daemon = True
+    timer.start()
+    try:
+        _join(arguments, heartbeat_seconds, join_seconds + _JOIN_MARGIN_SECONDS)
+    finally:
+        timer.cancel()
+
+
+def _end_unjoined(address: str, seconds: int) -> None:
+    """Ends a process that waited in vain for the others; they may come later, so it may retry."""
+    where = f" at {address}" if address else ""
+    message = (
+        f"error: the processes of the run did not meet{where} within {seconds} seconds; check that"
+        " each of them was started and can reach process 0 (--join_seconds), then run the same"
+        " command again\n"
+    )
+    os.write(2, message.encode())
+    os._exit(StuckError.exit_code)
+
+
+def _join(arguments: dict, heartbeat_seconds: int, timeout_seconds: int) -> None:
+    address = arguments.get("coordinator_address") or ""
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     # It would handle SIGTERM, which hclx.train.preemption handles.
     jax.config.update("jax_enable_preemption_service", False)
     jax.distributed.initialize(
         **arguments,
-        initialization_timeout=join_seconds,
+        initialization_timeout=timeout_seconds,
         heartbeat_timeout_seconds=heartbeat_seconds,
         shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         # By default JAX listens on every network of the machine.
         coordinator_bind_address=address if address.rpartition(":")[0] in _LOOPBACK else None,
     )
+
+
+def _reach_without_proxy(address: str) -> None:
+    """Excepts the coordinator's host from the HTTP proxy of the environment, through which gRPC
+    would look for it: a proxy for the web does not lead to other machines of a cluster.
+
+    Args:
+      address: HOST:PORT, or "" if JAX detects the coordinator; then nothing is known to except.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    if not host:
+        return
+    # gRPC reads the first of no_grpc_proxy and no_proxy that is set, other libraries NO_PROXY.
+    for name in ("no_grpc_proxy", "no_proxy", "NO_PROXY"):
+        hosts = [part for part in os.environ.get(name, "").split(",") if part.strip()]
+        if host not in hosts and (hosts or name != "no_grpc_proxy"):
+            os.environ[name] = ",".join([*hosts, host])
 
 
 def is_distributed() -> bool:

@@ -166,6 +166,18 @@ def test_other_settings_are_refused(made, change):
         run(folder, dataclasses.replace(data, **change))
 
 
+@pytest.mark.parametrize("field", ["max_documents", "invalid_utf8"])
+def test_a_cache_that_does_not_record_a_setting_is_refused(made, tmp_path, field):
+    folder = shutil.copytree(made[0], tmp_path / "run")
+    path = folder / "cache" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["settings"][field], manifest["fingerprint"]
+    manifest["fingerprint"] = checksum(manifest)
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(DataError, match=f"something else .{field}: not recorded there, "):
+        run(folder, made[1])
+
+
 def test_another_vocabulary_is_refused(made, tmp_path, sample_texts):
     folder = shutil.copytree(made[0], tmp_path / "run")
     shutil.rmtree(folder / "tokenizer")

@@ -4,11 +4,13 @@ tested with launch/pretrain.py.
 
 import subprocess
 import sys
+import time
 
 import pytest
 
 from hclx.parallel.distributed import any_process_error, detect_cluster
 from tests.helpers.commands import environment
+from tests.helpers.multi_process import free_port
 
 TASK = {
     "SLURM_JOB_ID": "7",
@@ -73,3 +75,38 @@ distributed.abort_process(70)
     assert (
         subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60).returncode == 70
     )
+
+
+JOINS = """
+import sys
+from hclx.parallel.distributed import is_distributed, start_processes
+start_processes(sys.argv[1], int(sys.argv[2]), 2, join_seconds=int(sys.argv[3]))
+print(is_distributed())
+"""
+
+
+def joining(address, process_id, seconds, variables={}):
+    arguments = [sys.executable, "-c", JOINS, address, str(process_id), str(seconds)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(arguments, env=environment(variables=variables), **options)
+
+
+@pytest.mark.parametrize("excepted", [None, "example.org"])
+def test_two_processes_meet_behind_a_proxy(excepted):
+    proxy = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+    proxy |= {"no_proxy": excepted, "NO_PROXY": None}
+    address = f"127.0.0.1:{free_port()}"
+    both = [joining(address, i, 30, proxy) for i in (0, 1)]
+    said = [process.communicate(timeout=90) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert [out for out, _ in said] == ["True\n", "True\n"]
+
+
+@pytest.mark.parametrize("process_id", [0, 1])
+def test_a_process_that_waits_in_vain_ends_with_one_line(process_id):
+    begun = time.monotonic()
+    with joining(f"127.0.0.1:{free_port()}", process_id, 2) as alone:
+        errors = alone.communicate(timeout=60)[1]
+    assert alone.returncode == 70 and time.monotonic() - begun < 40
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "did not meet at 127.0.0.1:" in lines[0]
