@@ -16,9 +16,9 @@ from urllib.parse import quote
 import numpy as np
 import tensorstore as ts
 
+from hclx.data.build_lock import build_lock
 from hclx.data.file_descriptions import describe_files
 from hclx.data.journal import EncodedDocument, Journal
-from hclx.data.making import one_maker
 from hclx.data.source import ReadSettings, Source
 from hclx.data.token_cache import (
     FORMAT,
@@ -78,7 +78,7 @@ def build_cache(
     if (cache_dir / MANIFEST).exists():
         raise ConfigError(f"{cache_dir} already holds a token cache; choose another folder")
     tokenizer = load_tokenizer(tokenizer_dir)
-    with one_maker(cache_dir):
+    with build_lock(cache_dir):
         if (cache_dir / MANIFEST).exists():  # another process made it meanwhile
             return TokenCache(cache_dir)
         header = _header(mixture, sources, tokenizer, settings)

@@ -42,11 +42,11 @@ def describe_files(paths: list[str]) -> list[dict]:
     return described
 
 
-def is_same_text(there: list[dict], now: list[dict]) -> bool:
+def is_same_text(recorded: list[dict], now: list[dict]) -> bool:
     """Returns whether two descriptions of `describe_files` are of the same text in the same order,
     as far as they tell; an old one tells nothing of the content of compressed files.
     """
-    return len(there) == len(now) and all(map(_is_same_file, there, now))
+    return len(recorded) == len(now) and all(map(_is_same_file, recorded, now))
 
 
 def _is_same_file(a: dict, b: dict) -> bool:

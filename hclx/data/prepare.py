@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from hclx.config import DataConfig, TokenizerConfig
+from hclx.data.build_lock import build_lock
 from hclx.data.cache_builder import build_cache
 from hclx.data.file_descriptions import describe_files, is_same_text
-from hclx.data.making import one_maker
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TOKEN_BYTES, TokenCache
 from hclx.data.tokenizer_text import training_texts
@@ -43,7 +43,7 @@ def prepare(
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
-        with one_maker(Path(tokenizer_dir)):
+        with build_lock(Path(tokenizer_dir)):
             if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
                 _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
     loaded = load_tokenizer(tokenizer_dir)
@@ -77,7 +77,7 @@ def _train_tokenizer(
 
 
 def check_tokenizer(
-    loaded: Tokenizer, wanted: TokenizerConfig, data: DataConfig, tokenizer_dir: str
+    loaded: Tokenizer, expected: TokenizerConfig, data: DataConfig, tokenizer_dir: str
 ) -> None:
     """Refuses a tokenizer that this run would not train.
 
@@ -86,7 +86,7 @@ def check_tokenizer(
 
     Args:
       loaded: what the folder holds; a setting that an old one does not record is not compared.
-      wanted: the settings of the run.
+      expected: the settings of the run.
       data: names the folder of the tokenizer, or none, and then it is the run's own.
       tokenizer_dir: the folder.
     Raises:
@@ -95,12 +95,12 @@ def check_tokenizer(
     settings = {"morphemes": loaded.morphemes}
     if not data.tokenizer_dir:
         settings |= {name: loaded.metadata.get(name) for name in ("sample_rate", "seed")}
-    elif wanted.morphemes == TokenizerConfig().morphemes:
+    elif expected.morphemes == TokenizerConfig().morphemes:
         return
     differences = [
-        f"TokenizerConfig.{name}={getattr(wanted, name)!r}, but it has {value!r}"
+        f"TokenizerConfig.{name}={getattr(expected, name)!r}, but it has {value!r}"
         for name, value in settings.items()
-        if value is not None and value != getattr(wanted, name)
+        if value is not None and value != getattr(expected, name)
     ]
     if differences:
         raise ConfigError(

@@ -215,6 +215,6 @@ def _boundary(text: str, end: int) -> int:
     """
     start = max(0, end - _LEAST_HELD_OUT // 10)
     for separator in ("\n", " "):
-        if (found := text.rfind(separator, start, end)) >= 0:
-            return found + 1
+        if (position := text.rfind(separator, start, end)) >= 0:
+            return position + 1
     return end

@@ -65,7 +65,7 @@ def dry_run(
     state, temporary = _bytes_per_device(experiment, mesh)
     tokens = train.global_batch_size * train.sequence_length
     began = f"step {weights['step']} of {weights['model_dir']}" if weights else "random weights"
-    needed, there, where = _memory(state + temporary)
+    needed, available, where = _memory(state + temporary)
     lines = [
         *_fields(experiment),
         "",
@@ -81,13 +81,13 @@ def dry_run(
             f"memory per device  {_gigabytes(state)} of parameters and moments,"
             f" {_gigabytes(temporary)} of temporaries as compiled"
         ),
-        f"memory             {_gigabytes(needed)} needed, {_gigabytes(there)} in {where}",
+        f"memory             {_gigabytes(needed)} needed, {_gigabytes(available)} in {where}",
     ]
     print("\n".join(lines), flush=True)
-    if needed > there:
+    if needed > available:
         raise ConfigError(
             f"the run does not fit this machine: it needs {_gigabytes(needed)} and {where} has"
-            f" {_gigabytes(there)}; take a smaller model or batch, more"
+            f" {_gigabytes(available)}; take a smaller model or batch, more"
             " TrainConfig.accumulation_steps, ComputeConfig.remat=full, or more devices"
         )
 
@@ -125,10 +125,10 @@ def _memory(per_device: int) -> tuple[int, int, str]:
     """
     device = jax.local_devices()[0]
     if device.platform != "cpu":
-        there = (device.memory_stats() or {}).get("bytes_limit")
-        return per_device, there or per_device, f"each {device.device_kind}"
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return per_device * jax.local_device_count(), there, "this machine"
+        available = (device.memory_stats() or {}).get("bytes_limit")
+        return per_device, available or per_device, f"each {device.device_kind}"
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return per_device * jax.local_device_count(), available, "this machine"
 
 
 def _gigabytes(n_bytes: int) -> str:

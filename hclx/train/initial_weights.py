@@ -191,18 +191,18 @@ def _model_differences(path: Path, source: Path, meta: dict, model: ModelConfig)
     if saved is None:
         return []
     try:
-        there = section_of(saved, "model")
+        source_model = section_of(saved, "model")
     except (ValueError, ConfigError) as error:
         raise CheckpointError(
             f"{path} describes a model that this version cannot compute: {error}; use the version"
             " that wrote it"
         ) from error
     return [
-        f"ModelConfig.{field.name} is {getattr(there, field.name)!r} there and"
+        f"ModelConfig.{field.name} is {getattr(source_model, field.name)!r} there and"
         f" {getattr(model, field.name)!r} here"
         for field in dataclasses.fields(ModelConfig)
         if field.name not in _OF_FRESH_WEIGHTS
-        and getattr(there, field.name) != getattr(model, field.name)
+        and getattr(source_model, field.name) != getattr(model, field.name)
     ]
 
 

@@ -17,7 +17,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @contextlib.contextmanager
-def one_maker(path: Path) -> Iterator[None]:
+def build_lock(path: Path) -> Iterator[None]:
     """Lets one process at a time make the folder `path`; another one waits, and must look whether
     it is there afterwards. The system frees the lock of a process that is killed.
 
