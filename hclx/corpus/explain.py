@@ -5,6 +5,8 @@ the pipeline removed the document, if one did), and the text before and after.
 """
 
 import dataclasses
+import functools
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -116,14 +118,16 @@ class _Corpus:
 
 def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
     """The shard and row of a document; several if several documents have its id."""
+    composed = functools.partial(unicodedata.normalize, "NFC")  # names of macOS are not
+    doc_id = composed(doc_id)
     source, sources = doc_id.split("/")[0], corpus.settings.sources
     if source not in sources:
         raise DataError(
             f"--doc_id={doc_id!r}: there is no source {source!r}; sources: {', '.join(sources)}"
         )
     exact, begin, names = [], [], []
-    for shard in corpus.shards:
-        for row, name in enumerate(corpus.doc_ids(shard) if shard.source == source else ()):
+    for shard in (shard for shard in corpus.shards if shard.source == source):
+        for row, name in enumerate(map(composed, corpus.doc_ids(shard))):
             if name == doc_id:
                 exact.append((shard, row))
             elif name.startswith(doc_id):

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 
 from hclx.corpus import (
@@ -255,7 +256,9 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
                 if not skipped:
                     raise DataError(f"{where} matches no file")
                 raise DataError(f"{where}: none of the {skipped:,} files below it is {KINDS}")
-        begin = common_folder(patterns)
+        depth = common_folder(patterns).count(
+            "/"
+        )  # a file's name may be of another form of Unicode
         for shown in sorted(matches):
             format_of(shown, source.reading)
             info = place.info(shown)
@@ -264,7 +267,7 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
                     source=name,
                     path=place.path(shown),
                     shown=shown,
-                    document_name=shown[len(begin) :],
+                    document_name=_document_name(shown, depth),
                     size=info.size,
                     modified=info.mtime_ns,
                     reading=source.reading,
@@ -272,3 +275,11 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
                 )
             )
     return files
+
+
+def _document_name(path: str, depth: int) -> str:
+    """The name, in NFC, that documents without an id have of their file: its path without the first
+    `depth` folders.
+    """
+    names = [name for name in path.split("/") if name]
+    return unicodedata.normalize("NFC", "/".join(names[depth:]))

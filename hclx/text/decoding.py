@@ -88,14 +88,19 @@ class TextFile:
           encoding, invalid: see `Reading`.
         """
         self._file, self._invalid, self._head = file, invalid, b""
-        if not encoding:
+        is_utf_16 = encoding.lower().replace("_", "-") in ("utf-16", "utf16")
+        if not encoding or is_utf_16:
             try:
                 self._head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
             except DAMAGE as error:
                 if getattr(error, "errno", None):
                     raise
                 # `lines` comes to the same damage
+        if not encoding:
             encoding = "utf-16" if self._head.startswith(_UTF_16_MARKS) else "utf-8"
+        elif is_utf_16 and not self._head.startswith(_UTF_16_MARKS):
+            guess = guess_encoding(self._head)
+            encoding = guess if guess.startswith("utf-16") else "utf-16-le"  # as browsers read it
         self.encoding = encoding
         if not _holds_ascii(encoding):
             self._file, self.encoding = io.BufferedReader(_Transcoded(file, encoding)), "utf-8"
@@ -196,8 +201,9 @@ class _Transcoded(io.RawIOBase):
             self._is_done = not raw
             try:
                 text = self._decoder.decode(raw, final=self._is_done)
-            except UnicodeDecodeError as error:
-                raise EOFError(f"invalid {self._encoding}: {error.reason}") from error
+            except UnicodeError as error:  # utf-32 without a mark is no UnicodeDecodeError
+                reason = getattr(error, "reason", error)
+                raise EOFError(f"invalid {self._encoding}: {reason}") from error
             self._ready = text.encode("utf-8", "surrogatepass")
         n = min(len(buffer), len(self._ready))
         buffer[:n], self._ready = self._ready[:n], self._ready[n:]

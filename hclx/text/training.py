@@ -124,8 +124,8 @@ def train_counted(
         counts = count(totals)
         if not counts:
             raise DataError(
-                f"no text to train on: {totals['documents']} of {totals['seen']} documents in the"
-                " sample"
+                f"no text to train on: {totals['documents']} of {totals['seen']} documents are in"
+                " the sample; give more text, or raise TokenizerConfig.sample_rate (--sample_rate)"
             )
         return counts
 

@@ -414,3 +414,15 @@ def test_a_wrong_setting_is_refused_by_name_before_anything_is_written(
     with pytest.raises(error, match=message):
         corpus(raw[0], tmp_path, **changes)
     assert not list(tmp_path.iterdir())
+
+
+def test_names_of_files_in_ids_are_whole_and_composed_however_the_disk_spells_them(tmp_path):
+    folder = unicodedata.normalize("NFD", "자료실")
+    (tmp_path / folder / "안").mkdir(parents=True)
+    text = (
+        "강가의 나무는 바람에 흔들리고 아이들은 돌을 던지며 웃었다. 저녁이 되자 모두 집으로 갔다."
+    )
+    (tmp_path / folder / "안" / unicodedata.normalize("NFD", "글.txt")).write_text(text)
+    settings = parse_settings({"sources": {"a": {"input": "자료실/**"}}})
+    (raw,) = raw_files(settings, str(tmp_path))
+    assert raw.document_name == "안/글.txt"

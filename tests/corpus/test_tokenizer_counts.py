@@ -355,7 +355,7 @@ def test_values_are_checked_before_anything_is_counted(store, tmp_path):
     train_on_mixture(store, tmp_path / "t", make_runner(workers=1), **options)
     with pytest.raises(ConfigError, match="already holds a tokenizer"):
         train_on_mixture(store, tmp_path / "t", Idle(), **options)
-    with pytest.raises(DataError, match="no text to train on: 0 of 46 documents in the sample"):
+    with pytest.raises(DataError, match="no text to train on: 0 of 46 documents are in the sample"):
         train_on_mixture(
             store, tmp_path / "u", make_runner(workers=1), **{**options, "sample_rate": 1e-9}
         )

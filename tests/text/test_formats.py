@@ -200,3 +200,14 @@ def test_errors_of_the_disk_are_no_damage(tmp_path):
 def test_blank_lines_of_blogs_divide_documents(tmp_path):
     (tmp_path / "a.txt").write_text("가\n나\n\u200b\n다\n \u3164 \n라\n", encoding="utf-8")
     assert texts(read(tmp_path / "a.txt", split="blank_line")) == ["가\n나", "다", "라"]
+
+
+@pytest.mark.parametrize("byte_order", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_utf_16_is_read_with_a_mark_and_without(byte_order, mark, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(f"{mark}첫 줄이다.\n둘째 줄이다.\n".encode(byte_order))
+    reading = Reading(encoding="utf-16")
+    with path.open("rb") as file:
+        (document,) = read_records(file, str(path), reading)
+    assert document.text == "첫 줄이다.\n둘째 줄이다."
