@@ -26,8 +26,8 @@ _SHOWN = {"cp949": "CP949", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 _NOT_ASCII, _HANGUL = re.compile(r"[^\x00-\x7f]"), re.compile("[가-힣]")
 # Zero-width characters, marks of direction, and letters that look blank.
 _UNSEEN = re.compile(
-    "[\\s\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufeff"
-    "\uffa0\ufff9-\ufffb]*"
+    "[\\s\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufeff\uffa0\ufff9-\ufffb]*"
 )
 
 

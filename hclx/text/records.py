@@ -22,17 +22,14 @@ class Reading:
       licence: of documents that name none.
       max_bytes: of one line or document; longer ones are quarantined, and never held in memory.
       max_chars: longer documents of a corpus are split into parts, see `hclx.text.splitting`.
-      html: one of HTML: whether tags are left as they are, or stripped and entities decoded.
+      html: one of HTML: whether tags of a corpus are left as they are, or stripped and entities
+        decoded.
       empty_brackets: one of EMPTY_BRACKETS: whether brackets without content are kept or removed;
         those of the format wikiextractor always are removed.
       encoding: of JSON lines and text, such as "cp949"; "" is UTF-8, or UTF-16 with a byte order
         mark.
       invalid: "refuse" makes a record with bytes that are not of the encoding unreadable;
         "replace" replaces them by U+FFFD.
-      html: one of HTML: whether the tags of a corpus are left as they are, or stripped and entities
-        decoded.
-      empty_brackets: one of EMPTY_BRACKETS: whether brackets without content are kept or removed;
-        those of the format wikiextractor always are removed.
     """
 
     format: str = ""
@@ -45,8 +42,6 @@ class Reading:
     empty_brackets: str = "keep"
     encoding: str = ""
     invalid: str = "refuse"
-    html: str = "keep"
-    empty_brackets: str = "keep"
 
 
 @dataclasses.dataclass(frozen=True)

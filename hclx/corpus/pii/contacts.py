@@ -52,7 +52,8 @@ _ADDRESS_WORD = re.compile(
 _VERSION_BEFORE = re.compile(
     r"(?:버전|버젼|판올림|펌웨어|빌드|릴리스|릴리즈|서비스팩|패치|업데이트|드라이버|커널|크롬|파이어폭스|사파리|오페라"
     r"|윈도우즈?|안드로이드|리눅스|iOS|제|§|\bEC|OID|(?<![가-힣])(?:표|그림|식|절|별표|부록|규칙|조항|항목|날짜|일자)"
-    r"|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|[Tt]able|[Ff]igure|[Ff]ig\.|[Ss]ection|[Cc]hapter)"
+    r"|[Vv]ersion|[Vv]er\.?|\b[Vv]|[Rr]elease|[Bb]uild|[Tt]able|[Ff]igure|[Ff]ig\."
+    r"|[Ss]ection|[Cc]hapter)"
     r"[ :]{0,2}$"
 )
 _VERSION_AFTER = re.compile(r"^ ?(?:버전|버젼|빌드|릴리[스즈]|판\b|업데이트|펌웨어|패치)")
