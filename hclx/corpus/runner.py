@@ -239,11 +239,11 @@ def _in_processes(workers: int) -> Iterator[Callable]:
     executor = ProcessPoolExecutor(workers, context, _start_worker, start)
 
     def call(function, arguments: Sequence[tuple], progress: ProgressBar, counts: bool) -> list:
-        futures = []
+        futures, begin = [], counter.value  # read first: a quick call may end while others are sent
         for some in arguments:
             futures.append(executor.submit(function, *some))
             processes.update(multiprocessing.active_children())
-        shown, waiting, begin = 0, set(futures), counter.value
+        shown, waiting = 0, set(futures)
         while waiting:  # a stage gives a sign of life while its calls run
             done, waiting = wait(waiting, _SHOWN_EVERY_SECONDS, FIRST_EXCEPTION)
             for future in done:

@@ -211,3 +211,18 @@ def test_progress_is_told_within_an_item_and_adds_up_to_its_size(workers, monkey
     told.clear()
     runner.LocalRunner(workers).map(len, ["a", "bc"], "work")
     assert sum(told) == 2
+
+
+def test_a_call_that_ends_before_the_last_is_sent_counts(monkeypatch):
+    told, children = [], runner.multiprocessing.active_children
+
+    def slow_children():
+        time.sleep(1)
+        return children()
+
+    monkeypatch.setattr(runner.multiprocessing, "active_children", slow_children)
+    monkeypatch.setattr(
+        runner.ProgressBar, "update", lambda self, count=1, note="": told.append(count)
+    )
+    runner.LocalRunner(2).map(len, ["a", "bc"], "work")
+    assert sum(told) == 2
