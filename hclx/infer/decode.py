@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from hclx.config import ModelConfig
 from hclx.infer.sampling import SamplingParams, sample
-from hclx.model import Params, embed, final_norm, run_block, unembed
+from hclx.model import Params, embed, final_norm, layer_kinds, run_block, unembed
 from hclx.parallel import constrain
 
 SMALLEST_BUCKET = 32
@@ -19,7 +19,7 @@ NO_TOKEN = -1  # in place of a token, once a row is done
 
 
 class KVCache(NamedTuple):
-    """Keys and values of every block: for each block an array [b, h, s, k].
+    """Keys and values of every block: for each block an array [b, g, s, k].
 
     They are arrays of their own, and not slices of one array, so that XLA writes the keys of a new
     token where they belong and copies nothing. Heads come before positions, so that the products of
@@ -107,27 +107,30 @@ def extend(
     dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
     x_btd = embed(params, tokens_bt, positions_bt, config, dtype)
     blocks = []
-    for layer, k_bhsk, v_bhsk in zip(params["blocks"], *cache):
-        attend = functools.partial(_attend, (k_bhsk, v_bhsk), positions_bt)
-        x_btd, block_cache = run_block(layer, x_btd, positions_bt, attend, config)
+    for layer, kind, k_bgsk, v_bgsk in zip(params["blocks"], layer_kinds(config), *cache):
+        attend = functools.partial(_attend, (k_bgsk, v_bgsk), positions_bt)
+        x_btd, block_cache = run_block(layer, x_btd, positions_bt, attend, kind, config)
         blocks.append(block_cache)
     return final_norm(params, x_btd, config), KVCache(*zip(*blocks))
 
 
-def _attend(block_cache, positions_bt, q_bthk, k_bthk, v_bthk):
+def _attend(block_cache, positions_bt, q_bthk, k_btgk, v_btgk, window):
     """Writes new keys and values into the cache of a block, and attends to it."""
     rows_b1 = jnp.arange(q_bthk.shape[0])[:, None]
     # Positions beyond the cache are dropped.
-    write = lambda cache_bhsk, new_bthk: _place_cache(
-        cache_bhsk.at[rows_b1, :, positions_bt].set(new_bthk, mode="drop")
+    write = lambda cache_bgsk, new_btgk: _place_cache(
+        cache_bgsk.at[rows_b1, :, positions_bt].set(new_btgk, mode="drop")
     )
-    k_bhsk, v_bhsk = map(write, block_cache, (k_bthk, v_bthk))
-    mask_bts = jnp.arange(k_bhsk.shape[2]) <= positions_bt[:, :, None]
-    return cached_attention(q_bthk, k_bhsk, v_bhsk, mask_bts), (k_bhsk, v_bhsk)
+    k_bgsk, v_bgsk = map(write, block_cache, (k_btgk, v_btgk))
+    distance_bts = positions_bt[:, :, None] - jnp.arange(k_bgsk.shape[2])
+    mask_bts = distance_bts >= 0
+    if window is not None:
+        mask_bts &= distance_bts < window
+    return cached_attention(q_bthk, k_bgsk, v_bgsk, mask_bts), (k_bgsk, v_bgsk)
 
 
 def cached_attention(
-    q_bthk: jax.Array, k_bhsk: jax.Array, v_bhsk: jax.Array, mask_bts: jax.Array
+    q_bthk: jax.Array, k_bgsk: jax.Array, v_bgsk: jax.Array, mask_bts: jax.Array
 ) -> jax.Array:
     """Softmax attention under a mask, over keys and values with heads before positions.
 
@@ -135,7 +138,7 @@ def cached_attention(
 
     Args:
       q_bthk: queries; they are divided by sqrt(k) here.
-      k_bhsk, v_bhsk: keys and values.
+      k_bgsk, v_bgsk: keys and values; groups of query heads share a head of them.
       mask_bts: bool, true where a query sees a key; a query that sees none gets the mean of all
         values.
     Returns:
@@ -143,12 +146,22 @@ def cached_attention(
     """
     scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
     product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-    scores_bhts = product("bthk,bhsk->bhts", q_bthk * scale, k_bhsk)
-    weights_bhts = jax.nn.softmax(
-        jnp.where(mask_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
+    batch, length, heads, size = q_bthk.shape
+    groups = k_bgsk.shape[1]
+    repeats = heads // groups
+    if repeats > 1:  # the queries of a group become positions, so that no key is copied for them
+        q_bthk = q_bthk.reshape(batch, length, groups, repeats, size).transpose(0, 3, 1, 2, 4)
+        q_bthk = q_bthk.reshape(batch, repeats * length, groups, size)
+        mask_bts = jnp.tile(mask_bts, (1, repeats, 1))
+    scores_bgts = product("btgk,bgsk->bgts", q_bthk * scale, k_bgsk)
+    weights_bgts = jax.nn.softmax(
+        jnp.where(mask_bts[:, None], scores_bgts, jnp.finfo(jnp.float32).min)
     )
-    context_bthk = product("bhts,bhsk->bthk", weights_bhts.astype(v_bhsk.dtype), v_bhsk)
-    return context_bthk.astype(v_bhsk.dtype)
+    context_bthk = product("bgts,bgsk->btgk", weights_bgts.astype(v_bgsk.dtype), v_bgsk)
+    if repeats > 1:
+        context_bthk = context_bthk.reshape(batch, repeats, length, groups, size)
+        context_bthk = context_bthk.transpose(0, 2, 3, 1, 4).reshape(batch, length, heads, size)
+    return context_bthk.astype(v_bgsk.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=("size", "config"))

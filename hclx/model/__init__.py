@@ -1,6 +1,7 @@
 """The decoder of HyperCLOVA (GPT-3 style): parameters, modules and pure functions over them."""
 
 from hclx.model.decoder import (
+    Head,
     Params,
     abstract_params,
     embed,
@@ -16,8 +17,10 @@ from hclx.model.decoder import (
     unembed,
 )
 from hclx.model.parameters import ParamSpec, count_params
+from hclx.model.rotary import layer_kinds
 
 __all__ = [
+    "Head",
     "ParamSpec",
     "Params",
     "abstract_params",
@@ -27,6 +30,7 @@ __all__ = [
     "head_weights",
     "hidden_states",
     "init_params",
+    "layer_kinds",
     "logical_axes",
     "n_params",
     "param_specs",

@@ -6,6 +6,7 @@ import functools
 import logging
 
 import jax
+import jax.numpy as jnp
 
 from hclx.errors import ConfigError
 from hclx.model import blockwise, cudnn, splash, triton
@@ -27,7 +28,8 @@ _AUTO = {"tpu": ("splash",), "gpu": ("cudnn", "triton")}
 
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """The causal attention function of sequences of packed documents, which never see each other.
-    It divides the scores by sqrt(k).
+    It divides the scores by sqrt(k). Heads of keys and values that groups of query heads share are
+    repeated for them.
 
     If the mesh shards the length (`seq`), then heads are sharded instead during attention: one
     all-to-all before it and one after it (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
@@ -37,29 +39,44 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
       backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that
         JAX runs on, and any other is not checked: see `choose_backend`.
     Returns:
-      An `Attend` function: (q, k, v), each [b, t, h, k], -> (context [b, t, h, k], None).
+      An `Attend` function: (q [b, t, h, k], k and v [b, t, g, k], window) -> (context
+      [b, t, h, k], None).
     """
     segments_bt = constrain(segments_bt, "batch", None)
     whole_length = lambda x_bthk: constrain(x_bthk, "batch", None, "attention_heads", None)
 
-    def attend(q_bthk, k_bthk, v_bthk):
+    def attend(q_bthk, k_btgk, v_btgk, window):
         name = backend
+        _, length, heads, head_size = q_bthk.shape
         if name == "auto":
-            _, length, _, head_size = q_bthk.shape
             name = choose_backend(
-                name, jax.devices()[0], length=length, head_size=head_size, dtype=q_bthk.dtype.name
+                name,
+                jax.devices()[0],
+                length=length,
+                head_size=head_size,
+                dtype=q_bthk.dtype.name,
+                has_window=window is not None,
             )
-        attention = blockwise.blockwise_attention if name == "xla" else _KERNELS[name][0]
-        return (
-            whole_length(attention(*map(whole_length, (q_bthk, k_bthk, v_bthk)), segments_bt)),
-            None,
-        )
+        repeats = heads // k_btgk.shape[2]
+        of_queries = lambda x_btgk: x_btgk if repeats == 1 else jnp.repeat(x_btgk, repeats, axis=2)
+        inputs = map(whole_length, (q_bthk, of_queries(k_btgk), of_queries(v_btgk)))
+        if name == "xla":
+            context_bthk = blockwise.blockwise_attention(*inputs, segments_bt, window)
+        else:
+            context_bthk = _KERNELS[name][0](*inputs, segments_bt)
+        return whole_length(context_bthk), None
 
     return attend
 
 
 def choose_backend(
-    backend: str, device: jax.Device, *, length: int, head_size: int, dtype: str
+    backend: str,
+    device: jax.Device,
+    *,
+    length: int,
+    head_size: int,
+    dtype: str,
+    has_window: bool = False,
 ) -> str:
     """Resolves "auto" for a device of the mesh, and refuses a backend that cannot serve a run.
 
@@ -69,12 +86,16 @@ def choose_backend(
       length: tokens in a sequence.
       head_size: of queries, keys and values.
       dtype: `ComputeConfig.dtype`.
+      has_window: a query of some layer sees fewer tokens than are before it, which no kernel does.
     Returns:
       The name of a backend, not "auto", which stands for "xla" if no kernel can serve.
     Raises:
       ConfigError: the named backend cannot serve this device, length, head size or dtype.
     """
-    unsupported = lambda name: _KERNELS[name][1](device, length, head_size, dtype)
+    no_windows = "has no sliding windows, which ModelConfig.window asks for; use 'xla'"
+    unsupported = lambda name: (
+        no_windows if has_window else _KERNELS[name][1](device, length, head_size, dtype)
+    )
     if backend == "auto":
         kernels = (name for name in _AUTO.get(device.platform, ()) if unsupported(name) is None)
         backend = next(kernels, "xla")

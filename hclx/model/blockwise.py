@@ -20,7 +20,11 @@ _dot = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def blockwise_attention(
-    q_bthk: jax.Array, k_bthk: jax.Array, v_bthk: jax.Array, segments_bt: jax.Array
+    q_bthk: jax.Array,
+    k_bthk: jax.Array,
+    v_bthk: jax.Array,
+    segments_bt: jax.Array,
+    window: jax.Array | None = None,
 ) -> jax.Array:
     """Causal self-attention within segments, with scores divided by sqrt(k) here. Scores and
     softmax are float32 for any input dtype.
@@ -30,6 +34,7 @@ def blockwise_attention(
     Args:
       q_bthk, k_bthk, v_bthk: of the same shape and dtype.
       segments_bt: int32, the document that each token belongs to.
+      window: int32, the number of tokens that a query sees, itself included; None: all before it.
     Returns:
       The context [b, t, h, k], in the dtype of the inputs.
     """
@@ -37,19 +42,19 @@ def blockwise_attention(
     # Heads before positions: each head's matrix products are then contiguous, which CPUs are much
     # faster with.
     q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk * scale, k_bthk, v_bthk))
-    return _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt).swapaxes(1, 2)
+    return _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt, window).swapaxes(1, 2)
 
 
 @jax.custom_vjp
-def _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt):
-    return _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt)[0]
+def _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt, window):
+    return _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt, window)[0]
 
 
-def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt):
+def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt, window):
     contexts, normalisers = [], []
     for queries in _blocks(q_bhtk.shape[2]):
         keys = slice(0, queries.stop)
-        scores_bhts = _scores(q_bhtk, k_bhtk, segments_bt, queries, keys)
+        scores_bhts = _scores(q_bhtk, k_bhtk, segments_bt, window, queries, keys)
         largest_bht1 = scores_bhts.max(-1, keepdims=True)
         weights_bhts = jnp.exp(scores_bhts - largest_bht1)
         sum_bht1 = weights_bhts.sum(-1, keepdims=True)
@@ -65,11 +70,12 @@ def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt):
     context_bhtk, normaliser_bht1 = (
         checkpoint_name(jnp.concatenate(x, 2), remat.CONTEXT) for x in (contexts, normalisers)
     )
-    return context_bhtk, (q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1)
+    residuals = (q_bhtk, k_bhtk, v_bhtk, segments_bt, window, context_bhtk, normaliser_bht1)
+    return context_bhtk, residuals
 
 
 def _backward(residuals, d_context_bhtk):
-    q_bhtk, k_bhtk, v_bhtk, segments_bt, context_bhtk, normaliser_bht1 = residuals
+    q_bhtk, k_bhtk, v_bhtk, segments_bt, window, context_bhtk, normaliser_bht1 = residuals
     # the mean of d_weights, weighted by the weights
     mean_bht1 = jnp.sum(d_context_bhtk.astype(jnp.float32) * context_bhtk, -1, keepdims=True)
     dq_bhtk, dks, dvs = jnp.zeros(q_bhtk.shape, jnp.float32), [], []
@@ -77,7 +83,8 @@ def _backward(residuals, d_context_bhtk):
         queries = slice(keys.start, None)
         q, d_context = q_bhtk[:, :, queries], d_context_bhtk[:, :, queries]
         weights_bhts = jnp.exp(
-            _scores(q_bhtk, k_bhtk, segments_bt, queries, keys) - normaliser_bht1[:, :, queries]
+            _scores(q_bhtk, k_bhtk, segments_bt, window, queries, keys)
+            - normaliser_bht1[:, :, queries]
         )
         d_weights_bhts = _dot("bhtk,bhsk->bhts", d_context, v_bhtk[:, :, keys])
         d_scores_bhts = (weights_bhts * (d_weights_bhts - mean_bht1[:, :, queries])).astype(q.dtype)
@@ -86,19 +93,28 @@ def _backward(residuals, d_context_bhtk):
         )
         dks.append(_dot("bhts,bhtk->bhsk", d_scores_bhts, q).astype(q.dtype))
         dvs.append(_dot("bhts,bhtk->bhsk", weights_bhts.astype(q.dtype), d_context).astype(q.dtype))
-    return dq_bhtk.astype(q_bhtk.dtype), jnp.concatenate(dks, 2), jnp.concatenate(dvs, 2), None
+    grads = (dq_bhtk.astype(q_bhtk.dtype), jnp.concatenate(dks, 2), jnp.concatenate(dvs, 2))
+    return *grads, None, None
 
 
 _attend.defvjp(_forward, _backward)
 
 
 def _scores(
-    q_bhtk: jax.Array, k_bhtk: jax.Array, segments_bt: jax.Array, queries: slice, keys: slice
+    q_bhtk: jax.Array,
+    k_bhtk: jax.Array,
+    segments_bt: jax.Array,
+    window: jax.Array | None,
+    queries: slice,
+    keys: slice,
 ) -> jax.Array:
     """float32 [b, h, queries, keys]; the lowest number if a query may not see a key."""
     index_t = jnp.arange(segments_bt.shape[1])
-    causal_ts = index_t[queries, None] >= index_t[keys]
-    visible_bts = causal_ts & (segments_bt[:, queries, None] == segments_bt[:, None, keys])
+    distance_ts = index_t[queries, None] - index_t[keys]
+    seen_ts = distance_ts >= 0
+    if window is not None:
+        seen_ts &= distance_ts < window
+    visible_bts = seen_ts & (segments_bt[:, queries, None] == segments_bt[:, None, keys])
     scores_bhts = _dot("bhtk,bhsk->bhts", q_bhtk[:, :, queries], k_bhtk[:, :, keys])
     return jnp.where(visible_bts[:, None], scores_bhts, jnp.finfo(jnp.float32).min)
 

@@ -1,13 +1,14 @@
 """The decoder as pure functions over one tree of parameters.
 
-The tree is {embedding, blocks, final_norm}, nested dictionaries of float32 arrays; the blocks are
-stacked on axis 0. One tree serves initialisation, training, the pipeline, decoding, checkpoints and
+The tree is {embedding, blocks, final_norm}, and `head` if the output projection is not the token
+embedding alone: nested dictionaries of float32 arrays; the blocks are stacked on axis 0. One tree serves initialisation, training, the pipeline, decoding, checkpoints and
 conversion; so the NNX modules, which declare and use the parameters, are split from them here and
 merged with (a slice of) the tree where they run.
 """
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,10 @@ from flax import nnx
 
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.model.attention import packed_attention
-from hclx.model.layers import Attend, Block, Embedding, make_norm
+from hclx.model.layers import Attend, Block, Embedding, OutputProjection, make_norm
 from hclx.model.parameters import ParamSpec, count_params
 from hclx.model.remat import remat
+from hclx.model.rotary import LayerKind, layer_kinds, stacked_kinds
 from hclx.parallel import axis_size, constrain, pipeline
 
 Params = dict  # nested dictionary of float32 arrays
@@ -25,11 +27,14 @@ Params = dict  # nested dictionary of float32 arrays
 
 def _constructors(config: ModelConfig) -> dict[str, Callable[[nnx.Rngs], nnx.Module]]:
     """A constructor for each part of the decoder; "blocks" constructs one block of the stack."""
-    return {
+    parts = {
         "embedding": lambda rngs: Embedding(config, rngs),
         "blocks": lambda rngs: Block(config, rngs),
         "final_norm": lambda rngs: make_norm(config, config.d_model),
     }
+    if config.head_bias or not config.tied_head:
+        parts["head"] = lambda rngs: OutputProjection(config, rngs)
+    return parts
 
 
 @functools.cache
@@ -116,6 +121,7 @@ def run_block(
     x_btd: jax.Array,
     positions_bt: jax.Array,
     attend: Attend,
+    kind: LayerKind,
     config: ModelConfig,
     precision: str = "full",
 ) -> tuple[jax.Array, object]:
@@ -125,8 +131,8 @@ def run_block(
       layer: one slice of the stacked parameters `params["blocks"]`.
       x_btd: the residual stream.
       positions_bt: int32, the position of each token in its document.
-      attend: the attention function, (q, k, v), each [b, t, h, k], -> (context [b, t, h, k],
-        anything): see `hclx.model.layers.Attend`.
+      attend: the attention function: see `hclx.model.layers.Attend`.
+      kind: of the layer: see `hclx.model.rotary.layer_kinds`.
       config: the model's shape.
       precision: that of the block's matrix products, "full", "int8" or "fp8": see
         `hclx.model.matmul`.
@@ -134,28 +140,43 @@ def run_block(
       The residual stream after the block, in the dtype of `x_btd`, and whatever `attend` returned
       beside the context.
     """
-    return _module(config, "blocks", layer)(x_btd, positions_bt, attend, precision)
+    return _module(config, "blocks", layer)(x_btd, positions_bt, attend, precision, kind)
 
 
 def final_norm(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
     """Normalises the residual stream before the output projection: [b, t, d] in the dtype of
-    `x_btd`. `params` are those of the whole decoder.
+    `x_btd`, multiplied by `logits_multiplier`. `params` are those of the whole decoder.
     """
-    return _module(config, "final_norm", params["final_norm"])(x_btd)
+    normed_btd = _module(config, "final_norm", params["final_norm"])(x_btd)
+    return normed_btd if config.logits_multiplier == 1 else normed_btd * config.logits_multiplier
 
 
-def head_weights(params: Params, config: ModelConfig) -> jax.Array:
-    """The matrix [v, d] of the output projection, in the dtype in which `params`, those of the
-    whole decoder, hold it: the token embedding, which is tied to it.
+class Head(NamedTuple):
+    """The output projection.
+
+    Attributes:
+      weight: [v, d], in the dtype in which the parameters hold it.
+      bias: float32 [v], or None.
     """
-    del config
-    return params["embedding"]["token"]
+
+    weight: jax.Array
+    bias: jax.Array | None = None
 
 
-def project_to_vocab(x_btd: jax.Array, head_vd: jax.Array) -> jax.Array:
+def head_weights(params: Params, config: ModelConfig) -> Head:
+    """Returns the output projection of a decoder: a matrix of its own or the token embedding, if
+    that is tied to it. `params` are those of the whole decoder.
+    """
+    own = params.get("head", {})
+    weight_vd = params["embedding"]["token"] if config.tied_head else own["weight"]
+    return Head(weight_vd, own.get("bias"))
+
+
+def project_to_vocab(x_btd: jax.Array, head: Head) -> jax.Array:
     """float32 logits [..., v] of hidden states [..., d], by a product in the dtype of these."""
-    head_vd = head_vd.astype(x_btd.dtype)
-    return jnp.einsum("...d,vd->...v", x_btd, head_vd, preferred_element_type=jnp.float32)
+    weight_vd = head.weight.astype(x_btd.dtype)
+    logits = jnp.einsum("...d,vd->...v", x_btd, weight_vd, preferred_element_type=jnp.float32)
+    return logits if head.bias is None else logits + head.bias
 
 
 def unembed(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
@@ -190,18 +211,25 @@ def hidden_states(
       ConfigError: the pipeline cannot split blocks or batch: see `hclx.parallel.pipeline`.
     """
 
+    kinds, first = stacked_kinds(config), layer_kinds(config)[0]
+    if config.window >= tokens_bt.shape[1]:  # no query has more tokens before it
+        kinds = kinds and kinds._replace(window=None)
+        first = first._replace(window=None)
+
     def block(layer, x_btd, rows):
+        layer, kind = (layer, first) if kinds is None else layer
         segments_bt, positions_bt = rows
         attend = packed_attention(segments_bt, compute.attention)
-        return run_block(layer, x_btd, positions_bt, attend, config, compute.matmul)[0]
+        return run_block(layer, x_btd, positions_bt, attend, kind, config, compute.matmul)[0]
 
+    layers = params["blocks"] if kinds is None else (params["blocks"], kinds)
     x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
     rows = (segments_bt, positions_bt)
     wrap, stages = functools.partial(remat, policy=compute.remat), axis_size("layers")
     if stages > 1:
         x_btd = pipeline(
             block,
-            params["blocks"],
+            layers,
             x_btd,
             rows,
             stages=stages,
@@ -212,5 +240,5 @@ def hidden_states(
         )
     else:
         body = wrap(lambda x_btd, layer: (block(layer, x_btd, rows), None))
-        x_btd, _ = jax.lax.scan(body, x_btd, params["blocks"], unroll=compute.scan_unroll)
+        x_btd, _ = jax.lax.scan(body, x_btd, layers, unroll=compute.scan_unroll)
     return constrain(final_norm(params, x_btd, config), "batch", "length", None)

@@ -4,13 +4,15 @@ A builder is a function `make_*(config, ...)`; a model family adds a module and 
 builder, and nothing else that is here changes.
 
 Shapes in names, one letter for each dimension, here and everywhere in hclx:
-  b batch · t query tokens · s key tokens · d d_model · h heads · k size of a head · m d_mlp
-  v vocabulary · n tokens, flattened · e heads and their size, merged
+  b batch · t query tokens · s key tokens · d d_model · h heads · g heads of keys and values
+  k size of a head · m d_mlp · v vocabulary · n tokens, flattened
+  e heads and their size, merged · r rotated dimensions of a head
 
 All modules keep float32 parameters and compute in the dtype of their input; norms take their
 statistics in float32.
 """
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -23,14 +25,16 @@ from hclx.config import ModelConfig
 from hclx.model import remat
 from hclx.model.matmul import matmul
 from hclx.model.parameters import matrix, vector
+from hclx.model.rotary import LayerKind, rotate
 from hclx.parallel import constrain, flatten_tokens, unflatten_tokens
 
-# (q_bthk, k_bshk, v_bshk) -> (context_bthk, extra). The caller of a block passes this function in,
-# so that one block serves training (`hclx.model.attention.packed_attention`; extra is None) and
-# decoding over a cache (`hclx.infer`; extra is the new cache).
-Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, object]]
-# (queries or keys [b, t, h, k], positions_bt) -> the same shape
-PositionEncoding = Callable[[jax.Array, jax.Array], jax.Array]
+# (q_bthk, k_bsgk, v_bsgk, window) -> (context_bthk, extra). The caller of a block passes this
+# function in, so that one block serves training (`hclx.model.attention.packed_attention`; extra is
+# None) and decoding over a cache (`hclx.infer`; extra is the new cache). The window is that of
+# `hclx.model.rotary.LayerKind`.
+Attend = Callable[[jax.Array, jax.Array, jax.Array, object], tuple[jax.Array, object]]
+# (queries or keys [b, t, h, k], positions_bt, kind) -> the same shape
+PositionEncoding = Callable[[jax.Array, jax.Array, LayerKind], jax.Array]
 
 
 def normal(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> jax.Array:
@@ -48,7 +52,7 @@ def residual_std(config: ModelConfig) -> float:
 
 
 def linear(
-    x: jax.Array, weight: jax.Array, precision: str, bias: jax.Array | None = None
+    x: jax.Array, weight: jax.Array, precision: str, bias: nnx.Param | None = None
 ) -> jax.Array:
     """x @ weight + bias in the dtype of `x`.
 
@@ -57,7 +61,7 @@ def linear(
       bias: of the shape of `weight` without its first axis; it is converted to the dtype of `x`.
     """
     product = matmul(x, weight, precision)
-    return product if bias is None else product + bias.astype(x.dtype)
+    return product if bias is None else product + bias[...].astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
@@ -76,26 +80,45 @@ class LayerNorm(nnx.Module):
         return (normed * self.scale[...] + self.bias[...]).astype(array.dtype)
 
 
+class RMSNorm(nnx.Module):
+    """Root mean square normalisation over the last axis, with a scale; statistics in float32
+    (Zhang and Sennrich 2019).
+    """
+
+    def __init__(self, size: int, epsilon: float):
+        self.epsilon = epsilon
+        self.scale = vector(1.0, (size,), ("norm",))
+
+    def __call__(self, array: jax.Array) -> jax.Array:
+        x = array.astype(jnp.float32)
+        square = jnp.square(x).mean(-1, keepdims=True)
+        return (x * jax.lax.rsqrt(square + self.epsilon) * self.scale[...]).astype(array.dtype)
+
+
 def make_norm(config: ModelConfig, size: int) -> nnx.Module:
     """The norm that a model uses everywhere: [..., size] -> the same shape and dtype."""
-    return LayerNorm(size, config.layer_norm_epsilon)
+    norm = {"layernorm": LayerNorm, "rmsnorm": RMSNorm}[config.norm]
+    return norm(size, config.layer_norm_epsilon)
 
 
 def make_position_table(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Param | None:
     """Learned absolute positions [max_length, d], which are added to the token embedding; None if
     attention encodes positions instead.
     """
+    if config.position != "learned":
+        return None
     values = normal(rngs, (config.max_length, config.d_model), config.init_std)
     return matrix(values, ("position", "embed"), in_matmul=False)
 
 
 def make_position_encoding(config: ModelConfig) -> PositionEncoding:
     """The function that encodes positions in queries and keys: (queries or keys [b, t, h, k],
-    positions_bt) -> the same shape. It is the identity, as learned positions are in the embedding
-    already.
+    positions_bt, kind of the layer) -> the same shape. It is the identity if positions are learned,
+    as these are in the embedding already.
     """
-    del config
-    return lambda x_bthk, positions_bt: x_bthk
+    if config.position == "learned":
+        return lambda x_bthk, positions_bt, kind: x_bthk
+    return lambda x_bthk, positions_bt, kind: rotate(x_bthk, positions_bt, kind.frequencies, config)
 
 
 class Embedding(nnx.Module):
@@ -107,7 +130,8 @@ class Embedding(nnx.Module):
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         values = normal(rngs, (config.vocab_size, config.d_model), config.init_std)
         # It is a factor of a product as the tied output projection, not as a look-up table.
-        self.token = matrix(values, ("vocab", "embed"))
+        self.token = matrix(values, ("vocab", "embed"), in_matmul=config.tied_head)
+        self.multiplier = config.embedding_multiplier
         self.position = make_position_table(config, rngs)
         self.norm = make_norm(config, config.d_model) if config.embedding_norm else None
 
@@ -116,6 +140,8 @@ class Embedding(nnx.Module):
         # The tables are gathered over `fsdp`, and each device looks up its own rows: a batch has
         # more rows than a table has shards.
         x_btd = constrain(self.token[...], "vocab", None)[tokens_bt]
+        if self.multiplier != 1:
+            x_btd *= self.multiplier
         if self.position is not None:
             x_btd += constrain(self.position[...], "position", None)[positions_bt]
         if self.norm is not None:
@@ -124,66 +150,77 @@ class Embedding(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Multi-head projections around an attention function that the caller passes in.
+    """Multi-head projections around an attention function that the caller passes in. A group of
+    query heads may share a head of keys and values (Ainslie et al. 2023, GQA).
 
     With `qk_norm` queries and keys are normalised, each head over its size (Dehghani et al. 2023,
     ViT-22B, section 2), so that scores cannot grow with the weights of the projections.
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        d, h, h_kv, k = config.d_model, config.n_heads, config.n_kv_heads, config.d_head
+        d, h, g, k = config.d_model, config.n_heads, config.n_kv_heads, config.d_head
         # Queries, keys and values are drawn as one array, as earlier versions stored them, so that
         # a seed still gives the same model.
-        q_dhk, kv_dhk = jnp.split(normal(rngs, (d, h + 2 * h_kv, k), config.init_std), [h], axis=1)
+        q_dhk, kv_dhk = jnp.split(normal(rngs, (d, h + 2 * g, k), config.init_std), [h], axis=1)
+        bias = lambda has, *arguments: vector(0.0, *arguments) if has else None
         self.q = matrix(q_dhk, ("embed", "heads", "head_dim"))
-        self.q_bias = vector(0.0, (h, k), ("heads", "head_dim"))
-        self.kv = matrix(kv_dhk.reshape(d, 2, h_kv, k), ("embed", None, "kv_heads", "head_dim"))
-        self.kv_bias = vector(0.0, (2, h_kv, k), (None, "kv_heads", "head_dim"))
+        self.q_bias = bias(config.qkv_bias, (h, k), ("heads", "head_dim"))
+        self.kv = matrix(kv_dhk.reshape(d, 2, g, k), ("embed", None, "kv_heads", "head_dim"))
+        self.kv_bias = bias(config.qkv_bias, (2, g, k), (None, "kv_heads", "head_dim"))
         out_hkd = normal(rngs, (h, k, d), residual_std(config))
         self.out = matrix(out_hkd, ("heads", "head_dim", "embed"))
-        self.out_bias = vector(0.0, (d,), ("norm",))
+        self.out_bias = bias(config.attention_out_bias, (d,), ("norm",))
         # One scale and one bias are shared by all heads. Without the scale, scores would be bounded
         # by sqrt(head_dim).
         self.query_norm = make_norm(config, k) if config.qk_norm else None
         self.key_norm = make_norm(config, k) if config.qk_norm else None
         self.encode_positions = make_position_encoding(config)
+        # `attend` divides the scores by sqrt(head_dim).
+        self.multiplier = config.attention_multiplier and config.attention_multiplier * math.sqrt(k)
 
     def __call__(
-        self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
+        self,
+        x_btd: jax.Array,
+        positions_bt: jax.Array,
+        attend: Attend,
+        precision: str,
+        kind: LayerKind,
     ) -> tuple[jax.Array, object]:
         """Returns [b, t, d] in the dtype of `x_btd`, and whatever `attend` returned beside the
         context. The arguments are those of `hclx.model.run_block`.
         """
         x_btd = constrain(x_btd, "batch", "length", None)
-        q_bthk = linear(x_btd, self.q[...], precision, self.q_bias[...])
-        kv_bt2hk = linear(x_btd, self.kv[...], precision, self.kv_bias[...])
+        q_bthk = linear(x_btd, self.q[...], precision, self.q_bias)
+        kv_bt2gk = linear(x_btd, self.kv[...], precision, self.kv_bias)
         q_bthk = constrain(q_bthk, "batch", "length", "heads", None)
-        kv_bt2hk = constrain(kv_bt2hk, "batch", "length", None, "kv_heads", None)
-        q_bthk, kv_bt2hk = checkpoint_name((q_bthk, kv_bt2hk), remat.QKV)
-        k_bthk, v_bthk = kv_bt2hk[:, :, 0], kv_bt2hk[:, :, 1]
+        kv_bt2gk = constrain(kv_bt2gk, "batch", "length", None, "kv_heads", None)
+        q_bthk, kv_bt2gk = checkpoint_name((q_bthk, kv_bt2gk), remat.QKV)
+        k_btgk, v_btgk = kv_bt2gk[:, :, 0], kv_bt2gk[:, :, 1]
         if self.query_norm is not None:
-            q_bthk, k_bthk = self.query_norm(q_bthk), self.key_norm(k_bthk)
-        q_bthk, k_bthk = (self.encode_positions(x, positions_bt) for x in (q_bthk, k_bthk))
-        context_bthk, extra = attend(q_bthk, k_bthk, v_bthk)
+            q_bthk, k_btgk = self.query_norm(q_bthk), self.key_norm(k_btgk)
+        q_bthk, k_btgk = (self.encode_positions(x, positions_bt, kind) for x in (q_bthk, k_btgk))
+        if self.multiplier:
+            q_bthk *= self.multiplier
+        context_bthk, extra = attend(q_bthk, k_btgk, v_btgk, kind.window)
         context_bthk = constrain(context_bthk, "batch", "length", "heads", None)
         # Heads and their size are merged into one axis: with two, XLA for TPUs copies the gathered
         # weight into another layout.
         merge = lambda x, axis: x.reshape(*x.shape[:axis], -1, *x.shape[axis + 2 :])
         context_bte, out_ed = merge(context_bthk, 2), merge(self.out[...], 0)
-        out_btd = linear(context_bte, out_ed, precision, self.out_bias[...])
+        out_btd = linear(context_bte, out_ed, precision, self.out_bias)
         out_btd = constrain(out_btd, "batch", "length", "features")
         return checkpoint_name(out_btd, remat.ATTENTION_OUT), extra
 
 
 def make_attention(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
-    """The attention of a block: (x_btd, positions_bt, attend, precision) -> (out_btd, extra), as in
-    `Attention`. Its initial values are drawn by `rngs`.
+    """The attention of a block: (x_btd, positions_bt, attend, precision, kind) -> (out_btd, extra),
+    as in `Attention`. Its initial values are drawn by `rngs`.
     """
     return Attention(config, rngs)
 
 
 def mlp_hidden(
-    x_nd: jax.Array, weight_dm: jax.Array, precision: str, bias_m: jax.Array | None = None
+    x_nd: jax.Array, weight_dm: jax.Array, precision: str, bias_m: nnx.Param | None = None
 ) -> jax.Array:
     """The hidden layer [n, m] of an MLP before its activation function, in the dtype of `x_nd`,
     under the name that remat policies keep. The arguments are those of `linear`.
@@ -192,20 +229,37 @@ def mlp_hidden(
     return checkpoint_name(constrain(hidden_nm, "tokens", "mlp"), remat.MLP_IN)
 
 
+_ACTIVATIONS = {
+    "gelu_tanh": functools.partial(jax.nn.gelu, approximate=True),  # as in GPT-2 and GPT-3
+    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "silu": jax.nn.silu,
+}
+
+
 class Mlp(nnx.Module):
-    """Two projections around GELU (in its tanh form, as in GPT-2 and GPT-3)."""
+    """Two projections around an activation function; or, with a gate, three (Shazeer 2020, "GLU
+    variants improve Transformer").
+    """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
         d, m = config.d_model, config.d_mlp
-        self.wi = matrix(normal(rngs, (d, m), config.init_std), ("embed", "mlp"))
-        self.wi_bias = vector(0.0, (m,), ("mlp",))
+        make = lambda: matrix(normal(rngs, (d, m), config.init_std), ("embed", "mlp"))
+        bias = lambda *arguments: vector(0.0, *arguments) if config.mlp_bias else None
+        self.wi, self.wi_bias = make(), bias((m,), ("mlp",))
         self.wo = matrix(normal(rngs, (m, d), residual_std(config)), ("mlp", "embed"))
-        self.wo_bias = vector(0.0, (d,), ("norm",))
+        self.wo_bias = bias((d,), ("norm",))
+        self.gate = make() if config.gated_mlp else None
+        self.gate_bias = bias((m,), ("mlp",)) if config.gated_mlp else None
+        self.activation = _ACTIVATIONS[config.activation]
 
     def __call__(self, x_nd: jax.Array, precision: str) -> jax.Array:
-        hidden_nm = mlp_hidden(x_nd, self.wi[...], precision, self.wi_bias[...])
-        hidden_nm = jax.nn.gelu(hidden_nm, approximate=True)
-        return linear(hidden_nm, self.wo[...], precision, self.wo_bias[...])
+        hidden_nm = mlp_hidden(x_nd, self.wi[...], precision, self.wi_bias)
+        if self.gate is None:
+            hidden_nm = self.activation(hidden_nm)
+        else:
+            gate_nm = mlp_hidden(x_nd, self.gate[...], precision, self.gate_bias)
+            hidden_nm = self.activation(gate_nm) * hidden_nm
+        return linear(hidden_nm, self.wo[...], precision, self.wo_bias)
 
 
 def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
@@ -215,8 +269,23 @@ def make_mlp(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Module:
     return Mlp(config, rngs)
 
 
+class OutputProjection(nnx.Module):
+    """The parameters of the output projection that are not the token embedding."""
+
+    def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
+        shape = (config.vocab_size, config.d_model)
+        values = None if config.tied_head else normal(rngs, shape, config.init_std)
+        self.weight = None if config.tied_head else matrix(values, ("vocab", "embed"))
+        self.bias = vector(0.0, shape[:1], ("vocab",)) if config.head_bias else None
+
+
+def _norm(norm: nnx.Module | None, x: jax.Array) -> jax.Array:
+    return x if norm is None else norm(x)
+
+
 class Block(nnx.Module):
-    """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x)).
+    """A residual block: x + attention(norm(x)), then x + mlp(norm(x)), or as the configuration
+    places norms and residuals.
 
     If the mesh shards heads and widths (`model`), it shards the residual stream between them by
     features: each device of such a group computes its share of norms and sums, and less is kept for
@@ -225,20 +294,37 @@ class Block(nnx.Module):
     """
 
     def __init__(self, config: ModelConfig, rngs: nnx.Rngs):
-        self.attention_norm = make_norm(config, config.d_model)
+        self.is_parallel = config.residual != "sequential"
+        self.has_one_norm = config.residual == "parallel_one_norm"
+        norm = lambda has: make_norm(config, config.d_model) if has else None
+        before, after = config.norm_placement != "post", config.norm_placement != "pre"
+        self.attention_norm = norm(before)
         self.attention = make_attention(config, rngs)
-        self.mlp_norm = make_norm(config, config.d_model)
+        self.mlp_norm = norm(before and not self.has_one_norm)
         self.mlp = make_mlp(config, rngs)
+        self.attention_out_norm, self.mlp_out_norm = norm(after), norm(after)
+        self.multiplier = config.residual_multiplier
 
     def __call__(
-        self, x_btd: jax.Array, positions_bt: jax.Array, attend: Attend, precision: str
+        self,
+        x_btd: jax.Array,
+        positions_bt: jax.Array,
+        attend: Attend,
+        precision: str,
+        kind: LayerKind,
     ) -> tuple[jax.Array, object]:
         """See `hclx.model.run_block`."""
-        out_btd, extra = self.attention(self.attention_norm(x_btd), positions_bt, attend, precision)
-        x_btd = constrain(x_btd + out_btd, "batch", "length", "features")
+        normed_btd = _norm(self.attention_norm, x_btd)
+        out_btd, extra = self.attention(normed_btd, positions_bt, attend, precision, kind)
+        after_btd = self._add(x_btd, _norm(self.attention_out_norm, out_btd))
+        if not self.has_one_norm:
+            normed_btd = _norm(self.mlp_norm, x_btd if self.is_parallel else after_btd)
         # Tokens are flattened: with two axes to sum over, CPUs copy the activations for the
         # gradient of each weight.
-        out_nd = self.mlp(flatten_tokens(self.mlp_norm(x_btd)), precision)
-        out_nd = constrain(out_nd, "tokens", "features")
+        out_nd = constrain(self.mlp(flatten_tokens(normed_btd), precision), "tokens", "features")
         out_btd = unflatten_tokens(out_nd, *x_btd.shape[:2], "features")
-        return constrain(x_btd + out_btd, "batch", "length", "features"), extra
+        return self._add(after_btd, _norm(self.mlp_out_norm, out_btd)), extra
+
+    def _add(self, x_btd: jax.Array, out_btd: jax.Array) -> jax.Array:
+        out_btd = out_btd if self.multiplier == 1 else out_btd * self.multiplier
+        return constrain(x_btd + out_btd, "batch", "length", "features")

@@ -146,7 +146,7 @@ def _kept_numbers(model: ModelConfig, remat: str) -> int:
     return {
         "none": 34 * d,
         # its input; queries, keys and values; context; attention's output; the MLP's hidden layer
-        "minimal": d + heads + keys_and_values + heads + d + model.d_mlp,
+        "minimal": d + heads + keys_and_values + heads + d + (1 + model.gated_mlp) * model.d_mlp,
         "full": d,
     }[remat]
 

@@ -11,8 +11,9 @@ from hclx.model import count_params, param_specs
 from hclx.parallel.chips import find_chip
 
 FORMULA = (
-    "(6 * matmul_params + 6 * n_layers * d_model * sequence_length) * tokens_per_second / (peak *"
-    " devices)"
+    "(6 * matmul_params + 12 * n_heads * d_head * keys) * tokens_per_second / (peak * devices), where"
+    " keys adds up the mean number of keys that a query sees in each layer, sequence_length / 2"
+    " without a window"
 )
 
 
@@ -21,7 +22,8 @@ def flops_per_token(model: ModelConfig, sequence_length: int) -> float:
 
     6 for each parameter that is a factor of a matrix product (the head counts, tables that are
     looked up do not), and 6 · layers · d · t for attention's two products without the half that the
-    causal mask removes (Chowdhery et al. 2022, PaLM, appendix B).
+    causal mask removes (Chowdhery et al. 2022, PaLM, appendix B). A layer with a window counts the
+    keys that a query sees in the mean.
     """
     matmul_params = count_params(param_specs(model), in_matmul=True)
     return 6.0 * matmul_params + attention_flops_per_token(model, sequence_length)
@@ -29,7 +31,9 @@ def flops_per_token(model: ModelConfig, sequence_length: int) -> float:
 
 def attention_flops_per_token(model: ModelConfig, sequence_length: int) -> float:
     """The part of `flops_per_token` that the products of attention take."""
-    return 6.0 * model.n_layers * model.n_heads * model.d_head * sequence_length
+    mean_keys = lambda window: window - window**2 / (2 * sequence_length)  # t / 2 without one
+    windows = (min(window or sequence_length, sequence_length) for window in model.windows)
+    return 12.0 * model.n_heads * model.d_head * sum(map(mean_keys, windows))
 
 
 @functools.cache

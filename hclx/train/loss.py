@@ -7,7 +7,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from hclx.model import project_to_vocab
+from hclx.model import Head, project_to_vocab
 from hclx.parallel import axis_size, constrain, flatten_tokens, unflatten_tokens
 
 
@@ -25,17 +25,17 @@ def _is_target(logits_nv: jax.Array, targets_n: jax.Array) -> jax.Array:
     return jax.lax.broadcasted_iota(targets_n.dtype, logits_nv.shape, 1) == targets_n[:, None]
 
 
-def _logits(head_vd: jax.Array, x_nd: jax.Array) -> jax.Array:
-    return constrain(project_to_vocab(x_nd, head_vd), "tokens", "vocab")
+def _logits(head: Head, x_nd: jax.Array) -> jax.Array:
+    return constrain(project_to_vocab(x_nd, head), "tokens", "vocab")
 
 
 def chunked_token_losses(
-    head_vd: jax.Array, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int
+    head: Head, x_btd: jax.Array, targets_bt: jax.Array, chunk_tokens: int
 ) -> jax.Array:
     """The loss of each token, for evaluation: it has no efficient gradient.
 
     Args:
-      head_vd: float32, the output projection: see `hclx.model.head_weights`.
+      head: the output projection, float32: see `hclx.model.head_weights`.
       x_btd: hidden states after the final norm.
       targets_bt: int32.
       chunk_tokens: see `chunk_columns`.
@@ -45,7 +45,7 @@ def chunked_token_losses(
 
     def losses(chunk):
         x_bcd, targets_bc = chunk
-        losses_n = token_losses(_logits(head_vd, flatten_tokens(x_bcd)), flatten_tokens(targets_bc))
+        losses_n = token_losses(_logits(head, flatten_tokens(x_bcd)), flatten_tokens(targets_bc))
         return unflatten_tokens(losses_n, *targets_bc.shape)
 
     return _join(
@@ -54,7 +54,7 @@ def chunked_token_losses(
 
 
 def summed_loss(
-    head_vd: jax.Array,
+    head: Head,
     x_btd: jax.Array,
     targets_bt: jax.Array,
     weights_bt: jax.Array,
@@ -72,28 +72,28 @@ def summed_loss(
     compared.
 
     Args:
-      head_vd, x_btd, targets_bt, chunk_tokens: as in `chunked_token_losses`.
+      head, x_btd, targets_bt, chunk_tokens: as in `chunked_token_losses`.
       weights_bt: float32 factor of each token's loss; 0 leaves a token out. It gets no gradient.
       z_loss: static; keeps log Z near 0, as cross-entropy alone lets it drift.
     Returns:
       float32, nats.
     """
-    return _summed_loss(head_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss)
+    return _summed_loss(head, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _summed_loss(head_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss):
-    return _summed_loss_forward(head_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss)[0]
+def _summed_loss(head, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss):
+    return _summed_loss_forward(head, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss)[0]
 
 
-def _summed_loss_forward(head_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss):
+def _summed_loss_forward(head, x_btd, targets_bt, weights_bt, chunk_tokens, z_loss):
     # gathered once, and not for each chunk
-    projection_vd = constrain(head_vd.astype(x_btd.dtype), "vocab", None)
+    projection_vd = constrain(head.weight.astype(x_btd.dtype), "vocab", None)
 
     def add_chunk(carry, chunk):
-        loss, grad_dv = carry
+        loss, grad_dv, grad_bias_v = carry
         x_nd, targets_n, weights_n = map(flatten_tokens, chunk)
-        logits_nv = _logits(projection_vd, x_nd)
+        logits_nv = _logits(Head(projection_vd, head.bias), x_nd)
         log_z_n = jax.nn.logsumexp(logits_nv, axis=1)
         is_target_nv = _is_target(logits_nv, targets_n)
         target_logits_n = jnp.sum(jnp.where(is_target_nv, logits_nv, 0.0), axis=1)
@@ -109,17 +109,23 @@ def _summed_loss_forward(head_vd, x_btd, targets_bt, weights_bt, chunk_tokens, z
         # by columns of the large one.
         x_dn = jax.lax.optimization_barrier((weights_n1 * x_nd).T)
         grad_dv += jnp.matmul(x_dn, dlogits_nv, preferred_element_type=jnp.float32)
-        return (loss, grad_dv), unflatten_tokens(dx_nd, *chunk[1].shape)
+        if head.bias is not None:
+            grad_bias_v += weights_n @ dlogits_nv.astype(jnp.float32)
+        return (loss, grad_dv, grad_bias_v), unflatten_tokens(dx_nd, *chunk[1].shape)
 
-    zero = (jnp.zeros((), jnp.float32), jnp.zeros(head_vd.shape[::-1], jnp.float32))
+    zeros = functools.partial(jnp.zeros, dtype=jnp.float32)
+    bias_shape = () if head.bias is None else head.bias.shape
+    zero = (zeros(()), zeros(head.weight.shape[::-1]), zeros(bias_shape))
     chunks = tuple(_split(array, chunk_tokens) for array in (x_btd, targets_bt, weights_bt))
-    (loss, grad_dv), dx_cbtd = jax.lax.scan(add_chunk, zero, chunks)
-    return loss, (grad_dv.T, _join(dx_cbtd))
+    (loss, grad_dv, grad_bias_v), dx_cbtd = jax.lax.scan(add_chunk, zero, chunks)
+    grad_head = Head(grad_dv.T, None if head.bias is None else grad_bias_v)
+    return loss, (grad_head, _join(dx_cbtd))
 
 
 def _summed_loss_backward(chunk_tokens, z_loss, residuals, cotangent):
-    grad_vd, dx_btd = residuals
-    return grad_vd * cotangent, dx_btd * cotangent.astype(dx_btd.dtype), None, None
+    grad_head, dx_btd = residuals
+    grad_head = jax.tree.map(lambda grad: grad * cotangent, grad_head)
+    return grad_head, dx_btd * cotangent.astype(dx_btd.dtype), None, None
 
 
 _summed_loss.defvjp(_summed_loss_forward, _summed_loss_backward)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import hclx
-from hclx.config import Experiment
+from hclx.config import Experiment, ModelConfig
 from hclx.errors import CheckpointError, ConfigError, DataError, StorageError
 from hclx.train.jsonl import replace_text
 
@@ -51,8 +51,17 @@ MAY_CHANGE = {
 
 # Fields that a section has got since runs were first described: an older config.json lacks them,
 # and their defaults are what its run has done all along. No other field may be missing.
+FIRST_FIELDS_OF_MODEL = (
+    *("vocab_size", "n_layers", "d_model", "n_heads", "max_length"),
+    *("layer_norm_epsilon", "init_std"),
+)
 LATER_FIELDS = {
-    "model": ("mlp_size", "qk_norm", "embedding_norm"),
+    # Those of other families than GPT-3's too, see hclx/config/model.py.
+    "model": tuple(
+        field.name
+        for field in dataclasses.fields(ModelConfig)
+        if field.name not in FIRST_FIELDS_OF_MODEL
+    ),
     "compute": ("matmul", "pipeline_microbatches", "pipeline_repeats"),
     "data": ("task_module", "corpus"),
     "tokenizer": ("morphemes", "mode"),

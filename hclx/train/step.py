@@ -68,8 +68,8 @@ def make_token_losses(
 
     def token_losses(params, batch):
         x_btd = _hidden_states(params, batch, model, compute)
-        head_vd = head_weights(params, model)
-        return chunked_token_losses(head_vd, x_btd, batch.targets_bt, compute.loss_chunk_tokens)
+        head = head_weights(params, model)
+        return chunked_token_losses(head, x_btd, batch.targets_bt, compute.loss_chunk_tokens)
 
     return token_losses
 
@@ -298,8 +298,14 @@ def check_device(experiment: Experiment, device: jax.Device) -> ComputeConfig:
     """
     train, model, compute = experiment.train, experiment.model, experiment.compute
     check_precision(compute.matmul, device)
-    run = {"length": train.sequence_length, "head_size": model.d_head, "dtype": compute.dtype}
-    attention = choose_backend(compute.attention, device, **run)
+    attention = choose_backend(
+        compute.attention,
+        device,
+        length=train.sequence_length,
+        head_size=model.d_head,
+        dtype=compute.dtype,
+        has_window=0 < model.window < train.sequence_length,
+    )
     return dataclasses.replace(compute, attention=attention)
 
 

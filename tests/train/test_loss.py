@@ -7,7 +7,7 @@ import pytest
 
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.data.batch import make_batch
-from hclx.model import init_params
+from hclx.model import Head, init_params
 from hclx.train.loss import chunk_columns, chunked_token_losses, summed_loss
 from hclx.train.step import accumulate_gradients, make_loss, make_token_losses
 
@@ -42,13 +42,13 @@ def test_losses(problem, chunk):
     head, x, targets = problem
     expected, _ = brute_force(*problem)
     np.testing.assert_allclose(
-        chunked_token_losses(head, x, targets, chunk), expected, rtol=1e-5, atol=1e-5
+        chunked_token_losses(Head(head), x, targets, chunk), expected, rtol=1e-5, atol=1e-5
     )
     np.testing.assert_allclose(
-        summed_loss(head, x, targets, ONES, chunk), expected.sum(), rtol=1e-6
+        summed_loss(Head(head), x, targets, ONES, chunk), expected.sum(), rtol=1e-6
     )
     np.testing.assert_allclose(
-        summed_loss(head, x, targets, WEIGHTS, chunk), (WEIGHTS * expected).sum(), rtol=1e-5
+        summed_loss(Head(head), x, targets, WEIGHTS, chunk), (WEIGHTS * expected).sum(), rtol=1e-5
     )
 
 
@@ -60,7 +60,7 @@ def test_gradients(problem, chunk, weighted):
     weights = ONES if weighted == "ones" else WEIGHTS
     _, p = brute_force(*problem)
     dlogits = 3.0 * weights[..., None] * (p - np.eye(V)[np.asarray(targets)])
-    loss = lambda head, x: 3.0 * summed_loss(head, x, targets, weights, chunk)
+    loss = lambda head, x: 3.0 * summed_loss(Head(head), x, targets, weights, chunk)
     dhead, dx = jax.grad(loss, argnums=(0, 1))(head, x)
     np.testing.assert_allclose(dx, dlogits @ np.asarray(head, np.float64), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(dhead, np.einsum("btv,btd->vd", dlogits, x), rtol=1e-4, atol=1e-4)
@@ -80,7 +80,7 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
         losses = log_z - jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
         return (WEIGHTS * (losses + z_loss * jnp.square(log_z))).sum() / WEIGHTS.sum()
 
-    mean = lambda head, x: summed_loss(head, x, targets, WEIGHTS, chunk, 0.1) / WEIGHTS.sum()
+    mean = lambda head, x: summed_loss(Head(head), x, targets, WEIGHTS, chunk, 0.1) / WEIGHTS.sum()
     value, gradients = jax.value_and_grad(mean, argnums=(0, 1))(head, x)
     np.testing.assert_allclose(value, formula(head, x, 0.0), rtol=1e-6)
     expected_gradients, plain = (
@@ -93,9 +93,25 @@ def test_z_loss_is_in_the_gradient_and_not_in_the_value(problem, chunk):
         assert np.abs(expected - without).max() > 1e-2  # so that 1e-6 means something
 
 
+@pytest.mark.parametrize("chunk", [0, 3 * B])
+def test_a_bias_of_the_output_projection(problem, chunk):
+    head, x, targets = problem
+    bias = jnp.asarray(np.random.default_rng(2).normal(size=V), jnp.float32)
+
+    def formula(head, bias, x):
+        log_p = jax.nn.log_softmax(x @ head.T + bias)
+        return -(WEIGHTS * jnp.take_along_axis(log_p, targets[..., None], axis=-1)[..., 0]).sum()
+
+    loss = lambda head, bias, x: summed_loss(Head(head, bias), x, targets, WEIGHTS, chunk)
+    losses = chunked_token_losses(Head(head, bias), x, targets, chunk)
+    np.testing.assert_allclose((WEIGHTS * losses).sum(), formula(head, bias, x), rtol=1e-5)
+    for ours, theirs in zip(*(jax.grad(f, (0, 1, 2))(head, bias, x) for f in (loss, formula))):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_large_logits_do_not_overflow(problem):
     head, x, targets = problem
-    assert np.isfinite(summed_loss(head, 1e4 * x, targets, ONES, 8))
+    assert np.isfinite(summed_loss(Head(head), 1e4 * x, targets, ONES, 8))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +125,7 @@ def test_chunks_divide_the_length(batch, length, chunk, columns):
 def test_no_more_logits_exist_than_a_chunk_has(problem):
     """The compiled gradient holds no array of all tokens by the vocabulary."""
     head, x, targets = problem
-    run = jax.jit(jax.grad(lambda head, x: summed_loss(head, x, targets, ONES, B), argnums=(0, 1)))
+    run = jax.jit(jax.grad(lambda head, x: summed_loss(Head(head), x, targets, ONES, B), argnums=(0, 1)))
     text = run.lower(head, x).compile().as_text()
     assert (
         f"f32[{B},{V}]" in text
