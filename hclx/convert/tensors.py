@@ -8,6 +8,7 @@ Shapes are those of hclx/model/layers.py. Linear layers are [out, in] in a file 
 GPT-2 alone has them as they are here.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -26,34 +27,44 @@ class Rule(NamedTuple):
     Attributes:
       ours: paths of the parameters, such as "blocks/attention/q".
       theirs: names of the tensors; `{n}` is the number of the layer.
+      shapes: of the tensors.
       pack: their arrays, of one layer -> ours, of one layer.
       unpack: the inverse.
     """
 
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
     pack: Callable[..., Arrays]
     unpack: Callable[..., Arrays]
 
 
-def _same(ours: str, theirs: str) -> Rule:
-    return Rule((ours,), (theirs,), lambda x: (x,), lambda x: (x,))
+def _same(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:
+    return Rule((ours,), (theirs,), (shape,), lambda x: (x,), lambda x: (x,))
 
 
-def _plus_one(ours: str, theirs: str) -> Rule:
+def _plus_one(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:
     """A norm whose factor is 1 + weight (Gemma)."""
     one = np.float32(1)
-    return Rule((ours,), (theirs,), lambda x: (x + one,), lambda x: (x - one,))
+    return Rule((ours,), (theirs,), (shape,), lambda x: (x + one,), lambda x: (x - one,))
 
 
-def _linear(ours: str, theirs: str, shape: tuple[int, ...], outputs: int) -> Rule:
-    """A weight of this shape here, whose last `outputs` dimensions are the outputs."""
-    rows = int(np.prod(shape[:-outputs]))
+def _linear(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:
+    """A weight of this shape here, whose last dimension is that of the outputs."""
     return Rule(
         (ours,),
         (theirs,),
+        ((shape[-1], math.prod(shape[:-1])),),
         lambda x: (x.T.reshape(shape),),
-        lambda x: (x.reshape(rows, -1).T,),
+        lambda x: (x.reshape(-1, shape[-1]).T,),
+    )
+
+
+def _conv1d(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:
+    """The same where the tensor is [in, out] too (GPT-2)."""
+    flat = (math.prod(shape[:-1]), shape[-1])
+    return Rule(
+        (ours,), (theirs,), (flat,), lambda x: (x.reshape(shape),), lambda x: (x.reshape(flat),)
     )
 
 
@@ -179,30 +190,23 @@ def _rules(config: ModelConfig, family: str) -> Iterator[Rule]:
         shape = spec.shape[1:] if in_layer else spec.shape
         head, _, leaf = part.rpartition("/")
         if path == "embedding/token":
-            yield _same(path, names["embedding"] + ".weight")
+            yield _same(path, names["embedding"] + ".weight", shape)
         elif path == "embedding/position":
-            yield _same(path, names["position"] + ".weight")
+            yield _same(path, names["position"] + ".weight", shape)
         elif head == "head":
-            yield _same(path, f"{names['head']}.{leaf}")
+            yield _same(path, f"{names['head']}.{leaf}", shape)
         elif leaf in ("scale", "bias"):
             rule, suffix = (norm, "weight") if leaf == "scale" else (_same, "bias")
-            yield rule(path, f"{prefix}{names[head]}.{suffix}")
+            yield rule(path, f"{prefix}{names[head]}.{suffix}", shape)
         elif part in ("attention/q", "attention/q_bias"):
             yield _queries_keys_values(config, family, part.removeprefix("attention/q"))
         elif part not in ("attention/kv", "attention/kv_bias"):
             name = f"{prefix}{names[part.removesuffix('_bias')]}."
             if part.endswith("_bias"):
-                yield _same(path, name + "bias")
-            elif family == "gpt2":
-                flat = (-1, shape[-1])
-                yield Rule(
-                    (path,),
-                    (name + "weight",),
-                    lambda x, shape=shape: (x.reshape(shape),),
-                    lambda x, flat=flat: (x.reshape(flat),),
-                )
+                yield _same(path, name + "bias", shape)
             else:
-                yield _linear(path, name + "weight", shape, outputs=1)
+                make = _conv1d if family == "gpt2" else _linear
+                yield make(path, name + "weight", shape)
 
 
 def _queries_keys_values(config: ModelConfig, family: str, suffix: str) -> Rule:
@@ -210,10 +214,11 @@ def _queries_keys_values(config: ModelConfig, family: str, suffix: str) -> Rule:
     names = NAMES[family]
     ours = tuple(f"blocks/attention/{part}{suffix}" for part in ("q", "kv"))
     end = ".bias" if suffix else ".weight"
-    h, g, k = config.n_heads, config.n_kv_heads, config.d_head
+    h, g, k, d = config.n_heads, config.n_kv_heads, config.d_head, config.d_model
     if "attention/qkv" in names:
         theirs = (names["layer"] + names["attention/qkv"] + end,)
-        return Rule(ours, theirs, *_FUSED[family](h, k, bool(suffix)))
+        shape = (3 * h * k,) if suffix else (d, 3 * h * k) if family == "gpt2" else (3 * h * k, d)
+        return Rule(ours, theirs, (shape,), *_FUSED[family](h, k, bool(suffix)))
     theirs = tuple(names["layer"] + names[f"attention/{part}"] + end for part in "qkv")
 
     def pack(q, *kv):
@@ -226,7 +231,8 @@ def _queries_keys_values(config: ModelConfig, family: str, suffix: str) -> Rule:
         flat = [x.reshape(lead, -1) for x in (q, kv[..., 0, :, :], kv[..., 1, :, :])]
         return tuple(x[0] if suffix else x.T for x in flat)
 
-    return Rule(ours, theirs, pack, unpack)
+    shapes = tuple((heads * k,) if suffix else (heads * k, d) for heads in (h, g, g))
+    return Rule(ours, theirs, shapes, pack, unpack)
 
 
 def _fused_gpt2(h: int, k: int, is_bias: bool) -> tuple[Callable, Callable]:

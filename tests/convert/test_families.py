@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hclx.config import ComputeConfig
-from hclx.convert.config_json import read_model_config
-from hclx.convert.tensors import rules
-from hclx.model import hidden_states, param_specs, unembed
-from tests.helpers.families import FAMILIES, read_config_json, save_model
+from hclx.config import ComputeConfig, MeshConfig
+from hclx.convert.importing import look_at, read_params
+from hclx.model import hidden_states, unembed
+from hclx.parallel import make_mesh
+from tests.helpers.families import FAMILIES, save_model
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -17,28 +17,8 @@ LENGTH = 96  # beyond all windows and original lengths
 
 
 def load(folder):
-    from safetensors.numpy import load_file
-
-    family, config = read_model_config(read_config_json(folder))
-    tensors = load_file(folder / "model.safetensors")
-    params = jax.tree.map(lambda spec: np.full(spec.shape, np.nan, np.float32), param_specs(config))
-    flat = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): array
-        for path, array in jax.tree_util.tree_flatten_with_path(params)[0]
-    }
-    used = set()
-    for rule in rules(config, family):
-        in_layer = rule.ours[0].startswith("blocks/")
-        for layer in range(config.n_layers) if in_layer else [None]:
-            names = [name.format(n=layer) for name in rule.theirs]
-            used.update(names)
-            for path, array in zip(rule.ours, rule.pack(*(tensors[name] for name in names))):
-                target = flat[path][layer] if in_layer else flat[path]
-                assert target.shape == array.shape, (path, target.shape, array.shape)
-                target[...] = array
-    assert used == set(tensors), used ^ set(tensors)
-    assert not any(np.isnan(array).any() for array in flat.values())
-    return config, params
+    source = look_at(folder)
+    return source.config, read_params(source, make_mesh(MeshConfig(fsdp=1), jax.devices()[:1]))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
