@@ -84,5 +84,3 @@ class Validated:
                 value <= INT32_MAX,
                 f"{type(self).__name__}.{name}={value} is too large; give at most {INT32_MAX}",
             )
-
-

@@ -96,7 +96,9 @@ def _parse(text: bytes, path: Path) -> dict:
     try:
         header = json.loads(text, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: its header cannot be read: {error}; get the file again") from error
+        raise DataError(
+            f"{path}: its header cannot be read: {error}; get the file again"
+        ) from error
     if not isinstance(header, dict):
         raise DataError(f"{path}: its header is no JSON object; get the file again")
     return header

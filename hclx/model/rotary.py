@@ -86,9 +86,7 @@ def frequencies(config: ModelConfig) -> np.ndarray:
     if config.rope_scaling == "yarn":
         # the dimension whose pair turns so many times in the original length
         place = lambda turns: (
-            size
-            * math.log(original / (turns * 2 * math.pi))
-            / (2 * math.log(config.rotary_theta))
+            size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(config.rotary_theta))
         )
         low, high = place(config.rope_beta_fast), place(config.rope_beta_slow)
         if config.rope_truncate:

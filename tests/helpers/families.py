@@ -50,7 +50,10 @@ FAMILIES = {
     ),
     "qwen3": ("qwen3", {**LLAMA, "head_dim": 16}),
     "exaone": ("exaone", {**LLAMA, "rope_parameters": LLAMA3}),
-    "exaone4": ("exaone4", {**LLAMA, "sliding_window": None, "layer_types": ["full_attention"] * 3}),
+    "exaone4": (
+        "exaone4",
+        {**LLAMA, "sliding_window": None, "layer_types": ["full_attention"] * 3},
+    ),
     "exaone4 hybrid": ("exaone4", {**LLAMA, "sliding_window": 16, "layer_types": KINDS}),
     "hyperclovax": (
         "hyperclovax",

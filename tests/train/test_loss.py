@@ -125,7 +125,9 @@ def test_chunks_divide_the_length(batch, length, chunk, columns):
 def test_no_more_logits_exist_than_a_chunk_has(problem):
     """The compiled gradient holds no array of all tokens by the vocabulary."""
     head, x, targets = problem
-    run = jax.jit(jax.grad(lambda head, x: summed_loss(Head(head), x, targets, ONES, B), argnums=(0, 1)))
+    run = jax.jit(
+        jax.grad(lambda head, x: summed_loss(Head(head), x, targets, ONES, B), argnums=(0, 1))
+    )
     text = run.lower(head, x).compile().as_text()
     assert (
         f"f32[{B},{V}]" in text
