@@ -173,7 +173,7 @@ def test_meshes_agree_with_one_device(name, mesh, folder):
 def swap(a, b):
     def fault(params, config):
         blocks = dict(params["blocks"])
-        (*of_a, last), (*of_b, last_b) = a.split("/"), b.split("/")
+        (*of_a, last), (*_, last_b) = a.split("/"), b.split("/")
         group = blocks[of_a[0]] if of_a else blocks
         group = {**group, last: group[last_b], last_b: group[last]}
         return {**params, "blocks": {**blocks, of_a[0]: group} if of_a else group}, config
