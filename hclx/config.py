@@ -8,30 +8,136 @@ raises ConfigError, which names the field.
 """
 
 import dataclasses
+import functools
+import logging
+import math
+from typing import get_type_hints
 
-from hclx.config.model import ModelConfig
-from hclx.config.validated import FLOAT32_MAX, INT32_MAX, Validated, either, log_once, require
+from hclx.errors import ConfigError
 
-__all__ = [
-    "ATTENTION_BACKENDS",
-    "DTYPES",
-    "FLOAT32_MAX",
-    "INT32_MAX",
-    "MATMUL_PRECISIONS",
-    "MESH_AXES",
-    "MORPHEMES_OF",
-    "REMAT_POLICIES",
-    "ComputeConfig",
-    "DataConfig",
-    "Experiment",
-    "MeshConfig",
-    "ModelConfig",
-    "OptimizerConfig",
-    "TokenizerConfig",
-    "TrainConfig",
-]
+_LOG = logging.getLogger(__name__)
+
+# Bounds of what jax and numpy take: sizes and steps are int32 on devices, all else fits in int64.
+# Devices compute in float32, whose least and greatest positive numbers these are.
+INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
+FLOAT32_MIN, FLOAT32_MAX = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 
 MESH_AXES = ("pipe", "data", "fsdp", "seq", "model")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+def _either(choices) -> str:
+    """The choices in words: "a, b or c"."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}"
+
+
+@functools.cache
+def _log_once(message: str) -> None:
+    _LOG.warning(message)
+
+
+class _Validated:
+    """Checks the types of fields, so that `total_steps='ten'` fails when it is read and not inside
+    a jitted function.
+    """
+
+    def __post_init__(self):
+        for name, kind in get_type_hints(type(self)).items():
+            value, field = getattr(self, name), f"{type(self).__name__}.{name}"
+            if kind is float and isinstance(value, int) and not isinstance(value, bool):
+                value = float(value) if abs(value) <= FLOAT32_MAX else math.inf
+                object.__setattr__(self, name, value)
+            _require(
+                isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
+                f"{field} must be {kind.__name__}, got {value!r} ({type(value).__name__})",
+            )
+            if kind is float:
+                _require(
+                    abs(value) <= FLOAT32_MAX,
+                    f"{field}={value} is not a finite number of float32; give one that is",
+                )
+            elif kind is int:
+                _require(
+                    abs(value) <= INT64_MAX,
+                    f"{field}={value} does not fit in 64 bits; give a number up to {INT64_MAX}",
+                )
+        self._check()
+
+    def _check(self) -> None:
+        """Checks values and relations between fields; each class overrides it."""
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            value, field = getattr(self, name), f"{type(self).__name__}.{name}"
+            _require(value > 0, f"{field} must be positive, got {value}")
+            _require(
+                value >= FLOAT32_MIN,
+                f"{field}={value} is 0 in float32; give at least {FLOAT32_MIN:.3g}",
+            )
+
+    def _not_negative(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            _require(value >= 0, f"{type(self).__name__}.{name}={value} is negative")
+
+    def _int32(self, *names: str) -> None:
+        for name in names:
+            value = getattr(self, name)
+            _require(
+                value <= INT32_MAX,
+                f"{type(self).__name__}.{name}={value} is too large; give at most {INT32_MAX}",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig(_Validated):
+    """The shape of a decoder in the style of GPT-3 (Kim et al. 2021, HyperCLOVA, section 3.2; Brown
+    et al. 2020, section 2.1).
+    """
+
+    vocab_size: int = 51_200
+    n_layers: int = 12
+    d_model: int = 768
+    n_heads: int = 16
+    max_length: int = 2_048  # positions that the model has learned embeddings for
+    layer_norm_epsilon: float = 1e-5
+    init_std: float = 0.02  # standard deviation of fresh matrices
+    mlp_size: int = 0  # hidden size of the MLPs; 0: 4 * d_model
+    # Optional stabilisers, which HyperCLOVA does not have; their parameters exist only if they are
+    # enabled:
+    qk_norm: bool = False  # a norm of each query and key head, over its size (ViT-22B)
+    embedding_norm: bool = False  # a norm after the embedding (BLOOM)
+
+    def _check(self):
+        sizes = ("vocab_size", "n_layers", "d_model", "n_heads", "max_length")
+        self._positive(*sizes, "layer_norm_epsilon", "init_std")
+        self._not_negative("mlp_size")
+        self._int32(*sizes, "mlp_size")
+        _require(
+            self.d_model % self.n_heads == 0,
+            f"ModelConfig.n_heads={self.n_heads} does not divide"
+            f" ModelConfig.d_model={self.d_model}; choose a number of heads that does",
+        )
+
+    @property
+    def d_head(self) -> int:
+        """The size of a head: `d_model / n_heads`, which is whole."""
+        return self.d_model // self.n_heads
+
+    @property
+    def n_kv_heads(self) -> int:
+        """Heads of keys and values: as many as of queries, as no query heads share one yet."""
+        return self.n_heads
+
+    @property
+    def d_mlp(self) -> int:
+        """The hidden size of the MLPs: `mlp_size`, or 4 * `d_model` if that is 0."""
+        return self.mlp_size or 4 * self.d_model
 
 
 DTYPES = ("bfloat16", "float32")
@@ -41,7 +147,7 @@ MATMUL_PRECISIONS = ("full", "int8", "fp8")
 
 
 @dataclasses.dataclass(frozen=True)
-class ComputeConfig(Validated):
+class ComputeConfig(_Validated):
     """The precision, kernels and memory with which the model is computed. Parameters, moments,
     statistics of norms, softmax, logits and the loss are always float32.
     """
@@ -70,7 +176,7 @@ class ComputeConfig(Validated):
         }
         for name, choices in choices_of.items():
             value = getattr(self, name)
-            require(
+            _require(
                 value in choices,
                 f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}",
             )
@@ -87,7 +193,7 @@ class ComputeConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshConfig(Validated):
+class MeshConfig(_Validated):
     """The number of devices along each axis of the mesh. -1, on one axis at most, takes the devices
     that remain.
     """
@@ -101,12 +207,12 @@ class MeshConfig(Validated):
     def _check(self):
         for axis in MESH_AXES:
             size = getattr(self, axis)
-            require(
+            _require(
                 size == -1 or size > 0,
                 f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest",
             )
         self._int32(*MESH_AXES)
-        require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
+        _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,7 +221,7 @@ class MeshConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig(Validated):
+class OptimizerConfig(_Validated):
     """AdamW with clipping, and a learning rate with warm-up and cosine decay. The defaults are
     GPT-3's values if HyperCLOVA's were not published.
     """
@@ -134,11 +240,11 @@ class OptimizerConfig(Validated):
     def _check(self):
         self._positive("learning_rate", "epsilon", "clip_norm")
         for name in ("beta1", "beta2"):
-            require(  # from 1 - 2^-25 on, a number is 1 in float32
+            _require(  # from 1 - 2^-25 on, a number is 1 in float32
                 0 <= getattr(self, name) < 1 - 2**-25,
                 f"OptimizerConfig.{name} must lie in [0, 1) in float32, got {getattr(self, name)}",
             )
-        require(
+        _require(
             0 <= self.final_fraction <= 1,
             f"OptimizerConfig.final_fraction={self.final_fraction} is not in [0, 1]",
         )
@@ -146,7 +252,7 @@ class OptimizerConfig(Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(Validated):
+class DataConfig(_Validated):
     """The source of the tokens: a registered seqio mixture, a built corpus, or one's own files, by
     exactly one of `mixture`, `corpus` and `input`.
     """
@@ -163,18 +269,18 @@ class DataConfig(Validated):
     invalid_utf8: str = "refuse"  # or "replace": with U+FFFD, counted in the manifest
 
     def _check(self):
-        require(
+        _require(
             sum(map(bool, (self.mixture, self.corpus, self.input))) == 1,
             f"give one of DataConfig.mixture={self.mixture!r}, DataConfig.corpus={self.corpus!r}"
             f" and DataConfig.input={self.input!r}",
         )
-        require(
+        _require(
             0 < self.validation_permille < 1000,
             "DataConfig.validation_permille must lie between 1 and 999, got"
             f" {self.validation_permille}",
         )
         self._not_negative("max_documents")
-        require(
+        _require(
             self.invalid_utf8 in ("refuse", "replace"),
             f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace",
         )
@@ -185,7 +291,7 @@ MORPHEMES_OF = {"train": "merges", "encode": "merges_and_text", "plain": "none"}
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenizerConfig(Validated):
+class TokenizerConfig(_Validated):
     """The training of the tokenizer, if none is given."""
 
     # Where morpheme boundaries apply: "merges" (no merge is learned across one),
@@ -197,35 +303,35 @@ class TokenizerConfig(Validated):
 
     def _check(self):
         if self.mode:
-            require(
+            _require(
                 self.mode in MORPHEMES_OF,
-                f"TokenizerConfig.mode={self.mode!r} is not {either(MORPHEMES_OF)}",
+                f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
             )
             morphemes = MORPHEMES_OF[self.mode]
-            require(
+            _require(
                 self.morphemes in (type(self).morphemes, morphemes),
                 f"TokenizerConfig.mode={self.mode!r} contradicts"
                 f" TokenizerConfig.morphemes={self.morphemes!r}; give morphemes alone",
             )
-            log_once(
+            _log_once(
                 f"TokenizerConfig.mode={self.mode!r} is the old name of"
                 f" TokenizerConfig.morphemes={morphemes!r}"
             )
             object.__setattr__(self, "morphemes", morphemes)
             object.__setattr__(self, "mode", "")
         choices = MORPHEMES_OF.values()
-        require(
+        _require(
             self.morphemes in choices,
-            f"TokenizerConfig.morphemes={self.morphemes!r} is not {either(choices)}",
+            f"TokenizerConfig.morphemes={self.morphemes!r} is not {_either(choices)}",
         )
-        require(
+        _require(
             0 < self.sample_rate <= 1,
             f"TokenizerConfig.sample_rate={self.sample_rate} is not in (0, 1]",
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(Validated):
+class TrainConfig(_Validated):
     """The length of a run, its batches, and how often it logs, evaluates and saves (in steps)."""
 
     total_steps: int = 71_526  # 150B tokens in batches of 1,024 x 2,048
@@ -260,7 +366,7 @@ class TrainConfig(Validated):
         self._not_negative("seed", "eval_every", "keep_every", "replay_every")
         self._not_negative("spike_sigmas", "z_loss")
         self._int32(*sizes)
-        require(
+        _require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "
             f"TrainConfig.global_batch_size={self.global_batch_size}",
@@ -280,12 +386,12 @@ class Experiment:
     train: TrainConfig
 
     def __post_init__(self):
-        require(
+        _require(
             self.train.sequence_length <= self.model.max_length,
             f"TrainConfig.sequence_length={self.train.sequence_length} is longer than "
             f"ModelConfig.max_length={self.model.max_length}",
         )
-        require(
+        _require(
             self.optimizer.warmup_steps < self.train.total_steps,
             f"OptimizerConfig.warmup_steps={self.optimizer.warmup_steps} is not below "
             f"TrainConfig.total_steps={self.train.total_steps}",
