@@ -11,68 +11,34 @@ import dataclasses
 import functools
 import logging
 
-from hclx.field_checks import Validated, require
+from hclx.field_checks import Validated, either, require
+from hclx.model_config import ModelConfig
+
+__all__ = [
+    "ATTENTION_BACKENDS",
+    "DTYPES",
+    "MATMUL_PRECISIONS",
+    "MESH_AXES",
+    "MORPHEMES_OF",
+    "REMAT_POLICIES",
+    "ComputeConfig",
+    "DataConfig",
+    "Experiment",
+    "MeshConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "TokenizerConfig",
+    "TrainConfig",
+]
 
 _LOG = logging.getLogger(__name__)
 
 MESH_AXES = ("pipe", "data", "fsdp", "seq", "model")
 
 
-def _either(choices) -> str:
-    """The choices in words: "a, b or c"."""
-    *others, last = choices
-    return f"{', '.join(others)} or {last}"
-
-
 @functools.cache
 def _log_once(message: str) -> None:
     _LOG.warning(message)
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelConfig(Validated):
-    """The shape of a decoder in the style of GPT-3 (Kim et al. 2021, HyperCLOVA, section 3.2; Brown
-    et al. 2020, section 2.1).
-    """
-
-    vocab_size: int = 51_200
-    n_layers: int = 12
-    d_model: int = 768
-    n_heads: int = 16
-    max_length: int = 2_048  # positions that the model has learned embeddings for
-    layer_norm_epsilon: float = 1e-5
-    init_std: float = 0.02  # standard deviation of fresh matrices
-    mlp_size: int = 0  # hidden size of the MLPs; 0: 4 * d_model
-    # Optional stabilisers, which HyperCLOVA does not have; their parameters exist only if they are
-    # enabled:
-    qk_norm: bool = False  # a norm of each query and key head, over its size (ViT-22B)
-    embedding_norm: bool = False  # a norm after the embedding (BLOOM)
-
-    def _check(self):
-        sizes = ("vocab_size", "n_layers", "d_model", "n_heads", "max_length")
-        self._positive(*sizes, "layer_norm_epsilon", "init_std")
-        self._not_negative("mlp_size")
-        self._int32(*sizes, "mlp_size")
-        require(
-            self.d_model % self.n_heads == 0,
-            f"ModelConfig.n_heads={self.n_heads} does not divide"
-            f" ModelConfig.d_model={self.d_model}; choose a number of heads that does",
-        )
-
-    @property
-    def d_head(self) -> int:
-        """The size of a head: `d_model / n_heads`, which is whole."""
-        return self.d_model // self.n_heads
-
-    @property
-    def n_kv_heads(self) -> int:
-        """Heads of keys and values: as many as of queries, as no query heads share one yet."""
-        return self.n_heads
-
-    @property
-    def d_mlp(self) -> int:
-        """The hidden size of the MLPs: `mlp_size`, or 4 * `d_model` if that is 0."""
-        return self.mlp_size or 4 * self.d_model
 
 
 DTYPES = ("bfloat16", "float32")
@@ -240,7 +206,7 @@ class TokenizerConfig(Validated):
         if self.mode:
             require(
                 self.mode in MORPHEMES_OF,
-                f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
+                f"TokenizerConfig.mode={self.mode!r} is not {either(MORPHEMES_OF)}",
             )
             morphemes = MORPHEMES_OF[self.mode]
             require(
@@ -257,7 +223,7 @@ class TokenizerConfig(Validated):
         choices = MORPHEMES_OF.values()
         require(
             self.morphemes in choices,
-            f"TokenizerConfig.morphemes={self.morphemes!r} is not {_either(choices)}",
+            f"TokenizerConfig.morphemes={self.morphemes!r} is not {either(choices)}",
         )
         require(
             0 < self.sample_rate <= 1,

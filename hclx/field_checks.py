@@ -19,6 +19,12 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def either(choices) -> str:
+    """Returns the choices in words: "a, b or c"."""
+    *others, last = choices
+    return f"{', '.join(others)} or {last}"
+
+
 class Validated:
     """Checks the types of fields, so that `total_steps='ten'` fails when it is read and not inside
     a jitted function.

@@ -16,7 +16,7 @@ from hclx.config import (
     OptimizerConfig,
     TokenizerConfig,
     TrainConfig,
-    log_once,
+    _log_once,
 )
 from hclx.data.sampler import Order
 from hclx.errors import ConfigError
@@ -188,7 +188,7 @@ def test_a_binding_without_a_class_is_refused(binding, advice):
 
 @pytest.mark.parametrize("mode, morphemes", MORPHEMES_OF.items())
 def test_the_old_name_of_morphemes_is_read_and_told_once(mode, morphemes, caplog):
-    log_once.cache_clear()
+    _log_once.cache_clear()
     for _ in range(2):
         tokenizer = load_experiment(DEMO, [f"TokenizerConfig.mode={mode}"]).tokenizer
         assert tokenizer == dataclasses.replace(tokenizer, morphemes=morphemes, mode="")

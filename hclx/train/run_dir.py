@@ -56,7 +56,7 @@ FIRST_FIELDS_OF_MODEL = (
     *("layer_norm_epsilon", "init_std"),
 )
 LATER_FIELDS = {
-    # Those of other families than GPT-3's too, see hclx/config/model.py.
+    # Those of other families than GPT-3's too, see hclx/model_config.py.
     "model": tuple(
         field.name
         for field in dataclasses.fields(ModelConfig)
