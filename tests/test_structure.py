@@ -31,6 +31,7 @@ LAYERS = {
     "corpus": ("config", "errors", "text", "data"),
     "train": ("config", "errors", "field_checks", "model", "parallel", "text", "data"),
     "infer": ("config", "errors", "model", "parallel", "text", "train"),
+    "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "launching": ("errors", "parallel"),
@@ -40,7 +41,7 @@ LAYERS = {
     "tasks": ("errors", "text", "data"),
     "launch": (
         *("errors", "config", "gin_bindings", "launching", "tasks"),
-        *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan"),
+        *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
     ),
 }
 MODULES = sorted((ROOT / "hclx").rglob("*.py"))

@@ -164,8 +164,11 @@ def read_params(source: Source, mesh: Mesh, sharding_rules: ShardingRules | None
     sharding = lambda axes, path, shape: named_sharding(mesh, axes, shape, path, sharding_rules)
     wholes = {path: sharding(spec.axes, path, spec.shape) for path, spec in flat.items()}
     arrays = {}
-    for rule in rules(source.config, source.family):
-        layers = range(source.config.n_layers) if "{n}" in rule.theirs[0] else [None]
+    # The embedding and the head first: they are the largest tensors, and a tensor is in memory
+    # twice for a moment.
+    in_layers = lambda rule: "{n}" in rule.theirs[0]
+    for rule in sorted(rules(source.config, source.family), key=in_layers):
+        layers = range(source.config.n_layers) if in_layers(rule) else [None]
         for layer in layers:
             values = [_finite(source, name.format(n=layer)) for name in rule.theirs]
             for path, part in zip(rule.ours, rule.pack(*values)):

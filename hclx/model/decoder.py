@@ -1,9 +1,10 @@
 """The decoder as pure functions over one tree of parameters.
 
 The tree is {embedding, blocks, final_norm}, and `head` if the output projection is not the token
-embedding alone: nested dictionaries of float32 arrays; the blocks are stacked on axis 0. One tree serves initialisation, training, the pipeline, decoding, checkpoints and
-conversion; so the NNX modules, which declare and use the parameters, are split from them here and
-merged with (a slice of) the tree where they run.
+embedding alone: nested dictionaries of float32 arrays; the blocks are stacked on axis 0. One tree
+serves initialisation, training, the pipeline, decoding, checkpoints and conversion; so the NNX
+modules, which declare and use the parameters, are split from them here and merged with (a slice of)
+the tree where they run.
 """
 
 import functools

@@ -11,9 +11,9 @@ from hclx.model import count_params, param_specs
 from hclx.parallel.chips import find_chip
 
 FORMULA = (
-    "(6 * matmul_params + 12 * n_heads * d_head * keys) * tokens_per_second / (peak * devices), where"
-    " keys adds up the mean number of keys that a query sees in each layer, sequence_length / 2"
-    " without a window"
+    "(6 * matmul_params + 12 * n_heads * d_head * keys) * tokens_per_second / (peak * devices);"
+    " keys: the mean number of keys that a query sees, summed over the layers, sequence_length / 2"
+    " each without a window"
 )
 
 

@@ -8,7 +8,7 @@ from hclx.config import ModelConfig
 from hclx.convert.config_json import read_model_config
 from hclx.convert.config_json_writer import write_model_config
 from hclx.errors import ConfigError
-from tests.helpers.families import FAMILIES, LLAMA
+from tests.helpers.families import FAMILIES
 
 
 @pytest.mark.parametrize("name", FAMILIES)
