@@ -1,0 +1,206 @@
+"""Tokenizers of other models: tokenizer.json of Hugging Face, read by the library `tokenizers`.
+
+transformers' AutoTokenizer is not used: it builds the tokenizer of a model's class, which for many
+Korean models splits text otherwise than the file says.
+
+  tokenizer.json          the vocabulary and how text is split
+  tokenizer_config.json   the names of the tokens that begin and end a document, and the template
+                          of chats; without it, config.json beside it may name their ids
+"""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hclx.errors import DataError, require
+from hclx.text.tokenizer import CHAR_TO_BYTE, to_text
+
+FILE = "tokenizer.json"
+CONFIG = "tokenizer_config.json"
+COMPANIONS = (FILE, CONFIG, "special_tokens_map.json", "generation_config.json", "config.json")
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+_SPACE = "\u2581"
+# Where no file names the end of a document.
+_ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "[EOS]", "<eos>", "<|im_end|>")
+
+
+class ForeignTokenizer:
+    """A tokenizer of another model, with the methods of `hclx.text.Tokenizer`.
+
+    A text that spells a special token is encoded as its characters.
+
+    Attributes:
+      vocab_size: tokens, special and added ones included.
+      eod_id: the token that ends a document; `pad_id`: that of padding, or `eod_id`.
+      begin_ids: the tokens before a document.
+      chat_template: in Jinja, of chats; "" if there is none.
+      metadata: `mode` and `cutter`, as those of own tokenizers.
+    """
+
+    morphemes, splits_text = "none", False
+
+    def __init__(self, directory: Path):
+        """Reads a folder.
+
+        Raises:
+          DataError: a file is damaged, the vocabulary is of a kind whose bytes are unknown, or no
+            token ends a document.
+          MissingExtraError: the library is not installed.
+        """
+        require("tokenizers")
+        import tokenizers
+
+        self._path = directory / FILE
+        try:
+            content = self._path.read_bytes()
+            self._json = json.loads(content)
+            self._tokenizer = tokenizers.Tokenizer.from_str(content.decode())
+        # the library raises Exception itself
+        except Exception as error:
+            raise DataError(f"{self._path} cannot be read: {error}") from error
+        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        config = _read_json(directory / CONFIG)
+        self.eod_id = self._end(config, directory)
+        self.pad_id = self._id_of(config.get("pad_token"), self.eod_id)
+        self.begin_ids = self._begin(config)
+        self.chat_template = str(config.get("chat_template") or "")
+        self._sha256 = hashlib.sha256(content).hexdigest()
+        self.metadata = {"mode": "plain", "cutter": f"tokenizers {tokenizers.__version__}"}
+        self._tokens = self._bytes_of_tokens()
+
+    @property
+    def fingerprint(self) -> str:
+        """A SHA-256, in hexadecimal, of the file and of the token that ends a document."""
+        return hashlib.sha256(f"{self._sha256} {self.eod_id}".encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Encodes a text, without tokens at its beginning and end. A lone surrogate, which the
+        library cannot take, becomes U+FFFD.
+        """
+        return self._tokenizer.encode(_without_surrogates(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
+        """Encodes each text as `encode` does."""
+        texts = list(map(_without_surrogates, texts))
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Decodes ids to text; special tokens have none, and invalid UTF-8 becomes U+FFFD.
+
+        Raises:
+          IndexError: an id is not in the vocabulary.
+        """
+        text = to_text(self.decode_bytes(ids))
+        return text.removeprefix(" ") if self._adds_space else text
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Decodes ids to bytes, which need not be valid UTF-8, and keeps a space that the tokenizer
+        puts before a text.
+
+        Raises:
+          IndexError: an id is not in the vocabulary.
+        """
+        ids = list(ids)
+        if ids and not 0 <= min(ids) <= max(ids) < self.vocab_size:
+            wrong = next(i for i in ids if not 0 <= i < self.vocab_size)
+            raise IndexError(f"id {wrong} is not in the vocabulary (0 to {self.vocab_size - 1})")
+        return b"".join([self._tokens[i] for i in ids])
+
+    def token_bytes(self) -> np.ndarray:
+        """Returns uint8 [vocab]: the length in bytes of each token, at most 255; 0 for special
+        tokens.
+        """
+        return np.array([min(len(token), 255) for token in self._tokens], np.uint8)
+
+    @functools.cached_property
+    def _kinds(self) -> set[str]:
+        """The types of all parts of the file: "ByteLevel", "Metaspace", "ByteFallback"."""
+        return set(re.findall(r'"type": ?"(\w+)"', json.dumps(self._json)))
+
+    @functools.cached_property
+    def _adds_space(self) -> bool:
+        """Whether a text gets a space at its beginning, which is not its own."""
+        return "ByteLevel" not in self._kinds and self.encode("가")[:1] != self.encode(" 가")[:1] and (
+            self._tokens[self.encode("가")[0]][:1] == b" "
+        )
+
+    def _bytes_of_tokens(self) -> list[bytes]:
+        added = {token["id"]: token for token in self._json.get("added_tokens") or []}
+        is_byte_level = "ByteLevel" in self._kinds
+        if not is_byte_level and not self._kinds & {"Metaspace", "ByteFallback", "Replace"}:
+            raise DataError(
+                f"{self._path}: its tokens are neither byte-level nor with byte fallback, and other"
+                " kinds are not supported"
+            )
+        return [
+            self._bytes_of(self._tokenizer.id_to_token(i), added.get(i), is_byte_level)
+            for i in range(self.vocab_size)
+        ]
+
+    @staticmethod
+    def _bytes_of(token: str | None, added: dict | None, is_byte_level: bool) -> bytes:
+        if token is None or (added and added.get("special")):
+            return b""
+        if added:
+            return token.encode()
+        if is_byte_level:
+            # A vocabulary may hold names of control symbols beside tokens of bytes.
+            is_bytes = all(char in CHAR_TO_BYTE for char in token)
+            return bytes(CHAR_TO_BYTE[char] for char in token) if is_bytes else b""
+        if match := _BYTE.fullmatch(token):
+            return bytes([int(match[1], 16)])
+        return token.replace(_SPACE, " ").encode("utf-8", "replace")
+
+    def _id_of(self, token, default: int) -> int:
+        name = token.get("content") if isinstance(token, dict) else token
+        found_id = self._tokenizer.token_to_id(name) if isinstance(name, str) else None
+        return default if found_id is None else found_id
+
+    def _end(self, config: dict, directory: Path) -> int:
+        own = self._id_of(config.get("eos_token"), -1)
+        if own >= 0:
+            return own
+        for file in ("generation_config.json", "config.json"):
+            ids = _read_json(directory / file).get("eos_token_id")
+            ids = ids[0] if isinstance(ids, list) and ids else ids
+            if isinstance(ids, int) and 0 <= ids < self.vocab_size:
+                return ids
+        for name in _ENDS:
+            if (own := self._id_of(name, -1)) >= 0:
+                return own
+        raise DataError(
+            f"{directory}: no token ends a document; write `eos_token` into {CONFIG}"
+        )
+
+    def _begin(self, config: dict) -> list[int]:
+        """What the file puts before a text; else the token that begins one, if the configuration
+        asks for it; else the end of the document before it.
+        """
+        around = self._tokenizer.encode("", add_special_tokens=True).ids
+        begin = around[:-1] if around[-1:] == [self.eod_id] and len(around) > 1 else around
+        if not begin and config.get("add_bos_token"):
+            begin = [self._id_of(config.get("bos_token"), self.eod_id)]
+        return begin or [self.eod_id]
+
+
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    return content if isinstance(content, dict) else {}
