@@ -36,6 +36,7 @@ from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
 from hclx.train.preemption import StopSignal
 from hclx.train.profiler import StepProfiler
+from hclx.train.retention import LOSS, finite_or_none
 from hclx.train.run import Run, RunOptions, open_run
 from hclx.train.run_changes import changes_of
 from hclx.train.run_dir import versions
@@ -277,7 +278,9 @@ def _hooks(
         n = min(train.eval_windows, run.validation.n_sequences)
         with run.clock.paused("evaluation", info.metrics):
             params = info.state.params
-            logger.add(evaluate(run.program, params, run.validation, run.token_bytes, n))
+            values = evaluate(run.program, params, run.validation, run.token_bytes, n)
+        logger.add(values)
+        progress.evaluated = info.step, values["validation_loss"]
 
     def look_around(info: StepInfo) -> None:
         run.watchdog.alive(info.step)
@@ -354,6 +357,8 @@ def save_checkpoint(run: Run, state: TrainState) -> None:
         loop = LoopState(run.progress.next_index, run.lineage.to_json())
         meta = {name: run.description[name] for name in ("hashes", "versions", "init_from")}
         meta["model"] = run.description["config"]["model"]
+        evaluated, loss = run.progress.evaluated
+        meta[LOSS] = finite_or_none(loss) if evaluated == run.progress.step else None
         run.checkpointer.save(state, loop, meta)
 
 

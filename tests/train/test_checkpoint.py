@@ -2,12 +2,10 @@
 restored.
 """
 
-import contextlib
 import dataclasses
 import errno
 import json
 import os
-import resource
 import shutil
 import time
 
@@ -21,7 +19,15 @@ from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, checkpoint_format, checkpoint_read
 from hclx.train.step import make_program
-from tests.helpers.checkpoints import LOOP, META, assert_equal, largest, program_on, trained
+from tests.helpers.checkpoints import (
+    LOOP,
+    META,
+    assert_equal,
+    largest,
+    no_file_above,
+    program_on,
+    trained,
+)
 from tests.helpers.meshes import ONE, batch_of, devices_of, experiment, windows
 
 
@@ -357,17 +363,6 @@ def restore_once(folder, abstract, events, **how):
         folder, report=lambda event, **fields: events.append((event, fields))
     ) as checkpointer:
         return checkpointer.restore(abstract, **how)
-
-
-@contextlib.contextmanager
-def no_file_above(size):
-    """As a full disk: what is written beyond it fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TestFailedSaves:
