@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from hclx.corpus import runner
-from hclx.corpus.runner import LocalRunner, advance, available_cores, make_runner
+from hclx.corpus.runner import LocalRunner, advance, make_runner
 from hclx.errors import ConfigError, DataError, StuckError
 from tests.helpers.beam_functions import refuse
 from tests.helpers.commands import environment
@@ -174,12 +174,6 @@ def test_nothing_that_runs_here_imports_beam_and_workers_have_the_pipeline(tmp_p
     assert result.stdout == "[]\n" and not result.stderr, result.stderr
     modules = json.loads((tmp_path / "a").read_text())
     assert "hclx.corpus.near_duplicates" in modules and "apache_beam" not in modules
-
-
-def test_cores_are_counted_where_a_process_has_no_affinity(monkeypatch):
-    assert available_cores() == len(os.sched_getaffinity(0))
-    monkeypatch.delattr(os, "sched_getaffinity")
-    assert available_cores() == os.cpu_count()
 
 
 def test_options_that_beam_does_not_know_are_refused():

@@ -128,6 +128,8 @@ def test_results_come_in_order_and_errors_of_native_calls_are_raised():
 
 
 def test_what_only_linux_has_is_not_needed(monkeypatch):
+    if hasattr(os, "sched_getaffinity"):
+        assert default_workers() == len(os.sched_getaffinity(0))
     for name in ("sched_getaffinity", "sched_setaffinity", "pidfd_open", "memfd_create"):
         monkeypatch.delattr(os, name, raising=False)
     assert default_workers() == os.cpu_count()
