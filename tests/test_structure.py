@@ -179,6 +179,52 @@ def test_docstrings_are_sentences(path):
             assert not re.match(r"(What|Of|Where)\b", docstring), docstring
 
 
+# Words that do not say what a variable, an argument, a field or a function is.
+VAGUE = set("one found about given there wanted said mine".split())
+
+
+def defined(tree):
+    """Yields the names that a module defines, and the lines where it does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.alias | ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            yield getattr(node, "asname", None) or node.name, node.lineno
+        elif isinstance(node, ast.MatchMapping):
+            yield node.rest, node.lineno
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_names_say_what_they_name(path):
+    vague = {(name, line) for name, line in defined(tree_of(path)) if name in VAGUE}
+    assert not vague, f"{sorted(vague)}: name them by what they are"
+
+
+def test_a_vague_name_is_noticed_wherever_it_is_defined():
+    code = """
+import a as one
+class C:
+    found: int
+    def about(self, given, *there, said=1, **mine): self.wanted = 1
+for one in (): pass
+def f():
+    with g() as found: pass
+    try: h()
+    except E as about: pass
+    [(given := there) for there in ()]
+    match x:
+        case {"k": said, **mine}: pass
+        case [*wanted]: pass
+lambda one: one
+"""
+    lines = [line for name, line in defined(ast.parse(code)) if name in VAGUE]
+    assert sorted(lines) == [2, 4, 5, 5, 5, 5, 5, 5, 6, 8, 10, 11, 11, 13, 13, 14, 15]
+
+
 @pytest.mark.parametrize("path", ALL, ids=name)
 def test_commands_are_named_as_a_wheel_has_them(path):
     """In messages, help and docstrings: a wheel has no launch/pretrain.py but `hclx pretrain`."""
