@@ -112,6 +112,26 @@ def test_the_folder_is_claimed_and_signals_are_answered_while_data_is_prepared(t
     assert not list((tmp_path / "run").glob("*")), errors
 
 
+def test_sigterm_is_answered_while_the_first_step_is_compiled(whole, tmp_path):
+    """XLA tells when it begins to compile a program, and when it is done, by what it dumps."""
+    flags = f"--xla_dump_to={tmp_path}/dump --xla_dump_hlo_module_re=.*train_step.*"
+    variables = {"XLA_FLAGS": flags, "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    arguments = command("pretrain.py", *TINY, f"--model_dir={tmp_path}/run", *sharing(whole))
+    options = {"env": environment(variables=variables), "cwd": ROOT, "text": True}
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, **options) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("dump/*train_step.before_optimizations.txt")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        errors = process.communicate(timeout=120)[1]
+        assert time.monotonic() - begun < 3 and process.returncode == 143, errors
+    assert errors.count("error: SIGTERM: ended and saved nothing more") == 1
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    assert "of 40 steps" not in errors  # the first one did not run
+
+
 def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(whole, tmp_path):
     process = start_until(tmp_path / "run", 4, *sharing(whole))
     process.send_signal(signal.SIGTERM)
