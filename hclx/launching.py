@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
+from hclx.utf8 import check_arguments, use_utf8_mode
 
 _GOOGLE = "0x1ae0"  # the PCI vendor of TPUs
 _NO_TPU = {
@@ -49,6 +50,7 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         cannot be read or written, 130 after Ctrl-C, 141 if nobody reads the output any more. If the
         run has one process, other exceptions of `main` are raised again.
     """
+    use_utf8_mode()
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _say_that_there_is_no_tpu()
@@ -264,6 +266,7 @@ def _parse(argv: list[str]) -> list[str]:
     """Parses flags as absl does, but an unknown or unreadable flag is a configuration error (64),
     and --help succeeds.
     """
+    check_arguments(sys.orig_argv)
     try:
         return flags.FLAGS(list(map(expand_home, argv)))
     except flags.Error as error:

@@ -20,7 +20,8 @@ LAYERS = {
     "errors": (),
     "progress": (),
     "hashing": (),
-    "read_errors": ("errors",),
+    "read_errors": (),
+    "utf8": ("errors",),
     "config": ("errors",),
     "parallel": ("config", "errors"),
     "model": ("config", "errors", "parallel"),
@@ -41,6 +42,7 @@ LAYERS = {
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan"),
     ),
 }
+EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")
 MODULES = sorted((ROOT / "hclx").rglob("*.py"))
 ALL = [*MODULES, *sorted((ROOT / "tasks").rglob("*.py")), *sorted((ROOT / "launch").rglob("*.py"))]
 HEAVY = (
@@ -122,9 +124,7 @@ def test_imports_run_one_way(path):
         top, *rest = module.split(".")
         assert top not in ("tasks", "launch", "tests"), f"{name(path)} may not import {module}"
         if top == "hclx" and rest and rest[0] != package:
-            assert rest[0] in ("progress", "hashing", "read_errors", *LAYERS[package]), (
-                f"{package} may not import {module}"
-            )
+            assert rest[0] in (*EVERYWHERE, *LAYERS[package]), f"{package} may not import {module}"
         if top in HEAVY:
             assert name(path) in HOMES or (package == "corpus" and top in OF_CORPUS), (
                 f"{name(path)} may not import {module}"

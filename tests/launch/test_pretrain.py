@@ -2,10 +2,12 @@
 disk filled.
 """
 
+import ctypes
 import json
 import math
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -143,6 +145,40 @@ def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(whole, tmp_path
     assert numbers(tmp_path / "run")[-1]["step"] == saved
     assert pretrain(tmp_path / "run", *sharing(whole)).returncode == 0
     assert numbers(tmp_path / "run") == numbers(whole)
+
+
+def bound_by_permissions():
+    """Makes root a user like any other: it may no longer read what belongs to others."""
+    prctl, drop_capability = ctypes.CDLL(None).prctl, 24
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        prctl(drop_capability, capability, 0, 0, 0)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to another user")
+def test_checkpoints_of_another_user_are_no_damage(whole, tmp_path):
+    """Folders are open to all, and the files of arrays to their owner alone."""
+    run = shutil.copytree(whole, tmp_path / "run")
+    for path in run.rglob("*"):
+        path.chmod(0o777 if path.is_dir() else 0o666)
+        os.chown(path, 65534, 65534)
+    arrays = [path for path in (run / "checkpoints").rglob("*") if path.parent.name == "d"]
+    for path in arrays:
+        path.chmod(0o600)
+    read = ["cat", str(arrays[0])]
+    if not subprocess.run(read, capture_output=True, preexec_fn=bound_by_permissions).returncode:
+        pytest.skip("root reads the files of others here, whatever it gives up")
+    longer = ["--gin.TrainConfig.total_steps=44"]
+    before = {path.name for path in (run / "checkpoints").iterdir()}
+    error = refused(pretrain(run, *longer, preexec_fn=bound_by_permissions), 74)
+    assert f"checkpoints/40 could not be read: {run}/checkpoints/40/" in error, error
+    assert ": Permission denied. Nothing was renamed" in error and len(arrays) > 6, error
+    assert {path.name for path in (run / "checkpoints").iterdir()} == before
+    assert not any(record["event"] == "quarantine" for record in read_events(run))
+    for path in arrays:
+        path.chmod(0o666)
+    resumed = pretrain(run, *longer, preexec_fn=bound_by_permissions)
+    assert resumed.returncode == 0 and "resumed from step 40" in resumed.stderr, resumed.stderr
+    assert read_metrics(run)[-1]["step"] == 44
 
 
 def test_a_run_goes_on_upon_another_mesh(whole, tmp_path):
