@@ -18,6 +18,7 @@ from hclx.corpus.runner import LocalRunner, advance, make_runner
 from hclx.errors import ConfigError, DataError, StuckError
 from tests.helpers.beam_functions import refuse
 from tests.helpers.commands import environment
+from tests.helpers.killing import is_running, needs_proc
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +123,29 @@ def test_an_error_does_not_wait_for_calls_that_still_run():
 def test_a_worker_that_is_killed_ends_the_command_with_its_code():
     with pytest.raises(StuckError, match=r"^a worker process ended \(-9\); if memory ran out, .*"):
         make_runner(workers=2).map(kill_itself, range(4))
+
+
+_SLEEPING = """
+from hclx.corpus.runner import make_runner
+from tests.helpers.beam_functions import sleep
+make_runner(workers=2).map(sleep, range(2))
+"""
+
+
+@needs_proc
+def test_no_worker_outlives_a_command_that_is_killed(tmp_path):
+    command = [sys.executable, "-c", _SLEEPING]
+    with subprocess.Popen(command, env=environment(), cwd=tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while len(pids := [int(name) for name in os.listdir(tmp_path)]) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        assert all(map(is_running, pids))
+        process.kill()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, pids))
 
 
 _ROUNDS = """
