@@ -40,11 +40,15 @@ def check_arguments(arguments: list[str]) -> None:
 
 
 def check_path(path: str | Path) -> None:
-    """Refuses a path whose name is not UTF-8, as far as this process can decode it.
+    """Refuses a path whose name, or that of a folder above it, is not UTF-8, as far as this process
+    can decode it.
 
+    Args:
+      path: of this machine, or an address such as gs://BUCKET.
     Raises:
       ConfigError: says what to do.
     """
+    path = path if "://" in str(path) else os.path.abspath(path)
     if not _is_text(str(path)):
         raise ConfigError(f"the name of {_shown(path)} is not in UTF-8; {_advice()}")
 

@@ -11,7 +11,7 @@ from hclx import launching
 from hclx.errors import ConfigError
 from hclx.launching import check_output, check_output_folder
 from tests.conftest import SAMPLE
-from tests.helpers.commands import environment, launch, refused
+from tests.helpers.commands import command, environment, launch, refused
 
 
 @pytest.fixture
@@ -175,6 +175,24 @@ def test_an_argument_that_is_not_utf8_is_one_line(script, variables):
     assert ("set PYTHONUTF8=1" if variables else "convmv -f cp949 -t utf-8") in line
 
 
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("build_corpus.py", "--config=c.yaml --input=. --output=out"),
+        ("build_cache.py", "--input=a.jsonl --tokenizer_dir=no --cache_dir=cache"),
+    ],
+)
+def test_a_folder_whose_name_is_not_utf8_is_one_line(script, arguments, tmp_path):
+    folder = os.path.join(os.fsencode(tmp_path), "글".encode("cp949"))
+    os.mkdir(folder)
+    for name in (b"a.jsonl", b"c.yaml"):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write("sources:\n  a: {input: a.jsonl}\n")
+    options = {"cwd": folder, "env": environment(), "capture_output": True, "text": True}
+    result = subprocess.run(command(script, *arguments.split()), timeout=60, **options)
+    assert rf"{tmp_path}/\xb1\xdb/" in refused(result, 64)
+
+
 CHECKED = """
 import sys
 from hclx.data import TokenCache
@@ -190,9 +208,9 @@ for kind in (TokenCache, Checkpointer):
 
 def test_a_name_that_cpp_libraries_cannot_take_is_refused_where_it_is_used(tmp_path):
     """In a program of one's own, which is not started again in the UTF-8 mode."""
-    command = [sys.executable, "-c", CHECKED, f"{tmp_path}/자료"]
+    arguments = [sys.executable, "-c", CHECKED, f"{tmp_path}/자료"]
     options = {"env": environment(variables=ASCII | {"PYTHONIOENCODING": "utf-8"}), "timeout": 60}
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, **options)
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, **options)
     line = f"the name of {tmp_path}/자료 is not in UTF-8; set PYTHONUTF8=1, or LC_ALL=C.UTF-8\n"
     assert result.stdout == 2 * line and not list(tmp_path.iterdir()), result.stderr
 
