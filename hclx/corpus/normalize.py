@@ -11,31 +11,28 @@ import html as html_entities
 import re
 import unicodedata
 
+from hclx.text.decoding import BLANK_LETTERS, JOINERS, UNSEEN
 from hclx.text.records import Document, Unreadable
 
 _LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
 _LINE_END = re.compile(f"\r\n|[{_LINE_ENDS}]")
 
-# Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
-_UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
-_UNSEEN += "\ufff9-\ufffb"
 # The scripts of Arabic, of India and of South East Asia spell with joiners, and so do sequences of
 # emoji; elsewhere a joiner is not seen.
 _SPELT = "\u0600-\u08ff\u0900-\u109f\u1780-\u18af\ua800-\uaaff\U00011000-\U00011fff"
 _EMOJI = "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe0f"
 _EMOJI += "\U0001f000-\U0001faff\U000e0020-\U000e007f"
 _DROPPED = re.compile(
-    f"[{_UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
     f"|(?<![{_SPELT}])\u200c"
 )
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
-_BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
+_BLANK = re.compile(f"(?m)^[^\\S\n]*[{BLANK_LETTERS}][\\s{BLANK_LETTERS}]*?$")
 # Each step with the characters without which it changes nothing: a search for single characters is
 # an order of magnitude faster than a replacement.
 _STEPS = (
     (re.compile(f"[{_LINE_ENDS}]"), _LINE_END, "\n"),
-    (re.compile(f"[{_UNSEEN}\u200c\u200d]"), _DROPPED, ""),
-    (re.compile(f"[{_BLANK_LETTERS}]"), _BLANK, ""),
+    (re.compile(f"[{UNSEEN}{JOINERS}]"), _DROPPED, ""),
+    (re.compile(f"[{BLANK_LETTERS}]"), _BLANK, ""),
 )
 
 # What UTF-8 looks like where it was read as Latin-1 or CP1252, EUC-KR where it was read as Latin-1,
@@ -56,7 +53,7 @@ _LOST_BYTE = re.compile(f"(?<=[\xea-\xed][{_NEXT}]) |(?<=[\xea-\xed]) (?=[{_NEXT
 _HIGH_CHARS = "\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd"  # without · and ×, which are common
 _HIGH = re.compile(f"[{_HIGH_CHARS}]")
 # Without one of these a text needs nothing but NFC; most texts have none.
-_SPECIAL = re.compile(f"[{_LINE_ENDS}{_UNSEEN}\u200c\u200d{_BLANK_LETTERS}{_HIGH_CHARS}]")
+_SPECIAL = re.compile(f"[{_LINE_ENDS}{UNSEEN}{JOINERS}{BLANK_LETTERS}{_HIGH_CHARS}]")
 
 _NAMES = frozenset(
     "a abbr address article aside audio b big blockquote body br button canvas caption center cite"

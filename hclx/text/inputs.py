@@ -15,6 +15,7 @@ from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
 from hclx.text.formats import KINDS, format_of, known_format
+from hclx.utf8 import check_path
 
 _LOG = logging.getLogger(__name__)
 _MAGIC = re.compile(r"[*?[]")
@@ -92,6 +93,8 @@ def find(pattern: str, place: Place) -> tuple[list[str], int]:
     Returns:
       Their paths, sorted, as `pattern` names their folders and the disk their names; and, if the
       pattern names a folder itself, the number of files below it that are of no known format.
+    Raises:
+      ConfigError: the name of a file is not in UTF-8.
     """
     root = "/" if pattern.startswith("/") else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
@@ -104,6 +107,8 @@ def find(pattern: str, place: Place) -> tuple[list[str], int]:
             known = [name for name in below if known_format(name)]
             files.update(known)
             skipped += len(below) - len(known)
+    for path in files:
+        check_path(path)
     return sorted(files), skipped
 
 

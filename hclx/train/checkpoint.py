@@ -19,13 +19,13 @@ import orbax.checkpoint as ocp
 from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
 from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
-from hclx.read_errors import check_path
 from hclx.train import checkpoint_format
 from hclx.train.checkpoint_format import LoopState, array_items, json_items
 from hclx.train.checkpoint_read import Problem, not_read, read_verified, together
 from hclx.train.fingerprint import not_finite
 from hclx.train.retention import LOSS, LowestLoss, preservation_policy
 from hclx.train.state import TrainState, guard_from_json
+from hclx.utf8 import check_path
 
 _LOG = logging.getLogger(__name__)
 

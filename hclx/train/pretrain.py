@@ -234,9 +234,7 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
         logger = stack.enter_context(
             MetricsLogger(run.model_dir, run.experiment, began, run.clock, skipped, run.event)
         )
-        stop = stack.enter_context(
-            StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
-        )
+        stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
         batches = run.loader.iterate(progress.next_index)
         while progress.step < train.total_steps and not progress.stopping:
@@ -247,6 +245,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
             annotation = jax.profiler.StepTraceAnnotation("train", step_num=step)
             with annotation, run.clock.part("dispatch"):
                 state, metrics = one_step(run, state, batch)
+            if step == began + 1:  # a signal that comes while it is compiled has nothing to save
+                stack.enter_context(stop)
             info = StepInfo(step, index, progress.next_index, batch, state, metrics)
             for hook in hooks:
                 if hook.is_due(step, step == train.total_steps, progress.stopping):

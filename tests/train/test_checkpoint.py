@@ -339,6 +339,21 @@ class TestFallback:
         assert {p.name for p in checkpoints.iterdir()} == {"3", "4"} and not events
         assert int(restore().state.step) == 4
 
+    @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux alone has this file")
+    @pytest.mark.parametrize("item", ["params", "loop"])
+    def test_an_error_of_the_disk_is_no_damage(self, run, item, tmp_path):
+        """The memory of a process is a file of which the first byte gives an I/O error."""
+        checkpoints, restore, events = run
+        path = largest(checkpoints / "4", item)
+        path.rename(tmp_path / "good")
+        path.symlink_to("/proc/self/mem")
+        with pytest.raises(StorageError, match="checkpoints/4.*Input/output error.*othing was ren"):
+            restore()
+        assert {p.name for p in checkpoints.iterdir()} == {"3", "4"} and not events
+        path.unlink()
+        (tmp_path / "good").rename(path)
+        assert int(restore().state.step) == 4
+
     def test_a_reader_that_gives_up_at_all_of_them_proves_nothing(self, run):
         checkpoints, restore, events = run
         for step in ("3", "4"):
