@@ -29,8 +29,8 @@ def main(_):
     )
     if missing := [f"--{name}" for name, value in needed.items() if not value]:
         raise ConfigError(
-            f"{' and '.join(missing)} missing; give --output and --doc_id, or --config, --source"
-            " and --text"
+            f"missing: {', '.join(missing)}; give --output and --doc_id, or --config, --source and"
+            " --text"
         )
     from hclx.corpus.explain import explain, explain_text
     from hclx.corpus.settings import load_settings

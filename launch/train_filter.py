@@ -14,6 +14,7 @@ from absl import flags
 
 from hclx.errors import ConfigError, DataError
 from hclx.launching import check_output, run
+from hclx.progress import counted
 from hclx.text.documents import TRAINING, expand_globs, read_documents
 from hclx.text.records import SPLITS
 
@@ -49,7 +50,8 @@ def read(flag: str, patterns: str) -> tuple[list[str], list[str]]:
     if len(texts) < 2 * HELD_OUT.value:
         hint = " (each text file is one; try --split=line or --split=blank_line)"
         raise DataError(
-            f"--{flag}={patterns} holds {len(texts):,} documents in {len(paths):,} files"
+            f"--{flag}={patterns} holds {counted(len(texts), 'document')} in"
+            f" {counted(len(paths), 'file')}"
             f"{hint if SPLIT.value == 'file' else ''}, and {2 * HELD_OUT.value} are needed"
         )
     train = [text for i, text in enumerate(texts) if i % HELD_OUT.value]
@@ -68,7 +70,8 @@ def main(_):
     if KIND.value == "perplexity":
         model = ByteModel.train(good)
         bits = np.mean(model.bits_per_byte(held_out))
-        result = f"{bits:.3f} bits per byte on {len(held_out):,} documents that were held out"
+        where = f"{counted(len(held_out), 'document')} that were held out"
+        result = f"{bits:.3f} bits per byte on {where}"
     else:
         others, other_held_out = read("others", OTHERS.value)
         model = QualityModel.train(good, others)

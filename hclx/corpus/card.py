@@ -19,6 +19,7 @@ from hclx.corpus.pii import ACCURACY, PLACEHOLDERS
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
+from hclx.progress import counted
 
 _SECTIONS = {
     "sources": "Sources",
@@ -126,6 +127,7 @@ def render(card: Mapping) -> str:
     )
     environment.filters.update(
         number=format_number,
+        count=counted,
         difference=formatting.format_difference,
         bytes=formatting.format_bytes,
         share=formatting.format_share,

@@ -32,6 +32,7 @@ from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
 from hclx.errors import ConfigError, DataError
+from hclx.progress import counted
 
 _REASONS = 5  # reasons of removal that a summary names
 _LISTED = 10  # documents that are named if several begin with a prefix
@@ -242,7 +243,7 @@ def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Ru
         return [f"removed by {rule}: {stays} stays, of {size:,} that are {same}"]
     spans = list(zip(columns.get("starts", ()), columns.get("ends", ())))
     if stage == "paragraph":
-        first = f"kept, {len(spans)} paragraphs removed"
+        first = f"kept, {counted(len(spans), 'paragraph')} removed"
         if rule:
             first = f"removed by {rule}: {value:.1%} of its characters occurred before"
         return [first, *(f"    removed: {text[start:end]}" for start, end in spans)]
@@ -259,7 +260,7 @@ def _contamination(columns: Mapping, text: str, spans: Sequence[tuple[int, int]]
         )
     elif spans:
         n_chars = sum(end - start for start, end in spans)
-        first = f"kept, {n_chars:,} characters removed around copies of evaluation items"
+        first = f"kept, {counted(n_chars, 'character')} removed around copies of evaluation items"
     lines = [
         f"    characters {start:,} to {end:,}, for {', '.join(names)}: {text[start:end].strip()}"
         for (start, end), names in zip(spans, causes)
@@ -278,7 +279,7 @@ def _title(name: str) -> list[str]:
 
 def _text(name: str, text: str) -> list[str]:
     return [
-        *_title(f"{name} ({len(text):,} characters)"),
+        *_title(f"{name} ({counted(len(text), 'character')})"),
         *(f"  | {line}" for line in text.split("\n")),
     ]
 
@@ -311,6 +312,6 @@ def summary(name: str, source: Mapping) -> str:
     why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
     kept = source["kept"]
     return (
-        f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
-        f" {format_bytes(kept['bytes'])}{why}"
+        f"{name}: {counted(source['documents'], 'document')}{aside},"
+        f" {kept['documents']:,} kept, {format_bytes(kept['bytes'])}{why}"
     )

@@ -40,8 +40,9 @@ from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
 from hclx.errors import ConfigError, DataError
+from hclx.progress import counted
 from hclx.text.formats import KINDS, format_of
-from hclx.text.inputs import common_folder, find, may_match, split_patterns
+from hclx.text.inputs import common_folder, find, may_match, others, split_patterns
 
 _LOG = logging.getLogger(__name__)
 
@@ -250,12 +251,12 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
             paths, skipped = find(pattern, place)
             matches.update(paths)
             if skipped:
-                _LOG.info("sources.%s: %s files of other kinds are skipped", name, f"{skipped:,}")
+                _LOG.info("sources.%s: %s skipped", name, others(skipped))
             if not paths:
                 where = f"sources.{name}.input: {place.path(pattern)}"
                 if not skipped:
                     raise DataError(f"{where} matches no file")
-                raise DataError(f"{where}: none of the {skipped:,} files below it is {KINDS}")
+                raise DataError(f"{where}: of {counted(skipped, 'file')} below it none is {KINDS}")
         depth = common_folder(patterns).count(
             "/"
         )  # a file's name may be of another form of Unicode

@@ -39,6 +39,7 @@ from hclx.corpus.pii import masked
 from hclx.corpus.runner import advance
 from hclx.corpus.store import Store, key_of, open_bytes
 from hclx.errors import DataError
+from hclx.progress import counted
 from hclx.text.formats import format_of, read_records
 from hclx.text.records import (
     FIELDS,
@@ -76,7 +77,8 @@ def ingest(build: Build, key: str) -> None:
     missing = [raw for raw in largest_first(build.files) if not _is_ingested(raw, build.store)]
     if len(missing) < len(build.files):
         done = len(build.files) - len(missing)
-        _LOG.info("documents: %s of %s files are as they were read", done, len(build.files))
+        known = f"{done:,} of {counted(len(build.files), 'file')}"
+        _LOG.info("documents: %s need not be read again", known)
     build.runner.map(read, missing, "documents", "file")
     for source in build.settings.sources:
         files = [raw for raw in build.files if raw.source == source]
@@ -95,8 +97,8 @@ def _nothing(source: str, manifests: list[dict], store: Store) -> str:
     if not aside:
         return f"{message}: no text is in {', '.join(m['file'] for m in manifests[:3])}"
     return (
-        f"{message}: {aside.total():,} records were set aside, {main_reasons(aside)}; for example"
-        f" {'; '.join(examples[:1])}; all are in {store.path('quarantine')}/{source}"
+        f"{message}: {counted(aside.total(), 'record')} set aside, {main_reasons(aside)}; for"
+        f" example {'; '.join(examples[:1])}; all are in {store.path('quarantine')}/{source}"
     )
 
 
@@ -286,8 +288,8 @@ def notes(manifests: list[dict]) -> list[str]:
         long.update(manifest.get("long", {}))
     if long["documents"]:
         lines.append(
-            f"{long['documents']:,} documents of more than max_chars characters became"
-            f" {long['parts']:,} parts"
+            f"{counted(long['documents'], 'document')} of more than max_chars characters"
+            f" became {long['parts']:,} parts"
         )
     most = max(manifests, key=lambda m: m.get("text_lines", 0), default={})
     if (n := most.get("text_lines", 0)) >= _MANY_LINES:

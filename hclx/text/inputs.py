@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
+from hclx.progress import counted
 from hclx.text.formats import KINDS, format_of, known_format
 
 _LOG = logging.getLogger(__name__)
@@ -50,14 +51,19 @@ def expand_globs(patterns: str) -> list[str]:
     for pattern in split_patterns(patterns, LocalPlace()):
         matches, skipped = find(_home(pattern), LocalPlace())
         if not matches:
-            held = f": of the {skipped:,} files below it none is" if skipped else "; input is"
+            held = f": of {counted(skipped, 'file')} below it none is" if skipped else "; input is"
             raise DataError(f"{pattern} matches no file{held} {KINDS}")
         if skipped:
-            _LOG.info("%s: %s files of other kinds are skipped", pattern, f"{skipped:,}")
+            _LOG.info("%s: %s skipped", pattern, others(skipped))
         paths.update(matches)
     for path in paths:
         format_of(path)
     return sorted(paths)
+
+
+def others(n: int) -> str:
+    """Names a number of files that are of no known format."""
+    return counted(n, "file of another kind", "files of other kinds")
 
 
 def _home(path: str) -> str:

@@ -53,7 +53,7 @@ def test_a_long_document_is_split_into_numbered_parts(tmp_path):
     assert {row["title"] for row in parts} == {"책"} and last["doc_id"] == "src/short"
     assert manifest["long"] == {"documents": 1, "parts": len(parts)}
     assert notes([manifest]) == [
-        f"1 documents of more than max_chars characters became {len(parts)} parts"
+        f"1 document of more than max_chars characters became {len(parts)} parts"
     ]
 
 
@@ -120,7 +120,7 @@ def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
     [
         (
             '{"content": "글", "title": "제목"}\n'.encode() * 5,
-            r"source talk has no document: 5 records were set aside, no string field `text` 5; for"
+            r"source talk has no document: 5 records set aside, no string field `text` 5; for"
             r" example a\.jsonl:1: .*the record has fields content, title; write `fields: {text:"
             r" content}`\); all are in .*quarantine/talk",
         ),

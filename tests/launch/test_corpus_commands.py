@@ -113,7 +113,7 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     # the beginning of a name is enough where no other begins so
     quoting = explain(store, "text/quo")
     assert (
-        f"kept, 1 paragraphs removed\n      removed: {first}" in quoting
+        f"kept, 1 paragraph removed\n      removed: {first}" in quoting
         and section(quoting, "as it was kept") == f"  | {written_corpus.kept()['text/quoting']}"
     )
     assert "kept, the first of 3 that are equal" in explain(store, "text/market")
@@ -165,7 +165,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
     assert "documents begin with text/dup_: text/dup_lines, text/dup_line_chars, " in refused(
         launch("inspect_corpus.py", f"--output={store.root}", "--doc_id=text/dup_"), 65
     )
-    assert "--doc_id missing; give --output and --doc_id, or --config" in refused(
+    assert "missing: --doc_id; give --output and --doc_id, or --config" in refused(
         launch("inspect_corpus.py", f"--output={store.root}"), 64
     )
     for doc_id, message in [

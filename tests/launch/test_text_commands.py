@@ -178,7 +178,7 @@ def test_a_filter_says_what_it_counted_and_how_to_divide_a_text(tmp_path):
         f"--output={tmp_path / 'q.npz'}",
     ]
     message = refused(launch(*command), 65)
-    assert "holds 1 documents in 1 files (each text file is one; try --split=line" in message
+    assert "holds 1 document in 1 file (each text file is one; try --split=line" in message
     result = launch(*command, "--split=line")
     assert result.returncode == 0 and "classified correctly" in result.stdout, result.stderr
 
