@@ -34,13 +34,15 @@ def main(_):
         )
     from hclx.corpus.explain import explain, explain_text
     from hclx.corpus.settings import load_settings
+    from hclx.corpus.settings_errors import locating
     from hclx.corpus.store import Store
 
     if not by_text:
         print(explain(Store(OUTPUT.value), DOC_ID.value))
         return
     text = sys.stdin.read() if TEXT.value == "-" else TEXT.value
-    print(explain_text(text, load_settings(CONFIG.value), SOURCE.value))
+    with locating(CONFIG.value):
+        print(explain_text(text, load_settings(CONFIG.value), SOURCE.value))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     if source not in settings.sources:
         raise ConfigError(f"--source={source!r} is none of {', '.join(settings.sources)}")
     rules = settings.sources[source].rules
-    check_rules(rules, settings.models, f"sources.{source}")
+    check_rules(rules, settings.models, ["sources", source, "rules"])
     reading = settings.sources[source].reading
     normalised = normalize_text(text, reading.html, reading.empty_brackets)
     columns = {

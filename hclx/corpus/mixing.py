@@ -34,6 +34,7 @@ from hclx.corpus.layout import (
     Shard,
 )
 from hclx.corpus.settings import MixSettings, SourceSettings
+from hclx.corpus.settings_errors import SettingsError, guess
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import removals
 from hclx.corpus.write_clean import sample_order, text_bytes
@@ -116,12 +117,14 @@ def solve(
 
 
 def check_target(sources: Mapping[str, SourceSettings], mix: MixSettings, target: float) -> None:
-    """Refuses a target for which the table asks nothing of any source.
+    """Refuses a target for which the table asks nothing of any source, or of a source whose domain
+    it does not have.
 
     Args:
       sources, mix, target: see `solve`.
     Raises:
       ConfigError: names the domains of the table and those of the sources.
+      SettingsError: names the nearest domain of the table.
     """
     domains = {source.domain or name for name, source in sources.items()}
     if target and not any(mix.shares.get(domain) for domain in domains):
@@ -130,6 +133,15 @@ def check_target(sources: Mapping[str, SourceSettings], mix: MixSettings, target
             f" belongs to one (theirs are {', '.join(sorted(domains))}); give the sources a"
             " `domain`, or write `mix: {shares: ...}`"
         )
+    for name, source in sources.items():
+        if target and source.domain and source.domain not in mix.shares:
+            raise SettingsError(
+                f"sources.{name}.domain: mix.shares has no {source.domain!r}"
+                f"{guess(source.domain, mix.shares)}; it has {', '.join(mix.shares)}; with"
+                " --target_tokens a domain without a share gives nothing: give it one, 0 if that is"
+                " meant",
+                ["sources", name, "domain"],
+            )
 
 
 def _tempered(tokens: dict[str, float], temperature: float) -> dict[str, float]:

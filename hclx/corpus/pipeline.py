@@ -9,7 +9,6 @@ import dataclasses
 import logging
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Sequence
 
 from hclx.corpus import (
@@ -21,7 +20,6 @@ from hclx.corpus import (
     readers,
     write_clean,
 )
-from hclx.corpus.expression import attributes_of
 from hclx.corpus.layout import (
     CONTAMINATION_REPORT,
     FORMAT,
@@ -30,19 +28,17 @@ from hclx.corpus.layout import (
     VERDICTS_OF_STAGE,
     Build,
     Evaluation,
-    RawFile,
     Shard,
     write_settings,
 )
 from hclx.corpus.quality_models import fingerprint
+from hclx.corpus.raw_files import raw_files, refuse_output_as_input
 from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
+from hclx.corpus.settings_errors import MissingInputError
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
-from hclx.errors import ConfigError, DataError
-from hclx.progress import counted
-from hclx.text.formats import KINDS, format_of
-from hclx.text.inputs import common_folder, find, may_match, others, split_patterns
+from hclx.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,21 +129,21 @@ class Corpus:
         output, input_dir = (
             path if "://" in path else os.path.abspath(path) for path in (output, input_dir)
         )
+        files = {name: os.path.abspath(path) for name, path in settings.models.items()}
+        models = {name: _fingerprint(name, path) for name, path in files.items()}
         for name, source in settings.sources.items():
-            where = f"sources.{name}.where"
-            filters.check_rules(source.rules, settings.models, f"sources.{name}")
-            for attribute in attributes_of(source.where, where) if source.where else ():
-                filters.check_attribute(attribute, settings.models, where)
-        _refuse_output_as_input(settings, input_dir, output)
-        models = {name: os.path.abspath(path) for name, path in settings.models.items()}
+            where = ["sources", name]
+            filters.check_rules(source.rules, settings.models, [*where, "rules"])
+            filters.check_expression(source.where, settings.models, [*where, "where"])
+        refuse_output_as_input(settings, input_dir, output)
         self.settings, self.store = settings, Store(output)
         self._build = Build(
             settings=settings,
             store=self.store,
             runner=runner,
             files=tuple(raw_files(settings, input_dir)),
-            taggers={**dict.fromkeys(TAGGERS, ""), **models},
-            models={name: fingerprint(path) for name, path in models.items()},
+            taggers={**dict.fromkeys(TAGGERS, ""), **files},
+            models=models,
             evaluation=evaluation or {},
         )
 
@@ -211,76 +207,9 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
     return key
 
 
-def _refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: str) -> None:
-    """Refuses an output that the patterns of a source would read at the next run.
-
-    Raises:
-      ConfigError: names the source.
-    """
-    folder = f"{input_dir.rstrip('/')}/"
-    if not f"{output}/".startswith(folder):
-        return
-    inside = output[len(folder) :].strip("/")
-    written = [f"{name}/s/x.{end}" for name in PER_SHARD for end in ("parquet", "json", "jsonl")]
-    written += ["mixture/s/x.jsonl.gz", "mixture/s/x.json", "card.json", "settings.json"]
-    for name, source in settings.sources.items():
-        for pattern in split_patterns(source.input, Store(input_dir)):
-            if any(may_match(pattern, f"{inside}/{file}") for file in written):
-                raise ConfigError(
-                    f"sources.{name}.input: {pattern} would read the files of --output,"
-                    f" {output}, at the next run; name a folder outside of the input"
-                )
-
-
-def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
-    """The raw files of all sources, in the order of the settings and, within a source, of names.
-
-    Args:
-      settings: of the corpus; the `input` of each source is one or more paths or patterns below the
-        folder, joined by commas, see `hclx.text.inputs`.
-      folder: a folder or an address, see `hclx.corpus.store`.
-    Raises:
-      DataError: no pattern of a source matches a file.
-      ConfigError: the format of a file is neither set nor told by its name.
-    """
-    files, place = [], Store(folder)
-    for name, source in settings.sources.items():
-        patterns = split_patterns(source.input, place)
-        matches: set[str] = set()
-        for pattern in patterns:
-            paths, skipped = find(pattern, place)
-            matches.update(paths)
-            if skipped:
-                _LOG.info("sources.%s: %s skipped", name, others(skipped))
-            if not paths:
-                where = f"sources.{name}.input: {place.path(pattern)}"
-                if not skipped:
-                    raise DataError(f"{where} matches no file")
-                raise DataError(f"{where}: of {counted(skipped, 'file')} below it none is {KINDS}")
-        depth = common_folder(patterns).count(
-            "/"
-        )  # a file's name may be of another form of Unicode
-        for shown in sorted(matches):
-            format_of(shown, source.reading)
-            info = place.info(shown)
-            files.append(
-                RawFile(
-                    source=name,
-                    path=place.path(shown),
-                    shown=shown,
-                    document_name=_document_name(shown, depth),
-                    size=info.size,
-                    modified=info.mtime_ns,
-                    reading=source.reading,
-                    shard_bytes=settings.part_bytes,
-                )
-            )
-    return files
-
-
-def _document_name(path: str, depth: int) -> str:
-    """The name, in NFC, that documents without an id have of their file: its path without the first
-    `depth` folders.
-    """
-    names = [name for name in path.split("/") if name]
-    return unicodedata.normalize("NFC", "/".join(names[depth:]))
+def _fingerprint(model: str, path: str) -> str:
+    """The hash of the file that `models` names."""
+    try:
+        return fingerprint(path)
+    except DataError as error:
+        raise MissingInputError(f"models.{model}: {error}", ["models", model]) from error
