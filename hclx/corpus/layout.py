@@ -16,6 +16,7 @@ from hclx.errors import ConfigError, DataError
 from hclx.text.records import FIELDS, Reading
 
 FORMAT = 4  # of these files, and of what taggers compute: part of every key
+READING = 1  # of what becomes of the content of a raw file: part of the key of its documents
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )
@@ -101,7 +102,7 @@ class RawFile:
         are out of date.
         """
         return key_of(
-            FORMAT, self.shown, self.document_name, self.size, self.modified, self.source,
+            FORMAT, READING, self.shown, self.document_name, self.size, self.modified, self.source,
             self.reading, self.shard_bytes,
         )  # fmt: skip
 

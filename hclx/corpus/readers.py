@@ -60,6 +60,7 @@ _DIFFERS = re.compile(r" at byte \d+| \(.*")  # the part of a reason that differ
 _BEGINNING_CHARS = 100
 _MANY_LINES = 200  # of a text file that is one document: perhaps it holds many
 _REASONS = 3  # that a message names
+_MOST_NUL = 0.01  # of the characters of a text: a program left them there, and they are dropped
 
 
 def ingest(build: Build, key: str) -> None:
@@ -237,12 +238,14 @@ def check_text(text: str) -> None:
     """Refuses a text that no corpus may hold.
 
     Raises:
-      UnreadableRecordError: it is blank, or holds NUL or half a surrogate pair.
+      UnreadableRecordError: it is blank, holds half a surrogate pair, or so many NUL that it is no
+        text.
     """
     if not text.strip():
         raise UnreadableRecordError("no text")
-    if "\0" in text:
-        raise UnreadableRecordError("NUL in the text")
+    if text.count("\0") > _MOST_NUL * len(text):
+        most = f"more than {_MOST_NUL:.0%} of it: binary data, or another encoding"
+        raise UnreadableRecordError(f"NUL in the text ({most})")
     if _SURROGATE.search(text):
         raise UnreadableRecordError("a lone surrogate in the text")
 
@@ -265,7 +268,14 @@ def read_documents(
             beginning = masked(record.beginning)[:_BEGINNING_CHARS]
             yield dataclasses.replace(record, beginning=beginning)
         else:
-            yield normalize_document(record, reading.html, empty_brackets)
+            yield normalize_document(_without_nul(record), reading.html, empty_brackets)
+
+
+def _without_nul(document: Document) -> Document:
+    if "\0" not in document.text and "\0" not in document.title:
+        return document
+    text, title = (value.replace("\0", "") for value in (document.text, document.title))
+    return dataclasses.replace(document, text=text, title=title)
 
 
 def notes(manifests: list[dict]) -> list[str]:

@@ -144,6 +144,16 @@ def test_a_file_of_which_no_record_is_a_document_is_left_with_a_guess(tmp_path):
     )
 
 
+def test_a_few_nul_are_dropped_and_a_text_of_many_is_set_aside(tmp_path):
+    book = "\n".join([SENTENCE] * 100)
+    texts = [f"{book[:9]}\0{book[9:]}\0", f"{SENTENCE}\0", "\0".join("utf-16 text")]
+    records = "".join(json.dumps({"text": text, "title": "제\0목"}) + "\n" for text in texts)
+    _, (manifest,), rows = ingest(tmp_path, {"a.jsonl": records.encode()})
+    assert [(row["text"], row["title"]) for row in rows] == [(book, "제목")]
+    assert manifest["quarantined"] == {"NUL in the text": 2}
+    assert "more than 1% of it: binary data, or another" in manifest["examples"]["NUL in the text"]
+
+
 def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
     good = json.dumps({"text": SENTENCE}, ensure_ascii=False).encode()
     content = b"\n".join([good, *[b"no"] * 3000, good])
