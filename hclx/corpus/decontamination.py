@@ -31,7 +31,6 @@ from hclx.corpus.layout import (
     CONTAMINATION_HITS,
     CONTAMINATION_REPORT,
     DOCUMENTS,
-    VERDICTS,
     Build,
     DocumentId,
     Evaluation,
@@ -42,7 +41,13 @@ from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import batches
-from hclx.corpus.verdicts import input_key, read_remaining_texts, read_verdict, removals
+from hclx.corpus.verdicts import (
+    input_key,
+    read_remaining_texts,
+    read_verdict,
+    removals,
+    write_verdict,
+)
 from hclx.hashing import splitmix64
 
 VERSION = 3  # of the definition of a copy, and of what it removes: part of the key
@@ -213,7 +218,7 @@ def write_verdicts(
         for name, value in _judge(text, hits[row], names, frequent, settings).items():
             columns[name][row] = value
     table = pyarrow.table(columns, _VERDICT)
-    store.write_table(shard.file(VERDICTS, stage="contamination"), table, key)
+    write_verdict(store, shard, "contamination", table, key)
 
 
 def _judge(

@@ -14,13 +14,14 @@ import numpy as np
 import pyarrow
 
 from hclx.corpus.expression import evaluate, is_text
-from hclx.corpus.layout import ATTRIBUTES, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
+from hclx.corpus.layout import ATTRIBUTES, CONTENT, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.settings_errors import SettingsError, guess
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import Tagger, all_taggers
 from hclx.corpus.text_batch import TextBatch, batches
+from hclx.corpus.verdicts import write_verdict
 from hclx.errors import ConfigError
 
 Rules = Mapping[str, Rule | None]  # rule -> its bounds; None: switched off
@@ -52,9 +53,9 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
       DataError: the documents, or the file of a model, cannot be read.
     """
     files = {name: path for name, path in taggers.items() if path}
-    documents_key = store.key(shard.file(DOCUMENTS))
+    documents = store.digest(shard.file(DOCUMENTS), CONTENT)
     keys = {
-        name: key_of(FORMAT, name, documents_key, fingerprint(path) if path else "")
+        name: key_of(FORMAT, name, documents, fingerprint(path) if path else "")
         for name, path in taggers.items()
     }
     missing = [
@@ -129,7 +130,7 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
       DataError: the documents, or attributes that a rule names, cannot be read.
     """
     rules_in_order = list(rules[shard.source].items())
-    key = key_of(key, store.key(shard.file(DOCUMENTS)), rules_in_order)
+    key = key_of(key, store.digest(shard.file(DOCUMENTS), CONTENT), rules_in_order)
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
     own = {name: rule for name, rule in rules[shard.source].items() if rule is not None}
@@ -145,7 +146,7 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
         removed = np.equal(reasons, None) & breaks(rule, column)
         reasons[removed], values[removed] = name, column(rule.attribute)[removed]
     table = pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values})
-    store.write_table(shard.file(VERDICTS, stage="filter"), table, key)
+    write_verdict(store, shard, "filter", table, key)
 
 
 def breaks(rule: Rule, column: Callable[[str], np.ndarray]) -> np.ndarray:

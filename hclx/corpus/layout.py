@@ -30,7 +30,9 @@ QUARANTINE = "quarantine/{name}.jsonl"  # what could not be read, and why
 DOCUMENTS = "documents/{name}.parquet"  # as they were read; never changed again
 ATTRIBUTES = "attributes/{tagger}/{name}.parquet"  # a row a document, in their order
 VERDICTS = "verdicts/{stage}/{name}.parquet"  # what a stage removed, see `hclx.corpus.verdicts`
+HASHES = "hashes/{stage}/{name}.parquet"  # of the documents or paragraphs that reach a stage
 SIGNATURES = "signatures/{name}.parquet"  # MinHash of the documents that reach that stage
+CONTENT = "content"  # the digest of a table that is read again, see `Store.write_table`
 CLEAN = "corpus/{name}.parquet"  # the documents that were kept, cleaned
 FIGURES = "figures/{name}.json"  # numbers that the corpus card adds up
 AVAILABLE = "mixture/{name}.json"  # documents and bytes that a mixture can take
@@ -42,8 +44,8 @@ COUNTS_SUMMARY = "counts/{name}.json"  # the sample that was counted; written af
 COUNTS_PARTITION = "counts/{index:05d}.parquet"  # counts of all shards for some of the pre-tokens
 # The folders of these files that every build fills.
 PER_SHARD = (
-    *("documents", "quarantine", "attributes", "verdicts", "signatures", "contamination/hits"),
-    *("corpus", "figures"),
+    *("documents", "quarantine", "attributes", "verdicts", "hashes", "signatures"),
+    *("contamination/hits", "corpus", "figures"),
 )
 
 # Files of the corpus.

@@ -27,6 +27,7 @@ from hclx.corpus.layout import (
     ATTRIBUTES,
     AVAILABLE,
     CLEAN,
+    CONTENT,
     MIXTURE,
     SAMPLED,
     SAMPLED_DONE,
@@ -294,7 +295,7 @@ def count_available(shard: Shard, store: Store, sources: Mapping[str, SourceSett
       ConfigError: `where` is no expression.
     """
     source = sources[shard.source]
-    key = key_of(store.key(shard.file(CLEAN)), source.where)
+    key = key_of(store.digest(shard.file(CLEAN), CONTENT), source.where)
     if store.is_done(shard.file(AVAILABLE), key):
         return
     chosen = _is_chosen(shard, store, source)
@@ -324,7 +325,7 @@ def sample_shard(
       ConfigError: `where` is no expression.
     """
     source, share = sources[shard.source], kept[shard.source]
-    key = key_of(store.key(shard.file(CLEAN)), source.where, share, seed)
+    key = key_of(store.digest(shard.file(CLEAN), CONTENT), source.where, share, seed)
     if store.is_done(shard.file(SAMPLED_DONE), key) and store.exists(shard.file(SAMPLED)):
         return
     table = store.read_table(shard.file(CLEAN)).filter(

@@ -1,8 +1,8 @@
 """The corpus pipeline: PIPELINE lists its stages in order, and `Corpus` runs them.
 
-Every stage ends before the next one begins. The key of a stage is a hash of its settings and of the
-key before it, so that a run that was killed resumes where it was, and a changed setting repeats the
-stages that depend on it and no others.
+Every stage ends before the next one begins. The key of a stage is a hash of its settings and of
+what the stages before it left of every shard, so that a run that was killed resumes where it was,
+and a change repeats the stages that see it and no others.
 """
 
 import dataclasses
@@ -38,6 +38,7 @@ from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.settings_errors import MissingInputError
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.verdicts import input_key
 from hclx.errors import DataError
 
 _LOG = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ class Stage:
       name: of the stage, and of the folder of its verdicts if it removes documents.
       settings: (build) -> the JSON values that decide its verdicts, or None if it is switched off.
         A stage without this function checks every file by that file's own key.
-      function: (build, key) -> None. The key is that of the stage's verdicts; for a stage without
-        verdicts, of the stage before it.
+      function: (build, key) -> None. The key is that of the verdicts; "" for a stage without
+        settings, or whose verdicts have keys of their own.
       report: a file that it writes last, in a folder of its own, if there is one.
       is_by_shard: its verdicts on a shard do not depend on other shards, and have keys of their
         own.
@@ -90,7 +91,7 @@ PIPELINE = (
     Stage("leftovers", None, remove_leftovers),
     Stage("attributes", None, filters.write_attributes),
     Stage("filter", filters.filter_settings, filters.apply_rules, is_by_shard=True),
-    Stage("exact", lambda build: True, dedup.remove_exact_duplicates),
+    Stage("exact", lambda build: dedup.VERSION, dedup.remove_exact_duplicates),
     Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
     Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
     Stage(
@@ -155,9 +156,8 @@ class Corpus:
           HclxError: a stage raised it.
         """
         write_settings(self.store, self.settings)
-        key = key_of(FORMAT, [file.key for file in self._build.files])
         for stage in PIPELINE:
-            key = _run_stage(stage, self._build, key)
+            _run_stage(stage, self._build)
 
     def mix(self, target_tokens: float = 0, tokenizer_dir: str = "") -> dict[str, mixing.Share]:
         """Writes mixture/: JSON lines, and the rates of the sources. Call `build` before.
@@ -186,8 +186,9 @@ class Corpus:
         return self._build.shards
 
 
-def _run_stage(stage: Stage, build: Build, key: str) -> str:
-    """Runs a stage, unless all of its verdicts exist, and returns the key of the verdicts."""
+def _run_stage(stage: Stage, build: Build) -> None:
+    """Runs a stage, unless all of its verdicts exist."""
+    key = ""
     if stage.settings:
         settings = stage.settings(build)
         if settings is None:
@@ -195,16 +196,17 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
             for folder in filter(None, folders):
                 for path in build.store.list(folder):
                     build.store.remove(path)
-            return key
-        key = key_of(key, stage.name, settings)
-        paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
-        paths += [stage.report] if stage.report else []
-        if not stage.is_by_shard and all(build.store.is_done(path, key) for path in paths):
-            return key
+            return
+        if not stage.is_by_shard:
+            seen = [(s.name, input_key(s, build.store, before=stage.name)) for s in build.shards]
+            key = key_of(FORMAT, stage.name, settings, seen)
+            paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
+            paths += [stage.report] if stage.report else []
+            if all(build.store.is_done(path, key) for path in paths):
+                return
     begin = time.perf_counter()
     stage.function(build, key)
     _LOG.info("%s: %.1f s", stage.name, time.perf_counter() - begin)
-    return key
 
 
 def _fingerprint(model: str, path: str) -> str:

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow
 
 from hclx.corpus.layout import (
+    CONTENT,
     DOCUMENTS,
     MANIFEST,
     QUARANTINE,
@@ -37,7 +38,7 @@ from hclx.corpus.layout import (
 from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import masked
 from hclx.corpus.runner import advance
-from hclx.corpus.store import Store, key_of, open_bytes
+from hclx.corpus.store import Store, key_of, open_bytes, table_digest
 from hclx.errors import DataError
 from hclx.progress import counted
 from hclx.text.formats import format_of, read_records
@@ -137,7 +138,8 @@ class _Shards:
             return
         name = self._raw.shard_name(len(self.written))
         table = pyarrow.Table.from_pylist(self._rows, SCHEMA)
-        self._store.write_table(DOCUMENTS.format(name=name), table, key_of(self._raw.key, name))
+        key, digests = key_of(self._raw.key, name), {CONTENT: table_digest(table)}
+        self._store.write_table(DOCUMENTS.format(name=name), table, key, digests)
         shard = {"name": name, "documents": len(self._rows), "bytes": self._size}
         self.written.append(shard)
         self._rows, self._size = [], 0

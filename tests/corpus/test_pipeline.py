@@ -246,6 +246,7 @@ def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_pa
     assert again == {
         "settings.json",
         "verdicts",
+        "hashes",
         "signatures",
         "corpus",
         "figures",

@@ -248,7 +248,7 @@ def test_the_record_the_report_and_the_explanation_are_true(built):
     card = write_card(corpus.store, corpus.settings, corpus.shards)
     assert card["all"]["cut_windows"] == {"documents": 1, "windows": 1, "chars": end - start}
     page = Path(corpus.store.path("card.html")).read_text(encoding="utf-8")
-    assert f"{end - start} characters were removed around copies" in page
+    assert f"copies of evaluation items {end - start} characters were removed, in 1 place" in page
     assert "본 항의 어항구역은 다음과 같다." in page and "자연스러운 현상이에요." in page
 
 
