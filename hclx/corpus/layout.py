@@ -53,6 +53,7 @@ SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
 CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
 CONTAMINATION_ITEMS = "contamination/items.json"
 CONTAMINATION_HITS = "contamination/hits/{name}.parquet"  # which items a shard's documents hold
+CONTAMINATION_FOUND = "contamination/found.json"  # the texts of the items that were found
 CONTAMINATION_REPORT = "contamination/report.json"
 CACHES = "caches.json"  # path -> fingerprint of the token caches that were made from it
 MIXTURE = "mixture/mixture.json"  # the share and the files of every source
