@@ -42,7 +42,7 @@ BEAM = take_after_dashes(sys.argv)
 
 def main(_):
     from hclx.corpus.card import write_card
-    from hclx.corpus.closing_lines import cache_line, closing_lines
+    from hclx.corpus.closing_lines import cache_line, closing_lines, refuse_empty
     from hclx.corpus.mixing import check_target
     from hclx.corpus.pipeline import Corpus
     from hclx.corpus.runner import make_runner
@@ -63,6 +63,7 @@ def main(_):
         corpus.mix(TARGET.value, TOKENIZER_DIR.value)
         card = write_card(corpus.store, settings, corpus.shards)
         print(*closing_lines(card, OUTPUT.value), sep="\n")
+        refuse_empty(card)
         if tokenize:
             print(cache_line(tokenize()))
 

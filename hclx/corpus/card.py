@@ -16,7 +16,8 @@ from hclx.corpus import formatting
 from hclx.corpus.formatting import format_number
 from hclx.corpus.layout import Shard
 from hclx.corpus.pii import ACCURACY, PLACEHOLDERS
-from hclx.corpus.settings import CorpusSettings
+from hclx.corpus.readers import main_reasons
+from hclx.corpus.settings import HYPERCLOVA, CorpusSettings
 from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
 from hclx.progress import counted
@@ -99,15 +100,55 @@ def write_card(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) 
       settings: of the corpus.
       shards: all shards of the corpus.
     Returns:
-      The content of card.json: see `hclx.corpus.stats.add_up`; and `pii_accuracy`, the published
-      accuracy of `hclx.corpus.pii`.
+      The content of card.json: see `hclx.corpus.stats.add_up`; `pii_accuracy`, the published
+      accuracy of `hclx.corpus.pii`; and `warnings`, see `warnings_of`.
     Raises:
       DataError: see `hclx.corpus.stats.add_up`.
     """
     card = add_up(store, settings, shards) | {"pii_accuracy": ACCURACY}
+    card["warnings"] = warnings_of(card, settings)
     store.write_json("card.json", card)
     store.write_text("card.html", render(card))
     return card
+
+
+def warnings_of(card: Mapping, settings: CorpusSettings) -> list[str]:
+    """Explains in sentences which sources give nothing, and why, and which settings have no effect.
+
+    Args:
+      card: what `hclx.corpus.stats.add_up` returns.
+      settings: of the corpus.
+    """
+    lines, mixture = [], card["mixture"] or {}
+    for name, source in card["sources"].items():
+        if not source["kept"]["documents"]:
+            counts = {
+                rule: entry["documents"]
+                for rules in source["removed"].values()
+                for rule, entry in rules.items()
+            }
+            removed = "its only document was" if source["documents"] == 1 else "all of its"
+            if source["documents"] != 1:
+                removed += f" {counted(source['documents'], 'document')} were"
+            lines.append(f"nothing is left of {name}: {removed} removed, {main_reasons(counts)}")
+        elif name in mixture and not mixture[name].get("sampled", 1):
+            why = _not_sampled(mixture[name], settings, name, bool(card["mixture_target"]))
+            lines += [f"the mixture takes nothing of {name}: {why}"] if why else []
+    if mixture and not card["mixture_target"] and settings.mix.shares != HYPERCLOVA:
+        lines.append("mix.shares has no effect: it divides --target_tokens, which is not given")
+    return lines
+
+
+def _not_sampled(share: Mapping, settings: CorpusSettings, name: str, has_target: bool) -> str:
+    """The reason why a mixture takes no document of a source; "" if its settings say so."""
+    if not share["documents"]:
+        return f"`where: {settings.sources[name].where}` selects none of its documents"
+    if has_target and share["domain"] not in settings.mix.shares:
+        return f"mix.shares has no {share['domain']!r}; write a `domain` of the source"
+    if share["rate"]:
+        n = counted(share["documents"], "document")
+        return f"it is to give {share['kept']:.2%} of {n}; raise its share, or the target"
+    return ""
 
 
 def render(card: Mapping) -> str:

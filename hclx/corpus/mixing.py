@@ -5,8 +5,9 @@ epoch is a sample of documents by hash of their ids, so that larger samples are 
 ones. Above one epoch the mixture holds the documents once, and the rates of the token cache repeat
 them.
 
-  mixture/mixture.json                  `target_tokens`; `sources`, name -> fields of its `Share`
-                                        and `kept`; `files`, name -> its files below mixture/
+  mixture/mixture.json                  `target_tokens`; `sources`, name -> fields of its `Share`,
+                                        `kept`, and `sampled`, the number of its documents that the
+                                        mixture takes; `files`, name -> its files below mixture/
   mixture/SOURCE/FILE-SHARD.jsonl.gz    a JSON object for each document that the mixture takes:
                                         doc_id, source, url, title, date, licence, text
   mixture/SOURCE/FILE-SHARD.json        `documents`, `bytes`: those that a mixture can take
@@ -257,11 +258,14 @@ def write_mixture(build: Build, target_tokens: float, tokenizer_dir: str = "") -
     sample = functools.partial(sample_shard, store=store, sources=sources, kept=kept, seed=seed)
     build.map_shards(sample, "mixture")
     described = {
-        name: {**dataclasses.asdict(share), "kept": share.kept} for name, share in shares.items()
+        name: {**dataclasses.asdict(share), "kept": share.kept, "sampled": 0}
+        for name, share in shares.items()
     }
     files = {name: [] for name in sources}
     for shard in build.shards:
         files[shard.source].append(shard.file(SAMPLED).removeprefix("mixture/"))
+        n_sampled = store.read_json(shard.file(SAMPLED_DONE))["documents"]
+        described[shard.source]["sampled"] += n_sampled
     mixture = {"target_tokens": target_tokens, "sources": described, "files": files}
     store.write_json(MIXTURE, mixture)
     return shares
