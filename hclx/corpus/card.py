@@ -119,7 +119,8 @@ def warnings_of(card: Mapping, settings: CorpusSettings) -> list[str]:
       card: what `hclx.corpus.stats.add_up` returns.
       settings: of the corpus.
     """
-    lines, mixture = [], card["mixture"] or {}
+    lines, without_share, mixture = [], [], card["mixture"] or {}
+    shares = settings.mix.shares if card["mixture_target"] else None
     for name, source in card["sources"].items():
         if not source["kept"]["documents"]:
             counts = {
@@ -132,23 +133,24 @@ def warnings_of(card: Mapping, settings: CorpusSettings) -> list[str]:
                 removed += f" {counted(source['documents'], 'document')} were"
             lines.append(f"nothing is left of {name}: {removed} removed, {main_reasons(counts)}")
         elif name in mixture and not mixture[name].get("sampled", 1):
-            why = _not_sampled(mixture[name], settings, name, bool(card["mixture_target"]))
-            lines += [f"the mixture takes nothing of {name}: {why}"] if why else []
+            share, nothing = mixture[name], f"the mixture takes nothing of {name}"
+            if not share["documents"]:
+                where = settings.sources[name].where
+                lines.append(f"{nothing}: `where: {where}` selects none of its documents")
+            elif shares and share["domain"] not in shares:
+                without_share.append(name)
+            elif share["epochs"]:
+                n = counted(share["documents"], "document")
+                asked = f"it is to give {share['kept']:.2%} of {n}"
+                lines.append(f"{nothing}: {asked}; raise its share, or the target")
+    if without_share:
+        lines.append(
+            f"the mixture takes nothing of {', '.join(without_share)}: mix.shares has no such"
+            " domain; write a `domain` of the source, or a share"
+        )
     if mixture and not card["mixture_target"] and settings.mix.shares != HYPERCLOVA:
         lines.append("mix.shares has no effect: it divides --target_tokens, which is not given")
     return lines
-
-
-def _not_sampled(share: Mapping, settings: CorpusSettings, name: str, has_target: bool) -> str:
-    """The reason why a mixture takes no document of a source; "" if its settings say so."""
-    if not share["documents"]:
-        return f"`where: {settings.sources[name].where}` selects none of its documents"
-    if has_target and share["domain"] not in settings.mix.shares:
-        return f"mix.shares has no {share['domain']!r}; write a `domain` of the source"
-    if share["rate"]:
-        n = counted(share["documents"], "document")
-        return f"it is to give {share['kept']:.2%} of {n}; raise its share, or the target"
-    return ""
 
 
 def render(card: Mapping) -> str:

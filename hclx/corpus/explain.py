@@ -140,7 +140,8 @@ def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
                 names += [name] if len(names) < _LISTED else []
     if not exact and not begin:
         raise DataError(
-            f"no document of {corpus.store.root} has the id {doc_id}, or one that begins with it"
+            f"no document of {corpus.store.root} has the id {doc_id}, or one that begins with it;"
+            f" quarantine/{source} lists records that were set aside"
         )
     if not exact and len(begin) > 1:
         more = ", ..." if len(begin) > _LISTED else ""

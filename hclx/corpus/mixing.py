@@ -257,18 +257,31 @@ def write_mixture(build: Build, target_tokens: float, tokenizer_dir: str = "") -
     kept = {name: share.kept for name, share in shares.items()}
     sample = functools.partial(sample_shard, store=store, sources=sources, kept=kept, seed=seed)
     build.map_shards(sample, "mixture")
-    described = {
-        name: {**dataclasses.asdict(share), "kept": share.kept, "sampled": 0}
-        for name, share in shares.items()
-    }
-    files = {name: [] for name in sources}
+    files, sampled = {name: [] for name in sources}, dict.fromkeys(sources, 0)
     for shard in build.shards:
         files[shard.source].append(shard.file(SAMPLED).removeprefix("mixture/"))
-        n_sampled = store.read_json(shard.file(SAMPLED_DONE))["documents"]
-        described[shard.source]["sampled"] += n_sampled
+        sampled[shard.source] += store.read_json(shard.file(SAMPLED_DONE))["documents"]
+    shares = _without_empty(shares, sampled)
+    described = {
+        name: {**dataclasses.asdict(share), "kept": share.kept, "sampled": sampled[name]}
+        for name, share in shares.items()
+    }
     mixture = {"target_tokens": target_tokens, "sources": described, "files": files}
     store.write_json(MIXTURE, mixture)
     return shares
+
+
+def _without_empty(shares: dict[str, Share], sampled: Mapping[str, int]) -> dict[str, Share]:
+    """Shares of which the others have the rate of sources that are so small that no document of
+    them was sampled.
+    """
+    total = sum(share.rate for name, share in shares.items() if sampled[name])
+    if all(sampled[name] or not share.rate for name, share in shares.items()):
+        return shares
+    return {
+        name: dataclasses.replace(share, rate=share.rate / total if sampled[name] else 0.0)
+        for name, share in shares.items()
+    }
 
 
 def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray:

@@ -12,6 +12,7 @@ from hclx.corpus.closing_lines import closing_lines, refuse_empty
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import parse_settings
+from hclx.data.source import corpus_sources
 from hclx.errors import DataError
 from tests.helpers import generated_corpus
 
@@ -73,11 +74,13 @@ def test_a_source_of_which_the_mixture_takes_nothing_is_told_with_the_reason(fol
     assert warnings(lines) == [
         "the mixture takes nothing of none: `where: length.chars > 1000000` selects none of its"
         " documents",
-        "the mixture takes nothing of wiki: mix.shares has no 'wiki'; write a `domain` of the"
-        " source",
         "the mixture takes nothing of less: it is to give 0.00% of 1 document; raise its share, or"
         " the target",
+        "the mixture takes nothing of wiki: mix.shares has no such domain; write a `domain` of the"
+        " source, or a share",
     ]
+    (source,) = corpus_sources(str(folder.with_name("out")))  # and no other ends the token cache
+    assert (source.name, source.rate) == ("news", 1.0)
 
 
 def test_what_was_meant_is_no_warning(folder):
