@@ -32,6 +32,9 @@ SPLIT = flags.DEFINE_enum(
     "split", "file", SPLITS, "A document of a text file: the file, a line, or between blank lines."
 )
 ENCODING = flags.DEFINE_string("encoding", "", "Of the files, such as cp949; default: UTF-8.")
+INVALID_UTF8 = flags.DEFINE_enum(
+    "invalid_utf8", "refuse", ["refuse", "replace"], "How to treat invalid UTF-8."
+)
 OUTPUT = flags.DEFINE_string("output", None, "File of the model, .npz.", required=True)
 MAX_DOCUMENTS = flags.DEFINE_integer(
     "max_documents", 20_000, "Number of documents to read of each class.", lower_bound=10
@@ -45,7 +48,7 @@ def read(flag: str, patterns: str) -> tuple[list[str], list[str]]:
     """Reads the documents of files; returns those for training, and those that are held out."""
     paths = expand_globs(patterns)
     reading = dataclasses.replace(TRAINING, split=SPLIT.value, encoding=ENCODING.value)
-    documents = read_documents(paths, "replace", reading=reading)
+    documents = read_documents(paths, INVALID_UTF8.value, reading=reading)
     texts = [document.text for document in itertools.islice(documents, MAX_DOCUMENTS.value)]
     if len(texts) < 2 * HELD_OUT.value:
         hint = " (each text file is one; try --split=line or --split=blank_line)"
