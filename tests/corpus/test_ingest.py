@@ -105,6 +105,22 @@ def test_ids_do_not_depend_on_how_the_files_of_a_folder_are_named(tmp_path, patt
     assert {row["doc_id"] for row in rows} == expected
 
 
+@pytest.mark.parametrize(
+    "pattern, expected",
+    [
+        ("talk", "a/b.txt"),
+        ("talk/**", "a/b.txt"),
+        ("talk/*/b.txt", "a/b.txt"),
+        ("talk/a/b.txt", "b.txt"),
+        ("talk,*.md", "talk/a/b.txt"),
+    ],
+)
+def test_an_id_is_the_path_below_the_folder_that_is_named(tmp_path, pattern, expected):
+    files = {name: SENTENCE.encode() for name in ("talk/a/b.txt", "c.md")}
+    _, _, rows = ingest(tmp_path, files, input=pattern)
+    assert f"src/{expected}" in {row["doc_id"] for row in rows}
+
+
 @pytest.mark.parametrize("pattern", ["talk/[2] 가, 나/x.txt", "talk/[2] 가, 나"])
 def test_the_folder_that_is_named_is_no_part_of_an_id(tmp_path, pattern):
     files = {"talk/[2] 가, 나/x.txt": SENTENCE.encode()}
