@@ -15,6 +15,7 @@ from hclx.data.source import ReadSettings, input_source
 from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_after_dashes
+from hclx.progress import counted, size_in_words
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
@@ -68,10 +69,10 @@ def main(_):
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
     metadata = tokenizer.metadata
+    text = f"{counted(metadata['documents'], 'document')} of {size_in_words(metadata['bytes'])}"
     print(
         f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
-        f" split by {metadata['cutter']}, from {metadata['documents']:,} documents of"
-        f" {metadata['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
+        f" split by {metadata['cutter']}, from {text} in {time.perf_counter() - start:.0f} s"
     )
 
 

@@ -98,20 +98,30 @@ def test_the_rules_of_a_corpus_of_before_judge_every_document(tmp_path):
     assert {rule.where for rule in rules.values()} == {""}
 
 
+RULES = ["sources", "a", "rules"]
+
+
 @pytest.mark.parametrize(
     "where, message",
     [
         ("length.lines", "sources.a.rules.mine.where: .*is no comparison"),
         (
             "length.linse > 3",
-            "sources.a.rules.mine.where: no attribute 'length.linse'; length: chars",
+            "sources.a.rules.mine.where: no attribute 'length.linse'; is it length.lines.; length:",
         ),
         ("length.lines >", "sources.a.rules.mine.where: .*is no expression"),
+        ("script.language > 3", "sources.a.rules.mine.where: .*compares a number with a string"),
+        ("lenght.lines > 3", "no attribute 'lenght.lines'; is it length.; taggers: "),
     ],
 )
 def test_a_wrong_condition_is_refused_by_its_place(where, message):
     with pytest.raises(ConfigError, match=message):
-        check_rules({"mine": Rule("length.chars", min=3, where=where)}, {}, "sources.a")
+        check_rules({"mine": Rule("length.chars", min=3, where=where)}, {}, RULES)
+
+
+def test_a_rule_on_a_string_is_refused():
+    with pytest.raises(ConfigError, match="script.language is a string, and a rule bounds numbers"):
+        check_rules({"mine": Rule("script.language", min=3)}, {}, RULES)
 
 
 def labelled(data_dir) -> dict[tuple[str, str], tuple[str, str]]:
