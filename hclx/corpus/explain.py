@@ -213,7 +213,9 @@ def _shown(value: np.ndarray) -> str:
 
 
 def _reason(name: str, rule: Rule, value: float) -> str:
-    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {_bounds(rule)}"
+    advice = f" ({rule.advice})" if rule.advice else ""
+    bounds = _bounds(rule)
+    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {bounds}{advice}"
 
 
 def _bounds(rule: Rule) -> str:

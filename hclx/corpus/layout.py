@@ -15,7 +15,7 @@ from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
 from hclx.text.records import FIELDS, Reading
 
-FORMAT = 4  # of these files, and of what taggers compute: part of every key
+FORMAT = 5  # of these files, and of what taggers compute: part of every key
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )

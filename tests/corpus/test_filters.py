@@ -55,6 +55,9 @@ REMOVED = {
     "spam": "온라인카지노 먹튀검증 꽁머니 지급 바카라사이트 추천",
     "profanity": "씨발 이런 병신 같은 일이 다 있나",
     "no_letters": "★★★★★★★★★★★★ 최고 !!!!!!!!!!!!",
+    "html_page": "<!DOCTYPE html>\n<html><head><title>마을</title></head>\n<body><p>"
+    + BODY
+    + "</p>",
     "html": "<div><a href='/a'>처음</a><a href='/b'>끝</a></div> 남은 글이다.",
 }
 

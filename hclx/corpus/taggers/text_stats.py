@@ -3,7 +3,7 @@
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.normalize import count_html, count_mojibake
+from hclx.corpus.normalize import count_html, count_mojibake, is_html_page
 from hclx.corpus.taggers.language import languages
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 
@@ -160,8 +160,10 @@ def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
     Returns:
       mojibake: places that show that the text was decoded wrongly: U+FFFD, and sequences that UTF-8
         or EUC-KR read as Latin-1 leaves; int32 [d].
-      html_tags, html_entities: tags and entities of HTML, int32 [d].
+      html_tags, html_entities: tags (and comments, scripts, styles) and entities of HTML, int32
+        [d].
       html: share of the characters of these among all characters, from 0 to 1, float32 [d].
+      html_page: 1 for a whole page of HTML, else 0, int32 [d].
     """
     counts = np.array([count_html(text) for text in batch.texts], np.int64).reshape(-1, 3)
     return {
@@ -169,4 +171,5 @@ def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
         "html_tags": counts[:, 0].astype(np.int32),
         "html_entities": counts[:, 1].astype(np.int32),
         "html": ratio(counts[:, 2], batch.n_chars),
+        "html_page": np.array([is_html_page(text) for text in batch.texts], np.int32),
     }
