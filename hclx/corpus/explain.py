@@ -23,7 +23,7 @@ from hclx.corpus.layout import (
     read_settings,
     read_shards,
 )
-from hclx.corpus.normalize import normalize_text
+from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import CorpusSettings, Rule
@@ -32,6 +32,7 @@ from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
 from hclx.errors import ConfigError, DataError
+from hclx.text.records import Document, Unreadable
 
 _REASONS = 5  # reasons of removal that a summary names
 _LISTED = 10  # documents that are named if several begin with a prefix
@@ -77,7 +78,8 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     rules = settings.sources[source].rules
     check_rules(rules, settings.models, f"sources.{source}")
     reading = settings.sources[source].reading
-    normalised = normalize_text(text, reading.html, reading.empty_brackets)
+    normalised = normalize_document(Document(text), reading.html, reading.empty_brackets)
+    normalised = "" if isinstance(normalised, Unreadable) else normalised.text
     columns = {
         name: tagger(TextBatch.of([normalised]))
         for name, tagger in all_taggers(settings.models).items()

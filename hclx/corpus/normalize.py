@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from hclx.corpus.trailing_lines import remove_trailing_lines
 from hclx.text.records import Document, Unreadable
 
 # Without one of these a text needs nothing but NFC; most texts have none.
@@ -141,13 +142,14 @@ def _remove_empty_brackets(text: str) -> str:
 def normalize_document(
     document: Document, html: str = "keep", empty_brackets: str = "keep"
 ) -> Document | Unreadable:
-    """Returns a document with its text and title normalised, or Unreadable if no text is left.
+    """Returns a document with its text and title normalised and without the lines below a news
+    article, or Unreadable if no text is left.
 
     Args:
       document: as it was read.
       html, empty_brackets: see `normalize_text`.
     """
-    text = normalize_text(document.text, html, empty_brackets)
+    text = remove_trailing_lines(normalize_text(document.text, html, empty_brackets))
     if not text.strip():
         return Unreadable(document.line, "no text")
     title = normalize_text(document.title, html, empty_brackets)
