@@ -11,6 +11,7 @@ import pytest
 
 from hclx.corpus import pii
 from hclx.corpus.card import shortage, write_card
+from hclx.corpus.closing_lines import closing_lines
 from hclx.corpus.formatting import (
     format_bounds,
     format_bytes,
@@ -204,6 +205,13 @@ def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
         "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0])
         and "<전화번호>" in example["beginning"]
     )
+
+
+def test_what_the_owner_of_a_source_can_do_is_told_with_the_number_of_documents(built):
+    card, advice = built[-1], "1 removed by html_page: `html: strip` in the source keeps"
+    (note,) = [note for note in card["sources"]["text"]["notes"] if note.startswith(advice)]
+    assert not [note for note in card["sources"]["talk"]["notes"] if "removed by" in note]
+    assert f"  {note}" in closing_lines(card, "out") and html.escape(note) in page(built[0])
 
 
 def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
