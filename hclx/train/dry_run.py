@@ -13,6 +13,7 @@ from hclx.data.token_cache import MANIFEST
 from hclx.errors import ConfigError, DataError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
+from hclx.progress import counted, size_in_words
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import refuse_stop_file
 from hclx.train.run import RunOptions
@@ -78,16 +79,16 @@ def dry_run(
             f" {train.total_steps * tokens:,} tokens"
         ),
         (
-            f"memory per device  {_gigabytes(state)} of parameters and moments,"
-            f" {_gigabytes(temporary)} of temporaries as compiled"
+            f"memory per device  {size_in_words(state)} of parameters and moments,"
+            f" {size_in_words(temporary)} of temporaries as compiled"
         ),
-        f"memory             {_gigabytes(needed)} needed, {_gigabytes(available)} in {where}",
+        f"memory             {size_in_words(needed)} needed, {size_in_words(available)} in {where}",
     ]
     print("\n".join(lines), flush=True)
     if needed > available:
         raise ConfigError(
-            f"the run does not fit this machine: it needs {_gigabytes(needed)} and {where} has"
-            f" {_gigabytes(available)}; take a smaller model or batch, more"
+            f"the run does not fit this machine: it needs {size_in_words(needed)} and {where} has"
+            f" {size_in_words(available)}; take a smaller model or batch, more"
             " TrainConfig.accumulation_steps, ComputeConfig.remat=full, or more devices"
         )
 
@@ -107,7 +108,7 @@ def _find_text(data: DataConfig, model_dir: str | None) -> str:
         except FileNotFoundError as error:
             raise DataError(f"{path} does not exist; give text that does") from error
     size = sum(map(os.path.getsize, paths))
-    return f"{len(paths):,} file{'s' if len(paths) > 1 else ''}, {_gigabytes(size)}"
+    return f"{counted(len(paths), 'file')}, {size_in_words(size)}"
 
 
 def _bytes_per_device(experiment: Experiment, mesh: Mesh) -> tuple[int, int]:
@@ -129,10 +130,6 @@ def _memory(per_device: int) -> tuple[int, int, str]:
         return per_device, available or per_device, f"each {device.device_kind}"
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return per_device * jax.local_device_count(), available, "this machine"
-
-
-def _gigabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.3f} GB"
 
 
 def _fields(experiment: Experiment) -> list[str]:

@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from hclx.config import Experiment
 from hclx.data import TokenCache
 from hclx.model import n_params
+from hclx.progress import counted
 from hclx.train.flops import flops_per_token
 from hclx.train.optimizer import learning_rate_schedule
 from hclx.train.preemption import FILE as STOP_FILE
@@ -28,8 +29,8 @@ def summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
     return (
         f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
         f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']}, {n_tokens:,} tokens ·"
-        f" batch: {train.global_batch_size} x {train.sequence_length} tokens, {train.total_steps}"
-        f" steps, {flops:.3g} FLOPs · this run reads {reads}"
+        f" batch: {train.global_batch_size} x {train.sequence_length} tokens,"
+        f" {counted(train.total_steps, 'step')}, {flops:.3g} FLOPs · this run reads {reads}"
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from hclx.train.events import read_events
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.timing import StepClock
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SAMPLE
 from tests.helpers.commands import TINY, command, environment, launch, refused
 from tests.helpers.runs import FILES, numbers, pretrain, sharing
 
@@ -160,8 +160,9 @@ def test_dry_run_prints_and_starts_nothing(tmp_path):
         "ModelConfig.d_model = 64",
         "parameters         141,056",
         "steps              40",
-        "text               1 file, ",
+        f"text               1 file, {SAMPLE.stat().st_size / 1000:.1f} KB",
         "memory per device",
+        " MB needed, ",
         " GB in this machine",
     ):
         assert expected in result.stdout

@@ -289,9 +289,9 @@ class TestStartingPoint:
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10**9}
         monkeypatch.setattr(dry_run_module.os, "sysconf", lambda name: pages[name])
         dry_run(whole)
-        assert " needed, 4096.000 GB in this machine" in capsys.readouterr().out
+        assert " needed, 4.1 TB in this machine" in capsys.readouterr().out
         pages["SC_PHYS_PAGES"] = 10
-        with pytest.raises(ConfigError, match="does not fit this machine: .* has 0.000 GB"):
+        with pytest.raises(ConfigError, match="does not fit this machine: .* has 41.0 KB"):
             dry_run(whole)
         assert "memory per device" in capsys.readouterr().out  # the page comes first
 
