@@ -78,7 +78,8 @@ def main(_):
 def on_files(options: dict) -> Tokenizer:
     """Trains on the files of --input."""
     settings = ReadSettings(VALIDATION.value, invalid_utf8=INVALID_UTF8.value)
-    texts = training_texts([input_source(INPUT.value, ENCODING.value)], settings, "text")
+    source = input_source(INPUT.value, ENCODING.value, flags="--")
+    texts = training_texts([source], settings, "text")
     return train_tokenizer(texts, OUTPUT_DIR.value, workers=WORKERS.value, **options)
 
 

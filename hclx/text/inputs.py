@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
-from hclx.text.formats import KINDS, format_of, known_format
+from hclx.text.formats import KINDS, known_format
 
 _LOG = logging.getLogger(__name__)
 _MAGIC = re.compile(r"[*?[]")
@@ -56,7 +56,11 @@ def expand_globs(patterns: str) -> list[str]:
             _LOG.info("%s: %s files of other kinds are skipped", pattern, f"{skipped:,}")
         paths.update(matches)
     for path in paths:
-        format_of(path)
+        if not known_format(path):
+            raise ConfigError(
+                f"{path}: its format cannot be told from its name, which is none of {KINDS}; rename"
+                " it, as text to .txt"
+            )
     return sorted(paths)
 
 

@@ -249,7 +249,7 @@ def test_text_of_another_encoding_and_in_a_folder(made, tmp_path, sample_texts):
         (tmp_path / "raw" / "deep" / f"{i}.txt").write_bytes(content)
     shutil.copytree(made[0] / "tokenizer", tmp_path / "tokenizer")
     data = DataConfig(input=str(tmp_path / "raw"), validation_permille=100)
-    with pytest.raises(DataError, match="it reads as CP949: write `encoding: cp949`"):
+    with pytest.raises(DataError, match="as CP949: give --gin.DataConfig.encoding=cp949$"):
         run(tmp_path, data)
     cp949 = dataclasses.replace(data, encoding="cp949")
     cache = run(tmp_path, cp949)
