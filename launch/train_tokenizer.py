@@ -24,7 +24,7 @@ CORPUS = flags.DEFINE_string(
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 51_200, "Tokens, control symbols included; a multiple of 128."
+    "vocab_size", 51_200, "Tokens, a multiple of 128; by default fewer if there is little text."
 )
 MORPHEMES = flags.DEFINE_enum(
     "morphemes",
@@ -65,6 +65,7 @@ def main(_):
         "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),
         "sample_rate": SAMPLE_RATE.value,
         "seed": SEED.value,
+        "may_shrink": not flags.FLAGS["vocab_size"].present,
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
     metadata = tokenizer.metadata
@@ -78,8 +79,7 @@ def main(_):
 def on_files(options: dict) -> Tokenizer:
     """Trains on the files of --input."""
     settings = ReadSettings(VALIDATION.value, invalid_utf8=INVALID_UTF8.value)
-    source = input_source(INPUT.value, ENCODING.value, flags="--")
-    texts = training_texts([source], settings, "text")
+    texts = training_texts([input_source(INPUT.value, ENCODING.value, "--")], settings, "text")
     return train_tokenizer(texts, OUTPUT_DIR.value, workers=WORKERS.value, **options)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data import TokenCache, prepare
+from hclx.data.prepare import vocabulary_size
 from hclx.data.source import ReadSettings, input_source
 from hclx.data.token_cache import checksum
 from hclx.errors import ConfigError, DataError
@@ -183,6 +184,35 @@ def test_another_vocabulary_is_refused(made, tmp_path, sample_texts):
     shutil.rmtree(folder / "tokenizer")
     with pytest.raises(DataError, match="vocabulary: .*mode: 'plain' there, 'train' now"):
         run(folder, made[1], mode="train")
+
+
+def test_a_text_that_is_too_little_for_the_vocabulary_gives_the_one_that_it_allows(
+    tmp_path, sample_texts
+):
+    """And few documents are no sample: all are counted."""
+    texts = [text[:1000] for text in sample_texts[:10]]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+    data = DataConfig(input=f"{tmp_path}/*.txt")
+    own, cache = str(tmp_path / "run" / "tokenizer"), str(tmp_path / "run" / "cache")
+    make = lambda data, vocab_size: prepare(
+        data, TokenizerConfig("none", sample_rate=0.001), vocab_size, own, cache
+    )
+    assert vocabulary_size(data, 16_384, own) == 16_384  # as long as nothing is known
+    size = make(data, 16_384).manifest["vocab_size"]
+    assert 384 <= size < 16_384 and make(data, 16_384).manifest["vocab_size"] == size
+    assert vocabulary_size(data, 16_384, own) == size
+    # Another size is another wish, and not ignored.
+    assert vocabulary_size(data, 1024, own) == 1024
+    with pytest.raises(
+        ConfigError, match=f"has {size} tokens; give --gin.ModelConfig.vocab_size={size},"
+    ):
+        make(data, 1024)
+    assert make(data, size)
+    # A tokenizer that is named decides the vocabulary.
+    named = dataclasses.replace(data, tokenizer_dir=own)
+    assert vocabulary_size(named, 1024, own) == size
+    assert make(named, 1024).manifest["vocab_size"] == size
 
 
 def test_another_size_of_the_model_is_refused(made):
