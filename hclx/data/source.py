@@ -198,7 +198,7 @@ def _split_by_length(
     """
     total = sum(len(document.text) for document in read(None))
     share = total * settings.validation_permille // 1000
-    held_out = min(max(share, _LEAST_HELD_OUT), total // 10)
+    held_out = max(share, min(_LEAST_HELD_OUT, total // 10))
     left = total - held_out  # characters until the validation split begins
     if split == "validation" and total:
         _LOG.info(

@@ -154,6 +154,12 @@ def _text_lines(
         f"tokens             {tokens['train']:,} to train on, {tokens['validation']:,} held out;"
         f" the run reads {reads(train, cache)}"
     )
+    held_out = cache.too_short("validation", train.sequence_length)
+    if train.eval_every and len(held_out) == len(cache.rates):
+        lines.append(
+            f"no validation loss is computed, as a sequence needs {train.sequence_length + 1:,}"
+            " tokens; a larger DataConfig.validation_permille holds out more"
+        )
     return lines + remarks(requested, experiment, cache), experiment
 
 

@@ -107,6 +107,16 @@ def test_a_source_that_is_too_small_is_told_and_left_out(tmp_path, sample_texts,
 SHORT = ["ModelConfig.vocab_size=384", "TrainConfig.sequence_length=256"]
 
 
+def test_the_dry_run_says_that_too_little_is_held_out(tmp_path, sample_texts, capsys):
+    corpus = write_corpus(tmp_path / "corpus", {"one": [sample_texts[0][:200].replace("\n", " ")]})
+    few = ["ModelConfig.vocab_size=384", corpus]
+    dry_run(load(*few))
+    assert "no validation loss is computed, as a sequence needs 65" in capsys.readouterr().out
+    dry_run(load(*few, "DataConfig.validation_permille=400"))
+    page = capsys.readouterr().out
+    assert "no validation loss" not in page and "left out" not in page
+
+
 @pytest.mark.parametrize(
     ("content", "bindings", "message"),
     [
