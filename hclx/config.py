@@ -305,7 +305,7 @@ class TrainConfig(Validated):
         require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "
-            f"TrainConfig.global_batch_size={self.global_batch_size}",
+            f"TrainConfig.global_batch_size={self.global_batch_size}; choose a number that does",
         )
         if self.keep_best:
             self._check_that_saves_are_evaluated()
@@ -340,10 +340,12 @@ class Experiment:
         require(
             self.train.sequence_length <= self.model.max_length,
             f"TrainConfig.sequence_length={self.train.sequence_length} is longer than "
-            f"ModelConfig.max_length={self.model.max_length}",
+            f"ModelConfig.max_length={self.model.max_length}; give"
+            f" --gin.ModelConfig.max_length={self.train.sequence_length}, or a shorter sequence",
         )
         require(
             self.optimizer.warmup_steps < self.train.total_steps,
             f"OptimizerConfig.warmup_steps={self.optimizer.warmup_steps} is not below "
-            f"TrainConfig.total_steps={self.train.total_steps}",
+            f"TrainConfig.total_steps={self.train.total_steps}; give"
+            f" --gin.OptimizerConfig.warmup_steps={self.train.total_steps // 10}, or more steps",
         )

@@ -32,6 +32,8 @@ _NO_TPU = {
 _END_SECONDS = 5  # from the end of a program to that of its process
 _BY_SIGNAL = 128  # and the number of the signal are the exit code, as shells have it
 _INTERRUPTED, _CLOSED_PIPE = _BY_SIGNAL + 2, _BY_SIGNAL + 13
+# absl's words for an option without which a command cannot run.
+_REQUIRED = re.compile(r"flag (--\w+)=None: Flag --\w+ must have a value other than None")
 # An option that names a path, up to the path.
 _PATH_OPTION = re.compile(
     r"--?(?:gin\.)?[\w./]*(?:dir|file|input|output|config|corpus|json|good|others|from)=['\"]?(?=~)"
@@ -270,8 +272,12 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS(list(map(expand_home, argv)))
     except flags.Error as error:
-        print(f"error: {error}; --help lists the options", file=sys.stderr)
-        sys.exit(64)
+        message = "; ".join(str(error).splitlines())
+        if missing := _REQUIRED.findall(message):
+            *others, last = missing
+            message = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+            message += " missing"
+        sys.exit(_fail(f"{message}; --help lists the options", 64))
     except SystemExit:  # absl has printed the help and would end with 1
         sys.exit(0)
 

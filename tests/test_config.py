@@ -131,6 +131,34 @@ def test_text_that_bindings_give_replaces_that_of_the_files(bindings, expected):
     assert (data.mixture, data.corpus, data.input) == expected
 
 
+def test_settings_of_a_text_go_with_it(tmp_path):
+    """8,000 documents of Wikipedia are not 8,000 documents of one's own text."""
+    of = lambda *bindings: load_experiment(["runs/kowiki_cpu.gin"], list(bindings)).data
+    assert of().max_documents == 8000 == of("DataConfig.cache_dir=c").max_documents
+    assert of("DataConfig.input=my.txt").max_documents == 0
+    assert of("DataConfig.corpus=c").max_documents == 0
+    for order in (1, -1):
+        own = ["DataConfig.input=my.txt", "DataConfig.max_documents=3"][::order]
+        assert of(*own).max_documents == 3
+    first, second = tmp_path / "first.gin", tmp_path / "second.gin"
+    first.write_text("DataConfig.input = 'a.txt'\nDataConfig.encoding = 'cp949'\n")
+    second.write_text("DataConfig.input = 'b.txt'\n")
+    data = load_experiment(["runs/kowiki_cpu.gin", str(first), str(second)], []).data
+    assert (data.input, data.encoding) == ("b.txt", "")
+
+
+def test_fewer_steps_than_the_warm_up_name_both_flags_and_what_to_write():
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(["runs/kowiki_cpu.gin"], ["TrainConfig.total_steps=20"])
+    message = str(caught.value)
+    assert "OptimizerConfig.warmup_steps=50 is not below TrainConfig.total_steps=20" in message
+    assert re.search(
+        r"set by .*kowiki_cpu.gin:12: .* and by --gin.TrainConfig.total_steps=20$", message
+    )
+    (advice,) = re.findall(r"give --gin\.(\S+),", message)
+    assert load_experiment(["runs/kowiki_cpu.gin"], ["TrainConfig.total_steps=20", advice])
+
+
 def test_text_that_a_later_file_gives_replaces_that_of_an_earlier_one(tmp_path):
     own, other = tmp_path / "own.gin", tmp_path / "other.gin"
     own.write_text("DataConfig.input = 'my.txt'\n")

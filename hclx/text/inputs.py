@@ -15,7 +15,7 @@ from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
 from hclx.progress import counted
-from hclx.text.formats import KINDS, format_of, known_format
+from hclx.text.formats import KINDS, known_format
 from hclx.utf8 import check_path
 
 _LOG = logging.getLogger(__name__)
@@ -58,7 +58,11 @@ def expand_globs(patterns: str) -> list[str]:
             _LOG.info("%s: %s skipped", pattern, others(skipped))
         paths.update(matches)
     for path in paths:
-        format_of(path)
+        if not known_format(path):
+            raise ConfigError(
+                f"{path}: its format cannot be told from its name, which is none of {KINDS}; rename"
+                " it, as text to .txt"
+            )
     return sorted(paths)
 
 

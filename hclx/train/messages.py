@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from hclx.config import Experiment
 from hclx.data import TokenCache
 from hclx.model import n_params
+from hclx.progress import counted
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.flops import flops_per_token
 from hclx.train.optimizer import learning_rate_schedule
@@ -15,23 +16,21 @@ from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.retention import losses_of, ranked
 from hclx.train.rewind_history import read_lineage
 from hclx.train.run import Run
+from hclx.train.run_data import reads
 
 
 def summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
     """Returns two lines: the model and its mesh, and the data and how often it is read."""
     model, train = experiment.model, experiment.train
     tokens = train.total_steps * train.global_batch_size * train.sequence_length
-    flops, n_tokens = (
-        flops_per_token(model, train.sequence_length) * tokens,
-        cache.n_tokens("train"),
-    )
-    times = tokens / n_tokens
-    reads = f"{100 * times:.0f}% of the text" if times < 1 else f"the text {times:,.1f} times"
+    flops = flops_per_token(model, train.sequence_length) * tokens
     return (
         f"model: {n_params(model):,} parameters · mesh: {dict(mesh.shape)} on {jax.device_count()}"
-        f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']}, {n_tokens:,} tokens ·"
-        f" batch: {train.global_batch_size} x {train.sequence_length} tokens, {train.total_steps}"
-        f" steps, {flops:.3g} FLOPs · this run reads {reads}"
+        f" {jax.devices()[0].device_kind}\ndata: {cache.manifest['mixture']},"
+        f" {cache.n_tokens('train'):,} tokens ·"
+        f" batch: {train.global_batch_size} x {train.sequence_length} tokens,"
+        f" {counted(train.total_steps, 'step')}, {flops:.3g} FLOPs · this run reads"
+        f" {reads(train, cache)}"
     )
 
 

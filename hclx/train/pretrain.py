@@ -14,15 +14,13 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
 from hclx.config import Experiment
-from hclx.data import TokenCache, prepare
 from hclx.data.batch import Batch
-from hclx.errors import ConfigError, PreemptedError, StorageError, StuckError
+from hclx.errors import PreemptedError, StorageError, StuckError
 from hclx.parallel import make_mesh, process_0_first
 from hclx.train.checkpoint import MAX_FAILED_SAVES
 from hclx.train.checkpoint_format import LoopState
@@ -39,6 +37,7 @@ from hclx.train.profiler import StepProfiler
 from hclx.train.retention import LOSS, finite_or_none
 from hclx.train.run import Run, RunOptions, open_run
 from hclx.train.run_changes import changes_of
+from hclx.train.run_data import prepare_data, remarks, with_known_vocabulary
 from hclx.train.run_dir import versions
 from hclx.train.run_lock import Lease
 from hclx.train.signal_watch import SignalWatch
@@ -77,6 +76,7 @@ def pretrain(
     # ---- Refuse what can be refused without work
     if computes_on_cpu():
         keep_freed_memory()
+    requested, experiment = experiment, with_known_vocabulary(experiment, model_dir)
     check_before_work(experiment, model_dir, options)
     changes = changes_of(model_dir, experiment)
     keep_compiled_programs()
@@ -90,8 +90,13 @@ def pretrain(
         process_0_first("lock", claim)
 
         # ---- Tokenizer and token cache, each made if it is missing
-        cache, tokenizer_dir = _prepare_data(experiment, model_dir)
-        say(summary(experiment, mesh, cache), flush=True)
+        experiment, cache, tokenizer_dir = prepare_data(requested, model_dir)
+        say(
+            summary(experiment, mesh, cache),
+            *remarks(requested, experiment, cache),
+            sep="\n",
+            flush=True,
+        )
 
         # ---- The run
         opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir, lease)
@@ -102,21 +107,6 @@ def pretrain(
             state = train_loop(run, state)
     say(ending(run))
     return state
-
-
-def _prepare_data(experiment: Experiment, model_dir: str) -> tuple[TokenCache, str]:
-    """The token cache of an experiment, and the folder of its tokenizer."""
-    data, model = experiment.data, experiment.model
-    tokenizer_dir = data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
-    cache_dir = data.cache_dir or str(Path(model_dir) / "cache")
-    arguments = data, experiment.tokenizer, model.vocab_size, tokenizer_dir, cache_dir
-    cache = process_0_first("data", lambda: prepare(*arguments))
-    if cache.manifest["vocab_size"] != model.vocab_size:
-        raise ConfigError(
-            f"ModelConfig.vocab_size={model.vocab_size}, but the token cache has"
-            f" {cache.manifest['vocab_size']}"
-        )
-    return cache, tokenizer_dir
 
 
 # ---- Where a run starts from

@@ -165,7 +165,8 @@ def _hashes(model_dir: str, cache: TokenCache) -> dict[str, str]:
 
 def _can_evaluate(experiment: Experiment, cache: TokenCache) -> bool:
     """Returns whether the run evaluates; a text of which not one sequence is held out is told."""
-    train, n_tokens = experiment.train, cache.n_tokens("validation")
+    train = experiment.train
+    n_tokens = max(cache.n_tokens("validation", i) for i in range(len(cache.rates)))
     if train.eval_every and n_tokens <= train.sequence_length and jax.process_index() == 0:
         _LOG.warning(
             "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; give"

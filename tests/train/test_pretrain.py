@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from hclx.config import DataConfig, MeshConfig, ModelConfig
+from hclx.data import TokenCache
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings
 from hclx.errors import (
@@ -26,7 +27,7 @@ from hclx.errors import (
     StuckError,
 )
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, initial_weights
+from hclx.train import Checkpointer, initial_weights, run_data
 from hclx.train import dry_run as dry_run_module
 from hclx.train import pretrain as pretrain_module
 from hclx.train.checkpoint_format import LoopState, read_json_items
@@ -65,9 +66,9 @@ def experiment(model=MODEL, **train):
 
 @pytest.fixture
 def own_text(tmp_path):
-    """Text of one's own, in a file."""
+    """Text of one's own, in a file so large that a dry run does not prepare it."""
     path = tmp_path / "own.txt"
-    path.write_text("가나다라", encoding="utf-8")
+    path.write_text("가나다라\n" * 90_000, encoding="utf-8")
     return DataConfig(input=str(path))
 
 
@@ -82,15 +83,18 @@ def compile_once():
 
 
 @pytest.fixture(scope="module")
-def open_in(tokenizer_dirs, tmp_path_factory, sample_texts):
+def cache_dir(tokenizer_dirs, tmp_path_factory, sample_texts):
+    """The folder of a token cache of the sample."""
+    folder = tmp_path_factory.mktemp("cache") / "cache"
+    source, settings = memory_source("sample", sample_texts), ReadSettings(200)
+    build_cache("sample", [source], tokenizer_dirs["plain"], folder, settings)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def open_in(tokenizer_dirs, cache_dir):
     """Opens a run in a folder: (folder, experiment, cache, **options) -> context of a `Run`."""
-    sample = build_cache(
-        "sample",
-        [memory_source("sample", sample_texts)],
-        tokenizer_dirs["plain"],
-        tmp_path_factory.mktemp("cache") / "cache",
-        ReadSettings(200),
-    )
+    sample = TokenCache(cache_dir)
 
     @contextlib.contextmanager
     def opened(folder, experiment=experiment(), cache=sample, **options):
@@ -247,7 +251,7 @@ class TestStartingPoint:
     def test_what_does_not_fit_is_refused_before_any_data_is_prepared(
         self, finished, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(pretrain_module, "prepare", lambda *_: pytest.fail("data was prepared"))
+        monkeypatch.setattr(run_data, "prepare", lambda *_: pytest.fail("data was prepared"))
         folder, own = finished[0], tmp_path / "own"
         cases = {
             f"{folder}:abc": "'abc' after the colon is not a step.*; write MODEL_DIR:STEP",
@@ -278,23 +282,24 @@ class TestStartingPoint:
         dry_run(whole)
         assert "begins from        random weights" in capsys.readouterr().out
 
-    def test_the_dry_run_looks_for_the_text(self, own_text, tmp_path):
+    def test_the_dry_run_looks_for_the_text(self, own_text, cache_dir, tmp_path, capsys):
         whole = dataclasses.replace(experiment(), mesh=MeshConfig(), data=own_text)
         missing = dataclasses.replace(whole, data=DataConfig(input="/nowhere/*.jsonl"))
         with pytest.raises(DataError, match="/nowhere/.*.jsonl matches no file"):
             dry_run(missing, str(tmp_path / "run"))
-        (tmp_path / "cache").mkdir()
-        (tmp_path / "cache" / "manifest.json").touch()  # a run that has its cache reads no text
-        dry_run(missing, str(tmp_path))
+        # a run that has its cache reads no text
+        data = dataclasses.replace(missing.data, cache_dir=cache_dir)
+        dry_run(dataclasses.replace(missing, data=data), str(tmp_path / "run"))
+        assert f"text               token cache {cache_dir}\n" in capsys.readouterr().out
 
     def test_the_dry_run_says_whether_the_run_fits_the_machine(self, own_text, monkeypatch, capsys):
         whole = dataclasses.replace(experiment(), mesh=MeshConfig(), data=own_text)
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10**9}
         monkeypatch.setattr(dry_run_module.os, "sysconf", lambda name: pages[name])
         dry_run(whole)
-        assert " needed, 4096.000 GB in this machine" in capsys.readouterr().out
+        assert " needed, 4.1 TB in this machine" in capsys.readouterr().out
         pages["SC_PHYS_PAGES"] = 10
-        with pytest.raises(ConfigError, match="does not fit this machine: .* has 0.000 GB"):
+        with pytest.raises(ConfigError, match="does not fit this machine: .* has 41.0 KB"):
             dry_run(whole)
         assert "memory per device" in capsys.readouterr().out  # the page comes first
 
