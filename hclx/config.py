@@ -248,6 +248,7 @@ class TrainConfig(Validated):
     checkpoint_every: int = 1_000
     keep_last: int = 3  # checkpoints
     keep_every: int = 0  # checkpoints of multiples of this step are never removed; 0: none
+    keep_best: int = 0  # checkpoints with the lowest validation loss are kept, too; 0: none
     seed: int = 0  # of the initial parameters and of the order of the data
     # A step whose loss or gradient is not finite never changes the parameters; see
     # `judge` in hclx/train/state.py.
@@ -264,13 +265,28 @@ class TrainConfig(Validated):
         sizes = ("total_steps", "global_batch_size", "sequence_length", "spike_window")
         self._positive(*sizes, "accumulation_steps", "log_every", "eval_windows")
         self._positive("checkpoint_every", "keep_last", "max_skipped")
-        self._not_negative("seed", "eval_every", "keep_every", "replay_every")
+        self._not_negative("seed", "eval_every", "keep_every", "keep_best", "replay_every")
         self._not_negative("spike_sigmas", "z_loss")
         self._int32(*sizes)
         require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "
-            f"TrainConfig.global_batch_size={self.global_batch_size}",
+            f"TrainConfig.global_batch_size={self.global_batch_size}; choose a number that does",
+        )
+        if self.keep_best:
+            self._check_that_saves_are_evaluated()
+
+    def _check_that_saves_are_evaluated(self) -> None:
+        """Refuses evaluations and saves that meet by chance, so that few checkpoints would have the
+        validation loss that `keep_best` compares.
+        """
+        evaluated, saved = self.eval_every, self.checkpoint_every
+        require(
+            evaluated > 0 and (saved % evaluated == 0 or evaluated % saved == 0),
+            f"TrainConfig.keep_best={self.keep_best} compares the validation losses of checkpoints,"
+            f" and with TrainConfig.eval_every={evaluated} and"
+            f" TrainConfig.checkpoint_every={saved} {'few' if evaluated else 'none'} would have"
+            f" one; give eval_every={saved}, or another divisor or multiple of checkpoint_every",
         )
 
 
@@ -290,10 +306,12 @@ class Experiment:
         require(
             self.train.sequence_length <= self.model.max_length,
             f"TrainConfig.sequence_length={self.train.sequence_length} is longer than "
-            f"ModelConfig.max_length={self.model.max_length}",
+            f"ModelConfig.max_length={self.model.max_length}; give"
+            f" --gin.ModelConfig.max_length={self.train.sequence_length}, or a shorter sequence",
         )
         require(
             self.optimizer.warmup_steps < self.train.total_steps,
             f"OptimizerConfig.warmup_steps={self.optimizer.warmup_steps} is not below "
-            f"TrainConfig.total_steps={self.train.total_steps}",
+            f"TrainConfig.total_steps={self.train.total_steps}; give"
+            f" --gin.OptimizerConfig.warmup_steps={self.train.total_steps // 10}, or more steps",
         )
