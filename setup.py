@@ -35,11 +35,12 @@ EXTRAS = {
         "scipy>=1.13",
     ],
     "plot": ["matplotlib>=3.8"],
+    # Models and tokenizers of others.
+    "convert": ["tokenizers>=0.21"],
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.14",
-        "tokenizers>=0.21",
     ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
@@ -47,7 +48,9 @@ EXTRAS = {
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda12]>=0.10,<0.13"],
 }
-EXTRAS["dev"] = EXTRAS["data"] + EXTRAS["corpus"] + EXTRAS["plot"] + EXTRAS["test"]
+EXTRAS["dev"] = [
+    package for name in ("data", "corpus", "plot", "convert", "test") for package in EXTRAS[name]
+]
 
 
 class BuildPackage(build_py):

@@ -32,6 +32,8 @@ EXTRA_OF = {
     "scipy": "corpus",
     "yaml": "corpus",
     "matplotlib": "plot",
+    "tokenizers": "convert",
+    "torch": "convert",
     "libtpu": "plan",
 }
 # What to do about an error of the operating system, by its number.

@@ -1,4 +1,4 @@
-"""Reads a folder of the transformers library as the parameters of a decoder.
+"""Reads a folder of the transformers library as the parameters of a decoder, and as a run.
 
 Everything that can be refused by names, dtypes, shapes and sizes is refused before a value is read.
 Then each tensor is read on its own, and goes into its slice of the sharded array at once: the model
@@ -8,6 +8,7 @@ is never in memory twice, and no device holds more than its part.
 import dataclasses
 import functools
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,15 +18,31 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from hclx.config import ModelConfig
+from hclx.config import (
+    ComputeConfig,
+    DataConfig,
+    Experiment,
+    MeshConfig,
+    ModelConfig,
+    OptimizerConfig,
+    TokenizerConfig,
+    TrainConfig,
+)
 from hclx.convert.config_json import read_model_config
 from hclx.convert.safetensors_files import Tensor, read_folder
 from hclx.convert.tensors import IGNORED, NAMES, Rule, rules
-from hclx.errors import DataError
-from hclx.model import Params, param_specs
-from hclx.parallel import ShardingRules, named_sharding
+from hclx.errors import ConfigError, DataError
+from hclx.model import Params, n_params, param_specs
+from hclx.parallel import ShardingRules, make_mesh, named_sharding
+from hclx.text import load_tokenizer
+from hclx.text.foreign_tokenizer import COMPANIONS
+from hclx.text.new_folder import new_folder
+from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
+from hclx.train.run_dir import claim_folder, describe_run, versions
+from hclx.train.weights_checkpoint import save_weights
 
 CONFIG = "config.json"
+OWN_TOKENIZER = "hclx_tokenizer"  # folder of our own tokenizer in one that was exported
 _LISTED = 5  # names that a message lists
 
 
@@ -211,3 +228,62 @@ def _zeros(shape: tuple[int, ...], sharding) -> jax.Array:
 @functools.partial(jax.jit, donate_argnums=0)
 def _set_layer(stacked: jax.Array, values: jax.Array, layer: int) -> jax.Array:
     return jax.lax.dynamic_update_index_in_dim(stacked, values, layer, axis=0)
+
+
+def import_model(input_dir: str | Path, model_dir: str | Path) -> tuple[Source, int]:
+    """Makes a run of a folder of transformers: step 0 of it, and its tokenizer. `hclx generate`
+    reads it, `--init_from` begins with it, `hclx convert export` writes it again.
+
+    Args:
+      input_dir: the folder.
+      model_dir: of the run, missing or an empty folder; it appears whole or not at all.
+    Returns:
+      What was imported, and the number of its parameters.
+    Raises:
+      ConfigError: the model is not supported, or `model_dir` is not empty.
+      DataError: a file is missing or damaged.
+    """
+    source, model_dir = look_at(input_dir), Path(model_dir)
+    if model_dir.exists() and (not model_dir.is_dir() or any(model_dir.iterdir())):
+        raise ConfigError(f"--model_dir={model_dir} exists and is not empty; name another folder")
+    tokenizer_files = _tokenizer_files(source.folder)
+    tokenizer = load_tokenizer(tokenizer_files[0].parent)
+    if tokenizer.vocab_size > source.config.vocab_size:
+        raise DataError(
+            f"{source.folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, and the model"
+            f" rows for {source.config.vocab_size:,}"
+        )
+    params = read_params(source, make_mesh(MeshConfig()))
+    length = min(source.config.max_length, TrainConfig().sequence_length)
+    experiment = Experiment(
+        model=source.config,
+        compute=ComputeConfig(),
+        mesh=MeshConfig(),
+        optimizer=OptimizerConfig(),
+        data=DataConfig(mixture=f"imported from {source.folder.name}"),
+        tokenizer=TokenizerConfig(),
+        train=TrainConfig(sequence_length=length),
+    )
+    with new_folder(model_dir) as folder:
+        own = folder / "tokenizer"
+        own.mkdir()
+        for path in tokenizer_files:
+            shutil.copyfile(path, own / path.name)
+        hashes = {"vocabulary": tokenizer.fingerprint, "text": ""}
+        claim_folder(folder, describe_run(experiment, str(own), hashes))
+        meta = {"hashes": hashes, "versions": versions(), "init_from": None}
+        save_weights(folder, params, {**meta, "model": dataclasses.asdict(source.config)})
+    return source, n_params(source.config)
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    """The files of the tokenizer of a folder, the one that must exist first."""
+    own = folder / OWN_TOKENIZER
+    if (own / METADATA_FILE).is_file():
+        return [own / METADATA_FILE, own / MODEL_FILE]
+    files = [folder / name for name in COMPANIONS]
+    if not files[0].is_file():
+        raise DataError(
+            f"{files[0]} does not exist; a model is imported together with its tokenizer"
+        )
+    return [path for path in files if path.is_file()]

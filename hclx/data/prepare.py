@@ -16,8 +16,8 @@ from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TOKEN_BYTES, TokenCache
 from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError, DataError, MissingExtraError
-from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
-from hclx.text.tokenizer import METADATA_FILE
+from hclx.text import Tokenizer, has_tokenizer, load_tokenizer, train_tokenizer
+from hclx.text.tokenizer import FOREIGN_MODE
 from hclx.text.training import REQUESTED_VOCAB_SIZE
 
 _LOG = logging.getLogger(__name__)
@@ -44,13 +44,14 @@ def prepare(
         or a library is not installed.
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
-    if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+    if not has_tokenizer(tokenizer_dir):
         with build_lock(Path(tokenizer_dir)):
-            if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+            if not has_tokenizer(tokenizer_dir):
                 _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
     loaded = load_tokenizer(tokenizer_dir)
     check_tokenizer(loaded, tokenizer, data, tokenizer_dir)
-    if loaded.vocab_size != _vocabulary_size(loaded, data, vocab_size):
+    size = _vocabulary_size(loaded, data, vocab_size)
+    if loaded.vocab_size != size and loaded.metadata["mode"] != FOREIGN_MODE:
         raise ConfigError(
             f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has"
             f" {loaded.vocab_size} tokens; give --gin.ModelConfig.vocab_size={loaded.vocab_size},"
@@ -78,12 +79,14 @@ def vocabulary_size(data: DataConfig, vocab_size: int, tokenizer_dir: str) -> in
     Raises:
       DataError, StorageError: the tokenizer cannot be read.
     """
-    if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+    if not has_tokenizer(tokenizer_dir):
         return vocab_size
     return _vocabulary_size(load_tokenizer(tokenizer_dir), data, vocab_size)
 
 
 def _vocabulary_size(loaded: Tokenizer, data: DataConfig, vocab_size: int) -> int:
+    if loaded.metadata["mode"] == FOREIGN_MODE:  # its model may have more rows than it has tokens
+        return max(loaded.vocab_size, vocab_size)
     is_shrunk = loaded.metadata.get(REQUESTED_VOCAB_SIZE) == vocab_size
     return loaded.vocab_size if data.tokenizer_dir or is_shrunk else vocab_size
 

@@ -99,7 +99,9 @@ def generate_batch(
     """
     state, settings = _read_prompts(params, config, tokenizer, prompts, sampling)
     limits = np.asarray(settings.max_tokens_b).tolist()
-    allowed = tokenizer.token_bytes() > 0
+    # A model may have more rows than its tokenizer has tokens.
+    allowed = np.zeros(config.vocab_size, bool)
+    allowed[: tokenizer.vocab_size] = tokenizer.token_bytes() > 0
     allowed[tokenizer.eod_id] = True
     texts = [
         TextCollector(tokenizer, row.stop, limit, functools.partial(on_text, i))
@@ -130,7 +132,7 @@ def _read_prompts(
     sampling: Sequence[SamplingConfig],
 ) -> tuple[DecodeState, SamplingParams]:
     """Prefills a cache with prompts. Rows that only fill the shards of the mesh sample nothing."""
-    ids = [[tokenizer.eod_id, *tokenizer.encode(prompt)] for prompt in prompts]
+    ids = [[*tokenizer.begin_ids, *tokenizer.encode(prompt)] for prompt in prompts]
     limits = []
     for i, (tokens, row) in enumerate(zip(ids, sampling, strict=True)):
         room = config.max_length - len(tokens)

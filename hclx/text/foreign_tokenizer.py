@@ -18,13 +18,19 @@ from pathlib import Path
 import numpy as np
 
 from hclx.errors import DataError, require
-from hclx.text.tokenizer import CHAR_TO_BYTE, to_text
+from hclx.text.tokenizer import CHAR_TO_BYTE, FOREIGN_FILE, FOREIGN_MODE, to_text
 
-FILE = "tokenizer.json"
 CONFIG = "tokenizer_config.json"
-COMPANIONS = (FILE, CONFIG, "special_tokens_map.json", "generation_config.json", "config.json")
+COMPANIONS = (
+    FOREIGN_FILE,
+    CONFIG,
+    "special_tokens_map.json",
+    "generation_config.json",
+    "config.json",
+)
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE = "\u2581"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Where no file names the end of a document.
 _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "[EOS]", "<eos>", "<|im_end|>")
 
@@ -55,7 +61,7 @@ class ForeignTokenizer:
         require("tokenizers")
         import tokenizers
 
-        self._path = directory / FILE
+        self._path = directory / FOREIGN_FILE
         try:
             content = self._path.read_bytes()
             self._json = json.loads(content)
@@ -73,7 +79,7 @@ class ForeignTokenizer:
         self.begin_ids = self._begin(config)
         self.chat_template = str(config.get("chat_template") or "")
         self._sha256 = hashlib.sha256(content).hexdigest()
-        self.metadata = {"mode": "plain", "cutter": f"tokenizers {tokenizers.__version__}"}
+        self.metadata = {"mode": FOREIGN_MODE, "cutter": f"tokenizers {tokenizers.__version__}"}
         self._tokens = self._bytes_of_tokens()
 
     @property
@@ -121,6 +127,17 @@ class ForeignTokenizer:
         """
         return np.array([min(len(token), 255) for token in self._tokens], np.uint8)
 
+    def transformers_config(self) -> dict:
+        """Returns the content of tokenizer_config.json for a folder that had none. Without it,
+        transformers builds the tokenizer of the model's class, which gives other ids.
+        """
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": self._tokenizer.id_to_token(self.eod_id),
+            "pad_token": self._tokenizer.id_to_token(self.pad_id),
+            "clean_up_tokenization_spaces": False,
+        }
+
     @functools.cached_property
     def _kinds(self) -> set[str]:
         """The types of all parts of the file: "ByteLevel", "Metaspace", "ByteFallback"."""
@@ -129,9 +146,7 @@ class ForeignTokenizer:
     @functools.cached_property
     def _adds_space(self) -> bool:
         """Whether a text gets a space at its beginning, which is not its own."""
-        return "ByteLevel" not in self._kinds and self.encode("가")[:1] != self.encode(" 가")[:1] and (
-            self._tokens[self.encode("가")[0]][:1] == b" "
-        )
+        return self.decode_bytes(self.encode("a"))[:1] == b" "
 
     def _bytes_of_tokens(self) -> list[bytes]:
         added = {token["id"]: token for token in self._json.get("added_tokens") or []}
@@ -177,9 +192,7 @@ class ForeignTokenizer:
         for name in _ENDS:
             if (own := self._id_of(name, -1)) >= 0:
                 return own
-        raise DataError(
-            f"{directory}: no token ends a document; write `eos_token` into {CONFIG}"
-        )
+        raise DataError(f"{directory}: no token ends a document; write `eos_token` into {CONFIG}")
 
     def _begin(self, config: dict) -> list[int]:
         """What the file puts before a text; else the token that begins one, if the configuration
@@ -193,7 +206,7 @@ class ForeignTokenizer:
 
 
 def _without_surrogates(text: str) -> str:
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _read_json(path: Path) -> dict:

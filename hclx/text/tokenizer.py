@@ -22,6 +22,8 @@ from hclx.text.pretokenizers import MORPHEMES_OF, Pretokenizer, shared_pretokeni
 
 MODEL_FILE = "tokenizer.model"
 METADATA_FILE = "hclx_tokenizer.json"
+# Alone, this file is the tokenizer of another model, whose metadata has this mode.
+FOREIGN_FILE, FOREIGN_MODE = "tokenizer.json", "foreign"
 FORMAT = 1
 PAD_ID, EOD_ID, UNK_ID = 0, 1, 2  # unk is never produced: all 256 bytes are tokens
 CONTROL_SYMBOLS = ("<pad>", "<|endoftext|>", "<unk>", *(f"<|reserved_{i}|>" for i in range(61)))
@@ -39,6 +41,7 @@ class Tokenizer:
     """
 
     pad_id, eod_id = PAD_ID, EOD_ID
+    begin_ids = [EOD_ID]  # before every document, and so before a prompt
 
     def __init__(self, model: bytes, metadata: dict):
         """Takes the content of a folder; `load_tokenizer` reads and checks it."""
@@ -159,8 +162,15 @@ class StreamDecoder:
         return self._decoder.decode(b"", final=True)
 
 
+def has_tokenizer(directory: str | Path) -> bool:
+    """Returns whether a folder holds a tokenizer, our own or that of another model."""
+    directory = Path(directory)
+    return any((directory / name).is_file() for name in (METADATA_FILE, FOREIGN_FILE))
+
+
 def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tokenizer:
-    """Loads a tokenizer from its folder.
+    """Loads a tokenizer from its folder: our own, or else the tokenizer.json of another model, as
+    `hclx.text.foreign_tokenizer.ForeignTokenizer`, which has the same methods.
 
     Args:
       directory: the folder.
@@ -170,6 +180,22 @@ def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tok
         fingerprint is another.
     """
     directory = Path(directory)
+    if not (directory / METADATA_FILE).is_file() and (directory / FOREIGN_FILE).is_file():
+        from hclx.text.foreign_tokenizer import ForeignTokenizer  # its library is an extra
+
+        tokenizer = ForeignTokenizer(directory)
+    else:
+        tokenizer = _load_own(directory)
+    if fingerprint not in (None, tokenizer.fingerprint):
+        raise DataError(
+            f"{directory} is not the vocabulary that the model was trained with"
+            f" ({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); name the"
+            " model's own folder"
+        )
+    return tokenizer
+
+
+def _load_own(directory: Path) -> Tokenizer:
     try:
         metadata = json.loads((directory / METADATA_FILE).read_text(encoding="utf-8"))
         model = (directory / MODEL_FILE).read_bytes()
@@ -195,14 +221,7 @@ def load_tokenizer(directory: str | Path, fingerprint: str | None = None) -> Tok
                 f"{path} is not the file that {METADATA_FILE} describes, and could give other ids;"
                 " get the folder again, or remove this file, which hclx does not need"
             )
-    tokenizer = Tokenizer(model, metadata)
-    if fingerprint not in (None, tokenizer.fingerprint):
-        raise DataError(
-            f"{directory} is not the vocabulary that the model was trained with"
-            f" ({tokenizer.fingerprint[:12]}, the model's is {fingerprint[:12]}); name the"
-            " model's own folder"
-        )
-    return tokenizer
+    return Tokenizer(model, metadata)
 
 
 @functools.lru_cache(maxsize=1)

@@ -70,6 +70,9 @@ def read_verified(
     meta, loop = described
     checkpoint_format.check_step(path, meta)
     checkpoint_format.check_format(path, meta["format"])
+    if not keep:  # an imported model has weights alone
+        saved = {name.partition("/")[0] for name in meta["fingerprint"]}
+        items = {name: tree for name, tree in items.items() if name in saved}
     saved_items = checkpoint_format.as_saved(meta["format"], items)
     checkpoint_format.check_shapes(path, meta["fingerprint"], saved_items)
     arrays = {}

@@ -19,12 +19,12 @@ from hclx.errors import ConfigError, DataError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
 from hclx.progress import counted, size_in_words
-from hclx.text.tokenizer import METADATA_FILE
+from hclx.text import has_tokenizer
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import refuse_stop_file
 from hclx.train.run import RunOptions
 from hclx.train.run_changes import refuse_unasked_changes
-from hclx.train.run_data import folders, reads, remarks, with_known_vocabulary, with_vocabulary
+from hclx.train.run_data import folders, reads, remarks, with_known_vocabulary, with_vocabulary_of
 from hclx.train.run_dir import check_configuration
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
@@ -117,19 +117,19 @@ def _found_text(experiment: Experiment, model_dir: str) -> Iterator[tuple[str, T
     """
     data = experiment.data
     tokenizer_dir, cache_dir = folders(experiment, model_dir)
-    has_tokenizer = (Path(tokenizer_dir) / METADATA_FILE).is_file()
+    is_given = has_tokenizer(tokenizer_dir)
     prepared = lambda *folders: prepare(
         data, experiment.tokenizer, experiment.model.vocab_size, *folders
     )
     if (Path(cache_dir) / MANIFEST).is_file():
         # without a tokenizer, `prepare` would train one
-        cache = prepared(tokenizer_dir, cache_dir) if has_tokenizer else TokenCache(cache_dir)
+        cache = prepared(tokenizer_dir, cache_dir) if is_given else TokenCache(cache_dir)
         yield f"token cache {cache_dir}", cache
         return
     text, n_bytes = _find_files(data)
     if n_bytes <= _PREPARED_BYTES:
         with tempfile.TemporaryDirectory(prefix="hclx-dry-run-") as folder:
-            tokenizer_dir = tokenizer_dir if has_tokenizer else f"{folder}/tokenizer"
+            tokenizer_dir = tokenizer_dir if is_given else f"{folder}/tokenizer"
             yield text, prepared(tokenizer_dir, f"{folder}/cache")
         return
     for source in sources_of(data):
@@ -147,7 +147,7 @@ def _text_lines(
     lines = [f"text               {text}"]
     if cache is None:
         return lines, experiment
-    experiment, train = with_vocabulary(experiment, cache.manifest["vocab_size"]), experiment.train
+    experiment, train = with_vocabulary_of(cache, experiment), experiment.train
     cache.n_sequences("train", train.sequence_length)  # raises if there is none
     tokens = {split: cache.n_tokens(split) for split in SPLITS}
     lines.append(

@@ -10,6 +10,7 @@ from hclx.data import TokenCache, prepare
 from hclx.data.prepare import vocabulary_size
 from hclx.parallel import process_0_first
 from hclx.progress import counted
+from hclx.text.tokenizer import FOREIGN_MODE
 
 
 def folders(experiment: Experiment, model_dir: str) -> tuple[str, str]:
@@ -28,6 +29,16 @@ def with_known_vocabulary(experiment: Experiment, model_dir: str) -> Experiment:
     tokenizer_dir, _ = folders(experiment, model_dir)
     return with_vocabulary(
         experiment, vocabulary_size(experiment.data, experiment.model.vocab_size, tokenizer_dir)
+    )
+
+
+def with_vocabulary_of(cache: TokenCache, experiment: Experiment) -> Experiment:
+    """Returns the experiment with a model of as many tokens as the cache has. A model of a foreign
+    tokenizer may have more: its embedding is often rounded up.
+    """
+    size, mode = cache.manifest["vocab_size"], cache.manifest["tokenizer"]["mode"]
+    return with_vocabulary(
+        experiment, max(size, experiment.model.vocab_size) if mode == FOREIGN_MODE else size
     )
 
 
@@ -52,7 +63,7 @@ def prepare_data(experiment: Experiment, model_dir: str) -> tuple[Experiment, To
     vocab_size = experiment.model.vocab_size
     arguments = experiment.data, experiment.tokenizer, vocab_size, tokenizer_dir, cache_dir
     cache = process_0_first("data", lambda: prepare(*arguments))
-    return with_vocabulary(experiment, cache.manifest["vocab_size"]), cache, tokenizer_dir
+    return with_vocabulary_of(cache, experiment), cache, tokenizer_dir
 
 
 def remarks(requested: Experiment, experiment: Experiment, cache: TokenCache) -> list[str]:

@@ -51,5 +51,7 @@ def save_weights(model_dir: str | Path, params: Params, meta: dict) -> None:
         ) as manager:
             manager.save(0, args=arguments)
     except (OSError, ValueError) as error:
-        raise StorageError(f"cannot write {checkpoints_of(model_dir)}: {one_line(error)}") from error
+        raise StorageError(
+            f"cannot write {checkpoints_of(model_dir)}: {one_line(error)}"
+        ) from error
     jax.block_until_ready(params)
