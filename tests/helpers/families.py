@@ -76,14 +76,14 @@ FAMILIES = {
 }
 
 
-def make_model(name, seed=0):
+def make_model(name, seed=0, **others):
     """A model of transformers in float32, whose tensors are all drawn at random."""
     import torch
     import transformers
 
     model_type, fields = FAMILIES[name]
     config = transformers.AutoConfig.for_model(
-        model_type, **fields, attn_implementation="eager", dtype="float32"
+        model_type, **{**fields, **others}, attn_implementation="eager", dtype="float32"
     )
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -100,9 +100,9 @@ def make_model(name, seed=0):
     return model
 
 
-def save_model(name, folder, seed=0):
+def save_model(name, folder, seed=0, **others):
     """Saves such a model as transformers does, and returns it."""
-    model = make_model(name, seed)
+    model = make_model(name, seed, **others)
     model.save_pretrained(folder)
     return model
 
