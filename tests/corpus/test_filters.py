@@ -52,8 +52,8 @@ KEPT = {
     "a text that says its paragraphs twice": f"처음.\n{BODY}\n둘째.\n끝.\n" * 2,
     "a short word with many marks": "할말이없다" + "." * 20,
     "a swear word in a short comment without spaces": "존나희한한영화네",
-    "a song whose title is in its refrain": "나룻배\n노를 저어 가자\n나룻배\n강 건너 마을로\n나룻배\n"
-    "달을 싣고 가자\n물새도 잠든 밤에\n우리 둘이 가자\n별이 뜬 강으로",
+    "a song whose title is in its refrain": "나룻배\n노를 저어 가자\n나룻배\n강 건너 마을로\n"
+    "나룻배\n달을 싣고 가자\n물새도 잠든 밤에\n우리 둘이 가자\n별이 뜬 강으로",
     "a quarrel": "마을에서는 아무도 그 일을 입에 올리지 않았다.\n\n\n정말이다.",
 }
 REMOVED = {
