@@ -1,4 +1,6 @@
-"""Progress of long work: a bar with the time left on a terminal, a line now and then in a log."""
+"""Progress of long work: a bar with the time left on a terminal, a line now and then in a log. And
+the words for numbers and sizes, in these lines and in others.
+"""
 
 import logging
 import os
@@ -16,6 +18,25 @@ _SOON = 5.0  # seconds between the line of a slow start and the next
 _LONGEST_SILENCE = 600.0  # seconds: work of days gets fewer lines, but at least so many
 # From here on a bar writes 1.23M; tqdm would write smaller numbers as 3.00, so they stay whole.
 _SCALED_FROM = 100_000
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """Returns a number with its noun: "1 document", "2,000 documents".
+
+    Args:
+      n: the number.
+      noun: of one.
+      plural: default: the noun with an s.
+    """
+    return f"{n:,} {noun if n == 1 else plural or f'{noun}s'}"
+
+
+def size_in_words(n_bytes: int) -> str:
+    """Returns a size in the unit that fits it, a power of 1,000: "1 byte", "30.1 KB", "2.5 GB"."""
+    for least, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if n_bytes >= 0.9995 * least:  # 999,999 bytes are 1.0 MB
+            return f"{n_bytes / least:.1f} {unit}"
+    return counted(n_bytes, "byte")
 
 
 def tracked_files(items: Iterable, counts: Counter, total: int, description: str) -> Iterator:
@@ -114,13 +135,14 @@ class ProgressBar:
         count, elapsed = self._done + self._count, _duration(now - self._began)
         line, note = f"{self._description}: {count:,}", f", {self._note}" if self._note else ""
         if not self._total:
-            return f"{line} {self._unit}s in {elapsed}{note}"
+            units = self._unit if count == 1 else f"{self._unit}s"
+            return f"{line} {units} in {elapsed}{note}"
         units, time_of = self._start
         left = ""
         if self._count > units:
             remaining = (now - time_of) / (self._count - units) * (self._total - count)
             left = f", {_duration(remaining)} left"
-        return f"{line} of {self._total:,} {self._unit}s in {elapsed}{left}{note}"
+        return f"{line} of {counted(self._total, self._unit)} in {elapsed}{left}{note}"
 
 
 def _duration(seconds: float) -> str:

@@ -42,7 +42,7 @@ class EvaluationSet:
         Raises:
           DataError: the file is missing, or has no such field.
         """
-        paths = sorted(glob.glob(os.path.join(data_dir, "tasks", self.path)))
+        paths = sorted(glob.glob(os.path.join(glob.escape(data_dir), "tasks", self.path)))
         if not paths:
             raise DataError(
                 f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination"

@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from hclx import progress
-from hclx.progress import ProgressBar, tracked_files
+from hclx.progress import ProgressBar, counted, size_in_words, tracked_files
 from hclx.text.documents import read_documents
 
 
@@ -32,6 +32,24 @@ def test_a_log_gets_a_line_with_the_time_left(clock, caplog):
         bar.update(10)
         bar.update(1)
     assert caplog.messages == ["tokens: 20 of 100 documents in 40 s, 160 s left"]
+
+
+def test_one_of_a_thing_is_no_plural(clock, caplog):
+    assert [counted(n, "file") for n in (0, 1, 2000)] == ["0 files", "1 file", "2,000 files"]
+    assert (
+        counted(1, "batch", "batches") == "1 batch" and counted(2, "batch", "batches")[-2:] == "es"
+    )
+    for total, expected in ((1, "1 of 1 file in"), (None, "1 file in")):
+        with ProgressBar(total, "reading", "file") as bar:
+            clock[0] += 40.0
+            bar.update()
+        assert caplog.messages[-1].startswith(f"reading: {expected} 40 s")
+
+
+def test_a_size_has_the_unit_that_fits_it():
+    sizes = {0: "0 bytes", 1: "1 byte", 999: "999 bytes", 30_083: "30.1 KB", 999_999: "1.0 MB"}
+    sizes |= {2_500_000_000: "2.5 GB", 40_960 * 10**8: "4.1 TB"}
+    assert {size: size_in_words(size) for size in sizes} == sizes
 
 
 def test_a_slow_start_is_told_at_once_and_left_out_of_the_estimate(clock, caplog):

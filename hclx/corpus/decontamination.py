@@ -11,6 +11,7 @@ removed: a comment that is one short phrase is anybody's, and a list of them is 
                                 `item`, the index in items.json, int32; `coverage`, float32;
                                 `letters` of the document, int64; and its places: `starts`, `ends`
                                 in these letters, `copies`, see `Place`
+  contamination/found.json      name -> texts, or their beginnings, of each item that was found
   contamination/report.json     what was found of each evaluation set, and the stock phrases;
                                 written last
   verdicts/contamination/...    `rule`, "contaminated" or null; `value`, the largest coverage
@@ -29,10 +30,10 @@ import pyarrow
 
 from hclx.corpus.contamination_index import Index, Place, item_of, read_items, write_index
 from hclx.corpus.layout import (
+    CONTAMINATION_FOUND,
     CONTAMINATION_HITS,
     CONTAMINATION_REPORT,
     DOCUMENTS,
-    VERDICTS,
     Build,
     DocumentId,
     Evaluation,
@@ -43,11 +44,18 @@ from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import batches
-from hclx.corpus.verdicts import input_key, read_remaining_texts, read_verdict, removals
+from hclx.corpus.verdicts import (
+    input_key,
+    read_remaining_texts,
+    read_verdict,
+    removals,
+    write_verdict,
+)
 from hclx.hashing import splitmix64
 
 VERSION = 4  # of the definition of a copy, and of what it removes: part of the key
 _FREQUENT = 10  # documents; a short item that more of them hold is a stock phrase
+_SHOWN = 300  # characters of a text of an item that was found
 _LISTED = 100  # stock phrases that the report lists
 _HIT = pyarrow.schema(
     {
@@ -214,7 +222,7 @@ def write_verdicts(
         for name, value in _judge(text, hits[row], names, frequent, settings).items():
             columns[name][row] = value
     table = pyarrow.table(columns, _VERDICT)
-    store.write_table(shard.file(VERDICTS, stage="contamination"), table, key)
+    write_verdict(store, shard, "contamination", table, key)
 
 
 def _judge(
@@ -286,6 +294,8 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
     phrases = [
         {"item": name, "texts": list(_item(evaluation, name)), "documents": -n} for n, name in stock
     ]
+    shown = {name: [text[:_SHOWN] for text in _item(evaluation, name)] for name in found_items}
+    store.write_json(CONTAMINATION_FOUND, shown)
     result = {"sets": report, "stock_phrases": phrases}
     store.write_json(CONTAMINATION_REPORT, result, key)
     return result

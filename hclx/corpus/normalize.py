@@ -13,35 +13,28 @@ import unicodedata
 from collections.abc import Iterator
 
 from hclx.corpus.trailing_lines import remove_trailing_lines
+from hclx.text.decoding import BLANK_LETTERS, JOINERS, UNSEEN
 from hclx.text.records import Document, Unreadable
 
-# Without one of these a text needs nothing but NFC; most texts have none.
-_SPECIAL = re.compile(
-    "[\r\x0b\x0c\x80-\xff\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u20ac\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\ufffd]"
-)
-_LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
+_LINE_END = re.compile(f"\r\n|[{_LINE_ENDS}]")
 
-# Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
-_UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
-_UNSEEN += "\ufff9-\ufffb"
 # The scripts of Arabic, of India and of South East Asia spell with joiners, and so do sequences of
 # emoji; elsewhere a joiner is not seen.
 _SPELT = "\u0600-\u08ff\u0900-\u109f\u1780-\u18af\ua800-\uaaff\U00011000-\U00011fff"
 _EMOJI = "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe0f"
 _EMOJI += "\U0001f000-\U0001faff\U000e0020-\U000e007f"
 _DROPPED = re.compile(
-    f"[{_UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
     f"|(?<![{_SPELT}])\u200c"
 )
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
-_BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
+_BLANK = re.compile(f"(?m)^[^\\S\n]*[{BLANK_LETTERS}][\\s{BLANK_LETTERS}]*?$")
 # Each step with the characters without which it changes nothing: a search for single characters is
 # an order of magnitude faster than a replacement.
 _STEPS = (
-    (re.compile("[\r\x0b\x0c\x85\u2028\u2029]"), _LINE_END, "\n"),
-    (re.compile(f"[{_UNSEEN}\u200c\u200d]"), _DROPPED, ""),
-    (re.compile(f"[{_BLANK_LETTERS}]"), _BLANK, ""),
+    (re.compile(f"[{_LINE_ENDS}]"), _LINE_END, "\n"),
+    (re.compile(f"[{UNSEEN}{JOINERS}]"), _DROPPED, ""),
+    (re.compile(f"[{BLANK_LETTERS}]"), _BLANK, ""),
 )
 
 # What UTF-8 looks like where it was read as Latin-1 or CP1252, EUC-KR where it was read as Latin-1,
@@ -49,14 +42,20 @@ _STEPS = (
 # "XÃ HỘI", or in "SÃO", is none.
 _NEXT = "\x80-\xbf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac"
 _NEXT += "\u2122"
+# The pattern begins with one set of characters, because such a search is several times as fast as
+# one for alternatives; behind it, each alternative looks back at the character.
 MOJIBAKE = re.compile(
-    f"\ufffd|[\xc2\xc3][\x80-\xbf]|[\xe1-\xef](?![\u2013-\u203a]{{2}})[{_NEXT}][{_NEXT} ]"
-    f"|\xf0[{_NEXT}]{{3}}"
-    "|(?:[\xb0-\xc8][\xa1-\xfe]){2,}"
+    "[\ufffd\xb0-\xc8\xe1-\xf0](?:(?<=\ufffd)|(?<=[\xc2\xc3])[\x80-\xbf]"
+    f"|(?<=[\xe1-\xef])(?![\u2013-\u203a]{{2}})[{_NEXT}][{_NEXT} ]"
+    f"|(?<=\xf0)[{_NEXT}]{{3}}"
+    "|(?<=[\xb0-\xc8])[\xa1-\xfe](?:[\xb0-\xc8][\xa1-\xfe])+)"
 )
 # The byte A0 of a syllable becomes a common space where no-break spaces were replaced.
 _LOST_BYTE = re.compile(f"(?<=[\xea-\xed][{_NEXT}]) |(?<=[\xea-\xed]) (?=[{_NEXT}])")
-_HIGH = re.compile("[\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd]")  # without · and ×, which are common
+_HIGH_CHARS = "\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd"  # without · and ×, which are common
+_HIGH = re.compile(f"[{_HIGH_CHARS}]")
+# Without one of these a text needs nothing but NFC; most texts have none.
+_SPECIAL = re.compile(f"[{_LINE_ENDS}{UNSEEN}{JOINERS}{BLANK_LETTERS}{_HIGH_CHARS}]")
 
 _NAMES = frozenset(
     "a abbr address article aside audio b big blockquote body br button canvas caption center cite"
@@ -152,7 +151,9 @@ def normalize_document(
     text = remove_trailing_lines(normalize_text(document.text, html, empty_brackets))
     if not text.strip():
         return Unreadable(document.line, "no text")
-    title = normalize_text(document.title, html, empty_brackets)
+    title = document.title and normalize_text(document.title, html, empty_brackets)
+    if (text, title) == (document.text, document.title):
+        return document
     return dataclasses.replace(document, text=text, title=title)
 
 

@@ -25,8 +25,8 @@ from annotated_types import Ge, Gt, Le
 from hclx.corpus.settings_errors import (
     SettingsError,
     check_names,
-    line_of,
     load_yaml,
+    locating,
     unknown,
 )
 from hclx.errors import ConfigError
@@ -238,11 +238,8 @@ def load_settings(path: str | Path) -> CorpusSettings:
         value; the message names the file, the field and the value.
     """
     content, node = load_yaml(path)
-    try:
+    with locating(path, node):
         return parse_settings(content)
-    except ConfigError as error:
-        line = line_of(node, getattr(error, "field", ()))
-        raise ConfigError(f"{path}: {f'line {line}: ' if line else ''}{error}") from error
 
 
 def parse_settings(content) -> CorpusSettings:

@@ -143,9 +143,10 @@ def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
         return None
     target, domains = mixture["target_tokens"], {}
     for source in mixture["sources"].values():
+        requested = source["requested" if "requested" in source else "wanted"]  # its old name
         tokens = {
-            "share": source["wanted"] / target,
-            "requested": source["wanted"],
+            "share": requested / target,
+            "requested": requested,
             "available": source["tokens"],
             "actual": source["tokens"] * source["epochs"],
         }

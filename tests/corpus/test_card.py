@@ -25,7 +25,8 @@ from hclx.corpus.layout import Shard, read_settings, read_shards, write_settings
 from hclx.corpus.normalize import normalize_text
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
-from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
+from hclx.corpus.settings import CorpusSettings, MixSettings, Rule, SourceSettings, load_settings
+from hclx.corpus.stats import target_of
 from hclx.corpus.store import Store
 from hclx.corpus.write_clean import SAMPLES
 from hclx.errors import DataError
@@ -448,7 +449,7 @@ def mixture(store: Store, target: float) -> None:
     share = lambda domain, requested, tokens, epochs: {
         **{
             "domain": domain,
-            "wanted": requested,
+            "requested": requested,
             "tokens": tokens,
             "epochs": epochs,
             "documents": 7,
@@ -489,6 +490,14 @@ def test_of_a_mixture_that_lacks_nothing_nothing_is_said():
     }
     target = {"tokens": 100, "actual": 100, "max_epochs": 4, "absent": [], "domains": domains}
     assert shortage(target) == ["The mixture was to have 100 tokens, and has 100."]
+
+
+def test_a_mixture_of_an_older_version_is_read():
+    source = {"domain": "blog", "tokens": 100.0, "epochs": 0.5}
+    read = lambda field: target_of(
+        {"target_tokens": 60, "sources": {"a": {**source, field: 60.0}}}, MixSettings()
+    )
+    assert read("wanted") == read("requested") and read("wanted")["domains"]["blog"]["share"] == 1
 
 
 def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):

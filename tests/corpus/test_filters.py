@@ -52,8 +52,8 @@ KEPT = {
     "a text that says its paragraphs twice": f"처음.\n{BODY}\n둘째.\n끝.\n" * 2,
     "a short word with many marks": "할말이없다" + "." * 20,
     "a swear word in a short comment without spaces": "존나희한한영화네",
-    "a song whose title is in its refrain": "나룻배\n노를 저어 가자\n나룻배\n강 건너 마을로\n"
-    "나룻배\n달을 싣고 가자\n물새도 잠든 밤에\n우리 둘이 가자\n별이 뜬 강으로",
+    "a song whose title is in its refrain": "나룻배\n노를 저어 가자\n나룻배\n강 건너로\n나룻배\n"
+    "달을 싣고 가자\n물새도 잠든 밤에\n우리 둘이 가자\n별이 뜬 강으로",
     "a quarrel": "마을에서는 아무도 그 일을 입에 올리지 않았다.\n\n\n정말이다.",
 }
 REMOVED = {
@@ -121,20 +121,30 @@ def test_the_rules_of_a_corpus_of_before_judge_every_document(tmp_path):
     assert {rule.where for rule in rules.values()} == {""}
 
 
+RULES = ["sources", "a", "rules"]
+
+
 @pytest.mark.parametrize(
     "where, message",
     [
         ("length.lines", "sources.a.rules.mine.where: .*is no comparison"),
         (
             "length.linse > 3",
-            "sources.a.rules.mine.where: no attribute 'length.linse'; length: chars",
+            "sources.a.rules.mine.where: no attribute 'length.linse'; is it length.lines.; length:",
         ),
         ("length.lines >", "sources.a.rules.mine.where: .*is no expression"),
+        ("script.language > 3", "sources.a.rules.mine.where: .*compares a number with a string"),
+        ("lenght.lines > 3", "no attribute 'lenght.lines'; is it length.; taggers: "),
     ],
 )
 def test_a_wrong_condition_is_refused_by_its_place(where, message):
     with pytest.raises(ConfigError, match=message):
-        check_rules({"mine": Rule("length.chars", min=3, where=where)}, {}, "sources.a")
+        check_rules({"mine": Rule("length.chars", min=3, where=where)}, {}, RULES)
+
+
+def test_a_rule_on_a_string_is_refused():
+    with pytest.raises(ConfigError, match="script.language is a string, and a rule bounds numbers"):
+        check_rules({"mine": Rule("script.language", min=3)}, {}, RULES)
 
 
 def labelled(data_dir) -> dict[tuple[str, str], tuple[str, str]]:

@@ -254,6 +254,8 @@ def test_the_record_the_report_and_the_explanation_are_true(built):
     assert f"kept, {end - start:,} characters removed around copies of evaluation items" in shown
     assert f"characters {start:,} to {end:,}, for quiz/0: " in shown
     assert "stock phrases, which remove nothing: quiz/1" in shown
+    assert f"\n      quiz/0: {' / '.join(QUIZ['quiz'][0])[:60]}" in shown
+    assert f"\n      quiz/1: {QUIZ['quiz'][1][0]}" in shown and shown[-300:].count("quiz/") == 0
     shown = explain(corpus.store, "made/comment")
     assert "removed by contaminated: evaluation items are most of it" in shown
     card = write_card(corpus.store, corpus.settings, corpus.shards)
@@ -261,7 +263,7 @@ def test_the_record_the_report_and_the_explanation_are_true(built):
     n_chars = end - start + other_end - other_start
     assert card["all"]["cut_windows"] == {"documents": 2, "windows": 2, "chars": n_chars}
     page = Path(corpus.store.path("card.html")).read_text(encoding="utf-8")
-    assert f"{n_chars:,} characters were removed around copies" in page
+    assert f"copies of evaluation items {n_chars:,} characters were removed, in 2 places" in page
     assert "본 항의 어항구역은 다음과 같다." in page and "자연스러운 현상이에요." in page
 
 

@@ -59,6 +59,18 @@ def test_the_cache_is_the_one_that_build_cache_makes(
     assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
 
 
+def test_so_few_documents_that_a_hash_holds_none_out_are_divided_as_by_build_cache(
+    mixed, built, tokenizer_dirs, tmp_path
+):
+    (settings, sources), runner = (ReadSettings(1), corpus_sources(str(mixed))), make_runner((), 1)
+    made = tokenize_mixture(
+        built.store, tokenizer_dirs["plain"], str(tmp_path / "one"), settings, runner
+    )
+    build_cache("corpus", sources, tokenizer_dirs["plain"], tmp_path / "other", settings)
+    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+    assert made.n_tokens("validation") > 100
+
+
 def test_an_own_cache_is_kept_or_made_again(mixed, built, tokenizer_dirs, tmp_path):
     make = lambda tokenizer, settings: tokenize_mixture(
         built.store,
