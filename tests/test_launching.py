@@ -91,6 +91,12 @@ def test_a_wrong_path_is_one_line(script, arguments, message, folder):
     assert message.format(**names) in refused(result, 64)
 
 
+def test_the_users_folder_begins_the_path_of_an_option(folder):
+    options = {"variables": {"HOME": str(folder)}}
+    line = refused(launch("checkpoint.py", "list", "--model_dir=~/run", **options), 65)
+    assert line.startswith(f"error: {folder}/run/checkpoints does not exist")
+
+
 def test_a_corpus_cannot_be_built_where_a_file_is(folder):
     (folder / "c.yaml").write_text("sources:\n  a: {input: 'a.txt'}\n")
     (folder / "a.txt").write_text("가\n")
