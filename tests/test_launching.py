@@ -148,6 +148,29 @@ def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, expected,
     assert result.stdout.rstrip() == expected
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux alone has this file")
+@pytest.mark.parametrize(
+    "script, name",
+    [
+        ("train_tokenizer.py", "a.txt"),
+        ("train_tokenizer.py", "a.jsonl.gz"),
+        ("build_corpus.py", "a.jsonl"),
+        ("build_cache.py", "a.jsonl"),
+    ],
+)
+def test_a_file_of_a_disk_that_fails_is_named_in_one_line(script, name, tmp_path, tokenizer_dirs):
+    """The memory of a process is a file of which the first byte gives an I/O error."""
+    (tmp_path / name).symlink_to("/proc/self/mem")
+    (tmp_path / "c.yaml").write_text(f"sources:\n  a: {{input: {name}}}\n")
+    arguments = {
+        "train_tokenizer.py": "--input={0}/{1} --output_dir={0}/t --vocab_size=512",
+        "build_corpus.py": "--config={0}/c.yaml --input={0} --output={0}/out --workers=2",
+        "build_cache.py": "--input={0}/{1} --tokenizer_dir={2} --cache_dir={0}/cache",
+    }[script].format(tmp_path, name, tokenizer_dirs["plain"])
+    line = f"'{tmp_path}/{name}' cannot be read or written: Input/output error; look whether"
+    assert line in refused(launch(script, *arguments.split()), 74)
+
+
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
