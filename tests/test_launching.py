@@ -1,6 +1,8 @@
 """Paths that a user gives: checked before the work, and one line if they are wrong."""
 
 import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -303,6 +305,21 @@ def test_libraries_do_not_repeat_what_the_run_reports(verbosity, folder):
     assert "from /lib/hclx/run.py" in errors and "RuntimeError: another" in errors
     for noise in ("from /lib/orbax/checkpoint/future.py", "Event loop is closed"):
         assert (noise in errors) == bool(verbosity)
+
+
+def test_a_line_of_the_log_begins_where_the_bar_was(folder):
+    body = """import logging
+    from tqdm import tqdm
+    bar = tqdm(total=9, desc="work", ncols=60, nrows=24)
+    bar.update(2)
+    logging.getLogger("hclx").warning("the line")"""
+    (folder / "program.py").write_text(PROGRAM.format(body=body), encoding="utf-8")
+    terminal, end = pty.openpty()
+    subprocess.run([sys.executable, "program.py"], stderr=end, env=environment(), timeout=60)
+    os.close(end)
+    shown = os.read(terminal, 10_000)
+    os.close(terminal)
+    assert re.search(rb"work: .*\r +\rW[0-9]{4} [^\r]*the line\r\n", shown), shown
 
 
 @pytest.mark.parametrize("vendor, expected", [("0x8086", "localhost"), ("0x1ae0", None)])
