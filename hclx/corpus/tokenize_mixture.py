@@ -128,7 +128,7 @@ def tokenize_mixture(
         key=key_of(tokenizer.fingerprint, settings),
     )
     runner.map(encode, shards, "tokens")
-    encoded = functools.partial(_read_encoded, store=store)
+    encoded = functools.partial(_encoded, store=store, tokenizer=tokenizer, settings=settings)
     cache = build_cache("corpus", sources, tokenizer_dir, cache_dir, settings, encoded=encoded)
     made = (store.read_json(CACHES) or {}).get("made", {})
     made[os.path.abspath(cache_dir)] = cache.fingerprint
@@ -180,6 +180,32 @@ def _encode(texts: list[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     batches = (texts[i : i + _TOGETHER] for i in range(0, len(texts), _TOGETHER))
     encoded = itertools.chain.from_iterable(map(tokenizer.encode_batch, batches))
     return [np.array(ids, np.uint32) for ids in encoded]
+
+
+def _encoded(
+    source: Source,
+    split: str,
+    counts: Counter,
+    *,
+    store: Store,
+    tokenizer: Tokenizer,
+    settings: ReadSettings,
+) -> Iterator[EncodedDocument]:
+    """The documents of a split. A source of few documents, of which a hash holds out none or all,
+    is divided by its length: the shards do not know that, and it is encoded here.
+    """
+    rows = lambda split: sum(
+        store.read_table(shard.file(TOKENS, split=split)).num_rows
+        for shard in mixture_shards(source.files())
+    )
+    if all(map(rows, SPLITS)):
+        yield from _read_encoded(source, split, counts, store=store)
+        return
+    index = {path: number for number, path in enumerate(source.files())}
+    for document in source.documents(split, settings, counts):
+        (ids,), data = _encode([document.text], tokenizer), to_bytes(document.text)
+        digest = hashlib.sha256(data).digest()
+        yield EncodedDocument(ids, len(data), digest, index[document.path], document.line)
 
 
 def _read_encoded(

@@ -59,6 +59,16 @@ def test_the_cache_is_the_one_that_build_cache_makes(
     assert sum(made.n_tokens(split) for split in ("train", "validation")) > 1000
 
 
+def test_a_source_of_few_documents_is_divided_by_its_length(mixed, built, tokenizer_dirs, tmp_path):
+    """As everywhere else: a hash of one in a thousand holds none of them out."""
+    few, tokenizer = ReadSettings(validation_permille=1), tokenizer_dirs["plain"]
+    runner = make_runner(workers=1)
+    made = tokenize_mixture(built.store, tokenizer, str(tmp_path / "one"), few, runner)
+    build_cache("corpus", corpus_sources(str(mixed)), tokenizer, tmp_path / "other", few)
+    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+    assert all(source["splits"]["validation"]["n_documents"] for source in made.manifest["sources"])
+
+
 def test_an_own_cache_is_kept_or_made_again(mixed, built, tokenizer_dirs, tmp_path):
     make = lambda tokenizer, settings: tokenize_mixture(
         built.store,
