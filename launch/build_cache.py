@@ -13,6 +13,7 @@ from hclx.config import DataConfig
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.launching import check_output_folder, run
+from hclx.progress import counted
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(DataConfig)}
 MIXTURE = flags.DEFINE_string("mixture", "", "A mixture or task that --task_module registers.")
@@ -59,9 +60,10 @@ def main(_):
     for source in cache.manifest["sources"]:
         train, validation = source["splits"]["train"], source["splits"]["validation"]
         print(
-            f"{source['name']}: {train['n_documents']:,} documents and {train['n_tokens']:,} tokens"
-            f" for training, {validation['n_documents']:,} and {validation['n_tokens']:,} for"
-            f" validation, rate {source['rate']:g}"
+            f"{source['name']}: {counted(train['n_documents'], 'document')} and"
+            f" {counted(train['n_tokens'], 'token')} for training,"
+            f" {validation['n_documents']:,} and {validation['n_tokens']:,} for validation, rate"
+            f" {source['rate']:g}"
         )
     print(f"{CACHE_DIR.value}: fingerprint {cache.fingerprint[:16]}")
 

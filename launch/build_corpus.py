@@ -12,7 +12,6 @@ import sys
 from absl import flags
 
 from hclx.config import DataConfig
-from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_after_dashes
 
 CONFIG = flags.DEFINE_string(
@@ -36,50 +35,54 @@ TOKENIZER_DIR = flags.DEFINE_string(
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", "", "Token cache to make; default: OUTPUT/cache.")
 PERMILLE = flags.DEFINE_integer(
-    "validation_permille",
-    DataConfig.validation_permille,
-    "Documents held out, in 1,000.",
-    0,
-    1000,
+    "validation_permille", DataConfig.validation_permille, "Documents held out, in 1,000.", 0, 1000
 )
 BEAM = take_after_dashes(sys.argv)
 
 
 def main(_):
-    from hclx.corpus.settings import load_settings
-
-    settings, evaluation = load_settings(CONFIG.value), None
-    if settings.contamination:
-        folder = EVALUATION.value or os.environ.get("HCLX_DATA_DIR")
-        if not folder:
-            raise ConfigError(
-                "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir"
-                " or HCLX_DATA_DIR, or remove `contamination`"
-            )
-        from hclx.tasks.evaluation import evaluation_items
-
-        evaluation = evaluation_items(settings.contamination.tasks, folder)
     from hclx.corpus.card import write_card
-    from hclx.corpus.closing_lines import cache_line, closing_lines
+    from hclx.corpus.closing_lines import cache_line, closing_lines, refuse_empty
     from hclx.corpus.mixing import check_target
     from hclx.corpus.pipeline import Corpus
     from hclx.corpus.runner import make_runner
+    from hclx.corpus.settings import load_settings
+    from hclx.corpus.settings_errors import locating
     from hclx.corpus.store import Store
 
-    check_output_folder("--output", OUTPUT.value)
-    runner = make_runner(BEAM, WORKERS.value, Store(OUTPUT.value))
-    corpus = Corpus(settings, INPUT.value, OUTPUT.value, runner, evaluation)
-    check_target(settings.sources, settings.mix, TARGET.value)
+    with locating(CONFIG.value):
+        settings = load_settings(CONFIG.value)
+        check_target(settings.sources, settings.mix, TARGET.value)
+        evaluation = evaluation_of(settings)
+        check_output_folder("--output", OUTPUT.value)
+        runner = make_runner(BEAM, WORKERS.value, Store(OUTPUT.value))
+        corpus = Corpus(settings, INPUT.value, OUTPUT.value, runner, evaluation)
     with corpus.store.locked():
         tokenize = tokenizing(corpus.store, runner) if TOKENIZER_DIR.value else None
         corpus.build()
         corpus.mix(TARGET.value, TOKENIZER_DIR.value)
-        print(
-            *closing_lines(write_card(corpus.store, settings, corpus.shards), OUTPUT.value),
-            sep="\n",
-        )
+        card = write_card(corpus.store, settings, corpus.shards)
+        print(*closing_lines(card, OUTPUT.value), sep="\n")
+        refuse_empty(card)
         if tokenize:
             print(cache_line(tokenize()))
+
+
+def evaluation_of(settings):
+    """Returns evaluation set -> texts of each example, for decontamination; None without it."""
+    if not settings.contamination:
+        return None
+    from hclx.corpus.settings_errors import SettingsError, check_names
+    from hclx.tasks.evaluation import SETS, evaluation_items
+
+    check_names(["contamination", "tasks"], settings.contamination.tasks, SETS)
+    if not (folder := EVALUATION.value or os.environ.get("HCLX_DATA_DIR")):
+        raise SettingsError(
+            "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir or"
+            " HCLX_DATA_DIR, or remove `contamination`",
+            ["contamination"],
+        )
+    return evaluation_items(settings.contamination.tasks, folder)
 
 
 def tokenizing(store, runner):

@@ -29,18 +29,20 @@ def main(_):
     )
     if missing := [f"--{name}" for name, value in needed.items() if not value]:
         raise ConfigError(
-            f"{' and '.join(missing)} missing; give --output and --doc_id, or --config, --source"
-            " and --text"
+            f"missing: {', '.join(missing)}; give --output and --doc_id, or --config, --source and"
+            " --text"
         )
     from hclx.corpus.explain import explain, explain_text
     from hclx.corpus.settings import load_settings
+    from hclx.corpus.settings_errors import locating
     from hclx.corpus.store import Store
 
     if not by_text:
         print(explain(Store(OUTPUT.value), DOC_ID.value))
         return
     text = sys.stdin.read() if TEXT.value == "-" else TEXT.value
-    print(explain_text(text, load_settings(CONFIG.value), SOURCE.value))
+    with locating(CONFIG.value):
+        print(explain_text(text, load_settings(CONFIG.value), SOURCE.value))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from absl import flags
 
 from hclx.errors import ConfigError, DataError
 from hclx.launching import check_output, run
+from hclx.progress import counted
 from hclx.text.documents import TRAINING, expand_globs, read_documents
 from hclx.text.records import SPLITS
 
@@ -31,6 +32,9 @@ SPLIT = flags.DEFINE_enum(
     "split", "file", SPLITS, "A document of a text file: the file, a line, or between blank lines."
 )
 ENCODING = flags.DEFINE_string("encoding", "", "Of the files, such as cp949; default: UTF-8.")
+INVALID_UTF8 = flags.DEFINE_enum(
+    "invalid_utf8", "refuse", ["refuse", "replace"], "How to treat invalid UTF-8."
+)
 OUTPUT = flags.DEFINE_string("output", None, "File of the model, .npz.", required=True)
 MAX_DOCUMENTS = flags.DEFINE_integer(
     "max_documents", 20_000, "Number of documents to read of each class.", lower_bound=10
@@ -45,12 +49,13 @@ def read(flag: str, patterns: str) -> tuple[list[str], list[str]]:
     paths = expand_globs(patterns)
     options = {"split": SPLIT.value, "encoding": ENCODING.value}
     reading = dataclasses.replace(TRAINING, flags="--", **options)
-    documents = read_documents(paths, "replace", reading=reading)
+    documents = read_documents(paths, INVALID_UTF8.value, reading=reading)
     texts = [document.text for document in itertools.islice(documents, MAX_DOCUMENTS.value)]
     if len(texts) < 2 * HELD_OUT.value:
         hint = " (each text file is one; try --split=line or --split=blank_line)"
         raise DataError(
-            f"--{flag}={patterns} holds {len(texts):,} documents in {len(paths):,} files"
+            f"--{flag}={patterns} holds {counted(len(texts), 'document')} in"
+            f" {counted(len(paths), 'file')}"
             f"{hint if SPLIT.value == 'file' else ''}, and {2 * HELD_OUT.value} are needed"
         )
     train = [text for i, text in enumerate(texts) if i % HELD_OUT.value]
@@ -69,7 +74,8 @@ def main(_):
     if KIND.value == "perplexity":
         model = ByteModel.train(good)
         bits = np.mean(model.bits_per_byte(held_out))
-        result = f"{bits:.3f} bits per byte on {len(held_out):,} documents that were held out"
+        where = f"{counted(len(held_out), 'document')} that were held out"
+        result = f"{bits:.3f} bits per byte on {where}"
     else:
         others, other_held_out = read("others", OTHERS.value)
         model = QualityModel.train(good, others)

@@ -15,6 +15,7 @@ from hclx.data.source import ReadSettings, input_source
 from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_after_dashes
+from hclx.progress import counted, size_in_words
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
 
@@ -68,11 +69,11 @@ def main(_):
         "may_shrink": not flags.FLAGS["vocab_size"].present,
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
-    metadata = tokenizer.metadata
+    made = tokenizer.metadata
+    text = f"{counted(made['documents'], 'document')} of {size_in_words(made['bytes'])}"
     print(
         f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
-        f" split by {metadata['cutter']}, from {metadata['documents']:,} documents of"
-        f" {metadata['bytes']:,} bytes in {time.perf_counter() - start:.0f} s"
+        f" split by {made['cutter']}, from {text} in {time.perf_counter() - start:.0f} s"
     )
 
 
@@ -89,7 +90,6 @@ def on_mixture(options: dict) -> Tokenizer:
     from hclx.corpus.store import Store
     from hclx.corpus.tokenizer_counts import train_on_mixture
 
-    # a worker may run in a folder of its own
     root = CORPUS.value if "://" in CORPUS.value else os.path.abspath(CORPUS.value)
     runner = make_runner(BEAM, WORKERS.value, Store(root))
     options["validation_permille"] = VALIDATION.value

@@ -54,6 +54,12 @@ DEMO = ["gin_configs/runs/demo.gin"]
         (lambda: TrainConfig(seed=2**63), "TrainConfig.seed=9223372036854775808 does not fit"),
         (lambda: TrainConfig(eval_every=-5), "TrainConfig.eval_every=-5 is negative"),
         (lambda: TrainConfig(keep_every=-1), "TrainConfig.keep_every=-1 is negative"),
+        (lambda: TrainConfig(keep_best=-1), "TrainConfig.keep_best=-1 is negative"),
+        (
+            lambda: TrainConfig(keep_best=1, eval_every=300),
+            "eval_every=300 and TrainConfig.checkpoint_every=1000 few .* give eval_every=1000",
+        ),
+        (lambda: TrainConfig(keep_best=1, eval_every=0), "checkpoint_every=1000 none would have"),
         (lambda: TrainConfig(total_steps=2**31), "total_steps=2147483648 is too large"),
         (lambda: OptimizerConfig(epsilon=1e-60), "OptimizerConfig.epsilon=1e-60 is 0 in float32"),
         (lambda: OptimizerConfig(beta1=1 - 1e-9), "beta1 must lie in .* got 0.999999999"),
@@ -64,6 +70,11 @@ DEMO = ["gin_configs/runs/demo.gin"]
 def test_values_that_do_not_fit_are_named(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("eval_every", [100, 1000, 3000])
+def test_the_best_are_kept_where_each_save_is_evaluated_or_each_evaluation_saved(eval_every):
+    assert TrainConfig(keep_best=2, eval_every=eval_every, checkpoint_every=1000).keep_best == 2
 
 
 FLOATS = [

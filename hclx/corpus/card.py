@@ -16,9 +16,11 @@ from hclx.corpus import formatting
 from hclx.corpus.formatting import format_number
 from hclx.corpus.layout import Shard
 from hclx.corpus.pii import ACCURACY, PLACEHOLDERS
-from hclx.corpus.settings import CorpusSettings
+from hclx.corpus.readers import main_reasons
+from hclx.corpus.settings import HYPERCLOVA, CorpusSettings
 from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
+from hclx.progress import counted
 
 _SECTIONS = {
     "sources": "Sources",
@@ -98,15 +100,57 @@ def write_card(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) 
       settings: of the corpus.
       shards: all shards of the corpus.
     Returns:
-      The content of card.json: see `hclx.corpus.stats.add_up`; and `pii_accuracy`, the published
-      accuracy of `hclx.corpus.pii`.
+      The content of card.json: see `hclx.corpus.stats.add_up`; `pii_accuracy`, the published
+      accuracy of `hclx.corpus.pii`; and `warnings`, see `warnings_of`.
     Raises:
       DataError: see `hclx.corpus.stats.add_up`.
     """
     card = add_up(store, settings, shards) | {"pii_accuracy": ACCURACY}
+    card["warnings"] = warnings_of(card, settings)
     store.write_json("card.json", card)
     store.write_text("card.html", render(card))
     return card
+
+
+def warnings_of(card: Mapping, settings: CorpusSettings) -> list[str]:
+    """Explains in sentences which sources give nothing, and why, and which settings have no effect.
+
+    Args:
+      card: what `hclx.corpus.stats.add_up` returns.
+      settings: of the corpus.
+    """
+    lines, without_share, mixture = [], [], card["mixture"] or {}
+    shares = settings.mix.shares if card["mixture_target"] else None
+    for name, source in card["sources"].items():
+        if not source["kept"]["documents"]:
+            counts = {
+                rule: entry["documents"]
+                for rules in source["removed"].values()
+                for rule, entry in rules.items()
+            }
+            removed = "its only document was" if source["documents"] == 1 else "all of its"
+            if source["documents"] != 1:
+                removed += f" {counted(source['documents'], 'document')} were"
+            lines.append(f"nothing is left of {name}: {removed} removed, {main_reasons(counts)}")
+        elif name in mixture and not mixture[name].get("sampled", 1):
+            share, nothing = mixture[name], f"the mixture takes nothing of {name}"
+            if not share["documents"]:
+                where = settings.sources[name].where
+                lines.append(f"{nothing}: `where: {where}` selects none of its documents")
+            elif shares and share["domain"] not in shares:
+                without_share.append(name)
+            elif share["epochs"]:
+                n = counted(share["documents"], "document")
+                asked = f"it is to give {share['kept']:.2%} of {n}"
+                lines.append(f"{nothing}: {asked}; raise its share, or the target")
+    if without_share:
+        lines.append(
+            f"the mixture takes nothing of {', '.join(without_share)}: mix.shares has no such"
+            " domain; write a `domain` of the source, or a share"
+        )
+    if mixture and not card["mixture_target"] and settings.mix.shares != HYPERCLOVA:
+        lines.append("mix.shares has no effect: it divides --target_tokens, which is not given")
+    return lines
 
 
 def render(card: Mapping) -> str:
@@ -126,6 +170,7 @@ def render(card: Mapping) -> str:
     )
     environment.filters.update(
         number=format_number,
+        count=counted,
         difference=formatting.format_difference,
         bytes=formatting.format_bytes,
         share=formatting.format_share,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from hclx.corpus.card import shortage
 from hclx.corpus.explain import summary
 from hclx.data import TokenCache
+from hclx.errors import DataError
 
 
 def closing_lines(card: Mapping, output: str) -> list[str]:
@@ -14,15 +15,26 @@ def closing_lines(card: Mapping, output: str) -> list[str]:
       card: see `hclx.corpus.card.write_card`.
       output: the folder of the corpus, as the user named it.
     Returns:
-      A line for each source, its notes below it, the sentences on a shortage of tokens, and where
-      to look next.
+      A line for each source, its notes below it, the sentences on a shortage of tokens, warnings of
+      sources that give nothing, and where to look next.
     """
     lines = []
     for name, source in card["sources"].items():
         lines += [summary(name, source), *(f"  {note}" for note in source["notes"])]
     lines += shortage(card["mixture_target"]) if card["mixture_target"] else []
+    lines += [f"warning: {warning}" for warning in card["warnings"]]
     next_step = "mixture/ is what hclx build_cache --corpus takes"
     return [*lines, f"{output}: card.html says what became of every document, {next_step}"]
+
+
+def refuse_empty(card: Mapping) -> None:
+    """Refuses a corpus of which nothing is left.
+
+    Raises:
+      DataError: see the warnings of the card for the reasons.
+    """
+    if not card["all"]["kept"]["documents"]:
+        raise DataError("no document of any source is left; change the rules that the lines name")
 
 
 def cache_line(cache: TokenCache) -> str:

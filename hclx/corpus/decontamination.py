@@ -4,12 +4,14 @@ What is a copy of an item says `hclx.corpus.contamination_index`. A copy costs a
 of text around it, and not the document, see `hclx.corpus.removal_windows`. An item that could be a
 stock phrase removes nothing and is told: one of fewer letters than an n-gram, or of fewer than two
 n-grams that is found in more than 10 documents (as many as in Brown et al. 2020, appendix C). But
-where items are most of a document, however short, the document is removed.
+where items, however short each, are most of a document and as long as two n-grams, the document is
+removed: a comment that is one short phrase is anybody's, and a list of them is a copy of the set.
 
   contamination/hits/...        a row for each item that a document of a shard holds: `row`, int64;
                                 `item`, the index in items.json, int32; `coverage`, float32;
                                 `letters` of the document, int64; and its places: `starts`, `ends`
                                 in these letters, `copies`, see `Place`
+  contamination/found.json      name -> texts, or their beginnings, of each item that was found
   contamination/report.json     what was found of each evaluation set, and the stock phrases;
                                 written last
   verdicts/contamination/...    `rule`, "contaminated" or null; `value`, the largest coverage
@@ -21,17 +23,17 @@ where items are most of a document, however short, the document is removed.
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow
 
-from hclx.corpus.contamination_index import Index, Place, read_items, write_index
+from hclx.corpus.contamination_index import Index, Place, item_of, read_items, write_index
 from hclx.corpus.layout import (
+    CONTAMINATION_FOUND,
     CONTAMINATION_HITS,
     CONTAMINATION_REPORT,
     DOCUMENTS,
-    VERDICTS,
     Build,
     DocumentId,
     Evaluation,
@@ -42,11 +44,18 @@ from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.shuffle import NO_IDS, Blocks, concatenate, group_by_shard, partition_by_hash
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import batches
-from hclx.corpus.verdicts import input_key, read_remaining_texts, read_verdict, removals
+from hclx.corpus.verdicts import (
+    input_key,
+    read_remaining_texts,
+    read_verdict,
+    removals,
+    write_verdict,
+)
 from hclx.hashing import splitmix64
 
-VERSION = 3  # of the definition of a copy, and of what it removes: part of the key
+VERSION = 4  # of the definition of a copy, and of what it removes: part of the key
 _FREQUENT = 10  # documents; a short item that more of them hold is a stock phrase
+_SHOWN = 300  # characters of a text of an item that was found
 _LISTED = 100  # stock phrases that the report lists
 _HIT = pyarrow.schema(
     {
@@ -213,7 +222,7 @@ def write_verdicts(
         for name, value in _judge(text, hits[row], names, frequent, settings).items():
             columns[name][row] = value
     table = pyarrow.table(columns, _VERDICT)
-    store.write_table(shard.file(VERDICTS, stage="contamination"), table, key)
+    write_verdict(store, shard, "contamination", table, key)
 
 
 def _judge(
@@ -232,11 +241,16 @@ def _judge(
     return {
         "rule": "contaminated" if removed else None,
         "value": max(hit["coverage"] for hit in hits),
-        "items": list(places),
+        "items": _told(places),
         "starts": starts,
         "ends": ends,
-        "causes": causes,
+        "causes": [_told(names) for names in causes],
     }
+
+
+def _told(names: Collection[str]) -> list[str]:
+    """Names without those of single texts whose item is among them as a whole."""
+    return [name for name in names if item_of(name) == name or item_of(name) not in names]
 
 
 def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, key: str) -> dict:
@@ -273,19 +287,22 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
                 report[name]["documents"] += 1
                 report[name]["removed"] += gone
                 report[name]["shortened"] += bool(verdict["starts"]) and not gone
-    for name in found_items:
-        report[name.split("/")[0]]["found"] += 1
-        report[name.split("/")[0]]["stock"] += name in told
+    for column, names in (("found", found_items), ("stock", told)):
+        for name in set(map(item_of, names)):
+            report[name.split("/")[0]][column] += 1
     stock = sorted((-n, name) for name, n in told.items())[:_LISTED]
     phrases = [
         {"item": name, "texts": list(_item(evaluation, name)), "documents": -n} for n, name in stock
     ]
+    shown = {name: [text[:_SHOWN] for text in _item(evaluation, name)] for name in found_items}
+    store.write_json(CONTAMINATION_FOUND, shown)
     result = {"sets": report, "stock_phrases": phrases}
     store.write_json(CONTAMINATION_REPORT, result, key)
     return result
 
 
 def _item(evaluation: Evaluation, name: str) -> tuple[str, ...]:
-    """The texts of an item by its name, SET/NUMBER."""
-    own, number = name.rsplit("/", 1)
-    return evaluation[own][int(number)]
+    """The texts of an item by its name, SET/NUMBER, or one of them by SET/NUMBER#PLACE."""
+    own, number = item_of(name).rsplit("/", 1)
+    texts = evaluation[own][int(number)]
+    return (texts[int(name.split("#")[1]) - 1],) if "#" in name else texts

@@ -9,19 +9,22 @@ document: `rule` (null if the stage keeps the document), `value`, and columns of
   verdicts/paragraph/...   rule: "paragraph_duplicates"; value: the share of its characters that are
                            removed; `starts`, `ends` (exclusive) of these paragraphs in characters
 
+  hashes/STAGE/...         the hashes of the texts that reach the stage, which other files do not
+                           change: they are computed once
+
 Of several equal documents or paragraphs the first in the order of the corpus stays.
 """
 
 import functools
 import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow
 
 from hclx.corpus import characters
-from hclx.corpus.layout import DOCUMENTS, VERDICTS, Build, DocumentId, Shard
+from hclx.corpus.layout import DOCUMENTS, HASHES, Build, DocumentId, Shard
 from hclx.corpus.settings import ParagraphSettings
 from hclx.corpus.shuffle import (
     NO_HASHES,
@@ -31,9 +34,9 @@ from hclx.corpus.shuffle import (
     group_by_shard,
     partition_by_hash,
 )
-from hclx.corpus.store import Store
+from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import TextBatch, batches
-from hclx.corpus.verdicts import read_texts, removals
+from hclx.corpus.verdicts import input_key, read_texts, removals, write_verdict
 from hclx.hashing import RangeHash
 
 VERSION = 3  # of the definition of equal paragraphs: part of the key
@@ -110,6 +113,19 @@ def first_of_each(
     return first, size
 
 
+def _remembered(
+    shard: Shard, store: Store, stage: str, settings: tuple, compute: Callable
+) -> pyarrow.Table:
+    """The table of hashes of a stage, `compute(shard, store)`, which is computed once for the same
+    texts: other shards, which may change, do not change it.
+    """
+    name = shard.file(HASHES, stage=stage)
+    key = key_of(VERSION, settings, input_key(shard, store, before=stage))
+    if not store.is_done(name, key):
+        store.write_table(name, pyarrow.table(compute(shard, store)), key)
+    return store.read_table(name)
+
+
 # Documents.
 
 
@@ -150,11 +166,23 @@ def map_document_hashes(shard: Shard, store: Store, n: int) -> Iterator[tuple[in
     Raises:
       DataError: the documents cannot be read.
     """
-    rows = removals(shard, store, before="exact").kept
-    hashes = exact_hashes(read_texts(shard, store, rows))
-    ids = DocumentId(shard.index, rows).pack()
+    table = _remembered(shard, store, "exact", (), hash_documents)
+    hashes = np.stack([table["hash_0"].to_numpy(), table["hash_1"].to_numpy()], 1)
+    ids = DocumentId(shard.index, table["row"].to_numpy()).pack()
     for partition, chosen in partition_by_hash(hashes[:, 0], n):
         yield partition, (hashes[chosen], ids[chosen])
+
+
+def hash_documents(shard: Shard, store: Store) -> dict[str, np.ndarray]:
+    """Computes the hashes of the documents of a shard that no earlier stage removed.
+
+    Returns:
+      Columns of m documents: `row` in the shard, int64; `hash_0` and `hash_1`, the halves of
+      `exact_hash`, uint64.
+    """
+    rows = removals(shard, store, before="exact").kept
+    hashes = exact_hashes(read_texts(shard, store, rows))
+    return {"row": rows, "hash_0": hashes[:, 0], "hash_1": hashes[:, 1]}
 
 
 def reduce_document_hashes(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
@@ -200,7 +228,7 @@ def write_clusters(shard: Shard, blocks: Blocks, store: Store, key: str) -> None
         "cluster": cluster,
         "cluster_size": sizes.astype(np.int32),
     }
-    store.write_table(shard.file(VERDICTS, stage="exact"), pyarrow.table(columns), key)
+    write_verdict(store, shard, "exact", pyarrow.table(columns), key)
 
 
 # Paragraphs.
@@ -257,15 +285,32 @@ def map_paragraphs(
     Raises:
       DataError: the documents cannot be read.
     """
-    rows = removals(shard, store, before="paragraph").kept
-    done = 0
+    compute = functools.partial(hash_paragraphs, min_chars=min_chars)
+    table = _remembered(shard, store, "paragraph", (min_chars,), compute)
+    lines = {column: table[column].to_numpy() for column in table.column_names}
+    ids = DocumentId(shard.index, lines["row"]).pack()
+    columns = (lines["hash"], ids, lines["start"].astype(np.int64), lines["end"].astype(np.int64))
+    for partition, chosen in partition_by_hash(lines["hash"], n):
+        yield partition, tuple(column[chosen] for column in columns)
+
+
+def hash_paragraphs(shard: Shard, store: Store, min_chars: int) -> dict[str, np.ndarray]:
+    """Finds the long paragraphs of the documents of a shard that no earlier stage removed.
+
+    Returns:
+      Columns of p paragraphs: `row` of the document, int64; `start` and `end`, int32, and `hash`,
+      uint64, of `long_paragraphs`.
+    """
+    rows, done = removals(shard, store, before="paragraph").kept, 0
+    columns = {"row": [NO_IDS], "start": [NO_IDS], "end": [NO_IDS], "hash": [NO_HASHES]}
     for batch in batches(read_texts(shard, store, rows)):
         lines = long_paragraphs(batch, min_chars)
-        ids = DocumentId(shard.index, rows[done + lines["document"]]).pack()
-        columns = (lines["hash"], ids, lines["start"], lines["end"])
-        for partition, chosen in partition_by_hash(lines["hash"], n):
-            yield partition, tuple(column[chosen] for column in columns)
+        columns["row"].append(rows[done + lines.pop("document")])
+        for name, values in lines.items():
+            columns[name].append(values)
         done += len(batch)
+    joined = {name: np.concatenate(values) for name, values in columns.items()}
+    return joined | {name: joined[name].astype(np.int32) for name in ("start", "end")}
 
 
 def reduce_paragraphs(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
@@ -305,20 +350,22 @@ def write_paragraphs(
     Raises:
       DataError: the documents cannot be read.
     """
-    texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"].to_pylist()
+    n = store.n_rows(shard.file(DOCUMENTS))
     rows, starts, ends = concatenate(blocks, NO_IDS, NO_IDS, NO_IDS)
     order = np.lexsort((starts, rows))
     rows, starts, ends = rows[order], starts[order], ends[order]
-    edges = np.searchsorted(rows, np.arange(len(texts) + 1))
+    edges = np.searchsorted(rows, np.arange(n + 1))
     of_documents = lambda values: [values[a:b].tolist() for a, b in zip(edges[:-1], edges[1:])]
-    removed_chars = np.zeros(len(texts), np.int64)
+    held = np.unique(rows)  # documents that hold one of them: no other text is read
+    texts = dict(zip(held.tolist(), read_texts(shard, store, held), strict=True))
+    removed_chars, share = np.zeros(n, np.int64), np.zeros(n)
     np.add.at(removed_chars, rows, ends - starts)
-    share = removed_chars / np.array([len(text) for text in texts])
+    share[held] = removed_chars[held] / np.array([len(text) for text in texts.values()])
     removed = np.flatnonzero(share > settings.max_share)
     lines = long_paragraphs(TextBatch.of([texts[row] for row in removed]), settings.min_chars)
     n_long = np.bincount(lines["document"], lines["end"] - lines["start"], len(removed))
     removed = removed[n_long - removed_chars[removed] < settings.min_new]
-    rule = np.full(len(texts), None)
+    rule = np.full(n, None)
     rule[removed] = "paragraph_duplicates"
     # The white space around a line goes with it: it would indent the next one.
     starts = np.array([texts[r].rfind("\n", 0, i) + 1 for r, i in zip(rows, starts)], np.int64)
@@ -329,4 +376,4 @@ def write_paragraphs(
         "starts": pyarrow.array(of_documents(starts), pyarrow.list_(pyarrow.int32())),
         "ends": pyarrow.array(of_documents(ends), pyarrow.list_(pyarrow.int32())),
     }
-    store.write_table(shard.file(VERDICTS, stage="paragraph"), pyarrow.table(columns), key)
+    write_verdict(store, shard, "paragraph", pyarrow.table(columns), key)

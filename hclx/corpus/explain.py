@@ -17,13 +17,14 @@ from hclx.corpus.formatting import format_bounds, format_bytes
 from hclx.corpus.layout import (
     ATTRIBUTES,
     CLEAN,
+    CONTAMINATION_FOUND,
     DOCUMENTS,
     DocumentId,
     Shard,
     read_settings,
     read_shards,
 )
-from hclx.corpus.normalize import normalize_text
+from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import CorpusSettings, Rule
@@ -32,8 +33,11 @@ from hclx.corpus.taggers import TAGGERS, all_taggers
 from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
 from hclx.errors import ConfigError, DataError
+from hclx.progress import counted
+from hclx.text.records import Document, Unreadable
 
 _REASONS = 5  # reasons of removal that a summary names
+_SHOWN = 200  # characters of a document or an item that this one is compared with
 _LISTED = 10  # documents that are named if several begin with a prefix
 Columns = Mapping[str, Mapping[str, np.ndarray]]  # tagger -> column -> value, [1]
 
@@ -46,8 +50,9 @@ def explain(store: Store, doc_id: str) -> str:
       doc_id: SOURCE/ID, or its beginning if no other id begins with it. If several documents have
         the id, all are explained.
     Returns:
-      Lines to print: the fields of the document, its attributes beside their rules, the verdict of
-      every stage that saw it, and its text as it was found and as it was kept.
+      Lines to print: what became of the document, its fields, the verdict of every stage that saw
+      it, with what it was compared with; its attributes beside their rules, and its text as it was
+      found and as it was kept.
     Raises:
       DataError: there is no such document, several begin with `doc_id`, or a file of the corpus,
         which must be built, cannot be read.
@@ -65,8 +70,8 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
       settings: the settings that hold the rules and name the files of trained models.
       source: name of the source whose rules apply.
     Returns:
-      Lines to print: the attributes beside their rules, whether the text is kept and the rules that
-      remove it, and the text before and after cleaning. Duplicates and evaluation items are not
+      Lines to print: whether the text is kept and the rules that remove it, the attributes beside
+      their rules, and the text before and after cleaning. Duplicates and evaluation items are not
       looked for.
     Raises:
       ConfigError: there is no such source, or a rule names an attribute that does not exist.
@@ -75,9 +80,10 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     if source not in settings.sources:
         raise ConfigError(f"--source={source!r} is none of {', '.join(settings.sources)}")
     rules = settings.sources[source].rules
-    check_rules(rules, settings.models, f"sources.{source}")
+    check_rules(rules, settings.models, ["sources", source, "rules"])
     reading = settings.sources[source].reading
-    normalised = normalize_text(text, reading.html, reading.empty_brackets)
+    normalised = normalize_document(Document(text), reading.html, reading.empty_brackets)
+    normalised = "" if isinstance(normalised, Unreadable) else normalised.text
     columns = {
         name: tagger(TextBatch.of([normalised]))
         for name, tagger in all_taggers(settings.models).items()
@@ -91,9 +97,9 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     spans = find_pii(normalised)
     return "\n".join(
         [
-            *_attributes(columns, rules),
-            *_title("verdict"),
+            "verdict",
             f"  {'filter':<14}{verdict}{also}",
+            *_attributes(columns, rules),
             *_text("as it is", text),
             *_text(f"as it would be kept{_masks(spans)}", mask_pii(normalised, spans)),
         ]
@@ -110,10 +116,11 @@ class _Corpus:
         """The ids of the documents of a shard."""
         return self.store.read_table(shard.file(DOCUMENTS), ["doc_id"])["doc_id"].to_pylist()
 
-    def doc_id(self, packed: int) -> str:
-        """The id of a document by its packed shard and row."""
+    def document(self, packed: int) -> tuple[str, str]:
+        """The id and the text of a document by its packed shard and row."""
         place = DocumentId.unpack(packed)
-        return self.doc_ids(self.shards[place.shard])[place.row]
+        table = self.store.read_table(self.shards[place.shard].file(DOCUMENTS), ["doc_id", "text"])
+        return tuple(table[name][place.row].as_py() for name in ("doc_id", "text"))
 
 
 def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
@@ -135,7 +142,8 @@ def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
                 names += [name] if len(names) < _LISTED else []
     if not exact and not begin:
         raise DataError(
-            f"no document of {corpus.store.root} has the id {doc_id}, or one that begins with it"
+            f"no document of {corpus.store.root} has the id {doc_id}, or one that begins with it;"
+            f" quarantine/{source} lists records that were set aside"
         )
     if not exact and len(begin) > 1:
         more = ", ..." if len(begin) > _LISTED else ""
@@ -153,8 +161,10 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
         table = store.read_table(shard.file(ATTRIBUTES, tagger=name)).slice(row, 1)
         columns[name] = {column: table[column].to_numpy() for column in table.column_names}
     removed = removals(shard, store)
+    rule, stage = removed.rule[row], STAGES[removed.stage[row]]
     lines = [
         document["doc_id"],
+        f"  {'verdict':<14}{f'removed by {rule}, stage {stage}' if rule else 'kept'}",
         f"  {'shard':<14}{shard.name}, row {row:,} of {len(removed.stage):,}, from 0",
     ]
     lines += [
@@ -162,7 +172,7 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
         for name, value in document.items()
         if name not in ("doc_id", "text") and value
     ]
-    lines += [*_attributes(columns, rules), *_title("verdicts")]
+    lines += _title("verdicts")
     for index, stage in enumerate(STAGES):
         if (verdict := read_verdict(store, shard, stage)) is not None:
             columns_of_stage, text = verdict.slice(row, 1).to_pylist()[0], document["text"]
@@ -172,7 +182,7 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
             lines += [f"  {stage:<14}{first}", *(f"  {line}" for line in more)]
         if index == removed.stage[row]:
             break  # later stages did not see the document
-    lines += _text("as it was found", document["text"])
+    lines += [*_attributes(columns, rules), *_text("as it was found", document["text"])]
     if removed.is_kept[row]:
         place = int(removed.is_kept[:row].sum())
         remaining = read_remaining_texts(shard, store, np.array([row]))[0]
@@ -213,7 +223,9 @@ def _shown(value: np.ndarray) -> str:
 
 
 def _reason(name: str, rule: Rule, value: float) -> str:
-    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {_bounds(rule)}"
+    advice = f" ({rule.advice})" if rule.advice else ""
+    bounds = _bounds(rule)
+    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {bounds}{advice}"
 
 
 def _bounds(rule: Rule) -> str:
@@ -236,21 +248,25 @@ def _verdict(corpus: _Corpus, stage: str, columns: Mapping, text: str, rules: Ru
             return [
                 f"kept, {f'the first of {size:,} that are' if size > 1 else 'no other is'} {same}"
             ]
-        stays = corpus.doc_id(columns["cluster"])
+        stays, other = corpus.document(columns["cluster"])
+        why = f"of {size:,} that are {same}"
         if (similarity := columns.get("similarity")) is not None:
-            return [f"removed by {rule}: {stays} stays; estimated similarity {similarity:.2f}"]
-        return [f"removed by {rule}: {stays} stays, of {size:,} that are {same}"]
+            why = f"estimated similarity {similarity:.2f}"
+        return [f"removed by {rule}: {stays} stays, {why}", f"    {stays}: {_beginning(other)}"]
     spans = list(zip(columns.get("starts", ()), columns.get("ends", ())))
     if stage == "paragraph":
-        first = f"kept, {len(spans)} paragraphs removed"
+        first = f"kept, {counted(len(spans), 'paragraph')} removed"
         if rule:
             first = f"removed by {rule}: {value:.1%} of its characters occurred before"
         return [first, *(f"    removed: {text[start:end]}" for start, end in spans)]
-    return _contamination(columns, text, spans)
+    items = corpus.store.read_json(CONTAMINATION_FOUND) or {}  # an earlier version wrote none
+    return _contamination(columns, text, spans, items)
 
 
-def _contamination(columns: Mapping, text: str, spans: Sequence[tuple[int, int]]) -> list[str]:
-    """The verdict of the stage `contamination` on a document in words."""
+def _contamination(
+    columns: Mapping, text: str, spans: Sequence[tuple[int, int]], items: Mapping
+) -> list[str]:
+    """The verdict of the stage `contamination` on a document in words; `items`: name -> texts."""
     causes = columns.get("causes", ())
     first = "kept"
     if columns["rule"]:
@@ -259,7 +275,7 @@ def _contamination(columns: Mapping, text: str, spans: Sequence[tuple[int, int]]
         )
     elif spans:
         n_chars = sum(end - start for start, end in spans)
-        first = f"kept, {n_chars:,} characters removed around copies of evaluation items"
+        first = f"kept, {counted(n_chars, 'character')} removed around copies of evaluation items"
     lines = [
         f"    characters {start:,} to {end:,}, for {', '.join(names)}: {text[start:end].strip()}"
         for (start, end), names in zip(spans, causes)
@@ -269,7 +285,15 @@ def _contamination(columns: Mapping, text: str, spans: Sequence[tuple[int, int]]
     if others:
         kind = "items" if columns["rule"] else "stock phrases, which remove nothing"
         lines.append(f"    {kind}: {', '.join(others)}")
+    told = [(name, items[name]) for name in columns["items"] if name in items]
+    lines += [f"    {name}: {_beginning(' / '.join(texts))}" for name, texts in told]
     return [first, *lines]
+
+
+def _beginning(text: str) -> str:
+    """The beginning of a text in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]} ..."
 
 
 def _title(name: str) -> list[str]:
@@ -278,7 +302,7 @@ def _title(name: str) -> list[str]:
 
 def _text(name: str, text: str) -> list[str]:
     return [
-        *_title(f"{name} ({len(text):,} characters)"),
+        *_title(f"{name} ({counted(len(text), 'character')})"),
         *(f"  | {line}" for line in text.split("\n")),
     ]
 
@@ -311,6 +335,6 @@ def summary(name: str, source: Mapping) -> str:
     why = f"; removed: {', '.join(f'{rule} {n:,}' for rule, n in most)}" if most else ""
     kept = source["kept"]
     return (
-        f"{name}: {source['documents']:,} documents{aside}, {kept['documents']:,} kept,"
-        f" {format_bytes(kept['bytes'])}{why}"
+        f"{name}: {counted(source['documents'], 'document')}{aside},"
+        f" {kept['documents']:,} kept, {format_bytes(kept['bytes'])}{why}"
     )

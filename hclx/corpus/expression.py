@@ -29,23 +29,9 @@ def _parse(text: str) -> ast.expr:
         ) from error
 
 
-def attributes_of(text: str, where: str) -> list[str]:
-    """Checks an expression, and returns the attributes, `tagger.column`, that it names, sorted,
-    each once.
-
-    Args:
-      text: the expression.
-      where: field of the settings that holds the expression, for the message.
-    Raises:
-      ConfigError: it contains anything but comparisons of attributes with values, `and`, `or` and
-        `not`.
-    """
-    names: set[str] = set()
-    try:
-        evaluate(text, lambda name: names.add(name) or np.zeros(0))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    return sorted(names)
+def is_text(values: np.ndarray | float | str) -> bool:
+    """Returns whether a value, or the values of an attribute, are strings and not numbers."""
+    return isinstance(values, str) or getattr(values, "dtype", np.dtype(float)).kind in "OUS"
 
 
 def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
@@ -60,7 +46,8 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
     Returns:
       bool [d]: whether the expression is true.
     Raises:
-      ConfigError: the text cannot be parsed, or contains anything else.
+      ConfigError: the text cannot be parsed, contains anything else, or compares a number with a
+        string.
     """
 
     def value(node: ast.expr):
@@ -87,6 +74,8 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
             return ~holds(node.operand)
         if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
             sides = [value(side) for side in (node.left, *node.comparators)]
+            if len(set(map(is_text, sides))) > 1:
+                raise ConfigError(f"{text!r}: {ast.unparse(node)} compares a number with a string")
             return np.logical_and.reduce(
                 [_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, sides, sides[1:])]
             )

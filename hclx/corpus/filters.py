@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pyarrow
 
-from hclx.corpus.expression import attributes_of, evaluate
-from hclx.corpus.layout import ATTRIBUTES, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
+from hclx.corpus.expression import evaluate, is_text
+from hclx.corpus.layout import ATTRIBUTES, CONTENT, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.settings import CorpusSettings, Rule
+from hclx.corpus.settings_errors import SettingsError, guess
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.taggers import all_taggers
+from hclx.corpus.taggers import Tagger, all_taggers
 from hclx.corpus.text_batch import TextBatch, batches
+from hclx.corpus.verdicts import write_verdict
 from hclx.errors import ConfigError
 
 Rules = Mapping[str, Rule | None]  # rule -> its bounds; None: switched off
@@ -51,9 +53,9 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
       DataError: the documents, or the file of a model, cannot be read.
     """
     files = {name: path for name, path in taggers.items() if path}
-    documents_key = store.key(shard.file(DOCUMENTS))
+    documents = store.digest(shard.file(DOCUMENTS), CONTENT)
     keys = {
-        name: key_of(FORMAT, name, documents_key, fingerprint(path) if path else "")
+        name: key_of(FORMAT, name, documents, fingerprint(path) if path else "")
         for name, path in taggers.items()
     }
     missing = [
@@ -128,7 +130,7 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
       DataError: the documents, or attributes that a rule names, cannot be read.
     """
     rules_in_order = list(rules[shard.source].items())
-    key = key_of(key, store.key(shard.file(DOCUMENTS)), rules_in_order)
+    key = key_of(key, store.digest(shard.file(DOCUMENTS), CONTENT), rules_in_order)
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
     own = {name: rule for name, rule in rules[shard.source].items() if rule is not None}
@@ -144,7 +146,7 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
         removed = np.equal(reasons, None) & breaks(rule, column)
         reasons[removed], values[removed] = name, column(rule.attribute)[removed]
     table = pyarrow.table({"rule": pyarrow.array(reasons, pyarrow.string()), "value": values})
-    store.write_table(shard.file(VERDICTS, stage="filter"), table, key)
+    write_verdict(store, shard, "filter", table, key)
 
 
 def breaks(rule: Rule, column: Callable[[str], np.ndarray]) -> np.ndarray:
@@ -171,37 +173,68 @@ def violates(rule: Rule, values: np.ndarray) -> np.ndarray:
     return np.zeros(len(values), bool) | below | above
 
 
-def check_rules(rules: Rules, models: Mapping[str, str], where: str) -> None:
+def check_rules(rules: Rules, models: Mapping[str, str], where: list[str]) -> None:
     """Refuses rules on attributes that no tagger computes, and conditions that are no expressions.
 
     Args:
       rules: of a source.
       models: name of a trained model -> its file, as in the settings.
-      where: the field of the settings that holds the rules, for the message.
+      where: the path of the field of the settings that holds the rules.
     Raises:
-      ConfigError: names the rule, and the attributes that exist.
+      SettingsError: names the rule, and the attributes that exist.
     """
     for name, rule in rules.items():
         if rule:
-            place = f"{where}.rules.{name}"
-            check_attribute(rule.attribute, models, place)
-            for attribute in attributes_of(rule.where, f"{place}.where") if rule.where else ():
-                check_attribute(attribute, models, f"{place}.where")
+            place = [*where, name]
+            if is_text(_example(rule.attribute, models, place)):
+                raise SettingsError(
+                    f"{'.'.join(place)}: {rule.attribute} is a string, and a rule bounds numbers;"
+                    " compare it in a `where`",
+                    place,
+                )
+            check_expression(rule.where, models, [*place, "where"])
 
 
-def check_attribute(attribute: str, models: Mapping[str, str], where: str) -> None:
-    """Refuses an attribute, `tagger.column`, that no tagger computes.
+def check_expression(text: str, models: Mapping[str, str], where: list[str]) -> None:
+    """Refuses a `where` that is no expression, or names an attribute that no tagger computes.
 
     Args:
-      attribute: its name.
+      text: the expression; "" is none.
       models: name of a trained model -> its file, as in the settings.
-      where: the field of the settings that names it, for the message.
+      where: the path of its field in the settings.
     Raises:
-      ConfigError: names the attributes that exist.
+      SettingsError: says what is wrong with it.
+    """
+    try:
+        if text:
+            evaluate(text, lambda attribute: _example(attribute, models, where))
+    except SettingsError:
+        raise
+    except ConfigError as error:
+        raise SettingsError(f"{'.'.join(where)}: {error}", where) from error
+
+
+def _example(attribute: str, models: Mapping[str, str], where: list[str]) -> np.ndarray:
+    """The value, [1], that an attribute, `tagger.column`, has for some text.
+
+    Raises:
+      SettingsError: no tagger computes it; names the nearest, and those that exist.
     """
     tagger, _, column = attribute.partition(".")
     taggers = all_taggers(models)
-    columns = list(taggers[tagger](TextBatch.of(["가"]))) if tagger in taggers else []
-    if column not in columns:
-        known = f"{tagger}: {', '.join(columns)}" if columns else f"taggers: {', '.join(taggers)}"
-        raise ConfigError(f"{where}: no attribute {attribute!r}; {known}")
+    if tagger not in taggers:
+        nearest = guess(tagger, taggers)
+        known = f"taggers: {', '.join(taggers)}"
+    else:
+        columns = _columns_of(taggers[tagger])
+        if column in columns:
+            return columns[column]
+        nearest = guess(column, columns, f"{tagger}.")
+        known = f"{tagger}: {', '.join(columns)}"
+    place = ".".join(where)
+    raise SettingsError(f"{place}: no attribute {attribute!r}{nearest}; {known}", where)
+
+
+@functools.lru_cache
+def _columns_of(tagger: Tagger) -> dict[str, np.ndarray]:
+    return tagger(TextBatch.of(["가"]))

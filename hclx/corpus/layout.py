@@ -15,7 +15,8 @@ from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
 from hclx.text.records import FIELDS, Reading
 
-FORMAT = 4  # of these files, and of what taggers compute: part of every key
+FORMAT = 5  # of these files, and of what taggers compute: part of every key
+READING = 2  # of what becomes of the content of a raw file: part of the key of its documents
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )
@@ -29,7 +30,9 @@ QUARANTINE = "quarantine/{name}.jsonl"  # what could not be read, and why
 DOCUMENTS = "documents/{name}.parquet"  # as they were read; never changed again
 ATTRIBUTES = "attributes/{tagger}/{name}.parquet"  # a row a document, in their order
 VERDICTS = "verdicts/{stage}/{name}.parquet"  # what a stage removed, see `hclx.corpus.verdicts`
+HASHES = "hashes/{stage}/{name}.parquet"  # of the documents or paragraphs that reach a stage
 SIGNATURES = "signatures/{name}.parquet"  # MinHash of the documents that reach that stage
+CONTENT = "content"  # the digest of a table that is read again, see `Store.write_table`
 CLEAN = "corpus/{name}.parquet"  # the documents that were kept, cleaned
 FIGURES = "figures/{name}.json"  # numbers that the corpus card adds up
 AVAILABLE = "mixture/{name}.json"  # documents and bytes that a mixture can take
@@ -41,8 +44,8 @@ COUNTS_SUMMARY = "counts/{name}.json"  # the sample that was counted; written af
 COUNTS_PARTITION = "counts/{index:05d}.parquet"  # counts of all shards for some of the pre-tokens
 # The folders of these files that every build fills.
 PER_SHARD = (
-    *("documents", "quarantine", "attributes", "verdicts", "signatures", "contamination/hits"),
-    *("corpus", "figures"),
+    *("documents", "quarantine", "attributes", "verdicts", "hashes", "signatures"),
+    *("contamination/hits", "corpus", "figures"),
 )
 
 # Files of the corpus.
@@ -50,6 +53,7 @@ SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
 CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
 CONTAMINATION_ITEMS = "contamination/items.json"
 CONTAMINATION_HITS = "contamination/hits/{name}.parquet"  # which items a shard's documents hold
+CONTAMINATION_FOUND = "contamination/found.json"  # the texts of the items that were found
 CONTAMINATION_REPORT = "contamination/report.json"
 CACHES = "caches.json"  # path -> fingerprint of the token caches that were made from it
 MIXTURE = "mixture/mixture.json"  # the share and the files of every source
@@ -101,7 +105,7 @@ class RawFile:
         are out of date.
         """
         return key_of(
-            FORMAT, self.shown, self.document_name, self.size, self.modified, self.source,
+            FORMAT, READING, self.shown, self.document_name, self.size, self.modified, self.source,
             self.reading, self.shard_bytes,
         )  # fmt: skip
 

@@ -5,8 +5,9 @@ epoch is a sample of documents by hash of their ids, so that larger samples are 
 ones. Above one epoch the mixture holds the documents once, and the rates of the token cache repeat
 them.
 
-  mixture/mixture.json                  `target_tokens`; `sources`, name -> fields of its `Share`
-                                        and `kept`; `files`, name -> its files below mixture/
+  mixture/mixture.json                  `target_tokens`; `sources`, name -> fields of its `Share`,
+                                        `kept`, and `sampled`, the number of its documents that the
+                                        mixture takes; `files`, name -> its files below mixture/
   mixture/SOURCE/FILE-SHARD.jsonl.gz    a JSON object for each document that the mixture takes:
                                         doc_id, source, url, title, date, licence, text
   mixture/SOURCE/FILE-SHARD.json        `documents`, `bytes`: those that a mixture can take
@@ -27,6 +28,7 @@ from hclx.corpus.layout import (
     ATTRIBUTES,
     AVAILABLE,
     CLEAN,
+    CONTENT,
     MIXTURE,
     SAMPLED,
     SAMPLED_DONE,
@@ -34,6 +36,7 @@ from hclx.corpus.layout import (
     Shard,
 )
 from hclx.corpus.settings import MixSettings, SourceSettings
+from hclx.corpus.settings_errors import SettingsError, guess
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import removals
 from hclx.corpus.write_clean import sample_order, text_bytes
@@ -53,7 +56,7 @@ class Share:
       documents, bytes: the documents that exist of the source, and the bytes of their texts.
       tokens: an estimate of what exists, from its bytes.
       epochs: how often the mixture repeats each byte.
-      wanted: tokens that the table asks of the source; without a target, those that it gives.
+      requested: tokens that the table asks of the source; without a target, those that it gives.
       rate: its share of the mixture's tokens.
     """
 
@@ -62,7 +65,7 @@ class Share:
     bytes: int
     tokens: float
     epochs: float
-    wanted: float
+    requested: float
     rate: float
 
     @property
@@ -108,7 +111,7 @@ def solve(
             bytes=available[name][1],
             tokens=exists[name],
             epochs=taken[name] / exists[name] if exists[name] else 0.0,
-            wanted=requested[name],
+            requested=requested[name],
             rate=taken[name] / total,
         )
         for name in available
@@ -116,12 +119,14 @@ def solve(
 
 
 def check_target(sources: Mapping[str, SourceSettings], mix: MixSettings, target: float) -> None:
-    """Refuses a target for which the table asks nothing of any source.
+    """Refuses a target for which the table asks nothing of any source, or of a source whose domain
+    it does not have.
 
     Args:
       sources, mix, target: see `solve`.
     Raises:
       ConfigError: names the domains of the table and those of the sources.
+      SettingsError: names the nearest domain of the table.
     """
     domains = {source.domain or name for name, source in sources.items()}
     if target and not any(mix.shares.get(domain) for domain in domains):
@@ -130,6 +135,15 @@ def check_target(sources: Mapping[str, SourceSettings], mix: MixSettings, target
             f" belongs to one (theirs are {', '.join(sorted(domains))}); give the sources a"
             " `domain`, or write `mix: {shares: ...}`"
         )
+    for name, source in sources.items():
+        if target and source.domain and source.domain not in mix.shares:
+            raise SettingsError(
+                f"sources.{name}.domain: mix.shares has no {source.domain!r}"
+                f"{guess(source.domain, mix.shares)}; it has {', '.join(mix.shares)}; with"
+                " --target_tokens a domain without a share gives nothing: give it one, 0 if that is"
+                " meant",
+                ["sources", name, "domain"],
+            )
 
 
 def _tempered(tokens: dict[str, float], temperature: float) -> dict[str, float]:
@@ -243,15 +257,31 @@ def write_mixture(build: Build, target_tokens: float, tokenizer_dir: str = "") -
     kept = {name: share.kept for name, share in shares.items()}
     sample = functools.partial(sample_shard, store=store, sources=sources, kept=kept, seed=seed)
     build.map_shards(sample, "mixture")
-    described = {
-        name: {**dataclasses.asdict(share), "kept": share.kept} for name, share in shares.items()
-    }
-    files = {name: [] for name in sources}
+    files, sampled = {name: [] for name in sources}, dict.fromkeys(sources, 0)
     for shard in build.shards:
         files[shard.source].append(shard.file(SAMPLED).removeprefix("mixture/"))
+        sampled[shard.source] += store.read_json(shard.file(SAMPLED_DONE))["documents"]
+    shares = _without_empty(shares, sampled)
+    described = {
+        name: {**dataclasses.asdict(share), "kept": share.kept, "sampled": sampled[name]}
+        for name, share in shares.items()
+    }
     mixture = {"target_tokens": target_tokens, "sources": described, "files": files}
     store.write_json(MIXTURE, mixture)
     return shares
+
+
+def _without_empty(shares: dict[str, Share], sampled: Mapping[str, int]) -> dict[str, Share]:
+    """Shares of which the others have the rate of sources that are so small that no document of
+    them was sampled.
+    """
+    total = sum(share.rate for name, share in shares.items() if sampled[name])
+    if all(sampled[name] or not share.rate for name, share in shares.items()):
+        return shares
+    return {
+        name: dataclasses.replace(share, rate=share.rate / total if sampled[name] else 0.0)
+        for name, share in shares.items()
+    }
 
 
 def _is_chosen(shard: Shard, store: Store, source: SourceSettings) -> np.ndarray:
@@ -282,7 +312,7 @@ def count_available(shard: Shard, store: Store, sources: Mapping[str, SourceSett
       ConfigError: `where` is no expression.
     """
     source = sources[shard.source]
-    key = key_of(store.key(shard.file(CLEAN)), source.where)
+    key = key_of(store.digest(shard.file(CLEAN), CONTENT), source.where)
     if store.is_done(shard.file(AVAILABLE), key):
         return
     chosen = _is_chosen(shard, store, source)
@@ -312,7 +342,7 @@ def sample_shard(
       ConfigError: `where` is no expression.
     """
     source, share = sources[shard.source], kept[shard.source]
-    key = key_of(store.key(shard.file(CLEAN)), source.where, share, seed)
+    key = key_of(store.digest(shard.file(CLEAN), CONTENT), source.where, share, seed)
     if store.is_done(shard.file(SAMPLED_DONE), key) and store.exists(shard.file(SAMPLED)):
         return
     table = store.read_table(shard.file(CLEAN)).filter(

@@ -29,7 +29,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from hclx.corpus.dedup import first_of_each
-from hclx.corpus.layout import DOCUMENTS, SIGNATURES, VERDICTS, Build, DocumentId, Shard
+from hclx.corpus.layout import DOCUMENTS, SIGNATURES, Build, DocumentId, Shard
 from hclx.corpus.minhash import band_hashes, compact, signatures, similarity
 from hclx.corpus.settings import CorpusSettings, NearSettings
 from hclx.corpus.shuffle import (
@@ -42,7 +42,7 @@ from hclx.corpus.shuffle import (
 )
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.text_batch import batches
-from hclx.corpus.verdicts import input_key, read_remaining_texts, removals
+from hclx.corpus.verdicts import input_key, read_remaining_texts, removals, write_verdict
 from hclx.hashing import splitmix64
 
 VERSION = 2  # of the definition of a near-duplicate: part of the key
@@ -362,4 +362,4 @@ def write_near_duplicates(shard: Shard, blocks: Blocks, store: Store, key: str) 
         "cluster_size": sizes.astype(np.int32),
         "similarity": pyarrow.array(similarities, mask=is_kept),
     }
-    store.write_table(shard.file(VERDICTS, stage="near"), pyarrow.table(columns), key)
+    write_verdict(store, shard, "near", pyarrow.table(columns), key)

@@ -1,15 +1,14 @@
 """The corpus pipeline: PIPELINE lists its stages in order, and `Corpus` runs them.
 
-Every stage ends before the next one begins. The key of a stage is a hash of its settings and of the
-key before it, so that a run that was killed resumes where it was, and a changed setting repeats the
-stages that depend on it and no others.
+Every stage ends before the next one begins. The key of a stage is a hash of its settings and of
+what the stages before it left of every shard, so that a run that was killed resumes where it was,
+and a change repeats the stages that see it and no others.
 """
 
 import dataclasses
 import logging
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Sequence
 
 from hclx.corpus import (
@@ -21,7 +20,6 @@ from hclx.corpus import (
     readers,
     write_clean,
 )
-from hclx.corpus.expression import attributes_of
 from hclx.corpus.layout import (
     CONTAMINATION_REPORT,
     FORMAT,
@@ -30,18 +28,18 @@ from hclx.corpus.layout import (
     VERDICTS_OF_STAGE,
     Build,
     Evaluation,
-    RawFile,
     Shard,
     write_settings,
 )
 from hclx.corpus.quality_models import fingerprint
+from hclx.corpus.raw_files import raw_files, refuse_output_as_input
 from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
+from hclx.corpus.settings_errors import MissingInputError
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import TAGGERS
-from hclx.errors import ConfigError, DataError
-from hclx.text.formats import KINDS, format_of
-from hclx.text.inputs import common_folder, find, may_match, split_patterns
+from hclx.corpus.verdicts import input_key
+from hclx.errors import DataError
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,8 +52,8 @@ class Stage:
       name: of the stage, and of the folder of its verdicts if it removes documents.
       settings: (build) -> the JSON values that decide its verdicts, or None if it is switched off.
         A stage without this function checks every file by that file's own key.
-      function: (build, key) -> None. The key is that of the stage's verdicts; for a stage without
-        verdicts, of the stage before it.
+      function: (build, key) -> None. The key is that of the verdicts; "" for a stage without
+        settings, or whose verdicts have keys of their own.
       report: a file that it writes last, in a folder of its own, if there is one.
       is_by_shard: its verdicts on a shard do not depend on other shards, and have keys of their
         own.
@@ -93,7 +91,7 @@ PIPELINE = (
     Stage("leftovers", None, remove_leftovers),
     Stage("attributes", None, filters.write_attributes),
     Stage("filter", filters.filter_settings, filters.apply_rules, is_by_shard=True),
-    Stage("exact", lambda build: True, dedup.remove_exact_duplicates),
+    Stage("exact", lambda build: dedup.VERSION, dedup.remove_exact_duplicates),
     Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
     Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
     Stage(
@@ -132,21 +130,21 @@ class Corpus:
         output, input_dir = (
             path if "://" in path else os.path.abspath(path) for path in (output, input_dir)
         )
+        files = {name: os.path.abspath(path) for name, path in settings.models.items()}
+        models = {name: _fingerprint(name, path) for name, path in files.items()}
         for name, source in settings.sources.items():
-            where = f"sources.{name}.where"
-            filters.check_rules(source.rules, settings.models, f"sources.{name}")
-            for attribute in attributes_of(source.where, where) if source.where else ():
-                filters.check_attribute(attribute, settings.models, where)
-        _refuse_output_as_input(settings, input_dir, output)
-        models = {name: os.path.abspath(path) for name, path in settings.models.items()}
+            where = ["sources", name]
+            filters.check_rules(source.rules, settings.models, [*where, "rules"])
+            filters.check_expression(source.where, settings.models, [*where, "where"])
+        refuse_output_as_input(settings, input_dir, output)
         self.settings, self.store = settings, Store(output)
         self._build = Build(
             settings=settings,
             store=self.store,
             runner=runner,
             files=tuple(raw_files(settings, input_dir)),
-            taggers={**dict.fromkeys(TAGGERS, ""), **models},
-            models={name: fingerprint(path) for name, path in models.items()},
+            taggers={**dict.fromkeys(TAGGERS, ""), **files},
+            models=models,
             evaluation=evaluation or {},
         )
 
@@ -158,9 +156,8 @@ class Corpus:
           HclxError: a stage raised it.
         """
         write_settings(self.store, self.settings)
-        key = key_of(FORMAT, [file.key for file in self._build.files])
         for stage in PIPELINE:
-            key = _run_stage(stage, self._build, key)
+            _run_stage(stage, self._build)
 
     def mix(self, target_tokens: float = 0, tokenizer_dir: str = "") -> dict[str, mixing.Share]:
         """Writes mixture/: JSON lines, and the rates of the sources. Call `build` before.
@@ -189,8 +186,9 @@ class Corpus:
         return self._build.shards
 
 
-def _run_stage(stage: Stage, build: Build, key: str) -> str:
-    """Runs a stage, unless all of its verdicts exist, and returns the key of the verdicts."""
+def _run_stage(stage: Stage, build: Build) -> None:
+    """Runs a stage, unless all of its verdicts exist."""
+    key = ""
     if stage.settings:
         settings = stage.settings(build)
         if settings is None:
@@ -198,88 +196,22 @@ def _run_stage(stage: Stage, build: Build, key: str) -> str:
             for folder in filter(None, folders):
                 for path in build.store.list(folder):
                     build.store.remove(path)
-            return key
-        key = key_of(key, stage.name, settings)
-        paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
-        paths += [stage.report] if stage.report else []
-        if not stage.is_by_shard and all(build.store.is_done(path, key) for path in paths):
-            return key
+            return
+        if not stage.is_by_shard:
+            seen = [(s.name, input_key(s, build.store, before=stage.name)) for s in build.shards]
+            key = key_of(FORMAT, stage.name, settings, seen)
+            paths = [shard.file(VERDICTS, stage=stage.name) for shard in build.shards]
+            paths += [stage.report] if stage.report else []
+            if all(build.store.is_done(path, key) for path in paths):
+                return
     begin = time.perf_counter()
     stage.function(build, key)
     _LOG.info("%s: %.1f s", stage.name, time.perf_counter() - begin)
-    return key
 
 
-def _refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: str) -> None:
-    """Refuses an output that the patterns of a source would read at the next run.
-
-    Raises:
-      ConfigError: names the source.
-    """
-    folder = f"{input_dir.rstrip('/')}/"
-    if not f"{output}/".startswith(folder):
-        return
-    inside = output[len(folder) :].strip("/")
-    written = [f"{name}/s/x.{end}" for name in PER_SHARD for end in ("parquet", "json", "jsonl")]
-    written += ["mixture/s/x.jsonl.gz", "mixture/s/x.json", "card.json", "settings.json"]
-    for name, source in settings.sources.items():
-        for pattern in split_patterns(source.input, Store(input_dir)):
-            if any(may_match(pattern, f"{inside}/{file}") for file in written):
-                raise ConfigError(
-                    f"sources.{name}.input: {pattern} would read the files of --output,"
-                    f" {output}, at the next run; name a folder outside of the input"
-                )
-
-
-def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
-    """The raw files of all sources, in the order of the settings and, within a source, of names.
-
-    Args:
-      settings: of the corpus; the `input` of each source is one or more paths or patterns below the
-        folder, joined by commas, see `hclx.text.inputs`.
-      folder: a folder or an address, see `hclx.corpus.store`.
-    Raises:
-      DataError: no pattern of a source matches a file.
-      ConfigError: the format of a file is neither set nor told by its name.
-    """
-    files, place = [], Store(folder)
-    for name, source in settings.sources.items():
-        patterns = split_patterns(source.input, place)
-        matches: set[str] = set()
-        for pattern in patterns:
-            paths, skipped = find(pattern, place)
-            matches.update(paths)
-            if skipped:
-                _LOG.info("sources.%s: %s files of other kinds are skipped", name, f"{skipped:,}")
-            if not paths:
-                where = f"sources.{name}.input: {place.path(pattern)}"
-                if not skipped:
-                    raise DataError(f"{where} matches no file")
-                raise DataError(f"{where}: none of the {skipped:,} files below it is {KINDS}")
-        depth = common_folder(patterns).count(
-            "/"
-        )  # a file's name may be of another form of Unicode
-        for shown in sorted(matches):
-            format_of(shown, source.reading)
-            info = place.info(shown)
-            files.append(
-                RawFile(
-                    source=name,
-                    path=place.path(shown),
-                    shown=shown,
-                    document_name=_document_name(shown, depth),
-                    size=info.size,
-                    modified=info.mtime_ns,
-                    reading=source.reading,
-                    shard_bytes=settings.part_bytes,
-                )
-            )
-    return files
-
-
-def _document_name(path: str, depth: int) -> str:
-    """The name, in NFC, that documents without an id have of their file: its path without the first
-    `depth` folders.
-    """
-    names = [name for name in path.split("/") if name]
-    return unicodedata.normalize("NFC", "/".join(names[depth:]))
+def _fingerprint(model: str, path: str) -> str:
+    """The hash of the file that `models` names."""
+    try:
+        return fingerprint(path)
+    except DataError as error:
+        raise MissingInputError(f"models.{model}: {error}", ["models", model]) from error

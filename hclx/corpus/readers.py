@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow
 
 from hclx.corpus.layout import (
+    CONTENT,
     DOCUMENTS,
     MANIFEST,
     QUARANTINE,
@@ -37,8 +38,9 @@ from hclx.corpus.layout import (
 from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import masked
 from hclx.corpus.runner import advance
-from hclx.corpus.store import Store, key_of, open_bytes
+from hclx.corpus.store import Store, key_of, open_bytes, table_digest
 from hclx.errors import DataError
+from hclx.progress import counted
 from hclx.text.formats import format_of, read_records
 from hclx.text.records import (
     FIELDS,
@@ -59,6 +61,7 @@ _DIFFERS = re.compile(r" at byte \d+| \(.*")  # the part of a reason that differ
 _BEGINNING_CHARS = 100
 _MANY_LINES = 200  # of a text file that is one document: perhaps it holds many
 _REASONS = 3  # that a message names
+_MOST_NUL = 0.01  # of the characters of a text: a program left them there, and they are dropped
 
 
 def ingest(build: Build, key: str) -> None:
@@ -76,7 +79,8 @@ def ingest(build: Build, key: str) -> None:
     missing = [raw for raw in largest_first(build.files) if not _is_ingested(raw, build.store)]
     if len(missing) < len(build.files):
         done = len(build.files) - len(missing)
-        _LOG.info("documents: %s of %s files are as they were read", done, len(build.files))
+        known = f"{done:,} of {counted(len(build.files), 'file')}"
+        _LOG.info("documents: %s need not be read again", known)
     build.runner.map(read, missing, "documents", "file")
     for source in build.settings.sources:
         files = [raw for raw in build.files if raw.source == source]
@@ -95,8 +99,8 @@ def _nothing(source: str, manifests: list[dict], store: Store) -> str:
     if not aside:
         return f"{message}: no text is in {', '.join(m['file'] for m in manifests[:3])}"
     return (
-        f"{message}: {aside.total():,} records were set aside, {main_reasons(aside)}; for example"
-        f" {'; '.join(examples[:1])}; all are in {store.path('quarantine')}/{source}"
+        f"{message}: {counted(aside.total(), 'record')} set aside, {main_reasons(aside)}; for"
+        f" example {'; '.join(examples[:1])}; all are in {store.path('quarantine')}/{source}"
     )
 
 
@@ -134,7 +138,8 @@ class _Shards:
             return
         name = self._raw.shard_name(len(self.written))
         table = pyarrow.Table.from_pylist(self._rows, SCHEMA)
-        self._store.write_table(DOCUMENTS.format(name=name), table, key_of(self._raw.key, name))
+        key, digests = key_of(self._raw.key, name), {CONTENT: table_digest(table)}
+        self._store.write_table(DOCUMENTS.format(name=name), table, key, digests)
         shard = {"name": name, "documents": len(self._rows), "bytes": self._size}
         self.written.append(shard)
         self._rows, self._size = [], 0
@@ -235,12 +240,14 @@ def check_text(text: str) -> None:
     """Refuses a text that no corpus may hold.
 
     Raises:
-      UnreadableRecordError: it is blank, or holds NUL or half a surrogate pair.
+      UnreadableRecordError: it is blank, holds half a surrogate pair, or so many NUL that it is no
+        text.
     """
     if not text.strip():
         raise UnreadableRecordError("no text")
-    if "\0" in text:
-        raise UnreadableRecordError("NUL in the text")
+    if text.count("\0") > _MOST_NUL * len(text):
+        most = f"more than {_MOST_NUL:.0%} of it: binary data, or another encoding"
+        raise UnreadableRecordError(f"NUL in the text ({most})")
     if _SURROGATE.search(text):
         raise UnreadableRecordError("a lone surrogate in the text")
 
@@ -263,7 +270,14 @@ def read_documents(
             beginning = masked(record.beginning)[:_BEGINNING_CHARS]
             yield dataclasses.replace(record, beginning=beginning)
         else:
-            yield normalize_document(record, reading.html, empty_brackets)
+            yield normalize_document(_without_nul(record), reading.html, empty_brackets)
+
+
+def _without_nul(document: Document) -> Document:
+    if "\0" not in document.text and "\0" not in document.title:
+        return document
+    text, title = (value.replace("\0", "") for value in (document.text, document.title))
+    return dataclasses.replace(document, text=text, title=title)
 
 
 def notes(manifests: list[dict]) -> list[str]:
@@ -286,8 +300,8 @@ def notes(manifests: list[dict]) -> list[str]:
         long.update(manifest.get("long", {}))
     if long["documents"]:
         lines.append(
-            f"{long['documents']:,} documents of more than max_chars characters became"
-            f" {long['parts']:,} parts"
+            f"{counted(long['documents'], 'document')} of more than max_chars characters"
+            f" became {long['parts']:,} parts"
         )
     most = max(manifests, key=lambda m: m.get("text_lines", 0), default={})
     if (n := most.get("text_lines", 0)) >= _MANY_LINES:

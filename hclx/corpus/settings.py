@@ -25,8 +25,8 @@ from annotated_types import Ge, Gt, Le
 from hclx.corpus.settings_errors import (
     SettingsError,
     check_names,
-    line_of,
     load_yaml,
+    locating,
     unknown,
 )
 from hclx.errors import ConfigError
@@ -68,12 +68,14 @@ class Rule(_Settings):
     min, max: the least and the largest value that are kept; None is no bound.
     where: the documents that the rule judges, as an expression over attributes, see
       `hclx.corpus.expression`, such as `length.lines >= 6`; "" is every document.
+    advice: what the owner of the source can do, which is told with the documents that are removed.
     """
 
     attribute: str
     min: float | None = None
     max: float | None = None
     where: str = ""
+    advice: str = ""
 
     @property
     def tagger(self) -> str:
@@ -236,11 +238,8 @@ def load_settings(path: str | Path) -> CorpusSettings:
         value; the message names the file, the field and the value.
     """
     content, node = load_yaml(path)
-    try:
+    with locating(path, node):
         return parse_settings(content)
-    except ConfigError as error:
-        line = line_of(node, getattr(error, "field", ()))
-        raise ConfigError(f"{path}: {f'line {line}: ' if line else ''}{error}") from error
 
 
 def parse_settings(content) -> CorpusSettings:

@@ -1,20 +1,48 @@
 """YAML with the lines of its fields, and the messages for what is wrong in it."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 
 
 class SettingsError(ConfigError):
-    """A field is wrong; `field` is its path from the top of the file."""
+    """A field is wrong; `field` is its path from the top of the file, None if `locating` has named
+    its line.
+    """
 
-    def __init__(self, message: str, field: Iterable[str] = ()):
+    def __init__(self, message: str, field: Iterable[str] | None = ()):
         super().__init__(message)
-        self.field = tuple(field)
+        self.field = field
+
+
+class MissingInputError(DataError):
+    """A field names what does not exist; for `field` see `SettingsError`."""
+
+    def __init__(self, message: str, field: Iterable[str] | None = ()):
+        super().__init__(message)
+        self.field = field
+
+
+@contextlib.contextmanager
+def locating(path: str | Path, node: yaml.Node | None = None) -> Iterator[None]:
+    """Adds the file and the line of the field to the errors on settings that the block raises.
+
+    Args:
+      path: the YAML file that the settings were read from.
+      node: its content, see `load_yaml`; None reads the file again if there is an error.
+    """
+    try:
+        yield
+    except (SettingsError, MissingInputError) as error:
+        if error.field is None:
+            raise
+        line = line_of(node or load_yaml(path)[1], error.field)
+        raise type(error)(f"{path}: {f'line {line}: ' if line else ''}{error}", None) from error
 
 
 def load_yaml(path: str | Path) -> tuple[object, yaml.Node | None]:
@@ -30,6 +58,10 @@ def load_yaml(path: str | Path) -> tuple[object, yaml.Node | None]:
         node = yaml.compose(text, yaml.SafeLoader)
         twice = _twice(node)
         content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{path} cannot be read as YAML: {place}{error.problem}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{path} cannot be read as YAML: {' '.join(str(error).split())}"
@@ -80,6 +112,9 @@ def _walk(node: yaml.Node | None, field: list[str]) -> tuple[int, int]:
     for depth, name in enumerate(field):
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         matches = [(key, value) for key, value in pairs if key.value == name]
+        if isinstance(node, yaml.SequenceNode):  # an item is known by its place or by itself
+            items = enumerate(node.value)
+            matches = [(item, item) for i, item in items if name in (str(i), item.value)]
         if not matches:
             return line, depth
         line, node = matches[0][0].start_mark.line + 1, matches[0][1]
@@ -95,13 +130,24 @@ def unknown(where: str, names: Iterable[str], name: str = "") -> str:
       name: the name itself; default: the last part of `where`.
     """
     names = [str(known) for known in names]
-    near = difflib.get_close_matches(name or where.split(".")[-1], names, 1)
-    guess = f"; is it {near[0]}?" if near else ""
     place = where.rpartition(".")[0] or "the file"
-    return f"{where} is unknown{guess}; {place} has {', '.join(names)}"
+    nearest = guess(name or where.split(".")[-1], names)
+    return f"{where} is unknown{nearest}; {place} has {', '.join(names)}"
 
 
-def check_names(where: list[str], fields: Mapping, names: Iterable[str]) -> None:
+def guess(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """The nearest of the names that there are, as a part of a message; "" if none is near.
+
+    Args:
+      name: the wrong one.
+      names: those that there are.
+      prefix: what stands before the name in the file.
+    """
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f"; is it {prefix}{near[0]}?" if near else ""
+
+
+def check_names(where: list[str], fields: Iterable[str], names: Iterable[str]) -> None:
     """Refuses names that are none of those that there are.
 
     Raises:

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow
 import pyarrow.parquet
@@ -22,6 +22,7 @@ from pyarrow import fs
 
 from hclx.errors import ConfigError, DataError
 from hclx.hashing import json_hash
+from hclx.utf8 import check_path
 
 _KEY = b"hclx.key"
 
@@ -35,6 +36,22 @@ def key_of(*values) -> str:
       32 hexadecimal digits.
     """
     return json_hash(values)[:32]
+
+
+def table_digest(table: pyarrow.Table, without: Sequence[str] = ()) -> str:
+    """Computes a hash of the content of a table.
+
+    Args:
+      table: its metadata does not count.
+      without: columns that do not count.
+    Returns:
+      32 hexadecimal digits.
+    """
+    table = table.drop_columns(list(without)).replace_schema_metadata(None).combine_chunks()
+    digest = hashlib.sha256()
+    with pyarrow.ipc.new_stream(_Sink(digest), table.schema) as writer:
+        writer.write_table(table)
+    return digest.hexdigest()[:32]
 
 
 @contextlib.contextmanager
@@ -79,6 +96,9 @@ class Store:
     """
 
     root: str
+
+    def __post_init__(self):
+        check_path(self.root)
 
     @functools.cached_property
     def _place(self) -> tuple[fs.FileSystem, str]:
@@ -125,16 +145,21 @@ class Store:
         with self.writing(name) as stream:
             write(stream)
 
-    def write_table(self, name: str, table: pyarrow.Table, key: str) -> None:
-        """Writes a Parquet file; equal tables and keys give equal bytes.
+    def write_table(
+        self, name: str, table: pyarrow.Table, key: str, digests: Mapping[str, str] = {}
+    ) -> None:
+        """Writes a Parquet file; equal tables, keys and digests give equal bytes.
 
         Args:
           name: path of the file below the folder.
           table: its content.
           key: hash of the settings and inputs that the table was made from, see `key_of`; the file
             holds it in its metadata.
+          digests: hashes of what the file holds, by names, for the keys of files that are made from
+            this one: they do not change if it is made again with the same content.
         """
         metadata = {**(table.schema.metadata or {}), _KEY: key.encode()}
+        metadata |= {f"hclx.{kind}".encode(): digest.encode() for kind, digest in digests.items()}
         table = table.replace_schema_metadata(metadata)
         self._write(
             name, lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd")
@@ -177,21 +202,18 @@ class Store:
         except (pyarrow.ArrowException, OSError) as error:
             raise self._unreadable(name, error) from error
 
-    def table_digest(self, name: str, without: Sequence[str] = ()) -> str:
-        """Computes a hash of what a Parquet file holds, without its key.
+    def digest(self, name: str, kind: str) -> str | None:
+        """Reads a digest that a Parquet file was written with, see `write_table`.
 
         Args:
           name: path of the file below the folder.
-          without: columns that do not count.
-        Raises:
-          DataError: it is missing or damaged.
+          kind: the name of the digest.
+        Returns:
+          The digest; of a file without one, as earlier versions wrote, its key; None if the file is
+          missing or damaged.
         """
-        table = self.read_table(name).replace_schema_metadata(None)
-        table = table.select([column for column in table.column_names if column not in without])
-        digest = hashlib.sha256()
-        with pyarrow.ipc.new_stream(_Sink(digest), table.schema) as writer:
-            writer.write_table(table)
-        return digest.hexdigest()[:32]
+        metadata = self._metadata(name)
+        return metadata.get(f"hclx.{kind}".encode(), metadata.get(_KEY, b"")).decode() or None
 
     def n_rows(self, name: str) -> int:
         """Returns the number of rows of a Parquet file; `name` is its path below the folder.
@@ -251,14 +273,15 @@ class Store:
         """
         if name.endswith(".json"):
             return (self.read_json(name) or {}).get("key")
+        return self._metadata(name).get(_KEY, b"").decode() or None
+
+    def _metadata(self, name: str) -> dict[bytes, bytes]:
+        """The metadata of a Parquet file; {} if it is missing or damaged."""
         files, root = self._place
         try:
-            metadata = (
-                pyarrow.parquet.read_schema(f"{root}/{name}", filesystem=files).metadata or {}
-            )
+            return pyarrow.parquet.read_schema(f"{root}/{name}", filesystem=files).metadata or {}
         except (pyarrow.ArrowException, OSError):
-            return None
-        return metadata.get(_KEY, b"").decode() or None
+            return {}
 
     def exists(self, name: str) -> bool:
         """Returns whether a file exists; `name` is its path below the folder."""

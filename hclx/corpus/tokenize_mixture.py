@@ -128,7 +128,7 @@ def tokenize_mixture(
         key=key_of(tokenizer.fingerprint, settings),
     )
     runner.map(encode, shards, "tokens")
-    encoded = functools.partial(_encoded, store=store, tokenizer=tokenizer, settings=settings)
+    encoded = functools.partial(_read_encoded, store=store, tokenizer=tokenizer, settings=settings)
     cache = build_cache("corpus", sources, tokenizer_dir, cache_dir, settings, encoded=encoded)
     made = (store.read_json(CACHES) or {}).get("made", {})
     made[os.path.abspath(cache_dir)] = cache.fingerprint
@@ -182,7 +182,7 @@ def _encode(texts: list[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     return [np.array(ids, np.uint32) for ids in encoded]
 
 
-def _encoded(
+def _read_encoded(
     source: Source,
     split: str,
     counts: Counter,
@@ -191,32 +191,23 @@ def _encoded(
     tokenizer: Tokenizer,
     settings: ReadSettings,
 ) -> Iterator[EncodedDocument]:
-    """The documents of a split. A source of few documents, of which a hash holds out none or all,
-    is divided by its length: the shards do not know that, and it is encoded here.
-    """
-    rows = lambda split: sum(
-        store.read_table(shard.file(TOKENS, split=split)).num_rows
-        for shard in mixture_shards(source.files())
-    )
-    if all(map(rows, SPLITS)):
-        yield from _read_encoded(source, split, counts, store=store)
-        return
-    index = {path: number for number, path in enumerate(source.files())}
-    for document in source.documents(split, settings, counts):
-        (ids,), data = _encode([document.text], tokenizer), to_bytes(document.text)
-        digest = hashlib.sha256(data).digest()
-        yield EncodedDocument(ids, len(data), digest, index[document.path], document.line)
-
-
-def _read_encoded(
-    source: Source, split: str, counts: Counter, *, store: Store
-) -> Iterator[EncodedDocument]:
     """The documents of a split in the order of the source's files.
 
     Args:
       counts: takes `file_bytes` alone: no document of a mixture is empty or not UTF-8.
     """
-    for index, (path, shard) in enumerate(zip(source.files(), mixture_shards(source.files()))):
+    shards = mixture_shards(source.files())
+    sizes = [sum(store.n_rows(s.file(TOKENS, split=name)) for s in shards) for name in SPLITS]
+    if settings.validation_permille and 0 in sizes:  # the source divides so few by their length
+        files = {path: index for index, path in enumerate(source.files())}
+        for document in source.documents(split, settings, counts):
+            text = to_bytes(document.text)
+            place = files[document.path], document.line
+            digest = hashlib.sha256(text).digest()
+            (ids,) = _encode([document.text], tokenizer)
+            yield EncodedDocument(ids, len(text), digest, *place)
+        return
+    for index, (path, shard) in enumerate(zip(source.files(), shards)):
         table = store.read_table(shard.file(TOKENS, split=split))
         columns = [table[column].to_pylist() for column in ("n_bytes", "sha256", "line")]
         for ids, (n_bytes, sha256, line) in zip(table["ids"], zip(*columns)):

@@ -7,19 +7,19 @@ to `ends` (exclusive), in characters.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 import pyarrow
 import pyarrow.compute
 
-from hclx.corpus.layout import DOCUMENTS, SETTINGS, VERDICTS, Shard
+from hclx.corpus.layout import CONTENT, DOCUMENTS, SETTINGS, VERDICTS, Shard
 from hclx.corpus.spans import replace_spans
-from hclx.corpus.store import Store, key_of
+from hclx.corpus.store import Store, key_of, table_digest
 from hclx.errors import DataError
 
 # The stages that remove documents, in the order of the pipeline.
 STAGES = ("filter", "exact", "paragraph", "near", "contamination")
+REMAINING = "remaining"  # the digest of which documents stay, and which parts of them go
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,21 +93,38 @@ def removals(shard: Shard, store: Store, before: str | None = None) -> Removals:
     return Removals(stage, rule, value)
 
 
-def input_key(shard: Shard, store: Store, before: str | None = None) -> str:
-    """Computes a hash of what a stage sees of a shard: its documents, and the content of the
-    verdicts of earlier stages, whatever settings they came from.
+def write_verdict(store: Store, shard: Shard, stage: str, table: pyarrow.Table, key: str) -> None:
+    """Writes the verdicts of a stage on a shard, with digests for the keys of what depends on them.
 
     Args:
-      shard, store, before: see `removals`.
-    Raises:
-      DataError: the verdicts of a stage that counts cannot be read.
+      store: the folder of the corpus.
+      shard: the documents.
+      stage: a name in STAGES.
+      table: a row for each document, see the head of this module.
+      key: hash of all that the verdicts depend on.
+    """
+    spans = [name for name in ("starts", "ends") if name in table.column_names]
+    remaining = table.select(spans).append_column("is_kept", table["rule"].is_null())
+    # The places of other documents change when a file is added.
+    places = [name for name in ("cluster",) if name in table.column_names]
+    digests = {CONTENT: table_digest(table, places), REMAINING: table_digest(remaining)}
+    store.write_table(shard.file(VERDICTS, stage=stage), table, key, digests)
+
+
+def input_key(shard: Shard, store: Store, before: str | None = None) -> str:
+    """Computes a hash of what a stage sees of a shard: its documents, and what the verdicts of
+    earlier stages leave of them, whatever settings and other documents these came from.
+
+    Args:
+      shard, store: see `removals`.
+      before: the stage, a name in STAGES; None is whoever sees all verdicts with their reasons and
+        values.
     """
     last = STAGES.index(before) if before else len(STAGES)
     earlier = [name for name in stages_of(store) if STAGES.index(name) < last]
-    # The places of other documents change when a file is added.
-    digest = functools.partial(store.table_digest, without=["cluster"])
-    verdicts = [digest(shard.file(VERDICTS, stage=name)) for name in earlier]
-    return key_of(store.key(shard.file(DOCUMENTS)), earlier, verdicts)
+    kind = REMAINING if before else CONTENT
+    verdicts = [store.digest(shard.file(VERDICTS, stage=name), kind) for name in earlier]
+    return key_of(store.digest(shard.file(DOCUMENTS), CONTENT), earlier, verdicts)
 
 
 def read_verdict(
@@ -144,6 +161,8 @@ def read_texts(shard: Shard, store: Store, rows: np.ndarray) -> list[str]:
     Raises:
       DataError: the documents cannot be read.
     """
+    if not len(rows):
+        return []
     texts = store.read_table(shard.file(DOCUMENTS), ["text"])["text"]
     return texts.take(pyarrow.array(rows)).to_pylist()
 

@@ -19,9 +19,19 @@ import pyarrow
 import pyarrow.compute
 
 from hclx.corpus.filters import Rules, rules_of
-from hclx.corpus.layout import ATTRIBUTES, CLEAN, DOCUMENTS, FIGURES, FORMAT, SCHEMA, Build, Shard
+from hclx.corpus.layout import (
+    ATTRIBUTES,
+    CLEAN,
+    CONTENT,
+    DOCUMENTS,
+    FIGURES,
+    FORMAT,
+    SCHEMA,
+    Build,
+    Shard,
+)
 from hclx.corpus.pii import find_pii, mask_pii, masked
-from hclx.corpus.store import Store, key_of
+from hclx.corpus.store import Store, key_of, table_digest
 from hclx.corpus.verdicts import (
     STAGES,
     Removals,
@@ -98,7 +108,7 @@ def clean_shard(
     kept = table.take(pyarrow.array(removed.kept)).set_column(
         SCHEMA.get_field_index("text"), SCHEMA.field("text"), pyarrow.array(texts, pyarrow.string())
     )
-    store.write_table(shard.file(CLEAN), kept, key)
+    store.write_table(shard.file(CLEAN), kept, key, {CONTENT: table_digest(kept)})
     n_bytes = text_bytes(table)
     figures = {
         "documents": table.num_rows,

@@ -24,7 +24,8 @@ import tensorstore as ts
 
 from hclx.errors import DataError, StorageError
 from hclx.hashing import json_hash
-from hclx.read_errors import DAMAGED, UNDECODED, check_path, diagnose
+from hclx.read_errors import DAMAGED, UNDECODED, diagnose
+from hclx.utf8 import check_path
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -24,11 +24,12 @@ _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD_BYTES = 4096
 _SHOWN = {"utf-8": "UTF-8", "cp949": "CP949", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 _NOT_ASCII, _HANGUL = re.compile(r"[^\x00-\x7f]"), re.compile("[가-힣]")
-# Zero-width characters, marks of direction, and letters that look blank.
-_UNSEEN = re.compile(
-    "[\\s\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
-    "\ufeff\uffa0\ufff9-\ufffb]*"
-)
+# Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
+UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+UNSEEN += "\ufff9-\ufffb"
+JOINERS = "\u200c\u200d"  # seen in emoji, and in scripts that spell with them
+BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
+_NOTHING_SEEN = re.compile(f"[\\s{UNSEEN}{JOINERS}{BLANK_LETTERS}]*")
 
 
 def is_compressed(path: str) -> bool:
@@ -259,4 +260,4 @@ def is_blank(raw: bytes) -> bool:
     raw = raw.strip()
     if not raw or raw[0] < 0x80:  # no such letter is ASCII
         return not raw
-    return _UNSEEN.fullmatch(raw.decode("utf-8", "replace")) is not None
+    return _NOTHING_SEEN.fullmatch(raw.decode("utf-8", "replace")) is not None

@@ -143,18 +143,22 @@ class Parser:
         Raises:
           UnreadableRecordError: it has no text, or one that is refused.
         """
-        names = dict(self.reading.fields)
-        value = lambda name: record.get(names.get(name, name))
-        text = value("text")
+        names = self._names
+        text = record.get(names["text"])
         if not isinstance(text, str):
-            raise _without_text(record, names.get("text", "text"), self._name_text)
+            raise _without_text(record, names["text"], self._name_text)
         self.check(text)
-        fields = {name: _SURROGATE.sub("\ufffd", str(value(name) or "")) for name in FIELDS}
+        fields = {name: _string(record.get(names[name])) for name in FIELDS}
         fields["licence"] = fields["licence"] or self.reading.licence
-        own = value("id")
-        default = doc_id or f"{self.name}:{line}"
-        doc_id = default if own in (None, "") else _SURROGATE.sub("\ufffd", str(own))
+        own = record.get(names["id"])
+        own = "" if own is None else _SURROGATE.sub("\ufffd", str(own))  # an id may be 0
+        doc_id = own or doc_id or f"{self.name}:{line}"
         return Document(text, self.path, line, doc_id, **fields, replaced=replaced)
+
+    @functools.cached_property
+    def _names(self) -> dict[str, str]:
+        """Our name of each field -> its name in the file."""
+        return {name: name for name in ("id", "text", *FIELDS)} | dict(self.reading.fields)
 
     def _name_text(self, field: str) -> str:
         """The advice for records whose text is in another field."""
@@ -163,6 +167,10 @@ class Parser:
         if format_of(self.path, self.reading) == "parquet":
             return f"rename the column {field} to text"
         return f"rename it with `jq -c '{{text: .[\"{field}\"]}}' FILE`"
+
+
+def _string(value) -> str:
+    return _SURROGATE.sub("\ufffd", str(value)) if value else ""
 
 
 def _without_text(

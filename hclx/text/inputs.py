@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
+from hclx.progress import counted
 from hclx.text.formats import KINDS, known_format
+from hclx.utf8 import check_path
 
 _LOG = logging.getLogger(__name__)
 _MAGIC = re.compile(r"[*?[]")
@@ -50,10 +52,10 @@ def expand_globs(patterns: str) -> list[str]:
     for pattern in split_patterns(patterns, LocalPlace()):
         matches, skipped = find(_home(pattern), LocalPlace())
         if not matches:
-            held = f": of the {skipped:,} files below it none is" if skipped else "; input is"
+            held = f": of {counted(skipped, 'file')} below it none is" if skipped else "; input is"
             raise DataError(f"{pattern} matches no file{held} {KINDS}")
         if skipped:
-            _LOG.info("%s: %s files of other kinds are skipped", pattern, f"{skipped:,}")
+            _LOG.info("%s: %s skipped", pattern, others(skipped))
         paths.update(matches)
     for path in paths:
         if not known_format(path):
@@ -62,6 +64,11 @@ def expand_globs(patterns: str) -> list[str]:
                 " it, as text to .txt"
             )
     return sorted(paths)
+
+
+def others(n: int) -> str:
+    """Names a number of files that are of no known format."""
+    return counted(n, "file of another kind", "files of other kinds")
 
 
 def _home(path: str) -> str:
@@ -96,6 +103,8 @@ def find(pattern: str, place: Place) -> tuple[list[str], int]:
     Returns:
       Their paths, sorted, as `pattern` names their folders and the disk their names; and, if the
       pattern names a folder itself, the number of files below it that are of no known format.
+    Raises:
+      ConfigError: the name of a file is not in UTF-8.
     """
     root = "/" if pattern.startswith("/") else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
@@ -108,6 +117,8 @@ def find(pattern: str, place: Place) -> tuple[list[str], int]:
             known = [name for name in below if known_format(name)]
             files.update(known)
             skipped += len(below) - len(known)
+    for path in files:
+        check_path(path)
     return sorted(files), skipped
 
 
@@ -173,13 +184,26 @@ def _below(folder: str, place: Place) -> Iterator[str]:
             yield from _below(path, place) if is_folder else [path]
 
 
-def common_folder(patterns: list[str]) -> str:
-    """Returns the folder that all files of patterns are in, as far as the patterns tell, with a
-    slash at its end; "" if there is none.
+def common_depth(patterns: list[str], place: Place) -> int:
+    """Returns how many folders deep all files of patterns lie for certain, whatever they match:
+    two for `a/b/*.txt`, for `a/b/c.txt`, and for `a/b` if that is a folder.
     """
-    heads = [_MAGIC.split(pattern)[0].rpartition("/")[0].split("/") for pattern in patterns]
-    common = os.path.commonprefix(heads)
-    return "".join(f"{part}/" for part in common if part)
+    return len(os.path.commonprefix([_named_folders(pattern, place) for pattern in patterns]))
+
+
+def _named_folders(pattern: str, place: Place) -> list[str]:
+    """The names, in NFC, of the folders that a pattern begins with, up to a part that is no name of
+    a folder.
+    """
+    folder, names = "/" if pattern.startswith("/") else "", []
+    for part in (part for part in pattern.split("/") if part not in ("", ".")):
+        chosen = _chosen(folder, part, place)
+        folders = [path for path, is_folder, is_named in chosen if is_folder and is_named]
+        if not folders:
+            break
+        folder = folders[0]
+        names.append(unicodedata.normalize("NFC", part))
+    return names
 
 
 def may_match(pattern: str, path: str) -> bool:

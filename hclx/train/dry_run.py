@@ -124,8 +124,8 @@ def _found_text(experiment: Experiment, model_dir: str) -> Iterator[tuple[str, T
     )
     if (Path(cache_dir) / MANIFEST).is_file():
         # without a tokenizer, `prepare` would train one
-        found = prepared(tokenizer_dir, cache_dir) if has_tokenizer else TokenCache(cache_dir)
-        yield f"token cache {cache_dir}", found
+        cache = prepared(tokenizer_dir, cache_dir) if has_tokenizer else TokenCache(cache_dir)
+        yield f"token cache {cache_dir}", cache
         return
     text, n_bytes = _find_files(data)
     if n_bytes <= _PREPARED_BYTES:

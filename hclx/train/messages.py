@@ -9,9 +9,11 @@ from hclx.config import Experiment
 from hclx.data import TokenCache
 from hclx.model import n_params
 from hclx.progress import counted
+from hclx.train.checkpoint import checkpoints_of
 from hclx.train.flops import flops_per_token
 from hclx.train.optimizer import learning_rate_schedule
 from hclx.train.preemption import FILE as STOP_FILE
+from hclx.train.retention import losses_of, ranked
 from hclx.train.rewind_history import read_lineage
 from hclx.train.run import Run
 from hclx.train.run_data import reads
@@ -45,6 +47,11 @@ def changes_in_words(
     """
     lines = [f"changed: {name} {before!r} -> {now!r}" for name, before, now in changes]
     for name, before, _ in changes:
+        if name == "train.eval_windows" and experiment.train.keep_best:
+            lines.append(
+                "validation losses are those of other sequences from here on, and checkpoints from"
+                " before are still compared by theirs (TrainConfig.keep_best)"
+            )
         if name == "train.total_steps":
             factors = read_lineage(model_dir).rate_factors
             rate_in = lambda total, done: float(
@@ -60,9 +67,20 @@ def changes_in_words(
 
 
 def ending(run: Run) -> str:
-    """Returns how a run ended, and where its last checkpoint is."""
-    step, total, folder = run.progress.step, run.experiment.train.total_steps, Path(run.model_dir)
+    """Returns how a run ended, and where its last checkpoint is, and its best if that is kept."""
+    train, folder = run.experiment.train, Path(run.model_dir)
+    step, total = run.progress.step, train.total_steps
     where = f"step {step}, checkpoint in {folder / 'checkpoints' / str(step)}"
+    if train.keep_best:
+        where += _best(folder)
     if step > total:
         return f"nothing to do: TrainConfig.total_steps={total} lies before {where}"
     return f"done: {where}" if step == total else f"stopped by {folder / STOP_FILE}: {where}"
+
+
+def _best(model_dir: Path) -> str:
+    """Returns the best checkpoint of a run in words, "" if none was evaluated."""
+    folder = checkpoints_of(model_dir)
+    losses = losses_of(folder, (int(p.name) for p in folder.glob("*") if p.name.isdecimal()))
+    best = ranked(losses)[:1]
+    return "".join(f"; lowest validation loss {losses[step]:.4f} at step {step}" for step in best)

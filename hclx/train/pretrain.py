@@ -34,6 +34,7 @@ from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
 from hclx.train.preemption import StopSignal
 from hclx.train.profiler import StepProfiler
+from hclx.train.retention import LOSS, finite_or_none
 from hclx.train.run import Run, RunOptions, open_run
 from hclx.train.run_changes import changes_of
 from hclx.train.run_data import prepare_data, remarks, with_known_vocabulary
@@ -223,9 +224,7 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
         logger = stack.enter_context(
             MetricsLogger(run.model_dir, run.experiment, began, run.clock, skipped, run.event)
         )
-        stop = stack.enter_context(
-            StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
-        )
+        stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
         batches = run.loader.iterate(progress.next_index)
         while progress.step < train.total_steps and not progress.stopping:
@@ -236,6 +235,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
             annotation = jax.profiler.StepTraceAnnotation("train", step_num=step)
             with annotation, run.clock.part("dispatch"):
                 state, metrics = one_step(run, state, batch)
+            if step == began + 1:  # a signal that comes while it is compiled has nothing to save
+                stack.enter_context(stop)
             info = StepInfo(step, index, progress.next_index, batch, state, metrics)
             for hook in hooks:
                 if hook.is_due(step, step == train.total_steps, progress.stopping):
@@ -267,7 +268,9 @@ def _hooks(
         n = min(train.eval_windows, run.validation.n_sequences)
         with run.clock.paused("evaluation", info.metrics):
             params = info.state.params
-            logger.add(evaluate(run.program, params, run.validation, run.token_bytes, n))
+            values = evaluate(run.program, params, run.validation, run.token_bytes, n)
+        logger.add(values)
+        progress.evaluated = info.step, values["validation_loss"]
 
     def look_around(info: StepInfo) -> None:
         run.watchdog.alive(info.step)
@@ -344,6 +347,8 @@ def save_checkpoint(run: Run, state: TrainState) -> None:
         loop = LoopState(run.progress.next_index, run.lineage.to_json())
         meta = {name: run.description[name] for name in ("hashes", "versions", "init_from")}
         meta["model"] = run.description["config"]["model"]
+        evaluated, loss = run.progress.evaluated
+        meta[LOSS] = finite_or_none(loss) if evaluated == run.progress.step else None
         run.checkpointer.save(state, loop, meta)
 
 

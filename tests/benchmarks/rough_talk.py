@@ -20,7 +20,6 @@ import numpy as np
 from absl import app, flags
 
 from hclx.corpus import filters
-from hclx.corpus.expression import attributes_of
 from hclx.corpus.settings import Rule, parse_settings
 from hclx.corpus.taggers import TAGGERS
 from hclx.corpus.text_batch import batches
@@ -104,12 +103,8 @@ def breaks(texts: list[str], rules: dict[str, Rule]) -> dict[str, np.ndarray]:
 
     These texts have no titles, so no title breaks a rule.
     """
-    attributes = [
-        attribute
-        for rule in rules.values()
-        for attribute in (rule.attribute, *(attributes_of(rule.where, "") if rule.where else ()))
-    ]
-    taggers = dict.fromkeys(attribute.split(".")[0] for attribute in attributes)
+    named = " ".join(f"{rule.attribute} {rule.where}" for rule in rules.values())
+    taggers = [name for name in TAGGERS if f"{name}." in named]
     hits: dict[str, list[np.ndarray]] = {name: [] for name in rules}
     for batch in batches(texts):
         columns = {

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hclx.corpus.layout import DOCUMENTS, MANIFEST
-from hclx.corpus.pipeline import Corpus, raw_files
+from hclx.corpus.pipeline import Corpus
+from hclx.corpus.raw_files import raw_files
 from hclx.corpus.readers import HOPELESS, LISTED, ingest_file, notes
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import parse_settings
@@ -53,7 +54,7 @@ def test_a_long_document_is_split_into_numbered_parts(tmp_path):
     assert {row["title"] for row in parts} == {"책"} and last["doc_id"] == "src/short"
     assert manifest["long"] == {"documents": 1, "parts": len(parts)}
     assert notes([manifest]) == [
-        f"1 documents of more than max_chars characters became {len(parts)} parts"
+        f"1 document of more than max_chars characters became {len(parts)} parts"
     ]
 
 
@@ -92,6 +93,61 @@ def test_ids_of_documents_without_ids_hold_the_folder(tmp_path):
     assert [row["doc_id"] for row in rows] == ["src/x.txt:1"]  # as before
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    ["talk", "talk/", "./talk", "talk/*", "talk/**", "talk/b*.txt,talk/[2] 가, 나", "SLASH/talk"],
+)
+def test_ids_do_not_depend_on_how_the_files_of_a_folder_are_named(tmp_path, pattern):
+    files = {name: SENTENCE.encode() for name in ("talk/b.txt", "talk/[2] 가, 나/x.txt")}
+    pattern = pattern.replace("SLASH", str(tmp_path / "raw"))
+    _, _, rows = ingest(tmp_path, files, split="line", input=pattern)
+    expected = {"src/b.txt:1"} if pattern == "talk/*" else {"src/b.txt:1", "src/[2] 가, 나/x.txt:1"}
+    assert {row["doc_id"] for row in rows} == expected
+
+
+@pytest.mark.parametrize(
+    "pattern, expected",
+    [
+        ("talk", "a/b.txt"),
+        ("talk/**", "a/b.txt"),
+        ("talk/*/b.txt", "a/b.txt"),
+        ("talk/a/b.txt", "b.txt"),
+        ("talk,*.md", "talk/a/b.txt"),
+    ],
+)
+def test_an_id_is_the_path_below_the_folder_that_is_named(tmp_path, pattern, expected):
+    files = {name: SENTENCE.encode() for name in ("talk/a/b.txt", "c.md")}
+    _, _, rows = ingest(tmp_path, files, input=pattern)
+    assert f"src/{expected}" in {row["doc_id"] for row in rows}
+
+
+@pytest.mark.parametrize("pattern", ["talk/[2] 가, 나/x.txt", "talk/[2] 가, 나"])
+def test_the_folder_that_is_named_is_no_part_of_an_id(tmp_path, pattern):
+    files = {"talk/[2] 가, 나/x.txt": SENTENCE.encode()}
+    _, _, rows = ingest(tmp_path, files, input=pattern)
+    assert [row["doc_id"] for row in rows] == ["src/x.txt"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/elsewhere/*.txt", "~other/a.txt", "gs://bucket/a.txt", "a.txt,/b"]
+)
+def test_an_input_elsewhere_is_refused_with_what_to_write(tmp_path, pattern):
+    with pytest.raises(
+        ConfigError, match="is not below --input=.*; write a path below that folder"
+    ):
+        ingest(tmp_path, {"a.txt": SENTENCE.encode()}, input=pattern)
+
+
+def test_a_path_from_the_top_that_leads_below_the_input_folder_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for pattern in (f"{tmp_path}/raw/a.txt", "~/raw/*.txt", f"{tmp_path}/raw", "~/raw/a.txt,b*"):
+        _, _, rows = ingest(tmp_path, {"a.txt": SENTENCE.encode()} | B, input=pattern)
+        assert [row["doc_id"] for row in rows][0] == "src/a.txt"
+
+
+B = {"b.txt": SENTENCE.encode()}
+
+
 def test_a_file_of_which_no_record_is_a_document_is_left_with_a_guess(tmp_path):
     content = b"[\n" + b",\n".join(b' {\n  "text": "x"\n }' for _ in range(3000)) + b"\n]\n"
     store, (manifest,), rows = ingest(tmp_path, {"a.json": content})
@@ -102,6 +158,16 @@ def test_a_file_of_which_no_record_is_a_document_is_left_with_a_guess(tmp_path):
     assert (
         "the rest of the file was not read (its first 1,000 records" in json.loads(last)["reason"]
     )
+
+
+def test_a_few_nul_are_dropped_and_a_text_of_many_is_set_aside(tmp_path):
+    book = "\n".join([SENTENCE] * 100)
+    texts = [f"{book[:9]}\0{book[9:]}\0", f"{SENTENCE}\0", "\0".join("utf-16 text")]
+    records = "".join(json.dumps({"text": text, "title": "제\0목"}) + "\n" for text in texts)
+    _, (manifest,), rows = ingest(tmp_path, {"a.jsonl": records.encode()})
+    assert [(row["text"], row["title"]) for row in rows] == [(book, "제목")]
+    assert manifest["quarantined"] == {"NUL in the text": 2}
+    assert "more than 1% of it: binary data, or another" in manifest["examples"]["NUL in the text"]
 
 
 def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
@@ -120,7 +186,7 @@ def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
     [
         (
             '{"content": "글", "title": "제목"}\n'.encode() * 5,
-            r"source talk has no document: 5 records were set aside, no string field `text` 5; for"
+            r"source talk has no document: 5 records set aside, no string field `text` 5; for"
             r" example a\.jsonl:1: .*the record has fields content, title; write `fields: {text:"
             r" content}`\); all are in .*quarantine/talk",
         ),
@@ -153,7 +219,7 @@ def test_an_output_that_the_next_run_would_read_is_refused(tmp_path, pattern):
 
 PEAK = """
 import resource, sys
-from hclx.corpus.pipeline import raw_files
+from hclx.corpus.raw_files import raw_files
 from hclx.corpus.readers import ingest_file
 from hclx.corpus.settings import parse_settings
 from hclx.corpus.store import Store

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from hclx.corpus.layout import DOCUMENTS, FIGURES
-from hclx.corpus.pipeline import Corpus, raw_files
+from hclx.corpus.pipeline import Corpus
 from hclx.corpus.quality_models import ByteModel, QualityModel
+from hclx.corpus.raw_files import raw_files
 from hclx.corpus.readers import ingest_file
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import parse_settings
@@ -245,6 +246,7 @@ def test_a_changed_rule_makes_again_what_depends_on_it_alone(raw, copied, tmp_pa
     assert again == {
         "settings.json",
         "verdicts",
+        "hashes",
         "signatures",
         "corpus",
         "figures",

@@ -9,6 +9,9 @@ import sys
 import pytest
 import yaml
 
+from hclx.corpus.mixing import check_target
+from hclx.corpus.pipeline import Corpus
+from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import (
     CorpusSettings,
     MixSettings,
@@ -18,7 +21,9 @@ from hclx.corpus.settings import (
     load_settings,
     parse_settings,
 )
-from hclx.errors import ConfigError
+from hclx.corpus.settings_errors import check_names, locating
+from hclx.errors import ConfigError, HclxError
+from hclx.tasks.evaluation import SETS
 from tests.conftest import ROOT
 from tests.helpers.commands import environment
 
@@ -180,13 +185,79 @@ def test_an_error_names_the_file_the_field_and_the_value(tmp_path, text, message
     assert re.match(rf"{re.escape(str(path))}: .*{re.escape(message)}", str(error.value))
 
 
+FILE = """\
+sources:
+  a:
+    input: a.txt
+    domain: news
+  b:
+    input: b.txt
+    domain: newz
+    where: length.chars > 3
+rules:
+  mine:
+    attribute: length.chars
+    min: 1
+    where: length.lines > 1
+contamination:
+  tasks:
+    - nsmc
+    - klue_nli
+models: {quality: MODEL}
+"""
+
+
+@pytest.mark.parametrize(
+    "right, wrong, line, message",
+    [
+        ("newz", "newz", 7, "sources.b.domain: mix.shares has no 'newz'; is it news.; it has blog"),
+        ("input: b.txt", "input: c.txt", 6, "sources.b.input: .*/c.txt matches no file"),
+        ("input: b.txt", "input: b.csv", 6, "sources.b: b.csv: its format cannot be told from"),
+        ("input: b.txt", "input: /b.txt", 6, "sources.b.input: /b.txt is not below --input="),
+        ("input: b.txt", "input: ., out", 6, "sources.b.input: . would read the files of --output"),
+        (
+            "chars > 3",
+            "chrs > 3",
+            8,
+            "sources.b.where: no attribute 'length.chrs'; is it length.ch",
+        ),
+        ("chars > 3", "chars >", 8, "sources.b.where: 'length.chars >' is no expression: invalid"),
+        ("chars > 3", "chars > ko", 8, "sources.b.where: .*: ko is neither an attribute"),
+        ("lines > 1", "linse > 1", 13, "sources.a.rules.mine.where: no attribute 'length.linse'"),
+        (": length.chars\n", ": length.char\n", 10, "sources.a.rules.mine: no attribute"),
+        (
+            "- klue_nli",
+            "- klue_nil",
+            17,
+            "contamination.tasks.klue_nil is unknown; is it klue_nli.",
+        ),
+        ("- klue_nli", "- 3", 17, "contamination.tasks.1 must be a valid string, and is 3"),
+        ("MODEL", "none.npz", 18, "models.quality: .*none.npz cannot be read"),
+    ],
+)
+def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wrong, line, message):
+    """With the checks of launch/build_corpus.py, in its order."""
+    for name in ("a.txt", "b.txt", "b.csv", "q.npz"):
+        (tmp_path / name).touch()
+    path = tmp_path / "corpus.yaml"
+    text = FILE.replace(right, wrong).replace("MODEL", str(tmp_path / "q.npz"))
+    path.write_text(text.replace("newz", "newz" if wrong == "newz" else "news"), encoding="utf-8")
+    with pytest.raises(HclxError, match=rf"^{re.escape(str(path))}: line {line}: {message}"):
+        with locating(path):
+            settings = load_settings(path)
+            check_names(["contamination", "tasks"], settings.contamination.tasks, SETS)
+            check_target(settings.sources, settings.mix, 1000)
+            Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+
+
 @pytest.mark.parametrize("content", [b"a: [", b"\xff", None])
 def test_a_file_that_is_no_yaml_is_refused(tmp_path, content):
     path = tmp_path / "corpus.yaml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match="corpus.yaml cannot be read as YAML: "):
+    with pytest.raises(ConfigError, match="corpus.yaml cannot be read as YAML: ") as error:
         load_settings(path)
+    assert "line 1: " in str(error.value) or content != b"a: ["
 
 
 def test_workers_need_not_import_pydantic():

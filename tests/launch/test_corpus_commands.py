@@ -53,6 +53,8 @@ def test_it_builds_and_says_what_became_of_each_source(corpus):
         "  set aside: text/a.jsonl:4: invalid UTF-8 at byte 10",
         "  set aside: text/a.jsonl:2: no string field `text` (the record has fields id)",
         "  set aside: text/a.jsonl:3: not JSON (Expecting value)",
+        "  1 removed by html: `html: strip` in the source keeps the text between tags",
+        "  1 removed by html_page: `html: strip` in the source keeps the text of pages",
     ]
     why = "invalid UTF-8 1, no string field `text` 1, not JSON 1"
     n, stay = (
@@ -102,9 +104,14 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     assert "removed by exact_duplicate: text/market stays, of 3 that are equal" in explain(
         store, "text/spaced_too"
     )
-    assert "removed by near_duplicate: text/well stays; estimated similarity 0." in explain(
+    assert "removed by near_duplicate: text/well stays, estimated similarity 0." in explain(
         store, "text/nearly"
     )
+    for name, other in (("spaced_too", "market"), ("nearly", "well")):
+        shown = explain(store, f"text/{name}")
+        assert f"\n      text/{other}: {written_corpus.STAY[other][:50]}" in shown
+        assert re.match(rf"text/{name}\n  verdict       removed by \w+_duplicate, stage ", shown)
+        assert shown.index("\nverdicts\n") < shown.index("\nlength\n") < shown.index("as it was")
     first = written_corpus.STAY["well"].split("\n")[0]
     assert (
         "removed by paragraph_duplicates: 100.0% of its characters occurred before\n"
@@ -113,7 +120,7 @@ def test_later_stages_name_what_stays_and_what_was_removed(corpus):
     # the beginning of a name is enough where no other begins so
     quoting = explain(store, "text/quo")
     assert (
-        f"kept, 1 paragraphs removed\n      removed: {first}" in quoting
+        f"kept, 1 paragraph removed\n      removed: {first}" in quoting
         and section(quoting, "as it was kept") == f"  | {written_corpus.kept()['text/quoting']}"
     )
     assert "kept, the first of 3 that are equal" in explain(store, "text/market")
@@ -126,7 +133,8 @@ def test_inspect_shows_a_document_before_and_after(corpus):
     assert result.returncode == 0 and not result.stderr, result.stderr
     assert (
         result.stdout.startswith(
-            f"text/letter\n  shard         {raw_name('text', 'text/b.jsonl')}-00000, row 2 of"
+            "text/letter\n  verdict       kept\n"
+            f"  shard         {raw_name('text', 'text/b.jsonl')}-00000, row 2 of"
             f" {len(written_corpus.DOCUMENTS) - 1}, from 0\n"
         )
         and "  licence       CC0" in result.stdout
@@ -147,7 +155,8 @@ def test_inspect_explains_a_text_that_is_in_no_corpus(corpus):
     )
     assert result.returncode == 0, result.stderr
     assert (
-        "\n  filter        removed by no_letters: script.letters is 0.133333, and must be ≥ 0.3\n"
+        "verdict\n"
+        "  filter        removed by no_letters: script.letters is 0.133333, and must be ≥ 0.3\n"
         in result.stdout
     )
     assert (
@@ -165,7 +174,7 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
     assert "documents begin with text/dup_: text/dup_lines, text/dup_line_chars, " in refused(
         launch("inspect_corpus.py", f"--output={store.root}", "--doc_id=text/dup_"), 65
     )
-    assert "--doc_id missing; give --output and --doc_id, or --config" in refused(
+    assert "missing: --doc_id; give --output and --doc_id, or --config" in refused(
         launch("inspect_corpus.py", f"--output={store.root}"), 64
     )
     for doc_id, message in [

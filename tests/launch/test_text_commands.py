@@ -180,9 +180,13 @@ def test_a_filter_says_what_it_counted_and_how_to_divide_a_text(tmp_path):
         f"--output={tmp_path / 'q.npz'}",
     ]
     message = refused(launch(*command), 65)
-    assert "holds 1 documents in 1 files (each text file is one; try --split=line" in message
+    assert "holds 1 document in 1 file (each text file is one; try --split=line" in message
     result = launch(*command, "--split=line")
     assert result.returncode == 0 and "classified correctly" in result.stdout, result.stderr
+    others.write_bytes("날씨가 좋다\n".encode("cp949") * 100)  # no model learns U+FFFD in silence
+    message = refused(launch(*command, "--split=line"), 65)
+    assert "others.txt:1: invalid UTF-8 at byte 0, it reads as CP949" in message
+    assert launch(*command, "--split=line", "--invalid_utf8=replace").returncode == 0
 
 
 def test_the_users_folder_in_an_option(monkeypatch):

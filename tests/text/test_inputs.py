@@ -61,10 +61,10 @@ def test_a_folder_gives_every_file_of_a_known_format_and_says_how_many_it_skips(
     with caplog.at_level(logging.INFO, "hclx"):
         found = expand_globs(str(folder))
     assert found == sorted(f"{folder}/{name}" for name in NAMES if name != "b")
-    assert "1 files of other kinds are skipped" in caplog.text
+    assert "1 file of another kind skipped" in caplog.text
     (folder / "only").mkdir()
     (folder / "only" / "a.csv").touch()
-    with pytest.raises(DataError, match="of the 1 files below it none is .jsonl"):
+    with pytest.raises(DataError, match="of 1 file below it none is .jsonl"):
         expand_globs("only")
     with pytest.raises(ConfigError, match="b: its format cannot be told from its name"):
         expand_globs("b")
@@ -84,6 +84,14 @@ def test_names_are_found_in_either_form_of_hangul(folder):
         os.remove(folder / form / f"{form}, 2 [x].txt")
         os.remove(folder / form / f"{form}.txt")
         os.rmdir(folder / form)
+
+
+def test_a_name_that_is_not_utf8_is_refused(folder):
+    """As archives of Windows are unpacked, whose names are in CP949."""
+    Path(os.fsdecode("글.txt".encode("cp949"))).write_text("글", encoding="utf-8")
+    for patterns in ("*.txt", "."):
+        with pytest.raises(ConfigError, match=r"\\xb1\\xdb.txt is not in UTF-8; rename it"):
+            expand_globs(patterns)
 
 
 def test_the_users_folder(folder, monkeypatch):
