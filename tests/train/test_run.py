@@ -117,6 +117,9 @@ class TestFolder:
         claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(ConfigError, match="another configuration.*train.seed: 0 there, 1 now"):
             check_configuration(tmp_path, experiment(ONE, seed=1))
+        advice = "give --gin.TrainConfig.seed=0 to go on with it, or choose another --model_dir"
+        with pytest.raises(ConfigError, match=advice):
+            check_configuration(tmp_path, experiment(ONE, seed=1))
         wider = dataclasses.replace(
             experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=128)
         )
