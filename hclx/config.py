@@ -10,24 +10,12 @@ raises ConfigError, which names the field.
 import dataclasses
 import functools
 import logging
-import math
-from typing import get_type_hints
 
-from hclx.errors import ConfigError
+from hclx.field_checks import Validated, require
 
 _LOG = logging.getLogger(__name__)
 
-# Bounds of what jax and numpy take: sizes and steps are int32 on devices, all else fits in int64.
-# Devices compute in float32, whose least and greatest positive numbers these are.
-INT32_MAX, INT64_MAX = 2**31 - 1, 2**63 - 1
-FLOAT32_MIN, FLOAT32_MAX = 2.0**-126, (2 - 2.0**-23) * 2.0**127
-
 MESH_AXES = ("pipe", "data", "fsdp", "seq", "model")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
 
 
 def _either(choices) -> str:
@@ -41,61 +29,8 @@ def _log_once(message: str) -> None:
     _LOG.warning(message)
 
 
-class _Validated:
-    """Checks the types of fields, so that `total_steps='ten'` fails when it is read and not inside
-    a jitted function.
-    """
-
-    def __post_init__(self):
-        for name, kind in get_type_hints(type(self)).items():
-            value, field = getattr(self, name), f"{type(self).__name__}.{name}"
-            if kind is float and isinstance(value, int) and not isinstance(value, bool):
-                value = float(value) if abs(value) <= FLOAT32_MAX else math.inf
-                object.__setattr__(self, name, value)
-            _require(
-                isinstance(value, kind) and (kind is bool or not isinstance(value, bool)),
-                f"{field} must be {kind.__name__}, got {value!r} ({type(value).__name__})",
-            )
-            if kind is float:
-                _require(
-                    abs(value) <= FLOAT32_MAX,
-                    f"{field}={value} is not a finite number of float32; give one that is",
-                )
-            elif kind is int:
-                _require(
-                    abs(value) <= INT64_MAX,
-                    f"{field}={value} does not fit in 64 bits; give a number up to {INT64_MAX}",
-                )
-        self._check()
-
-    def _check(self) -> None:
-        """Checks values and relations between fields; each class overrides it."""
-
-    def _positive(self, *names: str) -> None:
-        for name in names:
-            value, field = getattr(self, name), f"{type(self).__name__}.{name}"
-            _require(value > 0, f"{field} must be positive, got {value}")
-            _require(
-                value >= FLOAT32_MIN,
-                f"{field}={value} is 0 in float32; give at least {FLOAT32_MIN:.3g}",
-            )
-
-    def _not_negative(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            _require(value >= 0, f"{type(self).__name__}.{name}={value} is negative")
-
-    def _int32(self, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            _require(
-                value <= INT32_MAX,
-                f"{type(self).__name__}.{name}={value} is too large; give at most {INT32_MAX}",
-            )
-
-
 @dataclasses.dataclass(frozen=True)
-class ModelConfig(_Validated):
+class ModelConfig(Validated):
     """The shape of a decoder in the style of GPT-3 (Kim et al. 2021, HyperCLOVA, section 3.2; Brown
     et al. 2020, section 2.1).
     """
@@ -118,7 +53,7 @@ class ModelConfig(_Validated):
         self._positive(*sizes, "layer_norm_epsilon", "init_std")
         self._not_negative("mlp_size")
         self._int32(*sizes, "mlp_size")
-        _require(
+        require(
             self.d_model % self.n_heads == 0,
             f"ModelConfig.n_heads={self.n_heads} does not divide"
             f" ModelConfig.d_model={self.d_model}; choose a number of heads that does",
@@ -147,7 +82,7 @@ MATMUL_PRECISIONS = ("full", "int8", "fp8")
 
 
 @dataclasses.dataclass(frozen=True)
-class ComputeConfig(_Validated):
+class ComputeConfig(Validated):
     """The precision, kernels and memory with which the model is computed. Parameters, moments,
     statistics of norms, softmax, logits and the loss are always float32.
     """
@@ -176,7 +111,7 @@ class ComputeConfig(_Validated):
         }
         for name, choices in choices_of.items():
             value = getattr(self, name)
-            _require(
+            require(
                 value in choices,
                 f"ComputeConfig.{name}={value!r} is not one of {', '.join(choices)}",
             )
@@ -193,7 +128,7 @@ class ComputeConfig(_Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshConfig(_Validated):
+class MeshConfig(Validated):
     """The number of devices along each axis of the mesh. -1, on one axis at most, takes the devices
     that remain.
     """
@@ -207,12 +142,12 @@ class MeshConfig(_Validated):
     def _check(self):
         for axis in MESH_AXES:
             size = getattr(self, axis)
-            _require(
+            require(
                 size == -1 or size > 0,
                 f"MeshConfig.{axis}={size}; give a positive number, or -1 for the rest",
             )
         self._int32(*MESH_AXES)
-        _require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
+        require(self.shape.count(-1) <= 1, "MeshConfig: only one axis may be -1")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -221,7 +156,7 @@ class MeshConfig(_Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerConfig(_Validated):
+class OptimizerConfig(Validated):
     """AdamW with clipping, and a learning rate with warm-up and cosine decay. The defaults are
     GPT-3's values if HyperCLOVA's were not published.
     """
@@ -240,11 +175,11 @@ class OptimizerConfig(_Validated):
     def _check(self):
         self._positive("learning_rate", "epsilon", "clip_norm")
         for name in ("beta1", "beta2"):
-            _require(  # from 1 - 2^-25 on, a number is 1 in float32
+            require(  # from 1 - 2^-25 on, a number is 1 in float32
                 0 <= getattr(self, name) < 1 - 2**-25,
                 f"OptimizerConfig.{name} must lie in [0, 1) in float32, got {getattr(self, name)}",
             )
-        _require(
+        require(
             0 <= self.final_fraction <= 1,
             f"OptimizerConfig.final_fraction={self.final_fraction} is not in [0, 1]",
         )
@@ -252,7 +187,7 @@ class OptimizerConfig(_Validated):
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig(_Validated):
+class DataConfig(Validated):
     """The source of the tokens: a registered seqio mixture, a built corpus, or one's own files, by
     exactly one of `mixture`, `corpus` and `input`.
     """
@@ -269,18 +204,18 @@ class DataConfig(_Validated):
     invalid_utf8: str = "refuse"  # or "replace": with U+FFFD, counted in the manifest
 
     def _check(self):
-        _require(
+        require(
             sum(map(bool, (self.mixture, self.corpus, self.input))) == 1,
             f"give one of DataConfig.mixture={self.mixture!r}, DataConfig.corpus={self.corpus!r}"
             f" and DataConfig.input={self.input!r}",
         )
-        _require(
+        require(
             0 < self.validation_permille < 1000,
             "DataConfig.validation_permille must lie between 1 and 999, got"
             f" {self.validation_permille}",
         )
         self._not_negative("max_documents")
-        _require(
+        require(
             self.invalid_utf8 in ("refuse", "replace"),
             f"DataConfig.invalid_utf8={self.invalid_utf8!r} is not refuse or replace",
         )
@@ -291,7 +226,7 @@ MORPHEMES_OF = {"train": "merges", "encode": "merges_and_text", "plain": "none"}
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenizerConfig(_Validated):
+class TokenizerConfig(Validated):
     """The training of the tokenizer, if none is given."""
 
     # Where morpheme boundaries apply: "merges" (no merge is learned across one),
@@ -303,12 +238,12 @@ class TokenizerConfig(_Validated):
 
     def _check(self):
         if self.mode:
-            _require(
+            require(
                 self.mode in MORPHEMES_OF,
                 f"TokenizerConfig.mode={self.mode!r} is not {_either(MORPHEMES_OF)}",
             )
             morphemes = MORPHEMES_OF[self.mode]
-            _require(
+            require(
                 self.morphemes in (type(self).morphemes, morphemes),
                 f"TokenizerConfig.mode={self.mode!r} contradicts"
                 f" TokenizerConfig.morphemes={self.morphemes!r}; give morphemes alone",
@@ -320,18 +255,18 @@ class TokenizerConfig(_Validated):
             object.__setattr__(self, "morphemes", morphemes)
             object.__setattr__(self, "mode", "")
         choices = MORPHEMES_OF.values()
-        _require(
+        require(
             self.morphemes in choices,
             f"TokenizerConfig.morphemes={self.morphemes!r} is not {_either(choices)}",
         )
-        _require(
+        require(
             0 < self.sample_rate <= 1,
             f"TokenizerConfig.sample_rate={self.sample_rate} is not in (0, 1]",
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainConfig(_Validated):
+class TrainConfig(Validated):
     """The length of a run, its batches, and how often it logs, evaluates and saves (in steps)."""
 
     total_steps: int = 71_526  # 150B tokens in batches of 1,024 x 2,048
@@ -347,6 +282,7 @@ class TrainConfig(_Validated):
     checkpoint_every: int = 1_000
     keep_last: int = 3  # checkpoints
     keep_every: int = 0  # checkpoints of multiples of this step are never removed; 0: none
+    keep_best: int = 0  # checkpoints with the lowest validation loss are kept, too; 0: none
     seed: int = 0  # of the initial parameters and of the order of the data
     # A step whose loss or gradient is not finite never changes the parameters; see
     # `judge` in hclx/train/state.py.
@@ -363,13 +299,28 @@ class TrainConfig(_Validated):
         sizes = ("total_steps", "global_batch_size", "sequence_length", "spike_window")
         self._positive(*sizes, "accumulation_steps", "log_every", "eval_windows")
         self._positive("checkpoint_every", "keep_last", "max_skipped")
-        self._not_negative("seed", "eval_every", "keep_every", "replay_every")
+        self._not_negative("seed", "eval_every", "keep_every", "keep_best", "replay_every")
         self._not_negative("spike_sigmas", "z_loss")
         self._int32(*sizes)
-        _require(
+        require(
             self.global_batch_size % self.accumulation_steps == 0,
             f"TrainConfig.accumulation_steps={self.accumulation_steps} does not divide "
-            f"TrainConfig.global_batch_size={self.global_batch_size}",
+            f"TrainConfig.global_batch_size={self.global_batch_size}; choose a number that does",
+        )
+        if self.keep_best:
+            self._check_that_saves_are_evaluated()
+
+    def _check_that_saves_are_evaluated(self) -> None:
+        """Refuses evaluations and saves that meet by chance, so that few checkpoints would have the
+        validation loss that `keep_best` compares.
+        """
+        evaluated, saved = self.eval_every, self.checkpoint_every
+        require(
+            evaluated > 0 and (saved % evaluated == 0 or evaluated % saved == 0),
+            f"TrainConfig.keep_best={self.keep_best} compares the validation losses of checkpoints,"
+            f" and with TrainConfig.eval_every={evaluated} and"
+            f" TrainConfig.checkpoint_every={saved} {'few' if evaluated else 'none'} would have"
+            f" one; give eval_every={saved}, or another divisor or multiple of checkpoint_every",
         )
 
 
@@ -386,13 +337,15 @@ class Experiment:
     train: TrainConfig
 
     def __post_init__(self):
-        _require(
+        require(
             self.train.sequence_length <= self.model.max_length,
             f"TrainConfig.sequence_length={self.train.sequence_length} is longer than "
-            f"ModelConfig.max_length={self.model.max_length}",
+            f"ModelConfig.max_length={self.model.max_length}; give"
+            f" --gin.ModelConfig.max_length={self.train.sequence_length}, or a shorter sequence",
         )
-        _require(
+        require(
             self.optimizer.warmup_steps < self.train.total_steps,
             f"OptimizerConfig.warmup_steps={self.optimizer.warmup_steps} is not below "
-            f"TrainConfig.total_steps={self.train.total_steps}",
+            f"TrainConfig.total_steps={self.train.total_steps}; give"
+            f" --gin.OptimizerConfig.warmup_steps={self.train.total_steps // 10}, or more steps",
         )

@@ -108,7 +108,7 @@ def known_error(error: BaseException) -> HclxError | None:
         return error
     number, path = getattr(error, "errno", None), getattr(error, "filename", None)
     if not isinstance(error, OSError):
-        match = re.search(r"os_error_code='(\d+)'", str(error))
+        match = re.search(r"os_error_code(?:\[\d+\])?='(\d+)'", str(error))
         number = int(match[1]) if match else None
     if path is None and (quoted := re.search(r"""['"](/?[^'"]+)['"]""", str(error))):
         path = quoted[1]  # pyarrow and TensorStore name files in their text alone

@@ -34,6 +34,9 @@ _ANY_VALUE = "a number, a string in quotes, True or False"
 # Three ways to name the text of a run. A step that gives one (a file, or the command line) takes
 # the place of what earlier steps gave.
 _TEXTS = tuple(f"DataConfig.{name}" for name in ("mixture", "corpus", "input"))
+# Settings that say how such a text is read: they go with it, so that 8,000 documents of Wikipedia
+# in a gin file are not 8,000 documents of one's own text.
+_OF_A_TEXT = ("DataConfig.max_documents", "DataConfig.encoding")
 # Two names of one setting, of which the one of a later step counts.
 _OTHER_NAME = {
     "TokenizerConfig.mode": "TokenizerConfig.morphemes",
@@ -64,8 +67,9 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
     """Builds the experiment from gin files and then from bindings; later ones win.
 
     `DataConfig.mixture`, `corpus` and `input` exclude each other, so the last file that gives one
-    of them, or the bindings, replaces whichever was given before. `TokenizerConfig.mode` and
-    `morphemes` name one setting, so that a later file, or the bindings, replace the other one.
+    of them, or the bindings, replaces whichever was given before, and with it `max_documents` and
+    `encoding`, which were said of that text. `TokenizerConfig.mode` and `morphemes` name one
+    setting, so that a later file, or the bindings, replace the other one.
 
     Args:
       gin_files: paths, absolute or relative. Relative ones are looked for in the working directory,
@@ -244,7 +248,7 @@ def _merge(settings: dict[str, _Setting], new: list[tuple[str, _Setting]]) -> No
     """
     new = [(name, setting) for name, setting in new if setting.value is not None]
     if any(setting.value for name, setting in new if name in _TEXTS):
-        for name in _TEXTS:
+        for name in (*_TEXTS, *_OF_A_TEXT):
             settings.pop(name, None)
     renamed = {name: setting for name, setting in new if name in _OTHER_NAME and setting.value}
     if len(renamed) > 1:

@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
+from hclx.utf8 import check_arguments, use_utf8_mode
 
 _GOOGLE = "0x1ae0"  # the PCI vendor of TPUs
 _NO_TPU = {
@@ -29,7 +30,10 @@ _NO_TPU = {
     "TPU_ACCELERATOR_TYPE": "v5p-8",
 }
 _END_SECONDS = 5  # from the end of a program to that of its process
-_INTERRUPTED, _CLOSED_PIPE = 128 + 2, 128 + 13  # 128 + the number of the signal, as shells have it
+_BY_SIGNAL = 128  # and the number of the signal are the exit code, as shells have it
+_INTERRUPTED, _CLOSED_PIPE = _BY_SIGNAL + 2, _BY_SIGNAL + 13
+# absl's words for an option without which a command cannot run.
+_REQUIRED = re.compile(r"flag (--\w+)=None: Flag --\w+ must have a value other than None")
 # An option that names a path, up to the path.
 _PATH_OPTION = re.compile(
     r"--?(?:gin\.)?[\w./]*(?:dir|file|input|output|config|corpus|json|good|others|from)=['\"]?(?=~)"
@@ -48,6 +52,7 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         cannot be read or written, 130 after Ctrl-C, 141 if nobody reads the output any more. If the
         run has one process, other exceptions of `main` are raised again.
     """
+    use_utf8_mode()
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _say_that_there_is_no_tpu()
@@ -91,6 +96,8 @@ def _run_to_its_end(main: Callable[[list[str]], int | None], argv: list[str]) ->
         code = _leave(_fail("interrupted with Ctrl-C", _INTERRUPTED))
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if code > _BY_SIGNAL:
+            _leave(code)
         raise
     except Exception as error:
         if (known := known_error(error)) is None:
@@ -105,7 +112,9 @@ def _run_to_its_end(main: Callable[[list[str]], int | None], argv: list[str]) ->
 def _end_in_time(code: int) -> None:
     """Ends the process by force with the exit code `code` if it has not ended by itself in a few
     seconds: Python waits for threads of libraries, and those of a save that failed wait for each
-    other for ten minutes. One process of several waits for the others to end.
+    other for ten minutes. After a signal it ends at once, as XLA goes on with a compilation that is
+    left, and Python, which runs no thread of its own any more, waits for it. One process of several
+    waits for the others to end.
     """
     if _is_distributed():
         return
@@ -116,6 +125,8 @@ def _end_in_time(code: int) -> None:
                 stream.flush()
         os._exit(code)
 
+    if code > _BY_SIGNAL:
+        end()
     timer = threading.Timer(_END_SECONDS, end)
     timer.daemon = True
     timer.start()
@@ -257,11 +268,16 @@ def _parse(argv: list[str]) -> list[str]:
     """Parses flags as absl does, but an unknown or unreadable flag is a configuration error (64),
     and --help succeeds.
     """
+    check_arguments(sys.orig_argv)
     try:
         return flags.FLAGS(list(map(expand_home, argv)))
     except flags.Error as error:
-        print(f"error: {error}; --help lists the options", file=sys.stderr)
-        sys.exit(64)
+        message = "; ".join(str(error).splitlines())
+        if missing := _REQUIRED.findall(message):
+            *others, last = missing
+            message = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+            message += " missing"
+        sys.exit(_fail(f"{message}; --help lists the options", 64))
     except SystemExit:  # absl has printed the help and would end with 1
         sys.exit(0)
 

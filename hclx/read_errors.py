@@ -13,8 +13,6 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from hclx.errors import ConfigError
-
 # Kinds of a failure.
 DAMAGED = "damaged"  # content is missing, truncated, undecodable or differs: proved
 UNDECODED = "undecoded"  # a decoder gave up: damage, or a file of another version of the decoder
@@ -28,7 +26,7 @@ _OTHER_STATUS = (
     "|UNAUTHENTICATED|UNIMPLEMENTED|INTERNAL|UNKNOWN"
 )
 _STATUS = re.compile(rf"\b({_DAMAGE_STATUS}|{_OTHER_STATUS})\b: ")
-_ERROR_NUMBER = re.compile(r"os_error_code='(\d+)'")
+_ERROR_NUMBER = re.compile(r"os_error_code(?:\[\d+\])?='(\d+)'")
 _DECODERS_GIVE_UP = (ValueError, LookupError, TypeError, AttributeError, StopIteration, EOFError)
 
 
@@ -59,12 +57,12 @@ def diagnose(error: BaseException, folder: str | Path) -> ReadFailure:
     numbers += [errno.ENOENT for e in errors if isinstance(e, FileNotFoundError)]
     prevented = [number for number in numbers if number not in _MISSING]
     if prevented:
-        return ReadFailure(UNREADABLE, f"{os.strerror(prevented[0])} ({reason})")
+        shown = why_not_readable(folder) or f"{os.strerror(prevented[0])} ({reason})"
+        return ReadFailure(UNREADABLE, shown)
     if any(isinstance(e, MemoryError) for e in errors) or "out of memory" in text.lower():
         return ReadFailure(INTERNAL, f"too little memory ({reason})")
-    prevented = why_not_readable(folder)
-    if prevented:
-        return ReadFailure(UNREADABLE, prevented)
+    if shown := why_not_readable(folder):
+        return ReadFailure(UNREADABLE, shown)
     status = _STATUS.search(text)
     if status:
         is_damage = re.fullmatch(_DAMAGE_STATUS, status[1])
@@ -93,23 +91,6 @@ def why_not_readable(folder: str | Path) -> str:
         if error.errno not in _MISSING:
             return f"{error.filename or folder}: {error.strerror or error}"
     return ""
-
-
-def check_path(path: str | Path) -> None:
-    """Refuses a path that this process cannot hand to C++ libraries, which take UTF-8: a name that
-    is not ASCII, under a locale that is.
-
-    Raises:
-      ConfigError: says what to set.
-    """
-    try:
-        str(path).encode("utf-8")
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace").encode("ascii", "replace")
-        raise ConfigError(
-            f"{shown.decode()} cannot be named in the locale of this process; set PYTHONUTF8=1, or"
-            " LC_ALL=C.UTF-8"
-        ) from error
 
 
 def _is_undecodable(error: BaseException) -> bool:
@@ -141,7 +122,9 @@ def _reason(errors: list[BaseException]) -> str:
             text = f"{type(error).__name__}: {text}"
         status = _STATUS.search(text)
         text = text[status.start() :] if status else text
-        text = re.split(r" \[(?:tensorstore_spec|source locations|os_error_code)=", text)[0]
+        text = re.split(
+            r" \[(?:tensorstore_spec|source locations|os_error_code)(?:\[\d+\])?=", text
+        )[0]
         if text:
             return text[:1000]
     return type(errors[0]).__name__

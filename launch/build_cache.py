@@ -52,7 +52,7 @@ def main(_):
     check_output_folder("--cache_dir", CACHE_DIR.value)
     cache = build_cache(
         label_of(data),
-        sources_of(data),
+        sources_of(data, flags="--"),
         TOKENIZER_DIR.value,
         CACHE_DIR.value,
         ReadSettings.of(data),

@@ -1,7 +1,7 @@
 """Lists, verifies and rewinds the checkpoints of a run: hclx checkpoint
 list|verify|rewind --model_dir=runs/demo
 
-  list    lists every checkpoint, also those that were set aside
+  list    lists every checkpoint, also those that were set aside, with their validation losses
   verify  reads checkpoints (all, or those of --step) and compares every array with what was saved;
           exit code 65 if one is damaged
   rewind  returns the run to --step (0: its beginning); from there on it skips --skip_examples and
@@ -43,7 +43,10 @@ def show(model_dir: str) -> None:
 
     for entry in list_checkpoints(model_dir):
         at = "" if entry.next_index is None else f"next example {entry.next_index:,}"
-        print(f"{entry.name:<34} {entry.n_bytes / 1e6:>12,.1f} MB  {entry.note or at}")
+        loss = entry.validation_loss
+        evaluated = "" if loss is None else f"validation {loss:.4f}{' best' * entry.is_best}"
+        size = f"{entry.n_bytes / 1e6:>12,.1f} MB"
+        print(f"{entry.name:<34} {size}  {evaluated:<24}  {entry.note or at}")
 
 
 def verify(model_dir: str) -> None:

@@ -47,7 +47,8 @@ HELD_OUT = flags.DEFINE_integer(
 def read(flag: str, patterns: str) -> tuple[list[str], list[str]]:
     """Reads the documents of files; returns those for training, and those that are held out."""
     paths = expand_globs(patterns)
-    reading = dataclasses.replace(TRAINING, split=SPLIT.value, encoding=ENCODING.value)
+    options = {"split": SPLIT.value, "encoding": ENCODING.value}
+    reading = dataclasses.replace(TRAINING, flags="--", **options)
     documents = read_documents(paths, INVALID_UTF8.value, reading=reading)
     texts = [document.text for document in itertools.islice(documents, MAX_DOCUMENTS.value)]
     if len(texts) < 2 * HELD_OUT.value:

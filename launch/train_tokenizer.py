@@ -25,7 +25,7 @@ CORPUS = flags.DEFINE_string(
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 51_200, "Tokens, control symbols included; a multiple of 128."
+    "vocab_size", 51_200, "Tokens, a multiple of 128; by default fewer if there is little text."
 )
 MORPHEMES = flags.DEFINE_enum(
     "morphemes",
@@ -66,20 +66,21 @@ def main(_):
         "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),
         "sample_rate": SAMPLE_RATE.value,
         "seed": SEED.value,
+        "may_shrink": not flags.FLAGS["vocab_size"].present,
     }
     tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
-    metadata = tokenizer.metadata
-    text = f"{counted(metadata['documents'], 'document')} of {size_in_words(metadata['bytes'])}"
+    made = tokenizer.metadata
+    text = f"{counted(made['documents'], 'document')} of {size_in_words(made['bytes'])}"
     print(
         f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
-        f" split by {metadata['cutter']}, from {text} in {time.perf_counter() - start:.0f} s"
+        f" split by {made['cutter']}, from {text} in {time.perf_counter() - start:.0f} s"
     )
 
 
 def on_files(options: dict) -> Tokenizer:
     """Trains on the files of --input."""
     settings = ReadSettings(VALIDATION.value, invalid_utf8=INVALID_UTF8.value)
-    texts = training_texts([input_source(INPUT.value, ENCODING.value)], settings, "text")
+    texts = training_texts([input_source(INPUT.value, ENCODING.value, "--")], settings, "text")
     return train_tokenizer(texts, OUTPUT_DIR.value, workers=WORKERS.value, **options)
 
 
@@ -89,7 +90,6 @@ def on_mixture(options: dict) -> Tokenizer:
     from hclx.corpus.store import Store
     from hclx.corpus.tokenizer_counts import train_on_mixture
 
-    # a worker may run in a folder of its own
     root = CORPUS.value if "://" in CORPUS.value else os.path.abspath(CORPUS.value)
     runner = make_runner(BEAM, WORKERS.value, Store(root))
     options["validation_permille"] = VALIDATION.value

@@ -50,7 +50,7 @@ def data_files(pattern: str) -> Callable[[], list[str]]:
             raise DataError(
                 f"{DATA_DIR_VARIABLE} is not set; it must name the folder that holds {pattern}"
             )
-        files = sorted(glob.glob(os.path.join(folder, pattern)))
+        files = sorted(glob.glob(os.path.join(glob.escape(folder), pattern)))
         if not files:
             raise DataError(
                 f"{os.path.join(folder, pattern)} matches no file; {DATA_DIR_VARIABLE} must name"

@@ -24,7 +24,9 @@ class EvaluationSet:
 
     Attributes:
       path: its file (or files, as a glob) below `tasks/` of the data folder.
-      fields: the fields of a row that hold text.
+      fields: the fields of a row that hold text which was written for the set. What stood elsewhere
+        before, such as a paragraph of Wikipedia with a question on it, is none of them: it belongs
+        in a corpus, and who has read it does not know the answer (Brown et al. 2020, section 4).
       read: path -> the rows of a file.
     """
 
@@ -40,7 +42,7 @@ class EvaluationSet:
         Raises:
           DataError: the file is missing, or has no such field.
         """
-        paths = sorted(glob.glob(os.path.join(data_dir, "tasks", self.path)))
+        paths = sorted(glob.glob(os.path.join(glob.escape(data_dir), "tasks", self.path)))
         if not paths:
             raise DataError(
                 f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination"
@@ -97,11 +99,11 @@ def _conllu(path: str) -> Iterator[dict[str, str]]:
 _PAIR = ("sentence1", "sentence2")
 SETS: dict[str, EvaluationSet] = {
     "nsmc": EvaluationSet("nsmc/ratings_test.tsv.gz", ("document",), _tsv),
-    "klue_nli": EvaluationSet("klue/klue-nli-*/*_dev.json", ("premise", "hypothesis"), _json),
+    "klue_nli": EvaluationSet("klue/klue-nli-*/*_dev.json", ("hypothesis",), _json),
     "klue_sts": EvaluationSet("klue/klue-sts-*/*_dev.json", _PAIR, _json),
     "klue_ner": EvaluationSet("klue/klue-ner-*/*_dev.tsv", ("text",), _klue_sentences),
     "klue_dp": EvaluationSet("klue/klue-dp-*/*_dev.tsv", ("text",), _klue_sentences),
-    "kobest_boolq": EvaluationSet("kobest/BoolQ/dev.tsv", ("Text", "Question"), _tsv),
+    "kobest_boolq": EvaluationSet("kobest/BoolQ/dev.tsv", ("Question",), _tsv),
     "kobest_copa": EvaluationSet("kobest/COPA/dev.tsv", ("sentence", "1", "2"), _tsv),
     "kobest_hellaswag": EvaluationSet(
         "kobest/HellaSwag/dev.tsv", ("context", "choice1", "choice2", "choice3", "choice4"), _tsv

@@ -54,6 +54,12 @@ DEMO = ["gin_configs/runs/demo.gin"]
         (lambda: TrainConfig(seed=2**63), "TrainConfig.seed=9223372036854775808 does not fit"),
         (lambda: TrainConfig(eval_every=-5), "TrainConfig.eval_every=-5 is negative"),
         (lambda: TrainConfig(keep_every=-1), "TrainConfig.keep_every=-1 is negative"),
+        (lambda: TrainConfig(keep_best=-1), "TrainConfig.keep_best=-1 is negative"),
+        (
+            lambda: TrainConfig(keep_best=1, eval_every=300),
+            "eval_every=300 and TrainConfig.checkpoint_every=1000 few .* give eval_every=1000",
+        ),
+        (lambda: TrainConfig(keep_best=1, eval_every=0), "checkpoint_every=1000 none would have"),
         (lambda: TrainConfig(total_steps=2**31), "total_steps=2147483648 is too large"),
         (lambda: OptimizerConfig(epsilon=1e-60), "OptimizerConfig.epsilon=1e-60 is 0 in float32"),
         (lambda: OptimizerConfig(beta1=1 - 1e-9), "beta1 must lie in .* got 0.999999999"),
@@ -64,6 +70,11 @@ DEMO = ["gin_configs/runs/demo.gin"]
 def test_values_that_do_not_fit_are_named(make, message):
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+@pytest.mark.parametrize("eval_every", [100, 1000, 3000])
+def test_the_best_are_kept_where_each_save_is_evaluated_or_each_evaluation_saved(eval_every):
+    assert TrainConfig(keep_best=2, eval_every=eval_every, checkpoint_every=1000).keep_best == 2
 
 
 FLOATS = [
@@ -118,6 +129,34 @@ def test_bindings_win_over_files_and_whole_numbers_are_floats_where_floats_are_m
 def test_text_that_bindings_give_replaces_that_of_the_files(bindings, expected):
     data = load_experiment(DEMO, bindings).data
     assert (data.mixture, data.corpus, data.input) == expected
+
+
+def test_settings_of_a_text_go_with_it(tmp_path):
+    """8,000 documents of Wikipedia are not 8,000 documents of one's own text."""
+    of = lambda *bindings: load_experiment(["runs/kowiki_cpu.gin"], list(bindings)).data
+    assert of().max_documents == 8000 == of("DataConfig.cache_dir=c").max_documents
+    assert of("DataConfig.input=my.txt").max_documents == 0
+    assert of("DataConfig.corpus=c").max_documents == 0
+    for order in (1, -1):
+        own = ["DataConfig.input=my.txt", "DataConfig.max_documents=3"][::order]
+        assert of(*own).max_documents == 3
+    first, second = tmp_path / "first.gin", tmp_path / "second.gin"
+    first.write_text("DataConfig.input = 'a.txt'\nDataConfig.encoding = 'cp949'\n")
+    second.write_text("DataConfig.input = 'b.txt'\n")
+    data = load_experiment(["runs/kowiki_cpu.gin", str(first), str(second)], []).data
+    assert (data.input, data.encoding) == ("b.txt", "")
+
+
+def test_fewer_steps_than_the_warm_up_name_both_flags_and_what_to_write():
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(["runs/kowiki_cpu.gin"], ["TrainConfig.total_steps=20"])
+    message = str(caught.value)
+    assert "OptimizerConfig.warmup_steps=50 is not below TrainConfig.total_steps=20" in message
+    assert re.search(
+        r"set by .*kowiki_cpu.gin:12: .* and by --gin.TrainConfig.total_steps=20$", message
+    )
+    (advice,) = re.findall(r"give --gin\.(\S+),", message)
+    assert load_experiment(["runs/kowiki_cpu.gin"], ["TrainConfig.total_steps=20", advice])
 
 
 def test_text_that_a_later_file_gives_replaces_that_of_an_earlier_one(tmp_path):

@@ -5,6 +5,7 @@ import errno
 import pytest
 
 from hclx import errors
+from hclx.read_errors import diagnose
 
 
 def test_the_extras_of_all_missing_libraries_are_named(monkeypatch):
@@ -52,6 +53,13 @@ def test_an_error_of_the_operating_system_has_the_code_of_storage(error, expecte
     known = errors.known_error(error)
     assert str(known).startswith(expected) and str(known).endswith("run the same command again")
     assert known.exit_code == errors.exit_code(error, False) == 74
+
+
+def test_a_reason_ends_before_what_tensorstore_appends(tmp_path):
+    """There are more than one of them where one driver reads through another."""
+    appended = "[tensorstore_spec[1]='{}'] [os_error_code[2]='13'] [source='x.cc']"
+    failure = diagnose(ValueError(f"PERMISSION_DENIED: Error opening x {appended}"), tmp_path)
+    assert failure == ("unreadable", "Permission denied (PERMISSION_DENIED: Error opening x)")
 
 
 @pytest.mark.parametrize("error", [OSError("no number"), OSError(5, "no path"), ValueError("'a'")])

@@ -11,7 +11,7 @@ from hclx import launching
 from hclx.errors import ConfigError
 from hclx.launching import check_output, check_output_folder
 from tests.conftest import SAMPLE
-from tests.helpers.commands import environment, launch, refused
+from tests.helpers.commands import command, environment, launch, refused
 
 
 @pytest.fixture
@@ -140,6 +140,79 @@ def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, expected,
     variables = {"PYTHONIOENCODING": encoding}
     result = ended(folder, r"print('\uac00 \xb7 \ufffd')", 0, variables)
     assert result.stdout.rstrip() == expected
+
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("train_tokenizer.py", "--input={folder}/*.jsonl --vocab_size=512 --morphemes=none"),
+        ("build_corpus.py", "--config={folder}/c.yaml --input={folder} --workers=1"),
+    ],
+)
+def test_paths_in_hangul_are_read_and_written_in_an_ascii_locale(script, arguments, tmp_path):
+    folder = tmp_path / "자료"
+    folder.mkdir()
+    (folder / "글.jsonl").write_bytes(SAMPLE.read_bytes())
+    (folder / "c.yaml").write_text("sources:\n  a: {input: 글.jsonl}\nnear: null\n")
+    arguments = arguments.format(folder=folder).split()
+    flag = "--output_dir" if script == "train_tokenizer.py" else "--output"
+    result = launch(script, *arguments, f"{flag}={folder}/결과", variables=ASCII)
+    assert result.returncode == 0 and list((folder / "결과").iterdir()), result.stderr
+    assert "\\uc790\\ub8cc" in result.stdout  # what the terminal cannot show
+
+
+@pytest.mark.parametrize("script", ["pretrain.py", "generate.py", "train_tokenizer.py", "plan.py"])
+@pytest.mark.parametrize("variables", [ASCII, {}], ids=["ASCII", "UTF-8"])
+def test_an_argument_that_is_not_utf8_is_one_line(script, variables):
+    option = (
+        b"--gin.DataConfig.input=/\xb0\xa1" if script == "pretrain.py" else b"--input=/\xb0\xa1"
+    )
+    line = refused(launch(script, option, variables=variables), 64)
+    assert f"the argument {option.decode('utf-8', 'backslashreplace')} is not in UTF-8; " in line
+    assert ("set PYTHONUTF8=1" if variables else "convmv -f cp949 -t utf-8") in line
+
+
+@pytest.mark.parametrize(
+    "script, arguments",
+    [
+        ("build_corpus.py", "--config=c.yaml --input=. --output=out"),
+        ("build_cache.py", "--input=a.jsonl --tokenizer_dir=no --cache_dir=cache"),
+    ],
+)
+def test_a_folder_whose_name_is_not_utf8_is_one_line(script, arguments, tmp_path):
+    folder = os.path.join(os.fsencode(tmp_path), "글".encode("cp949"))
+    os.mkdir(folder)
+    for name in (b"a.jsonl", b"c.yaml"):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write("sources:\n  a: {input: a.jsonl}\n")
+    options = {"cwd": folder, "env": environment(), "capture_output": True, "text": True}
+    result = subprocess.run(command(script, *arguments.split()), timeout=60, **options)
+    assert rf"{tmp_path}/\xb1\xdb/" in refused(result, 64)
+
+
+CHECKED = """
+import sys
+from hclx.data import TokenCache
+from hclx.errors import ConfigError
+from hclx.train import Checkpointer
+for kind in (TokenCache, Checkpointer):
+    try:
+        kind(sys.argv[1])
+    except ConfigError as error:
+        print(error)
+"""
+
+
+def test_a_name_that_cpp_libraries_cannot_take_is_refused_where_it_is_used(tmp_path):
+    """In a program of one's own, which is not started again in the UTF-8 mode."""
+    arguments = [sys.executable, "-c", CHECKED, f"{tmp_path}/자료"]
+    options = {"env": environment(variables=ASCII | {"PYTHONIOENCODING": "utf-8"}), "timeout": 60}
+    result = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path, **options)
+    line = f"the name of {tmp_path}/자료 is not in UTF-8; set PYTHONUTF8=1, or LC_ALL=C.UTF-8\n"
+    assert result.stdout == 2 * line and not list(tmp_path.iterdir()), result.stderr
 
 
 def test_an_error_of_the_operating_system_is_one_line_with_the_code_of_storage(folder):

@@ -20,14 +20,16 @@ LAYERS = {
     "errors": (),
     "progress": (),
     "hashing": (),
-    "read_errors": ("errors",),
-    "config": ("errors",),
+    "read_errors": (),
+    "utf8": ("errors",),
+    "field_checks": ("errors",),
+    "config": ("errors", "field_checks"),
     "parallel": ("config", "errors"),
     "model": ("config", "errors", "parallel"),
     "text": ("config", "errors"),
     "data": ("config", "errors", "text"),
     "corpus": ("config", "errors", "text", "data"),
-    "train": ("config", "errors", "model", "parallel", "text", "data"),
+    "train": ("config", "errors", "field_checks", "model", "parallel", "text", "data"),
     "infer": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
@@ -41,6 +43,7 @@ LAYERS = {
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan"),
     ),
 }
+EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")
 MODULES = sorted((ROOT / "hclx").rglob("*.py"))
 ALL = [*MODULES, *sorted((ROOT / "tasks").rglob("*.py")), *sorted((ROOT / "launch").rglob("*.py"))]
 HEAVY = (
@@ -122,9 +125,7 @@ def test_imports_run_one_way(path):
         top, *rest = module.split(".")
         assert top not in ("tasks", "launch", "tests"), f"{name(path)} may not import {module}"
         if top == "hclx" and rest and rest[0] != package:
-            assert rest[0] in ("progress", "hashing", "read_errors", *LAYERS[package]), (
-                f"{package} may not import {module}"
-            )
+            assert rest[0] in (*EVERYWHERE, *LAYERS[package]), f"{package} may not import {module}"
         if top in HEAVY:
             assert name(path) in HOMES or (package == "corpus" and top in OF_CORPUS), (
                 f"{name(path)} may not import {module}"
@@ -177,6 +178,52 @@ def test_docstrings_are_sentences(path):
     for node in ast.walk(tree_of(path)):
         if isinstance(node, documented) and (docstring := ast.get_docstring(node)):
             assert not re.match(r"(What|Of|Where)\b", docstring), docstring
+
+
+# Words that do not say what a variable, an argument, a field or a function is.
+VAGUE = set("one found about given there wanted said mine".split())
+
+
+def defined(tree):
+    """Yields the names that a module defines, and the lines where it does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.id if isinstance(node, ast.Name) else node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.alias | ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            yield getattr(node, "asname", None) or node.name, node.lineno
+        elif isinstance(node, ast.MatchMapping):
+            yield node.rest, node.lineno
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_names_say_what_they_name(path):
+    vague = {(name, line) for name, line in defined(tree_of(path)) if name in VAGUE}
+    assert not vague, f"{sorted(vague)}: name them by what they are"
+
+
+def test_a_vague_name_is_noticed_wherever_it_is_defined():
+    code = """
+import a as one
+class C:
+    found: int
+    def about(self, given, *there, said=1, **mine): self.wanted = 1
+for one in (): pass
+def f():
+    with g() as found: pass
+    try: h()
+    except E as about: pass
+    [(given := there) for there in ()]
+    match x:
+        case {"k": said, **mine}: pass
+        case [*wanted]: pass
+lambda one: one
+"""
+    lines = [line for name, line in defined(ast.parse(code)) if name in VAGUE]
+    assert sorted(lines) == [2, 4, 5, 5, 5, 5, 5, 5, 6, 8, 10, 11, 11, 13, 13, 14, 15]
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)

@@ -6,7 +6,8 @@ punctuation hides a copy. Korean items are short (a review has 30 characters), s
 characters and not of words (Brown et al. 2020, appendix C, takes 13 words). An item whose texts are
 all shorter than an n-gram is searched for from the beginning of a word to the end of one. An item
 that is shorter still could be anybody's words, and is held only by a document that says nothing
-else.
+else. Of an item of several texts each text that has an n-gram is an item of its own, too: a
+hypothesis without its premise is still a copy.
 
   contamination/index.parquet   (hash, item) of every n-gram, or shorter text, of the items
   contamination/items.json      names and sizes of the items
@@ -136,6 +137,26 @@ def count_letters(texts: list[str]) -> np.ndarray:
     return _Letters(texts).counts
 
 
+def with_single_texts(
+    items: dict[str, list[tuple[str, ...]]], ngram: int
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Returns the names and the texts of all items; and behind them, of items with several texts of
+    `ngram` letters or more, each of these, SET/NUMBER#PLACE, as it may have been copied alone.
+
+    Args:
+      items: evaluation set -> texts of each example.
+      ngram: letters of an n-gram.
+    """
+    names = [f"{name}/{number}" for name, own in items.items() for number in range(len(own))]
+    examples = [example for own in items.values() for example in own]
+    n_letters = count_letters([text for example in examples for text in example])
+    is_long, singles = iter(n_letters >= ngram), []
+    for name, example in zip(names, examples):
+        long = [(f"{name}#{i}", (text,)) for i, text in enumerate(example, 1) if next(is_long)]
+        singles += long if len(long) > 1 else []  # one alone is what is looked for of the item
+    return [*names, *(name for name, _ in singles)], [*examples, *(text for _, text in singles)]
+
+
 def write_index(
     items: dict[str, list[tuple[str, ...]]], settings: ContaminationSettings, store: Store, key: str
 ) -> None:
@@ -150,22 +171,26 @@ def write_index(
     """
     if store.is_done(CONTAMINATION_INDEX, key) and store.is_done(CONTAMINATION_ITEMS, key):
         return
-    examples = [example for own in items.values() for example in own]
+    names, examples = with_single_texts(items, settings.ngram)
     texts, item_of_text = _search_strings(examples, settings.min_chars)
     letters = _Letters(texts)
     is_short = letters.counts < settings.min_chars
     hashes, item = _index_columns(letters, item_of_text, is_short, settings.ngram)
     size = np.bincount(item, minlength=len(examples))
     too_short = np.bincount(item_of_text, ~is_short, minlength=len(examples)) == 0
-    names, sets = [], {}
+    sets, begin = {}, 0
     for name, own in items.items():
-        place = slice(len(names), len(names) + len(own))
+        place, begin = slice(begin, begin + len(own)), begin + len(own)
         sets[name] = {"items": len(own), "too_short": int(too_short[place].sum())}
-        names += [f"{name}/{number}" for number in range(len(own))]
     described = {"sets": sets, "names": names, "sizes": size.tolist()}
     store.write_json(CONTAMINATION_ITEMS, described, key)
     table = pyarrow.table({"hash": hashes, "item": item.astype(np.int32)})
     store.write_table(CONTAMINATION_INDEX, table, key)
+
+
+def item_of(name: str) -> str:
+    """Returns the name of an item, SET/NUMBER, by its own name or that of one of its texts."""
+    return name.split("#")[0]
 
 
 def _search_strings(
@@ -240,7 +265,8 @@ class Index:
       hash: uint64 [g], sorted.
       item: the index in `names` of the item of each, int32 [g].
       size: distinct hashes of each item, int64 [i].
-      names: of the items, SET/NUMBER: the place of the item in its evaluation set, from 0.
+      names: of the items, SET/NUMBER: the place of the item in its evaluation set, from 0; and of
+        their single texts, SET/NUMBER#PLACE, from 1.
       sieve: bool [2^26], whether a hash with these uppermost bits exists.
     """
 

@@ -4,7 +4,8 @@ What is a copy of an item says `hclx.corpus.contamination_index`. A copy costs a
 of text around it, and not the document, see `hclx.corpus.removal_windows`. An item that could be a
 stock phrase removes nothing and is told: one of fewer letters than an n-gram, or of fewer than two
 n-grams that is found in more than 10 documents (as many as in Brown et al. 2020, appendix C). But
-where items are most of a document, however short, the document is removed.
+where items, however short each, are most of a document and as long as two n-grams, the document is
+removed: a comment that is one short phrase is anybody's, and a list of them is a copy of the set.
 
   contamination/hits/...        a row for each item that a document of a shard holds: `row`, int64;
                                 `item`, the index in items.json, int32; `coverage`, float32;
@@ -22,12 +23,12 @@ where items are most of a document, however short, the document is removed.
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow
 
-from hclx.corpus.contamination_index import Index, Place, read_items, write_index
+from hclx.corpus.contamination_index import Index, Place, item_of, read_items, write_index
 from hclx.corpus.layout import (
     CONTAMINATION_FOUND,
     CONTAMINATION_HITS,
@@ -52,7 +53,7 @@ from hclx.corpus.verdicts import (
 )
 from hclx.hashing import splitmix64
 
-VERSION = 3  # of the definition of a copy, and of what it removes: part of the key
+VERSION = 4  # of the definition of a copy, and of what it removes: part of the key
 _FREQUENT = 10  # documents; a short item that more of them hold is a stock phrase
 _SHOWN = 300  # characters of a text of an item that was found
 _LISTED = 100  # stock phrases that the report lists
@@ -240,11 +241,16 @@ def _judge(
     return {
         "rule": "contaminated" if removed else None,
         "value": max(hit["coverage"] for hit in hits),
-        "items": list(places),
+        "items": _told(places),
         "starts": starts,
         "ends": ends,
-        "causes": causes,
+        "causes": [_told(names) for names in causes],
     }
+
+
+def _told(names: Collection[str]) -> list[str]:
+    """Names without those of single texts whose item is among them as a whole."""
+    return [name for name in names if item_of(name) == name or item_of(name) not in names]
 
 
 def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, key: str) -> dict:
@@ -281,9 +287,9 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
                 report[name]["documents"] += 1
                 report[name]["removed"] += gone
                 report[name]["shortened"] += bool(verdict["starts"]) and not gone
-    for name in found_items:
-        report[name.split("/")[0]]["found"] += 1
-        report[name.split("/")[0]]["stock"] += name in told
+    for column, names in (("found", found_items), ("stock", told)):
+        for name in set(map(item_of, names)):
+            report[name.split("/")[0]][column] += 1
     stock = sorted((-n, name) for name, n in told.items())[:_LISTED]
     phrases = [
         {"item": name, "texts": list(_item(evaluation, name)), "documents": -n} for n, name in stock
@@ -296,6 +302,7 @@ def write_report(shards: Sequence[Shard], evaluation: Evaluation, store: Store, 
 
 
 def _item(evaluation: Evaluation, name: str) -> tuple[str, ...]:
-    """The texts of an item by its name, SET/NUMBER."""
-    own, number = name.rsplit("/", 1)
-    return evaluation[own][int(number)]
+    """The texts of an item by its name, SET/NUMBER, or one of them by SET/NUMBER#PLACE."""
+    own, number = item_of(name).rsplit("/", 1)
+    texts = evaluation[own][int(number)]
+    return (texts[int(name.split("#")[1]) - 1],) if "#" in name else texts

@@ -24,7 +24,7 @@ from hclx.corpus.layout import (
     read_settings,
     read_shards,
 )
-from hclx.corpus.normalize import normalize_text
+from hclx.corpus.normalize import normalize_document
 from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import CorpusSettings, Rule
@@ -34,6 +34,7 @@ from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
 from hclx.errors import ConfigError, DataError
 from hclx.progress import counted
+from hclx.text.records import Document, Unreadable
 
 _REASONS = 5  # reasons of removal that a summary names
 _SHOWN = 200  # characters of a document or an item that this one is compared with
@@ -81,7 +82,8 @@ def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
     rules = settings.sources[source].rules
     check_rules(rules, settings.models, ["sources", source, "rules"])
     reading = settings.sources[source].reading
-    normalised = normalize_text(text, reading.html, reading.empty_brackets)
+    normalised = normalize_document(Document(text), reading.html, reading.empty_brackets)
+    normalised = "" if isinstance(normalised, Unreadable) else normalised.text
     columns = {
         name: tagger(TextBatch.of([normalised]))
         for name, tagger in all_taggers(settings.models).items()
@@ -221,7 +223,9 @@ def _shown(value: np.ndarray) -> str:
 
 
 def _reason(name: str, rule: Rule, value: float) -> str:
-    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {_bounds(rule)}"
+    advice = f" ({rule.advice})" if rule.advice else ""
+    bounds = _bounds(rule)
+    return f"removed by {name}: {rule.attribute} is {value:.6g}, and must be {bounds}{advice}"
 
 
 def _bounds(rule: Rule) -> str:

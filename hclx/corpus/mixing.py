@@ -56,7 +56,7 @@ class Share:
       documents, bytes: the documents that exist of the source, and the bytes of their texts.
       tokens: an estimate of what exists, from its bytes.
       epochs: how often the mixture repeats each byte.
-      wanted: tokens that the table asks of the source; without a target, those that it gives.
+      requested: tokens that the table asks of the source; without a target, those that it gives.
       rate: its share of the mixture's tokens.
     """
 
@@ -65,7 +65,7 @@ class Share:
     bytes: int
     tokens: float
     epochs: float
-    wanted: float
+    requested: float
     rate: float
 
     @property
@@ -111,7 +111,7 @@ def solve(
             bytes=available[name][1],
             tokens=exists[name],
             epochs=taken[name] / exists[name] if exists[name] else 0.0,
-            wanted=requested[name],
+            requested=requested[name],
             rate=taken[name] / total,
         )
         for name in available

@@ -10,36 +10,31 @@ import dataclasses
 import html as html_entities
 import re
 import unicodedata
+from collections.abc import Iterator
 
+from hclx.corpus.trailing_lines import remove_trailing_lines
+from hclx.text.decoding import BLANK_LETTERS, JOINERS, UNSEEN
 from hclx.text.records import Document, Unreadable
 
-# Without one of these a text needs nothing but NFC; most texts have none.
-_SPECIAL = re.compile(
-    "[\r\x0b\x0c\x80-\xff\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    "\u20ac\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\ufffd]"
-)
-_LINE_END = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_LINE_ENDS = "\r\x0b\x0c\x85\u2028\u2029"
+_LINE_END = re.compile(f"\r\n|[{_LINE_ENDS}]")
 
-# Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
-_UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
-_UNSEEN += "\ufff9-\ufffb"
 # The scripts of Arabic, of India and of South East Asia spell with joiners, and so do sequences of
 # emoji; elsewhere a joiner is not seen.
 _SPELT = "\u0600-\u08ff\u0900-\u109f\u1780-\u18af\ua800-\uaaff\U00011000-\U00011fff"
 _EMOJI = "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe0f"
 _EMOJI += "\U0001f000-\U0001faff\U000e0020-\U000e007f"
 _DROPPED = re.compile(
-    f"[{_UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
     f"|(?<![{_SPELT}])\u200c"
 )
-_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
-_BLANK = re.compile(f"(?m)^[^\\S\n]*[{_BLANK_LETTERS}][\\s{_BLANK_LETTERS}]*?$")
+_BLANK = re.compile(f"(?m)^[^\\S\n]*[{BLANK_LETTERS}][\\s{BLANK_LETTERS}]*?$")
 # Each step with the characters without which it changes nothing: a search for single characters is
 # an order of magnitude faster than a replacement.
 _STEPS = (
-    (re.compile("[\r\x0b\x0c\x85\u2028\u2029]"), _LINE_END, "\n"),
-    (re.compile(f"[{_UNSEEN}\u200c\u200d]"), _DROPPED, ""),
-    (re.compile(f"[{_BLANK_LETTERS}]"), _BLANK, ""),
+    (re.compile(f"[{_LINE_ENDS}]"), _LINE_END, "\n"),
+    (re.compile(f"[{UNSEEN}{JOINERS}]"), _DROPPED, ""),
+    (re.compile(f"[{BLANK_LETTERS}]"), _BLANK, ""),
 )
 
 # What UTF-8 looks like where it was read as Latin-1 or CP1252, EUC-KR where it was read as Latin-1,
@@ -47,14 +42,20 @@ _STEPS = (
 # "XÃ HỘI", or in "SÃO", is none.
 _NEXT = "\x80-\xbf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac"
 _NEXT += "\u2122"
+# The pattern begins with one set of characters, because such a search is several times as fast as
+# one for alternatives; behind it, each alternative looks back at the character.
 MOJIBAKE = re.compile(
-    f"\ufffd|[\xc2\xc3][\x80-\xbf]|[\xe1-\xef](?![\u2013-\u203a]{{2}})[{_NEXT}][{_NEXT} ]"
-    f"|\xf0[{_NEXT}]{{3}}"
-    "|(?:[\xb0-\xc8][\xa1-\xfe]){2,}"
+    "[\ufffd\xb0-\xc8\xe1-\xf0](?:(?<=\ufffd)|(?<=[\xc2\xc3])[\x80-\xbf]"
+    f"|(?<=[\xe1-\xef])(?![\u2013-\u203a]{{2}})[{_NEXT}][{_NEXT} ]"
+    f"|(?<=\xf0)[{_NEXT}]{{3}}"
+    "|(?<=[\xb0-\xc8])[\xa1-\xfe](?:[\xb0-\xc8][\xa1-\xfe])+)"
 )
 # The byte A0 of a syllable becomes a common space where no-break spaces were replaced.
 _LOST_BYTE = re.compile(f"(?<=[\xea-\xed][{_NEXT}]) |(?<=[\xea-\xed]) (?=[{_NEXT}])")
-_HIGH = re.compile("[\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd]")  # without · and ×, which are common
+_HIGH_CHARS = "\xb0-\xb6\xb8-\xd6\xd8-\xf0\ufffd"  # without · and ×, which are common
+_HIGH = re.compile(f"[{_HIGH_CHARS}]")
+# Without one of these a text needs nothing but NFC; most texts have none.
+_SPECIAL = re.compile(f"[{_LINE_ENDS}{UNSEEN}{JOINERS}{BLANK_LETTERS}{_HIGH_CHARS}]")
 
 _NAMES = frozenset(
     "a abbr address article aside audio b big blockquote body br button canvas caption center cite"
@@ -70,8 +71,27 @@ _LINES = frozenset(
     " figure footer form h1 h2 h3 h4 h5 h6 header hr legend li main nav ol option p pre section"
     " summary table tbody tfoot thead title tr ul".split()
 )  # elements that begin and end lines
-_UNREAD = ("script", "style", "template")  # elements whose content is no text
-_MARKUP = re.compile(r"<!--|<(/?)([A-Za-z][A-Za-z0-9]*)(?=[\s/>])[^<>]*>")
+_UNREAD = ("script", "style", "template", "svg")  # elements whose content is no text
+# A quoted value may hold < and >. Its quotation mark follows a =, so that a tag which lacks one
+# ends where it seems to. Of attempts that begin at several < no more than three are within
+# different quotes, and the others end at the next <, so that no text is read many times.
+_NAME = "[A-Za-z][A-Za-z0-9]*(?:[:-][A-Za-z0-9]+)*"
+_VALUE = "(?<==)\"[^\"]{0,2000}+\"|(?<==)'[^']{0,2000}+'"
+_MARKUP = re.compile(
+    r"<!--|<!(?i:DOCTYPE|ELEMENT|ATTLIST|ENTITY|NOTATION)\b[^<>]*>"
+    rf"|<!\[(?:if|endif)\b[^<>]*>|<\?php|<\?xml[^<>]*>|<(/?)({_NAME})(?=[\s/>])"
+    rf"(?:(?:[^<>\"']++|{_VALUE})*+>|[^<>]*>)"
+)
+_MARKUP_OF_FEEDS = re.compile(rf"{_MARKUP.pattern}|<!\[CDATA\[|\]\]>")
+# What begins with the head of a page, and goes on with a tag; comments may stand before both.
+_COMMENTS = r"\s*+(?:<!--(?>(?s:.*?)-->)\s*+)*+"
+_PAGE = re.compile(
+    rf"{_COMMENTS}(?:<\?xml[^<>]*>{_COMMENTS})?+<(?i:!DOCTYPE\s+html|html|head|body|frameset)\b"
+    rf"[^<>]*>({_COMMENTS}<[A-Za-z])?"
+)
+_PAGE_END = re.compile(r"</(?:html|body)\s*>\s*$", re.IGNORECASE)
+_ATTRIBUTE = re.compile("=[\"']")
+_CLOSED = re.compile(rf"</({_NAME})\s*>")
 _ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ESCAPED_TAG = re.compile("&lt;/?[a-z][a-z0-9]*(?: [^&<>]*=[^&<>]*)? ?/?&gt;")
 _ESCAPES = ("&lt;", "&gt;", "&amp;", "&quot;")
@@ -121,16 +141,19 @@ def _remove_empty_brackets(text: str) -> str:
 def normalize_document(
     document: Document, html: str = "keep", empty_brackets: str = "keep"
 ) -> Document | Unreadable:
-    """Returns a document with its text and title normalised, or Unreadable if no text is left.
+    """Returns a document with its text and title normalised and without the lines below a news
+    article, or Unreadable if no text is left.
 
     Args:
       document: as it was read.
       html, empty_brackets: see `normalize_text`.
     """
-    text = normalize_text(document.text, html, empty_brackets)
+    text = remove_trailing_lines(normalize_text(document.text, html, empty_brackets))
     if not text.strip():
         return Unreadable(document.line, "no text")
-    title = normalize_text(document.title, html, empty_brackets)
+    title = document.title and normalize_text(document.title, html, empty_brackets)
+    if (text, title) == (document.text, document.title):
+        return document
     return dataclasses.replace(document, text=text, title=title)
 
 
@@ -153,53 +176,83 @@ def count_mojibake(text: str) -> int:
     return len(MOJIBAKE.findall(text)) if _HIGH.search(text) else 0
 
 
+def is_html_page(text: str) -> bool:
+    """Returns whether a text is a whole page of HTML: it begins with the head of one and another
+    tag, or ends as one. A text about `<html>` and `<body>` does neither.
+    """
+    if not (begin := _PAGE.match(text)):
+        return False
+    goes_on = begin[1] and ("</" in text or _ATTRIBUTE.search(text))
+    return bool(goes_on or _PAGE_END.search(text[-100:]))
+
+
 def count_html(text: str) -> tuple[int, int, int]:
     """Counts the tags of HTML, its entities, and the characters of markup.
 
-    `<` and `&` count only where a tag of a known name, or an entity with its semicolon, begins.
-    Escaped tags count as tags too. The entities of single characters that every escaped text has,
-    as in `&lt;제목&gt;`, are no characters of markup.
+    `<` and `&` count only where a tag, or an entity with its semicolon, begins; for what is a tag
+    see `strip_html`. Comments and what stands between the tags of scripts and styles are markup
+    too, and escaped tags count as tags. The entities of single characters that every escaped text
+    has, as in `&lt;제목&gt;`, are no characters of markup.
     """
     if "<" not in text and "&" not in text:
         return 0, 0, 0
     tags = entities = chars = 0
-    if "<" in text:
-        for match in _MARKUP.finditer(text):
-            if (match[2] or "").lower() in _NAMES:
-                tags, chars = tags + 1, chars + len(match[0])
+    for start, end, _ in _find_markup(text):
+        tags, chars = tags + 1, chars + end - start
     if "&" in text:
         for match in _ESCAPED_TAG.finditer(text):
             tags, chars = tags + 1, chars + len(match[0])
         for match in _ENTITY.finditer(text):
             entities += 1
             chars += 0 if match[0] in _ESCAPES else len(match[0])
-    return tags, entities, chars
+    return tags, entities, min(chars, len(text))
 
 
 def strip_html(text: str) -> str:
-    """Returns a text without the tags, comments and scripts of HTML, and with its entities
-    replaced by their characters.
+    """Returns a text without the markup of HTML, and with its entities replaced by their
+    characters.
 
-    Tags of names that HTML does not have stay, so `a < b`, `<제목>` and `List<T>` do. Elements such
-    as p, br and li end a line, and cells of tables are set apart by a space.
+    Markup is declarations, comments, scripts, styles and tags. A tag has a name of HTML, or one
+    that the text closes (`</name>`), or an attribute; in a whole page every name is one. So
+    `a < b`, `<제목>` and `List<T>` stay. Elements such as p, br and li end a line, cells of tables
+    are set apart by a space, and of several blank lines that are left one stays.
     """
-    parts, position, endless = [], 0, set()
-    for match in _MARKUP.finditer(text) if "<" in text else ():
+    parts, position = [], 0
+    for start, end, replacement in _find_markup(text):
+        parts += [text[position:start], replacement]
+        position = end
+    lines = _ENTITY.sub(_character, "".join([*parts, text[position:]])).split("\n")
+    if not parts:
+        return "\n".join(lines)
+    is_blank = [not line.strip() for line in lines]
+    kept = [i for i in range(len(lines)) if not (i and is_blank[i] and is_blank[i - 1])]
+    return "\n".join(lines[i] for i in kept)
+
+
+def _find_markup(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yields the start and end of all markup of a text, in order, and what replaces it."""
+    if "<" not in text:
+        return
+    is_page, closed = is_html_page(text), {name.lower() for name in _CLOSED.findall(text)}
+    pattern = _MARKUP_OF_FEEDS if "<![CDATA[" in text else _MARKUP
+    position, endless = 0, set()
+    while match := pattern.search(text, position):
+        start, position = match.span()
         name = (match[2] or "").lower()
-        if match.start() < position or (match[2] and name not in _NAMES):
+        is_known = not name or is_page or name in _NAMES or name in closed
+        if not is_known and not _ATTRIBUTE.search(match[0]):
+            position = start + 1
             continue
-        parts.append(text[position : match.start()])
-        position = match.end()
-        end = "-->" if not match[2] else f"</{name}" if name in _UNREAD and not match[1] else ""
+        end = {"<!--": "-->", "<?php": "?>"}.get(match[0], "")
+        if name in _UNREAD and not match[1] and not match[0].endswith("/>"):
+            end = f"</{name}"
         if end and end not in endless:
-            closing = re.compile(re.escape(end), re.IGNORECASE).search(text, position)
-            if closing:
-                position = closing.start() if match[2] else closing.end()
+            begin = position - 2 if end == "-->" else position  # <!--> is a comment
+            if closing := re.compile(re.escape(end), re.IGNORECASE).search(text, begin):
+                position = closing.start() if name else closing.end()
             else:
                 endless.add(end)  # so that a text of many open comments is not read once for each
-        parts.append("\n" if name in _LINES else " " if name in ("td", "th") else "")
-    parts.append(text[position:])
-    return _ENTITY.sub(_character, "".join(parts))
+        yield start, position, "\n" if name in _LINES else " " if name in ("td", "th") else ""
 
 
 def _character(entity: re.Match) -> str:

@@ -4,8 +4,8 @@ It follows Brown et al. (2020, appendix C): the text around a copy is removed, r
 200 characters go with it, and a document that falls into more than ten parts goes as a whole. Here
 a window ends where a sentence or a line does; parts count as too many only if they are short, as
 ten copies in a long book leave long parts; and a document also goes as a whole if it would lose
-most of its characters, or if the items are most of its letters, so that a comment which is an item
-and a file of items are removed as such.
+most of its characters, or if the items are most of its letters and more than a short phrase has, so
+that a review which is an item and a file of items are removed as such.
 """
 
 import re
@@ -66,18 +66,20 @@ def judge(
         if name not in stock
     }
     windows = _windows(text, copies, settings) if any(copies.values()) else []
-    is_items = _item_share(places, n_letters) > settings.max_share
+    covered = _item_letters(places)
+    # Fewer letters than two n-grams could be anybody's words, even if they are all of a comment.
+    is_items = covered > settings.max_share * n_letters and covered >= 2 * settings.ngram
     return windows, is_items or _is_too_much(len(text), windows, settings)
 
 
-def _item_share(places: Mapping[str, Sequence[Place]], n_letters: int) -> float:
-    """The share of a text's letters that evaluation items have."""
+def _item_letters(places: Mapping[str, Sequence[Place]]) -> int:
+    """The number of a text's letters that evaluation items have."""
     spans = sorted(place[:2] for own in places.values() for place in own)
     covered = reached = 0
     for start, end in spans:
         covered += max(0, end - max(start, reached))
         reached = max(reached, end)
-    return covered / max(1, n_letters)
+    return covered
 
 
 def _windows(

@@ -10,7 +10,6 @@ import functools
 import multiprocessing
 import os
 import signal
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -20,6 +19,7 @@ from typing import Protocol
 from hclx.corpus.store import Store
 from hclx.errors import StorageError, StuckError
 from hclx.progress import ProgressBar
+from hclx.text.workers import default_workers, end_with_parent
 
 # Modules that the process from which workers are forked imports before the first fork.
 _PRELOAD = ["hclx.corpus.pipeline"]
@@ -107,7 +107,7 @@ class LocalRunner:
 
     def __init__(self, workers: int | None = None):
         """Takes the number of processes; default: one a core."""
-        self._workers = workers or available_cores()
+        self._workers = workers or default_workers()
 
     def map(
         self, function: Callable, items: Sequence, description: str = "", unit: str = "shard"
@@ -161,13 +161,6 @@ class LocalRunner:
                 yield with_progress
         except OSError as error:
             raise storage_error(error) from error
-
-
-def available_cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def advance(n: int) -> None:
@@ -289,9 +282,4 @@ def _start_worker(environment: dict[str, str], counter) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # the command prints what a worker raises; nothing else is for its user
         os.dup2(null, stream)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    end_with_parent()

@@ -71,12 +71,14 @@ class Rule(_Settings):
     min, max: the least and the largest value that are kept; None is no bound.
     where: the documents that the rule judges, as an expression over attributes, see
       `hclx.corpus.expression`, such as `length.lines >= 6`; "" is every document.
+    advice: what the owner of the source can do, which is told with the documents that are removed.
     """
 
     attribute: str
     min: float | None = None
     max: float | None = None
     where: str = ""
+    advice: str = ""
 
     @property
     def tagger(self) -> str:

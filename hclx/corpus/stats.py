@@ -84,10 +84,7 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
         n_documents |= _add_files(store, name, sources[name], quarantine, settings.seed)
     for shard in shards:
         stats = _read(store, shard, n_documents.get(shard.name))
-        _add(
-            sources[shard.source],
-            {name: stats[name] for name in _SUMMED if name in stats},
-        )
+        _add(sources[shard.source], {name: stats[name] for name in _SUMMED if name in stats})
         for rule, examples in stats["samples"].items():
             samples[rule] = sorted(
                 samples.get(rule, []) + examples, key=lambda e: (e["order"], e["doc_id"])
@@ -99,6 +96,8 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
             {name: source[name] for name in (*_SUMMED, "files", "quarantined") if name in source},
         )
     stages = [stage for stage in STAGES if store.list(VERDICTS_OF_STAGE.format(stage=stage))]
+    for source in sources.values():
+        source["notes"] += _advice(source)
     for source in (everything, *sources.values()):
         source["removed"] = _by_frequency(source["removed"])
         source["after"] = _after(source, stages)
@@ -115,6 +114,15 @@ def add_up(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) -> d
         "mixture": mixture.get("sources"),
         "mixture_target": target_of(mixture, settings.mix),
     }
+
+
+def _advice(source: Mapping) -> list[str]:
+    """A sentence for each rule of a source that removed documents and has advice for its owner."""
+    return [
+        f"{counts['documents']:,} removed by {name}: {advice}"
+        for name, counts in source["removed"].get("filter", {}).items()
+        if (advice := source["rules"].get(name, {}).get("advice"))
+    ]
 
 
 def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
@@ -135,9 +143,10 @@ def target_of(mixture: Mapping, mix: MixSettings) -> dict | None:
         return None
     target, domains = mixture["target_tokens"], {}
     for source in mixture["sources"].values():
+        requested = source["requested" if "requested" in source else "wanted"]  # its old name
         tokens = {
-            "share": source["wanted"] / target,
-            "requested": source["wanted"],
+            "share": requested / target,
+            "requested": requested,
             "available": source["tokens"],
             "actual": source["tokens"] * source["epochs"],
         }

@@ -22,6 +22,7 @@ from pyarrow import fs
 
 from hclx.errors import ConfigError, DataError
 from hclx.hashing import json_hash
+from hclx.utf8 import check_path
 
 _KEY = b"hclx.key"
 
@@ -95,6 +96,9 @@ class Store:
     """
 
     root: str
+
+    def __post_init__(self):
+        check_path(self.root)
 
     @functools.cached_property
     def _place(self) -> tuple[fs.FileSystem, str]:

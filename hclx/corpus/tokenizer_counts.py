@@ -61,14 +61,15 @@ def train_on_mixture(
     sample_rate: float,
     seed: int,
     validation_permille: int = 0,
+    may_shrink: bool = False,
 ) -> Tokenizer:
     """Trains a tokenizer on the mixture of a corpus, and writes its folder.
 
     Args:
       store: of a corpus with a mixture; takes the counts.
-      output_dir, vocab_size, morphemes, sample_rate, seed: see `hclx.text.train_tokenizer`. The
-        tokenizer is trained in this process; another vocabulary, or `merges_and_text` for `merges`,
-        takes the counts that exist.
+      output_dir, vocab_size, morphemes, sample_rate, seed, may_shrink: see
+        `hclx.text.train_tokenizer`. The tokenizer is trained in this process; another vocabulary,
+        or `merges_and_text` for `merges`, takes the counts that exist.
       runner: runs the counting.
       validation_permille: documents in 1,000 that do not count, those of the validation split of a
         run with this setting.
@@ -80,15 +81,10 @@ def train_on_mixture(
       DataError: there is no mixture, a file of it cannot be read, or it is too small for the
         vocabulary.
     """
-    count = functools.partial(
-        count_mixture,
-        store,
-        runner,
-        morphemes,
-        sample_rate,
-        seed,
-        validation_permille=validation_permille,
-    )
+
+    def count(rate: float, totals: Counter) -> Counter:
+        return count_mixture(store, runner, morphemes, rate, seed, totals, validation_permille)
+
     return train_counted(
         count,
         output_dir,
@@ -96,6 +92,7 @@ def train_on_mixture(
         morphemes=morphemes,
         sample_rate=sample_rate,
         seed=seed,
+        may_shrink=may_shrink,
     )
 
 

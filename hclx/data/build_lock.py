@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import glob
 import logging
 import os
 import re
@@ -27,7 +28,7 @@ def build_lock(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     file = _acquire(lock, path)
     try:
-        for left in path.parent.glob(f".{path.name}.*"):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
             random_name = rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}"  # of tempfile.mkdtemp
             if left.is_dir() and re.fullmatch(random_name, left.name):
                 shutil.rmtree(left, ignore_errors=True)

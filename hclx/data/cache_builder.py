@@ -37,6 +37,7 @@ from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.documents import Document
 from hclx.text.tokenizer import shared_tokenizer, to_bytes
 from hclx.text.workers import batches, default_workers, ordered_map
+from hclx.utf8 import check_path
 
 NEW = "new"  # of the folder of a build: the cache that is written
 _CHUNK = 1 << 16  # items that are read and checked together
@@ -71,10 +72,11 @@ def build_cache(
     Returns:
       The new cache, opened for reading; or the one that another process made there meanwhile.
     Raises:
-      ConfigError: the folder already holds a cache.
+      ConfigError: the folder already holds a cache, or its name is not in UTF-8.
       DataError: the tokenizer or a source cannot be read, or a source has no text in "train".
     """
     cache_dir = Path(cache_dir)
+    check_path(cache_dir)
     if (cache_dir / MANIFEST).exists():
         raise ConfigError(f"{cache_dir} already holds a token cache; choose another folder")
     tokenizer = load_tokenizer(tokenizer_dir)

@@ -46,7 +46,7 @@ class Loader:
           skip: [first, last) examples that are never read, disjoint and ascending.
           prefetch: how many batches are read ahead.
         Raises:
-          DataError: a source is shorter than one sequence.
+          DataError: every source is shorter than one sequence.
         """
         self._cache, self._split, self._sharding, self._prefetch = cache, split, sharding, prefetch
         self.global_batch_size, self.sequence_length = global_batch_size, sequence_length

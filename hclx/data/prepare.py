@@ -18,6 +18,7 @@ from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError, DataError, MissingExtraError
 from hclx.text import Tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import METADATA_FILE
+from hclx.text.training import REQUESTED_VOCAB_SIZE
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,11 +36,12 @@ def prepare(
     Args:
       data: the text.
       tokenizer: how a missing tokenizer is trained, on the documents of the training split alone.
-      vocab_size: of the model.
+      vocab_size: tokens of a tokenizer that is trained; fewer, if the text is too little. The
+        manifest of the cache has the number.
       tokenizer_dir, cache_dir: folders, made if they are missing.
     Raises:
-      ConfigError: the tokenizer has other settings or not the model's size, a name is unknown, or a
-        library is not installed.
+      ConfigError: the tokenizer of the run has other settings or another size, a name is unknown,
+        or a library is not installed.
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
     if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
@@ -48,10 +50,11 @@ def prepare(
                 _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
     loaded = load_tokenizer(tokenizer_dir)
     check_tokenizer(loaded, tokenizer, data, tokenizer_dir)
-    if loaded.vocab_size != vocab_size:
+    if loaded.vocab_size != _vocabulary_size(loaded, data, vocab_size):
         raise ConfigError(
             f"ModelConfig.vocab_size={vocab_size}, but the tokenizer in {tokenizer_dir} has"
-            f" {loaded.vocab_size} tokens"
+            f" {loaded.vocab_size} tokens; give --gin.ModelConfig.vocab_size={loaded.vocab_size},"
+            " or another folder"
         )
     if (Path(cache_dir) / MANIFEST).is_file():
         cache = TokenCache(cache_dir)
@@ -60,6 +63,29 @@ def prepare(
         cache = build_cache(label_of(data), sources_of(data), tokenizer_dir, cache_dir, settings)
     check_cache(cache, loaded, data)  # also of a new one, which another process may have made
     return cache
+
+
+def vocabulary_size(data: DataConfig, vocab_size: int, tokenizer_dir: str) -> int:
+    """Returns the number of tokens that a run has, as far as it is known before `prepare`.
+
+    A tokenizer that `data` names decides it, as no other number would fit. The run's own one
+    decides it where its text was too little for `vocab_size`.
+
+    Args:
+      data, vocab_size, tokenizer_dir: as in `prepare`.
+    Returns:
+      `vocab_size`, while there is no tokenizer, and where another size is refused.
+    Raises:
+      DataError, StorageError: the tokenizer cannot be read.
+    """
+    if not (Path(tokenizer_dir) / METADATA_FILE).is_file():
+        return vocab_size
+    return _vocabulary_size(load_tokenizer(tokenizer_dir), data, vocab_size)
+
+
+def _vocabulary_size(loaded: Tokenizer, data: DataConfig, vocab_size: int) -> int:
+    is_shrunk = loaded.metadata.get(REQUESTED_VOCAB_SIZE) == vocab_size
+    return loaded.vocab_size if data.tokenizer_dir or is_shrunk else vocab_size
 
 
 def _train_tokenizer(
@@ -73,6 +99,7 @@ def _train_tokenizer(
         morphemes=tokenizer.morphemes,
         sample_rate=tokenizer.sample_rate,
         seed=tokenizer.seed,
+        may_shrink=True,
     )
 
 

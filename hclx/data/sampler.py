@@ -66,7 +66,7 @@ class Order:
     """The order of a run over one or more sources.
 
     Attributes:
-      n_sequences: how many sequences each source has.
+      n_sequences: how many sequences each source has; a source of none is never drawn.
       rates: how often each source is drawn, in any unit; positive.
       seed: decides the permutations; not negative.
     """
@@ -93,6 +93,8 @@ class Order:
         sequence = np.empty_like(draw)
         for k, n in enumerate(self.n_sequences):
             drawn = source == k
+            if not n:
+                continue
             epoch, index = np.divmod(draw[drawn], n)
             sequence[drawn] = permute(index, n, self._key(k, epoch))
         return source, sequence
@@ -106,7 +108,10 @@ class Order:
         """One period of the schedule: the source of each draw, how many draws of that source
         precede it, and the draws of each source.
         """
-        counts = apportion(self.rates, 1 if len(self.rates) == 1 else PERIOD)
+        drawn = np.flatnonzero(self.n_sequences)
+        counts = np.zeros(len(self.rates), np.int64)
+        rates = tuple(self.rates[source] for source in drawn)
+        counts[drawn] = apportion(rates, 1 if len(drawn) == 1 else PERIOD)
         source = np.repeat(np.arange(len(counts)), counts)
         rank = np.concatenate([np.arange(count) for count in counts])
         # each source evenly over the period

@@ -19,6 +19,8 @@ _LOG = logging.getLogger(__name__)
 # Characters that a text split by its length holds out, if that is not more than a tenth of it:
 # some windows for validation.
 _LEAST_HELD_OUT = 20_000
+# What a flag of `hclx pretrain` begins with that sets a field of `DataConfig`.
+GIN_FLAGS = "--gin.DataConfig."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,16 +65,19 @@ class Source:
     documents: Callable[[str, ReadSettings, Counter], Iterator[Document]]
 
 
-def sources_of(data: DataConfig) -> list[Source]:
+def sources_of(data: DataConfig, flags: str = GIN_FLAGS) -> list[Source]:
     """Returns the sources that a run reads: the tasks of its mixture, in its order; the sources of
     its corpus, by name; or one source "input". No document is read yet.
 
+    Args:
+      data: names them.
+      flags: what the flags begin with that set its fields, for messages.
     Raises:
       ConfigError: a name is unknown, or a mixture needs seqio and it is not installed.
       DataError: a corpus has no mixture.
     """
     if data.input:
-        return [input_source(data.input, data.encoding)]
+        return [input_source(data.input, data.encoding, flags)]
     if data.corpus:
         return corpus_sources(data.corpus)
     from hclx.data import seqio_bridge  # imports TensorFlow, which only mixtures need
@@ -90,16 +95,17 @@ def label_of(data: DataConfig) -> str:
     return data.mixture or ("corpus" if data.corpus else own)
 
 
-def input_source(patterns: str, encoding: str = "") -> Source:
+def input_source(patterns: str, encoding: str = "", flags: str = GIN_FLAGS) -> Source:
     """Returns the source "input", of rate 1, for files that nobody has registered.
 
     Args:
       patterns: files or folders, GLOB[,GLOB...]. They are looked up when the source is read; see
         `hclx.text.inputs.expand_globs` for the errors.
       encoding: see `hclx.text.records.Reading`.
+      flags: what the flags of settings begin with, for messages.
     """
     files = functools.partial(expand_globs, patterns)
-    reading = dataclasses.replace(TRAINING, encoding=encoding)
+    reading = dataclasses.replace(TRAINING, encoding=encoding, flags=flags)
     documents = functools.partial(split_documents, files, reading=reading)
     return Source("input", 1.0, files, documents)
 
@@ -192,7 +198,7 @@ def _split_by_length(
     """
     total = sum(len(document.text) for document in read(None))
     share = total * settings.validation_permille // 1000
-    held_out = min(max(share, _LEAST_HELD_OUT), total // 10)
+    held_out = max(share, min(_LEAST_HELD_OUT, total // 10))
     left = total - held_out  # characters until the validation split begins
     if split == "validation" and total:
         _LOG.info(

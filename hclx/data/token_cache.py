@@ -24,7 +24,8 @@ import tensorstore as ts
 
 from hclx.errors import DataError, StorageError
 from hclx.hashing import json_hash
-from hclx.read_errors import DAMAGED, UNDECODED, check_path, diagnose
+from hclx.read_errors import DAMAGED, UNDECODED, diagnose
+from hclx.utf8 import check_path
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -110,27 +111,32 @@ class TokenCache:
         return sum(sizes) if source is None else sizes[source]
 
     def n_sequences(self, split: str, length: int) -> tuple[int, ...]:
-        """Number of sequences in each source, in the order of the manifest.
+        """Number of sequences in each source, in the order of the manifest; 0 for a source that is
+        too small for one.
 
         Args:
           split: "train" or "validation".
           length: targets of a sequence; every token but the first of a stream, and the rest that
             fills no sequence, is a target exactly once.
         Raises:
-          DataError: a source has less than one sequence.
+          DataError: no source has one sequence.
         """
-        counts = []
-        for entry in self.manifest["sources"]:
-            n = entry["splits"][split]["n_tokens"]
-            if n <= length:
-                raise DataError(
-                    f"{self.directory}: source {entry['name']!r} has {n} tokens in split {split!r},"
-                    f" and one sequence needs {length + 1}; give more text, a shorter"
-                    " TrainConfig.sequence_length, or other DataConfig.validation_permille"
-                    + (", or set TrainConfig.eval_every=0" if split == "validation" else "")
-                )
-            counts.append((n - 1) // length)
-        return tuple(counts)
+        sizes = [entry["splits"][split]["n_tokens"] for entry in self.manifest["sources"]]
+        if max(sizes) <= length:
+            raise DataError(
+                f"{self.directory}: no source has more than {max(sizes)} tokens in split {split!r},"
+                f" and one sequence needs {length + 1}; give more text, a shorter"
+                " TrainConfig.sequence_length, or other DataConfig.validation_permille"
+                + (", or set TrainConfig.eval_every=0" if split == "validation" else "")
+            )
+        return tuple(max(0, (n - 1) // length) for n in sizes)
+
+    def too_short(self, split: str, length: int) -> dict[str, int]:
+        """Source -> its tokens, of those sources of a split that are too small for one sequence;
+        the arguments are those of `n_sequences`.
+        """
+        sizes = {e["name"]: e["splits"][split]["n_tokens"] for e in self.manifest["sources"]}
+        return {name: n for name, n in sizes.items() if n <= length}
 
     def read(self, split: str, source: int, index: int, length: int) -> ts.Future:
         """Starts to read one sequence of a source.

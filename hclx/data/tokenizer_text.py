@@ -1,8 +1,9 @@
 """The text that a tokenizer is trained on: the documents of the training split, whoever trains."""
 
+import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hclx.data.source import ReadSettings, Source
 from hclx.progress import tracked_files
@@ -10,8 +11,9 @@ from hclx.progress import tracked_files
 
 def training_texts(
     sources: list[Source], settings: ReadSettings, description: str
-) -> Iterator[str]:
-    """Returns an iterator of the texts, in order, which shows how much of the files was read.
+) -> Iterable[str]:
+    """Returns the texts, in order. They may be read more than once, and each reading shows how much
+    of the files was read.
 
     Args:
       sources: are read one after the other.
@@ -21,9 +23,22 @@ def training_texts(
       ConfigError, DataError: as the sources' `files`, at once; as their `documents`, meanwhile.
     """
     size = sum(os.path.getsize(path) for source in sources for path in source.files())
-    counts: Counter = Counter()
-    documents = (
-        document for source in sources for document in source.documents("train", settings, counts)
-    )
-    tracked = tracked_files(documents, counts, size, description)
-    return (document.text for document in tracked)
+    return _Texts(sources, settings, description, size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Texts:
+    sources: list[Source]
+    settings: ReadSettings
+    description: str
+    size: int  # bytes of all files
+
+    def __iter__(self) -> Iterator[str]:
+        counts: Counter = Counter()
+        documents = (
+            document
+            for source in self.sources
+            for document in source.documents("train", self.settings, counts)
+        )
+        tracked = tracked_files(documents, counts, self.size, self.description)
+        return (document.text for document in tracked)

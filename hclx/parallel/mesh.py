@@ -8,6 +8,7 @@ from jax.sharding import AxisType, Mesh
 
 from hclx.config import MESH_AXES, MeshConfig
 from hclx.errors import ConfigError
+from hclx.progress import counted
 
 _MAY_SPAN_SLICES = ("data", "pipe")  # in order of preference
 
@@ -28,7 +29,7 @@ def resolve_mesh_shape(config: MeshConfig, n_devices: int) -> tuple[int, ...]:
     if math.prod(shape) != n_devices:
         axes = " x ".join(f"{axis} {size}" for axis, size in zip(MESH_AXES, config.shape))
         raise ConfigError(
-            f"MeshConfig ({axes}) does not fit {n_devices} device(s); "
+            f"MeshConfig ({axes}) does not fit {counted(n_devices, 'device')}; "
             "make the axes multiply to the number of devices, or set one of them to -1"
         )
     return shape

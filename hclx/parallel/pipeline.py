@@ -25,6 +25,7 @@ from jax.sharding import PartitionSpec
 
 from hclx.errors import ConfigError
 from hclx.parallel.sharding import constrain
+from hclx.progress import counted
 
 AXIS = "pipe"
 
@@ -60,7 +61,7 @@ def check_pipeline(layers: int, rows: int, *, stages: int, repeats: int, microba
     if rows % microbatches:
         raise ConfigError(
             f"ComputeConfig.pipeline_microbatches={microbatches} (0 stands for MeshConfig.pipe)"
-            f" does not divide the {rows} row(s) of TrainConfig.global_batch_size /"
+            f" does not divide the {counted(rows, 'row')} of TrainConfig.global_batch_size /"
             " (TrainConfig.accumulation_steps x data x fsdp); change one of these"
         )
     if repeats > 1 and microbatches < stages:

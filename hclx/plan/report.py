@@ -7,6 +7,7 @@ from hclx.model import n_params
 from hclx.plan.analytic import Estimate
 from hclx.plan.compiled_plan import Plan
 from hclx.plan.topology import HBM_SHARE, KERNEL_EFFICIENCY
+from hclx.progress import counted
 from hclx.train.flops import FORMULA
 
 SECONDS_PER_DAY = 86_400
@@ -96,7 +97,8 @@ def to_page(plan: Plan | Estimate, topology: str, tokens: float) -> str:
             f"{n_params(plan.experiment.model):,} parameters on {plan.chips:,} x"
             f" {plan.chip.name} ({topology})",
             f"mesh {mesh or 'of one device'} · batch {train.global_batch_size:,} x"
-            f" {train.sequence_length:,} in {train.accumulation_steps} accumulation step(s)"
+            f" {train.sequence_length:,} in"
+            f" {counted(train.accumulation_steps, 'accumulation step')}"
             f" · remat {experiment.compute.remat}{_pipeline(plan)}",
             *body,
             "",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from hclx.errors import ConfigError, require
-from hclx.text.records import Unreadable, UnreadableRecordError, beginning
+from hclx.text.records import Reading, Unreadable, UnreadableRecordError, beginning
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")  # endings of names
 _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
@@ -22,13 +22,14 @@ _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD_BYTES = 4096
-_SHOWN = {"cp949": "CP949", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_SHOWN = {"utf-8": "UTF-8", "cp949": "CP949", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 _NOT_ASCII, _HANGUL = re.compile(r"[^\x00-\x7f]"), re.compile("[가-힣]")
-# Zero-width characters, marks of direction, and letters that look blank.
-_UNSEEN = re.compile(
-    "[\\s\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
-    "\ufeff\uffa0\ufff9-\ufffb]*"
-)
+# Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
+UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+UNSEEN += "\ufff9-\ufffb"
+JOINERS = "\u200c\u200d"  # seen in emoji, and in scripts that spell with them
+BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"  # fillers of Hangul, the empty pattern of Braille
+_NOTHING_SEEN = re.compile(f"[\\s{UNSEEN}{JOINERS}{BLANK_LETTERS}]*")
 
 
 def is_compressed(path: str) -> bool:
@@ -80,14 +81,15 @@ class TextFile:
       encoding: of the lines.
     """
 
-    def __init__(self, file: BinaryIO, encoding: str = "", invalid: str = "refuse"):
+    def __init__(self, file: BinaryIO, reading: Reading = Reading()):
         """Looks at the first bytes.
 
         Args:
           file: decompressed bytes, at their beginning.
-          encoding, invalid: see `Reading`.
+          reading: its `encoding` and `invalid` count, and how it names settings in advice.
         """
-        self._file, self._invalid, self._head = file, invalid, b""
+        self._file, self._reading, self._head = file, reading, b""
+        encoding = reading.encoding
         is_utf_16 = encoding.lower().replace("_", "-") in ("utf-16", "utf16")
         if not encoding or is_utf_16:
             try:
@@ -121,13 +123,14 @@ class TextFile:
         try:
             return raw.decode(self.encoding), False
         except UnicodeDecodeError as error:
-            if self._invalid == "replace":
+            if self._reading.invalid == "replace":
                 return raw.decode(self.encoding, "replace"), True
             name = "UTF-8" if self.encoding == "utf-8" else self.encoding
             reason = f"invalid {name} at byte {error.start}"
-            hint = self.hint(raw) if self.encoding == "utf-8" else ""
-            advice = "mend the file, or choose invalid_utf8=replace"
-            raise UnreadableRecordError(f"{reason}{hint}", advice, True) from error
+            replace = self._reading.advise("invalid_utf8", "replace")
+            advice = "mend the file" + (f", or {replace} (each as U+FFFD)" if replace else "")
+            hint = self.hint(raw)
+            raise UnreadableRecordError(f"{reason}{hint}", "" if hint else advice, True) from error
 
     def hint(self, raw: bytes) -> str:
         """The end of a reason: the encoding that the file seems to have, and how to name it; "" if
@@ -137,17 +140,21 @@ class TextFile:
           raw: a record of it.
         """
         name = guess_encoding(self._head if b"\0" in self._head else raw)
-        return f", it reads as {_SHOWN[name]}: write `encoding: {name}`" if name else ""
+        if not name or name == self.encoding:  # half a character at the end is damage
+            return ""
+        convert = f"convert it with `iconv -f {name.upper()} -t UTF-8 FILE`"
+        advice = self._reading.advise("encoding", name) or convert
+        return f", it reads as {_SHOWN[name]}: {advice}"
 
 
 def guess_encoding(raw: bytes) -> str:
-    """Guesses the encoding of Korean text that is not UTF-8.
+    """Guesses the encoding of Korean text that is not of the encoding that was expected.
 
     Returns:
-      "cp949", "utf-16-le" or "utf-16-be", if the bytes are valid in it and most letters beyond
-      ASCII are Hangul; else "".
+      "utf-8", "cp949", "utf-16-le" or "utf-16-be", the first in which the bytes are valid and most
+      letters beyond ASCII are Hangul; else "".
     """
-    names = ("utf-16-le", "utf-16-be") if b"\0" in raw else ("cp949",)
+    names = ("utf-16-le", "utf-16-be") if b"\0" in raw else ("utf-8", "cp949")
     for name in names:
         try:
             text = codecs.getincrementaldecoder(name)().decode(raw[:20_000])
@@ -253,4 +260,4 @@ def is_blank(raw: bytes) -> bool:
     raw = raw.strip()
     if not raw or raw[0] < 0x80:  # no such letter is ASCII
         return not raw
-    return _UNSEEN.fullmatch(raw.decode("utf-8", "replace")) is not None
+    return _NOTHING_SEEN.fullmatch(raw.decode("utf-8", "replace")) is not None

@@ -23,7 +23,24 @@ __all__ = [
     "read_documents",
     "read_file",
 ]
-TRAINING = Reading(max_bytes=None)  # no document is too long
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingReading(Reading):
+    """The way in which files are read for training: no document is too long.
+
+    The flags that set it differ from command to command, and so does the advice of messages.
+    """
+
+    flags: str = ""  # what the flags of settings begin with, such as "--"; "": there are none
+    settings: tuple[str, ...] = ("encoding", "invalid_utf8")  # for which there are flags
+
+    def advise(self, name: str, value: str) -> str:
+        """See `Reading.advise`."""
+        return f"give {self.flags}{name}={value}" if self.flags and name in self.settings else ""
+
+
+TRAINING = TrainingReading(max_bytes=None)
 
 
 def read_documents(

@@ -117,7 +117,7 @@ def read_records(
         from hclx.text.parquet_rows import parquet_rows  # imports pyarrow
 
         return parquet_rows(file, parser)
-    text = TextFile(file, reading.encoding, reading.invalid)
+    text = TextFile(file, reading)
     return {"jsonl": _json_lines, "text": _texts, "wikiextractor": _articles}[kind](text, parser)
 
 
@@ -143,22 +143,42 @@ class Parser:
         Raises:
           UnreadableRecordError: it has no text, or one that is refused.
         """
-        names = dict(self.reading.fields)
-        value = lambda name: record.get(names.get(name, name))
-        text = value("text")
+        names = self._names
+        text = record.get(names["text"])
         if not isinstance(text, str):
-            raise _without_text(record, names.get("text", "text"))
+            raise _without_text(record, names["text"], self._name_text)
         self.check(text)
-        fields = {name: _SURROGATE.sub("\ufffd", str(value(name) or "")) for name in FIELDS}
+        fields = {name: _string(record.get(names[name])) for name in FIELDS}
         fields["licence"] = fields["licence"] or self.reading.licence
-        own = value("id")
-        default = doc_id or f"{self.name}:{line}"
-        doc_id = default if own in (None, "") else _SURROGATE.sub("\ufffd", str(own))
+        own = record.get(names["id"])
+        own = "" if own is None else _SURROGATE.sub("\ufffd", str(own))  # an id may be 0
+        doc_id = own or doc_id or f"{self.name}:{line}"
         return Document(text, self.path, line, doc_id, **fields, replaced=replaced)
 
+    @functools.cached_property
+    def _names(self) -> dict[str, str]:
+        """Our name of each field -> its name in the file."""
+        return {name: name for name in ("id", "text", *FIELDS)} | dict(self.reading.fields)
 
-def _without_text(record: dict, name: str) -> UnreadableRecordError:
-    """The error for a record that holds no string under the name of its text."""
+    def _name_text(self, field: str) -> str:
+        """The advice for records whose text is in another field."""
+        if advice := self.reading.advise("fields", f"{{text: {field}}}"):
+            return advice
+        if format_of(self.path, self.reading) == "parquet":
+            return f"rename the column {field} to text"
+        return f"rename it with `jq -c '{{text: .[\"{field}\"]}}' FILE`"
+
+
+def _string(value) -> str:
+    return _SURROGATE.sub("\ufffd", str(value)) if value else ""
+
+
+def _without_text(
+    record: dict, name: str, name_text: Callable[[str], str]
+) -> UnreadableRecordError:
+    """The error for a record that holds no string under the name of its text; `name_text` gives the
+    advice for a field that holds text.
+    """
     reason = f"no string field `{name}`"
     if name in record:
         kind = "null" if record[name] is None else type(record[name]).__name__
@@ -167,7 +187,7 @@ def _without_text(record: dict, name: str) -> UnreadableRecordError:
     more = ", ..." if len(record) > _SHOWN_FIELDS else ""
     others = {key: value for key, value in record.items() if key not in ("id", *FIELDS)}
     texts = {key: len(value) for key, value in others.items() if isinstance(value, str)}
-    hint = f"; write `fields: {{text: {max(texts, key=texts.get)}}}`" if texts else ""
+    hint = f"; {name_text(max(texts, key=texts.get))}" if texts else ""
     held = f"the record has fields {shown}{more}{hint}" if record else "the record is empty"
     return UnreadableRecordError(f"{reason} ({held})", _EACH_LINE, is_of_file=True)
 

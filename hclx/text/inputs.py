@@ -15,7 +15,8 @@ from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
 from hclx.progress import counted
-from hclx.text.formats import KINDS, format_of, known_format
+from hclx.text.formats import KINDS, known_format
+from hclx.utf8 import check_path
 
 _LOG = logging.getLogger(__name__)
 _MAGIC = re.compile(r"[*?[]")
@@ -57,7 +58,11 @@ def expand_globs(patterns: str) -> list[str]:
             _LOG.info("%s: %s skipped", pattern, others(skipped))
         paths.update(matches)
     for path in paths:
-        format_of(path)
+        if not known_format(path):
+            raise ConfigError(
+                f"{path}: its format cannot be told from its name, which is none of {KINDS}; rename"
+                " it, as text to .txt"
+            )
     return sorted(paths)
 
 
@@ -98,6 +103,8 @@ def find(pattern: str, place: Place) -> tuple[list[str], int]:
     Returns:
       Their paths, sorted, as `pattern` names their folders and the disk their names; and, if the
       pattern names a folder itself, the number of files below it that are of no known format.
+    Raises:
+      ConfigError: the name of a file is not in UTF-8.
     """
     root = "/" if pattern.startswith("/") else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
@@ -110,6 +117,8 @@ def find(pattern: str, place: Place) -> tuple[list[str], int]:
             known = [name for name in below if known_format(name)]
             files.update(known)
             skipped += len(below) - len(known)
+    for path in files:
+        check_path(path)
     return sorted(files), skipped
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import socket
@@ -29,7 +30,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{socket.gethostname()}."
-    for left in path.parent.glob(f"{prefix}*"):
+    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
         if not _is_running(left.name.removeprefix(prefix).partition(".")[0]):
             shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}.", dir=path.parent))

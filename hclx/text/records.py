@@ -43,6 +43,16 @@ class Reading:
     encoding: str = ""
     invalid: str = "refuse"
 
+    def advise(self, name: str, value: str) -> str:
+        """Returns the words in which a message asks for a setting: those of a corpus are written
+        in YAML. "" if whoever reads in this way has no such setting.
+
+        Args:
+          name: of an attribute, or "invalid_utf8".
+          value: as it is written.
+        """
+        return f"write `{name}: {value}`"
+
 
 @dataclasses.dataclass(frozen=True)
 class Document:

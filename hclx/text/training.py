@@ -1,13 +1,15 @@
 """Trains a tokenizer: texts -> sample -> chunks -> counts -> sentencepiece BPE over the byte-level
 alphabet.
 
-Only the counts are held in memory, so the size of the text does not matter.
+Only the counts are held in memory, so the size of the text does not matter. If a sample is too
+little text for the vocabulary, all documents are counted.
 """
 
 import functools
 import hashlib
 import io
 import json
+import logging
 import re
 import tempfile
 from collections import Counter
@@ -18,6 +20,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from hclx.errors import ConfigError, DataError, require
+from hclx.progress import counted, size_in_words
 from hclx.text.export import write_exports
 from hclx.text.new_folder import FolderTakenError, new_folder
 from hclx.text.pretokenizers import (
@@ -42,11 +45,20 @@ from hclx.text.tokenizer import (
 )
 from hclx.text.workers import batches, call_native, default_workers, ordered_map, sigterm_exits
 
+_LOG = logging.getLogger(__name__)
+
 VOCAB_MULTIPLE = 128  # so that the vocabulary can be sharded evenly
 MAX_TOKEN_BYTES = 48  # sixteen Hangul syllables
 # Longer chunks are counted in parts: sentencepiece ends the process at one of 65,536 bytes.
 MAX_CHUNK_BYTES = 1024
 _MIN_VOCAB = -(-(len(CONTROL_SYMBOLS) + 256) // VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+
+# Of a tokenizer that is smaller than was asked for: the number of tokens that was.
+REQUESTED_VOCAB_SIZE = "requested_vocab_size"
+
+
+class TooLittleTextError(DataError):
+    """The text, or the sample of it, is too little for the vocabulary."""
 
 
 def train_tokenizer(
@@ -59,27 +71,33 @@ def train_tokenizer(
     seed: int = 0,
     workers: int | None = None,
     mode: str | None = None,
+    may_shrink: bool = False,
 ) -> Tokenizer:
     """Trains a tokenizer, writes its folder, with exports unless text is split at morphemes, and
     returns it loaded.
 
     Args:
-      texts: documents.
+      texts: documents. They are read again, unless they are an iterator, if their sample is too
+        little text.
       output_dir: a folder that is missing or empty; it appears whole or not at all.
       vocab_size: tokens, control symbols included; a multiple of 128, at least 384.
       morphemes: where morpheme boundaries apply; see `hclx.text.pretokenizers`. Default: "merges".
-      sample_rate: share of the documents that is counted, above 0 and at most 1.
+      sample_rate: share of the documents that is counted, above 0 and at most 1; if that is too
+        little text for the vocabulary, all are.
       seed: of the sample.
       workers: processes that split text; default: one for each core. They do not change the result.
       mode: the older name of `morphemes`; see `resolve_morphemes`.
+      may_shrink: a text that is too little for the vocabulary gives the largest that it allows.
     Raises:
       ConfigError: a value is out of range, the folder is taken, or kiwipiepy is not installed.
       DataError: there is no text, or too little for the vocabulary.
     """
     morphemes = resolve_morphemes(morphemes, mode)
 
-    def count(totals: Counter) -> Counter:
-        return count_chunks(sample(texts, sample_rate, seed, totals), morphemes, workers)
+    def count(rate: float, totals: Counter) -> Counter:
+        if rate != sample_rate and iter(texts) is texts:
+            raise TooLittleTextError("too little text in the sample of texts that are read once")
+        return count_chunks(sample(texts, rate, seed, totals), morphemes, workers)
 
     return train_counted(
         count,
@@ -88,25 +106,27 @@ def train_tokenizer(
         morphemes=morphemes,
         sample_rate=sample_rate,
         seed=seed,
+        may_shrink=may_shrink,
     )
 
 
 def train_counted(
-    count: Callable[[Counter], Counter],
+    count: Callable[[float, Counter], Counter],
     output_dir: str | Path,
     *,
     vocab_size: int,
     morphemes: str,
     sample_rate: float,
     seed: int,
+    may_shrink: bool = False,
 ) -> Tokenizer:
     """Trains a tokenizer from the counts of a function, and writes its folder.
 
     Args:
-      count: (totals) -> how often each chunk occurs in the sample, as `count_chunks` returns it; it
-        adds the numbers of `sample` to `totals`. It is called once, after everything else has been
-        checked.
-      output_dir, vocab_size, morphemes, sample_rate, seed: see `train_tokenizer`.
+      count: (rate, totals) -> how often each chunk occurs in a sample of this rate, as
+        `count_chunks` returns it; it adds the numbers of `sample` to `totals`. It is called after
+        everything else has been checked, and again with rate 1 if the sample is too little text.
+      output_dir, vocab_size, morphemes, sample_rate, seed, may_shrink: see `train_tokenizer`.
     Returns:
       The new tokenizer, or the same one that another process has meanwhile made there.
     Raises:
@@ -120,24 +140,19 @@ def train_counted(
         raise ConfigError(f"{output_dir} exists and is no empty folder; choose another folder")
     pretokenizer, totals = pretokenizer_identity(morphemes), Counter()
 
-    def checked_counts():
-        counts = count(totals)
-        if not counts:
-            raise DataError(
-                f"no text to train on: {totals['documents']} of {totals['seen']} documents are in"
-                " the sample; give more text, or raise TokenizerConfig.sample_rate (--sample_rate)"
-            )
-        return counts
+    def train(rate: float) -> bytes:
+        counts = functools.partial(_counts_of_some, count, rate, totals)
+        return train_from_counts(counts(), vocab_size, folder, may_shrink and rate == 1)
 
     metadata = {}
     try:
         with sigterm_exits(), new_folder(output_dir) as folder:
-            model = train_from_counts(checked_counts(), vocab_size, folder)
+            model = _on_enough_text(train, sample_rate, totals)
             metadata = {
                 "format": FORMAT,
                 "mode": MODE_OF[morphemes],
                 "cutter": pretokenizer,
-                "vocab_size": vocab_size,
+                "vocab_size": _size_of(model),
                 "model_sha256": hashlib.sha256(model).hexdigest(),
                 "sample_rate": sample_rate,
                 "seed": seed,
@@ -145,11 +160,44 @@ def train_counted(
                 "bytes": totals["bytes"],
                 "control_symbols": list(CONTROL_SYMBOLS),
             }
+            if metadata["vocab_size"] != vocab_size:
+                metadata[REQUESTED_VOCAB_SIZE] = vocab_size
             _write(folder, model, metadata)
     except FolderTakenError:
         if load_tokenizer(output_dir).metadata != metadata:
             raise
     return load_tokenizer(output_dir)
+
+
+def _counts_of_some(
+    count: Callable[[float, Counter], Counter], rate: float, totals: Counter
+) -> Counter:
+    """The counts of a sample that is not empty; `totals` is of this sample alone."""
+    totals.clear()
+    counts = count(rate, totals)
+    if not totals["seen"]:
+        raise DataError("no text to train on: there is no document with text; give some")
+    if not counts:
+        raise TooLittleTextError("too little text: no document is in the sample")
+    return counts
+
+
+def _on_enough_text(train: Callable[[float], bytes], rate: float, totals: Counter) -> bytes:
+    """Calls `train` with a sample rate, and with 1 if the sample is too little text."""
+    if rate < 1:
+        try:
+            return train(rate)
+        except TooLittleTextError:
+            _LOG.warning(
+                "the sample, %s of %s, is too little text for the vocabulary: all are counted",
+                f"{totals['documents']:,}",
+                counted(totals["seen"], "document"),
+            )
+    return train(1.0)
+
+
+def _size_of(model: bytes) -> int:
+    return len(sentencepiece_model_pb2.ModelProto.FromString(model).pieces)
 
 
 def _check(vocab_size: int, morphemes: str, sample_rate: float) -> None:
@@ -230,7 +278,9 @@ def _bounded(chunk: str) -> Iterator[str]:
     yield chunk[begin:]
 
 
-def train_from_counts(counts: Counter, vocab_size: int, folder: Path | None = None) -> bytes:
+def train_from_counts(
+    counts: Counter, vocab_size: int, folder: Path | None = None, may_shrink: bool = False
+) -> bytes:
     """Trains a sentencepiece BPE model from chunk counts; returns its serialised bytes.
 
     Every byte becomes a token: a row for each is added, because sentencepiece takes its characters
@@ -240,33 +290,52 @@ def train_from_counts(counts: Counter, vocab_size: int, folder: Path | None = No
       counts: chunk of raw text -> how often it occurs, as `count_chunks` returns them.
       vocab_size: tokens, control symbols included; a multiple of 128.
       folder: takes a temporary file of the counts; default: the system's folder for such files.
+      may_shrink: if the text is too little for the vocabulary, the largest that it allows is made.
     Raises:
-      DataError: the text is too small for the vocabulary; the largest that works is named.
+      TooLittleTextError: the text is too little for the vocabulary; the largest that works is
+        named.
     """
-    model = io.BytesIO()
+    n_bytes = 0
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         rows = Path(temporary) / "counts.tsv"
         with rows.open("w", encoding="utf-8") as file:
             for chunk, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
                 data = to_bytes(chunk)
+                n_bytes += len(data) * count
                 if len(data) > MAX_CHUNK_BYTES:  # sentencepiece would leave it out in silence
                     raise ValueError(f"a chunk of {len(data)} bytes; count it with count_chunks")
                 file.write(f"{bytes_to_chars(data)}\t{count}\n")
             file.writelines(f"{char}\t1\n" for char in BYTE_TO_CHAR)
         del counts  # frees them if the caller kept none: merging needs as much memory again
-        try:
-            train = sentencepiece.SentencePieceTrainer.train
-            options = {"input": str(rows), "model_writer": model, **_trainer_options(vocab_size)}
-            call_native(functools.partial(train, **options))
-        except RuntimeError as error:
-            limit = re.search(r"<= (\d+)", str(error))
-            if not limit:
-                raise
-            largest = int(limit[1]) // VOCAB_MULTIPLE * VOCAB_MULTIPLE
-            raise DataError(
-                f"too little text for vocab_size={vocab_size}; at most {largest} would work"
-            ) from error
-    return _without_paths(model.getvalue())
+        model, largest = _train_model(rows, vocab_size)
+        if not model and may_shrink and largest >= _MIN_VOCAB:
+            _LOG.warning(
+                "too little text for %s tokens: the tokenizer has %s, the most that %s allow",
+                f"{vocab_size:,}",
+                f"{largest:,}",
+                size_in_words(n_bytes),
+            )
+            model, _ = _train_model(rows, largest)
+    if model:
+        return _without_paths(model)
+    advice = f"at most {largest} would work" if largest >= _MIN_VOCAB else "give more text"
+    raise TooLittleTextError(
+        f"{size_in_words(n_bytes)} are too little text for vocab_size={vocab_size}; {advice}"
+    )
+
+
+def _train_model(rows: Path, vocab_size: int) -> tuple[bytes, int]:
+    """Returns the model, b"" if there is too little text; and the size of the largest one."""
+    model = io.BytesIO()
+    options = {"input": str(rows), "model_writer": model, **_trainer_options(vocab_size)}
+    try:
+        call_native(functools.partial(sentencepiece.SentencePieceTrainer.train, **options))
+        return model.getvalue(), vocab_size
+    except RuntimeError as error:
+        limit = re.search(r"<= (\d+)", str(error))
+        if not limit:
+            raise
+        return b"", int(limit[1]) // VOCAB_MULTIPLE * VOCAB_MULTIPLE
 
 
 def _without_paths(model: bytes) -> bytes:

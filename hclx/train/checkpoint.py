@@ -1,6 +1,6 @@
 """Saves and restores checkpoints; checkpoint_read.py verifies each array that is read.
 
-Only this module, checkpoint_read.py and checkpoint_format.py use orbax.
+Only this module, checkpoint_read.py, checkpoint_format.py and retention.py use orbax.
 
 MODEL_DIR/checkpoints/ holds a folder STEP for each checkpoint. Beside them lie STEP.corrupt-TIME,
 which was found damaged and set aside, and STEP.rewound-TIME, which a rewind left behind.
@@ -19,12 +19,13 @@ import orbax.checkpoint as ocp
 from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
 from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
-from hclx.read_errors import check_path
 from hclx.train import checkpoint_format
 from hclx.train.checkpoint_format import LoopState, array_items, json_items
 from hclx.train.checkpoint_read import Problem, not_read, read_verified, together
 from hclx.train.fingerprint import not_finite
+from hclx.train.retention import LOSS, LowestLoss, preservation_policy
 from hclx.train.state import TrainState, guard_from_json
+from hclx.utf8 import check_path
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Checkpointer:
         *,
         keep_last: int = 3,
         keep_every: int = 0,
+        keep_best: int = 0,
         read_only: bool = False,
         save_timeout: int = 600,
         report: Report = lambda event, **fields: None,
@@ -65,6 +67,7 @@ class Checkpointer:
           model_dir: folder of the run.
           keep_last: how many of the newest checkpoints are kept.
           keep_every: checkpoints whose step is a multiple of this are kept for good; 0: none.
+          keep_best: how many of those with the lowest validation loss are kept.
           read_only: nothing is created, cleaned, set aside or removed.
           save_timeout: seconds that processes wait for each other to write. (A process whose disk
             is full keeps the others waiting.)
@@ -72,14 +75,11 @@ class Checkpointer:
         """
         check_path(model_dir)
         self.directory = checkpoints_of(model_dir)
-        managers = ocp.checkpoint_managers
-        keep = [managers.LatestN(keep_last)] + (
-            [managers.EveryNSteps(keep_every)] if keep_every else []
-        )
+        self._lowest_loss = LowestLoss(keep_best, self.directory)
         # The names of steps stay orbax's default: a reader with another setting would silently see
         # none (or partial) ones.
         self._options = ocp.CheckpointManagerOptions(
-            preservation_policy=managers.AnyPreservationPolicy(keep),
+            preservation_policy=preservation_policy(keep_last, keep_every, self._lowest_loss),
             cleanup_tmp_directories=not read_only,
             create=not read_only,
             read_only=read_only,
@@ -135,6 +135,7 @@ class Checkpointer:
             **{name: ocp.args.StandardSave(tree) for name, tree in array_items(state).items()},
             **{name: ocp.args.JsonSave(value) for name, value in jsons.items()},
         )
+        self._lowest_loss.record(step, jsons["meta"].get(LOSS))
         _, problem = together(lambda: self._manager.save(step, args=args, force=True))
         if problem:
             self._failed(step, problem)

@@ -5,7 +5,7 @@ MODEL_DIR/checkpoints/STEP/ holds four items:
   opt_state  the optimizer's moments
   loop       JSON: step, next_index, lineage and guard, from which the loop resumes
   meta       JSON: format, the fingerprint of every array (also of frozen ones, which are not
-             stored), the checksum of `loop`, shapes, versions, hashes
+             stored), the checksum of `loop`, shapes, versions, hashes, validation_loss
 """
 
 from pathlib import Path
@@ -52,7 +52,7 @@ def json_items(state: TrainState, loop: LoopState, meta: dict) -> dict[str, dict
       state: is read for its step, guard and fingerprints.
       loop: where the loop stands.
       meta: name -> JSON value, further fields of the item `meta`. Training gives `hashes`,
-        `versions`, `init_from` and `model`.
+        `versions`, `init_from`, `model` and `validation_loss` (see hclx/train/retention.py).
     Returns:
       "loop" -> {step, next_index, lineage, guard}, and "meta" -> {format, step, fingerprint (path
       of an array -> its fingerprint), loop_checksum, checksum} and the fields of `meta`.

@@ -16,6 +16,7 @@ from hclx.train.checkpoint import CORRUPT, REWOUND, Checkpointer, checkpoints_of
 from hclx.train.events import EventLog
 from hclx.train.metrics_writer import FILE as METRICS
 from hclx.train.optimizer import decay_mask, make_optimizer
+from hclx.train.retention import LOSS, ranked
 from hclx.train.rewind_history import Lineage, Rewind, read_lineage, write_lineage
 from hclx.train.run_dir import read_run
 from hclx.train.run_lock import Lease
@@ -31,14 +32,18 @@ class Listed:
       step: the step.
       n_bytes: bytes of its files.
       next_index: position in the order of examples; None if it cannot be read.
+      validation_loss: nats a token; None if it has none.
       note: why no run may resume from it; "" if a run may.
+      is_best: whether its loss is the lowest of those that a run may resume from.
     """
 
     name: str
     step: int
     n_bytes: int
     next_index: int | None
+    validation_loss: float | None
     note: str
+    is_best: bool = False
 
 
 def list_checkpoints(model_dir: str | Path) -> list[Listed]:
@@ -56,15 +61,18 @@ def list_checkpoints(model_dir: str | Path) -> list[Listed]:
             step = _step_of(path)
             if step is None:
                 continue
-            note, next_index = _note(path), None
+            note, next_index, loss = _note(path), None, None
             if not note:
                 try:
-                    next_index = reader.describe(step)[1].next_index
+                    meta, loop = reader.describe(step)
+                    next_index, loss = loop.next_index, meta.get(LOSS)
                 except CheckpointError as error:
                     note = str(error)
             size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-            listed.append(Listed(path.name, step, size, next_index, note))
-    return listed
+            listed.append(Listed(path.name, step, size, next_index, loss, note))
+    best = ranked({entry.step: entry.validation_loss for entry in listed if not entry.note})[:1]
+    is_best = lambda entry: entry.step in best and not entry.note
+    return [dataclasses.replace(entry, is_best=is_best(entry)) for entry in listed]
 
 
 def verify_checkpoints(model_dir: str | Path, steps: list[int]) -> list[tuple[int, str]]:

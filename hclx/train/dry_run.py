@@ -1,25 +1,37 @@
 """The dry run: configuration, text, steps and memory of a run that is not started."""
 
+import contextlib
 import dataclasses
+import itertools
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
 from hclx.config import DataConfig, Experiment
-from hclx.data.source import sources_of
-from hclx.data.token_cache import MANIFEST
+from hclx.data import TokenCache, prepare
+from hclx.data.source import ReadSettings, sources_of
+from hclx.data.token_cache import MANIFEST, SPLITS
 from hclx.errors import ConfigError, DataError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
+from hclx.progress import counted, size_in_words
+from hclx.text.tokenizer import METADATA_FILE
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import refuse_stop_file
 from hclx.train.run import RunOptions
 from hclx.train.run_changes import refuse_unasked_changes
+from hclx.train.run_data import folders, reads, remarks, with_known_vocabulary, with_vocabulary
 from hclx.train.run_dir import check_configuration
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
+
+# A text of at most so many bytes is prepared for a dry run as for a run, in a temporary folder.
+_PREPARED_BYTES = 1 << 20
+_DOCUMENTS_READ = 100  # of each source of a larger one
 
 
 def check_before_work(
@@ -50,7 +62,8 @@ def dry_run(
     """Prints a page about a run: a line for each field of the configuration, then parameters,
     devices, text, steps, and the memory that it needs and that there is.
 
-    The training step is compiled for the devices of this machine; nothing is allocated.
+    The training step is compiled for the devices of this machine; nothing is allocated. A small
+    text is prepared as for the run; of a larger one, the first documents are read.
 
     Args:
       experiment, model_dir, options: as in `check_before_work`.
@@ -59,8 +72,10 @@ def dry_run(
         fit the model, or the memory of this machine does not suffice.
       OSError: the text cannot be read.
     """
+    requested, experiment = experiment, with_known_vocabulary(experiment, model_dir or "")
     weights = check_before_work(experiment, model_dir, options)
-    text = _find_text(experiment.data, model_dir)
+    with _found_text(requested, model_dir or "") as (text, cache):
+        lines, experiment = _text_lines(requested, experiment, text, cache)
     mesh, train = make_mesh(experiment.mesh), experiment.train
     state, temporary = _bytes_per_device(experiment, mesh)
     tokens = train.global_batch_size * train.sequence_length
@@ -71,34 +86,85 @@ def dry_run(
         "",
         f"parameters         {n_params(experiment.model):,}",
         f"begins from        {began}",
-        f"text               {text}",
+        *lines,
         f"devices            {mesh.size} x {mesh.devices.flat[0].device_kind}: {dict(mesh.shape)}",
         (
             f"steps              {train.total_steps:,} of {tokens:,} tokens:"
             f" {train.total_steps * tokens:,} tokens"
         ),
         (
-            f"memory per device  {_gigabytes(state)} of parameters and moments,"
-            f" {_gigabytes(temporary)} of temporaries as compiled"
+            f"memory per device  {size_in_words(state)} of parameters and moments,"
+            f" {size_in_words(temporary)} of temporaries as compiled"
         ),
-        f"memory             {_gigabytes(needed)} needed, {_gigabytes(available)} in {where}",
+        f"memory             {size_in_words(needed)} needed, {size_in_words(available)} in {where}",
     ]
     print("\n".join(lines), flush=True)
     if needed > available:
         raise ConfigError(
-            f"the run does not fit this machine: it needs {_gigabytes(needed)} and {where} has"
-            f" {_gigabytes(available)}; take a smaller model or batch, more"
+            f"the run does not fit this machine: it needs {size_in_words(needed)} and {where} has"
+            f" {size_in_words(available)}; take a smaller model or batch, more"
             " TrainConfig.accumulation_steps, ComputeConfig.remat=full, or more devices"
         )
 
 
-def _find_text(data: DataConfig, model_dir: str | None) -> str:
-    """Returns what the run reads, in words: its token cache if there is one, as it then reads no
-    text.
+@contextlib.contextmanager
+def _found_text(experiment: Experiment, model_dir: str) -> Iterator[tuple[str, TokenCache | None]]:
+    """Finds what the run reads: its token cache if there is one, or else its text.
+
+    Yields:
+      Its description, and the cache of the run or, of a small text, one like it, which exists as
+      long as the context. None for a larger text.
     """
-    cache_dir = data.cache_dir or (str(Path(model_dir) / "cache") if model_dir else "")
-    if cache_dir and (Path(cache_dir) / MANIFEST).is_file():
-        return f"token cache {cache_dir}"
+    data = experiment.data
+    tokenizer_dir, cache_dir = folders(experiment, model_dir)
+    has_tokenizer = (Path(tokenizer_dir) / METADATA_FILE).is_file()
+    prepared = lambda *folders: prepare(
+        data, experiment.tokenizer, experiment.model.vocab_size, *folders
+    )
+    if (Path(cache_dir) / MANIFEST).is_file():
+        # without a tokenizer, `prepare` would train one
+        cache = prepared(tokenizer_dir, cache_dir) if has_tokenizer else TokenCache(cache_dir)
+        yield f"token cache {cache_dir}", cache
+        return
+    text, n_bytes = _find_files(data)
+    if n_bytes <= _PREPARED_BYTES:
+        with tempfile.TemporaryDirectory(prefix="hclx-dry-run-") as folder:
+            tokenizer_dir = tokenizer_dir if has_tokenizer else f"{folder}/tokenizer"
+            yield text, prepared(tokenizer_dir, f"{folder}/cache")
+        return
+    for source in sources_of(data):
+        for _ in itertools.islice(
+            source.documents("train", ReadSettings.of(data)), _DOCUMENTS_READ
+        ):
+            pass  # a record that cannot be read is an error
+    yield text, None
+
+
+def _text_lines(
+    requested: Experiment, experiment: Experiment, text: str, cache: TokenCache | None
+) -> tuple[list[str], Experiment]:
+    """Returns lines about the text, and the experiment with the vocabulary that follows from it."""
+    lines = [f"text               {text}"]
+    if cache is None:
+        return lines, experiment
+    experiment, train = with_vocabulary(experiment, cache.manifest["vocab_size"]), experiment.train
+    cache.n_sequences("train", train.sequence_length)  # raises if there is none
+    tokens = {split: cache.n_tokens(split) for split in SPLITS}
+    lines.append(
+        f"tokens             {tokens['train']:,} to train on, {tokens['validation']:,} held out;"
+        f" the run reads {reads(train, cache)}"
+    )
+    held_out = cache.too_short("validation", train.sequence_length)
+    if train.eval_every and len(held_out) == len(cache.rates):
+        lines.append(
+            f"no validation loss is computed, as a sequence needs {train.sequence_length + 1:,}"
+            " tokens; a larger DataConfig.validation_permille holds out more"
+        )
+    return lines + remarks(requested, experiment, cache), experiment
+
+
+def _find_files(data: DataConfig) -> tuple[str, int]:
+    """Returns the files that the run reads, in words, and their bytes."""
     paths = [path for source in sources_of(data) for path in source.files()]
     for path in paths:
         try:
@@ -107,7 +173,7 @@ def _find_text(data: DataConfig, model_dir: str | None) -> str:
         except FileNotFoundError as error:
             raise DataError(f"{path} does not exist; give text that does") from error
     size = sum(map(os.path.getsize, paths))
-    return f"{len(paths):,} file{'s' if len(paths) > 1 else ''}, {_gigabytes(size)}"
+    return f"{counted(len(paths), 'file')}, {size_in_words(size)}", size
 
 
 def _bytes_per_device(experiment: Experiment, mesh: Mesh) -> tuple[int, int]:
@@ -129,10 +195,6 @@ def _memory(per_device: int) -> tuple[int, int, str]:
         return per_device, available or per_device, f"each {device.device_kind}"
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return per_device * jax.local_device_count(), available, "this machine"
-
-
-def _gigabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:.3f} GB"
 
 
 def _fields(experiment: Experiment) -> list[str]:

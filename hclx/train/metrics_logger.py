@@ -155,7 +155,7 @@ class MetricsLogger:
             record = {
                 "step": step,
                 **{name: _finite(v) for name, v in values.items()},
-                **evaluation,
+                **{name: _finite(v) for name, v in evaluation.items()},
                 **self._context(examples_seen),
             }
         with self._clock.part("logging"):

@@ -14,15 +14,13 @@ import itertools
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 
 from hclx.config import Experiment
-from hclx.data import TokenCache, prepare
 from hclx.data.batch import Batch
-from hclx.errors import ConfigError, PreemptedError, StorageError, StuckError
+from hclx.errors import PreemptedError, StorageError, StuckError
 from hclx.parallel import make_mesh, process_0_first
 from hclx.train.checkpoint import MAX_FAILED_SAVES
 from hclx.train.checkpoint_format import LoopState
@@ -36,8 +34,10 @@ from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
 from hclx.train.preemption import StopSignal
 from hclx.train.profiler import StepProfiler
+from hclx.train.retention import LOSS, finite_or_none
 from hclx.train.run import Run, RunOptions, open_run
 from hclx.train.run_changes import changes_of
+from hclx.train.run_data import prepare_data, remarks, with_known_vocabulary
 from hclx.train.run_dir import versions
 from hclx.train.run_lock import Lease
 from hclx.train.signal_watch import SignalWatch
@@ -76,6 +76,7 @@ def pretrain(
     # ---- Refuse what can be refused without work
     if computes_on_cpu():
         keep_freed_memory()
+    requested, experiment = experiment, with_known_vocabulary(experiment, model_dir)
     check_before_work(experiment, model_dir, options)
     changes = changes_of(model_dir, experiment)
     keep_compiled_programs()
@@ -89,8 +90,13 @@ def pretrain(
         process_0_first("lock", claim)
 
         # ---- Tokenizer and token cache, each made if it is missing
-        cache, tokenizer_dir = _prepare_data(experiment, model_dir)
-        say(summary(experiment, mesh, cache), flush=True)
+        experiment, cache, tokenizer_dir = prepare_data(requested, model_dir)
+        say(
+            summary(experiment, mesh, cache),
+            *remarks(requested, experiment, cache),
+            sep="\n",
+            flush=True,
+        )
 
         # ---- The run
         opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir, lease)
@@ -101,21 +107,6 @@ def pretrain(
             state = train_loop(run, state)
     say(ending(run))
     return state
-
-
-def _prepare_data(experiment: Experiment, model_dir: str) -> tuple[TokenCache, str]:
-    """The token cache of an experiment, and the folder of its tokenizer."""
-    data, model = experiment.data, experiment.model
-    tokenizer_dir = data.tokenizer_dir or str(Path(model_dir) / "tokenizer")
-    cache_dir = data.cache_dir or str(Path(model_dir) / "cache")
-    arguments = data, experiment.tokenizer, model.vocab_size, tokenizer_dir, cache_dir
-    cache = process_0_first("data", lambda: prepare(*arguments))
-    if cache.manifest["vocab_size"] != model.vocab_size:
-        raise ConfigError(
-            f"ModelConfig.vocab_size={model.vocab_size}, but the token cache has"
-            f" {cache.manifest['vocab_size']}"
-        )
-    return cache, tokenizer_dir
 
 
 # ---- Where a run starts from
@@ -233,9 +224,7 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
         logger = stack.enter_context(
             MetricsLogger(run.model_dir, run.experiment, began, run.clock, skipped, run.event)
         )
-        stop = stack.enter_context(
-            StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
-        )
+        stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
         batches = run.loader.iterate(progress.next_index)
         while progress.step < train.total_steps and not progress.stopping:
@@ -246,6 +235,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
             annotation = jax.profiler.StepTraceAnnotation("train", step_num=step)
             with annotation, run.clock.part("dispatch"):
                 state, metrics = one_step(run, state, batch)
+            if step == began + 1:  # a signal that comes while it is compiled has nothing to save
+                stack.enter_context(stop)
             info = StepInfo(step, index, progress.next_index, batch, state, metrics)
             for hook in hooks:
                 if hook.is_due(step, step == train.total_steps, progress.stopping):
@@ -277,7 +268,9 @@ def _hooks(
         n = min(train.eval_windows, run.validation.n_sequences)
         with run.clock.paused("evaluation", info.metrics):
             params = info.state.params
-            logger.add(evaluate(run.program, params, run.validation, run.token_bytes, n))
+            values = evaluate(run.program, params, run.validation, run.token_bytes, n)
+        logger.add(values)
+        progress.evaluated = info.step, values["validation_loss"]
 
     def look_around(info: StepInfo) -> None:
         run.watchdog.alive(info.step)
@@ -354,6 +347,8 @@ def save_checkpoint(run: Run, state: TrainState) -> None:
         loop = LoopState(run.progress.next_index, run.lineage.to_json())
         meta = {name: run.description[name] for name in ("hashes", "versions", "init_from")}
         meta["model"] = run.description["config"]["model"]
+        evaluated, loss = run.progress.evaluated
+        meta[LOSS] = finite_or_none(loss) if evaluated == run.progress.step else None
         run.checkpointer.save(state, loop, meta)
 
 

@@ -11,8 +11,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from hclx.config import FLOAT32_MAX, FLOAT32_MIN
 from hclx.errors import CheckpointError, ConfigError
+from hclx.field_checks import FLOAT32_MAX, FLOAT32_MIN
 from hclx.train.jsonl import replace_text
 
 FILE = "lineage.json"

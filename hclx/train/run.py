@@ -60,6 +60,7 @@ class Progress:
 
     step: int = 0
     next_index: int = 0  # position in the order of examples
+    evaluated: tuple[int, float | None] = (0, None)  # the last step that was, and its loss
     stopping: bool = False  # whether a signal or the file STOP ends this start
 
 
@@ -164,12 +165,14 @@ def _hashes(model_dir: str, cache: TokenCache) -> dict[str, str]:
 
 def _can_evaluate(experiment: Experiment, cache: TokenCache) -> bool:
     """Returns whether the run evaluates; a text of which not one sequence is held out is told."""
-    train, n_tokens = experiment.train, cache.n_tokens("validation")
+    train = experiment.train
+    n_tokens = max(cache.n_tokens("validation", i) for i in range(len(cache.rates)))
     if train.eval_every and n_tokens <= train.sequence_length and jax.process_index() == 0:
         _LOG.warning(
-            "no validation loss is computed: %d tokens are held out, and a sequence has %d; give"
+            "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; give"
             " more text, a shorter TrainConfig.sequence_length or a larger"
             " DataConfig.validation_permille",
+            ", and TrainConfig.keep_best keeps nothing" if train.keep_best else "",
             n_tokens,
             train.sequence_length,
         )
@@ -207,6 +210,7 @@ def _checkpointer(
         model_dir,
         keep_last=experiment.train.keep_last,
         keep_every=experiment.train.keep_every,
+        keep_best=experiment.train.keep_best,
         save_timeout=options.save_timeout,
         report=log.write if jax.process_index() == 0 else lambda event, **fields: None,
     )

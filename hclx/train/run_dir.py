@@ -36,6 +36,7 @@ MAY_CHANGE = {
             "checkpoint_every",
             "keep_last",
             "keep_every",
+            "keep_best",
         ),
         # Examples are counted and not steps: another batch size continues with the next example.
         *(
@@ -56,7 +57,9 @@ LATER_FIELDS = {
     "compute": ("matmul", "pipeline_microbatches", "pipeline_repeats"),
     "data": ("task_module", "corpus"),
     "tokenizer": ("morphemes", "mode"),
-    "train": ("z_loss", "max_skipped", "spike_sigmas", "spike_window", "replay_every"),
+    "train": (
+        *("z_loss", "max_skipped", "spike_sigmas", "spike_window", "replay_every", "keep_best"),
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from hclx.model.attention import choose_backend
 from hclx.model.matmul import check_precision
 from hclx.parallel import check_pipeline, named_sharding
 from hclx.parallel.xla_flags import compiler_options
+from hclx.progress import counted
 from hclx.train.loss import chunked_token_losses, summed_loss
 from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
 from hclx.train.state import TrainState, abstract_state, judge, merge
@@ -266,8 +267,9 @@ def check_sharding(experiment: Experiment, shape: dict[str, int]) -> None:
     microbatch = train.global_batch_size // train.accumulation_steps
     if microbatch % replicas:
         raise ConfigError(
-            f"TrainConfig.global_batch_size={train.global_batch_size} in {train.accumulation_steps}"
-            f" microbatch(es) cannot be sharded over data x fsdp = {replicas} devices"
+            f"TrainConfig.global_batch_size={train.global_batch_size} in"
+            f" {counted(train.accumulation_steps, 'microbatch', 'microbatches')} cannot be sharded"
+            f" over data x fsdp = {replicas} devices"
         )
     for name, size, axes in (
         ("TrainConfig.sequence_length", train.sequence_length, ("seq",)),

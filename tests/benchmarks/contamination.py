@@ -34,7 +34,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from hclx.corpus.contamination_index import Index, write_index
+from hclx.corpus.contamination_index import Index, with_single_texts, write_index
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store
 from hclx.tasks.evaluation import SETS, evaluation_items
@@ -136,16 +136,10 @@ _index, _items = None, {}
 
 
 def start(folder: str, items: dict[str, list[Item]]) -> None:
-    """Initialises a process: opens the index, and names each item SET/NUMBER."""
+    """Initialises a process: opens the index, and names each item and each of its texts."""
     global _index
     _index = Index.read(Store(folder))
-    _items.update(
-        {
-            f"{name}/{number}": item
-            for name, examples in items.items()
-            for number, item in enumerate(examples)
-        }
-    )
+    _items.update(zip(*with_single_texts(items, settings().ngram)))
 
 
 def search(texts: Sequence[str]) -> list[list[str]]:
@@ -197,11 +191,8 @@ def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> 
         Counter(),
         {name: Counter() for name in (*classes(), *SETS)},
     )
-    kinds = {
-        f"{name}/{number}": class_of(item)
-        for name, examples in items.items()
-        for number, item in enumerate(examples)
-    }
+    named = dict(zip(*with_single_texts(items, settings().ngram)))
+    kinds = {name: class_of(item) for name, item in named.items()}
     for source, texts in sample.items():
         count = Counter(
             documents=len(texts), megabytes=sum(len(text.encode()) for text in texts) / 1e6
@@ -247,12 +238,9 @@ def alarms(pool, sample: dict[str, list[str]], items: dict[str, list[Item]]) -> 
     ]
     print(table(["items", "documents flagged", "of these true", "pairs", "of these true"], numbers))
     for source, (name, share), text in wrong[: SHOWN.value]:
-        known = evaluation_items((name.split("/")[0],), str(data()))[name.split("/")[0]][
-            int(name.split("/")[1])
-        ]
         print(
-            f"\nfalse positive: {source}, {name}, {100 * share:.0f}% of the letters of {known}\n"
-            f"  in {text[:300]!r}"
+            f"\nfalse positive: {source}, {name}, {100 * share:.0f}% of the letters of"
+            f" {named[name]}\n  in {text[:300]!r}"
         )
     return clean
 

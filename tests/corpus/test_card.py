@@ -11,6 +11,7 @@ import pytest
 
 from hclx.corpus import pii
 from hclx.corpus.card import shortage, write_card
+from hclx.corpus.closing_lines import closing_lines
 from hclx.corpus.formatting import (
     format_bounds,
     format_bytes,
@@ -24,7 +25,8 @@ from hclx.corpus.layout import Shard, read_settings, read_shards, write_settings
 from hclx.corpus.normalize import normalize_text
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.runner import make_runner
-from hclx.corpus.settings import CorpusSettings, Rule, SourceSettings, load_settings
+from hclx.corpus.settings import CorpusSettings, MixSettings, Rule, SourceSettings, load_settings
+from hclx.corpus.stats import target_of
 from hclx.corpus.store import Store
 from hclx.corpus.write_clean import SAMPLES
 from hclx.errors import DataError
@@ -203,6 +205,13 @@ def test_what_was_set_aside_is_shown_by_reason_and_masked(built):
         "010-9876-5432" not in json.dumps(card, ensure_ascii=False) + page(built[0])
         and "<전화번호>" in example["beginning"]
     )
+
+
+def test_what_the_owner_of_a_source_can_do_is_told_with_the_number_of_documents(built):
+    card, advice = built[-1], "1 removed by html_page: `html: strip` in the source keeps"
+    (note,) = [note for note in card["sources"]["text"]["notes"] if note.startswith(advice)]
+    assert not [note for note in card["sources"]["talk"]["notes"] if "removed by" in note]
+    assert f"  {note}" in closing_lines(card, "out") and html.escape(note) in page(built[0])
 
 
 def test_the_page_stands_alone_and_nothing_in_it_comes_alive(built):
@@ -440,7 +449,7 @@ def mixture(store: Store, target: float) -> None:
     share = lambda domain, requested, tokens, epochs: {
         **{
             "domain": domain,
-            "wanted": requested,
+            "requested": requested,
             "tokens": tokens,
             "epochs": epochs,
             "documents": 7,
@@ -481,6 +490,14 @@ def test_of_a_mixture_that_lacks_nothing_nothing_is_said():
     }
     target = {"tokens": 100, "actual": 100, "max_epochs": 4, "absent": [], "domains": domains}
     assert shortage(target) == ["The mixture was to have 100 tokens, and has 100."]
+
+
+def test_a_mixture_of_an_older_version_is_read():
+    source = {"domain": "blog", "tokens": 100.0, "epochs": 0.5}
+    read = lambda field: target_of(
+        {"target_tokens": 60, "sources": {"a": {**source, field: 60.0}}}, MixSettings()
+    )
+    assert read("wanted") == read("requested") and read("wanted")["domains"]["blog"]["share"] == 1
 
 
 def test_what_a_mixture_lacks_is_said_by_domain(tmp_path):

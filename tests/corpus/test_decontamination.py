@@ -47,6 +47,13 @@ def coverage(item, text, n=SETTINGS.ngram, least=SETTINGS.min_chars):
     return float(parts == [letters(text)])
 
 
+def units(name, item):
+    """What is looked for of an item: its texts together, and each that has an n-gram."""
+    long = [place for place, text in enumerate(item, 1) if len(letters(text)) >= SETTINGS.ngram]
+    single = {f"{name}#{place}": (item[place - 1],) for place in long}
+    return {name: item, **(single if len(long) > 1 else {})}
+
+
 @pytest.fixture(scope="module")
 def items():
     rng = random.Random(1)
@@ -85,6 +92,38 @@ def test_copies_are_found_and_nothing_else_is(items, tmp_path):
     assert matches(index, clean) == {}
 
 
+def test_a_text_of_an_item_is_found_without_the_others(tmp_path):
+    items = {
+        "nli": [
+            (
+                "두 소년이 강가에서 연을 날리다가 줄을 놓쳤다.",
+                "해 지는 강가에서 아이들이 밖에서 논다.",
+            ),
+            ("해가 진 뒤에도 시장은 붐볐다.", "시장은 밤에 문을 닫는다고 한다."),
+        ]
+    }
+    index = index_of(items, tmp_path)
+    # A text that is shorter than an n-gram does not count beside one that is not.
+    assert index.names == ["nli/0", "nli/1", "nli/0#1", "nli/0#2"]
+    texts = [
+        "그날, 해 지는 강가에서 아이들이 밖에서 논다",
+        "\n".join(items["nli"][0]),
+        items["nli"][1][1],
+    ]
+    assert set(matches(index, texts)) == {
+        *((0, "nli/0#2"), (1, "nli/0"), (1, "nli/0#1"), (1, "nli/0#2"), (2, "nli/1"))
+    }
+    sets = Store(str(tmp_path)).read_json("contamination/items.json")["sets"]
+    assert sets == {"nli": {"items": 2, "too_short": 0}}
+
+
+def test_what_stood_elsewhere_before_a_set_is_no_item_of_it(data_dir):
+    """Paragraphs of Wikipedia are context, and who has read them does not know the answers."""
+    items = evaluation_items(("kobest_boolq", "klue_nli"), str(data_dir))
+    assert {len(item) for own in items.values() for item in own} == {1}
+    assert items["kobest_boolq"][0] == ("봉룡은 숙정을 죽였는가?",)
+
+
 def test_spacing_punctuation_width_and_case_hide_nothing(tmp_path):
     items = {"quiz": [("Python 3 언어로 쓴 프로그램은, 무엇이라고 부르나요?",)]}
     index = index_of(items, tmp_path)
@@ -120,8 +159,9 @@ def test_coverage_is_that_of_sets(items, tmp_path):
     for i, text in enumerate(texts):
         for name, examples in items.items():
             for number, item in enumerate(examples):
-                if (share := coverage(item, text)) >= SETTINGS.coverage:
-                    expected[i, f"{name}/{number}"] = share
+                for unit, texts_of_unit in units(f"{name}/{number}", item).items():
+                    if (share := coverage(texts_of_unit, text)) >= SETTINGS.coverage:
+                        expected[i, unit] = share
     assert result == pytest.approx(expected) and 10 < len(expected) < 60
 
 

@@ -42,6 +42,18 @@ KEPT = {
     "a swear word in a comment without spaces": "어제본영화는존나재미있었고음악도끝까지좋았어요~",
     "one control character": "보이지 않는 글자가 하나 있을 뿐인데\x01 글을 버릴 까닭은 없다고"
     " 모두가 말했다.",
+    "a word with marks": "꺼져!!!!",
+    "a word with more marks": "대박~~~~!!!!!",
+    "a word with laughter": "웃기네 ㅋㅋㅋㅋㅋㅋㅋㅋ",
+    "a sentence before many marks": "우리 동네 빵집이 다시 열었다" + "!" * 60,
+    "a sentence before much laughter": "비가 와서 소풍을 못 간대" + "ㅠ" * 60,
+    "a date twice": "2011.03.05 다섯 점: 지루하다 /// 2014.01.30 여덟 점: 다시 보니 새롭다.",
+    "a link": "이 소식을 읽어 보세요 https://news.example.com/article/003/000123456789?from=home",
+    "a text that says its paragraphs twice": f"처음.\n{BODY}\n둘째.\n끝.\n" * 2,
+    "a short word with many marks": "할말이없다" + "." * 20,
+    "a swear word in a short comment without spaces": "존나희한한영화네",
+    "a song whose title is in its refrain": "나룻배\n노를 저어 가자\n나룻배\n강 건너로\n나룻배\n"
+    "달을 싣고 가자\n물새도 잠든 밤에\n우리 둘이 가자\n별이 뜬 강으로",
     "a quarrel": "마을에서는 아무도 그 일을 입에 올리지 않았다.\n\n\n정말이다.",
 }
 REMOVED = {
@@ -54,7 +66,13 @@ REMOVED = {
     "boilerplate": "로그인 회원가입 장바구니 고객센터 이용약관 본문바로가기",
     "spam": "온라인카지노 먹튀검증 꽁머니 지급 바카라사이트 추천",
     "profanity": "씨발 이런 병신 같은 일이 다 있나",
+    "runs": "아" * 20,
+    "laughter": "하하" + "ㅋ" * 20,
+    "not_korean": "https://news.example.com/article/003/000123456789?from=home",
     "no_letters": "★★★★★★★★★★★★ 최고 !!!!!!!!!!!!",
+    "html_page": "<!DOCTYPE html>\n<html><head><title>마을</title></head>\n<body><p>"
+    + BODY
+    + "</p>",
     "html": "<div><a href='/a'>처음</a><a href='/b'>끝</a></div> 남은 글이다.",
 }
 
@@ -68,6 +86,11 @@ def verdict(text: str) -> str:
 @pytest.mark.parametrize("what", KEPT)
 def test_good_text_of_few_lines_or_words_is_kept(what):
     assert verdict(KEPT[what]) == "kept"
+
+
+@pytest.mark.parametrize("text", ["~♡♡♡♡♡", "!!!!!", "12345"])
+def test_a_text_without_letters_is_removed_however_short(text):
+    assert verdict(text).startswith("removed by no_letters: ")
 
 
 @pytest.mark.parametrize("rule", REMOVED)
@@ -147,8 +170,8 @@ def labelled(data_dir) -> dict[tuple[str, str], tuple[str, str]]:
 def test_what_readers_found_good_is_kept_and_what_they_found_bad_is_removed(data_dir):
     """A sample of documents that the rules, or an earlier draft of them, removed or kept, drawn by
     seed. Good is what a reader would keep for a language model: sentences in Korean, however short
-    or badly spaced. Bad is markup, code, other languages, lists and templates, runs of one sign,
-    and slurs.
+    or badly spaced, comments of a word, and texts that say a paragraph twice. Bad is markup, code,
+    other languages, lists and templates, a word before a long run of one sign, and slurs.
     """
     sample = labelled(data_dir)
     short = {"split": "line"}

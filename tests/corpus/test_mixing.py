@@ -33,7 +33,7 @@ def test_shares_follow_the_table_where_there_is_enough():
         assert share.rate == pytest.approx(HYPERCLOVA[name] / 561.8)
         assert (
             share.epochs * share.tokens
-            == pytest.approx(share.wanted)
+            == pytest.approx(share.requested)
             == pytest.approx(1e8 * HYPERCLOVA[name] / 561.8)
         )
 
@@ -46,7 +46,7 @@ def test_what_one_domain_cannot_give_the_others_do_up_to_their_limit():
     tokens = {name: share.epochs * share.tokens for name, share in shares.items()}
     # blog has all it can, four times
     assert tokens == pytest.approx({"a": 400, "b": 4_000, "c": 15_600})
-    assert shares["a"].wanted + shares["b"].wanted == pytest.approx(15_000)
+    assert shares["a"].requested + shares["b"].requested == pytest.approx(15_000)
     everything = solve(available, sources, mix, target=1e9)
     assert all(share.epochs == pytest.approx(4) for share in everything.values())
 

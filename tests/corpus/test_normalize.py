@@ -3,18 +3,18 @@ the same characters.
 """
 
 import json
-import time
 import unicodedata
 
 import ftfy.bad_codecs  # registers sloppy-windows-1252
 import pytest
 
 from hclx.corpus.explain import explain_text
-from hclx.corpus.normalize import count_html, count_mojibake, normalize_text
+from hclx.corpus.normalize import count_html, count_mojibake, is_html_page, normalize_text
 from hclx.corpus.readers import read_documents
 from hclx.corpus.settings import parse_settings
 from hclx.text.decoding import is_blank
 from hclx.text.documents import Reading
+from tests.helpers.timing import cpu_seconds
 
 assert ftfy.bad_codecs
 SENTENCES = (
@@ -96,6 +96,59 @@ def test_html_is_stripped_where_it_is_asked_for():
     assert normalize_text("&#8203;&amp;lt; R&D &copy", html="strip") == "&lt; R&D &copy"
 
 
+PAGE = """<?xml version="1.0"?>
+<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1.dtd">
+<html lang="ko"><head><title>우리 마을</title>
+<style type="text/css">
+body > p { color: red }
+</style><!-- 머리 --><!--[if lt IE 9]><script src="x.js"></script><![endif]--></head>
+<body><!--[if !IE]><!--><p data-x="<b>1</b> > 2">첫 문장이다.</p><!--<![endif]-->
+<![if !IE]>둘째이다.<![endif]>
+<SCRIPT>if (a < b && c > d) document.write("<p>x</p>");</SCRIPT>
+<svg><path d="M0 0"/></svg><my-element>셋째이다.</my-element><o:p></o:p>
+<p>&nbsp;</p>
+
+</body></html>"""
+
+
+def test_nothing_of_the_markup_of_a_page_stays():
+    assert normalize_text(PAGE, html="strip").split("\n") == [
+        *("", "우리 마을", "", "첫 문장이다.", "", "둘째이다.", "", "셋째이다.", "")
+    ]
+    hidden = "<!doctype html><style>p { }</style><!-- 나 --><script>a<b</script>"
+    assert count_html(f"가{hidden}") == (6, 0, len(hidden))
+
+
+@pytest.mark.parametrize(
+    "markup, text",
+    [
+        ("<!doctype html>가", "가"),
+        ("<!-->가<!--->나<!-- > -->", "가나"),
+        ("<?php echo $a->b; ?>가", "가"),
+        ("<item><name>홍</name></item> <T>", "홍 <T>"),  # a name that is closed is an element's
+        ("<![CDATA[가 <b>나</b>]]> ]]", "가 나 ]]"),
+        ("<style>p { color: red }", "p { color: red }"),
+        ("<a title='a > b' rel=x>가</a>", "가"),
+        ('<p class="x>그는 "안녕" 했다.', '그는 "안녕" 했다.'),
+    ],
+)
+def test_each_kind_of_markup_is_stripped(markup, text):
+    assert normalize_text(markup, html="strip").strip("\n") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<html> 태그로 시작한다.",
+        "<!DOCTYPE html>은 선언이다.",
+        "<html> <head> <body> 순서",
+        "<b>가</b>",
+    ],
+)
+def test_a_text_about_html_is_no_page(text):
+    assert is_html_page(PAGE) and is_html_page("<html>가</html>\n") and not is_html_page(text)
+
+
 @pytest.mark.parametrize(
     "text", ["a < b > c", "<제목>", "List<T> x", "1<2", "R&D &", "<!- 가 ->", "<https://a.kr>"]
 )
@@ -124,18 +177,31 @@ def test_empty_brackets_are_removed_where_it_is_asked_for(text, expected):
 
 
 @pytest.mark.parametrize(
-    "unit", ["<!--", "<script>", "<a ", "&", "(", "( ", "ê°€", "\u200d", " \u3164", "\xb0\xa1"]
+    "unit",
+    [
+        *(
+            "<",
+            "<!--",
+            "<!-- -->",
+            "<script>",
+            "<a ",
+            "<a x=\"<a y='",
+            "</a ",
+            "<!DOCTYPE ",
+            "<?php",
+        ),
+        *("<![CDATA[", "<html><!-- ", "\n", "&"),
+        *("(", "( ", "ê°€", "\u200d", " \u3164", "\xb0\xa1"),
+    ],
 )
 def test_time_is_linear_in_the_length(unit):
-    def seconds(n: int) -> float:
-        begin = time.process_time()
+    def work(n: int) -> None:
         text = unit * n + "끝"
         normalize_text(text, "strip", "remove")
         count_html(text), count_mojibake(text)
-        return time.process_time() - begin
 
-    seconds(10)
-    assert seconds(64_000) < 2  # a square of it would be minutes
+    work(10)
+    assert cpu_seconds(work, 32_000) < 1  # a square of it would be minutes
 
 
 def written(path, *records: dict):

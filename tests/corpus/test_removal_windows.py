@@ -29,6 +29,7 @@ QUIZ = {
         ("본 항의 어항구역은 다음과 같다.",),
         ("밥을 먹었니 오늘은?", "아니 아직 안 먹었어"),
         ("네",),
+        ("물레방아 옆에 살던 할머니는 어디로 갔는가?", "할머니는 강 건너 딸네 집으로 갔다."),
     ]
 }
 LONG = " ".join(QUIZ["quiz"][0])
@@ -80,14 +81,22 @@ def test_a_copy_costs_the_same_in_a_page_and_in_a_book(index, n_chars):
     assert len(text) - len(rest) <= window.end - window.start + 2
 
 
-def test_a_stock_phrase_costs_nothing_in_a_book_and_all_in_a_text_that_is_little_else(index):
+def test_a_stock_phrase_costs_nothing_in_a_book_and_in_a_comment_that_is_nothing_else(index):
     lines = book(random.Random(1), 50_000)
     for phrase in ("자연스러운 현상이에요.", "다시 만날 수 있을까?"):
         text = "\n".join([*lines[:50], f"그는 말했다. {phrase} 그리고 갔다.", *lines[50:]])
         assert len(index.search([text], SETTINGS)[0]) == 1  # it is told
         assert judged(index, text) == ([], False)
-        assert judged(index, f"1. {phrase} ^^") == ([], True)
-    assert judged(index, "네")[1] and not judged(index, "네, 그래요")[1]
+        assert judged(index, f"1. {phrase} ^^") == ([], False)
+    assert judged(index, "네") == ([], False)
+
+
+def test_a_text_of_many_short_items_goes_as_a_whole(index):
+    phrases = ["자연스러운 현상이에요.", "다시 만날 수 있을까?", "밥을 먹었니 오늘은?"]
+    assert judged(index, "\n".join(phrases[:2])) == ([], False)  # 18 letters
+    phrases += ["자연스러운 현상이에요"]
+    assert judged(index, "\n".join(phrases)) == ([], True)
+    assert judged(index, "\n".join([*phrases, sentence(random.Random(4), 20)])) == ([], False)
 
 
 def test_two_short_texts_of_an_item_are_a_copy_where_they_stand_together(index):
@@ -196,12 +205,13 @@ def test_no_copy_is_left_and_the_rest_is_the_text(index):
 def built(tmp_path_factory):
     """A corpus of a book, a comment, and pages that share a phrase of 13 letters."""
     folder, rng = tmp_path_factory.mktemp("windows"), random.Random(8)
-    lines = book(rng, 30_000)
+    lines, others = book(rng, 30_000), book(random.Random(11), 3_000)
     pages = ["\n".join(book(rng, 1_500)) for _ in range(21)]
     texts = {
         "book": "\n".join([*lines[:60], LONG, *lines[60:], "자연스러운 현상이에요."]),
         "comment": f"{LONG} ㅋㅋ",
         "plain": pages.pop(),
+        "answer": "\n".join([*others[:9], QUIZ["quiz"][6][1], *others[9:]]),
     }
     for number, page in enumerate(pages):
         phrase = "본 항의 어항구역은 다음과 같다." if number < 11 else ""
@@ -229,11 +239,12 @@ def test_the_record_the_report_and_the_explanation_are_true(built):
     assert LONG in texts["book"][start:end] and by_name["book"]["causes"] == [["quiz/0"]]
     assert by_name["book"]["rule"] is None and by_name["comment"]["rule"] == "contaminated"
     assert kept["made/book"] == remove_windows(texts["book"], [start], [end])
+    assert by_name["answer"]["causes"] == [["quiz/6#2"]]  # without its question
     assert "made/comment" not in kept and kept["made/page3"] == texts["page3"]
     report = corpus.store.read_json("contamination/report.json")
     assert report["sets"]["quiz"] == {
-        **{"items": 6, "too_short": 1, "found": 3, "stock": 2},
-        **{"documents": 13, "removed": 1, "shortened": 1},
+        **{"items": 7, "too_short": 1, "found": 4, "stock": 2},
+        **{"documents": 14, "removed": 1, "shortened": 2},
     }
     assert report["stock_phrases"] == [
         {"item": "quiz/3", "texts": [*QUIZ["quiz"][3]], "documents": 11},
@@ -248,9 +259,11 @@ def test_the_record_the_report_and_the_explanation_are_true(built):
     shown = explain(corpus.store, "made/comment")
     assert "removed by contaminated: evaluation items are most of it" in shown
     card = write_card(corpus.store, corpus.settings, corpus.shards)
-    assert card["all"]["cut_windows"] == {"documents": 1, "windows": 1, "chars": end - start}
+    (other_start,), (other_end,) = by_name["answer"]["starts"], by_name["answer"]["ends"]
+    n_chars = end - start + other_end - other_start
+    assert card["all"]["cut_windows"] == {"documents": 2, "windows": 2, "chars": n_chars}
     page = Path(corpus.store.path("card.html")).read_text(encoding="utf-8")
-    assert f"copies of evaluation items {end - start} characters were removed, in 1 place" in page
+    assert f"copies of evaluation items {n_chars:,} characters were removed, in 2 places" in page
     assert "본 항의 어항구역은 다음과 같다." in page and "자연스러운 현상이에요." in page
 
 
@@ -265,4 +278,4 @@ def test_a_short_item_in_few_documents_is_removed(built, tmp_path):
     )
     other.build()
     report = other.store.read_json("contamination/report.json")["sets"]["quiz"]
-    assert report["stock"] == 1 and report["shortened"] == 11 and report["removed"] == 1
+    assert report["stock"] == 1 and report["shortened"] == 12 and report["removed"] == 1

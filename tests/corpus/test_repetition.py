@@ -35,6 +35,9 @@ def oracle(text: str, title: str) -> dict:
         result[f"dup_{name}_chars"] = share(
             sum(visible(part) for part, twice in zip(parts, again) if twice), total
         )
+        if name == "line":
+            long = [part for part, twice in zip(parts, again) if twice and len(part) >= 50]
+            result["dup_long_line_chars"] = share(sum(map(visible, long)), total)
     for n in range(2, 11):
         runs = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
         chars = lambda starts: sum(
@@ -100,6 +103,13 @@ def measure(*texts: str) -> list[dict]:
 def test_the_first_place_of_a_line_is_not_a_repetition():
     (shares,) = measure("같은 줄\n다른\n 같은 줄\r\n같은 줄")
     assert shares["dup_lines"] == 0.5 and shares["dup_line_chars"] == np.float32(6 / 11)
+
+
+def test_repeated_lines_that_the_stage_paragraph_would_remove_are_long():
+    long, short = "가나다라마바사아자차" * 5, "가나다라마바사아자차" * 4 + "가나다라마바사아자"
+    (shares,) = measure("\n".join([long, short, f" {long} ", short, "끝"]))
+    assert shares["dup_long_line_chars"] == np.float32(50 / 199)
+    assert shares["dup_line_chars"] == np.float32(99 / 199)
 
 
 def test_paragraphs_stand_between_blank_lines():

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import pytest
 
 from hclx.corpus import runner
-from hclx.corpus.runner import LocalRunner, advance, available_cores, make_runner
+from hclx.corpus.runner import LocalRunner, advance, make_runner
 from hclx.errors import ConfigError, DataError, StuckError
 from tests.helpers.beam_functions import refuse
 from tests.helpers.commands import environment
+from tests.helpers.killing import is_running, needs_proc
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +125,29 @@ def test_a_worker_that_is_killed_ends_the_command_with_its_code():
         make_runner(workers=2).map(kill_itself, range(4))
 
 
+_SLEEPING = """
+from hclx.corpus.runner import make_runner
+from tests.helpers.beam_functions import sleep
+make_runner(workers=2).map(sleep, range(2))
+"""
+
+
+@needs_proc
+def test_no_worker_outlives_a_command_that_is_killed(tmp_path):
+    command = [sys.executable, "-c", _SLEEPING]
+    with subprocess.Popen(command, env=environment(), cwd=tmp_path) as process:
+        deadline = time.monotonic() + 60
+        while len(pids := [int(name) for name in os.listdir(tmp_path)]) < 2:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        assert all(map(is_running, pids))
+        process.kill()
+    deadline = time.monotonic() + 10
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, pids))
+
+
 _ROUNDS = """
 import json, os
 from hclx.corpus.runner import make_runner
@@ -174,12 +198,6 @@ def test_nothing_that_runs_here_imports_beam_and_workers_have_the_pipeline(tmp_p
     assert result.stdout == "[]\n" and not result.stderr, result.stderr
     modules = json.loads((tmp_path / "a").read_text())
     assert "hclx.corpus.near_duplicates" in modules and "apache_beam" not in modules
-
-
-def test_cores_are_counted_where_a_process_has_no_affinity(monkeypatch):
-    assert available_cores() == len(os.sched_getaffinity(0))
-    monkeypatch.delattr(os, "sched_getaffinity")
-    assert available_cores() == os.cpu_count()
 
 
 def test_options_that_beam_does_not_know_are_refused():

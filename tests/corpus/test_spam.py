@@ -42,6 +42,9 @@ def spam_oracle(text: str, title: str) -> dict:
     seen, n_words = visible(text), len(text.split())
     runs = [(char, len(list(group))) for char, group in itertools.groupby(text)]
     laughter = sum(n for char, n in runs if n >= 2 and char in "ㅋㅎㅠㅜㅇㄷㄱㅡ")
+    laughter += sum(
+        n for c, n in runs if n >= 4 and kind(c) == "jamo" and c not in "ㅋㅎㅠㅜㅇㄷㄱㅡ"
+    )
     counts = {name: count_phrases(listed, text) for name, listed in LISTED.items()}
     return {
         "jamo": share(sum(kind(char) == "jamo" for char in text) - laughter, seen),
@@ -91,6 +94,9 @@ def measure(*texts: str) -> list[dict]:
 
 def test_laughter_is_no_lone_letter():
     laughing, lone, short = measure("진짜 ㅋㅋㅋ ㅠㅠ", "ㅋㅎㅏㅏ 나", "ㅇㅇ")
+    drawn_out, not_yet = measure("쯧 ㅉㅉㅉㅉ", "쯧 ㅉㅉㅉ")
+    assert (drawn_out["laughter"], drawn_out["jamo"]) == (np.float32(0.8), 0)
+    assert (not_yet["laughter"], not_yet["jamo"]) == (0, np.float32(0.75))
     assert (laughing["laughter"], laughing["jamo"]) == (np.float32(5 / 7), 0)
     assert (lone["laughter"], lone["jamo"]) == (0, np.float32(0.8))
     assert (short["laughter"], short["jamo"]) == (1, 0)

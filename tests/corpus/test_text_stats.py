@@ -1,6 +1,7 @@
 """Scripts, lengths, punctuation and normalisation: values equal a plain count for each document."""
 
 import functools
+import re
 import unicodedata
 from collections import Counter
 
@@ -53,9 +54,11 @@ def script_oracle(text: str, title: str) -> dict:
     behind = [after for before, after in zip(kinds, kinds[1:]) if before == "han" != after]
     is_mixed = behind and 4 * behind.count("hangul") >= len(behind) and 20 * hangul >= letters
     korean = hangul + (counts["han"] if is_mixed else 0)
+    links = re.findall(r"(?:https?://|www\.)[!-~]+", text)
+    unlinked = letters - sum(char.isalpha() for link in links for char in link)
     if not letters:
         language = "und"
-    elif 5 * korean >= letters:
+    elif unlinked and 5 * korean >= unlinked:
         language = "ko"
     elif 10 * counts["kana"] >= letters:
         language = "ja"
@@ -65,7 +68,7 @@ def script_oracle(text: str, title: str) -> dict:
         language = model_says(text) if letters >= 20 else "und"
     return {
         "hangul": share(hangul, letters),
-        "korean": share(korean, letters),
+        "korean": share(korean, unlinked),
         **{name: share(counts[name], letters) for name in ("latin", "han", "kana", "other")},
         "letters": share(letters, seen),
         "digits": share(counts["digit"], seen),
@@ -79,7 +82,10 @@ def length_oracle(text: str, title: str) -> dict:
     words, lines = text.split(), lines_of(text)
     others = ("control", "format", "punctuation", "symbol")
     spoken = [word for word in words if any(kind(char) not in others for char in word)]
+    unlike = [char for before, char in zip(" " + text, text) if char != before]
+    letters = ("hangul", "latin", "han", "kana", "other")
     return {
+        "letters": sum(kind(char) in letters for char in unlike),
         "chars": len(text),
         "words": len(words),
         "lines": len(lines),

@@ -355,10 +355,16 @@ def test_values_are_checked_before_anything_is_counted(store, tmp_path):
     train_on_mixture(store, tmp_path / "t", make_runner(workers=1), **options)
     with pytest.raises(ConfigError, match="already holds a tokenizer"):
         train_on_mixture(store, tmp_path / "t", Idle(), **options)
-    with pytest.raises(DataError, match="no text to train on: 0 of 46 documents are in the sample"):
-        train_on_mixture(
-            store, tmp_path / "u", make_runner(workers=1), **{**options, "sample_rate": 1e-9}
-        )
+    nothing = {**options, "sample_rate": 1e-9}  # all are counted instead
+    every = train_on_mixture(store, tmp_path / "u", make_runner(workers=1), **nothing)
+    assert every.metadata["documents"] == 46
+    options |= {"vocab_size": 8192, "sample_rate": 1.0}
+    with pytest.raises(DataError, match="too little text for vocab_size=8192"):
+        train_on_mixture(store, tmp_path / "v", make_runner(workers=1), **options)
+    shrunk = train_on_mixture(
+        store, tmp_path / "v", make_runner(workers=1), may_shrink=True, **options
+    )
+    assert 512 <= shrunk.vocab_size < 8192
 
 
 def test_a_worker_with_another_cutter_is_refused(store):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from hclx.data.build_lock import build_lock
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, input_source
 from tests.helpers.commands import environment
@@ -92,6 +93,14 @@ def test_a_killed_build_goes_on_where_it_stopped(number, text, tokenizer_dirs):
                 == (text / "cache" / path.relative_to(text / "whole")).read_bytes()
             )
     assert sorted(p.name for p in text.iterdir() if not p.name.endswith("l")) == ["cache", "whole"]
+
+
+def test_what_a_build_of_before_left_is_removed_whatever_its_name_is(tmp_path):
+    remains = [".[2024] 글.ab12_xyz", ".[2024] 글.Ab12_xyz", ".[2024] 글.build", ".4 글.ab12_xyz"]
+    for name in remains:
+        (tmp_path / name / "folder").mkdir(parents=True)
+    with build_lock(tmp_path / "[2024] 글"):
+        assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == set(remains[1:])
 
 
 def test_another_text_begins_again(text, tokenizer_dirs, sample_texts):

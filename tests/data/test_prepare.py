@@ -13,6 +13,7 @@ import pytest
 
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data import TokenCache, prepare
+from hclx.data.prepare import vocabulary_size
 from hclx.data.source import ReadSettings, input_source
 from hclx.data.token_cache import checksum
 from hclx.errors import ConfigError, DataError
@@ -80,10 +81,12 @@ def test_few_documents_are_divided_by_their_length(count, permille, tmp_path, sa
     train, validation = divided(documents, tmp_path, validation_permille=permille)
     assert "".join(train + validation) == "".join(documents)
     total = sum(map(len, documents))
-    # a tenth, as it is less than what is held out at least; it begins with a line
-    assert total // 10 <= sum(map(len, validation)) <= total // 10 + 2_000
+    # a tenth at least, as that is less than what is held out of a long text; it begins with a line
+    share = max(100, permille) / 1000
+    assert int(total * share) <= sum(map(len, validation)) <= total * share + 2_000
     assert train[-1].endswith("\n")
-    assert "too few documents to hold some out for validation: the last 10.0%" in caplog.text
+    told = f"too few documents to hold some out for validation: the last {100 * share:.1f}%"
+    assert told in caplog.text
     assert [train, validation] == divided(documents, tmp_path, validation_permille=permille)
 
 
@@ -185,6 +188,35 @@ def test_another_vocabulary_is_refused(made, tmp_path, sample_texts):
         run(folder, made[1], mode="train")
 
 
+def test_a_text_that_is_too_little_for_the_vocabulary_gives_the_one_that_it_allows(
+    tmp_path, sample_texts
+):
+    """And few documents are no sample: all are counted."""
+    texts = [text[:1000] for text in sample_texts[:10]]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text, encoding="utf-8")
+    data = DataConfig(input=f"{tmp_path}/*.txt")
+    own, cache = str(tmp_path / "run" / "tokenizer"), str(tmp_path / "run" / "cache")
+    make = lambda data, vocab_size: prepare(
+        data, TokenizerConfig("none", sample_rate=0.001), vocab_size, own, cache
+    )
+    assert vocabulary_size(data, 16_384, own) == 16_384  # as long as nothing is known
+    size = make(data, 16_384).manifest["vocab_size"]
+    assert 384 <= size < 16_384 and make(data, 16_384).manifest["vocab_size"] == size
+    assert vocabulary_size(data, 16_384, own) == size
+    # Another size is another wish, and not ignored.
+    assert vocabulary_size(data, 1024, own) == 1024
+    with pytest.raises(
+        ConfigError, match=f"has {size} tokens; give --gin.ModelConfig.vocab_size={size},"
+    ):
+        make(data, 1024)
+    assert make(data, size)
+    # A tokenizer that is named decides the vocabulary.
+    named = dataclasses.replace(data, tokenizer_dir=own)
+    assert vocabulary_size(named, 1024, own) == size
+    assert make(named, 1024).manifest["vocab_size"] == size
+
+
 def test_another_size_of_the_model_is_refused(made):
     with pytest.raises(ConfigError, match="vocab_size=1024, but the tokenizer .* has 512"):
         run(*made, vocab_size=1024)
@@ -249,7 +281,7 @@ def test_text_of_another_encoding_and_in_a_folder(made, tmp_path, sample_texts):
         (tmp_path / "raw" / "deep" / f"{i}.txt").write_bytes(content)
     shutil.copytree(made[0] / "tokenizer", tmp_path / "tokenizer")
     data = DataConfig(input=str(tmp_path / "raw"), validation_permille=100)
-    with pytest.raises(DataError, match="it reads as CP949: write `encoding: cp949`"):
+    with pytest.raises(DataError, match="as CP949: give --gin.DataConfig.encoding=cp949$"):
         run(tmp_path, data)
     cp949 = dataclasses.replace(data, encoding="cp949")
     cache = run(tmp_path, cp949)

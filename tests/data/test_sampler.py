@@ -57,6 +57,17 @@ def test_a_mixture_keeps_its_rates_and_repeats_no_window_before_all_were_seen():
         assert (np.sort(whole, axis=1) == np.arange(n)).all()
 
 
+def test_a_source_without_a_sequence_is_never_drawn():
+    """The others keep their shares, and their own orders."""
+    with_it = Order((50, 0, 400), (1.0, 7.0, 3.0), seed=1).locate(np.arange(4000))
+    without = Order((50, 400), (1.0, 3.0), seed=1).locate(np.arange(4000))
+    assert np.bincount(with_it[0]).tolist() == [1000, 0, 3000]
+    assert (np.where(with_it[0] == 2, 1, 0) == without[0]).all()
+    assert (with_it[1] == without[1])[without[0] == 0].all()
+    source, window = Order((0, 3), (1.0, 1e-9), seed=1).locate(np.arange(6))
+    assert set(source) == {1} and sorted(window) == [0, 0, 1, 1, 2, 2]
+
+
 def test_sources_are_spread_evenly():
     source, _ = Order((10, 10), (3.0, 1.0), seed=0).locate(np.arange(4000))
     assert {Counter(chunk)[1] for chunk in source.reshape(-1, 40).tolist()} == {10}

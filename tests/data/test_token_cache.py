@@ -127,6 +127,23 @@ def test_a_split_with_less_than_one_window_says_what_to_do(cache):
         cache.n_sequences("train", 1_000_000)
 
 
+def test_a_source_that_is_too_small_for_a_sequence_has_none(tokenizer_dirs, tmp_path, sample_texts):
+    sources = [memory_source("a", sample_texts), memory_source("tiny", ["가나"], 5.0)]
+    cache = build_cache("m", sources, tokenizer_dirs["plain"], tmp_path / "cache", SETTINGS)
+    n_tokens = cache.n_tokens("train", 1)
+    assert 3 <= n_tokens <= 64 and cache.n_tokens("validation", 1) == 1
+    assert cache.n_sequences("train", 64)[0] > 100 and cache.n_sequences("train", 64)[1] == 0
+    assert cache.n_sequences("train", n_tokens - 1)[1] == 1
+    assert cache.n_sequences("train", n_tokens)[1] == 0
+    assert cache.too_short("train", 64) == {"tiny": n_tokens}
+    assert cache.too_short("validation", 64) == {"tiny": 1}
+    with pytest.raises(DataError, match=f"no source has more than {n_tokens} tokens in split"):
+        alone = [memory_source("tiny", ["가나"])]
+        build_cache("m", alone, tokenizer_dirs["plain"], tmp_path / "b", SETTINGS).n_sequences(
+            "train", 64
+        )
+
+
 class TestDamage:
     @pytest.fixture()
     def folder(self, cache, tmp_path):

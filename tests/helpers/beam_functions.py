@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 
 from hclx.errors import DataError
 
@@ -20,3 +21,9 @@ def look(item):
 def write_modules(item):
     with open(item, "w") as file:
         json.dump(sorted(sys.modules), file)
+
+
+def sleep(item):
+    """Writes a file with the number of this process, and sleeps for a minute."""
+    with open(str(os.getpid()), "w"):
+        time.sleep(60)

@@ -1,6 +1,8 @@
 """A small training state, saved and damaged."""
 
+import contextlib
 import os
+import resource
 
 import jax
 import numpy as np
@@ -38,3 +40,14 @@ def assert_equal(actual, expected):
 
 def largest(path, item):
     return max((p for p in (path / item).rglob("*") if p.is_file()), key=os.path.getsize)
+
+
+@contextlib.contextmanager
+def no_file_above(size):
+    """As a full disk: what is written beyond it fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,8 +1,12 @@
-"""Kills a process when it has come to a place."""
+"""Kills a process when it has come to a place, and looks whether one runs."""
 
 import os
 import signal
 import time
+
+import pytest
+
+needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="reads /proc")
 
 
 def kill_when(process, folder, wait):
@@ -16,3 +20,11 @@ def kill_when(process, folder, wait):
     time.sleep(wait)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -40,6 +40,10 @@ BROKEN = {
         "화면에 보이지 않는 글자가\x01 섞여\x02 들어온\x03 글이다. 프로그램이 잘못 만든"
         " 파일에서\x04 가끔 볼 수 있다고 한다."
     ),
+    "html_page": (
+        "<!DOCTYPE html>\n<html><head><title>등대</title></head><body>등대는 오늘도 바다를 비춘다."
+        " 배들은 그 불빛만 보고 돌아온다. 지금은 젊은 부부가 등대를 지킨다.</body></html>"
+    ),
     "html": (
         '<div class="menu"><a href="/main">처음</a><a href="/list">목록</a></div><p>등대는 오늘도'
         " 바다를 비춘다.</p>"

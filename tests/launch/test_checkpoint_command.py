@@ -68,6 +68,24 @@ def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole
     assert json.loads((whole / "lineage.json").read_text())[0]["step"] == 20
 
 
+def test_the_best_checkpoint_is_kept_and_marked(whole, tmp_path):
+    """A learning rate that rises until the model forgets."""
+    rate = ["--gin.OptimizerConfig.learning_rate=0.5", "--gin.OptimizerConfig.warmup_steps=29"]
+    often = ["eval_every=3", "checkpoint_every=3", "keep_last=1", "keep_best=1"]
+    flags = [*RUN, *rate, *(f"--gin.TrainConfig.{setting}" for setting in often)]
+    result = pretrain(tmp_path / "run", *flags, *sharing(whole))
+    assert result.returncode == 0, result.stderr
+    records = read_metrics(tmp_path / "run")
+    losses = {r["step"]: r["validation_loss"] for r in records if "validation_loss" in r}
+    best = min(losses, key=losses.get)
+    assert best < 30 and list(losses) == list(range(3, 31, 3))
+    assert f"; lowest validation loss {losses[best]:.4f} at step {best}" in result.stdout
+    listed = checkpoint("list", f"--model_dir={tmp_path / 'run'}").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == [str(best), "30"]
+    assert f"  validation {losses[best]:.4f} best  " in listed[0]
+    assert f"  validation {losses[30]:.4f}  " in listed[1] and "best" not in listed[1]
+
+
 def test_what_is_refused(whole, tmp_path):
     assert "the command is missing: list, verify, rewind" in refused(
         checkpoint(f"--model_dir={whole}"), 64

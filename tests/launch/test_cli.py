@@ -72,6 +72,11 @@ def test_help_into_a_pipe_that_closes_early_is_no_error():
 def test_errors_of_a_command_are_its_own():
     assert "--gin_file is missing" in refused(call("pretrain"), 64)
     assert "the command is missing: list, verify, rewind" in refused(call("checkpoint"), 64)
+    for name, missing in {
+        "build_corpus": "--config, --input and --output are missing; --help lists the options",
+        "generate": "--model_dir is missing; --help lists the options",
+    }.items():
+        assert refused(call(name), 64) == f"error: {missing}"
     unknown = refused(call("checkpoint", "foo"), 64)
     assert unknown == "error: foo is no command; there are list, verify, rewind"
 

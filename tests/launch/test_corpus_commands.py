@@ -53,6 +53,8 @@ def test_it_builds_and_says_what_became_of_each_source(corpus):
         "  set aside: text/a.jsonl:4: invalid UTF-8 at byte 10",
         "  set aside: text/a.jsonl:2: no string field `text` (the record has fields id)",
         "  set aside: text/a.jsonl:3: not JSON (Expecting value)",
+        "  1 removed by html: `html: strip` in the source keeps the text between tags",
+        "  1 removed by html_page: `html: strip` in the source keeps the text of pages",
     ]
     why = "invalid UTF-8 1, no string field `text` 1, not JSON 1"
     n, stay = (

@@ -163,6 +163,8 @@ def test_bad_values(tmp_path):
     assert "bad.jsonl:3: no string field `text`" in refused(
         call(f"--input={tmp_path / 'bad.jsonl'}"), 65
     )
+    (tmp_path / "old.txt").write_bytes("예전 한글 파일".encode("cp949"))
+    assert refused(call(f"--input={tmp_path / 'old.txt'}"), 65).endswith("give --encoding=cp949")
     assert not (tmp_path / "t").exists()
 
 

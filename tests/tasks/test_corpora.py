@@ -12,7 +12,8 @@ from hclx.config import DataConfig  # noqa: E402
 from hclx.data.cache_builder import build_cache  # noqa: E402
 from hclx.data.source import ReadSettings, sources_of  # noqa: E402
 from hclx.errors import ConfigError, DataError  # noqa: E402
-from hclx.tasks.common import VOCABULARY  # noqa: E402
+from hclx.tasks.common import VOCABULARY, data_files  # noqa: E402
+from hclx.tasks.evaluation import EvaluationSet  # noqa: E402
 from hclx.text.seqio_imports import diverted_stderr  # noqa: E402
 
 CORPORA = ("kowiki", "law", "reviews", "comments")
@@ -71,6 +72,18 @@ def test_a_corpus_without_the_data_folder_says_what_to_set(monkeypatch):
     monkeypatch.delenv("HCLX_DATA_DIR", raising=False)
     with pytest.raises(DataError, match="HCLX_DATA_DIR is not set"):
         next(seqio.TaskRegistry.get("law").source.documents("train", ReadSettings()))
+
+
+def test_the_data_folder_may_have_any_name(tmp_path, monkeypatch):
+    folder = tmp_path / "[2024] 자료"
+    (folder / "corpus").mkdir(parents=True)
+    (folder / "corpus" / "a.jsonl").write_text("")
+    monkeypatch.setenv("HCLX_DATA_DIR", str(folder))
+    assert data_files("corpus/*.jsonl")() == [str(folder / "corpus" / "a.jsonl")]
+    (folder / "tasks").mkdir()
+    (folder / "tasks" / "s.jsonl").write_text("")
+    sentences = EvaluationSet("s*.jsonl", ("text",), lambda path: [{"text": "문장"}])
+    assert sentences.items(str(folder)) == [("문장",)]
 
 
 def test_another_module_may_register_the_mixtures(tmp_path, monkeypatch):

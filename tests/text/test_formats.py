@@ -2,17 +2,19 @@
 
 import bz2
 import codecs
+import dataclasses
 import gzip
 import json
 import lzma
 import random
+import re
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
 from hclx.errors import ConfigError, DataError
-from hclx.text.documents import expand_globs, read_documents
+from hclx.text.documents import TRAINING, expand_globs, read_documents
 from hclx.text.formats import read_records
 from hclx.text.records import Document, Reading, Unreadable
 
@@ -62,11 +64,10 @@ def test_each_format_in_each_compression(tmp_path, name, ending):
     assert texts(read_documents(expand_globs(str(path)))) == expected
 
 
-def test_compression_is_told_by_content(tmp_path):
-    (tmp_path / "a.jsonl").write_bytes(gzip.compress(json_lines()))
-    (tmp_path / "b.jsonl.gz").write_bytes(json_lines())
-    (tmp_path / "c.jsonl.gz").write_bytes(zstd(json_lines()))
-    for name in ("a.jsonl", "b.jsonl.gz", "c.jsonl.gz"):
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_compression_is_told_by_content_whatever_the_name_is(tmp_path, kind):
+    for name in ("a.jsonl", "a.jsonl.gz", "a.jsonl.bz2"):
+        (tmp_path / name).write_bytes(COMPRESS[kind](json_lines()))
         assert texts(read(tmp_path / name)) == SAID
 
 
@@ -128,8 +129,16 @@ def test_a_reason_says_which_encoding_it_seems_to_be(tmp_path, name, encoding, s
     (tmp_path / name).write_bytes(text.encode(encoding))
     first = read(tmp_path / name)[0]
     assert f"it reads as {shown}" in first.reason and first.is_of_file
-    with pytest.raises(DataError, match=f"{name}:1: .*it reads as {shown}"):
-        list(read_documents([str(tmp_path / name)]))
+    name_of, codec = shown.split(": write `encoding: ")
+    codec = codec.rstrip("`")
+    for prefix, advice in (
+        ("--gin.DataConfig.", f"give --gin.DataConfig.encoding={codec}$"),
+        ("--", f"give --encoding={codec}$"),
+        ("", f"convert it with `iconv -f {codec.upper()} -t UTF-8 FILE`"),  # a registered mixture
+    ):
+        reading = dataclasses.replace(TRAINING, flags=prefix)
+        with pytest.raises(DataError, match=f"{name}:1: .*it reads as {name_of}: {advice}"):
+            list(read_documents([str(tmp_path / name)], reading=reading))
 
 
 def test_bytes_that_are_not_of_the_named_encoding(tmp_path):
@@ -138,6 +147,12 @@ def test_bytes_that_are_not_of_the_named_encoding(tmp_path):
     )
     first, second = read(tmp_path / "a.txt", encoding="cp949", split="line")
     assert first.reason == "invalid cp949 at byte 6" and second.text == "라"
+    (tmp_path / "b.txt").write_text("가나다", encoding="utf-8")
+    (first,) = read(tmp_path / "b.txt", encoding="cp949")
+    assert "it reads as UTF-8: write `encoding: utf-8`" in first.reason
+    (tmp_path / "c.txt").write_bytes("가나다".encode()[:-1])
+    (first,) = read(tmp_path / "c.txt")
+    assert first.reason == "invalid UTF-8 at byte 6"  # damage, and no other encoding
     with pytest.raises(ConfigError, match="encoding 'cp9490' is unknown; the Korean ones are"):
         read(tmp_path / "a.txt", encoding="cp9490")
 
@@ -175,6 +190,12 @@ def test_a_record_without_text_names_its_fields_and_the_setting(tmp_path):
     pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
     (first,) = read(tmp_path / "a.parquet")
     assert "the record has fields title, content; write `fields: {text: content}`" in first.reason
+    for name, advice in {  # training has no setting for the names of fields
+        "a.jsonl": "n; rename it with `jq -c '{text: .[\"content\"]}' FILE`)",
+        "a.parquet": "content; rename the column content to text)",
+    }.items():
+        with pytest.raises(DataError, match=re.escape(advice)):
+            list(read_documents([str(tmp_path / name)]))
 
 
 @pytest.mark.parametrize("kind", ["string", "binary", "large_binary", "dictionary"])

@@ -86,6 +86,14 @@ def test_names_are_found_in_either_form_of_hangul(folder):
         os.rmdir(folder / form)
 
 
+def test_a_name_that_is_not_utf8_is_refused(folder):
+    """As archives of Windows are unpacked, whose names are in CP949."""
+    Path(os.fsdecode("글.txt".encode("cp949"))).write_text("글", encoding="utf-8")
+    for patterns in ("*.txt", "."):
+        with pytest.raises(ConfigError, match=r"\\xb1\\xdb.txt is not in UTF-8; rename it"):
+            expand_globs(patterns)
+
+
 def test_the_users_folder(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
     assert expand_globs("~/a1.txt,~/old*/*") == [

@@ -5,6 +5,7 @@ refuses.
 import itertools
 import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -191,12 +192,44 @@ def test_without_the_analyser_the_extra_that_has_it_is_named(tmp_path, sample_te
     assert train_tokenizer(sample_texts, tmp_path / "u", vocab_size=512, morphemes="none")
 
 
-def test_too_little_text_names_the_vocabulary_that_would_work(tmp_path):
-    with pytest.raises(DataError, match="too little text for vocab_size=2048; at most"):
-        train_tokenizer(["아주 짧은 글"], tmp_path / "t", vocab_size=2048, morphemes="none")
-    with pytest.raises(DataError, match="no text to train on"):
-        train_tokenizer([], tmp_path / "t", vocab_size=512)
+def test_too_little_text_names_the_vocabulary_that_would_work(tmp_path, sample_texts):
+    options, texts = {"vocab_size": 16384, "morphemes": "none"}, sample_texts[:10]
+    with pytest.raises(
+        DataError, match="KB are too little text for vocab_size=16384; at most"
+    ) as e:
+        train_tokenizer(texts, tmp_path / "t", **options)
+    largest = int(re.search(r"at most (\d+) would work", str(e.value))[1])
+    for may_shrink in (False, True):
+        short = r"^17 bytes are too little text for vocab_size=16384; give more text$"
+        with pytest.raises(DataError, match=short):
+            train_tokenizer(["아주 짧은 글"], tmp_path / "t", may_shrink=may_shrink, **options)
+        with pytest.raises(DataError, match="no text to train on"):
+            train_tokenizer([], tmp_path / "t", may_shrink=may_shrink, **options)
     assert list(tmp_path.iterdir()) == []
+    shrunk = train_tokenizer(texts, tmp_path / "t", may_shrink=True, **options)
+    named = train_tokenizer(texts, tmp_path / "u", **options | {"vocab_size": largest})
+    assert shrunk.vocab_size == largest == shrunk.metadata["vocab_size"] > 1024
+    assert shrunk.model == named.model and shrunk.fingerprint == named.fingerprint
+    assert shrunk.metadata == named.metadata | {"requested_vocab_size": 16384}
+
+
+@pytest.mark.parametrize("rate", [1e-9, 0.1])
+def test_of_few_documents_all_are_counted_if_their_sample_is_too_little(
+    rate, tmp_path, sample_texts, caplog
+):
+    options = {"vocab_size": 1024, "morphemes": "none"}
+    texts = ["\n".join(sample_texts[i::10]) for i in range(10)]
+    every = train_tokenizer(texts, tmp_path / "all", **options)
+    few = train_tokenizer(texts, tmp_path / "few", sample_rate=rate, seed=1, **options)
+    assert few.model == every.model
+    # what was asked for is recorded: the same command finds its own tokenizer
+    assert few.metadata == every.metadata | {"sample_rate": rate, "seed": 1}
+    (message,) = caplog.messages
+    assert re.search(
+        "the sample, [01] of 10 documents, is too little text.*: all are counted", message
+    )
+    with pytest.raises(DataError, match="too little text"):
+        train_tokenizer(iter(texts), tmp_path / "t", sample_rate=rate, seed=1, **options)
 
 
 def test_a_folder_that_is_taken_is_left_alone(tokenizer_dirs, sample_texts):

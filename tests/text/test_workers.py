@@ -11,6 +11,7 @@ import pytest
 from hclx.errors import StuckError
 from hclx.text.workers import call_native, default_workers, ordered_map
 from tests.helpers.commands import environment
+from tests.helpers.killing import is_running, needs_proc
 
 # Two processes that sleep for a minute; their numbers are printed once they work.
 _SLEEPING = """
@@ -50,9 +51,6 @@ except KeyboardInterrupt:
 """
 
 
-needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="reads /proc")
-
-
 def start(code):
     process = subprocess.Popen(
         [sys.executable, "-c", code],
@@ -63,14 +61,6 @@ def start(code):
         start_new_session=True,
     )
     return process, [int(pid) for pid in process.stdout.readline().split()]
-
-
-def is_running(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @needs_proc
@@ -128,6 +118,8 @@ def test_results_come_in_order_and_errors_of_native_calls_are_raised():
 
 
 def test_what_only_linux_has_is_not_needed(monkeypatch):
+    if hasattr(os, "sched_getaffinity"):
+        assert default_workers() == len(os.sched_getaffinity(0))
     for name in ("sched_getaffinity", "sched_setaffinity", "pidfd_open", "memfd_create"):
         monkeypatch.delattr(os, name, raising=False)
     assert default_workers() == os.cpu_count()

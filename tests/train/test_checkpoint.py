@@ -2,12 +2,10 @@
 restored.
 """
 
-import contextlib
 import dataclasses
 import errno
 import json
 import os
-import resource
 import shutil
 import time
 
@@ -21,7 +19,15 @@ from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, checkpoint_format, checkpoint_read
 from hclx.train.step import make_program
-from tests.helpers.checkpoints import LOOP, META, assert_equal, largest, program_on, trained
+from tests.helpers.checkpoints import (
+    LOOP,
+    META,
+    assert_equal,
+    largest,
+    no_file_above,
+    program_on,
+    trained,
+)
 from tests.helpers.meshes import ONE, batch_of, devices_of, experiment, windows
 
 
@@ -333,6 +339,21 @@ class TestFallback:
         assert {p.name for p in checkpoints.iterdir()} == {"3", "4"} and not events
         assert int(restore().state.step) == 4
 
+    @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux alone has this file")
+    @pytest.mark.parametrize("item", ["params", "loop"])
+    def test_an_error_of_the_disk_is_no_damage(self, run, item, tmp_path):
+        """The memory of a process is a file of which the first byte gives an I/O error."""
+        checkpoints, restore, events = run
+        path = largest(checkpoints / "4", item)
+        path.rename(tmp_path / "good")
+        path.symlink_to("/proc/self/mem")
+        with pytest.raises(StorageError, match="checkpoints/4.*Input/output error.*othing was ren"):
+            restore()
+        assert {p.name for p in checkpoints.iterdir()} == {"3", "4"} and not events
+        path.unlink()
+        (tmp_path / "good").rename(path)
+        assert int(restore().state.step) == 4
+
     def test_a_reader_that_gives_up_at_all_of_them_proves_nothing(self, run):
         checkpoints, restore, events = run
         for step in ("3", "4"):
@@ -357,17 +378,6 @@ def restore_once(folder, abstract, events, **how):
         folder, report=lambda event, **fields: events.append((event, fields))
     ) as checkpointer:
         return checkpointer.restore(abstract, **how)
-
-
-@contextlib.contextmanager
-def no_file_above(size):
-    """As a full disk: what is written beyond it fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 class TestFailedSaves:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from hclx.config import DataConfig, MeshConfig, ModelConfig
+from hclx.data import TokenCache
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings
 from hclx.errors import (
@@ -25,24 +27,26 @@ from hclx.errors import (
     StuckError,
 )
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, initial_weights
+from hclx.train import Checkpointer, initial_weights, run_data
 from hclx.train import dry_run as dry_run_module
 from hclx.train import pretrain as pretrain_module
 from hclx.train.checkpoint_format import LoopState, read_json_items
 from hclx.train.checkpoint_tools import rewind
 from hclx.train.dry_run import dry_run
 from hclx.train.events import read_events
+from hclx.train.messages import ending
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.pretrain import (
     Hook,
     one_step,
     pretrain,
+    save_checkpoint,
     save_until_good,
     starting_point,
     train_loop,
 )
 from hclx.train.rewind_history import Lineage, Rewind
-from hclx.train.run import RunOptions, open_run
+from hclx.train.run import RunOptions, _can_evaluate, open_run
 from hclx.train.run_dir import versions
 from hclx.train.step import evaluate, make_token_losses
 from hclx.train.watchdog import Watchdog
@@ -62,9 +66,9 @@ def experiment(model=MODEL, **train):
 
 @pytest.fixture
 def own_text(tmp_path):
-    """Text of one's own, in a file."""
+    """Text of one's own, in a file so large that a dry run does not prepare it."""
     path = tmp_path / "own.txt"
-    path.write_text("가나다라", encoding="utf-8")
+    path.write_text("가나다라\n" * 90_000, encoding="utf-8")
     return DataConfig(input=str(path))
 
 
@@ -79,18 +83,21 @@ def compile_once():
 
 
 @pytest.fixture(scope="module")
-def open_in(tokenizer_dirs, tmp_path_factory, sample_texts):
-    """Opens a run in a folder: (folder, experiment, **options) -> context of a `Run`."""
-    cache = build_cache(
-        "sample",
-        [memory_source("sample", sample_texts)],
-        tokenizer_dirs["plain"],
-        tmp_path_factory.mktemp("cache") / "cache",
-        ReadSettings(200),
-    )
+def cache_dir(tokenizer_dirs, tmp_path_factory, sample_texts):
+    """The folder of a token cache of the sample."""
+    folder = tmp_path_factory.mktemp("cache") / "cache"
+    source, settings = memory_source("sample", sample_texts), ReadSettings(200)
+    build_cache("sample", [source], tokenizer_dirs["plain"], folder, settings)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def open_in(tokenizer_dirs, cache_dir):
+    """Opens a run in a folder: (folder, experiment, cache, **options) -> context of a `Run`."""
+    sample = TokenCache(cache_dir)
 
     @contextlib.contextmanager
-    def opened(folder, experiment=experiment(), **options):
+    def opened(folder, experiment=experiment(), cache=sample, **options):
         mesh = make_mesh(ONE, devices_of(ONE))
         options = RunOptions(lease_seconds=1.0, **options)
         with (
@@ -244,7 +251,7 @@ class TestStartingPoint:
     def test_what_does_not_fit_is_refused_before_any_data_is_prepared(
         self, finished, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(pretrain_module, "prepare", lambda *_: pytest.fail("data was prepared"))
+        monkeypatch.setattr(run_data, "prepare", lambda *_: pytest.fail("data was prepared"))
         folder, own = finished[0], tmp_path / "own"
         cases = {
             f"{folder}:abc": "'abc' after the colon is not a step.*; write MODEL_DIR:STEP",
@@ -275,23 +282,24 @@ class TestStartingPoint:
         dry_run(whole)
         assert "begins from        random weights" in capsys.readouterr().out
 
-    def test_the_dry_run_looks_for_the_text(self, own_text, tmp_path):
+    def test_the_dry_run_looks_for_the_text(self, own_text, cache_dir, tmp_path, capsys):
         whole = dataclasses.replace(experiment(), mesh=MeshConfig(), data=own_text)
         missing = dataclasses.replace(whole, data=DataConfig(input="/nowhere/*.jsonl"))
         with pytest.raises(DataError, match="/nowhere/.*.jsonl matches no file"):
             dry_run(missing, str(tmp_path / "run"))
-        (tmp_path / "cache").mkdir()
-        (tmp_path / "cache" / "manifest.json").touch()  # a run that has its cache reads no text
-        dry_run(missing, str(tmp_path))
+        # a run that has its cache reads no text
+        data = dataclasses.replace(missing.data, cache_dir=cache_dir)
+        dry_run(dataclasses.replace(missing, data=data), str(tmp_path / "run"))
+        assert f"text               token cache {cache_dir}\n" in capsys.readouterr().out
 
     def test_the_dry_run_says_whether_the_run_fits_the_machine(self, own_text, monkeypatch, capsys):
         whole = dataclasses.replace(experiment(), mesh=MeshConfig(), data=own_text)
         pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10**9}
         monkeypatch.setattr(dry_run_module.os, "sysconf", lambda name: pages[name])
         dry_run(whole)
-        assert " needed, 4096.000 GB in this machine" in capsys.readouterr().out
+        assert " needed, 4.1 TB in this machine" in capsys.readouterr().out
         pages["SC_PHYS_PAGES"] = 10
-        with pytest.raises(ConfigError, match="does not fit this machine: .* has 0.000 GB"):
+        with pytest.raises(ConfigError, match="does not fit this machine: .* has 41.0 KB"):
             dry_run(whole)
         assert "memory per device" in capsys.readouterr().out  # the page comes first
 
@@ -487,6 +495,83 @@ def test_evaluation_weighs_the_sequences_that_it_is_given(open_in, tmp_path):
     assert evaluated == [4]
     exit_event = read_events(tmp_path)[-1]
     assert set(exit_event["spent"]) == {"evaluation", "saving"}
+
+
+def test_text_that_is_too_short_for_one_sequence_is_not_evaluated(
+    open_in, tokenizer_dirs, sample_texts, tmp_path, caplog
+):
+    settings = ReadSettings(200)
+    is_in = lambda split: lambda text: settings.split_of(text) == split
+    short = next(filter(is_in("validation"), (f"짧은 글 {i}" for i in range(99))))
+    source = memory_source("short", [*filter(is_in("train"), sample_texts), short])
+    cache = build_cache("short", [source], tokenizer_dirs["plain"], tmp_path / "cache", settings)
+    assert 0 < cache.n_tokens("validation") <= 64
+    keep = {"eval_every": 2, "keep_best": 1}
+    with open_in(tmp_path / "run", experiment(**keep), cache) as run:
+        train_loop(run, starting_point(run))
+        assert run.validation is None and run.checkpointer.steps() == [2, 4]
+    assert not any("validation_loss" in record for record in read_metrics(tmp_path / "run"))
+    (told,) = (r.getMessage() for r in caplog.records if "no validation loss" in r.getMessage())
+    assert "TrainConfig.keep_best keeps nothing" in told and "a sequence has 64" in told
+    assert "larger DataConfig.validation_permille" in told
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "eval_every", "evaluates"),
+    [(64, 2, False), (65, 2, True), (65, 0, False), (0, 2, False)],
+)
+def test_one_whole_sequence_is_enough_to_evaluate(n_tokens, eval_every, evaluates, caplog):
+    cache = SimpleNamespace(n_tokens={"validation": n_tokens}.__getitem__)
+    assert _can_evaluate(experiment(eval_every=eval_every), cache) == evaluates
+    assert ("no validation loss is computed" in caplog.text) == (n_tokens < 65)
+
+
+def losses_of_steps(monkeypatch, losses):
+    """Lets a run be evaluated to these losses, one after the other."""
+    values = iter(losses)
+    evaluate_to = lambda *_: {"validation_loss": next(values), "bits_per_byte": 1.0}
+    monkeypatch.setattr(pretrain_module, "evaluate", evaluate_to)
+
+
+def test_a_run_keeps_its_best_checkpoint_and_finds_it_again(open_in, tmp_path, monkeypatch):
+    often = {"eval_every": 2, "checkpoint_every": 1, "keep_last": 1, "keep_best": 1}
+    losses_of_steps(monkeypatch, [5.0, math.nan, 7.0, 6.0])
+    for total_steps in (4, 8):
+        with open_in(tmp_path, experiment(**often, total_steps=total_steps)) as run:
+            train_loop(run, starting_point(run))
+            assert run.checkpointer.steps() == [2, total_steps]
+        assert ending(run).endswith("; lowest validation loss 5.0000 at step 2")
+    records = (tmp_path / "metrics.jsonl").read_text()
+    assert [r.get("validation_loss") for r in read_metrics(tmp_path)] == [
+        None, 5.0, None, None, None, 7.0, None, 6.0
+    ]  # fmt: skip
+    assert "NaN" not in records
+
+
+def test_the_loss_of_a_checkpoint_is_that_of_its_own_step(open_in, tmp_path, monkeypatch):
+    """Also of one that is saved a second time, and none where a run is stopped between."""
+    losses_of_steps(monkeypatch, [5.0, 4.0])
+    often = {"eval_every": 2, "checkpoint_every": 4, "total_steps": 4}
+    with open_in(tmp_path, experiment(**often)) as run:
+        loss_of = lambda step: run.checkpointer.describe(step)[0]["validation_loss"]
+        (tmp_path / "STOP").touch()
+        state = train_loop(run, starting_point(run))
+        stopped_at = run.progress.step
+        assert stopped_at < 4 and loss_of(stopped_at) == {2: 5.0}.get(stopped_at)
+        (tmp_path / "STOP").unlink()
+        run.progress.stopping = False
+        state = train_loop(run, state)
+        (loss,) = {r["validation_loss"] for r in read_metrics(tmp_path) if r["step"] == 4}
+        assert loss_of(4) == loss
+        shutil.rmtree(tmp_path / "checkpoints" / "4")
+        save_until_good_again(run, state)
+        assert loss_of(4) == loss
+
+
+def save_until_good_again(run, state):
+    run.checkpointer.steps()  # sees that it is gone
+    save_checkpoint(run, state)
+    save_until_good(run, state)
 
 
 class GuardsTransfers(Watchdog):

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from hclx.text.decoding import JOINERS, UNSEEN
+
 HYPHENS = "-‐‑‒–—―−⁃﹘﹣ㅡ─━ーｰ一"
 SPACES = " \xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 MIDDLE_DOTS = "·ㆍ•‧∙⋅・･"
@@ -18,7 +20,7 @@ _PLAIN = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
     for char in forms[1:]
 }
 _UNUSUAL = re.compile(f"[{''.join(map(chr, _PLAIN))}]")
-_INVISIBLE = "\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+_INVISIBLE = f"{UNSEEN}{JOINERS}"
 _SIGN = re.compile(f"[{_INVISIBLE}\u1100-\u1112]")  # most texts have none
 _HIDDEN = re.compile(f"[{_INVISIBLE}]+|[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?")
 

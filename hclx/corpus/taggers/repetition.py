@@ -5,6 +5,7 @@
 import numpy as np
 
 from hclx.corpus import characters
+from hclx.corpus.settings import ParagraphSettings
 from hclx.corpus.text_batch import Ranges, TextBatch, ratio, sums
 from hclx.hashing import RangeHash, splitmix64
 
@@ -22,6 +23,8 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
     Returns:
       dup_lines, dup_line_chars: lines that equal an earlier line of the document, by number and by
         characters.
+      dup_long_line_chars: the characters of those of these lines that have at least 50, which the
+        stage `paragraph` would remove.
       dup_paragraphs, dup_paragraph_chars: the same for paragraphs, which blank lines separate.
       top_N, for N from 2 to 4: characters that all occurrences of the most frequent N-gram cover
         (of equally frequent ones, the one that covers most); 0 if no N-gram occurs twice.
@@ -30,9 +33,12 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
       All are float32 [d].
     """
     visible = np.concatenate([[0], np.cumsum(batch.kinds != characters.SPACE)])
-    result = _duplicates(batch, batch.lines, visible, "line") | _duplicates(
-        batch, _paragraphs(batch), visible, "paragraph"
-    )
+    lines, paragraphs = batch.lines, _paragraphs(batch)
+    repeated = _is_repeated(batch, lines)
+    long = repeated & (lines.lengths >= ParagraphSettings.min_chars)
+    result = _shares(lines, repeated, visible, "line")
+    result |= _shares(paragraphs, _is_repeated(batch, paragraphs), visible, "paragraph")
+    result["dup_long_line_chars"] = _shares(lines, long, visible, "line")["dup_line_chars"]
     words = batch.words
     # Hashes of n-grams are made of those of eojeol, so that white space does not count.
     hashes = RangeHash(batch.hashes.of(words.starts, words.ends))
@@ -66,15 +72,16 @@ def _paragraphs(batch: TextBatch) -> Ranges:
     return Ranges(lines.starts[first], lines.ends[last], np.searchsorted(first, lines.offsets))
 
 
-def _duplicates(
-    batch: TextBatch, ranges: Ranges, visible: np.ndarray, name: str
+def _shares(
+    ranges: Ranges, repeated: np.ndarray, visible: np.ndarray, name: str
 ) -> dict[str, np.ndarray]:
-    """Shares of the ranges that equal an earlier range of the document, by number and characters.
+    """Shares of the ranges that are repeated, by number and characters.
 
     Args:
+      repeated: bool [n].
       visible: int64 [c + 1], number of characters before each that are no white space.
     """
-    repeated, chars = _is_repeated(batch, ranges), visible[ranges.ends] - visible[ranges.starts]
+    chars = visible[ranges.ends] - visible[ranges.starts]
     return {
         f"dup_{name}s": ratio(sums(repeated, ranges.offsets), np.diff(ranges.offsets)),
         f"dup_{name}_chars": ratio(

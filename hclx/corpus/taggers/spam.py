@@ -19,7 +19,8 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     A run is a character several times in a row; runs of white space do not count.
 
     Returns:
-      laughter: characters in runs of two or more of ㅋㅎㅠㅜㅇㄷㄱㅡ.
+      laughter: characters in runs of two or more of ㅋㅎㅠㅜㅇㄷㄱㅡ, or of four or more of any
+        single jamo, which draw out a sound.
       jamo: single jamo outside of these runs.
       runs: characters in runs of four or more, except of digits. These three are shares of the
         characters that are no white space, from 0 to 1, float32 [d]; 0 if there is none.
@@ -38,7 +39,8 @@ def spam(batch: TextBatch) -> dict[str, np.ndarray]:
     total = lambda chosen: np.bincount(documents[chosen], lengths[chosen], len(batch)).astype(
         np.int64
     )
-    laughter = total(np.isin(batch.chars[starts], _LAUGHTER))
+    is_drawn_out = (lengths >= _LONG_RUN) & (kinds == characters.JAMO)
+    laughter = total(np.isin(batch.chars[starts], _LAUGHTER) | is_drawn_out)
     longest = np.minimum(visible, 1).astype(np.int32)
     np.maximum.at(longest, documents[kinds != characters.SPACE], lengths[kinds != characters.SPACE])
     n_words = np.diff(batch.words.offsets)

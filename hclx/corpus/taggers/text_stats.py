@@ -1,9 +1,11 @@
 """Measures the form of a text: its scripts, its lengths, the ends of its lines."""
 
+import re
+
 import numpy as np
 
 from hclx.corpus import characters
-from hclx.corpus.normalize import count_html, count_mojibake
+from hclx.corpus.normalize import count_html, count_mojibake, is_html_page
 from hclx.corpus.taggers.language import languages
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 
@@ -19,6 +21,8 @@ _LETTERS = {
     "other": (characters.OTHER_LETTER,),
 }
 
+_LINK = re.compile("(?:https?://|www[.])[!-~]+")  # ASCII, which particles of Hangul end
+_READ = tuple(kind for kinds in _LETTERS.values() for kind in kinds if kind != characters.JAMO)
 _OF_WORDS = (*(kind for kinds in _LETTERS.values() for kind in kinds), characters.DIGIT)
 
 
@@ -30,7 +34,8 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
       hangul, latin, han, kana, other: shares of the letters, float32 [d]; hangul includes single
         jamo.
       korean: share of the letters that are Hangul, or Han in text that mixes both, as Korean did
-        until the 1980s: there particles in Hangul follow Han without a space; float32 [d].
+        until the 1980s: there particles in Hangul follow Han without a space; the letters of links
+        do not count; float32 [d].
       letters, digits, symbols, control: shares of the characters that are no white space,
         float32 [d]; symbols include punctuation.
       language: ISO 639-1, or "und" if it is unknown, object [d]; see
@@ -46,7 +51,7 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
     visible = batch.n_chars - kinds[:, characters.SPACE]
     is_mixed = _is_mixed(batch) & (counts["hangul"] >= 0.05 * letters)
     korean = counts["hangul"] + np.where(is_mixed, counts["han"], 0)
-    shares["korean"] = ratio(korean, letters)
+    shares["korean"] = ratio(korean, letters - _letters_of_links(batch))
     return shares | {
         "letters": ratio(letters, visible),
         "digits": ratio(kinds[:, characters.DIGIT], visible),
@@ -54,6 +59,16 @@ def script(batch: TextBatch) -> dict[str, np.ndarray]:
         "control": ratio(kinds[:, characters.CONTROL], visible),
         "language": languages(batch.texts, shares, letters),
     }
+
+
+def _letters_of_links(batch: TextBatch) -> np.ndarray:
+    """The ASCII letters of the addresses of pages in each document, int64 [d]."""
+    counts = np.zeros(len(batch), np.int64)
+    for i, text in enumerate(batch.texts):
+        if "://" in text or "www." in text:
+            links = "".join(_LINK.findall(text))
+            counts[i] = sum(map(str.isalpha, links))
+    return counts
 
 
 def _is_mixed(batch: TextBatch) -> np.ndarray:
@@ -74,6 +89,8 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 
     Returns:
       chars, words, lines: number of characters, eojeol and lines that are not blank, int32 [d].
+      letters: letters (and no single jamo) that differ from the character before them, so that one
+        of a run counts: what is read of "와ㅋㅋㅋ 최고오오오오!!!!"; int32 [d].
       mean_word: mean length of those eojeol that hold a letter or digit (a lone "~" or "?" is no
         word), float32 [d].
       mean_line: mean length of a line that is not blank, float32 [d].
@@ -86,12 +103,22 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
         "chars": batch.n_chars.astype(np.int32),
         "words": n_words.astype(np.int32),
         "lines": n_lines.astype(np.int32),
+        "letters": batch.count(_is_read(batch)).astype(np.int32),
         "mean_word": ratio(
             sums(words.lengths * is_word, words.offsets), sums(is_word, words.offsets)
         ),
         "mean_line": ratio(sums(lines.lengths, lines.offsets), n_lines),
         "short_lines": ratio(sums(lines.lengths < 20, lines.offsets), n_lines),
     }
+
+
+def _is_read(batch: TextBatch) -> np.ndarray:
+    """Returns which characters are letters, no single jamo, and unlike the one before, bool [c]."""
+    is_letter = characters.is_one_of(batch.kinds, _READ)
+    is_letter[1:] &= (batch.chars[1:] != batch.chars[:-1]) | np.isin(
+        np.arange(1, len(batch.chars)), batch.offsets
+    )
+    return is_letter
 
 
 def _holds_letters(batch: TextBatch) -> np.ndarray:
@@ -160,8 +187,10 @@ def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
     Returns:
       mojibake: places that show that the text was decoded wrongly: U+FFFD, and sequences that UTF-8
         or EUC-KR read as Latin-1 leaves; int32 [d].
-      html_tags, html_entities: tags and entities of HTML, int32 [d].
+      html_tags, html_entities: tags (and comments, scripts, styles) and entities of HTML, int32
+        [d].
       html: share of the characters of these among all characters, from 0 to 1, float32 [d].
+      html_page: 1 for a whole page of HTML, else 0, int32 [d].
     """
     counts = np.array([count_html(text) for text in batch.texts], np.int64).reshape(-1, 3)
     return {
@@ -169,4 +198,5 @@ def normalisation(batch: TextBatch) -> dict[str, np.ndarray]:
         "html_tags": counts[:, 0].astype(np.int32),
         "html_entities": counts[:, 1].astype(np.int32),
         "html": ratio(counts[:, 2], batch.n_chars),
+        "html_page": np.array([is_html_page(text) for text in batch.texts], np.int32),
     }

@@ -1,0 +1,157 @@
+"""Little text of one's own: it trains, and the dry run says how, or refuses what the run does."""
+
+import gzip
+import json
+import re
+
+import jax
+import pytest
+
+from hclx.errors import ConfigError, DataError
+from hclx.gin_bindings import load_experiment
+from hclx.train.dry_run import dry_run
+from hclx.train.metrics_writer import read_metrics
+from hclx.train.pretrain import pretrain
+from hclx.train.run_dir import read_run
+
+# The shape is small so that it compiles in seconds; everything else is as it ships.
+SMALL = [
+    "ModelConfig.n_layers=1",
+    "ModelConfig.d_model=32",
+    "ModelConfig.n_heads=2",
+    "MeshConfig.fsdp=1",
+    "MeshConfig.data=8",
+    "TokenizerConfig.morphemes=none",
+    "TrainConfig.total_steps=2",
+    "OptimizerConfig.warmup_steps=1",
+    "TrainConfig.eval_every=2",
+    "TrainConfig.sequence_length=64",
+    "ComputeConfig.remat=none",
+    "ComputeConfig.loss_chunk_tokens=0",
+    "TrainConfig.checkpoint_every=2",
+]
+
+
+def load(*bindings):
+    return load_experiment(["runs/kowiki_cpu.gin"], [*SMALL, *bindings])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once():
+    """The runs here have one of a few programs: they are read from disk after the first time."""
+    name = "jax_persistent_cache_min_compile_time_secs"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0.0)
+    yield
+    jax.config.update(name, before)
+
+
+@pytest.fixture
+def ten_documents(tmp_path, sample_texts):
+    (tmp_path / "text").mkdir()
+    for number, text in enumerate(sample_texts[:10]):
+        (tmp_path / "text" / f"{number}.txt").write_text(text[:500], encoding="utf-8")
+    return f"DataConfig.input={tmp_path}/text"
+
+
+def write_corpus(folder, sources):
+    """The mixture of a corpus, as `hclx build_corpus` writes it."""
+    files = {name: [f"{name}/0.jsonl.gz"] for name in sources}
+    for name, texts in sources.items():
+        (folder / "mixture" / name).mkdir(parents=True)
+        lines = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts)
+        (folder / "mixture" / name / "0.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    entries = {name: {"rate": 1.0, "kept": len(texts)} for name, texts in sources.items()}
+    mixture = json.dumps({"sources": entries, "files": files})
+    (folder / "mixture" / "mixture.json").write_text(mixture)
+    return f"DataConfig.corpus={folder}"
+
+
+def test_ten_documents_train_with_the_settings_for_wikipedia(ten_documents, tmp_path, capsys):
+    """Whose sample of a quarter, and vocabulary, they are too few for."""
+    run = str(tmp_path / "run")
+    dry_run(load(ten_documents), run)
+    page = capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+    (size,) = re.findall(r"^ModelConfig.vocab_size = (\d+)$", page, re.MULTILINE)
+    said = f"vocabulary: {int(size):,} tokens, as the tokenizer has, and not the 16,384 of"
+    assert said in page and re.search(r"\n *10 files, 1\d\.\d KB\n".replace(" *", r"text +"), page)
+    assert re.search(r"\ntokens +[\d,]+ to train on, [\d,]+ held out; the run reads \d+% of", page)
+    for _ in range(2):  # the second start has nothing left to do
+        state = pretrain(load(ten_documents), run)
+        assert int(state.step) == 2 and said in capsys.readouterr().out
+    config, _ = read_run(run)
+    assert config.model.vocab_size == int(size) < 16_384
+    assert read_metrics(run)[-1]["validation_loss"] > 0
+
+
+def test_a_source_that_is_too_small_is_told_and_left_out(tmp_path, sample_texts, capsys):
+    sources = {
+        "big": sample_texts[:40],
+        "tiny": ["아주 짧은 글"],
+        "small": [sample_texts[40][:400]],
+    }
+    corpus = write_corpus(tmp_path / "corpus", sources)
+    experiment = load(corpus, "ModelConfig.vocab_size=512")
+    dry_run(experiment, str(tmp_path / "run"))
+    page = capsys.readouterr().out
+    tokens = "a sequence needs 65 tokens of one source"
+    assert re.search(rf"left out of training, as {tokens}: tiny \(\d+ tokens\)\n", page)
+    listed = r"small \(\d+ tokens\), tiny \(\d+ tokens?\)"
+    assert re.search(rf"left out of validation, as {tokens}: {listed}\n", page)
+    pretrain(experiment, str(tmp_path / "run"))
+    assert page.partition("left out")[2].splitlines()[0] in capsys.readouterr().out
+    assert read_metrics(tmp_path / "run")[-1]["validation_loss"] > 0
+
+
+SHORT = ["ModelConfig.vocab_size=384", "TrainConfig.sequence_length=256"]
+
+
+def test_the_dry_run_says_that_too_little_is_held_out(tmp_path, sample_texts, capsys):
+    corpus = write_corpus(tmp_path / "corpus", {"one": [sample_texts[0][:200].replace("\n", " ")]})
+    few = ["ModelConfig.vocab_size=384", corpus]
+    dry_run(load(*few))
+    assert "no validation loss is computed, as a sequence needs 65" in capsys.readouterr().out
+    dry_run(load(*few, "DataConfig.validation_permille=400"))
+    page = capsys.readouterr().out
+    assert "no validation loss" not in page and "left out" not in page
+
+
+@pytest.mark.parametrize(
+    ("content", "bindings", "message"),
+    [
+        ("", [], "no text to train on: there is no document with text"),
+        ("짧다", [], "6 bytes are too little text for vocab_size=16384; give more text"),
+        ("short", SHORT, "one sequence needs 257; give more text"),
+        ("옛 한글".encode("cp949"), [], "it reads as CP949: give --gin.DataConfig.encoding=cp949"),
+        (b'{"body": "1"}\n' * 100_000, [], "a.jsonl:1: no string field `text`"),
+    ],
+)
+def test_the_dry_run_refuses_text_that_the_run_would_refuse(
+    content, bindings, message, tmp_path, sample_texts
+):
+    content = sample_texts[0][:200] if content == "short" else content
+    content = content if isinstance(content, bytes) else content.encode()
+    path = tmp_path / ("a.jsonl" if content.startswith(b"{") else "a.txt")
+    path.write_bytes(content)
+    experiment = load(f"DataConfig.input={path}", *bindings)
+    for begin in (dry_run, pretrain):
+        with pytest.raises(DataError, match=re.escape(message)):
+            begin(experiment, str(tmp_path / "run"))
+        assert begin is pretrain or not (tmp_path / "run").exists()
+
+
+def test_the_dry_run_refuses_a_tokenizer_and_a_cache_that_the_run_would_refuse(
+    ten_documents, tmp_path
+):
+    run = str(tmp_path / "run")
+    pretrain(load(ten_documents, "TrainConfig.checkpoint_every=9", "TrainConfig.eval_every=0"), run)
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        path.rename(tmp_path / path.name)  # the configuration may change again
+    for change, error, message in (
+        ("ModelConfig.vocab_size=512", ConfigError, "vocab_size=512, but the tokenizer in"),
+        ("TokenizerConfig.seed=3", ConfigError, "TokenizerConfig.seed=3, but it has 0"),
+        ("DataConfig.max_documents=3", DataError, "max_documents: 0 there, 3 now"),
+    ):
+        with pytest.raises(error, match=message):
+            dry_run(load(ten_documents, change), run)
