@@ -267,19 +267,15 @@ def test_a_vocabulary_that_differs_from_the_checkpoints_is_refused(whole, tmp_pa
 
 
 class TestGenerate:
-    def generate(self, model_dir, *arguments):
-        return launch(
-            "generate.py",
-            f"--model_dir={model_dir}",
-            "--prompt=우리 동네",
-            "--max_tokens=12",
-            *arguments,
-        )
+    def generate(self, model_dir, *arguments, **options):
+        flags = [f"--model_dir={model_dir}", "--prompt=우리 동네", "--max_tokens=12"]
+        return launch("generate.py", *flags, *arguments, **options)
 
     def test_it_continues_the_prompt_and_repeats_with_the_seed(self, whole):
         first, second, other = (
             self.generate(whole),
-            self.generate(whole, "--nostream"),
+            # as of `echo`, which ends the prompt with a newline
+            self.generate(whole, "--nostream", "--prompt=-", input="우리 동네\n"),
             self.generate(whole, "--seed=1"),
         )
         assert first.returncode == 0, first.stderr
