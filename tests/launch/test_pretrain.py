@@ -2,6 +2,7 @@
 disk filled.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -97,7 +98,8 @@ def test_the_folder_is_claimed_and_signals_are_answered_while_data_is_prepared(t
     flags = [f"--gin.DataConfig.input={tmp_path}/text.jsonl", "--lease_seconds=1.5"]
     arguments = command("pretrain.py", *TINY, f"--model_dir={tmp_path}/run", *flags)
     options = {"env": environment(), "cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(arguments, **options) as first:
+    with subprocess.Popen(arguments, **options) as first, contextlib.ExitStack() as stack:
+        stack.callback(first.kill)  # it would wait for its text without end
         deadline = time.monotonic() + 60
         while not (tmp_path / "run" / "RUN_LOCK.json").exists():
             assert first.poll() is None and time.monotonic() < deadline
