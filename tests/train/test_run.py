@@ -132,7 +132,9 @@ class TestFolder:
             MeshConfig(fsdp=8),
             total_steps=99,
             log_every=3,
+            eval_every=7,
             checkpoint_every=7,
+            keep_best=2,
             global_batch_size=32,
         )
         check_configuration(tmp_path, other)
@@ -141,7 +143,8 @@ class TestFolder:
 
     def test_a_run_older_than_a_field_goes_on_with_its_default_and_nothing_else(self, tmp_path):
         run = describe_run(experiment(ONE), "t", HASHES)
-        del run["config"]["model"]["qk_norm"], run["config"]["train"]["z_loss"]
+        for section, field in (("model", "qk_norm"), ("train", "z_loss"), ("train", "keep_best")):
+            del run["config"][section][field]
         claim_folder(tmp_path, run)
         check_configuration(tmp_path, experiment(ONE))
         with pytest.raises(ConfigError, match="train.z_loss: 0.0 there, 0.0001 now"):
