@@ -42,6 +42,8 @@ _ADVICE = {
     errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
     errno.EROFS: "mount the file system for writing, or name another folder,",
     **dict.fromkeys((errno.EACCES, errno.EPERM), "give this user the permission"),
+    errno.EIO: "look whether the disk is failing",
+    errno.ESTALE: "mount the file system again",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
 

@@ -30,6 +30,7 @@ _EXPECTED = {
     bool: "True or False",
     str: "a string in quotes, such as 'none'",
 }
+_SHOWN = 120  # characters of a line, in a message
 _ANY_VALUE = "a number, a string in quotes, True or False"
 # Three ways to name the text of a run. A step that gives one (a file, or the command line) takes
 # the place of what earlier steps gave.
@@ -121,7 +122,7 @@ class _Reader:
             raise ConfigError(f"{path}:{line} is not UTF-8; save the file as UTF-8") from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
-        where = lambda line: f"{path}:{line}: {_line_of(text, line).strip()}"
+        where = lambda line: f"{path}:{line}: {_shortened(_line_of(text, line).strip())}"
         return self._read(text, where, (*including, path))
 
     def read_flags(self, bindings: list[str]) -> list[tuple[str, _Setting]]:
@@ -293,6 +294,11 @@ def _line_of(text: str, number: int) -> str:
     """Returns a line of a text; "" after its end."""
     lines = text.split("\n")
     return lines[number - 1] if number <= len(lines) else ""
+
+
+def _shortened(line: str) -> str:
+    """Returns the beginning of a line, as a file that is no gin file may have long ones."""
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 
 def _last_statement(text: str) -> int:

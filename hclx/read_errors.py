@@ -10,6 +10,7 @@ import json
 import os
 import re
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,18 @@ class ReadFailure(NamedTuple):
 
     kind: str
     reason: str
+
+
+def naming(path: str, read: Callable[[], Iterable]) -> Iterator:
+    """Yields what `read()` reads from a file. An error of the operating system that names no file,
+    as that of a read does not, names this one.
+    """
+    try:
+        yield from read()
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = path
+        raise
 
 
 def diagnose(error: BaseException, folder: str | Path) -> ReadFailure:

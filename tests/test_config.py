@@ -361,3 +361,12 @@ def test_every_gin_file_can_be_loaded(path):
     assert all(
         dataclasses.asdict(getattr(experiment, f.name)) for f in dataclasses.fields(experiment)
     )
+
+
+def test_a_file_that_is_no_gin_file_is_not_shown_whole(tmp_path):
+    (tmp_path / "text.txt").write_text("가나다 " * 1000, encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"text.txt:1: 가나다 .*\.\.\.: this is no statement"
+    ) as error:
+        load_experiment([str(tmp_path / "text.txt")], [])
+    assert len(str(error.value)) < 400

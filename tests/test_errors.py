@@ -35,9 +35,10 @@ TENSORSTORE = "RESOURCE_EXHAUSTED: Failed to write \"/d/c/0\" [os_error_code='28
     [
         (OSError(errno.EACCES, "", "d"), "'d' cannot be read or written: Permission denied; give"),
         (OSError(errno.EPERM, "", "d"), "'d' cannot be read or written: Operation not permitted"),
-        (OSError(errno.EIO, "", "d"), "'d' cannot be read or written: Input/output error; mend"),
+        (OSError(errno.EIO, "", "d"), "'d' cannot be read or written: Input/output error; look"),
         (OSError(errno.ENOSPC, "", b"d"), "b'd' cannot be read or written: No space left on devi"),
         (OSError(errno.EROFS, "", "d"), "'d' cannot be read or written: Read-only file system; mo"),
+        (OSError(errno.ESTALE, "Stale"), "a file cannot be read or written: Stale file handle; mo"),
         (
             OSError(errno.EFBIG, "File too large"),
             "a file cannot be read or written: File too large",
@@ -62,6 +63,8 @@ def test_a_reason_ends_before_what_tensorstore_appends(tmp_path):
     assert failure == ("unreadable", "Permission denied (PERMISSION_DENIED: Error opening x)")
 
 
-@pytest.mark.parametrize("error", [OSError("no number"), OSError(5, "no path"), ValueError("'a'")])
+@pytest.mark.parametrize(
+    "error", [OSError("no number"), OSError(errno.EBADF, "no path"), ValueError("'a'")]
+)
 def test_a_fault_of_the_program_has_no_line_for_a_person(error):
     assert errors.known_error(error) is None and errors.exit_code(error, False) == 1

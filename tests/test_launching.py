@@ -1,6 +1,8 @@
 """Paths that a user gives: checked before the work, and one line if they are wrong."""
 
 import os
+import pty
+import re
 import subprocess
 import sys
 import time
@@ -91,6 +93,12 @@ def test_a_wrong_path_is_one_line(script, arguments, message, folder):
     assert message.format(**names) in refused(result, 64)
 
 
+def test_the_users_folder_begins_the_path_of_an_option(folder):
+    options = {"variables": {"HOME": str(folder)}}
+    line = refused(launch("checkpoint.py", "list", "--model_dir=~/run", **options), 65)
+    assert line.startswith(f"error: {folder}/run/checkpoints does not exist")
+
+
 def test_a_corpus_cannot_be_built_where_a_file_is(folder):
     (folder / "c.yaml").write_text("sources:\n  a: {input: 'a.txt'}\n")
     (folder / "a.txt").write_text("가\n")
@@ -140,6 +148,29 @@ def test_what_a_terminal_cannot_show_is_written_as_an_escape(encoding, expected,
     variables = {"PYTHONIOENCODING": encoding}
     result = ended(folder, r"print('\uac00 \xb7 \ufffd')", 0, variables)
     assert result.stdout.rstrip() == expected
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux alone has this file")
+@pytest.mark.parametrize(
+    "script, name",
+    [
+        ("train_tokenizer.py", "a.txt"),
+        ("train_tokenizer.py", "a.jsonl.gz"),
+        ("build_corpus.py", "a.jsonl"),
+        ("build_cache.py", "a.jsonl"),
+    ],
+)
+def test_a_file_of_a_disk_that_fails_is_named_in_one_line(script, name, tmp_path, tokenizer_dirs):
+    """The memory of a process is a file of which the first byte gives an I/O error."""
+    (tmp_path / name).symlink_to("/proc/self/mem")
+    (tmp_path / "c.yaml").write_text(f"sources:\n  a: {{input: {name}}}\n")
+    arguments = {
+        "train_tokenizer.py": "--input={0}/{1} --output_dir={0}/t --vocab_size=512",
+        "build_corpus.py": "--config={0}/c.yaml --input={0} --output={0}/out --workers=2",
+        "build_cache.py": "--input={0}/{1} --tokenizer_dir={2} --cache_dir={0}/cache",
+    }[script].format(tmp_path, name, tokenizer_dirs["plain"])
+    line = f"'{tmp_path}/{name}' cannot be read or written: Input/output error; look whether"
+    assert line in refused(launch(script, *arguments.split()), 74)
 
 
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -274,6 +305,21 @@ def test_libraries_do_not_repeat_what_the_run_reports(verbosity, folder):
     assert "from /lib/hclx/run.py" in errors and "RuntimeError: another" in errors
     for noise in ("from /lib/orbax/checkpoint/future.py", "Event loop is closed"):
         assert (noise in errors) == bool(verbosity)
+
+
+def test_a_line_of_the_log_begins_where_the_bar_was(folder):
+    body = """import logging
+    from tqdm import tqdm
+    bar = tqdm(total=9, desc="work", ncols=60, nrows=24)
+    bar.update(2)
+    logging.getLogger("hclx").warning("the line")"""
+    (folder / "program.py").write_text(PROGRAM.format(body=body), encoding="utf-8")
+    terminal, end = pty.openpty()
+    subprocess.run([sys.executable, "program.py"], stderr=end, env=environment(), timeout=60)
+    os.close(end)
+    shown = os.read(terminal, 10_000)
+    os.close(terminal)
+    assert re.search(rb"work: .*\r +\rW[0-9]{4} [^\r]*the line\r\n", shown), shown
 
 
 @pytest.mark.parametrize("vendor, expected", [("0x8086", "localhost"), ("0x1ae0", None)])

@@ -121,9 +121,11 @@ def _remembered(
     """
     name = shard.file(HASHES, stage=stage)
     key = key_of(VERSION, settings, input_key(shard, store, before=stage))
-    if not store.is_done(name, key):
-        store.write_table(name, pyarrow.table(compute(shard, store)), key)
-    return store.read_table(name)
+    if store.is_done(name, key):
+        return store.read_table(name)
+    table = pyarrow.table(compute(shard, store))
+    store.write_table(name, table, key)
+    return table
 
 
 # Documents.

@@ -24,9 +24,10 @@ def _parse(text: str) -> ast.expr:
     try:
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise ConfigError(
-            f"{text!r} is no expression: {error.msg} at character {error.offset}"
-        ) from error
+        where = f" at character {error.offset}" if error.offset else ""
+        raise ConfigError(f"{text!r} is no expression: {error.msg}{where}") from error
+    except (RecursionError, MemoryError) as error:
+        raise ConfigError(f"{text[:80]!r} ... is no expression: nested too deeply") from error
 
 
 def is_text(values: np.ndarray | float | str) -> bool:
@@ -46,8 +47,8 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
     Returns:
       bool [d]: whether the expression is true.
     Raises:
-      ConfigError: the text cannot be parsed, contains anything else, or compares a number with a
-        string.
+      ConfigError: the text cannot be parsed, contains anything else, compares a number with a
+        string, or no attribute.
     """
 
     def value(node: ast.expr):
@@ -59,6 +60,7 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
             isinstance(node, ast.UnaryOp)
             and isinstance(node.op, ast.USub)
             and isinstance(node.operand, ast.Constant)
+            and isinstance(node.operand.value, (int, float))
         ):
             return -node.operand.value
         raise ConfigError(
@@ -74,6 +76,8 @@ def evaluate(text: str, column: Callable[[str], np.ndarray]) -> np.ndarray:
             return ~holds(node.operand)
         if isinstance(node, ast.Compare) and all(type(op) in _COMPARE for op in node.ops):
             sides = [value(side) for side in (node.left, *node.comparators)]
+            if not any(isinstance(side, np.ndarray) for side in sides):
+                raise ConfigError(f"{text!r}: {ast.unparse(node)} compares no attribute")
             if len(set(map(is_text, sides))) > 1:
                 raise ConfigError(f"{text!r}: {ast.unparse(node)} compares a number with a string")
             return np.logical_and.reduce(

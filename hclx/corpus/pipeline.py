@@ -37,7 +37,8 @@ from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.settings_errors import MissingInputError
 from hclx.corpus.store import Store, key_of
-from hclx.corpus.taggers import TAGGERS
+from hclx.corpus.taggers import TAGGERS, all_taggers
+from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import input_key
 from hclx.errors import DataError
 
@@ -210,8 +211,9 @@ def _run_stage(stage: Stage, build: Build) -> None:
 
 
 def _fingerprint(model: str, path: str) -> str:
-    """The hash of the file that `models` names."""
+    """The hash of the file that `models` names, which can be read as a model."""
     try:
+        all_taggers({model: path})[model](TextBatch.of(["가"]))
         return fingerprint(path)
     except DataError as error:
         raise MissingInputError(f"models.{model}: {error}", ["models", model]) from error

@@ -48,13 +48,15 @@ def _patterns(name: str, source: SourceSettings, place: Store) -> list[str]:
     # A path that leads there from the top, or from the user's folder, is as good.
     text = re.sub(r"(^|,)\s*(~)(?=/)", lambda m: m[1] + os.path.expanduser("~"), source.input)
     text = re.sub(rf"(^|,)\s*{re.escape(place.root.rstrip('/'))}(?=/|,|$)", r"\1.", text)
-    patterns = split_patterns(text, place)
+    patterns, where = split_patterns(text, place), ["sources", name, "input"]
+    if not patterns:
+        raise SettingsError(f"sources.{name}.input is empty; name files below --input", where)
     for pattern in patterns:
         if pattern.startswith(("/", "~")) or "://" in pattern:
             raise SettingsError(
                 f"sources.{name}.input: {pattern} is not below --input={place.root}; write a path"
                 " below that folder, or give --input a folder that all sources are below",
-                ["sources", name, "input"],
+                where,
             )
     return patterns
 

@@ -41,6 +41,7 @@ from hclx.corpus.runner import advance
 from hclx.corpus.store import Store, key_of, open_bytes, table_digest
 from hclx.errors import DataError
 from hclx.progress import counted
+from hclx.read_errors import naming
 from hclx.text.formats import format_of, read_records
 from hclx.text.records import (
     FIELDS,
@@ -186,7 +187,8 @@ def ingest_file(raw: RawFile, store: Store) -> None:
     with store.writing(raw.file(QUARANTINE)) as stream, open_bytes(raw.path) as file:
         quarantine = _Quarantine(raw, stream)
         has_documents, position = False, 0
-        for record in read_documents(file, raw.path, raw.reading, raw.document_name):
+        read = lambda: read_documents(file, raw.path, raw.reading, raw.document_name)
+        for record in naming(raw.path, read):
             if (here := file.tell()) - position >= _TOLD_BYTES:
                 advance(here - position)
                 position = here

@@ -12,6 +12,7 @@ of the standard library, so that workers need not import pydantic.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from hclx.corpus.settings_errors import (
     SettingsError,
@@ -51,7 +52,9 @@ HYPERCLOVA = {
 
 _MAPPING = "`name: value` lines"  # how a message calls a mapping
 PositiveInt = Annotated[int, Gt(0)]
-PositiveFloat = Annotated[float, Gt(0)]
+PositiveFloat = Annotated[float, Gt(0), Lt(math.inf)]
+NotNegativeFloat = Annotated[float, Ge(0), Lt(math.inf)]
+Seed = Annotated[int, Ge(-(1 << 63)), Lt(1 << 63)]
 PositiveFraction = Annotated[float, Gt(0), Le(1)]
 
 
@@ -116,7 +119,7 @@ class SourceSettings(_Settings):
     rules: Mapping[str, Rule | None] = dataclasses.field(default_factory=dict)
     domain: str = ""
     where: str = ""
-    epochs: Annotated[float, Ge(0)] = 1.0
+    epochs: NotNegativeFloat = 1.0
     cap: Annotated[int, Ge(0)] = 0
 
     @property
@@ -200,7 +203,7 @@ class MixSettings(_Settings):
       4.5, as 32,000 pieces trained on such a mixture have.
     """
 
-    shares: Mapping[str, Annotated[float, Ge(0)]] = dataclasses.field(
+    shares: Mapping[str, NotNegativeFloat] = dataclasses.field(
         default_factory=lambda: dict(HYPERCLOVA)
     )
     max_epochs: PositiveFloat = 4.0
@@ -222,7 +225,7 @@ class CorpusSettings(_Settings):
 
     sources: Mapping[str, SourceSettings]
     models: Mapping[typing.Literal[MODELS], str] = dataclasses.field(default_factory=dict)
-    seed: int = 0
+    seed: Seed = 0
     part_bytes: PositiveInt = 32 << 20
     near: NearSettings | None = NearSettings()
     paragraph: ParagraphSettings | None = ParagraphSettings()
@@ -320,7 +323,7 @@ def _error(error: "pydantic.ValidationError") -> SettingsError:
         return SettingsError(f"{where} is missing", path)
     text = first["msg"].replace("Input should be", "must be")
     text = text.replace("an object", _MAPPING).replace("a valid array", "a list")
-    if first["input"] is False and len(path) == 1:
+    if first["input"] is False and (len(path) == 1 or "rules" in path):
         text += ", or null, which switches it off"
     return SettingsError(f"{where} {text}, and is {first['input']!r}", path)
 
@@ -363,6 +366,8 @@ def _check_source(where: list[str], source: SourceSettings) -> None:
         place = [*where, "rules", rule]
         if bounds and bounds.min is None and bounds.max is None:
             raise SettingsError(f"{_path(place)} needs min or max", place)
+        if bounds and any(math.isnan(bound or 0) for bound in (bounds.min, bounds.max)):
+            raise SettingsError(f"{_path(place)} has a bound that is no number", place)
         if bounds and None not in (bounds.min, bounds.max) and bounds.min > bounds.max:
             raise SettingsError(
                 f"{_path(place)} has min {bounds.min:g} above max {bounds.max:g}, which removes"

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 from hclx.data.token_cache import CONTENT_SHA256
+from hclx.read_errors import naming
 
 _HASH_LIMIT = 1 << 30  # bytes of a source's files, above which only their sizes are compared
 _OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -71,6 +72,6 @@ def _content_sha256(path: str, opener) -> str:
 def _sha256(path: str, opener) -> str:
     digest = hashlib.sha256()
     with opener(path, "rb") as file:
-        while block := file.read(1 << 20):
+        for block in naming(path, lambda: iter(lambda: file.read(1 << 20), b"")):
             digest.update(block)
     return digest.hexdigest()

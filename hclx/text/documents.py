@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from hclx.errors import DataError
+from hclx.read_errors import naming
 from hclx.text.formats import read_records
 from hclx.text.inputs import expand_globs
 from hclx.text.records import Document, Reading, Unreadable
@@ -93,4 +94,5 @@ def read_file(
     Yields:
       A document for each record, or `Unreadable` in its place. The text may be empty.
     """
-    return read_records(file, path, dataclasses.replace(reading, invalid=invalid_utf8))
+    reading = dataclasses.replace(reading, invalid=invalid_utf8)
+    yield from naming(path, lambda: read_records(file, path, reading))

@@ -88,10 +88,16 @@ def split_patterns(patterns: str, place: Place) -> list[str]:
     parts, result = re.split(r",(?!\])", patterns), []
     while parts:
         ends = range(len(parts), 1, -1)
-        longest = next((end for end in ends if _exists(",".join(parts[:end]).strip(), place)), 1)
+        longest = next((end for end in ends if _is_name(",".join(parts[:end]).strip(), place)), 1)
         result.append(",".join(parts[:longest]).strip())
         del parts[:longest]
     return [pattern for pattern in result if pattern]
+
+
+def _is_name(text: str, place: Place) -> bool:
+    """Whether the last comma of a text is in the name of a file or folder that exists."""
+    end = text.find("/", text.rfind(","))
+    return _exists(text if end < 0 else text[:end], place)
 
 
 def find(pattern: str, place: Place) -> tuple[list[str], int]:

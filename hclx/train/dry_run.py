@@ -31,6 +31,7 @@ from hclx.train.step import make_program
 
 # A text of at most so many bytes is prepared for a dry run as for a run, in a temporary folder.
 _PREPARED_BYTES = 1 << 20
+_UNNAMED = "MODEL_DIR"  # stands for the folder of a run that is not known
 _DOCUMENTS_READ = 100  # of each source of a larger one
 
 
@@ -72,10 +73,10 @@ def dry_run(
         fit the model, or the memory of this machine does not suffice.
       OSError: the text cannot be read.
     """
-    requested, experiment = experiment, with_known_vocabulary(experiment, model_dir or "")
+    requested, experiment = experiment, with_known_vocabulary(experiment, model_dir or _UNNAMED)
     weights = check_before_work(experiment, model_dir, options)
-    with _found_text(requested, model_dir or "") as (text, cache):
-        lines, experiment = _text_lines(requested, experiment, text, cache)
+    with _found_text(requested, model_dir or _UNNAMED) as (text, cache):
+        lines, experiment = _text_lines(requested, experiment, model_dir or _UNNAMED, text, cache)
     mesh, train = make_mesh(experiment.mesh), experiment.train
     state, temporary = _bytes_per_device(experiment, mesh)
     tokens = train.global_batch_size * train.sequence_length
@@ -141,10 +142,19 @@ def _found_text(experiment: Experiment, model_dir: str) -> Iterator[tuple[str, T
 
 
 def _text_lines(
-    requested: Experiment, experiment: Experiment, text: str, cache: TokenCache | None
+    requested: Experiment,
+    experiment: Experiment,
+    model_dir: str,
+    text: str,
+    cache: TokenCache | None,
 ) -> tuple[list[str], Experiment]:
     """Returns lines about the text, and the experiment with the vocabulary that follows from it."""
-    lines = [f"text               {text}"]
+    tokenizer_dir, _ = folders(experiment, model_dir)
+    exists = (Path(tokenizer_dir) / METADATA_FILE).is_file()
+    lines = [
+        f"text               {text}",
+        f"tokenizer          {'as it is' if exists else 'is trained'} in {tokenizer_dir}",
+    ]
     if cache is None:
         return lines, experiment
     experiment, train = with_vocabulary_of(cache, experiment), experiment.train

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from hclx.config import ModelConfig
-from hclx.errors import CheckpointError, ConfigError
+from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.hashing import json_hash
 from hclx.model import Params, abstract_params
 from hclx.train.checkpoint import Checkpointer, checkpoints_of
@@ -15,7 +15,7 @@ from hclx.train.checkpoint_format import (
     check_step,
     read_json_items,
 )
-from hclx.train.run_dir import has_begun, read_config, section_of
+from hclx.train.run_dir import has_begun, read_config, read_run, section_of
 
 # Draws fresh weights and nothing else, so that two runs of one model may differ in it.
 _OF_FRESH_WEIGHTS = ("init_std",)
@@ -166,7 +166,10 @@ def _check(source: Path, step: int, model: ModelConfig, vocabulary: str | None) 
     try:
         check_shapes(path, meta["fingerprint"], abstract)
     except CheckpointError as error:
-        raise CheckpointError(f"{error} ({differing})" if differing else str(error)) from error
+        message = f"{error} ({differing})" if differing else str(error)
+        if "ModelConfig.vocab_size" in differing:
+            message += f"; {_name_tokenizer(source)}"
+        raise CheckpointError(message) from error
     if differing:
         raise CheckpointError(
             f"{path} is of another model: {differing}; set these fields as they are there, or begin"
@@ -176,9 +179,18 @@ def _check(source: Path, step: int, model: ModelConfig, vocabulary: str | None) 
     if vocabulary not in (None, other):
         raise CheckpointError(
             f"{path} was trained with another vocabulary ({other[:12]}, here {vocabulary[:12]});"
-            " set DataConfig.tokenizer_dir to the tokenizer of that run"
+            f" {_name_tokenizer(source)}"
         )
     return _params_only(meta)
+
+
+def _name_tokenizer(source: Path) -> str:
+    """The advice to take the tokenizer of a run, whose vocabulary the model then has."""
+    try:
+        tokenizer_dir = read_run(source)[1]
+    except DataError:  # its checkpoints may be all that was copied
+        tokenizer_dir = f"TOKENIZER_OF_{source.name}"
+    return f"take its tokenizer with --gin.DataConfig.tokenizer_dir={tokenizer_dir}"
 
 
 def _model_differences(path: Path, source: Path, meta: dict, model: ModelConfig) -> list[str]:

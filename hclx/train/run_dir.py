@@ -337,16 +337,20 @@ def _check_config(path: Path, old: dict, new: dict) -> None:
     is_free = lambda section, field: (
         MAY_CHANGE.get(section, ()) is None or field in MAY_CHANGE.get(section, ())
     )
-    differences = [
-        f"{name}: {a!r} there, {b!r} now"
-        for name, a, b in _differences(old, new)
-        if not is_free(*name.split("."))
-    ]
-    if differences:
+    changed = [entry for entry in _differences(old, new) if not is_free(*entry[0].split("."))]
+    if changed:
+        listed = "; ".join(f"{name}: {a!r} there, {b!r} now" for name, a, b in changed)
+        flags = " ".join(_flag(name, before) for name, before, _ in changed)
         raise ConfigError(
-            f"{path.parent} holds a run of another configuration ({'; '.join(differences)}); choose"
-            " another --model_dir"
+            f"{path.parent} holds a run of another configuration ({listed}); give {flags} to go on"
+            " with it, or choose another --model_dir"
         )
+
+
+def _flag(name: str, value) -> str:
+    """The flag of `hclx pretrain` for "section.field"."""
+    section, field = name.split(".")
+    return f"--gin.{get_type_hints(Experiment)[section].__name__}.{field}={value}"
 
 
 def differences(old: dict, new: Experiment) -> list[tuple[str, object, object]]:

@@ -43,6 +43,9 @@ KEPT = {
     "one control character": "보이지 않는 글자가 하나 있을 뿐인데\x01 글을 버릴 까닭은 없다고"
     " 모두가 말했다.",
     "a word with marks": "꺼져!!!!",
+    "a word with a control character": "좋았다\x01!",
+    "a Latin word before one of Hangul": "BEST 굿",
+    "an abbreviation before a word": "ㄹㅇㅂㅂ 굿",
     "a word with more marks": "대박~~~~!!!!!",
     "a word with laughter": "웃기네 ㅋㅋㅋㅋㅋㅋㅋㅋ",
     "a sentence before many marks": "우리 동네 빵집이 다시 열었다" + "!" * 60,

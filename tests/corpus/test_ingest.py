@@ -121,7 +121,9 @@ def test_an_id_is_the_path_below_the_folder_that_is_named(tmp_path, pattern, exp
     assert f"src/{expected}" in {row["doc_id"] for row in rows}
 
 
-@pytest.mark.parametrize("pattern", ["talk/[2] 가, 나/x.txt", "talk/[2] 가, 나"])
+@pytest.mark.parametrize(
+    "pattern", ["talk/[2] 가, 나/x.txt", "talk/[2] 가, 나", "talk/[2] 가, 나/*"]
+)
 def test_the_folder_that_is_named_is_no_part_of_an_id(tmp_path, pattern):
     files = {"talk/[2] 가, 나/x.txt": SENTENCE.encode()}
     _, _, rows = ingest(tmp_path, files, input=pattern)

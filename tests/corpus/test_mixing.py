@@ -200,7 +200,7 @@ def test_nothing_else_is_an_expression(text):
         evaluate(text, lambda name: np.zeros(1))
 
 
-@pytest.mark.parametrize("text", ["b.s > 1", "a.x == 'ko'", "'ko' == 1", "a.x == b.s"])
+@pytest.mark.parametrize("text", ["b.s > 1", "a.x == 'ko'", "a.x == b.s"])
 def test_a_number_is_not_compared_with_a_string(text):
     columns = {"a.x": np.array([0, 1]), "b.s": np.array(["ko", "en"], object)}
     with pytest.raises(ConfigError, match="compares a number with a string"):

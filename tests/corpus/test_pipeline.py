@@ -164,6 +164,7 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
         *own_file,
         f"figures/{t}-00000.json",
         f"corpus/{a}-00000.parquet",
+        "contamination/found.json",  # is written with the report
     }
 
 

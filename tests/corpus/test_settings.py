@@ -11,6 +11,7 @@ import yaml
 
 from hclx.corpus.mixing import check_target
 from hclx.corpus.pipeline import Corpus
+from hclx.corpus.quality_models import QualityModel
 from hclx.corpus.runner import make_runner
 from hclx.corpus.settings import (
     CorpusSettings,
@@ -153,6 +154,11 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         (SOURCE + "rules: {mine: {attribute: a.b}}", "sources.a.rules.mine needs min or max"),
         (SOURCE + "near: false", "or null, which switches it off, and is False"),
         (
+            SOURCE + "rules: {digits: off}",
+            "must be `name: value` lines, or null, which switches it off, and is False",
+        ),
+        (SOURCE + "seed: 9223372036854775808", "seed must be less than 9223372036854775808"),
+        (
             SOURCE + "seed: 1\nrules:\n  elipsis: null",
             "line 4: rules.elipsis is unknown; is it ellipsis?; rules has damaged, ",
         ),
@@ -233,13 +239,26 @@ models: {quality: MODEL}
         ),
         ("- klue_nli", "- 3", 17, "contamination.tasks.1 must be a valid string, and is 3"),
         ("MODEL", "none.npz", 18, "models.quality: .*none.npz cannot be read"),
+        ("MODEL", "a.txt", 18, "models.quality: .*a.txt cannot be read as a quality model"),
+        ("input: b.txt", "input: ' , '", 6, "sources.b.input is empty; name files below --input"),
+        ("chars > 3", "chars > -'a'", 8, "sources.b.where: .*-'a' is neither an attribute"),
+        ("length.chars > 3", "1 < 2", 8, "sources.b.where: '1 < 2': 1 < 2 compares no attribute"),
+        (
+            "where: length.chars > 3",
+            f"where: {'not ' * 9000}length.chars > 3",
+            8,
+            "sources.b.where: .*nested too deeply",
+        ),
+        ("where: length.chars > 3", "epochs: .inf", 8, "sources.b.epochs must be less than inf"),
+        ("min: 1", "min: .nan", 10, "sources.a.rules.mine has a bound that is no number"),
     ],
 )
 def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wrong, line, message):
     """With the checks of launch/build_corpus.py, in its order."""
-    for name in ("a.txt", "b.txt", "b.csv", "q.npz"):
+    for name in ("a.txt", "b.txt", "b.csv"):
         (tmp_path / name).touch()
     path = tmp_path / "corpus.yaml"
+    QualityModel.train(["가나다"] * 5, ["abc"] * 5).save(tmp_path / "q.npz")
     text = FILE.replace(right, wrong).replace("MODEL", str(tmp_path / "q.npz"))
     path.write_text(text.replace("newz", "newz" if wrong == "newz" else "news"), encoding="utf-8")
     with pytest.raises(HclxError, match=rf"^{re.escape(str(path))}: line {line}: {message}"):

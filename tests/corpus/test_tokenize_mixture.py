@@ -19,6 +19,7 @@ from hclx.corpus.tokenize_mixture import check_tokenizing, tokenize_mixture
 from hclx.data.cache_builder import build_cache
 from hclx.data.source import ReadSettings, corpus_sources
 from hclx.errors import ConfigError, DataError
+from hclx.text import load_tokenizer
 from tests.helpers import generated_corpus
 from tests.helpers.built_corpora import corpus, digest, kept
 
@@ -30,6 +31,22 @@ def mixed(built):
     built.build()
     built.mix()
     return Path(built.store.root)
+
+
+def test_the_bytes_of_a_token_are_measured_with_the_tokenizer(mixed, built, tokenizer_dirs):
+    tokenizer = load_tokenizer(tokenizer_dirs["plain"])
+    shares = built.mix(tokenizer_dir=tokenizer_dirs["plain"])
+    tokens = 0.0
+    for name, share in shares.items():
+        texts = [text for doc_id, text in kept(built).items() if doc_id.startswith(f"{name}/")]
+        texts = texts[:200]  # so many documents of a source are measured
+        n_tokens = sum(len(tokenizer.encode(text)) for text in texts)
+        tokens += share.bytes * n_tokens / sum(len(text.encode()) for text in texts)
+    measured = sum(share.bytes for share in shares.values()) / tokens
+    assert 1.5 < measured < 4.0  # and not the 4.5 of large vocabularies
+    for share in shares.values():
+        assert share.tokens == pytest.approx(share.bytes / measured, rel=1e-3)
+    built.mix()
 
 
 def test_the_cache_is_the_one_that_build_cache_makes(

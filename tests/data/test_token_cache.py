@@ -201,6 +201,16 @@ class TestDamage:
         with pytest.raises(DataError, match="piece_bytes.npy is damaged; remove the cache"):
             TokenCache(folder)
 
+    @pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux alone has this file")
+    @pytest.mark.parametrize("name", ["tokens", "manifest.json"])
+    def test_an_error_of_the_disk_is_not_called_damage(self, folder, name):
+        """The memory of a process is a file of which the first byte gives an I/O error."""
+        path = self.shard(folder) if name == "tokens" else folder / name
+        path.unlink()
+        path.symlink_to("/proc/self/mem")
+        with pytest.raises(StorageError, match="cannot be read: .*Input/output error"):
+            TokenCache(folder).stream("train", 0)
+
     def test_what_cannot_be_read_now_is_not_called_damaged(self, folder, monkeypatch):
         import builtins
 

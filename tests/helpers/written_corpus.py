@@ -184,6 +184,7 @@ for rule, bounds in {
     "jamo": {"max": 0.2},
     "laughter": {"max": 0.3},
     "runs": {"max": 0.3},
+    "title_repeated": {"max": 0.3},
 }.items():
     RULES[rule] = {**RULES.get(rule, {}), **bounds}
 MARKUP = "<script>alert('가나다라마바사아자차')</script>"

@@ -2,6 +2,7 @@
 disk filled.
 """
 
+import contextlib
 import ctypes
 import json
 import math
@@ -99,7 +100,8 @@ def test_the_folder_is_claimed_and_signals_are_answered_while_data_is_prepared(t
     flags = [f"--gin.DataConfig.input={tmp_path}/text.jsonl", "--lease_seconds=1.5"]
     arguments = command("pretrain.py", *TINY, f"--model_dir={tmp_path}/run", *flags)
     options = {"env": environment(), "cwd": ROOT, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(arguments, **options) as first:
+    with subprocess.Popen(arguments, **options) as first, contextlib.ExitStack() as stack:
+        stack.callback(first.kill)  # it would wait for its text without end
         deadline = time.monotonic() + 60
         while not (tmp_path / "run" / "RUN_LOCK.json").exists():
             assert first.poll() is None and time.monotonic() < deadline
@@ -321,19 +323,15 @@ def test_a_vocabulary_that_differs_from_the_checkpoints_is_refused(whole, tmp_pa
 
 
 class TestGenerate:
-    def generate(self, model_dir, *arguments):
-        return launch(
-            "generate.py",
-            f"--model_dir={model_dir}",
-            "--prompt=우리 동네",
-            "--max_tokens=12",
-            *arguments,
-        )
+    def generate(self, model_dir, *arguments, **options):
+        flags = [f"--model_dir={model_dir}", "--prompt=우리 동네", "--max_tokens=12"]
+        return launch("generate.py", *flags, *arguments, **options)
 
     def test_it_continues_the_prompt_and_repeats_with_the_seed(self, whole):
         first, second, other = (
             self.generate(whole),
-            self.generate(whole, "--nostream"),
+            # as of `echo`, which ends the prompt with a newline
+            self.generate(whole, "--nostream", "--prompt=-", input="우리 동네\n"),
             self.generate(whole, "--seed=1"),
         )
         assert first.returncode == 0, first.stderr

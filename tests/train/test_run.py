@@ -24,7 +24,7 @@ from hclx.train import flops, timing
 from hclx.train.events import EventLog, read_events
 from hclx.train.flops import flops_per_token, model_flops_utilisation, peak_flops
 from hclx.train.goodput import write_goodput
-from hclx.train.messages import changes_in_words, ending
+from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger
 from hclx.train.metrics_writer import MetricsWriter, read_metrics
 from hclx.train.optimizer import learning_rate_schedule
@@ -117,6 +117,9 @@ class TestFolder:
         claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(ConfigError, match="another configuration.*train.seed: 0 there, 1 now"):
             check_configuration(tmp_path, experiment(ONE, seed=1))
+        advice = "give --gin.TrainConfig.seed=0 to go on with it, or choose another --model_dir"
+        with pytest.raises(ConfigError, match=advice):
+            check_configuration(tmp_path, experiment(ONE, seed=1))
         wider = dataclasses.replace(
             experiment(ONE), model=dataclasses.replace(experiment(ONE).model, d_model=128)
         )
@@ -129,7 +132,9 @@ class TestFolder:
             MeshConfig(fsdp=8),
             total_steps=99,
             log_every=3,
+            eval_every=7,
             checkpoint_every=7,
+            keep_best=2,
             global_batch_size=32,
         )
         check_configuration(tmp_path, other)
@@ -138,7 +143,8 @@ class TestFolder:
 
     def test_a_run_older_than_a_field_goes_on_with_its_default_and_nothing_else(self, tmp_path):
         run = describe_run(experiment(ONE), "t", HASHES)
-        del run["config"]["model"]["qk_norm"], run["config"]["train"]["z_loss"]
+        for section, field in (("model", "qk_norm"), ("train", "z_loss"), ("train", "keep_best")):
+            del run["config"][section][field]
         claim_folder(tmp_path, run)
         check_configuration(tmp_path, experiment(ONE))
         with pytest.raises(ConfigError, match="train.z_loss: 0.0 there, 0.0001 now"):
@@ -408,7 +414,8 @@ class TestMetricsLogger:
             "learning_rate": jnp.float32(0.1),
         } | skipped
 
-    def test_logged_steps_and_fields(self, tmp_path):
+    def test_logged_steps_and_fields(self, tmp_path, caplog):
+        caplog.set_level("INFO", logger="hclx")
         with self.logger(tmp_path) as logger:
             for step in range(1, 10):
                 logger.report(
@@ -421,6 +428,8 @@ class TestMetricsLogger:
         assert [r["step"] for r in records] == [1, 2, 4, 5, 6, 8, 9]
         assert [r["loss"] for r in records] == [r["step"] for r in records]
         assert [r["step"] for r in records if "bits_per_byte" in r] == [5]
+        said = [line for line in caplog.messages if "validation loss" in line]
+        assert said == ["step 5: validation loss 3.0000, 2.0000 bits a byte"]
         expected_keys = {
             "step",
             "loss",
@@ -545,6 +554,20 @@ def test_mfu_is_a_share_of_the_measured_peak():
     assert 1e8 < peak < 1e13 and "measured" in source
     full_speed = peak * 8 / flops_per_token(model, 128)
     assert model_flops_utilisation(model, 128, "float32", full_speed) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "share, reads", [(0.25, "25% of the text"), (1.0, "the text 1.0 times"), (375, "375.0 times")]
+)
+def test_the_first_lines_say_how_often_the_text_is_read(share, reads):
+    train = experiment(ONE).train
+    tokens = train.total_steps * train.global_batch_size * train.sequence_length
+    cache = SimpleNamespace(
+        manifest={"mixture": "blogs"}, n_tokens=lambda split: {"train": tokens / share}[split]
+    )
+    first, second = summary(experiment(ONE), make_mesh(ONE, jax.devices()[:1]), cache).split("\n")
+    assert first.startswith("model: ") and second.startswith("data: blogs, ")
+    assert second.endswith(reads) and " · this run reads " in second
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import re
 import jax
 import pytest
 
-from hclx.errors import ConfigError, DataError
+from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.gin_bindings import load_experiment
 from hclx.train.dry_run import dry_run
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.pretrain import pretrain
+from hclx.train.run import RunOptions
 from hclx.train.run_dir import read_run
 
 # The shape is small so that it compiles in seconds; everything else is as it ships.
@@ -73,6 +74,7 @@ def test_ten_documents_train_with_the_settings_for_wikipedia(ten_documents, tmp_
     dry_run(load(ten_documents), run)
     page = capsys.readouterr().out
     assert not (tmp_path / "run").exists()
+    assert f"tokenizer          is trained in {run}/tokenizer\n" in page
     (size,) = re.findall(r"^ModelConfig.vocab_size = (\d+)$", page, re.MULTILINE)
     said = f"vocabulary: {int(size):,} tokens, as the tokenizer has, and not the 16,384 of"
     assert said in page and re.search(r"\n *10 files, 1\d\.\d KB\n".replace(" *", r"text +"), page)
@@ -80,6 +82,15 @@ def test_ten_documents_train_with_the_settings_for_wikipedia(ten_documents, tmp_
     for _ in range(2):  # the second start has nothing left to do
         state = pretrain(load(ten_documents), run)
         assert int(state.step) == 2 and said in capsys.readouterr().out
+    other = RunOptions(init_from=run)  # its vocabulary is that of its tokenizer, which is named
+    with pytest.raises(CheckpointError, match="there and 16384 here") as caught:
+        dry_run(load(ten_documents), None, other)
+    (advice,) = re.findall(r"take its tokenizer with --gin\.(\S+)$", str(caught.value))
+    capsys.readouterr()
+    dry_run(load(ten_documents, advice), None, other)
+    page = capsys.readouterr().out
+    assert f"begins from        step 2 of {run}\n" in page
+    assert f"tokenizer          as it is in {run}/tokenizer\n" in page
     config, _ = read_run(run)
     assert config.model.vocab_size == int(size) < 16_384
     assert read_metrics(run)[-1]["validation_loss"] > 0

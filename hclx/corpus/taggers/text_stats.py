@@ -115,9 +115,10 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 def _is_read(batch: TextBatch) -> np.ndarray:
     """Returns which characters are letters, no single jamo, and unlike the one before, bool [c]."""
     is_letter = characters.is_one_of(batch.kinds, _READ)
-    is_letter[1:] &= (batch.chars[1:] != batch.chars[:-1]) | np.isin(
-        np.arange(1, len(batch.chars)), batch.offsets
-    )
+    first = batch.offsets[:-1][batch.n_chars > 0]  # nothing stands before these
+    begins = is_letter[first]
+    is_letter[1:] &= batch.chars[1:] != batch.chars[:-1]
+    is_letter[first] = begins
     return is_letter
 
 
