@@ -352,7 +352,7 @@ def test_what_is_removed_of_a_chain_is_like_what_stays(tmp_path):
     assert len(lost) <= 10 and set(lost) <= set(sentences[-20:])
     name, row = next(iter(removed.items()))
     shown = explain(corpus.store, f"made/{name}")
-    assert f"made/{row['stays']} stays; estimated similarity {row['similarity']:.2f}" in shown
+    assert f"made/{row['stays']} stays, estimated similarity {row['similarity']:.2f}" in shown
     shown = explain(corpus.store, f"made/{row['stays']}")
     assert (
         f"kept, the first of {found[row['stays']]['cluster_size']} that are nearly equal" in shown
