@@ -33,7 +33,6 @@ EXTRA_OF = {
     "yaml": "corpus",
     "matplotlib": "plot",
     "tokenizers": "convert",
-    "torch": "convert",
     "libtpu": "plan",
 }
 # What to do about an error of the operating system, by its number.

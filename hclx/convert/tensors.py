@@ -45,8 +45,11 @@ def _same(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:
 
 def _plus_one(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:
     """A norm whose factor is 1 + weight (Gemma)."""
-    one = np.float32(1)
-    return Rule((ours,), (theirs,), (shape,), lambda x: (x + one,), lambda x: (x - one,))
+    return Rule(
+        *((ours,), (theirs,), (shape,)),
+        lambda x: (x + np.float32(1),),
+        lambda x: (x - np.float32(1),),
+    )
 
 
 def _linear(ours: str, theirs: str, shape: tuple[int, ...]) -> Rule:

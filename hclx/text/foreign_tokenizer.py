@@ -195,7 +195,7 @@ class ForeignTokenizer:
         raise DataError(f"{directory}: no token ends a document; write `eos_token` into {CONFIG}")
 
     def _begin(self, config: dict) -> list[int]:
-        """What the file puts before a text; else the token that begins one, if the configuration
+        """The tokens that the file puts before a text; else the token that begins one, if the configuration
         asks for it; else the end of the document before it.
         """
         around = self._tokenizer.encode("", add_special_tokens=True).ids

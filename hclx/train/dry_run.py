@@ -150,7 +150,7 @@ def _text_lines(
 ) -> tuple[list[str], Experiment]:
     """Returns lines about the text, and the experiment with the vocabulary that follows from it."""
     tokenizer_dir, _ = folders(experiment, model_dir)
-    exists = (Path(tokenizer_dir) / METADATA_FILE).is_file()
+    exists = has_tokenizer(tokenizer_dir)
     lines = [
         f"text               {text}",
         f"tokenizer          {'as it is' if exists else 'is trained'} in {tokenizer_dir}",
