@@ -37,6 +37,7 @@ EXTRAS = {
     "plot": ["matplotlib>=3.8"],
     # Models and tokenizers of others.
     "convert": ["tokenizers>=0.21"],
+    "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.6",

@@ -33,6 +33,7 @@ EXTRA_OF = {
     "yaml": "corpus",
     "matplotlib": "plot",
     "tokenizers": "convert",
+    "torch": "bin",
     "libtpu": "plan",
 }
 # What to do about an error of the operating system, by its number.

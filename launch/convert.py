@@ -6,6 +6,9 @@ import|export|inspect
   inspect  says what a folder holds, and what would be ignored or refused, without reading weights
 """
 
+import tempfile
+from pathlib import Path
+
 from absl import flags
 
 from hclx.errors import ConfigError
@@ -17,6 +20,9 @@ OUTPUT_DIR = flags.DEFINE_string("output_dir", "", "Folder that export makes.")
 STEP = flags.DEFINE_integer("step", None, "Checkpoint to export; default: the newest.")
 DTYPE = flags.DEFINE_enum(
     "dtype", "float32", ["float32", "bfloat16", "float16"], "Of the weights that export writes."
+)
+ALLOW_BIN = flags.DEFINE_bool(
+    "allow_bin", False, "Read pickled weights, *.bin, by PyTorch, which runs none of their code."
 )
 FAMILY = flags.DEFINE_string(
     "family", "", "The model_type that export writes; default: the first one that fits."
@@ -39,8 +45,12 @@ def main(argv):
 def import_folder() -> None:
     """Imports a folder, and prints what it is now."""
     from hclx.convert.importing import import_model
+    from hclx.convert.pickles import convert_pickles
 
-    source, n_params = import_model(INPUT.value, MODEL_DIR.value)
+    with tempfile.TemporaryDirectory(prefix="hclx-convert-") as folder:
+        if ALLOW_BIN.value:
+            convert_pickles(Path(INPUT.value), Path(folder))
+        source, n_params = import_model(folder if ALLOW_BIN.value else INPUT.value, MODEL_DIR.value)
     for note in source.notes:
         print(note)
     print(f"{MODEL_DIR.value}: {source.family}, {n_params:,} parameters, as step 0 of a run")

@@ -242,7 +242,7 @@ def _gemma3(config: ModelConfig) -> dict:
         },
         "rope_local_base_freq": local,
         "hidden_activation": "gelu_pytorch_tanh",
-        "query_pre_attn_scalar": scale**-2,
+        "query_pre_attn_scalar": round(scale**-2),  # transformers takes whole numbers alone
         "sliding_window": config.window,
         "layer_types": _layer_types(config),
     }

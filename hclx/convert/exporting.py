@@ -35,6 +35,8 @@ from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.run_dir import read_run
 
+SHARD_BYTES = 5_000_000_000  # of the weights, in a file
+
 
 class Exported(NamedTuple):
     """The result of an export: the family, the number of parameters, and the step."""
@@ -137,7 +139,7 @@ def _write_weights(
         jax.tree_util.keystr(path, simple=True, separator="/"): array
         for path, array in jax.tree_util.tree_flatten_with_path(params)[0]
     }
-    writer = Writer(folder, shapes, dtype)
+    writer = Writer(folder, shapes, dtype, SHARD_BYTES)
     for rule, layer in _in_order(model_rules, config):
         arrays = (flat[path] if layer is None else flat[path][layer] for path in rule.ours)
         for name, values in zip(rule.theirs, rule.unpack(*map(np.asarray, arrays))):

@@ -201,7 +201,7 @@ class Writer:
         folder: Path,
         shapes: Mapping[str, tuple[int, ...]],
         dtype: str,
-        shard_bytes: int = 5_000_000_000,
+        shard_bytes: int | None = None,
     ):
         """Plans the shards.
 
@@ -210,13 +210,14 @@ class Writer:
           shapes: name -> shape, in the order in which `write` is called.
           dtype: of all tensors, one of NAMES.
           shard_bytes: the most bytes of values in a shard; a larger tensor has one of its own.
+            None: there is one file.
         """
         self._folder, self._dtype = folder, _DTYPES[NAMES[dtype]]
         self._shards: list[dict[str, tuple[int, ...]]] = [{}]
         held = 0
         for name, shape in shapes.items():
             size = math.prod(shape) * self._dtype.itemsize
-            if self._shards[-1] and held + size > shard_bytes:
+            if self._shards[-1] and shard_bytes is not None and held + size > shard_bytes:
                 self._shards.append({})
                 held = 0
             self._shards[-1][name], held = shape, held + size

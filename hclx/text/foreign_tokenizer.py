@@ -195,8 +195,8 @@ class ForeignTokenizer:
         raise DataError(f"{directory}: no token ends a document; write `eos_token` into {CONFIG}")
 
     def _begin(self, config: dict) -> list[int]:
-        """The tokens that the file puts before a text; else the token that begins one, if the configuration
-        asks for it; else the end of the document before it.
+        """The tokens that the file puts before a text; or else the one that begins a text, if the
+        configuration asks for it; or else the end of the document before.
         """
         around = self._tokenizer.encode("", add_special_tokens=True).ids
         begin = around[:-1] if around[-1:] == [self.eod_id] and len(around) > 1 else around
