@@ -35,15 +35,22 @@ from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.run_dir import read_run
 
+_QWEN2 = (
+    "transformers' AutoTokenizer builds the tokenizer of Qwen2 whatever tokenizer_config.json says;"
+    " read this folder's by PreTrainedTokenizerFast.from_pretrained"
+)
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
 
 class Exported(NamedTuple):
-    """The result of an export: the family, the number of parameters, and the step."""
+    """The result of an export: the family, the number of parameters, the step, and what its user
+    should know, "" for nothing.
+    """
 
     family: str
     n_params: int
     step: int
+    note: str
 
 
 def export_model(
@@ -91,7 +98,8 @@ def export_model(
         _write_weights(folder, params, experiment.model, model_rules, dtype)
         card = model_card(experiment, meta, content["model_type"])
         (folder / "README.md").write_text(card, encoding="utf-8")
-    return Exported(content["model_type"], n_params(experiment.model), meta["step"])
+    note = _QWEN2 if content["model_type"] == "qwen2" else ""
+    return Exported(content["model_type"], n_params(experiment.model), meta["step"], note)
 
 
 def _read(model_dir: Path, config: ModelConfig, step: int | None) -> tuple[Params, dict]:

@@ -1,7 +1,6 @@
 """Import and export: the same tensors, the same logits in transformers, the same ids."""
 
 import json
-import unicodedata
 
 import numpy as np
 import pytest
@@ -77,7 +76,10 @@ def test_transformers_gives_the_ids_of_our_tokenizer(name, imported, tmp_path, s
     _, _, run = imported(name)
     export_model(run, tmp_path / "out", family=FAMILIES[name][0])
     own = load_tokenizer(run / "tokenizer")
-    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    # of Qwen2, transformers builds its own tokenizer whatever the folder says
+    is_qwen2 = FAMILIES[name][0] == "qwen2"
+    kind = transformers.PreTrainedTokenizerFast if is_qwen2 else transformers.AutoTokenizer
+    theirs = kind.from_pretrained(tmp_path / "out")
     odd = [
         "",
         " ",
@@ -90,10 +92,6 @@ def test_transformers_gives_the_ids_of_our_tokenizer(name, imported, tmp_path, s
         "\u3000",
     ]
     for text in [*odd, *sample_texts[:300]]:
-        if (
-            name == "qwen2 windows"
-        ):  # whose class of transformers normalises, whatever the file says
-            text = unicodedata.normalize("NFC", text)
         assert theirs(text, add_special_tokens=False)["input_ids"] == own.encode(text), text
     assert theirs.eos_token_id == own.eod_id and theirs.pad_token_id == own.pad_id
 
