@@ -25,6 +25,11 @@ pytest.importorskip("transformers")
 LENGTH, PROMPT, NEW = 96, 40, 64  # beyond all windows and original lengths
 FP32 = ComputeConfig(dtype="float32")
 EVERY_FAMILY = pytest.mark.parametrize("name", FAMILIES)
+# Of tests that take seconds for each family, all others are run by `make test-long`.
+QUICK = ("gptj", "exaone4 hybrid")
+FEW_FAMILIES = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in FAMILIES]
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def test_logits_are_those_of_transformers(name, folder):
     np.testing.assert_allclose(logits(params, source.config, tokens), theirs, atol=1e-4, rtol=0)
 
 
-@EVERY_FAMILY
+@FEW_FAMILIES
 def test_greedy_continuations_are_those_of_transformers(name, folder):
     model, path = folder(name)
     source, params = load(path)
@@ -118,7 +123,7 @@ def flat(tree):
     }
 
 
-@EVERY_FAMILY
+@FEW_FAMILIES
 def test_gradients_are_those_of_pytorch(name, folder):
     model, path = folder(name)
     tokens = random_tokens((2, LENGTH + 1))
@@ -157,8 +162,17 @@ MESHES = {
 }
 
 
-@pytest.mark.parametrize("mesh", MESHES)
-@pytest.mark.parametrize("name", ["llama", "gptj", "exaone4 hybrid", "gemma3_text"])
+@pytest.mark.parametrize(
+    ("name", "mesh"),
+    [
+        pytest.param(
+            *(name, mesh),
+            marks=() if (name, mesh) == ("gptj", "model and seq") else pytest.mark.long,
+        )
+        for name in ("llama", "gptj", "exaone4 hybrid", "gemma3_text")
+        for mesh in MESHES
+    ],
+)
 def test_meshes_agree_with_one_device(name, mesh, folder):
     _, path = folder(name)
     tokens = random_tokens((8, 65))

@@ -18,7 +18,7 @@ from tests.helpers.families import FAMILIES, save_model
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 # Each of the ways in which tensors become parameters.
-ROUND = ["gpt2", "gpt_neox", "gptj", "llama tied", "qwen2 windows", "exaone", "gemma3_text"]
+ROUND = ["gpt2", "gpt_neox", "llama tied", "qwen2 windows", "gemma3_text"]
 
 
 @pytest.fixture(scope="module")
