@@ -3,7 +3,8 @@
 What is a copy of an item says `hclx.corpus.contamination_index`. A copy costs a document a window
 of text around it, and not the document, see `hclx.corpus.removal_windows`. An item that could be a
 stock phrase removes nothing and is told: one of fewer letters than an n-gram, or of fewer than two
-n-grams that is found in more than 10 documents (as many as in Brown et al. 2020, appendix C). But
+n-grams that is found in more than 5 documents (Brown et al. 2020, appendix C, take 10, of English
+n-grams of 13 words; items of this length that 6 to 10 Korean documents held were quotations). But
 where items, however short each, are most of a document and as long as two n-grams, the document is
 removed: a comment that is one short phrase is anybody's, and a list of them is a copy of the set.
 
@@ -54,7 +55,7 @@ from hclx.corpus.verdicts import (
 from hclx.hashing import splitmix64
 
 VERSION = 4  # of the definition of a copy, and of what it removes: part of the key
-_FREQUENT = 10  # documents; a short item that more of them hold is a stock phrase
+_FREQUENT = 5  # documents; a short item that more of them hold is a stock phrase
 _SHOWN = 300  # characters of a text of an item that was found
 _LISTED = 100  # stock phrases that the report lists
 _HIT = pyarrow.schema(
@@ -184,7 +185,7 @@ def reduce_items(blocks: Blocks) -> Iterator[tuple[int, tuple]]:
       blocks: of one partition: (items, ids) of `map_items`, from all shards.
     Yields:
       index of a shard, and (rows, items): rows of documents in it, and items that each of them and
-      more than 10 documents in all hold, int64 [m] each.
+      more than 5 documents in all hold, int64 [m] each.
     """
     items, ids = concatenate(blocks, NO_IDS, NO_IDS)
     _, index, counts = np.unique(items, return_inverse=True, return_counts=True)

@@ -98,8 +98,9 @@ class Lexicons:
                 self._sieve[_pairs(np.array([ord(c) for c in phrase[:2]], np.uint32))] = True
 
     def count(self, batch: TextBatch) -> dict[str, np.ndarray]:
-        """Counts the phrases of each list in each of the d documents of a batch. Phrases that
-        overlap or contain others count each; those within an exception of their list do not.
+        """Counts the phrases of each list in each of the d documents of a batch. Phrases of a
+        list that overlap count once, as several of them may describe one word; those within an
+        exception of their list do not count.
 
         Returns:
           name of the list -> int64 [d]
@@ -114,6 +115,7 @@ class Lexicons:
             hiding = self._is_of(lexicon.exceptions)[phrases]
             if hiding.any():
                 counted &= ~_inside(starts, ends, starts[hiding], ends[hiding], len(letters.chars))
+            counted = np.flatnonzero(counted)[_first_of_overlapping(starts[counted], ends[counted])]
             result[lexicon.name] = np.bincount(documents[counted], minlength=len(batch))
         return result
 
@@ -149,6 +151,13 @@ def _pairs(chars: np.ndarray) -> np.ndarray:
     """Hash of each character, uint32 [c], and the next one: uint32 [c - 1]."""
     factors = np.uint32(0x9E3779B1), np.uint32(0x85EBCA6B)
     return (chars[:-1] * factors[0] ^ chars[1:] * factors[1]) >> np.uint32(32 - _SIEVE_BITS)
+
+
+def _first_of_overlapping(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Returns the index of the first match of each group of matches that overlap, int64."""
+    order = np.argsort(starts, kind="stable")
+    reached = np.maximum.accumulate(ends[order])
+    return order[np.append(True, starts[order][1:] >= reached[:-1])[: len(order)]]
 
 
 def _inside(starts, ends, outer_starts, outer_ends, n: int) -> np.ndarray:

@@ -24,8 +24,9 @@ _LINE_END = re.compile(f"\r\n|[{_LINE_ENDS}]")
 _SPELT = "\u0600-\u08ff\u0900-\u109f\u1780-\u18af\ua800-\uaaff\U00011000-\U00011fff"
 _EMOJI = "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\ufe0f"
 _EMOJI += "\U0001f000-\U0001faff\U000e0020-\U000e007f"
+_MONGOLIAN = "\u1820-\u18aa"  # whose last vowel may stand apart, behind U+180E
 _DROPPED = re.compile(
-    f"[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"(?!(?<=[{_MONGOLIAN}])\u180e)[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
     f"|(?<![{_SPELT}])\u200c"
 )
 _BLANK = re.compile(f"(?m)^[^\\S\n]*[{BLANK_LETTERS}][\\s{BLANK_LETTERS}]*?$")

@@ -190,8 +190,10 @@ def test_an_exception_hides_for_its_own_list_only():
     assert (counts["a"].tolist(), counts["b"].tolist()) == ([1], [2])
 
 
-def test_a_phrase_within_a_longer_one_counts_too():
-    assert count("가나\n나\n가나다", "가나다") == [3]
+def test_phrases_that_overlap_count_once():
+    assert count("가나\n나\n가나다", "가나다", "가나나다", "나나", "가나 나") == [1, 2, 2, 2]
+    assert count("가나\n나다\n다라", "가나다라", "가나다다라") == [1, 2]
+    assert count("^이새끼\n새끼야", "니가 이새끼야?") == [1]
 
 
 def test_capitals_and_what_is_no_letter_make_no_difference():

@@ -177,10 +177,10 @@ def phrases(text: str) -> list[tuple[str, str]]:
 
 def count_phrases(listed: list[tuple[str, str]], text: str) -> int:
     """How often a document holds one of a list's phrases, not counting those that an exception
-    hides.
+    hides; phrases that overlap, directly or by others between them, count once.
     """
-    places = set()
-    for number, word in enumerate(text.split()):
+    count = 0
+    for word in text.split():
         word = "".join(
             c for c in word if kind(c) in ("hangul", "jamo", "latin", "han", "digit")
         ).lower()
@@ -192,8 +192,12 @@ def count_phrases(listed: list[tuple[str, str]], text: str) -> int:
             if word.startswith(p.lower(), i)
         ]
         hidden = [(start, end) for mark, start, end in spans if mark == "!"]
+        groups = []  # sets of the letters that phrases cover
         for mark, start, end in spans:
             if mark == "" or (mark == "^" and start == 0):
                 if not any(a <= start and end <= b for a, b in hidden):
-                    places.add((number, start, end))
-    return len(places)
+                    near = [group for group in groups if group & {*range(start, end)}]
+                    groups = [group for group in groups if group not in near]
+                    groups.append(set().union({*range(start, end)}, *near))
+        count += len(groups)
+    return count

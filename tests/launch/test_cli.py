@@ -81,7 +81,7 @@ def test_errors_of_a_command_are_its_own():
     assert unknown == "error: foo is no command; there are list, verify, rewind"
 
 
-@pytest.mark.parametrize("script", ["hclx", "launch"])
+@pytest.mark.parametrize("script", ["hclx", pytest.param("launch", marks=pytest.mark.long)])
 def test_a_task_module_in_the_working_directory_is_found(script, tmp_path):
     """Both by the installed command, whose folder is first on the import path, and by a script."""
     (tmp_path / "my_tasks.py").write_text("raise ValueError('found')\n")

@@ -300,7 +300,8 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 """
 
 
-@pytest.mark.parametrize("morphemes", ["none", pytest.param("merges", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("morphemes", ["none", "merges"])
 def test_51200_tokens_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_path, morphemes):
     """Splitting at morphemes takes minutes here and gives a third of the chunks that splitting at
     spaces does, so the default run tests the harder case.

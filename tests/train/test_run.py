@@ -501,11 +501,12 @@ def test_stop_signal_is_seen_between_steps_and_the_old_handler_comes_back(tmp_pa
 
 
 def test_a_closed_terminal_is_a_request_to_stop_unless_it_is_ignored(tmp_path):
-    with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert stop.requested == "SIGHUP"
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     try:
+        with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.requested == "SIGHUP"
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with StopSignal(make_mesh(MeshConfig()), tmp_path, True) as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not stop.requested
