@@ -64,6 +64,7 @@ HEAVY = (
 # Where heavy libraries may be imported; `hclx/corpus` is an extra of its own, and Beam is one
 # module's business there.
 HOMES = (
+    "hclx/convert/pickles.py",
     "hclx/text/seqio_imports.py",
     "hclx/text/decoding.py",
     "hclx/text/parquet_rows.py",

@@ -42,6 +42,7 @@ from hclx.train.run_dir import claim_folder, describe_run, versions
 from hclx.train.weights_checkpoint import save_weights
 
 CONFIG = "config.json"
+GIN = "model.gin"  # in the folder of a run that was imported
 OWN_TOKENIZER = "hclx_tokenizer"  # folder of our own tokenizer in one that was exported
 _LISTED = 5  # names that a message lists
 
@@ -271,9 +272,19 @@ def import_model(input_dir: str | Path, model_dir: str | Path) -> tuple[Source, 
             shutil.copyfile(path, own / path.name)
         hashes = {"vocabulary": tokenizer.fingerprint, "text": ""}
         claim_folder(folder, describe_run(experiment, str(own), hashes))
+        (folder / GIN).write_text(_bindings(source.config, model_dir), encoding="utf-8")
         meta = {"hashes": hashes, "versions": versions(), "init_from": None}
         save_weights(folder, params, {**meta, "model": dataclasses.asdict(source.config)})
     return source, n_params(source.config)
+
+
+def _bindings(config: ModelConfig, model_dir: Path) -> str:
+    """The gin file with which another run has the same model and tokenizer."""
+    fields = {f"ModelConfig.{name}": value for name, value in vars(config).items()}
+    fields["DataConfig.tokenizer_dir"] = str((model_dir / "tokenizer").absolute())
+    lines = [f"{name} = {value!r}" for name, value in fields.items()]
+    head = "# The shape of an imported model, and its tokenizer; beside it: --init_from=THIS_FOLDER"
+    return "\n".join([head, *lines, ""])
 
 
 def _tokenizer_files(folder: Path) -> list[Path]:
