@@ -21,6 +21,7 @@ from hclx.config import (
 from hclx.data.sampler import Order
 from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment
+from hclx.model import n_params
 from tests.conftest import ROOT
 from tests.helpers.sizes import SIZES
 
@@ -350,6 +351,36 @@ def test_a_file_that_does_not_exist_lists_those_that_do():
 def test_gin_files_of_sizes_are_the_published_shapes(size):
     experiment = load_experiment([f"gin_configs/sizes/{size}.gin"], ["DataConfig.mixture=kowiki"])
     assert experiment.model == SIZES[size]
+
+
+# The numbers of parameters that the cards of the models give; "without" those of the embedding and
+# the head.
+PUBLISHED = {
+    "exaone_3_5_2b4": (2_405_327_360, "with"),
+    "exaone_3_5_7b8": (7_818_448_896, "with"),
+    "exaone_3_5_32b": (30.95e9, "without"),
+    "exaone_4_1b2": (1.07e9, "without"),
+    "exaone_4_32b": (30.95e9, "without"),
+    "hyperclovax_think_14b": (14.74e9, "with"),
+    "kogpt2_125m": (125e6, "with"),
+    "kogpt_6b": (6_166_502_400, "with"),
+    "polyglot_ko_1b3": (1_331_810_304, "with"),
+    "polyglot_ko_3b8": (3_809_974_272, "with"),
+    "polyglot_ko_5b8": (5_885_059_072, "with"),
+    "polyglot_ko_12b8": (12.9e9, "with"),
+    "solar_10b7": (10.73e9, "with"),
+}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("gin_configs/families/*.gin")), ids=lambda p: p.stem
+)
+def test_families_have_as_many_parameters_as_their_cards_say(path):
+    model = load_experiment([str(path)], ["DataConfig.mixture=kowiki"]).model
+    number, embeddings = PUBLISHED[path.stem]
+    tables = (2 - model.tied_head) * model.vocab_size * model.d_model
+    counted = n_params(model) - (tables if embeddings == "without" else 0)
+    assert counted == number if isinstance(number, int) else abs(counted / number - 1) < 2e-3
 
 
 @pytest.mark.parametrize(
