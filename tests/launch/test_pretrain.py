@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+import unicodedata
 
 import pytest
 
@@ -330,8 +331,13 @@ class TestGenerate:
     def test_it_continues_the_prompt_and_repeats_with_the_seed(self, whole):
         first, second, other = (
             self.generate(whole),
-            # as of `echo`, which ends the prompt with a newline
-            self.generate(whole, "--nostream", "--prompt=-", input="우리 동네\n"),
+            # as of `echo`, which ends the prompt with a newline; syllables are put together
+            self.generate(
+                whole,
+                "--nostream",
+                "--prompt=-",
+                input=unicodedata.normalize("NFD", "우리 동네\n"),
+            ),
             self.generate(whole, "--seed=1"),
         )
         assert first.returncode == 0, first.stderr
