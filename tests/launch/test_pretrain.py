@@ -320,7 +320,8 @@ def test_a_vocabulary_that_differs_from_the_checkpoints_is_refused(whole, tmp_pa
         == 0
     )
     other = sharing(tmp_path / "other")
-    assert "another vocabulary" in refused(pretrain(whole, *other), 65)
+    message = refused(pretrain(whole, *other), 65)
+    assert "another vocabulary" in message and "leave out DataConfig.tokenizer_dir" in message
 
 
 class TestGenerate:
