@@ -12,7 +12,6 @@ import unicodedata
 
 import pyarrow
 import pyarrow.parquet
-
 import pytest
 
 from hclx.errors import ConfigError, DataError
