@@ -53,6 +53,8 @@ def prepare(
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
     if not has_tokenizer(tokenizer_dir):
+        if data.tokenizer_dir == tokenizer_dir:
+            _LOG.warning("%s", untrained(tokenizer_dir))
         with build_lock(Path(tokenizer_dir)):
             if not has_tokenizer(tokenizer_dir):
                 _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
@@ -74,6 +76,16 @@ def prepare(
         cache, loaded, data, remedy
     )  # also of a new one, which another process may have made
     return cache
+
+
+def untrained(tokenizer_dir: str) -> str:
+    """Returns a warning that the folder which a run names for its tokenizer holds none, as a path
+    may be misspelt.
+    """
+    return (
+        f"--gin.DataConfig.tokenizer_dir={tokenizer_dir} holds no tokenizer: one is trained there;"
+        " if there should be one, check the path"
+    )
 
 
 def vocabulary_size(data: DataConfig, vocab_size: int, tokenizer_dir: str) -> int:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from hclx.config import DataConfig, Experiment
 from hclx.data import TokenCache, prepare
+from hclx.data.prepare import untrained
 from hclx.data.source import ReadSettings, sources_of
 from hclx.data.token_cache import MANIFEST, SPLITS
 from hclx.errors import ConfigError, DataError
@@ -167,6 +168,8 @@ def _text_lines(
         f"text               {text}",
         f"tokenizer          {'as it is' if exists else 'is trained'} in {tokenizer_dir}",
     ]
+    if requested.data.tokenizer_dir and not exists:
+        lines.append(f"warning: {untrained(tokenizer_dir)}")
     if cache is None:
         return lines, experiment
     experiment, train = with_vocabulary_of(cache, experiment), experiment.train

@@ -134,7 +134,7 @@ def test_the_dry_run_says_that_too_little_is_held_out(tmp_path, sample_texts, ca
     [
         ("", [], "no text to train on: there is no document with text"),
         ("짧다", [], "6 bytes are too little text for vocab_size=16384; give more text"),
-        ("short", SHORT, "one sequence needs 257; give more text"),
+        ("short", SHORT, "a.txt: no source has more than"),
         ("옛 한글".encode("cp949"), [], "it reads as CP949: give --gin.DataConfig.encoding=cp949"),
         (b'{"body": "1"}\n' * 100_000, [], "a.jsonl:1: no string field `text`"),
     ],
@@ -148,8 +148,9 @@ def test_the_dry_run_refuses_text_that_the_run_would_refuse(
     path.write_bytes(content)
     experiment = load(f"DataConfig.input={path}", *bindings)
     for begin in (dry_run, pretrain):
-        with pytest.raises(DataError, match=re.escape(message)):
+        with pytest.raises(DataError, match=re.escape(message)) as caught:
             begin(experiment, str(tmp_path / "run"))
+        assert "hclx-dry-run" not in str(caught.value)  # a folder that nobody knows
         assert begin is pretrain or not (tmp_path / "run").exists()
 
 
@@ -167,6 +168,17 @@ def test_the_dry_run_refuses_a_tokenizer_and_a_cache_that_the_run_would_refuse(
     ):
         with pytest.raises(error, match=message):
             dry_run(load(ten_documents, change), run)
+
+
+def test_a_tokenizer_folder_that_is_missing_is_said_with_its_flag(
+    ten_documents, tmp_path, capsys, caplog
+):
+    experiment = load(ten_documents, f"DataConfig.tokenizer_dir={tmp_path}/tokenzier")
+    warning = f"--gin.DataConfig.tokenizer_dir={tmp_path}/tokenzier holds no tokenizer: one is"
+    dry_run(experiment)
+    assert f"\nwarning: {warning}" in capsys.readouterr().out and warning not in caplog.text
+    prepare_data(experiment, str(tmp_path / "run"))
+    assert warning in caplog.text
 
 
 def test_a_run_that_goes_on_without_its_tokenizer_is_told_the_flags(
