@@ -6,6 +6,7 @@ is and nothing that was written is ignored.
 """
 
 import dataclasses
+import difflib
 import importlib
 import re
 import tokenize
@@ -30,6 +31,7 @@ _EXPECTED = {
     bool: "True or False",
     str: "a string in quotes, such as 'none'",
 }
+_FLAG = "--gin."
 _SHOWN = 120  # characters of a line, in a message
 _ANY_VALUE = "a number, a string in quotes, True or False"
 # Three ways to name the text of a run. A step that gives one (a file, or the command line) takes
@@ -129,7 +131,7 @@ class _Reader:
         """Returns what the flags `--gin.NAME=VALUE` set, in order."""
         settings = []
         for binding in bindings:
-            settings += self._read(_quoted(binding), lambda _, text=binding: f"--gin.{text}")
+            settings += self._read(_quoted(binding), lambda _, text=binding: f"{_FLAG}{text}")
         return settings
 
     def check_macros(self) -> None:
@@ -139,11 +141,9 @@ class _Reader:
         """
         for name, (_, where) in self._macros.items():
             if name not in self._used:
-                classes = [kind for kind, fields in _TYPES.items() if name in fields]
-                advice = " or ".join(f"{kind}.{name}" for kind in classes)
                 raise ConfigError(
-                    f"{where} is used by nothing: it names no class, and no value is %{name}"
-                    + (f"; write {advice}" if advice else "; write CLASS.FIELD, or remove it")
+                    f"{where} is used by nothing: it names no class, and no value is %{name}; write"
+                    f" {_with_class(name) or 'CLASS.FIELD, or remove it'}"
                 )
 
     def resolved(self, setting: _Setting) -> Any:
@@ -183,6 +183,7 @@ class _Reader:
             line = getattr(error, "lineno", None) or line
             if isinstance(error, tokenize.TokenError):  # the end of the text came too early
                 line = _last_statement(text)
+            _check_names(_line_of(text, line), where(line))
             why = _why_unreadable(_line_of(text, line))
             raise ConfigError(f"{where(line)}: {why}") from error
         return settings
@@ -209,11 +210,7 @@ class _Reader:
             self._macros[f"{scope}/{selector}" if scope else selector] = _Setting(value, where)
             return []
         section = _class_of(scope, selector, where, name)
-        if name not in _TYPES[section]:
-            raise ConfigError(
-                f"{where}: {section} has no field named {name!r}. The fields of {section} are"
-                f" {', '.join(_TYPES[section])}"
-            )
+        _check_field(section, name, where)
         return [(f"{section}.{name}", _Setting(value, where))]
 
     def _include(self, name: str, where: str, including: tuple[str, ...]):
@@ -233,7 +230,8 @@ def _class_of(scope: str, selector: str, where: str, field: str = "") -> str:
     name = selector.removeprefix("hclx.")
     if name not in _CLASSES:
         raise ConfigError(
-            f"{where}: there is no class {selector!r}; the classes are {', '.join(_CLASSES)}"
+            f"{where}: there is no class {selector!r}{_nearest(name, field)}; the classes are"
+            f" {', '.join(_CLASSES)}"
         )
     if scope:
         right = f"{name}.{field}" if field else name
@@ -243,12 +241,49 @@ def _class_of(scope: str, selector: str, where: str, field: str = "") -> str:
     return name
 
 
+def _check_field(section: str, name: str, where: str) -> None:
+    """Refuses a field that a class does not have."""
+    if name not in _TYPES[section]:
+        raise ConfigError(
+            f"{where}: {section} has no field named {name!r}{_nearest(section, name)}. The fields"
+            f" of {section} are {', '.join(_TYPES[section])}"
+        )
+
+
+def _with_class(field: str) -> str:
+    """Returns the fields that a name without a class may mean, "" if none is like it."""
+    names = {name for fields in _TYPES.values() for name in fields}
+    near = [field] if field in names else difflib.get_close_matches(field, sorted(names), 1, 0.7)
+    return " or ".join(
+        f"{k}.{near[0]}" for k, fields in _TYPES.items() if near and near[0] in fields
+    )
+
+
+def _nearest(section: str, field: str) -> str:
+    """Returns the end of a message about a name that is not known: the field of another class with
+    this name, or the nearest one; "" if none is like it.
+    """
+    right = [kind for kind, fields in _TYPES.items() if field in fields]
+    classes = difflib.get_close_matches(section, list(_CLASSES), 1)
+    if classes and (not right or classes[0] in right):
+        fields = difflib.get_close_matches(field, list(_TYPES[classes[0]]), 1)
+        right = [classes[0]]
+        field = fields[0] if fields else "" if section != classes[0] else None
+    if not right or field is None:
+        return ""
+    names = [f"{kind}.{field}" if field else kind for kind in right]
+    return f" (is it {' or '.join(names)}?)"
+
+
 def _merge(settings: dict[str, _Setting], new: list[tuple[str, _Setting]]) -> None:
     """Adds what a file, or the command line, sets to what earlier ones set; two names of one
     setting in one file, or on the command line, are refused.
     """
     new = [(name, setting) for name, setting in new if setting.value is not None]
-    if any(setting.value for name, setting in new if name in _TEXTS):
+    texts = {name: setting.where for name, setting in new if name in _TEXTS and setting.value}
+    if len(texts) > 1:
+        raise ConfigError(f"{' and '.join(texts.values())} name two texts; give one of them")
+    if texts:
         for name in (*_TEXTS, *_OF_A_TEXT):
             settings.pop(name, None)
     renamed = {name: setting for name, setting in new if name in _OTHER_NAME and setting.value}
@@ -305,6 +340,18 @@ def _last_statement(text: str) -> int:
     """Returns the number of the last line that begins a statement."""
     begins = [i for i, line in enumerate(text.split("\n"), 1) if re.match(r"\s*[\w./]+\s*=", line)]
     return begins[-1] if begins else 1
+
+
+def _check_names(source: str, where: str) -> None:
+    """Refuses a statement that gin's parser refuses for its names, if these are wrong, as a string
+    needs quotes only where there is a field for it.
+    """
+    binding = re.match(r"\s*(?:([\w/]+)/)?(?:([\w.]+)\.)?(\w+)\s*=", source)
+    scope, selector, name = binding.groups(default="") if binding else ("", "", "")
+    if selector:
+        _check_field(_class_of(scope, selector, where, name), name, where)
+    elif where.startswith(_FLAG) and (advice := _with_class(name)):  # no line of a block
+        raise ConfigError(f"{where} is used by nothing: it names no class; write {advice}")
 
 
 def _why_unreadable(source: str) -> str:

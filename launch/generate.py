@@ -39,6 +39,7 @@ STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated
 def main(_):
     from hclx.infer import SamplingConfig, generate, load_for_inference
     from hclx.text import load_tokenizer
+    from hclx.text.documents import composed
     from hclx.train.compilation_cache import keep_compiled_programs
 
     keep_compiled_programs()
@@ -49,10 +50,11 @@ def main(_):
         top_p=TOP_P.value,
         repetition_penalty=REPETITION_PENALTY.value,
         seed=SEED.value,
-        stop=tuple(STOP.value),
+        stop=tuple(map(composed, STOP.value)),
     )
     # `echo` ends what it writes with a newline.
     prompt = sys.stdin.read().removesuffix("\n") if PROMPT.value == "-" else PROMPT.value
+    prompt = composed(prompt)  # as the text of the run was; a terminal or file may have NFD
     model = load_for_inference(MODEL_DIR.value, dtype=DTYPE.value, step=STEP.value)
     tokenizer = load_tokenizer(model.tokenizer_dir, fingerprint=model.meta["hashes"]["vocabulary"])
     show = lambda text: print(text, end="", flush=True)

@@ -15,9 +15,9 @@ from hclx.data.source import ReadSettings, input_source
 from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_after_dashes
-from hclx.progress import counted, size_in_words
 from hclx.text import Tokenizer, train_tokenizer
 from hclx.text.pretokenizers import MODE_OF, MORPHEMES_OF, resolve_morphemes
+from hclx.text.trained_before import described, trained_before
 
 INPUT = flags.DEFINE_string("input", "", "Files or folders, GLOB[,GLOB...]; see docs/corpus.md.")
 CORPUS = flags.DEFINE_string(
@@ -66,15 +66,14 @@ def main(_):
         "morphemes": resolve_morphemes(MORPHEMES.value, MODE.value),
         "sample_rate": SAMPLE_RATE.value,
         "seed": SEED.value,
-        "may_shrink": not flags.FLAGS["vocab_size"].present,
     }
-    tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
-    made = tokenizer.metadata
-    text = f"{counted(made['documents'], 'document')} of {size_in_words(made['bytes'])}"
-    print(
-        f"{OUTPUT_DIR.value}: {tokenizer.vocab_size:,} tokens, morphemes {tokenizer.morphemes},"
-        f" split by {made['cutter']}, from {text} in {time.perf_counter() - start:.0f} s"
-    )
+    if tokenizer := trained_before(OUTPUT_DIR.value, **options):
+        end = "; it is already there, and its text was not compared"
+    else:
+        options["may_shrink"] = not flags.FLAGS["vocab_size"].present
+        tokenizer = on_mixture(options) if CORPUS.value else on_files(options)
+        end = f" in {time.perf_counter() - start:.0f} s"
+    print(f"{OUTPUT_DIR.value}: {described(tokenizer)}{end}")
 
 
 def on_files(options: dict) -> Tokenizer:

@@ -46,7 +46,8 @@ class EvaluationSet:
         if not paths:
             raise DataError(
                 f"{os.path.join(data_dir, 'tasks', self.path)} does not exist; decontamination"
-                " needs every set that it is asked for"
+                " needs every set that it is asked for, in the folder that --evaluation_dir or"
+                " HCLX_DATA_DIR names"
             )
         try:
             return [

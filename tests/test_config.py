@@ -174,7 +174,9 @@ def test_text_that_a_later_file_gives_replaces_that_of_an_earlier_one(tmp_path):
     [["DataConfig.mixture=kowiki", "DataConfig.input=my.txt"], ["DataConfig.mixture="]],
 )
 def test_two_texts_or_none_on_the_command_line_are_refused(bindings):
-    with pytest.raises(ConfigError, match="give one of DataConfig.mixture"):
+    message = "give one of DataConfig.mixture"
+    message = "name two texts; give one of them" if len(bindings) > 1 else message
+    with pytest.raises(ConfigError, match=message):
         load_experiment(DEMO, bindings)
 
 
@@ -263,7 +265,11 @@ def test_two_names_that_contradict_each_other_are_refused():
         ("x/TrainConfig:\n  total_steps = 5", 1, "no scope such as 'x'.*write TrainConfig"),
         ("#\n\nTrainConfig.log_evry = 3", 3, "TrainConfig has no field named 'log_evry'"),
         ("TrainConfig:\n  seed = 3\n  log_evry = 3", 3, "TrainConfig has no field named"),
-        ("Train.seed = 3", 1, "there is no class 'Train'; the classes are ModelConfig"),
+        (
+            "Train.seed = 3",
+            1,
+            r"no class 'Train' \(is it TrainConfig.seed\?\); the classes are ModelConfig",
+        ),
         ("\nTrainConfig.seed = ten", 2, "must be a whole number such as 10, not ten"),
         ("TrainConfig:\n  seed = ten", 2, "seed must be a whole number such as 10, not ten"),
         ("OptimizerConfig.learning_rate = nan", 1, "must be a number such as 0.1, not nan"),
@@ -329,6 +335,15 @@ def test_a_file_includes_others_and_wins_over_them(tmp_path):
         ("TrainConfig.total_steps='x'", "must be int.*; set by --gin.TrainConfig.total_steps='x'"),
         ("ModelConfig.d_modle=3", "d_modle.*The fields of ModelConfig are vocab_size"),
         ("Model.d_model=3", "the classes are ModelConfig"),
+        ("ModelConfig.num_layers=3", r"'num_layers' \(is it ModelConfig.n_layers\?\)"),
+        ("DataConfig.inputs=data/comp", r"'inputs' \(is it DataConfig.input\?\)"),
+        ("DataConfg.input=data/comp", r"no class 'DataConfg' \(is it DataConfig.input\?\)"),
+        ("DataConfg.inputs=3", r"no class 'DataConfg' \(is it DataConfig.input\?\)"),
+        ("DataConfig.seed=3", r"is it TokenizerConfig.seed or TrainConfig.seed\?"),
+        ("inputs=data/comp", "names no class; write DataConfig.input$"),
+        ("num_layers=3", "used by nothing.*; write ModelConfig.n_layers$"),
+        ("x/TrainConfig.total_steps=ten", "used by nothing.*write TrainConfig.total_steps"),
+        ("Foo.bar=x", "there is no class 'Foo'; the classes are"),
         ("ModelConfig.d_model", "has no value; write --gin.NAME=VALUE"),
         ("ModelConfig.d_model=three", "three"),
         ("ModelConfig.d_model=[", "gin"),

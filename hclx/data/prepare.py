@@ -4,6 +4,7 @@ from something else.
 
 import dataclasses
 import logging
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TOKEN_BYTES, TokenCache
 from hclx.data.tokenizer_text import training_texts
 from hclx.errors import ConfigError, DataError, MissingExtraError
+from hclx.progress import counted
 from hclx.text import Tokenizer, has_tokenizer, load_tokenizer, train_tokenizer
 from hclx.text.tokenizer import FOREIGN_MODE
 from hclx.text.training import REQUESTED_VOCAB_SIZE
 
 _LOG = logging.getLogger(__name__)
+_REMEDY = "name another cache_dir or remove it"
+_SHOWN_DIFFERENCES = 2  # of a cache, in a message; an old one may differ in the rate of each source
+_SHOWN_HASH = 12  # characters
 
 
 def prepare(
@@ -29,6 +34,8 @@ def prepare(
     vocab_size: int,
     tokenizer_dir: str,
     cache_dir: str,
+    *,
+    remedy: str = _REMEDY,
 ) -> TokenCache:
     """Returns the token cache of a run, opened for reading. A tokenizer that is missing is trained
     first, and a cache that is missing is built; one that exists is checked by `check_cache`.
@@ -39,12 +46,15 @@ def prepare(
       vocab_size: tokens of a tokenizer that is trained; fewer, if the text is too little. The
         manifest of the cache has the number.
       tokenizer_dir, cache_dir: folders, made if they are missing.
+      remedy: what to do about a cache of something else, for the error.
     Raises:
       ConfigError: the tokenizer of the run has other settings or another size, a name is unknown,
         or a library is not installed.
       DataError: text cannot be read, or the cache has another vocabulary, mode, text or setting.
     """
     if not has_tokenizer(tokenizer_dir):
+        if data.tokenizer_dir == tokenizer_dir:
+            _LOG.warning("%s", untrained(tokenizer_dir))
         with build_lock(Path(tokenizer_dir)):
             if not has_tokenizer(tokenizer_dir):
                 _train_tokenizer(data, tokenizer, vocab_size, tokenizer_dir)
@@ -62,8 +72,20 @@ def prepare(
     else:
         settings = ReadSettings.of(data)
         cache = build_cache(label_of(data), sources_of(data), tokenizer_dir, cache_dir, settings)
-    check_cache(cache, loaded, data)  # also of a new one, which another process may have made
+    check_cache(
+        cache, loaded, data, remedy
+    )  # also of a new one, which another process may have made
     return cache
+
+
+def untrained(tokenizer_dir: str) -> str:
+    """Returns a warning that the folder which a run names for its tokenizer holds none, as a path
+    may be misspelt.
+    """
+    return (
+        f"--gin.DataConfig.tokenizer_dir={tokenizer_dir} holds no tokenizer: one is trained there;"
+        " if there should be one, check the path"
+    )
 
 
 def vocabulary_size(data: DataConfig, vocab_size: int, tokenizer_dir: str) -> int:
@@ -139,7 +161,9 @@ def check_tokenizer(
         )
 
 
-def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> None:
+def check_cache(
+    cache: TokenCache, tokenizer: Tokenizer, data: DataConfig, remedy: str = _REMEDY
+) -> None:
     """Refuses a cache that this run would not build.
 
     The text is compared by its files and rates if it can be found: a machine may have the cache
@@ -149,6 +173,7 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
       cache: what a folder holds.
       tokenizer: that of the run.
       data: names the text, and the settings by which it is read.
+      remedy: what to do about a cache of something else, for the error.
     Raises:
       ConfigError: `data` names an unknown mixture or a file that cannot be read.
       DataError: names each difference.
@@ -167,7 +192,8 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
         **manifest["settings"],
     }
     differences = [
-        f"{name}: {repr(actual[name]) if name in actual else 'not recorded'} there, {value!r} now"
+        f"{name}: {_shown(actual[name]) if name in actual else 'not recorded'} there,"
+        f" {_shown(value)} now"
         for name, value in expected.items()
         if name not in actual or actual[name] != value
     ]
@@ -175,10 +201,20 @@ def check_cache(cache: TokenCache, tokenizer: Tokenizer, data: DataConfig) -> No
         _check_token_bytes(cache, tokenizer)
         differences = _text_differences(cache, data)
     if differences:
+        listed = "; ".join(differences[:_SHOWN_DIFFERENCES])
+        more = len(differences) - _SHOWN_DIFFERENCES
+        listed += f"; and {counted(more, 'other difference')}" if more > 0 else ""
         raise DataError(
-            f"{cache.directory} is a token cache of something else ({'; '.join(differences)}); name"
-            " another cache_dir or remove it"
+            f"{cache.directory} is a token cache of something else ({listed}); {remedy}"
         )
+
+
+def _shown(value) -> str:
+    """A value of a manifest in a message; fingerprints are shortened."""
+    is_hash = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return (
+        value[:_SHOWN_HASH] if is_hash else f"{value:.4g}" if type(value) is float else repr(value)
+    )
 
 
 def _check_token_bytes(cache: TokenCache, tokenizer: Tokenizer) -> None:
@@ -206,6 +242,7 @@ def _text_differences(cache: TokenCache, data: DataConfig) -> list[str]:
             differences.append(f"text of {entry['name']}: other files than it was built from")
         if rates.get(entry["name"]) != entry["rate"]:
             differences.append(
-                f"rate of {entry['name']}: {entry['rate']} there, {rates.get(entry['name'])} now"
+                f"rate of {entry['name']}: {_shown(entry['rate'])} there,"
+                f" {_shown(rates.get(entry['name']))} now"
             )
     return differences

@@ -24,6 +24,7 @@ import tensorstore as ts
 
 from hclx.errors import DataError, StorageError
 from hclx.hashing import json_hash
+from hclx.progress import counted
 from hclx.read_errors import DAMAGED, UNDECODED, diagnose
 from hclx.utf8 import check_path
 
@@ -124,12 +125,21 @@ class TokenCache:
         sizes = [entry["splits"][split]["n_tokens"] for entry in self.manifest["sources"]]
         if max(sizes) <= length:
             raise DataError(
-                f"{self.directory}: no source has more than {max(sizes)} tokens in split {split!r},"
-                f" and one sequence needs {length + 1}; give more text, a shorter"
+                f"{self._files_in_words()}: no source has more than {max(sizes)} tokens in split"
+                f" {split!r}, and one sequence needs {length + 1}; give more text, a shorter"
                 " TrainConfig.sequence_length, or other DataConfig.validation_permille"
                 + (", or set TrainConfig.eval_every=0" if split == "validation" else "")
             )
         return tuple(max(0, (n - 1) // length) for n in sizes)
+
+    def _files_in_words(self) -> str:
+        """The names of the files that the text comes from, for messages: the folder of a cache
+        tells nobody which text it was.
+        """
+        names = [file["name"] for entry in self.manifest["sources"] for file in entry["files"]]
+        if len(names) < 2:
+            return names[0] if names else self.manifest["mixture"]
+        return f"{names[0]} and {counted(len(names) - 1, 'other file')}"
 
     def too_short(self, split: str, length: int) -> dict[str, int]:
         """Source -> its tokens, of those sources of a split that are too small for one sequence;

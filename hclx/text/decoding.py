@@ -23,7 +23,8 @@ DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD_BYTES = 4096
 _SHOWN = {"utf-8": "UTF-8", "cp949": "CP949", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
-_NOT_ASCII, _HANGUL = re.compile(r"[^\x00-\x7f]"), re.compile("[가-힣]")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_HANGUL = re.compile("[가-힣\u1100-\u11ff]")  # syllables, and the letters of NFD
 # Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
 UNSEEN = "\xad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
 UNSEEN += "\ufff9-\ufffb"
@@ -142,8 +143,11 @@ class TextFile:
         name = guess_encoding(self._head if b"\0" in self._head else raw)
         if not name or name == self.encoding:  # half a character at the end is damage
             return ""
-        convert = f"convert it with `iconv -f {name.upper()} -t UTF-8 FILE`"
-        advice = self._reading.advise("encoding", name) or convert
+        convert = f"`iconv -f {name.upper()} -t UTF-8 FILE`"
+        advice = self._reading.advise("encoding", name) or f"convert it with {convert}"
+        if name == "utf-8" and self._reading.encoding:  # there may be files of both
+            named = self._reading.encoding
+            advice += f", and convert files of {named} with `iconv -f {named} -t utf-8 FILE`"
         return f", it reads as {_SHOWN[name]}: {advice}"
 
 

@@ -2,9 +2,13 @@
 
 `hclx.text.inputs` finds the files and `hclx.text.formats` reads them, for every command. The corpus
 pipeline has another policy: it sets aside what cannot be read (`hclx.corpus.readers`).
+
+Texts are put into NFC: files from macOS and some exports take syllables apart, and a model that
+learnt such text would not know what people type.
 """
 
 import dataclasses
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -20,6 +24,7 @@ __all__ = [
     "Document",
     "Reading",
     "Unreadable",
+    "composed",
     "expand_globs",
     "read_documents",
     "read_file",
@@ -59,7 +64,7 @@ def read_documents(
         `invalid_utf8`, and of `file_bytes`: how much of the files, as they are on disk, was read.
       reading: how files are read.
     Yields:
-      Documents whose text is not empty.
+      Documents whose text, in NFC, is not empty.
     Raises:
       DataError: names the file and line that cannot be read.
       OSError: a file cannot be opened or read.
@@ -92,7 +97,17 @@ def read_file(
         sequence by U+FFFD.
       reading: how it is read.
     Yields:
-      A document for each record, or `Unreadable` in its place. The text may be empty.
+      A document for each record, its text in NFC, or `Unreadable` in its place. The text may be
+      empty.
     """
     reading = dataclasses.replace(reading, invalid=invalid_utf8)
-    yield from naming(path, lambda: read_records(file, path, reading))
+    for record in naming(path, lambda: read_records(file, path, reading)):
+        if isinstance(record, Document) and (text := composed(record.text)) is not record.text:
+            record = dataclasses.replace(record, text=text)
+        yield record
+
+
+def composed(text: str) -> str:
+    """Returns a text in NFC, as it is typed: the same object, if it is in NFC already."""
+    is_composed = unicodedata.is_normalized("NFC", text)  # much faster, and most texts are
+    return text if is_composed else unicodedata.normalize("NFC", text)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from hclx.config import DataConfig, Experiment
 from hclx.data import TokenCache, prepare
+from hclx.data.prepare import untrained
 from hclx.data.source import ReadSettings, sources_of
 from hclx.data.token_cache import MANIFEST, SPLITS
 from hclx.errors import ConfigError, DataError
@@ -23,8 +24,15 @@ from hclx.text import has_tokenizer
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import refuse_stop_file
 from hclx.train.run import RunOptions
-from hclx.train.run_changes import refuse_unasked_changes
-from hclx.train.run_data import folders, reads, remarks, with_known_vocabulary, with_vocabulary_of
+from hclx.train.run_changes import refuse_other_tokenizer, refuse_unasked_changes
+from hclx.train.run_data import (
+    folders,
+    reads,
+    remarks,
+    remedy,
+    with_known_vocabulary,
+    with_vocabulary_of,
+)
 from hclx.train.run_dir import check_configuration
 from hclx.train.state import bytes_per_device
 from hclx.train.step import make_program
@@ -49,6 +57,7 @@ def check_before_work(
       ConfigError, DataError: the folder is that of another run, or the weights do not fit.
     """
     if model_dir:
+        refuse_other_tokenizer(model_dir, experiment)
         check_configuration(model_dir, experiment)
         refuse_unasked_changes(model_dir, experiment, options.allow_changes)
     weights = choose_initial_weights(model_dir, options.init_from, experiment.model)
@@ -120,7 +129,11 @@ def _found_text(experiment: Experiment, model_dir: str) -> Iterator[tuple[str, T
     tokenizer_dir, cache_dir = folders(experiment, model_dir)
     is_given = has_tokenizer(tokenizer_dir)
     prepared = lambda *folders: prepare(
-        data, experiment.tokenizer, experiment.model.vocab_size, *folders
+        data,
+        experiment.tokenizer,
+        experiment.model.vocab_size,
+        *folders,
+        remedy=remedy(data, model_dir, cache_dir),
     )
     if (Path(cache_dir) / MANIFEST).is_file():
         # without a tokenizer, `prepare` would train one
@@ -155,6 +168,8 @@ def _text_lines(
         f"text               {text}",
         f"tokenizer          {'as it is' if exists else 'is trained'} in {tokenizer_dir}",
     ]
+    if requested.data.tokenizer_dir and not exists:
+        lines.append(f"warning: {untrained(tokenizer_dir)}")
     if cache is None:
         return lines, experiment
     experiment, train = with_vocabulary_of(cache, experiment), experiment.train

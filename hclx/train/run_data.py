@@ -5,12 +5,13 @@ follows from them.
 import dataclasses
 from pathlib import Path
 
-from hclx.config import Experiment, TrainConfig
+from hclx.config import DataConfig, Experiment, TrainConfig
 from hclx.data import TokenCache, prepare
 from hclx.data.prepare import vocabulary_size
 from hclx.parallel import process_0_first
 from hclx.progress import counted
 from hclx.text.tokenizer import FOREIGN_MODE
+from hclx.train.run_dir import has_begun
 
 
 def folders(experiment: Experiment, model_dir: str) -> tuple[str, str]:
@@ -62,8 +63,21 @@ def prepare_data(experiment: Experiment, model_dir: str) -> tuple[Experiment, To
     tokenizer_dir, cache_dir = folders(experiment, model_dir)
     vocab_size = experiment.model.vocab_size
     arguments = experiment.data, experiment.tokenizer, vocab_size, tokenizer_dir, cache_dir
-    cache = process_0_first("data", lambda: prepare(*arguments))
+    advice = remedy(experiment.data, model_dir, cache_dir)
+    cache = process_0_first("data", lambda: prepare(*arguments, remedy=advice))
     return with_vocabulary_of(cache, experiment), cache, tokenizer_dir
+
+
+def remedy(data: DataConfig, model_dir: str, cache_dir: str) -> str:
+    """Returns what to do where the token cache of a run is one of another text."""
+    if has_begun(model_dir):
+        return (
+            f"the run in {model_dir} has begun and cannot go on with another text: give the text"
+            " that it began with, without what was added, or begin another --model_dir"
+        )
+    if data.corpus and Path(cache_dir).absolute().parent == Path(data.corpus).absolute():
+        return "run `hclx build_corpus` with --tokenizer_dir again, which remakes it"
+    return f"`rm -r {cache_dir}` lets the run make it again, or name another cache_dir"
 
 
 def remarks(requested: Experiment, experiment: Experiment, cache: TokenCache) -> list[str]:

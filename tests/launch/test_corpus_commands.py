@@ -212,8 +212,13 @@ def test_inspect_refuses_what_it_cannot_find(corpus, tmp_path):
             64,
             "contamination needs the evaluation sets, see docs/corpus.md; give --evaluation_dir",
         ),
+        (
+            {"contamination": {"tasks": ["nsmc"]}},
+            65,
+            "/none/tasks/.* does not exist; .* that --evaluation_dir or HCLX_DATA_DIR names",
+        ),
     ],
-    ids=["field", "file", "attribute", "evaluation"],
+    ids=["field", "file", "attribute", "evaluation", "evaluation_dir"],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, code, message):
     raw, config = written_corpus.write(tmp_path)
@@ -224,7 +229,8 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(tmp_path, changes, cod
     place = next((i for i, line in enumerate(lines, 1) if line.startswith("seeds")), 0)
     message = message.replace("LINE", str(place))
     arguments = [f"--config={config}", f"--input={raw}", f"--output={tmp_path / 'out'}"]
-    result = launch("build_corpus.py", *arguments, variables={"HCLX_DATA_DIR": None})
+    variables = {"HCLX_DATA_DIR": f"{tmp_path}/none" if code == 65 else None}
+    result = launch("build_corpus.py", *arguments, variables=variables)
     assert re.search(message, refused(result, code)) and result.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

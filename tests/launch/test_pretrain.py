@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+import unicodedata
 
 import pytest
 
@@ -319,7 +320,8 @@ def test_a_vocabulary_that_differs_from_the_checkpoints_is_refused(whole, tmp_pa
         == 0
     )
     other = sharing(tmp_path / "other")
-    assert "another vocabulary" in refused(pretrain(whole, *other), 65)
+    message = refused(pretrain(whole, *other), 65)
+    assert "another vocabulary" in message and "leave out DataConfig.tokenizer_dir" in message
 
 
 class TestGenerate:
@@ -330,8 +332,13 @@ class TestGenerate:
     def test_it_continues_the_prompt_and_repeats_with_the_seed(self, whole):
         first, second, other = (
             self.generate(whole),
-            # as of `echo`, which ends the prompt with a newline
-            self.generate(whole, "--nostream", "--prompt=-", input="우리 동네\n"),
+            # as of `echo`, which ends the prompt with a newline; syllables are put together
+            self.generate(
+                whole,
+                "--nostream",
+                "--prompt=-",
+                input=unicodedata.normalize("NFD", "우리 동네\n"),
+            ),
             self.generate(whole, "--seed=1"),
         )
         assert first.returncode == 0, first.stderr

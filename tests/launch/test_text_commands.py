@@ -125,10 +125,13 @@ def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     assert (
         "error" not in from_corpus.stderr and from_corpus.stderr.count("\n") == 1
     )  # how long it counted
-    again = launch(
-        "train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", *own
+    again = lambda *flags: launch(
+        "train_tokenizer.py", f"--corpus={corpus}", f"--output_dir={tmp_path / 'one'}", *own, *flags
     )
-    assert "already holds a tokenizer" in refused(again, 64)
+    repeated = again()
+    assert repeated.returncode == 0 and "it is already there" in repeated.stdout, repeated.stderr
+    assert digest(tmp_path / "one") == digest(tmp_path / "other")
+    assert "already holds a tokenizer" in refused(again("--seed=3"), 64)
 
 
 def test_bad_values(tmp_path):

@@ -2,12 +2,20 @@
 
 import gzip
 import json
+import unicodedata
 from collections import Counter
 
 import pytest
 
 from hclx.errors import ConfigError, DataError
-from hclx.text.documents import Document, Unreadable, expand_globs, read_documents, read_file
+from hclx.text.documents import (
+    Document,
+    Unreadable,
+    composed,
+    expand_globs,
+    read_documents,
+    read_file,
+)
 
 
 def lines(*records) -> bytes:
@@ -24,6 +32,17 @@ def test_every_format(tmp_path):
     )
     assert [d.text for d in documents] == ["하나", "둘", "셋", "넷\n다섯", "여섯"]
     assert (documents[1].path, documents[1].line) == (str(tmp_path / "a.jsonl"), 2)
+
+
+def test_text_is_composed_and_its_bytes_stay_where_it_is(tmp_path):
+    text = "한글 é 〈문서〉\n둘째 줄 \u1100"
+    apart = unicodedata.normalize("NFD", text)
+    (tmp_path / "a.txt").write_text(apart)
+    (tmp_path / "b.jsonl").write_bytes(lines({"text": apart}, {"text": text}))
+    (tmp_path / "c.txt").write_text(text)
+    read = [d.text for d in read_documents(expand_globs(str(tmp_path)))]
+    assert apart != text and read == [text] * 4
+    assert composed(text) is text and composed(apart) == text
 
 
 def test_blank_lines_pass_and_empty_texts_are_counted(tmp_path):

@@ -8,6 +8,7 @@ import json
 import lzma
 import random
 import re
+import unicodedata
 
 import pyarrow
 import pyarrow.parquet
@@ -149,7 +150,12 @@ def test_bytes_that_are_not_of_the_named_encoding(tmp_path):
     assert first.reason == "invalid cp949 at byte 6" and second.text == "라"
     (tmp_path / "b.txt").write_text("가나다", encoding="utf-8")
     (first,) = read(tmp_path / "b.txt", encoding="cp949")
-    assert "it reads as UTF-8: write `encoding: utf-8`" in first.reason
+    advice = "it reads as UTF-8: write `encoding: utf-8`, and convert files of cp949 with `iconv"
+    assert advice in first.reason
+    apart = unicodedata.normalize("NFD", "가나다 옛글")  # as files of macOS have it
+    (tmp_path / "b.txt").write_text(apart, encoding="utf-8")
+    (first,) = read(tmp_path / "b.txt", encoding="cp949")
+    assert advice in first.reason and "-f cp949 -t utf-8 FILE`" in first.reason
     (tmp_path / "c.txt").write_bytes("가나다".encode()[:-1])
     (first,) = read(tmp_path / "c.txt")
     assert first.reason == "invalid UTF-8 at byte 6"  # damage, and no other encoding

@@ -18,6 +18,7 @@ from hclx.text import load_tokenizer, train_tokenizer
 from hclx.text.new_folder import new_folder
 from hclx.text.pretokenizers import MODE_OF, pretokenizer_identity, shared_pretokenizer
 from hclx.text.tokenizer import CONTROL_SYMBOLS
+from hclx.text.trained_before import trained_before
 from hclx.text.training import count_chunks, sample, train_from_counts
 from tests.helpers.commands import environment
 
@@ -328,3 +329,14 @@ def test_51200_tokens_from_50_megabytes_take_less_than_a_gigabyte(data_dir, tmp_
         sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model")).get_piece_size()
         == 51_200
     )
+
+
+def test_a_tokenizer_of_the_same_settings_is_known_again(tmp_path, sample_texts):
+    wish = {"vocab_size": 65_536, "morphemes": "none", "sample_rate": 1.0, "seed": 0}
+    assert trained_before(str(tmp_path / "t"), **wish) is None
+    made = train_tokenizer(sample_texts[:3], tmp_path / "t", may_shrink=True, **wish)
+    for same in ({}, {"vocab_size": made.vocab_size}):  # it is smaller than was asked for
+        again = trained_before(str(tmp_path / "t"), **wish | same)
+        assert again.fingerprint == made.fingerprint
+    for other in ({"vocab_size": 512}, {"morphemes": "merges"}, {"sample_rate": 0.5}, {"seed": 1}):
+        assert trained_before(str(tmp_path / "t"), **wish | other) is None

@@ -13,6 +13,7 @@ from hclx.train.dry_run import dry_run
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.pretrain import pretrain
 from hclx.train.run import RunOptions
+from hclx.train.run_data import prepare_data
 from hclx.train.run_dir import read_run
 
 # The shape is small so that it compiles in seconds; everything else is as it ships.
@@ -133,7 +134,7 @@ def test_the_dry_run_says_that_too_little_is_held_out(tmp_path, sample_texts, ca
     [
         ("", [], "no text to train on: there is no document with text"),
         ("짧다", [], "6 bytes are too little text for vocab_size=16384; give more text"),
-        ("short", SHORT, "one sequence needs 257; give more text"),
+        ("short", SHORT, "a.txt: no source has more than"),
         ("옛 한글".encode("cp949"), [], "it reads as CP949: give --gin.DataConfig.encoding=cp949"),
         (b'{"body": "1"}\n' * 100_000, [], "a.jsonl:1: no string field `text`"),
     ],
@@ -147,8 +148,9 @@ def test_the_dry_run_refuses_text_that_the_run_would_refuse(
     path.write_bytes(content)
     experiment = load(f"DataConfig.input={path}", *bindings)
     for begin in (dry_run, pretrain):
-        with pytest.raises(DataError, match=re.escape(message)):
+        with pytest.raises(DataError, match=re.escape(message)) as caught:
             begin(experiment, str(tmp_path / "run"))
+        assert "hclx-dry-run" not in str(caught.value)  # a folder that nobody knows
         assert begin is pretrain or not (tmp_path / "run").exists()
 
 
@@ -166,3 +168,67 @@ def test_the_dry_run_refuses_a_tokenizer_and_a_cache_that_the_run_would_refuse(
     ):
         with pytest.raises(error, match=message):
             dry_run(load(ten_documents, change), run)
+
+
+def test_a_tokenizer_folder_that_is_missing_is_said_with_its_flag(
+    ten_documents, tmp_path, capsys, caplog
+):
+    experiment = load(ten_documents, f"DataConfig.tokenizer_dir={tmp_path}/tokenzier")
+    warning = f"--gin.DataConfig.tokenizer_dir={tmp_path}/tokenzier holds no tokenizer: one is"
+    dry_run(experiment)
+    assert f"\nwarning: {warning}" in capsys.readouterr().out and warning not in caplog.text
+    prepare_data(experiment, str(tmp_path / "run"))
+    assert warning in caplog.text
+
+
+def test_a_run_that_goes_on_without_its_tokenizer_is_told_the_flags(
+    ten_documents, tmp_path, capsys
+):
+    first, run = str(tmp_path / "first"), str(tmp_path / "run")
+    prepare_data(load(ten_documents), first)
+    named = [f"DataConfig.tokenizer_dir={first}/tokenizer", f"DataConfig.cache_dir={first}/cache"]
+    pretrain(load(ten_documents, *named), run)
+    size = read_run(run)[0].model.vocab_size
+    for forgotten in ([], [f"ModelConfig.vocab_size={size}"], named[1:]):
+        for begin in (dry_run, pretrain):
+            with pytest.raises(ConfigError, match="was trained with another vocabulary") as caught:
+                begin(load(ten_documents, *forgotten), run)
+        flags = re.findall(r"--gin\.(DataConfig\.\S+)", str(caught.value))
+        assert flags == (named[:1] if forgotten == named[1:] else named)
+    assert not (tmp_path / "run" / "tokenizer").exists()
+    assert int(pretrain(load(ten_documents, *flags, *forgotten), run).step) == 2
+
+
+def test_text_that_was_added_is_refused_for_good_where_the_run_has_begun(
+    ten_documents, tmp_path, capsys
+):
+    run = tmp_path / "run"
+    pretrain(load(ten_documents), str(run))
+    (tmp_path / "text" / "more.txt").write_text("나중에 쓴 글입니다.", encoding="utf-8")
+    for begin in (dry_run, pretrain):
+        with pytest.raises(DataError, match="has begun and cannot go on with another text: give"):
+            begin(load(ten_documents), str(run))
+    (run / "checkpoints").rename(tmp_path / "checkpoints")  # as if it had not begun
+    with pytest.raises(DataError, match="`rm -r .*/run/cache` lets the run make it again"):
+        pretrain(load(ten_documents), str(run))
+
+
+def test_a_cache_with_old_rates_is_refused_in_a_short_line(tmp_path, sample_texts):
+    sources = {name: sample_texts[i::8] for i, name in enumerate("abcdefgh")}
+    corpus = write_corpus(tmp_path / "corpus", sources)
+    named = [
+        corpus,
+        "ModelConfig.vocab_size=512",
+        f"DataConfig.tokenizer_dir={tmp_path}/tokenizer",
+        f"DataConfig.cache_dir={tmp_path}/corpus/cache",
+    ]
+    prepare_data(load(*named), str(tmp_path / "run"))
+    path = tmp_path / "corpus" / "mixture" / "mixture.json"
+    mixture = json.loads(path.read_text())
+    for entry in mixture["sources"].values():
+        entry["rate"] = 1 / 7
+    path.write_text(json.dumps(mixture))
+    with pytest.raises(DataError, match="run `hclx build_corpus` with --tokenizer_dir") as caught:
+        prepare_data(load(*named), str(tmp_path / "run"))
+    assert "1 there, 0.1429 now" in str(caught.value) and "6 other differences" in str(caught.value)
+    assert len(str(caught.value).replace(str(tmp_path), "runs")) < 250
