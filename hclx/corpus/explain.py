@@ -283,7 +283,7 @@ def _contamination(
     removing = {name for names in causes for name in names}
     others = [name for name in columns["items"] if name not in removing]
     if others:
-        kind = "items" if columns["rule"] else "stock phrases, which remove nothing"
+        kind = "items" if columns["rule"] else "stock phrases, which remove nothing by themselves"
         lines.append(f"    {kind}: {', '.join(others)}")
     told = [(name, items[name]) for name in columns["items"] if name in items]
     lines += [f"    {name}: {_beginning(' / '.join(texts))}" for name, texts in told]
