@@ -207,6 +207,8 @@ def ingest_file(raw: RawFile, store: Store) -> None:
                 long.update(documents=1, parts=len(parts))
             if record.id == raw.document_name and not raw.reading.split:
                 lines = record.text.count("\n") + 1
+        if not has_documents and not quarantine.reasons:
+            quarantine.append(Unreadable(1, "no text"))  # an empty file
     shards.flush()
     manifest = {
         "file": raw.shown,
