@@ -197,7 +197,7 @@ def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
             '{"text": "한글이다"}\n'.encode("cp949") * 5,
             "it reads as CP949: write `encoding: cp949`",
         ),
-        (b"\n", r"source talk has no document: 1 record set aside, no text 1; for example a\.json"),
+        (b"\n", r"source talk has no document: no text is in a\.jsonl"),
     ],
 )
 def test_a_source_without_a_document_ends_before_later_stages(tmp_path, content, message):
@@ -248,7 +248,15 @@ def test_files_of_other_kinds_are_told_and_an_empty_one_is_set_aside(tmp_path, p
     (folder / "sub").mkdir(parents=True)
     for name in ("a.txt", "sub/b.txt"):
         (folder / name).write_text(f"{SENTENCE} {name} {SENTENCE}", encoding="utf-8")
-    for name in ("empty.txt", "sub/empty.jsonl", "d.docx", "e.csv", "sub/f.pdf", "sub/g.hwp"):
+    for name in (
+        "empty.txt",
+        "sub/empty.md",
+        "sub/empty.jsonl",
+        "d.docx",
+        "e.csv",
+        "sub/f.pdf",
+        "sub/g.hwp",
+    ):
         (folder / name).touch()
     built = corpus(tmp_path, {"mix": {"input": pattern}}, near=None)
     built.build()
