@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hclx.corpus.card import write_card
+from hclx.corpus.explain import explain
 from hclx.corpus.layout import DOCUMENTS, MANIFEST
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.raw_files import raw_files
@@ -272,6 +273,28 @@ def test_files_of_other_kinds_are_told_and_an_empty_one_is_set_aside(tmp_path, p
     again.build()
     source = write_card(again.store, again.settings, again.shards)["sources"]["mix"]
     assert source["notes"] == ["set aside: mix/empty.txt:1: no text"]
+
+
+def test_inspection_shows_all_documents_of_an_id_and_records_that_were_set_aside(tmp_path):
+    (tmp_path / "raw" / "sub").mkdir(parents=True)
+    for name, word in (("a", "배"), ("sub/b", "기차")):
+        record = {"id": "1", "text": SENTENCE.replace("배", word)}
+        lines = [json.dumps({"text": f"{word}. {SENTENCE}"}), json.dumps(record), "{"]
+        path = tmp_path / "raw" / f"{name}.jsonl"
+        path.write_text("\n".join(lines), encoding="utf-8")
+    built = corpus(tmp_path, {"talk": {"input": "."}}, near=None)
+    built.build()
+    shown = explain(built.store, "talk/1")
+    assert shown.startswith("2 documents have this id\n\ntalk/1\n")
+    for name in ("a", "sub/b"):
+        assert f"\n  file          {name}.jsonl, its document 2\n" in shown
+    reason = "set aside, not JSON (Expecting property name"
+    for asked, known in (("sub/b.jsonl:3", "sub/b"), ("b.jsonl:3", "sub/b"), ("a.jsonl:3", "a")):
+        shown = explain(built.store, f"talk/{asked}")
+        assert shown.startswith(f"talk/{known}.jsonl:3\n  verdict       {reason}")
+        assert shown.endswith("\n  beginning     {")
+    with pytest.raises(DataError, match="no document of .* has the id talk/b.jsonl:4"):
+        explain(built.store, "talk/b.jsonl:4")
 
 
 def test_a_named_format_reads_every_file_that_a_pattern_matches(tmp_path):

@@ -120,8 +120,7 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         ),
         (
             "sources: {a: {input: x, format: xml}}",
-            "sources.a.format must be '', 'jsonl', 'text', 'parquet' or 'wikiextractor', and is"
-            " 'xml'",
+            "sources.a.format must be 'jsonl', 'text', 'parquet' or 'wikiextractor', and is 'xml'",
         ),
         (
             "sources: {a: {input: x, rules: {digits: {maxx: 3}}}}",
@@ -267,6 +266,11 @@ def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wr
             check_names(["contamination", "tasks"], settings.contamination.tasks, SETS)
             check_target(settings.sources, settings.mix, 1000)
             Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+
+
+def test_the_values_of_a_field_are_named_without_the_empty_one():
+    with pytest.raises(ConfigError, match="a.split must be 'file', 'line' or 'blank_line', and is"):
+        parse("sources: {a: {input: x, split: lines}}")
 
 
 def test_what_is_no_file_is_no_yaml_either(tmp_path):

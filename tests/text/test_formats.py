@@ -244,6 +244,17 @@ def test_blank_lines_of_blogs_divide_documents(tmp_path):
     assert texts(read(tmp_path / "a.txt", split="blank_line")) == ["가\n나", "다", "라"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_mark_of_utf_16_names_the_encoding_whatever_is_set(encoding, name, tmp_path):
+    content = "첫 줄이다.\n둘째줄이다.\n"
+    content = json.dumps({"text": content}) if name == "a.jsonl" else content
+    (tmp_path / name).write_bytes(content.encode("utf-16"))
+    first = read(tmp_path / name, encoding=encoding)[0]
+    assert ", it reads as UTF-16: write `encoding: utf-16`" in first.reason
+    assert texts(read(tmp_path / name, encoding="utf-16"))[0].startswith("첫 줄이다.\n둘째")
+
+
 @pytest.mark.parametrize("byte_order", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_utf_16_is_read_with_a_mark_and_without(byte_order, mark, tmp_path):
