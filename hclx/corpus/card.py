@@ -142,7 +142,9 @@ def warnings_of(card: Mapping, settings: CorpusSettings) -> list[str]:
             elif share["epochs"]:
                 n = counted(share["documents"], "document")
                 asked = f"it is to give {share['kept']:.2%} of {n}"
-                lines.append(f"{nothing}: {asked}; raise its share, or the target")
+                domain = share["domain"]
+                advice = f"the share of {domain} in mix.shares, or the target" if shares else ""
+                lines.append(f"{nothing}: {asked}; raise {advice or 'its `epochs` or its `cap`'}")
     if without_share:
         lines.append(
             f"the mixture takes nothing of {', '.join(without_share)}: mix.shares has no such"

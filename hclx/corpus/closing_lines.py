@@ -28,13 +28,17 @@ def closing_lines(card: Mapping, output: str) -> list[str]:
 
 
 def refuse_empty(card: Mapping) -> None:
-    """Refuses a corpus of which nothing is left.
+    """Refuses a corpus of which nothing is left, or whose mixture holds nothing.
 
     Raises:
-      DataError: see the warnings of the card for the reasons.
+      DataError: names the reasons, which are the warnings of the card.
     """
     if not card["all"]["kept"]["documents"]:
         raise DataError("no document of any source is left; change the rules that the lines name")
+    mixture = card["mixture"]
+    if mixture and not any(share.get("sampled", 1) for share in mixture.values()):
+        reasons = card["warnings"] or ["the sources have `epochs: 0`, or their domains no share"]
+        raise DataError(f"the mixture has no document: {'; '.join(reasons)}")
 
 
 def cache_line(cache: TokenCache) -> str:

@@ -6,6 +6,7 @@ the pipeline removed the document, if one did), and the text before and after.
 
 import dataclasses
 import functools
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +20,10 @@ from hclx.corpus.layout import (
     CLEAN,
     CONTAMINATION_FOUND,
     DOCUMENTS,
+    QUARANTINE,
     DocumentId,
     Shard,
+    read_manifests,
     read_settings,
     read_shards,
 )
@@ -39,6 +42,7 @@ from hclx.text.records import Document, Unreadable
 _REASONS = 5  # reasons of removal that a summary names
 _SHOWN = 200  # characters of a document or an item that this one is compared with
 _LISTED = 10  # documents that are named if several begin with a prefix
+Found = tuple[Shard, int]  # a document, by its shard and row
 Columns = Mapping[str, Mapping[str, np.ndarray]]  # tagger -> column -> value, [1]
 
 
@@ -48,7 +52,7 @@ def explain(store: Store, doc_id: str) -> str:
     Args:
       store: the folder of the corpus.
       doc_id: SOURCE/ID, or its beginning if no other id begins with it. If several documents have
-        the id, all are explained.
+        the id, all are explained. SOURCE/FILE:LINE may also name a record that was set aside.
     Returns:
       Lines to print: what became of the document, its fields, the verdict of every stage that saw
       it, with what it was compared with; its attributes beside their rules, and its text as it was
@@ -59,7 +63,12 @@ def explain(store: Store, doc_id: str) -> str:
     """
     settings = read_settings(store)
     corpus = _Corpus(store, settings, read_shards(store, settings))
-    return "\n\n".join(_document(corpus, shard, row) for shard, row in _find(corpus, doc_id))
+    exact, begin = _find(corpus, doc_id)
+    if not exact and (aside := _set_aside(corpus, doc_id)):
+        return "\n\n".join(aside)
+    places = exact or _only(corpus, doc_id, begin)
+    first = [f"{len(places):,} documents have this id"] if len(places) > 1 else []
+    return "\n\n".join([*first, *(_document(corpus, shard, row) for shard, row in places)])
 
 
 def explain_text(text: str, settings: CorpusSettings, source: str) -> str:
@@ -123,8 +132,8 @@ class _Corpus:
         return tuple(table[name][place.row].as_py() for name in ("doc_id", "text"))
 
 
-def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
-    """The shard and row of a document; several if several documents have its id."""
+def _find(corpus: _Corpus, doc_id: str) -> tuple[list[Found], list[Found]]:
+    """The documents that have an id, and those whose ids only begin with it."""
     composed = functools.partial(unicodedata.normalize, "NFC")  # names of macOS are not
     doc_id = composed(doc_id)
     source, sources = doc_id.split("/")[0], corpus.settings.sources
@@ -132,25 +141,65 @@ def _find(corpus: _Corpus, doc_id: str) -> list[tuple[Shard, int]]:
         raise DataError(
             f"--doc_id={doc_id!r}: there is no source {source!r}; sources: {', '.join(sources)}"
         )
-    exact, begin, names = [], [], []
+    exact, begin = [], []
     for shard in (shard for shard in corpus.shards if shard.source == source):
         for row, name in enumerate(map(composed, corpus.doc_ids(shard))):
             if name == doc_id:
                 exact.append((shard, row))
             elif name.startswith(doc_id):
                 begin.append((shard, row))
-                names += [name] if len(names) < _LISTED else []
-    if not exact and not begin:
+    return exact, begin
+
+
+def _set_aside(corpus: _Corpus, doc_id: str) -> list[str]:
+    """Explains the records that were set aside, of those that the quarantine lists, of a place
+    SOURCE/FILE:LINE or of a whole file.
+    """
+    composed = functools.partial(unicodedata.normalize, "NFC")
+    source, _, asked = composed(doc_id).partition("/")
+    result, asked = [], f"/{asked}"
+    for name, manifest in read_manifests(corpus.store, source):
+        file = f"/{composed(manifest['file'])}"
+        is_asked = file.endswith((asked, asked.rpartition(":")[0] or asked))
+        if not manifest["quarantined"] or not is_asked:
+            continue
+        for line in corpus.store.read_lines(QUARANTINE.format(name=name)):
+            record = json.loads(line)
+            names = (file, f"{file}:{record['line']}")
+            if len(result) < _LISTED and any(known.endswith(asked) for known in names):
+                place = f"{source}{file}:{record['line']}"
+                lines = [place, f"  {'verdict':<14}set aside, {record['reason']}"]
+                lines += [f"  {'beginning':<14}{_beginning(record['beginning'])}"]
+                result.append("\n".join(lines).rstrip())
+    return result
+
+
+def _only(corpus: _Corpus, doc_id: str, begin: list[Found]) -> list[Found]:
+    """The document whose id begins so, where there is one."""
+    if not begin:
+        source = doc_id.split("/")[0]
         raise DataError(
             f"no document of {corpus.store.root} has the id {doc_id}, or one that begins with it;"
             f" quarantine/{source} lists records that were set aside"
         )
-    if not exact and len(begin) > 1:
+    if len(begin) > 1:
+        names = [corpus.doc_ids(shard)[row] for shard, row in begin[:_LISTED]]
         more = ", ..." if len(begin) > _LISTED else ""
         raise DataError(
             f"{len(begin):,} documents begin with {doc_id}: {', '.join(names)}{more}; name one"
         )
-    return exact or begin
+    return begin
+
+
+def _file_of(corpus: _Corpus, shard: Shard, row: int) -> str:
+    """The raw file of a document, and its place among the documents of that file."""
+    for _, manifest in read_manifests(corpus.store, shard.source):
+        before = 0
+        for part in manifest["parts"]:
+            if part["name"] == shard.name:
+                return f"{manifest['file']}, its document {before + row + 1:,}"
+            before += part["documents"]
+    return ""
 
 
 def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
@@ -166,6 +215,7 @@ def _document(corpus: _Corpus, shard: Shard, row: int) -> str:
         document["doc_id"],
         f"  {'verdict':<14}{f'removed by {rule}, stage {stage}' if rule else 'kept'}",
         f"  {'shard':<14}{shard.name}, row {row:,} of {len(removed.stage):,}, from 0",
+        f"  {'file':<14}{_file_of(corpus, shard, row)}",
     ]
     lines += [
         f"  {name:<14}{value}"
@@ -283,7 +333,7 @@ def _contamination(
     removing = {name for names in causes for name in names}
     others = [name for name in columns["items"] if name not in removing]
     if others:
-        kind = "items" if columns["rule"] else "stock phrases, which remove nothing"
+        kind = "items" if columns["rule"] else "stock phrases, which remove nothing by themselves"
         lines.append(f"    {kind}: {', '.join(others)}")
     told = [(name, items[name]) for name in columns["items"] if name in items]
     lines += [f"    {name}: {_beginning(' / '.join(texts))}" for name, texts in told]

@@ -49,6 +49,7 @@ PER_SHARD = (
 )
 
 # Files of the corpus.
+SKIPPED = "skipped.json"  # source -> number of files of other kinds, and the first ones; if any
 SETTINGS = "settings.json"  # every setting, also those that the YAML file omits
 CONTAMINATION_INDEX = "contamination/index.parquet"  # n-grams of the evaluation items
 CONTAMINATION_ITEMS = "contamination/items.json"
@@ -297,6 +298,20 @@ def write_settings(store: Store, settings: CorpusSettings) -> None:
     text = lambda value: json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     if text(store.read_json(SETTINGS)) != text(dataclasses.asdict(settings)):
         store.write_text(SETTINGS, text(dataclasses.asdict(settings)))
+
+
+def write_skipped(store: Store, skipped: Mapping[str, Sequence[str]]) -> None:
+    """Writes skipped.json; without such files it is removed.
+
+    Args:
+      store: the folder of the corpus.
+      skipped: source -> files below its folders that are of no known format.
+    """
+    shown = {name: {"files": len(own), "first": own[:3]} for name, own in skipped.items()}
+    if shown:
+        store.write_json(SKIPPED, shown)
+    elif store.exists(SKIPPED):
+        store.remove(SKIPPED)
 
 
 def read_settings(store: Store) -> CorpusSettings:

@@ -10,7 +10,7 @@ import dataclasses
 import html as html_entities
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from hclx.corpus.trailing_lines import remove_trailing_lines
 from hclx.text.decoding import BLANK_LETTERS, JOINERS, UNSEEN
@@ -91,6 +91,8 @@ _PAGE = re.compile(
     rf"[^<>]*>({_COMMENTS}<[A-Za-z])?"
 )
 _PAGE_END = re.compile(r"</(?:html|body)\s*>\s*$", re.IGNORECASE)
+_TITLE = re.compile(r"<title\b[^<>]*>([^<]*)</title\b", re.IGNORECASE)
+_PREFORMATTED = re.compile(r"<(?:pre|textarea)\b", re.IGNORECASE)
 _ATTRIBUTE = re.compile("=[\"']")
 _CLOSED = re.compile(rf"</({_NAME})\s*>")
 _ENTITY = re.compile("&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -153,6 +155,8 @@ def normalize_document(
     if not text.strip():
         return Unreadable(document.line, "no text")
     title = document.title and normalize_text(document.title, html, empty_brackets)
+    if html == "strip" and not title:
+        title = normalize_text(page_title(document.text))
     if (text, title) == (document.text, document.title):
         return document
     return dataclasses.replace(document, text=text, title=title)
@@ -198,7 +202,7 @@ def count_html(text: str) -> tuple[int, int, int]:
     if "<" not in text and "&" not in text:
         return 0, 0, 0
     tags = entities = chars = 0
-    for start, end, _ in _find_markup(text):
+    for start, end, _ in _find_markup(text, is_html_page(text)):
         tags, chars = tags + 1, chars + end - start
     if "&" in text:
         for match in _ESCAPED_TAG.finditer(text):
@@ -216,25 +220,42 @@ def strip_html(text: str) -> str:
     Markup is declarations, comments, scripts, styles and tags. A tag has a name of HTML, or one
     that the text closes (`</name>`), or an attribute; in a whole page every name is one. So
     `a < b`, `<제목>` and `List<T>` stay. Elements such as p, br and li end a line, cells of tables
-    are set apart by a space, and of several blank lines that are left one stays.
+    are set apart by a space, and of several blank lines that are left one stays. Lines are trimmed,
+    on the left only without `<pre>`, and no line end is left at the ends. The title in the head of
+    a whole page is none of its text, see `page_title`.
     """
     parts, position = [], 0
-    for start, end, replacement in _find_markup(text):
+    is_page = is_html_page(text)
+    unread = (*_UNREAD, "title") if is_page else _UNREAD
+    for start, end, replacement in _find_markup(text, is_page, unread):
         parts += [text[position:start], replacement]
         position = end
-    lines = _ENTITY.sub(_character, "".join([*parts, text[position:]])).split("\n")
-    if not parts:
-        return "\n".join(lines)
-    is_blank = [not line.strip() for line in lines]
-    kept = [i for i in range(len(lines)) if not (i and is_blank[i] and is_blank[i - 1])]
-    return "\n".join(lines[i] for i in kept)
+    result = _ENTITY.sub(_character, "".join([*parts, text[position:]]))
+    if result == text:
+        return text
+    # Spaces at the beginning of a line are those of the markup, but for preformatted text.
+    trim = str.rstrip if not parts or _PREFORMATTED.search(text) else str.strip
+    lines = [trim(line) for line in result.split("\n")]
+    kept = [line for i, line in enumerate(lines) if line or not parts or i and lines[i - 1]]
+    return "\n".join(kept).strip("\n")
 
 
-def _find_markup(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yields the start and end of all markup of a text, in order, and what replaces it."""
+def page_title(text: str) -> str:
+    """Returns the title in the head of a whole page of HTML, in one line; "" elsewhere."""
+    if "<" not in text or not is_html_page(text) or not (match := _TITLE.search(text)):
+        return ""
+    return " ".join(_ENTITY.sub(_character, match[1]).split())
+
+
+def _find_markup(
+    text: str, is_page: bool, unread: Collection[str] = _UNREAD
+) -> Iterator[tuple[int, int, str]]:
+    """Yields the start and end of all markup of a text, in order, and what replaces it; of the
+    elements `unread` the content is markup, too.
+    """
     if "<" not in text:
         return
-    is_page, closed = is_html_page(text), {name.lower() for name in _CLOSED.findall(text)}
+    closed = {name.lower() for name in _CLOSED.findall(text)}
     pattern = _MARKUP_OF_FEEDS if "<![CDATA[" in text else _MARKUP
     position, endless = 0, set()
     while match := pattern.search(text, position):
@@ -245,7 +266,7 @@ def _find_markup(text: str) -> Iterator[tuple[int, int, str]]:
             position = start + 1
             continue
         end = {"<!--": "-->", "<?php": "?>"}.get(match[0], "")
-        if name in _UNREAD and not match[1] and not match[0].endswith("/>"):
+        if name in unread and not match[1] and not match[0].endswith("/>"):
             end = f"</{name}"
         if end and end not in endless:
             begin = position - 2 if end == "-->" else position  # <!--> is a comment

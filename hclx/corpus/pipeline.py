@@ -30,9 +30,10 @@ from hclx.corpus.layout import (
     Evaluation,
     Shard,
     write_settings,
+    write_skipped,
 )
 from hclx.corpus.quality_models import fingerprint
-from hclx.corpus.raw_files import raw_files, refuse_output_as_input
+from hclx.corpus.raw_files import check_input_folder, raw_files, refuse_output_as_input
 from hclx.corpus.runner import Runner
 from hclx.corpus.settings import CorpusSettings
 from hclx.corpus.settings_errors import MissingInputError
@@ -127,6 +128,7 @@ class Corpus:
         Raises:
           ConfigError, DataError: see `raw_files` and `check_rules`.
         """
+        check_input_folder(input_dir)
         # A worker may run in another folder.
         output, input_dir = (
             path if "://" in path else os.path.abspath(path) for path in (output, input_dir)
@@ -138,12 +140,12 @@ class Corpus:
             filters.check_rules(source.rules, settings.models, [*where, "rules"])
             filters.check_expression(source.where, settings.models, [*where, "where"])
         refuse_output_as_input(settings, input_dir, output)
-        self.settings, self.store = settings, Store(output)
+        self.settings, self.store, self._skipped = settings, Store(output), {}
         self._build = Build(
             settings=settings,
             store=self.store,
             runner=runner,
-            files=tuple(raw_files(settings, input_dir)),
+            files=tuple(raw_files(settings, input_dir, self._skipped)),
             taggers={**dict.fromkeys(TAGGERS, ""), **files},
             models=models,
             evaluation=evaluation or {},
@@ -157,6 +159,7 @@ class Corpus:
           HclxError: a stage raised it.
         """
         write_settings(self.store, self.settings)
+        write_skipped(self.store, self._skipped)
         for stage in PIPELINE:
             _run_stage(stage, self._build)
 

@@ -9,7 +9,7 @@ from hclx.corpus.layout import PER_SHARD, RawFile
 from hclx.corpus.settings import CorpusSettings, SourceSettings
 from hclx.corpus.settings_errors import MissingInputError, SettingsError
 from hclx.corpus.store import Store
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from hclx.progress import counted
 from hclx.text.formats import KINDS, format_of
 from hclx.text.inputs import common_depth, find, may_match, others, split_patterns
@@ -18,12 +18,22 @@ _LOG = logging.getLogger(__name__)
 
 
 def refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: str) -> None:
-    """Refuses an output that the patterns of a source would read at the next run.
+    """Refuses an output that would be written among the raw files, or that the patterns of a source
+    would read at the next run.
 
     Raises:
-      ConfigError: names the source.
+      ConfigError: names the folder, or the source.
     """
     folder = f"{input_dir.rstrip('/')}/"
+    real = [path if "://" in path else os.path.realpath(path) for path in (input_dir, output)]
+    of_output = folder.removeprefix(f"{output.rstrip('/')}/").split("/")[0]
+    if real[0].rstrip("/") == real[1].rstrip("/"):
+        raise ConfigError(f"--output is {output}, the folder of --input; name another folder")
+    if of_output in {name.split("/")[0] for name in (*PER_SHARD, "mixture")}:
+        raise ConfigError(
+            f"--input is {input_dir}, where the files of --output={output} are written; name"
+            " another folder for one of them"
+        )
     if not f"{output}/".startswith(folder):
         return
     inside = output[len(folder) :].strip("/")
@@ -37,6 +47,17 @@ def refuse_output_as_input(settings: CorpusSettings, input_dir: str, output: str
                     f" {output}, at the next run; name a folder outside of the input",
                     ["sources", name, "input"],
                 )
+
+
+def check_input_folder(path: str) -> None:
+    """Refuses an --input that is no folder.
+
+    Raises:
+      DataError: says what it is instead.
+    """
+    if (kind := Store(path).kind("")) != "folder":
+        held = "is a file; name the folder that it is in" if kind else "does not exist"
+        raise DataError(f"--input={path} {held}")
 
 
 def _patterns(name: str, source: SourceSettings, place: Store) -> list[str]:
@@ -61,13 +82,16 @@ def _patterns(name: str, source: SourceSettings, place: Store) -> list[str]:
     return patterns
 
 
-def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
+def raw_files(
+    settings: CorpusSettings, folder: str, skipped: dict[str, list[str]] | None = None
+) -> list[RawFile]:
     """The raw files of all sources, in the order of the settings and, within a source, of names.
 
     Args:
       settings: of the corpus; the `input` of each source is one or more paths or patterns below the
         folder, joined by commas, see `hclx.text.inputs`.
       folder: a folder or an address, see `hclx.corpus.store`.
+      skipped: takes source -> files below its folders that are of no known format, if there are.
     Raises:
       DataError: no pattern of a source matches a file.
       ConfigError: the format of a file is neither set nor told by its name.
@@ -76,18 +100,21 @@ def raw_files(settings: CorpusSettings, folder: str) -> list[RawFile]:
     for name, source in settings.sources.items():
         patterns, where = _patterns(name, source, place), ["sources", name, "input"]
         matches: set[str] = set()
+        unknown: set[str] = set()
         for pattern in patterns:
-            paths, skipped = find(pattern, place)
+            paths, of_others = find(pattern, place, any_kind=bool(source.format))
             matches.update(paths)
-            if skipped:
-                _LOG.info("sources.%s: %s skipped", name, others(skipped))
+            unknown.update(of_others)
+            if of_others:
+                _LOG.info("sources.%s: %s skipped", name, others(len(of_others)))
             if not paths:
                 message = f"sources.{name}.input: {place.path(pattern)}"
-                if not skipped:
+                if not of_others:
                     raise MissingInputError(f"{message} matches no file", where)
-                raise MissingInputError(
-                    f"{message}: of {counted(skipped, 'file')} below it none is {KINDS}", where
-                )
+                n = counted(len(of_others), "file")
+                raise MissingInputError(f"{message}: of {n} below it none is {KINDS}", where)
+        if skipped is not None and unknown - matches:
+            skipped[name] = sorted(unknown - matches)
         depth = common_depth(patterns, place)
         for shown in sorted(matches):
             _check_format(name, shown, source)

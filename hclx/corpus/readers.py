@@ -207,6 +207,10 @@ def ingest_file(raw: RawFile, store: Store) -> None:
                 long.update(documents=1, parts=len(parts))
             if record.id == raw.document_name and not raw.reading.split:
                 lines = record.text.count("\n") + 1
+        # A table without rows is as it should be, a text without characters is none.
+        is_text = format_of(raw.path, raw.reading) == "text"
+        if is_text and not has_documents and not quarantine.reasons:
+            quarantine.append(Unreadable(1, "no text"))
     shards.flush()
     manifest = {
         "file": raw.shown,

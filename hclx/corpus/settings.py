@@ -322,6 +322,7 @@ def _error(error: "pydantic.ValidationError") -> SettingsError:
     if first["type"] == "missing":
         return SettingsError(f"{where} is missing", path)
     text = first["msg"].replace("Input should be", "must be")
+    text = text.replace("'', ", "")  # the value of a field that is left out
     text = text.replace("an object", _MAPPING).replace("a valid array", "a list")
     if first["input"] is False and (len(path) == 1 or "rules" in path):
         text += ", or null, which switches it off"

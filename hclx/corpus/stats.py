@@ -30,6 +30,7 @@ from hclx.corpus.layout import (
     FIGURES,
     MANIFESTS,
     MIXTURE,
+    SKIPPED,
     VERDICTS_OF_STAGE,
     Shard,
     read_manifests,
@@ -41,6 +42,7 @@ from hclx.corpus.store import Store
 from hclx.corpus.verdicts import STAGES
 from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, sample_order
 from hclx.errors import DataError
+from hclx.text.inputs import others
 
 _SUMMED = (
     "documents",
@@ -197,6 +199,9 @@ def _add_files(
         _add_file(store, file, manifest, source, quarantine, seed)
         n_documents |= {part["name"]: part["documents"] for part in manifest["parts"]}
     source["notes"] = notes(list(manifests.values()))
+    if entry := (store.read_json(SKIPPED) or {}).get(name):
+        more = ", ..." if entry["files"] > len(entry["first"]) else ""
+        source["notes"] += [f"{others(entry['files'])} skipped: {', '.join(entry['first'])}{more}"]
     return n_documents
 
 

@@ -7,11 +7,12 @@ import itertools
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hclx.config import DataConfig
 from hclx.errors import DataError
+from hclx.progress import counted
 from hclx.text.documents import TRAINING, Document, Reading, expand_globs, read_documents
 
 _LOG = logging.getLogger(__name__)
@@ -130,11 +131,22 @@ def corpus_sources(folder: str) -> list[Source]:
     for name, entry in sorted(mixture["sources"].items()):
         if entry["rate"] > 0 and entry["kept"] > 0:
             files = functools.partial(_mixture_files, path.parent, mixture["files"][name])
-            documents = functools.partial(split_documents, files)
+            documents = functools.partial(split_documents, files, name=name)
             sources.append(Source(name, entry["rate"], files, documents))
     if not sources:
-        raise DataError(f"{path}: no source contributes to this mixture; check its shares")
+        reasons = [_why_nothing(name, entry) for name, entry in sorted(mixture["sources"].items())]
+        raise DataError(f"{path}: the mixture has no document: {'; '.join(reasons)}")
     return sources
+
+
+def _why_nothing(name: str, entry: Mapping) -> str:
+    """The reason why a source of a corpus gives nothing to its mixture; `entry` describes it."""
+    if not entry.get("documents", 1):
+        return f"no document of {name} was kept, or its `where` selects none"
+    if not entry.get("epochs", 0):
+        return f"{name} has `epochs: 0`, or its domain {entry.get('domain', name)} has no share"
+    n = counted(entry.get("documents", 0), "document")
+    return f"{name} is to give {entry['kept']:.2%} of {n}, which is none"
 
 
 def _mixture_files(folder: Path, names: list[str]) -> list[str]:
@@ -147,6 +159,7 @@ def split_documents(
     settings: ReadSettings,
     counts: Counter | None = None,
     reading: Reading = TRAINING,
+    name: str = "input",
 ) -> Iterator[Document]:
     """Yields the documents of a split, in the order of the files.
 
@@ -159,6 +172,7 @@ def split_documents(
       split: "train" or "validation".
       settings: how documents are read and divided; `max_documents` counts those of both splits.
       counts, reading: see `hclx.text.documents.read_documents`.
+      name: of the source, for messages.
     Raises:
       ConfigError, DataError: as `files`, at the first document.
       DataError: a record cannot be read.
@@ -174,7 +188,7 @@ def split_documents(
             if settings.split_of(document.text) == split:
                 yield document
     else:
-        yield from _split_by_length(read, split, settings, counts)
+        yield from _split_by_length(read, split, settings, counts, name)
 
 
 def _fills_both_splits(documents: Iterable[Document], settings: ReadSettings) -> bool:
@@ -192,20 +206,21 @@ def _split_by_length(
     split: str,
     settings: ReadSettings,
     counts: Counter | None,
+    name: str,
 ) -> Iterator[Document]:
     """Yields the documents of a split of a source that has too few of them to hold some out: the
     end of its text is the validation split, and the document in which it begins is split.
     """
-    total = sum(len(document.text) for document in read(None))
+    lengths = [len(document.text) for document in read(None)]
+    total = sum(lengths)
     share = total * settings.validation_permille // 1000
     held_out = max(share, min(_LEAST_HELD_OUT, total // 10))
     left = total - held_out  # characters until the validation split begins
     if split == "validation" and total:
-        _LOG.info(
-            "the text has too few documents to hold some out for validation: the last %.1f%% of it,"
-            " %s characters, are the validation split",
-            100 * held_out / total,
-            f"{held_out:,}",
+        _tell_once(
+            f"source {name} has too few documents to hold some out for validation, {len(lengths)}:"
+            f" the last {100 * held_out / total:.1f}% of its text, {held_out:,} characters, are the"
+            " validation split"
         )
     for document in read(counts):
         begins = _boundary(document.text, left) if left < len(document.text) else left
@@ -213,6 +228,12 @@ def _split_by_length(
         text = document.text[:begins] if split == "train" else document.text[begins:]
         if text:
             yield dataclasses.replace(document, text=text)
+
+
+@functools.cache
+def _tell_once(message: str) -> None:
+    """Logs a message that holds for every time that a source is read."""
+    _LOG.info(message)
 
 
 def _boundary(text: str, end: int) -> int:

@@ -22,7 +22,8 @@ _MAGIC = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD_BYTES = 4096
-_SHOWN = {"utf-8": "UTF-8", "cp949": "CP949", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
+_SHOWN = {"utf-8": "UTF-8", "cp949": "CP949"}
+_SHOWN |= dict.fromkeys(("utf-16", "utf-16-le", "utf-16-be"), "UTF-16")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _HANGUL = re.compile("[가-힣\u1100-\u11ff]")  # syllables, and the letters of NFD
 # Hyphens and breaks that are not seen, marks of direction, byte order marks within a text.
@@ -80,6 +81,7 @@ class TextFile:
 
     Attributes:
       encoding: of the lines.
+      is_transcoded: the file has another, which does not hold ASCII.
     """
 
     def __init__(self, file: BinaryIO, reading: Reading = Reading()):
@@ -92,20 +94,20 @@ class TextFile:
         self._file, self._reading, self._head = file, reading, b""
         encoding = reading.encoding
         is_utf_16 = encoding.lower().replace("_", "-") in ("utf-16", "utf16")
-        if not encoding or is_utf_16:
-            try:
-                self._head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
-            except DAMAGE as error:
-                if getattr(error, "errno", None):
-                    raise
-                # `lines` comes to the same damage
+        try:
+            self._head = file.peek(_HEAD_BYTES)[:_HEAD_BYTES]
+        except DAMAGE as error:
+            if getattr(error, "errno", None):
+                raise
+            # `lines` comes to the same damage
         if not encoding:
             encoding = "utf-16" if self._head.startswith(_UTF_16_MARKS) else "utf-8"
         elif is_utf_16 and not self._head.startswith(_UTF_16_MARKS):
             guess = guess_encoding(self._head)
             encoding = guess if guess.startswith("utf-16") else "utf-16-le"  # as browsers read it
         self.encoding = encoding
-        if not _holds_ascii(encoding):
+        self.is_transcoded = not _holds_ascii(encoding)
+        if self.is_transcoded:
             self._file, self.encoding = io.BufferedReader(_Transcoded(file, encoding)), "utf-8"
 
     def lines(self, max_bytes: int | None = None) -> Iterator[tuple[int, bytes | Unreadable]]:
@@ -141,6 +143,8 @@ class TextFile:
           raw: a record of it.
         """
         name = guess_encoding(self._head if b"\0" in self._head else raw)
+        if self._head.startswith(_UTF_16_MARKS):  # which decides
+            name = "" if self.is_transcoded else "utf-16"
         if not name or name == self.encoding:  # half a character at the end is damage
             return ""
         convert = f"`iconv -f {name.upper()} -t UTF-8 FILE`"

@@ -44,6 +44,7 @@ _NOT_ESCAPED = re.compile("[<>]|&(?!(?:amp|lt|gt);)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EACH_LINE = "each line must be one JSON object with `text`"
 _SHOWN_FIELDS = 8  # that a message names
+_TEXT_NAMES = ("content", "body", "document", "article", "contents", "본문", "내용")
 
 
 def format_of(path: str, reading: Reading = Reading()) -> str:
@@ -145,8 +146,13 @@ class Parser:
         """
         names = self._names
         text = record.get(names["text"])
+        if names["text"] not in record:
+            strings = {key: value for key, value in record.items() if isinstance(value, str)}
+            raise self.without_text(list(record), {key: len(text) for key, text in strings.items()})
         if not isinstance(text, str):
-            raise _without_text(record, names["text"], self._name_text)
+            kind = "null" if text is None else type(text).__name__
+            reason = f"no string field `{names['text']}` (it is of type {kind})"
+            raise UnreadableRecordError(reason, "" if self._is_parquet else _EACH_LINE)
         self.check(text)
         fields = {name: _string(record.get(names[name])) for name in FIELDS}
         fields["licence"] = fields["licence"] or self.reading.licence
@@ -160,36 +166,39 @@ class Parser:
         """Our name of each field -> its name in the file."""
         return {name: name for name in ("id", "text", *FIELDS)} | dict(self.reading.fields)
 
+    def without_text(self, fields: list[str], lengths: dict[str, float]) -> UnreadableRecordError:
+        """The error for a record that has no field for its text; it advises which one could be it.
+
+        Args:
+          fields: names of the fields that there are.
+          lengths: names of those that hold strings -> the length of the string.
+        """
+        shown = ", ".join(map(str, fields[:_SHOWN_FIELDS]))
+        more = ", ..." if len(fields) > _SHOWN_FIELDS else ""
+        texts = {
+            name: n for name, n in lengths.items() if n and name not in (*FIELDS, self._names["id"])
+        }
+        known = [name for known in _TEXT_NAMES for name in texts if name.lower() == known]
+        hint = f"; {self._name_text((known or [max(texts, key=texts.get)])[0])}" if texts else ""
+        held = f"the record has fields {shown}{more}{hint}" if fields else "the record is empty"
+        reason = f"no string field `{self._names['text']}` ({held})"
+        return UnreadableRecordError(reason, "" if self._is_parquet else _EACH_LINE, True)
+
     def _name_text(self, field: str) -> str:
         """The advice for records whose text is in another field."""
         if advice := self.reading.advise("fields", f"{{text: {field}}}"):
             return advice
-        if format_of(self.path, self.reading) == "parquet":
+        if self._is_parquet:
             return f"rename the column {field} to text"
         return f"rename it with `jq -c '{{text: .[\"{field}\"]}}' FILE`"
+
+    @property
+    def _is_parquet(self) -> bool:
+        return format_of(self.path, self.reading) == "parquet"
 
 
 def _string(value) -> str:
     return _SURROGATE.sub("\ufffd", str(value)) if value else ""
-
-
-def _without_text(
-    record: dict, name: str, name_text: Callable[[str], str]
-) -> UnreadableRecordError:
-    """The error for a record that holds no string under the name of its text; `name_text` gives the
-    advice for a field that holds text.
-    """
-    reason = f"no string field `{name}`"
-    if name in record:
-        kind = "null" if record[name] is None else type(record[name]).__name__
-        return UnreadableRecordError(f"{reason} (it is of type {kind})", _EACH_LINE)
-    shown = ", ".join(map(str, list(record)[:_SHOWN_FIELDS]))
-    more = ", ..." if len(record) > _SHOWN_FIELDS else ""
-    others = {key: value for key, value in record.items() if key not in ("id", *FIELDS)}
-    texts = {key: len(value) for key, value in others.items() if isinstance(value, str)}
-    hint = f"; {name_text(max(texts, key=texts.get))}" if texts else ""
-    held = f"the record has fields {shown}{more}{hint}" if record else "the record is empty"
-    return UnreadableRecordError(f"{reason} ({held})", _EACH_LINE, is_of_file=True)
 
 
 def parse_record(text: str, hint: str = "") -> dict:

@@ -52,10 +52,12 @@ def expand_globs(patterns: str) -> list[str]:
     for pattern in split_patterns(patterns, LocalPlace()):
         matches, skipped = find(_home(pattern), LocalPlace())
         if not matches:
-            held = f": of {counted(skipped, 'file')} below it none is" if skipped else "; input is"
+            held = "; input is"
+            if skipped:
+                held = f": of {counted(len(skipped), 'file')} below it none is"
             raise DataError(f"{pattern} matches no file{held} {KINDS}")
         if skipped:
-            _LOG.info("%s: %s skipped", pattern, others(skipped))
+            _LOG.info("%s: %s skipped", pattern, others(len(skipped)))
         paths.update(matches)
     for path in paths:
         if not known_format(path):
@@ -100,32 +102,35 @@ def _is_name(text: str, place: Place) -> bool:
     return _exists(text if end < 0 else text[:end], place)
 
 
-def find(pattern: str, place: Place) -> tuple[list[str], int]:
+def find(pattern: str, place: Place, any_kind: bool = False) -> tuple[list[str], list[str]]:
     """Finds the files that a path or pattern names.
 
     Args:
-      pattern: with `/` between folders; one that begins with `/` is absolute.
+      pattern: with `/` between folders; one that begins with `/` is absolute. One that ends in `**`
+        is as good as the folders before it.
       place: the file system.
+      any_kind: a `**` at the end takes files of every name, because their format is known.
     Returns:
       Their paths, sorted, as `pattern` names their folders and the disk their names; and, if the
-      pattern names a folder itself, the number of files below it that are of no known format.
+      pattern names a folder itself, the files below it that are of no known format, sorted.
     Raises:
       ConfigError: the name of a file is not in UTF-8.
     """
     root = "/" if pattern.startswith("/") else ""
     parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    files, skipped = set(), 0
+    is_below = parts[-1:] == ["**"] and not any_kind
+    while is_below and parts[-1:] == ["**"]:
+        parts.pop()
+    files, skipped = set(), set()
     for path, is_folder, is_named in _matches(root, parts, place):
-        if not is_folder:
+        if is_folder and (is_named or is_below):
+            for name in _below(path, place):
+                (files if known_format(name) else skipped).add(name)
+        elif not is_folder and not is_below:
             files.add(path)
-        elif is_named:
-            below = list(_below(path, place))
-            known = [name for name in below if known_format(name)]
-            files.update(known)
-            skipped += len(below) - len(known)
     for path in files:
         check_path(path)
-    return sorted(files), skipped
+    return sorted(files), sorted(skipped)
 
 
 def _matches(folder: str, parts: list[str], place: Place) -> Iterator[tuple[str, bool, bool]]:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import itertools
 import lzma
 import shutil
 import tempfile
@@ -37,15 +38,16 @@ def parquet_rows(file: BinaryIO, parser: Parser) -> Iterator[Document | Unreadab
         present = table.schema_arrow.names
         columns = [names.get(field, field) for field in ("id", "text", *FIELDS)]
         columns = [column for column in columns if column in present]
-        others = {} if names.get("text", "text") in columns else dict.fromkeys(present)
-        others |= {column: "" for column in others if _is_text(table.schema_arrow, column)}
+        lengths = None if names.get("text", "text") in columns else _text_lengths(table)
         for batch in table.iter_batches(batch_size=_ROWS, columns=columns):
             cells = list(zip(batch.schema.names, batch.columns))
             for index in range(batch.num_rows):
                 row += 1
                 try:
+                    if lengths is not None:
+                        raise parser.without_text(present, lengths)
                     record = {column: _value(values[index]) for column, values in cells}
-                    yield _document(others | record, parser, row)
+                    yield _document(record, parser, row)
                 except UnreadableRecordError as error:
                     yield error.at(row)
     except (pyarrow.ArrowException, UnicodeDecodeError, *DAMAGE) as error:
@@ -83,5 +85,19 @@ def _value(scalar):
         raise UnreadableRecordError(f"invalid UTF-8 at byte {error.start}") from error
 
 
-def _is_text(schema, column: str) -> bool:
-    return str(schema.field(column).type) in ("string", "large_string", "binary")
+def _text_lengths(table) -> dict[str, float]:
+    """Name of each column of text -> the length of its strings, on average over the first rows."""
+    columns = [field.name for field in table.schema_arrow if _is_text(field.type)]
+    lengths = {}
+    for batch in itertools.islice(table.iter_batches(_ROWS, columns=columns), 1):
+        for name, values in zip(batch.schema.names, batch.columns):
+            try:
+                lengths[name] = sum(len(_value(value) or "") for value in values) / batch.num_rows
+            except UnreadableRecordError:
+                continue  # bytes that are no text, such as a picture
+    return lengths
+
+
+def _is_text(kind) -> bool:
+    kind = getattr(kind, "value_type", kind) if "dictionary" in str(kind) else kind
+    return str(kind).removeprefix("large_").removesuffix("_view") in ("string", "binary")

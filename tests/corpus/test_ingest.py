@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hclx.corpus.card import write_card
+from hclx.corpus.explain import explain
 from hclx.corpus.layout import DOCUMENTS, MANIFEST
 from hclx.corpus.pipeline import Corpus
 from hclx.corpus.raw_files import raw_files
@@ -217,6 +219,88 @@ def test_an_output_that_the_next_run_would_read_is_refused(tmp_path, pattern):
         Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
     settings = parse_settings({"sources": {"a": {"input": "*.txt"}}})
     Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+
+
+def test_folders_of_input_and_output(tmp_path):
+    """An output among the raw files would scatter its files there, or remove them."""
+    (tmp_path / "raw" / "documents").mkdir(parents=True)
+    (tmp_path / "raw" / "documents" / "a.txt").write_text(SENTENCE, encoding="utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "raw")
+    settings = parse_settings({"sources": {"a": {"input": "documents"}}})
+    start = lambda folder, out, settings=settings: Corpus(
+        settings, str(tmp_path / folder), str(tmp_path / out), make_runner(workers=1)
+    )
+    for out in ("raw", "raw/", "raw/../raw", "link"):
+        with pytest.raises(ConfigError, match="--output is .*, the folder of --input"):
+            start("raw", out)
+    start("raw", "raw/out")
+    below = parse_settings({"sources": {"a": {"input": "a.txt"}}})
+    with pytest.raises(ConfigError, match="--input is .*, where the files of --output="):
+        start("raw/documents", "raw", below)
+    with pytest.raises(DataError, match=r"^--input=.*/rwa does not exist$"):
+        start("rwa", "out")
+    with pytest.raises(DataError, match="a.txt is a file; name the folder that it is in"):
+        start("raw/documents/a.txt", "out")
+
+
+@pytest.mark.parametrize("pattern", ["mix", "mix/**", "mix/**/**", "*/**", "**"])
+def test_files_of_other_kinds_are_told_and_an_empty_one_is_set_aside(tmp_path, pattern):
+    folder = tmp_path / "raw" / "mix"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.txt", "sub/b.txt"):
+        (folder / name).write_text(f"{SENTENCE} {name} {SENTENCE}", encoding="utf-8")
+    for name in (
+        "empty.txt",
+        "sub/empty.md",
+        "sub/empty.jsonl",
+        "d.docx",
+        "e.csv",
+        "sub/f.pdf",
+        "sub/g.hwp",
+    ):
+        (folder / name).touch()
+    built = corpus(tmp_path, {"mix": {"input": pattern}}, near=None)
+    built.build()
+    card = write_card(built.store, built.settings, built.shards)
+    source = card["sources"]["mix"]
+    assert source["documents"] == 2 and source["aside"] == {"no text": 2}
+    told = "4 files of other kinds skipped: mix/d.docx, mix/e.csv, mix/sub/f.pdf, ..."
+    assert source["notes"] == ["set aside: mix/empty.txt:1: no text", told]
+    assert told in Path(built.store.path("card.html")).read_text(encoding="utf-8")
+    for name in ("d.docx", "e.csv", "sub/f.pdf", "sub/g.hwp"):
+        (folder / name).unlink()
+    again = corpus(tmp_path, {"mix": {"input": pattern}}, near=None)
+    again.build()
+    source = write_card(again.store, again.settings, again.shards)["sources"]["mix"]
+    assert source["notes"] == ["set aside: mix/empty.txt:1: no text"]
+
+
+def test_inspection_shows_all_documents_of_an_id_and_records_that_were_set_aside(tmp_path):
+    (tmp_path / "raw" / "sub").mkdir(parents=True)
+    for name, word in (("a", "배"), ("sub/b", "기차")):
+        record = {"id": "1", "text": SENTENCE.replace("배", word)}
+        lines = [json.dumps({"text": f"{word}. {SENTENCE}"}), json.dumps(record), "{"]
+        path = tmp_path / "raw" / f"{name}.jsonl"
+        path.write_text("\n".join(lines), encoding="utf-8")
+    built = corpus(tmp_path, {"talk": {"input": "."}}, near=None)
+    built.build()
+    shown = explain(built.store, "talk/1")
+    assert shown.startswith("2 documents have this id\n\ntalk/1\n")
+    for name in ("a", "sub/b"):
+        assert f"\n  file          {name}.jsonl, its document 2\n" in shown
+    reason = "set aside, not JSON (Expecting property name"
+    for asked, known in (("sub/b.jsonl:3", "sub/b"), ("b.jsonl:3", "sub/b"), ("a.jsonl:3", "a")):
+        shown = explain(built.store, f"talk/{asked}")
+        assert shown.startswith(f"talk/{known}.jsonl:3\n  verdict       {reason}")
+        assert shown.endswith("\n  beginning     {")
+    with pytest.raises(DataError, match="no document of .* has the id talk/b.jsonl:4"):
+        explain(built.store, "talk/b.jsonl:4")
+
+
+def test_a_named_format_reads_every_file_that_a_pattern_matches(tmp_path):
+    files = {"a.log": SENTENCE.encode(), "sub/b.txt": SENTENCE.encode()}
+    _, _, rows = ingest(tmp_path, files, input="**", format="text")
+    assert [row["doc_id"] for row in rows] == ["src/a.log", "src/sub/b.txt"]
 
 
 PEAK = """

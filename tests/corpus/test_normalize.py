@@ -9,7 +9,13 @@ import ftfy.bad_codecs  # registers sloppy-windows-1252
 import pytest
 
 from hclx.corpus.explain import explain_text
-from hclx.corpus.normalize import count_html, count_mojibake, is_html_page, normalize_text
+from hclx.corpus.normalize import (
+    count_html,
+    count_mojibake,
+    is_html_page,
+    normalize_text,
+    page_title,
+)
 from hclx.corpus.readers import read_documents
 from hclx.corpus.settings import parse_settings
 from hclx.text.decoding import is_blank
@@ -89,7 +95,7 @@ def test_utf8_that_was_read_otherwise_is_mended(read, spaces):
 def test_html_is_stripped_where_it_is_asked_for():
     text = '&nbsp;&lt;b&gt;굵게&lt;/b&gt;<br><p class="x">단락</p>'
     assert normalize_text(text) == text
-    assert normalize_text(text, html="strip") == " <b>굵게</b>\n\n단락\n"
+    assert normalize_text(text, html="strip") == "<b>굵게</b>\n\n단락"
     assert count_html(text) == (5, 5, 4 + 13 + 4 + 6 + len("&lt;b&gt;&lt;/b&gt;"))
     page = "<SCRIPT>a<b>c</script >가<!-- <p> -->나<table><tr><td>다</td><td>라</td></tr></table>"
     assert normalize_text(page, html="strip").split() == ["가나", "다", "라"]
@@ -113,8 +119,9 @@ body > p { color: red }
 
 def test_nothing_of_the_markup_of_a_page_stays():
     assert normalize_text(PAGE, html="strip").split("\n") == [
-        *("", "우리 마을", "", "첫 문장이다.", "", "둘째이다.", "", "셋째이다.", "")
+        *("첫 문장이다.", "", "둘째이다.", "", "셋째이다.")
     ]
+    assert page_title(PAGE) == "우리 마을" and page_title("<title>가</title>나") == ""
     hidden = "<!doctype html><style>p { }</style><!-- 나 --><script>a<b</script>"
     assert count_html(f"가{hidden}") == (6, 0, len(hidden))
 
@@ -157,6 +164,20 @@ def test_what_is_no_html_is_neither_stripped_nor_counted(text):
     assert count_html(text) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    "markup, text",
+    [
+        ("<div>\n  <p>가&nbsp;</p>\n  <p>&nbsp;</p>\n나 </div>\n", "가\n\n나"),
+        ("<pre>if a:\n    b </pre>\n", "if a:\n    b"),
+        ("가&nbsp;\n\n\n  나&nbsp;\n", "가\n\n\n  나"),  # the lines of a text without markup
+        ("<item><title>가</title>나</item>", "가\n나"),  # not that of a page
+        ("<html><head><title>가</head><body>나</body></html>", "가나"),  # it is not closed
+    ],
+)
+def test_lines_and_ends_of_stripped_text_are_trimmed(markup, text):
+    assert normalize_text(markup, html="strip") == text
+
+
 def test_an_element_that_is_not_closed_takes_nothing_with_it():
     assert normalize_text("가<!-- 나", html="strip") == "가 나"
     assert normalize_text("가<style>나", html="strip") == "가나"
@@ -190,7 +211,7 @@ def test_empty_brackets_are_removed_where_it_is_asked_for(text, expected):
             "<!DOCTYPE ",
             "<?php",
         ),
-        *("<![CDATA[", "<html><!-- ", "\n", "&"),
+        *("<![CDATA[", "<html><!-- ", "<html><title>", "\n", "&"),
         *("(", "( ", "ê°€", "\u200d", " \u3164", "\xb0\xa1"),
     ],
 )
@@ -198,7 +219,7 @@ def test_time_is_linear_in_the_length(unit):
     def work(n: int) -> None:
         text = unit * n + "끝"
         normalize_text(text, "strip", "remove")
-        count_html(text), count_mojibake(text)
+        count_html(text), count_mojibake(text), page_title(text)
 
     work(10)
     assert cpu_seconds(work, 32_000) < 1  # a square of it would be minutes
@@ -227,6 +248,9 @@ def test_documents_are_normalised_as_they_are_read(tmp_path):
     assert html.text == "<b>가</b>&amp;"
     first, _, html = read(path, html="strip", empty_brackets="remove")
     assert (first.text, html.text) == ("가\n나", "가&")
+    path = written(path, {"text": PAGE}, {"text": PAGE, "title": "다른 제목"})
+    assert [page.title for page in read(path, html="strip")] == ["우리 마을", "다른 제목"]
+    assert [page.title for page in read(path)] == ["", "다른 제목"]
 
 
 def test_the_reader_of_wikiextractor_removes_empty_brackets(tmp_path):

@@ -253,7 +253,7 @@ def test_the_record_the_report_and_the_explanation_are_true(built):
     shown = explain(corpus.store, "made/book")
     assert f"kept, {end - start:,} characters removed around copies of evaluation items" in shown
     assert f"characters {start:,} to {end:,}, for quiz/0: " in shown
-    assert "stock phrases, which remove nothing: quiz/1" in shown
+    assert "stock phrases, which remove nothing by themselves: quiz/1" in shown
     assert f"\n      quiz/0: {' / '.join(QUIZ['quiz'][0])[:60]}" in shown
     assert f"\n      quiz/1: {QUIZ['quiz'][1][0]}" in shown and shown[-300:].count("quiz/") == 0
     shown = explain(corpus.store, "made/comment")

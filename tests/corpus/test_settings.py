@@ -120,8 +120,7 @@ def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():
         ),
         (
             "sources: {a: {input: x, format: xml}}",
-            "sources.a.format must be '', 'jsonl', 'text', 'parquet' or 'wikiextractor', and is"
-            " 'xml'",
+            "sources.a.format must be 'jsonl', 'text', 'parquet' or 'wikiextractor', and is 'xml'",
         ),
         (
             "sources: {a: {input: x, rules: {digits: {maxx: 3}}}}",
@@ -269,11 +268,22 @@ def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wr
             Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"\xff", None])
+def test_the_values_of_a_field_are_named_without_the_empty_one():
+    with pytest.raises(ConfigError, match="a.split must be 'file', 'line' or 'blank_line', and is"):
+        parse("sources: {a: {input: x, split: lines}}")
+
+
+def test_what_is_no_file_is_no_yaml_either(tmp_path):
+    with pytest.raises(ConfigError, match=r"corpus.yaml does not exist$"):
+        load_settings(tmp_path / "corpus.yaml")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff"])
 def test_a_file_that_is_no_yaml_is_refused(tmp_path, content):
     path = tmp_path / "corpus.yaml"
-    if content is not None:
-        path.write_bytes(content)
+    path.write_bytes(content)
     with pytest.raises(ConfigError, match="corpus.yaml cannot be read as YAML: ") as error:
         load_settings(path)
     assert "line 1: " in str(error.value) or content != b"a: ["

@@ -35,9 +35,12 @@ def lines_of(folder: Path, texts: dict[str, list[str]], target: float = 0, **set
     page = Path(corpus.store.path("card.html")).read_text(encoding="utf-8")
     assert page.count("Warning:") == len(card["warnings"])
     is_empty = not card["all"]["kept"]["documents"]
-    message = "no document of any source is left"
-    with pytest.raises(DataError, match=message) if is_empty else contextlib.nullcontext():
+    is_nothing = not any(share["sampled"] for share in card["mixture"].values())
+    message = "no document of any source is left" if is_empty else "the mixture has no document: "
+    expected = pytest.raises(DataError, match=message)
+    with expected if is_nothing else contextlib.nullcontext() as error:
         refuse_empty(card)
+    assert is_empty or not is_nothing or "; ".join(card["warnings"]) in str(error.value)
     return closing_lines(card, "out")
 
 
@@ -74,13 +77,28 @@ def test_a_source_of_which_the_mixture_takes_nothing_is_told_with_the_reason(fol
     assert warnings(lines) == [
         "the mixture takes nothing of none: `where: length.chars > 1000000` selects none of its"
         " documents",
-        "the mixture takes nothing of less: it is to give 0.00% of 1 document; raise its share, or"
-        " the target",
+        "the mixture takes nothing of less: it is to give 0.00% of 1 document; raise the share"
+        " of blog in mix.shares, or the target",
         "the mixture takes nothing of wiki: mix.shares has no such domain; write a `domain` of the"
         " source, or a share",
     ]
     (source,) = corpus_sources(str(folder.with_name("out")))  # and no other ends the token cache
     assert (source.name, source.rate) == ("news", 1.0)
+
+
+def test_a_mixture_without_a_document_is_refused_by_the_build_and_by_training(folder):
+    where = {"where": 'script.language == "en"'}
+    (told,) = warnings(lines_of(folder, {"a": TEXTS[:2]}, a=where))  # and it is refused, see there
+    assert told.endswith(f"`where: {where['where']}` selects none of its documents")
+    with pytest.raises(DataError, match="no document of a was kept, or its `where` selects none"):
+        corpus_sources(str(folder.with_name("out")))
+    assert warnings(lines_of(folder, {"a": TEXTS[:2]}, a={"epochs": 0})) == []
+    with pytest.raises(DataError, match="a has `epochs: 0`, or its domain a has no share"):
+        corpus_sources(str(folder.with_name("out")))
+    (told,) = warnings(lines_of(folder, {"a": TEXTS[:2]}, a={"epochs": 1e-9}))
+    assert told.endswith("0.00% of 2 documents; raise its `epochs` or its `cap`")
+    with pytest.raises(DataError, match="a is to give 0.00% of 2 documents, which is none"):
+        corpus_sources(str(folder.with_name("out")))
 
 
 def test_what_was_meant_is_no_warning(folder):

@@ -14,7 +14,7 @@ import pytest
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data import TokenCache, prepare
 from hclx.data.prepare import vocabulary_size
-from hclx.data.source import ReadSettings, input_source
+from hclx.data.source import ReadSettings, _tell_once, input_source
 from hclx.data.token_cache import checksum
 from hclx.errors import ConfigError, DataError
 
@@ -77,6 +77,7 @@ def test_few_documents_are_divided_by_their_length(count, permille, tmp_path, sa
     same = [text for text in documents if ReadSettings(permille).split_of(text) == "train"]
     if 0 < len(same) < count:  # a hash fills both splits
         return
+    _tell_once.cache_clear()
     caplog.set_level("INFO")
     train, validation = divided(documents, tmp_path, validation_permille=permille)
     assert "".join(train + validation) == "".join(documents)
@@ -85,9 +86,12 @@ def test_few_documents_are_divided_by_their_length(count, permille, tmp_path, sa
     share = max(100, permille) / 1000
     assert int(total * share) <= sum(map(len, validation)) <= total * share + 2_000
     assert train[-1].endswith("\n")
-    told = f"too few documents to hold some out for validation: the last {100 * share:.1f}%"
-    assert told in caplog.text
+    told = (
+        f"too few documents to hold some out for validation, {count}: the last {100 * share:.1f}%"
+    )
+    assert f"source input has {told}" in caplog.text
     assert [train, validation] == divided(documents, tmp_path, validation_permille=permille)
+    assert caplog.text.count(told) == 1  # however often it is read
 
 
 def test_a_long_text_holds_out_its_share(tmp_path):

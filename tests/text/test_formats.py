@@ -204,6 +204,27 @@ def test_a_record_without_text_names_its_fields_and_the_setting(tmp_path):
             list(read_documents([str(tmp_path / name)]))
 
 
+NAMED = {"key": "k", "본문": "글이다", "note": "긴 설명이 여기에 있다"}
+UNNAMED = {"key": "기사-1", "tag": "a", "said": "긴 글이 여기에 있다"}
+
+
+@pytest.mark.parametrize(("record", "field"), [(NAMED, "본문"), (UNNAMED, "said")])
+@pytest.mark.parametrize("kind", ["string", "large_binary", "dictionary"])
+def test_the_advice_names_the_field_that_holds_the_text(record, field, kind, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    columns = {"image": pyarrow.array([b"\xff" * 200] * 3)}  # bytes that are no text
+    for name, value in record.items():
+        values = pyarrow.array(["a" * 20 if name == "key" else "", value, value * 3])
+        is_dictionary = kind == "dictionary"
+        columns[name] = values.dictionary_encode() if is_dictionary else values.cast(kind)
+    pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        assert f"; write `fields: {{text: {field}}}`)" in read(tmp_path / name)[0].reason
+    with pytest.raises(DataError) as error:
+        list(read_documents([str(tmp_path / "a.parquet")]))
+    assert str(error.value).endswith(f"; rename the column {field} to text)")  # and no word of JSON
+
+
 @pytest.mark.parametrize("kind", ["string", "binary", "large_binary", "dictionary"])
 def test_columns_of_text_of_every_type(tmp_path, kind):
     column = pyarrow.array(SAID)
@@ -227,6 +248,17 @@ def test_errors_of_the_disk_are_no_damage(tmp_path):
 def test_blank_lines_of_blogs_divide_documents(tmp_path):
     (tmp_path / "a.txt").write_text("가\n나\n\u200b\n다\n \u3164 \n라\n", encoding="utf-8")
     assert texts(read(tmp_path / "a.txt", split="blank_line")) == ["가\n나", "다", "라"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949"])
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_mark_of_utf_16_names_the_encoding_whatever_is_set(encoding, name, tmp_path):
+    content = "첫 줄이다.\n둘째줄이다.\n"
+    content = json.dumps({"text": content}) if name == "a.jsonl" else content
+    (tmp_path / name).write_bytes(content.encode("utf-16"))
+    first = read(tmp_path / name, encoding=encoding)[0]
+    assert ", it reads as UTF-16: write `encoding: utf-16`" in first.reason
+    assert texts(read(tmp_path / name, encoding="utf-16"))[0].startswith("첫 줄이다.\n둘째")
 
 
 @pytest.mark.parametrize("byte_order", ["utf-16-le", "utf-16-be"])
