@@ -71,14 +71,14 @@ def test_a_new_matrix_decays_and_counts_and_a_new_vector_does_not():
 
 
 def test_the_parameters_of_a_new_module_reach_decay_and_flops(monkeypatch, fresh_modules):
-    """A gate beside the MLP of GPT-3 is declared once, by the module that has it."""
+    """A matrix beside those of the MLP is declared once, by the module that has it."""
 
     class Gated(layers.Mlp):
         def __init__(self, config, rngs):
             super().__init__(config, rngs)
             shape = (config.d_model, config.d_mlp)
-            self.gate = matrix(layers.normal(rngs, shape, 0.02), ("embed", "mlp"))
-            self.gate_bias = vector(0.0, shape[1:], ("mlp",))
+            self.second = matrix(layers.normal(rngs, shape, 0.02), ("embed", "mlp"))
+            self.second_bias = vector(0.0, shape[1:], ("mlp",))
 
     before = flops_per_token(CONFIG, 16), n_params(CONFIG)
     for cache in (decoder._abstract_modules, decoder.param_specs):
@@ -88,8 +88,8 @@ def test_the_parameters_of_a_new_module_reach_decay_and_flops(monkeypatch, fresh
     assert flops_per_token(CONFIG, 16) == before[0] + 6 * gate
     assert n_params(CONFIG) == before[1] + gate + CONFIG.n_layers * CONFIG.d_mlp
     mlp = decay_mask(CONFIG)["blocks"]["mlp"]
-    assert mlp["gate"] and not mlp["gate_bias"]
-    assert init_params(CONFIG, jax.random.key(0))["blocks"]["mlp"]["gate"].shape == (4, 32, 80)
+    assert mlp["second"] and not mlp["second_bias"]
+    assert init_params(CONFIG, jax.random.key(0))["blocks"]["mlp"]["second"].shape == (4, 32, 80)
 
 
 def test_the_size_of_the_mlp_can_be_set():
@@ -102,7 +102,7 @@ def test_the_size_of_the_mlp_can_be_set():
         ModelConfig(mlp_size=-1)
 
 
-def rotate(x_bthk, positions_bt):
+def rotate(x_bthk, positions_bt, kind):
     """Rotary positions: scores depend on differences of positions alone."""
     half = x_bthk.shape[-1] // 2
     angles = positions_bt[:, :, None, None] * 100.0 ** (-jnp.arange(half) / half)
