@@ -20,6 +20,10 @@ import sys, time
 from hclx.data import cache_builder
 from hclx.data.source import ReadSettings, input_source
 folder, tokenizer, to_encode = sys.argv[1], sys.argv[2], int(sys.argv[3])
+if to_encode < 0:  # waits for the word to begin
+    print("ready", flush=True)
+    sys.stdin.readline()
+    to_encode = 0
 real, count = cache_builder._encode, 0
 def encode(directory, fingerprint, texts):
     global count
@@ -57,7 +61,12 @@ def text(tmp_path, sample_texts):
 def start(folder, tokenizer, to_encode=0):
     arguments = [sys.executable, "-c", BUILD, str(folder), str(tokenizer), str(to_encode)]
     return subprocess.Popen(
-        arguments, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        arguments,
+        env=environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -116,7 +125,11 @@ def test_another_text_begins_again(text, tokenizer_dirs, sample_texts):
 
 
 def test_two_builds_of_one_cache_agree(text, tokenizer_dirs):
-    builds = [start(text, tokenizer_dirs["plain"]) for _ in range(2)]
+    builds = [start(text, tokenizer_dirs["plain"], to_encode=-1) for _ in range(2)]
+    assert [build.stdout.readline() for build in builds] == ["ready\n"] * 2
+    for build in builds:
+        build.stdin.write("\n")
+        build.stdin.flush()
     outputs = [build.communicate(timeout=60) for build in builds]
     assert [build.returncode for build in builds] == [0, 0], outputs
     first, second = (output.split("\n") for output, _ in outputs)
