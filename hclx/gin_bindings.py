@@ -280,9 +280,10 @@ def _merge(settings: dict[str, _Setting], new: list[tuple[str, _Setting]]) -> No
     setting in one file, or on the command line, are refused.
     """
     new = [(name, setting) for name, setting in new if setting.value is not None]
-    texts = {name: setting.where for name, setting in new if name in _TEXTS and setting.value}
+    last = {name: setting for name, setting in new if name in _TEXTS}
+    texts = [setting.where for setting in last.values() if setting.value]
     if len(texts) > 1:
-        raise ConfigError(f"{' and '.join(texts.values())} name two texts; give one of them")
+        raise ConfigError(f"{' and '.join(texts)} name two texts; give one of them")
     if texts:
         for name in (*_TEXTS, *_OF_A_TEXT):
             settings.pop(name, None)
