@@ -526,6 +526,14 @@ def test_one_whole_sequence_is_enough_to_evaluate(n_tokens, eval_every, evaluate
     assert ("no validation loss is computed" in caplog.text) == (n_tokens < 65)
 
 
+def test_the_run_looks_after_every_step_whether_a_save_is_done(open_in, tmp_path, monkeypatch):
+    looks, look = [], Checkpointer.look
+    monkeypatch.setattr(Checkpointer, "look", lambda self: looks.append(look(self)))
+    with open_in(tmp_path, experiment(total_steps=4, checkpoint_every=2)) as run:
+        train_loop(run, starting_point(run))
+    assert len(looks) >= 4
+
+
 def losses_of_steps(monkeypatch, losses):
     """Lets a run be evaluated to these losses, one after the other."""
     values = iter(losses)
