@@ -26,7 +26,8 @@ _EMOJI = "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u2bff\u3030\u303d\u3297\u3299\
 _EMOJI += "\U0001f000-\U0001faff\U000e0020-\U000e007f"
 _MONGOLIAN = "\u1820-\u18aa"  # whose last vowel may stand apart, behind U+180E
 _DROPPED = re.compile(
-    f"(?!(?<=[{_MONGOLIAN}])\u180e)[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
+    f"(?!(?<=[{_MONGOLIAN}])\u180e)[{UNSEEN}]|(?<![{_SPELT}{_EMOJI}])\u200d"
+    f"|(?<=[{_EMOJI}])\u200d(?![{_EMOJI}])"
     f"|(?<![{_SPELT}])\u200c"
 )
 _BLANK = re.compile(f"(?m)^[^\\S\n]*[{BLANK_LETTERS}][\\s{BLANK_LETTERS}]*?$")
