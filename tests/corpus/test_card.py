@@ -176,10 +176,10 @@ def test_each_reason_has_examples_with_what_the_rule_saw(built):
         example["value"],
         example["text"],
     ) == (
-        "length.chars",
+        "length.letters",
         5.0,
         None,
-        2.0,
+        1.0,
         "네.",
     )
     text = Reader(page(built[0])).shown

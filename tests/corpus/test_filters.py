@@ -91,6 +91,22 @@ def test_good_text_of_few_lines_or_words_is_kept(what):
     assert verdict(KEPT[what]) == "kept"
 
 
+@pytest.mark.parametrize(
+    "text, letters",
+    [
+        ("재밌어요!!!!!!!!", 4),
+        ("ㅋㅋㅋ 대박 ㅠㅠㅠㅠㅠㅠ", 2),
+        ("10점 만점에 9점~~", 5),
+        ("또 보고싶다", 5),
+    ],
+)
+def test_a_comment_is_too_short_by_its_letters_and_not_by_its_marks(text, letters):
+    settings = parse_settings({"sources": {"a": {"input": "*", "split": "line"}}})
+    told = re.search(r"\n  filter +(.*)", explain_text(text, settings, "a"))[1]
+    removed = f"removed by too_short: length.letters is {letters}, and must be ≥ 5"
+    assert told == (removed if letters < 5 else "kept")
+
+
 @pytest.mark.parametrize("text", ["~♡♡♡♡♡", "!!!!!", "12345"])
 def test_a_text_without_letters_is_removed_however_short(text):
     assert verdict(text).startswith("removed by no_letters: ")
@@ -173,8 +189,9 @@ def labelled(data_dir) -> dict[tuple[str, str], tuple[str, str]]:
 def test_what_readers_found_good_is_kept_and_what_they_found_bad_is_removed(data_dir):
     """A sample of documents that the rules, or an earlier draft of them, removed or kept, drawn by
     seed. Good is what a reader would keep for a language model: sentences in Korean, however short
-    or badly spaced, comments of a word, and texts that say a paragraph twice. Bad is markup, code,
-    other languages, lists and templates, a word before a long run of one sign, and slurs.
+    or badly spaced, comments of five letters, and texts that say a paragraph twice. Bad is markup,
+    code, other languages, lists and templates, a word of four letters whatever marks follow, and
+    slurs.
     """
     sample = labelled(data_dir)
     short = {"split": "line"}
