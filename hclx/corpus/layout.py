@@ -16,7 +16,7 @@ from hclx.errors import ConfigError, DataError
 from hclx.text.records import FIELDS, Reading
 
 FORMAT = 5  # of these files: part of every key
-READING = 3  # of what becomes of the content of a raw file: part of the key of its documents
+READING = 4  # of what becomes of the content of a raw file: part of the key of its documents
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )
