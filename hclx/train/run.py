@@ -20,7 +20,7 @@ from hclx.train.goodput import write_goodput
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.rewind_history import Lineage, read_lineage
-from hclx.train.run_dir import claim_folder, describe_run, read_config
+from hclx.train.run_dir import claim_folder, describe_run, read_config, record_run
 from hclx.train.run_lock import Lease
 from hclx.train.step import Program, make_program
 from hclx.train.timing import StepClock
@@ -73,7 +73,7 @@ class Run:
     options: RunOptions
     program: Program
     lineage: Lineage
-    description: dict  # the content of config.json
+    description: dict  # the content of config.json once this start has made a step
     loader: Loader
     validation: Loader | None
     token_bytes: jax.Array  # float32 [v]
@@ -90,6 +90,11 @@ class Run:
         """
         if jax.process_index() == 0:
             self.log.write(event, **fields)
+
+    def record(self) -> None:
+        """Makes config.json describe this start, once it has made a step."""
+        if jax.process_index() == 0:
+            record_run(self.model_dir, self.description)
 
 
 @contextlib.contextmanager
