@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from hclx.config import Experiment
 from hclx.data import Loader, TokenCache
+from hclx.data.token_cache import too_little
 from hclx.errors import exit_code
 from hclx.parallel import is_distributed, process_0_first
 from hclx.train.checkpoint import Checkpointer
@@ -174,12 +175,11 @@ def _can_evaluate(experiment: Experiment, cache: TokenCache) -> bool:
     n_tokens = max(cache.n_tokens("validation", i) for i in range(len(cache.rates)))
     if train.eval_every and n_tokens <= train.sequence_length and jax.process_index() == 0:
         _LOG.warning(
-            "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; give"
-            " more text, a shorter TrainConfig.sequence_length or a larger"
-            " DataConfig.validation_permille",
+            "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; %s",
             ", and TrainConfig.keep_best keeps nothing" if train.keep_best else "",
             n_tokens,
             train.sequence_length,
+            too_little(cache, "validation", train.sequence_length),
         )
     return bool(train.eval_every) and n_tokens > train.sequence_length
 
