@@ -2,8 +2,8 @@
 
 Every event holds time, host and process, and:
 
-  start        the folder was claimed: versions, devices, mesh, changed settings, and the lock of an
-               attempt that was killed
+  start        the folder was claimed: versions, devices, mesh, the lock of an attempt that was
+               killed, and the settings that differ from the last attempt with a first_step
   restore      the run resumes from a checkpoint: step, next_index, seconds, versions that changed
   begin        the run begins at step 0: the source of its weights (init_from), and whether it was
                rewound

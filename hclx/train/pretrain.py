@@ -219,6 +219,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
       NumericsError, StorageError, StuckError, PreemptedError: as in `pretrain`.
     """
     train, progress, began = run.experiment.train, run.progress, run.progress.step
+    if began >= train.total_steps:  # nothing to do, and nothing is opened to record it
+        return state
     with contextlib.ExitStack() as stack:
         skipped = int(jax.device_get(state.guard.skipped))
         logger = stack.enter_context(
@@ -237,14 +239,14 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
                 state, metrics = one_step(run, state, batch)
             if step == began + 1:  # a signal that comes while it is compiled has nothing to save
                 stack.enter_context(stop)
+                run.record()
             info = StepInfo(step, index, progress.next_index, batch, state, metrics)
             for hook in hooks:
                 if hook.is_due(step, step == train.total_steps, progress.stopping):
                     hook.function(info)
             run.watchdog.alive(step)
         end_if_diverged(logger.flush(), train.max_skipped)
-        if progress.step > began:
-            save_until_good(run, state)
+        save_until_good(run, state)
         if progress.step < train.total_steps and not stop.by_file():
             raise PreemptedError(
                 f"{stop.requested}: saved step {progress.step} of {train.total_steps} in"
