@@ -31,14 +31,14 @@ class Fields:
         Raises:
           DataError: two of the names are there with different values.
         """
-        found = {n: self.values[n] for n in names if self.values.get(n) is not None}
-        for name, value in list(found.items())[1:]:
-            if value != found[first := next(iter(found))]:
+        values = {n: self.values[n] for n in names if self.values.get(n) is not None}
+        for name, value in list(values.items())[1:]:
+            if value != values[first := next(iter(values))]:
                 raise DataError(
-                    f"{self.path}: {first}={found[first]!r} and {name}={value!r} mean the same, and"
+                    f"{self.path}: {first}={values[first]!r} and {name}={value!r} mean the same, and"
                     " contradict each other; remove the wrong one"
                 )
-        return next(iter(found.values()), default)
+        return next(iter(values.values()), default)
 
     def integer(self, *names: str, default: int | None = None) -> int:
         """Returns a whole number; a missing one without a default is an error."""
