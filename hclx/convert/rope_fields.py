@@ -128,13 +128,13 @@ def _merged(fields: Fields) -> Fields:
     rope, nested = fields.mapping("rope_parameters"), _nested(fields)
     if nested:
         family = fields.first("model_type")
-        given = [value for value in nested.values() if value]
-        if family != "gemma3_text" and any(value != given[0] for value in given):
+        parts = [value for value in nested.values() if value]
+        if family != "gemma3_text" and any(value != parts[0] for value in parts):
             raise ConfigError(
                 f"{fields.path}: rope_parameters differ between kinds of layers, which is not"
                 f" supported in model_type={family!r}"
             )
-        own = [nested.get("full_attention")] if family == "gemma3_text" else given
+        own = [nested.get("full_attention")] if family == "gemma3_text" else parts
         rope = next(filter(None, own), {})
     top = ("rope_theta", "partial_rotary_factor", "rotary_emb_base", "rotary_pct")
     sources = {
