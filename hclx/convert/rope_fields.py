@@ -163,8 +163,8 @@ def _one_spelling(fields: Fields, source: str, values: Mapping) -> Fields:
     own = Fields(values, f"{fields.path}: {source}" if source else fields.path)
     names = {_SPELLINGS.get(name, name): None for name in values}
     of_old = {new: old for old, new in _SPELLINGS.items()}
-    said = {name: own.first(name, of_old.get(name, name)) for name in names}
-    return Fields({name: value for name, value in said.items() if value is not None}, own.path)
+    current = {name: own.first(name, of_old.get(name, name)) for name in names}
+    return Fields({name: value for name, value in current.items() if value is not None}, own.path)
 
 
 def _refuse_unknown_parts(rope: Fields, kind: str) -> None:
