@@ -35,8 +35,8 @@ class Fields:
         for name, value in list(values.items())[1:]:
             if value != values[first := next(iter(values))]:
                 raise DataError(
-                    f"{self.path}: {first}={values[first]!r} and {name}={value!r} mean the same, and"
-                    " contradict each other; remove the wrong one"
+                    f"{self.path}: {first}={values[first]!r} and {name}={value!r} mean the same,"
+                    " and contradict each other; remove the wrong one"
                 )
         return next(iter(values.values()), default)
 
