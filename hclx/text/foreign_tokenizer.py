@@ -182,6 +182,13 @@ class ForeignTokenizer:
 
     def _bytes_of_tokens(self) -> list[bytes]:
         added = {token["id"]: token for token in self._json.get("added_tokens") or []}
+        for token_id, token in added.items():
+            name = token["content"]
+            if (actual_id := self._tokenizer.token_to_id(name)) != token_id:
+                raise DataError(
+                    f"{self._path}: {name!r} has id {token_id}, but the library `tokenizers` gives"
+                    f" it {actual_id}; the ids of the vocabulary and of added_tokens have a gap"
+                )
         is_byte_level = "ByteLevel" in self._kinds
         if not is_byte_level and not self._kinds & {"Metaspace", "ByteFallback", "Replace"}:
             raise DataError(

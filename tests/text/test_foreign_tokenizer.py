@@ -146,7 +146,9 @@ CHANGES = {
     ),
     "an added token": (
         "tokenizer.json",
-        lambda c: c["added_tokens"].append({**c["added_tokens"][0], "id": 400, "content": "<x>"}),
+        lambda c: c["added_tokens"].append(
+            {**c["added_tokens"][0], "id": len(c["model"]["vocab"]), "content": "<x>"}
+        ),
     ),
     "the end": (
         "tokenizer_config.json",
@@ -180,13 +182,23 @@ def test_a_template_of_chats_is_no_part_of_the_ids(folders, loaded, tmp_path):
 
 def test_ids_may_have_gaps(folders, tmp_path):
     folder = shutil.copytree(folders["GPT-2"], tmp_path / "tokenizer")
+    vocab = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    last = max(vocab, key=vocab.get)
+    edit(folder, change=lambda content: content["model"]["vocab"].update({last: 450}))
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.vocab_size == 451 == len(tokenizer.token_bytes())
+    assert tokenizer.decode([vocab[last]]) == "" != tokenizer.decode([450])
+    for text in TEXTS:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_an_added_token_has_the_id_that_the_file_says(folders, tmp_path):
+    folder = shutil.copytree(folders["GPT-2"], tmp_path / "tokenizer")
     token = {"id": 450, "content": "<far>", "special": False, "single_word": False}
     token |= {"lstrip": False, "rstrip": False, "normalized": False}
     edit(folder, change=lambda content: content["added_tokens"].append(token))
-    tokenizer = load_tokenizer(folder)
-    (far,) = [i for i in tokenizer.encode("가<far>나") if i >= 400]
-    assert tokenizer.vocab_size == far + 1 == len(tokenizer.token_bytes())
-    assert tokenizer.decode(tokenizer.encode("가<far>나")) == "가<far>나"
+    with pytest.raises(DataError, match="'<far>' has id 450, .* gives it "):
+        load_tokenizer(folder)
 
 
 def test_the_end_of_a_document_may_be_named_elsewhere(tmp_path):
