@@ -9,21 +9,19 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, MeshConfig
-from hclx.convert.importing import look_at, read_params
 from hclx.convert.tensors import rules
 from hclx.data.batch import make_batch
 from hclx.infer import SamplingConfig, prepare_params
 from hclx.infer.decode import decode, prefill
 from hclx.infer.sampling import sampling_params
-from hclx.model import hidden_states, unembed
 from hclx.parallel import make_mesh
 from hclx.train import make_loss
 from tests.helpers.families import FAMILIES, make_model, save_model
+from tests.helpers.family_logits import LENGTH, flat, load, logits, random_tokens, their_logits
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-LENGTH, PROMPT, NEW = 96, 40, 64  # beyond all windows and original lengths
-FP32 = ComputeConfig(dtype="float32")
+PROMPT, NEW = 40, 64
 EVERY_FAMILY = pytest.mark.parametrize("name", FAMILIES)
 # Of tests that take seconds for each family, all others are run by `make test-long`.
 QUICK = ("gptj", "exaone4 hybrid")
@@ -47,29 +45,6 @@ def folder(tmp_path_factory):
         return make_model(name) if "dynamic" in name else model, path
 
     return get
-
-
-@functools.cache
-def load(path, mesh=MeshConfig(fsdp=1)):
-    source = look_at(path)
-    devices = jax.devices()[: np.prod(mesh.shape)]
-    return source, read_params(source, make_mesh(mesh, devices))
-
-
-def logits(params, config, tokens):
-    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    run = jax.jit(hidden_states, static_argnums=(4, 5))
-    x = run(params, tokens, jnp.zeros_like(positions), positions, config, FP32)
-    return np.asarray(unembed(params, x, config))
-
-
-def random_tokens(shape=(2, LENGTH)):
-    return np.random.default_rng(1).integers(2, 128, shape).astype(np.int32)
-
-
-def their_logits(model, tokens):
-    with torch.no_grad():
-        return model(torch.tensor(tokens, dtype=torch.long)).logits.numpy()
 
 
 @EVERY_FAMILY
@@ -114,13 +89,6 @@ def gradients(path, mesh, tokens):
     mean = lambda params: (lambda total, count: total / count)(*loss(params, batch))
     with jax.set_mesh(make_mesh(mesh, jax.devices()[: np.prod(mesh.shape)])):
         return source, *jax.device_get(jax.jit(jax.value_and_grad(mean))(params))
-
-
-def flat(tree):
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
 
 
 @FEW_FAMILIES
