@@ -27,6 +27,7 @@ _DTYPES = {
 }
 NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _LARGEST_HEADER = 100_000_000
+_PART = 1 << 22  # bytes that are compared at once
 
 
 class Tensor(NamedTuple):
@@ -54,6 +55,23 @@ class Tensor(NamedTuple):
         if len(values) != count:
             raise DataError(f"{self.path} is truncated; get the file again")
         return values.reshape(self.shape).astype(np.float32, copy=False)
+
+    def equals(self, other: "Tensor") -> bool:
+        """Returns whether two tensors have the same dtype, shape and bytes. It reads no further
+        than the first part in which they differ.
+        """
+        if (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        left = math.prod(self.shape) * self.dtype.itemsize
+        with self.path.open("rb") as file, other.path.open("rb") as other_file:
+            file.seek(self.begin)
+            other_file.seek(other.begin)
+            while left > 0:
+                part = file.read(min(left, _PART))
+                if not part or part != other_file.read(len(part)):
+                    return False
+                left -= len(part)
+        return True
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
