@@ -166,7 +166,7 @@ def test_flops_are_those_of_the_linear_layers_and_of_the_keys_that_are_seen(fold
         attention = attention_flops_per_token(config, length)
         assert flops_per_token(config, length) == 6 * linear + attention, name
         # Two products for each query and key, forward, and twice as much backward; the mean over
-        # the queries, where half a key of the diagonal is left out as in t / 2 keys without windows.
+        # the queries, where half a key of the diagonal is left out, as in t / 2 keys.
         query, key = np.arange(length)[:, None], np.arange(length)
         keys = 0.0
         for window in config.windows:
