@@ -42,7 +42,8 @@ from hclx.train.run_dir import versions
 from hclx.train.run_lock import Lease
 from hclx.train.signal_watch import SignalWatch
 from hclx.train.state import TrainState, fresh_state, init_state
-from hclx.train.step import Metrics, evaluate
+from hclx.train.step import Metrics
+from hclx.train.validation import validate, validate_beginning
 
 _LOG = logging.getLogger(__name__)
 
@@ -228,6 +229,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
         )
         stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
+        if began == 0 and run.description["init_from"]:
+            validate_beginning(run, state)
         batches = run.loader.iterate(progress.next_index)
         while progress.step < train.total_steps and not progress.stopping:
             with run.clock.part("data"):
@@ -267,10 +270,8 @@ def _hooks(
         end_if_diverged(finished, train.max_skipped)
 
     def evaluate_model(info: StepInfo) -> None:
-        n = min(train.eval_windows, run.validation.n_sequences)
         with run.clock.paused("evaluation", info.metrics):
-            params = info.state.params
-            values = evaluate(run.program, params, run.validation, run.token_bytes, n)
+            values = validate(run, info.state)
         logger.add(values)
         progress.evaluated = info.step, values["validation_loss"]
 
