@@ -174,6 +174,17 @@ def test_a_few_nul_are_dropped_and_a_text_of_many_is_set_aside(tmp_path):
     assert "more than 1% of it: binary data, or another" in manifest["examples"]["NUL in the text"]
 
 
+def test_a_file_without_bad_records_has_no_quarantine(tmp_path):
+    """Nor one that had some, and was mended."""
+    good = json.dumps({"text": SENTENCE}, ensure_ascii=False).encode()
+    ingest(tmp_path, {"a.jsonl": good, "b.jsonl": good + b"\nno"})
+    quarantine = tmp_path / "out" / "quarantine"
+    assert [path.read_bytes().count(b"\n") for path in quarantine.rglob("*.jsonl")] == [1]
+    store, manifests, rows = ingest(tmp_path, {"b.jsonl": good + b"\n" + good})
+    assert not [*quarantine.rglob("*.jsonl")] and len(rows) == 3
+    assert [manifest["quarantined"] for manifest in manifests] == [{}, {}]
+
+
 def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
     good = json.dumps({"text": SENTENCE}, ensure_ascii=False).encode()
     content = b"\n".join([good, *[b"no"] * 3000, good])

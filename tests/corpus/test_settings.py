@@ -235,6 +235,13 @@ models: {quality: MODEL}
     [
         ("newz", "newz", 7, "sources.b.domain: mix.shares has no 'newz'; is it news.; it has blog"),
         ("input: b.txt", "input: c.txt", 6, "sources.b.input: .*/c.txt matches no file"),
+        ("input: b.txt", "input: void", 6, "sources.b.input: .*/void is an empty folder$"),
+        (
+            "input: b.txt",
+            "input: old",
+            6,
+            r"sources.b.input: .*/old is a corpus .* old/mixture/\*/\*.jsonl.gz",
+        ),
         ("input: b.txt", "input: b.csv", 6, "sources.b: b.csv: its format cannot be told from"),
         ("input: b.txt", "input: /b.txt", 6, "sources.b.input: /b.txt is not below --input="),
         ("input: b.txt", "input: ., out", 6, "sources.b.input: . would read the files of --output"),
@@ -274,6 +281,9 @@ def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wr
     """With the checks of launch/build_corpus.py, in its order."""
     for name in ("a.txt", "b.txt", "b.csv"):
         (tmp_path / name).touch()
+    for name in ("void", "old/documents", "old/attributes"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "old/settings.json").touch()
     path = tmp_path / "corpus.yaml"
     QualityModel.train(["가나다"] * 5, ["abc"] * 5).save(tmp_path / "q.npz")
     text = FILE.replace(right, wrong).replace("MODEL", str(tmp_path / "q.npz"))
