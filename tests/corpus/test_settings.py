@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
@@ -294,6 +295,52 @@ def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wr
             check_names(["contamination", "tasks"], settings.contamination.tasks, SETS)
             check_target(settings.sources, settings.mix, 1000)
             Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+
+
+@pytest.mark.parametrize(
+    "field, values",
+    {
+        "near.shingle": (0, -1),
+        "near.bands": (0, -14),
+        "near.rows": (0, 1.5),
+        "near.threshold": (0, 1.01),
+        "paragraph.min_chars": (0,),
+        "paragraph.max_share": (-0.1, 1.1),
+        "paragraph.min_new": (0,),
+        "contamination.coverage": (0, 1.1),
+        "contamination.min_chars": (0,),
+        "contamination.window": (0,),
+        "contamination.max_share": (-0.1, 1.1),
+        "contamination.max_pieces": (0,),
+        "mix.max_epochs": (0, math.inf),
+        "mix.temperature": (0,),
+        "mix.bytes_per_token": (0, -4.5),
+        "part_bytes": (0,),
+        "sources.a.max_bytes": (0,),
+        "sources.a.max_chars": (0,),
+        "sources.a.epochs": (-1,),
+        "sources.a.cap": (-1,),
+    }.items(),
+)
+def test_a_number_outside_of_its_bounds_is_refused_by_its_name(field, values):
+    for value in values:
+        content = {"sources": {"a": {"input": "x"}}}
+        *path, last = field.split(".")
+        place = content
+        for name in path:
+            place = place.setdefault(name, {})
+        place[last] = value
+        with pytest.raises(ConfigError, match=rf"^{re.escape(field)} must be .*, and is {value}$"):
+            parse_settings(content)
+
+
+def test_a_mapping_may_take_over_two_others(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "rules: {mean_word: &a {max: 20}, digits: &b {min: 0.1}}\n"
+        "sources:\n  a: {input: x, rules: {mean_word: {<<: *a, <<: *b}}}"
+    )
+    rule = load_settings(tmp_path / "c.yaml").sources["a"].rules["mean_word"]
+    assert (rule.min, rule.max) == (0.1, 20)
 
 
 def test_the_values_of_a_field_are_named_without_the_empty_one():
