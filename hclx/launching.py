@@ -271,6 +271,10 @@ def _parse(argv: list[str]) -> list[str]:
     and --help succeeds.
     """
     check_arguments(sys.orig_argv)
+    # Some scripts have --output and some --output_dir: both take either, and --help shows its own.
+    for name, other in (("output", "output_dir"), ("output_dir", "output")):
+        if name in flags.FLAGS and other not in flags.FLAGS:
+            flags.DEFINE_alias(other, name)
     try:
         rest = flags.FLAGS(list(map(expand_home, argv)))
         for name, value in flags.FLAGS.flag_values_dict().items():
