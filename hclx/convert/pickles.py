@@ -5,12 +5,14 @@ A pickle can run any code when it is read. PyTorch's unpickler with `weights_onl
 but tensors and refuses the rest; so does this module, with whatever else it finds.
 """
 
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from hclx.convert.safetensors_files import Writer
 from hclx.errors import DataError, require
+from hclx.progress import ProgressBar
 
 
 def convert_pickles(folder: Path, target: Path) -> None:
@@ -29,8 +31,10 @@ def convert_pickles(folder: Path, target: Path) -> None:
         raise DataError(f"{folder} has no pytorch_model*.bin")
     shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(paths)}
     writer = Writer(target, shapes, "float32")
-    for name, tensor in _tensors(paths):
-        writer.write(name, tensor.float().numpy())
+    with ProgressBar(sum(map(math.prod, shapes.values())), "unpickle", "parameter") as progress:
+        for name, tensor in _tensors(paths):
+            writer.write(name, tensor.float().numpy())
+            progress.update(tensor.numel())
     writer.close()
     for path in folder.iterdir():
         if path.suffix == ".json" and not path.name.endswith(".index.json"):
