@@ -5,7 +5,8 @@ generation_config.json  where a text ends
 model*.safetensors      the weights, with an index if there are several files
 tokenizer.json, tokenizer_config.json
                         both: without the second, transformers builds the tokenizer of the
-                        model's class, which gives other ids
+                        model's class, which gives other ids; for Qwen2 also a module of Python,
+                        without which it does so all the same
 README.md               where the model comes from
 hclx_tokenizer/         our own tokenizer, which the import of this folder takes again
 """
@@ -34,22 +35,25 @@ from hclx.train.checkpoint import Checkpointer
 from hclx.train.row_ranges import row_ranges
 from hclx.train.run_dir import read_run
 
-_QWEN2 = (
-    "transformers' AutoTokenizer builds the tokenizer of Qwen2 whatever tokenizer_config.json says;"
-    " read this folder's by PreTrainedTokenizerFast.from_pretrained"
-)
+# transformers' AutoTokenizer builds the tokenizer of Qwen2's class, which splits text its own way,
+# for every folder of that family, unless tokenizer_config.json names a class that is in the folder.
+# Then it reads tokenizer.json as it is, or with trust_remote_code builds this class, which does so.
+_CLASS_MODULE = "tokenization_as_in_file"
+_CLASS = """from transformers import PreTrainedTokenizerFast
+
+
+class TokenizerAsInFile(PreTrainedTokenizerFast):
+    pass
+"""
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
 
 class Exported(NamedTuple):
-    """The result of an export: the family, the number of parameters, the step, and what its user
-    should know, "" for nothing.
-    """
+    """The result of an export: the family, the number of parameters, and the step."""
 
     family: str
     n_params: int
     step: int
-    note: str
 
 
 def export_model(
@@ -93,6 +97,8 @@ def export_model(
         ends = ("bos_token_id", "eos_token_id", "pad_token_id")
         _write_json(folder / "generation_config.json", {name: content[name] for name in ends})
         _write_tokenizer(Path(tokenizer_dir), tokenizer, folder)
+        if content["model_type"] == "qwen2":
+            _keep_class(folder)
         weights = _Weights(folder, experiment.model, model_rules, dtype)
         _, meta = checkpointer.restore_params(
             abstract_params(experiment.model), step, take=weights.take
@@ -100,8 +106,7 @@ def export_model(
         weights.close()
         card = model_card(experiment, meta, content["model_type"])
         (folder / "README.md").write_text(card, encoding="utf-8")
-    note = _QWEN2 if content["model_type"] == "qwen2" else ""
-    return Exported(content["model_type"], n_params(experiment.model), meta["step"], note)
+    return Exported(content["model_type"], n_params(experiment.model), meta["step"])
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -118,11 +123,22 @@ def _write_tokenizer(source: Path, tokenizer: Tokenizer, folder: Path) -> None:
         return
     from hclx.text.export import write_exports
 
-    write_exports(tokenizer, folder)
+    # a server has to put the same token before a prompt as training put before a document
+    write_exports(tokenizer, folder, begins=True)
     own = folder / OWN_TOKENIZER
     own.mkdir()
     for name in (METADATA_FILE, MODEL_FILE):
         shutil.copyfile(source / name, own / name)
+
+
+def _keep_class(folder: Path) -> None:
+    """Makes AutoTokenizer read tokenizer.json as it is: see `_CLASS_MODULE`."""
+    config = json.loads((folder / CONFIG_OF_TOKENIZER).read_text(encoding="utf-8"))
+    if config.get("tokenizer_class") != "PreTrainedTokenizerFast" or "auto_map" in config:
+        return  # the tokenizer of Qwen2 itself, or one that comes with a class already
+    config["auto_map"] = {"AutoTokenizer": [None, f"{_CLASS_MODULE}.TokenizerAsInFile"]}
+    _write_json(folder / CONFIG_OF_TOKENIZER, config)
+    (folder / f"{_CLASS_MODULE}.py").write_text(_CLASS, encoding="utf-8")
 
 
 class _Weights:

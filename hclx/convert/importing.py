@@ -109,7 +109,7 @@ def _with_prefix(tensors: Mapping[str, Tensor], family: str) -> dict[str, Tensor
     prefix, _, short = embedding.partition(".")
     if embedding in tensors or short not in tensors:
         return dict(tensors)
-    head = NAMES[family].get("head", "lm_head") + "."
+    head = NAMES[family]["head"] + "."
     whole = lambda name: name if name.startswith(head) else f"{prefix}.{name}"
     return {whole(name): tensor for name, tensor in tensors.items()}
 
@@ -121,27 +121,21 @@ def _with_head(
 
     A head that only repeats the embedding, where config.json says that it is tied, is dropped.
     """
-    name = NAMES[family].get("head", "lm_head") + ".weight"
+    name = NAMES[family]["head"] + ".weight"
     if name not in tensors:
         if not config.tied_head:
             notes.append(f"config.json does not tie the head, but the file has no {name}: tied")
         return dataclasses.replace(config, tied_head=True)
-    if config.tied_head:
-        embedding = tensors.get(NAMES[family]["embedding"] + ".weight")
-        head = tensors[name]
-        if embedding and embedding.shape == head.shape and _are_equal(embedding, head):
+    embedding = tensors.get(NAMES[family]["embedding"] + ".weight")
+    if embedding and embedding.equals(tensors[name]):
+        if config.tied_head:
             notes.append(f"{name} equals the embedding, to which config.json ties it: tied")
             del tensors[name]
             return config
+        notes.append(f"{name} equals the embedding, and stays a matrix of its own")
+    elif config.tied_head:
         notes.append(f"config.json ties the head, but the file has another {name}: not tied")
     return dataclasses.replace(config, tied_head=False)
-
-
-def _are_equal(a: Tensor, b: Tensor) -> bool:
-    ranges = row_ranges(a.shape)
-    return a.dtype == b.dtype and all(
-        np.array_equal(a.read(*rows), b.read(*rows)) for rows in ranges
-    )
 
 
 def _compare(

@@ -72,6 +72,23 @@ class Tensor(NamedTuple):
             raise DataError(f"{self.path} is truncated; get the file again")
         return values.astype(np.float32, copy=False)
 
+    def equals(self, other: "Tensor") -> bool:
+        """Returns whether two tensors have the same dtype, shape and bytes. It reads no further
+        than the first part in which they differ.
+        """
+        if (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        left = math.prod(self.shape) * self.dtype.itemsize
+        with self.path.open("rb") as file, other.path.open("rb") as other_file:
+            file.seek(self.begin)
+            other_file.seek(other.begin)
+            while left > 0:
+                part = file.read(min(left, _PART_BYTES))
+                if not part or part != other_file.read(len(part)):
+                    return False
+                left -= len(part)
+        return True
+
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:

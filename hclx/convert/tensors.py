@@ -96,6 +96,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "embedding": "transformer.wte",
         "position": "transformer.wpe",
         "final_norm": "transformer.ln_f",
+        "head": "lm_head",
         "layer": "transformer.h.{n}.",
         "attention_norm": "ln_1",
         "mlp_norm": "ln_2",
