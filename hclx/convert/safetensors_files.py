@@ -29,6 +29,7 @@ _DTYPES = {
 }
 NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _LARGEST_HEADER = 100_000_000
+_PART_BYTES = 16 << 20  # that are compared at a time
 
 
 class Tensor(NamedTuple):
