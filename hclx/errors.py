@@ -101,16 +101,17 @@ class PreemptedError(HclxError):
     exit_code = 75
 
 
-def known_error(error: BaseException) -> HclxError | None:
+def known_error(error: BaseException, path: str | os.PathLike | None = None) -> HclxError | None:
     """Returns the error for a person, with its exit code; None for a fault of the program.
 
     Args:
       error: of the program itself, of the operating system, or of TensorStore, which gives the
         number of the system's error in its text.
+      path: what was read or written, for an error that does not tell a whole path itself.
     """
     if isinstance(error, HclxError):
         return error
-    number, path = getattr(error, "errno", None), getattr(error, "filename", None)
+    number, path = getattr(error, "errno", None), getattr(error, "filename", None) or path
     if not isinstance(error, OSError):
         match = re.search(r"os_error_code(?:\[\d+\])?='(\d+)'", str(error))
         number = int(match[1]) if match else None

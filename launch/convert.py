@@ -6,10 +6,11 @@ import|export|inspect
   inspect  says what a folder holds, and what would be ignored or refused, without reading weights
 """
 
-import tempfile
-from pathlib import Path
+import os
 
 from absl import flags
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # nothing is computed, so that no accelerator is taken
 
 from hclx.errors import ConfigError
 from hclx.launching import run
@@ -39,18 +40,17 @@ def main(argv):
     for name, flag in needed:
         if not flag.value:
             raise ConfigError(f"--{name} is missing; {argv[1]} needs it")
+    from hclx.train.malloc import return_freed_memory
+
+    return_freed_memory()
     command()
 
 
 def import_folder() -> None:
     """Imports a folder, and prints what it is now."""
     from hclx.convert.importing import import_model
-    from hclx.convert.pickles import convert_pickles
 
-    with tempfile.TemporaryDirectory(prefix="hclx-convert-") as folder:
-        if ALLOW_BIN.value:
-            convert_pickles(Path(INPUT.value), Path(folder))
-        source, n_params = import_model(folder if ALLOW_BIN.value else INPUT.value, MODEL_DIR.value)
+    source, n_params = import_model(INPUT.value, MODEL_DIR.value, allow_bin=ALLOW_BIN.value)
     for note in source.notes:
         print(note)
     print(f"{MODEL_DIR.value}: {source.family}, {n_params:,} parameters, as step 0 of a run")

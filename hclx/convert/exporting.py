@@ -16,17 +16,15 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from hclx.config import Experiment, MeshConfig, ModelConfig
+from hclx.config import Experiment, ModelConfig
 from hclx.convert.config_json_writer import write_model_config
 from hclx.convert.importing import CONFIG, OWN_TOKENIZER
-from hclx.convert.safetensors_files import Writer, row_ranges
+from hclx.convert.safetensors_files import Writer
 from hclx.convert.tensors import Rule, in_order, rules
 from hclx.errors import ConfigError
-from hclx.model import Params, n_params, param_specs
-from hclx.parallel import make_mesh, named_sharding
+from hclx.model import abstract_params, n_params
 from hclx.progress import ProgressBar
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.foreign_tokenizer import COMPANIONS, ForeignTokenizer
@@ -34,6 +32,7 @@ from hclx.text.foreign_tokenizer import CONFIG as CONFIG_OF_TOKENIZER
 from hclx.text.new_folder import new_folder
 from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
 from hclx.train.checkpoint import Checkpointer
+from hclx.train.row_ranges import row_ranges
 from hclx.train.run_dir import read_run
 
 # transformers' AutoTokenizer builds the tokenizer of Qwen2's class, which splits text its own way,
@@ -101,22 +100,13 @@ def export_model(
         if content["model_type"] == "qwen2":
             _keep_class(folder)
         weights = _Weights(folder, experiment.model, model_rules, dtype)
-        _, meta = checkpointer.restore_params(_abstract(experiment.model), step, take=weights.take)
+        _, meta = checkpointer.restore_params(
+            abstract_params(experiment.model), step, take=weights.take
+        )
         weights.close()
         card = model_card(experiment, meta, content["model_type"])
         (folder / "README.md").write_text(card, encoding="utf-8")
     return Exported(content["model_type"], n_params(experiment.model), meta["step"])
-
-
-def _abstract(config: ModelConfig) -> Params:
-    """The parameters as they are read, each whole on one device."""
-    mesh = make_mesh(MeshConfig(fsdp=1), jax.devices()[:1])
-    return jax.tree.map(
-        lambda spec: jax.ShapeDtypeStruct(
-            spec.shape, "float32", sharding=named_sharding(mesh, spec.axes)
-        ),
-        param_specs(config),
-    )
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -163,15 +153,15 @@ class _Weights:
         }
         self._writer = Writer(folder, shapes, dtype, SHARD_BYTES)
         self._progress = ProgressBar(n_params(config), "export", "parameter")
-        self._held: dict[str, jax.Array] = {}
+        self._held: dict[str, np.ndarray] = {}
 
-    def take(self, path: str, array: jax.Array) -> None:
+    def take(self, path: str, array: np.ndarray) -> None:
         """Writes the tensors of a parameter as soon as those that they share are here too."""
         self._held[path] = array
         rule = self._rules[path]
         if not self._held.keys() >= set(rule.ours):
             return
-        arrays = [np.asarray(self._held.pop(path)) for path in rule.ours]
+        arrays = [self._held.pop(path) for path in rule.ours]
         if "{n}" in rule.theirs[0]:
             for layer, parts in enumerate(zip(*arrays)):
                 for name, values in zip(rule.theirs, rule.unpack(*parts)):

@@ -29,16 +29,18 @@ from hclx.config import (
     TrainConfig,
 )
 from hclx.convert.config_json import read_model_config
-from hclx.convert.safetensors_files import Tensor, read_folder, row_ranges
+from hclx.convert.pickles import convert_pickles
+from hclx.convert.safetensors_files import Tensor, read_folder
 from hclx.convert.tensors import IGNORED, NAMES, Rule, in_order, rules
 from hclx.errors import ConfigError, DataError
 from hclx.model import Params, abstract_params, n_params, param_specs
 from hclx.parallel import ShardingRules, named_sharding
 from hclx.progress import ProgressBar
-from hclx.text import load_tokenizer
+from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.foreign_tokenizer import COMPANIONS
 from hclx.text.new_folder import new_folder
 from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
+from hclx.train.row_ranges import row_ranges
 from hclx.train.run_dir import claim_folder, describe_run, versions
 from hclx.train.weights_checkpoint import Rows, save_weights
 
@@ -261,51 +263,76 @@ def _set_layer(stacked: jax.Array, values: jax.Array, layer: int) -> jax.Array:
     return jax.lax.dynamic_update_index_in_dim(stacked, values, layer, axis=0)
 
 
-def import_model(input_dir: str | Path, model_dir: str | Path) -> tuple[Source, int]:
+def import_model(
+    input_dir: str | Path, model_dir: str | Path, *, allow_bin: bool = False
+) -> tuple[Source, int]:
     """Makes a run of a folder of transformers: step 0 of it, and its tokenizer. `hclx generate`
     reads it, `--init_from` begins with it, `hclx convert export` writes it again.
 
     Args:
       input_dir: the folder.
       model_dir: of the run, missing or an empty folder; it appears whole or not at all.
+      allow_bin: reads pickled weights: see hclx/convert/pickles.py.
     Returns:
       What was imported, and the number of its parameters.
     Raises:
       ConfigError: the model is not supported, or `model_dir` is not empty.
       DataError: a file is missing or damaged.
+      StorageError, OSError: the run cannot be written.
     """
-    source, model_dir = look_at(input_dir), Path(model_dir)
+    input_dir, model_dir = Path(input_dir), Path(model_dir)
     if model_dir.exists() and (not model_dir.is_dir() or any(model_dir.iterdir())):
         raise ConfigError(f"--model_dir={model_dir} exists and is not empty; name another folder")
-    tokenizer_files = _tokenizer_files(source.folder)
-    tokenizer = load_tokenizer(tokenizer_files[0].parent)
-    if tokenizer.vocab_size > source.config.vocab_size:
-        raise DataError(
-            f"{source.folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, and the model"
-            f" rows for {source.config.vocab_size:,}"
-        )
+    source = None if allow_bin else look_at(input_dir)
+    if source:
+        _tokenizer_of(source)  # what can be refused is refused before anything is written
+    with new_folder(model_dir) as folder:
+        if allow_bin:
+            unpickled = folder / "unpickled"
+            unpickled.mkdir()
+            convert_pickles(input_dir, unpickled)
+            source = look_at(unpickled)
+        _write_run(source, input_dir.name, folder, model_dir)
+        if allow_bin:
+            shutil.rmtree(unpickled)
+    return source, n_params(source.config)
+
+
+def _write_run(source: Source, name: str, folder: Path, model_dir: Path) -> None:
+    """Writes the run into a folder that becomes `model_dir`; `name` is for its records."""
+    tokenizer_files, tokenizer = _tokenizer_of(source)
     length = min(source.config.max_length, TrainConfig().sequence_length)
     experiment = Experiment(
         model=source.config,
         compute=ComputeConfig(),
         mesh=MeshConfig(),
         optimizer=OptimizerConfig(),
-        data=DataConfig(mixture=f"imported from {source.folder.name}"),
+        data=DataConfig(mixture=f"imported from {name}"),
         tokenizer=TokenizerConfig(),
         train=TrainConfig(sequence_length=length),
     )
-    with new_folder(model_dir) as folder:
-        own = folder / "tokenizer"
-        own.mkdir()
-        for path in tokenizer_files:
-            shutil.copyfile(path, own / path.name)
-        hashes = {"vocabulary": tokenizer.fingerprint, "text": ""}
-        claim_folder(folder, describe_run(experiment, str(own), hashes))
-        (folder / GIN).write_text(_bindings(source.config, model_dir), encoding="utf-8")
-        meta = {"hashes": hashes, "versions": versions(), "init_from": None}
-        meta |= {"model": dataclasses.asdict(source.config)}
-        save_weights(folder, abstract_params(source.config), parts_of(source), meta)
-    return source, n_params(source.config)
+    own = folder / "tokenizer"
+    own.mkdir()
+    for path in tokenizer_files:
+        shutil.copyfile(path, own / path.name)
+    hashes = {"vocabulary": tokenizer.fingerprint, "text": ""}
+    claim_folder(folder, describe_run(experiment, str(own), hashes))
+    (folder / GIN).write_text(_bindings(source.config, model_dir), encoding="utf-8")
+    meta = {"hashes": hashes, "versions": versions(), "init_from": None}
+    meta |= {"model": dataclasses.asdict(source.config)}
+    save_weights(folder, abstract_params(source.config), parts_of(source), meta)
+
+
+def _tokenizer_of(source: Source) -> tuple[list[Path], Tokenizer]:
+    """The files of the tokenizer of a folder, and the tokenizer, which must fit the model."""
+    files = _tokenizer_files(source.folder)
+    tokenizer = load_tokenizer(files[0].parent)
+    if tokenizer.vocab_size > source.config.vocab_size:
+        raise DataError(
+            f"{source.folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, and the model"
+            f" rows for {source.config.vocab_size:,}"
+        )
+    return files, tokenizer
 
 
 def _bindings(config: ModelConfig, model_dir: Path) -> str:

@@ -5,12 +5,16 @@ A pickle can run any code when it is read. PyTorch's unpickler with `weights_onl
 but tensors and refuses the rest; so does this module, with whatever else it finds.
 """
 
+import ctypes
+import math
+import mmap
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from hclx.convert.safetensors_files import Writer
 from hclx.errors import DataError, require
+from hclx.progress import ProgressBar
 
 
 def convert_pickles(folder: Path, target: Path) -> None:
@@ -29,12 +33,28 @@ def convert_pickles(folder: Path, target: Path) -> None:
         raise DataError(f"{folder} has no pytorch_model*.bin")
     shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(paths)}
     writer = Writer(target, shapes, "float32")
-    for name, tensor in _tensors(paths):
-        writer.write(name, tensor.float().numpy())
+    with ProgressBar(sum(map(math.prod, shapes.values())), "unpickle", "parameter") as progress:
+        for name, tensor in _tensors(paths):
+            writer.write(name, tensor.float().numpy())
+            _forget_pages(tensor)
+            progress.update(tensor.numel())
     writer.close()
     for path in folder.iterdir():
         if path.suffix == ".json" and not path.name.endswith(".index.json"):
             shutil.copyfile(path, target / path.name)
+
+
+def _forget_pages(tensor) -> None:
+    """Lets go of the pages of a file that a tensor maps, which count as memory of this process. The
+    system reads them again if they are used again.
+    """
+    storage, page = tensor.untyped_storage(), mmap.PAGESIZE
+    begin = -(-storage.data_ptr() // page) * page
+    size = (storage.data_ptr() + storage.nbytes()) // page * page - begin  # of whole pages alone
+    if size > 0 and hasattr(mmap, "MADV_DONTNEED"):
+        madvise = ctypes.CDLL(None).madvise
+        madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+        madvise(begin, size, mmap.MADV_DONTNEED)
 
 
 def _tensors(paths: list[Path]) -> Iterator[tuple]:

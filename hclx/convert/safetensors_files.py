@@ -5,6 +5,7 @@ data_offsets), and the values. The header is checked against the size of the fil
 is read. Files are read and not mapped, so that no more of them is in memory than one tensor.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hclx.errors import ConfigError, DataError
+from hclx.train.row_ranges import row_ranges
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DTYPES = {
@@ -27,7 +29,7 @@ _DTYPES = {
 }
 NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _LARGEST_HEADER = 100_000_000
-_PART_BYTES = 16 << 20  # of a tensor that is converted part by part
+_PART_BYTES = 16 << 20  # that are compared at a time
 
 
 class Tensor(NamedTuple):
@@ -56,16 +58,20 @@ class Tensor(NamedTuple):
           begin, end: the rows of the first axis that are read; default: all.
         Raises:
           DataError: the file ends before them.
+          OSError: it cannot be read.
         """
         shape, offset = self.shape, self.begin
         if shape:
             row = math.prod(shape[1:]) * self.dtype.itemsize
             offset += begin * row
             shape = ((shape[0] if end is None else end) - begin, *shape[1:])
-        values = np.fromfile(self.path, self.dtype, math.prod(shape), offset=offset)
-        if len(values) != math.prod(shape):
+        values = np.empty(shape, self.dtype)
+        with _naming(self.path), self.path.open("rb") as file:
+            file.seek(offset)
+            n_bytes = file.readinto(values.reshape(-1).view(np.uint8))
+        if n_bytes != values.nbytes:
             raise DataError(f"{self.path} is truncated; get the file again")
-        return values.reshape(shape).astype(np.float32, copy=False)
+        return values.astype(np.float32, copy=False)
 
     def equals(self, other: "Tensor") -> bool:
         """Returns whether two tensors have the same dtype, shape and bytes. It reads no further
@@ -85,14 +91,14 @@ class Tensor(NamedTuple):
         return True
 
 
-def row_ranges(shape: tuple[int, ...], itemsize: int = 4) -> Iterator[tuple[int, int]]:
-    """Yields ranges of rows of the first axis, of equal size but for the last, each of which is
-    small beside a large tensor.
-    """
-    row = max(1, math.prod(shape[1:]) * itemsize)
-    step = max(1, _PART_BYTES // row)
-    for begin in range(0, shape[0], step):
-        yield begin, min(begin + step, shape[0])
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Lets an error of the operating system that names no file name this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
@@ -282,7 +288,7 @@ class Writer:
         for name in shapes:
             tensor = self._places[name]
             self._places[name] = tensor._replace(begin=8 + len(text) + tensor.begin)
-        with path.open("wb") as file:
+        with _naming(path), path.open("wb") as file:
             file.write(struct.pack("<Q", len(text)) + text)
             file.truncate(8 + len(text) + place)
 
@@ -301,11 +307,13 @@ class Writer:
             shape, values = (1,), values.reshape(1)
         assert values.shape[1:] == shape[1:] and begin + len(values) <= shape[0], (name, begin)
         self._left[name] -= len(values)
-        with path.open("r+b") as file:
-            file.seek(place + begin * math.prod(shape[1:]) * self._dtype.itemsize)
-            for first, last in row_ranges(values.shape, self._dtype.itemsize):
-                rows = self._converted(name, values[first:last])
+        place += begin * math.prod(shape[1:]) * self._dtype.itemsize
+        for first, last in row_ranges(values.shape, self._dtype.itemsize):
+            rows = self._converted(name, values[first:last])
+            with _naming(path), path.open("r+b") as file:
+                file.seek(place)
                 file.write(rows.reshape(-1).view(np.uint8))
+            place += rows.nbytes
 
     def _converted(self, name: str, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # it is looked for below
@@ -322,7 +330,7 @@ class Writer:
         assert not any(self._left.values()), self._left
         files = dict.fromkeys(tensor.path for tensor in self._places.values())
         for path in files:
-            with path.open("r+b") as file:
+            with _naming(path), path.open("r+b") as file:
                 os.fsync(file.fileno())
         if len(files) == 1:
             return

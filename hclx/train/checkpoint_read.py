@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from hclx.errors import CheckpointError, HclxError, StorageError, StuckError
@@ -45,7 +46,9 @@ class Stored(NamedTuple):
     loop: dict
 
 
-Take = Callable[[str, jax.Array], None]  # (path in its item, such as "blocks/mlp/wi", the array)
+Take = Callable[
+    [str, jax.Array | np.ndarray], None
+]  # (path in its item, such as "blocks/mlp/wi", the array)
 
 
 def read_verified(
@@ -56,7 +59,8 @@ def read_verified(
 
     Args:
       path: MODEL_DIR/checkpoints/STEP.
-      items: item -> tree of `jax.ShapeDtypeStruct` with shardings.
+      items: item -> tree of `jax.ShapeDtypeStruct` with shardings. If `take` is given, arrays
+        without one come as NumPy's.
       take: takes the arrays, of those items that the checkpoint has, one by one as they are
         verified, and none is returned. There is never more than one in memory.
     Returns:
@@ -161,12 +165,14 @@ def _read(path: Path, target):
         item=partial, restore_args=jax.tree.map(_restore_args, partial)
     )
     tree = ocp.PyTreeCheckpointHandler().restore(path, args=arguments)
-    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else None, tree)
+    return jax.tree.map(lambda x: None if x is ocp.PLACEHOLDER else x, tree)
 
 
 def _restore_args(target) -> ocp.RestoreArgs:
     if target is ocp.PLACEHOLDER:
         return ocp.RestoreArgs()
+    if target.sharding is None:
+        return ocp.RestoreArgs(restore_type=np.ndarray, dtype=target.dtype)
     return ocp.ArrayRestoreArgs(
         sharding=target.sharding, global_shape=target.shape, dtype=target.dtype
     )

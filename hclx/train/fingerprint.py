@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hclx.train.row_ranges import row_ranges
+
 _UINT = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
@@ -39,9 +41,10 @@ def _linear_index(shape: tuple[int, ...], first: jax.Array | int) -> jax.Array:
 def _array_fingerprint(x: jax.Array, first: jax.Array | int = 0) -> jax.Array:
     bits = jax.lax.bitcast_convert_type(x, _UINT[x.dtype.itemsize]).astype(jnp.uint32)
     mixed = _mix(bits ^ _mix(_linear_index(x.shape, first)))
-    return jnp.stack(
-        [mixed.sum(dtype=jnp.uint32), _mix(mixed ^ jnp.uint32(0x9E3779B9)).sum(dtype=jnp.uint32)]
-    )
+    # One reduction of both, as two would keep `mixed`, which is as large as the array.
+    add = lambda a, b: (a[0] + b[0], a[1] + b[1])
+    both = (mixed, _mix(mixed ^ jnp.uint32(0x9E3779B9)))
+    return jnp.stack(jax.lax.reduce(both, (jnp.uint32(0),) * 2, add, tuple(range(x.ndim))))
 
 
 @jax.jit
@@ -71,14 +74,17 @@ def fingerprint(tree) -> dict[str, str]:
     """Computes the fingerprint of each array of a tree.
 
     Args:
-      tree: of arrays whose items have 1, 2 or 4 bytes, sharded in any way.
+      tree: of arrays whose items have 1, 2 or 4 bytes, sharded in any way. Those of NumPy are not
+        copied as a whole.
     Returns:
       Path of the array, keys joined by "/" -> `dtype[shape]:` and 16 hexadecimal digits, such as
       "float32[2, 3]:0123456789abcdef".
     """
-    sums = jax.device_get(_fingerprints(tree))
     arrays = jax.tree_util.tree_leaves_with_path(tree)
     name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
+    if arrays and all(isinstance(x, np.ndarray) and x.ndim for _, x in arrays):
+        return {name(path): _of_parts(x) for path, x in arrays}
+    sums = jax.device_get(_fingerprints(tree))
     return {
         name(path): _text(x.dtype, x.shape, s)
         for (path, x), s in zip(arrays, jax.tree.leaves(sums), strict=True)
@@ -101,6 +107,14 @@ class PartialFingerprint:
     def text(self) -> str:
         """Returns what `fingerprint` returns of the whole array, once all rows were added."""
         return _text(self._dtype, self._shape, self._sums)
+
+
+def _of_parts(array: np.ndarray) -> str:
+    sums = PartialFingerprint(array.shape, array.dtype)
+    for begin, end in row_ranges(array.shape, array.itemsize):
+        # A copy: JAX lets go of what it was given at a later call, and would keep the array.
+        sums.add(begin, array[begin:end].copy())
+    return sums.text()
 
 
 def _text(dtype: np.dtype, shape: tuple[int, ...], sums: np.ndarray) -> str:

@@ -74,7 +74,7 @@ def save_weights(
     except HclxError:
         raise
     except (OSError, ValueError) as error:
-        raise known_error(error) or StorageError(
+        raise known_error(error, folder) or StorageError(
             f"cannot write {folder}: {one_line(error)}"
         ) from error
 

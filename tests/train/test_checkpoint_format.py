@@ -15,7 +15,7 @@ import pytest
 from hclx.config import MeshConfig, ModelConfig, TrainConfig
 from hclx.data.batch import make_batch
 from hclx.errors import CheckpointError, ConfigError
-from hclx.model import init_params
+from hclx.model import abstract_params, init_params
 from hclx.model.legacy import to_format_2
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, checkpoint_format
@@ -111,6 +111,12 @@ class TestFormat2:
             with jax.set_mesh(program.mesh), Checkpointer(tmp_path) as checkpointer:
                 restored, _, _ = checkpointer.restore(program.abstract_state)
             assert_equal(restored, jax.device_get(state))
+        taken, path_of = {}, lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
+        with Checkpointer(tmp_path) as checkpointer:
+            checkpointer.restore_params(abstract_params(OLD_MODEL), take=taken.__setitem__)
+        for path, array in jax.tree_util.tree_leaves_with_path(state.trainable):
+            assert np.array_equal(taken.pop(path_of(path)), array)
+        assert not taken
 
 
 def test_a_real_run_in_hand_can_be_read(data_dir):

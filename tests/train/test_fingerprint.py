@@ -9,7 +9,7 @@ import pytest
 
 from hclx.config import MeshConfig
 from hclx.parallel import make_mesh, named_sharding
-from hclx.train.fingerprint import fingerprint
+from hclx.train.fingerprint import PartialFingerprint, fingerprint
 
 U32 = 0xFFFFFFFF
 
@@ -66,3 +66,30 @@ def test_swaps_zeros_shape_and_dtype_show():
         for a in (x, swapped, x.reshape(3, 4), x.astype(np.int32), 0 * x, -0.0 * x)
     ]
     assert len(set(prints)) == len(prints)
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (9,), (4, 1)])
+def test_the_parts_of_an_array_make_its_fingerprint_in_any_order(shape):
+    array = np.random.default_rng(4).normal(size=shape).astype(np.float32)
+    sums = PartialFingerprint(shape, "float32")
+    for begin, end in ((3, shape[0]), (0, 1), (1, 3)):
+        sums.add(begin, array[begin:end])
+    assert sums.text() == brute_force(array)
+
+
+def test_positions_are_counted_modulo_2_to_the_32():
+    """The last rows of an array of 2^32 + 8 elements, by the formula."""
+    shape, rows = (2**29 + 1, 8), np.arange(16, dtype=np.float32).reshape(2, 8)
+    sums = PartialFingerprint(shape, "float32")
+    sums.add(2**29 - 1, rows)
+    first = 2**32 - 8
+    bits = rows.ravel().view(np.uint32).tolist()
+    mixed = [mix(b ^ mix((first + i) & U32)) for i, b in enumerate(bits)]
+    expected = sum(mixed) & U32, sum(mix(x ^ 0x9E3779B9) for x in mixed) & U32
+    assert sums.text().endswith(":%08x%08x" % expected)
+
+
+def test_an_array_of_numpy_is_read_in_parts(monkeypatch):
+    monkeypatch.setattr("hclx.train.row_ranges._PART_BYTES", 100)
+    array = np.random.default_rng(5).normal(size=(11, 6)).astype(np.float32)
+    assert fingerprint({"a": {"b": array}, "c": None}) == {"a/b": brute_force(array)}
