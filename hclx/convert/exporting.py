@@ -39,6 +39,9 @@ _QWEN2 = (
     "transformers' AutoTokenizer builds the tokenizer of Qwen2 whatever tokenizer_config.json says;"
     " read this folder's by PreTrainedTokenizerFast.from_pretrained"
 )
+# Families whose configuration transformers 5 refuses if heads do not divide the model's size, though
+# its layers would compute it.
+_DIVIDED = ("llama", "exaone", "hyperclovax", "gemma3_text")
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
 
@@ -98,8 +101,17 @@ def export_model(
         _write_weights(folder, params, experiment.model, model_rules, dtype)
         card = model_card(experiment, meta, content["model_type"])
         (folder / "README.md").write_text(card, encoding="utf-8")
-    note = _QWEN2 if content["model_type"] == "qwen2" else ""
+    note = _note(content["model_type"], experiment.model)
     return Exported(content["model_type"], n_params(experiment.model), meta["step"], note)
+
+
+def _note(family: str, model: ModelConfig) -> str:
+    if family in _DIVIDED and model.d_model % model.n_heads:
+        return (
+            f"transformers 5 refuses a {family} of hidden_size={model.d_model} with"
+            f" {model.n_heads} heads, whatever head_dim says; transformers 4 and others read it"
+        )
+    return _QWEN2 if family == "qwen2" else ""
 
 
 def _read(model_dir: Path, config: ModelConfig, step: int | None) -> tuple[Params, dict]:

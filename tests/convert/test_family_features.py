@@ -68,7 +68,7 @@ def test_an_import_onto_a_mesh_gives_the_logits_of_one_device(name, folder):
     np.testing.assert_allclose(ours, expected, atol=2e-5, rtol=0)
     parts = config.fsdp * config.seq * config.model
     for spec, array in zip(jax.tree.leaves(param_specs(source.config)), jax.tree.leaves(params)):
-        if spec.decays:
+        if spec.decays and "position" not in spec.axes:  # a table that is not split by `model`
             assert array.addressable_shards[0].data.size * parts == array.size
 
 
