@@ -26,10 +26,12 @@ from tests.helpers.family_logits import FP32, load, logits, random_tokens, their
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-QUICK = ("gemma3_text",)
-FEW_FAMILIES = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in FAMILIES]
-)
+
+
+def few_families(*quick):
+    """All families; those that are not named are run by `make test-long`."""
+    marks = lambda name: () if name in quick else pytest.mark.long
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=marks(n)) for n in FAMILIES])
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ MESHES = [
 ]
 
 
-@FEW_FAMILIES
+@few_families("gemma3_text")
 def test_an_import_onto_a_mesh_gives_the_logits_of_one_device(name, folder):
     """Each family on one of four meshes; no device holds more than its part of a matrix."""
     _, path = folder(name)
@@ -72,7 +74,7 @@ def test_an_import_onto_a_mesh_gives_the_logits_of_one_device(name, folder):
             assert array.addressable_shards[0].data.size * parts == array.size
 
 
-@FEW_FAMILIES
+@few_families("gemma3_text")
 def test_packed_documents_are_as_if_alone(name, folder):
     model, path = folder(name)
     if "dynamic" in name:
@@ -92,7 +94,7 @@ def test_packed_documents_are_as_if_alone(name, folder):
         np.testing.assert_allclose(ours[:, part], theirs, atol=1e-4, rtol=0)
 
 
-@FEW_FAMILIES
+@few_families("exaone4 hybrid", "llama dynamic")
 def test_prompts_of_different_lengths_are_continued_in_one_batch(name, folder):
     """By 40 tokens, beyond the window, each as transformers continues it alone."""
     model, path = folder(name)

@@ -120,7 +120,7 @@ def test_an_export_does_not_overwrite(imported, tmp_path):
 
 
 def test_heads_that_do_not_divide_the_model(tmp_path, tokenizer_dirs, monkeypatch):
-    """As those of Kanana: 1,792 over 24 heads of 128. transformers refuses the configuration alone."""
+    """As those of Kanana: 24 heads of 128 over 1,792. transformers refuses its configuration."""
     monkeypatch.setattr(transformers.LlamaConfig, "__class_validators__", [])
     sizes = {"vocab_size": 1024, "hidden_size": 56, "num_attention_heads": 6, "head_dim": 16}
     model = save_model("llama", tmp_path / "hf", **sizes)
