@@ -39,8 +39,8 @@ _QWEN2 = (
     "transformers' AutoTokenizer builds the tokenizer of Qwen2 whatever tokenizer_config.json says;"
     " read this folder's by PreTrainedTokenizerFast.from_pretrained"
 )
-# Families whose configuration transformers 5 refuses if heads do not divide the model's size, though
-# its layers would compute it.
+# Families of which transformers 5 refuses configurations whose heads do not divide the size, which
+# its layers could compute.
 _DIVIDED = ("llama", "exaone", "hyperclovax", "gemma3_text")
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
