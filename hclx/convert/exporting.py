@@ -96,7 +96,11 @@ def export_model(
     with new_folder(output_dir) as folder:
         _write_json(folder / CONFIG, content)
         ends = ("bos_token_id", "eos_token_id", "pad_token_id")
-        _write_json(folder / "generation_config.json", {name: content[name] for name in ends})
+        generation = {name: content[name] for name in ends}
+        if isinstance(tokenizer, ForeignTokenizer):  # chat models end at several tokens
+            own = tokenizer.generation_config
+            generation |= {name: value for name, value in own.items() if value is not None}
+        _write_json(folder / "generation_config.json", generation)
         _write_tokenizer(Path(tokenizer_dir), tokenizer, folder)
         _write_weights(folder, params, experiment.model, model_rules, dtype)
         card = model_card(experiment, meta, content["model_type"])

@@ -75,10 +75,11 @@ def test_an_export_in_shards_is_read_by_transformers(imported, tmp_path, monkeyp
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "qwen2 windows", "llama tied"])
 def test_transformers_gives_the_ids_of_our_tokenizer(name, imported, tmp_path, sample_texts):
     _, _, run = imported(name)
-    export_model(run, tmp_path / "out", family=FAMILIES[name][0])
+    made = export_model(run, tmp_path / "out", family=FAMILIES[name][0])
     own = load_tokenizer(run / "tokenizer")
     # of Qwen2, transformers builds its own tokenizer whatever the folder says
     is_qwen2 = FAMILIES[name][0] == "qwen2"
+    assert ("AutoTokenizer builds the tokenizer of Qwen2" in made.note) == is_qwen2
     kind = transformers.PreTrainedTokenizerFast if is_qwen2 else transformers.AutoTokenizer
     theirs = kind.from_pretrained(tmp_path / "out")
     odd = [
