@@ -89,6 +89,7 @@ def extend(
     tokens_bt: jax.Array,
     lengths_b: jax.Array,
     config: ModelConfig,
+    new_b: jax.Array | None = None,
 ) -> tuple[jax.Array, KVCache]:
     """Runs tokens that follow those in the cache.
 
@@ -100,15 +101,20 @@ def extend(
       lengths_b: int32, the positions in use; the new tokens take the next t. Those beyond the size
         of the cache are not written. The caller advances the lengths.
       config: the model's shape.
+      new_b: int32, how many of the new tokens are no padding; default: all. The length of a text
+        counts where frequencies are stretched with it, see `hclx.model.rotary.rotate`.
     Returns:
       Hidden states [b, t, d] after the final norm, and the cache with the new tokens in it.
     """
-    positions_bt = lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
+    places_bt = lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
+    positions_bt = places_bt
+    if new_b is not None:
+        positions_bt = jnp.minimum(places_bt, (lengths_b + new_b - 1)[:, None])
     dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
     x_btd = embed(params, tokens_bt, positions_bt, config, dtype)
     blocks = []
     for layer, kind, k_bgsk, v_bgsk in zip(params["blocks"], layer_kinds(config), *cache):
-        attend = functools.partial(_attend, (k_bgsk, v_bgsk), positions_bt)
+        attend = functools.partial(_attend, (k_bgsk, v_bgsk), places_bt)
         x_btd, block_cache = run_block(layer, x_btd, positions_bt, attend, kind, config)
         blocks.append(block_cache)
     return final_norm(params, x_btd, config), KVCache(*zip(*blocks))
@@ -188,7 +194,7 @@ def prefill(
     """
     batch, length = tokens_bt.shape
     empty = init_cache(params, batch, size)
-    x_btd, cache = extend(params, empty, tokens_bt, jnp.zeros_like(lengths_b), config)
+    x_btd, cache = extend(params, empty, tokens_bt, jnp.zeros_like(lengths_b), config, lengths_b)
     last_b1d = jnp.take_along_axis(x_btd, (lengths_b - 1)[:, None, None], axis=1)
     in_prompt_bt = jnp.arange(length) < lengths_b[:, None]
     rows_b1 = jnp.arange(batch)[:, None]

@@ -22,6 +22,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
 NAMES = {"byte-level": "Qwen", "byte fallback": "Llama 2"}
 ROWS = 512  # of the embedding; more than there are tokens
+GENERATION = {"eos_token_id": [5, 6], "bos_token_id": None, "temperature": 0.6}
 TEMPLATE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
 
 
@@ -32,6 +33,7 @@ def imported(request, tmp_path_factory):
     save_model("llama", folder, vocab_size=ROWS)
     save_tokenizer(NAMES[request.param], folder, chat_template=TEMPLATE)
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    (folder / "generation_config.json").write_text(json.dumps(GENERATION))
     import_model(folder, run)
     return folder, run
 
@@ -51,7 +53,14 @@ def test_its_files_go_out_as_they_came_in(imported, tmp_path):
     assert theirs.apply_chat_template(chat, tokenize=False) == "[user]안녕"
     assert ours.chat_template == TEMPLATE
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["eos_token_id"] == ours.eod_id and config["bos_token_id"] == ours.begin_ids[0]
+    ids = {"eos_token_id": ours.eod_id, "bos_token_id": ours.begin_ids[0]}
+    assert ids.items() <= config.items()
+    # Its own words on generation stay, and what they leave open is written.
+    generation = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert generation == ids | {"pad_token_id": ours.pad_id} | {
+        "eos_token_id": [5, 6],
+        "temperature": 0.6,
+    }
 
 
 def test_generation_begins_as_the_tokenizer_says_and_streams_whole_characters(imported):
