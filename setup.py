@@ -37,6 +37,7 @@ EXTRAS = {
     "plot": ["matplotlib>=3.8"],
     # Models and tokenizers of others.
     "convert": ["tokenizers>=0.21"],
+    "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",

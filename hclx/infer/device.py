@@ -14,13 +14,15 @@ from hclx.infer.decode import (
     begin_row,
     bucket,
     decode,
+    forward,
     init_state,
     pool,
     prefill,
+    sample_rows,
     score,
     set_length,
 )
-from hclx.infer.engine import StopReason
+from hclx.infer.engine import RequestError, StopReason
 from hclx.infer.kv_cache import resize_cache
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefix_cache import CHUNK, Key, PrefixCache
@@ -32,7 +34,7 @@ _CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
 _SCORED = (16, 64)  # the same where each position has logits, which take memory
 _ROWS_OF_A_CHUNK = 4  # rows that one call reads
 
-Ended = tuple[int, Task, StopReason]
+Ended = tuple[int, Task, StopReason | RequestError]
 
 
 class Chunk(NamedTuple):
@@ -171,7 +173,7 @@ class Device:
             task.n_stored = n_whole
 
     def _begin(self, row: int, task: GenerateTask, logits_rv: jax.Array, at: int) -> Output:
-        allowed_w = self._all_allowed[0] if task.matcher is None else task.matcher.mask()
+        allowed_w = task.mask(self._all_allowed[0])
         rows, sampled = begin_row(
             self._state.rows,
             np.int32(row),
@@ -183,7 +185,7 @@ class Device:
         )
         self._state = self._state._replace(rows=rows)
         task.n_dispatched += 1
-        return _tokens(sampled, [(row, task)], 1, lambda place: (0,))
+        return _tokens(sampled, [(row, task)], 1, lambda row, step: (0,))
 
     def decode(
         self, sampling: Sequence[tuple[int, GenerateTask]], steps: int, stops_early: bool
@@ -210,7 +212,24 @@ class Device:
         )
         for _, task in sampling:
             task.n_dispatched += steps
-        return _tokens(sampled, sampling, steps, None)
+        return _tokens(sampled, sampling, steps, lambda row, step: (row, step))
+
+    def decode_masked(self, sampling: Sequence[tuple[int, GenerateTask]]) -> Output:
+        """Lets rows sample one token, some of them only what their grammar allows. The host finds
+        out what that is while the device computes the logits.
+        """
+        self._fit(max(min(task.length + 1, self._max_length) for _, task in sampling))
+        stays_b = np.zeros(self._n_rows, bool)
+        stays_b[[row for row, _ in sampling]] = True
+        with_top = np.bool_(any(task.with_top for _, task in sampling))
+        self._state, logits_bv = forward(self._params, self._state, stays_b, config=self._config)
+        allowed_bw = self._all_allowed.copy()
+        for row, task in sampling:
+            task.n_dispatched += 1
+            allowed_bw[row] = task.mask(allowed_bw[row])
+        rows, sampled = sample_rows(self._state.rows, logits_bv, allowed_bw, with_top)
+        self._state = self._state._replace(rows=rows)
+        return _tokens(sampled, sampling, 1, lambda row, step: (row,))
 
     def shrink(self, length: int) -> None:
         """Makes the cache shorter, if it is four times as long as its rows need or more."""
@@ -294,24 +313,27 @@ def _n_left(task: Task, kind: str) -> int:
     return task.first - 1 - task.n_read if is_context else task.n_left
 
 
-def _tokens(sampled: Sampled, rows, steps: int, place) -> Output:
-    """The output of a call that samples."""
+def _tokens(sampled: Sampled, rows, steps: int, place: Callable[[int, int], tuple]) -> Output:
+    """The output of a call that samples; `place` gives the index of row and step in its arrays."""
 
     def hand_out(sampled: Sampled, has_row) -> list[Ended]:
         ended = []
         for row, task in rows:
             task.n_dispatched -= steps
-            if not has_row(row, task):
-                continue
-            for step in range(steps):
-                at = (row, step) if place is None else place(step)
-                if sampled.tokens[at] < 0:
-                    break
-                if (reason := task.add(sampled, at)) is not None:
-                    ended.append((row, task, reason))
-                    break
-            task.show()
+            if has_row(row, task) and (reason := _take(task, sampled, row)) is not None:
+                ended.append((row, task, reason))
         return ended
+
+    def _take(task: GenerateTask, sampled: Sampled, row: int) -> StopReason | RequestError | None:
+        reason, step = None, 0
+        while reason is None and step < steps and sampled.tokens[place(row, step)] >= 0:
+            try:
+                reason = task.add(sampled, place(row, step))
+            except RequestError as error:
+                return error
+            step += 1
+        task.show()
+        return reason
 
     return Output(sampled, hand_out)
 

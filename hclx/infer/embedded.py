@@ -203,6 +203,9 @@ class EmbeddedEngine:
             for row, task in enumerate(self._rows)
             if isinstance(task, GenerateTask) and not task.n_left
         ]
+        if any(task.matcher is not None for _, task in sampling):
+            self._step_by_grammar(sampling)
+            return
         more = [task for _, task in sampling if task.n_ahead > 0]
         if more:
             n = min(self._steps, max(task.n_ahead for task in more))
@@ -210,6 +213,14 @@ class EmbeddedEngine:
         # While the device runs the newest call, the host reads those before it; if requests wait
         # for a row, it reads that one too.
         self._hand_out(keep=1 if more and not self._waiting else 0)
+
+    def _step_by_grammar(self, sampling: list[tuple[int, GenerateTask]]) -> None:
+        """Samples one token of each row; the host must know the last one to say what may follow."""
+        self._hand_out(keep=0)
+        sampling = [(row, task) for row, task in sampling if self._rows[row] is task]
+        if sampling:
+            self._unread.append(self._device.decode_masked(sampling))
+            self._hand_out(keep=0)
 
     def _take_new(self) -> None:
         """Takes what callers have sent; it waits for them if there is nothing else to do."""
@@ -286,7 +297,8 @@ class EmbeddedEngine:
             for row, task, reason in ended:
                 if self._rows[row] is task:
                     self._rows[row] = None
-                    task.finish(reason)
+                    is_error = isinstance(reason, RequestError)
+                    task.ticket.finish(reason) if is_error else task.finish(reason)
 
     def _recover(self, error: Exception) -> None:
         """Allocates everything anew after a device error. The request that caused it ends with it;

@@ -4,12 +4,15 @@ what an engine does with them.
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from hclx.errors import ConfigError
 from hclx.infer.sampling import SamplingConfig
 
-StopReason = Literal["end", "stop", "length", "grammar", "cancelled", "deadline"]
+if TYPE_CHECKING:
+    from hclx.infer.grammar import Grammar
+
+StopReason = Literal["end", "stop", "length", "cancelled", "deadline"]
 
 
 class RequestError(ConfigError):
@@ -33,7 +36,7 @@ class GenerateRequest:
     prompt: str | tuple[int, ...]
     sampling: SamplingConfig = SamplingConfig()
     n: int = 1
-    grammar: "object | None" = None
+    grammar: "Grammar | None" = None
     tenant: str = ""
     deadline: float | None = None
 
@@ -61,9 +64,9 @@ class Generation:
       text: the continuation, without the prompt and without the stop text.
       tokens: the ids that were sampled, with those of a stop text, but without the token that ended
         the text.
-      stop_reason: "end" of the document or a token of `stop_ids`, "stop" for a stop text, "length"
-        if `max_tokens` or the model's length is reached, "grammar" if the grammar allows nothing
-        more, "cancelled", or "deadline".
+      stop_reason: "end" of the document, of `stop_ids` or of what the grammar allows, "stop" for a
+        stop text, "length" if `max_tokens` or the model's length is reached, "cancelled", or
+        "deadline".
       n_prompt: the number of tokens of the prompt.
       n_cached: how many of these were not computed, because an earlier request had begun alike.
       logprobs: one for each of `tokens`, if the request asked for them.

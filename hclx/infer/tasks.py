@@ -19,6 +19,7 @@ from hclx.infer.engine import (
     StopReason,
     TokenLogprob,
 )
+from hclx.infer.grammar import Matcher
 from hclx.infer.prefix_cache import chunk_keys
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
 from hclx.infer.text_collector import TextCollector
@@ -140,7 +141,8 @@ class GenerateTask(Task):
         self._collector = TextCollector(tokenizer, sampling.stop, ticket.add_text)
         self.tokens: list[int] = []
         self.n_dispatched = 0
-        self.matcher = None
+        self.matcher: Matcher | None = None
+        self._failure: RequestError | None = None
         self._logprobs: list[TokenLogprob] = []
         if request.deadline is not None:
             self.deadline = time.monotonic() + request.deadline
@@ -190,6 +192,16 @@ class GenerateTask(Task):
             np.int32(len(self.tokens)),
         )
 
+    def mask(self, all_w: np.ndarray) -> np.ndarray:
+        """Returns the tokens that may come next, `all_w` without a grammar. An error of the grammar
+        is raised when the next token comes.
+        """
+        try:
+            return all_w if self.matcher is None else self.matcher.mask()
+        except RequestError as error:
+            self._failure = error
+            return all_w
+
     def add(self, sampled: Sampled, at: tuple[int, ...]) -> StopReason | None:
         """Takes a token from what a call returned, and returns why the text ends with it, if it
         does.
@@ -197,16 +209,24 @@ class GenerateTask(Task):
         Args:
           sampled: arrays of numpy.
           at: the index of the token in them.
+        Raises:
+          RequestError: the grammar is too complex to be followed.
         """
+        if self._failure is not None:
+            raise self._failure
         token = int(sampled.tokens[at])
         if token in self._ends:
             return "end"
         self.tokens.append(token)
+        if self.matcher is not None:
+            self.matcher.take(token)
         if self.sampling.logprobs is not None:
             self._logprobs.append(_token_logprob(sampled, at, self.sampling.logprobs))
         self._collector.add(token, len(self.tokens) >= self.sampling.min_tokens)
         if self._collector.is_stopped:
             return "stop"
+        if self.matcher is not None and self.matcher.is_complete:
+            return "end"
         return "length" if len(self.tokens) >= self.sampling.max_tokens else None
 
     def show(self) -> None:
