@@ -13,11 +13,10 @@ from hclx.convert.importing import look_at, read_params
 from hclx.convert.tensors import rules
 from hclx.data.batch import make_batch
 from hclx.infer import SamplingConfig, prepare_params
-from hclx.infer.decode import decode, prefill
-from hclx.infer.sampling import sampling_params
 from hclx.model import hidden_states, unembed
 from hclx.parallel import make_mesh
 from hclx.train import make_loss
+from tests.helpers.decoding import sample_rows_of, settings_of
 from tests.helpers.families import FAMILIES, make_model, save_model
 
 torch = pytest.importorskip("torch")
@@ -99,11 +98,8 @@ def test_greedy_continuations_are_those_of_transformers(name, folder):
     if source.config.rope_scaling == "dynamic":
         config = dataclasses.replace(config, rope_original_length=source.config.max_length)
     ready = prepare_params(params, config)
-    state = prefill(ready, tokens, n, size=PROMPT + NEW, config=config)
-    greedy = sampling_params([SamplingConfig(temperature=0.0, max_tokens=NEW)])
-    allowed = jnp.ones(config.vocab_size, bool)
-    none = config.vocab_size  # no token ends the text
-    _, ours = decode(ready, state, greedy, allowed, n=NEW, eod_id=none, config=config)
+    greedy = settings_of(SamplingConfig(temperature=0.0, max_tokens=NEW), config.vocab_size)
+    ours = sample_rows_of(ready, tokens, [greedy], config, NEW, size=PROMPT + NEW)
     np.testing.assert_array_equal(ours[0], theirs)
 
 
