@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hclx.errors import ConfigError
 from hclx.infer.decode import (
     RowSettings,
     Sampled,
@@ -28,11 +29,12 @@ from hclx.infer.load import LoadedModel
 from hclx.infer.prefix_cache import CHUNK, Key, PrefixCache
 from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
 from hclx.infer.tasks import GenerateTask, ScoreTask, Task
+from hclx.parallel import axis_size
 
 _SMALLEST_CACHE = 256  # positions; the cache is as long as the longest of its rows needs
 _CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
 _SCORED = (16, 64)  # the same where each position has logits, which take memory
-_ROWS_OF_A_CHUNK = 4  # rows that one call reads
+_ROWS_OF_A_CHUNK = 4  # prompts that one call reads, where the mesh does not ask for more
 
 Ended = tuple[int, Task, StopReason | RequestError]
 
@@ -79,6 +81,12 @@ class Device:
         self._max_length, self._prefix_tokens = max_length, prefix_tokens
         self._all_allowed = np.full((rows, -(-model.config.vocab_size // 32)), 2**32 - 1, np.uint32)
         with model.placement():
+            axis = axis_size("batch")
+            if rows % axis:
+                raise ConfigError(
+                    f"EngineConfig.rows={rows} cannot be sharded {axis} ways; give a multiple"
+                )
+            self._chunk_rows = (axis, axis * max(1, _ROWS_OF_A_CHUNK // axis))
             self._prefixes = PrefixCache(model.params, prefix_tokens, max_length)
             self.reset()
 
@@ -114,6 +122,8 @@ class Device:
             self._load_prefix(numbers[id(task)], task)
         kind, size = _kind_and_size(tasks[0])
         alike = [task for task in tasks if _kind_and_size(task) == (kind, size)]
+        if tasks[0].n_failures:
+            alike = tasks[:1]
         return Chunk([(numbers[id(task)], task) for task in alike[:_ROWS_OF_A_CHUNK]], kind, size)
 
     def _load_prefix(self, row: int, task: Task) -> None:
@@ -135,7 +145,7 @@ class Device:
         """Reads a chunk, and lets the rows whose prompt is whole sample their first token."""
         counts = [min(chunk.size, _n_left(task, chunk.kind)) for _, task in chunk.rows]
         self._fit(max(task.n_read + n for (_, task), n in zip(chunk.rows, counts)))
-        n_rows = 1 if len(chunk.rows) == 1 else _ROWS_OF_A_CHUNK
+        n_rows = next(n for n in self._chunk_rows if n >= len(chunk.rows))
         tokens, targets = np.zeros((2, n_rows, chunk.size), np.int32)
         rows, starts, sizes = np.full(n_rows, self._n_rows), np.zeros(n_rows), np.ones(n_rows)
         for i, ((row, task), n) in enumerate(zip(chunk.rows, counts)):
@@ -286,7 +296,7 @@ class Device:
     def _compile_reading(self, call, chunk: int, more=lambda r, t: ()) -> list:
         """Compiles a call for each number of rows, and returns what it gives for each."""
         results = []
-        for r in (1, _ROWS_OF_A_CHUNK):
+        for r in self._chunk_rows:
             places = np.full(r, self._n_rows, np.int32), np.zeros(r, np.int32), np.ones(r, np.int32)
             tokens = np.zeros((r, chunk), np.int32)
             self._state, result = call(

@@ -274,11 +274,13 @@ class EmbeddedEngine:
         try:
             outputs = self._device.read(chunk)
             if any(task.n_failures for _, task in chunk.rows):
-                self._device.wait()  # so that an error is that of these requests
+                self._device.wait()  # so that an error is that of this request
         except jax.errors.JaxRuntimeError as error:
-            for _, task in chunk.rows:
-                task.n_failures = _MOST_FAILURES
-            raise error
+            if len(chunk.rows) == 1:
+                row, task = chunk.rows[0]
+                self._rows[row] = None
+                task.ticket.finish(RequestError(f"the device failed at this request: {error}"))
+            raise
         self._unread += outputs
 
     def _hand_out(self, keep: int) -> None:
@@ -301,8 +303,8 @@ class EmbeddedEngine:
                     task.ticket.finish(reason) if is_error else task.finish(reason)
 
     def _recover(self, error: Exception) -> None:
-        """Allocates everything anew after a device error. The request that caused it ends with it;
-        the others are read again, with the text that they have.
+        """Allocates everything anew after a device error. The requests are read again, with the text
+        that they have; each alone, so that one which causes the error again ends with it.
         """
         _LOG.warning("a device error: %s; the caches are allocated anew", error)
         tasks = [task for task in self._rows if task is not None]

@@ -13,6 +13,7 @@ import numpy as np
 
 from hclx.infer.kv_cache import KVCache, copy_chunks, init_cache
 from hclx.model import Params
+from hclx.parallel import axis_size
 
 CHUNK = 32  # tokens
 
@@ -96,14 +97,16 @@ class PrefixCache:
           tokens: the most tokens that it holds; below one chunk it holds nothing.
           max_length: of a prompt.
         """
-        self._params, self._n_rows = params, tokens // CHUNK
+        self._params, axis = params, axis_size("batch")
+        self._n_rows = tokens // CHUNK
+        self._shape = max(1, -(-self._n_rows // axis)) * axis
         self._most = max(1, max_length // CHUNK)
         self.clear()
 
     def clear(self) -> None:
         """Forgets everything, and allocates the cache anew."""
         self.index = ChunkIndex(self._n_rows)
-        self._chunks = init_cache(self._params, max(1, self._n_rows), CHUNK)
+        self._chunks = init_cache(self._params, self._shape, CHUNK)
 
     def load(self, cache: KVCache, row: int, rows: Sequence[int]) -> KVCache:
         """Copies chunks to the beginning of a row, and returns the cache, which is donated.

@@ -94,7 +94,7 @@ def test_greedy_continuations_are_those_of_transformers(name, folder):
         eos_token_id=None,
         pad_token_id=0,
     )[0, PROMPT:].numpy()
-    config, n = dataclasses.replace(source.config, max_length=256), np.array([PROMPT], np.int32)
+    config = dataclasses.replace(source.config, max_length=256)
     if source.config.rope_scaling == "dynamic":
         config = dataclasses.replace(config, rope_original_length=source.config.max_length)
     ready = prepare_params(params, config)

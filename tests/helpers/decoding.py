@@ -1,5 +1,5 @@
-"""Decoding without an engine: rows of a state that are read, begun and sampled by the compiled calls
-themselves.
+"""Decoding without an engine: rows of a state that are read, begun and sampled by the compiled
+calls themselves.
 """
 
 from collections.abc import Sequence
