@@ -303,8 +303,8 @@ class EmbeddedEngine:
                     task.ticket.finish(reason) if is_error else task.finish(reason)
 
     def _recover(self, error: Exception) -> None:
-        """Allocates everything anew after a device error. The requests are read again, with the text
-        that they have; each alone, so that one which causes the error again ends with it.
+        """Allocates everything anew after a device error. The requests are read again, with the
+        text that they have; each alone, so that one which causes the error again ends with it.
         """
         _LOG.warning("a device error: %s; the caches are allocated anew", error)
         tasks = [task for task in self._rows if task is not None]

@@ -1,9 +1,9 @@
 """Files of prompts: each line of the input becomes a line of the output, in order, and a command
 that was killed goes on where it stopped.
 
-A line of the input is a JSON object with `prompt` and any field of `SamplingConfig` that differs from
-the command's. The line of the output is the same object with `text`, `stop_reason`, `prompt_tokens`
-and `completion_tokens`.
+A line of the input is a JSON object with `prompt` and any field of `SamplingConfig` that differs
+from the command's. The line of the output is the same object with `text`, `stop_reason`,
+`prompt_tokens` and `completion_tokens`.
 """
 
 import collections
