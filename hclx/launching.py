@@ -7,6 +7,7 @@ import contextlib
 import glob
 import io
 import logging as python_logging
+import math
 import os
 import re
 import signal
@@ -29,6 +30,7 @@ _NO_TPU = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5p-8",
 }
+MOST_SECONDS = 31_536_000  # of an option, a year: the clocks of other libraries hold no more
 _END_SECONDS = 5  # from the end of a program to that of its process
 _BY_SIGNAL = 128  # and the number of the signal are the exit code, as shells have it
 _INTERRUPTED, _CLOSED_PIPE = _BY_SIGNAL + 2, _BY_SIGNAL + 13
@@ -270,7 +272,11 @@ def _parse(argv: list[str]) -> list[str]:
     """
     check_arguments(sys.orig_argv)
     try:
-        return flags.FLAGS(list(map(expand_home, argv)))
+        rest = flags.FLAGS(list(map(expand_home, argv)))
+        for name, value in flags.FLAGS.flag_values_dict().items():
+            if isinstance(value, float) and not math.isfinite(value):  # NaN is within all bounds
+                raise flags.IllegalFlagValueError(f"flag --{name}={value}: give a finite number")
+        return rest
     except flags.Error as error:
         message = "; ".join(str(error).splitlines())
         if missing := _REQUIRED.findall(message):

@@ -28,10 +28,10 @@ TOKENIZER_DIR = flags.DEFINE_string(
 )
 CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Folder to make.", required=True)
 PERMILLE = flags.DEFINE_integer(
-    "validation_permille", DEFAULTS["validation_permille"], "Documents of 1,000 that are held out."
+    "validation_permille", DEFAULTS["validation_permille"], "Documents held out, in 1,000.", 1, 999
 )
 MAX_DOCUMENTS = flags.DEFINE_integer(
-    "max_documents", DEFAULTS["max_documents"], "Documents read of each source; 0: all."
+    "max_documents", DEFAULTS["max_documents"], "Documents read of each source; 0: all.", 0
 )
 INVALID_UTF8 = flags.DEFINE_enum(
     "invalid_utf8", DEFAULTS["invalid_utf8"], ["refuse", "replace"], "How to treat invalid UTF-8."

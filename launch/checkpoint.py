@@ -11,10 +11,10 @@ list|verify|rewind --model_dir=runs/demo
 from absl import flags
 
 from hclx.errors import CheckpointError, ConfigError
-from hclx.launching import run
+from hclx.launching import MOST_SECONDS, run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "Folder of the run.")
-STEP = flags.DEFINE_multi_integer("step", [], "Step of a checkpoint; repeatable for verify.")
+STEP = flags.DEFINE_multi_integer("step", [], "Step of a checkpoint; repeatable for verify.", 0)
 SKIP = flags.DEFINE_multi_string(
     "skip_examples",
     [],
@@ -28,6 +28,7 @@ LEASE = flags.DEFINE_float(
     30,
     "Seconds after which the lock of a silent run is taken over.",
     lower_bound=1,
+    upper_bound=MOST_SECONDS,
 )
 
 

@@ -17,7 +17,7 @@ from hclx.launching import run
 INPUT = flags.DEFINE_string("input", "", "Folder of transformers, for import and inspect.")
 MODEL_DIR = flags.DEFINE_string("model_dir", "", "Folder of a run: import makes it.")
 OUTPUT_DIR = flags.DEFINE_string("output_dir", "", "Folder that export makes.")
-STEP = flags.DEFINE_integer("step", None, "Checkpoint to export; default: the newest.")
+STEP = flags.DEFINE_integer("step", None, "Checkpoint to export; default: the newest.", 0)
 DTYPE = flags.DEFINE_enum(
     "dtype", "float32", ["float32", "bfloat16", "float16"], "Of the weights that export writes."
 )
@@ -67,8 +67,6 @@ def export_run() -> None:
         dtype=DTYPE.value,
     )
     print(f"{OUTPUT_DIR.value}: {made.family}, {made.n_params:,} parameters of step {made.step:,}")
-    if made.note:
-        print(made.note)
 
 
 def inspect() -> None:

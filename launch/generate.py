@@ -30,10 +30,10 @@ REPETITION_PENALTY = flags.DEFINE_float(
     "repetition_penalty", 1.0, "Above 1, tokens that occurred before become less likely."
 )
 SEED = flags.DEFINE_integer(
-    "seed", 0, "Of the random choice: the same seed gives the same text.", lower_bound=0
+    "seed", 0, "Of the random choice: the same seed gives the same text.", 0, 2**32 - 1
 )
 STOP = flags.DEFINE_multi_string("stop", [], "A text that ends generation; repeatable.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.")
+STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
 DTYPE = flags.DEFINE_enum(
     "dtype",
     None,

@@ -11,7 +11,7 @@ import time
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import check_output_folder, run, take_gin_bindings
+from hclx.launching import MOST_SECONDS, check_output_folder, run, take_gin_bindings
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 MODEL_DIR = flags.DEFINE_string(
@@ -31,26 +31,27 @@ COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "HOST:PORT of process 0, to which the others connect."
 )
 NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Processes of the run, each started with this command."
+    "num_processes", None, "Processes of the run, each started with this command.", 1
 )
-PROCESS_ID = flags.DEFINE_integer("process_id", None, "The number of this process, from 0.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "The number of this process, from 0.", 0)
 HEARTBEAT = flags.DEFINE_integer(
-    "heartbeat_seconds", 100, "Seconds after which the others end if a process died.", lower_bound=1
+    "heartbeat_seconds",
+    100,
+    "Seconds after which the others end if a process died.",
+    1,
+    MOST_SECONDS,
 )
 JOIN = flags.DEFINE_integer(
-    "join_seconds", 300, "Seconds that processes wait for each other at start.", lower_bound=1
+    "join_seconds", 300, "Seconds that processes wait for each other at start.", 1, MOST_SECONDS
 )
 STEP_TIMEOUT = flags.DEFINE_float(
-    "step_timeout",
-    1800,
-    "Seconds without progress after which the run ends with 70; 0: never.",
-    lower_bound=0,
+    "step_timeout", 1800, "Seconds without progress before it ends; 0: never.", 0, MOST_SECONDS
 )
 LEASE = flags.DEFINE_float(
-    "lease_seconds", 30, "Seconds until the lock of a silent run is taken over.", lower_bound=1
+    "lease_seconds", 30, "Seconds until the lock of a silent run is taken over.", 1, MOST_SECONDS
 )
 SAVE_TIMEOUT = flags.DEFINE_integer(
-    "save_timeout", 600, "Seconds that processes wait for each other to save.", lower_bound=1
+    "save_timeout", 600, "Seconds that processes wait for each other to save.", 1, MOST_SECONDS
 )
 LOG_EXAMPLES = flags.DEFINE_bool(
     "log_examples", False, "Write which examples each step saw to MODEL_DIR/examples."

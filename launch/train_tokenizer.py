@@ -25,7 +25,7 @@ CORPUS = flags.DEFINE_string(
 )
 OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
 VOCAB_SIZE = flags.DEFINE_integer(
-    "vocab_size", 51_200, "Tokens, a multiple of 128; by default fewer if there is little text."
+    "vocab_size", 51_200, "Tokens, a multiple of 128; by default fewer if text is little.", 384
 )
 MORPHEMES = flags.DEFINE_enum(
     "morphemes",
@@ -35,10 +35,10 @@ MORPHEMES = flags.DEFINE_enum(
     " or nowhere; default: merges.",
 )
 MODE = flags.DEFINE_enum("mode", None, [*MORPHEMES_OF], "Old name of --morphemes.")
-SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents that is counted.")
-SEED = flags.DEFINE_integer("seed", 0, "Seed of the sample.")
+SAMPLE_RATE = flags.DEFINE_float("sample_rate", 1.0, "Share of the documents to count.", 0, 1)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the sample.", 0)
 VALIDATION = flags.DEFINE_integer(
-    "validation_permille", 0, "Documents in 1,000 that do not count: those a run validates on."
+    "validation_permille", 0, "Documents in 1,000 left out, as a run validates on them.", 0, 999
 )
 INVALID_UTF8 = flags.DEFINE_enum(
     "invalid_utf8", "refuse", ["refuse", "replace"], "How to treat invalid UTF-8 in --input."

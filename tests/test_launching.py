@@ -1,5 +1,6 @@
 """Paths that a user gives: checked before the work, and one line if they are wrong."""
 
+import ast
 import os
 import pty
 import re
@@ -12,7 +13,7 @@ import pytest
 from hclx import launching
 from hclx.errors import ConfigError
 from hclx.launching import check_output, check_output_folder
-from tests.conftest import SAMPLE
+from tests.conftest import ROOT, SAMPLE
 from tests.helpers.commands import command, environment, launch, refused
 
 
@@ -332,3 +333,41 @@ def test_libtpu_looks_for_no_tpu_where_there_is_none(vendor, expected, tmp_path,
     assert os.environ.get("TPU_WORKER_HOSTNAMES") == expected
     for name in launching._NO_TPU:
         monkeypatch.delenv(name, raising=False)
+
+
+# Options whose bounds are those of what they set, in its own words.
+CHECKED_ELSEWHERE = {
+    "generate": {"max_tokens", "temperature", "top_k", "top_p", "repetition_penalty"},
+    "checkpoint": {"learning_rate_factor"},
+    "demo": {"stop_at"},
+    "plan": {"tokens"},
+}
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "launch").glob("*.py")), ids=lambda p: p.stem)
+def test_every_number_of_a_command_line_has_bounds(script):
+    kinds = {"DEFINE_integer", "DEFINE_float", "DEFINE_multi_integer", "DEFINE_multi_float"}
+    unbounded = {
+        call.args[0].value
+        for call in ast.walk(ast.parse(script.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and getattr(call.func, "attr", "") in kinds
+        and len(call.args) < 4
+        and "lower_bound" not in {k.arg for k in call.keywords}
+    }
+    assert unbounded == CHECKED_ELSEWHERE.get(script.stem, set())
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("generate.py", ["--model_dir=x", "--seed=-1"], "--seed=-1: -1 is not an integer in the"),
+        ("generate.py", ["--model_dir=x", "--temperature=nan"], "--temperature=nan: give a finite"),
+        ("pretrain.py", ["--step_timeout=inf"], "--step_timeout=inf"),
+        ("pretrain.py", ["--lease_seconds=nan"], "--lease_seconds=nan: give a finite number"),
+        ("pretrain.py", ["--heartbeat_seconds=99999999999"], "is not an integer in the range"),
+        ("checkpoint.py", ["list", "--step=-2"], "--step=-2"),
+    ],
+)
+def test_a_number_out_of_bounds_is_one_line(script, arguments, message):
+    assert message in refused(launch(script, *arguments), 64)

@@ -9,26 +9,44 @@ import math
 from collections.abc import Callable, Mapping
 
 from hclx.config import ModelConfig
+from hclx.convert.fields import Fields
+from hclx.convert.rope_fields import refuse_unknown_names, rotary, window_theta
 from hclx.errors import ConfigError, DataError
 
-# Values of fields that ask for what the decoder does not have; any other value is refused.
-_GPT2_ONLY = {
+# Fields that ask for what the decoder does not have, or what a family does not read, with the
+# values that ask for nothing. Any other value is refused.
+_NEUTRAL = {
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
     "reorder_and_upcast_attn": (False,),
     "add_cross_attention": (False,),
+    "attn_logit_softcapping": (),
+    "final_logit_softcapping": (),
+    "use_bidirectional_attention": (False,),
+    "alibi": (False,),
+    "clip_qkv": (),
+    "no_rope_layers": ([],),
+    "qk_layernorm": (False,),
+    "use_qk_norm": (False,),
+    "use_post_norm": (False,),
+    "embedding_multiplier": (1,),
+    "residual_multiplier": (1,),
+    "attention_multiplier": (),
+    "logits_scaling": (1,),
 }
-_ACTIVATIONS = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu": "gelu",
-    "silu": "silu",
-    "swish": "silu",
+_READ_BY = {
+    "hyperclovax": ("use_post_norm", "embedding_multiplier", "residual_multiplier")
+    + ("attention_multiplier", "logits_scaling"),
 }
-_THETA = {"exaone": 5e5}  # where a file names none; elsewhere 1e4
-_ROPE = {"default": "none", "linear": "linear", "dynamic": "dynamic", "yarn": "yarn"}
-_ROPE["llama3"] = "llama3"
+# What transformers takes where a file says nothing, as far as it is no rule for all families.
+_DEFAULTS = {
+    "qwen3": {"head_dim": 128},
+    "exaone": {"rms_norm_eps": 1e-5, "rope_theta": 5e5},
+    "exaone4": {"rms_norm_eps": 1e-5},
+    "gemma3_text": {"head_dim": 256, "rope_theta": 1e6},
+}
+# Elsewhere it takes a number that is right for one model, and the field must be there.
+_AS_MANY_KV_HEADS = ("llama", "hyperclovax")
 _NOT_SUPPORTED = {
     **dict.fromkeys(("exaone_moe", "solar_open", "axk1", "axk2", "vaetki"), "a mixture of experts"),
     **dict.fromkeys(("deepseek_v2", "deepseek_v3"), "latent attention and a mixture of experts"),
@@ -37,70 +55,10 @@ _NOT_SUPPORTED = {
     "solar": "skip connections between blocks",
     "qwen3_5": "gated delta layers",
 }
-
-
-class Fields:
-    """The fields of a config.json. Whatever is missing or of another type is an error that names
-    the file and the field.
-    """
-
-    def __init__(self, values: Mapping, path: str = "config.json"):
-        """Takes the content of the file; `path` is for messages."""
-        self.values, self.path = values, path
-
-    def first(self, *names: str, default=None):
-        """Returns the value of the first of these names that is there and not null."""
-        for name in names:
-            if self.values.get(name) is not None:
-                return self.values[name]
-        return default
-
-    def integer(self, *names: str, default: int | None = None) -> int:
-        """Returns a whole number; a missing one without a default is an error."""
-        value = self.first(*names, default=default)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.wrong(names[0], value, "a whole number")
-        return value
-
-    def number(self, *names: str, default: float | None = None) -> float:
-        """Returns a finite number; a missing one without a default is an error."""
-        value = self.first(*names, default=default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.wrong(names[0], value, "a number")
-        if not math.isfinite(value):
-            raise self.wrong(names[0], value, "a finite number")
-        return float(value)
-
-    def boolean(self, *names: str, default: bool = False) -> bool:
-        """Returns true or false."""
-        value = self.first(*names, default=default)
-        if not isinstance(value, bool):
-            raise self.wrong(names[0], value, "true or false")
-        return value
-
-    def activation(self, *names: str, default: str) -> str:
-        """Returns the activation function under its name in `ModelConfig`."""
-        name = self.first(*names, default=default)
-        if name not in _ACTIVATIONS:
-            raise self.unsupported(names[0], name, f"one of {', '.join(_ACTIVATIONS)}")
-        return _ACTIVATIONS[name]
-
-    def wrong(self, name: str, value, kind: str) -> DataError:
-        """The error for a field that is missing or of another type."""
-        if value is None:
-            return DataError(f"{self.path} has no {name}, which must be {kind}")
-        return DataError(f"{self.path}: {name}={value!r} is not {kind}")
-
-    def unsupported(self, name: str, value, instead: str) -> ConfigError:
-        """The error for a value that the decoder has no counterpart of."""
-        return ConfigError(f"{self.path}: {name}={value!r} is not supported; it must be {instead}")
-
-    def refuse_others(self, allowed: Mapping[str, tuple]) -> None:
-        """Refuses fields whose values are not among the allowed ones; null is like missing."""
-        for name, values in allowed.items():
-            value = self.values.get(name)
-            if value is not None and value not in values:
-                raise self.unsupported(name, value, " or ".join(map(repr, values)))
+# Where the shape of the language model is, in files that describe more than it.
+_NESTED = ("text_config", "language_config")
+_OTHER_SENSES = ("vision_config", "audio_config")
+_OF_THE_WHOLE = ("quantization_config", "tie_word_embeddings")
 
 
 def read_model_config(values: Mapping, path: str = "config.json") -> tuple[str, ModelConfig]:
@@ -118,20 +76,20 @@ def read_model_config(values: Mapping, path: str = "config.json") -> tuple[str, 
       ConfigError: the family, or the value of a field, is not supported; names the field.
       DataError: a field is missing, of another type, or contradicts another one.
     """
-    fields = Fields(values, path)
+    fields = _of_language_model(Fields(values, path))
     family = fields.first("model_type")
-    if family in _NOT_SUPPORTED:
-        raise ConfigError(
-            f"{path}: model_type={family!r} is not supported: it has {_NOT_SUPPORTED[family]}"
-        )
-    if family not in _READERS:
-        raise ConfigError(
-            f"{path}: model_type={family!r} is not supported; it must be {', '.join(_READERS)}"
-        )
+    if not isinstance(family, str) or family not in _READERS:
+        has = f": it has {_NOT_SUPPORTED[family]}" if family in [*_NOT_SUPPORTED] else ""
+        instead = has or f"; it must be {', '.join(_READERS)}"
+        raise ConfigError(f"{fields.path}: model_type={family!r} is not supported{instead}")
     if fields.first("quantization_config"):
         raise ConfigError(f"{path}: quantization_config: quantised files are not supported")
-    if fields.first("num_experts", "num_local_experts", "n_routed_experts"):
-        raise ConfigError(f"{path}: num_experts: a mixture of experts is not supported")
+    for name in ("num_experts", "num_local_experts", "n_routed_experts"):
+        if fields.first(name):
+            raise ConfigError(f"{path}: {name}: a mixture of experts is not supported")
+    refuse_unknown_names(fields, family)
+    others = {n: v for n, v in _NEUTRAL.items() if n not in _READ_BY.get(family, ())}
+    fields.refuse_others(others)
     try:
         return family, ModelConfig(**_READERS[family](fields, family))
     except ConfigError as error:
@@ -140,8 +98,23 @@ def read_model_config(values: Mapping, path: str = "config.json") -> tuple[str, 
         raise
 
 
+def _of_language_model(fields: Fields) -> Fields:
+    """The fields of the language model, which some files have in an object of their own."""
+    for name in _NESTED:
+        if fields.first(name) is None:
+            continue
+        for sense in _OTHER_SENSES:
+            if fields.first(sense):
+                raise ConfigError(
+                    f"{fields.path}: {sense}: models of images or sound are not supported; save the"
+                    " language model alone"
+                )
+        outer = {n: fields.values[n] for n in _OF_THE_WHOLE if n in fields.values}
+        return Fields({**outer, **fields.mapping(name)}, f"{fields.path}: {name}")
+    return fields
+
+
 def _gpt2(fields: Fields, family: str) -> dict:
-    fields.refuse_others(_GPT2_ONLY)
     return {
         "vocab_size": fields.integer("vocab_size"),
         "n_layers": fields.integer("n_layer", "num_hidden_layers"),
@@ -172,12 +145,15 @@ def _gpt_neox(fields: Fields, family: str) -> dict:
         "qkv_bias": bias,
         "attention_out_bias": bias,
         "tied_head": fields.boolean("tie_word_embeddings", default=False),
-        **_rotary(fields, family, d // heads, default_share=0.25),
+        **rotary(fields, d // heads, share=0.25),
     }
 
 
 def _gptj(fields: Fields, family: str) -> dict:
-    heads, d = fields.integer("n_head", "num_attention_heads"), fields.integer("n_embd")
+    fields.refuse_others({"rotary": (True,)})
+    heads = fields.integer("n_head", "num_attention_heads")
+    d = fields.integer("n_embd", "hidden_size")
+    rotary_dim = fields.integer("rotary_dim", default=64)
     return {
         "vocab_size": fields.integer("vocab_size"),
         "n_layers": fields.integer("n_layer", "num_hidden_layers"),
@@ -193,28 +169,34 @@ def _gptj(fields: Fields, family: str) -> dict:
         "tied_head": fields.boolean("tie_word_embeddings", default=False),
         "head_bias": True,
         "position": "rotary",
-        "rotary_size": fields.integer("rotary_dim", default=d // heads),
+        "rotary_size": d // heads if fields.is_null("rotary_dim") else rotary_dim,
         "rotary_interleaved": True,
     }
 
 
 def _llama(fields: Fields, family: str) -> dict:
+    return _llama_block(fields, family) | _pattern(fields, 0, lambda layer: False)
+
+
+def _llama_block(fields: Fields, family: str) -> dict:
+    default = _DEFAULTS.get(family, {})
     heads, d = fields.integer("num_attention_heads"), fields.integer("hidden_size")
-    head_size = fields.integer("head_dim", default=d // heads)
+    head_size = fields.integer("head_dim", default=default.get("head_dim", d // heads))
+    kv_heads = "num_key_value_heads"
+    are_all = family in _AS_MANY_KV_HEADS or fields.is_null(kv_heads)
     bias = fields.boolean("attention_bias", default=False)
     return {
         "vocab_size": fields.integer("vocab_size"),
         "n_layers": fields.integer("num_hidden_layers", "num_layers"),
         "d_model": d,
         "n_heads": heads,
-        "kv_heads": fields.integer("num_key_value_heads", default=heads),
+        "kv_heads": fields.integer(kv_heads, default=heads if are_all else None),
         "head_size": head_size,
         "max_length": fields.integer("max_position_embeddings"),
         "mlp_size": fields.integer("intermediate_size"),
         "norm": "rmsnorm",
         "layer_norm_epsilon": fields.number(
-            *("rms_norm_eps", "layer_norm_epsilon"),
-            default=1e-5 if family == "exaone" else 1e-6,
+            "rms_norm_eps", "layer_norm_epsilon", default=default.get("rms_norm_eps", 1e-6)
         ),
         "activation": fields.activation("hidden_act", "activation_function", default="silu"),
         "gated_mlp": True,
@@ -222,51 +204,40 @@ def _llama(fields: Fields, family: str) -> dict:
         "attention_out_bias": bias,
         "mlp_bias": fields.boolean("mlp_bias", default=False),
         "tied_head": fields.boolean("tie_word_embeddings", default=False),
-        **_rotary(fields, family, head_size),
+        **rotary(fields, head_size, theta=default.get("rope_theta", 1e4)),
     }
 
 
 def _qwen2(fields: Fields, family: str) -> dict:
-    layers = fields.integer("num_hidden_layers")
-    window = 0
-    if fields.boolean("use_sliding_window", default=False):
-        window = fields.integer("sliding_window", default=0)
-    full = min(fields.integer("max_window_layers", default=layers), layers)
-    kinds = fields.first("layer_types") or [
-        *["full_attention"] * full,
-        *["sliding_attention"] * (layers - full),
-    ]
-    values = _llama(fields, family) | _pattern(fields, kinds if window else None, window)
+    window = _window(fields) if fields.boolean("use_sliding_window", default=False) else 0
+    full = fields.integer("max_window_layers", default=28)
+    values = _llama_block(fields, family) | _pattern(fields, window, lambda layer: layer >= full)
     if family == "qwen2":
         return values | {"qkv_bias": True, "attention_out_bias": False, "mlp_bias": False}
     return values | {"qk_norm": True, "mlp_bias": False}
 
 
 def _exaone4(fields: Fields, family: str) -> dict:
-    window = fields.integer("sliding_window", default=0)
-    layers, kinds = fields.integer("num_hidden_layers"), fields.first("layer_types")
-    every = fields.first("sliding_window_pattern")
-    if kinds is None and window and every:
-        pattern = every if isinstance(every, str) else "L" * (every - 1) + "G"
-        kinds = [
-            "sliding_attention" if pattern[layer % len(pattern)] == "L" else "full_attention"
-            for layer in range(layers)
-        ]
+    window, every = _window(fields), fields.first("sliding_window_pattern", default=4)
+    if window and isinstance(every, str) and every and set(every) <= set("LG"):
+        slides = lambda layer: every[layer % len(every)] == "L"
+    else:
+        number = fields.integer("sliding_window_pattern", default=4) if window else 4
+        slides = lambda layer: (layer + 1) % number != 0
     return {
-        **_llama(fields, family),
+        **_llama_block(fields, family),
         "norm_placement": "post",
         "qk_norm": True,
         "rotary_in_full_layers": not window,
-        **_pattern(fields, kinds, window),
+        **_pattern(fields, window, slides),
     }
 
 
 def _hyperclovax(fields: Fields, family: str) -> dict:
-    values = _llama(fields, family)
     multiplier = fields.first("attention_multiplier")
     return {
-        **values,
-        "norm_placement": "peri" if fields.boolean("use_post_norm", default=False) else "pre",
+        **_llama(fields, family),
+        "norm_placement": "peri" if fields.boolean("use_post_norm", default=True) else "pre",
         "embedding_multiplier": fields.number("embedding_multiplier", default=1.0),
         "residual_multiplier": fields.number("residual_multiplier", default=1.0),
         "attention_multiplier": (
@@ -277,99 +248,57 @@ def _hyperclovax(fields: Fields, family: str) -> dict:
 
 
 def _gemma3(fields: Fields, family: str) -> dict:
-    window = fields.integer("sliding_window", default=4096)
-    layers, kinds = fields.integer("num_hidden_layers"), fields.first("layer_types")
-    if kinds is None:
-        every = fields.integer("sliding_window_pattern", default=6)
-        kinds = [
-            "full_attention" if (layer + 1) % every == 0 else "sliding_attention"
-            for layer in range(layers)
-        ]
-    fields.refuse_others({"attn_logit_softcapping": (), "final_logit_softcapping": ()})
-    fields.refuse_others({"use_bidirectional_attention": (False,)})
-    values = _llama(fields, family)
-    nested = fields.first("rope_parameters", default={})
-    local = (nested.get("sliding_attention") or {}).get("rope_theta")
-    local = local or fields.number("rope_local_base_freq", default=1e4)
+    every = fields.integer("sliding_window_pattern", default=6)
+    values = _llama_block(fields, family)
     return {
         **values,
-        "head_size": fields.integer("head_dim", default=256),
         "activation": fields.activation("hidden_activation", default="gelu_pytorch_tanh"),
         "norm_placement": "peri",
         "qk_norm": True,
         "tied_head": fields.boolean("tie_word_embeddings", default=True),
         "embedding_multiplier": math.sqrt(values["d_model"]),
         "attention_multiplier": fields.number("query_pre_attn_scalar", default=256) ** -0.5,
-        "window_rotary_theta": float(local),
-        **_pattern(fields, kinds, window),
+        "window_rotary_theta": window_theta(fields),
+        **_pattern(fields, _window(fields), lambda layer: (layer + 1) % every != 0),
     }
 
 
-def _pattern(fields: Fields, kinds: list | None, window: int) -> dict:
-    """The window and the kinds of the layers, as the shortest pattern that repeats."""
-    if not kinds or not window or set(kinds) == {"full_attention"}:
-        return {"window": 0, "layer_pattern": ""}
+def _window(fields: Fields) -> int:
+    """`sliding_window`; null is none, and transformers takes 4,096 where the file says nothing."""
+    none = 0 if fields.is_null("sliding_window") else 4096
+    return fields.integer("sliding_window", default=none)
+
+
+def _pattern(fields: Fields, window: int, slides: Callable[[int], bool]) -> dict:
+    """The window and the kinds of the layers, as the shortest pattern that repeats.
+
+    Args:
+      fields: of the file, whose `layer_types` rule.
+      window: 0 for none.
+      slides: whether a layer has the window, where the file has no `layer_types`.
+    """
     layers = fields.integer("num_hidden_layers", "num_layers")
     letters = {"sliding_attention": "S", "full_attention": "F"}
-    if len(kinds) != layers or not set(kinds) <= set(letters):
+    kinds = fields.first("layer_types")
+    if kinds is None:
+        whole = "".join("S" if window and slides(layer) else "F" for layer in range(layers))
+    elif isinstance(kinds, list) and len(kinds) == layers and all(k in [*letters] for k in kinds):
+        whole = "".join(letters[kind] for kind in kinds)
+    else:
         raise DataError(
-            f"{fields.path}: layer_types must name full_attention or sliding_attention for each of"
-            f" the {layers} layers"
+            f"{fields.path}: layer_types={kinds!r} must name full_attention or sliding_attention"
+            f" for each of the {layers} layers"
         )
-    whole = "".join(letters[kind] for kind in kinds)
+    if "S" not in whole:
+        return {"window": 0, "layer_pattern": ""}
+    if not window:
+        raise DataError(
+            f"{fields.path}: layer_types has sliding_attention, but there is no sliding_window"
+        )
     for size in range(1, layers + 1):
         if (whole[:size] * layers)[:layers] == whole:
             return {"window": window, "layer_pattern": whole[:size]}
     raise AssertionError("the whole is a pattern of itself")
-
-
-def _rotary(fields: Fields, family: str, head_size: int, default_share: float = 1.0) -> dict:
-    """The fields of rotary positions, from `rope_parameters`, or from the older fields
-    `rope_scaling`, `rope_theta` and their like.
-    """
-    rope = fields.first("rope_parameters", default={})
-    if rope and all(isinstance(value, Mapping) for value in rope.values()):  # by kind of layer
-        rope = rope.get("full_attention") or next(iter(rope.values()))
-    scaling = {**(fields.first("rope_scaling", default={}) or {}), **rope}
-    names = Fields({**fields.values, **scaling}, fields.path)
-    kind = names.first("rope_type", "type", default="default") if scaling else "default"
-    if kind not in _ROPE:
-        raise fields.unsupported("rope_scaling.rope_type", kind, ", ".join(_ROPE))
-    share = names.number("partial_rotary_factor", "rotary_pct", default=default_share)
-    values = {
-        "position": "rotary",
-        "rotary_theta": names.number(
-            "rope_theta", "rotary_emb_base", default=_THETA.get(family, 1e4)
-        ),
-        "rotary_size": int(head_size * share),
-        "rope_scaling": _ROPE[kind],
-    }
-    if kind == "default":
-        return values
-    names = Fields(scaling, f"{fields.path}: rope_scaling")
-    values["rope_factor"] = names.number("factor", default=None if kind != "yarn" else 1.0)
-    original = names.integer("original_max_position_embeddings", default=0)
-    values["rope_original_length"] = 0 if kind in ("linear", "dynamic") else original
-    if kind == "llama3":
-        values["rope_low_freq_factor"] = names.number("low_freq_factor")
-        values["rope_high_freq_factor"] = names.number("high_freq_factor")
-    if kind == "yarn":
-        values |= _yarn(names, values["rope_factor"])
-    return values
-
-
-def _yarn(names: Fields, factor: float) -> dict:
-    amplitude = names.number("attention_factor", default=0.0)
-    mscale, mscale_all = (names.number(n, default=0.0) for n in ("mscale", "mscale_all_dim"))
-    if not amplitude and mscale and mscale_all:
-        term = lambda scale: 0.1 * scale * math.log(factor) + 1 if factor > 1 else 1.0
-        amplitude = term(mscale) / term(mscale_all)
-    return {
-        "rope_beta_fast": names.number("beta_fast", default=32.0),
-        "rope_beta_slow": names.number("beta_slow", default=1.0),
-        "rope_truncate": names.boolean("truncate", default=True),
-        "rope_attention_factor": amplitude,
-    }
 
 
 _READERS: dict[str, Callable[[Fields, str], dict]] = {

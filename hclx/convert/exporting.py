@@ -5,14 +5,14 @@ generation_config.json  where a text ends
 model*.safetensors      the weights, with an index if there are several files
 tokenizer.json, tokenizer_config.json
                         both: without the second, transformers builds the tokenizer of the
-                        model's class, which gives other ids
+                        model's class, which gives other ids; for Qwen2 also a module of Python,
+                        without which it does so all the same
 README.md               where the model comes from
 hclx_tokenizer/         our own tokenizer, which the import of this folder takes again
 """
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +22,12 @@ import numpy as np
 from hclx.config import Experiment, MeshConfig, ModelConfig
 from hclx.convert.config_json_writer import write_model_config
 from hclx.convert.importing import CONFIG, OWN_TOKENIZER
-from hclx.convert.safetensors_files import Writer
-from hclx.convert.tensors import Rule, rules
+from hclx.convert.safetensors_files import Writer, row_ranges
+from hclx.convert.tensors import Rule, in_order, rules
 from hclx.errors import ConfigError
 from hclx.model import Params, n_params, param_specs
 from hclx.parallel import make_mesh, named_sharding
+from hclx.progress import ProgressBar
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.foreign_tokenizer import COMPANIONS, ForeignTokenizer
 from hclx.text.foreign_tokenizer import CONFIG as CONFIG_OF_TOKENIZER
@@ -35,22 +36,25 @@ from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.run_dir import read_run
 
-_QWEN2 = (
-    "transformers' AutoTokenizer builds the tokenizer of Qwen2 whatever tokenizer_config.json says;"
-    " read this folder's by PreTrainedTokenizerFast.from_pretrained"
-)
+# transformers' AutoTokenizer builds the tokenizer of Qwen2's class, which splits text its own way,
+# for every folder of that family, unless tokenizer_config.json names a class that is in the folder.
+# Then it reads tokenizer.json as it is, or with trust_remote_code builds this class, which does so.
+_CLASS_MODULE = "tokenization_as_in_file"
+_CLASS = """from transformers import PreTrainedTokenizerFast
+
+
+class TokenizerAsInFile(PreTrainedTokenizerFast):
+    pass
+"""
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
 
 class Exported(NamedTuple):
-    """The result of an export: the family, the number of parameters, the step, and what its user
-    should know, "" for nothing.
-    """
+    """The result of an export: the family, the number of parameters, and the step."""
 
     family: str
     n_params: int
     step: int
-    note: str
 
 
 def export_model(
@@ -86,32 +90,33 @@ def export_model(
             " (morphemes: merges_and_text), which no other tool does: its ids would differ, so that"
             " the model cannot be exported"
         )
-    params, meta = _read(Path(model_dir), experiment.model, step)
     content |= {"bos_token_id": tokenizer.begin_ids[0] if tokenizer.begin_ids else None}
     content |= {"eos_token_id": tokenizer.eod_id, "pad_token_id": tokenizer.pad_id}
     model_rules = rules(experiment.model, content["model_type"])
-    with new_folder(output_dir) as folder:
+    with Checkpointer(model_dir, read_only=True) as checkpointer, new_folder(output_dir) as folder:
         _write_json(folder / CONFIG, content)
         ends = ("bos_token_id", "eos_token_id", "pad_token_id")
         _write_json(folder / "generation_config.json", {name: content[name] for name in ends})
         _write_tokenizer(Path(tokenizer_dir), tokenizer, folder)
-        _write_weights(folder, params, experiment.model, model_rules, dtype)
+        if content["model_type"] == "qwen2":
+            _keep_class(folder)
+        weights = _Weights(folder, experiment.model, model_rules, dtype)
+        _, meta = checkpointer.restore_params(_abstract(experiment.model), step, take=weights.take)
+        weights.close()
         card = model_card(experiment, meta, content["model_type"])
         (folder / "README.md").write_text(card, encoding="utf-8")
-    note = _QWEN2 if content["model_type"] == "qwen2" else ""
-    return Exported(content["model_type"], n_params(experiment.model), meta["step"], note)
+    return Exported(content["model_type"], n_params(experiment.model), meta["step"])
 
 
-def _read(model_dir: Path, config: ModelConfig, step: int | None) -> tuple[Params, dict]:
+def _abstract(config: ModelConfig) -> Params:
+    """The parameters as they are read, each whole on one device."""
     mesh = make_mesh(MeshConfig(fsdp=1), jax.devices()[:1])
-    abstract = jax.tree.map(
+    return jax.tree.map(
         lambda spec: jax.ShapeDtypeStruct(
             spec.shape, "float32", sharding=named_sharding(mesh, spec.axes)
         ),
         param_specs(config),
     )
-    with Checkpointer(model_dir, read_only=True) as checkpointer:
-        return checkpointer.restore_params(abstract, step)
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -128,39 +133,61 @@ def _write_tokenizer(source: Path, tokenizer: Tokenizer, folder: Path) -> None:
         return
     from hclx.text.export import write_exports
 
-    write_exports(tokenizer, folder)
+    # a server has to put the same token before a prompt as training put before a document
+    write_exports(tokenizer, folder, begins=True)
     own = folder / OWN_TOKENIZER
     own.mkdir()
     for name in (METADATA_FILE, MODEL_FILE):
         shutil.copyfile(source / name, own / name)
 
 
-def _write_weights(
-    folder: Path, params: Params, config: ModelConfig, model_rules: list[Rule], dtype: str
-) -> None:
-    shapes = {
-        name.format(n=layer): shape
-        for rule, layer in _in_order(model_rules, config)
-        for name, shape in zip(rule.theirs, rule.shapes)
-    }
-    flat = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): array
-        for path, array in jax.tree_util.tree_flatten_with_path(params)[0]
-    }
-    writer = Writer(folder, shapes, dtype, SHARD_BYTES)
-    for rule, layer in _in_order(model_rules, config):
-        arrays = (flat[path] if layer is None else flat[path][layer] for path in rule.ours)
-        for name, values in zip(rule.theirs, rule.unpack(*map(np.asarray, arrays))):
-            writer.write(name.format(n=layer), values)
-    writer.close()
+def _keep_class(folder: Path) -> None:
+    """Makes AutoTokenizer read tokenizer.json as it is: see `_CLASS_MODULE`."""
+    config = json.loads((folder / CONFIG_OF_TOKENIZER).read_text(encoding="utf-8"))
+    if config.get("tokenizer_class") != "PreTrainedTokenizerFast" or "auto_map" in config:
+        return  # the tokenizer of Qwen2 itself, or one that comes with a class already
+    config["auto_map"] = {"AutoTokenizer": [None, f"{_CLASS_MODULE}.TokenizerAsInFile"]}
+    _write_json(folder / CONFIG_OF_TOKENIZER, config)
+    (folder / f"{_CLASS_MODULE}.py").write_text(_CLASS, encoding="utf-8")
 
 
-def _in_order(model_rules: list[Rule], config: ModelConfig) -> Iterator[tuple[Rule, int | None]]:
-    """Yields each rule with each of its layers, layer by layer; None for what is in none."""
-    in_layers = [rule for rule in model_rules if "{n}" in rule.theirs[0]]
-    yield from ((rule, None) for rule in model_rules if rule not in in_layers)
-    for layer in range(config.n_layers):
-        yield from ((rule, layer) for rule in in_layers)
+class _Weights:
+    """The weights of a folder, which are written as their parameters come, in any order."""
+
+    def __init__(self, folder: Path, config: ModelConfig, model_rules: list[Rule], dtype: str):
+        self._rules = {path: rule for rule in model_rules for path in rule.ours}
+        shapes = {
+            name.format(n=layer): shape
+            for rule, layer in in_order(model_rules, config)
+            for name, shape in zip(rule.theirs, rule.shapes)
+        }
+        self._writer = Writer(folder, shapes, dtype, SHARD_BYTES)
+        self._progress = ProgressBar(n_params(config), "export", "parameter")
+        self._held: dict[str, jax.Array] = {}
+
+    def take(self, path: str, array: jax.Array) -> None:
+        """Writes the tensors of a parameter as soon as those that they share are here too."""
+        self._held[path] = array
+        rule = self._rules[path]
+        if not self._held.keys() >= set(rule.ours):
+            return
+        arrays = [np.asarray(self._held.pop(path)) for path in rule.ours]
+        if "{n}" in rule.theirs[0]:
+            for layer, parts in enumerate(zip(*arrays)):
+                for name, values in zip(rule.theirs, rule.unpack(*parts)):
+                    self._writer.write(name.format(n=layer), values)
+                self._progress.update(sum(part.size for part in parts))
+        else:
+            (name,), (array,) = rule.theirs, arrays
+            for begin, end in row_ranges(array.shape):
+                (values,) = rule.unpack(array[begin:end])
+                self._writer.write(name, values, begin)
+                self._progress.update(values.size)
+
+    def close(self) -> None:
+        """Ends the files when all parameters were taken."""
+        with self._progress:
+            self._writer.close()
 
 
 def model_card(experiment: Experiment, meta: dict, family: str) -> str:

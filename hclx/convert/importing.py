@@ -1,15 +1,15 @@
 """Reads a folder of the transformers library as the parameters of a decoder, and as a run.
 
 Everything that can be refused by names, dtypes, shapes and sizes is refused before a value is read.
-Then each tensor is read on its own, and goes into its slice of the sharded array at once: the model
-is never in memory twice, and no device holds more than its part.
+Then tensors are read one by one, and large ones part by part, and each part goes to its place in
+the checkpoint at once: the model is never in memory.
 """
 
 import dataclasses
 import functools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,17 +29,18 @@ from hclx.config import (
     TrainConfig,
 )
 from hclx.convert.config_json import read_model_config
-from hclx.convert.safetensors_files import Tensor, read_folder
-from hclx.convert.tensors import IGNORED, NAMES, Rule, rules
+from hclx.convert.safetensors_files import Tensor, read_folder, row_ranges
+from hclx.convert.tensors import IGNORED, NAMES, Rule, in_order, rules
 from hclx.errors import ConfigError, DataError
-from hclx.model import Params, n_params, param_specs
-from hclx.parallel import ShardingRules, make_mesh, named_sharding
+from hclx.model import Params, abstract_params, n_params, param_specs
+from hclx.parallel import ShardingRules, named_sharding
+from hclx.progress import ProgressBar
 from hclx.text import load_tokenizer
 from hclx.text.foreign_tokenizer import COMPANIONS
 from hclx.text.new_folder import new_folder
 from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
 from hclx.train.run_dir import claim_folder, describe_run, versions
-from hclx.train.weights_checkpoint import save_weights
+from hclx.train.weights_checkpoint import Rows, save_weights
 
 CONFIG = "config.json"
 GIN = "model.gin"  # in the folder of a run that was imported
@@ -106,7 +107,7 @@ def _with_prefix(tensors: Mapping[str, Tensor], family: str) -> dict[str, Tensor
     prefix, _, short = embedding.partition(".")
     if embedding in tensors or short not in tensors:
         return dict(tensors)
-    head = NAMES[family].get("head", "lm_head") + "."
+    head = NAMES[family]["head"] + "."
     whole = lambda name: name if name.startswith(head) else f"{prefix}.{name}"
     return {whole(name): tensor for name, tensor in tensors.items()}
 
@@ -118,24 +119,21 @@ def _with_head(
 
     A head that only repeats the embedding, where config.json says that it is tied, is dropped.
     """
-    name = NAMES[family].get("head", "lm_head") + ".weight"
+    name = NAMES[family]["head"] + ".weight"
     if name not in tensors:
         if not config.tied_head:
             notes.append(f"config.json does not tie the head, but the file has no {name}: tied")
         return dataclasses.replace(config, tied_head=True)
-    if config.tied_head:
-        embedding = tensors.get(NAMES[family]["embedding"] + ".weight")
-        head = tensors[name]
-        if embedding and embedding.shape == head.shape and _are_equal(embedding, head):
+    embedding = tensors.get(NAMES[family]["embedding"] + ".weight")
+    if embedding and embedding.equals(tensors[name]):
+        if config.tied_head:
             notes.append(f"{name} equals the embedding, to which config.json ties it: tied")
             del tensors[name]
             return config
+        notes.append(f"{name} equals the embedding, and stays a matrix of its own")
+    elif config.tied_head:
         notes.append(f"config.json ties the head, but the file has another {name}: not tied")
     return dataclasses.replace(config, tied_head=False)
-
-
-def _are_equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and np.array_equal(a.read(), b.read())
 
 
 def _compare(
@@ -163,8 +161,46 @@ def _compare(
             )
 
 
+def parts_of(source: Source) -> Iterator[Rows]:
+    """Reads the weights as parts of parameters, float32, in about the order of the files.
+
+    Raises:
+      DataError: a value is not finite, or a file is truncated meanwhile.
+    """
+    n_bytes = sum(tensor.nbytes for tensor in source.tensors.values())
+    with ProgressBar(n_bytes, "import", "byte") as progress:
+        for rule, layer in in_order(rules(source.config, source.family), source.config):
+            if layer is None:
+                (path,), (name,) = rule.ours, rule.theirs
+                for begin, end in row_ranges(source.tensors[name].shape):
+                    (values,) = rule.pack(_finite(source, name, begin, end))
+                    yield Rows(path, begin, values)
+            else:
+                for path, values in zip(rule.ours, _layer(source, rule, layer)):
+                    yield Rows(path, layer, values[None])
+            names = (name.format(n=layer) for name in rule.theirs)
+            progress.update(sum(source.tensors[name].nbytes for name in names))
+
+
+def _layer(source: Source, rule: Rule, layer: int) -> tuple[np.ndarray, ...]:
+    """One layer of the parameters of a rule."""
+    values = [_finite(source, name.format(n=layer)) for name in rule.theirs]
+    return tuple(np.ascontiguousarray(part) for part in rule.pack(*values))
+
+
+def _finite(source: Source, name: str, begin: int = 0, end: int | None = None) -> np.ndarray:
+    values = source.tensors[name].read(begin, end)
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"{source.tensors[name].path}: {name} holds values that are not finite; the file is"
+            " damaged, or the model diverged"
+        )
+    return values
+
+
 def read_params(source: Source, mesh: Mesh, sharding_rules: ShardingRules | None = None) -> Params:
-    """Reads the weights onto a mesh, slice by slice.
+    """Reads the weights onto a mesh, so that no device holds more than its part, and one layer of
+    one parameter for a moment.
 
     Args:
       source: as `look_at` returns it.
@@ -182,39 +218,33 @@ def read_params(source: Source, mesh: Mesh, sharding_rules: ShardingRules | None
     sharding = lambda axes, path, shape: named_sharding(mesh, axes, shape, path, sharding_rules)
     wholes = {path: sharding(spec.axes, path, spec.shape) for path, spec in flat.items()}
     arrays = {}
-    # The embedding and the head first: they are the largest tensors, and a tensor is in memory
-    # twice for a moment.
-    in_layers = lambda rule: "{n}" in rule.theirs[0]
-    for rule in sorted(rules(source.config, source.family), key=in_layers):
-        layers = range(source.config.n_layers) if in_layers(rule) else [None]
-        for layer in layers:
-            values = [_finite(source, name.format(n=layer)) for name in rule.theirs]
-            for path, part in zip(rule.ours, rule.pack(*values)):
-                part, spec = np.ascontiguousarray(part), flat[path]
-                if layer is None:
-                    arrays[path] = _place(part, wholes[path])
-                    continue
-                if layer == 0:
-                    arrays[path] = _zeros(spec.shape, wholes[path])
-                one_layer = _place(part, sharding(spec.axes[1:], path, spec.shape[1:]))
-                arrays[path] = _set_layer(arrays[path], one_layer, layer)
-                arrays[path].block_until_ready()  # so that no more than one slice waits
+    for rule, layer in in_order(rules(source.config, source.family), source.config):
+        if layer is None:
+            (path,) = rule.ours
+            arrays[path] = _read_sharded(source, rule, wholes[path])
+            continue
+        for path, part in zip(rule.ours, _layer(source, rule, layer)):
+            spec = flat[path]
+            if layer == 0:
+                arrays[path] = _zeros(spec.shape, wholes[path])
+            one_layer = sharding(spec.axes[1:], path, spec.shape[1:])
+            placed = jax.make_array_from_callback(part.shape, one_layer, lambda index: part[index])
+            arrays[path] = _set_layer(arrays[path], placed, layer)
+            arrays[path].block_until_ready()  # so that no more than one layer waits
     structure = jax.tree.structure(specs)
     return structure.unflatten([arrays[path] for path in flat])
 
 
-def _finite(source: Source, name: str) -> np.ndarray:
-    values = source.tensors[name].read()
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"{source.tensors[name].path}: {name} holds values that are not finite; the file is"
-            " damaged, or the model diverged"
-        )
-    return values
+def _read_sharded(source: Source, rule: Rule, sharding) -> jax.Array:
+    """Reads what is in no layer: of each shard, its rows alone."""
+    (name,) = rule.theirs
 
+    def read(index: tuple[slice, ...]) -> np.ndarray:
+        rows, *others = index
+        (values,) = rule.pack(_finite(source, name, rows.start or 0, rows.stop))
+        return values[(slice(None), *others)]
 
-def _place(values: np.ndarray, sharding) -> jax.Array:
-    return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])
+    return jax.make_array_from_callback(source.tensors[name].shape, sharding, read)
 
 
 @functools.cache
@@ -254,7 +284,6 @@ def import_model(input_dir: str | Path, model_dir: str | Path) -> tuple[Source, 
             f"{source.folder}: the tokenizer has {tokenizer.vocab_size:,} tokens, and the model"
             f" rows for {source.config.vocab_size:,}"
         )
-    params = read_params(source, make_mesh(MeshConfig()))
     length = min(source.config.max_length, TrainConfig().sequence_length)
     experiment = Experiment(
         model=source.config,
@@ -274,7 +303,8 @@ def import_model(input_dir: str | Path, model_dir: str | Path) -> tuple[Source, 
         claim_folder(folder, describe_run(experiment, str(own), hashes))
         (folder / GIN).write_text(_bindings(source.config, model_dir), encoding="utf-8")
         meta = {"hashes": hashes, "versions": versions(), "init_from": None}
-        save_weights(folder, params, {**meta, "model": dataclasses.asdict(source.config)})
+        meta |= {"model": dataclasses.asdict(source.config)}
+        save_weights(folder, abstract_params(source.config), parts_of(source), meta)
     return source, n_params(source.config)
 
 

@@ -9,14 +9,14 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from hclx.errors import DataError
+from hclx.errors import ConfigError, DataError
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _DTYPES = {
@@ -27,6 +27,7 @@ _DTYPES = {
 }
 NAMES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 _LARGEST_HEADER = 100_000_000
+_PART_BYTES = 16 << 20  # of a tensor that is converted part by part
 
 
 class Tensor(NamedTuple):
@@ -43,17 +44,55 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
     begin: int
 
-    def read(self) -> np.ndarray:
+    @property
+    def nbytes(self) -> int:
+        """Its bytes in the file."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self, begin: int = 0, end: int | None = None) -> np.ndarray:
         """Returns the values as float32.
 
+        Args:
+          begin, end: the rows of the first axis that are read; default: all.
         Raises:
           DataError: the file ends before them.
         """
-        count = math.prod(self.shape)
-        values = np.fromfile(self.path, self.dtype, count, offset=self.begin)
-        if len(values) != count:
+        shape, offset = self.shape, self.begin
+        if shape:
+            row = math.prod(shape[1:]) * self.dtype.itemsize
+            offset += begin * row
+            shape = ((shape[0] if end is None else end) - begin, *shape[1:])
+        values = np.fromfile(self.path, self.dtype, math.prod(shape), offset=offset)
+        if len(values) != math.prod(shape):
             raise DataError(f"{self.path} is truncated; get the file again")
-        return values.reshape(self.shape).astype(np.float32, copy=False)
+        return values.reshape(shape).astype(np.float32, copy=False)
+
+    def equals(self, other: "Tensor") -> bool:
+        """Returns whether two tensors have the same dtype, shape and bytes. It reads no further
+        than the first part in which they differ.
+        """
+        if (self.dtype, self.shape) != (other.dtype, other.shape):
+            return False
+        left = math.prod(self.shape) * self.dtype.itemsize
+        with self.path.open("rb") as file, other.path.open("rb") as other_file:
+            file.seek(self.begin)
+            other_file.seek(other.begin)
+            while left > 0:
+                part = file.read(min(left, _PART_BYTES))
+                if not part or part != other_file.read(len(part)):
+                    return False
+                left -= len(part)
+        return True
+
+
+def row_ranges(shape: tuple[int, ...], itemsize: int = 4) -> Iterator[tuple[int, int]]:
+    """Yields ranges of rows of the first axis, of equal size but for the last, each of which is
+    small beside a large tensor.
+    """
+    row = max(1, math.prod(shape[1:]) * itemsize)
+    step = max(1, _PART_BYTES // row)
+    for begin in range(0, shape[0], step):
+        yield begin, min(begin + step, shape[0])
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
@@ -190,10 +229,10 @@ def _pickled(folder: Path) -> str:
 
 
 class Writer:
-    """Writes tensors to model.safetensors, or to shards with an index, in one pass.
+    """Writes tensors to model.safetensors, or to shards with an index, in any order.
 
-    All names, dtypes and shapes are known before the first value is written, so that nothing is
-    held but the tensor that is being written.
+    All names, dtypes and shapes are known before the first value is written, so that each tensor
+    has its place in a file, and nothing is held but the part that is being written.
     """
 
     def __init__(
@@ -203,75 +242,96 @@ class Writer:
         dtype: str,
         shard_bytes: int | None = None,
     ):
-        """Plans the shards.
+        """Plans the shards, and writes their headers.
 
         Args:
           folder: is there, and empty.
-          shapes: name -> shape, in the order in which `write` is called.
+          shapes: name -> shape, in the order that the tensors have in the files.
           dtype: of all tensors, one of NAMES.
           shard_bytes: the most bytes of values in a shard; a larger tensor has one of its own.
             None: there is one file.
         """
         self._folder, self._dtype = folder, _DTYPES[NAMES[dtype]]
-        self._shards: list[dict[str, tuple[int, ...]]] = [{}]
+        shards: list[dict[str, tuple[int, ...]]] = [{}]
         held = 0
         for name, shape in shapes.items():
             size = math.prod(shape) * self._dtype.itemsize
-            if self._shards[-1] and shard_bytes is not None and held + size > shard_bytes:
-                self._shards.append({})
+            if shards[-1] and shard_bytes is not None and held + size > shard_bytes:
+                shards.append({})
                 held = 0
-            self._shards[-1][name], held = shape, held + size
-        self._file, self._pending = None, iter(())
-        self._opened = 0
+            shards[-1][name], held = shape, held + size
+        self._places: dict[str, Tensor] = {}
+        self._left = {name: shape[0] if shape else 1 for name, shape in shapes.items()}  # rows
+        for number, shard in enumerate(shards, 1):
+            last = f"-{number:05d}-of-{len(shards):05d}" if len(shards) > 1 else ""
+            self._begin(folder / f"model{last}.safetensors", shard)
 
-    def write(self, name: str, values: np.ndarray) -> None:
-        """Writes the next tensor."""
-        if name not in self._shards[self._opened - 1] or self._file is None:
-            self._open_next()
-        assert self._shards[self._opened - 1][name] == values.shape, (name, values.shape)
-        self._file.write(np.ascontiguousarray(values.astype(self._dtype)).tobytes())
+    def _begin(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Writes the header of a file, and makes place for its tensors."""
+        header, place = {"__metadata__": {"format": "pt"}}, 0
+        for name, shape in shapes.items():
+            tensor = Tensor(path, self._dtype, shape, place)
+            header[name] = {
+                "dtype": NAMES[self._dtype.name],
+                "shape": list(shape),
+                "data_offsets": [place, place + tensor.nbytes],
+            }
+            self._places[name], place = tensor, place + tensor.nbytes
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        for name in shapes:
+            tensor = self._places[name]
+            self._places[name] = tensor._replace(begin=8 + len(text) + tensor.begin)
+        with path.open("wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text)
+            file.truncate(8 + len(text) + place)
+
+    def write(self, name: str, values: np.ndarray, begin: int = 0) -> None:
+        """Writes a tensor, or its rows from `begin` on.
+
+        Args:
+          name: one of the names that are planned.
+          values: in any dtype that can be converted.
+          begin: the row of the first axis at which they begin.
+        Raises:
+          ConfigError: the dtype of the file is too small for a value.
+        """
+        path, _, shape, place = self._places[name]
+        if not shape:
+            shape, values = (1,), values.reshape(1)
+        assert values.shape[1:] == shape[1:] and begin + len(values) <= shape[0], (name, begin)
+        self._left[name] -= len(values)
+        with path.open("r+b") as file:
+            file.seek(place + begin * math.prod(shape[1:]) * self._dtype.itemsize)
+            for first, last in row_ranges(values.shape, self._dtype.itemsize):
+                rows = self._converted(name, values[first:last])
+                file.write(rows.reshape(-1).view(np.uint8))
+
+    def _converted(self, name: str, values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # it is looked for below
+            rows = np.ascontiguousarray(values, self._dtype)
+        if self._dtype == np.float16 and not np.isfinite(rows).all():
+            raise ConfigError(
+                f"--dtype=float16: {name} holds {np.abs(values).max():g}, and float16 ends at"
+                " 65504; use bfloat16"
+            )
+        return rows
 
     def close(self) -> None:
-        """Ends the last shard, and writes the index if there are several."""
-        if self._file is not None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-        if len(self._shards) == 1:
+        """Waits until the files are on the disk, and writes the index if there are several."""
+        assert not any(self._left.values()), self._left
+        files = dict.fromkeys(tensor.path for tensor in self._places.values())
+        for path in files:
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        if len(files) == 1:
             return
-        sizes = [math.prod(shape) for shard in self._shards for shape in shard.values()]
+        sizes = [math.prod(tensor.shape) for tensor in self._places.values()]
         index = {
             "metadata": {
                 "total_parameters": sum(sizes),
                 "total_size": sum(sizes) * self._dtype.itemsize,
             },
-            "weight_map": {
-                name: self._name(number)
-                for number, shard in enumerate(self._shards, 1)
-                for name in shard
-            },
+            "weight_map": {name: tensor.path.name for name, tensor in self._places.items()},
         }
         (self._folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-
-    def _name(self, number: int) -> str:
-        if len(self._shards) == 1:
-            return WEIGHTS
-        return f"model-{number:05d}-of-{len(self._shards):05d}.safetensors"
-
-    def _open_next(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._opened += 1
-        header, place = {"__metadata__": {"format": "pt"}}, 0
-        for name, shape in self._shards[self._opened - 1].items():
-            stop = place + math.prod(shape) * self._dtype.itemsize
-            header[name] = {
-                "dtype": NAMES[self._dtype.name],
-                "shape": list(shape),
-                "data_offsets": [place, stop],
-            }
-            place = stop
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        self._file = (self._folder / self._name(self._opened)).open("wb")
-        self._file.write(struct.pack("<Q", len(text)) + text)

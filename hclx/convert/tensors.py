@@ -2,7 +2,8 @@
 
 A `Rule` says how some tensors of a file become some parameters, and back. The rules of a model
 follow from its parameter tree and the names that its family gives to the parts: a bias that the
-tree does not have is no part of any rule.
+tree does not have is no part of any rule. What is in no layer (embeddings, the head, the last norm)
+is one tensor of the same shape, so that any rows of it can be converted alone.
 
 Shapes are those of hclx/model/layers.py. Linear layers are [out, in] in a file and [in, out] here;
 GPT-2 alone has them as they are here.
@@ -95,6 +96,7 @@ NAMES: Mapping[str, Mapping[str, str]] = {
         "embedding": "transformer.wte",
         "position": "transformer.wpe",
         "final_norm": "transformer.ln_f",
+        "head": "lm_head",
         "layer": "transformer.h.{n}.",
         "attention_norm": "ln_1",
         "mlp_norm": "ln_2",
@@ -210,6 +212,16 @@ def _rules(config: ModelConfig, family: str) -> Iterator[Rule]:
             else:
                 make = _conv1d if family == "gpt2" else _linear
                 yield make(path, name + "weight", shape)
+
+
+def in_order(model_rules: list[Rule], config: ModelConfig) -> Iterator[tuple[Rule, int | None]]:
+    """Yields each rule with each of its layers, in the order in which files have them: first what
+    is in no layer, with None, and then layer by layer.
+    """
+    in_layers = [rule for rule in model_rules if "{n}" in rule.theirs[0]]
+    yield from ((rule, None) for rule in model_rules if rule not in in_layers)
+    for layer in range(config.n_layers):
+        yield from ((rule, layer) for rule in in_layers)
 
 
 def _queries_keys_values(config: ModelConfig, family: str, suffix: str) -> Rule:

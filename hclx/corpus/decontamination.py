@@ -54,7 +54,7 @@ from hclx.corpus.verdicts import (
 )
 from hclx.hashing import splitmix64
 
-VERSION = 4  # of the definition of a copy, and of what it removes: part of the key
+VERSION = 5  # of the definition of a copy, and of what it removes: part of the key
 _FREQUENT = 5  # documents; a short item that more of them hold is a stock phrase
 _SHOWN = 300  # characters of a text of an item that was found
 _LISTED = 100  # stock phrases that the report lists

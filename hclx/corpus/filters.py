@@ -24,6 +24,7 @@ from hclx.corpus.text_batch import TextBatch, batches
 from hclx.corpus.verdicts import write_verdict
 from hclx.errors import ConfigError
 
+VERSION = 1  # of what taggers compute, and of what is masked: part of the keys of both
 Rules = Mapping[str, Rule | None]  # rule -> its bounds; None: switched off
 
 
@@ -55,7 +56,7 @@ def tag_shard(shard: Shard, store: Store, taggers: Mapping[str, str]) -> None:
     files = {name: path for name, path in taggers.items() if path}
     documents = store.digest(shard.file(DOCUMENTS), CONTENT)
     keys = {
-        name: key_of(FORMAT, name, documents, fingerprint(path) if path else "")
+        name: key_of(FORMAT, VERSION, name, documents, fingerprint(path) if path else "")
         for name, path in taggers.items()
     }
     missing = [
@@ -130,7 +131,7 @@ def filter_shard(shard: Shard, store: Store, rules: Mapping[str, Rules], key: st
       DataError: the documents, or attributes that a rule names, cannot be read.
     """
     rules_in_order = list(rules[shard.source].items())
-    key = key_of(key, store.digest(shard.file(DOCUMENTS), CONTENT), rules_in_order)
+    key = key_of(key, VERSION, store.digest(shard.file(DOCUMENTS), CONTENT), rules_in_order)
     if store.is_done(shard.file(VERDICTS, stage="filter"), key):
         return
     own = {name: rule for name, rule in rules[shard.source].items() if rule is not None}

@@ -15,8 +15,8 @@ from hclx.corpus.store import Store, key_of
 from hclx.errors import ConfigError, DataError
 from hclx.text.records import FIELDS, Reading
 
-FORMAT = 5  # of these files, and of what taggers compute: part of every key
-READING = 3  # of what becomes of the content of a raw file: part of the key of its documents
+FORMAT = 5  # of these files: part of every key
+READING = 4  # of what becomes of the content of a raw file: part of the key of its documents
 SCHEMA = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("doc_id", "source", *FIELDS, "text")]
 )

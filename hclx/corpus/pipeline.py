@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from hclx.corpus import (
     decontamination,
     dedup,
+    duplicate_paragraphs,
     filters,
     mixing,
     near_duplicates,
@@ -94,7 +95,11 @@ PIPELINE = (
     Stage("attributes", None, filters.write_attributes),
     Stage("filter", filters.filter_settings, filters.apply_rules, is_by_shard=True),
     Stage("exact", lambda build: dedup.VERSION, dedup.remove_exact_duplicates),
-    Stage("paragraph", dedup.paragraph_settings, dedup.remove_duplicate_paragraphs),
+    Stage(
+        "paragraph",
+        duplicate_paragraphs.paragraph_settings,
+        duplicate_paragraphs.remove_duplicate_paragraphs,
+    ),
     Stage("near", near_duplicates.near_settings, near_duplicates.remove_near_duplicates),
     Stage(
         "contamination",

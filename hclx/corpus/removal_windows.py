@@ -5,7 +5,8 @@ It follows Brown et al. (2020, appendix C): the text around a copy is removed, r
 a window ends where a sentence or a line does; parts count as too many only if they are short, as
 ten copies in a long book leave long parts; and a document also goes as a whole if it would lose
 most of its characters, or if the items are most of its letters and more than a short phrase has, so
-that a review which is an item and a file of items are removed as such.
+that a review which is an item and a file of items are removed as such. A copy of a single n-gram
+costs a long text its window, and no text that says more, however short.
 """
 
 import re
@@ -65,10 +66,15 @@ def judge(
         for name, own in places.items()
         if name not in stock
     }
-    windows = _windows(text, copies, settings) if any(copies.values()) else []
+    windows = _windows(text, copies, settings)
     covered = _item_letters(places)
+    is_most = covered > settings.max_share * n_letters
+    if not is_most and _is_too_much(len(text), windows, settings):
+        is_long = lambda place: place.end - place.start > settings.ngram
+        copies = {name: [*filter(is_long, own)] for name, own in copies.items()}
+        windows = _windows(text, copies, settings)
     # Fewer letters than two n-grams could be anybody's words, even if they are all of a comment.
-    is_items = covered > settings.max_share * n_letters and covered >= 2 * settings.ngram
+    is_items = is_most and covered >= 2 * settings.ngram
     return windows, is_items or _is_too_much(len(text), windows, settings)
 
 
@@ -96,7 +102,7 @@ def _windows(
             start = borders[max(0, np.searchsorted(borders, start, "right") - 1)]
             end = borders[min(np.searchsorted(borders, end, "left"), len(borders) - 1)]
             windows.append(Window(int(start), int(end), (name,)))
-    return _merged(text, sorted(windows), settings.window)
+    return _merged(text, sorted(windows), settings.window) if windows else []
 
 
 def _merged(text: str, windows: Sequence[Window], shortest: int) -> list[Window]:

@@ -3,7 +3,7 @@
 seed: 0
 sources:
   wiki: {input: 'kowiki/*.jsonl.gz', licence: CC BY-SA, domain: encyclopaedia}
-  talk: {input: 'comments/*.jsonl.gz', rules: {too_short: {min: 10}, line_end: null}}
+  talk: {input: 'comments/*.jsonl.gz', split: line, rules: {too_short: {min: 3}}}
 rules: {digits: {max: 0.5}}        # for all sources; see defaults.yaml
 near: {threshold: 0.72}
 
@@ -279,9 +279,10 @@ def _with_rules(content):
 
     def rules_of(name: str, source: Mapping) -> dict:
         is_line = source.get("split") == "line"
-        rules = _updated(defaults["rules"], defaults["split_line"] if is_line else {}, [])
-        rules = _updated(rules, content.get("rules"), ["rules"])
-        return _updated(rules, source.get("rules"), ["sources", name, "rules"])
+        rules = known = defaults["rules"]
+        rules = _updated(rules, defaults["split_line"] if is_line else {}, known, [])
+        rules = _updated(rules, content.get("rules"), known, ["rules"])
+        return _updated(rules, source.get("rules"), known, ["sources", name, "rules"])
 
     sources = {
         name: {**source, "rules": rules_of(name, source)} if isinstance(source, Mapping) else source
@@ -291,19 +292,22 @@ def _with_rules(content):
     return {**others, "sources": sources}
 
 
-def _updated(rules: Mapping, changes, where: list) -> dict:
+def _updated(rules: Mapping, changes, known: Mapping, where: list) -> dict:
     """Rules after changes by name: a changed rule keeps its attribute and those bounds that the
-    change does not set; None switches a rule off. A new rule has an attribute.
+    change does not set; None switches a rule off. A new rule has an attribute; bounds alone
+    switch a rule on again, with its attribute in `known`.
     """
     if not isinstance(changes or {}, Mapping):
         raise SettingsError(f"{_path(where)} must be {_MAPPING}, and is {changes!r}", where)
     result = dict(rules)
     for name, change in (changes or {}).items():
         is_update = isinstance(change, Mapping)
-        if name not in rules and (change is None or is_update and "attribute" not in change):
+        is_whole = is_update and "attribute" in change
+        if name not in rules and (change is None or is_update and not is_whole):
             message = f"{unknown(_path([*where, name]), rules)}; a new rule needs an attribute"
             raise SettingsError(message, [*where, name])
-        result[name] = {**(rules.get(name) or {}), **change} if is_update else change
+        before = rules.get(name) or ({} if is_whole else known.get(name, {}))
+        result[name] = {**before, **change} if is_update else change
     return result
 
 

@@ -1,6 +1,7 @@
 """Removes the lines that news sites put below an article: its rights, who wrote it and their
-address, when it was sent, who took the pictures, calls to subscribe or to send tips, and headlines
-of other articles. They are the same below thousands of articles.
+address, when it was sent, its source, who took the pictures, the words with which a reporter ends,
+calls to subscribe or to send tips, and headlines of other articles. They are the same below
+thousands of articles.
 
 A line counts only at the end of a text that has sentences above it, and only as a whole: a sentence
 about a reporter, about copyright or about subscriptions stays, and so does all that stands in the
@@ -79,6 +80,10 @@ _CONTACT = _one_of(
 _CREDIT = _one_of(
     """영상_취재 영상_편집 영상_제공 촬영_기자 취재_기자 화면_제공 화면_출처 사진_제공 사진_출처"""
 )
+_SOURCES = _one_of("기사 뉴스 원문 글 사진 자료 이미지 그림 영상")
+_PLACE = "[가-힣A-Za-z0-9]{2,12}(?: [가-힣A-Za-z0-9]{1,8})?에서 "
+_STATION = "(?:[A-Z]{2,5}|[가-힣]{1,6}(?:방송|TV))"
+_ON_AIR = f"(?:{_STATION}(?: ?뉴스)?,? )"
 _OTHERS = _one_of(
     """관련_기사 관련_뉴스 많이_본_기사 많이_본_뉴스 인기_기사 인기_뉴스 추천_기사 이_시각_주요_뉴스
     함께_보면_좋은_기사 이_기자의_다른_기사 핫_클릭"""
@@ -111,10 +116,23 @@ _SENT = _table(
 )
 _CREDITS = _table(
     rf"{_CREDIT} ?[:：=/|] ?{_NO_SENTENCE}{{1,60}}",
+    # 출처 : 아무개일보, [출처] https://news.example.kr/1
+    rf"(?:{_SOURCES} ?)?출처(?: ?[:：=/\])]){{1,2}} ?(?:{_URL}|{_NO_SENTENCE}{{1,60}})",
     # 사진=아무개통신, 홍길동 기자/사진=아무개통신
     rf"(?:{_OUTLET}{_WRITTEN_BY} ?[/,] ?)?사진 ?= ?{_NO_SENTENCE}{{1,40}}",
     rf"(?:취재|편집|촬영|구성) ?[:：] ?[가-힣 ·,]{{2,20}}[/,|] ?{_CREDIT} ?[:：=/|] ?.{{1,60}}",
     r"(?:연합뉴스|뉴시스|뉴스1|게티이미지(?:뱅크|코리아)?) ?(?:제공|자료 ?사진)",
+)
+_SIGN_OFFS = _table(
+    # 지금까지 나루터에서 아무방송 홍길동이었습니다.
+    rf"지금까지 (?:{_PLACE})?{_ON_AIR}?{_NAME} {_STAFF}(?:이었|였)습니다\.?",
+    rf"지금까지 (?:(?:{_PLACE})?{_ON_AIR}|{_PLACE})[가-힣]{{3}}(?:이었|였)습니다\.?",
+    rf"(?:지금까지|이상) (?:{_PLACE})?{_ON_AIR}?(?:{_NAME} {_STAFF}가 )?전해 ?드렸습니다\.?",
+    rf"(?:{_PLACE})?{_STATION} ?뉴스,? {_NAME}(?: ?{_STAFF})?입니다\.?",
+    # 나루터에서 홍길동 기자가 보도합니다.
+    rf"(?:보도에 )?{_NAME} {_STAFF}입니다\.?",
+    rf"(?:{_NO_SENTENCE}{{0,40}} )?{_NAME} {_STAFF}(?:가|이) (?:보도|취재|전|정리)합니다\.?",
+    rf"(?:{_NO_SENTENCE}{{0,40}} )?{_NAME} {_STAFF}(?:가|이) (?:보도|전)해 ?드립니다\.?",
 )
 _CALLS = _table(
     # 네이버에서 아무개일보 구독하기
@@ -161,7 +179,7 @@ _WHOLE_LINES = _table(
 )
 _THE_END = re.compile(r"(?<=\S) ?[(\[]끝[)\]]")
 
-_KINDS = (_RIGHTS, _WRITERS, _SENT, _CREDITS, _CALLS, _TIPS)
+_KINDS = (_RIGHTS, _WRITERS, _SENT, _CREDITS, _SIGN_OFFS, _CALLS, _TIPS)
 _OTHERS_NAMED = re.compile(_OTHERS, re.IGNORECASE)
 # Nearly all texts have none of these in their last line. Each begins with a letter or sign that is
 # given, and not with a set of them: the search is several times as fast.
@@ -172,7 +190,7 @@ _SIGN = re.compile(
         온라인 디지털 인터넷 모바일
         사진_= 사진_제공 사진_출처 자료_사진 제공 영상 촬영 취재 화면 게티 뉴스 뉴시스 기사 클릭
         카톡 카카오 라인 전화 휴대폰 문자 팩스 메일 e-?mail E-?[mM]ail 링크 페이지 사이트 누리집
-        페이스북 유튜브 인스타 트위터 텔레그램 네이버"""
+        페이스북 유튜브 인스타 트위터 텔레그램 네이버 출처 지금까지 입니다 드렸습니다"""
     )
 )
 _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*(?=\s|$)")

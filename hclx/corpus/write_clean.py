@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow
 import pyarrow.compute
 
-from hclx.corpus.filters import Rules, rules_of
+from hclx.corpus.filters import VERSION, Rules, rules_of
 from hclx.corpus.layout import (
     ATTRIBUTES,
     CLEAN,
@@ -72,7 +72,7 @@ def write_clean(build: Build, key: str) -> None:
         rules=rules_of(build.settings),
         taggers=tuple(build.taggers),
         seed=build.settings.seed,
-        key=key_of(FORMAT, "finish", build.settings.seed, build.models),
+        key=key_of(FORMAT, VERSION, "finish", build.settings.seed, build.models),
     )
     build.map_shards(write, "finish")
 

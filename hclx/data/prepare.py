@@ -12,6 +12,7 @@ import numpy as np
 from hclx.config import DataConfig, TokenizerConfig
 from hclx.data.build_lock import build_lock
 from hclx.data.cache_builder import build_cache
+from hclx.data.cache_files import check_files
 from hclx.data.file_descriptions import describe_files, is_same_text
 from hclx.data.source import ReadSettings, label_of, sources_of
 from hclx.data.token_cache import MANIFEST, TOKEN_BYTES, TokenCache
@@ -164,7 +165,7 @@ def check_tokenizer(
 def check_cache(
     cache: TokenCache, tokenizer: Tokenizer, data: DataConfig, remedy: str = _REMEDY
 ) -> None:
-    """Refuses a cache that this run would not build.
+    """Refuses a cache that this run would not build, or that is not whole.
 
     The text is compared by its files and rates if it can be found: a machine may have the cache
     alone, and then a warning is logged.
@@ -176,7 +177,8 @@ def check_cache(
       remedy: what to do about a cache of something else, for the error.
     Raises:
       ConfigError: `data` names an unknown mixture or a file that cannot be read.
-      DataError: names each difference.
+      DataError: names each difference, or a file that is missing or of another size.
+      StorageError: its files cannot be looked at now.
     """
     manifest = cache.manifest
     expected = {
@@ -207,6 +209,7 @@ def check_cache(
         raise DataError(
             f"{cache.directory} is a token cache of something else ({listed}); {remedy}"
         )
+    check_files(cache)
 
 
 def _shown(value) -> str:

@@ -35,6 +35,7 @@ TOKEN_BYTES_SHA256 = "piece_bytes_sha256"  # field of the manifest
 CONTENT_SHA256 = "content_sha256"  # of a compressed file, beside its `sha256`
 SPLITS = ("train", "validation")
 LINE_BITS = 40  # of an origin
+_MOST_HELD_OUT = 0.8  # where less than this is left to train on, a setting asked for it
 
 
 class TokenCache:
@@ -126,8 +127,8 @@ class TokenCache:
         if max(sizes) <= length:
             raise DataError(
                 f"{self._files_in_words()}: no source has more than {max(sizes)} tokens in split"
-                f" {split!r}, and one sequence needs {length + 1}; give more text, a shorter"
-                " TrainConfig.sequence_length, or other DataConfig.validation_permille"
+                f" {split!r}, and one sequence needs {length + 1};"
+                f" {too_little(self, split, length)}"
                 + (", or set TrainConfig.eval_every=0" if split == "validation" else "")
             )
         return tuple(max(0, (n - 1) // length) for n in sizes)
@@ -174,6 +175,8 @@ class TokenCache:
           DataError, StorageError: the array is missing or damaged, or cannot be read now.
         """
         path = self._path(split, source) / "offsets"
+        if not self.manifest["sources"][source]["splits"][split]["n_documents"]:
+            return np.zeros(1, np.int64)  # which zarr does not store
         return _result(_open(path).read(), path)
 
     def origin(self, split: str, source: int, document: int) -> tuple[str, int]:
@@ -221,6 +224,29 @@ class TokenCache:
                 )
             self._streams[split, source] = store
         return self._streams[split, source]
+
+
+def too_little(cache: TokenCache, split: str, length: int) -> str:
+    """Returns what helps where no source of a split has enough tokens for one sequence. Another
+    share of validation is named where it would help alone: few short documents have no more to
+    give.
+
+    Args:
+      cache: whose `rates` and `n_tokens` are asked.
+      split, length: as in `TokenCache.n_sequences`.
+    """
+    sources = range(len(cache.rates))
+    sizes = {name: [cache.n_tokens(name, i) for i in sources] for name in SPLITS}
+    longest = max(sizes[split], default=0)
+    together = max(map(sum, zip(*sizes.values())), default=0)
+    ways = ["more text"]
+    if longest > 2:
+        ways.append(f"a shorter TrainConfig.sequence_length (at most {longest - 1})")
+    if split == "validation" and together > 2 * (length + 1):
+        ways.append("a larger DataConfig.validation_permille")
+    if split == "train" and together > length and longest < _MOST_HELD_OUT * together:
+        ways.append("a smaller DataConfig.validation_permille")
+    return f"give {', '.join(ways[:-1])}{' or ' if ways[1:] else ''}{ways[-1]}"
 
 
 def _open(path: Path) -> ts.TensorStore:

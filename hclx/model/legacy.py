@@ -22,11 +22,27 @@ def from_format_2(params: Params) -> Params:
     Returns:
       A new tree in the layout of today.
     """
-    attention = dict(params["blocks"]["attention"])
-    for suffix in _SUFFIXES:
-        qkv = attention.pop("qkv" + suffix)
-        attention["q" + suffix], attention["kv" + suffix] = qkv[..., 0, :, :], qkv[..., 1:, :, :]
+    attention = {}
+    for path, array in params["blocks"]["attention"].items():
+        attention |= leaf_from_format_2(path, array)
     return _with_attention(params, attention)
+
+
+def leaf_from_format_2(path: str, array: jax.Array) -> dict[str, jax.Array]:
+    """Splits one parameter if it is of queries, keys and values: path -> array in today's layout.
+
+    Args:
+      path: of the array; what precedes its last part stays as it is.
+      array: in the layout of format 2.
+    """
+    folder, slash, name = path.rpartition("/")
+    if name not in [f"qkv{suffix}" for suffix in _SUFFIXES]:
+        return {path: array}
+    begin, suffix = folder + slash, name.removeprefix("qkv")
+    return {
+        f"{begin}q{suffix}": array[..., 0, :, :],
+        f"{begin}kv{suffix}": array[..., 1:, :, :],
+    }
 
 
 def to_format_2(params: Params) -> Params:

@@ -129,7 +129,9 @@ def _memory(experiment: Experiment, chips: int) -> dict[str, float]:
             2 * model.n_layers * tokens * _kept_numbers(model, experiment.compute.remat)
         ),
         "weights of two blocks, gathered": 2 * 2 * block / mesh.model,
-        "embedding, its gradient, logits": 3 * 4 * model.vocab_size * model.d_model / mesh.model,
+        "embedding, its gradient, logits": (
+            (3 if model.tied_head else 5) * 4 * model.vocab_size * model.d_model / mesh.model
+        ),
     }
 
 

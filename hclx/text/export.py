@@ -36,7 +36,7 @@ def byte_tokens(tokenizer: Tokenizer) -> dict[bytes, int]:
     return {tokenizer.decode_bytes([i]): i for i in range(first, tokenizer.vocab_size)}
 
 
-def hugging_face_json(tokenizer: Tokenizer) -> dict:
+def hugging_face_json(tokenizer: Tokenizer, begins: bool = False) -> dict:
     """Returns the content of `tokenizer.json`, as values that JSON can hold. Every split of a token
     into two tokens is a merge, and merges are ranked as the tokens that they make.
 
@@ -45,6 +45,8 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
 
     Args:
       tokenizer: one whose `splits_text` is false, which is not checked.
+      begins: whether a text gets the token before it that its model has seen before every document,
+        unless a caller wants no special tokens. Servers ask for them.
     """
     vocab = {bytes_to_chars(token): i for token, i in byte_tokens(tokenizer).items()}
     merges = [
@@ -67,7 +69,7 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
         "added_tokens": [],
         "normalizer": None,
         "pre_tokenizer": byte_level,
-        "post_processor": None,
+        "post_processor": _begins(tokenizer) if begins else None,
         "decoder": byte_level,
         "model": {
             "type": "BPE",
@@ -84,6 +86,21 @@ def hugging_face_json(tokenizer: Tokenizer) -> dict:
     }
 
 
+def _begins(tokenizer: Tokenizer) -> dict:
+    symbols = [CONTROL_SYMBOLS[i] for i in tokenizer.begin_ids]
+    before = [{"SpecialToken": {"id": symbol, "type_id": 0}} for symbol in symbols]
+    text = lambda name: {"Sequence": {"id": name, "type_id": 0}}
+    return {
+        "type": "TemplateProcessing",
+        "single": [*before, text("A")],
+        "pair": [*before, text("A"), text("B")],
+        "special_tokens": {
+            symbol: {"id": symbol, "ids": [i], "tokens": [symbol]}
+            for symbol, i in zip(symbols, tokenizer.begin_ids)
+        },
+    }
+
+
 def tiktoken_ranks(tokenizer: Tokenizer) -> str:
     """Returns lines of `base64(token) id`, each with its newline, without control symbols, to be
     used with `TIKTOKEN_PATTERN`.
@@ -96,19 +113,21 @@ def tiktoken_ranks(tokenizer: Tokenizer) -> str:
     )
 
 
-def write_exports(tokenizer: Tokenizer, directory: Path) -> dict[str, str]:
+def write_exports(tokenizer: Tokenizer, directory: Path, *, begins: bool = False) -> dict[str, str]:
     """Writes `tokenizer.json`, `tokenizer_config.json` and `tiktoken.ranks`, in place of any that
     exist.
 
     Args:
       tokenizer: one whose `splits_text` is false, which is not checked.
       directory: an existing folder.
+      begins: see `hugging_face_json`.
     Returns:
       For each file from which ids follow, its name and its SHA-256 in hexadecimal.
     """
-    config = json.dumps(_TRANSFORMERS_CONFIG, indent=2) + "\n"
+    bos = {"bos_token": CONTROL_SYMBOLS[tokenizer.begin_ids[0]]} if begins else {}
+    config = json.dumps(_TRANSFORMERS_CONFIG | bos, indent=2) + "\n"
     (directory / TRANSFORMERS_FILE).write_text(config, encoding="utf-8")
-    exported = json.dumps(hugging_face_json(tokenizer), ensure_ascii=False)
+    exported = json.dumps(hugging_face_json(tokenizer, begins), ensure_ascii=False)
     files = {HUGGING_FACE_FILE: exported, TIKTOKEN_FILE: tiktoken_ranks(tokenizer)}
     for name, text in files.items():
         (directory / name).write_bytes(text.encode())

@@ -5,7 +5,9 @@ Korean models splits text otherwise than the file says.
 
   tokenizer.json          the vocabulary and how text is split
   tokenizer_config.json   the names of the tokens that begin and end a document, and the template
-                          of chats; without it, config.json beside it may name their ids
+                          of chats; without it, special_tokens_map.json may have the names, and
+                          config.json the ids
+  chat_template.jinja     the template, in newer folders
 """
 
 import functools
@@ -20,11 +22,13 @@ import numpy as np
 from hclx.errors import DataError, require
 from hclx.text.tokenizer import CHAR_TO_BYTE, FOREIGN_FILE, FOREIGN_MODE, to_text
 
-CONFIG = "tokenizer_config.json"
+CONFIG, NAMES = "tokenizer_config.json", "special_tokens_map.json"
+TEMPLATE = "chat_template.jinja"
 COMPANIONS = (
     FOREIGN_FILE,
     CONFIG,
-    "special_tokens_map.json",
+    NAMES,
+    TEMPLATE,
     "generation_config.json",
     "config.json",
 )
@@ -41,10 +45,11 @@ class ForeignTokenizer:
     A text that spells a special token is encoded as its characters.
 
     Attributes:
-      vocab_size: tokens, special and added ones included.
+      vocab_size: one more than the largest id, special and added tokens included; ids between may
+        be of no token.
       eod_id: the token that ends a document; `pad_id`: that of padding, or `eod_id`.
       begin_ids: the tokens before a document.
-      chat_template: in Jinja, of chats; "" if there is none.
+      chat_template: in Jinja, of chats, the one named "default" of several; "" if there is none.
       metadata: `mode` and `cutter`, as those of own tokenizers.
     """
 
@@ -72,15 +77,18 @@ class ForeignTokenizer:
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.vocab_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        self.vocab_size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values())
         config = _read_json(directory / CONFIG)
+        names = {name: value for name, value in config.items() if value is not None}
+        config = {**_read_json(directory / NAMES), **names}
         self.eod_id = self._end(config, directory)
         self.pad_id = self._id_of(config.get("pad_token"), self.eod_id)
         self.begin_ids = self._begin(config)
-        self.chat_template = str(config.get("chat_template") or "")
+        self.chat_template = _chat_template(config, directory)
         self._sha256 = hashlib.sha256(content).hexdigest()
         self.metadata = {"mode": FOREIGN_MODE, "cutter": f"tokenizers {tokenizers.__version__}"}
         self._tokens = self._bytes_of_tokens()
+        self._spelt = self._spelt_special_tokens()
 
     @property
     def fingerprint(self) -> str:
@@ -91,13 +99,37 @@ class ForeignTokenizer:
         """Encodes a text, without tokens at its beginning and end. A lone surrogate, which the
         library cannot take, becomes U+FFFD.
         """
-        return self._tokenizer.encode(_without_surrogates(text), add_special_tokens=False).ids
+        ids = self._tokenizer.encode(_without_surrogates(text), add_special_tokens=False).ids
+        return self._as_text(ids)
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """Encodes each text as `encode` does."""
         texts = list(map(_without_surrogates, texts))
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        return [self._as_text(encoding.ids) for encoding in encodings]
+
+    def _as_text(self, ids: list[int]) -> list[int]:
+        """Ids of a text in which special tokens that it spells are its characters."""
+        if self._spelt.keys().isdisjoint(ids):
+            return ids
+        return [part for i in ids for part in self._spelt.get(i, [i])]
+
+    def _spelt_special_tokens(self) -> dict[int, list[int]]:
+        """The ids of the characters of each special token. A Unigram model matches these tokens in
+        a text as any other; they become the tokens of bytes, or unknown.
+        """
+        model = self._json.get("model") or {}
+        if model.get("type") != "Unigram":
+            return {}
+        to_id, unknown_id = self._tokenizer.token_to_id, model.get("unk_id")
+        spelt = {}
+        for token in self._json.get("added_tokens") or []:
+            parts = [to_id(f"<0x{byte:02X}>") for byte in token["content"].encode()]
+            if token.get("special") and None not in parts:
+                spelt[token["id"]] = parts
+            elif token.get("special") and unknown_id is not None:
+                spelt[token["id"]] = [unknown_id]
+        return spelt
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decodes ids to text; special tokens have none, and invalid UTF-8 becomes U+FFFD.
@@ -150,6 +182,13 @@ class ForeignTokenizer:
 
     def _bytes_of_tokens(self) -> list[bytes]:
         added = {token["id"]: token for token in self._json.get("added_tokens") or []}
+        for token_id, token in added.items():
+            name = token["content"]
+            if (actual_id := self._tokenizer.token_to_id(name)) != token_id:
+                raise DataError(
+                    f"{self._path}: {name!r} has id {token_id}, but the library `tokenizers` gives"
+                    f" it {actual_id}; the ids of the vocabulary and of added_tokens have a gap"
+                )
         is_byte_level = "ByteLevel" in self._kinds
         if not is_byte_level and not self._kinds & {"Metaspace", "ByteFallback", "Replace"}:
             raise DataError(
@@ -203,6 +242,21 @@ class ForeignTokenizer:
         if not begin and config.get("add_bos_token"):
             begin = [self._id_of(config.get("bos_token"), self.eod_id)]
         return begin or [self.eod_id]
+
+
+def _chat_template(config: dict, directory: Path) -> str:
+    path = directory / TEMPLATE
+    if path.is_file():  # it rules, as in transformers
+        try:
+            return path.read_text(encoding="utf-8")
+        except ValueError as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+    template = config.get("chat_template") or ""
+    if isinstance(template, list):
+        template = {t["name"]: t["template"] for t in template}.get("default", "")
+    if not isinstance(template, str):
+        raise DataError(f"{directory / CONFIG}: chat_template is no text")
+    return template
 
 
 def _without_surrogates(text: str) -> str:

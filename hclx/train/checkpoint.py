@@ -21,7 +21,7 @@ from hclx.model import Params
 from hclx.parallel import any_process_error, is_distributed
 from hclx.train import checkpoint_format
 from hclx.train.checkpoint_format import LoopState, array_items, json_items
-from hclx.train.checkpoint_read import Problem, not_read, read_verified, together
+from hclx.train.checkpoint_read import Problem, Take, not_read, read_verified, together
 from hclx.train.fingerprint import not_finite
 from hclx.train.retention import LOSS, LowestLoss, preservation_policy
 from hclx.train.state import TrainState, guard_from_json
@@ -246,14 +246,18 @@ class Checkpointer:
             )
         return None
 
-    def restore_params(self, abstract: Params, step: int | None = None) -> tuple[Params, dict]:
+    def restore_params(
+        self, abstract: Params, step: int | None = None, take: Take | None = None
+    ) -> tuple[Params, dict]:
         """Reads the stored parameters alone and verifies them.
 
         Args:
           abstract: shapes, dtypes and shardings of all of them.
           step: of the checkpoint; None: the newest.
+          take: takes each parameter as soon as it is verified, so that no more are in memory.
         Returns:
-          The parameters on the shardings of `abstract`, and the meta item.
+          The parameters on the shardings of `abstract`, None where `take` took them, and the meta
+          item.
         Raises:
           CheckpointError: there is no such checkpoint, it is of another model or format, or it is
             not what was saved.
@@ -268,10 +272,10 @@ class Checkpointer:
             raise CheckpointError(f"{self.directory} has no step {step}; it has {steps}")
         step = step if step is not None else steps[-1]
         path = self.directory / str(step)
-        stored, problem = read_verified(path, {"params": abstract})
+        stored, problem = read_verified(path, {"params": abstract}, take)
         if problem:
             raise CheckpointError(f"{path}: {problem.text}; name an older step")
-        return stored.arrays["params"], stored.meta
+        return stored.arrays.get("params"), stored.meta
 
     def describe(self, step: int) -> tuple[dict, LoopState]:
         """The meta item of a step, and where its loop stands, without its arrays.
@@ -347,7 +351,8 @@ class Checkpointer:
         returns no state.
         """
         path = self.directory / str(step)
-        stored, problem = read_verified(path, array_items(abstract), keep)
+        take = None if keep else lambda name, array: None
+        stored, problem = read_verified(path, array_items(abstract), take)
         if problem or not keep:
             return None, problem
         arrays, meta, loop = stored

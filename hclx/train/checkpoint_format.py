@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from hclx.errors import CheckpointError, StorageError, StuckError
 from hclx.hashing import json_hash
 from hclx.model import Params
-from hclx.model.legacy import from_format_2, to_format_2
+from hclx.model.legacy import from_format_2, leaf_from_format_2, to_format_2
 from hclx.read_errors import DAMAGED, UNDECODED, UNREADABLE, diagnose
 from hclx.train.fingerprint import fingerprint
 from hclx.train.state import TrainState, guard_to_json, map_moments
@@ -216,6 +216,19 @@ def from_saved(saved_format: int, arrays: dict, items: dict) -> dict:
     shardings = jax.tree.map(lambda x: x.sharding, items)
     convert = lambda arrays: _map_params(from_format_2, arrays)
     return jax.jit(convert, out_shardings=shardings)(arrays)
+
+
+def leaf_from_saved(saved_format: int, path: str, array: jax.Array) -> dict[str, jax.Array]:
+    """Converts one array in the layout of the format that it was saved in.
+
+    Args:
+      saved_format: `format` in the meta item, one of `READABLE`.
+      path: of the array in its item, such as "blocks/mlp/wi".
+      array: as it was read.
+    Returns:
+      path -> array, of those of today's that it holds.
+    """
+    return {path: array} if saved_format == FORMAT else leaf_from_format_2(path, array)
 
 
 def _map_params(convert, items: dict) -> dict:

@@ -45,8 +45,11 @@ class Stored(NamedTuple):
     loop: dict
 
 
+Take = Callable[[str, jax.Array], None]  # (path in its item, such as "blocks/mlp/wi", the array)
+
+
 def read_verified(
-    path: Path, items: dict, keep: bool = True
+    path: Path, items: dict, take: Take | None = None
 ) -> tuple[Stored | None, Problem | None]:
     """Reads items of a checkpoint in the format that it was saved in, verifies them, and converts
     them to today's. All processes must call it, and get the same problem.
@@ -54,8 +57,8 @@ def read_verified(
     Args:
       path: MODEL_DIR/checkpoints/STEP.
       items: item -> tree of `jax.ShapeDtypeStruct` with shardings.
-      keep: False: arrays are read and verified one by one, so that there is never more than one in
-        memory, and none is returned.
+      take: takes the arrays, of those items that the checkpoint has, one by one as they are
+        verified, and none is returned. There is never more than one in memory.
     Returns:
       What was read, None if there is a problem; and the problem, None if there is none.
     Raises:
@@ -70,14 +73,14 @@ def read_verified(
     meta, loop = described
     checkpoint_format.check_step(path, meta)
     checkpoint_format.check_format(path, meta["format"])
-    if not keep:  # an imported model has weights alone
+    if take:  # an imported model has weights alone
         saved = {name.partition("/")[0] for name in meta["fingerprint"]}
         items = {name: tree for name, tree in items.items() if name in saved}
     saved_items = checkpoint_format.as_saved(meta["format"], items)
     checkpoint_format.check_shapes(path, meta["fingerprint"], saved_items)
     arrays = {}
     for name, target in saved_items.items():
-        parts = [target] if keep else _one_by_one(target)
+        parts = _one_by_one(target) if take else [target]
         for part in parts:
             tree, problem = _read_together(path, lambda: _read(path / name, part))
             if problem:
@@ -85,11 +88,21 @@ def read_verified(
             different = checkpoint_format.differences(meta["fingerprint"], {name: tree})
             if different:
                 return None, Problem(different, True)
-        if keep:
-            arrays[name] = tree
-    if keep:
+            if take:
+                _hand_over(meta["format"], tree, take)
+                tree = None  # before the next one is read
+            else:
+                arrays[name] = tree
+    if not take:
         arrays = checkpoint_format.from_saved(meta["format"], arrays, items)
     return Stored(arrays, meta, loop), None
+
+
+def _hand_over(saved_format: int, tree, take: Take) -> None:
+    for leaf, array in jax.tree_util.tree_leaves_with_path(tree):
+        path = jax.tree_util.keystr(leaf, simple=True, separator="/")
+        for name, part in checkpoint_format.leaf_from_saved(saved_format, path, array).items():
+            take(name, part)
 
 
 def together(work: Callable) -> tuple[object, str]:

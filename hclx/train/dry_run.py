@@ -15,7 +15,7 @@ from hclx.config import DataConfig, Experiment
 from hclx.data import TokenCache, prepare
 from hclx.data.prepare import untrained
 from hclx.data.source import ReadSettings, sources_of
-from hclx.data.token_cache import MANIFEST, SPLITS
+from hclx.data.token_cache import MANIFEST, SPLITS, too_little
 from hclx.errors import ConfigError, DataError
 from hclx.model import n_params
 from hclx.parallel import make_mesh
@@ -183,7 +183,7 @@ def _text_lines(
     if train.eval_every and len(held_out) == len(cache.rates):
         lines.append(
             f"no validation loss is computed, as a sequence needs {train.sequence_length + 1:,}"
-            " tokens; a larger DataConfig.validation_permille holds out more"
+            f" tokens; {too_little(cache, 'validation', train.sequence_length)}"
         )
     return lines + remarks(requested, experiment, cache), experiment
 

@@ -2,11 +2,13 @@
 
 Every event holds time, host and process, and:
 
-  start        the folder was claimed: versions, devices, mesh, changed settings, and the lock of an
-               attempt that was killed
+  start        the folder was claimed: versions, devices, mesh, the lock of an attempt that was
+               killed, and the settings that differ from the last attempt with a first_step
   restore      the run resumes from a checkpoint: step, next_index, seconds, versions that changed
   begin        the run begins at step 0: the source of its weights (init_from), and whether it was
                rewound
+  evaluate     the weights of another run were evaluated before the first step: validation_loss,
+               bits_per_byte
   first_step   the first step of this attempt is done: time counts as productive from here on
   save         a step is on disk: the seconds that it took beside training
   save_failed  a step is not: the reason

@@ -7,8 +7,11 @@ modulo 2^32. The sum does not depend on the order, so each device sums its own s
 position makes a swap of elements visible.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _UINT = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
@@ -22,9 +25,9 @@ def _mix(x: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def _linear_index(shape: tuple[int, ...]) -> jax.Array:
-    """uint32, each element's row-major position (modulo 2^32)."""
-    index, stride = jnp.zeros(shape, jnp.uint32), 1
+def _linear_index(shape: tuple[int, ...], first: jax.Array | int) -> jax.Array:
+    """uint32, each element's row-major position (modulo 2^32), counted from `first`."""
+    index, stride = jnp.full(shape, first, jnp.uint32), 1
     for dim in range(len(shape) - 1, -1, -1):
         index = index + jax.lax.broadcasted_iota(jnp.uint32, shape, dim) * jnp.uint32(
             stride % 2**32
@@ -33,9 +36,9 @@ def _linear_index(shape: tuple[int, ...]) -> jax.Array:
     return index
 
 
-def _array_fingerprint(x: jax.Array) -> jax.Array:
+def _array_fingerprint(x: jax.Array, first: jax.Array | int = 0) -> jax.Array:
     bits = jax.lax.bitcast_convert_type(x, _UINT[x.dtype.itemsize]).astype(jnp.uint32)
-    mixed = _mix(bits ^ _mix(_linear_index(x.shape)))
+    mixed = _mix(bits ^ _mix(_linear_index(x.shape, first)))
     return jnp.stack(
         [mixed.sum(dtype=jnp.uint32), _mix(mixed ^ jnp.uint32(0x9E3779B9)).sum(dtype=jnp.uint32)]
     )
@@ -44,6 +47,9 @@ def _array_fingerprint(x: jax.Array) -> jax.Array:
 @jax.jit
 def _fingerprints(tree):
     return jax.tree.map(_array_fingerprint, tree)
+
+
+_part_fingerprint = jax.jit(_array_fingerprint)
 
 
 @jax.jit
@@ -74,6 +80,28 @@ def fingerprint(tree) -> dict[str, str]:
     arrays = jax.tree_util.tree_leaves_with_path(tree)
     name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")
     return {
-        name(path): f"{x.dtype}{list(x.shape)}:{int(s[0]):08x}{int(s[1]):08x}"
+        name(path): _text(x.dtype, x.shape, s)
         for (path, x), s in zip(arrays, jax.tree.leaves(sums), strict=True)
     }
+
+
+class PartialFingerprint:
+    """The fingerprint of an array of which there is never more than a part in memory."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: str | np.dtype):
+        """Begins with no rows of an array of this shape and dtype."""
+        self._shape, self._dtype = tuple(shape), np.dtype(dtype)
+        self._sums = np.zeros(2, np.uint32)
+
+    def add(self, begin: int, values: np.ndarray) -> None:
+        """Adds the rows [begin, begin + len(values)) of the first axis, each once, in any order."""
+        first = begin * math.prod(self._shape[1:]) % 2**32
+        self._sums += np.asarray(_part_fingerprint(values, np.uint32(first)))
+
+    def text(self) -> str:
+        """Returns what `fingerprint` returns of the whole array, once all rows were added."""
+        return _text(self._dtype, self._shape, self._sums)
+
+
+def _text(dtype: np.dtype, shape: tuple[int, ...], sums: np.ndarray) -> str:
+    return f"{dtype}{list(shape)}:{int(sums[0]):08x}{int(sums[1]):08x}"

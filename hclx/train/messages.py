@@ -37,7 +37,8 @@ def summary(experiment: Experiment, mesh: Mesh, cache: TokenCache) -> str:
 def changes_in_words(
     changes: list[tuple[str, object, object]], experiment: Experiment, model_dir: str, step: int
 ) -> list[str]:
-    """Returns a line for each field that changed, and one more for the learning rate.
+    """Returns a line for each field that changed, and one more for the learning rate; none where
+    nothing is left to train, as nothing then changes.
 
     Args:
       changes: what `changes_of` returned before the folder was claimed.
@@ -45,6 +46,8 @@ def changes_in_words(
       model_dir: of the run.
       step: the last one that was made.
     """
+    if step >= experiment.train.total_steps:
+        return []
     lines = [f"changed: {name} {before!r} -> {now!r}" for name, before, now in changes]
     for name, before, _ in changes:
         if name == "train.eval_windows" and experiment.train.keep_best:

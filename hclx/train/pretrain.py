@@ -42,7 +42,8 @@ from hclx.train.run_dir import versions
 from hclx.train.run_lock import Lease
 from hclx.train.signal_watch import SignalWatch
 from hclx.train.state import TrainState, fresh_state, init_state
-from hclx.train.step import Metrics, evaluate
+from hclx.train.step import Metrics
+from hclx.train.validation import validate, validate_beginning
 
 _LOG = logging.getLogger(__name__)
 
@@ -219,6 +220,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
       NumericsError, StorageError, StuckError, PreemptedError: as in `pretrain`.
     """
     train, progress, began = run.experiment.train, run.progress, run.progress.step
+    if began >= train.total_steps:  # nothing to do, and nothing is opened to record it
+        return state
     with contextlib.ExitStack() as stack:
         skipped = int(jax.device_get(state.guard.skipped))
         logger = stack.enter_context(
@@ -226,6 +229,8 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
         )
         stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
+        if began == 0 and run.description["init_from"]:
+            validate_beginning(run, state)
         batches = run.loader.iterate(progress.next_index)
         while progress.step < train.total_steps and not progress.stopping:
             with run.clock.part("data"):
@@ -237,14 +242,14 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
                 state, metrics = one_step(run, state, batch)
             if step == began + 1:  # a signal that comes while it is compiled has nothing to save
                 stack.enter_context(stop)
+                run.record()
             info = StepInfo(step, index, progress.next_index, batch, state, metrics)
             for hook in hooks:
                 if hook.is_due(step, step == train.total_steps, progress.stopping):
                     hook.function(info)
             run.watchdog.alive(step)
         end_if_diverged(logger.flush(), train.max_skipped)
-        if progress.step > began:
-            save_until_good(run, state)
+        save_until_good(run, state)
         if progress.step < train.total_steps and not stop.by_file():
             raise PreemptedError(
                 f"{stop.requested}: saved step {progress.step} of {train.total_steps} in"
@@ -265,10 +270,8 @@ def _hooks(
         end_if_diverged(finished, train.max_skipped)
 
     def evaluate_model(info: StepInfo) -> None:
-        n = min(train.eval_windows, run.validation.n_sequences)
         with run.clock.paused("evaluation", info.metrics):
-            params = info.state.params
-            values = evaluate(run.program, params, run.validation, run.token_bytes, n)
+            values = validate(run, info.state)
         logger.add(values)
         progress.evaluated = info.step, values["validation_loss"]
 

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from hclx.config import Experiment
 from hclx.data import Loader, TokenCache
+from hclx.data.token_cache import too_little
 from hclx.errors import exit_code
 from hclx.parallel import is_distributed, process_0_first
 from hclx.train.checkpoint import Checkpointer
@@ -20,7 +21,7 @@ from hclx.train.goodput import write_goodput
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.rewind_history import Lineage, read_lineage
-from hclx.train.run_dir import claim_folder, describe_run, read_config
+from hclx.train.run_dir import claim_folder, describe_run, read_config, record_run
 from hclx.train.run_lock import Lease
 from hclx.train.step import Program, make_program
 from hclx.train.timing import StepClock
@@ -73,7 +74,7 @@ class Run:
     options: RunOptions
     program: Program
     lineage: Lineage
-    description: dict  # the content of config.json
+    description: dict  # the content of config.json once this start has made a step
     loader: Loader
     validation: Loader | None
     token_bytes: jax.Array  # float32 [v]
@@ -90,6 +91,11 @@ class Run:
         """
         if jax.process_index() == 0:
             self.log.write(event, **fields)
+
+    def record(self) -> None:
+        """Makes config.json describe this start, once it has made a step."""
+        if jax.process_index() == 0:
+            record_run(self.model_dir, self.description)
 
 
 @contextlib.contextmanager
@@ -169,12 +175,11 @@ def _can_evaluate(experiment: Experiment, cache: TokenCache) -> bool:
     n_tokens = max(cache.n_tokens("validation", i) for i in range(len(cache.rates)))
     if train.eval_every and n_tokens <= train.sequence_length and jax.process_index() == 0:
         _LOG.warning(
-            "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; give"
-            " more text, a shorter TrainConfig.sequence_length or a larger"
-            " DataConfig.validation_permille",
+            "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; %s",
             ", and TrainConfig.keep_best keeps nothing" if train.keep_best else "",
             n_tokens,
             train.sequence_length,
+            too_little(cache, "validation", train.sequence_length),
         )
     return bool(train.eval_every) and n_tokens > train.sequence_length
 

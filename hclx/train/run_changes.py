@@ -80,8 +80,8 @@ def _folder_flags(before: Experiment, recorded: str, model_dir: str, cache_dir: 
 
 
 def changes_of(model_dir: str, experiment: Experiment) -> list[tuple[str, object, object]]:
-    """Returns (section.field, before, now) of each field that differs from the last start of a run;
-    [] if it has no checkpoint yet.
+    """Returns (section.field, before, now) of each field that differs from the last start of a run
+    that trained; [] if it has no checkpoint yet.
     """
     old = read_config(model_dir) if has_begun(model_dir) else None
     return differences(old["config"], experiment) if old else []

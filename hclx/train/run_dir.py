@@ -121,38 +121,50 @@ def describe_run(
 
 def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> list[str]:
     """Claims a folder for a run, or checks that it already belongs to this run. A folder without a
-    checkpoint belongs to no run yet.
+    checkpoint belongs to no run yet, and gets the description of this start. That of a run that has
+    begun stays until this start has made a step, see `record_run`.
 
     Args:
       model_dir: the folder.
       run: see `describe_run`.
-      write: whether config.json is written too, in a folder that is made if it is missing; one of
+      write: whether config.json may be written, in a folder that is made if it is missing; one of
         several processes does.
 
     Returns:
-      Fields that differ from the last start of the run, and may: "train.total_steps: 40 -> 60"; []
-      if there was no start.
+      Fields that differ from the last start of the run that trained, and may:
+      "train.total_steps: 40 -> 60"; [] if there was none.
     Raises:
       ConfigError: the folder holds a run of another configuration; the fields that differ are
         named.
       DataError: the configuration is the same, but vocabulary or text are not.
     """
-    path, changes = Path(model_dir) / FILE, []
+    path = Path(model_dir) / FILE
     old = read_config(model_dir) if has_begun(model_dir) else None
-    if old is not None:
-        _check_same(path, old, run)
-        changes = [
-            f"{name}: {before!r} -> {now!r}"
-            for name, before, now in _differences(old["config"], run["config"])
-        ]
-    if not write:
-        return changes
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if old is None:
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            record_run(model_dir, run)
+        return []
+    _check_same(path, old, run)
+    return [
+        f"{name}: {before!r} -> {now!r}"
+        for name, before, now in _differences(old["config"], run["config"])
+    ]
+
+
+def record_run(model_dir: str | Path, run: dict) -> None:
+    """Writes config.json, or replaces it. A start of a run that has begun does so with its first
+    step: one that trains nothing changes nothing in the record.
+
+    Args:
+      model_dir: the folder, which exists.
+      run: see `describe_run`.
+    """
+    path = Path(model_dir) / FILE
     tokenizer, folder = Path(run["tokenizer_dir"]).absolute(), path.parent.absolute()
     if tokenizer.is_relative_to(folder):  # so that the run may be copied or moved
         run = run | {"tokenizer_dir": str(tokenizer.relative_to(folder))}
     replace_text(path, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
-    return changes
 
 
 def has_begun(model_dir: str | Path) -> bool:
@@ -228,7 +240,8 @@ def section_of(config: dict, name: str):
 
 
 def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
-    """The configuration of a run at its last start, and the absolute folder of its tokenizer.
+    """The configuration of a run at its last start that trained, and the absolute folder of its
+    tokenizer.
 
     Raises:
       CheckpointError: the folder holds no run.

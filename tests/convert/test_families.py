@@ -9,20 +9,19 @@ import numpy as np
 import pytest
 
 from hclx.config import ComputeConfig, MeshConfig
-from hclx.convert.importing import look_at, read_params
+from hclx.convert.config_json import read_model_config
 from hclx.convert.tensors import rules
 from hclx.data.batch import make_batch
 from hclx.infer import SamplingConfig, prepare_params
-from hclx.model import hidden_states, unembed
 from hclx.parallel import make_mesh
 from hclx.train import make_loss
 from tests.helpers.decoding import sample_rows_of, settings_of
 from tests.helpers.families import FAMILIES, make_model, save_model
+from tests.helpers.family_logits import LENGTH, flat, load, logits, random_tokens, their_logits
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
-LENGTH, PROMPT, NEW = 96, 40, 64  # beyond all windows and original lengths
-FP32 = ComputeConfig(dtype="float32")
+PROMPT, NEW = 40, 64
 EVERY_FAMILY = pytest.mark.parametrize("name", FAMILIES)
 # Of tests that take seconds for each family, all others are run by `make test-long`.
 QUICK = ("gptj", "exaone4 hybrid")
@@ -46,29 +45,6 @@ def folder(tmp_path_factory):
         return make_model(name) if "dynamic" in name else model, path
 
     return get
-
-
-@functools.cache
-def load(path, mesh=MeshConfig(fsdp=1)):
-    source = look_at(path)
-    devices = jax.devices()[: np.prod(mesh.shape)]
-    return source, read_params(source, make_mesh(mesh, devices))
-
-
-def logits(params, config, tokens):
-    positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    run = jax.jit(hidden_states, static_argnums=(4, 5))
-    x = run(params, tokens, jnp.zeros_like(positions), positions, config, FP32)
-    return np.asarray(unembed(params, x, config))
-
-
-def random_tokens(shape=(2, LENGTH)):
-    return np.random.default_rng(1).integers(2, 128, shape).astype(np.int32)
-
-
-def their_logits(model, tokens):
-    with torch.no_grad():
-        return model(torch.tensor(tokens, dtype=torch.long)).logits.numpy()
 
 
 @EVERY_FAMILY
@@ -110,13 +86,6 @@ def gradients(path, mesh, tokens):
     mean = lambda params: (lambda total, count: total / count)(*loss(params, batch))
     with jax.set_mesh(make_mesh(mesh, jax.devices()[: np.prod(mesh.shape)])):
         return source, *jax.device_get(jax.jit(jax.value_and_grad(mean))(params))
-
-
-def flat(tree):
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
 
 
 @FEW_FAMILIES
@@ -180,6 +149,32 @@ def test_meshes_agree_with_one_device(name, mesh, folder):
         np.testing.assert_allclose(flat(ours)[key], value, rtol=1e-4, atol=atol, err_msg=key)
 
 
+def test_the_tiny_models_have_what_their_families_can_have():
+    """Shared heads of keys and values, heads of another size, windows and stretched positions."""
+    features = {}
+    for name, (family, fields) in FAMILIES.items():
+        config = read_model_config({"model_type": family, **fields})[1]
+        features.setdefault(family, set()).update(
+            feature
+            for feature, is_there in {
+                "shared heads": config.n_kv_heads < config.n_heads,
+                "head size": config.d_head * config.n_heads != config.d_model,
+                "stretched": config.rope_scaling != "none",
+                "windows": any(config.windows),
+                "both kinds": len(set(config.windows)) == 2,
+            }.items()
+            if is_there
+        )
+        assert config.rope_original_length < LENGTH and max(config.windows) < LENGTH, name
+    usual = {"shared heads", "head size", "stretched"}
+    windows = usual | {"windows", "both kinds"}
+    assert features == {
+        **{"gpt2": set(), "gptj": set(), "gpt_neox": {"stretched"}},
+        **dict.fromkeys(("llama", "exaone", "hyperclovax"), usual),
+        **dict.fromkeys(("qwen2", "qwen3", "exaone4", "gemma3_text"), windows),
+    }
+
+
 def swap(a, b):
     def fault(params, config):
         blocks = dict(params["blocks"])
@@ -214,6 +209,39 @@ def queries_of_other_heads(params, config):
     return {**params, "blocks": {**params["blocks"], "attention": attention}}, config
 
 
+def keys_of_other_groups(params, config):
+    """Query heads that share keys by turns, and not group by group."""
+    attention = params["blocks"]["attention"]
+    q, out = attention["q"], attention["out"]
+    groups = config.n_kv_heads
+    order = np.arange(config.n_heads).reshape(groups, -1).T.ravel()
+    attention = {**attention, "q": q[:, :, order], "out": out[:, order]}
+    return {**params, "blocks": {**params["blocks"], "attention": attention}}, config
+
+
+def norms_before(params, config):
+    """Norms after the sub-layers taken for norms before them."""
+    blocks = dict(params["blocks"])
+    for part in ("attention", "mlp"):
+        blocks[f"{part}_norm"] = blocks.pop(f"{part}_out_norm")
+    return {**params, "blocks": blocks}, dataclasses.replace(config, norm_placement="pre")
+
+
+def norms_less_one(params, config):
+    """The factor of a norm taken as the tensor has it, without the one that is added."""
+    less = lambda path, x: x - 1 if jax.tree_util.keystr(path).endswith("['scale']") else x
+    return jax.tree_util.tree_map_with_path(less, params), config
+
+
+def keys_permuted_as_interleaved(params, config):
+    """The permutation of queries and keys for the other layout, applied to keys alone."""
+    attention = params["blocks"]["attention"]
+    size = config.d_head
+    order = np.concatenate([np.arange(0, size, 2), np.arange(1, size, 2)])
+    kv = attention["kv"].at[:, :, 0].set(attention["kv"][:, :, 0][..., order])
+    return {**params, "blocks": {**params["blocks"], "attention": {**attention, "kv": kv}}}, config
+
+
 FAULTS = {
     "norms of a block swapped": ("llama", swap("attention_norm", "mlp_norm")),
     "norms of a block swapped, gpt2": ("gpt2", swap("attention_norm", "mlp_norm")),
@@ -239,6 +267,28 @@ FAULTS = {
     "other form of GELU": ("gpt_neox", change(activation="gelu_tanh")),
     "other form of GELU, gpt2": ("gpt2", change(activation="gelu")),
     "residual not parallel": ("gpt_neox", change(residual="sequential")),
+    "residual parallel": ("gpt_neox sequential", change(residual="parallel")),
+    "all of a head rotated": ("gpt_neox", change(rotary_size=12)),
+    "all of a head rotated, gptj": ("gptj", change(rotary_size=12)),
+    "keys of other groups": ("exaone", keys_of_other_groups),
+    "keys permuted": ("llama", keys_permuted_as_interleaved),
+    "norms after as norms before": ("exaone4", norms_before),
+    "query and key norms swapped, qwen3": (
+        "qwen3",
+        swap("attention/query_norm", "attention/key_norm"),
+    ),
+    "norms without their one": ("gemma3_text", norms_less_one),
+    "embedding not scaled": ("gemma3_text", change(embedding_multiplier=1.0)),
+    "scores scaled by the size of a head": ("gemma3_text", change(attention_multiplier=0.0)),
+    "one base for all layers": ("gemma3_text", change(window_rotary_theta=1e6)),
+    "base of all layers the local one": ("gemma3_text", change(rotary_theta=1e4)),
+    "windows ignored, gemma": ("gemma3_text", change(window=128)),
+    "amplitude of yarn ignored": ("llama yarn", change(rope_attention_factor=1.0)),
+    "bounds of yarn not rounded": ("llama yarn", change(rope_truncate=False)),
+    "original length ignored": ("llama llama3", change(rope_original_length=0)),
+    "not stretched with the length": ("llama dynamic", change(rope_scaling="none")),
+    "biases lost, llama": ("llama biases", without_biases),
+    "gate and input swapped": ("llama", swap("mlp/gate", "mlp/wi")),
 }
 
 

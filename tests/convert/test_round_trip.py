@@ -76,10 +76,7 @@ def test_transformers_gives_the_ids_of_our_tokenizer(name, imported, tmp_path, s
     _, _, run = imported(name)
     export_model(run, tmp_path / "out", family=FAMILIES[name][0])
     own = load_tokenizer(run / "tokenizer")
-    # of Qwen2, transformers builds its own tokenizer whatever the folder says
-    is_qwen2 = FAMILIES[name][0] == "qwen2"
-    kind = transformers.PreTrainedTokenizerFast if is_qwen2 else transformers.AutoTokenizer
-    theirs = kind.from_pretrained(tmp_path / "out")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
     odd = [
         "",
         " ",
@@ -93,7 +90,23 @@ def test_transformers_gives_the_ids_of_our_tokenizer(name, imported, tmp_path, s
     ]
     for text in [*odd, *sample_texts[:300]]:
         assert theirs(text, add_special_tokens=False)["input_ids"] == own.encode(text), text
+        # what a server gives the model: the text as training showed it
+        assert theirs(text)["input_ids"] == [*own.begin_ids, *own.encode(text)], text
     assert theirs.eos_token_id == own.eod_id and theirs.pad_token_id == own.pad_id
+
+
+def test_the_tokenizer_of_a_qwen2_folder_may_be_trusted(imported, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "mods")
+    )
+    _, _, run = imported("qwen2 windows")
+    export_model(run, tmp_path / "out", family="qwen2")
+    own, text = load_tokenizer(run / "tokenizer"), "  두 칸과 3,000원\n\n그리고 e\u0301"
+    for trust in (False, True):
+        theirs = transformers.AutoTokenizer.from_pretrained(
+            tmp_path / "out", trust_remote_code=trust
+        )
+        assert theirs(text)["input_ids"] == [*own.begin_ids, *own.encode(text)]
 
 
 def test_what_has_no_counterpart_is_refused_by_name(imported, tmp_path):

@@ -176,15 +176,15 @@ def test_each_reason_has_examples_with_what_the_rule_saw(built):
         example["value"],
         example["text"],
     ) == (
-        "length.chars",
+        "length.letters",
         5.0,
         None,
-        2.0,
+        1.0,
         "네.",
     )
     text = Reader(page(built[0])).shown
     assert (
-        "length.chars is 2, and must be ≥ 5" in text
+        "length.letters is 1, and must be ≥ 5" in text
         and "length.chars is 10, and must be ≥ 50" in text
         and "equal documents: 3" in text
     )

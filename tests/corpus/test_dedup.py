@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow
 import pytest
 
-from hclx.corpus import dedup, minhash, near_duplicates
+from hclx.corpus import dedup, duplicate_paragraphs, minhash, near_duplicates
 from hclx.corpus.explain import explain
 from hclx.corpus.layout import DOCUMENTS, VERDICTS, DocumentId, Shard
 from hclx.corpus.pipeline import Corpus
@@ -371,7 +371,7 @@ def test_exact_hashes_look_past_spaces_and_compatibility_forms():
 
 def test_paragraphs_are_the_long_lines():
     texts = ["짧은 줄\n" + "가" * 30 + " \n\n  " + "나" * 40, "", "가" * 30]
-    paragraphs = dedup.long_paragraphs(TextBatch.of(texts), 30)
+    paragraphs = duplicate_paragraphs.long_paragraphs(TextBatch.of(texts), 30)
     cut = [
         texts[d][s:e]
         for d, s, e in zip(paragraphs["document"], paragraphs["start"], paragraphs["end"])
@@ -389,7 +389,7 @@ def test_the_frame_and_the_cells_of_a_table_are_no_paragraphs():
         "│" + " " * 60 + "│",
         "가 " * 25,
     ]
-    found = dedup.long_paragraphs(TextBatch.of(texts), 49)
+    found = duplicate_paragraphs.long_paragraphs(TextBatch.of(texts), 49)
     assert found["document"].tolist() == [3]
 
 
@@ -402,6 +402,53 @@ def test_a_paragraph_is_removed_with_its_indentation(tmp_path):
     spans = verdicts(corpus, "paragraph")["b"]
     left = remove_lines(texts["b"], spans["starts"], spans["ends"])
     assert left.split("\n")[:2] == [new, f"  {new[::-1]}"]
+
+
+MARKS = [("1.", "2.", "3."), ("  1\\.", "  1의2\\.", "  2\\."), ("가.", "나.", "다.")]
+MARKS += [
+    ("①", "②", "③"),
+    ("**①**", "**②**", "**③**"),
+    ("(1)", "(2)", "(3)"),
+    ("- 1)", "- 2)", "- 3)"),
+]
+
+
+@pytest.mark.parametrize("marks", MARKS, ids=" ".join)
+def test_a_numbered_list_keeps_all_its_items_or_none(tmp_path, marks):
+    rng = random.Random(1)
+    line = lambda: sentence(rng, 30)
+    items = [f"{mark} {line()}" for mark in marks]
+    other, joined = f"{marks[1]} {line()}", lambda lines: "\n\n".join(lines)
+    texts = {
+        "a": joined([line(), *items, line()]),
+        "one is new": joined([line(), items[0], other, items[2], line()]),
+        "all": joined([line(), *items, line()]),
+        "one is short": joined([line(), items[0], f"{marks[1]} 그 밖의 경우", line()]),
+        "no number": joined([line(), items[0].split(maxsplit=2)[-1], line()]),
+    }
+    texts["b"] = joined([line(), texts["no number"].split("\n\n")[1], line()])
+    found = verdicts(built(tmp_path / "in", texts, near=None), "paragraph")
+    assert {name: len(own["starts"]) for name, own in found.items()} == {
+        **{"a": 0, "all": 3, "b": 1, "no number": 0, "one is new": 0, "one is short": 0}
+    }
+    assert found["one is new"]["value"] == 0 < found["all"]["value"]
+
+
+def test_a_copy_of_a_whole_page_is_removed_with_its_lists(tmp_path):
+    """Although one item of each list is new."""
+    rng = random.Random(2)
+    items = [f"{number}. {sentence(rng, 30)}" for number in range(1, 10)]
+    copy = [*items[:8], f"9. {sentence(rng, 12)}"]
+    texts = {"a": "\n".join(items), "b": "\n".join(copy)}
+    assert verdicts(built(tmp_path / "in", texts, near=None), "paragraph")["b"]["rule"]
+
+
+@pytest.mark.parametrize(
+    "line", ["2019. 3. 2.", "1,000원", "가을이 왔다.", "12월 3일", "나는 간다"]
+)
+def test_dates_prices_and_words_number_no_item(line):
+    text = f"{line} 오늘은 비가 온다.\n{line} 내일은 눈이 온다."
+    assert duplicate_paragraphs.items_of_broken_lists(text, {0}) == set()
 
 
 def test_a_copy_is_found_in_any_form_of_its_characters(tmp_path):

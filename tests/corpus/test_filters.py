@@ -57,6 +57,9 @@ KEPT = {
     "a swear word in a short comment without spaces": "존나희한한영화네",
     "a song whose title is in its refrain": "나룻배\n노를 저어 가자\n나룻배\n강 건너로\n나룻배\n"
     "달을 싣고 가자\n물새도 잠든 밤에\n우리 둘이 가자\n별이 뜬 강으로",
+    "a word that is said three times": "최고다최고다최고다 그래도 다시 보고 싶다",
+    "sentences between the markup of formulas": "아황산은 물에 잘 녹아 약한 산성을 띤다.\n여기에서"
+    " <chem>SO2</chem>와 <chem>H2O</chem>와 <chem>H2SO3</chem>의 관계를 하나씩 차례로 살펴본다.",
     "a quarrel": "마을에서는 아무도 그 일을 입에 올리지 않았다.\n\n\n정말이다.",
 }
 REMOVED = {
@@ -70,6 +73,7 @@ REMOVED = {
     "spam": "온라인카지노 먹튀검증 꽁머니 지급 바카라사이트 추천",
     "profanity": "씨발 이런 병신 같은 일이 다 있나",
     "runs": "아" * 20,
+    "dup_in_words": "재미있다재미있다재미있다재미있다",
     "laughter": "하하" + "ㅋ" * 20,
     "not_korean": "https://news.example.com/article/003/000123456789?from=home",
     "no_letters": "★★★★★★★★★★★★ 최고 !!!!!!!!!!!!",
@@ -89,6 +93,22 @@ def verdict(text: str) -> str:
 @pytest.mark.parametrize("what", KEPT)
 def test_good_text_of_few_lines_or_words_is_kept(what):
     assert verdict(KEPT[what]) == "kept"
+
+
+@pytest.mark.parametrize(
+    "text, letters",
+    [
+        ("재밌어요!!!!!!!!", 4),
+        ("ㅋㅋㅋ 대박 ㅠㅠㅠㅠㅠㅠ", 2),
+        ("10점 만점에 9점~~", 5),
+        ("또 보고싶다", 5),
+    ],
+)
+def test_a_comment_is_too_short_by_its_letters_and_not_by_its_marks(text, letters):
+    settings = parse_settings({"sources": {"a": {"input": "*", "split": "line"}}})
+    told = re.search(r"\n  filter +(.*)", explain_text(text, settings, "a"))[1]
+    removed = f"removed by too_short: length.letters is {letters}, and must be ≥ 5"
+    assert told == (removed if letters < 5 else "kept")
 
 
 @pytest.mark.parametrize("text", ["~♡♡♡♡♡", "!!!!!", "12345"])
@@ -173,8 +193,9 @@ def labelled(data_dir) -> dict[tuple[str, str], tuple[str, str]]:
 def test_what_readers_found_good_is_kept_and_what_they_found_bad_is_removed(data_dir):
     """A sample of documents that the rules, or an earlier draft of them, removed or kept, drawn by
     seed. Good is what a reader would keep for a language model: sentences in Korean, however short
-    or badly spaced, comments of a word, and texts that say a paragraph twice. Bad is markup, code,
-    other languages, lists and templates, a word before a long run of one sign, and slurs.
+    or badly spaced, comments of five letters, and texts that say a paragraph twice. Bad is markup,
+    code, other languages, lists and templates, a word of four letters whatever marks follow, and
+    slurs.
     """
     sample = labelled(data_dir)
     short = {"split": "line"}

@@ -99,6 +99,21 @@ def test_a_text_of_many_short_items_goes_as_a_whole(index):
     assert judged(index, "\n".join([*phrases, sentence(random.Random(4), 20)])) == ([], False)
 
 
+def test_a_copy_of_thirteen_letters_costs_a_comment_only_if_it_is_most_of_it(index):
+    """In a page it costs a window; items of more letters cost a comment."""
+    phrase = QUIZ["quiz"][3][0]
+    assert judged(index, phrase)[1] and judged(index, f"{phrase} ㅋㅋ 그래요")[1]
+    comment = f"{phrase} 바다를 좋아하는 사람이라면 한 번쯤 가 볼 만한 곳이라고 생각합니다."
+    assert judged(index, comment) == ([], False) and len(index.search([comment], SETTINGS)[0])
+    longer = (
+        f"{QUIZ['quiz'][6][1]} 바다를 좋아하는 사람이라면 한 번쯤 가 볼 만한 곳이라고 생각합니다."
+    )
+    assert judged(index, longer)[1]
+    lines = book(random.Random(5), 3_000)
+    windows, whole = judged(index, "\n".join([*lines[:5], phrase, *lines[5:]]))
+    assert len(windows) == 1 and not whole
+
+
 def test_two_short_texts_of_an_item_are_a_copy_where_they_stand_together(index):
     lines, (question, answer) = book(random.Random(2), 5_000), QUIZ["quiz"][4]
     together = "\n".join([*lines[:5], question, answer, *lines[5:]])

@@ -60,7 +60,21 @@ def oracle(text: str, title: str) -> dict:
             result[f"dup_{n}"] = share(
                 chars(start for start, twice in enumerate(repeated(runs)) if twice), total
             )
+    result["dup_in_words"] = share(sum(map(repeated_inside, words)), total)
     return result
+
+
+def repeated_inside(word: str) -> int:
+    """Characters of all parts of a word that say 2 to 12 characters three times or more."""
+    inside = set()
+    for period in range(2, 13):
+        for start in range(len(word)):
+            end = start + period
+            while end < len(word) and word[end] == word[end - period]:
+                end += 1
+            if end - start >= max(3 * period, 9) and len({*word[start:end]}) > 1:
+                inside.update(range(start, end))
+    return len(inside)
 
 
 def stacked(n: int, seed: int) -> list[str]:
@@ -77,6 +91,14 @@ def stacked(n: int, seed: int) -> list[str]:
     ]
 
 
+def glued(n: int, seed: int) -> list[str]:
+    """Texts whose words say short strings several times, one after another."""
+    draw = random.Random(seed)
+    part = lambda: "".join(draw.choices("가나다!", k=draw.randint(1, 6))) * draw.randint(1, 6)
+    word = lambda: "".join(part() for _ in range(draw.randint(1, 3)))
+    return [" ".join(word() for _ in range(draw.randint(1, 4))) for _ in range(n)]
+
+
 @pytest.fixture(scope="module")
 def texts(sample_texts) -> list[str]:
     doubled = [f"{text}\n{text}" for text in sample_texts[:20]]
@@ -88,6 +110,7 @@ def texts(sample_texts) -> list[str]:
         *apart,
         *stacked(200, seed=4),
         *random_texts(500, seed=9),
+        *glued(300, seed=5),
     ]
 
 
@@ -103,6 +126,20 @@ def measure(*texts: str) -> list[dict]:
 def test_the_first_place_of_a_line_is_not_a_repetition():
     (shares,) = measure("같은 줄\n다른\n 같은 줄\r\n같은 줄")
     assert shares["dup_lines"] == 0.5 and shares["dup_line_chars"] == np.float32(6 / 11)
+
+
+def test_what_is_said_again_within_one_eojeol_is_measured():
+    """A run of one character is measured by `spam.runs`, and a word that doubles is a word."""
+    values = [
+        shares["dup_in_words"]
+        for shares in measure(
+            "가나다가나다가나다",
+            "정말 최고다최고다최고다!",
+            "하하하하하하하하하하",
+            "반짝반짝 작은 별",
+        )
+    ]
+    assert values == [1, np.float32(9 / 12), 0, 0]
 
 
 def test_repeated_lines_that_the_stage_paragraph_would_remove_are_long():

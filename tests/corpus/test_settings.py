@@ -73,10 +73,28 @@ def test_sources_of_lines_have_defaults_of_their_own():
         "  talk: {input: x, split: line, rules: {ellipsis: null}}"
     )
     page, talk = (settings.sources[name].rules for name in ("page", "talk"))
-    assert (page["too_short"].min, talk["too_short"].min) == (50, 10)
+    assert page["too_short"] == Rule("length.chars", min=50)
+    assert talk["too_short"] == Rule("length.letters", min=5)
     assert page["line_end"].min == 0.06 and talk["line_end"] is None and talk["ellipsis"] is None
     assert (page["digits"].max, talk["digits"].max) == (0.5, 0.5)
     assert list(page) == list(talk)
+
+
+def test_a_bound_of_a_source_of_lines_is_all_that_is_needed():
+    """It counts what the default counts, of every document; bounds of a rule that the defaults
+    or the file switch off switch it on again.
+    """
+    rules = (
+        parse(
+            "rules: {digits: null}\nsources:\n  talk: {input: x, split: line, rules:"
+            " {too_short: {min: 30}, line_end: {min: 0.5}, digits: {max: 0.9}}}"
+        )
+        .sources["talk"]
+        .rules
+    )
+    assert rules["too_short"] == Rule("length.letters", min=30)
+    assert rules["line_end"] == Rule(**{**DEFAULTS["line_end"], "min": 0.5})
+    assert rules["digits"] == Rule(**{**DEFAULTS["digits"], "max": 0.9})
 
 
 def test_a_rule_changes_by_name_for_the_file_and_then_for_a_source():

@@ -82,7 +82,7 @@ def length_oracle(text: str, title: str) -> dict:
     words, lines = text.split(), lines_of(text)
     others = ("control", "format", "punctuation", "symbol")
     spoken = [word for word in words if any(kind(char) not in others for char in word)]
-    unlike = [char for before, char in zip(" " + text, text) if char != before]
+    unlike = [c for a, b, c in zip("  " + text, " " + text, text) if not a == b == c]
     letters = ("hangul", "latin", "han", "kana", "other")
     return {
         "letters": sum(kind(char) in letters for char in unlike),

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import re
 
 import pytest
 
@@ -37,7 +38,20 @@ Copyright ⓒ 2021 아무개. All rights reserved.
 gildong@news.example.kr
 제보는 카카오톡 아무개제보
 ▶ 제보하기
-[기사제보 및 보도자료 gildong@news.example.kr]""".split("\n")
+[기사제보 및 보도자료 gildong@news.example.kr]
+출처 : 아무개일보
+출처: https://news.example.kr/article/1
+[출처] 다리가 다시 열렸다|작성자 길동이
+[출처: 들녘군청 누리집]
+※ 자료 출처 : 나루터 연구소, 들녘대학교
+지금까지 나루터에서 아무방송 홍길동이었습니다.
+지금까지 홍길동 기자였습니다.
+지금까지 다리 앞에서 전해드렸습니다.
+XYZ 뉴스 홍길동입니다.
+나루터에서 XYZ뉴스 홍길동입니다.
+보도에 홍길동 기자입니다.
+홍길동 기자가 보도합니다.
+다시 열린 다리를 홍길동 기자가 전해 드립니다.""".split("\n")
 # How imagined newspapers, agencies and broadcasters end their articles: one block each.
 ENDINGS = """◎빠른소식 아무통신 gildong@news.example.kr
 
@@ -182,7 +196,17 @@ TEXTS = """그는 기자가 되었다.
 [전화] 02-000-0000
 영상편집 동아리
 관련 기사를 읽은 사람은 없었다.
-나는 관련 기사 한 줄을 오려 두었다.""".split("\n")
+나는 관련 기사 한 줄을 오려 두었다.
+출처가 어디냐고 그가 물었다
+지금까지 발견된 것은 모두 세 개였습니다.
+지금까지 그를 만난 사람은 모두 기자였습니다.
+지금까지 나루에서 으뜸이었습니다.
+오늘의 주인공은 홍길동입니다.
+그 사람은 기자입니다.
+오늘의 뉴스 주인공입니다.
+ost 예술입니다
+이 일을 처음 알린 사람은 홍길동 기자입니다.
+그 소식을 홍길동 기자가 보도했습니다.""".split("\n")
 SENTENCES = """홍길동 기자는 그날 다리 위에 있었다.
 그를 만난 사람은 홍길동 기자였다.
 사진의 무단 전재를 금지하는 법이 생겼다.
@@ -269,7 +293,7 @@ def test_time_is_linear_in_the_length(unit):
 @pytest.mark.parametrize("corpus", ["kowiki", "law", "reviews", "comments"])
 def test_no_real_text_loses_its_end(data_dir, corpus):
     """Documents as they are, and each of the last lines of them below an article. The one line that
-    names the owner of the rights is none of the text.
+    names the owner of the rights, and those of a source, are none of the text.
     """
     removed = []
     for path in sorted((data_dir / "corpus" / corpus).glob("*.jsonl.gz")):
@@ -279,4 +303,6 @@ def test_no_real_text_loses_its_end(data_dir, corpus):
                 for line in [line for line in text.split("\n") if line.strip()][-5:]:
                     below = f"{ARTICLE}\n{line}"
                     removed += [line] if remove_trailing_lines(below) != below else []
-    assert [text for text in removed if not text.rpartition("\n")[2].startswith("ⓒ")] == []
+    last = [text.rpartition("\n")[2] for text in removed]
+    assert [line for line in last if not re.match(r'ⓒ|"?(?:자료 )?출처 ?:|\[출처\]', line)] == []
+    assert len(last) < 40

@@ -251,6 +251,15 @@ def test_a_tokenizer_of_other_settings_is_refused(made, tmp_path, wanted, differ
         assert prepare(named, *arguments)
 
 
+@pytest.mark.parametrize("array", ["offsets", "origins"])  # which training does not read
+def test_a_cache_that_is_not_whole_is_refused_at_the_start(made, tmp_path, array):
+    folder, data = shutil.copytree(made[0], tmp_path / "run"), made[1]
+    path = folder / "cache" / "validation" / "input" / array / "c" / "0"
+    path.unlink()
+    with pytest.raises(DataError, match=f"{path} is missing from the token cache; copy the cache"):
+        run(folder, data)
+
+
 def test_a_setting_that_an_old_tokenizer_does_not_record_is_not_compared(made, tmp_path):
     folder, data = shutil.copytree(made[0], tmp_path / "run"), made[1]
     path = folder / "tokenizer" / "hclx_tokenizer.json"

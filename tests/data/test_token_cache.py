@@ -8,14 +8,16 @@ import hashlib
 import itertools
 import json
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hclx.data import TokenCache
 from hclx.data.cache_builder import StreamWriter, build_cache
+from hclx.data.cache_files import _sizes, check_files
 from hclx.data.source import ReadSettings, Source, input_source
-from hclx.data.token_cache import _open
+from hclx.data.token_cache import _open, too_little
 from hclx.errors import ConfigError, DataError, StorageError
 from hclx.text.documents import Document
 from tests.conftest import SAMPLE
@@ -127,6 +129,32 @@ def test_a_split_with_less_than_one_window_says_what_to_do(cache):
         cache.n_sequences("train", 1_000_000)
 
 
+@pytest.mark.parametrize(
+    ("train", "validation", "split", "advice"),
+    [
+        (40, 5, "train", "give more text or a shorter TrainConfig.sequence_length (at most 39)"),
+        (1, 1, "train", "give more text"),
+        # 90% are held out
+        (
+            *(20, 180, "train"),
+            "give more text, a shorter TrainConfig.sequence_length (at most 19) or a smaller"
+            " DataConfig.validation_permille",
+        ),
+        (
+            100,
+            9,
+            "validation",
+            "give more text or a shorter TrainConfig.sequence_length (at most 8)",
+        ),
+        (5000, 1, "validation", "give more text or a larger DataConfig.validation_permille"),
+    ],
+)
+def test_too_little_text_gets_the_advice_that_helps(train, validation, split, advice):
+    sizes = {"train": [train, 1], "validation": [validation, 1]}
+    cache = SimpleNamespace(rates=[1, 1], n_tokens=lambda split, source: sizes[split][source])
+    assert too_little(cache, split, 64) == advice
+
+
 def test_a_source_that_is_too_small_for_a_sequence_has_none(tokenizer_dirs, tmp_path, sample_texts):
     sources = [memory_source("a", sample_texts), memory_source("tiny", ["가나"], 5.0)]
     cache = build_cache("m", sources, tokenizer_dirs["plain"], tmp_path / "cache", SETTINGS)
@@ -193,6 +221,20 @@ class TestDamage:
         with pytest.raises(DataError, match="the token cache is damaged .*NOT_FOUND.*built again"):
             read(TokenCache(folder))
 
+    @pytest.mark.parametrize("array", ["tokens", "offsets", "origins"])
+    @pytest.mark.parametrize("split", ["train", "validation"])
+    def test_files_are_missed_before_they_are_read(self, folder, split, array):
+        check_files(TokenCache(folder))
+        shard = folder / split / "input" / array / "c" / "0"
+        content = shard.read_bytes()
+        shard.write_bytes(content[:-100])  # an interrupted copy
+        with pytest.raises(DataError, match=f"{array}/c/0 of .* has .*; copy the cache again, or"):
+            check_files(TokenCache(folder))
+        for path in (shard, shard.parent.parent / "zarr.json"):
+            path.unlink()
+            with pytest.raises(DataError, match=f"{path} is missing from .*; copy the cache again"):
+                check_files(TokenCache(folder))
+
     def test_one_flipped_bit_of_the_bytes_of_a_token(self, folder):
         path = folder / "piece_bytes.npy"
         content = bytearray(path.read_bytes())
@@ -238,6 +280,9 @@ def test_writer_splits_into_shards_and_loses_nothing(tmp_path, monkeypatch):
     writer.close()
     expected = np.concatenate([*(np.concatenate([[1], ids]) for ids in documents), [1]])
     assert (_open(tmp_path / "s" / "tokens").read().result() == expected).all()
+    folder = tmp_path / "s" / "tokens"
+    sizes = list(_sizes(json.loads((folder / "zarr.json").read_text()), len(expected)))
+    assert sizes == [os.path.getsize(folder / "c" / str(i)) for i in range(len(sizes))]
     assert len([p for p in (tmp_path / "s" / "tokens" / "c").rglob("*") if p.is_file()]) == -(
         -len(expected) // (1 << 17)
     )

@@ -22,7 +22,13 @@ FAMILIES = {
     "gpt_neox": ("gpt_neox", {**NEOX, "rotary_pct": 0.5}),
     "gpt_neox sequential": (
         "gpt_neox",
-        {**NEOX, "hidden_size": 64, "use_parallel_residual": False},
+        {
+            **{**NEOX, "hidden_size": 64, "use_parallel_residual": False},
+            "rope_parameters": {
+                **{"rope_type": "linear", "factor": 4.0, "rope_theta": 2e4},
+                "partial_rotary_factor": 0.25,
+            },
+        },
     ),
     "gptj": ("gptj", {**GPT, "rotary_dim": 8}),
     "llama": ("llama", {**LLAMA, "rope_theta": 5e5}),
@@ -43,23 +49,46 @@ FAMILIES = {
     ),
     "llama yarn": ("llama", {**LLAMA, "rope_parameters": {**YARN, "rope_theta": 1e4}}),
     "llama llama3": ("llama", {**LLAMA, "rope_parameters": LLAMA3}),
-    "qwen2": ("qwen2", LLAMA),
+    "qwen2": ("qwen2", {**LLAMA, "rope_parameters": {**YARN, "rope_theta": 1e6}}),
     "qwen2 windows": (
         "qwen2",
-        {**LLAMA, "use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1},
+        {
+            **{**LLAMA, "use_sliding_window": True, "sliding_window": 16, "max_window_layers": 1},
+            "head_dim": 16,
+        },
     ),
     "qwen3": ("qwen3", {**LLAMA, "head_dim": 16}),
-    "exaone": ("exaone", {**LLAMA, "rope_parameters": LLAMA3}),
+    "qwen3 windows": (
+        "qwen3",
+        {
+            **{**LLAMA, "use_sliding_window": True, "sliding_window": 16, "max_window_layers": 2},
+            **{"head_dim": 16, "rope_parameters": {**YARN, "rope_theta": 1e6}},
+        },
+    ),
+    "exaone": (
+        "exaone",
+        {**LLAMA, "num_attention_heads": 6, "head_dim": 20, "rope_parameters": LLAMA3},
+    ),
     "exaone4": (
         "exaone4",
-        {**LLAMA, "sliding_window": None, "layer_types": ["full_attention"] * 3},
+        {
+            **{**LLAMA, "sliding_window": None, "layer_types": ["full_attention"] * 3},
+            "rope_parameters": LLAMA3,
+        },
     ),
-    "exaone4 hybrid": ("exaone4", {**LLAMA, "sliding_window": 16, "layer_types": KINDS}),
+    "exaone4 hybrid": (
+        "exaone4",
+        {
+            **{**LLAMA, "sliding_window": 16, "layer_types": KINDS, "head_dim": 16},
+            "rope_parameters": LLAMA3,
+        },
+    ),
     "hyperclovax": (
         "hyperclovax",
         {
             **{**LLAMA, "head_dim": 16, "use_post_norm": True, "embedding_multiplier": 3.0},
             **{"residual_multiplier": 0.7, "attention_multiplier": 0.11, "logits_scaling": 0.6},
+            "rope_parameters": LLAMA3,
         },
     ),
     "gemma3_text": (

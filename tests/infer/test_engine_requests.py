@@ -26,8 +26,8 @@ def engine(tokenizers):
         yield engine
 
 
-# Tokens of the prompt; whether it begins like others; tokens to generate, or 0 for a score; after how
-# many more requests it is cancelled; its deadline in seconds.
+# Tokens of the prompt; whether it begins like others; tokens to generate, or 0 for a score; after
+# how many more requests it is cancelled; its deadline in seconds.
 ARRIVAL = st.tuples(
     st.integers(1, 100),
     st.booleans(),

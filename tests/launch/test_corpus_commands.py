@@ -156,12 +156,13 @@ def test_inspect_explains_a_text_that_is_in_no_corpus(corpus):
     assert result.returncode == 0, result.stderr
     assert (
         "verdict\n"
-        "  filter        removed by no_letters: script.letters is 0.133333, and must be ≥ 0.3 "
-        in result.stdout
+        "  filter        removed by too_short: length.letters is 2, and must be ≥ 5;"
+        " no_letters would too\n" in result.stdout
     )
-    assert re.search(
-        r"\n  chars +17  too_short ≥ 5; too_long ≤ 1,000,000\n", result.stdout
-    ) and re.search("no_letters ≥ 0.3 where .*  <- broken; few_letters", result.stdout)
+    assert re.search(r"\n  chars +17  too_long ≤ 1,000,000\n", result.stdout)
+    assert re.search(r"\n  letters +2  too_short ≥ 5  <- broken\n", result.stdout) and re.search(
+        "no_letters ≥ 0.3 where .*  <- broken; few_letters", result.stdout
+    )
     assert section(result.stdout, "as it would be kept") == "  | 네 <전화번호>\n  | 둘"
     assert "\n  filter        kept\n" in explain_text(
         written_corpus.STAY["market"], load_settings(corpus[1]), "text"

@@ -206,10 +206,32 @@ def test_profile_steps_leaves_a_trace(whole, tmp_path):
     assert len(list((tmp_path / "run" / "profile").rglob("*.xplane.pb"))) == 1
 
 
-def test_a_finished_run_does_nothing_more(whole):
-    before = numbers(whole)
-    assert pretrain(whole).returncode == 0
-    assert numbers(whole) == before
+def record(folder) -> dict[str, bytes]:
+    """The files of a run but for the log of its starts, and the time of each."""
+    logs = ("events.jsonl", "goodput.json")
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in logs
+    }
+
+
+def test_a_start_that_trains_nothing_changes_no_record(whole, tmp_path):
+    folder, text = tmp_path / "run", tmp_path / "the_same.jsonl"
+    shutil.copytree(whole, folder)
+    shutil.copyfile(SAMPLE, text)
+    before, goodput = record(folder), (folder / "goodput.json").read_text()
+    settings = "TrainConfig.total_steps=20", "TrainConfig.keep_last=1", f"DataConfig.input={text}"
+    shorter = pretrain(folder, *(f"--gin.{name}" for name in settings), "--log_examples")
+    assert shorter.returncode == 0 and "changed:" not in shorter.stdout, shorter.stderr
+    assert "nothing to do: TrainConfig.total_steps=20 lies before step 40" in shorter.stdout
+    assert record(folder) == before and (folder / "goodput.json").read_text() == goodput
+    longer = pretrain(folder, "--gin.TrainConfig.total_steps=42")
+    assert longer.returncode == 0, longer.stderr
+    *_, changed, rate, _ = longer.stdout.splitlines()
+    assert changed == "changed: train.total_steps 40 -> 42" and "at step 40 of 40" in rate
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert config["train"]["total_steps"] == 42 and config["data"]["input"] == str(SAMPLE)
 
 
 def test_dry_run_prints_and_starts_nothing(tmp_path):

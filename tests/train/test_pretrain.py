@@ -49,6 +49,7 @@ from hclx.train.rewind_history import Lineage, Rewind
 from hclx.train.run import RunOptions, _can_evaluate, open_run
 from hclx.train.run_dir import versions
 from hclx.train.step import evaluate, make_token_losses
+from hclx.train.validation import validate
 from hclx.train.watchdog import Watchdog
 from tests.helpers.checkpoints import largest
 from tests.helpers.meshes import ONE, devices_of
@@ -194,6 +195,22 @@ class TestStartingPoint:
             with open_in(tmp_path / "run", init_from=init_from) as run:
                 assert starting_point(run).step == 4
                 assert run.description["init_from"] == description
+
+    def test_the_weights_of_another_run_are_evaluated_before_the_first_step(
+        self, open_in, finished, tmp_path, caplog
+    ):
+        evaluated = experiment(eval_every=4, eval_windows=8)
+        options = {"experiment": evaluated, "init_from": str(finished[0])}
+        with caplog.at_level("INFO"), open_in(tmp_path, **options) as run:
+            state = starting_point(run)
+            expected = validate(run, state)
+            state = train_loop(run, state)
+            train_loop(run, state)  # has nothing to do
+        events = [event for event in read_events(tmp_path) if event["event"] == "evaluate"]
+        assert [expected.items() <= event.items() for event in events] == [True]
+        figures = expected["validation_loss"], expected["bits_per_byte"]
+        assert "step 0: validation loss %.4f, %.4f bits a byte" % figures in caplog.text
+        assert read_metrics(tmp_path)[-1]["bits_per_byte"] != expected["bits_per_byte"]
 
     def test_a_run_has_one_beginning(self, open_in, finished, tmp_path):
         folder, _ = finished

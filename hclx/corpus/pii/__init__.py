@@ -75,7 +75,7 @@ _CANDIDATES = tuple(
         rf"[０-９](?:{_SEPARATORS}[０-９]){{6,}}",
         *("@", "＠", "골뱅이", "dot "),
         *(rf"{at} ?[)\]}}>]" for at in ("at", "At", "AT", "앳", "엣")),
-        *(rf"{letter}[ -]?[0-9]{{3}}[A-Za-z][0-9]{{4}}" for letter in "Mm"),
+        *(rf"{letter}[ -]?[0-9]{{3}}[ -]?[A-Za-z][ -]?[0-9]{{4}}" for letter in "Mm"),
         r"2[0-9a-fA-F]{3}:[0-9a-fA-F:]*",
     )
 )

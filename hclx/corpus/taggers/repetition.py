@@ -11,6 +11,8 @@ from hclx.hashing import RangeHash, splitmix64
 
 TOP = (2, 3, 4)
 DUPLICATE = (5, 6, 7, 8, 9, 10)
+_PERIODS = range(2, 13)  # characters that are repeated within an eojeol
+_LEAST_INSIDE = 9  # characters of such a repetition; shorter ones are words: 반짝반짝
 
 
 def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
@@ -30,6 +32,8 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
         (of equally frequent ones, the one that covers most); 0 if no N-gram occurs twice.
       dup_N, for N from 5 to 10: characters within N-grams that occurred before; their first
         occurrences do not count.
+      dup_in_words: characters of eojeol in which 2 to 12 characters, not all equal, stand three
+        times or more in a row, as in 최고다최고다최고다, and at least 9 characters together.
       All are float32 [d].
     """
     visible = np.concatenate([[0], np.cumsum(batch.kinds != characters.SPACE)])
@@ -40,6 +44,7 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
     result |= _shares(paragraphs, _is_repeated(batch, paragraphs), visible, "paragraph")
     result["dup_long_line_chars"] = _shares(lines, long, visible, "line")["dup_line_chars"]
     words = batch.words
+    result["dup_in_words"] = ratio(_repeated_inside(batch), sums(words.lengths, words.offsets))
     # Hashes of n-grams are made of those of eojeol, so that white space does not count.
     hashes = RangeHash(batch.hashes.of(words.starts, words.ends))
     total = sums(words.lengths, words.offsets)
@@ -58,6 +63,28 @@ def repetition(batch: TextBatch) -> dict[str, np.ndarray]:
         # An n-gram that occurs once cannot begin a longer one that occurs twice.
         candidates = np.sort(groups.members)
     return result
+
+
+def _repeated_inside(batch: TextBatch) -> np.ndarray:
+    """Characters of repetitions within the eojeol of each document, int64 [d]."""
+    words = batch.words
+    long = np.flatnonzero(words.lengths >= _LEAST_INSIDE)  # few
+    lengths = words.lengths[long]
+    first = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum()) + np.repeat(words.starts[long] - first, lengths)
+    chars, word = batch.chars[places], np.repeat(long, lengths)
+    changes = np.concatenate([[0], np.cumsum(chars[1:] != chars[:-1])])
+    inside = np.zeros(len(chars), bool)
+    for period in _PERIODS:
+        same = (chars[period:] == chars[:-period]) & (word[period:] == word[:-period])
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]])))
+        starts, ends = edges[::2], edges[1::2] + period
+        enough = ends - starts >= max(3 * period, _LEAST_INSIDE)
+        starts, ends = starts[enough], ends[enough]
+        for start, end in zip(starts, ends):
+            # A run of one character is measured by `spam.runs`.
+            inside[start:end] |= changes[end - 1] > changes[start]
+    return np.bincount(words.documents[word], inside, len(batch)).astype(np.int64)
 
 
 def _paragraphs(batch: TextBatch) -> Ranges:

@@ -89,8 +89,8 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 
     Returns:
       chars, words, lines: number of characters, eojeol and lines that are not blank, int32 [d].
-      letters: letters (and no single jamo) that differ from the character before them, so that one
-        of a run counts: what is read of "와ㅋㅋㅋ 최고오오오오!!!!"; int32 [d].
+      letters: letters (and no single jamo), of which two of a run count, as in 찜찜하다: what is
+        read of "와ㅋㅋㅋ 최고오오오오!!!!"; int32 [d].
       mean_word: mean length of those eojeol that hold a letter or digit (a lone "~" or "?" is no
         word), float32 [d].
       mean_line: mean length of a line that is not blank, float32 [d].
@@ -113,12 +113,16 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
 
 
 def _is_read(batch: TextBatch) -> np.ndarray:
-    """Returns which characters are letters, no single jamo, and unlike the one before, bool [c]."""
+    """Returns which characters are letters, no single jamo, and not the third or a later one of a
+    run, bool [c].
+    """
     is_letter = characters.is_one_of(batch.kinds, _READ)
-    first = batch.offsets[:-1][batch.n_chars > 0]  # nothing stands before these
-    begins = is_letter[first]
-    is_letter[1:] &= batch.chars[1:] != batch.chars[:-1]
-    is_letter[first] = begins
+    first = batch.offsets[:-1][batch.n_chars > 0]
+    at_start = np.concatenate([first, first[batch.n_chars[batch.n_chars > 0] > 1] + 1])
+    begins = is_letter[at_start]  # before these stand fewer than two characters
+    is_same = batch.chars[1:] == batch.chars[:-1]
+    is_letter[2:] &= ~(is_same[1:] & is_same[:-1])
+    is_letter[at_start] = begins
     return is_letter
 
 
