@@ -75,6 +75,7 @@ def main(_):
 
 
 def print_text(engine, prompt, sampling):
+    """Prints the text of one prompt while it is generated, and then what it took."""
     from hclx.infer import GenerateRequest
 
     show = lambda text: print(text, end="", flush=True)

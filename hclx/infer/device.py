@@ -1,5 +1,5 @@
-"""What the embedded engine keeps on the device, and its calls: each takes tasks and returns an
-output that is read later, so that the device need not wait for the host.
+"""The part of the embedded engine that is on the device, and its calls: each takes tasks and
+returns an output that is read later, so that the device need not wait for the host.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,24 +9,13 @@ import jax
 import numpy as np
 
 from hclx.errors import ConfigError
-from hclx.infer.decode import (
-    RowSettings,
-    Sampled,
-    begin_row,
-    bucket,
-    decode,
-    forward,
-    init_state,
-    pool,
-    prefill,
-    sample_rows,
-    score,
-    set_length,
-)
+from hclx.infer.decode import begin_row, decode, forward, sample_rows
 from hclx.infer.engine import RequestError, StopReason
 from hclx.infer.kv_cache import resize_cache
 from hclx.infer.load import LoadedModel
+from hclx.infer.prefill import pool, prefill, score
 from hclx.infer.prefix_cache import CHUNK, Key, PrefixCache
+from hclx.infer.rows import RowSettings, Sampled, bucket, init_state, set_length
 from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
 from hclx.infer.tasks import GenerateTask, ScoreTask, Task
 from hclx.parallel import axis_size
@@ -307,7 +296,7 @@ class Device:
 
 
 def _kind_and_size(task: Task) -> tuple[str, int]:
-    """What is computed of the next tokens of a task, and how many there are, with padding."""
+    """The kind of the call that reads the next tokens of a task, and their number with padding."""
     kind = "pool" if task.is_pooled else "prompt"
     if isinstance(task, ScoreTask) and task.n_read >= task.first - 1:
         kind = "scores"

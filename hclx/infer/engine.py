@@ -147,7 +147,7 @@ class Ticket(Protocol):
 
 
 class Engine(Protocol):
-    """What every engine does. All methods may be called from several threads."""
+    """The methods of every engine. All of them may be called from several threads."""
 
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request with n=1, and returns at once."""

@@ -1,4 +1,4 @@
-"""What a text has to follow: a list of choices, a regular expression, a JSON schema, or a grammar.
+"""Rules that a text has to follow: choices, a regular expression, a JSON schema, or a grammar.
 
 llguidance follows the text token by token and gives the tokens that may come next; the engine lets
 a row choose among these alone.
@@ -149,7 +149,7 @@ class Matcher:
 
 
 class _Vocabulary:
-    """What llguidance reads of a tokenizer."""
+    """The view of a tokenizer that llguidance reads."""
 
     bos_token_id = None
 

@@ -26,7 +26,7 @@ _AHEAD = 256  # requests that are submitted before the first of them is written
 
 @dataclasses.dataclass(frozen=True)
 class PromptFile:
-    """What is left to do of a file of prompts.
+    """A file of prompts, and how much of it is done.
 
     Attributes:
       lines: the objects of all lines of the input.

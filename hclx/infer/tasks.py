@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hclx.infer.decode import RowSettings, Sampled
 from hclx.infer.engine import (
     GenerateRequest,
     Generation,
@@ -21,6 +20,7 @@ from hclx.infer.engine import (
 )
 from hclx.infer.grammar import Matcher
 from hclx.infer.prefix_cache import chunk_keys
+from hclx.infer.rows import RowSettings, Sampled
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
 from hclx.infer.text_collector import TextCollector
 from hclx.text import Tokenizer
@@ -67,7 +67,7 @@ class Ticket:
 
 
 class Task:
-    """What every kind of request has.
+    """The state that every kind of request has.
 
     Attributes:
       ticket: of the owner.

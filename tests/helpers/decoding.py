@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hclx.infer.decode import MOST_STEPS, RowSettings, begin_row, decode, init_state, prefill
+from hclx.infer.decode import MOST_STEPS, begin_row, decode
 from hclx.infer.kv_cache import KVCache
+from hclx.infer.prefill import prefill
+from hclx.infer.rows import RowSettings, init_state
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
 
 

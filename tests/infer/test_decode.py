@@ -10,8 +10,9 @@ import pytest
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.data.batch import packing
 from hclx.infer import SamplingConfig, prepare_params
-from hclx.infer.decode import NO_TOKEN, bucket, decode
+from hclx.infer.decode import decode
 from hclx.infer.kv_cache import extend, init_cache, resize_cache
+from hclx.infer.rows import NO_TOKEN, bucket
 from hclx.model import hidden_states, unembed
 from tests.helpers.decoding import begin, read, sample_rows_of, settings_of, step_arguments
 from tests.helpers.numpy_decoder import forward, noisy_params
@@ -145,7 +146,8 @@ def test_limit_holds_over_calls(params):
 
 def test_chunks_of_a_prompt_in_any_rows_give_what_the_whole_gives(params):
     """Rows that the state has not are read for nothing, and other rows stay as they are."""
-    from hclx.infer.decode import init_state, prefill
+    from hclx.infer.prefill import prefill
+    from hclx.infer.rows import init_state
 
     prompt = [EOD, *range(2, 29)]
     _, expected = read(params, [prompt], CONFIG, 64)
