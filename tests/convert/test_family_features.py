@@ -6,7 +6,6 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,12 +14,11 @@ from hclx.convert.importing import look_at
 from hclx.convert.tensors import rules
 from hclx.data.batch import packing
 from hclx.infer import SamplingConfig, prepare_params
-from hclx.infer.decode import decode, prefill
-from hclx.infer.sampling import sampling_params
 from hclx.model import hidden_states, param_specs, unembed
 from hclx.parallel import make_mesh
 from hclx.train.flops import attention_flops_per_token, flops_per_token
 from hclx.train.optimizer import decay_mask
+from tests.helpers.decoding import sample_rows_of, settings_of
 from tests.helpers.families import FAMILIES, make_model, save_model
 from tests.helpers.family_logits import FP32, load, logits, random_tokens, their_logits
 
@@ -104,17 +102,10 @@ def test_prompts_of_different_lengths_are_continued_in_one_batch(name, folder):
     config = dataclasses.replace(source.config, max_length=256)
     if config.rope_scaling == "dynamic":
         config = dataclasses.replace(config, rope_original_length=source.config.max_length)
-    state = prefill(
-        prepare_params(params, config),
-        prompts,
-        np.array(lengths, np.int32),
-        size=max(lengths) + new,
-        config=config,
-    )
-    greedy = sampling_params([SamplingConfig(temperature=0.0, max_tokens=new)] * 3)
-    allowed, none = jnp.ones(config.vocab_size, bool), config.vocab_size
-    ready = prepare_params(params, config)
-    _, ours = decode(ready, state, greedy, allowed, n=new, eod_id=none, config=config)
+    greedy = settings_of(SamplingConfig(temperature=0.0, max_tokens=new), config.vocab_size)
+    rows = [prompt[:length].tolist() for prompt, length in zip(prompts, lengths)]
+    ready, size = prepare_params(params, config), max(lengths) + new
+    ours = sample_rows_of(ready, rows, [greedy] * 3, config, new, size=size)
     for row, length in enumerate(lengths):
         model = make_model(name) if "dynamic" in name else model
         prompt = torch.tensor(prompts[row : row + 1, :length], dtype=torch.long)

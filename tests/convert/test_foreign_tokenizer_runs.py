@@ -10,7 +10,13 @@ import pytest
 from hclx.convert.exporting import export_model
 from hclx.convert.importing import import_model
 from hclx.data import TokenCache
-from hclx.infer import SamplingConfig, generate_batch, load_for_inference
+from hclx.infer import (
+    EmbeddedEngine,
+    EngineConfig,
+    GenerateRequest,
+    SamplingConfig,
+    load_for_inference,
+)
 from hclx.text import load_tokenizer
 from tests.conftest import SAMPLE
 from tests.helpers.commands import launch
@@ -67,18 +73,12 @@ def test_generation_begins_as_the_tokenizer_says_and_streams_whole_characters(im
     _, run = imported
     model = load_for_inference(run)
     tokenizer = load_tokenizer(run / "tokenizer")
-    parts, prompts = [[], []], ["오늘 아침에는", ""]
     sampling = [SamplingConfig(temperature=1.0, max_tokens=48, seed=seed) for seed in (1, 2)]
-    with model.placement():
-        made = generate_batch(
-            model.params,
-            model.config,
-            tokenizer,
-            prompts,
-            sampling,
-            stream_every=1,
-            on_text=lambda row, text: parts[row].append(text),
-        )
+    requests = map(GenerateRequest, ["오늘 아침에는", ""], sampling)
+    with EmbeddedEngine(model, tokenizer, EngineConfig(rows=2, steps=1)) as engine:
+        tickets = list(map(engine.submit, requests))
+        parts = list(map(list, tickets))
+        made = [ticket.result() for ticket in tickets]
     for generation, said in zip(made, parts):
         assert "".join(said) == generation.text and "" not in said
         assert generation.text == tokenizer.decode_bytes(generation.tokens).decode(errors="replace")
