@@ -52,7 +52,7 @@ MESHES = [
 ]
 
 
-@few_families("gemma3_text")
+@few_families()
 def test_an_import_onto_a_mesh_gives_the_logits_of_one_device(name, folder):
     """Each family on one of four meshes; no device holds more than its part of a matrix."""
     _, path = folder(name)
@@ -92,7 +92,7 @@ def test_packed_documents_are_as_if_alone(name, folder):
         np.testing.assert_allclose(ours[:, part], theirs, atol=1e-4, rtol=0)
 
 
-@few_families("exaone4 hybrid", "llama dynamic")
+@few_families("llama dynamic")
 def test_prompts_of_different_lengths_are_continued_in_one_batch(name, folder):
     """By 40 tokens, beyond the window, each as transformers continues it alone."""
     model, path = folder(name)
