@@ -47,10 +47,13 @@ def import_folder() -> None:
     from hclx.convert.importing import import_model
     from hclx.convert.pickles import convert_pickles
 
-    with tempfile.TemporaryDirectory(prefix="hclx-convert-") as folder:
+    folder = Path(INPUT.value)
+    with tempfile.TemporaryDirectory(prefix="hclx-convert-") as place:
         if ALLOW_BIN.value:
-            convert_pickles(Path(INPUT.value), Path(folder))
-        source, n_params = import_model(folder if ALLOW_BIN.value else INPUT.value, MODEL_DIR.value)
+            folder = Path(place) / folder.resolve().name  # the run records the name
+            folder.mkdir()
+            convert_pickles(Path(INPUT.value), folder)
+        source, n_params = import_model(folder, MODEL_DIR.value)
     for note in source.notes:
         print(note)
     print(f"{MODEL_DIR.value}: {source.family}, {n_params:,} parameters, as step 0 of a run")

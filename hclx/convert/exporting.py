@@ -1,7 +1,7 @@
 """Writes a model as a folder of the transformers library.
 
 config.json             the shape, in the old spellings and the new ones
-generation_config.json  where a text ends
+generation_config.json  where a text ends; of an imported model, the file that came with it
 model*.safetensors      the weights, with an index if there are several files
 tokenizer.json, tokenizer_config.json
                         both: without the second, transformers builds the tokenizer of the
@@ -46,6 +46,7 @@ _CLASS = """from transformers import PreTrainedTokenizerFast
 class TokenizerAsInFile(PreTrainedTokenizerFast):
     pass
 """
+GENERATION = "generation_config.json"
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
 
@@ -96,9 +97,10 @@ def export_model(
     model_rules = rules(experiment.model, content["model_type"])
     with new_folder(output_dir) as folder:
         _write_json(folder / CONFIG, content)
-        ends = ("bos_token_id", "eos_token_id", "pad_token_id")
-        _write_json(folder / "generation_config.json", {name: content[name] for name in ends})
         _write_tokenizer(Path(tokenizer_dir), tokenizer, folder)
+        if not (folder / GENERATION).exists():  # that of an imported model may name more ends
+            ends = ("bos_token_id", "eos_token_id", "pad_token_id")
+            _write_json(folder / GENERATION, {name: content[name] for name in ends})
         if content["model_type"] == "qwen2":
             _keep_class(folder)
         _write_weights(folder, params, experiment.model, model_rules, dtype)

@@ -6,6 +6,8 @@ Korean models splits text otherwise than the file says.
   tokenizer.json          the vocabulary and how text is split
   tokenizer_config.json   the names of the tokens that begin and end a document, and the template
                           of chats; without it, config.json beside it may name their ids
+  chat_template.jinja     the template of chats, in folders of transformers 5; it comes before that
+                          in tokenizer_config.json
 """
 
 import functools
@@ -21,9 +23,11 @@ from hclx.errors import DataError, require
 from hclx.text.tokenizer import CHAR_TO_BYTE, FOREIGN_FILE, FOREIGN_MODE, to_text
 
 CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 COMPANIONS = (
     FOREIGN_FILE,
     CONFIG,
+    CHAT_TEMPLATE,
     "special_tokens_map.json",
     "generation_config.json",
     "config.json",
@@ -77,7 +81,7 @@ class ForeignTokenizer:
         self.eod_id = self._end(config, directory)
         self.pad_id = self._id_of(config.get("pad_token"), self.eod_id)
         self.begin_ids = self._begin(config)
-        self.chat_template = str(config.get("chat_template") or "")
+        self.chat_template = _chat_template(config, directory)
         self._sha256 = hashlib.sha256(content).hexdigest()
         self.metadata = {"mode": FOREIGN_MODE, "cutter": f"tokenizers {tokenizers.__version__}"}
         self._tokens = self._bytes_of_tokens()
@@ -207,6 +211,20 @@ class ForeignTokenizer:
 
 def _without_surrogates(text: str) -> str:
     return _SURROGATE.sub("\ufffd", text)
+
+
+def _chat_template(config: dict, directory: Path) -> str:
+    path = directory / CHAT_TEMPLATE
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        template = config.get("chat_template")
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if isinstance(template, list):  # several, each with a name
+        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else ""
 
 
 def _read_json(path: Path) -> dict:
