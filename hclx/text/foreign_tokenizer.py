@@ -222,8 +222,8 @@ def _chat_template(config: dict, directory: Path) -> str:
     except ValueError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if isinstance(template, list):  # several, each with a name
-        named = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}
-        template = named.get("default")
+        entries = (entry for entry in template if isinstance(entry, dict))
+        template = {entry.get("name"): entry.get("template") for entry in entries}.get("default")
     return template if isinstance(template, str) else ""
 
 
