@@ -261,6 +261,7 @@ def test_dates_and_years_after_a_word_that_is_also_a_bank_are_no_account(text):
         "고객센터 1588-1234로 문의",  # a service number names no person
         "git@github.com:naver/hclx.git",
         "they are at seventeen dot eight",
+        "여권을 집에 두고 그냥 온 사람들은 M482 B 1937 창구로",  # not just behind the word
     ],
 )
 def test_numbers_of_documents_companies_goods_and_sections_are_no_items(text):
