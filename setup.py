@@ -37,11 +37,13 @@ EXTRAS = {
     "plot": ["matplotlib>=3.8"],
     # Models and tokenizers of others.
     "convert": ["tokenizers>=0.21"],
+    "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.14",
+        "hypothesis>=6.100",
     ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
@@ -50,7 +52,9 @@ EXTRAS = {
     "cuda": ["jax[cuda12]>=0.10,<0.13"],
 }
 EXTRAS["dev"] = [
-    package for name in ("data", "corpus", "plot", "convert", "test") for package in EXTRAS[name]
+    package
+    for name in ("data", "corpus", "plot", "convert", "grammar", "test")
+    for package in EXTRAS[name]
 ]
 
 

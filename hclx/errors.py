@@ -32,6 +32,7 @@ EXTRA_OF = {
     "scipy": "corpus",
     "yaml": "corpus",
     "matplotlib": "plot",
+    "llguidance": "grammar",
     "tokenizers": "convert",
     "torch": "bin",
     "libtpu": "plan",

@@ -67,6 +67,8 @@ def export_run() -> None:
         dtype=DTYPE.value,
     )
     print(f"{OUTPUT_DIR.value}: {made.family}, {made.n_params:,} parameters of step {made.step:,}")
+    if made.note:
+        print(made.note)
 
 
 def inspect() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from absl import flags
 
+from hclx.child_processes import Children
 from hclx.errors import ConfigError, PreemptedError, require
 from hclx.gin_bindings import load_experiment
-from hclx.launching import Children, run
+from hclx.launching import run
 from hclx.train.metrics_writer import read_metrics
 from hclx.train.plot import plot_losses
 from hclx.train.run_dir import remove_run

@@ -1,4 +1,4 @@
-"""Continues a text: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'"""
+"""Continues texts: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'"""
 
 import sys
 import time
@@ -11,6 +11,11 @@ MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run
 PROMPT = flags.DEFINE_string(
     "prompt", "", "The text to continue; - reads it from the standard input."
 )
+PROMPTS = flags.DEFINE_string(
+    "prompts", None, "A JSONL file of prompts in place of one: see docs/engine.md."
+)
+OUTPUT = flags.DEFINE_string("output", None, "The JSONL file of their texts.")
+ROWS = flags.DEFINE_integer("rows", 8, "Prompts that are continued at once.", lower_bound=1)
 MAX_TOKENS = flags.DEFINE_integer("max_tokens", 128, "The most new tokens.")
 TEMPERATURE = flags.DEFINE_float(
     "temperature",
@@ -39,7 +44,8 @@ STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated
 
 
 def main(_):
-    from hclx.infer import SamplingConfig, generate, load_for_inference
+    from hclx.infer import EmbeddedEngine, EngineConfig, SamplingConfig, load_for_inference
+    from hclx.infer.prompt_files import continue_file, read_prompts
     from hclx.text import load_tokenizer
     from hclx.text.documents import composed
     from hclx.train.compilation_cache import keep_compiled_programs
@@ -54,28 +60,36 @@ def main(_):
         seed=SEED.value,
         stop=tuple(map(composed, STOP.value)),
     )
-    # `echo` ends what it writes with a newline.
-    prompt = sys.stdin.read().removesuffix("\n") if PROMPT.value == "-" else PROMPT.value
-    prompt = composed(prompt)  # as the text of the run was; a terminal or file may have NFD
+    record = {"model_dir": MODEL_DIR.value, "step": STEP.value, "dtype": DTYPE.value}
+    file = read_prompts(PROMPTS.value, OUTPUT.value, sampling, record) if PROMPTS.value else None
     model = load_for_inference(MODEL_DIR.value, dtype=DTYPE.value, step=STEP.value)
     tokenizer = load_tokenizer(model.tokenizer_dir, fingerprint=model.meta["hashes"]["vocabulary"])
+    rows = ROWS.value if PROMPTS.value else 1
+    with EmbeddedEngine(model, tokenizer, EngineConfig(rows=rows)) as engine:
+        if file:
+            continue_file(engine, file, OUTPUT.value)
+            return
+        # `echo` ends what it writes with a newline.
+        prompt = sys.stdin.read().removesuffix("\n") if PROMPT.value == "-" else PROMPT.value
+        print_text(engine, composed(prompt), sampling)  # a terminal or file may have NFD
+
+
+def print_text(engine, prompt, sampling):
+    """Prints the text of one prompt while it is generated, and then what it took."""
+    from hclx.infer import GenerateRequest
+
     show = lambda text: print(text, end="", flush=True)
     show(prompt)
     start = time.perf_counter()
-    with model.placement():
-        result = generate(
-            model.params,
-            model.config,
-            tokenizer,
-            prompt,
-            sampling,
-            stream_every=8 if STREAM.value else 0,
-            on_text=show,
-        )
-    seconds = time.perf_counter() - start
-    print()
+    ticket = engine.submit(GenerateRequest(prompt, sampling))
+    for text in ticket:
+        if STREAM.value:
+            show(text)
+    result = ticket.result()
+    print("" if STREAM.value else result.text)
     print(
-        f"{len(result.tokens)} tokens in {seconds:.1f} s, stopped by {result.stop_reason}",
+        f"{len(result.tokens)} tokens in {time.perf_counter() - start:.1f} s, stopped by"
+        f" {result.stop_reason}",
         file=sys.stderr,
     )
 

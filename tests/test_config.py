@@ -383,7 +383,15 @@ PUBLISHED = {
     "polyglot_ko_3b8": (3_809_974_272, "with"),
     "polyglot_ko_5b8": (5_885_059_072, "with"),
     "polyglot_ko_12b8": (12.9e9, "with"),
+    "qwen3_0b6": (596_049_920, "with"),
+    "qwen3_1b7": (1_720_574_976, "with"),
+    "qwen3_4b": (4_022_468_096, "with"),
+    "qwen3_8b": (8_190_735_360, "with"),
+    "qwen3_14b": (14_768_307_200, "with"),
+    "qwen3_32b": (32_762_123_264, "with"),
     "solar_10b7": (10.73e9, "with"),
+    # The tensors: [50304, 2048] twice; 24 layers of 4 x [2048, 2048], 3 x [5632, 2048] and 2 norms.
+    "42dot_1b3": (1_439_270_912, "with"),
 }
 
 

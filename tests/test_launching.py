@@ -94,6 +94,22 @@ def test_a_wrong_path_is_one_line(script, arguments, message, folder):
     assert message.format(**names) in refused(result, 64)
 
 
+@pytest.mark.parametrize(
+    "script, arguments, name, other",
+    [
+        ("train_tokenizer.py", [f"--input={SAMPLE}"], "output_dir", "output"),
+        ("inspect_corpus.py", ["--doc_id=a/b"], "output", "output_dir"),
+    ],
+)
+def test_the_output_has_the_same_names_everywhere(script, arguments, name, other, folder):
+    """And --help shows one."""
+    target = str(folder / "file/x")
+    errors = [launch(script, *arguments, f"--{n}={target}").stderr for n in (name, other)]
+    assert errors[0] == errors[1] and "file/x" in errors[0]
+    shown = launch(script, "--help").stdout
+    assert f"--{name}:" in shown and f"--{other}:" not in shown
+
+
 def test_the_users_folder_begins_the_path_of_an_option(folder):
     options = {"variables": {"HOME": str(folder)}}
     line = refused(launch("checkpoint.py", "list", "--model_dir=~/run", **options), 65)

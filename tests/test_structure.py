@@ -35,13 +35,14 @@ LAYERS = {
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
+    "child_processes": (),
     "launching": ("errors", "parallel"),
     "cli": ("errors",),
     # Beside hclx/ in a checkout, in it in a wheel. Nothing above imports them: the task module is
     # named by a setting, and the scripts of launch/ by the command line.
     "tasks": ("errors", "text", "data"),
     "launch": (
-        *("errors", "config", "gin_bindings", "launching", "tasks"),
+        *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
     ),
 }

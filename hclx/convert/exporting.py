@@ -45,15 +45,21 @@ _CLASS = """from transformers import PreTrainedTokenizerFast
 class TokenizerAsInFile(PreTrainedTokenizerFast):
     pass
 """
+# Families of which transformers 5 refuses configurations whose heads do not divide the size, which
+# its layers could compute.
+_DIVIDED = ("llama", "exaone", "hyperclovax", "gemma3_text")
 SHARD_BYTES = 5_000_000_000  # of the weights, in a file
 
 
 class Exported(NamedTuple):
-    """The result of an export: the family, the number of parameters, and the step."""
+    """The result of an export: the family, the number of parameters, the step, and what its user
+    should know, "" for nothing.
+    """
 
     family: str
     n_params: int
     step: int
+    note: str
 
 
 def export_model(
@@ -95,7 +101,11 @@ def export_model(
     with Checkpointer(model_dir, read_only=True) as checkpointer, new_folder(output_dir) as folder:
         _write_json(folder / CONFIG, content)
         ends = ("bos_token_id", "eos_token_id", "pad_token_id")
-        _write_json(folder / "generation_config.json", {name: content[name] for name in ends})
+        generation = {name: content[name] for name in ends}
+        if isinstance(tokenizer, ForeignTokenizer):  # chat models end at several tokens
+            own = tokenizer.generation_config
+            generation |= {name: value for name, value in own.items() if value is not None}
+        _write_json(folder / "generation_config.json", generation)
         _write_tokenizer(Path(tokenizer_dir), tokenizer, folder)
         if content["model_type"] == "qwen2":
             _keep_class(folder)
@@ -106,7 +116,17 @@ def export_model(
         weights.close()
         card = model_card(experiment, meta, content["model_type"])
         (folder / "README.md").write_text(card, encoding="utf-8")
-    return Exported(content["model_type"], n_params(experiment.model), meta["step"])
+    note = _note(content["model_type"], experiment.model)
+    return Exported(content["model_type"], n_params(experiment.model), meta["step"], note)
+
+
+def _note(family: str, model: ModelConfig) -> str:
+    if family in _DIVIDED and model.d_model % model.n_heads:
+        return (
+            f"transformers 5 refuses a {family} of hidden_size={model.d_model} with"
+            f" {model.n_heads} heads, whatever head_dim says; transformers 4 and others read it"
+        )
+    return ""
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -12,7 +12,15 @@ from hclx.corpus.store import Store
 from hclx.errors import ConfigError, DataError
 from hclx.progress import counted
 from hclx.text.formats import KINDS, format_of
-from hclx.text.inputs import common_depth, find, may_match, others, split_patterns
+from hclx.text.inputs import (
+    common_depth,
+    corpus_among,
+    find,
+    may_match,
+    nothing,
+    others,
+    split_patterns,
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -110,9 +118,15 @@ def raw_files(
             if not paths:
                 message = f"sources.{name}.input: {place.path(pattern)}"
                 if not of_others:
-                    raise MissingInputError(f"{message} matches no file", where)
+                    raise MissingInputError(f"{message} {nothing(pattern, place)}", where)
                 n = counted(len(of_others), "file")
                 raise MissingInputError(f"{message}: of {n} below it none is {KINDS}", where)
+            if built := corpus_among(paths, place):
+                raise SettingsError(
+                    f"sources.{name}.input: {place.path(built)} is a corpus that was built; its"
+                    f" documents are {built}/mixture/*/*.jsonl.gz",
+                    where,
+                )
         if skipped is not None and unknown - matches:
             skipped[name] = sorted(unknown - matches)
         depth = common_depth(patterns, place)

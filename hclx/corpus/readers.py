@@ -14,6 +14,7 @@ be read, with file, line and reason, and to read on; and to split documents that
                                         the first 1,000 of each reason
 """
 
+import contextlib
 import dataclasses
 import functools
 import io
@@ -146,22 +147,27 @@ class _Shards:
         self._rows, self._size = [], 0
 
 
-class _Quarantine:
-    """Writes the records of a raw file that are no documents, as they come."""
+class _Quarantine(contextlib.ExitStack):
+    """Writes the records of a raw file that are no documents, as they come; of a file without one
+    it writes nothing.
+    """
 
-    def __init__(self, raw: RawFile, stream):
-        self._file, self._stream = raw.shown, stream
+    def __init__(self, raw: RawFile, store: Store):
+        super().__init__()
+        self._raw, self._store = raw, store
         self.reasons, self.examples, self.of_file = Counter(), {}, 0
 
     def append(self, record: Unreadable) -> None:
         """Counts a record; the first ones of each reason are written."""
+        if not self.reasons:
+            self._stream = self.enter_context(self._store.writing(self._raw.file(QUARANTINE)))
         reason = general_reason(record.reason)
         self.reasons[reason] += 1
         self.of_file += record.is_of_file
         self.examples.setdefault(reason, f"{record.line}: {record.reason}")
         if self.reasons[reason] <= LISTED:
             shown = {
-                "file": self._file,
+                "file": self._raw.shown,
                 "line": record.line,
                 "reason": record.reason,
                 "beginning": record.beginning,
@@ -184,8 +190,7 @@ def ingest_file(raw: RawFile, store: Store) -> None:
     if _is_ingested(raw, store):
         return
     shards, long, lines = _Shards(raw, store), Counter(documents=0, parts=0), 0
-    with store.writing(raw.file(QUARANTINE)) as stream, open_bytes(raw.path) as file:
-        quarantine = _Quarantine(raw, stream)
+    with _Quarantine(raw, store) as quarantine, open_bytes(raw.path) as file:
         has_documents, position = False, 0
         read = lambda: read_documents(file, raw.path, raw.reading, raw.document_name)
         for record in naming(raw.path, read):
@@ -211,6 +216,8 @@ def ingest_file(raw: RawFile, store: Store) -> None:
         is_text = format_of(raw.path, raw.reading) == "text"
         if is_text and not has_documents and not quarantine.reasons:
             quarantine.append(Unreadable(1, "no text"))
+    if not quarantine.reasons and store.exists(raw.file(QUARANTINE)):
+        store.remove(raw.file(QUARANTINE))  # of the file as it was before
     shards.flush()
     manifest = {
         "file": raw.shown,
@@ -229,9 +236,12 @@ def _hopeless(record: Unreadable, n: int) -> Unreadable:
 
 
 def _is_ingested(raw: RawFile, store: Store) -> bool:
-    if not store.is_done(raw.file(MANIFEST), raw.key) or not store.exists(raw.file(QUARANTINE)):
+    if not store.is_done(raw.file(MANIFEST), raw.key):
         return False
-    names = [shard["name"] for shard in store.read_json(raw.file(MANIFEST))["parts"]]
+    manifest = store.read_json(raw.file(MANIFEST))
+    if manifest["quarantined"] and not store.exists(raw.file(QUARANTINE)):
+        return False
+    names = [shard["name"] for shard in manifest["parts"]]
     return all(store.is_done(DOCUMENTS.format(name=name), key_of(raw.key, name)) for name in names)
 
 

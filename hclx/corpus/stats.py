@@ -212,7 +212,7 @@ def _add_file(
     lines, counts = 0, manifest["quarantined"]
     for reason, n in counts.items():
         quarantine.setdefault(reason, {"documents": 0, "examples": []})["documents"] += n
-    for line in store.read_lines(f"quarantine/{file}.jsonl"):
+    for line in store.read_lines(f"quarantine/{file}.jsonl") if counts else ():
         record, lines = json.loads(line), lines + 1
         entry = quarantine.setdefault(
             general_reason(record["reason"]), {"documents": 0, "examples": []}

@@ -351,6 +351,8 @@ def _create(path: Path, dtype: np.dtype) -> ts.TensorStore:
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [_SHARD]}},
             "codecs": [sharding],
         },
+        # Zeros may be all that a chunk holds: the last end of a document, where its token is 0.
+        "store_data_equal_to_fill_value": True,
     }
     return ts.open(spec, create=True).result()
 

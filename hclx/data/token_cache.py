@@ -176,7 +176,7 @@ class TokenCache:
         """
         path = self._path(split, source) / "offsets"
         if not self.manifest["sources"][source]["splits"][split]["n_documents"]:
-            return np.zeros(1, np.int64)  # which zarr does not store
+            return np.zeros(1, np.int64)  # which an old cache does not store
         return _result(_open(path).read(), path)
 
     def origin(self, split: str, source: int, document: int) -> tuple[str, int]:

@@ -1,18 +1,33 @@
-"""Decoding: loading weights, KV cache, prefill, sampling, and text that is streamed in whole
-characters.
-"""
+"""Inference: loading weights, and engines that continue, score and embed texts."""
 
-from hclx.infer.generate import Generation, generate, generate_batch
+from hclx.infer.embedded import EmbeddedEngine, EngineConfig
+from hclx.infer.engine import (
+    Choice,
+    Engine,
+    GenerateRequest,
+    Generation,
+    RequestError,
+    Score,
+    ScoreRequest,
+    TokenLogprob,
+)
 from hclx.infer.load import INFERENCE_RULES, LoadedModel, load_for_inference, prepare_params
 from hclx.infer.sampling import SamplingConfig
 
 __all__ = [
     "INFERENCE_RULES",
+    "Choice",
+    "EmbeddedEngine",
+    "Engine",
+    "EngineConfig",
+    "GenerateRequest",
     "Generation",
     "LoadedModel",
+    "RequestError",
     "SamplingConfig",
-    "generate",
-    "generate_batch",
+    "Score",
+    "ScoreRequest",
+    "TokenLogprob",
     "load_for_inference",
     "prepare_params",
 ]

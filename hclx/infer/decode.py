@@ -1,285 +1,196 @@
-"""The KV cache, prefill and the decode loop. Both run on the device: the host sees tokens only when
-a call returns.
+"""The compiled calls that sample: the beginning of a row, and the decode loop. All of it stays on
+the device: the host sees tokens only when a call returns.
 """
 
 import functools
-import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
-from hclx.infer.sampling import SamplingParams, sample
-from hclx.model import Params, embed, final_norm, layer_kinds, run_block, unembed
+from hclx.infer.kv_cache import extend, place_cache
+from hclx.infer.rows import (
+    NO_TOKEN,
+    DecodeState,
+    RowSettings,
+    RowState,
+    Sampled,
+    place_rows,
+    with_logprobs,
+)
+from hclx.infer.sampling import MAX_LOGPROBS, NEVER, sample
+from hclx.model import Params, unembed
 from hclx.parallel import constrain
 
-SMALLEST_BUCKET = 32
-NO_TOKEN = -1  # in place of a token, once a row is done
+MOST_STEPS = 16  # tokens of each row that a decode call returns at most
 
 
-class KVCache(NamedTuple):
-    """Keys and values of every block: for each block an array [b, g, s, k].
-
-    They are arrays of their own, and not slices of one array, so that XLA writes the keys of a new
-    token where they belong and copies nothing. Heads come before positions, so that the products of
-    each head are contiguous. A row uses its first `length` positions.
-    """
-
-    k: tuple[jax.Array, ...]
-    v: tuple[jax.Array, ...]
-
-    @property
-    def size(self) -> int:
-        """The number of positions that a row has room for."""
-        return self.k[0].shape[2]
-
-
-class DecodeState(NamedTuple):
-    """The state that decode calls pass on; it stays on the device.
-
-    Attributes:
-      cache: keys and values.
-      lengths_b: int32, the positions in use.
-      logits_bv: float32, for the next token.
-      seen_bv: bool, the tokens that occurred in the prompt or in the text so far.
-      done_b: bool, rows that have reached the end of their document or of the cache.
-      step_b: int32, the number of tokens sampled, an end-of-document token included.
-    """
-
-    cache: KVCache
-    lengths_b: jax.Array
-    logits_bv: jax.Array
-    seen_bv: jax.Array
-    done_b: jax.Array
-    step_b: jax.Array
-
-
-def bucket(length: int, limit: int | None = None) -> int:
-    """Rounds a length up to a power of two, at least 32, so that few programs are compiled. A
-    `limit` caps the result, even below `length`.
-    """
-    size = SMALLEST_BUCKET
-    while size < length:
-        size *= 2
-    return size if limit is None else min(size, limit)
-
-
-def init_cache(params: Params, batch: int, size: int) -> KVCache:
-    """Makes a cache of zeros on the ambient mesh.
+@functools.partial(jax.jit, donate_argnames="rows")
+def begin_row(
+    rows: RowState,
+    row: jax.Array,
+    settings: RowSettings,
+    logits_rv: jax.Array,
+    at: jax.Array,
+    allowed_w: jax.Array,
+    with_top: jax.Array,
+) -> tuple[RowState, Sampled]:
+    """Gives a row its settings and samples its next token from the logits of its prompt.
 
     Args:
-      params: as `hclx.infer.prepare_params` returns them. The heads of keys and values of each
-        block, and the dtype of their weights, are those of the cache.
-      batch: the number of rows.
-      size: positions of each row.
-    """
-
-    def zeros(layer):
-        kv_d2hk = layer["attention"]["kv"]
-        heads, head_size = kv_d2hk.shape[-2:]
-        return _place_cache(jnp.zeros((batch, heads, size, head_size), kv_d2hk.dtype))
-
-    return KVCache(*(tuple(map(zeros, params["blocks"])) for _ in range(2)))
-
-
-def extend(
-    params: Params,
-    cache: KVCache,
-    tokens_bt: jax.Array,
-    lengths_b: jax.Array,
-    config: ModelConfig,
-) -> tuple[jax.Array, KVCache]:
-    """Runs tokens that follow those in the cache.
-
-    Args:
-      params: as `hclx.infer.prepare_params` returns them. Activations have their dtype.
-      cache: with `lengths_b` positions in use.
-      tokens_bt: int32. Rows may be padded at the end: padding is written beyond the row's length,
-        where the next tokens overwrite it, and no query before it can see it.
-      lengths_b: int32, the positions in use; the new tokens take the next t. Those beyond the size
-        of the cache are not written. The caller advances the lengths.
-      config: the model's shape.
+      rows: is donated.
+      row: int32, the number of a row that `prefill` has read.
+      settings: those of the request.
+      logits_rv: float32, as `prefill` returned them.
+      at: int32, the index of the prompt in them.
+      allowed_w: uint32, the tokens that a grammar allows here, as in `sample_rows`.
+      with_top: bool, whether the likeliest tokens are computed too.
     Returns:
-      Hidden states [b, t, d] after the final norm, and the cache with the new tokens in it.
+      The rows, and the token, [1].
     """
-    positions_bt = lengths_b[:, None] + jnp.arange(tokens_bt.shape[1])
-    dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
-    x_btd = embed(params, tokens_bt, positions_bt, config, dtype)
-    blocks = []
-    for layer, kind, k_bgsk, v_bgsk in zip(params["blocks"], layer_kinds(config), *cache):
-        attend = functools.partial(_attend, (k_bgsk, v_bgsk), positions_bt)
-        x_btd, block_cache = run_block(layer, x_btd, positions_bt, attend, kind, config)
-        blocks.append(block_cache)
-    return final_norm(params, x_btd, config), KVCache(*zip(*blocks))
-
-
-def _attend(block_cache, positions_bt, q_bthk, k_btgk, v_btgk, window):
-    """Writes new keys and values into the cache of a block, and attends to it."""
-    rows_b1 = jnp.arange(q_bthk.shape[0])[:, None]
-    # Positions beyond the cache are dropped.
-    write = lambda cache_bgsk, new_btgk: _place_cache(
-        cache_bgsk.at[rows_b1, :, positions_bt].set(new_btgk, mode="drop")
+    settings = jax.tree.map(lambda x: jnp.asarray(x)[None], settings)
+    new = RowState(
+        rows.lengths_b[row][None],
+        jnp.zeros(1, jnp.int32),
+        jnp.ones(1, bool),
+        settings.step,
+        settings.sampling,
+        settings.masks,
     )
-    k_bgsk, v_bgsk = map(write, block_cache, (k_btgk, v_btgk))
-    distance_bts = positions_bt[:, :, None] - jnp.arange(k_bgsk.shape[2])
-    mask_bts = distance_bts >= 0
-    if window is not None:
-        mask_bts &= distance_bts < window
-    return cached_attention(q_bthk, k_bgsk, v_bgsk, mask_bts), (k_bgsk, v_bgsk)
+    logits_1v = jax.lax.dynamic_slice_in_dim(logits_rv, at, 1)
+    allowed_1v = unpack_bits(allowed_w[None], logits_1v.shape[-1])
+    new, sampled = _sample(new, logits_1v, allowed_1v, with_top)
+    put = lambda array, value: array.at[row].set(value[0])
+    return place_rows(jax.tree.map(put, rows, new)), sampled
 
 
-def cached_attention(
-    q_bthk: jax.Array, k_bgsk: jax.Array, v_bgsk: jax.Array, mask_bts: jax.Array
-) -> jax.Array:
-    """Softmax attention under a mask, over keys and values with heads before positions.
+def _sample(rows: RowState, logits_bv, allowed_bv, with_top) -> tuple[RowState, Sampled]:
+    """Samples a token for each active row; `allowed_bv` is None if no row has a grammar."""
+    masks = rows.masks
+    if allowed_bv is not None:
+        masks = masks._replace(bias_bv=jnp.where(allowed_bv, masks.bias_bv, NEVER))
+    chosen_b = sample(logits_bv, masks, rows.step_b, rows.sampling)
+    at_b = jnp.arange(chosen_b.shape[0])
+    counts = rows.is_active_b & ~masks.ends_bv[at_b, chosen_b]
+    step_b = rows.step_b + rows.is_active_b
+    sampled = with_logprobs(chosen_b, logits_bv, with_top)
+    sampled = sampled._replace(tokens=jnp.where(rows.is_active_b, chosen_b, NO_TOKEN))
+    rows = rows._replace(
+        tokens_b=chosen_b,
+        is_active_b=counts & (step_b < rows.sampling.max_tokens_b),
+        step_b=step_b,
+        masks=rows.masks._replace(
+            seen_bv=masks.seen_bv.at[at_b, chosen_b].max(counts),
+            counts_bv=masks.counts_bv.at[at_b, chosen_b].add(counts.astype(jnp.int32)),
+        ),
+    )
+    return rows, sampled
 
-    Scores and softmax are float32 whatever the inputs are.
 
-    Args:
-      q_bthk: queries; they are divided by sqrt(k) here.
-      k_bgsk, v_bgsk: keys and values; groups of query heads share a head of them.
-      mask_bts: bool, true where a query sees a key; a query that sees none gets the mean of all
-        values.
-    Returns:
-      [b, t, h, k] in the dtype of the values.
+def _forward(params: Params, state: DecodeState, config: ModelConfig):
+    """Runs the last token of each row, and returns the state and the logits that follow. Rows that
+    are not active write where their next token will overwrite it.
     """
-    scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
-    product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-    batch, length, heads, size = q_bthk.shape
-    groups = k_bgsk.shape[1]
-    repeats = heads // groups
-    if repeats > 1:  # the queries of a group become positions, so that no key is copied for them
-        q_bthk = q_bthk.reshape(batch, length, groups, repeats, size).transpose(0, 3, 1, 2, 4)
-        q_bthk = q_bthk.reshape(batch, repeats * length, groups, size)
-        mask_bts = jnp.tile(mask_bts, (1, repeats, 1))
-    scores_bgts = product("btgk,bgsk->bgts", q_bthk * scale, k_bgsk)
-    weights_bgts = jax.nn.softmax(
-        jnp.where(mask_bts[:, None], scores_bgts, jnp.finfo(jnp.float32).min)
-    )
-    context_bthk = product("bgts,bgsk->btgk", weights_bgts.astype(v_bgsk.dtype), v_bgsk)
-    if repeats > 1:
-        context_bthk = context_bthk.reshape(batch, repeats, length, groups, size)
-        context_bthk = context_bthk.transpose(0, 2, 3, 1, 4).reshape(batch, length, heads, size)
-    return context_bthk.astype(v_bgsk.dtype)
+    rows = state.rows
+    x_b1d, cache = extend(params, state.cache, rows.tokens_b[:, None], rows.lengths_b, config)
+    rows = rows._replace(lengths_b=rows.lengths_b + rows.is_active_b)
+    logits_bv = constrain(unembed(params, x_b1d, config)[:, 0], "batch", "vocab")
+    return DecodeState(cache, rows), logits_bv
 
 
-@functools.partial(jax.jit, static_argnames=("size", "config"))
-def prefill(
-    params: Params,
-    tokens_bt: jax.Array,
-    lengths_b: jax.Array,
-    *,
-    size: int,
-    config: ModelConfig,
-) -> DecodeState:
-    """Reads prompts into a new cache.
-
-    Args:
-      params: as `hclx.infer.prepare_params` returns them.
-      tokens_bt: int32, padded at the end by any id. A prompt begins with the end-of-document token,
-        as documents do in training.
-      lengths_b: int32, the number of tokens of each prompt, at least 1.
-      size: positions of the cache, which a prompt and its continuation share; at least the longest
-        prompt, and at most `max_length` of the model.
-      config: the model's shape.
-    Returns:
-      The state from which `decode` samples the first token of each row.
-    """
-    batch, length = tokens_bt.shape
-    empty = init_cache(params, batch, size)
-    x_btd, cache = extend(params, empty, tokens_bt, jnp.zeros_like(lengths_b), config)
-    last_b1d = jnp.take_along_axis(x_btd, (lengths_b - 1)[:, None, None], axis=1)
-    in_prompt_bt = jnp.arange(length) < lengths_b[:, None]
-    rows_b1 = jnp.arange(batch)[:, None]
-    seen_bv = jnp.zeros((batch, config.vocab_size), bool).at[rows_b1, tokens_bt].max(in_prompt_bt)
-    return _place(
-        DecodeState(
-            cache,
-            lengths_b,
-            unembed(params, last_b1d, config)[:, 0],
-            seen_bv,
-            done_b=jnp.zeros(batch, bool),
-            step_b=jnp.zeros(batch, jnp.int32),
-        )
-    )
-
-
-@functools.partial(jax.jit, static_argnames=("n", "eod_id", "config"), donate_argnames="state")
+@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
 def decode(
     params: Params,
     state: DecodeState,
-    sampling: SamplingParams,
-    allowed_v: jax.Array,
+    stays_b: jax.Array,
+    n: jax.Array,
+    stops_early: jax.Array,
+    with_top: jax.Array,
     *,
-    n: int,
-    eod_id: int,
     config: ModelConfig,
-) -> tuple[DecodeState, jax.Array]:
-    """Samples up to `n` tokens for each row, in one loop on the device.
+) -> tuple[DecodeState, Sampled]:
+    """Samples up to `n` tokens for each active row, in one loop on the device.
 
-    A row is done at the end-of-document token (which is not part of the result), when it has its
-    `max_tokens`, or when its cache is full. The loop ends early when every row is done.
+    A row ends at a token of its `ends_bv`, or when it has its `max_tokens`. The loop ends early
+    when every row has ended.
 
     Args:
       params: as `hclx.infer.prepare_params` returns them.
-      state: as `prefill` or the call before returned it; it is donated.
-      sampling: the settings of each row; `max_tokens_b` counts over all calls.
-      allowed_v: bool, the tokens that may be chosen.
-      n: the most tokens of this call; the text does not depend on it.
-      eod_id: ends a row.
+      state: as the call before returned it; it is donated. The cache has room for `n` more tokens
+        in every active row.
+      stays_b: bool, false for rows that sample no more, because their request was cancelled.
+      n: int32, the most tokens of this call, at most `MOST_STEPS`; the text does not depend on it.
+      stops_early: bool, whether the loop also ends when a row has ended, to make room for another.
+      with_top: bool, whether the likeliest tokens are computed too.
       config: the model's shape.
     Returns:
-      The state, and int32 [b, n] with `NO_TOKEN` (-1) after the end of a row.
+      The state, and the tokens [b, MOST_STEPS].
     """
+    state = _stay(state, stays_b)
+    at_start = state.rows.is_active_b.sum()
 
-    size = state.cache.size
-    # It begins every prompt, and the text would hardly end if it were punished for that.
-    state = state._replace(seen_bv=state.seen_bv.at[:, eod_id].set(False))
-
-    def is_active(state):
-        return ~state.done_b & (state.step_b < sampling.max_tokens_b)
-
-    def unfinished(carry):
+    def goes_on(carry):
         i, state, _ = carry
-        return (i < n) & is_active(state).any()
+        n_active = state.rows.is_active_b.sum()
+        return (i < n) & (n_active > 0) & ~(stops_early & (n_active < at_start))
 
     def step(carry):
-        i, state, out_bn = carry
-        active_b = is_active(state)
-        token_b = sample(state.logits_bv, state.seen_bv, allowed_v, state.step_b, sampling)
-        ends_b = (token_b == eod_id) | (state.lengths_b >= size)
-        written_b = active_b & ~ends_b
-        x_b1d, cache = extend(params, state.cache, token_b[:, None], state.lengths_b, config)
-        state = DecodeState(
-            cache,
-            state.lengths_b + written_b,
-            unembed(params, x_b1d, config)[:, 0],
-            state.seen_bv.at[jnp.arange(len(token_b)), token_b].set(True),
-            state.done_b | (active_b & ends_b),
-            state.step_b + active_b,
-        )
-        out_bn = out_bn.at[:, i].set(jnp.where(written_b, token_b, NO_TOKEN))
-        return i + 1, _place(state), out_bn
+        i, state, outs = carry
+        state, logits_bv = _forward(params, state, config)
+        rows, sampled = _sample(state.rows, logits_bv, None, with_top)
+        outs = jax.tree.map(lambda out, new: out.at[:, i].set(new), outs, sampled)
+        return i + 1, DecodeState(state.cache, place_rows(rows)), outs
 
-    out_bn = jnp.full((state.done_b.shape[0], n), NO_TOKEN, jnp.int32)
-    _, state, out_bn = jax.lax.while_loop(unfinished, step, (jnp.int32(0), state, out_bn))
-    return state, out_bn
-
-
-def _place(state: DecodeState) -> DecodeState:
-    """Lays a state on the ambient mesh, the same way in every call, so that it can be donated."""
-    rows = lambda array: constrain(array, "batch")
-    vocab = lambda array: constrain(array, "batch", "vocab")
-    return DecodeState(
-        jax.tree.map(_place_cache, state.cache),
-        rows(state.lengths_b),
-        vocab(state.logits_bv),
-        vocab(state.seen_bv),
-        rows(state.done_b),
-        rows(state.step_b),
+    empty = lambda *shape, dtype: jnp.zeros((len(stays_b), MOST_STEPS, *shape), dtype)
+    n_top = min(MAX_LOGPROBS, config.vocab_size)
+    outs = Sampled(
+        empty(dtype=jnp.int32) + NO_TOKEN,
+        empty(dtype=jnp.float32),
+        empty(dtype=bool),
+        empty(n_top, dtype=jnp.int32),
+        empty(n_top, dtype=jnp.float32),
     )
+    _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, outs))
+    return state, outs
 
 
-def _place_cache(array_bhsk: jax.Array) -> jax.Array:
-    return constrain(array_bhsk, "batch", "kv_heads", None, "head_dim")
+@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+def forward(
+    params: Params, state: DecodeState, stays_b: jax.Array, *, config: ModelConfig
+) -> tuple[DecodeState, jax.Array]:
+    """Runs the first half of a step of `decode`: returns the state and the logits [b, v] from
+    which `sample_rows` chooses.
+    """
+    state, logits_bv = _forward(params, _stay(state, stays_b), config)
+    return DecodeState(state.cache, place_rows(state.rows)), logits_bv
+
+
+@functools.partial(jax.jit, donate_argnames="rows")
+def sample_rows(
+    rows: RowState, logits_bv: jax.Array, allowed_bw: jax.Array, with_top: jax.Array
+) -> tuple[RowState, Sampled]:
+    """Runs the second half of a step of `decode`, for rows of which some follow a grammar.
+
+    Args:
+      rows: as `forward` returned them; they are donated.
+      logits_bv: float32, from `forward`.
+      allowed_bw: uint32 [b, ceil(v / 32)], a bit for each token that the grammar of a row allows,
+        the lowest bit first. All bits of a row without a grammar are set.
+      with_top: bool, whether the likeliest tokens are computed too.
+    Returns:
+      The rows, and the tokens [b].
+    """
+    allowed_bv = unpack_bits(allowed_bw, logits_bv.shape[-1])
+    rows, sampled = _sample(rows, logits_bv, allowed_bv, with_top)
+    return place_rows(rows), sampled
+
+
+def _stay(state: DecodeState, stays_b: jax.Array) -> DecodeState:
+    rows = state.rows._replace(is_active_b=state.rows.is_active_b & stays_b)
+    return DecodeState(jax.tree.map(place_cache, state.cache), place_rows(rows))
+
+
+def unpack_bits(words_bw: jax.Array, size: int) -> jax.Array:
+    """bool [b, size] from uint32 words [b, w], the lowest bit of the first word first."""
+    bits = (words_bw[:, :, None] >> jnp.arange(32, dtype=jnp.uint32)) & 1
+    return bits.reshape(words_bw.shape[0], -1)[:, :size].astype(bool)

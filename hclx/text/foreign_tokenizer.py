@@ -23,13 +23,13 @@ from hclx.errors import DataError, require
 from hclx.text.tokenizer import CHAR_TO_BYTE, FOREIGN_FILE, FOREIGN_MODE, to_text
 
 CONFIG, NAMES = "tokenizer_config.json", "special_tokens_map.json"
-TEMPLATE = "chat_template.jinja"
+TEMPLATE, GENERATION = "chat_template.jinja", "generation_config.json"
 COMPANIONS = (
     FOREIGN_FILE,
     CONFIG,
     NAMES,
     TEMPLATE,
-    "generation_config.json",
+    GENERATION,
     "config.json",
 )
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -50,6 +50,8 @@ class ForeignTokenizer:
       eod_id: the token that ends a document; `pad_id`: that of padding, or `eod_id`.
       begin_ids: the tokens before a document.
       chat_template: in Jinja, of chats, the one named "default" of several; "" if there is none.
+      generation_config: the content of that file, where the makers of the model say which tokens
+        end an answer and how to sample; {} if there is none.
       metadata: `mode` and `cutter`, as those of own tokenizers.
     """
 
@@ -85,6 +87,7 @@ class ForeignTokenizer:
         self.pad_id = self._id_of(config.get("pad_token"), self.eod_id)
         self.begin_ids = self._begin(config)
         self.chat_template = _chat_template(config, directory)
+        self.generation_config = _read_json(directory / GENERATION)
         self._sha256 = hashlib.sha256(content).hexdigest()
         self.metadata = {"mode": FOREIGN_MODE, "cutter": f"tokenizers {tokenizers.__version__}"}
         self._tokens = self._bytes_of_tokens()
@@ -223,7 +226,7 @@ class ForeignTokenizer:
         own = self._id_of(config.get("eos_token"), -1)
         if own >= 0:
             return own
-        for file in ("generation_config.json", "config.json"):
+        for file in (GENERATION, "config.json"):
             ids = _read_json(directory / file).get("eos_token_id")
             ids = ids[0] if isinstance(ids, list) and ids else ids
             if isinstance(ids, int) and 0 <= ids < self.vocab_size:

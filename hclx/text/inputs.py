@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from hclx.errors import ConfigError, DataError
@@ -44,7 +44,8 @@ def expand_globs(patterns: str) -> list[str]:
         brackets, such as `[*]` or `[,]`, stands for itself.
     Raises:
       ConfigError: no pattern is given, or a file that is named is of a kind that cannot be read.
-      DataError: a pattern matches nothing, or a folder holds no file of a known format.
+      DataError: a pattern matches nothing, a folder holds no file of a known format, or a corpus
+        is there that `hclx build_corpus` made, whose files are no text to read.
     """
     if not patterns.strip(" ,"):
         raise ConfigError("no input is given; name files or folders as GLOB[,GLOB...]")
@@ -52,10 +53,15 @@ def expand_globs(patterns: str) -> list[str]:
     for pattern in split_patterns(patterns, LocalPlace()):
         matches, skipped = find(_home(pattern), LocalPlace())
         if not matches:
-            held = "; input is"
+            held = f"{nothing(_home(pattern), LocalPlace())}; input is"
             if skipped:
-                held = f": of {counted(len(skipped), 'file')} below it none is"
-            raise DataError(f"{pattern} matches no file{held} {KINDS}")
+                held = f"matches no file: of {counted(len(skipped), 'file')} below it none is"
+            raise DataError(f"{pattern} {held} {KINDS}")
+        if built := corpus_among(matches, LocalPlace()):
+            raise DataError(
+                f"{built} is a corpus that hclx build_corpus made; give it as --corpus,"
+                f" in training as --gin.DataConfig.corpus, or as input {built}/mixture/*/*.jsonl.gz"
+            )
         if skipped:
             _LOG.info("%s: %s skipped", pattern, others(len(skipped)))
         paths.update(matches)
@@ -66,6 +72,24 @@ def expand_globs(patterns: str) -> list[str]:
                 " it, as text to .txt"
             )
     return sorted(paths)
+
+
+def nothing(pattern: str, place: Place) -> str:
+    """Says how it is that a path or pattern names no file at all."""
+    if place.kind(pattern) == "folder":
+        return "is an empty folder" if not place.entries(pattern) else "is a folder without a file"
+    return "matches no file"
+
+
+def corpus_among(paths: Iterable[str], place: Place) -> str:
+    """Returns the folder of a corpus of which the settings are among some files; "" if none is."""
+    for path in paths:
+        folder = path.removesuffix("/settings.json")
+        if folder != path and all(
+            place.kind(f"{folder}/{part}") == "folder" for part in ("documents", "attributes")
+        ):
+            return folder
+    return ""
 
 
 def others(n: int) -> str:

@@ -122,7 +122,8 @@ def describe_run(
 def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> list[str]:
     """Claims a folder for a run, or checks that it already belongs to this run. A folder without a
     checkpoint belongs to no run yet, and gets the description of this start. That of a run that has
-    begun stays until this start has made a step, see `record_run`.
+    begun stays until this start has made a step, see `record_run`; but where its tokenizer is no
+    longer there, the place of the one that this start has is written.
 
     Args:
       model_dir: the folder.
@@ -146,6 +147,8 @@ def claim_folder(model_dir: str | Path, run: dict, *, write: bool = True) -> lis
             record_run(model_dir, run)
         return []
     _check_same(path, old, run)
+    if write and not Path(_find_tokenizer(path.parent, old["tokenizer_dir"])).is_dir():
+        record_run(model_dir, {**old, "tokenizer_dir": run["tokenizer_dir"]})
     return [
         f"{name}: {before!r} -> {now!r}"
         for name, before, now in _differences(old["config"], run["config"])

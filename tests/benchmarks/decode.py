@@ -101,26 +101,27 @@ def prompts(batch: int):
 
 def hclx_call():
     import jax
-    import jax.numpy as jnp
-    import numpy as np
 
-    from hclx.infer import SamplingConfig, prepare_params
-    from hclx.infer.decode import bucket, decode, prefill
-    from hclx.infer.sampling import sampling_params
+    from hclx.infer import GenerateRequest, SamplingConfig
     from hclx.model import init_params
+    from tests.helpers.engines import engine_of
+    from tests.helpers.id_tokenizer import IdTokenizer
 
     config, n = model_config(), TOKENS.value
-    params = prepare_params(init_params(config, jax.random.key(0)), config, DTYPE.value)
-    size = bucket(PROMPT.value + n, config.max_length)
-    # The end of a document is forbidden, so that every row has all of its tokens.
-    allowed = jnp.ones(config.vocab_size, bool).at[1].set(False)
+    params, tokenizer = init_params(config, jax.random.key(0)), IdTokenizer(config.vocab_size)
+    engines = {
+        int(batch): engine_of(
+            params, config, tokenizer, dtype=DTYPE.value, rows=int(batch), prefix_tokens=0
+        )
+        for batch in BATCHES.value
+    }
 
     def call(batch, setting):
-        lengths = np.full(batch, PROMPT.value, np.int32)
-        state = prefill(params, prompts(batch), lengths, size=size, config=config)
-        rows = sampling_params([SamplingConfig(max_tokens=n, **setting)] * batch)
-        _, tokens = decode(params, state, rows, allowed, n=n, eod_id=1, config=config)
-        return np.asarray(tokens).shape
+        # The end of a document is forbidden, so that every row has all of its tokens.
+        sampling = SamplingConfig(max_tokens=n, min_tokens=n, **setting)
+        requests = [GenerateRequest(tuple(ids), sampling) for ids in prompts(batch).tolist()]
+        results = engines[batch].generate(requests)
+        return len(results), len(results[0][0].tokens)
 
     return call
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Run:
     """A plan: a size or a shape, a topology, and bindings beside the gin files."""
 
-    size: str  # of gin_configs/sizes
+    size: str  # a file of gin_configs/sizes, or of another folder, with its name: families/kogpt_6b
     topology: str
     bindings: tuple[str, ...]  # short names: see `SHORT`
     mesh: str = ""  # of gin_configs/mesh
@@ -38,7 +38,7 @@ class Run:
     def name(self) -> str:
         """Name of the plan's JSON file."""
         parts = (
-            self.size,
+            self.size.replace("/", "_"),
             self.topology.replace(":", "_"),
             f"{self.slices}slices" if self.slices > 1 else "",
             *self.bindings,
@@ -213,7 +213,54 @@ PUBLISHED = [
     case("204b", "a100:256", *_GPT3, "batch=1536", published="Pax, GPT-175B, fsdp 256: 50%"),
     case("204b", "h100:256", *_GPT3, "batch=1536", published="Pax, GPT-175B, fsdp 256: 38%"),
 ]
-GROUPS = {"sizes": SIZES, "scaling": SCALING, "context": CONTEXT, "published": PUBLISHED}
+# Models of other families: 1 to 2 million tokens a step, at the length of their pretraining.
+FAMILIES = [
+    case("families/polyglot_ko_12b8", "v5p:4x4x4", "batch=1024", "pieces=4", mesh="tpu_v5p_64"),
+    case("families/polyglot_ko_12b8", "v6e:8x8", "batch=512", "pieces=4", mesh="tpu_v6e_64"),
+    case(
+        "families/hyperclovax_think_14b",
+        "v5p:4x4x4",
+        "batch=512",
+        "length=4096",
+        "pieces=4",
+        mesh="tpu_v5p_64",
+    ),
+    case(
+        "families/hyperclovax_think_14b",
+        "v6e:8x8",
+        "batch=256",
+        "length=4096",
+        "pieces=8",
+        "data=2",
+        "fsdp=16",
+        "model=2",
+    ),
+    case(
+        "families/exaone_3_5_32b",
+        "v5p:4x4x8",
+        "batch=512",
+        "length=4096",
+        "pieces=4",
+        "data=4",
+        "fsdp=32",
+        "unroll=2",
+    ),
+    case(
+        "families/exaone_3_5_32b",
+        "v6e:16x16",
+        "batch=512",
+        "length=4096",
+        "pieces=4",
+        mesh="tpu_v6e_256",
+    ),
+]
+GROUPS = {
+    "sizes": SIZES,
+    "families": FAMILIES,
+    "scaling": SCALING,
+    "context": CONTEXT,
+    "published": PUBLISHED,
+}
 
 GROUP = flags.DEFINE_enum("group", "sizes", list(GROUPS), "Group of plans to make.")
 OUTPUT = flags.DEFINE_string("output_dir", "runs/plans", "Folder for the JSON files of the plans.")
@@ -247,7 +294,8 @@ def main(_):
 
 def command(run: Run, path: Path) -> list[str]:
     """Command line that plans a run and writes a JSON file."""
-    files = ["runs/pretrain", f"sizes/{run.size}", *([f"mesh/{run.mesh}"] if run.mesh else [])]
+    size = run.size if "/" in run.size else f"sizes/{run.size}"
+    files = ["runs/pretrain", size, *([f"mesh/{run.mesh}"] if run.mesh else [])]
     quote = lambda value: value if value.isdecimal() else f"'{value}'"
     bound = [
         f"--gin.{SHORT[key]}={quote(value)}" for key, value in (b.split("=") for b in run.bindings)
@@ -292,6 +340,7 @@ def table(results: list[tuple[Run, dict]]) -> str:
     """Markdown table with a line for each plan."""
     head = [
         "size",
+        "parameters",
         "chips",
         "mesh",
         "batch",
@@ -308,7 +357,7 @@ def table(results: list[tuple[Run, dict]]) -> str:
         shape = {key: value for key, value in (b.split("=") for b in run.bindings)}
         size = f"GPT {shape['d']} x {shape['layers']}" if "d" in shape else run.size
         if "error" in f:
-            rows.append([size, run.machine, *["-"] * 4, f["error"], *["-"] * 3, run.published])
+            rows.append([size, "", run.machine, *["-"] * 4, f["error"], *["-"] * 3, run.published])
             continue
         mesh = " x ".join(f"{axis} {n}" for axis, n in f["mesh"].items() if n > 1)
         share = 100 * f["hbm_gb_per_chip"] / f["hbm_capacity_gb"]
@@ -319,7 +368,8 @@ def table(results: list[tuple[Run, dict]]) -> str:
         speed = [f"{f['step_time_s']:.2f} s", f"{100 * f['estimated_mfu']:.1f}%"]
         rows.append(
             [
-                size,
+                size.rpartition("/")[2],
+                f"{f['parameters'] / 1e9:.3f}B" if "/" in size else "",
                 f"{f['chips']:,} ({run.machine})",
                 mesh,
                 windows,

@@ -13,10 +13,9 @@ from hclx.convert.config_json import read_model_config
 from hclx.convert.tensors import rules
 from hclx.data.batch import make_batch
 from hclx.infer import SamplingConfig, prepare_params
-from hclx.infer.decode import decode, prefill
-from hclx.infer.sampling import sampling_params
 from hclx.parallel import make_mesh
 from hclx.train import make_loss
+from tests.helpers.decoding import sample_rows_of, settings_of
 from tests.helpers.families import FAMILIES, make_model, save_model
 from tests.helpers.family_logits import LENGTH, flat, load, logits, random_tokens, their_logits
 
@@ -71,15 +70,12 @@ def test_greedy_continuations_are_those_of_transformers(name, folder):
         eos_token_id=None,
         pad_token_id=0,
     )[0, PROMPT:].numpy()
-    config, n = dataclasses.replace(source.config, max_length=256), np.array([PROMPT], np.int32)
+    config = dataclasses.replace(source.config, max_length=256)
     if source.config.rope_scaling == "dynamic":
         config = dataclasses.replace(config, rope_original_length=source.config.max_length)
     ready = prepare_params(params, config)
-    state = prefill(ready, tokens, n, size=PROMPT + NEW, config=config)
-    greedy = sampling_params([SamplingConfig(temperature=0.0, max_tokens=NEW)])
-    allowed = jnp.ones(config.vocab_size, bool)
-    none = config.vocab_size  # no token ends the text
-    _, ours = decode(ready, state, greedy, allowed, n=NEW, eod_id=none, config=config)
+    greedy = settings_of(SamplingConfig(temperature=0.0, max_tokens=NEW), config.vocab_size)
+    ours = sample_rows_of(ready, tokens, [greedy], config, NEW, size=PROMPT + NEW)
     np.testing.assert_array_equal(ours[0], theirs)
 
 

@@ -10,7 +10,13 @@ import pytest
 from hclx.convert.exporting import export_model
 from hclx.convert.importing import import_model
 from hclx.data import TokenCache
-from hclx.infer import SamplingConfig, generate_batch, load_for_inference
+from hclx.infer import (
+    EmbeddedEngine,
+    EngineConfig,
+    GenerateRequest,
+    SamplingConfig,
+    load_for_inference,
+)
 from hclx.text import load_tokenizer
 from tests.conftest import SAMPLE
 from tests.helpers.commands import launch
@@ -22,6 +28,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
 NAMES = {"byte-level": "Qwen", "byte fallback": "Llama 2"}
 ROWS = 512  # of the embedding; more than there are tokens
+GENERATION = {"eos_token_id": [5, 6], "bos_token_id": None, "temperature": 0.6}
 TEMPLATE = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
 
 
@@ -32,6 +39,7 @@ def imported(request, tmp_path_factory):
     save_model("llama", folder, vocab_size=ROWS)
     save_tokenizer(NAMES[request.param], folder, chat_template=TEMPLATE)
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    (folder / "generation_config.json").write_text(json.dumps(GENERATION))
     import_model(folder, run)
     return folder, run
 
@@ -51,25 +59,26 @@ def test_its_files_go_out_as_they_came_in(imported, tmp_path):
     assert theirs.apply_chat_template(chat, tokenize=False) == "[user]안녕"
     assert ours.chat_template == TEMPLATE
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert config["eos_token_id"] == ours.eod_id and config["bos_token_id"] == ours.begin_ids[0]
+    ids = {"eos_token_id": ours.eod_id, "bos_token_id": ours.begin_ids[0]}
+    assert ids.items() <= config.items()
+    # Its own words on generation stay, and what they leave open is written.
+    generation = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert generation == ids | {"pad_token_id": ours.pad_id} | {
+        "eos_token_id": [5, 6],
+        "temperature": 0.6,
+    }
 
 
 def test_generation_begins_as_the_tokenizer_says_and_streams_whole_characters(imported):
     _, run = imported
     model = load_for_inference(run)
     tokenizer = load_tokenizer(run / "tokenizer")
-    parts, prompts = [[], []], ["오늘 아침에는", ""]
     sampling = [SamplingConfig(temperature=1.0, max_tokens=48, seed=seed) for seed in (1, 2)]
-    with model.placement():
-        made = generate_batch(
-            model.params,
-            model.config,
-            tokenizer,
-            prompts,
-            sampling,
-            stream_every=1,
-            on_text=lambda row, text: parts[row].append(text),
-        )
+    requests = map(GenerateRequest, ["오늘 아침에는", ""], sampling)
+    with EmbeddedEngine(model, tokenizer, EngineConfig(rows=2, steps=1)) as engine:
+        tickets = list(map(engine.submit, requests))
+        parts = list(map(list, tickets))
+        made = [ticket.result() for ticket in tickets]
     for generation, said in zip(made, parts):
         assert "".join(said) == generation.text and "" not in said
         assert generation.text == tokenizer.decode_bytes(generation.tokens).decode(errors="replace")

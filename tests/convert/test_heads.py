@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 # One of each family.
 NAMES = {family: name for name, (family, _) in reversed(FAMILIES.items())}
-QUICK = ("gpt2", "gptj", "llama")
+QUICK = ("gpt2", "llama")
 FEW = [pytest.param(n, marks=() if n in QUICK else pytest.mark.long) for n in sorted(NAMES)]
 
 

@@ -14,6 +14,7 @@ from hclx.text import load_tokenizer
 from hclx.train.jsonl import replace_text
 from hclx.train.run_dir import read_config
 from tests.helpers.families import FAMILIES, save_model
+from tests.helpers.family_logits import load, logits, random_tokens, their_logits
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -129,6 +130,24 @@ def test_an_export_does_not_overwrite(imported, tmp_path):
     with pytest.raises(ConfigError, match="is not empty"):
         export_model(run, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_heads_that_do_not_divide_the_model(tmp_path, tokenizer_dirs, monkeypatch):
+    """As those of Kanana: 24 heads of 128 over 1,792. transformers refuses its configuration."""
+    monkeypatch.setattr(transformers.LlamaConfig, "__class_validators__", [])
+    sizes = {"vocab_size": 1024, "hidden_size": 56, "num_attention_heads": 6, "head_dim": 16}
+    model = save_model("llama", tmp_path / "hf", **sizes)
+    (tmp_path / "hf" / "hclx_tokenizer").symlink_to(tokenizer_dirs["plain"])
+    source, _ = import_model(tmp_path / "hf", tmp_path / "run")
+    assert source.config.d_head == 16
+    params = load(tmp_path / "hf")[1]
+    tokens = random_tokens()
+    ours = logits(params, source.config, tokens)
+    np.testing.assert_allclose(ours, their_logits(model, tokens), atol=1e-4, rtol=0)
+    made = export_model(tmp_path / "run", tmp_path / "out")
+    assert "refuses a llama of hidden_size=56 with 6 heads" in made.note
+    before, after = read_folder(tmp_path / "hf"), read_folder(tmp_path / "out")
+    assert all(after[name].equals(tensor) for name, tensor in before.items())
 
 
 def test_a_folder_is_described_without_its_weights(imported):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,21 @@ def test_a_few_nul_are_dropped_and_a_text_of_many_is_set_aside(tmp_path):
     _, (manifest,), rows = ingest(tmp_path, {"a.jsonl": records.encode()})
     assert [(row["text"], row["title"]) for row in rows] == [(book, "제목")]
     assert manifest["quarantined"] == {"NUL in the text": 2}
+    record = json.dumps({"text": SENTENCE, "title": "제\0목\0"}) + "\n"
+    _, _, (row,) = ingest(tmp_path / "title", {"a.jsonl": record.encode()})
+    assert row["title"] == "제목"
     assert "more than 1% of it: binary data, or another" in manifest["examples"]["NUL in the text"]
+
+
+def test_a_file_without_bad_records_has_no_quarantine(tmp_path):
+    """Nor one that had some, and was mended."""
+    good = json.dumps({"text": SENTENCE}, ensure_ascii=False).encode()
+    ingest(tmp_path, {"a.jsonl": good, "b.jsonl": good + b"\nno"})
+    quarantine = tmp_path / "out" / "quarantine"
+    assert [path.read_bytes().count(b"\n") for path in quarantine.rglob("*.jsonl")] == [1]
+    store, manifests, rows = ingest(tmp_path, {"b.jsonl": good + b"\n" + good})
+    assert not [*quarantine.rglob("*.jsonl")] and len(rows) == 3
+    assert [manifest["quarantined"] for manifest in manifests] == [{}, {}]
 
 
 def test_bad_records_do_not_end_a_file_that_has_documents(tmp_path):
@@ -295,6 +310,18 @@ def test_inspection_shows_all_documents_of_an_id_and_records_that_were_set_aside
         assert shown.endswith("\n  beginning     {")
     with pytest.raises(DataError, match="no document of .* has the id talk/b.jsonl:4"):
         explain(built.store, "talk/b.jsonl:4")
+
+
+def test_an_id_of_a_record_is_found_in_either_form_of_hangul(tmp_path):
+    forms = [unicodedata.normalize(form, "등대") for form in ("NFC", "NFD")]
+    (tmp_path / "raw").mkdir()
+    lines = [json.dumps({"id": f"{name}{i}", "text": SENTENCE}) for i, name in enumerate(forms)]
+    (tmp_path / "raw" / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    built = corpus(tmp_path, {"talk": {"input": "."}}, near=None)
+    built.build()
+    for name in forms:
+        for i in range(2):
+            assert f"its document {i + 1}\n" in explain(built.store, f"talk/{name}{i}")
 
 
 def test_a_named_format_reads_every_file_that_a_pattern_matches(tmp_path):

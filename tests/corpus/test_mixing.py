@@ -131,6 +131,21 @@ def test_a_target_that_no_source_can_serve_is_refused():
         check_target(sources, MixSettings(), 1000)
     check_target(sources, MixSettings(), 0)
     check_target(sources, MixSettings({"mine": 1.0}), 1000)
+    check_target(sources, MixSettings({"a": 1.0, "mine": 0.0}), 1000)  # 0 leaves it out
+
+
+def test_a_source_without_a_domain_belongs_to_that_of_its_own_name():
+    sources = {
+        "news": SourceSettings("x"),
+        "mine": SourceSettings("x", domain="news"),
+        "talk": SourceSettings("x", domain="blog"),
+    }
+    available = dict.fromkeys(sources, (10, 4500))  # 1,000 tokens each
+    shares = solve(available, sources, MixSettings({"news": 1.0, "blog": 3.0}), 1000)
+    assert {name: share.requested for name, share in shares.items()} == pytest.approx(
+        {"news": 125, "mine": 125, "talk": 750}
+    )
+    assert [share.domain for share in shares.values()] == ["news", "news", "blog"]
 
 
 def small_sources():

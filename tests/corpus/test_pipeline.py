@@ -122,9 +122,9 @@ def copied(built, tmp_path) -> Path:
 
 def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     before, content = times(copied), digest(copied)
-    a, b, t = (
+    a, b, d, t = (
         raw_name(shown.split("/")[0], shown)
-        for shown in ("news/a.jsonl.gz", "news/b.jsonl.gz", "talk/t.txt")
+        for shown in ("news/a.jsonl.gz", "news/b.jsonl.gz", "news/d.jsonl.gz", "talk/t.txt")
     )
     gone = [
         f"attributes/spam/{t}-00000.parquet",
@@ -136,7 +136,7 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
     gone += [
         f"documents/{t}-00000.parquet",
         f"corpus/{t}-00000.parquet",
-        f"quarantine/{a}.jsonl",
+        f"quarantine/{d}.jsonl",
         f"figures/{a}-00000.json",
     ]
     for name in gone:
@@ -152,7 +152,7 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is(raw, copied):
         for name in content
         if name.startswith(tuple(f"verdicts/{stage}/" for stage in STAGES[2:]))
     }
-    files = (a, b, t)
+    files = (b, d, t)
     own_file = {
         name
         for name in content

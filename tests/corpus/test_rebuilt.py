@@ -77,10 +77,10 @@ def test_a_change_without_effect_ends_where_it_has_none(raw, copied, tmp_path, c
     shutil.copytree(raw[0], tmp_path / "raw")
     if change == "touched":  # as after a copy that keeps no times
         (tmp_path / "raw/talk/t.txt").touch()
-        settings, folders = {}, {"mixture", "documents", "quarantine"}
+        settings, folders = {}, {"mixture", "documents"}
     elif change == "html":
         sources["talk"]["html"] = "strip"
-        folders |= {"settings.json", "documents", "quarantine"}
+        folders |= {"settings.json", "documents"}
     elif change == "threshold":
         settings = {"near": {"threshold": 0.7201}}
         folders |= {"settings.json", "verdicts"}

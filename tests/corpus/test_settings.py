@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import re
 import subprocess
 import sys
@@ -235,6 +236,13 @@ models: {quality: MODEL}
     [
         ("newz", "newz", 7, "sources.b.domain: mix.shares has no 'newz'; is it news.; it has blog"),
         ("input: b.txt", "input: c.txt", 6, "sources.b.input: .*/c.txt matches no file"),
+        ("input: b.txt", "input: void", 6, "sources.b.input: .*/void is an empty folder$"),
+        (
+            "input: b.txt",
+            "input: old",
+            6,
+            r"sources.b.input: .*/old is a corpus .* old/mixture/\*/\*.jsonl.gz",
+        ),
         ("input: b.txt", "input: b.csv", 6, "sources.b: b.csv: its format cannot be told from"),
         ("input: b.txt", "input: /b.txt", 6, "sources.b.input: /b.txt is not below --input="),
         ("input: b.txt", "input: ., out", 6, "sources.b.input: . would read the files of --output"),
@@ -274,6 +282,9 @@ def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wr
     """With the checks of launch/build_corpus.py, in its order."""
     for name in ("a.txt", "b.txt", "b.csv"):
         (tmp_path / name).touch()
+    for name in ("void", "old/documents", "old/attributes"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "old/settings.json").touch()
     path = tmp_path / "corpus.yaml"
     QualityModel.train(["가나다"] * 5, ["abc"] * 5).save(tmp_path / "q.npz")
     text = FILE.replace(right, wrong).replace("MODEL", str(tmp_path / "q.npz"))
@@ -284,6 +295,52 @@ def test_an_error_that_other_modules_find_names_the_line_too(tmp_path, right, wr
             check_names(["contamination", "tasks"], settings.contamination.tasks, SETS)
             check_target(settings.sources, settings.mix, 1000)
             Corpus(settings, str(tmp_path), str(tmp_path / "out"), make_runner(workers=1))
+
+
+@pytest.mark.parametrize(
+    "field, values",
+    {
+        "near.shingle": (0, -1),
+        "near.bands": (0, -14),
+        "near.rows": (0, 1.5),
+        "near.threshold": (0, 1.01),
+        "paragraph.min_chars": (0,),
+        "paragraph.max_share": (-0.1, 1.1),
+        "paragraph.min_new": (0,),
+        "contamination.coverage": (0, 1.1),
+        "contamination.min_chars": (0,),
+        "contamination.window": (0,),
+        "contamination.max_share": (-0.1, 1.1),
+        "contamination.max_pieces": (0,),
+        "mix.max_epochs": (0, math.inf),
+        "mix.temperature": (0,),
+        "mix.bytes_per_token": (0, -4.5),
+        "part_bytes": (0,),
+        "sources.a.max_bytes": (0,),
+        "sources.a.max_chars": (0,),
+        "sources.a.epochs": (-1,),
+        "sources.a.cap": (-1,),
+    }.items(),
+)
+def test_a_number_outside_of_its_bounds_is_refused_by_its_name(field, values):
+    for value in values:
+        content = {"sources": {"a": {"input": "x"}}}
+        *path, last = field.split(".")
+        place = content
+        for name in path:
+            place = place.setdefault(name, {})
+        place[last] = value
+        with pytest.raises(ConfigError, match=rf"^{re.escape(field)} must be .*, and is {value}$"):
+            parse_settings(content)
+
+
+def test_a_mapping_may_take_over_two_others(tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "rules: {mean_word: &a {max: 20}, digits: &b {min: 0.1}}\n"
+        "sources:\n  a: {input: x, rules: {mean_word: {<<: *a, <<: *b}}}"
+    )
+    rule = load_settings(tmp_path / "c.yaml").sources["a"].rules["mean_word"]
+    assert (rule.min, rule.max) == (0.1, 20)
 
 
 def test_the_values_of_a_field_are_named_without_the_empty_one():

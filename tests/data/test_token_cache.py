@@ -288,6 +288,16 @@ def test_writer_splits_into_shards_and_loses_nothing(tmp_path, monkeypatch):
     )
 
 
+def test_a_chunk_of_zeros_is_stored_like_any_other(tmp_path):
+    writer = StreamWriter(tmp_path / "s", np.dtype(np.uint16), eod_id=0)
+    writer.append(np.ones((1 << 16) - 1))  # so that the last end of a document has its own chunk
+    writer.close()
+    folder = tmp_path / "s" / "tokens"
+    assert _open(folder).read().result()[[0, 1, -2, -1]].tolist() == [0, 1, 1, 0]
+    (size,) = _sizes(json.loads((folder / "zarr.json").read_text()), writer.n_tokens)
+    assert size == os.path.getsize(folder / "c" / "0")
+
+
 def test_documents_are_read_in_order_and_counted(sample_texts):
     source, settings = (
         input_source(str(SAMPLE)),

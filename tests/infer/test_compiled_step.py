@@ -14,11 +14,11 @@ import pytest
 
 from hclx.config import MeshConfig, ModelConfig
 from hclx.infer import INFERENCE_RULES, SamplingConfig, prepare_params
-from hclx.infer.decode import decode, prefill
-from hclx.infer.sampling import sampling_params
+from hclx.infer.decode import decode
 from hclx.model import init_params
 from hclx.parallel import make_mesh, sharding_rules
 from tests.conftest import HAS_FUSION_EMITTERS_FLAG
+from tests.helpers.decoding import begin, read, settings_of, step_arguments
 
 CONFIG = ModelConfig(vocab_size=640, n_layers=2, d_model=128, n_heads=2, max_length=64)
 ROWS, CACHE_SIZE = 3, 48
@@ -26,19 +26,19 @@ CACHE = f"[{ROWS},2,{CACHE_SIZE},64]"
 
 
 def arguments(dtype, *settings):
-    """Parameters, state, settings and allowed tokens of a batch of prompts."""
+    """Parameters, state and the other arguments of a decode call for a batch of prompts."""
     params = prepare_params(init_params(CONFIG, jax.random.key(0)), CONFIG, dtype)
-    tokens = np.ones((ROWS, 32), np.int32)
-    state = prefill(params, tokens, np.array([3, 9, 4], np.int32), size=CACHE_SIZE, config=CONFIG)
-    return params, state, sampling_params(settings), jnp.ones(CONFIG.vocab_size, bool)
+    state, logits = read(params, [[1] * n for n in (3, 9, 4)], CONFIG, CACHE_SIZE)
+    state, _ = begin(state, logits, [settings_of(row, CONFIG.vocab_size) for row in settings])
+    return params, state, *step_arguments(state, 8)
 
 
-DECODE = functools.partial(decode, n=8, eod_id=1, config=CONFIG)
+DECODE = functools.partial(decode, config=CONFIG)
 
 
 @functools.cache
 def lowered(dtype):
-    return decode.lower(*arguments(dtype, *[SamplingConfig()] * ROWS), n=8, eod_id=1, config=CONFIG)
+    return decode.lower(*arguments(dtype, *[SamplingConfig()] * ROWS), config=CONFIG)
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def compiled_for_tpu(dtype):
     place = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
     shapes = jax.tree.map(place, arguments(dtype, *[SamplingConfig()] * ROWS))
     with jax.set_mesh(mesh), sharding_rules(INFERENCE_RULES):
-        return decode.lower(*shapes, n=8, eod_id=1, config=CONFIG).compile().as_text()
+        return decode.lower(*shapes, config=CONFIG).compile().as_text()
 
 
 def operations(hlo, shape):
@@ -78,6 +78,7 @@ def test_five_settings_compile_once():
         [SamplingConfig(temperature=0.0)] * ROWS,
         [SamplingConfig(top_k=5, top_p=0.9, max_tokens=2)] * ROWS,
         [SamplingConfig(temperature=1.3, repetition_penalty=1.2), *[SamplingConfig(seed=7)] * 2],
+        [SamplingConfig(min_p=0.1, frequency_penalty=1.0), *[SamplingConfig(min_tokens=4)] * 2],
     ]
     before = decode._cache_size()
     for rows in settings:

@@ -10,16 +10,17 @@ import pytest
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.data.batch import packing
 from hclx.infer import SamplingConfig, prepare_params
-from hclx.infer.decode import NO_TOKEN, bucket, decode, extend, init_cache, prefill
-from hclx.infer.sampling import sampling_params
+from hclx.infer.decode import decode
+from hclx.infer.kv_cache import extend, init_cache, resize_cache
+from hclx.infer.rows import NO_TOKEN, bucket
 from hclx.model import hidden_states, unembed
+from tests.helpers.decoding import begin, read, sample_rows_of, settings_of, step_arguments
 from tests.helpers.numpy_decoder import forward, noisy_params
 
 CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=64)
 SWITCHED = dataclasses.replace(CONFIG, qk_norm=True, embedding_norm=True)
 EOD = 1
 GREEDY = SamplingConfig(temperature=0.0)
-ALL = jnp.ones(CONFIG.vocab_size, bool)
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +35,15 @@ def params(stacked):
     return prepare_params(stacked, CONFIG)
 
 
-def read(params, prompts, size=64):
-    lengths = np.array([len(p) for p in prompts], np.int32)
-    padded = np.zeros((len(prompts), bucket(max(lengths), size)), np.int32)
-    for row, prompt in zip(padded, prompts):
-        row[: len(prompt)] = prompt
-    return prefill(params, padded, lengths, size=size, config=CONFIG)
-
-
-def run(params, prompts, n, sampling=GREEDY, limit=None, calls=1, size=64):
-    """Tokens [b, calls * n]; `sampling`: of all rows, or one a row."""
+def run(params, prompts, n, sampling=GREEDY, limit=None, steps=8, size=64):
+    """Tokens [b, n], with that of the end of a document; `sampling`: of all rows, or one a row."""
     rows = sampling if isinstance(sampling, list) else [sampling] * len(prompts)
-    rows = [dataclasses.replace(row, max_tokens=limit or n * calls) for row in rows]
-    state, outs = read(params, prompts, size), []
-    for _ in range(calls):
-        state, out = decode(
-            params, state, sampling_params(rows), ALL, n=n, eod_id=EOD, config=CONFIG
-        )
-        outs.append(np.asarray(out))
-    return np.concatenate(outs, axis=1)
+    rows = [dataclasses.replace(row, max_tokens=limit or n) for row in rows]
+    settings = [
+        settings_of(row, CONFIG.vocab_size, ends=[EOD], seen={*prompt} - {EOD})
+        for row, prompt in zip(rows, prompts)
+    ]
+    return sample_rows_of(params, prompts, settings, CONFIG, n, size=size, steps=steps)
 
 
 def full_forward_greedy(params, prompt, n):
@@ -67,7 +58,7 @@ def test_greedy_with_the_cache_is_greedy_without_it(stacked, params):
     for prompt in ([EOD], [EOD, 5, 17, 40], [EOD, *range(2, 35)]):
         tokens = run(params, [prompt], 24)[0].tolist()
         expected = full_forward_greedy(stacked, prompt, 24)
-        upto = expected.index(EOD) if EOD in expected else 24
+        upto = expected.index(EOD) + 1 if EOD in expected else 24
         assert tokens[:upto] == expected[:upto] and all(t == NO_TOKEN for t in tokens[upto:])
 
 
@@ -99,9 +90,8 @@ def test_rows_of_different_lengths_do_not_disturb_each_other(params):
 
 @pytest.mark.parametrize("sampling", [GREEDY, SamplingConfig(temperature=1.0, seed=4)])
 def test_the_number_of_calls_does_not_change_the_text(params, sampling):
-    assert (
-        run(params, [[EOD, 9]], 24, sampling) == run(params, [[EOD, 9]], 4, sampling, calls=6)
-    ).all()
+    few, many = (run(params, [[EOD, 9]], 24, sampling, steps=steps) for steps in (16, 3))
+    assert (few == many).all()
 
 
 def test_a_row_depends_on_no_other_row(params):
@@ -124,39 +114,59 @@ def test_seed_decides_the_sample(params):
 
 
 def test_a_row_ends_at_the_end_of_its_document_and_the_loop_with_the_last_row(params):
-    only_eod = jnp.zeros(CONFIG.vocab_size, bool).at[EOD].set(True)
-    state, out = decode(
-        params,
-        read(params, [[EOD, 3]], size=32),
-        sampling_params([GREEDY]),
-        only_eod,
-        n=20,
-        eod_id=EOD,
-        config=CONFIG,
-    )
-    assert (np.asarray(out) == NO_TOKEN).all() and state.step_b.tolist() == [1]
+    state, logits = read(params, [[EOD, 3]], CONFIG, 32)
+    settings = settings_of(GREEDY, CONFIG.vocab_size, ends=[EOD], allowed=[EOD])
+    state, tokens = begin(state, logits, [settings])
+    assert tokens == [EOD] and state.rows.is_active_b.tolist() == [False]
+    state, sampled = decode(params, state, *step_arguments(state, 8), config=CONFIG)
+    assert (np.asarray(sampled.tokens) == NO_TOKEN).all() and state.rows.step_b.tolist() == [1]
+    assert state.rows.lengths_b.tolist() == [2]
+
+
+def test_a_text_does_not_end_before_it_has_its_least_length(params):
+    sampling = dataclasses.replace(GREEDY, min_tokens=3, max_tokens=9)
+    settings = settings_of(sampling, CONFIG.vocab_size, ends=[EOD], allowed=[EOD, 5])
+    tokens = sample_rows_of(params, [[EOD, 3]], [settings], CONFIG, 9, size=32)[0].tolist()
+    assert tokens[:3] == [5, 5, 5] and tokens.count(EOD) <= 1
 
 
 def test_the_end_of_a_document_is_not_punished_for_the_beginning_of_the_prompt(params):
     """It is the most likely token, but not if the penalty divides its logit."""
-    state = read(params, [[EOD, 9, 9]])
-    logits = jnp.full_like(state.logits_bv, -9.0).at[0, EOD].set(5.0).at[0, 7].set(4.0)
-    settings = sampling_params([dataclasses.replace(GREEDY, repetition_penalty=1.3)])
-    state = state._replace(logits_bv=logits)
-    _, tokens = decode(params, state, settings, ALL, n=1, eod_id=EOD, config=CONFIG)
-    assert tokens.tolist() == [[NO_TOKEN]]
-
-
-def test_a_full_cache_ends_a_row(params):
-    out = run(
-        params, [[EOD, *range(2, 30)]], 20, SamplingConfig(temperature=2.0, top_p=1.0), size=32
-    )[0]
-    assert 1 <= (out != NO_TOKEN).sum() <= 4 and out[-1] == NO_TOKEN
+    state, logits = read(params, [[EOD, 9, 9]], CONFIG, 32)
+    logits = jnp.full_like(logits, -9.0).at[0, EOD].set(5.0).at[0, 7].set(4.0)
+    sampling = dataclasses.replace(GREEDY, repetition_penalty=1.3)
+    settings = settings_of(sampling, CONFIG.vocab_size, ends=[EOD], seen=[9])
+    assert begin(state, logits, [settings])[1] == [EOD]
 
 
 def test_limit_holds_over_calls(params):
-    out = run(params, [[EOD, 9]], 4, SamplingConfig(temperature=1.0, seed=4), limit=6, calls=3)[0]
+    out = run(params, [[EOD, 9]], 12, SamplingConfig(temperature=1.0, seed=4), limit=6, steps=4)[0]
     assert (out != NO_TOKEN).sum() <= 6
+
+
+def test_chunks_of_a_prompt_in_any_rows_give_what_the_whole_gives(params):
+    """Rows that the state has not are read for nothing, and other rows stay as they are."""
+    from hclx.infer.prefill import prefill
+    from hclx.infer.rows import init_state
+
+    prompt = [EOD, *range(2, 29)]
+    _, expected = read(params, [prompt], CONFIG, 64)
+    state = init_state(params, 3, 64, CONFIG)
+    for begin_at, end in ((0, 16), (16, 24), (24, 28)):
+        tokens = np.zeros((2, 16), np.int32)
+        tokens[0, : end - begin_at] = prompt[begin_at:end]
+        places = np.array([[2, 3], [begin_at, 0], [end - begin_at, 1]], np.int32)
+        state, logits = prefill(params, state, tokens, *places, config=CONFIG)
+    np.testing.assert_allclose(logits[0], expected[0], atol=1e-5)
+    assert state.rows.lengths_b.tolist() == [0, 0, 28] and not state.cache.k[0][:2].any()
+
+
+def test_a_longer_or_shorter_cache_holds_the_same(params):
+    state, _ = read(params, [[EOD, 5, 6, 7]], CONFIG, 32)
+    before = np.asarray(state.cache.k[1])
+    longer = resize_cache(state.cache, 64)
+    assert longer.size == 64 and (np.asarray(longer.k[1])[:, :, :32] == before).all()
+    assert (np.asarray(resize_cache(longer, 32).k[1]) == before).all()
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from hclx.config import (
 from hclx.errors import CheckpointError, ConfigError
 from hclx.infer import (
     INFERENCE_RULES,
+    EmbeddedEngine,
+    EngineConfig,
+    GenerateRequest,
     SamplingConfig,
-    generate_batch,
     load_for_inference,
     prepare_params,
 )
@@ -66,11 +68,9 @@ def texts(model, tokenizer):
         SamplingConfig(max_tokens=12, temperature=1.0, top_p=0.9, seed=1),
         SamplingConfig(max_tokens=20, temperature=1.0, top_k=50, top_p=1.0, seed=2),
     ]
-    with model.placement():
-        results = generate_batch(
-            model.params, model.config, tokenizer, ["가", "나다", ""], settings, stream_every=7
-        )
-    return [result.tokens for result in results]
+    requests = map(GenerateRequest, ["가", "나다", ""], settings)
+    with EmbeddedEngine(model, tokenizer, EngineConfig(rows=4, prefix_tokens=0)) as engine:
+        return [result.tokens for (result,) in engine.generate(list(requests))]
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,30 @@ import numpy as np
 import pytest
 
 from hclx.errors import ConfigError
-from hclx.infer.sampling import SamplingConfig, keep_top, penalise, sample, sampling_params
+from hclx.infer.sampling import (
+    NEVER,
+    SamplingConfig,
+    TokenMasks,
+    keep_top,
+    penalise,
+    sample,
+    sampling_params,
+)
 
 V = 23
 KEEP_TOP = jax.jit(keep_top)  # compiled once for all cases
+
+
+def masks(rows, size=V, *, allowed=None, seen=None, counts=None, ends=()):
+    """What concerns single tokens, for `rows` rows of which each has the same."""
+    whole = lambda row_v: jnp.broadcast_to(jnp.asarray(row_v), (rows, size))
+    is_end_v = np.isin(np.arange(size), ends)
+    return TokenMasks(
+        whole(np.zeros(size, np.float32) if allowed is None else np.where(allowed, 0, NEVER)),
+        whole(is_end_v),
+        whole(np.zeros(size, bool) if seen is None else seen),
+        whole(np.zeros(size, np.int32) if counts is None else counts),
+    )
 
 
 def logits(seed=0):
@@ -41,42 +61,95 @@ def brute_force_kept(row, top_k, top_p):
 def test_top_k_then_top_p(top_k, top_p):
     for seed in range(20):
         row = logits(seed)
-        result = np.asarray(KEEP_TOP(jnp.asarray(row), jnp.array([top_k]), jnp.array([top_p])))[0]
+        settings = sampling_params([SamplingConfig(top_k=top_k, top_p=top_p)])
+        result = np.asarray(KEEP_TOP(jnp.asarray(row), settings))[0]
         assert set(np.flatnonzero(result > -1e30)) == brute_force_kept(row[0], top_k, top_p)
 
 
 def test_repetition_penalty_lowers_what_occurred_and_nothing_else():
     row, seen = logits(), np.arange(V)[None] % 3 == 0
-    result = np.asarray(penalise(jnp.asarray(row), jnp.asarray(seen), jnp.array([1.5])))
+    settings = sampling_params([SamplingConfig(repetition_penalty=1.5)])
+    result = np.asarray(penalise(jnp.asarray(row), masks(1, seen=seen[0]), settings))
     expected = np.where(seen, np.where(row > 0, row / 1.5, row * 1.5), row)
     np.testing.assert_allclose(result, expected, rtol=1e-6)
 
 
-def choose(logits_bv, steps, *configs, allowed=None):
-    """Tokens [b] of rows in which no token occurred before."""
-    allowed = jnp.ones(V, bool) if allowed is None else allowed
-    unseen = jnp.zeros(logits_bv.shape, bool)
-    return np.asarray(
-        jax.jit(sample)(jnp.asarray(logits_bv), unseen, allowed, steps, sampling_params(configs))
+SAMPLE = jax.jit(sample)
+
+
+def choose(logits_bv, steps, *configs, **of_tokens):
+    """Tokens [b]; `of_tokens` are arguments of `masks`."""
+    of_rows = masks(*logits_bv.shape, **of_tokens)
+    return np.asarray(SAMPLE(jnp.asarray(logits_bv), of_rows, steps, sampling_params(configs)))
+
+
+def reference(row_v, config, seen_v, counts_v):
+    """The probabilities [v] from which a token is sampled, step by step in float64."""
+    x = row_v.astype(np.float64)
+    r = config.repetition_penalty
+    x = np.where(seen_v, np.where(x > 0, x / r, x * r), x)
+    x -= config.frequency_penalty * counts_v + config.presence_penalty * (counts_v > 0)
+    x /= config.temperature
+    kept = sorted(brute_force_kept(x, config.top_k, config.top_p))
+    p = np.zeros(len(x))
+    p[kept] = np.exp(x[kept] - x.max())
+    p[p < config.min_p * p.max()] = 0
+    return p / p.sum()
+
+
+COMBINATIONS = [
+    SamplingConfig(temperature=t, top_k=k, top_p=p, min_p=m, **penalties)
+    for t in (0.7, 1.4)
+    for k in (0, 7)
+    for p in (1.0, 0.8)
+    for m in (0.0, 0.1)
+    for penalties in (
+        {},
+        {"repetition_penalty": 1.6},
+        {"frequency_penalty": 0.4, "presence_penalty": 0.7},
+        {"repetition_penalty": 0.8, "frequency_penalty": -0.3, "presence_penalty": 0.5},
     )
+]
 
 
-def test_samples_follow_the_softmax():
-    n, row = 40_000, logits()
-    config = SamplingConfig(temperature=0.7, top_p=1.0)
-    tokens = choose(np.repeat(row, n, axis=0), jnp.arange(n), *[config] * n)
-    counts = np.bincount(tokens, minlength=V)
-    expected = n * np.asarray(jax.nn.softmax(row[0] / 0.7))
-    chi_square = ((counts - expected) ** 2 / np.maximum(expected, 1e-9)).sum()
-    assert chi_square < 51  # of 22 degrees of freedom: less than 0.05% of chance
+def test_samples_of_every_setting_and_combination_follow_their_probabilities():
+    n, row = 20_000, logits()
+    seen_v, counts_v = np.arange(V) % 3 == 0, np.where(np.arange(V) % 5 == 0, 2, 0)
+    rows, steps = np.repeat(row, n, axis=0), jnp.arange(n)
+    beyond = 0
+    for i, config in enumerate(COMBINATIONS):
+        configs = sampling_params([dataclasses.replace(config, seed=i)])
+        configs = type(configs)(*(jnp.broadcast_to(x, n) for x in configs))
+        of_rows = masks(n, seen=seen_v, counts=counts_v)
+        tokens = np.asarray(SAMPLE(jnp.asarray(rows), of_rows, steps, configs))
+        counts = np.bincount(tokens, minlength=V)
+        p = reference(row[0], config, seen_v, counts_v)
+        assert not counts[p == 0].any(), config
+        expected = n * p[p > 0]
+        chi_square = ((counts[p > 0] - expected) ** 2 / expected).sum()
+        freedom = (p > 0).sum() - 1
+        # Wilson and Hilferty's approximation: a normal deviate.
+        if freedom:
+            spread = 2 / (9 * freedom)
+            deviate = ((chi_square / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
+            assert deviate < 4.5, config
+            beyond += deviate > 2
+    assert beyond <= 6  # of 64 cases: 1.5 are expected
+
+
+def test_bias_and_least_length():
+    row = logits()
+    best = int(np.argmax(row))
+    greedy = SamplingConfig(temperature=0.0, min_tokens=2, max_tokens=5)
+    steps = [choose(row, jnp.array([i]), greedy, ends=[best]) for i in range(3)]
+    assert steps[0] == steps[1] != best and steps[2] == best
 
 
 def test_greedy_and_forbidden_tokens():
     row, step, greedy = logits(), jnp.zeros(1, jnp.int32), SamplingConfig(temperature=0.0)
     best, second = np.argsort(-row[0])[:2]
     assert choose(row, step, greedy) == best
-    but_best = jnp.ones(V, bool).at[best].set(False)
-    assert choose(row, step, greedy, allowed=but_best) == second
+    assert choose(row, step, greedy, allowed=np.arange(V) != best) == second
 
 
 def test_greedy_takes_the_first_of_equal_logits_as_argmax_does():
@@ -117,7 +190,8 @@ def test_rows_of_the_same_seed_differ_from_step_to_step():
 def test_top_p_of_logits_of_any_size(scale):
     """The threshold is found by bisection: no range of logits may be out of its reach."""
     row = logits(3) * np.float32(scale)
-    result = np.asarray(KEEP_TOP(jnp.asarray(row), jnp.array([7]), jnp.array([0.9])))[0]
+    settings = sampling_params([SamplingConfig(top_k=7, top_p=0.9)])
+    result = np.asarray(KEEP_TOP(jnp.asarray(row), settings))[0]
     assert set(np.flatnonzero(result > -3e38)) == brute_force_kept(row[0].astype(float), 7, 0.9)
 
 
@@ -136,6 +210,13 @@ def test_top_p_of_logits_of_any_size(scale):
         {"top_p": 1.1},
         {"repetition_penalty": 0.0},
         {"stop": ("",)},
+        {"min_p": -0.1},
+        {"min_p": 1.5},
+        {"min_tokens": 200},
+        {"frequency_penalty": 101},
+        {"presence_penalty": -math.inf},
+        {"logit_bias": {3: 101}},
+        {"logprobs": 21},
     ],
 )
 def test_values_out_of_range_are_refused_by_name(bad):
@@ -167,9 +248,8 @@ def test_the_ends_of_the_ranges_choose_what_they_should(temperature, penalty):
     row = np.array([[-5.0, 700.0, 3.0, 699.0]] * 200, np.float32)
     config = SamplingConfig(temperature=temperature, top_p=1.0, repetition_penalty=penalty)
     seeds = [dataclasses.replace(config, seed=seed) for seed in range(200)]
-    unseen, allowed = jnp.zeros((200, 4), bool), jnp.array([True, False, True, True])
     steps = jnp.zeros(200, jnp.int32)
-    tokens = sample(jnp.asarray(row), unseen, allowed, steps, sampling_params(seeds)).tolist()
+    tokens = choose(row, steps, *seeds, allowed=[True, False, True, True]).tolist()
     assert set(tokens) == ({3} if temperature < 1 else {0, 2, 3})
 
 

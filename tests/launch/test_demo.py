@@ -16,7 +16,7 @@ from tests.helpers.meshes import ONE, experiment
 # A program that runs a child, which tells its process id and ends with 7 at SIGTERM or SIGINT.
 PARENT = """
 import sys
-from hclx.launching import Children
+from hclx.child_processes import Children
 CHILD = '''
 import os, signal, sys, time
 for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,7 +49,7 @@ def test_a_signal_ends_the_child_and_the_program_ends_with_its_code(number):
 @pytest.mark.parametrize(("code", "ends"), [("exit(5)", 5), ("import os; os.abort()", 134)])
 def test_a_child_that_fails_ends_the_program_with_its_code(code, ends):
     program = (
-        "import sys; from hclx.launching import Children\n"
+        "import sys; from hclx.child_processes import Children\n"
         f"with Children() as c: c.run([sys.executable, '-c', {code!r}]); print('went on')"
     )
     arguments = [sys.executable, "-c", program]

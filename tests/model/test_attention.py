@@ -225,3 +225,12 @@ def test_a_kernel_that_jax_no_longer_has_is_refused(monkeypatch):
     assert choose_backend("auto", HOPPER, length=2048, head_size=128, dtype="float32") == "xla"
     with pytest.raises(ConfigError, match="no longer has"):
         choose_backend("triton", HOPPER, length=2048, head_size=128, dtype="bfloat16")
+
+
+@pytest.mark.parametrize(("backend", "where"), [("splash", TPU), ("cudnn", HOPPER)])
+def test_kernels_refuse_windows_and_auto_takes_none(backend, where):
+    shape = {"length": 2048, "head_size": 128, "dtype": "bfloat16"}
+    assert choose_backend("auto", where, **shape) == backend
+    assert choose_backend("auto", where, **shape, has_window=True) == "xla"
+    with pytest.raises(ConfigError, match="no sliding windows, which ModelConfig.window asks for"):
+        choose_backend(backend, where, **shape, has_window=True)

@@ -70,6 +70,32 @@ def test_a_folder_gives_every_file_of_a_known_format_and_says_how_many_it_skips(
         expand_globs("b")
 
 
+def test_a_folder_without_files_is_told_from_a_name_that_matches_none(folder):
+    (folder / "d.txt").mkdir()
+    with pytest.raises(DataError, match=r"^d.txt is an empty folder; input is .jsonl"):
+        expand_globs("d.txt")
+    (folder / "d.txt/e").mkdir()
+    with pytest.raises(DataError, match="^d.txt is a folder without a file; input is .jsonl"):
+        expand_globs("a1.txt,d.txt")
+    with pytest.raises(DataError, match="^e.txt matches no file; input is .jsonl"):
+        expand_globs("e.txt")
+
+
+def test_a_corpus_that_was_built_is_no_text(folder):
+    """Its tables are those of stages; settings and documents alone are somebody's files."""
+    for name in ("runs/c/documents/s/a.parquet", "runs/c/settings.json", "runs/c/mixture/a.jsonl"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    assert len(expand_globs("runs")) == 3
+    (folder / "runs/c/attributes").mkdir()
+    for pattern in ("runs", "runs/c", "runs/**", f"{folder}/runs"):
+        with pytest.raises(
+            DataError, match=r"runs/c is a corpus that hclx build_corpus made; give"
+        ):
+            expand_globs(pattern)
+    assert expand_globs("runs/c/mixture/*") == ["runs/c/mixture/a.jsonl"]
+
+
 def test_names_are_found_in_either_form_of_hangul(folder):
     nfc, nfd = (unicodedata.normalize(form, "맥파일") for form in ("NFC", "NFD"))
     for form, other in ((nfc, nfd), (nfd, nfc)):

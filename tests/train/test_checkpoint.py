@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from orbax.checkpoint._src.multihost import multihost
 
 from hclx.config import MeshConfig
 from hclx.errors import CheckpointError, NumericsError, StorageError, StuckError
@@ -382,7 +383,9 @@ def restore_once(folder, abstract, events, **how):
 
 class TestFailedSaves:
     @pytest.fixture()
-    def run(self, saved, tmp_path):
+    def run(self, saved, tmp_path, monkeypatch):
+        # Threads of a save that failed wait so long for each other: without it, five minutes.
+        monkeypatch.setattr(multihost, "_DEFAULT_BARRIER_TIMEOUT", 5)
         events = []
         with Checkpointer(
             tmp_path, report=lambda event, **fields: events.append((event, fields["step"]))

@@ -138,12 +138,22 @@ def test_a_save_that_fails_removes_none(tmp_path, program_and_state):
 
 
 def test_a_listing_has_the_losses_and_marks_the_best(tmp_path, save):
-    save({1: 2.0, 2: 3.0, 3: None, 4: 2.5}, keep_last=4)
-    shutil.move(tmp_path / "checkpoints" / "1", tmp_path / "checkpoints" / "1.corrupt-2026")
+    save({1: 2.0, 2: 3.0, 3: None, 10: 2.5}, keep_last=4)
+    folder = tmp_path / "checkpoints"
+    shutil.move(folder / "1", folder / "1.corrupt-2026")
     listed = [(e.name, e.validation_loss, e.is_best) for e in list_checkpoints(tmp_path)]
     assert listed == [
-        ("1.corrupt-2026", None, False), ("2", 3.0, False), ("3", None, False), ("4", 2.5, True),
+        ("1.corrupt-2026", None, False), ("2", 3.0, False), ("3", None, False), ("10", 2.5, True),
     ]  # fmt: skip
+    # The step of the best was made before a rewind, too, and another is damaged.
+    shutil.copytree(folder / "10", folder / "10.rewound-2026")
+    next((folder / "2" / "meta").rglob("metadata")).write_text("{")
+    listed = [(e.name, e.validation_loss, e.is_best, e.note) for e in list_checkpoints(tmp_path)]
+    assert listed[3:] == [
+        ("10", 2.5, True, ""), ("10.rewound-2026", None, False, "left behind by a rewind"),
+    ]  # fmt: skip
+    name, loss, is_best, note = listed[1]
+    assert (name, loss, is_best) == ("2", None, False) and "meta" in note
 
 
 @pytest.mark.parametrize(("keep_best", "n_lines"), [(0, 1), (1, 2)])

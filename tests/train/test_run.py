@@ -113,6 +113,17 @@ class TestFolder:
         claim_folder(run, describe_run(experiment(ONE), str(elsewhere), HASHES))
         assert read_run(run)[1] == str(elsewhere)  # whose absence is told where it is opened
 
+    def test_a_tokenizer_that_was_moved_is_found_after_a_start_that_trains_nothing(self, tmp_path):
+        old, new = tmp_path / "old", tmp_path / "new"
+        old.mkdir()
+        longer = experiment(ONE, total_steps=99)
+        claim_folder(tmp_path, describe_run(experiment(ONE), str(old), HASHES))
+        claim_folder(tmp_path, describe_run(longer, str(new), HASHES))
+        assert read_run(tmp_path) == (experiment(ONE), str(old))
+        old.rename(new)
+        claim_folder(tmp_path, describe_run(longer, str(new), HASHES))
+        assert read_run(tmp_path) == (experiment(ONE), str(new))
+
     def test_what_decides_the_numbers_is_held_and_named(self, tmp_path):
         claim_folder(tmp_path, describe_run(experiment(ONE), "t", HASHES))
         with pytest.raises(ConfigError, match="another configuration.*train.seed: 0 there, 1 now"):

@@ -1,0 +1,331 @@
+"""The embedded engine: a model on this machine's devices that serves many requests at once.
+
+Requests wait in a queue for one of a fixed number of rows of the KV cache (continuous batching). A
+thread owns the device; in each turn of its loop it gives free rows to waiting requests, reads one
+chunk of prompts, lets all rows sample some tokens, and hands out what came back.
+"""
+
+import dataclasses
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from hclx.errors import ConfigError
+from hclx.infer.decode import MOST_STEPS
+from hclx.infer.device import Device, Output
+from hclx.infer.engine import (
+    Choice,
+    GenerateRequest,
+    Generation,
+    RequestError,
+    Score,
+    ScoreRequest,
+)
+from hclx.infer.intake import Intake
+from hclx.infer.load import LoadedModel
+from hclx.infer.tasks import GenerateTask, Task, Ticket
+from hclx.text import Tokenizer
+
+_LOG = logging.getLogger(__name__)
+_MOST_FAILURES = 2  # device errors after which a request is given up
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineConfig:
+    """Sizes of an embedded engine.
+
+    Attributes:
+      rows: the number of requests that are served at once; a multiple of the mesh's data axes.
+      max_length: the most tokens of a prompt and its continuation; 0: those of the model.
+      prefix_tokens: the most tokens that the prefix cache holds; 0 switches it off.
+      steps: the tokens that each row samples in one call, at most 16; text streams so often.
+    """
+
+    rows: int = 8
+    max_length: int = 0
+    prefix_tokens: int = 4096
+    steps: int = 8
+
+    def __post_init__(self):
+        checks = {
+            "rows": (self.rows > 0, "a positive number"),
+            "max_length": (self.max_length >= 0, "0, for that of the model, or more"),
+            "prefix_tokens": (self.prefix_tokens >= 0, "0, for no prefix cache, or more"),
+            "steps": (1 <= self.steps <= MOST_STEPS, f"1 to {MOST_STEPS}"),
+        }
+        for name, (is_valid, valid) in checks.items():
+            if not is_valid:
+                value = getattr(self, name)
+                raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
+
+
+class EmbeddedEngine:
+    """An `hclx.infer.engine.Engine` over a model that is loaded here. Use it in a `with` block, or
+    call `close`.
+    """
+
+    def __init__(
+        self, model: LoadedModel, tokenizer: Tokenizer, settings: EngineConfig = EngineConfig()
+    ):
+        """Allocates the caches and starts the thread.
+
+        Args:
+          model: as `hclx.infer.load_for_inference` returns it.
+          tokenizer: that of the model.
+          settings: sizes.
+        Raises:
+          ConfigError: `max_length` is more than the model reads.
+        """
+        most = model.config.max_length
+        if model.config.rope_scaling == "dynamic":
+            # Beyond it, keys that were computed before a text grew would be turned otherwise.
+            most = min(most, model.config.rope_original_length)
+        longest = settings.max_length or most
+        if longest > most:
+            raise ConfigError(
+                f"EngineConfig.max_length={longest} is more than the model reads, {most}"
+            )
+        self._intake = Intake(tokenizer, model.config.vocab_size, longest, self._cancel)
+        self._device = Device(model, settings.rows, longest, settings.prefix_tokens)
+        self._model, self._steps = model, settings.steps
+        self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._waiting: list[Task] = []
+        self._rows: list[Task | None] = [None] * settings.rows
+        self._unread: list[Output] = []
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="hclx-engine", daemon=True)
+        self._thread.start()
+
+    # What callers use, from any thread.
+
+    def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
+        """Takes a request, and returns at once. Raises RequestError if it cannot be served."""
+        is_text = isinstance(request, GenerateRequest)
+        task = self._intake.generate_task(request) if is_text else self._intake.score_task(request)
+        return self._put(task)
+
+    def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Generation]]:
+        """Continues texts: for each request its `n` continuations, in order.
+
+        Raises:
+          RequestError: a request cannot be served; then none is.
+        """
+        tasks = [
+            [self._intake.generate_task(request, i) for i in range(request.n)]
+            for request in requests
+        ]
+        tickets = [[self._put(task) for task in row] for row in tasks]
+        return [[ticket.result() for ticket in row] for row in tickets]
+
+    def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Computes the log-probabilities of texts. Raises RequestError as `generate` does."""
+        tickets = [self._put(task) for task in map(self._intake.score_task, requests)]
+        return [ticket.result() for ticket in tickets]
+
+    def choose(self, context: str, labels: Sequence[str]) -> Choice:
+        """Chooses among labels by their log-probabilities after a context, which is computed once.
+
+        Raises:
+          RequestError: there is no label, or one is empty or does not fit.
+        """
+        if not labels:
+            raise RequestError("there are no labels to choose among; give one or more")
+        scores = self.score([ScoreRequest(context, label) for label in labels])
+        totals = np.array([score.total for score in scores])
+        shares = np.exp(totals - totals.max())
+        index = int(totals.argmax())
+        return Choice(index, labels[index], tuple((shares / shares.sum()).tolist()), tuple(scores))
+
+    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Computes for each text the mean of its hidden states after the final norm, float32 [d].
+        They are those of a language model, which no training has made alike for like meanings.
+        """
+        tickets = [self._put(task) for task in map(self._intake.embed_task, texts)]
+        return [ticket.result() for ticket in tickets]
+
+    def warm_up(self) -> None:
+        """Compiles every program that requests may need, so that none waits for it. Call it before
+        the first request.
+        """
+        done = threading.Event()
+        self._inbox.put(done)
+        done.wait()
+
+    def close(self) -> None:
+        """Ends all requests as they are, and the thread."""
+        self._is_closed = True
+        self._inbox.put(None)
+        self._thread.join()
+
+    def __enter__(self) -> "EmbeddedEngine":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _put(self, task: Task) -> Ticket:
+        if self._is_closed:
+            raise RequestError("the engine is closed")
+        self._inbox.put(task)
+        return task.ticket
+
+    def _cancel(self, ticket: Ticket) -> None:
+        self._inbox.put(ticket)
+
+    # What the thread does.
+
+    def _run(self) -> None:
+        with self._model.placement():
+            while not self._is_closed:
+                try:
+                    self._turn()
+                except jax.errors.JaxRuntimeError as error:
+                    self._recover(error)
+                except Exception as error:  # a fault of the program must not hang its callers
+                    _LOG.exception("the engine ends")
+                    self._is_closed = True
+                    self._finish_all(RequestError(f"the engine ended: {error!r}"))
+                    return
+        self._finish_all(None)
+
+    def _turn(self) -> None:
+        self._take_new()
+        self._admit()
+        tasks = [task for task in self._rows if task is not None]
+        if not self._waiting:
+            self._device.shrink(max((task.length for task in tasks), default=0))
+        if reading := [task for task in tasks if task.n_left]:
+            self._read(reading)
+        sampling = [
+            (row, task)
+            for row, task in enumerate(self._rows)
+            if isinstance(task, GenerateTask) and not task.n_left
+        ]
+        if any(task.matcher is not None for _, task in sampling):
+            self._step_by_grammar(sampling)
+            return
+        more = [task for _, task in sampling if task.n_ahead > 0]
+        if more:
+            n = min(self._steps, max(task.n_ahead for task in more))
+            self._unread.append(self._device.decode(sampling, n, bool(self._waiting)))
+        # While the device runs the newest call, the host reads those before it; if requests wait
+        # for a row, it reads that one too.
+        self._hand_out(keep=1 if more and not self._waiting else 0)
+
+    def _step_by_grammar(self, sampling: list[tuple[int, GenerateTask]]) -> None:
+        """Samples one token of each row; the host must know the last one to say what may follow."""
+        self._hand_out(keep=0)
+        sampling = [(row, task) for row, task in sampling if self._rows[row] is task]
+        if sampling:
+            self._unread.append(self._device.decode_masked(sampling))
+            self._hand_out(keep=0)
+
+    def _take_new(self) -> None:
+        """Takes what callers have sent; it waits for them if there is nothing else to do."""
+        is_idle = not self._waiting and not any(self._rows) and not self._unread
+        while True:
+            try:
+                message = self._inbox.get(block=is_idle)
+            except queue.Empty:
+                break
+            is_idle = False
+            if isinstance(message, Task):
+                self._waiting.append(message)
+            elif isinstance(message, threading.Event):
+                try:
+                    self._device.warm_up()
+                finally:
+                    message.set()
+            elif isinstance(message, Ticket):
+                self._end_early(lambda task: task.ticket is message, "cancelled")
+        now = time.monotonic()
+        self._end_early(lambda task: task.deadline is not None and task.deadline < now, "deadline")
+
+    def _end_early(self, is_ended, reason) -> None:
+        for task in [task for task in self._waiting if is_ended(task)]:
+            self._waiting.remove(task)
+            task.finish(reason)
+        for row, task in enumerate(self._rows):
+            if task is not None and is_ended(task):
+                self._rows[row] = None
+                task.finish(reason)
+
+    def _admit(self) -> None:
+        """Gives free rows to waiting requests, in order. A request waits for another that is about
+        to compute the same beginning.
+        """
+        is_missing = lambda key: self._device.keeps_prefixes and not self._device.has_prefix(key)
+        reading = [task for task in self._rows if task is not None and task.n_left]
+        coming = {key for task in reading for key in task.keys if is_missing(key)}
+        for row in [row for row, task in enumerate(self._rows) if task is None]:
+            for i, task in enumerate(self._waiting):
+                if next(filter(is_missing, task.keys), None) not in coming:
+                    break
+            else:
+                return
+            self._rows[row] = self._waiting.pop(i)
+            coming.update(filter(is_missing, self._rows[row].keys))
+
+    def _read(self, tasks: list[Task]) -> None:
+        """Reads the next chunk of some prompts; those that are whole sample their first token."""
+        chunk = self._device.next_chunk(self._rows, tasks)
+        try:
+            outputs = self._device.read(chunk)
+            if any(task.n_failures for _, task in chunk.rows):
+                self._device.wait()  # so that an error is that of this request
+        except jax.errors.JaxRuntimeError as error:
+            if len(chunk.rows) == 1:
+                row, task = chunk.rows[0]
+                self._rows[row] = None
+                task.ticket.finish(RequestError(f"the device failed at this request: {error}"))
+            raise
+        self._unread += outputs
+
+    def _hand_out(self, keep: int) -> None:
+        """Reads the results of calls, but of the newest `keep`, and gives them to their owners."""
+        ready, self._unread = (
+            self._unread[: len(self._unread) - keep],
+            self._unread[len(self._unread) - keep :],
+        )
+        while ready:
+            output = ready.pop(0)
+            try:
+                ended = output.read(lambda row, task: self._rows[row] is task)
+            except jax.errors.JaxRuntimeError:
+                self._unread = []
+                raise
+            for row, task, reason in ended:
+                if self._rows[row] is task:
+                    self._rows[row] = None
+                    is_error = isinstance(reason, RequestError)
+                    task.ticket.finish(reason) if is_error else task.finish(reason)
+
+    def _recover(self, error: Exception) -> None:
+        """Allocates everything anew after a device error. The requests are read again, with the
+        text that they have; each alone, so that one which causes the error again ends with it.
+        """
+        _LOG.warning("a device error: %s; the caches are allocated anew", error)
+        tasks = [task for task in self._rows if task is not None]
+        self._rows, self._unread = [None] * len(self._rows), []
+        for task in tasks:
+            task.n_failures += 1
+            if task.n_failures > _MOST_FAILURES:
+                task.ticket.finish(RequestError(f"the device failed at this request: {error}"))
+            else:
+                task.restart()
+        self._waiting = [task for task in tasks if not task.ticket.is_done] + self._waiting
+        self._device.reset()
+
+    def _finish_all(self, error: RequestError | None) -> None:
+        while not self._inbox.empty():
+            message = self._inbox.get()
+            if isinstance(message, Task):
+                self._waiting.append(message)
+        for task in [*self._rows, *self._waiting]:
+            if task is not None:
+                task.ticket.finish(error) if error else task.finish("cancelled")

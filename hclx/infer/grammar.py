@@ -1,0 +1,247 @@
+"""Rules that a text has to follow: choices, a regular expression, a JSON schema, or a grammar.
+
+llguidance follows the text token by token and gives the tokens that may come next; the engine lets
+a row choose among these alone.
+"""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hclx.errors import require
+from hclx.infer.engine import RequestError
+from hclx.text import Tokenizer
+
+MOST_BYTES = 2**17  # of a grammar; larger ones take longer to compile than others should wait
+MOST_LEVELS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Grammar:
+    """A rule for a text. Make it by `choices`, `regex`, `json_schema` or `lark`.
+
+    Attributes:
+      kind: "choices", "regex", "json_schema" or "lark", for messages.
+      source: in the language of llguidance.
+      warnings: what may let a text grow without end.
+    """
+
+    kind: str
+    source: str
+    warnings: tuple[str, ...] = ()
+
+    def matcher(self, tokenizer: Tokenizer, vocab_size: int) -> "Matcher":
+        """Begins to follow a text.
+
+        Args:
+          tokenizer: that of the model.
+          vocab_size: rows of the model's embedding.
+        Raises:
+          RequestError: the grammar is wrong, too large or too complex, with the reason.
+        """
+        return Matcher(self, tokenizer, vocab_size)
+
+
+def choices(labels: Sequence[str]) -> Grammar:
+    """A grammar of texts that are one of `labels`.
+
+    Raises:
+      RequestError: there are none, or one is empty.
+    """
+    if not labels or not all(labels):
+        raise RequestError(f"choices={list(labels)!r}: give one or more texts that are not empty")
+    return _from_lark("choices", "start: " + " | ".join(map(_lark_string, labels)))
+
+
+def regex(pattern: str) -> Grammar:
+    """A grammar of texts that match a regular expression as a whole, in the syntax of Rust."""
+    from_regex = _library().LLMatcher.grammar_from_regex
+    return Grammar("regex", from_regex(_bounded("regex", pattern)))
+
+
+def lark(grammar: str) -> Grammar:
+    """A grammar in the language of Lark, as llguidance extends it; its start rule is `start`."""
+    return _from_lark("lark", grammar)
+
+
+def json_schema(schema: dict | bool | str) -> Grammar:
+    """A grammar of JSON that follows a schema, without blanks between its parts.
+
+    Args:
+      schema: as a dictionary or as text.
+    Raises:
+      RequestError: it is no JSON, nests too deeply or is too large.
+    """
+    text = schema if isinstance(schema, str) else _dump(schema)
+    _bounded("json_schema", text)
+    if _levels(text) > MOST_LEVELS:
+        raise RequestError(f"json_schema nests more than {MOST_LEVELS} levels; flatten it")
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise RequestError(f"json_schema is no JSON: {error}") from error
+    if not isinstance(parsed, dict | bool):
+        raise RequestError("json_schema is no schema: give an object, true or false")
+    source = _library().LLMatcher.grammar_from_json_schema(
+        json.dumps(parsed), overrides={"whitespace_flexible": False}
+    )
+    return Grammar("json_schema", source, tuple(_unbounded(parsed, "#")))
+
+
+class Matcher:
+    """Follows one text."""
+
+    def __init__(self, grammar: Grammar, tokenizer: Tokenizer, vocab_size: int):
+        """Compiles the grammar; see `Grammar.matcher`."""
+        self._kind, self._eod_id = grammar.kind, tokenizer.eod_id
+        self._n_words = -(-vocab_size // 32)
+        self._matcher = _library().LLMatcher(
+            _vocabulary(tokenizer, vocab_size), grammar.source, log_level=0
+        )
+        self.mask()  # tells most errors, before the request waits for its turn
+
+    @property
+    def is_complete(self) -> bool:
+        """Returns whether the text is whole, and nothing may follow."""
+        return self._matcher.is_stopped()
+
+    def mask(self) -> np.ndarray:
+        """Returns the tokens that may come next, and the end of the document if the text is whole:
+        uint32 [ceil(v / 32)], a bit for each, the lowest first.
+
+        Raises:
+          RequestError: the grammar allows nothing, or is too complex.
+        """
+        mask_w = np.zeros(self._n_words, np.uint32)
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint32)
+        mask_w[: len(bits)] = bits[: self._n_words]
+        self._check()
+        if not mask_w.any():
+            raise RequestError(f"the {self._kind} allows no text here; change it")
+        return mask_w
+
+    def take(self, token: int) -> None:
+        """Takes the token that came next.
+
+        Raises:
+          RequestError: it is not allowed.
+        """
+        if token != self._eod_id:
+            self._matcher.consume_token(token)
+            self._check()
+
+    def forced(self) -> list[int]:
+        """Returns the tokens that must come next, because nothing else is allowed; none if text
+        could go on otherwise.
+        """
+        return self._matcher.compute_ff_tokens()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            # After the reason follows the state of the parser, of no use to the one who asks.
+            reason = self._matcher.get_error().split("\n<state>")[0].strip()
+            if reason.startswith("NoExtension"):
+                reason = "it allows no text"
+            raise RequestError(f"the {self._kind} cannot be followed: {reason[:300]}")
+
+
+class _Vocabulary:
+    """The view of a tokenizer that llguidance reads."""
+
+    bos_token_id = None
+
+    def __init__(self, tokenizer: Tokenizer):
+        texts = [tokenizer.decode_bytes([token]) for token in range(tokenizer.vocab_size)]
+        self._tokenizer, self.eos_token_id = tokenizer, tokenizer.eod_id
+        self.special_token_ids = [token for token, text in enumerate(texts) if not text]
+        self.tokens = [text or b"<|%d|>" % token for token, text in enumerate(texts)]
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", errors="ignore")
+        return self._tokenizer.encode(text)
+
+
+@functools.lru_cache(maxsize=4)
+def _vocabulary(tokenizer: Tokenizer, vocab_size: int):
+    library = _library()
+    wrapper = library.TokenizerWrapper(_Vocabulary(tokenizer))
+    return library.LLTokenizer(wrapper, n_vocab=vocab_size, eos_token=tokenizer.eod_id)
+
+
+def _library():
+    require("llguidance")
+    import llguidance
+
+    return llguidance
+
+
+def _from_lark(kind: str, source: str) -> Grammar:
+    return Grammar(kind, _library().LLMatcher.grammar_from_lark(_bounded(kind, source)))
+
+
+def _bounded(kind: str, text: str) -> str:
+    if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
+        raise RequestError(
+            f"the {kind} has {len(text):,} characters, more than {MOST_BYTES:,} bytes; make it"
+            " smaller"
+        )
+    return text
+
+
+def _lark_string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _dump(schema: object) -> str:
+    try:
+        return json.dumps(schema, ensure_ascii=False)
+    except (RecursionError, ValueError) as error:
+        raise RequestError(
+            f"json_schema nests more than {MOST_LEVELS} levels; flatten it"
+        ) from error
+    except TypeError as error:
+        raise RequestError(f"json_schema is no JSON: {error}") from error
+
+
+def _levels(text: str) -> int:
+    """The deepest nesting of brackets in a JSON text, counted without a parser's recursion."""
+    depth = deepest = 0
+    is_in_string = is_escaped = False
+    for char in text:
+        if is_in_string:
+            is_in_string = is_escaped or char != '"'
+            is_escaped = char == "\\" and not is_escaped
+        elif char == '"':
+            is_in_string = True
+        elif char in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in "]}":
+            depth -= 1
+    return deepest
+
+
+def _unbounded(schema: object, path: str) -> Iterator[str]:
+    """Yields the places of a schema where a text may grow without end."""
+    if not isinstance(schema, dict):
+        return
+    kinds = schema.get("type", [])
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    is_free = not {"enum", "const", "pattern", "format"} & set(schema)
+    if "string" in kinds and is_free and "maxLength" not in schema:
+        yield f"{path}: a string without maxLength"
+    if "array" in kinds and "maxItems" not in schema:
+        yield f"{path}: an array without maxItems"
+    for key, value in schema.items():
+        if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
+            for name, part in value.items():
+                yield from _unbounded(part, f"{path}/{key}/{name}")
+        elif key in ("items", "additionalProperties", "not"):
+            yield from _unbounded(value, f"{path}/{key}")
+        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
+            for i, part in enumerate(value):
+                yield from _unbounded(part, f"{path}/{key}/{i}")

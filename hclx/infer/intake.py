@@ -1,0 +1,131 @@
+"""Checks requests and makes tasks of them, before they meet the device."""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
+from hclx.infer.sampling import MAX_LOGPROBS, NEVER
+from hclx.infer.tasks import EmbedTask, GenerateTask, ScoreTask, Ticket
+from hclx.text import Tokenizer
+
+_LOG = logging.getLogger(__name__)
+
+
+class Intake:
+    """Turns requests into tasks of one model."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        vocab_size: int,
+        max_length: int,
+        on_cancel: Callable[[Ticket], None],
+    ):
+        """Prepares what all requests share.
+
+        Args:
+          tokenizer: that of the model.
+          vocab_size: rows of the model's embedding, of which a tokenizer may use fewer.
+          max_length: the most tokens of a prompt and its continuation.
+          on_cancel: takes the ticket of a request that its owner cancels.
+        """
+        self._tokenizer, self._vocab_size = tokenizer, vocab_size
+        self._max_length, self._on_cancel = max_length, on_cancel
+        self._bias_v = np.full(vocab_size, NEVER, np.float32)
+        self._bias_v[: tokenizer.vocab_size][tokenizer.token_bytes() > 0] = 0
+        self._bias_v[tokenizer.eod_id] = 0
+
+    def generate_task(self, request: GenerateRequest, index: int = 0) -> GenerateTask:
+        """Returns the task of the continuation number `index` of a request.
+
+        Raises:
+          RequestError: it cannot be served, with the reason.
+        """
+        if request.n < 1:
+            raise RequestError(f"n={request.n} is out of range: give 1 or more")
+        ids = self._prompt_ids(request.prompt, "prompt")
+        sampling = request.sampling
+        for name in ("allowed_tokens", "stop_ids", "logit_bias"):
+            self._check_ids(list(getattr(sampling, name)), f"sampling.{name}")
+        room = self._max_length - len(ids)
+        if room < 1:
+            raise RequestError(
+                f"the prompt has {len(ids)} tokens and the model reads {self._max_length};"
+                f" shorten it to {self._max_length - 1}"
+            )
+        if sampling.max_tokens > room:
+            _LOG.warning(
+                "max_tokens=%d is limited to %d, because the model reads %d tokens and the prompt"
+                " has %d",
+                *(sampling.max_tokens, room, self._max_length, len(ids)),
+            )
+        sampling = dataclasses.replace(
+            sampling,
+            max_tokens=min(sampling.max_tokens, room),
+            min_tokens=min(sampling.min_tokens, room),
+            seed=sampling.seed + index,
+        )
+        ticket = Ticket(self._on_cancel)
+        task = GenerateTask(ticket, request, ids, sampling, self._tokenizer, self._bias_v)
+        if request.grammar is not None:
+            task.matcher = request.grammar.matcher(self._tokenizer, self._vocab_size)
+        return task
+
+    def score_task(self, request: ScoreRequest) -> ScoreTask:
+        """Returns the task of a request.
+
+        Raises:
+          RequestError: it cannot be served, with the reason.
+        """
+        if not 0 <= request.top <= MAX_LOGPROBS:
+            raise RequestError(f"top={request.top} is out of range: give 0 to {MAX_LOGPROBS}")
+        ids = self._prompt_ids(request.context, "context")
+        first = 1
+        if request.continuation is not None:
+            first = len(ids)
+            ids = ids + self._encode(request.continuation, "continuation")
+        if len(ids) <= first:
+            raise RequestError(
+                "there is no token to score: the continuation is empty"
+                if request.continuation is not None
+                else "there is no token to score: the context has one token alone"
+            )
+        self._check_length(ids)
+        return ScoreTask(Ticket(self._on_cancel), request, ids, first)
+
+    def embed_task(self, text: str) -> EmbedTask:
+        """Returns the task of a text. Raises RequestError if the model cannot read so much."""
+        ids = self._prompt_ids(text, "text")
+        self._check_length(ids)
+        return EmbedTask(Ticket(self._on_cancel), ids)
+
+    def _prompt_ids(self, prompt: str | Sequence[int], name: str) -> list[int]:
+        ids = self._encode(prompt, name)
+        if isinstance(prompt, str):
+            ids = [*self._tokenizer.begin_ids, *ids]
+        if not ids:
+            raise RequestError(f"the {name} has no tokens; give the end-of-document token at least")
+        return ids
+
+    def _encode(self, text: str | Sequence[int], name: str) -> list[int]:
+        if isinstance(text, str):
+            return self._tokenizer.encode(text)
+        self._check_ids(text, name)
+        return list(text)
+
+    def _check_ids(self, ids: Sequence[int], name: str) -> None:
+        for token in ids:
+            if not 0 <= token < self._vocab_size:
+                raise RequestError(
+                    f"{name} has the token id {token}, and the vocabulary ends at"
+                    f" {self._vocab_size - 1}"
+                )
+
+    def _check_length(self, ids: Sequence[int]) -> None:
+        if len(ids) > self._max_length:
+            raise RequestError(
+                f"the text has {len(ids)} tokens and the model reads {self._max_length}; shorten it"
+            )

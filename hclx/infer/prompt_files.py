@@ -1,0 +1,202 @@
+"""Files of prompts: each line of the input becomes a line of the output, in order, and a command
+that was killed goes on where it stopped.
+
+A line of the input is a JSON object with `prompt` and any field of `SamplingConfig` that differs
+from the command's. The line of the output is the same object with `text`, `stop_reason`,
+`prompt_tokens` and `completion_tokens`.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hclx.errors import ConfigError, DataError
+from hclx.infer.engine import Engine, GenerateRequest, RequestError
+from hclx.infer.sampling import SamplingConfig
+from hclx.progress import ProgressBar
+from hclx.text.documents import composed
+
+_FIELDS = {field.name for field in dataclasses.fields(SamplingConfig)}
+_AHEAD = 256  # requests that are submitted before the first of them is written
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptFile:
+    """A file of prompts, and how much of it is done.
+
+    Attributes:
+      lines: the objects of all lines of the input.
+      requests: one for each line.
+      n_done: the lines whose texts are in the output already.
+    """
+
+    lines: list[dict]
+    requests: list[GenerateRequest]
+    n_done: int
+
+
+def read_prompts(
+    prompts: str, output: str | None, sampling: SamplingConfig, record: Mapping[str, Any]
+) -> PromptFile:
+    """Reads and checks a file of prompts, and what an earlier command has made of it.
+
+    Args:
+      prompts: the JSONL file.
+      output: the JSONL file of texts; half a line at its end is removed.
+      sampling: settings of lines that do not say otherwise.
+      record: what else the texts depend on, such as the model. With the settings it lies beside the
+        output, as `<output>.settings.json`.
+    Raises:
+      ConfigError: there is no output, or it was made with other settings.
+      DataError: a line is wrong: names file, line and field.
+    """
+    if not output:
+        raise ConfigError("--prompts needs --output=FILE.jsonl for the texts")
+    lines, requests = [], []
+    for number, text in enumerate(_read_lines(Path(prompts)), 1):
+        where = f"{prompts}:{number}"
+        lines.append(_object(text, where))
+        requests.append(_request(lines[-1], sampling, where))
+    if not lines:
+        raise DataError(f"{prompts} has no lines; write one JSON object with `prompt` a line")
+    settings = json.loads(json.dumps({**record, **dataclasses.asdict(sampling)}))
+    _check_record(Path(output), settings)
+    return PromptFile(lines, requests, _n_done(Path(output), lines))
+
+
+def continue_file(engine: Engine, file: PromptFile, output: str) -> None:
+    """Continues the prompts that are left, and appends their texts to the output, in order.
+
+    Args:
+      engine: of the model.
+      file: as `read_prompts` returned it.
+      output: the JSONL file of texts.
+    Raises:
+      DataError: a prompt cannot be continued: names its line. What is before it is written.
+    """
+    left = collections.deque(range(file.n_done, len(file.lines)))
+    tickets = collections.deque()
+    with (
+        open(output, "ab", buffering=0) as stream,
+        ProgressBar(len(file.lines), "continuing prompts", "prompt", done=file.n_done) as progress,
+    ):
+        while left or tickets:
+            while left and len(tickets) < _AHEAD:
+                number = left.popleft()
+                tickets.append((number, _submit(engine, file.requests[number], number)))
+            number, ticket = tickets.popleft()
+            result = ticket.result()
+            line = {
+                **file.lines[number],
+                "text": result.text,
+                "stop_reason": result.stop_reason,
+                "prompt_tokens": result.n_prompt,
+                "completion_tokens": len(result.tokens),
+            }
+            _append(stream, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+            progress.update(1)
+
+
+def _submit(engine: Engine, request: GenerateRequest, number: int):
+    try:
+        return engine.submit(request)
+    except RequestError as error:
+        raise DataError(f"line {number + 1} of the prompts: {error}") from error
+
+
+def _append(stream, data: bytes) -> None:
+    """Writes a whole line or nothing."""
+    begin = stream.seek(0, os.SEEK_END)
+    try:
+        written = 0
+        while written < len(data):
+            written += stream.write(data[written:])
+    except OSError:
+        stream.truncate(begin)
+        raise
+
+
+def _read_lines(path: Path) -> Iterator[str]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; name a JSONL file of prompts") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line} is not in UTF-8; convert the file") from error
+    for line in text.split("\n"):
+        if line.strip():
+            yield line
+
+
+def _object(text: str, where: str) -> dict:
+    try:
+        line = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{where} is no JSON: {error}") from error
+    if not isinstance(line, dict) or not isinstance(line.get("prompt"), str):
+        raise DataError(f'{where} has no text in `prompt`; write {{"prompt": "..."}}')
+    return line
+
+
+def _request(line: dict, sampling: SamplingConfig, where: str) -> GenerateRequest:
+    changes = {name: value for name, value in line.items() if name in _FIELDS}
+    for name in ("stop", "stop_ids", "allowed_tokens"):
+        if isinstance(changes.get(name), list):
+            changes[name] = tuple(changes[name])
+        elif isinstance(changes.get(name), str):
+            changes[name] = (changes[name],)
+    try:
+        if "logit_bias" in changes:
+            changes["logit_bias"] = {int(k): float(v) for k, v in changes["logit_bias"].items()}
+        settings = dataclasses.replace(sampling, **changes)
+    except ConfigError as error:
+        raise DataError(f"{where}: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        names = ", ".join(changes)
+        raise DataError(f"{where}: a value of {names} has a wrong type: {error}") from error
+    return GenerateRequest(composed(line["prompt"]), settings)
+
+
+def _check_record(output: Path, settings: dict) -> None:
+    path = output.with_name(output.name + ".settings.json")
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        before = None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged: {error}; remove it and {output}") from error
+    if before is not None and output.exists() and output.stat().st_size:
+        names = [name for name in settings if before.get(name) != settings[name]]
+        if names:
+            name = names[0]
+            raise ConfigError(
+                f"{output} was made with {name}={before.get(name)!r}, not {settings[name]!r};"
+                " name another file, or remove this one"
+            )
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def _n_done(output: Path, lines: list[dict]) -> int:
+    """The number of lines that are in the output; half a line at its end is removed."""
+    if not output.exists():
+        return 0
+    data = output.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        os.truncate(output, len(whole))
+    texts = whole.decode("utf-8", errors="replace").split("\n")[:-1]
+    for number, text in enumerate(texts):
+        done = _object(text, f"{output}:{number + 1}")
+        if number >= len(lines) or any(done.get(k) != v for k, v in lines[number].items()):
+            raise ConfigError(
+                f"{output}:{number + 1} is not the text of line {number + 1} of the prompts; name"
+                " another file, or remove this one"
+            )
+    return len(texts)

@@ -1,0 +1,335 @@
+"""A request on its way through the embedded engine: what is read of it, what came out, and the
+ticket by which its owner waits for it.
+"""
+
+import concurrent.futures
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from hclx.infer.engine import (
+    GenerateRequest,
+    Generation,
+    RequestError,
+    Score,
+    ScoreRequest,
+    StopReason,
+    TokenLogprob,
+)
+from hclx.infer.grammar import Matcher
+from hclx.infer.prefix_cache import chunk_keys
+from hclx.infer.rows import RowSettings, Sampled
+from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
+from hclx.infer.text_collector import TextCollector
+from hclx.text import Tokenizer
+
+
+class Ticket:
+    """A request on its way; see `hclx.infer.engine.Ticket`."""
+
+    def __init__(self, on_cancel: Callable[["Ticket"], None]):
+        """Starts waiting; `on_cancel` takes this ticket."""
+        self._future, self._on_cancel = concurrent.futures.Future(), on_cancel
+        self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def result(self, timeout: float | None = None):
+        """Waits for the result, at most `timeout` seconds."""
+        return self._future.result(timeout)
+
+    @property
+    def is_done(self) -> bool:
+        """Returns whether there is a result or an error."""
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Ends the request: a text ends as it is."""
+        self._on_cancel(self)
+
+    def __iter__(self) -> Iterator[str]:
+        while (part := self._parts.get()) is not None:
+            yield part
+        self.result()
+
+    def add_text(self, text: str) -> None:
+        """Passes on the next part of the text."""
+        self._parts.put(text)
+
+    def finish(self, result: object) -> None:
+        """Gives the result, a RequestError among them, once."""
+        if not self._future.done():
+            if isinstance(result, BaseException):
+                self._future.set_exception(result)
+            else:
+                self._future.set_result(result)
+            self._parts.put(None)
+
+
+class Task:
+    """The state that every kind of request has.
+
+    Attributes:
+      ticket: of the owner.
+      ids: the tokens that are read into the cache before anything else.
+      n_read: how many of them are in the cache.
+      n_cached: how many of these came from the prefix cache.
+      keys: of the chunks of `ids` that may be shared.
+      n_stored: how many chunks need no storing any more.
+      deadline: by `time.monotonic`, or None.
+      n_failures: how often a device error ended it.
+    """
+
+    wants_scores = False
+    is_pooled = False
+
+    def __init__(self, ticket: Ticket, ids: Sequence[int], tenant: str, n_shared: int):
+        """Starts a task.
+
+        Args:
+          ticket: of the owner.
+          ids: as above.
+          tenant: see `GenerateRequest`.
+          n_shared: the number of tokens at the beginning that may come from the prefix cache; less
+            than all, as the last one is computed for what follows it.
+        """
+        self.ticket, self.ids, self.tenant = ticket, list(ids), tenant
+        self.keys = chunk_keys(tenant, self.ids[:n_shared])
+        self.n_read = self.n_cached = self.n_stored = self.n_failures = 0
+        self.deadline: float | None = None
+
+    @property
+    def n_left(self) -> int:
+        """The number of tokens that are still to be read."""
+        return len(self.ids) - self.n_read
+
+    def restart(self) -> None:
+        """Forgets what is in the cache."""
+        self.n_read = self.n_cached = self.n_stored = 0
+
+    def finish(self, reason: StopReason) -> None:
+        """Gives the owner what there is."""
+        raise NotImplementedError
+
+
+class GenerateTask(Task):
+    """One continuation of a prompt.
+
+    Attributes:
+      sampling: the settings, with `max_tokens` limited to the room.
+      tokens: sampled so far.
+      n_dispatched: steps that were dispatched and whose tokens were not read yet.
+      matcher: follows the grammar, or None.
+    """
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        request: GenerateRequest,
+        ids: Sequence[int],
+        sampling: SamplingConfig,
+        tokenizer: Tokenizer,
+        base_bias_v: np.ndarray,
+    ):
+        """Starts a task: `sampling` is that of the request within the room that `ids` leave, and
+        `base_bias_v` is 0 for tokens that a text may have, and `NEVER` for others.
+        """
+        super().__init__(ticket, ids, request.tenant, len(ids) - 1)
+        self.sampling, self._n_prompt, self._base_bias_v = sampling, len(ids), base_bias_v
+        self._ends = {tokenizer.eod_id, *sampling.stop_ids}
+        self._eod_id = tokenizer.eod_id
+        self._collector = TextCollector(tokenizer, sampling.stop, ticket.add_text)
+        self.tokens: list[int] = []
+        self.n_dispatched = 0
+        self.matcher: Matcher | None = None
+        self._failure: RequestError | None = None
+        self._logprobs: list[TokenLogprob] = []
+        if request.deadline is not None:
+            self.deadline = time.monotonic() + request.deadline
+
+    @property
+    def length(self) -> int:
+        """The positions that may be in use once everything dispatched has run."""
+        most = self._n_prompt + self.sampling.max_tokens
+        return min(most, self._n_prompt + len(self.tokens) + self.n_dispatched)
+
+    @property
+    def n_ahead(self) -> int:
+        """The number of tokens that may still be dispatched."""
+        return self.sampling.max_tokens - len(self.tokens) - self.n_dispatched
+
+    @property
+    def with_top(self) -> bool:
+        """Returns whether alternatives of tokens were asked for."""
+        return bool(self.sampling.logprobs)
+
+    def restart(self) -> None:
+        """Forgets what is in the cache: prompt and text so far are read again."""
+        super().restart()
+        self.ids = self.ids[: self._n_prompt] + self.tokens
+        self.n_dispatched = 0
+
+    def settings(self) -> RowSettings:
+        """Returns the settings of the row, with the text so far."""
+        size, sampling = len(self._base_bias_v), self.sampling
+        bias_v = self._base_bias_v.copy()
+        if sampling.allowed_tokens:
+            bias_v[:] = NEVER
+            ids = [*sampling.allowed_tokens, self._eod_id]
+            bias_v[ids] = self._base_bias_v[ids]
+        for token, bias in sampling.logit_bias.items():
+            if bias_v[token] != NEVER:
+                bias_v[token] += bias
+        ends_v, seen_v = np.zeros((2, size), bool)
+        ends_v[list(self._ends)] = True
+        seen_v[self.ids] = True
+        seen_v[self._eod_id] = False  # it begins every prompt, and a text would hardly end
+        counts_v = np.bincount(np.array(self.tokens, np.int32), minlength=size).astype(np.int32)
+        row = sampling_params([sampling])
+        return RowSettings(
+            type(row)(*(array[0] for array in row)),
+            TokenMasks(bias_v, ends_v, seen_v, counts_v),
+            np.int32(len(self.tokens)),
+        )
+
+    def mask(self, all_w: np.ndarray) -> np.ndarray:
+        """Returns the tokens that may come next, `all_w` without a grammar. An error of the grammar
+        is raised when the next token comes.
+        """
+        try:
+            return all_w if self.matcher is None else self.matcher.mask()
+        except RequestError as error:
+            self._failure = error
+            return all_w
+
+    def add(self, sampled: Sampled, at: tuple[int, ...]) -> StopReason | None:
+        """Takes a token from what a call returned, and returns why the text ends with it, if it
+        does.
+
+        Args:
+          sampled: arrays of numpy.
+          at: the index of the token in them.
+        Raises:
+          RequestError: the grammar is too complex to be followed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        token = int(sampled.tokens[at])
+        if token in self._ends:
+            return "end"
+        self.tokens.append(token)
+        if self.matcher is not None:
+            self.matcher.take(token)
+        if self.sampling.logprobs is not None:
+            self._logprobs.append(_token_logprob(sampled, at, self.sampling.logprobs))
+        self._collector.add(token, len(self.tokens) >= self.sampling.min_tokens)
+        if self._collector.is_stopped:
+            return "stop"
+        if self.matcher is not None and self.matcher.is_complete:
+            return "end"
+        return "length" if len(self.tokens) >= self.sampling.max_tokens else None
+
+    def show(self) -> None:
+        """Passes on the text that is certain."""
+        self._collector.show()
+
+    def finish(self, reason: StopReason) -> None:
+        """Gives the owner the text."""
+        text = self._collector.finish()
+        logprobs = None if self.sampling.logprobs is None else tuple(self._logprobs)
+        self.ticket.finish(
+            Generation(text, tuple(self.tokens), reason, self._n_prompt, self.n_cached, logprobs)
+        )
+
+
+class ScoreTask(Task):
+    """The log-probabilities of tokens.
+
+    Attributes:
+      first: the position of the first token that is scored.
+      targets: the token that follows each of `ids`.
+    """
+
+    wants_scores = True
+
+    def __init__(self, ticket: Ticket, request: ScoreRequest, ids: Sequence[int], first: int):
+        """Starts a task over the tokens `ids`, of which those from `first` on are scored."""
+        super().__init__(ticket, ids[:-1], request.tenant, first - 1)
+        self.first, self.targets, self._top = first, list(ids[1:]), request.top
+        self._scored: list[TokenLogprob] = []
+        self._is_greedy = True
+        self._n_dispatched = 0
+
+    @property
+    def length(self) -> int:
+        """The positions that it needs."""
+        return len(self.ids)
+
+    @property
+    def with_top(self) -> bool:
+        """Returns whether alternatives of tokens were asked for."""
+        return self._top > 0
+
+    def restart(self) -> None:
+        """Forgets what was read and scored."""
+        super().restart()
+        self._scored, self._is_greedy = [], True
+
+    def add_scores(self, sampled: Sampled, row: int, begin: int, n: int) -> bool:
+        """Takes the scores of n tokens that follow positions from `begin` on, and returns whether
+        all are there.
+        """
+        for i in range(max(0, self.first - 1 - begin), n):
+            self._scored.append(_token_logprob(sampled, (row, i), self._top))
+            self._is_greedy &= bool(sampled.is_likeliest[row, i])
+        return begin + n == len(self.ids)
+
+    def finish(self, reason: StopReason) -> None:
+        """Gives the owner the scores, or an error if it was ended before."""
+        if reason != "end":
+            self.ticket.finish(RequestError(f"the request ended before it was served: {reason}"))
+            return
+        total = float(sum(token.logprob for token in self._scored))
+        self.ticket.finish(
+            Score(total, self._is_greedy, tuple(self._scored), len(self.ids) + 1, self.n_cached)
+        )
+
+
+class EmbedTask(Task):
+    """The mean of the hidden states of a text."""
+
+    is_pooled = True
+
+    def __init__(self, ticket: Ticket, ids: Sequence[int]):
+        """Starts a task over the tokens `ids`."""
+        super().__init__(ticket, ids, "", 0)
+        self._sum_d: np.ndarray | float = 0.0
+
+    @property
+    def length(self) -> int:
+        """The positions that it needs."""
+        return len(self.ids)
+
+    def restart(self) -> None:
+        """Forgets what was read."""
+        super().restart()
+        self._sum_d = 0.0
+
+    def add_sum(self, sum_d: np.ndarray, begin: int, n: int) -> bool:
+        """Adds the sum of n hidden states, and returns whether all are there."""
+        self._sum_d = self._sum_d + sum_d
+        return begin + n == len(self.ids)
+
+    def finish(self, reason: StopReason) -> None:
+        """Gives the owner the mean, or an error if it was ended before."""
+        is_whole = reason == "end"
+        self.ticket.finish(
+            np.asarray(self._sum_d) / len(self.ids)
+            if is_whole
+            else RequestError(f"the request ended before it was served: {reason}")
+        )
+
+
+def _token_logprob(sampled: Sampled, at: tuple[int, ...], n: int) -> TokenLogprob:
+    top = zip(sampled.top_ids[at][:n].tolist(), sampled.top_logprobs[at][:n].tolist())
+    return TokenLogprob(int(sampled.tokens[at]), float(sampled.logprobs[at]), tuple(top))

@@ -1,0 +1,65 @@
+"""From sampled tokens to text: whole characters, and stop texts that are never shown."""
+
+from collections.abc import Callable
+
+from hclx.text import StreamDecoder, Tokenizer
+
+
+class TextCollector:
+    """Collects the tokens of a text, and passes it on in whole characters. The beginning of a stop
+    text is held back until it turns out to be none.
+
+    Attributes:
+      text: the text so far, without a stop text.
+      is_stopped: whether a stop text has ended it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], on_text: Callable[[str], None]):
+        """Starts an empty text.
+
+        Args:
+          tokenizer: decodes the tokens.
+          stop: texts that end it.
+          on_text: takes each next part of it, which is not empty.
+        """
+        self._decoder, self._on_text = StreamDecoder(tokenizer), on_text
+        self._stop, self._shown = stop, 0
+        self.text, self.is_stopped = "", False
+
+    def add(self, token: int, may_stop: bool = True) -> None:
+        """Adds the next token; `may_stop` is false where the text has to be longer."""
+        self._append(self._decoder.feed(token), may_stop)
+
+    def show(self) -> None:
+        """Passes on what is certain to belong to the text."""
+        self._show(len(self.text) if self.is_stopped else len(self.text) - self._held())
+
+    def finish(self) -> str:
+        """Passes on what was held back, and returns the whole; call it once, when all is added."""
+        if not self.is_stopped:
+            self._append(self._decoder.flush(), may_stop=True)
+        self._show(len(self.text))
+        return self.text
+
+    def _append(self, text: str, may_stop: bool) -> None:
+        # A stop text may have begun in what was there before, but not ended there.
+        longest = max(map(len, self._stop), default=1)
+        begin = max(0, len(self.text) - longest + 1)
+        self.text += text
+        if not may_stop:
+            return
+        starts = [at for stop in self._stop if (at := self.text.find(stop, begin)) >= 0]
+        if starts:
+            self.text, self.is_stopped = self.text[: min(starts)], True
+
+    def _held(self) -> int:
+        """The length of the longest end of the text that begins a stop text."""
+        ends = (
+            n for stop in self._stop for n in range(1, len(stop)) if self.text.endswith(stop[:n])
+        )
+        return max(ends, default=0)
+
+    def _show(self, end: int) -> None:
+        if end > self._shown:
+            self._on_text(self.text[self._shown : end])
+            self._shown = end

@@ -1,0 +1,157 @@
+"""Texts that follow a grammar, sampled as wildly as can be from random weights."""
+
+import dataclasses
+import json
+import re
+import time
+
+import pytest
+
+from hclx.config import ModelConfig
+from hclx.infer import GenerateRequest, RequestError, SamplingConfig
+from tests.helpers.engines import engine_of
+from tests.helpers.numpy_decoder import noisy_params
+
+pytest.importorskip("llguidance")
+from hclx.infer import grammar  # noqa: E402
+
+CONFIG = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=4, max_length=512)
+WILD = SamplingConfig(temperature=2.0, top_p=1.0, max_tokens=400)
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "감정": {"enum": ["긍정", "부정", "중립"]},
+        "이유": {"type": "string", "maxLength": 15},
+        "점수": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0, "maximum": 10},
+            "minItems": 1,
+            "maxItems": 3,
+        },
+        "근거": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"문장": {"type": "string", "maxLength": 8}},
+                "required": ["문장"],
+                "additionalProperties": False,
+            },
+            "maxItems": 2,
+        },
+    },
+    "required": ["감정", "이유", "점수", "근거"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def engine(tokenizers):
+    params = noisy_params(CONFIG)
+    with engine_of(params, CONFIG, tokenizers["train"], rows=8, prefix_tokens=0) as engine:
+        yield engine
+
+
+def is_valid(text):
+    value = json.loads(text)
+    return (
+        set(value) == set(SCHEMA["properties"])
+        and value["감정"] in ("긍정", "부정", "중립")
+        and len(value["이유"]) <= 15
+        and 1 <= len(value["점수"]) <= 3
+        and all(isinstance(n, int) and 0 <= n <= 10 for n in value["점수"])
+        and len(value["근거"]) <= 2
+        and all(set(item) == {"문장"} and len(item["문장"]) <= 8 for item in value["근거"])
+    )
+
+
+def test_two_hundred_wild_samples_follow_the_schema_and_none_ends_in_blanks(engine):
+    follows = grammar.json_schema(SCHEMA)
+    assert not follows.warnings
+    request = GenerateRequest("감정을 분석하라.", WILD, n=200, grammar=follows)
+    (results,) = engine.generate([request])
+    assert all(is_valid(result.text) for result in results)
+    assert all(result.text == result.text.rstrip() for result in results)
+    assert {result.stop_reason for result in results} == {"end"}
+    assert len({result.text for result in results}) > 150
+
+
+def test_each_row_of_a_mixed_batch_is_what_it_is_alone(engine):
+    settings = [dataclasses.replace(WILD, seed=i, max_tokens=40) for i in range(8)]
+    kinds = [
+        None,
+        grammar.choices(["긍정", "부정적", '아주 "좋음"']),
+        grammar.json_schema(SCHEMA),
+        grammar.regex("[가-힣]{3,5}다\\."),
+    ] * 2
+    requests = [
+        GenerateRequest("문장:", sampling, grammar=kind) for sampling, kind in zip(settings, kinds)
+    ]
+    together = engine.generate(requests)
+    assert together == [engine.generate([request])[0] for request in requests]
+    assert {together[i][0].text for i in (1, 5)} <= {"긍정", "부정적", '아주 "좋음"'}
+    for i in (3, 7):
+        assert re.fullmatch("[가-힣]{3,5}다\\.", together[i][0].text)
+
+
+def test_a_lark_grammar(engine):
+    follows = grammar.lark('start: ("관광" | "식당") "-" ("지역" | "종류") "-" /[0-9]{1,3}/')
+    (results,) = engine.generate([GenerateRequest("", WILD, n=10, grammar=follows)])
+    assert all(
+        re.fullmatch("(관광|식당)-(지역|종류)-[0-9]{1,3}", result.text) for result in results
+    )
+
+
+def deep(levels):
+    return '{"type":"array","items":' * levels + "true" + "}" * levels
+
+
+HOSTILE = {
+    "10,000 levels": lambda: grammar.json_schema(deep(10_000)),
+    "an enumeration of 4 MB": lambda: grammar.json_schema({"enum": ["가" * 10] * 120_000}),
+    "a loop of references": lambda: grammar.json_schema({"$ref": "#"}),
+    "a longer loop": lambda: grammar.json_schema(
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
+    ),
+    "a bracket that never closes": lambda: grammar.regex("(가"),
+    "10,000 brackets": lambda: grammar.lark("start: " + "(" * 10_000 + '"가"' + ")" * 10_000),
+    "an unknown rule": lambda: grammar.lark("start: nothing"),
+    "a rule that is itself": lambda: grammar.lark("start: start"),
+    "no choices": lambda: grammar.choices([]),
+    "an unknown keyword": lambda: grammar.json_schema({"type": "array", "uniqueItems": True}),
+    "no JSON": lambda: grammar.json_schema("{"),
+    "no schema": lambda: grammar.json_schema("3"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_grammars_are_refused_at_once(engine, name):
+    engine.generate([GenerateRequest("", WILD, grammar=grammar.choices(["가"]))])  # is loaded
+    start = time.process_time()
+    with pytest.raises(RequestError):
+        ticket = engine.submit(GenerateRequest("", WILD, grammar=HOSTILE[name]()))
+        ticket.result(60)
+    assert time.process_time() - start < 1  # of processor time, of which other tests take some
+
+
+@pytest.mark.parametrize("pattern", ["(가+)+나", "(가|가)*나", "(.*가(.|나){1000}){1000}"])
+def test_expressions_that_other_engines_backtrack_over_are_followed_in_step(engine, pattern):
+    """The library follows all ways at once, as automata do; it has nothing to refuse."""
+    follows, start = grammar.regex(pattern), time.process_time()
+    sampling = dataclasses.replace(WILD, max_tokens=20)
+    (result,) = engine.generate([GenerateRequest("", sampling, grammar=follows)])[0]
+    assert result.text and time.process_time() - start < 5
+
+
+def test_a_schema_without_bounds_is_warned_of():
+    schema = {
+        "type": "object",
+        "properties": {
+            "글": {"type": "string"},
+            "수": {"type": "array", "items": {"type": "string"}},
+        },
+    }
+    assert grammar.json_schema(schema).warnings == (
+        "#/properties/글: a string without maxLength",
+        "#/properties/수: an array without maxItems",
+        "#/properties/수/items: a string without maxLength",
+    )
