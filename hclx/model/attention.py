@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from hclx.errors import ConfigError
 from hclx.model import blockwise, cudnn, splash, triton
 from hclx.model.layers import Attend
-from hclx.parallel import constrain
+from hclx.parallel import axis_size, constrain
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,6 +22,8 @@ _KERNELS = {
     "cudnn": (cudnn.cudnn_attention, cudnn.unsupported),
     "triton": (triton.triton_attention, triton.unsupported),
 }
+# Those whose groups of query heads may share a head of keys and values.
+_TAKE_GROUPS = ("cudnn",)
 # Platform -> the kernels that "auto" tries there, in order; plain XLA always serves.
 _AUTO = {"tpu": ("splash",), "gpu": ("cudnn", "triton")}
 
@@ -29,7 +31,8 @@ _AUTO = {"tpu": ("splash",), "gpu": ("cudnn", "triton")}
 def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
     """The causal attention function of sequences of packed documents, which never see each other.
     It divides the scores by sqrt(k). Heads of keys and values that groups of query heads share are
-    repeated for them.
+    repeated for them where the backend needs it, or where there are fewer than devices that share
+    them.
 
     If the mesh shards the length (`seq`), then heads are sharded instead during attention: one
     all-to-all before it and one after it (Jacobs et al. 2023, DeepSpeed Ulysses, section 3).
@@ -57,7 +60,7 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
                 dtype=q_bthk.dtype.name,
                 has_window=window is not None,
             )
-        repeats = heads // k_btgk.shape[2]
+        repeats = _repeats(name, heads, k_btgk.shape[2])
         of_queries = lambda x_btgk: x_btgk if repeats == 1 else jnp.repeat(x_btgk, repeats, axis=2)
         inputs = map(whole_length, (q_bthk, of_queries(k_btgk), of_queries(v_btgk)))
         if name == "xla":
@@ -67,6 +70,18 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
         return whole_length(context_bthk), None
 
     return attend
+
+
+def _repeats(backend: str, heads: int, kv_heads: int) -> int:
+    """How often each head of keys and values is repeated: as seldom as the backend allows, so that
+    each device has whole groups.
+    """
+    group = heads // kv_heads
+    if backend not in _TAKE_GROUPS:
+        return group
+    shards = axis_size("attention_heads")
+    fitting = (n for n in range(1, group) if group % n == 0 and kv_heads * n % shards == 0)
+    return next(fitting, group)
 
 
 def choose_backend(

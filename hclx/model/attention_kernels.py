@@ -16,8 +16,9 @@ def on_each_device(attend: Callable[..., jax.Array]) -> Callable[..., jax.Array]
     """Runs a kernel on each device of the ambient mesh, for the rows and heads that it holds.
 
     Args:
-      attend: (q, k, v, segments) -> context, where segments are [b, t] and all others [b, t, h, k]
-        with the rows and heads of one device, and every position.
+      attend: (q, k, v, segments) -> context, where segments are [b, t], keys and values are
+        [b, t, g, k] and the others [b, t, h, k], with the rows and heads of one device, and every
+        position.
     Returns:
       The same function of the whole arrays; `attend` itself if there is no ambient mesh.
     """

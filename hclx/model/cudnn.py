@@ -54,8 +54,8 @@ def unsupported(device: jax.Device, length: int, head_size: int, dtype: str) -> 
 
 def cudnn_attention(
     q_bthk: jax.Array,
-    k_bthk: jax.Array,
-    v_bthk: jax.Array,
+    k_btgk: jax.Array,
+    v_btgk: jax.Array,
     segments_bt: jax.Array,
     *,
     implementation: str = "cudnn",
@@ -64,7 +64,7 @@ def cudnn_attention(
     computes its own rows and heads.
 
     Args:
-      q_bthk, k_bthk, v_bthk: bfloat16, of the same shape.
+      q_bthk, k_btgk, v_btgk: bfloat16; h is a multiple of g.
       segments_bt: int32, the document that each token belongs to; segments of one sequence differ
         by less than 2**15.
       implementation: of `jax.nn.dot_product_attention`; "xla" runs on any platform (for tests).
@@ -72,11 +72,11 @@ def cudnn_attention(
       The context [b, t, h, k], bfloat16.
     """
     return on_each_device(functools.partial(_attend, implementation=implementation))(
-        q_bthk, k_bthk, v_bthk, segments_bt
+        q_bthk, k_btgk, v_btgk, segments_bt
     )
 
 
-def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, implementation):
+def _attend(q_bthk, k_btgk, v_btgk, segments_bt, *, implementation):
     size = q_bthk.shape[-1]
     kernel = functools.partial(
         jax.nn.dot_product_attention,
@@ -95,10 +95,10 @@ def _attend(q_bthk, k_bthk, v_bthk, segments_bt, *, implementation):
     with_constant = lambda constant: jnp.pad(
         digits_bt1c, ((0, 0),) * 3 + ((0, 1),), constant_values=constant
     )
-    q_bthk, k_bthk = (
+    q_bthk, k_btgk = (
         grow(q_bthk, with_constant(QUERY_CONSTANT)),
-        grow(k_bthk, with_constant(KEY_CONSTANT)),
+        grow(k_btgk, with_constant(KEY_CONSTANT)),
     )
     # the kernel takes queries, keys and values of the same head size
-    v_bthk = grow(v_bthk, jnp.zeros_like(digits_bt1c[..., :1]))
-    return keep_residuals(kernel)(q_bthk, k_bthk, v_bthk)[..., :size]
+    v_btgk = grow(v_btgk, jnp.zeros_like(digits_bt1c[..., :1]))
+    return keep_residuals(kernel)(q_bthk, k_btgk, v_btgk)[..., :size]

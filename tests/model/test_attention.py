@@ -13,7 +13,7 @@ from jax._src.cudnn import fused_attention_stablehlo
 
 from hclx.config import MeshConfig
 from hclx.errors import ConfigError
-from hclx.model.attention import choose_backend
+from hclx.model.attention import _repeats, choose_backend
 from hclx.model.cudnn import cudnn_attention
 from hclx.model.remat import remat
 from hclx.model.splash import splash_attention
@@ -46,6 +46,15 @@ def weigh(attend, q, k, v):
     return (attend(q, k, v) * jnp.cos(jnp.arange(q.size, dtype=jnp.float32)).reshape(q.shape)).sum()
 
 
+def both(attend, q, k, v):
+    """The context, and the gradients of queries, keys and values."""
+    run = lambda q, k, v: (
+        attend(q, k, v),
+        jax.grad(functools.partial(weigh, attend), argnums=(0, 1, 2))(q, k, v),
+    )
+    return jax.tree.leaves(jax.jit(run)(q, k, v))
+
+
 @pytest.mark.parametrize(
     "kernel, size, mesh, atol",
     [
@@ -65,17 +74,43 @@ def test_kernels_are_attention_by_its_definition(kernel, size, mesh, atol):
     expected = lambda q, k, v: whole_square(q, k, v, segments)
     kernel_attention = functools.partial(kernel, segments_bt=segments)
 
-    def both(attend):
-        run = lambda q, k, v: (
-            attend(q, k, v),
-            jax.grad(functools.partial(weigh, attend), argnums=(0, 1, 2))(q, k, v),
-        )
-        return jax.tree.leaves(jax.jit(run)(q, k, v))
+    with jax.set_mesh(make_mesh(mesh, jax.devices()[: 1 if mesh is ONE else 8])):
+        results = both(kernel_attention, q, k, v)
+    for result, reference in zip(results, both(expected, q, k, v), strict=True):
+        np.testing.assert_allclose(result, reference, rtol=0, atol=2 * atol)
+
+
+@pytest.mark.parametrize("mesh", [ONE, EIGHT])
+def test_a_group_of_query_heads_shares_keys_and_values(mesh):
+    """Two heads of keys and values for eight of queries, forward and backward; on the mesh each is
+    repeated once, as four devices share the heads.
+    """
+    q, k, v, segments = problem(64)
+    q = jnp.concatenate([q, q[:, ::-1]], axis=2)
+    k, v = k[:, :, :2], v[:, :, :2]
+    whole = lambda x: jnp.repeat(x, 4, axis=2)
+    expected = lambda q, k, v: whole_square(q, whole(k), whole(v), segments)
+
+    def shared(q, k, v):
+        n = _repeats("cudnn", 8, 2)
+        assert n == (1 if mesh is ONE else 2)
+        return CUDNN(q, jnp.repeat(k, n, axis=2), jnp.repeat(v, n, axis=2), segments_bt=segments)
 
     with jax.set_mesh(make_mesh(mesh, jax.devices()[: 1 if mesh is ONE else 8])):
-        results = both(kernel_attention)
-    for result, reference in zip(results, both(expected), strict=True):
-        np.testing.assert_allclose(result, reference, rtol=0, atol=2 * atol)
+        results = both(shared, q, k, v)
+    for result, reference in zip(results, both(expected, q, k, v), strict=True):
+        np.testing.assert_allclose(result, reference, rtol=0, atol=4e-2)
+
+
+def test_keys_and_values_are_repeated_only_as_often_as_they_must():
+    assert [_repeats(name, 32, 8) for name in ("xla", "splash", "triton")] == [4, 4, 4]
+    assert _repeats("cudnn", 32, 8) == _repeats("cudnn", 12, 12) == 1
+    eight = lambda **axes: jax.set_mesh(make_mesh(MeshConfig(fsdp=1, **axes)))
+    with eight(model=8):
+        assert (_repeats("cudnn", 32, 8), _repeats("cudnn", 32, 2)) == (1, 4)
+        assert _repeats("cudnn", 24, 6) == 4  # 12 heads would not divide by 8
+    with eight(model=2, seq=4):
+        assert _repeats("cudnn", 16, 4) == 2
 
 
 def test_no_document_sees_another_through_its_coordinates():
