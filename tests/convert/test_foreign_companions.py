@@ -9,9 +9,10 @@ from hclx.convert.importing import import_model
 from hclx.errors import DataError
 from hclx.text import load_tokenizer
 from tests.helpers.families import save_model
+from tests.helpers.trained_tokenizer import save_tokenizer
 
 pytest.importorskip("transformers")
-tokenizers = pytest.importorskip("tokenizers")
+pytest.importorskip("tokenizers")
 
 TEMPLATE = "{% for message in messages %}{{ message.content }}</s>{% endfor %}"
 GENERATION = {"eos_token_id": [1, 3], "temperature": 0.6, "bos_token_id": 0}
@@ -22,18 +23,7 @@ def folder(tmp_path, sample_texts):
     """A Llama with the tokenizer that a user of `tokenizers` trains."""
     folder = tmp_path / "hf"
     save_model("llama tied", folder, vocab_size=1024)
-    byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
-    tokenizer.pre_tokenizer, tokenizer.decoder = byte_level, tokenizers.decoders.ByteLevel()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=1024,
-        special_tokens=["<s>", "</s>", "<unk>", "<|im_end|>"],
-        initial_alphabet=byte_level.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(sample_texts, trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    write(folder / "tokenizer_config.json", {"eos_token": "</s>", "bos_token": "<s>"})
+    save_tokenizer(folder, sample_texts)
     write(folder / "generation_config.json", GENERATION)
     return folder
 
