@@ -40,7 +40,7 @@ def convert_pickles(folder: Path, target: Path) -> None:
             progress.update(tensor.numel())
     writer.close()
     for path in folder.iterdir():
-        if path.suffix == ".json" and not path.name.endswith(".index.json"):
+        if path.suffix in (".json", ".jinja") and not path.name.endswith(".index.json"):
             shutil.copyfile(path, target / path.name)
 
 
