@@ -79,15 +79,13 @@ def last_step(model_dir: Path) -> int:
 def report(model_dir: Path, text: str) -> None:
     """Plots the loss, and prints the results."""
     records = read_metrics(model_dir)
-    curve = model_dir / "loss.png"
-    plot_losses({"demo": model_dir}, curve)
+    plot_losses({"demo": model_dir}, curve := model_dir / "loss.png")
     evaluated = [record for record in records if "bits_per_byte" in record][-1]
     losses = [f"{record['loss']:.3f} at step {record['step']}" for record in records]
     announce("done")
     print(f"loss        {losses[0]}, {losses[-1]} (nats a token)")
-    print(
-        "validation  {validation_loss:.3f}, {bits_per_byte:.3f} bits per byte".format(**evaluated)
-    )
+    validation, bits = evaluated["validation_loss"], evaluated["bits_per_byte"]
+    print(f"validation  {validation:.3f}, {bits:.3f} bits per byte")
     print(f"checkpoint  {model_dir / 'checkpoints' / str(records[-1]['step'])}")
     print(f"loss curve  {curve}")
     print(f"text        {text}")

@@ -96,19 +96,21 @@ def test_good_text_of_few_lines_or_words_is_kept(what):
 
 
 @pytest.mark.parametrize(
-    "text, letters",
+    "text, n",
     [
-        ("재밌어요!!!!!!!!", 4),
+        ("재밌다!!!!!!!!", 3),
         ("ㅋㅋㅋ 대박 ㅠㅠㅠㅠㅠㅠ", 2),
-        ("10점 만점에 9점~~", 5),
-        ("또 보고싶다", 5),
+        ("와아아아아아아", 3),
+        ("007 영원하라~", 7),
+        ("찜찜하다", 4),
+        ("멋진 연기", 4),
     ],
 )
-def test_a_comment_is_too_short_by_its_letters_and_not_by_its_marks(text, letters):
+def test_a_comment_is_too_short_by_what_is_read_and_not_by_its_marks(text, n):
     settings = parse_settings({"sources": {"a": {"input": "*", "split": "line"}}})
     told = re.search(r"\n  filter +(.*)", explain_text(text, settings, "a"))[1]
-    removed = f"removed by too_short: length.letters is {letters}, and must be ≥ 5"
-    assert told == (removed if letters < 5 else "kept")
+    removed = f"removed by too_short: length.alphanumerics is {n}, and must be ≥ 4"
+    assert told == (removed if n < 4 else "kept")
 
 
 @pytest.mark.parametrize("text", ["~♡♡♡♡♡", "!!!!!", "12345"])

@@ -86,6 +86,7 @@ def length_oracle(text: str, title: str) -> dict:
     letters = ("hangul", "latin", "han", "kana", "other")
     return {
         "letters": sum(kind(char) in letters for char in unlike),
+        "alphanumerics": sum(kind(char) in (*letters, "digit") for char in unlike),
         "chars": len(text),
         "words": len(words),
         "lines": len(lines),

@@ -91,6 +91,7 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
       chars, words, lines: number of characters, eojeol and lines that are not blank, int32 [d].
       letters: letters (and no single jamo), of which two of a run count, as in 찜찜하다: what is
         read of "와ㅋㅋㅋ 최고오오오오!!!!"; int32 [d].
+      alphanumerics: the same with digits, which say as much in "007의 첫걸음"; int32 [d].
       mean_word: mean length of those eojeol that hold a letter or digit (a lone "~" or "?" is no
         word), float32 [d].
       mean_line: mean length of a line that is not blank, float32 [d].
@@ -103,7 +104,8 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
         "chars": batch.n_chars.astype(np.int32),
         "words": n_words.astype(np.int32),
         "lines": n_lines.astype(np.int32),
-        "letters": batch.count(_is_read(batch)).astype(np.int32),
+        "letters": batch.count(_is_read(batch, _READ)).astype(np.int32),
+        "alphanumerics": batch.count(_is_read(batch, (*_READ, characters.DIGIT))).astype(np.int32),
         "mean_word": ratio(
             sums(words.lengths * is_word, words.offsets), sums(is_word, words.offsets)
         ),
@@ -112,18 +114,18 @@ def length(batch: TextBatch) -> dict[str, np.ndarray]:
     }
 
 
-def _is_read(batch: TextBatch) -> np.ndarray:
-    """Returns which characters are letters, no single jamo, and not the third or a later one of a
-    run, bool [c].
+def _is_read(batch: TextBatch, kinds: tuple[int, ...]) -> np.ndarray:
+    """Returns which characters are of some kinds, and not the third or a later one of a run,
+    bool [c].
     """
-    is_letter = characters.is_one_of(batch.kinds, _READ)
+    is_read = characters.is_one_of(batch.kinds, kinds)
     first = batch.offsets[:-1][batch.n_chars > 0]
     at_start = np.concatenate([first, first[batch.n_chars[batch.n_chars > 0] > 1] + 1])
-    begins = is_letter[at_start]  # before these stand fewer than two characters
+    begins = is_read[at_start]  # before these stand fewer than two characters
     is_same = batch.chars[1:] == batch.chars[:-1]
-    is_letter[2:] &= ~(is_same[1:] & is_same[:-1])
-    is_letter[at_start] = begins
-    return is_letter
+    is_read[2:] &= ~(is_same[1:] & is_same[:-1])
+    is_read[at_start] = begins
+    return is_read
 
 
 def _holds_letters(batch: TextBatch) -> np.ndarray:
