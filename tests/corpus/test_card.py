@@ -176,7 +176,7 @@ def test_each_reason_has_examples_with_what_the_rule_saw(built):
         example["value"],
         example["text"],
     ) == (
-        "length.letters",
+        "length.alphanumerics",
         5.0,
         None,
         1.0,
@@ -184,7 +184,7 @@ def test_each_reason_has_examples_with_what_the_rule_saw(built):
     )
     text = Reader(page(built[0])).shown
     assert (
-        "length.letters is 1, and must be ≥ 5" in text
+        "length.alphanumerics is 1, and must be ≥ 5" in text
         and "length.chars is 10, and must be ≥ 50" in text
         and "equal documents: 3" in text
     )

@@ -195,9 +195,9 @@ def labelled(data_dir) -> dict[tuple[str, str], tuple[str, str]]:
 def test_what_readers_found_good_is_kept_and_what_they_found_bad_is_removed(data_dir):
     """A sample of documents that the rules, or an earlier draft of them, removed or kept, drawn by
     seed. Good is what a reader would keep for a language model: sentences in Korean, however short
-    or badly spaced, comments of five letters, and texts that say a paragraph twice. Bad is markup,
-    code, other languages, lists and templates, a word of four letters whatever marks follow, and
-    slurs.
+    or badly spaced, comments of four letters, and texts that say a paragraph twice. Bad is markup,
+    code, other languages, lists and templates, a word of three letters whatever marks follow,
+    and slurs.
     """
     sample = labelled(data_dir)
     short = {"split": "line"}

@@ -75,7 +75,7 @@ def test_sources_of_lines_have_defaults_of_their_own():
     )
     page, talk = (settings.sources[name].rules for name in ("page", "talk"))
     assert page["too_short"] == Rule("length.chars", min=50)
-    assert talk["too_short"] == Rule("length.letters", min=5)
+    assert talk["too_short"] == Rule("length.alphanumerics", min=4)
     assert page["line_end"].min == 0.06 and talk["line_end"] is None and talk["ellipsis"] is None
     assert (page["digits"].max, talk["digits"].max) == (0.5, 0.5)
     assert list(page) == list(talk)
@@ -93,7 +93,7 @@ def test_a_bound_of_a_source_of_lines_is_all_that_is_needed():
         .sources["talk"]
         .rules
     )
-    assert rules["too_short"] == Rule("length.letters", min=30)
+    assert rules["too_short"] == Rule("length.alphanumerics", min=30)
     assert rules["line_end"] == Rule(**{**DEFAULTS["line_end"], "min": 0.5})
     assert rules["digits"] == Rule(**{**DEFAULTS["digits"], "max": 0.9})
 
