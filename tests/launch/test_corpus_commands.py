@@ -151,19 +151,20 @@ def test_inspect_explains_a_text_that_is_in_no_corpus(corpus):
         f"--config={corpus[1]}",
         "--source=talk",
         "--text=-",
-        input="네 010-1234-5678\n둘",
+        input="네 !!!-!!!!-!!!!\n둘",
     )
     assert result.returncode == 0, result.stderr
     assert (
         "verdict\n"
-        "  filter        removed by too_short: length.letters is 2, and must be ≥ 5;"
+        "  filter        removed by too_short: length.alphanumerics is 2, and must be ≥ 5;"
         " no_letters would too\n" in result.stdout
     )
     assert re.search(r"\n  chars +17  too_long ≤ 1,000,000\n", result.stdout)
-    assert re.search(r"\n  letters +2  too_short ≥ 5  <- broken\n", result.stdout) and re.search(
-        "no_letters ≥ 0.3 where .*  <- broken; few_letters", result.stdout
-    )
-    assert section(result.stdout, "as it would be kept") == "  | 네 <전화번호>\n  | 둘"
+    assert re.search(
+        r"\n  alphanumerics +2  too_short ≥ 5  <- broken\n", result.stdout
+    ) and re.search("no_letters ≥ 0.3 where .*  <- broken; few_letters", result.stdout)
+    masked = explain_text("네 010-1234-5678\n둘", load_settings(corpus[1]), "talk")
+    assert section(masked, "as it would be kept") == "  | 네 <전화번호>\n  | 둘"
     assert "\n  filter        kept\n" in explain_text(
         written_corpus.STAY["market"], load_settings(corpus[1]), "text"
     )
