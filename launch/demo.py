@@ -83,10 +83,11 @@ def report(model_dir: Path, text: str) -> None:
     plot_losses({"demo": model_dir}, curve)
     evaluated = [record for record in records if "bits_per_byte" in record][-1]
     losses = [f"{record['loss']:.3f} at step {record['step']}" for record in records]
-    validation, bits = evaluated["validation_loss"], evaluated["bits_per_byte"]
     announce("done")
     print(f"loss        {losses[0]}, {losses[-1]} (nats a token)")
-    print(f"validation  {validation:.3f}, {bits:.3f} bits per byte")
+    print(
+        "validation  {validation_loss:.3f}, {bits_per_byte:.3f} bits per byte".format(**evaluated)
+    )
     print(f"checkpoint  {model_dir / 'checkpoints' / str(records[-1]['step'])}")
     print(f"loss curve  {curve}")
     print(f"text        {text}")

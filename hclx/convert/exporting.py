@@ -1,7 +1,7 @@
 """Writes a model as a folder of the transformers library.
 
 config.json             the shape, in the old spellings and the new ones
-generation_config.json  where a text ends
+generation_config.json  where a text ends; of an imported model, what came with it too
 model*.safetensors      the weights, with an index if there are several files
 tokenizer.json, tokenizer_config.json
                         both: without the second, transformers builds the tokenizer of the
@@ -38,6 +38,7 @@ from hclx.train.run_dir import read_run
 # transformers' AutoTokenizer builds the tokenizer of Qwen2's class, which splits text its own way,
 # for every folder of that family, unless tokenizer_config.json names a class that is in the folder.
 # Then it reads tokenizer.json as it is, or with trust_remote_code builds this class, which does so.
+_AS_IN_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _CLASS_MODULE = "tokenization_as_in_file"
 _CLASS = """from transformers import PreTrainedTokenizerFast
 
@@ -154,7 +155,7 @@ def _write_tokenizer(source: Path, tokenizer: Tokenizer, folder: Path) -> None:
 def _keep_class(folder: Path) -> None:
     """Makes AutoTokenizer read tokenizer.json as it is: see `_CLASS_MODULE`."""
     config = json.loads((folder / CONFIG_OF_TOKENIZER).read_text(encoding="utf-8"))
-    if config.get("tokenizer_class") != "PreTrainedTokenizerFast" or "auto_map" in config:
+    if config.get("tokenizer_class") not in _AS_IN_FILE or "auto_map" in config:
         return  # the tokenizer of Qwen2 itself, or one that comes with a class already
     config["auto_map"] = {"AutoTokenizer": [None, f"{_CLASS_MODULE}.TokenizerAsInFile"]}
     _write_json(folder / CONFIG_OF_TOKENIZER, config)

@@ -94,8 +94,9 @@ def look_at(folder: str | Path) -> Source:
 def _read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist; give the folder of a model") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        wrong = f"{path.parent} is no folder" if path.parent.is_file() else f"{path} does not exist"
+        raise DataError(f"{wrong}; give the folder of a model") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(content, dict):

@@ -30,7 +30,9 @@ def convert_pickles(folder: Path, target: Path) -> None:
     require("torch")
     paths = sorted(folder.glob("pytorch_model*.bin"))
     if not paths:
-        raise DataError(f"{folder} has no pytorch_model*.bin")
+        raise DataError(
+            f"{folder} has no pytorch_model*.bin; without --allow_bin, safetensors are read"
+        )
     shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(paths)}
     writer = Writer(target, shapes, "float32")
     with ProgressBar(sum(map(math.prod, shapes.values())), "unpickle", "parameter") as progress:
@@ -40,7 +42,7 @@ def convert_pickles(folder: Path, target: Path) -> None:
             progress.update(tensor.numel())
     writer.close()
     for path in folder.iterdir():
-        if path.suffix == ".json" and not path.name.endswith(".index.json"):
+        if path.suffix in (".json", ".jinja") and not path.name.endswith(".index.json"):
             shutil.copyfile(path, target / path.name)
 
 

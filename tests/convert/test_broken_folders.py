@@ -206,6 +206,11 @@ def test_a_broken_folder_is_refused_and_leaves_nothing(name, good, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["hf"]
 
 
+def test_a_file_in_place_of_a_folder_is_refused(good, tmp_path):
+    with pytest.raises(DataError, match="config.json is no folder; give the folder of a model"):
+        import_model(good["one"] / "config.json", tmp_path / "run")
+
+
 @pytest.mark.parametrize("kind", ["one", "sharded"])
 def test_the_folders_that_were_broken_were_good(kind, good, tmp_path):
     source, _ = import_model(good[kind], tmp_path / "run")

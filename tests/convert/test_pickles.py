@@ -40,8 +40,10 @@ def test_pickled_weights_are_written_as_safetensors(model_and_folder, tmp_path):
     for number, part in enumerate((names[:20], names[20:])):
         held = {name: tensors[name] for name in part}
         torch.save(held, source / f"pytorch_model-{number:05d}.bin")
+    (source / "chat_template.jinja").write_text("template")
     (tmp_path / "out").mkdir()
     convert_pickles(source, tmp_path / "out")
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == "template"
     assert look_at(tmp_path / "out").ignored == ("transformer.h.0.attn.masked_bias",)
     for name, tensor in read_folder(tmp_path / "out").items():
         assert (tensor.read() == tensors[name].numpy()).all()

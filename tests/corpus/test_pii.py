@@ -261,6 +261,7 @@ def test_dates_and_years_after_a_word_that_is_also_a_bank_are_no_account(text):
         "고객센터 1588-1234로 문의",  # a service number names no person
         "git@github.com:naver/hclx.git",
         "they are at seventeen dot eight",
+        "여권을 집에 두고 그냥 온 사람들은 M482 B 1937 창구로",  # not just behind the word
     ],
 )
 def test_numbers_of_documents_companies_goods_and_sections_are_no_items(text):
@@ -283,6 +284,7 @@ def test_numbers_of_documents_companies_goods_and_sections_are_no_items(text):
         ("080-123-4567", "<전화번호>"),
         ("카드 9409 - 1234 - 5678 - 9013", "카드 <카드번호>"),
         ("운전면허 11 - 19 - 123456 - 70", "운전면허 <운전면허번호>"),
+        ("송장번호 010-3894-2217", "송장번호 <전화번호>"),  # it may be one: the mask errs so
         ("여권 M 48213907", "여권 <여권번호>"),
         ("여권번호 M4821 3907", "여권번호 <여권번호>"),
         ("여권번호는 M482 B 1937이다", "여권번호는 <여권번호>이다"),

@@ -134,6 +134,7 @@ def test_a_split_with_less_than_one_window_says_what_to_do(cache):
     [
         (40, 5, "train", "give more text or a shorter TrainConfig.sequence_length (at most 39)"),
         (1, 1, "train", "give more text"),
+        (60, 10, "train", "give more text or a shorter TrainConfig.sequence_length (at most 59)"),
         # 90% are held out
         (
             *(20, 180, "train"),
