@@ -38,21 +38,32 @@ def _linear_index(shape: tuple[int, ...], first: jax.Array | int) -> jax.Array:
     return index
 
 
-def _array_fingerprint(x: jax.Array, first: jax.Array | int = 0) -> jax.Array:
+def _mixed(x: jax.Array, first: jax.Array | int) -> tuple[jax.Array, jax.Array]:
+    """The numbers whose sums are the fingerprint, for an array whose elements are counted from
+    `first`.
+    """
     bits = jax.lax.bitcast_convert_type(x, _UINT[x.dtype.itemsize]).astype(jnp.uint32)
     mixed = _mix(bits ^ _mix(_linear_index(x.shape, first)))
-    # One reduction of both, as two would keep `mixed`, which is as large as the array.
+    return mixed, _mix(mixed ^ jnp.uint32(0x9E3779B9))
+
+
+def _array_fingerprint(x: jax.Array) -> jax.Array:
+    return jnp.stack([numbers.sum(dtype=jnp.uint32) for numbers in _mixed(x, 0)])
+
+
+@jax.jit
+def _part_fingerprint(x: jax.Array, first: jax.Array) -> jax.Array:
+    """The same of a part on one device. A reduction of both takes no memory, where two would keep
+    the numbers; over several devices it would take more messages.
+    """
     add = lambda a, b: (a[0] + b[0], a[1] + b[1])
-    both = (mixed, _mix(mixed ^ jnp.uint32(0x9E3779B9)))
-    return jnp.stack(jax.lax.reduce(both, (jnp.uint32(0),) * 2, add, tuple(range(x.ndim))))
+    sums = jax.lax.reduce(_mixed(x, first), (jnp.uint32(0),) * 2, add, tuple(range(x.ndim)))
+    return jnp.stack(sums)
 
 
 @jax.jit
 def _fingerprints(tree):
     return jax.tree.map(_array_fingerprint, tree)
-
-
-_part_fingerprint = jax.jit(_array_fingerprint)
 
 
 @jax.jit
