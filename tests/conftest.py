@@ -2,9 +2,11 @@
 small tokenizers.
 """
 
+import gc
 import importlib.metadata
 import os
 import signal
+import sys
 import tempfile
 import threading
 
@@ -63,6 +65,15 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="takes minutes: make test-long"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Forgets the programs that a module has compiled: those of all of them fill the memory."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
