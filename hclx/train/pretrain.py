@@ -43,7 +43,7 @@ from hclx.train.run_lock import Lease
 from hclx.train.signal_watch import SignalWatch
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Metrics
-from hclx.train.validation import validate, validate_beginning
+from hclx.train.validation import evaluate, evaluate_beginning
 
 _LOG = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
         stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
         if began == 0 and run.description["init_from"]:
-            validate_beginning(run, state)
+            evaluate_beginning(run, state)
         batches = run.loader.iterate(progress.next_index)
         while progress.step < train.total_steps and not progress.stopping:
             with run.clock.part("data"):
@@ -271,7 +271,7 @@ def _hooks(
 
     def evaluate_model(info: StepInfo) -> None:
         with run.clock.paused("evaluation", info.metrics):
-            values = validate(run, info.state)
+            values = evaluate(run, info.state)
         logger.add(values)
         progress.evaluated = info.step, values["validation_loss"]
 

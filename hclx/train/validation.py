@@ -4,29 +4,29 @@ import logging
 
 import jax
 
+from hclx.train import step
 from hclx.train.retention import finite_or_none
 from hclx.train.run import Run
 from hclx.train.state import TrainState
-from hclx.train.step import evaluate
 
 _LOG = logging.getLogger(__name__)
 
 
-def validate(run: Run, state: TrainState) -> dict[str, float]:
+def evaluate(run: Run, state: TrainState) -> dict[str, float]:
     """Returns `validation_loss` and `bits_per_byte` of a state on the validation split of the run,
     which must have one.
     """
     n = min(run.experiment.train.eval_windows, run.validation.n_sequences)
-    return evaluate(run.program, state.params, run.validation, run.token_bytes, n)
+    return step.evaluate(run.program, state.params, run.validation, run.token_bytes, n)
 
 
-def validate_beginning(run: Run, state: TrainState) -> None:
+def evaluate_beginning(run: Run, state: TrainState) -> None:
     """Says and records how good the weights of another run are before the first step: the figures
     that training is measured against. Does nothing for a run that is never evaluated.
     """
     if not (run.experiment.train.eval_every and run.validation):
         return
-    values = validate(run, state)
+    values = evaluate(run, state)
     run.event("evaluate", step=0, **{name: finite_or_none(v) for name, v in values.items()})
     if jax.process_index() == 0:
         figures = values["validation_loss"], values["bits_per_byte"]

@@ -27,7 +27,7 @@ from hclx.errors import (
     StuckError,
 )
 from hclx.parallel import make_mesh
-from hclx.train import Checkpointer, initial_weights, run_data
+from hclx.train import Checkpointer, initial_weights, run_data, validation
 from hclx.train import dry_run as dry_run_module
 from hclx.train import pretrain as pretrain_module
 from hclx.train.checkpoint_format import LoopState, read_json_items
@@ -49,7 +49,6 @@ from hclx.train.rewind_history import Lineage, Rewind
 from hclx.train.run import RunOptions, _can_evaluate, open_run
 from hclx.train.run_dir import versions
 from hclx.train.step import evaluate, make_token_losses
-from hclx.train.validation import validate
 from hclx.train.watchdog import Watchdog
 from tests.helpers.checkpoints import largest
 from tests.helpers.meshes import ONE, devices_of
@@ -203,7 +202,7 @@ class TestStartingPoint:
         options = {"experiment": evaluated, "init_from": str(finished[0])}
         with caplog.at_level("INFO"), open_in(tmp_path, **options) as run:
             state = starting_point(run)
-            expected = validate(run, state)
+            expected = validation.evaluate(run, state)
             state = train_loop(run, state)
             train_loop(run, state)  # has nothing to do
         events = [event for event in read_events(tmp_path) if event["event"] == "evaluate"]
