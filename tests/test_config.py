@@ -379,6 +379,8 @@ PUBLISHED = {
     "hyperclovax_think_14b": (14.74e9, "with"),
     "kogpt2_125m": (125e6, "with"),
     "kogpt_6b": (6_166_502_400, "with"),
+    # By the sizes in its config.json; the card says 2.3B.
+    "midm_2_mini_2b3": (2_305_517_312, "with"),
     "polyglot_ko_1b3": (1_331_810_304, "with"),
     "polyglot_ko_3b8": (3_809_974_272, "with"),
     "polyglot_ko_5b8": (5_885_059_072, "with"),
