@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hclx.convert.exporting import export_model
-from hclx.infer import SamplingConfig, generate, load_for_inference
+from hclx.infer import EmbeddedEngine, GenerateRequest, SamplingConfig, load_for_inference
 from hclx.text import load_tokenizer
 from tests.helpers.runs import pretrain
 
@@ -61,10 +61,13 @@ def exported(request, tmp_path_factory):
     assert result.returncode == 0, result.stderr
     assert export_model(place / "run", place / "hf").family == request.param
     model, tokenizer = load_for_inference(place / "run"), load_tokenizer(place / "run/tokenizer")
-    greedy, answers = SamplingConfig(max_tokens=64, temperature=0.0), []
-    for prompt in PROMPTS:
-        made = generate(model.params, model.config, tokenizer, prompt, greedy)
-        answers.append(([*tokenizer.begin_ids, *tokenizer.encode(prompt)], made))
+    greedy = SamplingConfig(max_tokens=64, temperature=0.0)
+    with EmbeddedEngine(model, tokenizer) as engine:
+        results = engine.generate([GenerateRequest(prompt, greedy) for prompt in PROMPTS])
+    answers = [
+        ([*tokenizer.begin_ids, *tokenizer.encode(prompt)], made)
+        for prompt, (made,) in zip(PROMPTS, results)
+    ]
     assert len({made.text for _, made in answers}) > 1  # not the same noise after each
     return place / "hf", answers
 
