@@ -89,7 +89,9 @@ GATHERED = dataclasses.replace(INFERENCE_RULES, embed=("fsdp", "seq"))  # weight
     "mesh, rules",
     [
         (MeshConfig(data=4, fsdp=1, model=2), INFERENCE_RULES),
-        (MeshConfig(data=1, fsdp=1, seq=2, model=4), INFERENCE_RULES),
+        pytest.param(
+            *(MeshConfig(data=1, fsdp=1, seq=2, model=4), INFERENCE_RULES), marks=pytest.mark.long
+        ),
         (MeshConfig(data=1, fsdp=2, seq=2, model=2), GATHERED),
     ],
 )

@@ -184,6 +184,7 @@ def test_checkpoints_of_another_user_are_no_damage(whole, tmp_path):
     assert read_metrics(run)[-1]["step"] == 44
 
 
+@pytest.mark.long
 def test_a_run_goes_on_upon_another_mesh(whole, tmp_path):
     half = pretrain(
         tmp_path / "run", *sharing(whole), "--gin.TrainConfig.total_steps=40", devices=1
