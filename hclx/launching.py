@@ -9,6 +9,7 @@ import logging as python_logging
 import math
 import os
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -166,6 +167,10 @@ def _tidy_log(is_verbose: bool) -> None:
                 emit(record)
 
     def report(unraisable):
+        if unraisable.exc_type is KeyboardInterrupt:  # in a callback, which loses it: once more
+            again = lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            threading.Timer(0.05, again).start()
+            return
         # TensorStore has one for each array whose writing fails after that of another.
         if is_verbose or str(unraisable.exc_value) != "Event loop is closed":
             hook(unraisable)

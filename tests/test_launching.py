@@ -152,6 +152,14 @@ def test_ctrl_c_is_one_line(folder):
     assert result.stderr == b"error: interrupted with Ctrl-C\n"
 
 
+def test_ctrl_c_in_a_callback_that_loses_it_ends_the_program_all_the_same(folder):
+    """As in one of XLA's that runs when Python collects garbage."""
+    interrupt = "lambda self: os.kill(os.getpid(), signal.SIGINT) or time.sleep(0.01)"
+    body = f"type('Last', (), {{'__del__': {interrupt}}})(); time.sleep(9); print('went on')"
+    result = ended(folder, body, 130)
+    assert result.stderr == b"error: interrupted with Ctrl-C\n" and not result.stdout
+
+
 def test_a_reader_that_has_enough_ends_a_program_quietly(folder):
     body = "[print('long line ' * 99) for _ in range(10_000)]"
     assert ended(folder, body, 141, pipe="| head -c 4").stderr == b""

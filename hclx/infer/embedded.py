@@ -156,17 +156,18 @@ class EmbeddedEngine:
         self._inbox.put(done)
         done.wait()
 
-    def close(self) -> None:
-        """Ends all requests as they are, and the thread."""
+    def close(self, timeout: float | None = None) -> None:
+        """Ends all requests as they are, and the thread; waits for it at most `timeout` seconds."""
         self._is_closed = True
         self._inbox.put(None)
-        self._thread.join()
+        self._thread.join(timeout)
 
     def __enter__(self) -> "EmbeddedEngine":
         return self
 
-    def __exit__(self, *_) -> None:
-        self.close()
+    def __exit__(self, kind, *_) -> None:
+        # After an error or Ctrl-C nobody waits for a program that is being compiled.
+        self.close(timeout=None if kind is None else 0.5)
 
     def _put(self, task: Task) -> Ticket:
         if self._is_closed:
