@@ -59,6 +59,7 @@ _NOT_SUPPORTED = {
 _NESTED = ("text_config", "language_config")
 _OTHER_SENSES = ("vision_config", "audio_config")
 _OF_THE_WHOLE = ("quantization_config", "tie_word_embeddings")
+_SOME = {"least": 1, "most": 10_000}  # heads or layers
 
 
 def read_model_config(values: Mapping, path: str = "config.json") -> tuple[str, ModelConfig]:
@@ -117,9 +118,9 @@ def _of_language_model(fields: Fields) -> Fields:
 def _gpt2(fields: Fields, family: str) -> dict:
     return {
         "vocab_size": fields.integer("vocab_size"),
-        "n_layers": fields.integer("n_layer", "num_hidden_layers"),
+        "n_layers": fields.integer("n_layer", "num_hidden_layers", **_SOME),
         "d_model": fields.integer("n_embd", "hidden_size"),
-        "n_heads": fields.integer("n_head", "num_attention_heads"),
+        "n_heads": fields.integer("n_head", "num_attention_heads", **_SOME),
         "max_length": fields.integer("n_positions", "n_ctx", "max_position_embeddings"),
         "mlp_size": fields.integer("n_inner", default=0),
         "layer_norm_epsilon": fields.number("layer_norm_epsilon", default=1e-5),
@@ -129,12 +130,12 @@ def _gpt2(fields: Fields, family: str) -> dict:
 
 
 def _gpt_neox(fields: Fields, family: str) -> dict:
-    heads, d = fields.integer("num_attention_heads"), fields.integer("hidden_size")
+    heads, d = fields.integer("num_attention_heads", **_SOME), fields.integer("hidden_size")
     parallel = fields.boolean("use_parallel_residual", default=True)
     bias = fields.boolean("attention_bias", default=True)
     return {
         "vocab_size": fields.integer("vocab_size"),
-        "n_layers": fields.integer("num_hidden_layers"),
+        "n_layers": fields.integer("num_hidden_layers", **_SOME),
         "d_model": d,
         "n_heads": heads,
         "max_length": fields.integer("max_position_embeddings"),
@@ -151,12 +152,12 @@ def _gpt_neox(fields: Fields, family: str) -> dict:
 
 def _gptj(fields: Fields, family: str) -> dict:
     fields.refuse_others({"rotary": (True,)})
-    heads = fields.integer("n_head", "num_attention_heads")
+    heads = fields.integer("n_head", "num_attention_heads", **_SOME)
     d = fields.integer("n_embd", "hidden_size")
     rotary_dim = fields.integer("rotary_dim", default=64)
     return {
         "vocab_size": fields.integer("vocab_size"),
-        "n_layers": fields.integer("n_layer", "num_hidden_layers"),
+        "n_layers": fields.integer("n_layer", "num_hidden_layers", **_SOME),
         "d_model": d,
         "n_heads": heads,
         "max_length": fields.integer("n_positions", "max_position_embeddings"),
@@ -180,14 +181,14 @@ def _llama(fields: Fields, family: str) -> dict:
 
 def _llama_block(fields: Fields, family: str) -> dict:
     default = _DEFAULTS.get(family, {})
-    heads, d = fields.integer("num_attention_heads"), fields.integer("hidden_size")
+    heads, d = fields.integer("num_attention_heads", **_SOME), fields.integer("hidden_size")
     head_size = fields.integer("head_dim", default=default.get("head_dim", d // heads))
     kv_heads = "num_key_value_heads"
     are_all = family in _AS_MANY_KV_HEADS or fields.is_null(kv_heads)
     bias = fields.boolean("attention_bias", default=False)
     return {
         "vocab_size": fields.integer("vocab_size"),
-        "n_layers": fields.integer("num_hidden_layers", "num_layers"),
+        "n_layers": fields.integer("num_hidden_layers", "num_layers", **_SOME),
         "d_model": d,
         "n_heads": heads,
         "kv_heads": fields.integer(kv_heads, default=heads if are_all else None),
@@ -277,7 +278,7 @@ def _pattern(fields: Fields, window: int, slides: Callable[[int], bool]) -> dict
       window: 0 for none.
       slides: whether a layer has the window, where the file has no `layer_types`.
     """
-    layers = fields.integer("num_hidden_layers", "num_layers")
+    layers = fields.integer("num_hidden_layers", "num_layers", **_SOME)
     letters = {"sliding_attention": "S", "full_attention": "F"}
     kinds = fields.first("layer_types")
     if kinds is None:

@@ -40,11 +40,16 @@ class Fields:
                 )
         return next(iter(values.values()), default)
 
-    def integer(self, *names: str, default: int | None = None) -> int:
-        """Returns a whole number; a missing one without a default is an error."""
+    def integer(
+        self, *names: str, default: int | None = None, least: int | None = None, most: int = 2**40
+    ) -> int:
+        """Returns a whole number within bounds; a missing one without a default is an error."""
         value = self.first(*names, default=default)
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.wrong(names, value, "a whole number")
+        if value > most or (least is not None and value < least):
+            bounds = f"at most {most:,}" if least is None else f"from {least:,} to {most:,}"
+            raise self.wrong(names, value, f"a whole number, {bounds}")
         return value
 
     def number(self, *names: str, default: float | None = None) -> float:

@@ -71,12 +71,27 @@ def prepare(
     if (Path(cache_dir) / MANIFEST).is_file():
         cache = TokenCache(cache_dir)
     else:
+        check_no_part(cache_dir)
         settings = ReadSettings.of(data)
         cache = build_cache(label_of(data), sources_of(data), tokenizer_dir, cache_dir, settings)
     check_cache(
         cache, loaded, data, remedy
     )  # also of a new one, which another process may have made
     return cache
+
+
+def check_no_part(cache_dir: str) -> None:
+    """Checks that a folder without a manifest, where a token cache is to be made, is empty.
+
+    Raises:
+      DataError: it is not: a copy of a cache that was interrupted, or a folder of something else.
+    """
+    folder = Path(cache_dir)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise DataError(
+            f"{folder} has files and no {MANIFEST}, so that it is no whole token cache; copy the"
+            " cache again, or name another cache_dir"
+        )
 
 
 def untrained(tokenizer_dir: str) -> str:

@@ -64,6 +64,11 @@ class EngineConfig:
                 raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
 
 
+def _count(request: GenerateRequest) -> int:
+    """The number of tasks of a request; one for a wrong `n`, which its task refuses."""
+    return request.n if isinstance(request.n, int) and request.n > 0 else 1
+
+
 class EmbeddedEngine:
     """An `hclx.infer.engine.Engine` over a model that is loaded here. Use it in a `with` block, or
     call `close`.
@@ -116,7 +121,7 @@ class EmbeddedEngine:
           RequestError: a request cannot be served; then none is.
         """
         tasks = [
-            [self._intake.generate_task(request, i) for i in range(request.n)]
+            [self._intake.generate_task(request, i) for i in range(_count(request))]
             for request in requests
         ]
         tickets = [[self._put(task) for task in row] for row in tasks]
@@ -133,7 +138,7 @@ class EmbeddedEngine:
         Raises:
           RequestError: there is no label, or one is empty or does not fit.
         """
-        if not labels:
+        if isinstance(labels, str) or not labels:
             raise RequestError("there are no labels to choose among; give one or more")
         scores = self.score([ScoreRequest(context, label) for label in labels])
         totals = np.array([score.total for score in scores])
@@ -145,6 +150,7 @@ class EmbeddedEngine:
         """Computes for each text the mean of its hidden states after the final norm, float32 [d].
         They are those of a language model, which no training has made alike for like meanings.
         """
+        texts = [texts] if isinstance(texts, str) else texts
         tickets = [self._put(task) for task in map(self._intake.embed_task, texts)]
         return [ticket.result() for ticket in tickets]
 

@@ -44,8 +44,12 @@ class Intake:
         Raises:
           RequestError: it cannot be served, with the reason.
         """
-        if request.n < 1:
-            raise RequestError(f"n={request.n} is out of range: give 1 or more")
+        if not isinstance(request.n, int) or request.n < 1:
+            raise RequestError(f"n={request.n!r} is out of range: give 1 or more")
+        if request.deadline is not None and not request.deadline >= 0:
+            raise RequestError(f"deadline={request.deadline!r}: give 0 seconds or more, or None")
+        if request.grammar is not None and not hasattr(request.grammar, "matcher"):
+            raise RequestError(f"grammar={request.grammar!r}: make it by hclx.infer.grammar")
         ids = self._prompt_ids(request.prompt, "prompt")
         sampling = request.sampling
         for name in ("allowed_tokens", "stop_ids", "logit_bias"):
@@ -113,11 +117,15 @@ class Intake:
     def _encode(self, text: str | Sequence[int], name: str) -> list[int]:
         if isinstance(text, str):
             return self._tokenizer.encode(text)
+        if not isinstance(text, list | tuple | np.ndarray):
+            raise RequestError(f"the {name} is {text!r}: give a text or token ids")
         self._check_ids(text, name)
-        return list(text)
+        return [int(token) for token in text]
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
         for token in ids:
+            if not isinstance(token, int | np.integer):
+                raise RequestError(f"{name} has {token!r}, which is no token id")
             if not 0 <= token < self._vocab_size:
                 raise RequestError(
                     f"{name} has the token id {token}, and the vocabulary ends at"

@@ -15,6 +15,7 @@ from hclx.errors import ConfigError
 NEVER = jnp.finfo(jnp.float32).min
 MAX_LOGPROBS = 20  # alternatives of a token, as servers of this kind give at most
 _INT32_MAX = np.iinfo(np.int32).max
+_PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,7 @@ class SamplingConfig:
     logprobs: int | None = None
 
     def __post_init__(self):
+        self._check_types()
         checks = {
             "max_tokens": (self.max_tokens > 0, "a positive whole number"),
             "min_tokens": (0 <= self.min_tokens <= self.max_tokens, "0 up to max_tokens"),
@@ -93,6 +95,32 @@ class SamplingConfig:
         for name, (is_valid, valid) in checks.items():
             if not is_valid:
                 raise ConfigError(f"{name}={getattr(self, name)!r} is out of range: give {valid}")
+
+    def _check_types(self) -> None:
+        """Raises ConfigError for a value of another type, which would fail on the device."""
+        numbers, whole = (int, float, np.number), (int, np.integer)
+        are = lambda values, kinds: (
+            isinstance(values, Sequence)
+            and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
+        )
+        for name in ("max_tokens", "min_tokens", "top_k", "seed"):
+            if not are([getattr(self, name)], whole):
+                raise ConfigError(f"{name}={getattr(self, name)!r}: give a whole number")
+        for name in ("temperature", "top_p", "min_p", *_PENALTIES):
+            if not are([getattr(self, name)], numbers):
+                raise ConfigError(f"{name}={getattr(self, name)!r}: give a number")
+        for name, kinds in (("stop", str), ("stop_ids", whole), ("allowed_tokens", whole)):
+            value = getattr(self, name)
+            if isinstance(value, str) or not are(value, kinds):
+                noun = "texts" if kinds is str else "token ids"
+                raise ConfigError(f"{name}={value!r}: give a tuple of {noun}")
+        if self.logprobs is not None and not are([self.logprobs], whole):
+            raise ConfigError(f"logprobs={self.logprobs!r}: give a whole number or None")
+        bias = self.logit_bias
+        if not isinstance(bias, Mapping) or not (
+            are([*bias], whole) and are([*bias.values()], numbers)
+        ):
+            raise ConfigError(f"logit_bias={bias!r}: give token ids with numbers")
 
 
 class SamplingParams(NamedTuple):

@@ -84,11 +84,12 @@ def nothing(pattern: str, place: Place) -> str:
 def corpus_among(paths: Iterable[str], place: Place) -> str:
     """Returns the folder of a corpus of which the settings are among some files; "" if none is."""
     for path in paths:
-        folder = path.removesuffix("/settings.json")
-        if folder != path and all(
-            place.kind(f"{folder}/{part}") == "folder" for part in ("documents", "attributes")
+        folder, _, name = path.rpartition("/")
+        below = f"{folder}/" if folder else ""  # else it is the place itself
+        if name == "settings.json" and all(
+            place.kind(f"{below}{part}") == "folder" for part in ("documents", "attributes")
         ):
-            return folder
+            return folder or "."
     return ""
 
 

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from hclx.config import DataConfig, Experiment
 from hclx.data import TokenCache, prepare
-from hclx.data.prepare import untrained
+from hclx.data.prepare import check_no_part, untrained
 from hclx.data.source import ReadSettings, sources_of
 from hclx.data.token_cache import MANIFEST, SPLITS, too_little
 from hclx.errors import ConfigError, DataError
@@ -140,6 +140,7 @@ def _found_text(experiment: Experiment, model_dir: str) -> Iterator[tuple[str, T
         cache = prepared(tokenizer_dir, cache_dir) if is_given else TokenCache(cache_dir)
         yield f"token cache {cache_dir}", cache
         return
+    check_no_part(cache_dir)
     text, n_bytes = _find_files(data)
     if n_bytes <= _PREPARED_BYTES:
         with tempfile.TemporaryDirectory(prefix="hclx-dry-run-") as folder:

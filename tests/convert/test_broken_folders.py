@@ -145,6 +145,11 @@ BROKEN = {
         "config.json cannot be read",
     ),
     "a missing field": ("one", edit_config(hidden_size="removed"), "has no hidden_size"),
+    "no heads": ("one", edit_config(num_attention_heads=0), "a whole number, from 1 to 10,000"),
+    "a billion layers": (
+        *("one", edit_config(num_hidden_layers=10**9)),
+        "a whole number, from 1 to 10,000",
+    ),
     "a field of another type": (
         "one",
         edit_config(num_hidden_layers="3"),

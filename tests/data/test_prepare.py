@@ -51,6 +51,17 @@ def test_made_once_and_used_again(made):
     )
 
 
+def test_a_copy_without_its_manifest_is_no_place_for_a_new_cache(made, tmp_path):
+    folder, data = made
+    shutil.copytree(folder / "tokenizer", tmp_path / "tokenizer")
+    shutil.copytree(folder / "cache", tmp_path / "cache")
+    (tmp_path / "cache" / "manifest.json").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError, match="cache has files and no manifest.json, so that it is no"):
+        run(tmp_path, data)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_tokenizer_never_sees_the_validation_split(made, sample_texts):
     folder, data = made
     metadata = json.loads((folder / "tokenizer" / "hclx_tokenizer.json").read_text())

@@ -104,7 +104,10 @@ def test_texts_of_other_prompts_or_settings_are_not_continued(tmp_path):
         ("[]", "in.jsonl:1 has no text in `prompt`"),
         ('{"prompt": 3}', "in.jsonl:1 has no text in `prompt`"),
         ('{"prompt": "가"}\n{"prompt": "나", "top_p": 2}', "in.jsonl:2: top_p=2 is out of range"),
-        ('{"prompt": "가", "max_tokens": "many"}', "in.jsonl:1: a value of max_tokens has a wrong"),
+        (
+            '{"prompt": "가", "max_tokens": "many"}',
+            "in.jsonl:1: max_tokens='many': give a whole number",
+        ),
         ("", "has no lines"),
     ],
 )

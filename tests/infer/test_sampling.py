@@ -217,6 +217,12 @@ def test_top_p_of_logits_of_any_size(scale):
         {"presence_penalty": -math.inf},
         {"logit_bias": {3: 101}},
         {"logprobs": 21},
+        {"max_tokens": 2.5},
+        {"seed": True},
+        {"temperature": "hot"},
+        {"stop": "끝"},
+        {"stop_ids": (0.5,)},
+        {"logit_bias": {"3": 1}},
     ],
 )
 def test_values_out_of_range_are_refused_by_name(bad):
