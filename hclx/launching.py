@@ -53,6 +53,8 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         run has one process, other exceptions of `main` are raised again.
     """
     use_utf8_mode()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     # For C++ code of TensorFlow and XLA, in the processes that are started here too.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     _say_that_there_is_no_tpu()
@@ -84,6 +86,14 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
         sys.exit(_fail(str(error), error.exit_code))
 
 
+_interrupts: list[int] = []  # a module of C++ that is being imported makes another error of Ctrl-C
+
+
+def _interrupt(number: int, frame: object) -> None:
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
 def _run_to_its_end(main: Callable[[list[str]], int | None], argv: list[str]) -> int:
     """Calls `main`; returns the exit code, or raises what is no error for a person."""
     code = 1
@@ -100,10 +110,14 @@ def _run_to_its_end(main: Callable[[list[str]], int | None], argv: list[str]) ->
             _leave(code)
         raise
     except Exception as error:
-        if (known := known_error(error)) is None:
+        known = known_error(error)
+        if known is not None:
+            code = _leave(_fail(str(known), known.exit_code))
+        elif _interrupts:
+            code = _leave(_fail("interrupted with Ctrl-C", _INTERRUPTED))
+        else:
             _leave_after(error)
             raise
-        code = _leave(_fail(str(known), known.exit_code))
     finally:
         _end_in_time(code)
     return code

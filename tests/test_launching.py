@@ -160,6 +160,18 @@ def test_ctrl_c_in_a_callback_that_loses_it_ends_the_program_all_the_same(folder
     assert result.stderr == b"error: interrupted with Ctrl-C\n" and not result.stdout
 
 
+def test_ctrl_c_that_a_module_turns_into_another_error_is_one_line(folder):
+    """As one of C++ does that is being imported."""
+    body = """
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(9)
+    except KeyboardInterrupt as error:
+        raise ImportError("while initializing the extension") from error"""
+    result = ended(folder, body, 130)
+    assert result.stderr == b"error: interrupted with Ctrl-C\n"
+
+
 def test_a_reader_that_has_enough_ends_a_program_quietly(folder):
     body = "[print('long line ' * 99) for _ in range(10_000)]"
     assert ended(folder, body, 141, pipe="| head -c 4").stderr == b""

@@ -24,7 +24,7 @@ from hclx.corpus.text_batch import TextBatch, batches
 from hclx.corpus.verdicts import write_verdict
 from hclx.errors import ConfigError
 
-VERSION = 2  # of what taggers compute, and of what is masked: part of the keys of both
+VERSION = 3  # of what taggers compute, and of what is masked: part of the keys of both
 Rules = Mapping[str, Rule | None]  # rule -> its bounds; None: switched off
 
 

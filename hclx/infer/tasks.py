@@ -171,17 +171,17 @@ class GenerateTask(Task):
 
     def settings(self) -> RowSettings:
         """Returns the settings of the row, with the text so far."""
-        size, sampling = len(self._base_bias_v), self.sampling
+        size, sampling, ends = len(self._base_bias_v), self.sampling, list(self._ends)
         bias_v = self._base_bias_v.copy()
+        bias_v[ends] = 0  # also of chat models, whose turns end at a control symbol
         if sampling.allowed_tokens:
-            bias_v[:] = NEVER
-            ids = [*sampling.allowed_tokens, self._eod_id]
-            bias_v[ids] = self._base_bias_v[ids]
+            is_allowed_v = np.isin(np.arange(size), [*sampling.allowed_tokens, *ends])
+            bias_v[~is_allowed_v] = NEVER
         for token, bias in sampling.logit_bias.items():
             if bias_v[token] != NEVER:
                 bias_v[token] += bias
         ends_v, seen_v = np.zeros((2, size), bool)
-        ends_v[list(self._ends)] = True
+        ends_v[ends] = True
         seen_v[self.ids] = True
         seen_v[self._eod_id] = False  # it begins every prompt, and a text would hardly end
         counts_v = np.bincount(np.array(self.tokens, np.int32), minlength=size).astype(np.int32)

@@ -198,6 +198,8 @@ def test_stop_ids_bias_and_allowed_tokens(engine):
     assert ended.tokens == plain.tokens[:first] and ended.stop_reason == "end"
     assert plain.tokens[0] != tokens(logit_bias={plain.tokens[0]: -100}).tokens[0]
     assert set(tokens(allowed_tokens=(300, 301)).tokens) <= {300, 301}
+    by_symbol = tokens(stop_ids=(2,), logit_bias={2: 100})  # one that no text may have
+    assert by_symbol.tokens == () and by_symbol.stop_reason == "end"
 
 
 def test_no_control_symbol_is_ever_written(engine):

@@ -81,7 +81,7 @@ def _is_licence(candidate: Candidate) -> bool:
 
 def _is_passport(candidate: Candidate) -> bool:
     value = candidate.value
-    if re.search("[ -]", value):  # M 12345678, M1234 5678
+    if re.search("[-·/._ ]", value):  # M 12345678, M·1234-5678
         return bool(_PASSPORT_JUST_BEFORE.search(candidate.before))
     if _PASSPORT_BEFORE.search(candidate.before):
         return True
@@ -109,9 +109,10 @@ LICENCE_RULES = (
 PASSPORT_RULES = (
     Rule(
         "passport",
-        r"(?<![0-9A-Za-z])(?:[Mm][0-9]{3}[A-Za-z][0-9]{4}|M[ -]?[0-9]{3}[ -]?[A-Z][ -]?[0-9]{4}"
-        r"|[MSRODGm][0-9]{8}|[MSRODG][ -]?[0-9]{4}[ -]?[0-9]{4}|[A-Z]{2}[ -]?[0-9]{7})"
-        r"(?![0-9A-Za-z])",
+        r"(?<![0-9A-Za-z])(?:[Mm][0-9]{3}[A-Za-z][0-9]{4}"
+        rf"|M{_SEPARATOR}[0-9]{{3}}{_SEPARATOR}[A-Z]{_SEPARATOR}[0-9]{{4}}"
+        rf"|[MSRODGm]{_SEPARATOR}(?:[0-9]{{8}}|[0-9]{{4}}{_SEPARATOR}[0-9]{{4}}"
+        rf"|[0-9]{{3}}{_SEPARATOR}[0-9]{{5}})|[A-Z]{{2}}{_SEPARATOR}[0-9]{{7}})(?![0-9A-Za-z])",
         _is_passport,
     ),
 )
