@@ -157,6 +157,7 @@ def bound_by_permissions():
         prctl(drop_capability, capability, 0, 0, 0)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to another user")
 def test_checkpoints_of_another_user_are_no_damage(whole, tmp_path):
     """Folders are open to all, and the files of arrays to their owner alone."""

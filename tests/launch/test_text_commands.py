@@ -5,6 +5,8 @@ made.
 import json
 import re
 
+import pytest
+
 from hclx.data import TokenCache
 from hclx.launching import expand_home, take_gin_bindings
 from hclx.text import load_tokenizer
@@ -15,6 +17,7 @@ from tests.helpers.built_corpora import digest
 from tests.helpers.commands import TINY, launch, refused
 
 
+@pytest.mark.long
 def test_tokenizer_then_cache_then_pretraining(tmp_path):
     tokenizer, cache, run = (str(tmp_path / name) for name in ("tokenizer", "cache", "run"))
     trained = launch(
