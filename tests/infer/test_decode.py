@@ -139,6 +139,18 @@ def test_the_end_of_a_document_is_not_punished_for_the_beginning_of_the_prompt(p
     assert begin(state, logits, [settings])[1] == [EOD]
 
 
+def test_a_row_whose_request_is_gone_samples_no_more(params):
+    """Else it would move on in a row that the next request is read into."""
+    state, logits = read(params, [[EOD, 3], [EOD, 4]], CONFIG, 32)
+    settings = settings_of(dataclasses.replace(GREEDY, max_tokens=9), CONFIG.vocab_size)
+    state, _ = begin(state, logits, [settings] * 2)
+    _, *others = step_arguments(state, 4)
+    state, sampled = decode(params, state, np.array([True, False]), *others, config=CONFIG)
+    assert (np.asarray(sampled.tokens)[1] == NO_TOKEN).all()
+    assert state.rows.is_active_b.tolist() == [True, False]
+    assert state.rows.lengths_b.tolist() == [6, 2]
+
+
 def test_limit_holds_over_calls(params):
     out = run(params, [[EOD, 9]], 12, SamplingConfig(temperature=1.0, seed=4), limit=6, steps=4)[0]
     assert (out != NO_TOKEN).sum() <= 6

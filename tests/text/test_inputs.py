@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hclx.errors import ConfigError, DataError
-from hclx.text.inputs import expand_globs, may_match
+from hclx.text.inputs import LocalPlace, corpus_among, expand_globs, may_match
 
 NAMES = (
     "a[1].txt",
@@ -94,6 +94,13 @@ def test_a_corpus_that_was_built_is_no_text(folder):
         ):
             expand_globs(pattern)
     assert expand_globs("runs/c/mixture/*") == ["runs/c/mixture/a.jsonl"]
+
+
+def test_a_corpus_is_seen_from_inside_too(folder):
+    for name in ("documents", "attributes"):
+        (folder / name).mkdir()
+    assert corpus_among(["a.txt", "settings.json"], LocalPlace()) == "."
+    assert corpus_among(["a.txt", "b/settings.json"], LocalPlace()) == ""
 
 
 def test_names_are_found_in_either_form_of_hangul(folder):
