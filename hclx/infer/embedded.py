@@ -33,6 +33,7 @@ from hclx.infer.tasks import GenerateTask, Task, Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
+_MOST_CHUNKS = 8  # of prompts that are read between two calls that sample
 _MOST_FAILURES = 2  # device errors after which a request is given up
 
 
@@ -207,23 +208,37 @@ class EmbeddedEngine:
         tasks = [task for task in self._rows if task is not None]
         if not self._waiting:
             self._device.shrink(max((task.length for task in tasks), default=0))
-        if reading := [task for task in tasks if task.n_left]:
-            self._read(reading)
-        sampling = [
+        self._read_chunks()
+        sampling = self._sampling()
+        if any(task.matcher is not None for _, task in sampling):
+            self._step_by_grammar(sampling)
+            return
+        more = [(row, task) for row, task in sampling if task.n_ahead > 0]
+        if more:
+            n = min(self._steps, max(task.n_ahead for _, task in more))
+            self._unread.append(self._device.decode(more, n, bool(self._waiting)))
+        # While the device runs the newest call, the host reads those before it; if requests wait
+        # for a row, it reads that one too.
+        self._hand_out(keep=1 if more and not self._waiting else 0)
+
+    def _sampling(self) -> list[tuple[int, GenerateTask]]:
+        """The rows whose prompt is whole and whose text is not."""
+        return [
             (row, task)
             for row, task in enumerate(self._rows)
             if isinstance(task, GenerateTask) and not task.n_left
         ]
-        if any(task.matcher is not None for _, task in sampling):
-            self._step_by_grammar(sampling)
-            return
-        more = [task for _, task in sampling if task.n_ahead > 0]
-        if more:
-            n = min(self._steps, max(task.n_ahead for task in more))
-            self._unread.append(self._device.decode(sampling, n, bool(self._waiting)))
-        # While the device runs the newest call, the host reads those before it; if requests wait
-        # for a row, it reads that one too.
-        self._hand_out(keep=1 if more and not self._waiting else 0)
+
+    def _read_chunks(self) -> None:
+        """Reads the next chunk of some prompts; and on, while more rows read than sample, because a
+        step takes about the same time for all rows as for some of them.
+        """
+        for _ in range(_MOST_CHUNKS):
+            reading = [task for task in self._rows if task is not None and task.n_left]
+            if reading:
+                self._read(reading)
+            if len(reading) <= len(self._sampling()):
+                return
 
     def _step_by_grammar(self, sampling: list[tuple[int, GenerateTask]]) -> None:
         """Samples one token of each row; the host must know the last one to say what may follow.
