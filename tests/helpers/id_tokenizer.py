@@ -1,4 +1,4 @@
-"""A tokenizer whose text is the ids themselves, for models with random weights."""
+"""Tokenizers whose text is the ids themselves, for models with random weights."""
 
 import numpy as np
 
@@ -23,3 +23,17 @@ class IdTokenizer:
     def token_bytes(self) -> np.ndarray:
         """Returns the number of bytes of each token."""
         return np.array([len(self.decode_bytes([i])) for i in range(self.vocab_size)], np.uint8)
+
+
+class ByteTokenizer(IdTokenizer):
+    """Each token is one byte, so that grammars can be followed: those allow parts of a text byte by
+    byte.
+    """
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the ids of a text."""
+        return list(text.encode())
+
+    def decode_bytes(self, ids) -> bytes:
+        """Returns the text of ids, in bytes."""
+        return bytes(token for token in ids if token > 1)
