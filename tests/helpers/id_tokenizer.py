@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from hclx.text.tokenizer import to_bytes
+
 
 class IdTokenizer:
     """Has what an engine reads of a tokenizer. Each token is the text "<id>"."""
@@ -32,7 +34,7 @@ class ByteTokenizer(IdTokenizer):
 
     def encode(self, text: str) -> list[int]:
         """Returns the ids of a text."""
-        return list(text.encode())
+        return list(to_bytes(text))
 
     def decode_bytes(self, ids) -> bytes:
         """Returns the text of ids, in bytes."""
