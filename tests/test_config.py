@@ -371,14 +371,20 @@ def test_gin_files_of_sizes_are_the_published_shapes(size):
 # The numbers of parameters that the cards of the models give; "without" those of the embedding and
 # the head.
 PUBLISHED = {
+    # The tensors: [102400, 3584] twice; 28 layers of 2 x [3584, 3584], 2 x [512, 3584], 3 x [18944,
+    # 3584], biases of 3584 + 2 x 512, and 2 norms; a norm.
+    "ax_4_light_7b": (7_259_624_960, "with"),
     "exaone_3_5_2b4": (2_405_327_360, "with"),
     "exaone_3_5_7b8": (7_818_448_896, "with"),
     "exaone_3_5_32b": (30.95e9, "without"),
     "exaone_4_1b2": (1.07e9, "without"),
     "exaone_4_32b": (30.95e9, "without"),
+    "hyperclovax_text_0b5": (566_281_216, "with"),  # two bytes each make the size of its file
     "hyperclovax_think_14b": (14.74e9, "with"),
+    "kanana_nano_2b1": (4.174e9 / 2, "with"),  # bytes of its file, two a parameter
     "kogpt2_125m": (125e6, "with"),
     "kogpt_6b": (6_166_502_400, "with"),
+    "midm_2_base_11b5": (23.09e9 / 2, "with"),  # bytes of its files
     # By the sizes in its config.json; the card says 2.3B.
     "midm_2_mini_2b3": (2_305_517_312, "with"),
     "polyglot_ko_1b3": (1_331_810_304, "with"),

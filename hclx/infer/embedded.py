@@ -26,6 +26,7 @@ from hclx.infer.engine import (
     RequestError,
     Score,
     ScoreRequest,
+    StopReason,
 )
 from hclx.infer.intake import Intake
 from hclx.infer.load import LoadedModel
@@ -242,9 +243,16 @@ class EmbeddedEngine:
         self._hand_out(keep=1 if more and not self._waiting else 0)
 
     def _step_by_grammar(self, sampling: list[tuple[int, GenerateTask]]) -> None:
-        """Samples one token of each row; the host must know the last one to say what may follow."""
+        """Samples one token of each row; the host must know the last one to say what may follow.
+        Rows whose next tokens are certain read them in the next turn.
+        """
         self._hand_out(keep=0)
-        sampling = [(row, task) for row, task in sampling if self._rows[row] is task]
+        for row, task in sampling:
+            if self._rows[row] is task and (reason := task.append_forced()) is not None:
+                self._end(row, task, reason)
+        sampling = [
+            (row, task) for row, task in sampling if self._rows[row] is task and not task.n_left
+        ]
         if sampling:
             self._unread.append(self._device.decode_masked(sampling))
             self._hand_out(keep=0)
@@ -325,9 +333,12 @@ class EmbeddedEngine:
                 raise
             for row, task, reason in ended:
                 if self._rows[row] is task:
-                    self._rows[row] = None
-                    is_error = isinstance(reason, RequestError)
-                    task.ticket.finish(reason) if is_error else task.finish(reason)
+                    self._end(row, task, reason)
+
+    def _end(self, row: int, task: Task, reason: StopReason | RequestError) -> None:
+        self._rows[row] = None
+        is_error = isinstance(reason, RequestError)
+        task.ticket.finish(reason) if is_error else task.finish(reason)
 
     def _recover(self, error: Exception) -> None:
         """Allocates everything anew after a device error. The requests are read again, with the

@@ -28,6 +28,7 @@ from hclx.infer.text_collector import TextCollector
 from hclx.text import Tokenizer
 
 _LONGEST = 1e9  # seconds of a deadline
+LEAST_FORCED = 3  # tokens; fewer take less time to sample than to read
 
 
 class Ticket:
@@ -85,7 +86,6 @@ class Task:
       n_failures: how often a device error ended it.
     """
 
-    wants_scores = False
     is_pooled = False
 
     def __init__(self, ticket: Ticket, ids: Sequence[int], tenant: str, n_shared: int):
@@ -243,17 +243,45 @@ class GenerateTask(Task):
         token = int(sampled.tokens[at])
         if token in self._ends:
             return "end"
+        if self.sampling.logprobs is not None:
+            self._logprobs.append(_token_logprob(sampled, at, self.sampling.logprobs))
+        return self._append(token)
+
+    def _append(self, token: int) -> StopReason | None:
         self.tokens.append(token)
         if self.matcher is not None:
             self.matcher.take(token)
-        if self.sampling.logprobs is not None:
-            self._logprobs.append(_token_logprob(sampled, at, self.sampling.logprobs))
         self._collector.add(token, len(self.tokens) >= self.sampling.min_tokens)
         if self._collector.is_stopped:
             return "stop"
         if self.matcher is not None and self.matcher.is_complete:
             return "end"
         return "length" if len(self.tokens) >= self.sampling.max_tokens else None
+
+    def append_forced(self) -> StopReason | RequestError | None:
+        """Appends the tokens to which the grammar leaves no alternative. They are then read as a
+        prompt is, all at once, instead of being sampled one by one.
+
+        Returns:
+          Why the text ends with them, if it does; an error if the grammar cannot be followed.
+        """
+        if self.matcher is None or self.sampling.logprobs is not None:
+            return None  # the log-probabilities of these tokens are wanted too
+        reason, before = None, len(self.tokens)
+        try:
+            forced = self.matcher.forced()
+            if len(forced) < LEAST_FORCED or not self._ends.isdisjoint(forced):
+                return None
+            for token in forced:
+                reason = self._append(token)
+                if reason is not None:
+                    break
+        except RequestError as error:
+            return error
+        self.n_read = self._n_prompt + before - 1  # the last token sampled is not in the cache yet
+        self.ids = self.ids[: self._n_prompt] + self.tokens
+        self.show()
+        return reason
 
     def show(self) -> None:
         """Passes on the text that is certain."""
@@ -275,8 +303,6 @@ class ScoreTask(Task):
       first: the position of the first token that is scored.
       targets: the token that follows each of `ids`.
     """
-
-    wants_scores = True
 
     def __init__(self, ticket: Ticket, request: ScoreRequest, ids: Sequence[int], first: int):
         """Starts a task over the tokens `ids`, of which those from `first` on are scored."""

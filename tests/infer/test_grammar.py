@@ -101,6 +101,41 @@ def test_a_lark_grammar(engine):
     )
 
 
+FIXED = "대한민국의 수도는 서울특별시이고, "
+
+
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [(FIXED + "[가-힣]{3}다\\.", "end"), (FIXED, "end"), (FIXED + "[가-힣]*", "length")],
+)
+def test_tokens_that_are_certain_are_read_and_not_sampled(engine, monkeypatch, pattern, reason):
+    steps = []
+    decode_masked = engine._device.decode_masked
+    monkeypatch.setattr(
+        engine._device, "decode_masked", lambda rows: steps.append(rows) or decode_masked(rows)
+    )
+    sampling = dataclasses.replace(WILD, temperature=0, max_tokens=40, repetition_penalty=1.3)
+    request = GenerateRequest("문장:", sampling, grammar=grammar.regex(pattern))
+    with_logprobs = dataclasses.replace(sampling, logprobs=0)  # samples each token
+    (sampled,) = engine.generate([dataclasses.replace(request, sampling=with_logprobs)])[0]
+    n_sampled = len(steps)
+    (read,) = engine.generate([request])[0]
+    assert read.text.startswith(FIXED) and read.stop_reason == reason
+    assert (read.text, read.tokens) == (sampled.text, sampled.tokens)
+    n_fixed = len(engine._intake._tokenizer.encode(FIXED))
+    assert n_sampled >= len(sampled.tokens) - 1
+    assert len(steps) - n_sampled <= n_sampled - n_fixed + 3
+
+
+@pytest.mark.parametrize(("stop", "text"), [("서울", "대한민국의 수도는 "), ("다.", None)])
+def test_certain_tokens_may_hold_a_stop_text(engine, stop, text):
+    sampling = dataclasses.replace(WILD, stop=(stop,))
+    request = GenerateRequest("", sampling, grammar=grammar.regex(FIXED + "한강이 있다\\."))
+    (result,) = engine.generate([request])[0]
+    assert result.stop_reason == "stop"
+    assert result.text == (text or FIXED + "한강이 있")
+
+
 def deep(levels):
     return '{"type":"array","items":' * levels + "true" + "}" * levels
 

@@ -1,0 +1,173 @@
+"""The state of an embedded engine on the devices, and the compiled calls over it.
+
+Every argument of a call is a value of the host: processes that make the same calls in the same
+order hold the same state.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from hclx.errors import ConfigError
+from hclx.infer.decode import begin_row, decode, forward, sample_rows
+from hclx.infer.kv_cache import copy_chunks, init_cache, resize_cache
+from hclx.infer.load import LoadedModel
+from hclx.infer.prefill import pool, prefill, score
+from hclx.infer.prefix_cache import CHUNK
+from hclx.infer.rows import RowSettings, Sampled, init_state, set_length
+from hclx.parallel import axis_size
+
+
+class DeviceCalls:
+    """Parameters, the state of the rows, and the chunks of the prefix cache. All calls come from
+    one thread, in the model's `placement`.
+    """
+
+    def __init__(
+        self, model: LoadedModel, rows: int, max_length: int, prefix_tokens: int, cache_size: int
+    ):
+        """Allocates the caches.
+
+        Args:
+          model: whose `placement` is the ambient one.
+          rows: the number of requests that are served at once.
+          max_length: the most positions of a row.
+          prefix_tokens: the most tokens of the prefix cache.
+          cache_size: positions of each row, to begin with and after `reset`.
+        Raises:
+          ConfigError: the rows cannot be sharded evenly.
+        """
+        axis = axis_size("batch")
+        if rows % axis:
+            raise ConfigError(
+                f"EngineConfig.rows={rows} cannot be sharded {axis} ways; give a multiple"
+            )
+        self._params, self._config = model.params, model.config
+        self._n_rows, self._smallest = rows, cache_size
+        self._n_chunks = max(1, -(-(prefix_tokens // CHUNK) // axis)) * axis
+        self._most_chunks = max(1, max_length // CHUNK)  # that a row has
+        self._logits: jax.Array | None  # from which the next tokens are sampled
+        self.reset()
+
+    def reset(self) -> None:
+        """Allocates everything anew."""
+        self._logits = None
+        self._chunks = init_cache(self._params, self._n_chunks, CHUNK)
+        self._state = init_state(self._params, self._n_rows, self._smallest, self._config)
+
+    @property
+    def cache_size(self) -> int:
+        """The positions that each row has room for."""
+        return self._state.cache.size
+
+    def wait(self) -> None:
+        """Waits for everything that was dispatched. Raises the device's error, if there is one."""
+        jax.block_until_ready(self._state)
+
+    def resize(self, size: int) -> None:
+        """Gives each row `size` positions."""
+        self._state = self._state._replace(cache=resize_cache(self._state.cache, int(size)))
+
+    def prefill(self, tokens_rt, rows_r, starts_r, counts_r) -> None:
+        """Reads prompts as `hclx.infer.prefill.prefill` does; `begin` samples what follows."""
+        self._state, self._logits = prefill(
+            *self._reading(tokens_rt, rows_r, starts_r, counts_r), config=self._config
+        )
+
+    def score(self, tokens_rt, rows_r, starts_r, counts_r, targets_rt, with_top: bool) -> Sampled:
+        """Reads and scores tokens as `hclx.infer.prefill.score` does."""
+        reading = self._reading(tokens_rt, rows_r, starts_r, counts_r)
+        self._state, scored = score(*reading, targets_rt, np.bool_(with_top), config=self._config)
+        return scored
+
+    def pool(self, tokens_rt, rows_r, starts_r, counts_r) -> jax.Array:
+        """Reads tokens and sums their hidden states as `hclx.infer.prefill.pool` does."""
+        reading = self._reading(tokens_rt, rows_r, starts_r, counts_r)
+        self._state, sums_rd = pool(*reading, config=self._config)
+        return sums_rd
+
+    def _reading(self, tokens_rt, *places) -> tuple:
+        places = (np.asarray(place, np.int32) for place in places)
+        return self._params, self._state, tokens_rt, *places
+
+    def begin(
+        self, row: int, settings: RowSettings, at: int, allowed_w: np.ndarray, with_top: bool
+    ) -> Sampled:
+        """Samples the first token of a row, as `hclx.infer.decode.begin_row` does.
+
+        Args:
+          row: its number.
+          settings: those of its request.
+          at: the index of its prompt in the last call of `prefill`.
+          allowed_w: uint32, a bit for each token that may come.
+          with_top: whether the likeliest tokens are computed too.
+        """
+        rows, sampled = begin_row(
+            self._state.rows,
+            np.int32(row),
+            settings,
+            self._logits,
+            np.int32(at),
+            allowed_w,
+            np.bool_(with_top),
+        )
+        self._state = self._state._replace(rows=rows)
+        return sampled
+
+    def decode(self, stays_b: np.ndarray, steps: int, stops_early: bool, with_top: bool) -> Sampled:
+        """Samples up to `steps` tokens of each row, as `hclx.infer.decode.decode` does."""
+        flags = np.bool_(stops_early), np.bool_(with_top)
+        self._state, sampled = decode(
+            self._params, self._state, stays_b, np.int32(steps), *flags, config=self._config
+        )
+        return sampled
+
+    def forward(self, stays_b: np.ndarray) -> None:
+        """Runs the first half of a step, as `hclx.infer.decode.forward` does."""
+        self._state, self._logits = forward(self._params, self._state, stays_b, config=self._config)
+
+    def sample(self, allowed_bw: np.ndarray, with_top: bool) -> Sampled:
+        """Runs the second half of the step that `forward` began, as
+        `hclx.infer.decode.sample_rows` does.
+        """
+        rows, sampled = sample_rows(self._state.rows, self._logits, allowed_bw, np.bool_(with_top))
+        self._state = self._state._replace(rows=rows)
+        return sampled
+
+    def load_prefix(self, row: int, chunks: Sequence[int]) -> None:
+        """Copies chunks of the prefix cache to the beginning of a row, which is not active.
+
+        Args:
+          row: its number.
+          chunks: their rows in the prefix cache, in order.
+        """
+        in_row, in_chunks = self._places(row, range(len(chunks)), chunks)
+        cache = copy_chunks(
+            self._state.cache, self._chunks, in_row, in_chunks, np.int32(len(chunks))
+        )
+        # Until its next tokens are read, steps of other rows write behind these.
+        length = np.int32(len(chunks) * CHUNK)
+        rows = set_length(self._state.rows, np.int32(row), length)
+        self._state = self._state._replace(cache=cache, rows=rows)
+
+    def store_prefix(self, row: int, numbers: Sequence[int], chunks: Sequence[int]) -> None:
+        """Copies chunks of a row into the prefix cache.
+
+        Args:
+          row: its number.
+          numbers: of the chunks in the row, from 0.
+          chunks: the rows of the prefix cache that they are copied to.
+        """
+        in_row, in_chunks = self._places(row, numbers, chunks)
+        self._chunks = copy_chunks(
+            self._chunks, self._state.cache, in_chunks, in_row, np.int32(len(chunks))
+        )
+
+    def _places(self, row, numbers, chunks) -> tuple[np.ndarray, np.ndarray]:
+        """Places in the cache of requests, and in that of chunks, padded to one shape."""
+        in_row, in_chunks = np.zeros((2, self._most_chunks, 2), np.int32)
+        for i, (number, chunk) in enumerate(zip(numbers, chunks)):
+            in_row[i] = row, number * CHUNK
+            in_chunks[i] = chunk, 0
+        return in_row, in_chunks
