@@ -219,14 +219,17 @@ class GenerateTask(Task):
         try:
             allowed_w = self.matcher.mask()
             if not (allowed_w & self._sayable_w).any():
-                raise RequestError(
-                    "the grammar and sampling.allowed_tokens have no token in common after"
-                    f" {shown(self._collector.text)}; change one of them"
-                )
+                raise self._nothing_in_common()
             return allowed_w
         except RequestError as error:
             self._failure = error
             return all_w
+
+    def _nothing_in_common(self) -> RequestError:
+        return RequestError(
+            "the grammar and sampling.allowed_tokens have no token in common after"
+            f" {shown(self._collector.text)}; change one of them"
+        )
 
     def add(self, sampled: Sampled, at: tuple[int, ...]) -> StopReason | None:
         """Takes a token from what a call returned, and returns why the text ends with it, if it
@@ -273,6 +276,8 @@ class GenerateTask(Task):
             if len(forced) < LEAST_FORCED or not self._ends.isdisjoint(forced):
                 return None
             for token in forced:
+                if not self._sayable_w[token // 32] >> (token % 32) & 1:
+                    raise self._nothing_in_common()
                 reason = self._append(token)
                 if reason is not None:
                     break

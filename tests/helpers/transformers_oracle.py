@@ -59,7 +59,8 @@ class Oracle:
 
         with torch.no_grad():
             states = self.model.base_model(torch.tensor([list(ids)])).last_hidden_state
-        return states[0].mean(0).numpy()
+        # Where a model scales its logits, the final norm does that here.
+        return states[0].mean(0).numpy() * getattr(self.model.config, "logits_scaling", 1.0)
 
 
 def make_oracle(name: str, folder) -> Oracle:

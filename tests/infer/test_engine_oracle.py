@@ -217,7 +217,7 @@ def test_with_the_prefix_cache_and_without(engine, oracle):
 @pytest.mark.parametrize("n_model", [2, 4])
 def test_on_eight_devices(oracle, n_model):
     """As many shards of the heads as there are heads of keys at most."""
-    n_model = min(n_model, oracle.config.kv_heads)
+    n_model = min(n_model, oracle.config.kv_heads or oracle.config.n_heads)
     mesh = MeshConfig(data=2, fsdp=4 // n_model, model=n_model)
     params = jax.tree.map(np.asarray, oracle.params)
     with new_engine(dataclasses.replace(oracle, params=params), mesh, rows=8) as other:

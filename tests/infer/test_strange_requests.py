@@ -221,6 +221,8 @@ def test_a_grammar_and_allowed_tokens_that_exclude_each_other(engine):
     check_refused(engine, first, "allowed_tokens have no token in common after ''; change one")
     later = following("A[B-C]", allowed_tokens=(65,))
     check_refused(engine, later, "allowed_tokens have no token in common after 'A'")
+    forced = following("[AB]CDEFGH", allowed_tokens=(65, 66, 67, 68))
+    check_refused(engine, forced, "allowed_tokens have no token in common after '[AB]CD'")
     both = engine.submit(following("A[B-C]{2}", allowed_tokens=(65, 67))).result(60)
     assert both.text == "ACC"
 
