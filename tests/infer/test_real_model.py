@@ -56,7 +56,7 @@ def prompts(data_dir):
     texts = []
     for corpus in ("kowiki", "law", "reviews", "comments"):
         documents = read_documents(expand_globs(str(data_dir / "corpus" / corpus / "*.jsonl.gz")))
-        texts += [d.text for d in itertools.islice(documents, 0, 3900, 300) if len(d.text) > 4]
+        texts += [d.text for d in itertools.islice(documents, 0, 1700, 100) if len(d.text) > 4]
     return [text[: 5 * (1 + i)] for i, text in enumerate(texts[:50])]
 
 
