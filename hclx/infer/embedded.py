@@ -5,6 +5,7 @@ thread owns the device; in each turn of its loop it gives free rows to waiting r
 chunk of prompts, lets all rows sample some tokens, and hands out what came back.
 """
 
+import contextlib
 import dataclasses
 import logging
 import queue
@@ -66,11 +67,6 @@ class EngineConfig:
                 raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
 
 
-def _count(request: GenerateRequest) -> int:
-    """The number of tasks of a request; one for a wrong `n`, which its task refuses."""
-    return request.n if isinstance(request.n, int) and request.n > 0 else 1
-
-
 class EmbeddedEngine:
     """An `hclx.infer.engine.Engine` over a model that is loaded here. Use it in a `with` block, or
     call `close`.
@@ -104,7 +100,7 @@ class EmbeddedEngine:
         self._waiting: list[Task] = []
         self._rows: list[Task | None] = [None] * settings.rows
         self._unread: list[Output] = []
-        self._is_closed = False
+        self._is_closed, self._lock = False, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="hclx-engine", daemon=True)
         self._thread.start()
 
@@ -112,9 +108,12 @@ class EmbeddedEngine:
 
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request, and returns at once. Raises RequestError if it cannot be served."""
-        is_text = isinstance(request, GenerateRequest)
-        task = self._intake.generate_task(request) if is_text else self._intake.score_task(request)
-        return self._put(task)
+        if isinstance(request, ScoreRequest):
+            return self._put(self._intake.score_task(request))
+        tasks = self._intake.generate_tasks(request)
+        if len(tasks) > 1:
+            raise RequestError(f"n={request.n}: `submit` takes one; use `generate`")
+        return self._put(tasks[0])
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Generation]]:
         """Continues texts: for each request its `n` continuations, in order.
@@ -122,17 +121,13 @@ class EmbeddedEngine:
         Raises:
           RequestError: a request cannot be served; then none is.
         """
-        tasks = [
-            [self._intake.generate_task(request, i) for i in range(_count(request))]
-            for request in requests
-        ]
-        tickets = [[self._put(task) for task in row] for row in tasks]
-        return [[ticket.result() for ticket in row] for row in tickets]
+        tasks = [self._intake.generate_tasks(request) for request in requests]
+        results = iter(self._serve([task for row in tasks for task in row]))
+        return [[next(results) for _ in row] for row in tasks]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises RequestError as `generate` does."""
-        tickets = [self._put(task) for task in map(self._intake.score_task, requests)]
-        return [ticket.result() for ticket in tickets]
+        return self._serve([self._intake.score_task(request) for request in requests])
 
     def choose(self, context: str, labels: Sequence[str]) -> Choice:
         """Chooses among labels by their log-probabilities after a context, which is computed once.
@@ -140,7 +135,8 @@ class EmbeddedEngine:
         Raises:
           RequestError: there is no label, or one is empty or does not fit.
         """
-        if isinstance(labels, str) or not labels:
+        labels = [] if isinstance(labels, str) else list(labels)
+        if not labels:
             raise RequestError("there are no labels to choose among; give one or more")
         scores = self.score([ScoreRequest(context, label) for label in labels])
         totals = np.array([score.total for score in scores])
@@ -153,21 +149,20 @@ class EmbeddedEngine:
         They are those of a language model, which no training has made alike for like meanings.
         """
         texts = [texts] if isinstance(texts, str) else texts
-        tickets = [self._put(task) for task in map(self._intake.embed_task, texts)]
-        return [ticket.result() for ticket in tickets]
+        return self._serve([self._intake.embed_task(text) for text in texts])
 
     def warm_up(self) -> None:
         """Compiles every program that requests may need, so that none waits for it. Call it before
         the first request.
         """
         done = threading.Event()
-        self._inbox.put(done)
+        self._send(done)
         done.wait()
 
     def close(self, timeout: float | None = None) -> None:
         """Ends all requests as they are, and the thread; waits for it at most `timeout` seconds."""
-        self._is_closed = True
-        self._inbox.put(None)
+        with contextlib.suppress(RequestError):  # it is closed
+            self._send(None)
         self._thread.join(timeout)
 
     def __enter__(self) -> "EmbeddedEngine":
@@ -177,11 +172,30 @@ class EmbeddedEngine:
         # After an error or Ctrl-C nobody waits for a program that is being compiled.
         self.close(timeout=None if kind is None else 0.5)
 
+    def _serve(self, tasks: list[Task]) -> list:
+        """Waits for the results of tasks. If one cannot be served, or the caller is interrupted,
+        nobody waits for the others, and they end.
+        """
+        tickets = []
+        try:
+            tickets += map(self._put, tasks)
+            return [ticket.result() for ticket in tickets]
+        except BaseException:
+            for ticket in tickets:
+                ticket.cancel()
+            raise
+
     def _put(self, task: Task) -> Ticket:
-        if self._is_closed:
-            raise RequestError("the engine is closed")
-        self._inbox.put(task)
+        self._send(task)
         return task.ticket
+
+    def _send(self, message: Task | threading.Event | None) -> None:
+        """Passes a message to the thread; None tells it to end. After that it reads no more."""
+        with self._lock:
+            if self._is_closed:
+                raise RequestError("the engine is closed")
+            self._is_closed = message is None
+            self._inbox.put(message)
 
     def _cancel(self, ticket: Ticket) -> None:
         self._inbox.put(ticket)
@@ -195,9 +209,12 @@ class EmbeddedEngine:
                     self._turn()
                 except jax.errors.JaxRuntimeError as error:
                     self._recover(error)
-                except Exception as error:  # a fault of the program must not hang its callers
+                # A fault of the program must not hang its callers; libraries that are written in
+                # Rust panic with what is no Exception.
+                except BaseException as error:
                     _LOG.exception("the engine ends")
-                    self._is_closed = True
+                    with self._lock:
+                        self._is_closed = True
                     self._finish_all(RequestError(f"the engine ended: {error!r}"))
                     return
         self._finish_all(None)
@@ -359,6 +376,8 @@ class EmbeddedEngine:
             message = self._inbox.get()
             if isinstance(message, Task):
                 self._waiting.append(message)
+            elif isinstance(message, threading.Event):
+                message.set()
         for task in [*self._rows, *self._waiting]:
             if task is not None:
                 task.ticket.finish(error) if error else task.finish("cancelled")

@@ -27,7 +27,7 @@ class GenerateRequest:
       prompt: the beginning of a document, which may be empty; or its token ids, to which nothing
         is added.
       sampling: the settings. `max_tokens` is limited to the room that the prompt leaves.
-      n: the number of continuations; the i-th has the seed `sampling.seed + i`.
+      n: the number of continuations, at most 1,024; the i-th has the seed `sampling.seed + i`.
       grammar: what the text has to follow; see `hclx.infer.grammar`.
       tenant: requests of different tenants share no prefix.
       deadline: seconds from submission after which the text ends as it is; None: never.

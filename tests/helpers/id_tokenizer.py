@@ -1,6 +1,8 @@
-"""A tokenizer whose text is the ids themselves, for models with random weights."""
+"""Tokenizers whose text is the ids themselves, for models with random weights."""
 
 import numpy as np
+
+from hclx.text.tokenizer import to_bytes
 
 
 class IdTokenizer:
@@ -23,3 +25,17 @@ class IdTokenizer:
     def token_bytes(self) -> np.ndarray:
         """Returns the number of bytes of each token."""
         return np.array([len(self.decode_bytes([i])) for i in range(self.vocab_size)], np.uint8)
+
+
+class ByteTokenizer(IdTokenizer):
+    """Each token is one byte, so that grammars can be followed: those allow parts of a text byte by
+    byte.
+    """
+
+    def encode(self, text: str) -> list[int]:
+        """Returns the ids of a text."""
+        return list(to_bytes(text))
+
+    def decode_bytes(self, ids) -> bytes:
+        """Returns the text of ids, in bytes."""
+        return bytes(token for token in ids if token > 1)
