@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hclx.config import ModelConfig
 from hclx.errors import ConfigError
 from hclx.infer.engine import Engine, GenerateRequest, Generation
 from hclx.infer.load import LoadedModel
 from hclx.infer.sampling import SamplingConfig
 from hclx.model import n_params
+from hclx.train.flops import flops_per_token, peak_flops
 
 ROUNDS = 3  # of what is timed alone; the median counts
 _FIRST_ID = 2  # below it are padding and the end of a document
@@ -180,6 +182,23 @@ def prefill_rate(engine: Engine, rows: int, prompt_length: int, vocab_size: int)
     return rows * prompt_length / statistics.median(seconds[1:])
 
 
+def prefill_share(config: ModelConfig, prompt_length: int, rate: float, dtype: str) -> float | None:
+    """The share of the peak FLOP/s of one device that prompts take which are read at a rate.
+
+    Args:
+      config: the model's shape.
+      prompt_length: tokens; the last one alone has logits.
+      rate: tokens a second.
+      dtype: of the products, see `peak_flops`.
+    Returns:
+      None if the peak of the device is not known.
+    """
+    head = 2.0 * config.vocab_size * config.d_model
+    forward = flops_per_token(config, prompt_length) / 3  # a third of those of training
+    peak, _ = peak_flops(dtype)
+    return peak and rate * (forward - head + head / prompt_length) / peak
+
+
 def read_bandwidth(n_bytes: int | None = None) -> float:
     """Measures the bytes a second that the first device reads from its memory: the best of several
     reads of one array.
@@ -237,8 +256,8 @@ def measure(engine: Engine, model: LoadedModel, rows: int, workload: Workload) -
       workload: see there.
     Returns:
       What `serve` returns, and {rows, streams, requests, prompt_lengths, new_tokens, shared_tokens,
-      n_params, dtype, device, prefill_tokens_per_second, step_ms, step_bytes, read_bandwidth,
-      bandwidth_share}.
+      n_params, dtype, device, prefill_tokens_per_second, prefill_share, step_ms, step_bytes,
+      read_bandwidth, bandwidth_share}. `prefill_share` is that of the peak FLOP/s, or None.
     """
     vocab_size = model.config.vocab_size
     length, n = round(statistics.mean(workload.prompt_lengths)), workload.new_tokens
@@ -246,6 +265,7 @@ def measure(engine: Engine, model: LoadedModel, rows: int, workload: Workload) -
     seconds = step_seconds(engine, rows, length, n, vocab_size)
     n_bytes = step_bytes(model, rows, length + (_short(n) + n) / 2)
     bandwidth = read_bandwidth()
+    rate = prefill_rate(engine, rows, length, vocab_size)
     device = jax.devices()[0]
     return {
         "rows": rows,
@@ -254,7 +274,8 @@ def measure(engine: Engine, model: LoadedModel, rows: int, workload: Workload) -
         "dtype": _dtype(model).name,
         "device": f"{device.device_kind}, jax {jax.__version__}",
         **served,
-        "prefill_tokens_per_second": prefill_rate(engine, rows, length, vocab_size),
+        "prefill_tokens_per_second": rate,
+        "prefill_share": prefill_share(model.config, length, rate, _dtype(model).name),
         "step_ms": 1e3 * seconds,
         "step_bytes": n_bytes,
         "read_bandwidth": bandwidth,
@@ -265,6 +286,8 @@ def measure(engine: Engine, model: LoadedModel, rows: int, workload: Workload) -
 def table(figures: dict) -> str:
     """Renders what `measure` returned, one figure a line."""
     times = lambda name: "{median:,.1f} ms, 95% within {p95:,.1f} ms".format(**figures[name])
+    share = figures["prefill_share"]
+    of_peak = "" if share is None else f", {share:.1%} of the peak of products"
     lines = {
         "model": f"{figures['n_params'] / 1e6:,.1f}M parameters, {figures['dtype']}",
         "device": figures["device"],
@@ -274,7 +297,7 @@ def table(figures: dict) -> str:
         "prompt tokens": f"{figures['prompt_tokens_per_second']:,.1f} a second beside them",
         "from the prefix cache": f"{figures['cached_tokens']:,} of {figures['prompt_tokens']:,}"
         " prompt tokens",
-        "prompts alone": f"{figures['prefill_tokens_per_second']:,.1f} tokens a second",
+        "prompts alone": f"{figures['prefill_tokens_per_second']:,.1f} tokens a second{of_peak}",
         f"step of {figures['rows']} rows": f"{figures['step_ms']:,.2f} ms for"
         f" {figures['step_bytes'] / 1e6:,.1f} MB",
         "memory bandwidth": f"{figures['bandwidth_share']:.1%} of"

@@ -122,6 +122,18 @@ def test_bytes_of_a_step_are_those_of_weights_and_cache():
     )
 
 
+def test_the_share_of_the_peak_is_that_of_the_products_of_prompts(monkeypatch):
+    monkeypatch.setattr(benchmark, "peak_flops", lambda dtype: (1e6, ""))
+    d, length, rate = 32, 16, 10.0
+    products = 2 * (4 * d * d + 8 * d * d)  # of a block: attention's and the MLP's matrices
+    attention = 2 * 2 * d * length / 2  # scores and contexts, for half of the keys in the mean
+    head = 2 * 64 * d / length  # of the last token alone
+    share = rate * (2 * (products + attention) + head) / 1e6
+    assert benchmark.prefill_share(SMALL, length, rate, "bfloat16") == pytest.approx(share)
+    monkeypatch.setattr(benchmark, "peak_flops", lambda dtype: (None, "unknown"))
+    assert benchmark.prefill_share(SMALL, length, rate, "bfloat16") is None
+
+
 def test_memory_is_read_at_some_speed():
     assert 1e7 < benchmark.read_bandwidth(2**22) < 1e14
 
