@@ -9,7 +9,7 @@ from tests.helpers.families import save_model
 from tests.helpers.family_logits import load
 
 LENGTH = 512  # tokens that each model reads: more than one chunk of a prompt
-PAD, END = 0, 1  # as in tests.helpers.id_tokenizer
+PAD, END = 0, 1  # as in hclx.infer.random_model
 
 
 @dataclasses.dataclass(frozen=True)

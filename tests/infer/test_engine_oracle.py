@@ -11,7 +11,7 @@ import pytest
 from hclx.config import MeshConfig
 from hclx.infer import GenerateRequest, SamplingConfig, ScoreRequest
 from tests.helpers.engines import engine_of
-from tests.helpers.id_tokenizer import ByteTokenizer
+from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.transformers_oracle import END, PAD, make_oracle
 
 pytest.importorskip("torch")
