@@ -103,6 +103,11 @@ class RemoteEngine:
         self._remote = Remote(self._http, server, tokenizer)
 
     @property
+    def address(self) -> str:
+        """Returns the address of the server, without a user and a password."""
+        return self._http.address
+
+    @property
     def model(self) -> str:
         """Returns the name of the model at the server."""
         return self._remote.server.model

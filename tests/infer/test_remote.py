@@ -13,8 +13,11 @@ from hclx.errors import ConfigError, DataError
 from hclx.infer import GenerateRequest, RequestError, SamplingConfig, ScoreRequest
 from hclx.infer.engine import UNKNOWN_TOKEN
 from hclx.infer.grammar import Grammar
+from hclx.infer.model_source import KEY_VARIABLE, model_source
+from hclx.infer.print_text import print_text
 from hclx.infer.prompt_files import continue_file, read_prompts
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
+from tests.helpers.commands import launch
 from tests.helpers.id_tokenizer import IdTokenizer
 from tests.helpers.model_server import chunk, logprobs, model_server, raw, status, stream
 
@@ -557,3 +560,40 @@ def test_a_file_of_prompts_names_the_line_that_the_server_refuses(server, engine
     lines = [json.loads(line) for line in open(output, encoding="utf-8")]
     assert [line["text"] for line in lines] == ["가나다"] * 3
     assert lines[0]["completion_tokens"] == 3
+
+
+def test_the_command_continues_a_file_of_prompts_by_a_server(server, tmp_path):
+    prompts, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    prompts.write_text('{"prompt": "봄", "seed": 3}\n{"prompt": "여름"}\n')
+    options = (f"--engine={server.url}/v1", f"--prompts={prompts}", f"--output={output}")
+    result = launch("generate.py", *options, variables={KEY_VARIABLE: "k-1"})
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(line)["text"] for line in output.open()] == ["가나다"] * 2
+    assert server.headers["Authorization"] == "Bearer k-1"
+    assert sorted(body["seed"] for body in server.bodies) == [0, 3]
+    record = json.loads((tmp_path / "out.jsonl.settings.json").read_text())
+    assert record["engine"] == server.url and record["model"] == "m"
+    assert "k-1" not in json.dumps(record)
+
+
+def test_a_text_is_printed_while_it_comes(engine, capsys):
+    print_text(engine, "봄", GREEDY, is_streamed=True)
+    shown = capsys.readouterr()
+    assert shown.out == "봄가나다\n" and shown.err.startswith("3 tokens in ")
+    print_text(engine, "봄", GREEDY, is_streamed=False)
+    assert capsys.readouterr().out == "봄가나다\n"
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"engine": "http://x", "model_dir": "runs/a"}, "--model_dir=runs/a does not go with"),
+        ({"engine": "http://x", "step": 3}, "--step=3 does not go with --engine"),
+        ({"engine": "http://x", "dtype": "float32"}, "--dtype=float32 does not go with --engine"),
+        ({"model_dir": "runs/a", "model": "m"}, "--model=m names a model of a server"),
+    ],
+)
+def test_options_that_do_not_go_together(options, message):
+    nothing = dict.fromkeys(("model_dir", "step", "dtype", "engine", "model"))
+    with pytest.raises(ConfigError, match=message):
+        model_source(**{**nothing, **options}, rows=1)
