@@ -41,11 +41,14 @@ class RemoteConfig:
       requests: the number of requests that are sent at once; others wait here.
       retries: attempts after the first one, if a server is busy or fails or a connection breaks.
       timeout: the longest silence of the server, in seconds.
+      stream: whether texts are asked for in parts; None: where the server's parts lose nothing. A
+        server that is not asked so may compute a text to its end after it was cancelled.
     """
 
     requests: int = 16
     retries: int = 5
     timeout: float = 600.0
+    stream: bool | None = None
 
     def __post_init__(self):
         checks = {
@@ -100,7 +103,9 @@ class RemoteEngine:
             raise
         self._http.is_500_final = server.kind.is_500_final
         self._slots = asyncio.Semaphore(1 if server.kind.is_serial else settings.requests)
-        self._remote = Remote(self._http, server, tokenizer)
+        is_right = not server.kind.has_poor_streams
+        streams = is_right if settings.stream is None else settings.stream
+        self._remote = Remote(self._http, server, tokenizer, streams)
 
     @property
     def address(self) -> str:

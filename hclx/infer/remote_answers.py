@@ -1,5 +1,6 @@
 """Reads what servers answer: texts, part by part, and log-probabilities."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from hclx.infer.engine import (
     TokenLogprob,
 )
 from hclx.infer.remote_http import Interruption, ServerError, reason_of
-from hclx.infer.remote_servers import ServerKind
+from hclx.infer.remote_servers import ServerKind, finds_stops
 from hclx.infer.text_collector import StopCollector
 
 _ID = "token_id:"
@@ -27,19 +28,25 @@ class TextAnswer:
 
     Attributes:
       n_prompt: the tokens of the prompt, once they are known.
-      tokens: ids that came; where the server tells none, `UNKNOWN_TOKEN` for each part, of which
-        most have one token.
+      tokens: ids that came; where the server tells none, `UNKNOWN_TOKEN` for each part.
     """
 
-    def __init__(self, kind: ServerKind, request: GenerateRequest, on_text: Callable[[str], None]):
+    def __init__(
+        self,
+        kind: ServerKind,
+        request: GenerateRequest,
+        is_streamed: bool,
+        on_text: Callable[[str], None],
+    ):
         """Starts an answer of a server of this kind; `on_text` takes the parts of the text."""
         self._kind, self._request, self._on_text = kind, request, on_text
+        self._finds_stops = finds_stops(kind, is_streamed)
         self._shown, self.n_prompt = "", 0
         self.restart()
 
     def restart(self) -> None:
         """Forgets what came, but what was shown."""
-        stop = () if self._kind.finds_stops else self._request.sampling.stop
+        stop = () if self._finds_stops else self._request.sampling.stop
         self._collector, self._emitted = StopCollector(stop, self._show), ""
         self.tokens: list[int] = []
         self._logprobs: list[TokenLogprob] = []
@@ -51,6 +58,11 @@ class TextAnswer:
     def is_stopped(self) -> bool:
         """Returns whether a stop text was found here: the rest of the answer is of no use."""
         return self._collector.is_stopped
+
+    @property
+    def text(self) -> str:
+        """Returns the text so far."""
+        return self._collector.text
 
     def take(self, event: dict) -> None:
         """Takes an object of the answer.
@@ -88,16 +100,13 @@ class TextAnswer:
         elif choice["finish_reason"] == "stop":
             field = self._kind.stop_field
             stop = choice.get(field) if field else None
-            is_text = isinstance(stop, str) if field else self._may_be_stop_text
+            may_be_text = self._finds_stops and bool(self._request.sampling.stop)
+            is_text = isinstance(stop, str) if field else may_be_text
             self._reason = "stop" if is_text else "end"
             self._ended_by_id = bool(field) and not is_text
         else:
             # The server was told to end it, or did so for a reason of its own.
             raise Interruption(f"the server ended a text early: {choice['finish_reason']}")
-
-    @property
-    def _may_be_stop_text(self) -> bool:
-        return self._kind.finds_stops and bool(self._request.sampling.stop)
 
     def check_whole(self) -> None:
         """Raises Interruption if the answer ended before the text did."""
@@ -213,7 +222,7 @@ def score_of_text(choice: dict, usage: dict, context: str, text: str, kind: Serv
             " tokenizer, so that it sends ids"
         )
     n_echoed = sum(begin < end for begin in begins)
-    if kind.count and usage.get("prompt_tokens") != n_echoed + 1:
+    if kind.needs_begin and usage.get("prompt_tokens") != n_echoed + 1:
         # Without a token that begins documents its values are those of the tokens before.
         raise RequestError(
             f"{kind.name} gives each token of this text the log-probability of another; it is right"
@@ -231,7 +240,8 @@ def score_of_text(choice: dict, usage: dict, context: str, text: str, kind: Serv
             f"{kind.name} gives no log-probability of the first token of a text; give a context"
             " before what is scored"
         )
-    return _score([UNKNOWN_TOKEN] * n_echoed, scored, values, tops, 0)
+    score = _score([UNKNOWN_TOKEN] * n_echoed, scored, values, tops, 0)
+    return dataclasses.replace(score, n_prompt=usage.get("prompt_tokens") or n_echoed)
 
 
 def token_id(token: str) -> int:

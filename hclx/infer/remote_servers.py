@@ -48,13 +48,14 @@ class ServerKind:
       takes_ids: whether a prompt may be token ids.
       tokenize: path, and the fields for a text with or without the tokens that begin a document;
         None: the server does not encode texts for others.
-      count: path where it encodes a text with them; for a server that tells no number of tokens
-        while it streams.
       echo_tokens: the least `max_tokens` of a request for log-probabilities of a prompt; None: the
         server gives none.
       stop_field: the field that says which stop text or id ended a text; None: it does not say.
-      finds_stops: whether it is given the stop texts; they are looked for here otherwise.
-      streams_logprobs: whether log-probabilities come with a stream as they should.
+      has_poor_streams: whether its streams lose characters of several tokens, behind halves of
+        others and where it holds back a stop text, tell no numbers of tokens and no errors, and
+        have log-probabilities without such characters. Texts are asked for as a whole there.
+      needs_begin: whether its log-probabilities of a prompt are those of other tokens, unless the
+        model's documents begin with a token.
       tells_ids: whether log-probabilities name tokens by ids.
       tenant_field: the field that keeps the prefixes of tenants apart.
       is_serial: whether a request ends another that is being served.
@@ -70,11 +71,10 @@ class ServerKind:
     grammars: Mapping[str, Callable[[Grammar], dict]] = dataclasses.field(default_factory=dict)
     takes_ids: bool = True
     tokenize: tuple[str, Callable[[str, bool], dict]] | None = None
-    count: str | None = None
     echo_tokens: int | None = 1
     stop_field: str | None = None
-    finds_stops: bool = True
-    streams_logprobs: bool = True
+    has_poor_streams: bool = False
+    needs_begin: bool = False
     tells_ids: bool = False
     tenant_field: str | None = None
     is_serial: bool = False
@@ -160,9 +160,8 @@ LLAMA_CPP_PYTHON = ServerKind(
     always={"repeat_penalty": 1.0, "mirostat_mode": 0},
     grammars={"choices": lambda g: {"grammar": _choices(g)}},
     takes_ids=False,
-    count="extras/tokenize",
-    finds_stops=False,  # characters of several tokens are lost where it holds back a stop text
-    streams_logprobs=False,  # and with log-probabilities too
+    has_poor_streams=True,
+    needs_begin=True,
     is_serial=True,
     is_500_final=True,
     seeds=2**32 - 1,
@@ -228,8 +227,13 @@ async def _asked(http: Http, path: str) -> dict:
         return {}
 
 
+def finds_stops(kind: ServerKind, is_streamed: bool) -> bool:
+    """Returns whether a server is given stop texts; they are looked for here otherwise."""
+    return not (is_streamed and kind.has_poor_streams)
+
+
 def request_fields(
-    kind: ServerKind, request: GenerateRequest, seed: int, eod_id: int | None
+    kind: ServerKind, request: GenerateRequest, seed: int, eod_id: int | None, is_streamed: bool
 ) -> dict[str, Any]:
     """Returns the fields of a request for one continuation, but model, prompt and `max_tokens`.
 
@@ -238,6 +242,7 @@ def request_fields(
       request: what is asked for.
       seed: of this continuation.
       eod_id: the end of a document, if the tokenizer is known here.
+      is_streamed: whether the text comes in parts.
     Raises:
       RequestError: the server does not honour something: says what.
     """
@@ -251,8 +256,10 @@ def request_fields(
         **tenant_fields(kind, request.tenant),
         **{field: _value(kind, sampling, name, eod_id) for name, field in kind.fields.items()},
     }
+    if is_streamed:
+        fields |= {"stream": True, "stream_options": {"include_usage": True}}
     fields = {name: value for name, value in fields.items() if value is not None}
-    if sampling.stop and kind.finds_stops:
+    if sampling.stop and finds_stops(kind, is_streamed):
         fields["stop"] = list(sampling.stop)
     if sampling.logprobs is not None:
         # One alternative is asked for at least: a server may mean by 0 that none are wanted.
@@ -306,10 +313,8 @@ def _check_settings(kind: ServerKind, sampling: SamplingConfig, eod_id: int | No
             " model's tokenizer, which knows it"
         )
     check_alternatives(kind, sampling.logprobs or 0, "logprobs")
-    if sampling.logprobs is not None and sampling.stop and not kind.streams_logprobs:
-        raise RequestError(f"logprobs: {kind.name} cannot give them together with stop texts")
     if kind is LLAMA_CPP_PYTHON and sampling.min_tokens and (sampling.logit_bias or sampling.stop):
-        # It then forgets both settings; and stop texts are looked for here, without its tokens.
+        # It then forgets both settings; and a stop text would end a text that is too short.
         raise RequestError(
             f"min_tokens={sampling.min_tokens}: {kind.name} cannot do this together with logit_bias"
             " or stop"

@@ -15,7 +15,7 @@ from hclx.infer.engine import (
 )
 from hclx.infer.intake import check_request, check_top, within_room
 from hclx.infer.remote_answers import TextAnswer, score_of_ids, score_of_text
-from hclx.infer.remote_http import Http, ServerError
+from hclx.infer.remote_http import Http, Interruption, ServerError
 from hclx.infer.remote_servers import (
     Server,
     check_alternatives,
@@ -36,12 +36,13 @@ class Remote:
     Attributes:
       http: of the server.
       server: the model.
+      streams: whether texts are asked for in parts.
       eod_id: the end of a document, if the tokenizer is known here.
     """
 
-    def __init__(self, http: Http, server: Server, tokenizer: Tokenizer | None):
+    def __init__(self, http: Http, server: Server, tokenizer: Tokenizer | None, streams: bool):
         """Keeps what all requests share; without a tokenizer the server is asked for tokens."""
-        self.http, self.server, self._tokenizer = http, server, tokenizer
+        self.http, self.server, self.streams, self._tokenizer = http, server, streams, tokenizer
         self.eod_id = None if tokenizer is None else tokenizer.eod_id
         self._ids: dict[tuple[str, bool], list[int]] = {}
 
@@ -68,11 +69,6 @@ class Remote:
             raise RequestError(f"the {name} has no tokens; give the end-of-document token at least")
         return ids
 
-    async def count(self, text: str) -> int:
-        """Returns the number of tokens that the server makes of a prompt."""
-        body = {"model": self.server.model, "input": text}
-        return len(_tokens(await self.http.post(self.server.kind.count, body)))
-
     async def _ask_ids(self, text: str, begins: bool) -> list[int]:
         if (text, begins) not in self._ids:
             path, fields = self.server.kind.tokenize
@@ -95,9 +91,12 @@ class TextWork:
         check_request(request)
         kind = remote.server.kind
         check_prompt(kind, request.prompt, "prompt")
-        self._fields = request_fields(kind, request, request.sampling.seed + index, remote.eod_id)
+        no_stream = kind.has_poor_streams and request.sampling.logprobs is not None
+        self._is_streamed = remote.streams and not no_stream
+        seed = request.sampling.seed + index
+        self._fields = request_fields(kind, request, seed, remote.eod_id, self._is_streamed)
         self._remote, self._request = remote, request
-        self._answer = TextAnswer(kind, request, ticket.add_text)
+        self._answer = TextAnswer(kind, request, self._is_streamed, ticket.add_text)
         self.end = None if request.deadline is None else time.monotonic() + request.deadline
 
     async def run(self) -> Generation:
@@ -115,24 +114,29 @@ class TextWork:
         }
         if "min_tokens" in kind.fields:
             body["min_tokens"] = sampling.min_tokens
-        counted = await remote.count(request.prompt) if ids is None and kind.count else 0
-        self._answer.n_prompt = len(ids or ()) or counted
+        self._answer.n_prompt = len(ids or ())
         await remote.http.retry(lambda: self._attempt(body))
         return self._answer.result()
 
     async def _attempt(self, body: dict) -> None:
-        answer, http = self._answer, self._remote.http
+        answer, http, kind = self._answer, self._remote.http, self._remote.server.kind
         answer.restart()
-        if "logprobs" in body and not self._remote.server.kind.streams_logprobs:
+        if not self._is_streamed:
             answer.take(await http.attempt(_COMPLETIONS, body))
-        else:
-            body = {**body, "stream": True, "stream_options": {"include_usage": True}}
+            answer.check_whole()
+            return
+        try:
             async with http.events(_COMPLETIONS, body) as events:
                 async for event in events:
                     answer.take(event)
                     if answer.is_stopped:
                         break
-        answer.check_whole()
+            answer.check_whole()
+        except Interruption:
+            if kind.has_poor_streams and not answer.text:
+                # It tells what is wrong where there is no stream.
+                await http.attempt(_COMPLETIONS, {**body, "max_tokens": 1, "stream": False})
+            raise
 
     def ended(self, reason: StopReason) -> Generation:
         """Returns what there is of the text."""

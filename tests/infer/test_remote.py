@@ -303,7 +303,6 @@ SCHEMA = Grammar("json_schema", "", written="{}")
         ("python", {"prompt": (1, 2)}, "takes no token ids; give the prompt as text"),
         ("python", {"grammar": SCHEMA}, "grammars it follows choices"),
         ("python", {"min_tokens": 2, "logit_bias": {3: 1.0}}, "together with logit_bias"),
-        ("python", {"logprobs": 0, "stop": ("끝",)}, "together with stop texts"),
         ("vllm", {"prompt": 5}, "give a text or token ids"),
         ("vllm", {"prompt": (-1,)}, "no token id"),
         ("vllm", {"n": 0}, "n=0 is out of range"),
@@ -346,18 +345,46 @@ def test_llama_cpp_is_sent_what_makes_its_settings_ours(server, engine):
 
 
 @of_kind("python")
-def test_llama_cpp_python_serves_one_at_a_time_and_stop_texts_are_found_here(server, engine):
-    stopped = dataclasses.replace(GREEDY, stop=("나다",))
+def test_llama_cpp_python_is_asked_for_whole_texts_one_at_a_time(server, engine):
+    text = {"text": "가나다", "finish_reason": "stop"}
+    answer = {"choices": [text], "usage": {"prompt_tokens": 3, "completion_tokens": 7}}
+    server.answers = [raw(200, json.dumps(answer))] * 2
+    stopped = dataclasses.replace(GREEDY, stop=("라",))
     ticket, other = engine.submit(GenerateRequest("봄날", stopped)), engine.submit(REQUEST)
-    assert list(ticket) == ["가"] and ticket.result().stop_reason == "stop"
-    assert ticket.result().n_prompt == 3
-    assert "".join(other) == "가나다" and server.most_at_once == 1
-    assert "stop" not in server.bodies[0] and server.bodies[0]["prompt"] == "봄날"
-    # It gives 500 to wrong requests, and characters of several tokens are lost in its streams.
+    assert list(ticket) == ["가나다"] and ticket.result().stop_reason == "stop"
+    assert ticket.result().n_prompt == 3 and len(ticket.result().tokens) == 7
+    assert other.result().stop_reason == "end" and server.most_at_once == 1
+    assert server.bodies[0]["stop"] == ["라"] and server.bodies[0]["prompt"] == "봄날"
+    assert not any("stream" in body for body in server.bodies)
+    # It gives 500 to wrong requests.
     server.answers = [status(500, "logprobs is not supported")]
     with pytest.raises(RequestError, match="logprobs is not supported"):
         engine.generate([dataclasses.replace(REQUEST, sampling=SamplingConfig(logprobs=0))])
-    assert not server.bodies[-1].get("stream")
+
+
+@of_kind("python")
+def test_streams_of_llama_cpp_python(server):
+    with RemoteEngine(server.url, settings=RemoteConfig(stream=True)) as engine:
+        request = GenerateRequest("봄", dataclasses.replace(GREEDY, stop=("나다",)))
+        ticket = engine.submit(request)
+        assert list(ticket) == ["가"] and ticket.result().stop_reason == "stop"
+        assert "stop" not in server.bodies[0]  # it is looked for here
+        # The stream just ends where it refuses a request, and says nothing.
+        server.answers = [stream(done=False), status(400, "the context is too long")]
+        with pytest.raises(RequestError, match="the context is too long"):
+            engine.generate([REQUEST])
+        server.answers = [stream(done=False), raw(200, "{}")]
+        assert engine.generate([REQUEST])[0][0].text == "가나다"
+
+
+@of_kind("vllm")
+def test_a_text_may_be_asked_for_as_a_whole(server):
+    answer = {**chunk("가나", [5, 6], "length"), "usage": {"prompt_tokens": 2}}
+    server.answers = [status(503), raw(200, json.dumps(answer))]
+    with RemoteEngine(server.url, settings=RemoteConfig(stream=False)) as engine:
+        ((result,),) = engine.generate([REQUEST])
+    assert (result.text, result.tokens, result.stop_reason) == ("가나", (5, 6), "length")
+    assert "stream" not in server.bodies[-1]
 
 
 @of_kind("sglang")
