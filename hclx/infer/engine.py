@@ -3,7 +3,8 @@ what an engine does with them.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from hclx.errors import ConfigError
@@ -12,6 +13,7 @@ from hclx.infer.sampling import SamplingConfig
 if TYPE_CHECKING:
     from hclx.infer.grammar import Grammar
 
+UNKNOWN_TOKEN = -1  # in place of the id of a token that a server does not tell
 StopReason = Literal["end", "stop", "length", "cancelled", "deadline"]
 
 
@@ -131,6 +133,23 @@ class Choice:
     label: str
     probabilities: tuple[float, ...]
     scores: tuple[Score, ...]
+
+
+def list_of_labels(labels: Iterable[str]) -> list[str]:
+    """Returns the labels to choose among. Raises RequestError if there are none."""
+    listed = [] if isinstance(labels, str) else list(labels)
+    if not listed:
+        raise RequestError("there are no labels to choose among; give one or more")
+    return listed
+
+
+def choice_of(labels: Sequence[str], scores: Sequence[Score]) -> Choice:
+    """Returns the choice among labels that have these scores."""
+    totals = [score.total for score in scores]
+    weights = [math.exp(total - max(totals)) for total in totals]
+    index = totals.index(max(totals))
+    shares = tuple(weight / sum(weights) for weight in weights)
+    return Choice(index, labels[index], shares, tuple(scores))
 
 
 class Ticket(Protocol):

@@ -27,11 +27,13 @@ class Grammar:
       kind: "choices", "regex", "json_schema" or "lark", for messages.
       source: in the language of llguidance.
       warnings: what may let a text grow without end.
+      written: as it was given: JSON of the choices or the schema, the expression or the grammar.
     """
 
     kind: str
     source: str
     warnings: tuple[str, ...] = ()
+    written: str = ""
 
     def matcher(self, tokenizer: Tokenizer, vocab_size: int) -> "Matcher":
         """Begins to follow a text.
@@ -54,17 +56,19 @@ def choices(labels: Sequence[str]) -> Grammar:
     labels = [] if isinstance(labels, str) else list(labels)
     if not labels or not all(isinstance(label, str) and label for label in labels):
         raise RequestError(f"choices={shown(labels)}: give a list of texts that are not empty")
-    return _from_lark("choices", "start: " + " | ".join(map(_lark_string, labels)))
+    source = "start: " + " | ".join(map(_lark_string, labels))
+    return _from_lark("choices", source, written=_dump(labels))
 
 
 def regex(pattern: str) -> Grammar:
     """A grammar of texts that match a regular expression as a whole, in the syntax of Rust."""
-    return _grammar("regex", _library().LLMatcher.grammar_from_regex, _bounded("regex", pattern))
+    from_regex = _library().LLMatcher.grammar_from_regex
+    return _grammar("regex", from_regex, _bounded("regex", pattern), written=pattern)
 
 
 def lark(grammar: str) -> Grammar:
     """A grammar in the language of Lark, as llguidance extends it; its start rule is `start`."""
-    return _from_lark("lark", grammar)
+    return _from_lark("lark", grammar, written=grammar)
 
 
 def json_schema(schema: dict | bool | str) -> Grammar:
@@ -89,7 +93,7 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     from_schema = functools.partial(
         _library().LLMatcher.grammar_from_json_schema, overrides={"whitespace_flexible": False}
     )
-    made = _grammar("json_schema", from_schema, json.dumps(parsed))
+    made = _grammar("json_schema", from_schema, json.dumps(parsed), written=json.dumps(parsed))
     return dataclasses.replace(made, warnings=tuple(_unbounded(parsed, "#")))
 
 
@@ -181,13 +185,14 @@ def _library():
     return llguidance
 
 
-def _from_lark(kind: str, source: str) -> Grammar:
-    return _grammar(kind, _library().LLMatcher.grammar_from_lark, _bounded(kind, source))
+def _from_lark(kind: str, source: str, written: str) -> Grammar:
+    from_lark = _library().LLMatcher.grammar_from_lark
+    return _grammar(kind, from_lark, _bounded(kind, source), written)
 
 
-def _grammar(kind: str, make: Callable[[str], str], source: str) -> Grammar:
+def _grammar(kind: str, make: Callable[[str], str], source: str, written: str) -> Grammar:
     try:
-        return Grammar(kind, make(source))
+        return Grammar(kind, make(source), written=written)
     except ValueError as error:  # also of a lone surrogate
         raise RequestError(f"the {kind} cannot be followed: {error}") from error
 

@@ -18,6 +18,63 @@ _WHOLE = (int, np.integer)
 _NUMBER = (*_WHOLE, float, np.floating)
 
 
+def check_request(request: GenerateRequest) -> None:
+    """Raises RequestError for a value of another type or out of range, as far as no model has to be
+    asked for that.
+    """
+    _check_kind(request, GenerateRequest)
+    if not (_is(request.n, _WHOLE) and 1 <= request.n <= MOST_CANDIDATES):
+        raise RequestError(
+            f"n={shown(request.n)} is out of range: give 1 to {MOST_CANDIDATES:,}; more candidates"
+            " are other requests with other seeds"
+        )
+    deadline, grammar = request.deadline, request.grammar
+    if deadline is not None and not (_is(deadline, _NUMBER) and deadline >= 0):
+        raise RequestError(f"deadline={shown(deadline)}: give 0 seconds or more, or None")
+    if grammar is not None and not hasattr(grammar, "matcher"):
+        raise RequestError(f"grammar={shown(grammar)}: make it by hclx.infer.grammar")
+    if not isinstance(request.sampling, SamplingConfig):
+        raise RequestError(f"sampling={shown(request.sampling)}: give a SamplingConfig")
+    _check_tenant(request)
+
+
+def check_score_request(request: ScoreRequest) -> None:
+    """Raises RequestError as `check_request` does."""
+    _check_kind(request, ScoreRequest)
+    if not (_is(request.top, _WHOLE) and 0 <= request.top <= MAX_LOGPROBS):
+        raise RequestError(f"top={shown(request.top)} is out of range: give 0 to {MAX_LOGPROBS}")
+    _check_tenant(request)
+
+
+def within_room(sampling: SamplingConfig, n_prompt: int, max_length: int) -> SamplingConfig:
+    """Returns settings whose lengths fit behind a prompt.
+
+    Args:
+      sampling: the settings.
+      n_prompt: the number of tokens of the prompt.
+      max_length: the most tokens of a prompt and its continuation.
+    Raises:
+      RequestError: there is no room at all.
+    """
+    room = max_length - n_prompt
+    if room < 1:
+        raise RequestError(
+            f"the prompt has {n_prompt} tokens and the model reads {max_length};"
+            f" shorten it to {max_length - 1}"
+        )
+    if sampling.max_tokens > room:
+        _LOG.warning(
+            "max_tokens=%s is limited to %d, because the model reads %d tokens and the prompt"
+            " has %d",
+            *(shown(sampling.max_tokens), room, max_length, n_prompt),
+        )
+    return dataclasses.replace(
+        sampling,
+        max_tokens=min(sampling.max_tokens, room),
+        min_tokens=min(sampling.min_tokens, room),
+    )
+
+
 class Intake:
     """Turns requests into tasks of one model."""
 
@@ -48,27 +105,10 @@ class Intake:
         Raises:
           RequestError: it cannot be served, with the reason.
         """
-        _check_fields(request)
+        check_request(request)
         ids = self._prompt_ids(request.prompt, "prompt")
-        sampling = request.sampling
-        self._check_tokens(sampling)
-        room = self._max_length - len(ids)
-        if room < 1:
-            raise RequestError(
-                f"the prompt has {len(ids)} tokens and the model reads {self._max_length};"
-                f" shorten it to {self._max_length - 1}"
-            )
-        if sampling.max_tokens > room:
-            _LOG.warning(
-                "max_tokens=%s is limited to %d, because the model reads %d tokens and the prompt"
-                " has %d",
-                *(shown(sampling.max_tokens), room, self._max_length, len(ids)),
-            )
-        sampling = dataclasses.replace(
-            sampling,
-            max_tokens=min(sampling.max_tokens, room),
-            min_tokens=min(sampling.min_tokens, room),
-        )
+        self._check_tokens(request.sampling)
+        sampling = within_room(request.sampling, len(ids), self._max_length)
         return [self._task(request, ids, sampling, i) for i in range(request.n)]
 
     def _task(self, request, ids, sampling: SamplingConfig, index: int) -> GenerateTask:
@@ -85,12 +125,7 @@ class Intake:
         Raises:
           RequestError: it cannot be served, with the reason.
         """
-        _check_kind(request, ScoreRequest)
-        if not (_is(request.top, _WHOLE) and 0 <= request.top <= MAX_LOGPROBS):
-            raise RequestError(
-                f"top={shown(request.top)} is out of range: give 0 to {MAX_LOGPROBS}"
-            )
-        _check_tenant(request)
+        check_score_request(request)
         ids = self._prompt_ids(request.context, "context")
         first = 1
         if request.continuation is not None:
@@ -166,24 +201,6 @@ class Intake:
 def _is(value: object, kinds: tuple[type, ...]) -> bool:
     """Returns whether a value is a number of these kinds; true and false are none."""
     return isinstance(value, kinds) and not isinstance(value, bool)
-
-
-def _check_fields(request: GenerateRequest) -> None:
-    """Raises RequestError for a value of another type or out of range."""
-    _check_kind(request, GenerateRequest)
-    if not (_is(request.n, _WHOLE) and 1 <= request.n <= MOST_CANDIDATES):
-        raise RequestError(
-            f"n={shown(request.n)} is out of range: give 1 to {MOST_CANDIDATES:,}; more candidates"
-            " are other requests with other seeds"
-        )
-    deadline, grammar = request.deadline, request.grammar
-    if deadline is not None and not (_is(deadline, _NUMBER) and deadline >= 0):
-        raise RequestError(f"deadline={shown(deadline)}: give 0 seconds or more, or None")
-    if grammar is not None and not hasattr(grammar, "matcher"):
-        raise RequestError(f"grammar={shown(grammar)}: make it by hclx.infer.grammar")
-    if not isinstance(request.sampling, SamplingConfig):
-        raise RequestError(f"sampling={shown(request.sampling)}: give a SamplingConfig")
-    _check_tenant(request)
 
 
 def _check_kind(request: object, kind: type) -> None:

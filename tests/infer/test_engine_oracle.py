@@ -10,8 +10,8 @@ import pytest
 
 from hclx.config import MeshConfig
 from hclx.infer import GenerateRequest, SamplingConfig, ScoreRequest
-from tests.helpers.engines import engine_of
 from tests.helpers.byte_tokenizer import ByteTokenizer
+from tests.helpers.engines import engine_of
 from tests.helpers.transformers_oracle import END, PAD, make_oracle
 
 pytest.importorskip("torch")

@@ -9,8 +9,8 @@ import pytest
 from hclx.config import ModelConfig
 from hclx.infer import GenerateRequest, SamplingConfig, ScoreRequest
 from hclx.infer.prefix_cache import CHUNK, ChunkIndex, chunk_keys
-from tests.helpers.engines import engine_of
 from tests.helpers.byte_tokenizer import ByteTokenizer
+from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
 
 CONFIG = ModelConfig(vocab_size=128, n_layers=1, d_model=16, n_heads=2, max_length=512)

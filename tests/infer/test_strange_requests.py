@@ -13,8 +13,8 @@ from hclx.config import ModelConfig
 from hclx.errors import ConfigError
 from hclx.infer import GenerateRequest, RequestError, SamplingConfig, ScoreRequest
 from hclx.infer.tasks import Ticket
-from tests.helpers.engines import engine_of
 from tests.helpers.byte_tokenizer import ByteTokenizer
+from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
 
 # The first 128 tokens are bytes; the others are rows of the embedding that no tokenizer uses.
