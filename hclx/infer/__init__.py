@@ -11,6 +11,7 @@ from hclx.infer.engine import (
     ScoreRequest,
     TokenLogprob,
 )
+from hclx.infer.followers import follow
 from hclx.infer.load import INFERENCE_RULES, LoadedModel, load_for_inference, prepare_params
 from hclx.infer.sampling import SamplingConfig
 
@@ -28,6 +29,7 @@ __all__ = [
     "Score",
     "ScoreRequest",
     "TokenLogprob",
+    "follow",
     "load_for_inference",
     "prepare_params",
 ]

@@ -16,6 +16,7 @@ from hclx.infer.rows import (
     RowState,
     Sampled,
     place_rows,
+    replicate,
     with_logprobs,
 )
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, sample
@@ -61,7 +62,7 @@ def begin_row(
     allowed_1v = unpack_bits(allowed_w[None], logits_1v.shape[-1])
     new, sampled = _sample(new, logits_1v, allowed_1v, with_top)
     put = lambda array, value: array.at[row].set(value[0])
-    return place_rows(jax.tree.map(put, rows, new)), sampled
+    return place_rows(jax.tree.map(put, rows, new)), replicate(sampled)
 
 
 def _sample(rows: RowState, logits_bv, allowed_bv, with_top) -> tuple[RowState, Sampled]:
@@ -151,7 +152,7 @@ def decode(
         empty(n_top, dtype=jnp.float32),
     )
     _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, outs))
-    return state, outs
+    return state, replicate(outs)
 
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
@@ -182,7 +183,7 @@ def sample_rows(
     """
     allowed_bv = unpack_bits(allowed_bw, logits_bv.shape[-1])
     rows, sampled = _sample(rows, logits_bv, allowed_bv, with_top)
-    return place_rows(rows), sampled
+    return place_rows(rows), replicate(sampled)
 
 
 def _stay(state: DecodeState, stays_b: jax.Array) -> DecodeState:
