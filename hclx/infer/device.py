@@ -20,7 +20,7 @@ from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
 from hclx.infer.tasks import GenerateTask, ScoreTask, Task
 from hclx.parallel import axis_size
 
-_SMALLEST_CACHE = 256  # positions; the cache is as long as the longest of its rows needs
+_SMALLEST_CACHE = 128  # positions; the cache is as long as the longest of its rows needs
 _CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
 _SCORED = (16, 64)  # the same where each position has logits, which take memory
 _ROWS_OF_A_CHUNK = 4  # prompts that one call reads, where the mesh does not ask for more

@@ -90,12 +90,12 @@ class RowSettings(NamedTuple):
 
 
 def bucket(length: int, limit: int | None = None) -> int:
-    """Rounds a length up to a power of two, at least 32, so that few programs are compiled. A
-    `limit` caps the result, even below `length`.
+    """Rounds a length up to a power of two or one and a half of it, at least 32, so that few
+    programs are compiled. A `limit` caps the result, even below `length`.
     """
     size = SMALLEST_BUCKET
     while size < length:
-        size *= 2
+        size += size // 2 if size.bit_count() == 1 else size // 3
     return size if limit is None else min(size, limit)
 
 

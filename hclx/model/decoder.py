@@ -184,7 +184,17 @@ def unembed(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
     """float32 logits [b, t, v] of hidden states after the final norm, by the parameters of the
     decoder. The product is computed in the dtype of `x_btd`.
     """
-    return project_to_vocab(x_btd, head_weights(params, config))
+    head, n_tokens = head_weights(params, config), x_btd.shape[0] * x_btd.shape[1]
+    if jax.default_backend() != "cpu" or not 1 < n_tokens <= 64:
+        return project_to_vocab(x_btd, head)
+    # For few tokens, XLA for CPUs reads the matrix 1.3 to 1.5 times as fast as the left operand,
+    # where the barrier keeps it from being made the right one again.
+    x_nd = x_btd.reshape(n_tokens, -1)
+    product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+    logits_vn = product("vd,nd->vn", head.weight.astype(x_nd.dtype), x_nd)
+    logits_nv = jax.lax.optimization_barrier(logits_vn).T
+    logits_btv = logits_nv.reshape(*x_btd.shape[:2], -1)
+    return logits_btv if head.bias is None else logits_btv + head.bias
 
 
 def hidden_states(
