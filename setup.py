@@ -38,6 +38,8 @@ EXTRAS = {
     # Models and tokenizers of others.
     "convert": ["tokenizers>=0.21"],
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
+    # The engine over a server of models: many streams, each of which can be closed at any time.
+    "remote": ["httpx2>=2.16,<3"],
     "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",
@@ -53,7 +55,7 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     package
-    for name in ("data", "corpus", "plot", "convert", "grammar", "test")
+    for name in ("data", "corpus", "plot", "convert", "grammar", "remote", "test")
     for package in EXTRAS[name]
 ]
 

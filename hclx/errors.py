@@ -33,6 +33,7 @@ EXTRA_OF = {
     "yaml": "corpus",
     "matplotlib": "plot",
     "llguidance": "grammar",
+    "httpx2": "remote",
     "tokenizers": "convert",
     "torch": "bin",
     "libtpu": "plan",

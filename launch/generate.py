@@ -1,13 +1,20 @@
 """Continues texts: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'"""
 
 import sys
-import time
 
 from absl import flags
 
+from hclx.errors import ConfigError
 from hclx.launching import run
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.", required=True)
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
+ENGINE = flags.DEFINE_string(
+    "engine",
+    None,
+    "The address of a server of OpenAI's completions, in place of a folder; the environment has its"
+    " key as HCLX_ENGINE_KEY.",
+)
+MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
 PROMPT = flags.DEFINE_string(
     "prompt", "", "The text to continue; - reads it from the standard input."
 )
@@ -44,13 +51,14 @@ STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated
 
 
 def main(_):
-    from hclx.infer import EmbeddedEngine, EngineConfig, SamplingConfig, load_for_inference
+    if not (MODEL_DIR.value or ENGINE.value):
+        raise ConfigError("--model_dir or --engine is missing; --help lists the options")
+    from hclx.infer import SamplingConfig
+    from hclx.infer.model_source import model_source
+    from hclx.infer.print_text import print_text
     from hclx.infer.prompt_files import continue_file, read_prompts
-    from hclx.text import load_tokenizer
     from hclx.text.documents import composed
-    from hclx.train.compilation_cache import keep_compiled_programs
 
-    keep_compiled_programs()
     sampling = SamplingConfig(
         max_tokens=MAX_TOKENS.value,
         temperature=TEMPERATURE.value,
@@ -60,38 +68,19 @@ def main(_):
         seed=SEED.value,
         stop=tuple(map(composed, STOP.value)),
     )
-    record = {"model_dir": MODEL_DIR.value, "step": STEP.value, "dtype": DTYPE.value}
-    file = read_prompts(PROMPTS.value, OUTPUT.value, sampling, record) if PROMPTS.value else None
-    model = load_for_inference(MODEL_DIR.value, dtype=DTYPE.value, step=STEP.value)
-    tokenizer = load_tokenizer(model.tokenizer_dir, fingerprint=model.meta["hashes"]["vocabulary"])
-    rows = ROWS.value if PROMPTS.value else 1
-    with EmbeddedEngine(model, tokenizer, EngineConfig(rows=rows)) as engine:
+    model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
+    source = model_source(*model, rows=ROWS.value if PROMPTS.value else 1)
+    file = None
+    if PROMPTS.value:
+        file = read_prompts(PROMPTS.value, OUTPUT.value, sampling, source.record)
+    with source.open() as engine:
         if file:
             continue_file(engine, file, OUTPUT.value)
             return
         # `echo` ends what it writes with a newline.
         prompt = sys.stdin.read().removesuffix("\n") if PROMPT.value == "-" else PROMPT.value
-        print_text(engine, composed(prompt), sampling)  # a terminal or file may have NFD
-
-
-def print_text(engine, prompt, sampling):
-    """Prints the text of one prompt while it is generated, and then what it took."""
-    from hclx.infer import GenerateRequest
-
-    show = lambda text: print(text, end="", flush=True)
-    show(prompt)
-    start = time.perf_counter()
-    ticket = engine.submit(GenerateRequest(prompt, sampling))
-    for text in ticket:
-        if STREAM.value:
-            show(text)
-    result = ticket.result()
-    print("" if STREAM.value else result.text)
-    print(
-        f"{len(result.tokens)} tokens in {time.perf_counter() - start:.1f} s, stopped by"
-        f" {result.stop_reason}",
-        file=sys.stderr,
-    )
+        # A terminal or file may have NFD.
+        print_text(engine, composed(prompt), sampling, STREAM.value)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from hclx.infer.embedded import EmbeddedEngine, EngineConfig
 from hclx.infer.engine import (
+    UNKNOWN_TOKEN,
     Choice,
     Engine,
     GenerateRequest,
@@ -13,10 +14,12 @@ from hclx.infer.engine import (
 )
 from hclx.infer.followers import follow
 from hclx.infer.load import INFERENCE_RULES, LoadedModel, load_for_inference, prepare_params
+from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
 from hclx.infer.sampling import SamplingConfig
 
 __all__ = [
     "INFERENCE_RULES",
+    "UNKNOWN_TOKEN",
     "Choice",
     "EmbeddedEngine",
     "Engine",
@@ -24,10 +27,13 @@ __all__ = [
     "GenerateRequest",
     "Generation",
     "LoadedModel",
+    "RemoteConfig",
+    "RemoteEngine",
     "RequestError",
     "SamplingConfig",
     "Score",
     "ScoreRequest",
+    "ServerError",
     "TokenLogprob",
     "follow",
     "load_for_inference",

@@ -27,6 +27,8 @@ from hclx.infer.engine import (
     Score,
     ScoreRequest,
     StopReason,
+    check_labels,
+    choice_of,
 )
 from hclx.infer.intake import Intake
 from hclx.infer.load import LoadedModel
@@ -138,13 +140,8 @@ class EmbeddedEngine:
         Raises:
           RequestError: there is no label, or one is empty or does not fit.
         """
-        if isinstance(labels, str) or not labels:
-            raise RequestError("there are no labels to choose among; give one or more")
-        scores = self.score([ScoreRequest(context, label) for label in labels])
-        totals = np.array([score.total for score in scores])
-        shares = np.exp(totals - totals.max())
-        index = int(totals.argmax())
-        return Choice(index, labels[index], tuple((shares / shares.sum()).tolist()), tuple(scores))
+        check_labels(labels)
+        return choice_of(labels, self.score([ScoreRequest(context, label) for label in labels]))
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Computes for each text the mean of its hidden states after the final norm, float32 [d].

@@ -3,6 +3,7 @@ what an engine does with them.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -12,6 +13,7 @@ from hclx.infer.sampling import SamplingConfig
 if TYPE_CHECKING:
     from hclx.infer.grammar import Grammar
 
+UNKNOWN_TOKEN = -1  # in place of the id of a token that a server does not tell
 StopReason = Literal["end", "stop", "length", "cancelled", "deadline"]
 
 
@@ -131,6 +133,21 @@ class Choice:
     label: str
     probabilities: tuple[float, ...]
     scores: tuple[Score, ...]
+
+
+def check_labels(labels: Sequence[str]) -> None:
+    """Raises RequestError if there are no labels to choose among."""
+    if isinstance(labels, str) or not labels:
+        raise RequestError("there are no labels to choose among; give one or more")
+
+
+def choice_of(labels: Sequence[str], scores: Sequence[Score]) -> Choice:
+    """Returns the choice among labels that have these scores."""
+    totals = [score.total for score in scores]
+    weights = [math.exp(total - max(totals)) for total in totals]
+    index = totals.index(max(totals))
+    shares = tuple(weight / sum(weights) for weight in weights)
+    return Choice(index, labels[index], shares, tuple(scores))
 
 
 class Ticket(Protocol):

@@ -27,11 +27,13 @@ class Grammar:
       kind: "choices", "regex", "json_schema" or "lark", for messages.
       source: in the language of llguidance.
       warnings: what may let a text grow without end.
+      written: as it was given: JSON of the choices or the schema, the expression or the grammar.
     """
 
     kind: str
     source: str
     warnings: tuple[str, ...] = ()
+    written: str = ""
 
     def matcher(self, tokenizer: Tokenizer, vocab_size: int) -> "Matcher":
         """Begins to follow a text.
@@ -53,18 +55,19 @@ def choices(labels: Sequence[str]) -> Grammar:
     """
     if not labels or not all(labels):
         raise RequestError(f"choices={list(labels)!r}: give one or more texts that are not empty")
-    return _from_lark("choices", "start: " + " | ".join(map(_lark_string, labels)))
+    source = "start: " + " | ".join(map(_lark_string, labels))
+    return _from_lark("choices", source, written=_dump(list(labels)))
 
 
 def regex(pattern: str) -> Grammar:
     """A grammar of texts that match a regular expression as a whole, in the syntax of Rust."""
     from_regex = _library().LLMatcher.grammar_from_regex
-    return Grammar("regex", from_regex(_bounded("regex", pattern)))
+    return Grammar("regex", from_regex(_bounded("regex", pattern)), written=pattern)
 
 
 def lark(grammar: str) -> Grammar:
     """A grammar in the language of Lark, as llguidance extends it; its start rule is `start`."""
-    return _from_lark("lark", grammar)
+    return _from_lark("lark", grammar, written=grammar)
 
 
 def json_schema(schema: dict | bool | str) -> Grammar:
@@ -88,7 +91,7 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     source = _library().LLMatcher.grammar_from_json_schema(
         json.dumps(parsed), overrides={"whitespace_flexible": False}
     )
-    return Grammar("json_schema", source, tuple(_unbounded(parsed, "#")))
+    return Grammar("json_schema", source, tuple(_unbounded(parsed, "#")), json.dumps(parsed))
 
 
 class Matcher:
@@ -179,8 +182,9 @@ def _library():
     return llguidance
 
 
-def _from_lark(kind: str, source: str) -> Grammar:
-    return Grammar(kind, _library().LLMatcher.grammar_from_lark(_bounded(kind, source)))
+def _from_lark(kind: str, source: str, written: str) -> Grammar:
+    from_lark = _library().LLMatcher.grammar_from_lark
+    return Grammar(kind, from_lark(_bounded(kind, source)), written=written)
 
 
 def _bounded(kind: str, text: str) -> str:

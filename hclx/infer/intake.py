@@ -7,11 +7,56 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
-from hclx.infer.sampling import MAX_LOGPROBS, NEVER
+from hclx.infer.sampling import MAX_LOGPROBS, NEVER, SamplingConfig
 from hclx.infer.tasks import EmbedTask, GenerateTask, ScoreTask, Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
+
+
+def check_request(request: GenerateRequest) -> None:
+    """Raises RequestError if what no server or model has to be asked for is wrong."""
+    if not isinstance(request.n, int) or request.n < 1:
+        raise RequestError(f"n={request.n!r} is out of range: give 1 or more")
+    if request.deadline is not None and not request.deadline >= 0:
+        raise RequestError(f"deadline={request.deadline!r}: give 0 seconds or more, or None")
+    if request.grammar is not None and not hasattr(request.grammar, "matcher"):
+        raise RequestError(f"grammar={request.grammar!r}: make it by hclx.infer.grammar")
+
+
+def check_top(request: ScoreRequest) -> None:
+    """Raises RequestError if more alternatives are asked for than engines give."""
+    if not 0 <= request.top <= MAX_LOGPROBS:
+        raise RequestError(f"top={request.top} is out of range: give 0 to {MAX_LOGPROBS}")
+
+
+def within_room(sampling: SamplingConfig, n_prompt: int, max_length: int) -> SamplingConfig:
+    """Returns settings whose lengths fit behind a prompt.
+
+    Args:
+      sampling: the settings.
+      n_prompt: the number of tokens of the prompt.
+      max_length: the most tokens of a prompt and its continuation.
+    Raises:
+      RequestError: there is no room at all.
+    """
+    room = max_length - n_prompt
+    if room < 1:
+        raise RequestError(
+            f"the prompt has {n_prompt} tokens and the model reads {max_length};"
+            f" shorten it to {max_length - 1}"
+        )
+    if sampling.max_tokens > room:
+        _LOG.warning(
+            "max_tokens=%d is limited to %d, because the model reads %d tokens and the prompt"
+            " has %d",
+            *(sampling.max_tokens, room, max_length, n_prompt),
+        )
+    return dataclasses.replace(
+        sampling,
+        max_tokens=min(sampling.max_tokens, room),
+        min_tokens=min(sampling.min_tokens, room),
+    )
 
 
 class Intake:
@@ -44,34 +89,13 @@ class Intake:
         Raises:
           RequestError: it cannot be served, with the reason.
         """
-        if not isinstance(request.n, int) or request.n < 1:
-            raise RequestError(f"n={request.n!r} is out of range: give 1 or more")
-        if request.deadline is not None and not request.deadline >= 0:
-            raise RequestError(f"deadline={request.deadline!r}: give 0 seconds or more, or None")
-        if request.grammar is not None and not hasattr(request.grammar, "matcher"):
-            raise RequestError(f"grammar={request.grammar!r}: make it by hclx.infer.grammar")
+        check_request(request)
         ids = self._prompt_ids(request.prompt, "prompt")
         sampling = request.sampling
         for name in ("allowed_tokens", "stop_ids", "logit_bias"):
             self._check_ids(list(getattr(sampling, name)), f"sampling.{name}")
-        room = self._max_length - len(ids)
-        if room < 1:
-            raise RequestError(
-                f"the prompt has {len(ids)} tokens and the model reads {self._max_length};"
-                f" shorten it to {self._max_length - 1}"
-            )
-        if sampling.max_tokens > room:
-            _LOG.warning(
-                "max_tokens=%d is limited to %d, because the model reads %d tokens and the prompt"
-                " has %d",
-                *(sampling.max_tokens, room, self._max_length, len(ids)),
-            )
-        sampling = dataclasses.replace(
-            sampling,
-            max_tokens=min(sampling.max_tokens, room),
-            min_tokens=min(sampling.min_tokens, room),
-            seed=sampling.seed + index,
-        )
+        sampling = within_room(sampling, len(ids), self._max_length)
+        sampling = dataclasses.replace(sampling, seed=sampling.seed + index)
         ticket = Ticket(self._on_cancel)
         task = GenerateTask(ticket, request, ids, sampling, self._tokenizer, self._bias_v)
         if request.grammar is not None:
@@ -84,8 +108,7 @@ class Intake:
         Raises:
           RequestError: it cannot be served, with the reason.
         """
-        if not 0 <= request.top <= MAX_LOGPROBS:
-            raise RequestError(f"top={request.top} is out of range: give 0 to {MAX_LOGPROBS}")
+        check_top(request)
         ids = self._prompt_ids(request.context, "context")
         first = 1
         if request.continuation is not None:

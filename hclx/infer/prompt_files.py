@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,9 @@ def continue_file(engine: Engine, file: PromptFile, output: str) -> None:
         while left or tickets:
             while left and len(tickets) < _AHEAD:
                 number = left.popleft()
-                tickets.append((number, _submit(engine, file.requests[number], number)))
+                tickets.append((number, _of_line(number, engine.submit, file.requests[number])))
             number, ticket = tickets.popleft()
-            result = ticket.result()
+            result = _of_line(number, ticket.result)
             line = {
                 **file.lines[number],
                 "text": result.text,
@@ -101,9 +101,10 @@ def continue_file(engine: Engine, file: PromptFile, output: str) -> None:
             progress.update(1)
 
 
-def _submit(engine: Engine, request: GenerateRequest, number: int):
+def _of_line(number: int, function: Callable, *arguments):
+    """Calls a function for the prompt of a line, which its error names."""
     try:
-        return engine.submit(request)
+        return function(*arguments)
     except RequestError as error:
         raise DataError(f"line {number + 1} of the prompts: {error}") from error
 

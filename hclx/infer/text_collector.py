@@ -5,30 +5,24 @@ from collections.abc import Callable
 from hclx.text import StreamDecoder, Tokenizer
 
 
-class TextCollector:
-    """Collects the tokens of a text, and passes it on in whole characters. The beginning of a stop
-    text is held back until it turns out to be none.
+class StopCollector:
+    """Collects the parts of a text, and passes it on. The beginning of a stop text is held back
+    until it turns out to be none.
 
     Attributes:
       text: the text so far, without a stop text.
       is_stopped: whether a stop text has ended it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], on_text: Callable[[str], None]):
+    def __init__(self, stop: tuple[str, ...], on_text: Callable[[str], None]):
         """Starts an empty text.
 
         Args:
-          tokenizer: decodes the tokens.
           stop: texts that end it.
           on_text: takes each next part of it, which is not empty.
         """
-        self._decoder, self._on_text = StreamDecoder(tokenizer), on_text
-        self._stop, self._shown = stop, 0
+        self._on_text, self._stop, self._shown = on_text, stop, 0
         self.text, self.is_stopped = "", False
-
-    def add(self, token: int, may_stop: bool = True) -> None:
-        """Adds the next token; `may_stop` is false where the text has to be longer."""
-        self._append(self._decoder.feed(token), may_stop)
 
     def show(self) -> None:
         """Passes on what is certain to belong to the text."""
@@ -36,12 +30,11 @@ class TextCollector:
 
     def finish(self) -> str:
         """Passes on what was held back, and returns the whole; call it once, when all is added."""
-        if not self.is_stopped:
-            self._append(self._decoder.flush(), may_stop=True)
         self._show(len(self.text))
         return self.text
 
-    def _append(self, text: str, may_stop: bool) -> None:
+    def add_text(self, text: str, may_stop: bool = True) -> None:
+        """Adds the next part; `may_stop` is false where the text has to be longer."""
         # A stop text may have begun in what was there before, but not ended there.
         longest = max(map(len, self._stop), default=1)
         begin = max(0, len(self.text) - longest + 1)
@@ -63,3 +56,22 @@ class TextCollector:
         if end > self._shown:
             self._on_text(self.text[self._shown : end])
             self._shown = end
+
+
+class TextCollector(StopCollector):
+    """Collects the tokens of a text, and passes it on in whole characters."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...], on_text: Callable[[str], None]):
+        """Starts an empty text, whose tokens `tokenizer` decodes; see `StopCollector`."""
+        super().__init__(stop, on_text)
+        self._decoder = StreamDecoder(tokenizer)
+
+    def add(self, token: int, may_stop: bool = True) -> None:
+        """Adds the next token; `may_stop` is false where the text has to be longer."""
+        self.add_text(self._decoder.feed(token), may_stop)
+
+    def finish(self) -> str:
+        """Adds what is left of a character that is not whole; see `StopCollector.finish`."""
+        if not self.is_stopped:
+            self.add_text(self._decoder.flush())
+        return super().finish()

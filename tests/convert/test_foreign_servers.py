@@ -1,16 +1,11 @@
 """Programs of others serve folders that were exported, with the greedy text of `hclx generate`.
 
-They cannot be installed beside hclx. HCLX_VLLM names the command vllm of another environment, and
-HCLX_LLAMA_CPP the Python of one that has llama-cpp-python, torch, transformers and gguf;
-HCLX_LLAMA_CPP_SOURCE is the folder of llama.cpp's source with its convert_hf_to_gguf.py.
+They run where the variables of tests/helpers/foreign_servers.py name them.
 """
 
 import json
 import os
-import socket
 import subprocess
-import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -19,6 +14,7 @@ import pytest
 from hclx.convert.exporting import export_model
 from hclx.infer import EmbeddedEngine, GenerateRequest, SamplingConfig, load_for_inference
 from hclx.text import load_tokenizer
+from tests.helpers.foreign_servers import LLAMA, setting, vllm
 from tests.helpers.runs import pretrain
 
 pytestmark = pytest.mark.long
@@ -26,28 +22,10 @@ pytestmark = pytest.mark.long
 PROMPTS = ("대한민국의 수도는", "오늘 아침에는", "1998년 그는 처음으로", "이 영화는 정말", "한국어")
 SHAPES = {
     "gpt2": [],
-    "llama": [
-        "norm='rmsnorm'",
-        "activation='silu'",
-        "gated_mlp=True",
-        "kv_heads=2",
-        "qkv_bias=False",
-        "attention_out_bias=False",
-        "mlp_bias=False",
-        "tied_head=False",
-        "position='rotary'",
-    ],
+    "llama": LLAMA,
 }
-START_SECONDS = 300
 BROKEN = "\ufffd "
 GAP = 0.05  # of logits: the GELU of llama.cpp is a table in float16
-
-
-def setting(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        pytest.skip(f"{name} is not set: see {Path(__file__).name}")
-    return value
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -72,32 +50,14 @@ def exported(request, tmp_path_factory):
     return place / "hf", answers
 
 
-@pytest.fixture
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
-def test_vllm(exported, free_port, tmp_path):
+def test_vllm(exported, tmp_path):
     """Its server is given text, which it encodes with the tokenizer in the folder."""
-    program, (folder, answers) = setting("HCLX_VLLM"), exported
-    command = [program, "serve", str(folder), "--dtype=float32", "--max-model-len=128"]
-    command += ["--gpu-memory-utilization=0.1", "--enforce-eager", "--served-model-name=exported"]
-    own = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    with open(tmp_path / "log", "w") as log:
-        server = subprocess.Popen(
-            [*command, "--host=127.0.0.1", f"--port={free_port}"],
-            env={**os.environ, **own},
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        wait_for(server, f"http://127.0.0.1:{free_port}/health", tmp_path / "log")
+    folder, answers = exported
+    with vllm(folder, tmp_path / "log") as address:
         for prompt, (_, made) in zip(PROMPTS, answers):
             body = {"model": "exported", "prompt": prompt, "max_tokens": 64, "temperature": 0}
             request = urllib.request.Request(
-                f"http://127.0.0.1:{free_port}/v1/completions",
+                f"{address}/v1/completions",
                 json.dumps(body).encode(),
                 {"Content-Type": "application/json"},
             )
@@ -105,20 +65,6 @@ def test_vllm(exported, free_port, tmp_path):
                 text = json.load(response)["choices"][0]["text"]
             # ours ends with the token of a character that was not finished, in which may be a space
             assert text.rstrip(BROKEN) == made.text.rstrip(BROKEN), prompt
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def wait_for(server: subprocess.Popen, address: str, log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            urllib.request.urlopen(address, timeout=5)
-            return
-        except urllib.error.URLError:
-            time.sleep(1)
-    pytest.fail(f"the server did not start:\n{log.read_text()[-2000:]}")
 
 
 def test_llama_cpp(exported, tmp_path):

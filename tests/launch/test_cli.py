@@ -74,7 +74,7 @@ def test_errors_of_a_command_are_its_own():
     assert "the command is missing: list, verify, rewind" in refused(call("checkpoint"), 64)
     for name, missing in {
         "build_corpus": "--config, --input and --output are missing; --help lists the options",
-        "generate": "--model_dir is missing; --help lists the options",
+        "generate": "--model_dir or --engine is missing; --help lists the options",
     }.items():
         assert refused(call(name), 64) == f"error: {missing}"
     unknown = refused(call("checkpoint", "foo"), 64)
