@@ -12,6 +12,7 @@ from hclx.infer.engine import (
     ScoreRequest,
     TokenLogprob,
 )
+from hclx.infer.followers import follow
 from hclx.infer.load import INFERENCE_RULES, LoadedModel, load_for_inference, prepare_params
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
 from hclx.infer.sampling import SamplingConfig
@@ -34,6 +35,7 @@ __all__ = [
     "ScoreRequest",
     "ServerError",
     "TokenLogprob",
+    "follow",
     "load_for_inference",
     "prepare_params",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from hclx.config import ModelConfig
 from hclx.errors import ConfigError
 from hclx.infer.decode import begin_row, decode, forward, sample_rows
 from hclx.infer.kv_cache import copy_chunks, init_cache, resize_cache
@@ -17,6 +18,14 @@ from hclx.infer.prefill import pool, prefill, score
 from hclx.infer.prefix_cache import CHUNK
 from hclx.infer.rows import RowSettings, Sampled, init_state, set_length
 from hclx.parallel import axis_size
+
+
+def most_positions(config: ModelConfig) -> int:
+    """Returns the most positions of a text that a model reads token by token."""
+    if config.rope_scaling == "dynamic":
+        # Beyond it, keys that were computed before a text grew would be turned otherwise.
+        return min(config.max_length, config.rope_original_length)
+    return config.max_length
 
 
 class DeviceCalls:
@@ -39,8 +48,14 @@ class DeviceCalls:
           prefix_tokens: the most tokens of the prefix cache.
           cache_size: positions of each row, to begin with and after `reset`.
         Raises:
-          ConfigError: the rows cannot be sharded evenly.
+          ConfigError: the rows cannot be sharded evenly, or `max_length` is more than the model
+            reads.
         """
+        most = most_positions(model.config)
+        if max_length > most:
+            raise ConfigError(
+                f"EngineConfig.max_length={max_length} is more than the model reads, {most}"
+            )
         axis = axis_size("batch")
         if rows % axis:
             raise ConfigError(
@@ -69,7 +84,10 @@ class DeviceCalls:
 
     def wait(self) -> None:
         """Waits for everything that was dispatched. Raises the device's error, if there is one."""
-        jax.block_until_ready(self._state)
+        jax.block_until_ready((self._state, self._chunks))
+
+    def end(self, error: BaseException | None) -> None:
+        """Does nothing, as no other process makes these calls; see `hclx.infer.followers`."""
 
     def resize(self, size: int) -> None:
         """Gives each row `size` positions."""

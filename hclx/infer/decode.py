@@ -16,6 +16,7 @@ from hclx.infer.rows import (
     RowState,
     Sampled,
     place_rows,
+    replicate,
     with_logprobs,
 )
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, sample
@@ -61,7 +62,7 @@ def begin_row(
     allowed_1v = unpack_bits(allowed_w[None], logits_1v.shape[-1])
     new, sampled = _sample(new, logits_1v, allowed_1v, with_top)
     put = lambda array, value: array.at[row].set(value[0])
-    return place_rows(jax.tree.map(put, rows, new)), sampled
+    return place_rows(jax.tree.map(put, rows, new)), replicate(sampled)
 
 
 def _sample(rows: RowState, logits_bv, allowed_bv, with_top) -> tuple[RowState, Sampled]:
@@ -152,7 +153,7 @@ def decode(
     if rows_r is not None:
         state = _put(whole, rows_r, state)
         outs = _put(_no_tokens(len(stays_b), config), rows_r, outs)
-    return state, outs
+    return state, replicate(outs)
 
 
 def _no_tokens(n_rows: int, config: ModelConfig) -> Sampled:
@@ -208,7 +209,7 @@ def sample_rows(
     """
     allowed_bv = unpack_bits(allowed_bw, logits_bv.shape[-1])
     rows, sampled = _sample(rows, logits_bv, allowed_bv, with_top)
-    return place_rows(rows), sampled
+    return place_rows(rows), replicate(sampled)
 
 
 def _stay(state: DecodeState, stays_b: jax.Array) -> DecodeState:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hclx.errors import StuckError
 from hclx.infer.calls import DeviceCalls
 from hclx.infer.engine import RequestError, StopReason
+from hclx.infer.followers import LeadingCalls, spans_processes
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefix_cache import CHUNK, ChunkIndex, Key
 from hclx.infer.rows import RowSettings, Sampled, bucket
@@ -62,8 +64,21 @@ class Device:
     the model's `placement`.
     """
 
-    def __init__(self, model: LoadedModel, rows: int, max_length: int, prefix_tokens: int):
-        """Allocates the caches."""
+    def __init__(
+        self,
+        model: LoadedModel,
+        rows: int,
+        max_length: int,
+        prefix_tokens: int,
+        on_loss: Callable[[StuckError], None],
+    ):
+        """Allocates the caches, in all processes that the mesh spans.
+
+        Args:
+          model: to compute with.
+          rows, max_length, prefix_tokens: fields of `EngineConfig`.
+          on_loss: is called from another thread when one of several processes is gone.
+        """
         self._n_rows, self._vocab_size = rows, model.config.vocab_size
         self._max_length, self._prefix_tokens = max_length, prefix_tokens
         self._all_allowed = np.full((rows, -(-self._vocab_size // 32)), 2**32 - 1, np.uint32)
@@ -71,7 +86,11 @@ class Device:
         with model.placement():
             axis = axis_size("batch")
             self._chunk_rows = (axis, axis * max(1, _ROWS_OF_A_CHUNK // axis))
-            self._calls = DeviceCalls(model, rows, max_length, prefix_tokens, self._size(1))
+            sizes = rows, max_length, prefix_tokens, self._size(1)
+            is_alone = not spans_processes(model)
+            self._calls = (
+                DeviceCalls(model, *sizes) if is_alone else LeadingCalls(model, sizes, on_loss)
+            )
 
     def reset(self) -> None:
         """Allocates everything anew."""
@@ -81,6 +100,10 @@ class Device:
     def wait(self) -> None:
         """Waits for everything that was dispatched. Raises the device's error, if there is one."""
         self._calls.wait()
+
+    def end(self, error: BaseException | None) -> None:
+        """Makes no more calls; other processes end too, with an error of this one."""
+        self._calls.end(error)
 
     @property
     def keeps_prefixes(self) -> bool:

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, HclxError, StuckError
+from hclx.infer.calls import most_positions
 from hclx.infer.decode import MOST_STEPS
 from hclx.infer.device import Device, Output
 from hclx.infer.engine import (
@@ -38,6 +39,7 @@ from hclx.text import Tokenizer
 _LOG = logging.getLogger(__name__)
 _MOST_CHUNKS = 8  # of prompts that are read between two calls that sample
 _MOST_FAILURES = 2  # device errors after which a request is given up
+_LOSS_SECONDS = 5  # that the thread has to notice that another process is gone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,26 +86,23 @@ class EmbeddedEngine:
           tokenizer: that of the model.
           settings: sizes.
         Raises:
-          ConfigError: `max_length` is more than the model reads.
+          ConfigError: `max_length` is more than the model reads; or the model lies on the devices
+            of several processes, and this is not process 0: see `hclx.infer.follow`.
+          StuckError: the model lies on the devices of several processes, and one does not follow.
         """
-        most = model.config.max_length
-        if model.config.rope_scaling == "dynamic":
-            # Beyond it, keys that were computed before a text grew would be turned otherwise.
-            most = min(most, model.config.rope_original_length)
-        longest = settings.max_length or most
-        if longest > most:
-            raise ConfigError(
-                f"EngineConfig.max_length={longest} is more than the model reads, {most}"
-            )
+        longest = settings.max_length or most_positions(model.config)
         self._intake = Intake(tokenizer, model.config.vocab_size, longest, self._cancel)
-        self._device = Device(model, settings.rows, longest, settings.prefix_tokens)
         self._model, self._steps = model, settings.steps
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
+        self._lock = threading.Lock()  # so that nothing is put into the inbox after its end
+        self._error: BaseException | None = None  # that ends the engine
         self._waiting: list[Task] = []
         self._rows: list[Task | None] = [None] * settings.rows
         self._unread: list[Output] = []
         self._is_closed, self._lock = False, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="hclx-engine", daemon=True)
+        sizes = settings.rows, longest, settings.prefix_tokens
+        self._device = Device(model, *sizes, on_loss=self._lose)
         self._thread.start()
 
     # What callers use, from any thread.
@@ -157,15 +156,16 @@ class EmbeddedEngine:
 
     def close(self, timeout: float | None = None) -> None:
         """Ends all requests as they are, and the thread; waits for it at most `timeout` seconds."""
-        with contextlib.suppress(RequestError):  # it is closed
+        with contextlib.suppress(HclxError):  # it is closed
             self._send(None)
         self._thread.join(timeout)
 
     def __enter__(self) -> "EmbeddedEngine":
         return self
 
-    def __exit__(self, kind, *_) -> None:
+    def __exit__(self, kind, error, _) -> None:
         # After an error or Ctrl-C nobody waits for a program that is being compiled.
+        self._error = self._error or error
         self.close(timeout=None if kind is None else 0.5)
 
     def _serve(self, tasks: list[Task]) -> list:
@@ -188,6 +188,8 @@ class EmbeddedEngine:
     def _send(self, message: Task | threading.Event | None) -> None:
         """Passes a message to the thread; None tells it to end. After that it reads no more."""
         with self._lock:
+            if isinstance(self._error, StuckError):
+                raise self._error
             if self._is_closed:
                 raise RequestError("the engine is closed")
             self._is_closed = message is None
@@ -196,24 +198,37 @@ class EmbeddedEngine:
     def _cancel(self, ticket: Ticket) -> None:
         self._inbox.put(ticket)
 
+    def _lose(self, error: StuckError) -> None:
+        """Ends all requests when another process is gone. The engine's own thread does so if it
+        can: it may wait for devices that will never be ready.
+        """
+        self._error = error
+        self._inbox.put(None)
+        if self._thread.is_alive():
+            self._thread.join(_LOSS_SECONDS)
+        self._finish_all(error)
+
     # What the thread does.
 
     def _run(self) -> None:
-        with self._model.placement():
-            while not self._is_closed:
-                try:
-                    self._turn()
-                except jax.errors.JaxRuntimeError as error:
-                    self._recover(error)
-                # A fault of the program must not hang its callers; libraries that are written in
-                # Rust panic with what is no Exception.
-                except BaseException as error:
-                    _LOG.exception("the engine ends")
-                    with self._lock:
-                        self._is_closed = True
-                    self._finish_all(RequestError(f"the engine ended: {error!r}"))
-                    return
-        self._finish_all(None)
+        error = None
+        try:
+            with self._model.placement():
+                while not self._is_closed and self._error is None:
+                    try:
+                        self._turn()
+                    except jax.errors.JaxRuntimeError as failure:
+                        self._recover(failure)
+        except StuckError as lost:
+            error = lost
+        # A fault of the program must not hang its callers; libraries that are written in Rust
+        # panic with what is no Exception.
+        except BaseException as fault:
+            _LOG.exception("the engine ends")
+            error = RequestError(f"the engine ended: {fault!r}")
+        self._error = self._error or error
+        self._device.end(self._error)
+        self._finish_all(error or (self._error if isinstance(self._error, StuckError) else None))
 
     def _turn(self) -> None:
         self._take_new()
@@ -367,13 +382,16 @@ class EmbeddedEngine:
         self._waiting = [task for task in tasks if not task.ticket.is_done] + self._waiting
         self._device.reset()
 
-    def _finish_all(self, error: RequestError | None) -> None:
-        while not self._inbox.empty():
-            message = self._inbox.get()
-            if isinstance(message, Task):
-                self._waiting.append(message)
-            elif isinstance(message, threading.Event):
-                message.set()
+    def _finish_all(self, error: HclxError | None) -> None:
+        """Ends everything that waits: with an error, or else as it is."""
+        with self._lock:
+            self._is_closed = True
+            while not self._inbox.empty():
+                message = self._inbox.get()
+                if isinstance(message, Task):
+                    self._waiting.append(message)
+                elif isinstance(message, threading.Event):
+                    message.set()
         for task in [*self._rows, *self._waiting]:
             if task is not None:
                 task.ticket.finish(error) if error else task.finish("cancelled")

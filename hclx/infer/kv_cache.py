@@ -34,6 +34,7 @@ class KVCache(NamedTuple):
         return self.k[0].shape[0]
 
 
+@functools.partial(jax.jit, static_argnames=("rows", "size"))
 def init_cache(params: Params, rows: int, size: int) -> KVCache:
     """Makes a cache of zeros on the ambient mesh.
 

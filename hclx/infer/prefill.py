@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from hclx.config import ModelConfig
 from hclx.infer.kv_cache import extend
-from hclx.infer.rows import DecodeState, Sampled, place_rows, with_logprobs
+from hclx.infer.rows import DecodeState, Sampled, place_rows, replicate, with_logprobs
 from hclx.model import Params, unembed
 from hclx.parallel import constrain
 
@@ -69,7 +69,7 @@ def score(
     """
     state, x_rtd = _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config)
     logits_rtv = constrain(unembed(params, x_rtd, config), None, None, "vocab")
-    return state, with_logprobs(targets_rt, logits_rtv, with_top)
+    return state, replicate(with_logprobs(targets_rt, logits_rtv, with_top))
 
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
@@ -88,7 +88,7 @@ def pool(
     """
     state, x_rtd = _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config)
     is_token_rt = jnp.arange(tokens_rt.shape[1]) < counts_r[:, None]
-    return state, (x_rtd.astype(jnp.float32) * is_token_rt[:, :, None]).sum(1)
+    return state, replicate((x_rtd.astype(jnp.float32) * is_token_rt[:, :, None]).sum(1))
 
 
 def _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config):

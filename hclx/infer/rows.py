@@ -99,6 +99,7 @@ def bucket(length: int, limit: int | None = None) -> int:
     return size if limit is None else min(size, limit)
 
 
+@functools.partial(jax.jit, static_argnames=("rows", "size", "config"))
 def init_state(params: Params, rows: int, size: int, config: ModelConfig) -> DecodeState:
     """Makes a state of rows that are not active, on the ambient mesh.
 
@@ -153,3 +154,8 @@ def place_rows(rows: RowState) -> RowState:
     of_tokens = lambda array: constrain(array, "batch", "vocab")
     placed = jax.tree.map(of_row, rows._replace(masks=None))
     return placed._replace(masks=jax.tree.map(of_tokens, rows.masks))
+
+
+def replicate(results):
+    """Lays results on every device, so that process 0 of several can read all of them."""
+    return jax.tree.map(lambda array: constrain(array, *(None,) * array.ndim), results)

@@ -3,6 +3,7 @@ ticket by which its owner waits for it.
 """
 
 import concurrent.futures
+import contextlib
 import functools
 import queue
 import time
@@ -64,7 +65,8 @@ class Ticket:
 
     def finish(self, result: object) -> None:
         """Gives the result, a RequestError among them, once."""
-        if not self._future.done():
+        # There may be one: a lost process ends requests from another thread.
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
             if isinstance(result, BaseException):
                 self._future.set_exception(result)
             else:

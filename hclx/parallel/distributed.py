@@ -27,7 +27,7 @@ from hclx.errors import ConfigError, HclxError, StuckError
 
 T = TypeVar("T")
 
-_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # How long a process that ends waits for the others to end too.
 _SHUTDOWN_SECONDS = 60
 _ABORT_BARRIER_MS = 5_000
@@ -185,7 +185,7 @@ def _join(arguments: dict, heartbeat_seconds: int, timeout_seconds: int) -> None
         heartbeat_timeout_seconds=heartbeat_seconds,
         shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
         # By default JAX listens on every network of the machine.
-        coordinator_bind_address=address if address.rpartition(":")[0] in _LOOPBACK else None,
+        coordinator_bind_address=address if is_loopback(_host(address)) else None,
     )
 
 
@@ -196,7 +196,7 @@ def _reach_without_proxy(address: str) -> None:
     Args:
       address: HOST:PORT, or "" if JAX detects the coordinator; then nothing is known to except.
     """
-    host = address.rpartition(":")[0].strip("[]")
+    host = _host(address)
     if not host:
         return
     # gRPC reads the first of no_grpc_proxy and no_proxy that is set, other libraries NO_PROXY.
@@ -238,39 +238,91 @@ def process_0_first(name: str, work: Callable[[], T]) -> T:
     """Runs `work` in process 0 and afterwards in the others, which find its files on a shared file
     system.
 
-    Process 0 writes its outcome to the coordinator's key-value store, where the others wait for it.
-    No device takes part, so no collective can time out, and an error of process 0 ends them all.
-
     Args:
       name: of the work; used once in a run.
       work: makes what is missing and reads the rest.
     Returns:
       The result that `work` had in this process.
     Raises:
+      HclxError, Exception: as `only_in_process_0`.
+    """
+    result = only_in_process_0(name, work)
+    return result if jax.process_index() == 0 else work()
+
+
+def only_in_process_0(name: str, work: Callable[[], T]) -> T | None:
+    """Runs `work` in process 0, for which the others wait.
+
+    Process 0 writes its outcome to the coordinator's key-value store, where the others wait for it.
+    No device takes part, so no collective can time out, and an error of process 0 ends them all.
+
+    Args:
+      name: of the work; used once in a run.
+      work: whatever one process does for all.
+    Returns:
+      In process 0 the result of `work`, in the others None.
+    Raises:
       HclxError: in the other processes, the error that `work` raised in process 0, of the same
         class if that is one of `hclx.errors`.
-      Exception: whatever `work` raises in this process.
+      Exception: in process 0, whatever `work` raises.
     """
     if jax.process_count() == 1:
         return work()
+    if jax.process_index() != 0:
+        if failure := json.loads(text_of_process_0(name)):
+            raise as_error_of_process_0(failure)
+        return None
+    try:
+        result = work()
+    except BaseException as error:
+        text_of_process_0(name, json.dumps(describe_error(error)))
+        raise
+    text_of_process_0(name, json.dumps(None))
+    return result
+
+
+def text_of_process_0(name: str, text: str = "") -> str:
+    """Returns in all processes the text that process 0 gives; the others wait for it.
+
+    Args:
+      name: of the text; used once in a run.
+      text: that of process 0; others need not give any.
+    """
     store, key = distributed.global_state.client, f"hclx/{name}"
     if jax.process_index() == 0:
-        try:
-            result = work()
-        except BaseException as error:
-            store.key_value_set(key, json.dumps([type(error).__name__, str(error)]))
-            raise
-        store.key_value_set(key, json.dumps(None))
-        return result
-    failure = json.loads(store.blocking_key_value_get(key, _WAIT_MS))
-    if failure:
-        kind = getattr(errors, failure[0], None)
-        if kind is None:
-            raise HclxError(
-                f"process 0 ended with {failure[0]}: {failure[1]}; its own output has the traceback"
-            )
-        raise kind(failure[1])
-    return work()
+        store.key_value_set(key, text)
+        return text
+    return store.blocking_key_value_get(key, _WAIT_MS)
+
+
+def describe_error(error: BaseException) -> list[str]:
+    """Returns the class and the text of an error, for `as_error_of_process_0` in the others."""
+    return [type(error).__name__, str(error)]
+
+
+def as_error_of_process_0(description: list[str]) -> HclxError:
+    """Returns the error that another process raises because process 0 has ended with one."""
+    name, text = description
+    kind = getattr(errors, name, None)
+    if kind is None:
+        reason = f"{name}: {text}" if text else name
+        return HclxError(f"process 0 ended with {reason}; its own output has the traceback")
+    return kind(text)
+
+
+def coordinator_host() -> str:
+    """Returns the host of process 0, by which the other processes reach it."""
+    return _host(distributed.global_state.coordinator_address or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether a host is this machine, by its name or address."""
+    return host in _LOOPBACK
+
+
+def _host(address: str) -> str:
+    """The host of HOST:PORT or [HOST]:PORT."""
+    return address.rpartition(":")[0].strip("[]")
 
 
 def any_process_error(problem: str = "") -> str:
