@@ -16,9 +16,9 @@ from hclx.infer.grammar import Grammar
 from hclx.infer.model_source import KEY_VARIABLE, model_source
 from hclx.infer.print_text import print_text
 from hclx.infer.prompt_files import continue_file, read_prompts
+from hclx.infer.random_model import NumberTokenizer
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
 from tests.helpers.commands import launch
-from tests.helpers.id_tokenizer import IdTokenizer
 from tests.helpers.model_server import chunk, logprobs, model_server, raw, status, stream
 
 GREEDY = SamplingConfig(max_tokens=9, temperature=0.0)
@@ -96,7 +96,7 @@ def test_every_setting_is_sent_with_each_request_by_the_name_that_the_server_kno
 
 
 def test_allowed_tokens_have_the_end_of_the_document_among_them(server):
-    tokenizer = IdTokenizer(100)
+    tokenizer = NumberTokenizer(100)
     with RemoteEngine(server.url, tokenizer=tokenizer) as engine:
         sampling = dataclasses.replace(GREEDY, allowed_tokens=(5, 6), stop_ids=(7,))
         engine.generate([GenerateRequest((3, 4), sampling)])
