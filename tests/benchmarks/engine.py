@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -98,6 +98,7 @@ def main(_):
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: THREADS.value])
     os.environ["OMP_NUM_THREADS"] = str(THREADS.value)
+    logging.set_verbosity(logging.ERROR)  # orbax logs a page for each model
     report = Report(OUTPUT.value)
     with tempfile.TemporaryDirectory() as place:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{place}/programs")

@@ -139,7 +139,7 @@ def prefix(source: str | dict, sizes: Sizes, add: Callable) -> None:
         rows = [totals[i : i + len(labels)] for i in range(0, len(totals), len(labels))]
         results[kind] = (seconds / n, computed / n, [row.index(max(row)) for row in rows])
     (fast, few, chosen), (slow, many, chosen_without) = results["with"], results["without"]
-    right = sum(i == answer for i, answer in zip(chosen, answers))
+    right = f"{sum(a == b for a, b in zip(chosen, answers))} of {len(answers)}"
     same = sum(a == b for a, b in zip(chosen, chosen_without))
     add(
         f"{sizes.n_items} items with, {sizes.n_without} without, {SHOTS} examples",
@@ -149,7 +149,7 @@ def prefix(source: str | dict, sizes: Sizes, add: Callable) -> None:
         tokens_without=many,
         items_per_second=1 / fast,
         same_labels=f"{same} of {len(chosen_without)}",
-        right=f"{right} of {len(answers)}",
+        **({"right": right} if answers else {}),
     )
 
 

@@ -91,9 +91,10 @@ def test_a_contender_that_cannot_start_is_one_line():
 def bench(tmp_path, *flags):
     script = str(ROOT / "tests" / "benchmarks" / "engine.py")
     output = tmp_path / "figures.jsonl"
+    absent = {"HCLX_VLLM": None, "HCLX_LLAMA_CPP": None, "HCLX_DATA_DIR": None}
     result = subprocess.run(
         [sys.executable, script, "--tiny", f"--output={output}", *flags],
-        env=environment(1, {"HCLX_VLLM": None, "HCLX_LLAMA_CPP": None}),
+        env=environment(1, {"PYTHONPATH": str(ROOT), **absent}),  # with PyTorch
         capture_output=True,
         text=True,
         cwd="/",
