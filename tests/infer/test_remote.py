@@ -16,9 +16,9 @@ from hclx.infer.grammar import Grammar
 from hclx.infer.model_source import KEY_VARIABLE, model_source
 from hclx.infer.print_text import print_text
 from hclx.infer.prompt_files import continue_file, read_prompts
+from hclx.infer.random_model import NumberTokenizer
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
 from tests.helpers.commands import launch
-from tests.helpers.id_tokenizer import IdTokenizer
 from tests.helpers.model_server import chunk, logprobs, model_server, raw, status, stream
 
 GREEDY = SamplingConfig(max_tokens=9, temperature=0.0)
@@ -96,7 +96,7 @@ def test_every_setting_is_sent_with_each_request_by_the_name_that_the_server_kno
 
 
 def test_allowed_tokens_have_the_end_of_the_document_among_them(server):
-    tokenizer = IdTokenizer(100)
+    tokenizer = NumberTokenizer(100)
     with RemoteEngine(server.url, tokenizer=tokenizer) as engine:
         sampling = dataclasses.replace(GREEDY, allowed_tokens=(5, 6), stop_ids=(7,))
         engine.generate([GenerateRequest((3, 4), sampling)])
@@ -288,11 +288,17 @@ def test_no_more_requests_at_once_than_allowed(server):
 
 
 def test_others_are_ended_when_one_of_a_call_fails(server, engine):
-    endless = lambda handler, body: handler.stream(*ENDLESS, seconds=0.01)
-    server.answers = [status(400, "no"), endless]
-    with pytest.raises(RequestError, match="no"):
-        engine.generate([REQUEST, REQUEST])
-    assert server.closed.wait(5)
+    def endless_or_no(handler, body):
+        if body["prompt"] == [1, ord("봄")]:
+            handler.stream(*ENDLESS, seconds=0.01)
+        else:
+            status(400, "no")(handler, body)
+
+    server.answers = [endless_or_no] * 2
+    begin = time.monotonic()
+    with pytest.raises(RequestError, match="answers 400: no"):
+        engine.generate([REQUEST, GenerateRequest("여름", GREEDY)])
+    assert server.closed.wait(5) and time.monotonic() - begin < 5
 
 
 CHOICES = Grammar("choices", "", written='["예"]')
@@ -603,7 +609,7 @@ def test_a_file_of_prompts_names_the_line_that_the_server_refuses(server, engine
     file = read_prompts(str(prompts), output, GREEDY, {"engine": "x"})
     server.answers = [status(400, "no")]
     with RemoteEngine(server.url, settings=RemoteConfig(requests=1)) as serial:
-        with pytest.raises(DataError, match="line 1 of the prompts: .*answers 400: no"):
+        with pytest.raises(DataError, match="in.jsonl:1: .*answers 400: no"):
             continue_file(serial, file, output)
     continue_file(engine, read_prompts(str(prompts), output, GREEDY, {"engine": "x"}), output)
     lines = [json.loads(line) for line in open(output, encoding="utf-8")]
