@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hclx.errors import ConfigError
-from hclx.infer.embedded import EmbeddedEngine, EngineConfig
+from hclx.infer.embedded import EmbeddedEngine
+from hclx.infer.engine_config import EngineConfig
 from hclx.infer.load import load_for_inference
 from hclx.infer.remote import RemoteConfig, RemoteEngine
 from hclx.text import load_tokenizer
