@@ -46,6 +46,11 @@ class Ticket:
         return self._future.result(timeout)
 
     @property
+    def future(self) -> concurrent.futures.Future:
+        """Returns what will have the result."""
+        return self._future
+
+    @property
     def is_done(self) -> bool:
         """Returns whether there is a result or an error."""
         return self._future.done()
