@@ -48,6 +48,7 @@ _ADVICE = {
     errno.ESTALE: "mount the file system again",
     errno.EMFILE: "raise the limit on open files (ulimit -n)",
 }
+_MOST_SHOWN = 200  # characters of a value in a message
 
 
 class HclxError(Exception):
@@ -101,6 +102,17 @@ class PreemptedError(HclxError):
     """The run was asked to stop and has saved; the same command resumes it."""
 
     exit_code = 75
+
+
+def shown(value: object) -> str:
+    """Returns the `repr` of a value for a message, shortened if it is long. Python refuses to write
+    a number of more than 4,300 digits.
+    """
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"<a value of {type(value).__name__} with thousands of digits>"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def known_error(error: BaseException, path: str | os.PathLike | None = None) -> HclxError | None:

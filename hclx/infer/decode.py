@@ -107,6 +107,7 @@ def decode(
     n: jax.Array,
     stops_early: jax.Array,
     with_top: jax.Array,
+    rows_r: jax.Array | None = None,
     *,
     config: ModelConfig,
 ) -> tuple[DecodeState, Sampled]:
@@ -123,11 +124,16 @@ def decode(
       n: int32, the most tokens of this call, at most `MOST_STEPS`; the text does not depend on it.
       stops_early: bool, whether the loop also ends when a row has ended, to make room for another.
       with_top: bool, whether the likeliest tokens are computed too.
+      rows_r: int32, different rows, among them all that stay; default: all of the state. These
+        alone are computed: they are copied once a call, which is less than the keys and values of
+        all rows in each step.
       config: the model's shape.
     Returns:
       The state, and the tokens [b, MOST_STEPS].
     """
-    state = _stay(state, stays_b)
+    state = whole = _stay(state, stays_b)
+    if rows_r is not None:
+        state = _take(whole, rows_r)
     at_start = state.rows.is_active_b.sum()
 
     def goes_on(carry):
@@ -142,17 +148,37 @@ def decode(
         outs = jax.tree.map(lambda out, new: out.at[:, i].set(new), outs, sampled)
         return i + 1, DecodeState(state.cache, place_rows(rows)), outs
 
-    empty = lambda *shape, dtype: jnp.zeros((len(stays_b), MOST_STEPS, *shape), dtype)
-    n_top = min(MAX_LOGPROBS, config.vocab_size)
-    outs = Sampled(
-        empty(dtype=jnp.int32) + NO_TOKEN,
-        empty(dtype=jnp.float32),
-        empty(dtype=bool),
-        empty(n_top, dtype=jnp.int32),
-        empty(n_top, dtype=jnp.float32),
-    )
-    _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, outs))
+    no_tokens = _no_tokens(len(state.rows.lengths_b), config)
+    _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, no_tokens))
+    if rows_r is not None:
+        state = _put(whole, rows_r, state)
+        outs = _put(_no_tokens(len(stays_b), config), rows_r, outs)
     return state, replicate(outs)
+
+
+def _no_tokens(n_rows: int, config: ModelConfig) -> Sampled:
+    zeros = lambda dtype, *shape: jnp.zeros((n_rows, MOST_STEPS, *shape), dtype)
+    n_top = min(MAX_LOGPROBS, config.vocab_size)
+    top = zeros(jnp.int32, n_top), zeros(jnp.float32, n_top)
+    return Sampled(zeros(jnp.int32) + NO_TOKEN, zeros(jnp.float32), zeros(bool), *top)
+
+
+def _take(tree, rows_r: jax.Array):
+    """Copies some rows, in order, of every array of a tree."""
+    slices = lambda array: [jax.lax.dynamic_slice_in_dim(array, row, 1) for row in rows_r]
+    return jax.tree.map(lambda array: jnp.concatenate(slices(array)), tree)
+
+
+def _put(tree, rows_r: jax.Array, new):
+    """Writes the rows of `new` into the arrays of a tree, in place where it is donated."""
+
+    def put(array, new):
+        for i in range(len(rows_r)):
+            row = jax.lax.slice_in_dim(new, i, i + 1)
+            array = jax.lax.dynamic_update_slice_in_dim(array, row, rows_r[i], 0)
+        return array
+
+    return jax.tree.map(put, tree, new)
 
 
 @functools.partial(jax.jit, static_argnames="config", donate_argnames="state")

@@ -232,34 +232,35 @@ class Device:
         return stays_b, any(task.with_top for _, task in sampling)
 
     def shrink(self, length: int) -> None:
-        """Makes the cache shorter, if it is four times as long as its rows need or more."""
-        size = self._size(length)
-        while self._calls.cache_size >= 4 * size:
-            self._calls.resize(bucket(self._calls.cache_size // 2))
+        """Makes the cache shorter, if it is twice as long as its rows need or more."""
+        if self._calls.cache_size >= 2 * self._size(length):
+            self._calls.resize(self._size(length))
 
     def _fit(self, length: int) -> None:
-        """Makes the cache as long as its rows need; by doubling, so that few programs do that."""
-        while self._calls.cache_size < self._size(length):
-            self._calls.resize(self._size(self._calls.cache_size + 1))
+        """Makes the cache as long as its rows need."""
+        if self._calls.cache_size < length:
+            self._calls.resize(self._size(length))
 
     def _size(self, length: int) -> int:
-        return max(min(_SMALLEST_CACHE, self._max_length), bucket(length, self._max_length))
+        return bucket(max(length, _SMALLEST_CACHE), self._max_length)
 
     def warm_up(self) -> None:
         """Compiles every program that requests may need; they are run for no row."""
-        size = self._size(1)
-        while True:
-            self._fit(size)
+        sizes = [self._size(1)]
+        while sizes[-1] < self._max_length:
+            sizes.append(self._size(sizes[-1] + 1))
+        for size in sizes:
+            for other in sizes:  # from each size to each
+                self._calls.resize(other)
+                self._calls.resize(size)
             for n_rows in self._chunk_rows:
                 self._compile_reading(n_rows)
-            self._calls.decode(np.zeros(self._n_rows, bool), 1, False, False)
+            for n_rows in self._calls.batches:
+                self._calls.decode(np.arange(self._n_rows) < n_rows, 1, False, False)
+            self._calls.forward(np.zeros(self._n_rows, bool))
             self._calls.load_prefix(0, [])
             self._calls.store_prefix(0, [], [])
-            if size >= self._max_length:
-                break
-            size = self._size(size + 1)
-        while self._calls.cache_size > self._size(1):
-            self._calls.resize(max(self._size(1), bucket(self._calls.cache_size // 2)))
+        self._calls.sample(self._all_allowed, False)
         self.reset()
 
     def _compile_reading(self, n_rows: int) -> None:
@@ -269,7 +270,9 @@ class Device:
             nothing = np.zeros((n_rows, size), np.int32)
             self._calls.score(nothing, *places, nothing, False)
         for size in _CHUNKS:
-            self._calls.prefill(np.zeros((n_rows, size), np.int32), *places)
+            nothing = np.zeros((n_rows, size), np.int32)
+            self._calls.pool(nothing, *places)
+            self._calls.prefill(nothing, *places)
         vocabulary = np.zeros(self._vocab_size, bool)
         masks = TokenMasks(
             vocabulary.astype(np.float32), vocabulary, vocabulary, vocabulary.astype(np.int32)
@@ -285,7 +288,7 @@ def _kind_and_size(task: Task) -> tuple[str, int]:
     if isinstance(task, ScoreTask) and task.n_read >= task.first - 1:
         kind = "scores"
     left, sizes = _n_left(task, kind), _SCORED if kind == "scores" else _CHUNKS
-    return kind, max((size for size in sizes if size <= left), default=sizes[0])
+    return kind, max((size for size in sizes if 3 * size <= 4 * left), default=sizes[0])
 
 
 def _n_left(task: Task, kind: str) -> int:

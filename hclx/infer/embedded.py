@@ -5,6 +5,7 @@ thread owns the device; in each turn of its loop it gives free rows to waiting r
 chunk of prompts, lets all rows sample some tokens, and hands out what came back.
 """
 
+import contextlib
 import dataclasses
 import logging
 import queue
@@ -27,8 +28,8 @@ from hclx.infer.engine import (
     Score,
     ScoreRequest,
     StopReason,
-    check_labels,
     choice_of,
+    list_of_labels,
 )
 from hclx.infer.intake import Intake
 from hclx.infer.load import LoadedModel
@@ -36,6 +37,7 @@ from hclx.infer.tasks import GenerateTask, Task, Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
+_MOST_CHUNKS = 8  # of prompts that are read between two calls that sample
 _MOST_FAILURES = 2  # device errors after which a request is given up
 _LOSS_SECONDS = 5  # that the thread has to notice that another process is gone
 
@@ -69,11 +71,6 @@ class EngineConfig:
                 raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
 
 
-def _count(request: GenerateRequest) -> int:
-    """The number of tasks of a request; one for a wrong `n`, which its task refuses."""
-    return request.n if isinstance(request.n, int) and request.n > 0 else 1
-
-
 class EmbeddedEngine:
     """An `hclx.infer.engine.Engine` over a model that is loaded here. Use it in a `with` block, or
     call `close`.
@@ -102,7 +99,7 @@ class EmbeddedEngine:
         self._waiting: list[Task] = []
         self._rows: list[Task | None] = [None] * settings.rows
         self._unread: list[Output] = []
-        self._is_closed = False
+        self._is_closed, self._lock = False, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="hclx-engine", daemon=True)
         sizes = settings.rows, longest, settings.prefix_tokens
         self._device = Device(model, *sizes, on_loss=self._lose)
@@ -112,9 +109,12 @@ class EmbeddedEngine:
 
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request, and returns at once. Raises RequestError if it cannot be served."""
-        is_text = isinstance(request, GenerateRequest)
-        task = self._intake.generate_task(request) if is_text else self._intake.score_task(request)
-        return self._put(task)
+        if isinstance(request, ScoreRequest):
+            return self._put(self._intake.score_task(request))
+        tasks = self._intake.generate_tasks(request)
+        if len(tasks) > 1:
+            raise RequestError(f"n={request.n}: `submit` takes one; use `generate`")
+        return self._put(tasks[0])
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Generation]]:
         """Continues texts: for each request its `n` continuations, in order.
@@ -122,17 +122,13 @@ class EmbeddedEngine:
         Raises:
           RequestError: a request cannot be served; then none is.
         """
-        tasks = [
-            [self._intake.generate_task(request, i) for i in range(_count(request))]
-            for request in requests
-        ]
-        tickets = [[self._put(task) for task in row] for row in tasks]
-        return [[ticket.result() for ticket in row] for row in tickets]
+        tasks = [self._intake.generate_tasks(request) for request in requests]
+        results = iter(self._serve([task for row in tasks for task in row]))
+        return [[next(results) for _ in row] for row in tasks]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises RequestError as `generate` does."""
-        tickets = [self._put(task) for task in map(self._intake.score_task, requests)]
-        return [ticket.result() for ticket in tickets]
+        return self._serve([self._intake.score_task(request) for request in requests])
 
     def choose(self, context: str, labels: Sequence[str]) -> Choice:
         """Chooses among labels by their log-probabilities after a context, which is computed once.
@@ -140,7 +136,7 @@ class EmbeddedEngine:
         Raises:
           RequestError: there is no label, or one is empty or does not fit.
         """
-        check_labels(labels)
+        labels = list_of_labels(labels)
         return choice_of(labels, self.score([ScoreRequest(context, label) for label in labels]))
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
@@ -148,8 +144,7 @@ class EmbeddedEngine:
         They are those of a language model, which no training has made alike for like meanings.
         """
         texts = [texts] if isinstance(texts, str) else texts
-        tickets = [self._put(task) for task in map(self._intake.embed_task, texts)]
-        return [ticket.result() for ticket in tickets]
+        return self._serve([self._intake.embed_task(text) for text in texts])
 
     def warm_up(self) -> None:
         """Compiles every program that requests may need, so that none waits for it. Call it before
@@ -161,8 +156,8 @@ class EmbeddedEngine:
 
     def close(self, timeout: float | None = None) -> None:
         """Ends all requests as they are, and the thread; waits for it at most `timeout` seconds."""
-        self._is_closed = True
-        self._inbox.put(None)
+        with contextlib.suppress(HclxError):  # it is closed
+            self._send(None)
         self._thread.join(timeout)
 
     def __enter__(self) -> "EmbeddedEngine":
@@ -173,16 +168,31 @@ class EmbeddedEngine:
         self._error = self._error or error
         self.close(timeout=None if kind is None else 0.5)
 
+    def _serve(self, tasks: list[Task]) -> list:
+        """Waits for the results of tasks. If one cannot be served, or the caller is interrupted,
+        nobody waits for the others, and they end.
+        """
+        tickets = []
+        try:
+            tickets += map(self._put, tasks)
+            return [ticket.result() for ticket in tickets]
+        except BaseException:
+            for ticket in tickets:
+                ticket.cancel()
+            raise
+
     def _put(self, task: Task) -> Ticket:
         self._send(task)
         return task.ticket
 
-    def _send(self, message: Task | threading.Event) -> None:
+    def _send(self, message: Task | threading.Event | None) -> None:
+        """Passes a message to the thread; None tells it to end. After that it reads no more."""
         with self._lock:
             if isinstance(self._error, StuckError):
                 raise self._error
             if self._is_closed:
                 raise RequestError("the engine is closed")
+            self._is_closed = message is None
             self._inbox.put(message)
 
     def _cancel(self, ticket: Ticket) -> None:
@@ -211,7 +221,9 @@ class EmbeddedEngine:
                         self._recover(failure)
         except StuckError as lost:
             error = lost
-        except Exception as fault:  # of the program; it must not hang its callers
+        # A fault of the program must not hang its callers; libraries that are written in Rust
+        # panic with what is no Exception.
+        except BaseException as fault:
             _LOG.exception("the engine ends")
             error = RequestError(f"the engine ended: {fault!r}")
         self._error = self._error or error
@@ -224,23 +236,37 @@ class EmbeddedEngine:
         tasks = [task for task in self._rows if task is not None]
         if not self._waiting:
             self._device.shrink(max((task.length for task in tasks), default=0))
-        if reading := [task for task in tasks if task.n_left]:
-            self._read(reading)
-        sampling = [
+        self._read_chunks()
+        sampling = self._sampling()
+        if any(task.matcher is not None for _, task in sampling):
+            self._step_by_grammar(sampling)
+            return
+        more = [(row, task) for row, task in sampling if task.n_ahead > 0]
+        if more:
+            n = min(self._steps, max(task.n_ahead for _, task in more))
+            self._unread.append(self._device.decode(more, n, bool(self._waiting)))
+        # While the device runs the newest call, the host reads those before it; if requests wait
+        # for a row, it reads that one too.
+        self._hand_out(keep=1 if more and not self._waiting else 0)
+
+    def _sampling(self) -> list[tuple[int, GenerateTask]]:
+        """The rows whose prompt is whole and whose text is not."""
+        return [
             (row, task)
             for row, task in enumerate(self._rows)
             if isinstance(task, GenerateTask) and not task.n_left
         ]
-        if any(task.matcher is not None for _, task in sampling):
-            self._step_by_grammar(sampling)
-            return
-        more = [task for _, task in sampling if task.n_ahead > 0]
-        if more:
-            n = min(self._steps, max(task.n_ahead for task in more))
-            self._unread.append(self._device.decode(sampling, n, bool(self._waiting)))
-        # While the device runs the newest call, the host reads those before it; if requests wait
-        # for a row, it reads that one too.
-        self._hand_out(keep=1 if more and not self._waiting else 0)
+
+    def _read_chunks(self) -> None:
+        """Reads the next chunk of some prompts; and on, while more rows read than sample, because a
+        step takes about the same time for all rows as for some of them.
+        """
+        for _ in range(_MOST_CHUNKS):
+            reading = [task for task in self._rows if task is not None and task.n_left]
+            if reading:
+                self._read(reading)
+            if len(reading) <= len(self._sampling()):
+                return
 
     def _step_by_grammar(self, sampling: list[tuple[int, GenerateTask]]) -> None:
         """Samples one token of each row; the host must know the last one to say what may follow.

@@ -4,7 +4,7 @@ what an engine does with them.
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from hclx.errors import ConfigError
@@ -29,7 +29,7 @@ class GenerateRequest:
       prompt: the beginning of a document, which may be empty; or its token ids, to which nothing
         is added.
       sampling: the settings. `max_tokens` is limited to the room that the prompt leaves.
-      n: the number of continuations; the i-th has the seed `sampling.seed + i`.
+      n: the number of continuations, at most 1,024; the i-th has the seed `sampling.seed + i`.
       grammar: what the text has to follow; see `hclx.infer.grammar`.
       tenant: requests of different tenants share no prefix.
       deadline: seconds from submission after which the text ends as it is; None: never.
@@ -135,10 +135,12 @@ class Choice:
     scores: tuple[Score, ...]
 
 
-def check_labels(labels: Sequence[str]) -> None:
-    """Raises RequestError if there are no labels to choose among."""
-    if isinstance(labels, str) or not labels:
+def list_of_labels(labels: Iterable[str]) -> list[str]:
+    """Returns the labels to choose among. Raises RequestError if there are none."""
+    listed = [] if isinstance(labels, str) else list(labels)
+    if not listed:
         raise RequestError("there are no labels to choose among; give one or more")
+    return listed
 
 
 def choice_of(labels: Sequence[str], scores: Sequence[Score]) -> Choice:

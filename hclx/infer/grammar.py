@@ -7,11 +7,11 @@ a row choose among these alone.
 import dataclasses
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from hclx.errors import require
+from hclx.errors import require, shown
 from hclx.infer.engine import RequestError
 from hclx.text import Tokenizer
 
@@ -53,16 +53,17 @@ def choices(labels: Sequence[str]) -> Grammar:
     Raises:
       RequestError: there are none, or one is empty.
     """
-    if not labels or not all(labels):
-        raise RequestError(f"choices={list(labels)!r}: give one or more texts that are not empty")
+    labels = [] if isinstance(labels, str) else list(labels)
+    if not labels or not all(isinstance(label, str) and label for label in labels):
+        raise RequestError(f"choices={shown(labels)}: give a list of texts that are not empty")
     source = "start: " + " | ".join(map(_lark_string, labels))
-    return _from_lark("choices", source, written=_dump(list(labels)))
+    return _from_lark("choices", source, written=_dump(labels))
 
 
 def regex(pattern: str) -> Grammar:
     """A grammar of texts that match a regular expression as a whole, in the syntax of Rust."""
     from_regex = _library().LLMatcher.grammar_from_regex
-    return Grammar("regex", from_regex(_bounded("regex", pattern)), written=pattern)
+    return _grammar("regex", from_regex, _bounded("regex", pattern), written=pattern)
 
 
 def lark(grammar: str) -> Grammar:
@@ -88,10 +89,12 @@ def json_schema(schema: dict | bool | str) -> Grammar:
         raise RequestError(f"json_schema is no JSON: {error}") from error
     if not isinstance(parsed, dict | bool):
         raise RequestError("json_schema is no schema: give an object, true or false")
-    source = _library().LLMatcher.grammar_from_json_schema(
-        json.dumps(parsed), overrides={"whitespace_flexible": False}
+    parsed = parsed if isinstance(parsed, dict) else ({} if parsed else {"not": {}})
+    from_schema = functools.partial(
+        _library().LLMatcher.grammar_from_json_schema, overrides={"whitespace_flexible": False}
     )
-    return Grammar("json_schema", source, tuple(_unbounded(parsed, "#")), json.dumps(parsed))
+    made = _grammar("json_schema", from_schema, json.dumps(parsed), written=json.dumps(parsed))
+    return dataclasses.replace(made, warnings=tuple(_unbounded(parsed, "#")))
 
 
 class Matcher:
@@ -184,10 +187,19 @@ def _library():
 
 def _from_lark(kind: str, source: str, written: str) -> Grammar:
     from_lark = _library().LLMatcher.grammar_from_lark
-    return Grammar(kind, from_lark(_bounded(kind, source)), written=written)
+    return _grammar(kind, from_lark, _bounded(kind, source), written)
+
+
+def _grammar(kind: str, make: Callable[[str], str], source: str, written: str) -> Grammar:
+    try:
+        return Grammar(kind, make(source), written=written)
+    except ValueError as error:  # also of a lone surrogate
+        raise RequestError(f"the {kind} cannot be followed: {error}") from error
 
 
 def _bounded(kind: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise RequestError(f"the {kind} is {shown(text)}: give a text")
     if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
         raise RequestError(
             f"the {kind} has {len(text):,} characters, more than {MOST_BYTES:,} bytes; make it"
@@ -197,7 +209,7 @@ def _bounded(kind: str, text: str) -> str:
 
 
 def _lark_string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _dump(schema: object) -> str:

@@ -6,28 +6,44 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hclx.errors import shown
 from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, SamplingConfig
 from hclx.infer.tasks import EmbedTask, GenerateTask, ScoreTask, Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
+MOST_CANDIDATES = 1024  # of a request; each is a task, that all others would wait for
+_WHOLE = (int, np.integer)
+_NUMBER = (*_WHOLE, float, np.floating)
 
 
 def check_request(request: GenerateRequest) -> None:
-    """Raises RequestError if what no server or model has to be asked for is wrong."""
-    if not isinstance(request.n, int) or request.n < 1:
-        raise RequestError(f"n={request.n!r} is out of range: give 1 or more")
-    if request.deadline is not None and not request.deadline >= 0:
-        raise RequestError(f"deadline={request.deadline!r}: give 0 seconds or more, or None")
-    if request.grammar is not None and not hasattr(request.grammar, "matcher"):
-        raise RequestError(f"grammar={request.grammar!r}: make it by hclx.infer.grammar")
+    """Raises RequestError for a value of another type or out of range, as far as no model has to be
+    asked for that.
+    """
+    _check_kind(request, GenerateRequest)
+    if not (_is(request.n, _WHOLE) and 1 <= request.n <= MOST_CANDIDATES):
+        raise RequestError(
+            f"n={shown(request.n)} is out of range: give 1 to {MOST_CANDIDATES:,}; more candidates"
+            " are other requests with other seeds"
+        )
+    deadline, grammar = request.deadline, request.grammar
+    if deadline is not None and not (_is(deadline, _NUMBER) and deadline >= 0):
+        raise RequestError(f"deadline={shown(deadline)}: give 0 seconds or more, or None")
+    if grammar is not None and not hasattr(grammar, "matcher"):
+        raise RequestError(f"grammar={shown(grammar)}: make it by hclx.infer.grammar")
+    if not isinstance(request.sampling, SamplingConfig):
+        raise RequestError(f"sampling={shown(request.sampling)}: give a SamplingConfig")
+    _check_tenant(request)
 
 
-def check_top(request: ScoreRequest) -> None:
-    """Raises RequestError if more alternatives are asked for than engines give."""
-    if not 0 <= request.top <= MAX_LOGPROBS:
-        raise RequestError(f"top={request.top} is out of range: give 0 to {MAX_LOGPROBS}")
+def check_score_request(request: ScoreRequest) -> None:
+    """Raises RequestError as `check_request` does."""
+    _check_kind(request, ScoreRequest)
+    if not (_is(request.top, _WHOLE) and 0 <= request.top <= MAX_LOGPROBS):
+        raise RequestError(f"top={shown(request.top)} is out of range: give 0 to {MAX_LOGPROBS}")
+    _check_tenant(request)
 
 
 def within_room(sampling: SamplingConfig, n_prompt: int, max_length: int) -> SamplingConfig:
@@ -48,9 +64,9 @@ def within_room(sampling: SamplingConfig, n_prompt: int, max_length: int) -> Sam
         )
     if sampling.max_tokens > room:
         _LOG.warning(
-            "max_tokens=%d is limited to %d, because the model reads %d tokens and the prompt"
+            "max_tokens=%s is limited to %d, because the model reads %d tokens and the prompt"
             " has %d",
-            *(sampling.max_tokens, room, max_length, n_prompt),
+            *(shown(sampling.max_tokens), room, max_length, n_prompt),
         )
     return dataclasses.replace(
         sampling,
@@ -83,18 +99,19 @@ class Intake:
         self._bias_v[: tokenizer.vocab_size][tokenizer.token_bytes() > 0] = 0
         self._bias_v[tokenizer.eod_id] = 0
 
-    def generate_task(self, request: GenerateRequest, index: int = 0) -> GenerateTask:
-        """Returns the task of the continuation number `index` of a request.
+    def generate_tasks(self, request: GenerateRequest) -> list[GenerateTask]:
+        """Returns the task of each continuation of a request.
 
         Raises:
           RequestError: it cannot be served, with the reason.
         """
         check_request(request)
         ids = self._prompt_ids(request.prompt, "prompt")
-        sampling = request.sampling
-        for name in ("allowed_tokens", "stop_ids", "logit_bias"):
-            self._check_ids(list(getattr(sampling, name)), f"sampling.{name}")
-        sampling = within_room(sampling, len(ids), self._max_length)
+        self._check_tokens(request.sampling)
+        sampling = within_room(request.sampling, len(ids), self._max_length)
+        return [self._task(request, ids, sampling, i) for i in range(request.n)]
+
+    def _task(self, request, ids, sampling: SamplingConfig, index: int) -> GenerateTask:
         sampling = dataclasses.replace(sampling, seed=sampling.seed + index)
         ticket = Ticket(self._on_cancel)
         task = GenerateTask(ticket, request, ids, sampling, self._tokenizer, self._bias_v)
@@ -108,7 +125,7 @@ class Intake:
         Raises:
           RequestError: it cannot be served, with the reason.
         """
-        check_top(request)
+        check_score_request(request)
         ids = self._prompt_ids(request.context, "context")
         first = 1
         if request.continuation is not None:
@@ -129,6 +146,25 @@ class Intake:
         self._check_length(ids)
         return EmbedTask(Ticket(self._on_cancel), ids)
 
+    def _check_tokens(self, sampling: SamplingConfig) -> None:
+        """Raises RequestError if the settings have ids that are none, or leave no token."""
+        for name in ("allowed_tokens", "stop_ids", "logit_bias"):
+            self._check_ids(list(getattr(sampling, name)), f"sampling.{name}")
+        if not sampling.allowed_tokens:
+            return
+        ends = {self._tokenizer.eod_id, *sampling.stop_ids}
+        words = [token for token in sampling.allowed_tokens if self._bias_v[token] == 0]
+        if not words and ends.isdisjoint(sampling.allowed_tokens):
+            raise RequestError(
+                f"sampling.allowed_tokens={shown(sampling.allowed_tokens)} has control symbols"
+                " alone, which no text has; add other tokens"
+            )
+        if sampling.min_tokens and ends.issuperset(words):
+            raise RequestError(
+                f"sampling.allowed_tokens={shown(sampling.allowed_tokens)} end a text, which has to"
+                f" have min_tokens={sampling.min_tokens} before; add other tokens"
+            )
+
     def _prompt_ids(self, prompt: str | Sequence[int], name: str) -> list[int]:
         ids = self._encode(prompt, name)
         if isinstance(prompt, str):
@@ -141,17 +177,17 @@ class Intake:
         if isinstance(text, str):
             return self._tokenizer.encode(text)
         if not isinstance(text, list | tuple | np.ndarray):
-            raise RequestError(f"the {name} is {text!r}: give a text or token ids")
+            raise RequestError(f"the {name} is {shown(text)}: give a text or token ids")
         self._check_ids(text, name)
         return [int(token) for token in text]
 
     def _check_ids(self, ids: Sequence[int], name: str) -> None:
         for token in ids:
-            if not isinstance(token, int | np.integer):
-                raise RequestError(f"{name} has {token!r}, which is no token id")
+            if not _is(token, _WHOLE):
+                raise RequestError(f"{name} has {shown(token)}, which is no token id")
             if not 0 <= token < self._vocab_size:
                 raise RequestError(
-                    f"{name} has the token id {token}, and the vocabulary ends at"
+                    f"{name} has the token id {shown(token)}, and the vocabulary ends at"
                     f" {self._vocab_size - 1}"
                 )
 
@@ -160,3 +196,18 @@ class Intake:
             raise RequestError(
                 f"the text has {len(ids)} tokens and the model reads {self._max_length}; shorten it"
             )
+
+
+def _is(value: object, kinds: tuple[type, ...]) -> bool:
+    """Returns whether a value is a number of these kinds; true and false are none."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _check_kind(request: object, kind: type) -> None:
+    if not isinstance(request, kind):
+        raise RequestError(f"a request is {shown(request)}: give a {kind.__name__}")
+
+
+def _check_tenant(request: GenerateRequest | ScoreRequest) -> None:
+    if not isinstance(request.tenant, str):
+        raise RequestError(f"tenant={shown(request.tenant)}: give a text")

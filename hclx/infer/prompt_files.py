@@ -10,9 +10,9 @@ import collections
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hclx.errors import ConfigError, DataError
 from hclx.infer.engine import Engine, GenerateRequest, RequestError
@@ -21,6 +21,7 @@ from hclx.progress import ProgressBar
 from hclx.text.documents import composed
 
 _FIELDS = {field.name for field in dataclasses.fields(SamplingConfig)}
+_ADDED = ("text", "stop_reason", "prompt_tokens", "completion_tokens")  # to a line of the output
 _AHEAD = 256  # requests that are submitted before the first of them is written
 
 
@@ -30,11 +31,13 @@ class PromptFile:
 
     Attributes:
       lines: the objects of all lines of the input.
+      places: file and number of each line, for messages.
       requests: one for each line.
       n_done: the lines whose texts are in the output already.
     """
 
     lines: list[dict]
+    places: list[str]
     requests: list[GenerateRequest]
     n_done: int
 
@@ -56,20 +59,21 @@ def read_prompts(
     """
     if not output:
         raise ConfigError("--prompts needs --output=FILE.jsonl for the texts")
-    lines, requests = [], []
-    for number, text in enumerate(_read_lines(Path(prompts)), 1):
-        where = f"{prompts}:{number}"
-        lines.append(_object(text, where))
-        requests.append(_request(lines[-1], sampling, where))
+    lines, places, requests = [], [], []
+    for number, text in _read_lines(Path(prompts)):
+        places.append(f"{prompts}:{number}")
+        lines.append(_object(text, places[-1]))
+        requests.append(_request(lines[-1], sampling, places[-1]))
     if not lines:
         raise DataError(f"{prompts} has no lines; write one JSON object with `prompt` a line")
     settings = json.loads(json.dumps({**record, **dataclasses.asdict(sampling)}))
     _check_record(Path(output), settings)
-    return PromptFile(lines, requests, _n_done(Path(output), lines))
+    return PromptFile(lines, places, requests, _n_done(Path(output), lines, places))
 
 
 def continue_file(engine: Engine, file: PromptFile, output: str) -> None:
-    """Continues the prompts that are left, and appends their texts to the output, in order.
+    """Continues the prompts that are left, and appends their texts to the output, in order. Fields
+    of a line that have the name of one that is added are replaced.
 
     Args:
       engine: of the model.
@@ -87,26 +91,39 @@ def continue_file(engine: Engine, file: PromptFile, output: str) -> None:
         while left or tickets:
             while left and len(tickets) < _AHEAD:
                 number = left.popleft()
-                tickets.append((number, _of_line(number, engine.submit, file.requests[number])))
+                tickets.append((number, _submit(engine, file.requests[number])))
             number, ticket = tickets.popleft()
-            result = _of_line(number, ticket.result)
-            line = {
-                **file.lines[number],
-                "text": result.text,
-                "stop_reason": result.stop_reason,
-                "prompt_tokens": result.n_prompt,
-                "completion_tokens": len(result.tokens),
-            }
-            _append(stream, (json.dumps(line, ensure_ascii=False) + "\n").encode())
+            try:
+                result = ticket.result()
+            except RequestError as error:
+                raise DataError(f"{file.places[number]}: {error}") from error
+            n_tokens = result.n_prompt, len(result.tokens)
+            added = dict(zip(_ADDED, (result.text, result.stop_reason, *n_tokens)))
+            _append(stream, _dump({**file.lines[number], **added}))
             progress.update(1)
 
 
-def _of_line(number: int, function: Callable, *arguments):
-    """Calls a function for the prompt of a line, which its error names."""
+class _Refused(NamedTuple):
+    """The ticket of a request that the engine does not take; those before it are served first."""
+
+    error: RequestError
+
+    def result(self):
+        raise self.error
+
+
+def _submit(engine: Engine, request: GenerateRequest):
     try:
-        return function(*arguments)
+        return engine.submit(request)
     except RequestError as error:
-        raise DataError(f"line {number + 1} of the prompts: {error}") from error
+        return _Refused(error)
+
+
+def _dump(line: dict) -> bytes:
+    try:
+        return (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can escape and UTF-8 has not
+        return (json.dumps(line) + "\n").encode()
 
 
 def _append(stream, data: bytes) -> None:
@@ -121,7 +138,8 @@ def _append(stream, data: bytes) -> None:
         raise
 
 
-def _read_lines(path: Path) -> Iterator[str]:
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the lines that are not blank, with their numbers."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -131,15 +149,15 @@ def _read_lines(path: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{path}:{line} is not in UTF-8; convert the file") from error
-    for line in text.split("\n"):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield line
+            yield number, line
 
 
 def _object(text: str, where: str) -> dict:
     try:
         line = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: of brackets in brackets
         raise DataError(f"{where} is no JSON: {error}") from error
     if not isinstance(line, dict) or not isinstance(line.get("prompt"), str):
         raise DataError(f'{where} has no text in `prompt`; write {{"prompt": "..."}}')
@@ -184,7 +202,7 @@ def _check_record(output: Path, settings: dict) -> None:
     path.write_text(json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _n_done(output: Path, lines: list[dict]) -> int:
+def _n_done(output: Path, lines: list[dict], places: list[str]) -> int:
     """The number of lines that are in the output; half a line at its end is removed."""
     if not output.exists():
         return 0
@@ -195,9 +213,17 @@ def _n_done(output: Path, lines: list[dict]) -> int:
     texts = whole.decode("utf-8", errors="replace").split("\n")[:-1]
     for number, text in enumerate(texts):
         done = _object(text, f"{output}:{number + 1}")
-        if number >= len(lines) or any(done.get(k) != v for k, v in lines[number].items()):
+        if number >= len(lines) or not _is_of(done, lines[number]):
+            place = places[number] if number < len(lines) else "any line of the prompts"
             raise ConfigError(
-                f"{output}:{number + 1} is not the text of line {number + 1} of the prompts; name"
-                " another file, or remove this one"
+                f"{output}:{number + 1} is not the text of {place}; name another file, or remove"
+                " this one"
             )
     return len(texts)
+
+
+def _is_of(done: dict, line: dict) -> bool:
+    """Returns whether a line of the output was made of a line of the input."""
+    kept = {name: value for name, value in line.items() if name not in _ADDED}
+    # Compared as text, because NaN is not equal to itself.
+    return _dump({name: done.get(name) for name in kept}) == _dump(kept)

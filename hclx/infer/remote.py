@@ -20,8 +20,8 @@ from hclx.infer.engine import (
     RequestError,
     Score,
     ScoreRequest,
-    check_labels,
     choice_of,
+    list_of_labels,
 )
 from hclx.infer.intake import check_request
 from hclx.infer.remote_http import Http, ServerError
@@ -160,7 +160,7 @@ class RemoteEngine:
 
     def choose(self, context: str, labels: Sequence[str]) -> Choice:
         """Chooses among labels by their log-probabilities after a context. Raises as `score`."""
-        check_labels(labels)
+        labels = list_of_labels(labels)
         return choice_of(labels, self.score([ScoreRequest(context, label) for label in labels]))
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:

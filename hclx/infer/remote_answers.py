@@ -75,7 +75,7 @@ class TextAnswer:
             _raise_error(event["error"])
         try:
             self._usage = event.get("usage") or self._usage
-            for choice in event["choices"]:
+            for choice in event["choices"] if "usage" not in event else event.get("choices", ()):
                 self._take_choice(choice)
         except _MALFORMED as error:
             raise ServerError(f"an answer is no part of a completion: {event}"[:500]) from error

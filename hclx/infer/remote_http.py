@@ -102,7 +102,7 @@ class Http:
         is one attempt, for `retry`. To leave the context closes the connection.
         """
         with self._interruptions():
-            async with self._client.stream("POST", path, json=body) as response:
+            async with self._client.stream("POST", path, **_sent(body)) as response:
                 await self._check(response)
                 if "text/event-stream" not in response.headers.get("content-type", ""):
                     await response.aread()
@@ -141,7 +141,8 @@ class Http:
 
     async def _ask(self, method: str, path: str, body: dict | None) -> dict:
         with self._interruptions():
-            response = await self._client.request(method, path, json=body)
+            sent = {} if body is None else _sent(body)
+            response = await self._client.request(method, path, **sent)
             await self._check(response)
             return self._object(response.text)
 
@@ -223,6 +224,18 @@ def _root(httpx2, url: str):
         raise ConfigError(f"engine={url!r} is no address; write one as http://localhost:8000")
     path = root.path.rstrip("/").removesuffix("/v1")
     return root.copy_with(path=path + "/", query=None, fragment=None)
+
+
+def _sent(body: dict) -> dict:
+    """The arguments that send a body as JSON, in which numbers may be those of NumPy."""
+    try:
+        content = json.dumps(body, ensure_ascii=False, default=lambda value: value.item()).encode()
+    except UnicodeEncodeError as error:
+        raise RequestError(
+            f"a text has {error.object[error.start]!r}, which is half a character in UTF-16 and"
+            " none in UTF-8; remove it"
+        ) from error
+    return {"content": content, "headers": {"Content-Type": "application/json"}}
 
 
 def _asked_wait(headers) -> float | None:

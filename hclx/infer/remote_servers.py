@@ -191,7 +191,12 @@ async def look_at(http: Http, model: str | None) -> Server:
       ConfigError: it has no such model, or several and none was named.
       RequestError, ServerError: as `Http.post`.
     """
-    entries = (await http.get("v1/models")).get("data")
+    try:
+        entries = (await http.get("v1/models")).get("data")
+    except RequestError:
+        if model is None:
+            raise
+        return Server(UNKNOWN, model, None)  # it has no list of its models
     entries = [e for e in entries or [] if isinstance(e, dict) and isinstance(e.get("id"), str)]
     names = [entry["id"] for entry in entries]
     if model is None and len(names) != 1:

@@ -13,7 +13,7 @@ from hclx.infer.engine import (
     ScoreRequest,
     StopReason,
 )
-from hclx.infer.intake import check_request, check_top, within_room
+from hclx.infer.intake import check_request, check_score_request, within_room
 from hclx.infer.remote_answers import TextAnswer, score_of_ids, score_of_text
 from hclx.infer.remote_http import Http, Interruption, ServerError
 from hclx.infer.remote_servers import (
@@ -154,7 +154,7 @@ class ScoreWork:
         Raises:
           RequestError: the server cannot serve it.
         """
-        check_top(request)
+        check_score_request(request)
         kind = remote.server.kind
         if kind.echo_tokens is None:
             raise RequestError(

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, shown
 
 NEVER = jnp.finfo(jnp.float32).min
 MAX_LOGPROBS = 20  # alternatives of a token, as servers of this kind give at most
+MOST_STOPS = 256  # stop texts of a request: each is looked for after each token, while others wait
 _INT32_MAX = np.iinfo(np.int32).max
 _PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
@@ -24,7 +25,7 @@ class SamplingConfig:
 
     Attributes:
       max_tokens: the most new tokens, at least 1.
-      min_tokens: no text ends before it has so many.
+      min_tokens: no text ends before it has so many, unless a grammar allows nothing but its end.
       temperature: divides the logits, from 1e-5 to 1e5; 0 takes the most likely token each time.
       top_k: samples from the k most likely tokens; 0: from all.
       top_p: samples from the fewest most likely tokens that together reach this probability, above
@@ -41,7 +42,8 @@ class SamplingConfig:
       allowed_tokens: ids from which alone tokens are chosen, and the end of the document; empty:
         all.
       seed: of the random choice; only its lowest 32 bits count.
-      stop: texts, none of them empty, that end generation; they are not part of the result.
+      stop: at most 256 texts, none of them empty, that end generation; they are not part of the
+        result.
       stop_ids: token ids that end generation like the end of the document.
       logprobs: the number of likeliest alternatives, at most 20, whose log-probabilities are
         returned for each token; 0: of the chosen token alone; None: none.
@@ -86,7 +88,10 @@ class SamplingConfig:
                 all(abs(bias) <= 100 for bias in self.logit_bias.values()),
                 "values from -100 to 100",
             ),
-            "stop": (all(self.stop), "texts that are not empty"),
+            "stop": (
+                all(self.stop) and len(self.stop) <= MOST_STOPS,
+                f"at most {MOST_STOPS} texts that are not empty",
+            ),
             "logprobs": (
                 self.logprobs is None or 0 <= self.logprobs <= MAX_LOGPROBS,
                 f"0 to {MAX_LOGPROBS}, or None",
@@ -94,33 +99,35 @@ class SamplingConfig:
         }
         for name, (is_valid, valid) in checks.items():
             if not is_valid:
-                raise ConfigError(f"{name}={getattr(self, name)!r} is out of range: give {valid}")
+                value = shown(getattr(self, name))
+                raise ConfigError(f"{name}={value} is out of range: give {valid}")
 
     def _check_types(self) -> None:
         """Raises ConfigError for a value of another type, which would fail on the device."""
-        numbers, whole = (int, float, np.number), (int, np.integer)
+        whole = (int, np.integer)
+        numbers = (*whole, float, np.floating)
         are = lambda values, kinds: (
             isinstance(values, Sequence)
             and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
         )
         for name in ("max_tokens", "min_tokens", "top_k", "seed"):
             if not are([getattr(self, name)], whole):
-                raise ConfigError(f"{name}={getattr(self, name)!r}: give a whole number")
+                raise ConfigError(f"{name}={shown(getattr(self, name))}: give a whole number")
         for name in ("temperature", "top_p", "min_p", *_PENALTIES):
             if not are([getattr(self, name)], numbers):
-                raise ConfigError(f"{name}={getattr(self, name)!r}: give a number")
+                raise ConfigError(f"{name}={shown(getattr(self, name))}: give a number")
         for name, kinds in (("stop", str), ("stop_ids", whole), ("allowed_tokens", whole)):
             value = getattr(self, name)
             if isinstance(value, str) or not are(value, kinds):
                 noun = "texts" if kinds is str else "token ids"
-                raise ConfigError(f"{name}={value!r}: give a tuple of {noun}")
+                raise ConfigError(f"{name}={shown(value)}: give a tuple of {noun}")
         if self.logprobs is not None and not are([self.logprobs], whole):
-            raise ConfigError(f"logprobs={self.logprobs!r}: give a whole number or None")
+            raise ConfigError(f"logprobs={shown(self.logprobs)}: give a whole number or None")
         bias = self.logit_bias
         if not isinstance(bias, Mapping) or not (
             are([*bias], whole) and are([*bias.values()], numbers)
         ):
-            raise ConfigError(f"logit_bias={bias!r}: give token ids with numbers")
+            raise ConfigError(f"logit_bias={shown(bias)}: give token ids with numbers")
 
 
 class SamplingParams(NamedTuple):
@@ -183,8 +190,9 @@ def sample(
       int32 [b]; with temperature 0 the smallest id of those with the greatest logit.
     """
     logits_bv = penalise(logits_bv, masks, sampling)
-    may_not_end_b1 = (step_b < sampling.min_tokens_b)[:, None]
-    logits_bv = jnp.where(masks.ends_bv & may_not_end_b1, NEVER, logits_bv)
+    may_not_end_b = step_b < sampling.min_tokens_b
+    go_on = lambda: _without_ends(logits_bv, masks.ends_bv & may_not_end_b[:, None])
+    logits_bv = jax.lax.cond(may_not_end_b.any(), go_on, lambda: logits_bv)
     is_greedy_b1 = (sampling.temperature_b == 0)[:, None]
 
     def perturb():
@@ -198,6 +206,14 @@ def sample(
         return jnp.where(is_greedy_b1, logits_bv, kept_bv + noise_bv)
 
     return _argmax(jax.lax.cond(is_greedy_b1.all(), lambda: logits_bv, perturb))
+
+
+def _without_ends(logits_bv: jax.Array, ends_bv: jax.Array) -> jax.Array:
+    """Lowers the logits of ends to `NEVER`, but in rows where nothing else is allowed: else a token
+    would be chosen that may not be.
+    """
+    others_bv = jnp.where(ends_bv, NEVER, logits_bv)
+    return jnp.where((others_bv > NEVER).any(-1, keepdims=True), others_bv, logits_bv)
 
 
 def penalise(logits_bv: jax.Array, masks: TokenMasks, sampling: SamplingParams) -> jax.Array:

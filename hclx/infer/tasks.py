@@ -4,12 +4,14 @@ ticket by which its owner waits for it.
 
 import concurrent.futures
 import contextlib
+import functools
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from hclx.errors import shown
 from hclx.infer.engine import (
     GenerateRequest,
     Generation,
@@ -26,6 +28,7 @@ from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_para
 from hclx.infer.text_collector import TextCollector
 from hclx.text import Tokenizer
 
+_LONGEST = 1e9  # seconds of a deadline
 LEAST_FORCED = 3  # tokens; fewer take less time to sample than to read
 
 
@@ -53,6 +56,7 @@ class Ticket:
     def __iter__(self) -> Iterator[str]:
         while (part := self._parts.get()) is not None:
             yield part
+        self._parts.put(None)  # for those who iterate once more, or in another thread
         self.result()
 
     def add_text(self, text: str) -> None:
@@ -148,7 +152,7 @@ class GenerateTask(Task):
         self._failure: RequestError | None = None
         self._logprobs: list[TokenLogprob] = []
         if request.deadline is not None:
-            self.deadline = time.monotonic() + request.deadline
+            self.deadline = time.monotonic() + float(min(request.deadline, _LONGEST))
 
     @property
     def length(self) -> int:
@@ -175,11 +179,7 @@ class GenerateTask(Task):
     def settings(self) -> RowSettings:
         """Returns the settings of the row, with the text so far."""
         size, sampling, ends = len(self._base_bias_v), self.sampling, list(self._ends)
-        bias_v = self._base_bias_v.copy()
-        bias_v[ends] = 0  # also of chat models, whose turns end at a control symbol
-        if sampling.allowed_tokens:
-            is_allowed_v = np.isin(np.arange(size), [*sampling.allowed_tokens, *ends])
-            bias_v[~is_allowed_v] = NEVER
+        bias_v = np.where(self._is_sayable_v(), np.float32(0), NEVER)
         for token, bias in sampling.logit_bias.items():
             if bias_v[token] != NEVER:
                 bias_v[token] += bias
@@ -195,15 +195,43 @@ class GenerateTask(Task):
             np.int32(len(self.tokens)),
         )
 
+    def _is_sayable_v(self) -> np.ndarray:
+        """The tokens that the text may have, and those that may end it: bool [v]."""
+        sampling, ends = self.sampling, list(self._ends)
+        is_sayable_v = self._base_bias_v != NEVER
+        is_sayable_v[ends] = True  # also of chat models, whose turns end at a control symbol
+        if sampling.allowed_tokens:
+            allowed = [*sampling.allowed_tokens, *ends]
+            is_sayable_v &= np.isin(np.arange(len(is_sayable_v)), allowed)
+        return is_sayable_v
+
+    @functools.cached_property
+    def _sayable_w(self) -> np.ndarray:
+        """The same as bits: uint32 [ceil(v / 32)]."""
+        is_sayable_v = self._is_sayable_v()
+        padded = np.pad(is_sayable_v, (0, -len(is_sayable_v) % 32))
+        return np.packbits(padded, bitorder="little").view("<u4")
+
     def mask(self, all_w: np.ndarray) -> np.ndarray:
         """Returns the tokens that may come next, `all_w` without a grammar. An error of the grammar
         is raised when the next token comes.
         """
+        if self.matcher is None:
+            return all_w
         try:
-            return all_w if self.matcher is None else self.matcher.mask()
+            allowed_w = self.matcher.mask()
+            if not (allowed_w & self._sayable_w).any():
+                raise self._nothing_in_common()
+            return allowed_w
         except RequestError as error:
             self._failure = error
             return all_w
+
+    def _nothing_in_common(self) -> RequestError:
+        return RequestError(
+            "the grammar and sampling.allowed_tokens have no token in common after"
+            f" {shown(self._collector.text)}; change one of them"
+        )
 
     def add(self, sampled: Sampled, at: tuple[int, ...]) -> StopReason | None:
         """Takes a token from what a call returned, and returns why the text ends with it, if it
@@ -250,6 +278,8 @@ class GenerateTask(Task):
             if len(forced) < LEAST_FORCED or not self._ends.isdisjoint(forced):
                 return None
             for token in forced:
+                if not self._sayable_w[token // 32] >> (token % 32) & 1:
+                    raise self._nothing_in_common()
                 reason = self._append(token)
                 if reason is not None:
                     break
@@ -287,7 +317,6 @@ class ScoreTask(Task):
         self.first, self.targets, self._top = first, list(ids[1:]), request.top
         self._scored: list[TokenLogprob] = []
         self._is_greedy = True
-        self._n_dispatched = 0
 
     @property
     def length(self) -> int:

@@ -22,11 +22,16 @@ class StopCollector:
           on_text: takes each next part of it, which is not empty.
         """
         self._on_text, self._stop, self._shown = on_text, stop, 0
+        self._certain = 0  # no stop text begins before this position of the text
         self.text, self.is_stopped = "", False
 
     def show(self) -> None:
         """Passes on what is certain to belong to the text."""
-        self._show(len(self.text) if self.is_stopped else len(self.text) - self._held())
+        if not self.is_stopped:
+            # A position where none begins will not become one: each is looked at once.
+            while (end := self.text[self._certain :]) and self._is_certain(end):
+                self._certain += 1
+        self._show(len(self.text) if self.is_stopped else self._certain)
 
     def finish(self) -> str:
         """Passes on what was held back, and returns the whole; call it once, when all is added."""
@@ -35,22 +40,19 @@ class StopCollector:
 
     def add_text(self, text: str, may_stop: bool = True) -> None:
         """Adds the next part; `may_stop` is false where the text has to be longer."""
-        # A stop text may have begun in what was there before, but not ended there.
-        longest = max(map(len, self._stop), default=1)
-        begin = max(0, len(self.text) - longest + 1)
+        before = len(self.text)
         self.text += text
         if not may_stop:
             return
-        starts = [at for stop in self._stop if (at := self.text.find(stop, begin)) >= 0]
+        # A stop text may have begun in what was there before, but not ended there.
+        find = lambda stop: self.text.find(stop, max(0, before - len(stop) + 1))
+        starts = [at for at in map(find, self._stop) if at >= 0]
         if starts:
             self.text, self.is_stopped = self.text[: min(starts)], True
 
-    def _held(self) -> int:
-        """The length of the longest end of the text that begins a stop text."""
-        ends = (
-            n for stop in self._stop for n in range(1, len(stop)) if self.text.endswith(stop[:n])
-        )
-        return max(ends, default=0)
+    def _is_certain(self, end: str) -> bool:
+        """Returns whether no stop text begins with this end of the text, which is not empty."""
+        return not any(len(end) < len(stop) and stop.startswith(end) for stop in self._stop)
 
     def _show(self, end: int) -> None:
         if end > self._shown:

@@ -103,12 +103,12 @@ def hclx_call():
     import jax
 
     from hclx.infer import GenerateRequest, SamplingConfig
+    from hclx.infer.random_model import NumberTokenizer
     from hclx.model import init_params
     from tests.helpers.engines import engine_of
-    from tests.helpers.id_tokenizer import IdTokenizer
 
     config, n = model_config(), TOKENS.value
-    params, tokenizer = init_params(config, jax.random.key(0)), IdTokenizer(config.vocab_size)
+    params, tokenizer = init_params(config, jax.random.key(0)), NumberTokenizer(config.vocab_size)
     engines = {
         int(batch): engine_of(
             params, config, tokenizer, dtype=DTYPE.value, rows=int(batch), prefix_tokens=0

@@ -1,9 +1,10 @@
-"""Times the training step on one NVIDIA GPU beside a GPT-2 in plain PyTorch, and checks the
-attention kernels.
+"""Times the training step on one NVIDIA GPU beside a GPT-2 in plain PyTorch, and the engine beside
+transformers, and checks the attention kernels.
 
     python tests/benchmarks/gpu.py --seconds=480 --output=gpu.jsonl
 
-It needs JAX, Flax, Optax and Orbax, PyTorch for the peer, and no other library of this project.
+It needs JAX, Flax, Optax and Orbax, PyTorch and transformers for the peers, and no other library of
+this project.
 The items of --plan run in order, and each figure is printed as soon as it is known. An item that
 fails, dies or runs out of memory is one line, and the next one runs in a new process. Items that
 have no time left are listed as skipped. The command ends with 1 if a kernel was wrong.
@@ -21,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.benchmarks import gpu_profile, gpu_report  # noqa: E402 (neither imports JAX)
-from tests.benchmarks.gpu_plan import PLAN, Item, parse_plan  # noqa: E402
+from tests.benchmarks.gpu_plan import OF_TORCH, PLAN, Item, parse_plan  # noqa: E402
 from tests.benchmarks.gpu_process import Worker  # noqa: E402
 
 # (kernel, dtype, size of a head): those of 760M and 1.3B first.
@@ -33,6 +34,7 @@ CASES = (
     ("triton", "float32", 96),
 )
 TINY_CASES = tuple((name, "bfloat16", 32) for name in ("cudnn", "triton"))
+ENGINE_ROWS, TINY_ENGINE_ROWS = (8, 1, 64), (2,)
 LEAST_SECONDS = 20.0  # an item is not started with less
 OUT_OF_MEMORY, NO_TIME = "out of memory", "no time was left"
 ENVIRONMENT = {
@@ -58,7 +60,8 @@ def arguments(argv=None) -> argparse.Namespace:
         "--plan",
         default=PLAN,
         help="Items [SIZE:]ITEM, separated by commas. first: the training step with the settings"
-        " below. peer: PyTorch on the same batch. name=value[&name=value]: the first settings with"
+        " below. peer: PyTorch on the same batch. engine: decoding and prefill by hclx's engine."
+        " engine_peer: decoding by transformers. name=value[&name=value]: the first settings with"
         " these changes; with + in front, the fastest settings so far with these changes; names are"
         " fields of ComputeConfig, batch, or XLA's own options, which begin with xla_. profile:"
         " the largest operations of the fastest step so far. kernels: the attention kernels against"
@@ -143,6 +146,7 @@ class Benchmark:
         self.later = list(options.items)
         self.file = open_output(options.output)
         self.rows, self.checks, self.profiles, self.skipped = [], [], {}, []
+        self.engine_rows = []
         self.backends = options.attention.split(",")  # those that have not failed
         self.first = {}  # the first settings that worked, by size
         self.jax = self.spare = self.torch = None  # processes
@@ -154,6 +158,8 @@ class Benchmark:
             "first": self.run_first,
             "change": self.run_change,
             "peer": self.run_peer,
+            "engine": self.run_engine,
+            "engine_peer": self.run_engine_peer,
             "profile": self.run_profile,
             "kernels": self.run_kernels,
         }
@@ -214,7 +220,7 @@ class Benchmark:
         def take_gpu():
             if self.torch:
                 self.torch.pause()
-            if not self.spare and any(item.action != "peer" for item in self.later):
+            if not self.spare and any(item.action not in OF_TORCH for item in self.later):
                 self.spare = Worker("jax", self.variables)
 
         def handle(event):
@@ -314,9 +320,7 @@ class Benchmark:
         if self.torch.alive:
             task = {"do": "peer", **self.peer_task(item.size, batch)}
             result = self.torch.ask(task, seconds())
-        self.torch.kill()  # PyTorch's compiler would keep the parameters, and with them the memory
-        again = any(later.action == "peer" for later in self.later)
-        self.torch = Worker("torch", self.variables_of_torch) if again else None
+        self.renew_torch()
         settings = {"attention": "sdpa", "batch": result.get("batch", batch)}
         if "error" not in result:
             result["compile_seconds"] += compile_seconds
@@ -325,6 +329,60 @@ class Benchmark:
         self.say(gpu_report.ratio(self.rows, item.size))
         if first and settings["batch"] != batch:
             self.candidate(item.size, first | {"batch": settings["batch"]})
+
+    def renew_torch(self) -> None:
+        """Ends PyTorch's process, whose compiler would keep the parameters and with them the
+        memory, and starts the next one if there is something left for it.
+        """
+        self.torch.kill()
+        again = any(later.action in OF_TORCH for later in self.later)
+        self.torch = Worker("torch", self.variables_of_torch) if again else None
+        self.prepared = None
+
+    def run_engine(self, item: Item) -> None:
+        """Times decoding and prefill by hclx's engine."""
+        self.say(f"{item.size}: engine")
+        task, add = self.engine_task("engine", item.size), self.adding_engine(item.size, "hclx")
+        result = self.ask_jax(
+            task, self.options.candidate_seconds, lambda event: add(event["case"])
+        )
+        if "error" in result:
+            add(result)
+
+    def run_engine_peer(self, item: Item) -> None:
+        """Times transformers' `generate` on a model of the same shape, while no process of JAX has
+        memory.
+        """
+        self.retire_jax()
+        if self.torch and (self.prepared or not self.torch.alive):  # what it prepares comes later
+            self.renew_torch()
+        self.torch = self.torch or Worker("torch", self.variables_of_torch)
+        self.say(f"{item.size}: transformers")
+        add = self.adding_engine(item.size, "transformers")
+        handle = lambda event: add(event["case"]) if event["event"] == "case" else None
+        task = self.engine_task("engine_peer", item.size)
+        result = self.torch.ask(task, min(self.options.peer_seconds, self.left()), handle)
+        if "error" in result:
+            add(result)
+            self.renew_torch()
+        for text in gpu_report.engine_ratios(self.engine_rows, item.size):
+            self.say(text)
+
+    def engine_task(self, do: str, size: str) -> dict:
+        """Returns a task of tests/benchmarks/gpu_engine.py."""
+        tiny = self.options.tiny
+        rows = TINY_ENGINE_ROWS if tiny else ENGINE_ROWS
+        return {"do": do, "size": size, "rows": rows, "tiny": tiny}
+
+    def adding_engine(self, size: str, by: str):
+        """Returns a function that keeps and prints a figure of an engine, or the error."""
+
+        def add(case: dict) -> None:
+            self.engine_rows.append({"size": size, "by": by, **case})
+            self.say(gpu_report.engine_figure(self.engine_rows[-1]))
+            self.record("engine", self.engine_rows[-1])
+
+        return add
 
     def utilisation(self, size: str, tokens_per_second: float) -> dict:
         """Returns the `mfu` of a peer by hclx's formula, whose constants come with hclx's rows."""
@@ -400,6 +458,10 @@ class Benchmark:
             "",
             *(gpu_report.ratio(self.rows, size) for size in sizes),
         ]
+        if self.engine_rows:
+            lines += ["", gpu_report.ENGINE, *map(gpu_report.engine_figure, self.engine_rows), ""]
+            for size in dict.fromkeys(row["size"] for row in self.engine_rows):
+                lines += gpu_report.engine_ratios(self.engine_rows, size)
         for size in self.profiles:
             lines += ["", self.profile_report(size)]
         if self.checks:

@@ -3,17 +3,20 @@
 import dataclasses
 
 PLAN = (
-    "first,peer,remat=none,batch=32,batch=64,scan_unroll=24,scan_unroll=24&remat=none&batch=8,"
+    "first,peer,engine,engine_peer,scan_unroll=24&remat=none&batch=8,batch=32,"
     "matmul=fp8&xla_gpu_enable_triton_gemm=False,profile,"
-    "1b3:first,1b3:peer,kernels,+attention=triton,+loss_chunk_tokens=32768"
+    "1b3:first,1b3:peer,1b3:engine,1b3:engine_peer,kernels,"
+    "+attention=triton,+loss_chunk_tokens=32768,remat=none,scan_unroll=24,batch=64"
 )
+ACTIONS = ("first", "peer", "engine", "engine_peer", "profile", "kernels")
+OF_TORCH = ("peer", "engine_peer")
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
     """An item of the plan.
 
-    `action` is first, peer, profile, kernels or change; a change sets fields of `ComputeConfig`, or
+    `action` is one of `ACTIONS`, or change; a change sets fields of `ComputeConfig`, or
     the batch, on top of the first settings, or of the best ones so far.
     """
 
@@ -38,9 +41,9 @@ def parse_plan(text: str, size: str) -> list[Item]:
             pairs = (pair.split("=", 1) for pair in rest.removeprefix("+").split("&"))
             changes = {name: int(value) if value.isdigit() else value for name, value in pairs}
             item = Item(word, prefix or size, "change", changes, rest.startswith("+"))
-        elif rest not in ("first", "peer", "profile", "kernels"):
+        elif rest not in ACTIONS:
             raise ValueError(
-                f"--plan: {word!r} is not first, peer, profile, kernels or a change such as"
+                f"--plan: {word!r} is not {', '.join(ACTIONS)} or a change such as"
                 " batch=32 or +remat=none"
             )
         items.append(item)

@@ -10,6 +10,10 @@ CHECKS = (
     "| kernel | head | dtype | context off by | gradient off by | context, XLA | gradient, XLA |"
     " verdict |\n|---|---:|---|---:|---:|---:|---:|---|"
 )
+ENGINE = (
+    "| size | by | what | rows | tokens/s | step ms | MB of a step | share | GB/s measured | on |\n"
+    "|---|---|---|---:|---:|---:|---:|---:|---:|---|"
+)
 
 
 def figure(row: dict) -> str:
@@ -29,6 +33,38 @@ def figure(row: dict) -> str:
         f"{row['compile_seconds']:.0f}",
         row["device"],
     )
+
+
+def engine_figure(row: dict) -> str:
+    """Renders a figure of an engine, or the error in its place, as a line of the table `ENGINE`.
+    The share is that of the memory bandwidth in decoding, and of the peak FLOP/s in prefill.
+    """
+    if "error" in row:
+        return _line(row["size"], row["by"], row["error"], *[""] * 7)
+    shown = lambda name, form, scale=1.0: (
+        format(row[name] / scale, form) if row.get(name) is not None else ""
+    )
+    return _line(
+        *(row["size"], row["by"], row["what"], str(row["rows"])),
+        shown("tokens_per_second", ",.0f"),
+        shown("step_ms", ".2f"),
+        shown("step_bytes", ",.0f", 1e6),
+        shown("share", ".1%"),
+        shown("bandwidth", ",.0f", 1e9),
+        row["device"],
+    )
+
+
+def engine_ratios(rows: list[dict], size: str) -> list[str]:
+    """Compares hclx's decoding with that of transformers, for each number of rows."""
+    of_size = [row for row in rows if row["size"] == size and row.get("what") == "decode"]
+    rates = {(row["by"], row["rows"]): row["tokens_per_second"] for row in of_size}
+    return [
+        f"{size}: hclx's engine has {rate / rates['transformers', n]:.2f} times the tokens/s of"
+        f" transformers with {n} at once."
+        for (by, n), rate in rates.items()
+        if by == "hclx" and ("transformers", n) in rates
+    ]
 
 
 def check(case: dict) -> str:

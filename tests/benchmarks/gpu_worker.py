@@ -18,6 +18,8 @@ import traceback
 
 import numpy as np
 
+from tests.benchmarks import gpu_engine
+
 WARM_UP, ROUNDS, ROUND_SECONDS, TRACED = 2, 3, 1.5, 3
 MEAN_DOCUMENT = 400  # tokens
 EOD = 1
@@ -345,7 +347,15 @@ def require_gpu() -> None:
         raise RuntimeError("JAX sees no GPU")
 
 
-TASKS = {"train": train, "profile": profile, "kernels": kernels, "prepare": prepare, "peer": peer}
+TASKS = {
+    "train": train,
+    "profile": profile,
+    "kernels": kernels,
+    "prepare": prepare,
+    "peer": peer,
+    "engine": gpu_engine.engine,
+    "engine_peer": gpu_engine.engine_peer,
+}
 
 
 def import_library(library: str) -> None:

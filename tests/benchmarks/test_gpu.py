@@ -25,7 +25,10 @@ from tests.helpers.commands import environment
 # PyTorch's do without the libraries that a machine with a GPU need not have, and without PyTorch.
 SITE = """
 import sys
-ABSENT = ("gin", "seqio", "tensorflow", "tensorflow_text", "tensorboardX", "torch")
+ABSENT = (
+    *("gin", "kiwipiepy", "llguidance", "pyarrow", "seqio", "tensorboardX", "tensorflow"),
+    *("tensorflow_text", "tokenizers", "torch", "transformers"),
+)
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ABSENT:
@@ -44,7 +47,7 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
     flags = [
         "--tiny",
         "--attention=cudnn,xla",  # a CPU has no cudnn, so that the second one is used
-        "--plan=first,peer,batch=4,+matmul=fp8&xla_no_such=1,+matmul=fp8"
+        "--plan=first,engine,peer,engine_peer,batch=4,+matmul=fp8&xla_no_such=1,+matmul=fp8"
         ",profile,1b3:first,1b3:peer,kernels",
         "--seconds=3000",
         "--candidate_seconds=1000",
@@ -71,6 +74,10 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
         assert row["peak_bytes"] > 0 and row["device"].startswith("cpu, jax")
     assert fp8["held_bytes"] < 10_000, "the candidate before left something in the process"
     assert batch["settings"]["batch"] == 4 and fp8["settings"]["matmul"] == "fp8"
+    decoding, prefill, *decoding_of_peer = [r for r in records if r["kind"] == "engine"]
+    assert (decoding["what"], decoding["rows"], decoding["by"]) == ("decode", 2, "hclx")
+    assert 0 < decoding["share"] < 2 and decoding["step_ms"] > 0
+    assert prefill["what"] == "prefill of 64" and 0 < prefill["share"] < 1
     (profile,) = [record for record in records if record["kind"] == "profile"]
     assert 0 < len(profile["operations"]) <= 20 and 0 < profile["busy_ms"] < profile["step_ms"]
     assert any(operation["source"] for operation in profile["operations"])
@@ -84,6 +91,9 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
         assert 0 < peer["mfu"] < 1 and 0 < peer["compile_seconds"] < 1000
         assert peer_again["step_ms"] > 0
         assert "of compiled PyTorch with the same batch of 2" in result.stdout
+        if importlib.util.find_spec("transformers"):
+            assert decoding_of_peer[0]["tokens_per_second"] > 0
+            assert "tokens/s of transformers with 2 at once" in result.stdout
     else:
         assert peer["error"] == NO_TORCH
         assert "there is no ratio" in result.stdout
@@ -117,6 +127,8 @@ class MadeUpWorker:
             return {"begin": 0.0, "end": 30.0}
         if task["do"] == "kernels":
             return self.answer_kernels(task, on_event)
+        if task["do"] in ("engine", "engine_peer"):
+            return self.answer_engine(task, on_event)
         if task["do"] == "profile":
             return {"step_ms": 1.0, "busy_ms": 0.9, "kinds": {"attention": 0.9}, "operations": []}
         key = "peer" if task["do"] == "peer" else task["attention"]
@@ -146,6 +158,16 @@ class MadeUpWorker:
             on_event({"event": "case", "case": case})
         return {}
 
+    def answer_engine(self, task, on_event):
+        if task["do"] == "engine_peer" and not self.has_transformers:
+            return {"error": "left out, because transformers is not installed"}
+        speed = {"engine": 60.0, "engine_peer": 20.0}[task["do"]]
+        for rows in task["rows"]:
+            case = {"what": "decode", "rows": rows, "tokens_per_second": rows * speed}
+            on_event({"event": "case", "case": case | {"device": "made up"}})
+            speed *= 2 if task["do"] == "engine" else 1
+        return {}
+
     def running_seconds(self, begin, end):
         return end - begin
 
@@ -165,6 +187,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(gpu, "Worker", MadeUpWorker)
     MadeUpWorker.workers, MadeUpWorker.log = [], []
     MadeUpWorker.off_by, MadeUpWorker.dies_in = 1e-3, None
+    MadeUpWorker.has_transformers = True
     MadeUpWorker.speeds = {
         ("cudnn", 16, 1, "minimal", None): 100.0,
         ("triton", 16, 1, "minimal", None): 90.0,
@@ -197,8 +220,9 @@ def test_the_plan_is_parsed_or_refused(capsys):
     ]
     with pytest.raises(SystemExit):
         gpu.arguments(["--plan=first,pear"])
-    assert "--plan: 'pear' is not first, peer, profile, kernels or a change" in (
-        capsys.readouterr().err
+    assert (
+        "--plan: 'pear' is not first, peer, engine, engine_peer, profile, kernels or a change"
+        in (capsys.readouterr().err)
     )
 
 
@@ -211,20 +235,24 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
     expected = [
         ("train", "760m", first),
         ("peer", "760m", {"batch": 16}),
-        ("train", "760m", first | {"remat": "none"}),
-        ("train", "760m", first | {"batch": 32}),  # out of memory
-        ("train", "760m", first | {"batch": 64}),
-        ("train", "760m", first | {"scan_unroll": 24}),
+        ("engine", "760m", {"rows": (8, 1, 64)}),
+        ("engine_peer", "760m", {"rows": (8, 1, 64)}),
         ("train", "760m", best),
+        ("train", "760m", first | {"batch": 32}),  # out of memory
         ("train", "760m", first | fp8),  # other arithmetic, which is no best
         ("profile", "760m", best),
         ("train", "1b3", first),
         ("peer", "1b3", {"batch": 16}),
+        ("engine", "1b3", {"rows": (8, 1, 64)}),
+        ("engine_peer", "1b3", {"rows": (8, 1, 64)}),
         ("kernels", None, {}),
         ("train", "760m", best | {"attention": "triton"}),
         ("train", "760m", best | {"loss_chunk_tokens": 32_768}),
+        ("train", "760m", first | {"remat": "none"}),
+        ("train", "760m", first | {"scan_unroll": 24}),
+        ("train", "760m", first | {"batch": 64}),
     ]
-    done = tasks(made_up, "train", "peer", "profile", "kernels")
+    done = tasks(made_up, "train", "peer", "profile", "kernels", "engine", "engine_peer")
     for task, (do, size, settings) in zip(done, expected, strict=True):
         assert task["do"] == do and task.get("size") == size and settings.items() <= task.items()
         assert ("matmul" in task) == ("matmul" in settings)
@@ -234,6 +262,11 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
         "760m: hclx has 1.05 times the tokens/s of compiled PyTorch with the same batch of 16, and"
         " 1.10 times at its fastest (batch 8)." in output
     )
+    engine_ratios = [line for line in output.splitlines() if line.startswith("1b3: hclx's engine")]
+    assert engine_ratios == [
+        f"1b3: hclx's engine has {ratio}.00 times the tokens/s of transformers with {n} at once."
+        for ratio, n in ((3, 8), (6, 1), (12, 64))
+    ]
     # The peer's MFU is by a candidate's constants, and its compilation beside JAX's imports counts.
     assert "| 100 | 20.0% | 2.0 | 31 | made up |" in output and "out of memory" in output
     records = [json.loads(x) for x in (tmp_path / "a" / "b.jsonl").read_text().splitlines()]
@@ -252,7 +285,7 @@ def test_one_process_at_a_time_uses_the_gpu(tmp_path, made_up):
             timed_peers -= {number} if what == "kill" else set()
         elif library == "torch":
             assert torch_state in ("start", "resume") and not holders, "PyTorch ran beside JAX"
-            timed_peers |= {number} if what["do"] == "peer" else set()
+            timed_peers |= {number} if what["do"] == "peer" else set()  # the other frees its own
         elif what == "kill":
             holders.discard(number)
         elif what != "start":
@@ -296,6 +329,22 @@ def test_a_peer_that_takes_half_of_the_batch_is_compared_at_that_batch(tmp_path,
         "1.10 times the tokens/s of compiled PyTorch with the same batch of 8, and 1.11 times at"
         " its fastest (batch 16)" in output
     )
+
+
+def test_an_engine_without_its_peer_has_figures_and_a_line(tmp_path, made_up, capsys):
+    made_up.has_transformers = False
+    bench, code = run(tmp_path, "--plan=engine_peer,engine")
+    assert code == 0 and [row["by"] for row in bench.engine_rows] == ["transformers", *3 * ["hclx"]]
+    output = capsys.readouterr().out
+    assert "| 760m | transformers | left out, because transformers is not installed |" in output
+    assert "| 760m | hclx | decode | 8 | 480 |" in output and "at once" not in output
+
+
+def test_what_a_peer_prepared_is_prepared_again_after_the_peer_of_the_engine(tmp_path, made_up):
+    bench, code = run(tmp_path, "--plan=engine_peer,first,peer")
+    assert code == 0 and bench.rows[-1]["by"] == "PyTorch" and "error" not in bench.rows[-1]
+    prepared = [n for n, _, t in made_up.log if isinstance(t, dict) and t["do"] == "prepare"]
+    assert len(prepared) == 1 and len(bench.engine_rows) == 3
 
 
 @pytest.mark.parametrize("off_by", [0.01, float("nan")])

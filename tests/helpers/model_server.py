@@ -97,7 +97,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.headers = dict(self.headers)
-        if self.path == "/v1/models":
+        if self.path == "/v1/models" and server.models is not None:
             self.reply(200, {"data": server.models})
         elif self.path == "/version" and server.version:
             self.reply(200, {"version": server.version})

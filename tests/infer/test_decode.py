@@ -183,7 +183,7 @@ def test_a_longer_or_shorter_cache_holds_the_same(params):
 
 @pytest.mark.parametrize(
     "length, limit, size",
-    [(1, 512, 32), (32, 512, 32), (33, 512, 64), (300, 512, 512), (40, 50, 50)],
+    [(1, 512, 32), (32, 512, 32), (33, 512, 48), (49, 512, 64), (300, 512, 384), (40, 45, 45)],
 )
 def test_buckets(length, limit, size):
     assert bucket(length, limit) == size

@@ -303,7 +303,8 @@ def test_nothing_compiles_after_the_warm_up(params, tokenizer):
     compiled = []
     event = "/jax/core/compile/backend_compile_duration"
     listen = lambda name, *_, **__: compiled.append(name) if name == event else None
-    with engine_of(params, CONFIG, tokenizer, rows=3, prefix_tokens=256) as engine:
+    sizes = {"rows": 5, "max_length": 256, "prefix_tokens": 256}
+    with engine_of(params, CONFIG, tokenizer, **sizes) as engine:
         engine.warm_up()
         jax.monitoring.register_event_duration_secs_listener(listen)
         jax.jit(lambda x: x * 3)(np.ones(7))
@@ -311,7 +312,9 @@ def test_nothing_compiles_after_the_warm_up(params, tokenizer):
         compiled.clear()
         rng, tickets = np.random.default_rng(3), []
         for i in range(200):
-            prompt = tuple(rng.integers(64, 1000, rng.integers(1, 200)).tolist())
+            prompt = tuple(rng.integers(64, 1000, rng.integers(1, 90)).tolist())
+            if i == 100:
+                engine.embed(["<70><71><72>"])
             if i % 5 == 0:
                 tickets.append(
                     engine.submit(ScoreRequest((*SHARED, *prompt), prompt[:9], top=i % 2))

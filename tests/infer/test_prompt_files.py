@@ -6,7 +6,7 @@ import json
 import pytest
 
 from hclx.errors import ConfigError, DataError
-from hclx.infer import Generation, SamplingConfig
+from hclx.infer import Generation, RequestError, SamplingConfig
 from hclx.infer.prompt_files import continue_file, read_prompts
 
 SAMPLING = SamplingConfig(max_tokens=5)
@@ -19,6 +19,8 @@ class Ticket:
     def result(self):
         if self._request.prompt == "죽음":
             raise KeyboardInterrupt
+        if self._request.prompt == "안 됨":
+            raise RequestError("the grammar allows nothing")
         text = f"{self._request.prompt} {self._request.sampling.max_tokens}"
         return Generation(text, (1, 2), "length", 3)
 
@@ -30,6 +32,8 @@ class Engine:
         self.n = 0
 
     def submit(self, request):
+        if request.prompt == "너무 길다":
+            raise RequestError("the prompt has 9 tokens")
         self.n += 1
         return Ticket(request)
 
@@ -93,7 +97,7 @@ def test_texts_of_other_prompts_or_settings_are_not_continued(tmp_path):
     with pytest.raises(ConfigError, match="was made with model=1, not 2"):
         run(prompts, output, record={"model": 2})
     others = write(tmp_path / "other.jsonl", {"prompt": "가"}, {"prompt": "다"})
-    with pytest.raises(ConfigError, match="out.jsonl:2 is not the text of line 2 of the prompts"):
+    with pytest.raises(ConfigError, match="out.jsonl:2 is not the text of .*other.jsonl:2; name"):
         run(others, output)
 
 
@@ -109,6 +113,13 @@ def test_texts_of_other_prompts_or_settings_are_not_continued(tmp_path):
             "in.jsonl:1: max_tokens='many': give a whole number",
         ),
         ("", "has no lines"),
+        ('\n \n{"prompt": "가"}\n\n{"prompt": 3}', "in.jsonl:5 has no text"),
+        ('{"prompt": "가", "a": ' + "[" * 99_999, "in.jsonl:1 is no JSON"),
+        ('{"prompt": "가", "temperature": NaN}', "in.jsonl:1: temperature=nan is out of range"),
+        ('{"prompt": "가", "min_tokens": true}', "in.jsonl:1: min_tokens=True"),
+        ('{"prompt": "가", "max_tokens": 1' + "0" * 5000 + "}", "in.jsonl:1 is no JSON"),
+        ('{"prompt": "가", "stop": null}', "in.jsonl:1: stop=None: give a tuple of texts"),
+        ('{"prompt": "가", "logit_bias": {"x": 1}}', "in.jsonl:1: a value of logit_bias"),
     ],
 )
 def test_what_is_wrong_with_a_line_is_told_before_anything_runs(tmp_path, text, message):
@@ -127,3 +138,28 @@ def test_a_file_that_is_missing_or_not_in_utf_8(tmp_path):
         read_prompts(str(path), "out", SAMPLING, {})
     with pytest.raises(ConfigError, match="--prompts needs --output"):
         read_prompts(str(path), None, SAMPLING, {})
+
+
+@pytest.mark.parametrize("bad", ["너무 길다", "안 됨"])
+def test_what_is_before_a_line_that_cannot_be_continued_is_written(tmp_path, bad):
+    path, output = tmp_path / "in.jsonl", str(tmp_path / "out.jsonl")
+    path.write_text(f'{{"prompt": "가"}}\n\n{{"prompt": "{bad}"}}\n{{"prompt": "나"}}\n')
+    with pytest.raises(DataError, match="in.jsonl:3: the (prompt has|grammar allows)"):
+        run(str(path), output)
+    assert [line["prompt"] for line in lines(output)] == ["가"]
+
+
+def test_lines_of_any_content_are_written_and_found_again(tmp_path):
+    """Numbers that are none, half characters, and what an earlier output has."""
+    texts = [
+        '{"prompt": "가", "score": NaN, "more": [Infinity, 1e400, {"a": null}]}',
+        '{"prompt": "\\ud800나", "note": "\\udfff"}',
+        '{"prompt": "다\\u0000", "text": "old", "stop_reason": 3}',
+    ]
+    path, output = tmp_path / "in.jsonl", str(tmp_path / "out.jsonl")
+    path.write_text("\n".join(texts))
+    assert run(str(path), output) == 3 and run(str(path), output) == 0
+    assert [line["text"] for line in lines(output)] == ["가 5", "\ud800나 5", "다\0 5"]
+    path.write_text("\n".join(texts).replace("udfff", "udffe"))
+    with pytest.raises(ConfigError, match="out.jsonl:2 is not the text of .*in.jsonl:2"):
+        run(str(path), output)

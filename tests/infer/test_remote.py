@@ -127,6 +127,23 @@ def test_lines_end_where_the_protocol_ends_them(server, engine):
     assert engine.generate([REQUEST])[0][0].text == text
 
 
+def test_numbers_of_numpy_are_numbers(server, engine):
+    sampling = SamplingConfig(
+        np.int64(9), top_k=np.int32(3), min_p=np.float32(0.5), seed=np.int64(5)
+    )
+    engine.generate([GenerateRequest(np.array([3, 4]), sampling)])
+    body = server.bodies[0]
+    assert (body["top_k"], body["min_p"], body["seed"], body["prompt"]) == (3, 0.5, 5, [3, 4])
+
+
+def test_a_text_that_is_no_utf_8_is_refused_alone(server, engine):
+    stop = dataclasses.replace(GREEDY, stop=("\ud800",))
+    for request in (GenerateRequest("봄\ud800", GREEDY), GenerateRequest("봄", stop)):
+        with pytest.raises(RequestError, match=r"'\\ud800', which is half a character"):
+            engine.generate([request])
+    assert engine.generate([REQUEST])[0][0].text == "가나다"
+
+
 PASSING = {
     "busy": status(429),
     "overloaded": status(503),
@@ -396,7 +413,7 @@ def test_sglang_reads_all_tokens_by_another_number(server, engine):
 
 @of_kind("other")
 def test_a_server_that_tells_no_ids_still_tells_their_number(server, engine):
-    usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 5}}
+    usage = {"usage": {"prompt_tokens": 7, "completion_tokens": 5}}
     server.answers = [stream(chunk("가나"), chunk("다", None, "length"), usage)]
     ((result,),) = engine.generate([REQUEST])
     assert result.tokens == (UNKNOWN_TOKEN,) * 5 and result.n_prompt == 7
@@ -536,6 +553,11 @@ def test_the_model_has_to_be_there(server):
         RemoteEngine(server.url)
     with RemoteEngine(server.url + "/v1/", "n") as engine:
         assert engine.model == "n"
+    server.models = None
+    with pytest.raises(RequestError, match="answers 404"):
+        RemoteEngine(server.url)
+    with RemoteEngine(server.url, "x") as engine:
+        assert engine.model == "x" and "not known" in engine.kind
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "", 5, "http://[::1"])

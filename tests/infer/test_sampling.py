@@ -262,3 +262,14 @@ def test_the_ends_of_the_ranges_choose_what_they_should(temperature, penalty):
 def test_settings_larger_than_any_text_or_vocabulary_are_as_large_as_fits():
     params = sampling_params([SamplingConfig(max_tokens=10**12, top_k=10**12, seed=10**30)])
     assert params.max_tokens_b[0] == params.top_k_b[0] == 2**31 - 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_that_may_only_end_ends_before_its_least_length(temperature):
+    """A grammar whose text is whole allows nothing else; no token is chosen that may not be."""
+    row, steps = np.repeat(logits(), 2, axis=0), jnp.zeros(2, jnp.int32)
+    config = SamplingConfig(temperature=temperature, min_tokens=3)
+    only_end = choose(row, steps, config, config, ends=[7], allowed=np.arange(V) == 7)
+    assert only_end.tolist() == [7, 7]
+    two = choose(row, steps, config, config, ends=[7], allowed=np.isin(np.arange(V), [7, 9]))
+    assert two.tolist() == [9, 9]

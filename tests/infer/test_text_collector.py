@@ -1,5 +1,7 @@
 """From sampled tokens to text: whole characters, and stop texts that are never shown."""
 
+import itertools
+
 import pytest
 
 from hclx.infer.text_collector import TextCollector
@@ -52,3 +54,22 @@ def test_half_a_character_at_the_end_is_told(tokenizer):
     collector = TextCollector(tokenizer, (), lambda text: None)
     collector.add(tokenizer.encode_bytes("한".encode()[:1])[0])
     assert collector.finish() == "\ufffd"
+
+
+@pytest.mark.parametrize("stop", [("ab",), ("aab", "ba"), ("aaaa", "b" * 9), ("abab", "bab")])
+def test_what_is_held_back_is_the_longest_beginning_of_a_stop_text(tokenizer, stop):
+    """Against all ends of the text, one by one; some texts may not stop."""
+    token = {char: tokenizer.encode_bytes(char.encode())[0] for char in "ab"}
+    for text in map("".join, itertools.product("ab", repeat=9)):
+        shown = []
+        collector = TextCollector(tokenizer, stop, shown.append)
+        for i, char in enumerate(text):
+            collector.add(token[char], may_stop=i >= 5)
+            collector.show()
+            if collector.is_stopped:
+                assert i >= 5 and any(collector.text + end == text[: i + 1] for end in stop)
+                break
+            so_far = text[: i + 1]
+            held = [n for end in stop for n in range(1, len(end)) if so_far.endswith(end[:n])]
+            assert "".join(shown) == so_far[: len(so_far) - max(held, default=0)]
+        assert collector.finish() == "".join(shown)
