@@ -89,6 +89,11 @@ class LeadingCalls:
         """As in `DeviceCalls`; the same in all processes."""
         return self._calls.cache_size
 
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """As in `DeviceCalls`."""
+        return self._calls.batches
+
     def wait(self) -> None:
         """Waits for this process's part of everything that was dispatched."""
         self._calls.wait()

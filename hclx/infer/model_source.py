@@ -8,7 +8,8 @@ from typing import Any
 import jax
 
 from hclx.errors import ConfigError
-from hclx.infer.embedded import EmbeddedEngine, EngineConfig
+from hclx.infer.embedded import EmbeddedEngine
+from hclx.infer.engine_config import EngineConfig
 from hclx.infer.followers import follow
 from hclx.infer.load import inference_mesh, load_for_inference
 from hclx.infer.remote import RemoteConfig, RemoteEngine

@@ -25,6 +25,7 @@ from hclx.infer.grammar import Matcher
 from hclx.infer.prefix_cache import chunk_keys
 from hclx.infer.rows import RowSettings, Sampled
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
+from hclx.infer.speculate import NgramLookup
 from hclx.infer.text_collector import TextCollector
 from hclx.text import Tokenizer
 
@@ -149,6 +150,7 @@ class GenerateTask(Task):
         self.tokens: list[int] = []
         self.n_dispatched = 0
         self.matcher: Matcher | None = None
+        self._lookup: NgramLookup | None = None
         self._failure: RequestError | None = None
         self._logprobs: list[TokenLogprob] = []
         if request.deadline is not None:
@@ -262,6 +264,17 @@ class GenerateTask(Task):
         if self.matcher is not None and self.matcher.is_complete:
             return "end"
         return "length" if len(self.tokens) >= self.sampling.max_tokens else None
+
+    def guess(self, n: int) -> list[int]:
+        """Guesses at most `n` of the next tokens, from where the last ones occurred before."""
+        n = min(n, self.sampling.max_tokens - len(self.tokens) - 1)
+        if n < 1:
+            return []
+        if self._lookup is None:
+            self._lookup = NgramLookup(self.ids[: self._n_prompt])
+        for token in self.tokens[len(self._lookup) - self._n_prompt :]:
+            self._lookup.add(token)
+        return self._lookup.guess(n)
 
     def append_forced(self) -> StopReason | RequestError | None:
         """Appends the tokens to which the grammar leaves no alternative. They are then read as a
