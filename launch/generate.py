@@ -1,6 +1,6 @@
 """Continues texts: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'
 
-A model over the devices of several processes: as launch/pretrain.py; process 0 reads and writes.
+A model over the devices of several processes: as `hclx pretrain`; process 0 reads and writes.
 """
 
 import sys

@@ -28,7 +28,7 @@ from hclx.infer.intake import check_request
 from hclx.infer.remote_http import Http, ServerError
 from hclx.infer.remote_servers import look_at
 from hclx.infer.remote_work import EmbedWork, Remote, ScoreWork, TextWork
-from hclx.infer.tasks import Ticket
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 __all__ = ["RemoteConfig", "RemoteEngine", "ServerError"]
