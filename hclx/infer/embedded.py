@@ -234,9 +234,9 @@ class EmbeddedEngine:
         ]
 
     def _read_chunks(self) -> None:
-        """Reads the next chunks of some prompts, so many tokens that the rows that sample wait about
-        as long as they do for a call of theirs; and more while more rows read than sample, because a
-        step takes about the same time for all rows as for some of them.
+        """Reads the next chunks of some prompts, which take about as long as a call that samples;
+        and more while more rows read than sample, because a step takes about the same time for all
+        rows as for some of them.
         """
         n_tokens = 0
         for _ in range(_MOST_CHUNKS):
