@@ -32,7 +32,8 @@ from hclx.infer.engine import (
 from hclx.infer.engine_config import EngineConfig
 from hclx.infer.intake import Intake
 from hclx.infer.load import LoadedModel
-from hclx.infer.tasks import GenerateTask, Task, Ticket
+from hclx.infer.tasks import GenerateTask, Task
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)

@@ -28,7 +28,7 @@ from hclx.infer.intake import check_request
 from hclx.infer.remote_http import Http, ServerError
 from hclx.infer.remote_servers import look_at
 from hclx.infer.remote_work import EmbedWork, Remote, ScoreWork, TextWork
-from hclx.infer.tasks import Ticket
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 __all__ = ["RemoteConfig", "RemoteEngine", "ServerError"]
@@ -128,9 +128,12 @@ class RemoteEngine:
         it; what the server says itself is raised by the ticket.
         """
         ticket = Ticket(self._cancel)
-        if isinstance(request, GenerateRequest):
-            return self._start(ticket, TextWork(self._remote, request, 0, ticket))
-        return self._start(ticket, ScoreWork(self._remote, request))
+        if isinstance(request, ScoreRequest):
+            return self._start(ticket, ScoreWork(self._remote, request))
+        work = TextWork(self._remote, request, 0, ticket)
+        if request.n > 1:
+            raise RequestError(f"n={request.n}: `submit` takes one; use `generate`")
+        return self._start(ticket, work)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Generation]]:
         """Continues texts: for each request its `n` continuations, in order.
