@@ -3,12 +3,14 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 
 from hclx.config import MeshConfig, ModelConfig
+from hclx.errors import ConfigError
 from hclx.model import Params, ParamSpec, param_specs
 from hclx.parallel import (
     RULES,
@@ -60,6 +62,29 @@ class LoadedModel:
             yield
 
 
+def inference_mesh(config: ModelConfig, model_shards: int = 0) -> Mesh:
+    """Makes a mesh for a model.
+
+    Args:
+      config: the model's shape.
+      model_shards: the devices that share heads, vocabulary and the width of the MLP; as many
+        groups of them as there are share the rows. 0: the first device is the mesh; with several
+        processes, as many of all devices as divide these sizes are a group.
+    Raises:
+      ConfigError: the devices cannot be divided so.
+    """
+    devices = jax.devices()
+    if not model_shards and jax.process_count() == 1:
+        return make_mesh(MeshConfig(fsdp=1), devices[:1])
+    sizes = config.n_heads, config.n_kv_heads, config.vocab_size, config.d_mlp
+    model_shards = model_shards or math.gcd(len(devices), *sizes)
+    if len(devices) % model_shards:
+        raise ConfigError(
+            f"--model_shards={model_shards} does not divide the number of devices, {len(devices)}"
+        )
+    return make_mesh(MeshConfig(data=-1, fsdp=1, model=model_shards), devices)
+
+
 def load_for_inference(
     model_dir: str | Path,
     mesh: Mesh | None = None,
@@ -71,7 +96,7 @@ def load_for_inference(
 
     Args:
       model_dir: the folder of the run.
-      mesh: the devices to load onto, see `hclx.parallel.make_mesh`; default: the first one.
+      mesh: the devices to load onto, see `hclx.parallel.make_mesh`; default: `inference_mesh`.
       rules: the layout on the mesh.
       dtype: of the matrices, and with them of activations and KV cache, "float32" or "bfloat16";
         default: float32 on a CPU and bfloat16 elsewhere.
@@ -81,7 +106,7 @@ def load_for_inference(
       ConfigError: a parameter cannot be sharded evenly over the mesh.
     """
     experiment, tokenizer_dir = read_run(model_dir)
-    mesh = mesh or make_mesh(MeshConfig(fsdp=1), jax.devices()[:1])
+    mesh = mesh or inference_mesh(experiment.model)
     dtype = dtype or ("float32" if mesh.devices.flat[0].platform == "cpu" else "bfloat16")
 
     def place(path, spec: ParamSpec):
