@@ -131,7 +131,9 @@ class TextWork:
             answer.check_whole()
             return
         try:
-            async with http.events(_COMPLETIONS, body) as events:
+            # Where it ends a stream by an error, it ends the connection a little later.
+            keeps_alive = not kind.has_poor_streams
+            async with http.events(_COMPLETIONS, body, keeps_alive) as events:
                 async for event in events:
                     answer.take(event)
                     if answer.is_stopped:

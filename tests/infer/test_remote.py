@@ -432,6 +432,7 @@ def test_streams_of_llama_cpp_python(server):
         ticket = engine.submit(request)
         assert list(ticket) == ["가"] and ticket.result().stop_reason == "stop"
         assert "stop" not in server.bodies[0]  # it is looked for here
+        assert server.headers["Connection"] == "close"  # it ends behind an error, but not at once
         # The stream just ends where it refuses a request, and says nothing.
         server.answers = [stream(done=False), status(400, "the context is too long")]
         with pytest.raises(RequestError, match="the context is too long"):
