@@ -1,4 +1,4 @@
-"""The ticket by which the owner of a request waits for it, reads its text and ends it."""
+"""The ticket by which the owner of a request waits for it, in every engine."""
 
 import concurrent.futures
 import contextlib
