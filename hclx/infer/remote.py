@@ -128,9 +128,12 @@ class RemoteEngine:
         it; what the server says itself is raised by the ticket.
         """
         ticket = Ticket(self._cancel)
-        if isinstance(request, GenerateRequest):
-            return self._start(ticket, TextWork(self._remote, request, 0, ticket))
-        return self._start(ticket, ScoreWork(self._remote, request))
+        if isinstance(request, ScoreRequest):
+            return self._start(ticket, ScoreWork(self._remote, request))
+        work = TextWork(self._remote, request, 0, ticket)
+        if request.n > 1:
+            raise RequestError(f"n={request.n}: `submit` takes one; use `generate`")
+        return self._start(ticket, work)
 
     def generate(self, requests: Sequence[GenerateRequest]) -> list[list[Generation]]:
         """Continues texts: for each request its `n` continuations, in order.

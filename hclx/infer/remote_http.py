@@ -101,12 +101,19 @@ class Http:
         return await self._ask("POST", path, body)
 
     @contextlib.asynccontextmanager
-    async def events(self, path: str, body: dict) -> AsyncIterator[AsyncGenerator[dict]]:
+    async def events(
+        self, path: str, body: dict, keeps_alive: bool = True
+    ) -> AsyncIterator[AsyncGenerator[dict]]:
         """Opens a stream of JSON objects, which ends at `[DONE]` or where the server ends it. This
-        is one attempt, for `retry`. To leave the context closes the connection.
+        is one attempt, for `retry`. To leave the context before the end closes the connection.
+
+        Args:
+          path, body: as in `post`.
+          keeps_alive: whether the connection may serve another request afterwards.
         """
+        sent = _sent(body) if keeps_alive else _sent(body, Connection="close")
         with self._interruptions():
-            async with self._client.stream("POST", path, **_sent(body)) as response:
+            async with self._client.stream("POST", path, **sent) as response:
                 await self._check(response)
                 if "text/event-stream" not in response.headers.get("content-type", ""):
                     await response.aread()
@@ -230,7 +237,7 @@ def _root(httpx2, url: str):
     return root.copy_with(path=path + "/", query=None, fragment=None)
 
 
-def _sent(body: dict) -> dict:
+def _sent(body: dict, **headers: str) -> dict:
     """The arguments that send a body as JSON, in which numbers may be those of NumPy."""
     try:
         content = json.dumps(body, ensure_ascii=False, default=lambda value: value.item()).encode()
@@ -239,7 +246,7 @@ def _sent(body: dict) -> dict:
             f"a text has {error.object[error.start]!r}, which is half a character in UTF-16 and"
             " none in UTF-8; remove it"
         ) from error
-    return {"content": content, "headers": {"Content-Type": "application/json"}}
+    return {"content": content, "headers": {"Content-Type": "application/json", **headers}}
 
 
 def _asked_wait(headers) -> float | None:

@@ -8,12 +8,12 @@ known ones are sent each time, because the defaults of servers differ.
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, shown
 from hclx.infer.engine import GenerateRequest, RequestError
 from hclx.infer.grammar import Grammar
 from hclx.infer.remote_http import Http
@@ -32,6 +32,7 @@ _NEUTRAL = {
     "stop_ids": (),
 }
 _SAME = {name: name for name in ("frequency_penalty", "presence_penalty", "logit_bias")}
+_MOST = 2**31 - 1  # of whole numbers that servers read
 _OLDEST_VLLM = (0, 12)  # the first with all of the fields below
 
 
@@ -288,9 +289,8 @@ def check_prompt(kind: ServerKind, prompt: str | Sequence[int], name: str) -> No
     if isinstance(prompt, str):
         return
     if not isinstance(prompt, list | tuple | np.ndarray):
-        raise RequestError(f"the {name} is {prompt!r}: give a text or token ids")
-    if not all(isinstance(token, int | np.integer) and token >= 0 for token in prompt):
-        raise RequestError(f"the {name} has what is no token id: {list(prompt)[:20]}")
+        raise RequestError(f"the {name} is {shown(prompt)}: give a text or token ids")
+    _check_ids(prompt, f"the {name}")
     if not kind.takes_ids:
         raise RequestError(f"{kind.name} takes no token ids; give the {name} as text")
 
@@ -301,12 +301,19 @@ def check_alternatives(kind: ServerKind, n: int, name: str) -> None:
         raise RequestError(f"{name}={n}: {kind.name} does not tell the ids of tokens; give 0")
 
 
+def _check_ids(ids: Iterable[object], name: str) -> None:
+    for token in ids:
+        is_whole = isinstance(token, int | np.integer) and not isinstance(token, bool)
+        if not is_whole or not 0 <= token < _MOST:
+            raise RequestError(f"{name} has {shown(token)}, which is no token id")
+
+
 def _check_settings(kind: ServerKind, sampling: SamplingConfig, eod_id: int | None) -> None:
     for name, neutral in _NEUTRAL.items():
         value = getattr(sampling, name)
         if value != neutral and name not in kind.fields:
             reason = kind.why_not.get(name, "is not known to honour it")
-            raise RequestError(f"{name}={value!r}: {kind.name} {reason}; leave it out")
+            raise RequestError(f"{name}={shown(value)}: {kind.name} {reason}; leave it out")
     if 0 < sampling.temperature < kind.least_temperature:
         raise RequestError(
             f"temperature={sampling.temperature}: {kind.name} makes {kind.least_temperature} of it;"
@@ -318,6 +325,8 @@ def _check_settings(kind: ServerKind, sampling: SamplingConfig, eod_id: int | No
             " model's tokenizer, which knows it"
         )
     check_alternatives(kind, sampling.logprobs or 0, "logprobs")
+    for name in ("allowed_tokens", "stop_ids", "logit_bias"):
+        _check_ids(getattr(sampling, name), f"sampling.{name}")
     if kind is LLAMA_CPP_PYTHON and sampling.min_tokens and (sampling.logit_bias or sampling.stop):
         # It then forgets both settings; and a stop text would end a text that is too short.
         raise RequestError(
@@ -329,8 +338,8 @@ def _check_settings(kind: ServerKind, sampling: SamplingConfig, eod_id: int | No
 def _value(kind: ServerKind, sampling: SamplingConfig, name: str, eod_id: int | None) -> Any:
     """The value that a field gets for a setting; None: the field is left out."""
     value = getattr(sampling, name)
-    if name == "top_k" and kind is SGLANG:
-        return value or -1
+    if name == "top_k":
+        return min(value, _MOST) or (-1 if kind is SGLANG else 0)
     if name == "logit_bias":
         return {str(token): float(bias) for token, bias in value.items()} or None
     if name == "allowed_tokens":

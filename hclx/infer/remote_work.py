@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hclx.errors import shown
 from hclx.infer.engine import (
     GenerateRequest,
     Generation,
@@ -27,6 +28,8 @@ from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _COMPLETIONS = "v1/completions"
+_LONGEST = 1e9  # seconds of a deadline
+_MOST_TOKENS = 2**31 - 1  # of a text
 _MOST_KEPT = 1000  # texts whose tokens are remembered: those of a prompt are asked for once
 
 
@@ -97,7 +100,9 @@ class TextWork:
         self._fields = request_fields(kind, request, seed, remote.eod_id, self._is_streamed)
         self._remote, self._request = remote, request
         self._answer = TextAnswer(kind, request, self._is_streamed, ticket.add_text)
-        self.end = None if request.deadline is None else time.monotonic() + request.deadline
+        self.end = None
+        if request.deadline is not None:
+            self.end = time.monotonic() + float(min(request.deadline, _LONGEST))
 
     async def run(self) -> Generation:
         """Awaits the whole text."""
@@ -110,10 +115,10 @@ class TextWork:
             "model": remote.server.model,
             "prompt": request.prompt if ids is None else ids,
             **self._fields,
-            "max_tokens": sampling.max_tokens,
+            "max_tokens": min(sampling.max_tokens, _MOST_TOKENS),
         }
         if "min_tokens" in kind.fields:
-            body["min_tokens"] = sampling.min_tokens
+            body["min_tokens"] = min(sampling.min_tokens, _MOST_TOKENS)
         self._answer.n_prompt = len(ids or ())
         await remote.http.retry(lambda: self._attempt(body))
         return self._answer.result()
@@ -126,7 +131,9 @@ class TextWork:
             answer.check_whole()
             return
         try:
-            async with http.events(_COMPLETIONS, body) as events:
+            # Where it ends a stream by an error, it ends the connection a little later.
+            keeps_alive = not kind.has_poor_streams
+            async with http.events(_COMPLETIONS, body, keeps_alive) as events:
                 async for event in events:
                     answer.take(event)
                     if answer.is_stopped:
@@ -231,7 +238,7 @@ class EmbedWork:
     def __init__(self, remote: Remote, text: str):
         """Starts with a text. Raises RequestError if it is none."""
         if not isinstance(text, str):
-            raise RequestError(f"the text is {text!r}: give a text")
+            raise RequestError(f"the text is {shown(text)}: give a text")
         self._remote, self._text = remote, text
 
     async def run(self) -> np.ndarray:

@@ -144,6 +144,36 @@ def test_a_text_that_is_no_utf_8_is_refused_alone(server, engine):
     assert engine.generate([REQUEST])[0][0].text == "가나다"
 
 
+HUGE = 10**5000  # more digits than Python writes
+
+
+@pytest.mark.parametrize(
+    "request_, message",
+    [
+        (dataclasses.replace(REQUEST, n=3), "n=3: `submit` takes one"),
+        (dataclasses.replace(REQUEST, prompt=(HUGE,)), "the prompt has <a value of int"),
+        (dataclasses.replace(REQUEST, prompt=(3, True)), "the prompt has True"),
+        (dataclasses.replace(REQUEST, prompt=b"A"), "the prompt is b'A'"),
+        (dataclasses.replace(REQUEST, sampling=None), "sampling=None"),
+        (GenerateRequest("A", SamplingConfig(stop_ids=(HUGE,))), "sampling.stop_ids has <a value"),
+        (GenerateRequest("A", SamplingConfig(logit_bias={-1: 2.0})), "sampling.logit_bias has -1"),
+        (ScoreRequest("A", tenant=5), "tenant=5"),
+        (None, "a request is None"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(server, engine, request_, message):
+    with pytest.raises(RequestError, match=message):
+        engine.submit(request_)
+    assert server.bodies == []
+
+
+def test_unusual_values_are_sent_as_what_a_server_reads(server, engine):
+    sampling = SamplingConfig(HUGE, top_k=HUGE, seed=HUGE + 3)
+    engine.generate([GenerateRequest("봄", sampling, deadline=HUGE)])
+    body = server.bodies[0]
+    assert (body["max_tokens"], body["top_k"], body["seed"]) == (48, 2**31 - 1, 3)
+
+
 PASSING = {
     "busy": status(429),
     "overloaded": status(503),
@@ -402,6 +432,7 @@ def test_streams_of_llama_cpp_python(server):
         ticket = engine.submit(request)
         assert list(ticket) == ["가"] and ticket.result().stop_reason == "stop"
         assert "stop" not in server.bodies[0]  # it is looked for here
+        assert server.headers["Connection"] == "close"  # it ends behind an error, but not at once
         # The stream just ends where it refuses a request, and says nothing.
         server.answers = [stream(done=False), status(400, "the context is too long")]
         with pytest.raises(RequestError, match="the context is too long"):
