@@ -347,3 +347,29 @@ def take_after_dashes(argv: list[str]) -> list[str]:
     after = argv[end + 1 :]
     del argv[end:]
     return after
+
+
+def process_flags() -> Callable[[], None]:
+    """Defines the options by which the processes of a run find each other; returns the function
+    that connects this one to the others by their values: see `hclx.parallel.start_processes`.
+    """
+    define, address = flags.DEFINE_integer, "HOST:PORT of process 0, to which the others connect."
+    coordinator = flags.DEFINE_string("coordinator", None, address)
+    number = define("num_processes", None, "Processes, each started with this command.", 1)
+    process_id = define("process_id", None, "The number of this process, from 0.", 0)
+    heartbeat = define(
+        *("heartbeat_seconds", 100, "Seconds after which the others end if a process died."),
+        *(1, MOST_SECONDS),
+    )
+    join = define(
+        *("join_seconds", 300, "Seconds that processes wait for each other at start."),
+        *(1, MOST_SECONDS),
+    )
+
+    def connect() -> None:
+        from hclx.parallel import start_processes
+
+        times = {"heartbeat_seconds": heartbeat.value, "join_seconds": join.value}
+        start_processes(coordinator.value, process_id.value, number.value, **times)
+
+    return connect

@@ -1,11 +1,14 @@
-"""Continues texts: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'"""
+"""Continues texts: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'
+
+A model over the devices of several processes: as `hclx pretrain`; process 0 reads and writes.
+"""
 
 import sys
 
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run
+from hclx.launching import process_flags, run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 ENGINE = flags.DEFINE_string(
@@ -44,9 +47,14 @@ STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the n
 DTYPE = flags.DEFINE_enum(
     "dtype",
     None,
-    ["float32", "bfloat16"],
-    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere.",
+    ["float32", "bfloat16", "int8"],
+    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere. int8: the"
+    " weights of the blocks alone.",
 )
+SHARDS = flags.DEFINE_integer(
+    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
+)
+CONNECT = process_flags()
 STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated.")
 
 
@@ -57,6 +65,7 @@ def main(_):
     from hclx.infer.model_source import model_source
     from hclx.infer.print_text import print_text
     from hclx.infer.prompt_files import continue_file, read_prompts
+    from hclx.parallel import only_in_process_0
     from hclx.text.documents import composed
 
     sampling = SamplingConfig(
@@ -68,12 +77,15 @@ def main(_):
         seed=SEED.value,
         stop=tuple(map(composed, STOP.value)),
     )
+    if MODEL_DIR.value:
+        CONNECT()
     model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
-    source = model_source(*model, rows=ROWS.value if PROMPTS.value else 1)
-    file = None
-    if PROMPTS.value:
-        file = read_prompts(PROMPTS.value, OUTPUT.value, sampling, source.record)
+    source = model_source(*model, ROWS.value if PROMPTS.value else 1, SHARDS.value)
+    read = lambda: read_prompts(PROMPTS.value, OUTPUT.value, sampling, source.record)
+    file = only_in_process_0("prompts", read) if PROMPTS.value else None
     with source.open() as engine:
+        if engine is None:  # this process has followed process 0 to its end
+            return
         if file:
             continue_file(engine, file, OUTPUT.value)
             return

@@ -11,7 +11,13 @@ import time
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import MOST_SECONDS, check_output_folder, run, take_gin_bindings
+from hclx.launching import (
+    MOST_SECONDS,
+    check_output_folder,
+    process_flags,
+    run,
+    take_gin_bindings,
+)
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 MODEL_DIR = flags.DEFINE_string(
@@ -27,23 +33,7 @@ ALLOW_CHANGES = flags.DEFINE_bool(
 PROFILE_STEPS = flags.DEFINE_string(
     "profile_steps", "", "FIRST:LAST step to trace into MODEL_DIR/profile."
 )
-COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of process 0, to which the others connect."
-)
-NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Processes of the run, each started with this command.", 1
-)
-PROCESS_ID = flags.DEFINE_integer("process_id", None, "The number of this process, from 0.", 0)
-HEARTBEAT = flags.DEFINE_integer(
-    "heartbeat_seconds",
-    100,
-    "Seconds after which the others end if a process died.",
-    1,
-    MOST_SECONDS,
-)
-JOIN = flags.DEFINE_integer(
-    "join_seconds", 300, "Seconds that processes wait for each other at start.", 1, MOST_SECONDS
-)
+CONNECT = process_flags()
 STEP_TIMEOUT = flags.DEFINE_float(
     "step_timeout", 1800, "Seconds without progress before it ends; 0: never.", 0, MOST_SECONDS
 )
@@ -72,7 +62,6 @@ def main(_):
         check_output_folder("--model_dir", MODEL_DIR.value)
     elif not DRY_RUN.value:
         raise ConfigError("--model_dir is missing; give a folder for the run")
-    from hclx.parallel import start_processes
     from hclx.train.pretrain import RunOptions, pretrain
     from hclx.train.profiler import parse_steps
 
@@ -90,8 +79,7 @@ def main(_):
         from hclx.train.dry_run import dry_run
 
         return dry_run(experiment, MODEL_DIR.value, options)
-    times = {"heartbeat_seconds": HEARTBEAT.value, "join_seconds": JOIN.value}
-    start_processes(COORDINATOR.value, PROCESS_ID.value, NUM_PROCESSES.value, **times)
+    CONNECT()
     pretrain(experiment, MODEL_DIR.value, options)
 
 

@@ -1,6 +1,6 @@
 """Inference: loading weights, and engines that continue, score and embed texts."""
 
-from hclx.infer.embedded import EmbeddedEngine, EngineConfig
+from hclx.infer.embedded import EmbeddedEngine
 from hclx.infer.engine import (
     UNKNOWN_TOKEN,
     Choice,
@@ -12,6 +12,7 @@ from hclx.infer.engine import (
     ScoreRequest,
     TokenLogprob,
 )
+from hclx.infer.engine_config import EngineConfig
 from hclx.infer.followers import follow
 from hclx.infer.load import INFERENCE_RULES, LoadedModel, load_for_inference, prepare_params
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError

@@ -17,6 +17,7 @@ from hclx.infer.load import LoadedModel
 from hclx.infer.prefill import pool, prefill, score
 from hclx.infer.prefix_cache import CHUNK
 from hclx.infer.rows import RowSettings, Sampled, init_state, set_length
+from hclx.infer.speculate import verify
 from hclx.parallel import axis_size
 
 
@@ -31,9 +32,6 @@ def most_positions(config: ModelConfig) -> int:
 class DeviceCalls:
     """Parameters, the state of the rows, and the chunks of the prefix cache. All calls come from
     one thread, in the model's `placement`.
-
-    Attributes:
-      batches: the numbers of rows for which steps are compiled, least first.
     """
 
     def __init__(
@@ -65,7 +63,7 @@ class DeviceCalls:
         self._n_rows, self._smallest = rows, cache_size
         # A step for much fewer rows takes less time. Rows on several devices stay there.
         few = [n for n in (1, 8) if 4 * n < rows and axis == 1]
-        self.batches = (*few, rows)
+        self._batches = (*few, rows)
         self._n_chunks = max(1, -(-(prefix_tokens // CHUNK) // axis)) * axis
         self._most_chunks = max(1, max_length // CHUNK)  # that a row has
         self._logits: jax.Array | None  # from which the next tokens are sampled
@@ -81,6 +79,11 @@ class DeviceCalls:
     def cache_size(self) -> int:
         """The positions that each row has room for."""
         return self._state.cache.size
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The numbers of rows for which steps are compiled, least first."""
+        return self._batches
 
     def wait(self) -> None:
         """Waits for everything that was dispatched. Raises the device's error, if there is one."""
@@ -145,13 +148,21 @@ class DeviceCalls:
         """Samples up to `steps` tokens of each row that stays, as `hclx.infer.decode.decode` does,
         in the smallest of the compiled batches that holds them.
         """
-        n_rows = next(n for n in self.batches if n >= stays_b.sum())
+        n_rows = next(n for n in self._batches if n >= stays_b.sum())
         rows_r = None
         if n_rows < self._n_rows:  # the others in the batch sample nothing
             rows_r = np.argsort(~stays_b, kind="stable")[:n_rows].astype(np.int32)
         flags = np.bool_(stops_early), np.bool_(with_top)
         arguments = self._params, self._state, stays_b, np.int32(steps), *flags, rows_r
         self._state, sampled = decode(*arguments, config=self._config)
+        return sampled
+
+    def verify(
+        self, stays_b: np.ndarray, guesses_bk: np.ndarray, counts_b: np.ndarray, with_top: bool
+    ) -> Sampled:
+        """Samples tokens and checks guesses, as `hclx.infer.speculate.verify` does."""
+        arguments = stays_b, guesses_bk, counts_b, np.bool_(with_top)
+        self._state, sampled = verify(self._params, self._state, *arguments, config=self._config)
         return sampled
 
     def forward(self, stays_b: np.ndarray) -> None:

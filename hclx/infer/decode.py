@@ -60,12 +60,14 @@ def begin_row(
     )
     logits_1v = jax.lax.dynamic_slice_in_dim(logits_rv, at, 1)
     allowed_1v = unpack_bits(allowed_w[None], logits_1v.shape[-1])
-    new, sampled = _sample(new, logits_1v, allowed_1v, with_top)
+    new, sampled = sample_active(new, logits_1v, allowed_1v, with_top)
     put = lambda array, value: array.at[row].set(value[0])
     return place_rows(jax.tree.map(put, rows, new)), replicate(sampled)
 
 
-def _sample(rows: RowState, logits_bv, allowed_bv, with_top) -> tuple[RowState, Sampled]:
+def sample_active(
+    rows: RowState, logits_bv: jax.Array, allowed_bv: jax.Array | None, with_top: jax.Array
+) -> tuple[RowState, Sampled]:
     """Samples a token for each active row; `allowed_bv` is None if no row has a grammar."""
     masks = rows.masks
     if allowed_bv is not None:
@@ -131,7 +133,7 @@ def decode(
     Returns:
       The state, and the tokens [b, MOST_STEPS].
     """
-    state = whole = _stay(state, stays_b)
+    state = whole = stay(state, stays_b)
     if rows_r is not None:
         state = _take(whole, rows_r)
     at_start = state.rows.is_active_b.sum()
@@ -144,19 +146,20 @@ def decode(
     def step(carry):
         i, state, outs = carry
         state, logits_bv = _forward(params, state, config)
-        rows, sampled = _sample(state.rows, logits_bv, None, with_top)
+        rows, sampled = sample_active(state.rows, logits_bv, None, with_top)
         outs = jax.tree.map(lambda out, new: out.at[:, i].set(new), outs, sampled)
         return i + 1, DecodeState(state.cache, place_rows(rows)), outs
 
-    no_tokens = _no_tokens(len(state.rows.lengths_b), config)
-    _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, no_tokens))
+    outs = no_tokens(len(state.rows.lengths_b), config)
+    _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, outs))
     if rows_r is not None:
         state = _put(whole, rows_r, state)
-        outs = _put(_no_tokens(len(stays_b), config), rows_r, outs)
+        outs = _put(no_tokens(len(stays_b), config), rows_r, outs)
     return state, replicate(outs)
 
 
-def _no_tokens(n_rows: int, config: ModelConfig) -> Sampled:
+def no_tokens(n_rows: int, config: ModelConfig) -> Sampled:
+    """Makes room for the tokens of a call: [b, MOST_STEPS] of `NO_TOKEN`."""
     zeros = lambda dtype, *shape: jnp.zeros((n_rows, MOST_STEPS, *shape), dtype)
     n_top = min(MAX_LOGPROBS, config.vocab_size)
     top = zeros(jnp.int32, n_top), zeros(jnp.float32, n_top)
@@ -188,7 +191,7 @@ def forward(
     """Runs the first half of a step of `decode`: returns the state and the logits [b, v] from
     which `sample_rows` chooses.
     """
-    state, logits_bv = _forward(params, _stay(state, stays_b), config)
+    state, logits_bv = _forward(params, stay(state, stays_b), config)
     return DecodeState(state.cache, place_rows(state.rows)), logits_bv
 
 
@@ -208,11 +211,12 @@ def sample_rows(
       The rows, and the tokens [b].
     """
     allowed_bv = unpack_bits(allowed_bw, logits_bv.shape[-1])
-    rows, sampled = _sample(rows, logits_bv, allowed_bv, with_top)
+    rows, sampled = sample_active(rows, logits_bv, allowed_bv, with_top)
     return place_rows(rows), replicate(sampled)
 
 
-def _stay(state: DecodeState, stays_b: jax.Array) -> DecodeState:
+def stay(state: DecodeState, stays_b: jax.Array) -> DecodeState:
+    """Ends the rows whose request was cancelled, and lays the state on the ambient mesh."""
     rows = state.rows._replace(is_active_b=state.rows.is_active_b & stays_b)
     return DecodeState(jax.tree.map(place_cache, state.cache), place_rows(rows))
 

@@ -12,6 +12,7 @@ import numpy as np
 from hclx.errors import StuckError
 from hclx.infer.calls import DeviceCalls
 from hclx.infer.engine import RequestError, StopReason
+from hclx.infer.engine_config import EngineConfig
 from hclx.infer.followers import LeadingCalls, spans_processes
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefix_cache import CHUNK, ChunkIndex, Key
@@ -67,20 +68,22 @@ class Device:
     def __init__(
         self,
         model: LoadedModel,
-        rows: int,
+        settings: EngineConfig,
         max_length: int,
-        prefix_tokens: int,
         on_loss: Callable[[StuckError], None],
     ):
         """Allocates the caches, in all processes that the mesh spans.
 
         Args:
           model: to compute with.
-          rows, max_length, prefix_tokens: fields of `EngineConfig`.
+          settings: sizes.
+          max_length: the most tokens of a prompt and its continuation.
           on_loss: is called from another thread when one of several processes is gone.
         """
+        rows, prefix_tokens = settings.rows, settings.prefix_tokens
         self._n_rows, self._vocab_size = rows, model.config.vocab_size
         self._max_length, self._prefix_tokens = max_length, prefix_tokens
+        self._n_guesses = settings.guesses
         self._all_allowed = np.full((rows, -(-self._vocab_size // 32)), 2**32 - 1, np.uint32)
         self._index = ChunkIndex(prefix_tokens // CHUNK)
         with model.placement():
@@ -211,6 +214,25 @@ class Device:
             task.n_dispatched += steps
         return _tokens(sampled, sampling, steps, lambda row, step: (row, step))
 
+    def verify(
+        self, sampling: Sequence[tuple[int, GenerateTask]], guesses: Sequence[Sequence[int]]
+    ) -> Output:
+        """Lets rows sample tokens as long as these were guessed, and one more.
+
+        Args:
+          sampling: the rows with their tasks; all others sample nothing.
+          guesses: of each of them.
+        """
+        steps = self._n_guesses + 1
+        stays_b, with_top = self._prepare(sampling, steps)
+        guesses_bk = np.zeros((self._n_rows, self._n_guesses), np.int32)
+        counts_b = np.zeros(self._n_rows, np.int32)
+        for (row, task), guess in zip(sampling, guesses):
+            guesses_bk[row, : len(guess)], counts_b[row] = guess, len(guess)
+            task.n_dispatched += steps
+        sampled = self._calls.verify(stays_b, guesses_bk, counts_b, with_top)
+        return _tokens(sampled, sampling, steps, lambda row, step: (row, step))
+
     def decode_masked(self, sampling: Sequence[tuple[int, GenerateTask]]) -> Output:
         """Lets rows sample one token, some of them only what their grammar allows. The host finds
         out what that is while the device computes the logits.
@@ -259,7 +281,11 @@ class Device:
                 self._compile_reading(n_rows)
             for n_rows in self._calls.batches:
                 self._calls.decode(np.arange(self._n_rows) < n_rows, 1, False, False)
-            self._calls.forward(np.zeros(self._n_rows, bool))
+            nothing = np.zeros(self._n_rows, bool)
+            self._calls.forward(nothing)
+            if self._n_guesses:
+                guesses_bk = np.zeros((self._n_rows, self._n_guesses), np.int32)
+                self._calls.verify(nothing, guesses_bk, np.zeros(self._n_rows, np.int32), False)
             self._calls.load_prefix(0, [])
             self._calls.store_prefix(0, [], [])
         self._calls.sample(self._all_allowed, False)

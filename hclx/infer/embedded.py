@@ -6,7 +6,6 @@ chunk of prompts, lets all rows sample some tokens, and hands out what came back
 """
 
 import contextlib
-import dataclasses
 import logging
 import queue
 import threading
@@ -16,9 +15,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from hclx.errors import ConfigError, HclxError, StuckError
+from hclx.errors import HclxError, StuckError
 from hclx.infer.calls import most_positions
-from hclx.infer.decode import MOST_STEPS
 from hclx.infer.device import Device, Output
 from hclx.infer.engine import (
     Choice,
@@ -31,44 +29,17 @@ from hclx.infer.engine import (
     choice_of,
     list_of_labels,
 )
+from hclx.infer.engine_config import EngineConfig
 from hclx.infer.intake import Intake
 from hclx.infer.load import LoadedModel
-from hclx.infer.tasks import GenerateTask, Task, Ticket
+from hclx.infer.tasks import GenerateTask, Task
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
 _MOST_CHUNKS = 8  # of prompts that are read between two calls that sample
 _MOST_FAILURES = 2  # device errors after which a request is given up
 _LOSS_SECONDS = 5  # that the thread has to notice that another process is gone
-
-
-@dataclasses.dataclass(frozen=True)
-class EngineConfig:
-    """Sizes of an embedded engine.
-
-    Attributes:
-      rows: the number of requests that are served at once; a multiple of the mesh's data axes.
-      max_length: the most tokens of a prompt and its continuation; 0: those of the model.
-      prefix_tokens: the most tokens that the prefix cache holds; 0 switches it off.
-      steps: the tokens that each row samples in one call, at most 16; text streams so often.
-    """
-
-    rows: int = 8
-    max_length: int = 0
-    prefix_tokens: int = 4096
-    steps: int = 8
-
-    def __post_init__(self):
-        checks = {
-            "rows": (self.rows > 0, "a positive number"),
-            "max_length": (self.max_length >= 0, "0, for that of the model, or more"),
-            "prefix_tokens": (self.prefix_tokens >= 0, "0, for no prefix cache, or more"),
-            "steps": (1 <= self.steps <= MOST_STEPS, f"1 to {MOST_STEPS}"),
-        }
-        for name, (is_valid, valid) in checks.items():
-            if not is_valid:
-                value = getattr(self, name)
-                raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
 
 
 class EmbeddedEngine:
@@ -92,17 +63,16 @@ class EmbeddedEngine:
         """
         longest = settings.max_length or most_positions(model.config)
         self._intake = Intake(tokenizer, model.config.vocab_size, longest, self._cancel)
-        self._model, self._steps = model, settings.steps
+        self._model, self._settings = model, settings
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
-        self._lock = threading.Lock()  # so that nothing is put into the inbox after its end
         self._error: BaseException | None = None  # that ends the engine
         self._waiting: list[Task] = []
         self._rows: list[Task | None] = [None] * settings.rows
         self._unread: list[Output] = []
-        self._is_closed, self._lock = False, threading.Lock()
+        self._is_closed = False
+        self._lock = threading.Lock()  # so that nothing is put into the inbox after its end
         self._thread = threading.Thread(target=self._run, name="hclx-engine", daemon=True)
-        sizes = settings.rows, longest, settings.prefix_tokens
-        self._device = Device(model, *sizes, on_loss=self._lose)
+        self._device = Device(model, settings, longest, on_loss=self._lose)
         self._thread.start()
 
     # What callers use, from any thread.
@@ -237,13 +207,18 @@ class EmbeddedEngine:
         if not self._waiting:
             self._device.shrink(max((task.length for task in tasks), default=0))
         self._read_chunks()
+        if self._settings.guesses:
+            self._hand_out(keep=0)  # guesses follow from all tokens
         sampling = self._sampling()
         if any(task.matcher is not None for _, task in sampling):
             self._step_by_grammar(sampling)
             return
         more = [(row, task) for row, task in sampling if task.n_ahead > 0]
-        if more:
-            n = min(self._steps, max(task.n_ahead for _, task in more))
+        guesses = [task.guess(self._settings.guesses) for _, task in more]
+        if 2 * sum(map(bool, guesses)) > len(more):
+            self._unread.append(self._device.verify(more, guesses))
+        elif more:
+            n = min(self._settings.steps, max(task.n_ahead for _, task in more))
             self._unread.append(self._device.decode(more, n, bool(self._waiting)))
         # While the device runs the newest call, the host reads those before it; if requests wait
         # for a row, it reads that one too.

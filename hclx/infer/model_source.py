@@ -1,15 +1,22 @@
 """Finds the model of a command: in the folder of a run, or at a server."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from hclx.errors import ConfigError
-from hclx.infer.embedded import EmbeddedEngine, EngineConfig
-from hclx.infer.load import load_for_inference
+from hclx.infer.embedded import EmbeddedEngine
+from hclx.infer.engine_config import EngineConfig
+from hclx.infer.followers import follow
+from hclx.infer.load import inference_mesh, load_for_inference
 from hclx.infer.remote import RemoteConfig, RemoteEngine
+from hclx.parallel import axis_size
 from hclx.text import load_tokenizer
 from hclx.train.compilation_cache import keep_compiled_programs
+from hclx.train.run_dir import read_run
 
 KEY_VARIABLE = "HCLX_ENGINE_KEY"
 
@@ -21,18 +28,36 @@ class RunFolder:
       record: what texts of the model depend on.
     """
 
-    def __init__(self, model_dir: str, step: int | None, dtype: str | None, rows: int):
-        """Takes a folder; see `load_for_inference`. `rows` requests are served at once."""
-        self._rows = rows
+    def __init__(
+        self, model_dir: str, step: int | None, dtype: str | None, rows: int, shards: int = 0
+    ):
+        """Takes a folder.
+
+        Args:
+          model_dir, step, dtype: see `load_for_inference`.
+          rows: the requests that are served at once, or a few more, so that the mesh divides them.
+          shards: see `inference_mesh`.
+        """
+        self._rows, self._shards = rows, shards
         self.record: Mapping[str, Any] = {"model_dir": model_dir, "step": step, "dtype": dtype}
 
-    def open(self) -> EmbeddedEngine:
-        """Loads the model."""
+    def open(self) -> EmbeddedEngine | contextlib.nullcontext[None]:
+        """Loads the model, and returns its engine; of several processes, only process 0 has one:
+        the others follow it until it is closed, and have None.
+        """
         keep_compiled_programs()
-        model = load_for_inference(**self.record)
+        experiment, _ = read_run(self.record["model_dir"])
+        mesh = inference_mesh(experiment.model, self._shards)
+        model = load_for_inference(**self.record, mesh=mesh)
         vocabulary = model.meta["hashes"]["vocabulary"]
         tokenizer = load_tokenizer(model.tokenizer_dir, fingerprint=vocabulary)
-        return EmbeddedEngine(model, tokenizer, EngineConfig(rows=self._rows))
+        if jax.process_index() != 0:
+            follow(model)
+            return contextlib.nullcontext()
+        with model.placement():
+            groups = axis_size("batch")
+        rows = -(-self._rows // groups) * groups
+        return EmbeddedEngine(model, tokenizer, EngineConfig(rows=rows))
 
 
 class ServedModel:
@@ -65,6 +90,7 @@ def model_source(
     engine: str | None,
     model: str | None,
     rows: int,
+    shards: int = 0,
 ) -> RunFolder | ServedModel:
     """Returns the source that the options of a command name.
 
@@ -73,15 +99,16 @@ def model_source(
       engine: the address of a server, in place of these.
       model: the name that the server gives the model.
       rows: the requests that are served at once.
+      shards: the devices that share the heads of a run's model; see `inference_mesh`.
     Raises:
       ConfigError: options do not go together, or as `RemoteEngine`.
       ServerError: as `RemoteEngine`.
     """
-    of_run = {"model_dir": model_dir, "step": step, "dtype": dtype}
+    of_run = {"model_dir": model_dir, "step": step, "dtype": dtype, "model_shards": shards or None}
     if engine is None:
         if model is not None:
             raise ConfigError(f"--model={model} names a model of a server: give --engine=URL too")
-        return RunFolder(model_dir, step, dtype, rows)
+        return RunFolder(model_dir, step, dtype, rows, shards)
     for name, value in of_run.items():
         if value is not None:
             raise ConfigError(f"--{name}={value} does not go with --engine: the server has a model")

@@ -1,13 +1,8 @@
-"""A request on its way through the embedded engine: what is read of it, what came out, and the
-ticket by which its owner waits for it.
-"""
+"""A request on its way through the embedded engine: what is read of it, and what came out."""
 
-import concurrent.futures
-import contextlib
 import functools
-import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -25,53 +20,13 @@ from hclx.infer.grammar import Matcher
 from hclx.infer.prefix_cache import chunk_keys
 from hclx.infer.rows import RowSettings, Sampled
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
+from hclx.infer.speculate import NgramLookup
 from hclx.infer.text_collector import TextCollector
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LONGEST = 1e9  # seconds of a deadline
 LEAST_FORCED = 3  # tokens; fewer take less time to sample than to read
-
-
-class Ticket:
-    """A request on its way; see `hclx.infer.engine.Ticket`."""
-
-    def __init__(self, on_cancel: Callable[["Ticket"], None]):
-        """Starts waiting; `on_cancel` takes this ticket."""
-        self._future, self._on_cancel = concurrent.futures.Future(), on_cancel
-        self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def result(self, timeout: float | None = None):
-        """Waits for the result, at most `timeout` seconds."""
-        return self._future.result(timeout)
-
-    @property
-    def is_done(self) -> bool:
-        """Returns whether there is a result or an error."""
-        return self._future.done()
-
-    def cancel(self) -> None:
-        """Ends the request: a text ends as it is."""
-        self._on_cancel(self)
-
-    def __iter__(self) -> Iterator[str]:
-        while (part := self._parts.get()) is not None:
-            yield part
-        self._parts.put(None)  # for those who iterate once more, or in another thread
-        self.result()
-
-    def add_text(self, text: str) -> None:
-        """Passes on the next part of the text."""
-        self._parts.put(text)
-
-    def finish(self, result: object) -> None:
-        """Gives the result, a RequestError among them, once."""
-        # There may be one: a lost process ends requests from another thread.
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            if isinstance(result, BaseException):
-                self._future.set_exception(result)
-            else:
-                self._future.set_result(result)
-            self._parts.put(None)
 
 
 class Task:
@@ -149,6 +104,7 @@ class GenerateTask(Task):
         self.tokens: list[int] = []
         self.n_dispatched = 0
         self.matcher: Matcher | None = None
+        self._lookup: NgramLookup | None = None
         self._failure: RequestError | None = None
         self._logprobs: list[TokenLogprob] = []
         if request.deadline is not None:
@@ -262,6 +218,17 @@ class GenerateTask(Task):
         if self.matcher is not None and self.matcher.is_complete:
             return "end"
         return "length" if len(self.tokens) >= self.sampling.max_tokens else None
+
+    def guess(self, n: int) -> list[int]:
+        """Guesses at most `n` of the next tokens, from where the last ones occurred before."""
+        n = min(n, self.sampling.max_tokens - len(self.tokens) - 1)
+        if n < 1:
+            return []
+        if self._lookup is None:
+            self._lookup = NgramLookup(self.ids[: self._n_prompt])
+        for token in self.tokens[len(self._lookup) - self._n_prompt :]:
+            self._lookup.add(token)
+        return self._lookup.guess(n)
 
     def append_forced(self) -> StopReason | RequestError | None:
         """Appends the tokens to which the grammar leaves no alternative. They are then read as a

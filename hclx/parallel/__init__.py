@@ -4,6 +4,7 @@ from hclx.parallel.distributed import (
     abort_process,
     any_process_error,
     is_distributed,
+    only_in_process_0,
     process_0_first,
     start_processes,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "abort_process",
     "make_mesh",
     "named_sharding",
+    "only_in_process_0",
     "partition_spec",
     "pipeline",
     "process_0_first",

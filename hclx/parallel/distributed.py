@@ -266,7 +266,7 @@ def only_in_process_0(name: str, work: Callable[[], T]) -> T | None:
         class if that is one of `hclx.errors`.
       Exception: in process 0, whatever `work` raises.
     """
-    if jax.process_count() == 1:
+    if not is_distributed():  # which initialises no backend
         return work()
     if jax.process_index() != 0:
         if failure := json.loads(text_of_process_0(name)):

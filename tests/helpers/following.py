@@ -62,12 +62,17 @@ def mixed(engine):
     }
 
 
+def greedy(engine, prompt=SHARED[:10]):
+    """One greedy text with its log-probabilities."""
+    sampling = SamplingConfig(temperature=0.0, max_tokens=5, logprobs=0)
+    (text,) = engine.generate([GenerateRequest(prompt, sampling)])[0]
+    return {"texts": [text.tokens], "logprobs": [[t.logprob for t in text.logprobs]]}
+
+
 def short(engine):
-    """One greedy text and one score."""
-    sampling = SamplingConfig(temperature=0.0, max_tokens=5)
-    (text,) = engine.generate([GenerateRequest(SHARED[:40], sampling)])[0]
+    """A greedy text after a prompt of several chunks, and a score."""
     (score,) = engine.score([ScoreRequest((70, 71), (72,))])
-    return {"texts": [text.tokens], "scores": [[t.logprob for t in score.tokens]]}
+    return {**greedy(engine, SHARED[:40]), "scores": [[t.logprob for t in score.tokens]]}
 
 
 def failing(engine):
@@ -116,7 +121,6 @@ def main(_):
     parser.add_argument("--model", type=json.loads, default={})  # what differs from CONFIG
     parser.add_argument("--change", action="append", default=[])
     parser.add_argument("--drain_seconds", type=float, default=60)
-    parser.add_argument("--leads", action="store_true")  # also a process that should follow
     options = parser.parse_args(ARGUMENTS)
     followers._DRAIN_SECONDS = options.drain_seconds
     for kind, name, at in (text.split(":") for text in options.change):
@@ -126,7 +130,7 @@ def main(_):
     config = dataclasses.replace(CONFIG, **options.model)
     mesh = MeshConfig(data=2, fsdp=1, model=options.devices // 2)
     model = loaded(noisy_params(config), config, mesh)
-    if options.process and not options.leads:
+    if options.process:
         return follow(model)
     tokenizer = load_tokenizer(options.tokenizer)
     settings = EngineConfig(rows=options.rows, prefix_tokens=256)

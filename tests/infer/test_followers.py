@@ -1,64 +1,73 @@
 """An engine over several processes, of which process 0 has the requests."""
 
 import contextlib
+import dataclasses
 import json
+import signal
 import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 
 from hclx.errors import ConfigError
-from hclx.infer import follow
+from hclx.infer import EmbeddedEngine, follow
 from hclx.infer.calls import DeviceCalls
 from hclx.infer.followers import LeadingCalls, flatten, unflatten
 from hclx.infer.sampling import SamplingConfig
-from hclx.parallel.messages import decode, encode
 from tests.conftest import ROOT
-from tests.helpers.commands import environment
+from tests.helpers.commands import command, environment
 from tests.helpers.decoding import settings_of
-from tests.helpers.engines import engine_of, loaded
-from tests.helpers.following import CONFIG, short
+from tests.helpers.engines import loaded
+from tests.helpers.following import CONFIG, SHARED
 from tests.helpers.multi_process import free_port
-from tests.helpers.numpy_decoder import noisy_params
+from tests.helpers.numpy_decoder import forward, noisy_params
+from tests.helpers.runs import pretrain
 
 LIMIT = 240  # seconds
+SMALL = dataclasses.replace(CONFIG, n_layers=1, d_model=16, n_heads=2, max_length=64)
+
+
+def run_processes(commands, devices):
+    """Runs commands that meet each other, over `devices` in all, and returns what each has done.
+    Those that are left after `LIMIT` are killed.
+    """
+    flags = f"--xla_force_host_platform_device_count={devices // len(commands)}"
+    variables = {
+        "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
+        # So that XLA splits sums alike, see tests/helpers/multi_process.py.
+        "NPROC": str(devices),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    options = {"env": environment(variables=variables), "cwd": ROOT, **pipes}
+    with contextlib.ExitStack() as stack:
+        started = []
+        for arguments in commands:
+            started.append(subprocess.Popen(arguments, **options))
+            stack.callback(started[-1].kill)
+        deadline = time.monotonic() + LIMIT
+        said = [p.communicate(timeout=max(1, deadline - time.monotonic())) for p in started]
+        return [
+            subprocess.CompletedProcess(p.args, p.returncode, *s) for p, s in zip(started, said)
+        ]
 
 
 @pytest.fixture
 def run(tokenizer_dirs):
-    """A function that runs processes and returns what each of them has done.
-
-    Its arguments: the number of processes and of devices in all, the work of process 0, and
-    arguments of single processes. Processes that are left after `LIMIT` are killed.
+    """A function that runs tests/helpers/following.py. Its arguments: the number of processes and
+    of devices in all, the work of process 0, and arguments of single processes.
     """
 
     def run(n, devices, work, only={}):
-        flags = f"--xla_force_host_platform_device_count={devices // n}"
-        variables = {
-            "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
-            # So that XLA splits sums alike, see tests/helpers/multi_process.py.
-            "NPROC": str(devices),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        }
         meeting = f"--coordinator=127.0.0.1:{free_port()}"
         arguments = [sys.executable, "-m", "tests.helpers.following", meeting, f"--processes={n}"]
         arguments += [f"--tokenizer={tokenizer_dirs['train']}", f"--work={work}"]
         arguments += [f"--devices={devices}"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        options = {"env": environment(variables=variables), "cwd": ROOT, **pipes}
-        with contextlib.ExitStack() as stack:
-            started = []
-            for i in range(n):
-                own = [f"--process={i}", *only.get(i, ()), *only.get("all", ())]
-                started.append(subprocess.Popen([*arguments, *own], **options))
-                stack.callback(started[-1].kill)
-            deadline = time.monotonic() + LIMIT
-            said = [p.communicate(timeout=max(1, deadline - time.monotonic())) for p in started]
-            return [
-                subprocess.CompletedProcess(p.args, p.returncode, *s) for p, s in zip(started, said)
-            ]
+        own = [[f"--process={i}", *only.get(i, ()), *only.get("all", ())] for i in range(n)]
+        return run_processes([[*arguments, *more] for more in own], devices)
 
     return run
 
@@ -84,18 +93,17 @@ def check_close(one, other):
             np.testing.assert_allclose(result, expected, atol=1e-5, err_msg=name)
 
 
-def test_a_message_holds_arrays_of_all_kinds():
+def test_settings_of_a_row_come_as_they_were():
     settings = settings_of(SamplingConfig(seed=5, min_p=0.5), 9, ends=(1,), step=3)
     arguments = (np.int64(2), settings, 0, np.arange(3, dtype=np.uint32), False)
-    name, arrays = decode(encode("begin", flatten(arguments)))
-    row, received, at, allowed, with_top = unflatten(name, arrays)
-    assert (name, int(row), int(at), bool(with_top)) == ("begin", 2, 0, False)
+    row, received, at, allowed, with_top = unflatten("begin", flatten(arguments))
+    assert (int(row), int(at), bool(with_top)) == (2, 0, False)
     np.testing.assert_array_equal(allowed, arguments[3])
+    for name in ("sampling", "masks"):
+        assert type(getattr(received, name)) is type(getattr(settings, name))
     for array, expected in zip(flatten((received,)), flatten((settings,)), strict=True):
         assert array.dtype == expected.dtype and array.shape == expected.shape
         np.testing.assert_array_equal(array, expected)
-    name, (nothing, matrix) = decode(encode("other", [np.zeros((0, 3)), np.eye(2)[:, ::-1]]))
-    assert nothing.shape == (0, 3) and matrix.tolist() == [[0, 1], [1, 0]]
 
 
 def test_every_call_goes_to_all_processes(monkeypatch):
@@ -120,15 +128,29 @@ def test_every_call_goes_to_all_processes(monkeypatch):
     assert set(sent) == names - {"cache_size", "wait", "end"} and "decode" in sent
 
 
-def test_there_is_nothing_to_follow_in_one_process():
+def test_a_process_leads_or_follows(monkeypatch, tokenizers):
+    model = loaded(noisy_params(SMALL), SMALL)
     with pytest.raises(ConfigError, match="there is nothing to follow"):
-        follow(loaded(noisy_params(CONFIG), CONFIG))
+        follow(model)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)  # and the devices are those of process 0
+    with pytest.raises(ConfigError, match="this is process 1, and requests come to process 0"):
+        EmbeddedEngine(model, tokenizers["train"])
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    with pytest.raises(ConfigError, match="the mesh has devices of 1 of 3 processes"):
+        follow(model)
 
 
-def test_two_processes_write_what_one_device_writes(run, tokenizers):
-    with engine_of(noisy_params(CONFIG), CONFIG, tokenizers["train"], rows=4) as engine:
-        expected = json.loads(json.dumps(short(engine)))
-    check_close(expected, results(run(2, 2, "short")))
+def test_two_processes_write_what_a_full_forward_pass_says(run, tokenizers):
+    small = [f"--model={json.dumps(dataclasses.asdict(SMALL))}", "--rows=2"]
+    given = results(run(2, 2, "greedy", {"all": small}))
+    sayable_v = tokenizers["train"].token_bytes() > 0
+    (text,), (logprobs,) = given["texts"], given["logprobs"]
+    logits_tv = forward(noisy_params(SMALL), np.array([*SHARED[:10], *text]), SMALL)
+    for logits_v, token, logprob in zip(logits_tv[9:], text, logprobs, strict=False):
+        assert token == np.where(sayable_v, logits_v, -np.inf).argmax()
+        logits_v = logits_v.astype(np.float64)
+        assert abs(logits_v[token] - np.log(np.exp(logits_v).sum()) - logprob) < 1e-4
+    assert len(text) == len(logprobs) == 5
 
 
 @pytest.mark.long
@@ -157,13 +179,14 @@ def test_a_process_that_is_killed_ends_the_others(run, victim):
     ended = run(2, 2, "endless", {victim: ["--change=killed:decode:30"]})
     assert ended[victim].returncode == -9 and time.monotonic() - begun < LIMIT / 2
     assert f"process {victim} is gone; start all processes again" in ended[1 - victim].stderr
-    assert ended[1 - victim].returncode == 70
+    # JAX ends a process too, once it has noticed that process 0 is gone.
+    assert ended[1 - victim].returncode in (70, -signal.SIGABRT)
 
 
 @pytest.mark.long
 def test_a_device_error_of_all_processes_is_recovered_from(run):
     expected = results(run(2, 2, "short"))
-    ended = run(2, 2, "short", {"all": ["--change=error:decode:1", "--change=error:score:1"]})
+    ended = run(2, 2, "short", {"all": ["--change=error:decode:1", "--change=error:begin:2"]})
     check_close(expected, results(ended))
     assert all(result.stderr.count("a device error: INTERNAL") == 2 for result in ended)
 
@@ -181,5 +204,32 @@ def test_what_does_not_fit_is_refused_in_all_processes(run):
     assert "process 1 has ModelConfig(" in errors[0] and "process 1 has ModelConfig(" in errors[1]
     errors = refusals(run(2, 2, "short", {0: ["--rows=3"]}), [64, 64])
     assert all("rows=3 cannot be sharded 2 ways" in error for error in errors)
-    errors = refusals(run(2, 2, "short", {"all": ["--leads"]}), [70, 64])
-    assert "requests come to process 0 alone; call hclx.infer.follow(model) here" in errors[1]
+
+
+@pytest.mark.long
+def test_a_command_over_two_processes(tmp_path):
+    """Process 0 reads prompts and writes texts, and those are the texts of one process."""
+    model_dir, prompts = tmp_path / "run", tmp_path / "prompts.jsonl"
+    assert pretrain(model_dir, "--gin.TrainConfig.total_steps=6").returncode == 0
+    lines = [{"prompt": "오늘 아침에는"}, {"prompt": "바다", "temperature": 0.0}]
+    prompts.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def generate(n, *more):
+        meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"] * (n > 1)
+        arguments = command("generate.py", f"--model_dir={model_dir}", "--max_tokens=12", *more)
+        own = lambda i: [f"--process_id={i}"] * (n > 1)
+        return run_processes([[*arguments, *meeting, *own(i)] for i in range(n)], 2)
+
+    output = [tmp_path / f"texts_{n}.jsonl" for n in (1, 2)]
+    for n in (1, 2):
+        ended = generate(n, f"--prompts={prompts}", f"--output={output[n - 1]}")
+        assert [(result.returncode, "Traceback" in result.stderr) for result in ended] == [
+            (0, False)
+        ] * n, ended
+    assert output[0].read_text() == output[1].read_text() and output[0].read_text().count("\n") == 2
+    alone, together = (generate(n, "--prompt=바다", f"--model_shards={n}") for n in (1, 2))
+    assert together[0].stdout.splitlines()[-1] == alone[0].stdout.splitlines()[-1]
+    assert "바다" in together[0].stdout and "바다" not in together[1].stdout
+    prompts.write_text('{"prompt": 3}\n')
+    errors = refusals(generate(2, f"--prompts={prompts}", f"--output={tmp_path / 'x'}"), [65, 65])
+    assert errors[0] == errors[1] and "prompts.jsonl:1 has no text in `prompt`" in errors[0]

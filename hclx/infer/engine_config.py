@@ -1,0 +1,40 @@
+"""The sizes of an embedded engine."""
+
+import dataclasses
+
+from hclx.errors import ConfigError
+from hclx.infer.decode import MOST_STEPS
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineConfig:
+    """Sizes of an embedded engine.
+
+    Attributes:
+      rows: the number of requests that are served at once; a multiple of the mesh's data axes.
+      max_length: the most tokens of a prompt and its continuation; 0: those of the model.
+      prefix_tokens: the most tokens that the prefix cache holds; 0 switches it off.
+      steps: the tokens that each row samples in one call, at most 16; text streams so often.
+      guesses: the most tokens, at most 15, that are guessed from the text so far and checked in one
+        step; 0: none. The text is the same; it comes sooner where it repeats its prompt, as in
+        summaries and answers. See `hclx.infer.speculate`.
+    """
+
+    rows: int = 8
+    max_length: int = 0
+    prefix_tokens: int = 4096
+    steps: int = 8
+    guesses: int = 0
+
+    def __post_init__(self):
+        checks = {
+            "rows": (self.rows > 0, "a positive number"),
+            "max_length": (self.max_length >= 0, "0, for that of the model, or more"),
+            "prefix_tokens": (self.prefix_tokens >= 0, "0, for no prefix cache, or more"),
+            "steps": (1 <= self.steps <= MOST_STEPS, f"1 to {MOST_STEPS}"),
+            "guesses": (0 <= self.guesses < MOST_STEPS, f"0, for none, to {MOST_STEPS - 1}"),
+        }
+        for name, (is_valid, valid) in checks.items():
+            if not is_valid:
+                value = getattr(self, name)
+                raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
