@@ -11,7 +11,8 @@ import pytest
 
 from hclx.config import ModelConfig
 from hclx.infer import GenerateRequest, SamplingConfig, ScoreRequest
-from hclx.infer.tasks import Task, Ticket
+from hclx.infer.tasks import Task
+from hclx.infer.ticket import Ticket
 from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
