@@ -5,23 +5,25 @@
     python tests/benchmarks/engine.py --sections=foreign --run=runs/mine --hf=mine_hf
 
 transformers: `generate` of transformers with the same weights, its cache being the faster one of
-two, and with a compiled forward pass. bandwidth: the share of the memory bandwidth that a step
-reaches. batching: continuous against static batches. prefix: scoring with 16 examples before each
-item, with and without the prefix cache. grammar: what free rows lose beside constrained ones.
-foreign: vLLM and llama.cpp, as tests/convert/test_foreign_servers.py says where they are.
+two, and with a compiled forward pass; for one text, for eight at once, and for 32 of which eight
+are served at once (here one begins when one ends, there the next padded batch does). bandwidth: the
+share of the memory bandwidth that a step reaches. batching: continuous against static batches.
+prefix: scoring with 16 examples before each item, with and without the prefix cache. grammar: what
+free rows lose beside constrained ones. foreign: vLLM and llama.cpp, as
+tests/convert/test_foreign_servers.py says where they are.
 
 All is float32 and has --threads threads. Contenders are processes of their own that take turns, and
 the one that waits is stopped, so that other load affects them alike; a ratio is the median of the
 rounds' ratios. Each figure is a JSON line, and a table comes last.
 """
 
-import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import islice
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -39,6 +41,8 @@ SHAPES = {
 LENGTH = 512  # of a prompt and its text
 # Tokens of prompts and texts of eight streams.
 PROMPTS, TEXTS = (16, 100, 40, 200, 64, 30, 150, 80), (128, 32, 64, 20, 100, 128, 48, 16)
+# Texts of the comparison of batches: as in chats, the longest is three times as long as the mean.
+SERVED_TEXTS = (16, 256, 24, 64, 128, 32, 48, 96)
 SINGLE = (64, 128)
 LOAD_SECONDS, CALL_SECONDS = 900, 300
 SECTIONS = ("transformers", "bandwidth", "batching", "prefix", "grammar", "foreign")
@@ -84,7 +88,7 @@ class Report:
         for row in self.rows:
             words = [
                 f"{name} {value:,.3g}" if isinstance(value, float) else f"{name} {value}"
-                for name, value in itertools.islice(row.items(), 3, None)
+                for name, value in islice(row.items(), 3, None)
             ]
             lines.append(
                 f"| {row['section']} | {row['model']} | {row['case']} | {', '.join(words)} |"
@@ -139,9 +143,9 @@ def sizes() -> engine_sections.Sizes:
     if TINY.value:
         mixed = tuple(zip((8, 24, 16), (16, 8, 12)))
         return engine_sections.Sizes(2, mixed, 6, LENGTH, (16, 16), 6, 2, items, 1)
-    mixed = tuple(zip(PROMPTS, TEXTS))
+    mixed = tuple(zip(PROMPTS, SERVED_TEXTS))
     return engine_sections.Sizes(
-        *(8, mixed, 48, LENGTH, SINGLE, N_ITEMS.value, N_WITHOUT.value, items, ROUNDS.value)
+        *(8, mixed, 64, LENGTH, SINGLE, N_ITEMS.value, N_WITHOUT.value, items, ROUNDS.value)
     )
 
 
@@ -185,7 +189,9 @@ def ask(worker: Worker, requests, setting=None, seconds: float = CALL_SECONDS) -
 
 
 def cases(vocab_size: int) -> dict[str, list]:
-    """The requests of each case: token ids and the number of new tokens."""
+    """The requests of each case, token ids and the number of new tokens. The last one has more of
+    them than are served at once.
+    """
     from hclx.infer.benchmark import random_prompts
 
     pairs = list(zip(PROMPTS, TEXTS))
@@ -195,7 +201,7 @@ def cases(vocab_size: int) -> dict[str, list]:
     make = lambda pairs: list(
         zip(random_prompts([n for n, _ in pairs], vocab_size), [m for _, m in pairs])
     )
-    return {"single": make([single]), "8 mixed": make(pairs)}
+    return {"single": make([single]), "8 mixed": make(pairs), "32 mixed": make(pairs * 4)}
 
 
 def vocab_size(model: str, place: str) -> int:
@@ -248,7 +254,7 @@ def against_transformers(model: str, place: str, report: Report) -> None:
 
 def against_compiled(model: str, own: Worker, peer: Worker, place: str, report: Report) -> None:
     """Times hclx in turns with a compiled forward pass, if that compiles in time."""
-    for case, requests in cases(vocab_size(model, place)).items():
+    for case, requests in islice(cases(vocab_size(model, place)).items(), 2):
         result = ask(peer, requests, "static", COMPILE_SECONDS.value)
         result = result if "error" in result else ask(peer, requests, "static")
         figures = result
@@ -273,7 +279,7 @@ def against_foreign(model: str, place: str, report: Report) -> None:
                 continue
             peer = start(name, model, place, python, **more)
             try:
-                for case, requests in cases(vocab_size(model, place)).items():
+                for case, requests in islice(cases(vocab_size(model, place)).items(), 2):
                     for worker in (own, peer):  # loads, compiles and warms up
                         ask(worker, requests, seconds=LOAD_SECONDS)
                     figures = take_turns(own, peer, requests, None)

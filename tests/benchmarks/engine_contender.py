@@ -46,8 +46,8 @@ def hclx(spec: dict):
 
 
 def transformers(spec: dict):
-    """`generate` with one padded batch; the setting is the cache, "dynamic" or "static". With
-    `compile` in the spec the forward pass is compiled.
+    """`generate` with padded batches of `rows` requests; the setting is the cache, "dynamic" or
+    "static". With `compile` in the spec the forward pass is compiled.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -57,7 +57,7 @@ def transformers(spec: dict):
     if spec.get("compile"):
         model.forward = torch.compile(model.forward)
 
-    def call(requests, setting):
+    def batch(requests, setting):
         longest, n = max(len(ids) for ids, _ in requests), max(n for _, n in requests)
         tokens = torch.zeros(len(requests), longest, dtype=torch.long)
         mask = torch.zeros_like(tokens)
@@ -75,6 +75,10 @@ def transformers(spec: dict):
                 **({"cache_implementation": "static"} if setting == "static" else {}),
             )
         return [row[:n] for row, (_, n) in zip(out[:, longest:].tolist(), requests)]
+
+    def call(requests, setting):
+        batches = [requests[i : i + spec["rows"]] for i in range(0, len(requests), spec["rows"])]
+        return [text for part in batches for text in batch(part, setting)]
 
     return call
 
