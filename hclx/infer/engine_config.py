@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, shown
 from hclx.infer.decode import MOST_STEPS
 
 
@@ -27,6 +27,9 @@ class EngineConfig:
     guesses: int = 0
 
     def __post_init__(self):
+        for name, value in vars(self).items():
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ConfigError(f"EngineConfig.{name}={shown(value)}: give a whole number")
         checks = {
             "rows": (self.rows > 0, "a positive number"),
             "max_length": (self.max_length >= 0, "0, for that of the model, or more"),
@@ -36,5 +39,5 @@ class EngineConfig:
         }
         for name, (is_valid, valid) in checks.items():
             if not is_valid:
-                value = getattr(self, name)
-                raise ConfigError(f"EngineConfig.{name}={value!r} is out of range: give {valid}")
+                value = shown(getattr(self, name))
+                raise ConfigError(f"EngineConfig.{name}={value} is out of range: give {valid}")

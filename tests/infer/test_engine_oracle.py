@@ -214,6 +214,20 @@ def test_with_the_prefix_cache_and_without(engine, oracle):
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("guesses", [1, 7])
+def test_with_guesses_of_what_follows(oracle, guesses):
+    """Also after prompts that repeat themselves, as a greedy text of a small model soon does."""
+    repeating = [
+        (GenerateRequest(random_ids(70 + n, n) * 4, dataclasses.replace(GREEDY, max_tokens=60)), {})
+        for n in (3, 8, 20)
+    ]
+    with new_engine(oracle, guesses=guesses) as other:
+        requests = [*mixed_requests(), *repeating]
+        check_mixed(oracle, requests, submit_all(other, requests))
+        check_mixed(oracle, repeating[:1], submit_all(other, repeating[:1]))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("n_model", [2, 4])
 def test_on_eight_devices(oracle, n_model):
     """As many shards of the heads as there are heads of keys at most."""

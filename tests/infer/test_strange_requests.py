@@ -11,7 +11,7 @@ import pytest
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
-from hclx.infer import GenerateRequest, RequestError, SamplingConfig, ScoreRequest
+from hclx.infer import EngineConfig, GenerateRequest, RequestError, SamplingConfig, ScoreRequest
 from hclx.infer.ticket import Ticket
 from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
@@ -198,6 +198,14 @@ def test_requests_that_arrive_while_the_engine_is_closed_end():
     for thread in threads:
         thread.join(60)
     assert ended == ["the engine is closed"] * 8
+
+
+@pytest.mark.parametrize(
+    "name, value", [("rows", "8"), ("rows", True), ("steps", 2.0), ("prefix_tokens", None)]
+)
+def test_sizes_of_another_kind_are_refused(name, value):
+    with pytest.raises(ConfigError, match=f"EngineConfig.{name}={value!r}: give a whole number"):
+        EngineConfig(**{name: value})
 
 
 def following(source, **settings):
