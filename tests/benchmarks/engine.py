@@ -188,6 +188,12 @@ def ask(worker: Worker, requests, setting=None, seconds: float = CALL_SECONDS) -
     return result
 
 
+def warm_up(own: Worker, requests) -> None:
+    """Lets hclx compile; several times, as the prompts that it reads together differ in number."""
+    for _ in range(3):
+        ask(own, requests, seconds=LOAD_SECONDS)
+
+
 def cases(vocab_size: int) -> dict[str, list]:
     """The requests of each case, token ids and the number of new tokens. The last one has more of
     them than are served at once.
@@ -234,7 +240,7 @@ def against_transformers(model: str, place: str, report: Report) -> None:
     own, peer = start("hclx", model, place), start("transformers", model, place)
     try:
         for case, requests in cases(vocab_size(model, place)).items():
-            ask(own, requests, seconds=LOAD_SECONDS)
+            warm_up(own, requests)
             speeds = {}
             for cache in ("dynamic", "static"):
                 ask(peer, requests, cache, LOAD_SECONDS)
@@ -280,8 +286,8 @@ def against_foreign(model: str, place: str, report: Report) -> None:
             peer = start(name, model, place, python, **more)
             try:
                 for case, requests in islice(cases(vocab_size(model, place)).items(), 2):
-                    for worker in (own, peer):  # loads, compiles and warms up
-                        ask(worker, requests, seconds=LOAD_SECONDS)
+                    warm_up(own, requests)
+                    ask(peer, requests, seconds=LOAD_SECONDS)
                     figures = take_turns(own, peer, requests, None)
                     report.add("foreign", model, f"{name}, {case}", **figures)
             finally:

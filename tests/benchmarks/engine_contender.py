@@ -54,6 +54,7 @@ def transformers(spec: dict):
 
     torch.set_num_threads(spec["threads"])
     model = AutoModelForCausalLM.from_pretrained(spec["folder"], dtype=torch.float32).eval()
+    model.config.use_cache = model.generation_config.use_cache = True  # whatever the folder says
     if spec.get("compile"):
         model.forward = torch.compile(model.forward)
 

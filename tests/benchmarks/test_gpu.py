@@ -77,7 +77,7 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
     decoding, prefill, *decoding_of_peer = [r for r in records if r["kind"] == "engine"]
     assert (decoding["what"], decoding["rows"], decoding["by"]) == ("decode", 2, "hclx")
     assert 0 < decoding["share"] < 2 and decoding["step_ms"] > 0
-    assert prefill["what"] == "prefill of 64" and 0 < prefill["share"] < 1
+    assert prefill["what"] == "prefill of 63" and 0 < prefill["share"] < 1
     (profile,) = [record for record in records if record["kind"] == "profile"]
     assert 0 < len(profile["operations"]) <= 20 and 0 < profile["busy_ms"] < profile["step_ms"]
     assert any(operation["source"] for operation in profile["operations"])
