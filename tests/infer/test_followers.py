@@ -186,7 +186,7 @@ def test_a_process_that_is_killed_ends_the_others(run, victim):
 @pytest.mark.long
 def test_a_device_error_of_all_processes_is_recovered_from(run):
     expected = results(run(2, 2, "short"))
-    ended = run(2, 2, "short", {"all": ["--change=error:decode:1", "--change=error:begin:2"]})
+    ended = run(2, 2, "short", {"all": ["--change=error:decode:1", "--change=error:decode:2"]})
     check_close(expected, results(ended))
     assert all(result.stderr.count("a device error: INTERNAL") == 2 for result in ended)
 
