@@ -25,8 +25,9 @@ GIN_FILES = flags.DEFINE_multi_string(
 DTYPE = flags.DEFINE_enum(
     "dtype",
     None,
-    ["float32", "bfloat16"],
-    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere.",
+    ["float32", "bfloat16", "int8"],
+    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere. int8: the"
+    " weights of the blocks alone.",
 )
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 PREFIX_TOKENS = flags.DEFINE_integer(

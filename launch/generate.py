@@ -1,6 +1,6 @@
 """Continues texts: hclx generate --model_dir=runs/demo --prompt='오늘 아침에는'
 
-A model over the devices of several processes: as launch/pretrain.py; process 0 reads and writes.
+A model over the devices of several processes: as `hclx pretrain`; process 0 reads and writes.
 """
 
 import sys
@@ -47,8 +47,9 @@ STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the n
 DTYPE = flags.DEFINE_enum(
     "dtype",
     None,
-    ["float32", "bfloat16"],
-    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere.",
+    ["float32", "bfloat16", "int8"],
+    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere. int8: the"
+    " weights of the blocks alone.",
 )
 SHARDS = flags.DEFINE_integer(
     "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0

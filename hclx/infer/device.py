@@ -131,7 +131,9 @@ class Device:
         for task in tasks:
             self._load_prefix(numbers[id(task)], task)
         kind, size = _kind_and_size(tasks[0])
-        alike = [task for task in tasks if _kind_and_size(task) == (kind, size)]
+        alike = [
+            task for task in tasks if not task.n_failures and _kind_and_size(task) == (kind, size)
+        ]
         if tasks[0].n_failures:
             alike = tasks[:1]
         return Chunk([(numbers[id(task)], task) for task in alike[:_ROWS_OF_A_CHUNK]], kind, size)

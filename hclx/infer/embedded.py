@@ -32,7 +32,8 @@ from hclx.infer.engine import (
 from hclx.infer.engine_config import EngineConfig
 from hclx.infer.intake import Intake
 from hclx.infer.load import LoadedModel
-from hclx.infer.tasks import GenerateTask, Task, Ticket
+from hclx.infer.tasks import GenerateTask, Task
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
@@ -311,17 +312,19 @@ class EmbeddedEngine:
     def _read(self, tasks: list[Task]) -> None:
         """Reads the next chunk of some prompts; those that are whole sample their first token."""
         chunk = self._device.next_chunk(self._rows, tasks)
+        row, task = chunk.rows[0]
+        if is_alone := task.n_failures > 0:
+            self._device.wait()  # so that an error is that of this request
         try:
             outputs = self._device.read(chunk)
-            if any(task.n_failures for _, task in chunk.rows):
-                self._device.wait()  # so that an error is that of this request
+            if is_alone:
+                self._device.wait()
         except jax.errors.JaxRuntimeError as error:
-            if len(chunk.rows) == 1:
-                row, task = chunk.rows[0]
-                self._rows[row] = None
-                task.ticket.finish(RequestError(f"the device failed at this request: {error}"))
-            raise
-        self._unread += outputs
+            if is_alone:
+                self._end(row, task, RequestError(f"the device failed at this request: {error}"))
+            self._recover(error, [] if is_alone else [task for _, task in chunk.rows])
+        else:
+            self._unread += outputs
 
     def _hand_out(self, keep: int) -> None:
         """Reads the results of calls, but of the newest `keep`, and gives them to their owners."""
@@ -345,15 +348,16 @@ class EmbeddedEngine:
         is_error = isinstance(reason, RequestError)
         task.ticket.finish(reason) if is_error else task.finish(reason)
 
-    def _recover(self, error: Exception) -> None:
+    def _recover(self, error: Exception, suspects: list[Task] | None = None) -> None:
         """Allocates everything anew after a device error. The requests are read again, with the
-        text that they have; each alone, so that one which causes the error again ends with it.
+        text that they have; those that may have caused it, all by default, each alone, so that the
+        one which causes it again ends with it.
         """
         _LOG.warning("a device error: %s; the caches are allocated anew", error)
         tasks = [task for task in self._rows if task is not None]
         self._rows, self._unread = [None] * len(self._rows), []
         for task in tasks:
-            task.n_failures += 1
+            task.n_failures += suspects is None or task in suspects
             if task.n_failures > _MOST_FAILURES:
                 task.ticket.finish(RequestError(f"the device failed at this request: {error}"))
             else:

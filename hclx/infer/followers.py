@@ -16,7 +16,7 @@ from hclx.infer.calls import DeviceCalls
 from hclx.infer.load import LoadedModel
 from hclx.infer.rows import RowSettings
 from hclx.infer.sampling import SamplingParams, TokenMasks
-from hclx.parallel.messages import Receiver, Sender
+from hclx.parallel.channel import Receiver, Sender
 
 _LOG = logging.getLogger(__name__)
 _DRAIN_SECONDS = 60  # from a device error until all devices have nothing left to do
@@ -91,7 +91,7 @@ class LeadingCalls:
 
     @property
     def batches(self) -> tuple[int, ...]:
-        """As in `DeviceCalls`."""
+        """Returns the numbers of rows for which steps are compiled, as `DeviceCalls` does."""
         return self._calls.batches
 
     def wait(self) -> None:
@@ -173,7 +173,7 @@ def _follow(model: LoadedModel, receiver: Receiver) -> None:
 
 
 def _description(model: LoadedModel) -> str:
-    """What has to be the same in all processes, for messages."""
+    """Describes what has to be the same in all processes, for messages."""
     mesh = " x ".join(f"{axis} {size}" for axis, size in model.mesh.shape.items() if size > 1)
     dtype = model.params["embedding"]["token"].dtype
     return f"{model.config} in {dtype} on the mesh {mesh}"

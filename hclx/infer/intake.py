@@ -9,7 +9,8 @@ import numpy as np
 from hclx.errors import shown
 from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, SamplingConfig
-from hclx.infer.tasks import EmbedTask, GenerateTask, ScoreTask, Ticket
+from hclx.infer.tasks import EmbedTask, GenerateTask, ScoreTask
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)

@@ -40,15 +40,16 @@ def init_cache(params: Params, rows: int, size: int) -> KVCache:
 
     Args:
       params: as `hclx.infer.prepare_params` returns them. The heads of keys and values of each
-        block, and the dtype of their weights, are those of the cache.
+        block, and the dtype of activations, are those of the cache.
       rows: the number of rows.
       size: positions of each row.
     """
 
+    dtype = params["embedding"]["token"].dtype
+
     def zeros(layer):
-        kv_d2gk = layer["attention"]["kv"]
-        heads, head_size = kv_d2gk.shape[-2:]
-        return place_cache(jnp.zeros((rows, heads, size, head_size), kv_d2gk.dtype))
+        heads, head_size = layer["attention"]["kv"].shape[-2:]
+        return place_cache(jnp.zeros((rows, heads, size, head_size), dtype))
 
     return KVCache(*(tuple(map(zeros, params["blocks"])) for _ in range(2)))
 

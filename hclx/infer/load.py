@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from hclx.config import MeshConfig, ModelConfig
 from hclx.errors import ConfigError
 from hclx.model import Params, ParamSpec, param_specs
+from hclx.model.matmul import Int8Weight
 from hclx.parallel import (
     RULES,
     ShardingRules,
@@ -99,7 +100,8 @@ def load_for_inference(
       mesh: the devices to load onto, see `hclx.parallel.make_mesh`; default: `inference_mesh`.
       rules: the layout on the mesh.
       dtype: of the matrices, and with them of activations and KV cache, "float32" or "bfloat16";
-        default: float32 on a CPU and bfloat16 elsewhere.
+        default: float32 on a CPU and bfloat16 elsewhere. "int8" is that default with the matrices
+        of the blocks in eight bits, see `prepare_params`.
       step: of the checkpoint; default: the newest.
     Raises:
       CheckpointError: the folder holds no run or no such checkpoint, or the checkpoint is damaged.
@@ -107,7 +109,6 @@ def load_for_inference(
     """
     experiment, tokenizer_dir = read_run(model_dir)
     mesh = mesh or inference_mesh(experiment.model)
-    dtype = dtype or ("float32" if mesh.devices.flat[0].platform == "cpu" else "bfloat16")
 
     def place(path, spec: ParamSpec):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -123,7 +124,7 @@ def load_for_inference(
 
 
 def prepare_params(
-    params: Params, config: ModelConfig, dtype: str = "float32", *, donate: bool = False
+    params: Params, config: ModelConfig, dtype: str | None = None, *, donate: bool = False
 ) -> Params:
     """Converts parameters, once, to the form that a step of decoding reads as it is.
 
@@ -135,11 +136,16 @@ def prepare_params(
     Args:
       params: the decoder's parameters, as training has them: blocks are stacked on axis 0.
       config: the model's shape.
-      dtype: of the matrices, "float32" or "bfloat16".
+      dtype: of the matrices, "float32" or "bfloat16"; default: float32 on a CPU and bfloat16
+        elsewhere. "int8": the same, but the matrices of the blocks are `Int8Weight`.
       donate: frees each stacked array of `params` as soon as it is converted.
     Returns:
       {embedding, blocks, final_norm}, laid out by the ambient mesh and rules; `blocks` is a tuple.
     """
+
+    is_int8 = dtype == "int8"
+    if dtype is None or is_int8:
+        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
     def convert(spec: ParamSpec, array):
         is_matrix = spec.in_matmul or spec.decays
@@ -148,6 +154,7 @@ def prepare_params(
         )
         if spec.axes[0] != "layers":
             return place(array, None)
+        place = functools.partial(_place_int8, axes=spec.axes) if is_int8 and is_matrix else place
         layers = tuple(place(array, i) for i in range(config.n_layers))
         if donate:
             jax.block_until_ready(layers)
@@ -167,3 +174,15 @@ def _place(array: jax.Array, layer: int | None, *, axes: tuple[str | None, ...],
     if layer is not None:
         array, axes = array[layer], axes[1:]
     return constrain(array.astype(dtype), *axes)
+
+
+@functools.partial(jax.jit, static_argnames="axes")
+def _place_int8(array: jax.Array, layer: int, *, axes: tuple[str | None, ...]) -> Int8Weight:
+    """One layer of a matrix in eight bits. Its products sum over its first axis, or, if `embed` is
+    the last one, over all others.
+    """
+    axes = axes[1:]
+    n_summed = len(axes) - 1 if axes[-1] == "embed" else 1
+    weight = Int8Weight.quantise(array[layer], n_summed)
+    values, scale = constrain(weight.values, *axes), constrain(weight.scale, *axes[n_summed:])
+    return Int8Weight(values, scale)

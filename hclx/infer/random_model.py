@@ -40,7 +40,6 @@ def random_model(config: ModelConfig, dtype: str | None = None, seed: int = 0) -
       seed: of the weights.
     """
     device = jax.devices()[0]
-    dtype = dtype or ("float32" if device.platform == "cpu" else "bfloat16")
     mesh = make_mesh(MeshConfig(fsdp=1), [device])
     with jax.set_mesh(mesh), sharding_rules(INFERENCE_RULES):
         params = jax.jit(init_params, static_argnums=0)(config, jax.random.key(seed))

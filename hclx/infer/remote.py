@@ -5,6 +5,7 @@ connection, at which servers end their work.
 """
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import threading
 import time
@@ -27,7 +28,7 @@ from hclx.infer.intake import check_request
 from hclx.infer.remote_http import Http, ServerError
 from hclx.infer.remote_servers import look_at
 from hclx.infer.remote_work import EmbedWork, Remote, ScoreWork, TextWork
-from hclx.infer.tasks import Ticket
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 __all__ = ["RemoteConfig", "RemoteEngine", "ServerError"]
@@ -187,8 +188,12 @@ class RemoteEngine:
 
     def _results(self, works: list[tuple[Ticket, object]]) -> list:
         tickets = [self._start(ticket, work) for ticket, work in works]
+        futures = [ticket.future for ticket in tickets]
         try:
-            return [ticket.result() for ticket in tickets]
+            done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
+            if error := next(filter(None, (future.exception() for future in done)), None):
+                raise error
+            return [future.result() for future in futures]
         except BaseException:  # nobody waits for the others any more
             for ticket in tickets:
                 ticket.cancel()

@@ -23,7 +23,7 @@ from hclx.infer.remote_servers import (
     request_fields,
     tenant_fields,
 )
-from hclx.infer.tasks import Ticket
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _COMPLETIONS = "v1/completions"

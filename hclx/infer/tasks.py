@@ -1,13 +1,8 @@
-"""A request on its way through the embedded engine: what is read of it, what came out, and the
-ticket by which its owner waits for it.
-"""
+"""A request on its way through the embedded engine: what is read of it, and what came out."""
 
-import concurrent.futures
-import contextlib
 import functools
-import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,52 +22,11 @@ from hclx.infer.rows import RowSettings, Sampled
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
 from hclx.infer.speculate import NgramLookup
 from hclx.infer.text_collector import TextCollector
+from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LONGEST = 1e9  # seconds of a deadline
 LEAST_FORCED = 3  # tokens; fewer take less time to sample than to read
-
-
-class Ticket:
-    """A request on its way; see `hclx.infer.engine.Ticket`."""
-
-    def __init__(self, on_cancel: Callable[["Ticket"], None]):
-        """Starts waiting; `on_cancel` takes this ticket."""
-        self._future, self._on_cancel = concurrent.futures.Future(), on_cancel
-        self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def result(self, timeout: float | None = None):
-        """Waits for the result, at most `timeout` seconds."""
-        return self._future.result(timeout)
-
-    @property
-    def is_done(self) -> bool:
-        """Returns whether there is a result or an error."""
-        return self._future.done()
-
-    def cancel(self) -> None:
-        """Ends the request: a text ends as it is."""
-        self._on_cancel(self)
-
-    def __iter__(self) -> Iterator[str]:
-        while (part := self._parts.get()) is not None:
-            yield part
-        self._parts.put(None)  # for those who iterate once more, or in another thread
-        self.result()
-
-    def add_text(self, text: str) -> None:
-        """Passes on the next part of the text."""
-        self._parts.put(text)
-
-    def finish(self, result: object) -> None:
-        """Gives the result, a RequestError among them, once."""
-        # There may be one: a lost process ends requests from another thread.
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            if isinstance(result, BaseException):
-                self._future.set_exception(result)
-            else:
-                self._future.set_result(result)
-            self._parts.put(None)
 
 
 class Task:

@@ -17,6 +17,7 @@ gradients (Micikevicius et al. 2022, "FP8 formats for deep learning"). XLA passe
 float8 operands that is scaled afterwards to cuBLASLt.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -30,12 +31,48 @@ _FORMATS = {"int8": (jnp.int8, jnp.int8), "fp8": (jnp.float8_e4m3fn, jnp.float8_
 _TINY = 1e-30  # the divisor of a row of zeros
 
 
-def matmul(x: jax.Array, w: jax.Array, precision: str) -> jax.Array:
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Int8Weight:
+    """A weight matrix of eight bits, for inference: a scale for each output channel.
+
+    Attributes:
+      values: int8, of the shape of the matrix.
+      scale: float32, of the shape of its output axes.
+    """
+
+    values: jax.Array
+    scale: jax.Array
+
+    @classmethod
+    def quantise(cls, w: jax.Array, n_summed: int) -> "Int8Weight":
+        """Rounds a matrix whose first `n_summed` axes are those that products sum over."""
+        values, scale, _ = _quantise(w, tuple(range(n_summed)), jnp.int8)
+        return cls(values, scale)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the matrix."""
+        return self.values.shape
+
+    def __getitem__(self, index) -> "Int8Weight":
+        # A module reads the whole of each parameter by `...`.
+        if index is not Ellipsis:
+            raise TypeError(f"an Int8Weight is read as a whole, by [...], not by [{index}]")
+        return self
+
+    def reshape(self, *shape: int) -> "Int8Weight":
+        """Returns the matrix with its summed axes in another shape."""
+        return Int8Weight(self.values.reshape(*shape), self.scale)
+
+
+def matmul(x: jax.Array, w: jax.Array | Int8Weight, precision: str) -> jax.Array:
     """Multiplies activations by weights: sums over the last axis of `x` and the first of `w`.
 
     Args:
       x: activations [..., d].
-      w: float32 master weights [d, ...].
+      w: weights [d, ...]: float32 master weights, or for inference in any form that
+        `hclx.infer.prepare_params` makes.
       precision: a name of `hclx.config.MATMUL_PRECISIONS`; "full" computes in the dtype of `x`.
     Returns:
       An array in the dtype of `x`, with the axes of `x` except its last, then those of `w` except
@@ -65,7 +102,9 @@ def check_precision(precision: str, device: jax.Device) -> None:
         )
 
 
-def _full(x: jax.Array, w: jax.Array) -> jax.Array:
+def _full(x: jax.Array, w: jax.Array | Int8Weight) -> jax.Array:
+    if isinstance(w, Int8Weight):
+        return (jnp.tensordot(x, w.values.astype(x.dtype), axes=1) * w.scale).astype(x.dtype)
     return jnp.tensordot(x, w.astype(x.dtype), axes=1)
 
 

@@ -2,11 +2,13 @@
 benchmarks.
 """
 
+import jax
 import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from hclx.config import ModelConfig
+from hclx.model import init_params
 from hclx.model.legacy import to_format_2
 
 
@@ -66,3 +68,12 @@ def from_params(params, config: ModelConfig) -> GPT2LMHeadModel:
         }
     model.load_state_dict(weights)
     return model
+
+
+def export_random(shape: dict, folder: str) -> None:
+    """Writes a folder of transformers with the weights of `hclx.infer.random_model`; `shape` are
+    fields of `ModelConfig`.
+    """
+    config = ModelConfig(**shape)
+    params = jax.jit(init_params, static_argnums=0)(config, jax.random.key(0))
+    from_params(params, config).save_pretrained(folder)

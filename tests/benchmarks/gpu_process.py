@@ -1,4 +1,4 @@
-"""Processes of gpu_worker.py as tests/benchmarks/gpu.py sees them."""
+"""Processes that serve tasks, as tests/benchmarks/gpu.py and engine.py see them."""
 
 import contextlib
 import json
@@ -23,15 +23,16 @@ class Worker:
     Args:
       library: jax or torch.
       variables: of its environment; those that the user has set come first.
+      command: another program than gpu_worker.py, which serves tasks in the same way.
     """
 
-    def __init__(self, library: str, variables: dict[str, str]):
+    def __init__(self, library: str, variables: dict[str, str], command: list[str] | None = None):
         self.ready = False
         self._paused_at, self._pauses = None, []  # (begin, end) by the monotonic clock
         self._events = queue.Queue()
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.gpu_worker", library],
+            command or [sys.executable, "-m", "tests.benchmarks.gpu_worker", library],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -25,10 +25,11 @@ from hclx.infer import (
     EngineConfig,
     GenerateRequest,
     SamplingConfig,
+    ScoreRequest,
     load_for_inference,
     prepare_params,
 )
-from hclx.model import init_params
+from hclx.model import abstract_params, init_params
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, abstract_state, init_state
 from hclx.train.checkpoint_format import LoopState
@@ -108,6 +109,51 @@ def test_bfloat16(model_dir, tokenizers):
     types = {x.dtype.name for x in jax.tree.leaves(model.params) if x.size > MODEL.d_model * 8}
     assert types == {"bfloat16"}
     assert all(tokens for tokens in texts(model, tokenizers["train"]))
+
+
+def rounded(array, summed):
+    """A stacked matrix after a round trip through eight bits, a scale for each output channel."""
+    scale = np.abs(array).max(tuple(axis + 1 for axis in summed), keepdims=True) / 127
+    return np.round(array / scale) * scale
+
+
+def test_int8_weights_are_those_of_a_scale_for_each_output_channel(model_dir, tokenizers):
+    """The matrices of the blocks alone: embedding, norms and biases are as they were."""
+    model = load_for_inference(model_dir, dtype="int8")
+    with Checkpointer(model_dir, read_only=True) as checkpointer:
+        params, _ = checkpointer.restore_params(abstract_params(MODEL))
+    params = jax.tree.map(np.array, params)
+    attention, mlp = params["blocks"]["attention"], params["blocks"]["mlp"]
+    for part, name, summed in (
+        (attention, "q", (0,)),
+        (attention, "kv", (0,)),
+        (attention, "out", (0, 1)),
+        (mlp, "wi", (0,)),
+        (mlp, "wo", (0,)),
+    ):
+        part[name] = rounded(part[name], summed)
+    params = jax.tree.map(jnp.asarray, params)
+    expected = dataclasses.replace(model, params=prepare_params(params, MODEL, "float32"))
+    requests = [ScoreRequest(tuple(range(2, 60))), ScoreRequest("가나다라", "마바사")]
+    scores = []
+    for each in (model, expected):
+        with EmbeddedEngine(each, tokenizers["train"], EngineConfig(rows=2)) as engine:
+            scores.append([[t.logprob for t in s.tokens] for s in engine.score(requests)])
+    for mine, theirs in zip(*scores):
+        np.testing.assert_allclose(mine, theirs, atol=1e-4)
+    bytes_of = lambda model: sum(x.nbytes for x in jax.tree.leaves(model.params["blocks"]))
+    assert bytes_of(model) < 0.3 * bytes_of(expected)
+
+
+@pytest.mark.long
+def test_int8_weights_on_a_mesh(model_dir, tokenizers):
+    mesh = make_mesh(MeshConfig(data=2, fsdp=1, seq=2, model=2))
+    model = load_for_inference(model_dir, mesh, dtype="int8")
+    wi = model.params["blocks"][0]["mlp"]["wi"]
+    assert wi.values.sharding.shard_shape(wi.shape) == (32, 64)
+    assert wi.scale.sharding.shard_shape(wi.scale.shape) == (64,)
+    on_one = load_for_inference(model_dir, dtype="int8")
+    assert texts(model, tokenizers["train"]) == texts(on_one, tokenizers["train"])
 
 
 def test_what_cannot_be_loaded_is_named(model_dir, tmp_path):

@@ -16,9 +16,9 @@ from hclx.infer.grammar import Grammar
 from hclx.infer.model_source import KEY_VARIABLE, model_source
 from hclx.infer.print_text import print_text
 from hclx.infer.prompt_files import continue_file, read_prompts
+from hclx.infer.random_model import NumberTokenizer
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
 from tests.helpers.commands import launch
-from tests.helpers.id_tokenizer import IdTokenizer
 from tests.helpers.model_server import chunk, logprobs, model_server, raw, status, stream
 
 GREEDY = SamplingConfig(max_tokens=9, temperature=0.0)
@@ -39,7 +39,7 @@ def server(request):
 
 @pytest.fixture
 def engine(server):
-    with RemoteEngine(server.url, settings=RemoteConfig(retries=2, timeout=5)) as engine:
+    with RemoteEngine(server.url, settings=RemoteConfig(retries=2, timeout=30)) as engine:
         yield engine
 
 
@@ -96,7 +96,7 @@ def test_every_setting_is_sent_with_each_request_by_the_name_that_the_server_kno
 
 
 def test_allowed_tokens_have_the_end_of_the_document_among_them(server):
-    tokenizer = IdTokenizer(100)
+    tokenizer = NumberTokenizer(100)
     with RemoteEngine(server.url, tokenizer=tokenizer) as engine:
         sampling = dataclasses.replace(GREEDY, allowed_tokens=(5, 6), stop_ids=(7,))
         engine.generate([GenerateRequest((3, 4), sampling)])
@@ -167,6 +167,16 @@ def test_what_may_pass_is_tried_again_and_nothing_is_shown_twice(server, engine,
     with pytest.raises(ServerError, match="at 3 attempts") as caught:
         engine.generate([REQUEST])
     assert caught.value.exit_code == 70
+
+
+def test_a_second_attempt_may_come_in_other_parts(server, engine):
+    server.answers = [
+        stream(chunk("가", [10]), chunk("나", [11]), done=False),
+        stream(chunk("가", [10]), done=False),
+        stream(chunk("가나다", [10, 11, 12]), chunk("라", [13], "length")),
+    ]
+    ticket = engine.submit(REQUEST)
+    assert list(ticket) == ["가", "나", "다", "라"] and ticket.result().text == "가나다라"
 
 
 @pytest.mark.parametrize("name", ["busy", "half an answer", "closed"])
@@ -246,7 +256,7 @@ def test_a_text_ends_at_its_deadline(server, engine):
     ((result,),) = engine.generate([request])
     assert result.stop_reason == "deadline" and set(result.text) == {"가"}
     assert len(result.tokens) == len(result.text)
-    assert server.closed.wait(5)
+    assert server.closed.wait(20)
 
 
 def test_cancelling_closes_the_connection(server, engine):
@@ -254,8 +264,8 @@ def test_cancelling_closes_the_connection(server, engine):
     ticket = engine.submit(REQUEST)
     assert next(iter(ticket)) == "가"
     ticket.cancel()
-    assert ticket.result(5).stop_reason == "cancelled"
-    assert server.closed.wait(5)
+    assert ticket.result(20).stop_reason == "cancelled"
+    assert server.closed.wait(20)
     ticket.cancel()
 
 
@@ -267,11 +277,11 @@ def test_cancelling_what_waits(server):
         waiting, score = engine.submit(REQUEST), engine.submit(ScoreRequest("봄", "날"))
         waiting.cancel()
         score.cancel()
-        assert waiting.result(5).text == "" and waiting.result().stop_reason == "cancelled"
+        assert waiting.result(20).text == "" and waiting.result().stop_reason == "cancelled"
         with pytest.raises(RequestError, match="ended before it was served: cancelled"):
-            score.result(5)
+            score.result(20)
         begin = time.monotonic()
-    assert running.result(0).stop_reason == "cancelled" and time.monotonic() - begin < 3
+    assert running.result(0).stop_reason == "cancelled" and time.monotonic() - begin < 8
     assert len(server.bodies) == 1
     with pytest.raises(RequestError, match="the engine is closed"):
         engine.submit(REQUEST)
@@ -288,11 +298,17 @@ def test_no_more_requests_at_once_than_allowed(server):
 
 
 def test_others_are_ended_when_one_of_a_call_fails(server, engine):
-    endless = lambda handler, body: handler.stream(*ENDLESS, seconds=0.01)
-    server.answers = [status(400, "no"), endless]
-    with pytest.raises(RequestError, match="no"):
-        engine.generate([REQUEST, REQUEST])
-    assert server.closed.wait(5)
+    def endless_or_no(handler, body):
+        if body["prompt"] == [1, ord("봄")]:
+            handler.stream(*ENDLESS, seconds=0.01)
+        else:
+            status(400, "no")(handler, body)
+
+    server.answers = [endless_or_no] * 2
+    begin = time.monotonic()
+    with pytest.raises(RequestError, match="answers 400: no"):
+        engine.generate([REQUEST, GenerateRequest("여름", GREEDY)])
+    assert server.closed.wait(20) and time.monotonic() - begin < 8
 
 
 CHOICES = Grammar("choices", "", written='["예"]')
@@ -603,7 +619,7 @@ def test_a_file_of_prompts_names_the_line_that_the_server_refuses(server, engine
     file = read_prompts(str(prompts), output, GREEDY, {"engine": "x"})
     server.answers = [status(400, "no")]
     with RemoteEngine(server.url, settings=RemoteConfig(requests=1)) as serial:
-        with pytest.raises(DataError, match="line 1 of the prompts: .*answers 400: no"):
+        with pytest.raises(DataError, match="in.jsonl:1: .*answers 400: no"):
             continue_file(serial, file, output)
     continue_file(engine, read_prompts(str(prompts), output, GREEDY, {"engine": "x"}), output)
     lines = [json.loads(line) for line in open(output, encoding="utf-8")]

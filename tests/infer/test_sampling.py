@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hclx.config import ModelConfig
 from hclx.errors import ConfigError
+from hclx.infer import GenerateRequest
 from hclx.infer.sampling import (
     NEVER,
     SamplingConfig,
@@ -20,6 +22,9 @@ from hclx.infer.sampling import (
     sample,
     sampling_params,
 )
+from tests.helpers.byte_tokenizer import ByteTokenizer
+from tests.helpers.engines import engine_of
+from tests.helpers.numpy_decoder import noisy_params
 
 V = 23
 KEEP_TOP = jax.jit(keep_top)  # compiled once for all cases
@@ -97,6 +102,21 @@ def reference(row_v, config, seen_v, counts_v):
     return p / p.sum()
 
 
+def chi_square_deviate(counts, p):
+    """The chi-square of counts under probabilities, as a normal deviate by Wilson and Hilferty's
+    approximation; infinity if something occurred that is impossible.
+    """
+    if counts[p == 0].any():
+        return math.inf
+    expected = counts.sum() * p[p > 0]
+    chi_square = ((counts[p > 0] - expected) ** 2 / expected).sum()
+    freedom = (p > 0).sum() - 1
+    if not freedom:
+        return 0.0
+    spread = 2 / (9 * freedom)
+    return ((chi_square / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
+
+
 COMBINATIONS = [
     SamplingConfig(temperature=t, top_k=k, top_p=p, min_p=m, **penalties)
     for t in (0.7, 1.4)
@@ -122,19 +142,65 @@ def test_samples_of_every_setting_and_combination_follow_their_probabilities():
         configs = type(configs)(*(jnp.broadcast_to(x, n) for x in configs))
         of_rows = masks(n, seen=seen_v, counts=counts_v)
         tokens = np.asarray(SAMPLE(jnp.asarray(rows), of_rows, steps, configs))
-        counts = np.bincount(tokens, minlength=V)
         p = reference(row[0], config, seen_v, counts_v)
-        assert not counts[p == 0].any(), config
-        expected = n * p[p > 0]
-        chi_square = ((counts[p > 0] - expected) ** 2 / expected).sum()
-        freedom = (p > 0).sum() - 1
-        # Wilson and Hilferty's approximation: a normal deviate.
-        if freedom:
-            spread = 2 / (9 * freedom)
-            deviate = ((chi_square / freedom) ** (1 / 3) - (1 - spread)) / math.sqrt(spread)
-            assert deviate < 4.5, config
-            beyond += deviate > 2
+        deviate = chi_square_deviate(np.bincount(tokens, minlength=V), p)
+        assert deviate < 4.5, config
+        beyond += deviate > 2
     assert beyond <= 6  # of 64 cases: 1.5 are expected
+
+
+@pytest.fixture(scope="module")
+def engine_of_fixed_logits():
+    """An engine over a model whose logits are the same after every text: its final norm has no
+    scale, and its bias meets the first column of the embedding.
+    """
+    config = ModelConfig(vocab_size=V, n_layers=1, d_model=16, n_heads=2, max_length=512)
+    params = jax.tree.map(np.array, noisy_params(config))
+    params["final_norm"]["scale"][:] = 0
+    params["final_norm"]["bias"][:] = np.arange(16) == 0
+    params["embedding"]["token"][:, 0] = logits()[0]
+    with engine_of(params, config, ByteTokenizer(V), rows=8) as engine:
+        yield engine
+
+
+LENGTH, TEXTS = 500, 40  # 20,000 tokens
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("combinations", [COMBINATIONS[i::16] for i in range(16)])
+def test_texts_of_the_engine_follow_the_probabilities_of_their_settings(
+    engine_of_fixed_logits, combinations
+):
+    """Penalties change the probabilities from token to token. So each token is placed, at random
+    within its share, on the line of all probabilities given the text before it: the places are
+    uniform if and only if the tokens follow the probabilities.
+    """
+    rng, prompt = np.random.default_rng(0), (3, 3, 9, 14)
+    requests = [
+        GenerateRequest(
+            prompt,
+            dataclasses.replace(config, max_tokens=LENGTH, min_tokens=LENGTH, seed=1000 * i),
+            n=TEXTS,
+        )
+        for i, config in enumerate(combinations)
+    ]
+    sayable_v = np.arange(V) > 1
+    for config, results in zip(combinations, engine_of_fixed_logits.generate(requests)):
+        places = []
+        for result in results:
+            assert len(result.tokens) == LENGTH
+            seen_v, counts_v = np.isin(np.arange(V), prompt), np.zeros(V)
+            for token in result.tokens:
+                p = np.zeros(V)
+                p[sayable_v] = reference(
+                    logits()[0][sayable_v], config, seen_v[sayable_v], counts_v[sayable_v]
+                )
+                assert p[token] > 0, config
+                places.append(p[:token].sum() + rng.uniform() * p[token])
+                seen_v[token] = True
+                counts_v[token] += 1
+        counts, _ = np.histogram(places, bins=50, range=(0, 1))
+        assert chi_square_deviate(counts, np.full(50, 1 / 50)) < 4, config
 
 
 def test_bias_and_least_length():

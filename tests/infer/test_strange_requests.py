@@ -12,7 +12,7 @@ import pytest
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
 from hclx.infer import GenerateRequest, RequestError, SamplingConfig, ScoreRequest
-from hclx.infer.tasks import Ticket
+from hclx.infer.ticket import Ticket
 from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params

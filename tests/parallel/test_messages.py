@@ -13,7 +13,7 @@ import pytest
 
 from hclx.errors import ConfigError, DataError, HclxError, StuckError
 from hclx.parallel import messages
-from hclx.parallel.messages import Receiver, Sender, decode, encode
+from hclx.parallel.channel import Receiver, Sender, decode, encode
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,53 @@
+"""The ticket by which the owner of a request waits for it, in every engine."""
+
+import concurrent.futures
+import contextlib
+import queue
+from collections.abc import Callable, Iterator
+
+
+class Ticket:
+    """A request on its way; see `hclx.infer.engine.Ticket`."""
+
+    def __init__(self, on_cancel: Callable[["Ticket"], None]):
+        """Starts waiting; `on_cancel` takes this ticket."""
+        self._future, self._on_cancel = concurrent.futures.Future(), on_cancel
+        self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def result(self, timeout: float | None = None):
+        """Waits for the result, at most `timeout` seconds."""
+        return self._future.result(timeout)
+
+    @property
+    def future(self) -> concurrent.futures.Future:
+        """Returns what will have the result."""
+        return self._future
+
+    @property
+    def is_done(self) -> bool:
+        """Returns whether there is a result or an error."""
+        return self._future.done()
+
+    def cancel(self) -> None:
+        """Ends the request: a text ends as it is."""
+        self._on_cancel(self)
+
+    def __iter__(self) -> Iterator[str]:
+        while (part := self._parts.get()) is not None:
+            yield part
+        self._parts.put(None)  # for those who iterate once more, or in another thread
+        self.result()
+
+    def add_text(self, text: str) -> None:
+        """Passes on the next part of the text."""
+        self._parts.put(text)
+
+    def finish(self, result: object) -> None:
+        """Gives the result, a RequestError among them, once."""
+        # There may be one: a lost process ends requests from another thread.
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            if isinstance(result, BaseException):
+                self._future.set_exception(result)
+            else:
+                self._future.set_result(result)
+            self._parts.put(None)
