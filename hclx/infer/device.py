@@ -57,6 +57,8 @@ class Output(NamedTuple):
 
     def read(self, has_row: Callable[[int, Task], bool]) -> list[Ended]:
         """Waits for the results, gives them to their tasks, and returns those that have ended."""
+        # Process 0 of several can read nothing else.
+        assert all(array.is_fully_replicated for array in jax.tree.leaves(self.arrays))
         return self.hand_out(jax.tree.map(np.asarray, self.arrays), has_row)
 
 

@@ -66,7 +66,8 @@ class EmbeddedEngine:
         self._intake = Intake(tokenizer, model.config.vocab_size, longest, self._cancel)
         self._model, self._settings = model, settings
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()
-        self._error: BaseException | None = None  # that ends the engine
+        self._error: BaseException | None = None  # of the caller, who closes the engine then
+        self._loss: StuckError | None = None  # of another process
         self._waiting: list[Task] = []
         self._rows: list[Task | None] = [None] * settings.rows
         self._unread: list[Output] = []
@@ -123,20 +124,24 @@ class EmbeddedEngine:
         """
         done = threading.Event()
         self._send(done)
-        done.wait()
+        while not done.wait(1) and self._loss is None:
+            pass
+        if self._loss is not None:
+            raise self._loss
 
     def close(self, timeout: float | None = None) -> None:
         """Ends all requests as they are, and the thread; waits for it at most `timeout` seconds."""
         with contextlib.suppress(HclxError):  # it is closed
             self._send(None)
-        self._thread.join(timeout)
+        # After the loss of another process the device may never be ready.
+        self._thread.join(timeout if self._loss is None else _LOSS_SECONDS)
 
     def __enter__(self) -> "EmbeddedEngine":
         return self
 
     def __exit__(self, kind, error, _) -> None:
         # After an error or Ctrl-C nobody waits for a program that is being compiled.
-        self._error = self._error or error
+        self._error = error
         self.close(timeout=None if kind is None else 0.5)
 
     def _serve(self, tasks: list[Task]) -> list:
@@ -159,8 +164,8 @@ class EmbeddedEngine:
     def _send(self, message: Task | threading.Event | None) -> None:
         """Passes a message to the thread; None tells it to end. After that it reads no more."""
         with self._lock:
-            if isinstance(self._error, StuckError):
-                raise self._error
+            if self._loss is not None:
+                raise self._loss
             if self._is_closed:
                 raise RequestError("the engine is closed")
             self._is_closed = message is None
@@ -173,7 +178,7 @@ class EmbeddedEngine:
         """Ends all requests when another process is gone. The engine's own thread does so if it
         can: it may wait for devices that will never be ready.
         """
-        self._error = error
+        self._loss = error
         self._inbox.put(None)
         if self._thread.is_alive():
             self._thread.join(_LOSS_SECONDS)
@@ -185,21 +190,21 @@ class EmbeddedEngine:
         error = None
         try:
             with self._model.placement():
-                while not self._is_closed and self._error is None:
+                while not self._is_closed and self._loss is None:
                     try:
                         self._turn()
                     except jax.errors.JaxRuntimeError as failure:
                         self._recover(failure)
         except StuckError as lost:
-            error = lost
+            self._loss = lost
         # A fault of the program must not hang its callers; libraries that are written in Rust
         # panic with what is no Exception.
         except BaseException as fault:
             _LOG.exception("the engine ends")
             error = RequestError(f"the engine ended: {fault!r}")
-        self._error = self._error or error
-        self._device.end(self._error)
-        self._finish_all(error or (self._error if isinstance(self._error, StuckError) else None))
+        error = self._loss or error
+        self._device.end(error or self._error)
+        self._finish_all(error)
 
     def _turn(self) -> None:
         self._take_new()

@@ -7,6 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -74,25 +75,17 @@ class LeadingCalls:
             self._sender.end(error)
             raise
 
-    def __getattr__(self, name: str) -> Callable:
-        # Every call but those below goes to all processes.
+    def __getattr__(self, name: str) -> Any:
+        """Returns a call for all processes, or a property, which is the same in all of them."""
         if name.startswith("_") or not hasattr(DeviceCalls, name):
             raise AttributeError(name)
+        if isinstance(getattr(DeviceCalls, name), property):
+            return getattr(self._calls, name)
         return lambda *arguments: self._make(name, arguments)
 
-    def _make(self, name: str, arguments: tuple):
+    def _make(self, name: str, arguments: tuple) -> Any:
         self._sender.send(name, flatten(arguments))
         return getattr(self._calls, name)(*arguments)
-
-    @property
-    def cache_size(self) -> int:
-        """As in `DeviceCalls`; the same in all processes."""
-        return self._calls.cache_size
-
-    @property
-    def batches(self) -> tuple[int, ...]:
-        """Returns the numbers of rows for which steps are compiled, as `DeviceCalls` does."""
-        return self._calls.batches
 
     def wait(self) -> None:
         """Waits for this process's part of everything that was dispatched."""

@@ -52,6 +52,9 @@ def mixed(engine):
         GenerateRequest("값: ", dataclasses.replace(texts, temperature=2.0), grammar=json_schema),
     ]
     generations = [result for row in engine.generate(requests) for result in row]
+    # Of one token, so that guesses are right where the engine guesses.
+    same = dataclasses.replace(greedy, logit_bias={70: 100.0})
+    generations += engine.generate([GenerateRequest((70, 71), same)])[0]
     scores = engine.score([ScoreRequest(SHARED, (70, 71, 72), top=2), ScoreRequest((*SHARED,))])
     assert endless.result().stop_reason == "cancelled"
     return {
@@ -118,6 +121,7 @@ def main(_):
     for name in ("process", "processes", "devices"):
         parser.add_argument(f"--{name}", type=int)
     parser.add_argument("--rows", type=int, default=4)
+    parser.add_argument("--guesses", type=int, default=0)
     parser.add_argument("--model", type=json.loads, default={})  # what differs from CONFIG
     parser.add_argument("--change", action="append", default=[])
     parser.add_argument("--drain_seconds", type=float, default=60)
@@ -133,7 +137,7 @@ def main(_):
     if options.process:
         return follow(model)
     tokenizer = load_tokenizer(options.tokenizer)
-    settings = EngineConfig(rows=options.rows, prefix_tokens=256)
+    settings = EngineConfig(rows=options.rows, prefix_tokens=256, guesses=options.guesses)
     with EmbeddedEngine(model, tokenizer, settings) as engine:
         print(json.dumps(globals()[options.work](engine)), flush=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hclx.errors import ConfigError, DataError, HclxError, StuckError
-from hclx.parallel import messages
+from hclx.parallel import channel
 from hclx.parallel.channel import Receiver, Sender, decode, encode
 
 
@@ -30,9 +30,9 @@ def addresses(monkeypatch):
         return text
 
     processes = types.SimpleNamespace(process_count=lambda: 2, process_index=lambda: 1)
-    monkeypatch.setattr(messages, "jax", processes)
-    monkeypatch.setattr(messages, "text_of_process_0", text_of_process_0)
-    monkeypatch.setattr(messages, "coordinator_host", lambda: "127.0.0.1")
+    monkeypatch.setattr(channel, "jax", processes)
+    monkeypatch.setattr(channel, "text_of_process_0", text_of_process_0)
+    monkeypatch.setattr(channel, "coordinator_host", lambda: "127.0.0.1")
     return told
 
 
@@ -133,15 +133,15 @@ def test_what_differs_is_refused_on_both_sides(addresses):
 
 
 def test_strangers_are_not_served(addresses, monkeypatch):
-    monkeypatch.setattr(messages, "_HELLO_SECONDS", 0.2)
+    monkeypatch.setattr(channel, "_HELLO_SECONDS", 0.2)
     made = []
     thread = threading.Thread(target=lambda: made.append(Sender("engine", "a model", print, 20)))
     thread.start()
-    host, port, token = json.loads(messages.text_of_process_0("engine"))
+    host, port, token = json.loads(channel.text_of_process_0("engine"))
     silent = socket.create_connection((host, port))
     web = socket.create_connection((host, port))
     web.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    liar = messages._wrap(socket.create_connection((host, port)))
+    liar = channel._wrap(socket.create_connection((host, port)))
     liar.send_bytes(b'[1, "guess", "a model"]')
     receiver = Receiver("engine", "a model")
     thread.join(10)
