@@ -303,7 +303,7 @@ def test_nothing_compiles_after_the_warm_up(params, tokenizer):
     compiled = []
     event = "/jax/core/compile/backend_compile_duration"
     listen = lambda name, *_, **__: compiled.append(name) if name == event else None
-    sizes = {"rows": 5, "max_length": 256, "prefix_tokens": 256}
+    sizes = {"rows": 5, "max_length": 192, "prefix_tokens": 256}
     with engine_of(params, CONFIG, tokenizer, **sizes) as engine:
         engine.warm_up()
         jax.monitoring.register_event_duration_secs_listener(listen)
@@ -312,7 +312,7 @@ def test_nothing_compiles_after_the_warm_up(params, tokenizer):
         compiled.clear()
         rng, tickets = np.random.default_rng(3), []
         for i in range(200):
-            prompt = tuple(rng.integers(64, 1000, rng.integers(1, 90)).tolist())
+            prompt = tuple(rng.integers(64, 1000, rng.integers(1, 60)).tolist())
             if i == 100:
                 engine.embed(["<70><71><72>"])
             if i % 5 == 0:
@@ -339,7 +339,11 @@ def test_nothing_compiles_after_the_warm_up(params, tokenizer):
 
 
 @pytest.mark.parametrize(
-    "mesh", [MeshConfig(data=2, fsdp=1, model=4), MeshConfig(data=1, fsdp=2, seq=4, model=1)]
+    "mesh",
+    [
+        MeshConfig(data=2, fsdp=1, model=4),
+        pytest.param(MeshConfig(data=1, fsdp=2, seq=4, model=1), marks=pytest.mark.long),
+    ],
 )
 def test_a_mesh_writes_what_one_device_writes(engine, params, tokenizer, mesh):
     requests = [GenerateRequest((*SHARED, *prompt), GREEDY, n=2) for prompt in PROMPTS[:4]]

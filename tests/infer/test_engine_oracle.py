@@ -81,6 +81,7 @@ def check_text(oracle, prompt, result, n=NEW, **settings):
             assert all(row[i] >= np.sort(row)[-len(top)] - 1e-4 for i, _ in token.top)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lengths", [LENGTHS, pytest.param(LONG_LENGTHS, marks=pytest.mark.long)])
 def test_prompts_of_every_length_around_the_chunks(engine, oracle, lengths):
     """One forward pass gives the scores of all beginnings of a text, as no token sees the next."""
@@ -147,6 +148,7 @@ def test_alone_and_in_a_mixed_batch(engine, oracle):
             assert alone.tokens == result.tokens
 
 
+@pytest.mark.long
 def test_embeddings_among_other_requests(engine, oracle):
     texts = ["".join(map(chr, random_ids(20 + n, n))) for n in (0, 1, 16, 70, 200)]
     others = [engine.submit(request) for request, _ in mixed_requests()]
@@ -171,6 +173,7 @@ def test_constrained_rows_and_their_free_neighbours(engine, oracle):
     assert list(results[-1].tokens) == oracle.greedy(constrained.prompt, 9, **only)
 
 
+@pytest.mark.long
 def test_after_neighbours_were_cancelled(engine, oracle):
     """Also in rows that a longer request has left, whose keys must not be seen any more."""
     long = SamplingConfig(temperature=1.0, max_tokens=100, min_tokens=100)

@@ -140,6 +140,7 @@ def test_a_process_leads_or_follows(monkeypatch, tokenizers):
         follow(model)
 
 
+@pytest.mark.long
 def test_two_processes_write_what_a_full_forward_pass_says(run, tokenizers):
     small = [f"--model={json.dumps(dataclasses.asdict(SMALL))}", "--rows=2"]
     given = results(run(2, 2, "greedy", {"all": small}))

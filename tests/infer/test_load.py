@@ -93,7 +93,9 @@ GATHERED = dataclasses.replace(INFERENCE_RULES, embed=("fsdp", "seq"))  # weight
         pytest.param(
             *(MeshConfig(data=1, fsdp=1, seq=2, model=4), INFERENCE_RULES), marks=pytest.mark.long
         ),
-        (MeshConfig(data=1, fsdp=2, seq=2, model=2), GATHERED),
+        pytest.param(
+            *(MeshConfig(data=1, fsdp=2, seq=2, model=2), GATHERED), marks=pytest.mark.long
+        ),
     ],
 )
 def test_a_mesh_writes_what_one_device_writes(model_dir, tokenizers, on_one_device, mesh, rules):
