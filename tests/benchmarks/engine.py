@@ -257,10 +257,11 @@ def against_compiled(model: str, own: Worker, peer: Worker, place: str, report: 
     for case, requests in cases(vocab_size(model, place)).items():
         result = ask(peer, requests, "static", COMPILE_SECONDS.value)
         result = result if "error" in result else ask(peer, requests, "static")
-        figures = result
-        if "error" not in result:
-            figures = take_turns(own, peer, requests, "static")
+        figures = {"error": result["error"]} if "error" in result else {}
+        figures = figures or take_turns(own, peer, requests, "static")
         report.add("transformers", model, f"{case}, torch.compile", **figures)
+        if not peer.alive:  # it took too long
+            return
 
 
 def against_foreign(model: str, place: str, report: Report) -> None:
