@@ -18,6 +18,7 @@ rounds' ratios. Each figure is a JSON line, and a table comes last.
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -98,6 +99,8 @@ def main(_):
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: THREADS.value])
     os.environ["OMP_NUM_THREADS"] = str(THREADS.value)
+    # So that the contenders are ended if a time limit ends this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.set_verbosity(logging.ERROR)  # orbax logs a page for each model
     report = Report(OUTPUT.value)
     with tempfile.TemporaryDirectory() as place:
