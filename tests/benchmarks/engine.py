@@ -19,6 +19,7 @@ rounds' ratios. Each figure is a JSON line, and a table comes last.
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -102,6 +103,8 @@ def main(_):
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: THREADS.value])
     os.environ["OMP_NUM_THREADS"] = str(THREADS.value)
+    # So that the contenders are ended if a time limit ends this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.set_verbosity(logging.ERROR)  # orbax logs a page for each model
     report = Report(OUTPUT.value)
     with tempfile.TemporaryDirectory() as place:
@@ -263,10 +266,11 @@ def against_compiled(model: str, own: Worker, peer: Worker, place: str, report: 
     for case, requests in islice(cases(vocab_size(model, place)).items(), 2):
         result = ask(peer, requests, "static", COMPILE_SECONDS.value)
         result = result if "error" in result else ask(peer, requests, "static")
-        figures = result
-        if "error" not in result:
-            figures = take_turns(own, peer, requests, "static")
+        figures = {"error": result["error"]} if "error" in result else {}
+        figures = figures or take_turns(own, peer, requests, "static")
         report.add("transformers", model, f"{case}, torch.compile", **figures)
+        if not peer.alive:  # it took too long
+            return
 
 
 def against_foreign(model: str, place: str, report: Report) -> None:

@@ -114,10 +114,7 @@ def test_transformers_and_the_engine_take_turns(tmp_path):
         assert row["case"].startswith(f"{case}, eager, ") and row["same_texts"] == texts
         rates = row["hclx_tokens_per_second"], row["peer_tokens_per_second"]
         assert row["ratio"] == pytest.approx(rates[0] / rates[1])
-    assert [row["error"] for row in rows[2:]] == [
-        "stopped after 0 s",
-        "ended with -9: it wrote no error",
-    ]
+    assert [row["error"] for row in rows[2:]] == ["stopped after 0 s"]
 
 
 @pytest.mark.long
