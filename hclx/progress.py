@@ -9,8 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tqdm import tqdm
-
 _LOG = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 30.0
@@ -87,6 +85,8 @@ class ProgressBar:
         self._description, self._unit, self._total = description, unit, total
         self._is_terminal = enabled and sys.stderr.isatty()
         self._is_log = enabled and not self._is_terminal
+        from tqdm import tqdm  # here, because a machine that measures kernels may not have it
+
         self._bar = tqdm(
             total=total,
             initial=done,

@@ -318,7 +318,7 @@ def _kind_and_size(task: Task) -> tuple[str, int]:
     if isinstance(task, ScoreTask) and task.n_read >= task.first - 1:
         kind = "scores"
     left, sizes = _n_left(task, kind), _SCORED if kind == "scores" else _CHUNKS
-    return kind, max((size for size in sizes if 3 * size <= 4 * left), default=sizes[0])
+    return kind, max((size for size in sizes if size < 2 * left), default=sizes[0])
 
 
 def _n_left(task: Task, kind: str) -> int:

@@ -38,6 +38,7 @@ from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
 _MOST_CHUNKS = 8  # of prompts that are read between two calls that sample
+_TOKENS_OF_A_TURN = 256  # that these chunks have together, if few rows wait for theirs
 _MOST_FAILURES = 2  # device errors after which a request is given up
 _LOSS_SECONDS = 5  # that the thread has to notice that another process is gone
 
@@ -238,23 +239,28 @@ class EmbeddedEngine:
         ]
 
     def _read_chunks(self) -> None:
-        """Reads the next chunk of some prompts; and on, while more rows read than sample, because a
-        step takes about the same time for all rows as for some of them.
+        """Reads the next chunks of some prompts, which take about as long as a call that samples;
+        and more while more rows read than sample, because a step takes about the same time for all
+        rows as for some of them.
         """
+        n_tokens = 0
         for _ in range(_MOST_CHUNKS):
             reading = [task for task in self._rows if task is not None and task.n_left]
-            if reading:
-                self._read(reading)
-            if len(reading) <= len(self._sampling()):
+            if not reading:
+                return
+            n_tokens += self._read(reading)
+            if n_tokens >= _TOKENS_OF_A_TURN and len(reading) <= len(self._sampling()):
                 return
 
     def _step_by_grammar(self, sampling: list[tuple[int, GenerateTask]]) -> None:
         """Samples one token of each row; the host must know the last one to say what may follow.
-        Rows whose next tokens are certain read them in the next turn.
+        Rows whose next tokens are certain read them in the next turn, if these are so many that the
+        others, which wait for that, would not have sampled as many.
         """
         self._hand_out(keep=0)
+        least = 1 + 2 * len(sampling)
         for row, task in sampling:
-            if self._rows[row] is task and (reason := task.append_forced()) is not None:
+            if self._rows[row] is task and (reason := task.append_forced(least)) is not None:
                 self._end(row, task, reason)
         sampling = [
             (row, task) for row, task in sampling if self._rows[row] is task and not task.n_left
@@ -309,8 +315,10 @@ class EmbeddedEngine:
             self._rows[row] = self._waiting.pop(i)
             coming.update(filter(is_missing, self._rows[row].keys))
 
-    def _read(self, tasks: list[Task]) -> None:
-        """Reads the next chunk of some prompts; those that are whole sample their first token."""
+    def _read(self, tasks: list[Task]) -> int:
+        """Reads the next chunk of some prompts, and returns its number of tokens; the prompts that
+        are whole sample their first token.
+        """
         chunk = self._device.next_chunk(self._rows, tasks)
         row, task = chunk.rows[0]
         if is_alone := task.n_failures > 0:
@@ -325,6 +333,7 @@ class EmbeddedEngine:
             self._recover(error, [] if is_alone else [task for _, task in chunk.rows])
         else:
             self._unread += outputs
+        return len(chunk.rows) * chunk.size
 
     def _hand_out(self, keep: int) -> None:
         """Reads the results of calls, but of the newest `keep`, and gives them to their owners."""

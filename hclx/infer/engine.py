@@ -33,6 +33,7 @@ class GenerateRequest:
       grammar: what the text has to follow; see `hclx.infer.grammar`.
       tenant: requests of different tenants share no prefix.
       deadline: seconds from submission after which the text ends as it is; None: never.
+      artefact: the name of what tuning has made, to be used with the model; None: the model alone.
     """
 
     prompt: str | tuple[int, ...]
@@ -41,6 +42,7 @@ class GenerateRequest:
     grammar: "Grammar | None" = None
     tenant: str = ""
     deadline: float | None = None
+    artefact: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +93,14 @@ class ScoreRequest:
       continuation: the text or ids that are scored. Text is encoded on its own, and follows the
         tokens of the context. None: all tokens of the context but the first are scored.
       top: the number of likeliest alternatives for each token, at most 20.
-      tenant: as in `GenerateRequest`.
+      tenant, artefact: as in `GenerateRequest`.
     """
 
     context: str | tuple[int, ...]
     continuation: str | tuple[int, ...] | None = None
     top: int = 0
     tenant: str = ""
+    artefact: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

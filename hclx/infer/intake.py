@@ -36,7 +36,7 @@ def check_request(request: GenerateRequest) -> None:
         raise RequestError(f"grammar={shown(grammar)}: make it by hclx.infer.grammar")
     if not isinstance(request.sampling, SamplingConfig):
         raise RequestError(f"sampling={shown(request.sampling)}: give a SamplingConfig")
-    _check_tenant(request)
+    _check_place(request)
 
 
 def check_score_request(request: ScoreRequest) -> None:
@@ -44,7 +44,7 @@ def check_score_request(request: ScoreRequest) -> None:
     _check_kind(request, ScoreRequest)
     if not (_is(request.top, _WHOLE) and 0 <= request.top <= MAX_LOGPROBS):
         raise RequestError(f"top={shown(request.top)} is out of range: give 0 to {MAX_LOGPROBS}")
-    _check_tenant(request)
+    _check_place(request)
 
 
 def within_room(sampling: SamplingConfig, n_prompt: int, max_length: int) -> SamplingConfig:
@@ -209,6 +209,10 @@ def _check_kind(request: object, kind: type) -> None:
         raise RequestError(f"a request is {shown(request)}: give a {kind.__name__}")
 
 
-def _check_tenant(request: GenerateRequest | ScoreRequest) -> None:
+def _check_place(request: GenerateRequest | ScoreRequest) -> None:
     if not isinstance(request.tenant, str):
         raise RequestError(f"tenant={shown(request.tenant)}: give a text")
+    if request.artefact is not None:
+        raise RequestError(
+            f"artefact={shown(request.artefact)}: this engine has none; leave the field out"
+        )

@@ -26,7 +26,6 @@ from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
 _LONGEST = 1e9  # seconds of a deadline
-LEAST_FORCED = 3  # tokens; fewer take less time to sample than to read
 
 
 class Task:
@@ -230,10 +229,12 @@ class GenerateTask(Task):
             self._lookup.add(token)
         return self._lookup.guess(n)
 
-    def append_forced(self) -> StopReason | RequestError | None:
+    def append_forced(self, least: int) -> StopReason | RequestError | None:
         """Appends the tokens to which the grammar leaves no alternative. They are then read as a
         prompt is, all at once, instead of being sampled one by one.
 
+        Args:
+          least: fewer of them are left to be sampled.
         Returns:
           Why the text ends with them, if it does; an error if the grammar cannot be followed.
         """
@@ -242,7 +243,7 @@ class GenerateTask(Task):
         reason, before = None, len(self.tokens)
         try:
             forced = self.matcher.forced()
-            if len(forced) < LEAST_FORCED or not self._ends.isdisjoint(forced):
+            if len(forced) < least or not self._ends.isdisjoint(forced):
                 return None
             for token in forced:
                 if not self._sayable_w[token // 32] >> (token % 32) & 1:

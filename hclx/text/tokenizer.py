@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import sentencepiece
-import tiktoken
 
 from hclx.errors import DataError
 from hclx.text.pretokenizers import MORPHEMES_OF, Pretokenizer, shared_pretokenizer
@@ -45,6 +43,9 @@ class Tokenizer:
 
     def __init__(self, model: bytes, metadata: dict):
         """Takes the content of a folder; `load_tokenizer` reads and checks it."""
+        import sentencepiece
+        import tiktoken
+
         processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.model, self.metadata = model, metadata
         self.morphemes = MORPHEMES_OF[metadata["mode"]]

@@ -16,9 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
-
 from hclx.errors import ConfigError, DataError, require
 from hclx.progress import counted, size_in_words
 from hclx.text.export import write_exports
@@ -197,7 +194,13 @@ def _on_enough_text(train: Callable[[float], bytes], rate: float, totals: Counte
 
 
 def _size_of(model: bytes) -> int:
-    return len(sentencepiece_model_pb2.ModelProto.FromString(model).pieces)
+    return len(_proto_of(model).pieces)
+
+
+def _proto_of(model: bytes):
+    from sentencepiece import sentencepiece_model_pb2
+
+    return sentencepiece_model_pb2.ModelProto.FromString(model)
 
 
 def _check(vocab_size: int, morphemes: str, sample_rate: float) -> None:
@@ -326,6 +329,8 @@ def train_from_counts(
 
 def _train_model(rows: Path, vocab_size: int) -> tuple[bytes, int]:
     """Returns the model, b"" if there is too little text; and the size of the largest one."""
+    import sentencepiece
+
     model = io.BytesIO()
     options = {"input": str(rows), "model_writer": model, **_trainer_options(vocab_size)}
     try:
@@ -340,7 +345,7 @@ def _train_model(rows: Path, vocab_size: int) -> tuple[bytes, int]:
 
 def _without_paths(model: bytes) -> bytes:
     """Removes the name of the temporary input, so that equal counts give equal bytes."""
-    proto = sentencepiece_model_pb2.ModelProto.FromString(model)
+    proto = _proto_of(model)
     proto.trainer_spec.ClearField("input")
     return proto.SerializeToString(deterministic=True)
 

@@ -41,6 +41,8 @@ SHAPES = {
 LENGTH = 512  # of a prompt and its text
 # Tokens of prompts and texts of eight streams.
 PROMPTS, TEXTS = (16, 100, 40, 200, 64, 30, 150, 80), (128, 32, 64, 20, 100, 128, 48, 16)
+# Texts of the comparison of batches: as in chats, the longest is three times as long as the mean.
+SERVED_TEXTS = (16, 256, 24, 64, 128, 32, 48, 96)
 SINGLE = (64, 128)
 LOAD_SECONDS, CALL_SECONDS = 900, 300
 SECTIONS = ("transformers", "bandwidth", "batching", "prefix", "grammar", "foreign")
@@ -141,9 +143,9 @@ def sizes() -> engine_sections.Sizes:
     if TINY.value:
         mixed = tuple(zip((8, 24, 16), (16, 8, 12)))
         return engine_sections.Sizes(2, mixed, 6, LENGTH, (16, 16), 6, 2, items, 1)
-    mixed = tuple(zip(PROMPTS, TEXTS))
+    mixed = tuple(zip(PROMPTS, SERVED_TEXTS))
     return engine_sections.Sizes(
-        *(8, mixed, 48, LENGTH, SINGLE, N_ITEMS.value, N_WITHOUT.value, items, ROUNDS.value)
+        *(8, mixed, 64, LENGTH, SINGLE, N_ITEMS.value, N_WITHOUT.value, items, ROUNDS.value)
     )
 
 

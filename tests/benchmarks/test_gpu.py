@@ -26,8 +26,8 @@ from tests.helpers.commands import environment
 SITE = """
 import sys
 ABSENT = (
-    *("gin", "kiwipiepy", "llguidance", "pyarrow", "seqio", "tensorboardX", "tensorflow"),
-    *("tensorflow_text", "tokenizers", "torch", "transformers"),
+    *("gin", "kiwipiepy", "llguidance", "pyarrow", "sentencepiece", "seqio", "tensorboardX"),
+    *("tensorflow", "tensorflow_text", "tiktoken", "tokenizers", "torch", "tqdm", "transformers"),
 )
 class Absent:
     def find_spec(self, name, path=None, target=None):

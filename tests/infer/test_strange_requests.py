@@ -64,6 +64,8 @@ def check_refused(engine, request, message):
         (asking(b"AB"), "the prompt is b'AB': give a text or token ids"),
         (asking(tenant=None), "tenant=None: give a text"),
         (ScoreRequest("AB", tenant=5), "tenant=5"),
+        (asking(artefact="mine"), "artefact='mine': this engine has none"),
+        (ScoreRequest("AB", artefact="mine"), "artefact='mine': this engine has none"),
         (ScoreRequest("AB", top=1.5), "top=1.5 is out of range: give 0 to 20"),
         (ScoreRequest("AB", top=True), "top=True"),
         (ScoreRequest("AB", top="5"), "top='5'"),
