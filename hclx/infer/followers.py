@@ -168,8 +168,8 @@ def _follow(model: LoadedModel, receiver: Receiver) -> None:
 def _description(model: LoadedModel) -> str:
     """Describes what has to be the same in all processes, for messages."""
     mesh = " x ".join(f"{axis} {size}" for axis, size in model.mesh.shape.items() if size > 1)
-    dtype = model.params["embedding"]["token"].dtype
-    return f"{model.config} in {dtype} on the mesh {mesh}"
+    dtypes = sorted({leaf.dtype.name for leaf in jax.tree.leaves(model.params)})
+    return f"{model.config} in {', '.join(dtypes)} on the mesh {mesh}"
 
 
 def flatten(arguments: tuple) -> list[np.ndarray]:

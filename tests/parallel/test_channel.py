@@ -123,7 +123,7 @@ def test_waiting_has_an_end():
         with pytest.raises(StuckError, match="did not answer within 0 seconds"):
             sender.wait_for_replies(0.05)
     with pytest.raises(StuckError, match="process 1 did not come to follow"):
-        Sender("engine", "a model", print, 0.1)
+        Sender("engine", "a model", lambda loss: None, 0.1)
 
 
 def test_what_differs_is_refused_on_both_sides(addresses):
@@ -135,7 +135,9 @@ def test_what_differs_is_refused_on_both_sides(addresses):
 def test_strangers_are_not_served(addresses, monkeypatch):
     monkeypatch.setattr(channel, "_HELLO_SECONDS", 0.2)
     made = []
-    thread = threading.Thread(target=lambda: made.append(Sender("engine", "a model", print, 20)))
+    thread = threading.Thread(
+        target=lambda: made.append(Sender("engine", "a model", lambda loss: None, 20))
+    )
     thread.start()
     host, port, token = json.loads(channel.text_of_process_0("engine"))
     silent = socket.create_connection((host, port))
