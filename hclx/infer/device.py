@@ -23,7 +23,7 @@ from hclx.parallel import axis_size
 
 _SMALLEST_CACHE = 128  # positions; the cache is as long as the longest of its rows needs
 _CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
-_SCORED = (16, 64)  # the same where each position has logits, which take memory
+_SCORED = (16, 32, 64)  # the same where each position has logits, which take memory
 _ROWS_OF_A_CHUNK = 4  # prompts that one call reads, where the mesh does not ask for more
 
 Ended = tuple[int, Task, StopReason | RequestError]
@@ -315,7 +315,10 @@ class Device:
 def _kind_and_size(task: Task) -> tuple[str, int]:
     """The kind of the call that reads the next tokens of a task, and their number with padding."""
     kind = "pool" if task.is_pooled else "prompt"
-    if isinstance(task, ScoreTask) and task.n_read >= task.first - 1:
+    # A short rest of the context is read in one call with what is scored.
+    if isinstance(task, ScoreTask) and (
+        task.n_read >= task.first - 1 or task.n_left <= _SCORED[-1]
+    ):
         kind = "scores"
     left, sizes = _n_left(task, kind), _SCORED if kind == "scores" else _CHUNKS
     return kind, max((size for size in sizes if size < 2 * left), default=sizes[0])
