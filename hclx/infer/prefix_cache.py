@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-CHUNK = 32  # tokens
+CHUNK = 16  # tokens
 
 Key = bytes
 
