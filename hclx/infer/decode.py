@@ -150,8 +150,13 @@ def decode(
         outs = jax.tree.map(lambda out, new: out.at[:, i].set(new), outs, sampled)
         return i + 1, DecodeState(state.cache, place_rows(rows)), outs
 
+    is_single = len(state.rows.lengths_b) == 1
     outs = no_tokens(len(state.rows.lengths_b), config)
+    if is_single:
+        state = state._replace(cache=jax.tree.map(lambda array: array[0], state.cache))
     _, state, outs = jax.lax.while_loop(goes_on, step, (jnp.int32(0), state, outs))
+    if is_single:
+        state = state._replace(cache=jax.tree.map(lambda array: array[None], state.cache))
     if rows_r is not None:
         state = _put(whole, rows_r, state)
         outs = _put(no_tokens(len(stays_b), config), rows_r, outs)

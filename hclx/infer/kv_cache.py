@@ -17,7 +17,8 @@ class KVCache(NamedTuple):
 
     They are arrays of their own, and not slices of one array, so that XLA writes the keys of a new
     token where they belong and copies nothing. Heads come before positions, so that the products of
-    each head are contiguous. A row uses its first `length` positions.
+    each head are contiguous. A row uses its first `length` positions. The cache of a single row may
+    leave out the axis of rows: [g, s, k].
     """
 
     k: tuple[jax.Array, ...]
@@ -26,7 +27,7 @@ class KVCache(NamedTuple):
     @property
     def size(self) -> int:
         """The number of positions that a row has room for."""
-        return self.k[0].shape[2]
+        return self.k[0].shape[-2]
 
     @property
     def n_rows(self) -> int:
@@ -96,6 +97,8 @@ def extend(
 
 def _attend(block_cache, positions_rt, rows_r, q_rthk, k_rtgk, v_rtgk, window):
     """Writes new keys and values into the cache of a block, and attends to it."""
+    if block_cache[0].ndim == 3:
+        return _attend_to_row(block_cache, positions_rt[0, 0], q_rthk, k_rtgk, v_rtgk, window)
     at_r1 = (jnp.arange(q_rthk.shape[0]) if rows_r is None else rows_r)[:, None]
     # Positions beyond the cache are dropped.
     write = lambda cache_bgsk, new_rtgk: place_cache(
@@ -111,6 +114,31 @@ def _attend(block_cache, positions_rt, rows_r, q_rthk, k_rtgk, v_rtgk, window):
     if window is not None:
         mask_rts &= distance_rts < window
     return cached_attention(q_rthk, k_rgsk, v_rgsk, mask_rts), written
+
+
+def _attend_to_row(block_cache, position, q_11hk, k_11gk, v_11gk, window):
+    """Does what `_attend` does, for one token of one row whose cache has no axis of rows. With an
+    axis of size one, XLA for CPUs would copy keys and values several times.
+    """
+    # A position beyond the cache is that of a row that has ended, which may be written anywhere.
+    write = lambda cache_gsk, new_11gk: constrain(
+        jax.lax.dynamic_update_slice(cache_gsk, new_11gk[0, 0, :, None], (0, position, 0)),
+        *("kv_heads", None, "head_dim"),
+    )
+    k_gsk, v_gsk = written = tuple(map(write, block_cache, (k_11gk, v_11gk)))
+    groups, length, size = k_gsk.shape
+    distance_s = position - jnp.arange(length)
+    mask_s = distance_s >= 0
+    if window is not None:
+        mask_s &= distance_s < window
+    product = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+    scale = jnp.asarray(1.0 / math.sqrt(size), q_11hk.dtype)
+    q_grk = q_11hk.reshape(groups, -1, size)
+    scores_gsr = product("gsk,grk->gsr", k_gsk, q_grk * scale)
+    masked_gsr = jnp.where(mask_s[:, None], scores_gsr, jnp.finfo(jnp.float32).min)
+    weights_gsr = jax.nn.softmax(masked_gsr, axis=1).astype(v_gsk.dtype)
+    context_grk = product("gsr,gsk->grk", weights_gsr, v_gsk)
+    return context_grk.reshape(q_11hk.shape).astype(v_gsk.dtype), written
 
 
 def cached_attention(

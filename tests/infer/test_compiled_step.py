@@ -96,6 +96,17 @@ def test_the_cache_is_written_in_place():
     assert memory.alias_size_in_bytes >= cache_bytes and memory.temp_size_in_bytes < cache_bytes
 
 
+def test_the_cache_of_one_row_alone_is_copied_before_and_after_the_loop_only():
+    options = {"xla_cpu_use_fusion_emitters": True} if HAS_FUSION_EMITTERS_FLAG else {}
+    for_one = *arguments("float32", *[SamplingConfig()] * ROWS), np.array([1], np.int32)
+    hlo = decode.lower(*for_one, config=CONFIG).compile(compiler_options=options).as_text()
+    loop = hlo[: hlo.index("\nENTRY ")]
+    of_a_row = CACHE.replace(f"[{ROWS},", "[")
+    assert operations(loop, of_a_row)["dynamic-update-slice"] == 2 * CONFIG.n_layers
+    for shape in (of_a_row, CACHE.replace(f"[{ROWS},", "[1,")):
+        assert not operations(loop, shape)["copy"]
+
+
 def test_weights_are_read_where_they_are():
     """As slices of stacked arrays, each would be copied before a product reads it."""
     hlo = compiled().as_text()

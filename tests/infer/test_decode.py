@@ -14,7 +14,14 @@ from hclx.infer.decode import decode
 from hclx.infer.kv_cache import extend, init_cache, resize_cache
 from hclx.infer.rows import NO_TOKEN, bucket
 from hclx.model import hidden_states, unembed
-from tests.helpers.decoding import begin, read, sample_rows_of, settings_of, step_arguments
+from tests.helpers.decoding import (
+    begin,
+    cache_arrays,
+    read,
+    sample_rows_of,
+    settings_of,
+    step_arguments,
+)
 from tests.helpers.numpy_decoder import forward, noisy_params
 
 CONFIG = ModelConfig(vocab_size=97, n_layers=3, d_model=24, n_heads=3, max_length=64)
@@ -137,6 +144,36 @@ def test_the_end_of_a_document_is_not_punished_for_the_beginning_of_the_prompt(p
     sampling = dataclasses.replace(GREEDY, repetition_penalty=1.3)
     settings = settings_of(sampling, CONFIG.vocab_size, ends=[EOD], seen=[9])
     assert begin(state, logits, [settings])[1] == [EOD]
+
+
+GROUPED = dataclasses.replace(
+    CONFIG, n_heads=6, kv_heads=2, head_size=8, position="rotary", window=5, qk_norm=True
+)
+
+
+def test_one_row_alone_computes_what_it_does_among_others():
+    """Its cache has another shape then, with groups of heads and windows too."""
+    params = prepare_params(noisy_params(GROUPED), GROUPED)
+    prompts = [[EOD, 5, 17, 40], [EOD, *range(2, 20)], [EOD]]
+    settings = settings_of(dataclasses.replace(GREEDY, max_tokens=40), GROUPED.vocab_size)
+
+    def state():
+        state, logits = read(params, prompts, GROUPED, 48)
+        return begin(state, logits, [settings] * 3)[0]
+
+    def steps(state, stays, rows):
+        everything = np.array(stays), np.int32(12), np.bool_(False), np.bool_(False), rows
+        return decode(params, state, *everything, config=GROUPED)
+
+    together, sampled = steps(state(), [True] * 3, None)
+    for row in range(3):
+        alone, other = steps(state(), [i == row for i in range(3)], np.array([row], np.int32))
+        np.testing.assert_array_equal(other.tokens[row], sampled.tokens[row])
+        np.testing.assert_allclose(other.logprobs[row], sampled.logprobs[row], atol=1e-4)
+        assert alone.rows.lengths_b[row] == together.rows.lengths_b[row]
+        n = int(together.rows.lengths_b[row])
+        for mine, theirs in zip(cache_arrays(alone.cache), cache_arrays(together.cache)):
+            np.testing.assert_allclose(mine[row, :, :n], theirs[row, :, :n], atol=1e-4)
 
 
 def test_a_row_whose_request_is_gone_samples_no_more(params):
