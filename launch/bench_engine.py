@@ -34,15 +34,15 @@ PREFIX_TOKENS = flags.DEFINE_integer(
     "prefix_tokens", 4096, "The most tokens that the prefix cache holds; 0: no cache.", 0
 )
 STREAMS = flags.DEFINE_integer(
-    "streams", 8, "Clients; each sends its next request when it has the text of the last one."
+    "streams", 8, "Clients; each sends its next request when it has the text of the last one.", 1
 )
-REQUESTS = flags.DEFINE_integer("requests", 32, "Requests of all clients together.")
+REQUESTS = flags.DEFINE_integer("requests", 32, "Requests of all clients together.", 1)
 PROMPT_LENGTHS = flags.DEFINE_list(
     "prompt_lengths", ["32", "128", "256"], "Tokens of the prompts; requests take them in turn."
 )
-NEW_TOKENS = flags.DEFINE_integer("new_tokens", 128, "Tokens of each text.")
+NEW_TOKENS = flags.DEFINE_integer("new_tokens", 128, "Tokens of each text.", 8)
 SHARED_TOKENS = flags.DEFINE_integer(
-    "shared_tokens", 0, "Tokens at the beginning of the prompts that are the same in all."
+    "shared_tokens", 0, "Tokens at the beginning of the prompts that are the same in all.", 0
 )
 OUTPUT = flags.DEFINE_string("output", None, "File to write the figures to, as JSON.")
 BINDINGS = take_gin_bindings(sys.argv)
