@@ -251,6 +251,7 @@ def test_dry_run_prints_and_starts_nothing(tmp_path):
         assert expected in result.stdout
 
 
+@pytest.mark.long
 def test_a_full_disk_ends_the_run_with_74_and_what_was_saved_stays(whole, tmp_path):
     """No file may grow beyond 64 KB from the second start on: the next checkpoint cannot be
     written.

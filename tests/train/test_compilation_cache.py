@@ -21,6 +21,7 @@ def unset():
     jax.config.update("jax_compilation_cache_dir", before)
 
 
+@pytest.mark.long
 def test_a_second_start_finds_the_programs_of_the_first(tmp_path):
     variables = {
         "JAX_COMPILATION_CACHE_DIR": None,
