@@ -53,8 +53,9 @@ def choices(labels: Sequence[str]) -> Grammar:
     Raises:
       RequestError: there are none, or one is empty.
     """
-    labels = [] if isinstance(labels, str) else list(labels)
-    if not labels or not all(isinstance(label, str) and label for label in labels):
+    labels = labels if isinstance(labels, str) else list(labels)
+    is_list = bool(labels) and not isinstance(labels, str)
+    if not is_list or not all(isinstance(label, str) and label for label in labels):
         raise RequestError(f"choices={shown(labels)}: give a list of texts that are not empty")
     source = "start: " + " | ".join(map(_lark_string, labels))
     return _from_lark("choices", source, written=_dump(labels))

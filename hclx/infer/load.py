@@ -141,8 +141,12 @@ def prepare_params(
       donate: frees each stacked array of `params` as soon as it is converted.
     Returns:
       {embedding, blocks, final_norm}, laid out by the ambient mesh and rules; `blocks` is a tuple.
+    Raises:
+      ConfigError: `dtype` is none of these.
     """
 
+    if dtype not in (None, "float32", "bfloat16", "int8"):
+        raise ConfigError(f"dtype={dtype!r}: give float32, bfloat16 or int8")
     is_int8 = dtype == "int8"
     if dtype is None or is_int8:
         dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"

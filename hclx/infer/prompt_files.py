@@ -59,6 +59,8 @@ def read_prompts(
     """
     if not output:
         raise ConfigError("--prompts needs --output=FILE.jsonl for the texts")
+    if Path(output).resolve() == Path(prompts).resolve():
+        raise ConfigError(f"--output={output} is the file of prompts; name another one")
     lines, places, requests = [], [], []
     for number, text in _read_lines(Path(prompts)):
         places.append(f"{prompts}:{number}")

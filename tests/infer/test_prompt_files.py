@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -163,3 +164,13 @@ def test_lines_of_any_content_are_written_and_found_again(tmp_path):
     path.write_text("\n".join(texts).replace("udfff", "udffe"))
     with pytest.raises(ConfigError, match="out.jsonl:2 is not the text of .*in.jsonl:2"):
         run(str(path), output)
+
+
+def test_the_prompts_are_not_overwritten(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text('{"prompt": "가"}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="is the file of prompts; name another one"):
+        read_prompts(
+            str(path), f"{tmp_path}/../{tmp_path.name}/prompts.jsonl", SamplingConfig(), {}
+        )
+    assert os.listdir(tmp_path) == ["prompts.jsonl"]
