@@ -61,6 +61,8 @@ STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated
 def main(_):
     if not (MODEL_DIR.value or ENGINE.value):
         raise ConfigError("--model_dir or --engine is missing; --help lists the options")
+    if PROMPTS.value and PROMPT.value or OUTPUT.value and not PROMPTS.value:
+        raise ConfigError("--prompt prints one text; --prompts=FILE and --output=FILE go together")
     from hclx.infer import SamplingConfig
     from hclx.infer.model_source import model_source
     from hclx.infer.print_text import print_text
@@ -87,11 +89,10 @@ def main(_):
         if engine is None:  # this process has followed process 0 to its end
             return
         if file:
-            continue_file(engine, file, OUTPUT.value)
+            continue_file(engine, file)
             return
-        # `echo` ends what it writes with a newline.
+        # `echo` ends what it writes with a newline, and a terminal or file may have NFD.
         prompt = sys.stdin.read().removesuffix("\n") if PROMPT.value == "-" else PROMPT.value
-        # A terminal or file may have NFD.
         print_text(engine, composed(prompt), sampling, STREAM.value)
 
 

@@ -397,6 +397,8 @@ def test_every_number_of_a_command_line_has_bounds(script):
 @pytest.mark.parametrize(
     ("script", "arguments", "message"),
     [
+        ("generate.py", ["--model_dir=x", "--output=y"], "--prompts=FILE and --output=FILE go tog"),
+        ("generate.py", ["--model_dir=x", "--prompt=y", "--prompts=z"], "--prompt prints one text"),
         ("generate.py", ["--model_dir=x", "--seed=-1"], "--seed=-1: -1 is not an integer in the"),
         ("generate.py", ["--model_dir=x", "--temperature=nan"], "--temperature=nan: give a finite"),
         ("pretrain.py", ["--step_timeout=inf"], "--step_timeout=inf"),

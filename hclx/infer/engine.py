@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, shown
 from hclx.infer.sampling import SamplingConfig
 
 if TYPE_CHECKING:
@@ -140,10 +140,17 @@ class Choice:
 
 def list_of_labels(labels: Iterable[str]) -> list[str]:
     """Returns the labels to choose among. Raises RequestError if there are none."""
-    listed = [] if isinstance(labels, str) else list(labels)
+    listed = list_of_texts(labels, "labels")
     if not listed:
         raise RequestError("there are no labels to choose among; give one or more")
     return listed
+
+
+def list_of_texts(texts: Iterable[str], name: str) -> list[str]:
+    """Returns texts as a list. Raises RequestError for a single text, which `name` is not."""
+    if isinstance(texts, str):
+        raise RequestError(f"{name}={shown(texts)}: give a list of texts")
+    return list(texts)
 
 
 def choice_of(labels: Sequence[str], scores: Sequence[Score]) -> Choice:

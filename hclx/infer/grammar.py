@@ -201,10 +201,10 @@ def _grammar(kind: str, make: Callable[[str], str], source: str, written: str) -
 def _bounded(kind: str, text: str) -> str:
     if not isinstance(text, str):
         raise RequestError(f"the {kind} is {shown(text)}: give a text")
-    if len(text.encode("utf-8", "surrogatepass")) > MOST_BYTES:
+    n_bytes = len(text.encode("utf-8", "surrogatepass"))
+    if n_bytes > MOST_BYTES:
         raise RequestError(
-            f"the {kind} has {len(text):,} characters, more than {MOST_BYTES:,} bytes; make it"
-            " smaller"
+            f"the {kind} has {n_bytes:,} bytes, more than {MOST_BYTES:,}; make it smaller"
         )
     return text
 

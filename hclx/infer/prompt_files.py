@@ -8,11 +8,12 @@ from the command's. The line of the output is the same object with `text`, `stop
 
 import collections
 import dataclasses
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from hclx.errors import ConfigError, DataError
 from hclx.infer.engine import Engine, GenerateRequest, RequestError
@@ -34,12 +35,14 @@ class PromptFile:
       places: file and number of each line, for messages.
       requests: one for each line.
       n_done: the lines whose texts are in the output already.
+      stream: the output, which is locked against other commands while it is open.
     """
 
     lines: list[dict]
     places: list[str]
     requests: list[GenerateRequest]
     n_done: int
+    stream: BinaryIO
 
 
 def read_prompts(
@@ -69,25 +72,43 @@ def read_prompts(
     if not lines:
         raise DataError(f"{prompts} has no lines; write one JSON object with `prompt` a line")
     settings = json.loads(json.dumps({**record, **dataclasses.asdict(sampling)}))
-    _check_record(Path(output), settings)
-    return PromptFile(lines, places, requests, _n_done(Path(output), lines, places))
+    stream = _locked(output)
+    try:
+        _check_record(Path(output), settings)
+        n_done = _n_done(Path(output), lines, places)
+    except BaseException:
+        stream.close()
+        raise
+    return PromptFile(lines, places, requests, n_done, stream)
 
 
-def continue_file(engine: Engine, file: PromptFile, output: str) -> None:
+def _locked(output: str) -> BinaryIO:
+    """Opens the output to append to it. Raises ConfigError if another command has it open."""
+    stream = open(output, "ab", buffering=0)
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.close()
+        raise ConfigError(
+            f"another command is writing to {output}; wait for it, or name another --output"
+        ) from error
+    return stream
+
+
+def continue_file(engine: Engine, file: PromptFile) -> None:
     """Continues the prompts that are left, and appends their texts to the output, in order. Fields
     of a line that have the name of one that is added are replaced.
 
     Args:
       engine: of the model.
-      file: as `read_prompts` returned it.
-      output: the JSONL file of texts.
+      file: as `read_prompts` returned it; its stream is closed.
     Raises:
       DataError: a prompt cannot be continued: names its line. What is before it is written.
     """
     left = collections.deque(range(file.n_done, len(file.lines)))
     tickets = collections.deque()
     with (
-        open(output, "ab", buffering=0) as stream,
+        file.stream as stream,
         ProgressBar(len(file.lines), "continuing prompts", "prompt", done=file.n_done) as progress,
     ):
         while left or tickets:

@@ -1,5 +1,6 @@
 """A request on its way through the embedded engine: what is read of it, and what came out."""
 
+import abc
 import functools
 import time
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from hclx.text import Tokenizer
 _LONGEST = 1e9  # seconds of a deadline
 
 
-class Task:
+class Task(abc.ABC):
     """The state that every kind of request has.
 
     Attributes:
@@ -68,9 +69,9 @@ class Task:
         """Forgets what is in the cache."""
         self.n_read = self.n_cached = self.n_stored = 0
 
+    @abc.abstractmethod
     def finish(self, reason: StopReason) -> None:
         """Gives the owner what there is."""
-        raise NotImplementedError
 
 
 class GenerateTask(Task):

@@ -118,6 +118,8 @@ def test_all_tokens_of_a_text_are_scored_without_a_continuation(engine, logprobs
 
 def test_labels_share_their_context(engine, tokenizer, logprobs_of):
     context, labels = "영화가 정말 재미있었다. " * 12, [" 긍정", " 부정", " 모름"]
+    with pytest.raises(RequestError, match="labels='<70>': give a list of texts"):
+        engine.choose(context, "<70>")
     choice = engine.choose(context, labels)
     ids = [*tokenizer.begin_ids, *tokenizer.encode(context)]
     totals = []

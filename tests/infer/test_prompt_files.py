@@ -46,7 +46,7 @@ def write(path, *lines):
 
 def run(prompts, output, sampling=SAMPLING, record=None):
     engine = Engine()
-    continue_file(engine, read_prompts(prompts, output, sampling, record or {"model": 1}), output)
+    continue_file(engine, read_prompts(prompts, output, sampling, record or {"model": 1}))
     return engine.n
 
 
@@ -86,7 +86,19 @@ def test_a_killed_command_goes_on_where_it_stopped(tmp_path, half):
     with open(output, "a", encoding="utf-8") as stream:
         stream.write(half)
     file = read_prompts(prompts, str(output), SAMPLING, {"model": 1})
+    file.stream.close()
     assert file.n_done == 2 and len(lines(output)) == 2
+
+
+def test_two_commands_do_not_write_one_file(tmp_path):
+    prompts = write(tmp_path / "in.jsonl", {"prompt": "가"}, {"prompt": "나"})
+    output = str(tmp_path / "out.jsonl")
+    file = read_prompts(prompts, output, SAMPLING, {"model": 1})
+    with pytest.raises(ConfigError, match="another command is writing to .*out.jsonl; wait for it"):
+        run(prompts, output)
+    continue_file(Engine(), file)
+    assert run(prompts, output) == 0  # all is done, and the lock is free
+    assert [line["prompt"] for line in lines(output)] == ["가", "나"]
 
 
 def test_texts_of_other_prompts_or_settings_are_not_continued(tmp_path):

@@ -651,8 +651,8 @@ def test_a_file_of_prompts_names_the_line_that_the_server_refuses(server, engine
     server.answers = [status(400, "no")]
     with RemoteEngine(server.url, settings=RemoteConfig(requests=1)) as serial:
         with pytest.raises(DataError, match="in.jsonl:1: .*answers 400: no"):
-            continue_file(serial, file, output)
-    continue_file(engine, read_prompts(str(prompts), output, GREEDY, {"engine": "x"}), output)
+            continue_file(serial, file)
+    continue_file(engine, read_prompts(str(prompts), output, GREEDY, {"engine": "x"}))
     lines = [json.loads(line) for line in open(output, encoding="utf-8")]
     assert [line["text"] for line in lines] == ["가나다"] * 3
     assert lines[0]["completion_tokens"] == 3
