@@ -4,6 +4,7 @@ beginnings, cancellations, meshes and device errors.
 
 import dataclasses
 import threading
+import time
 
 import jax
 import numpy as np
@@ -107,6 +108,38 @@ def test_scores_are_those_of_full_forward_passes(engine, logprobs_of, n_continua
         assert score.is_greedy == all(
             row.argmax() == t for row, t in zip(rows, request.continuation)
         )
+
+
+def test_the_cache_grows_by_the_last_token_too(params, tokenizer, logprobs_of):
+    """A text of 130 tokens has 129 in the cache, and the smallest cache has 128."""
+    ids = PROMPTS[6][:130]
+    with engine_of(params, CONFIG, tokenizer, rows=1, max_length=192, prefix_tokens=0) as fresh:
+        (score,) = fresh.score([ScoreRequest(ids)])
+    expected = logprobs_of(ids)[np.arange(len(ids) - 1), ids[1:]]
+    np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=1e-4)
+
+
+def test_prompts_that_come_together_are_read_before_most_rows_sample(engine, monkeypatch):
+    """Else each call that samples would compute few rows, at the cost of all."""
+    n_rows, have_come = [], threading.Event()
+    decode = engine._device.decode
+
+    def waiting(rows, *more):
+        n_rows.append(len(rows))
+        have_come.wait(30)
+        return decode(rows, *more)
+
+    monkeypatch.setattr(engine._device, "decode", waiting)
+    sampling = dataclasses.replace(GREEDY, max_tokens=40, min_tokens=40)
+    ask = lambda prompt: engine.submit(GenerateRequest(prompt, sampling, tenant="new"))
+    tickets = [ask(PROMPTS[0])]
+    while not n_rows:
+        time.sleep(0.01)
+    tickets += map(ask, (PROMPTS[2], PROMPTS[4], PROMPTS[5]))
+    have_come.set()
+    for ticket in tickets:
+        ticket.result(60)
+    assert n_rows[:2] == [1, 4]
 
 
 def test_all_tokens_of_a_text_are_scored_without_a_continuation(engine, logprobs_of):
