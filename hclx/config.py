@@ -17,6 +17,7 @@ from hclx.model_config import ModelConfig
 __all__ = [
     "ATTENTION_BACKENDS",
     "DTYPES",
+    "INFERENCE_DTYPES",
     "MATMUL_PRECISIONS",
     "MESH_AXES",
     "MORPHEMES_OF",
@@ -42,6 +43,7 @@ def _log_once(message: str) -> None:
 
 
 DTYPES = ("bfloat16", "float32")
+INFERENCE_DTYPES = ("float32", "bfloat16", "int8")
 REMAT_POLICIES = ("none", "minimal", "full")
 ATTENTION_BACKENDS = ("auto", "xla", "splash", "cudnn", "triton")
 MATMUL_PRECISIONS = ("full", "int8", "fp8")

@@ -115,6 +115,21 @@ def shown(value: object) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
+def check_ranges(config: object, checks: dict[str, tuple[bool, str]], owner: str = "") -> None:
+    """Raises ConfigError for the first field of a configuration that is out of range.
+
+    Args:
+      config: has the fields.
+      checks: field -> whether its value is valid, and what would be, for the message.
+      owner: the name of the configuration, if messages are to have it.
+    """
+    for name, (is_valid, valid) in checks.items():
+        if not is_valid:
+            field = f"{owner}.{name}" if owner else name
+            value = shown(getattr(config, name))
+            raise ConfigError(f"{field}={value} is out of range: give {valid}")
+
+
 def known_error(error: BaseException, path: str | os.PathLike | None = None) -> HclxError | None:
     """Returns the error for a person, with its exit code; None for a fault of the program.
 

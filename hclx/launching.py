@@ -349,6 +349,15 @@ def take_after_dashes(argv: list[str]) -> list[str]:
     return after
 
 
+def dtype_flag() -> flags.FlagHolder:
+    """Defines the option by which a command for inference chooses a dtype: see
+    `hclx.infer.load_for_inference`.
+    """
+    text = "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere."
+    text += " int8: the weights of the blocks alone."
+    return flags.DEFINE_enum("dtype", None, ["float32", "bfloat16", "int8"], text)
+
+
 def process_flags() -> Callable[[], None]:
     """Defines the options by which the processes of a run find each other; returns the function
     that connects this one to the others by their values: see `hclx.parallel.start_processes`.

@@ -15,20 +15,14 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import check_output, run, take_gin_bindings
+from hclx.launching import check_output, dtype_flag, run, take_gin_bindings
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
 GIN_FILES = flags.DEFINE_multi_string(
     "gin_file", [], "In place of a run, the shape of a model; repeatable, later ones win."
 )
-DTYPE = flags.DEFINE_enum(
-    "dtype",
-    None,
-    ["float32", "bfloat16", "int8"],
-    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere. int8: the"
-    " weights of the blocks alone.",
-)
+DTYPE = dtype_flag()
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 PREFIX_TOKENS = flags.DEFINE_integer(
     "prefix_tokens", 4096, "The most tokens that the prefix cache holds; 0: no cache.", 0

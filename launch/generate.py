@@ -8,7 +8,7 @@ import sys
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import process_flags, run
+from hclx.launching import dtype_flag, process_flags, run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 ENGINE = flags.DEFINE_string(
@@ -44,13 +44,7 @@ SEED = flags.DEFINE_integer(
 )
 STOP = flags.DEFINE_multi_string("stop", [], "A text that ends generation; repeatable.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
-DTYPE = flags.DEFINE_enum(
-    "dtype",
-    None,
-    ["float32", "bfloat16", "int8"],
-    "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere. int8: the"
-    " weights of the blocks alone.",
-)
+DTYPE = dtype_flag()
 SHARDS = flags.DEFINE_integer(
     "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
 )

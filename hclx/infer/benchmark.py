@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hclx.config import ModelConfig
-from hclx.errors import ConfigError
+from hclx.errors import check_ranges
 from hclx.infer.engine import Engine, GenerateRequest, Generation
 from hclx.infer.load import LoadedModel
 from hclx.infer.sampling import SamplingConfig
@@ -55,10 +55,7 @@ class Workload:
             "new_tokens": (self.new_tokens >= 8, "8 or more, so that a step can be timed"),
             "shared_tokens": (self.shared_tokens >= 0, "0 or more"),
         }
-        for name, (is_valid, valid) in checks.items():
-            if not is_valid:
-                value = getattr(self, name)
-                raise ConfigError(f"Workload.{name}={value!r} is out of range: give {valid}")
+        check_ranges(self, checks, "Workload")
 
     @property
     def longest(self) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from hclx.errors import ConfigError, shown
+from hclx.errors import ConfigError, check_ranges, shown
 from hclx.infer.decode import MOST_STEPS
 
 
@@ -37,7 +37,4 @@ class EngineConfig:
             "steps": (1 <= self.steps <= MOST_STEPS, f"1 to {MOST_STEPS}"),
             "guesses": (0 <= self.guesses < MOST_STEPS, f"0, for none, to {MOST_STEPS - 1}"),
         }
-        for name, (is_valid, valid) in checks.items():
-            if not is_valid:
-                value = shown(getattr(self, name))
-                raise ConfigError(f"EngineConfig.{name}={value} is out of range: give {valid}")
+        check_ranges(self, checks, "EngineConfig")

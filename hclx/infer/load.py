@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from hclx.config import MeshConfig, ModelConfig
+from hclx.config import INFERENCE_DTYPES, MeshConfig, ModelConfig
 from hclx.errors import ConfigError
 from hclx.model import Params, ParamSpec, param_specs
 from hclx.model.matmul import Int8Weight
@@ -145,8 +145,8 @@ def prepare_params(
       ConfigError: `dtype` is none of these.
     """
 
-    if dtype not in (None, "float32", "bfloat16", "int8"):
-        raise ConfigError(f"dtype={dtype!r}: give float32, bfloat16 or int8")
+    if dtype not in (None, *INFERENCE_DTYPES):
+        raise ConfigError(f"dtype={dtype!r} is not one of {', '.join(INFERENCE_DTYPES)}")
     is_int8 = dtype == "int8"
     if dtype is None or is_int8:
         dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hclx.errors import ConfigError
+from hclx.errors import check_ranges
 from hclx.infer.engine import (
     Choice,
     GenerateRequest,
@@ -57,10 +57,7 @@ class RemoteConfig:
             "retries": (self.retries >= 0, "0 or more"),
             "timeout": (self.timeout > 0, "seconds above 0"),
         }
-        for name, (is_valid, valid) in checks.items():
-            if not is_valid:
-                value = getattr(self, name)
-                raise ConfigError(f"RemoteConfig.{name}={value!r} is out of range: give {valid}")
+        check_ranges(self, checks, "RemoteConfig")
 
 
 class RemoteEngine:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hclx.errors import ConfigError, shown
+from hclx.errors import ConfigError, check_ranges, shown
 
 NEVER = jnp.finfo(jnp.float32).min
 MAX_LOGPROBS = 20  # alternatives of a token, as servers of this kind give at most
@@ -97,10 +97,7 @@ class SamplingConfig:
                 f"0 to {MAX_LOGPROBS}, or None",
             ),
         }
-        for name, (is_valid, valid) in checks.items():
-            if not is_valid:
-                value = shown(getattr(self, name))
-                raise ConfigError(f"{name}={value} is out of range: give {valid}")
+        check_ranges(self, checks)
 
     def _check_types(self) -> None:
         """Raises ConfigError for a value of another type, which would fail on the device."""

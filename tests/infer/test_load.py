@@ -163,7 +163,7 @@ def test_what_cannot_be_loaded_is_named(model_dir, tmp_path):
         ConfigError, match="attention/kv.* 'kv_heads' of size 4 cannot be sharded 8"
     ):
         load_for_inference(model_dir, make_mesh(MeshConfig(data=1, fsdp=1, model=8)))
-    with pytest.raises(ConfigError, match="dtype='float16': give float32, bfloat16 or int8"):
+    with pytest.raises(ConfigError, match="dtype='float16' is not one of float32, bfloat16, int8"):
         load_for_inference(model_dir, dtype="float16")
     with pytest.raises(CheckpointError, match="has no step 7"):
         load_for_inference(model_dir, step=7)
