@@ -167,6 +167,21 @@ def test_a_value_of_another_kind_is_refused(server, engine, request_, message):
     assert server.bodies == []
 
 
+@pytest.mark.parametrize("value", [REQUEST, ScoreRequest("봄"), "봄", 5, None])
+def test_what_is_no_list_is_refused(server, engine, value):
+    for method in (engine.generate, engine.score, lambda value: engine.choose("봄", value)):
+        with pytest.raises(RequestError, match=r"(requests|labels)=.*: give a list$"):
+            method(value)
+    if not isinstance(value, str):
+        with pytest.raises(RequestError, match="texts=.*: give a list$"):
+            engine.embed(value)
+    assert server.bodies == []
+
+
+def test_any_iterable_is_a_list(engine):
+    assert [row[0].text for row in engine.generate(iter([REQUEST, REQUEST]))] == ["가나다"] * 2
+
+
 def test_unusual_values_are_sent_as_what_a_server_reads(server, engine):
     sampling = SamplingConfig(HUGE, top_k=HUGE, seed=HUGE + 3)
     engine.generate([GenerateRequest("봄", sampling, deadline=HUGE)])
