@@ -622,6 +622,37 @@ def test_the_model_has_to_be_there(server):
         assert engine.model == "x" and "not known" in engine.kind
 
 
+OTHERS = {
+    "a page": b"<html>login",
+    "a list": b"[1]",
+    "no list of models": b"{}",
+    "a number of models": b'{"data": 5}',
+    "no UTF-8": b"{\xc8}",
+}
+
+
+@pytest.mark.parametrize("content", OTHERS.values(), ids=OTHERS)
+def test_another_server_is_a_wrong_option_and_is_asked_once(server, content):
+    asked = []
+
+    def answer(handler):
+        asked.append(handler.path)
+        handler.send(200, content, len(content), "text/html")
+
+    server.answer_get = answer
+    with pytest.raises(ConfigError, match="answers no .*; give the address of a server") as caught:
+        RemoteEngine(server.url)
+    assert caught.value.exit_code == 64 and asked == ["/v1/models"]
+
+
+def test_a_server_that_fails_when_it_is_looked_at_is_tried_again(server):
+    server.answer_get = lambda handler: status(503, "loading")(handler, None)
+    settings = RemoteConfig(retries=1)
+    with pytest.raises(ServerError, match="answers 503: loading, at 2 attempts") as caught:
+        RemoteEngine(server.url, settings=settings)
+    assert caught.value.exit_code == 70
+
+
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "", 5, "http://[::1"])
 def test_what_is_no_address(url):
     with pytest.raises(ConfigError, match="is no address"):
