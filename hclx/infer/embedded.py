@@ -26,8 +26,10 @@ from hclx.infer.engine import (
     Score,
     ScoreRequest,
     StopReason,
+    as_list,
     choice_of,
     list_of_labels,
+    list_of_texts,
 )
 from hclx.infer.engine_config import EngineConfig
 from hclx.infer.intake import Intake
@@ -94,12 +96,14 @@ class EmbeddedEngine:
         Raises:
           RequestError: a request cannot be served; then none is.
         """
+        requests = as_list(requests, "requests")
         tasks = [self._intake.generate_tasks(request) for request in requests]
         results = iter(self._serve([task for row in tasks for task in row]))
         return [[next(results) for _ in row] for row in tasks]
 
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises RequestError as `generate` does."""
+        requests = as_list(requests, "requests")
         return self._serve([self._intake.score_task(request) for request in requests])
 
     def choose(self, context: str, labels: Sequence[str]) -> Choice:
@@ -115,8 +119,7 @@ class EmbeddedEngine:
         """Computes for each text the mean of its hidden states after the final norm, float32 [d].
         They are those of a language model, which no training has made alike for like meanings.
         """
-        texts = [texts] if isinstance(texts, str) else texts
-        return self._serve([self._intake.embed_task(text) for text in texts])
+        return self._serve([self._intake.embed_task(text) for text in list_of_texts(texts)])
 
     def warm_up(self) -> None:
         """Compiles every program that requests may need, so that none waits for it. Call it before

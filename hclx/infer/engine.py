@@ -4,8 +4,8 @@ what an engine does with them.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from hclx.errors import ConfigError, shown
 from hclx.infer.sampling import SamplingConfig
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hclx.infer.grammar import Grammar
 
 UNKNOWN_TOKEN = -1  # in place of the id of a token that a server does not tell
+T = TypeVar("T")
 StopReason = Literal["end", "stop", "length", "cancelled", "deadline"]
 
 
@@ -140,17 +141,32 @@ class Choice:
 
 def list_of_labels(labels: Iterable[str]) -> list[str]:
     """Returns the labels to choose among. Raises RequestError if there are none."""
-    listed = list_of_texts(labels, "labels")
+    listed = as_list(labels, "labels")
     if not listed:
         raise RequestError("there are no labels to choose among; give one or more")
     return listed
 
 
-def list_of_texts(texts: Iterable[str], name: str) -> list[str]:
-    """Returns texts as a list. Raises RequestError for a single text, which `name` is not."""
-    if isinstance(texts, str):
-        raise RequestError(f"{name}={shown(texts)}: give a list of texts")
-    return list(texts)
+def list_of_texts(texts: str | Iterable[str]) -> list[str]:
+    """Returns texts to embed as a list; a text alone is a list of one. Raises RequestError for
+    what is neither.
+    """
+    return [texts] if isinstance(texts, str) else as_list(texts, "texts")
+
+
+def as_list(values: Iterable[T], name: str) -> list[T]:
+    """Returns the values of an argument as a list.
+
+    Args:
+      values: of a method that takes several.
+      name: of the argument.
+    Raises:
+      RequestError: it is a single value.
+    """
+    is_single = isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable)
+    if is_single:
+        raise RequestError(f"{name}={shown(values)}: give a list")
+    return list(values)
 
 
 def choice_of(labels: Sequence[str], scores: Sequence[Score]) -> Choice:

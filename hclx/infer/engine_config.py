@@ -12,7 +12,8 @@ class EngineConfig:
 
     Attributes:
       rows: the number of requests that are served at once; a multiple of the mesh's data axes.
-      max_length: the most tokens of a prompt and its continuation; 0: those of the model.
+      max_length: the most tokens of a prompt and its continuation, at least 2; 0: those of the
+        model.
       prefix_tokens: the most tokens that the prefix cache holds; 0 switches it off.
       steps: the tokens that each row samples in one call, at most 16; text streams so often.
       guesses: the most tokens, at most 15, that are guessed from the text so far and checked in one
@@ -32,7 +33,10 @@ class EngineConfig:
                 raise ConfigError(f"EngineConfig.{name}={shown(value)}: give a whole number")
         checks = {
             "rows": (self.rows > 0, "a positive number"),
-            "max_length": (self.max_length >= 0, "0, for that of the model, or more"),
+            "max_length": (
+                self.max_length == 0 or self.max_length > 1,
+                "0, for that of the model, or 2 or more: a token of the prompt and a new one",
+            ),
             "prefix_tokens": (self.prefix_tokens >= 0, "0, for no prefix cache, or more"),
             "steps": (1 <= self.steps <= MOST_STEPS, f"1 to {MOST_STEPS}"),
             "guesses": (0 <= self.guesses < MOST_STEPS, f"0, for none, to {MOST_STEPS - 1}"),

@@ -7,7 +7,8 @@ a row choose among these alone.
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +18,22 @@ from hclx.text import Tokenizer
 
 MOST_BYTES = 2**17  # of a grammar; larger ones take longer to compile than others should wait
 MOST_LEVELS = 100
+MOST_OPTIONAL = 400  # properties of an object that may be left out
+# Steps of the library while it compiles, a thousand or more a millisecond; (a{1000}){1000} takes a
+# million.
+_MOST_STEPS = 80_000
+_SMALLER = "it is too large when its repetitions are written out; repeat less, or make it smaller"
+# Reasons of the library that name its inner parts -> what they mean for the one who asks.
+_REASONS = {
+    "too many expressions constructed": _SMALLER,
+    "initial lexer configuration": _SMALLER,
+    "fuel exhausted": _SMALLER,
+    "Too many items": _SMALLER,
+    "Current row has": "it may go on in too many ways; have fewer optional or alternative parts",
+    "NoExtension": "it allows no text",
+}
+_LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]")  # an escaped character or a set of characters
+_ENDLESS = re.compile(r"[*+]|\{\d+,\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +63,33 @@ class Grammar:
         """
         return Matcher(self, tokenizer, vocab_size)
 
+    def check(self) -> None:
+        """Raises RequestError if the grammar is wrong whatever the tokens of the model are."""
+        matcher = _matcher(self.source, _library().LLTokenizer("byte"))
+        matcher.compute_bitmask()
+        _check(self.kind, matcher)
+
+
+def from_definition(definition: Mapping[str, object]) -> Grammar:
+    """Makes a grammar of what a file says.
+
+    Args:
+      definition: "choices", "regex", "json_schema" or "lark" -> its argument.
+    Raises:
+      RequestError: it is something else, or the grammar is wrong.
+    """
+    kinds = {"choices": choices, "regex": regex, "json_schema": json_schema, "lark": lark}
+    is_object = isinstance(definition, Mapping) and len(definition) == 1
+    if not is_object or not set(definition) <= set(kinds):
+        raise RequestError(
+            f"grammar={shown(definition)}: give an object with {' or '.join(kinds)}, and its"
+            ' definition, such as {"regex": "[0-9]+"}'
+        )
+    ((kind, argument),) = definition.items()
+    grammar = kinds[kind](argument)
+    grammar.check()
+    return grammar
+
 
 def choices(labels: Sequence[str]) -> Grammar:
     """A grammar of texts that are one of `labels`.
@@ -64,7 +108,10 @@ def choices(labels: Sequence[str]) -> Grammar:
 def regex(pattern: str) -> Grammar:
     """A grammar of texts that match a regular expression as a whole, in the syntax of Rust."""
     from_regex = _library().LLMatcher.grammar_from_regex
-    return _grammar("regex", from_regex, _bounded("regex", pattern), written=pattern)
+    made = _grammar("regex", from_regex, _bounded("regex", pattern), written=pattern)
+    endless = dict.fromkeys(_ENDLESS.findall(_LITERAL.sub("", pattern)))
+    warnings = tuple(f"{sign}: a repetition without a bound" for sign in endless)
+    return dataclasses.replace(made, warnings=warnings)
 
 
 def lark(grammar: str) -> Grammar:
@@ -91,11 +138,12 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     if not isinstance(parsed, dict | bool):
         raise RequestError("json_schema is no schema: give an object, true or false")
     parsed = parsed if isinstance(parsed, dict) else ({} if parsed else {"not": {}})
+    _check_optional(parsed)
     from_schema = functools.partial(
         _library().LLMatcher.grammar_from_json_schema, overrides={"whitespace_flexible": False}
     )
     made = _grammar("json_schema", from_schema, json.dumps(parsed), written=json.dumps(parsed))
-    return dataclasses.replace(made, warnings=tuple(_unbounded(parsed, "#")))
+    return dataclasses.replace(made, warnings=tuple(_unbounded(parsed)))
 
 
 class Matcher:
@@ -105,9 +153,7 @@ class Matcher:
         """Compiles the grammar; see `Grammar.matcher`."""
         self._kind, self._eod_id = grammar.kind, tokenizer.eod_id
         self._n_words = -(-vocab_size // 32)
-        self._matcher = _library().LLMatcher(
-            _vocabulary(tokenizer, vocab_size), grammar.source, log_level=0
-        )
+        self._matcher = _matcher(grammar.source, _vocabulary(tokenizer, vocab_size))
         self.mask()  # tells most errors, before the request waits for its turn
 
     @property
@@ -125,7 +171,7 @@ class Matcher:
         mask_w = np.zeros(self._n_words, np.uint32)
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint32)
         mask_w[: len(bits)] = bits[: self._n_words]
-        self._check()
+        _check(self._kind, self._matcher)
         if not mask_w.any():
             raise RequestError(f"the {self._kind} allows no text here; change it")
         return mask_w
@@ -138,7 +184,7 @@ class Matcher:
         """
         if token != self._eod_id:
             self._matcher.consume_token(token)
-            self._check()
+            _check(self._kind, self._matcher)
 
     def forced(self) -> list[int]:
         """Returns the tokens that must come next, because nothing else is allowed; none if text
@@ -146,13 +192,20 @@ class Matcher:
         """
         return self._matcher.compute_ff_tokens()
 
-    def _check(self) -> None:
-        if self._matcher.is_error():
-            # After the reason follows the state of the parser, of no use to the one who asks.
-            reason = self._matcher.get_error().split("\n<state>")[0].strip()
-            if reason.startswith("NoExtension"):
-                reason = "it allows no text"
-            raise RequestError(f"the {self._kind} cannot be followed: {reason[:300]}")
+
+def _matcher(source: str, vocabulary):
+    library = _library()
+    limits = library.LLParserLimits(initial_lexer_fuel=_MOST_STEPS)
+    return library.LLMatcher(vocabulary, source, log_level=0, limits=limits)
+
+
+def _check(kind: str, matcher) -> None:
+    """Raises RequestError if the library has given up a text."""
+    if matcher.is_error():
+        # After the reason follows the state of the parser, of no use to the one who asks.
+        reason = " ".join(matcher.get_error().split("\n<state>")[0].split())[:300]
+        reason = next((ours for part, ours in _REASONS.items() if part in reason), reason)
+        raise RequestError(f"the {kind} cannot be followed: {reason}")
 
 
 class _Vocabulary:
@@ -242,23 +295,43 @@ def _levels(text: str) -> int:
     return deepest
 
 
-def _unbounded(schema: object, path: str) -> Iterator[str]:
+def _check_optional(schema: dict) -> None:
+    """Raises RequestError for an object of which too many properties may be left out."""
+    for path, part in _parts(schema, "#"):
+        properties, required = part.get("properties"), part.get("required")
+        if isinstance(properties, dict) and isinstance(required, list | None):
+            names = filter(lambda name: isinstance(name, str), required or ())
+            n_optional = len(set(properties).difference(names))
+            if n_optional > MOST_OPTIONAL:
+                raise RequestError(
+                    f"json_schema: {path} has {n_optional:,} properties that may be left out, more"
+                    f" than {MOST_OPTIONAL}; name them in `required`, or ask for fewer at once"
+                )
+
+
+def _unbounded(schema: dict) -> Iterator[str]:
     """Yields the places of a schema where a text may grow without end."""
+    for path, part in _parts(schema, "#"):
+        kinds = part.get("type", [])
+        kinds = kinds if isinstance(kinds, list) else [kinds]
+        is_free = not {"enum", "const", "pattern", "format"} & set(part)
+        if "string" in kinds and is_free and "maxLength" not in part:
+            yield f"{path}: a string without maxLength"
+        if "array" in kinds and "maxItems" not in part:
+            yield f"{path}: an array without maxItems"
+
+
+def _parts(schema: object, path: str) -> Iterator[tuple[str, dict]]:
+    """Yields a schema and the schemas in it, with their places."""
     if not isinstance(schema, dict):
         return
-    kinds = schema.get("type", [])
-    kinds = kinds if isinstance(kinds, list) else [kinds]
-    is_free = not {"enum", "const", "pattern", "format"} & set(schema)
-    if "string" in kinds and is_free and "maxLength" not in schema:
-        yield f"{path}: a string without maxLength"
-    if "array" in kinds and "maxItems" not in schema:
-        yield f"{path}: an array without maxItems"
+    yield path, schema
     for key, value in schema.items():
         if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
             for name, part in value.items():
-                yield from _unbounded(part, f"{path}/{key}/{name}")
+                yield from _parts(part, f"{path}/{key}/{name}")
         elif key in ("items", "additionalProperties", "not"):
-            yield from _unbounded(value, f"{path}/{key}")
+            yield from _parts(value, f"{path}/{key}")
         elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
             for i, part in enumerate(value):
-                yield from _unbounded(part, f"{path}/{key}/{i}")
+                yield from _parts(part, f"{path}/{key}/{i}")

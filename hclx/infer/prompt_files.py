@@ -1,28 +1,34 @@
 """Files of prompts: each line of the input becomes a line of the output, in order, and a command
 that was killed goes on where it stopped.
 
-A line of the input is a JSON object with `prompt` and any field of `SamplingConfig` that differs
-from the command's. The line of the output is the same object with `text`, `stop_reason`,
-`prompt_tokens` and `completion_tokens`.
+A line of the input is a JSON object with `prompt`, any field of `SamplingConfig` that differs from
+the command's, and a `grammar`, such as {"regex": "[0-9]+"}. The line of the output is the same
+object with `text`, `stop_reason`, `prompt_tokens` and `completion_tokens`; and with
+`token_logprobs`, if it asks for `logprobs`.
 """
 
 import collections
 import dataclasses
 import fcntl
+import functools
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from hclx.errors import ConfigError, DataError
-from hclx.infer.engine import Engine, GenerateRequest, RequestError
+from hclx.errors import ConfigError, DataError, MissingExtraError, shown
+from hclx.infer.engine import Engine, GenerateRequest, Generation, RequestError
+from hclx.infer.grammar import Grammar, from_definition
 from hclx.infer.sampling import SamplingConfig
 from hclx.progress import ProgressBar
 from hclx.text.documents import composed
 
+_LOG = logging.getLogger(__name__)
 _FIELDS = {field.name for field in dataclasses.fields(SamplingConfig)}
-_ADDED = ("text", "stop_reason", "prompt_tokens", "completion_tokens")  # to a line of the output
+# Added to a line of the output.
+_ADDED = ("text", "stop_reason", "prompt_tokens", "completion_tokens", "token_logprobs")
 _AHEAD = 256  # requests that are submitted before the first of them is written
 
 
@@ -120,9 +126,7 @@ def continue_file(engine: Engine, file: PromptFile) -> None:
                 result = ticket.result()
             except RequestError as error:
                 raise DataError(f"{file.places[number]}: {error}") from error
-            n_tokens = result.n_prompt, len(result.tokens)
-            added = dict(zip(_ADDED, (result.text, result.stop_reason, *n_tokens)))
-            _append(stream, _dump({**file.lines[number], **added}))
+            _append(stream, _dump({**file.lines[number], **_added(result)}))
             progress.update(1)
 
 
@@ -140,6 +144,21 @@ def _submit(engine: Engine, request: GenerateRequest):
         return engine.submit(request)
     except RequestError as error:
         return _Refused(error)
+
+
+def _added(result: Generation) -> dict[str, Any]:
+    n_tokens = result.n_prompt, len(result.tokens)
+    added = dict(zip(_ADDED, (result.text, result.stop_reason, *n_tokens)))
+    if result.logprobs is not None:
+        added["token_logprobs"] = [
+            {
+                "token": token.token,
+                "logprob": token.logprob,
+                "top": [{"token": other, "logprob": logprob} for other, logprob in token.top],
+            }
+            for token in result.logprobs
+        ]
+    return added
 
 
 def _dump(line: dict) -> bytes:
@@ -188,6 +207,11 @@ def _object(text: str, where: str) -> dict:
 
 
 def _request(line: dict, sampling: SamplingConfig, where: str) -> GenerateRequest:
+    if line.get("n", 1) != 1:
+        raise DataError(
+            f"{where}: n={shown(line['n'])}: a line gets one text; write a line for each, with a"
+            " `seed` of its own"
+        )
     changes = {name: value for name, value in line.items() if name in _FIELDS}
     for name in ("stop", "stop_ids", "allowed_tokens"):
         if isinstance(changes.get(name), list):
@@ -198,12 +222,26 @@ def _request(line: dict, sampling: SamplingConfig, where: str) -> GenerateReques
         if "logit_bias" in changes:
             changes["logit_bias"] = {int(k): float(v) for k, v in changes["logit_bias"].items()}
         settings = dataclasses.replace(sampling, **changes)
+        grammar = _grammar(json.dumps(line.get("grammar")))
+    except MissingExtraError:
+        raise
     except ConfigError as error:
         raise DataError(f"{where}: {error}") from error
     except (TypeError, ValueError, AttributeError) as error:
         names = ", ".join(changes)
         raise DataError(f"{where}: a value of {names} has a wrong type: {error}") from error
-    return GenerateRequest(composed(line["prompt"]), settings)
+    return GenerateRequest(composed(line["prompt"]), settings, grammar=grammar)
+
+
+@functools.lru_cache(maxsize=1024)
+def _grammar(definition: str) -> Grammar | None:
+    """Makes a grammar of its definition in JSON, which many lines may have."""
+    parsed = json.loads(definition)
+    grammar = None if parsed is None else from_definition(parsed)
+    if grammar and grammar.warnings:
+        reasons = "; ".join(grammar.warnings)
+        _LOG.warning("texts of %s may grow until max_tokens: %s", shown(definition), reasons)
+    return grammar
 
 
 def _check_record(output: Path, settings: dict) -> None:

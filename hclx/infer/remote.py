@@ -21,8 +21,10 @@ from hclx.infer.engine import (
     RequestError,
     Score,
     ScoreRequest,
+    as_list,
     choice_of,
     list_of_labels,
+    list_of_texts,
 )
 from hclx.infer.intake import check_request
 from hclx.infer.remote_http import Http, ServerError
@@ -139,6 +141,7 @@ class RemoteEngine:
           RequestError: the server cannot serve a request; if that is known here, none is sent.
           ServerError: it is not reached, or fails, after all attempts.
         """
+        requests = as_list(requests, "requests")
         for request in requests:
             check_request(request)
         works = []
@@ -156,6 +159,7 @@ class RemoteEngine:
         engine. Where it takes text alone, the server encodes context and continuation as one text,
         and the tokens that begin behind the context are scored.
         """
+        requests = as_list(requests, "requests")
         works = [(Ticket(self._cancel), ScoreWork(self._remote, r)) for r in requests]
         return self._results(works)
 
@@ -168,7 +172,7 @@ class RemoteEngine:
         """Returns the server's vectors of texts, float32 [d]. Raises RequestError if it has none
         of this model.
         """
-        texts = [texts] if isinstance(texts, str) else texts
+        texts = list_of_texts(texts)
         works = [(Ticket(self._cancel), EmbedWork(self._remote, text)) for text in texts]
         return self._results(works)
 

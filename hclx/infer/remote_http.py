@@ -26,6 +26,10 @@ class ServerError(StuckError):
     """A server of models is not reached, fails at each attempt, or answers what nobody can read."""
 
 
+class UnreadableError(ServerError):
+    """Another server answers: it speaks HTTP, but not in this language."""
+
+
 class Interruption(Exception):
     """An attempt failed by what may pass.
 
@@ -173,8 +177,8 @@ class Http:
             raise self._unreadable("no JSON object", text)
         return value
 
-    def _unreadable(self, what: str, text: str) -> ServerError:
-        return ServerError(
+    def _unreadable(self, what: str, text: str) -> UnreadableError:
+        return UnreadableError(
             f"{self.address} answers {what} but {text[:200]!r}; give the address of a server that"
             " speaks OpenAI's completions"
         )

@@ -16,7 +16,7 @@ import numpy as np
 from hclx.errors import ConfigError, shown
 from hclx.infer.engine import GenerateRequest, RequestError
 from hclx.infer.grammar import Grammar
-from hclx.infer.remote_http import Http
+from hclx.infer.remote_http import Http, UnreadableError
 from hclx.infer.sampling import SamplingConfig
 
 # Settings that servers may lack, with the values that change nothing.
@@ -189,7 +189,7 @@ async def look_at(http: Http, model: str | None) -> Server:
     """Asks a server what it is, and looks for a model.
 
     Raises:
-      ConfigError: it has no such model, or several and none was named.
+      ConfigError: it has no such model, or several and none was named; or it is another server.
       RequestError, ServerError: as `Http.post`.
     """
     try:
@@ -198,7 +198,14 @@ async def look_at(http: Http, model: str | None) -> Server:
         if model is None:
             raise
         return Server(UNKNOWN, model, None)  # it has no list of its models
-    entries = [e for e in entries or [] if isinstance(e, dict) and isinstance(e.get("id"), str)]
+    except UnreadableError as error:  # which no second attempt changes
+        raise ConfigError(str(error)) from error
+    if not isinstance(entries, list):
+        raise ConfigError(
+            f"{http.address} answers no list of models but {shown(entries)}; give the address of a"
+            " server that speaks OpenAI's completions"
+        )
+    entries = [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
     names = [entry["id"] for entry in entries]
     if model is None and len(names) != 1:
         raise ConfigError(f"{http.address} has the models {names}; name one of them")
@@ -229,7 +236,7 @@ async def _kind(http: Http, owner: object) -> ServerKind:
 async def _asked(http: Http, path: str) -> dict:
     try:
         return await http.get(path)
-    except RequestError:  # there is nothing
+    except (RequestError, UnreadableError):  # there is nothing
         return {}
 
 

@@ -66,6 +66,7 @@ class ModelServer(http.server.ThreadingHTTPServer):
       answers: one for each of the next requests for completions; then `good_answer`.
       bodies: of these requests.
       headers: of the last request.
+      answer_get: answers all GET requests, if it is set.
       n_at_once, most_at_once: requests that are served, and their maximum so far.
       closed: is set when a client has closed its connection in the midst of a stream.
     """
@@ -75,6 +76,7 @@ class ModelServer(http.server.ThreadingHTTPServer):
     def __init__(self, kind):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.kind, self.answers, self.bodies, self.headers = kind, [], [], {}
+        self.answer_get = None
         self.models = [{"id": "m", "owned_by": MODELS[kind], "max_model_len": 50}]
         self.version, self.n_at_once, self.most_at_once = "0.32.0", 0, 0
         self.closed, self.lock = threading.Event(), threading.Lock()
@@ -97,7 +99,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.headers = dict(self.headers)
-        if self.path == "/v1/models" and server.models is not None:
+        if server.answer_get:
+            server.answer_get(self)
+        elif self.path == "/v1/models" and server.models is not None:
             self.reply(200, {"data": server.models})
         elif self.path == "/version" and server.version:
             self.reply(200, {"version": server.version})

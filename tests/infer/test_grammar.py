@@ -168,6 +168,44 @@ def test_hostile_grammars_are_refused_at_once(engine, name):
     assert time.process_time() - start < 1  # of processor time, of which other tests take some
 
 
+def optional(n_properties):
+    names = [f"항목{i}" for i in range(n_properties)]
+    return {"type": "object", "properties": {name: {"type": "null"} for name in names}}
+
+
+LARGE = {
+    "repeated repetitions": lambda: grammar.regex("(a{1000}){1000}"),
+    "a pattern of a schema": lambda: grammar.json_schema(
+        {"type": "string", "pattern": "^(a{1000}){1000}$"}
+    ),
+    "doubled terminals": lambda: grammar.lark(
+        'start: A20\nA0: "가"\n' + "".join(f"A{i + 1}: A{i} A{i}\n" for i in range(20))
+    ),
+    "2,000 optional properties": lambda: grammar.json_schema(optional(2000)),
+    "400 optional properties in each of 9 choices": lambda: grammar.json_schema(
+        {"anyOf": [optional(400)] * 9}
+    ),
+}
+TOO_LARGE = "written out; repeat less|# has 2,000 properties that may be left out, more than 400;"
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_is_large_when_it_is_compiled_is_refused_at_once(engine, name):
+    engine.generate([GenerateRequest("", WILD, grammar=grammar.choices(["가"]))])  # is loaded
+    start = time.process_time()
+    with pytest.raises(RequestError, match=TOO_LARGE + "|it may go on in too many ways"):
+        engine.submit(GenerateRequest("", WILD, grammar=LARGE[name]())).result(60)
+    assert time.process_time() - start < 0.4  # of processor time, of which other tests take some
+
+
+def test_properties_that_may_be_left_out_are_counted_apart_from_those_that_may_not(engine):
+    names = list(optional(2000)["properties"])
+    for schema in (optional(400), {**optional(2000), "required": names[400:]}):
+        grammar.json_schema(schema).matcher(engine._intake._tokenizer, CONFIG.vocab_size)
+    with pytest.raises(RequestError, match="401 properties that may be left out"):
+        grammar.json_schema({"items": {**optional(2000), "required": names[401:]}})
+
+
 @pytest.mark.parametrize("pattern", ["(가+)+나", "(가|가)*나", "(.*가(.|나){1000}){1000}"])
 def test_expressions_that_other_engines_backtrack_over_are_followed_in_step(engine, pattern):
     """The library follows all ways at once, as automata do; it has nothing to refuse."""
@@ -175,6 +213,48 @@ def test_expressions_that_other_engines_backtrack_over_are_followed_in_step(engi
     sampling = dataclasses.replace(WILD, max_tokens=20)
     (result,) = engine.generate([GenerateRequest("", sampling, grammar=follows)])[0]
     assert result.text and time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "pattern, signs",
+    [
+        ("[가-힣]+ [0-9]*", ["+", "*"]),
+        ("a{2,}", ["{2,}"]),
+        (r"a{2,5}\+\*[*+\]+]{3}b?", []),
+    ],
+)
+def test_an_expression_without_bounds_is_warned_of(pattern, signs):
+    warnings = grammar.regex(pattern).warnings
+    assert warnings == tuple(f"{sign}: a repetition without a bound" for sign in signs)
+
+
+@pytest.mark.parametrize(
+    "definition, message",
+    [
+        ({"regex": "(가"}, "the regex cannot be followed: .*unclosed group"),
+        ({"lark": "start: nothing"}, 'unknown name: "nothing"'),
+        ({"lark": "start: start"}, "it allows no text"),
+        ({"json_schema": {"type": "nosuch"}}, "Invalid type: nosuch"),
+        ({"json_schema": False}, "json_schema cannot be followed"),
+        ({"choices": "가나"}, "choices='가나': give a list of texts"),
+        ({"regexp": "가"}, "grammar={'regexp': '가'}: give an object with choices or regex or"),
+        ({"regex": "가", "lark": "가"}, "give an object with"),
+        ({}, "grammar={}: give an object with"),
+        ("가", "grammar='가': give an object with"),
+        ({"regex": 3}, "the regex is 3: give a text"),
+    ],
+)
+def test_a_definition_of_a_file_is_checked_without_a_model(definition, message):
+    with pytest.raises(RequestError, match=message):
+        grammar.from_definition(definition)
+
+
+def test_a_definition_makes_what_the_function_of_its_name_makes():
+    assert grammar.from_definition({"regex": "가{3}"}) == grammar.regex("가{3}")
+    assert grammar.from_definition({"choices": ["가", "나"]}) == grammar.choices(["가", "나"])
+    assert grammar.from_definition({"json_schema": SCHEMA}) == grammar.json_schema(SCHEMA)
+    rule = 'start: "가" /[0-9]{1,3}/'
+    assert grammar.from_definition({"lark": rule}) == grammar.lark(rule)
 
 
 def test_a_schema_without_bounds_is_warned_of():

@@ -8,6 +8,7 @@ import pytest
 
 from hclx.errors import ConfigError, DataError
 from hclx.infer import Generation, RequestError, SamplingConfig
+from hclx.infer.engine import TokenLogprob
 from hclx.infer.prompt_files import continue_file, read_prompts
 
 SAMPLING = SamplingConfig(max_tokens=5)
@@ -22,8 +23,13 @@ class Ticket:
             raise KeyboardInterrupt
         if self._request.prompt == "안 됨":
             raise RequestError("the grammar allows nothing")
-        text = f"{self._request.prompt} {self._request.sampling.max_tokens}"
-        return Generation(text, (1, 2), "length", 3)
+        sampling = self._request.sampling
+        logprobs = None
+        if sampling.logprobs is not None:
+            top = ((5, -0.25), (7, -1.5))[: sampling.logprobs]
+            logprobs = (TokenLogprob(5, -0.25, top), TokenLogprob(7, -2.0, top))
+        text = f"{self._request.prompt} {sampling.max_tokens}"
+        return Generation(text, (1, 2), "length", 3, logprobs=logprobs)
 
 
 class Engine:
@@ -73,6 +79,53 @@ def test_a_line_gives_a_line_in_order_with_its_own_settings(tmp_path):
     }
     assert second["text"] == "나\u2028 9"
     assert run(prompts, output) == 0 and len(lines(output)) == 2
+
+
+def test_log_probabilities_are_in_the_line_that_asks_for_them(tmp_path):
+    three = [{"prompt": "가", "logprobs": 1}, {"prompt": "나"}, {"prompt": "다", "logprobs": 0}]
+    prompts = write(tmp_path / "in.jsonl", *three)
+    output = str(tmp_path / "out.jsonl")
+    run(prompts, output)
+    first, second, third = lines(output)
+    top = [{"token": 5, "logprob": -0.25}]
+    assert first["token_logprobs"] == [
+        {"token": 5, "logprob": -0.25, "top": top},
+        {"token": 7, "logprob": -2.0, "top": top},
+    ]
+    assert "token_logprobs" not in second
+    assert [token["top"] for token in third["token_logprobs"]] == [[], []]
+    assert run(prompts, output) == 0  # the lines are found again
+
+
+def test_a_line_may_have_a_grammar(tmp_path, caplog):
+    grammar = pytest.importorskip("hclx.infer.grammar")
+    pytest.importorskip("llguidance")
+    definitions = [{"regex": "가{3}"}, {"choices": ["가", "나"]}, None, {"regex": "가+"}] * 2
+    prompts = write(tmp_path / "in.jsonl", *({"prompt": "", "grammar": d} for d in definitions))
+    file = read_prompts(prompts, str(tmp_path / "out.jsonl"), SAMPLING, {})
+    file.stream.close()
+    expected = [grammar.regex("가{3}"), grammar.choices(["가", "나"]), None, grammar.regex("가+")]
+    assert [request.grammar for request in file.requests] == expected * 2
+    assert caplog.text.count("may grow until max_tokens: +: a repetition without a bound") == 1
+
+
+@pytest.mark.parametrize(
+    "definition, message",
+    [
+        ({"regex": "(가"}, "the regex cannot be followed: .*unclosed group"),
+        ({"lark": "start: nothing"}, 'unknown name: "nothing"'),
+        ({"json_schema": {"type": "nosuch"}}, "Invalid type: nosuch"),
+        ({"choices": []}, r"choices=\[\]: give a list"),
+        ("가", "grammar='가': give an object with choices or regex"),
+    ],
+)
+def test_a_grammar_that_is_wrong_is_told_with_its_line(tmp_path, definition, message):
+    pytest.importorskip("llguidance")
+    two = [{"prompt": "", "grammar": {"regex": "가"}}, {"prompt": "", "grammar": definition}]
+    prompts = write(tmp_path / "in.jsonl", *two)
+    with pytest.raises(DataError, match="in.jsonl:2: .*" + message):
+        read_prompts(prompts, str(tmp_path / "out.jsonl"), SAMPLING, {})
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize("half", ["", '{"prompt": "다", "te'])
@@ -133,6 +186,10 @@ def test_texts_of_other_prompts_or_settings_are_not_continued(tmp_path):
         ('{"prompt": "가", "max_tokens": 1' + "0" * 5000 + "}", "in.jsonl:1 is no JSON"),
         ('{"prompt": "가", "stop": null}', "in.jsonl:1: stop=None: give a tuple of texts"),
         ('{"prompt": "가", "logit_bias": {"x": 1}}', "in.jsonl:1: a value of logit_bias"),
+        (
+            '{"prompt": "가", "n": 3}',
+            "in.jsonl:1: n=3: a line gets one text; write a line for each",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_line_is_told_before_anything_runs(tmp_path, text, message):

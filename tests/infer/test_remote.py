@@ -167,6 +167,21 @@ def test_a_value_of_another_kind_is_refused(server, engine, request_, message):
     assert server.bodies == []
 
 
+@pytest.mark.parametrize("value", [REQUEST, ScoreRequest("봄"), "봄", 5, None])
+def test_what_is_no_list_is_refused(server, engine, value):
+    for method in (engine.generate, engine.score, lambda value: engine.choose("봄", value)):
+        with pytest.raises(RequestError, match=r"(requests|labels)=.*: give a list$"):
+            method(value)
+    if not isinstance(value, str):
+        with pytest.raises(RequestError, match="texts=.*: give a list$"):
+            engine.embed(value)
+    assert server.bodies == []
+
+
+def test_any_iterable_is_a_list(engine):
+    assert [row[0].text for row in engine.generate(iter([REQUEST, REQUEST]))] == ["가나다"] * 2
+
+
 def test_unusual_values_are_sent_as_what_a_server_reads(server, engine):
     sampling = SamplingConfig(HUGE, top_k=HUGE, seed=HUGE + 3)
     engine.generate([GenerateRequest("봄", sampling, deadline=HUGE)])
@@ -605,6 +620,37 @@ def test_the_model_has_to_be_there(server):
         RemoteEngine(server.url)
     with RemoteEngine(server.url, "x") as engine:
         assert engine.model == "x" and "not known" in engine.kind
+
+
+OTHERS = {
+    "a page": b"<html>login",
+    "a list": b"[1]",
+    "no list of models": b"{}",
+    "a number of models": b'{"data": 5}',
+    "no UTF-8": b"{\xc8}",
+}
+
+
+@pytest.mark.parametrize("content", OTHERS.values(), ids=OTHERS)
+def test_another_server_is_a_wrong_option_and_is_asked_once(server, content):
+    asked = []
+
+    def answer(handler):
+        asked.append(handler.path)
+        handler.send(200, content, len(content), "text/html")
+
+    server.answer_get = answer
+    with pytest.raises(ConfigError, match="answers no .*; give the address of a server") as caught:
+        RemoteEngine(server.url)
+    assert caught.value.exit_code == 64 and asked == ["/v1/models"]
+
+
+def test_a_server_that_fails_when_it_is_looked_at_is_tried_again(server):
+    server.answer_get = lambda handler: status(503, "loading")(handler, None)
+    settings = RemoteConfig(retries=1)
+    with pytest.raises(ServerError, match="answers 503: loading, at 2 attempts") as caught:
+        RemoteEngine(server.url, settings=settings)
+    assert caught.value.exit_code == 70
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", "", 5, "http://[::1"])

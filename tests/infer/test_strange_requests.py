@@ -137,6 +137,25 @@ def test_nothing_is_begun_if_one_request_of_a_call_is_wrong(engine, monkeypatch)
     assert not begun
 
 
+@pytest.mark.parametrize("value", [asking(), ScoreRequest("AB"), "AB", b"AB", 5, None, {"a": 1}])
+def test_what_is_no_list_is_refused(engine, value):
+    for method in (engine.generate, engine.score, lambda value: engine.choose("A", value)):
+        with pytest.raises(RequestError, match=r"(requests|labels)=.*: give a list$"):
+            method(value)
+    if not isinstance(value, str):
+        with pytest.raises(RequestError, match="texts=.*: give a list$"):
+            engine.embed(value)
+
+
+def test_any_iterable_is_a_list(engine):
+    assert engine.generate(iter([asking()])) == engine.generate([asking()])
+    assert (
+        engine.score(iter([ScoreRequest("AB")]))[0].total
+        == engine.score([ScoreRequest("AB")])[0].total
+    )
+    assert engine.embed("AB")[0].shape == engine.embed(iter(["AB"]))[0].shape
+
+
 def test_a_call_that_is_interrupted_leaves_nothing_running(engine, monkeypatch):
     tickets = []
 
@@ -206,6 +225,13 @@ def test_requests_that_arrive_while_the_engine_is_closed_end():
 def test_sizes_of_another_kind_are_refused(name, value):
     with pytest.raises(ConfigError, match=f"EngineConfig.{name}={value!r}: give a whole number"):
         EngineConfig(**{name: value})
+
+
+@pytest.mark.parametrize("length", [1, -1])
+def test_a_length_without_room_for_a_new_token_is_refused(length):
+    with pytest.raises(ConfigError, match=f"EngineConfig.max_length={length} is out of range"):
+        EngineConfig(max_length=length)
+    assert EngineConfig(max_length=2).max_length == 2
 
 
 def following(source, **settings):
