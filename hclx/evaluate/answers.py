@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from hclx.errors import ConfigError
 
 _NUMBER = re.compile(
-    r"(?<![\d.])(?:(?<!\w)[-+])?(?:(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)(?:\.\d+)?|\.\d+)", re.ASCII
+    r"(?<![0-9.])(?:(?<!\w)[-+])?"
+    r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?!,?[0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
 )
 _LATIN = re.compile(r"[0-9A-Za-z]")
 
@@ -93,9 +94,11 @@ def _field(field: str, text: str) -> str:
     while start >= 0:
         try:
             value = decoder.raw_decode(text, start)[0].get(field)
-        except (ValueError, RecursionError):
+        except ValueError:
             start = text.find("{", start + 1)
             continue
+        except RecursionError:  # and so would those within it
+            return ""
         if value is None:
             return ""
         return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
