@@ -40,12 +40,14 @@ EXTRAS = {
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     # The engine over a server of models: many streams, each of which can be closed at any time.
     "remote": ["httpx2>=2.16,<3"],
+    "evaluate": ["sacrebleu[ko]>=2.5,<3"],  # BLEU and chrF, with Korean morphemes
     "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.14",
         "hypothesis>=6.100",
+        "scikit-learn>=1.5",
     ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
@@ -55,7 +57,7 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     package
-    for name in ("data", "corpus", "plot", "convert", "grammar", "remote", "test")
+    for name in ("data", "corpus", "plot", "convert", "grammar", "remote", "evaluate", "test")
     for package in EXTRAS[name]
 ]
 

@@ -37,6 +37,8 @@ EXTRA_OF = {
     "tokenizers": "convert",
     "torch": "bin",
     "libtpu": "plan",
+    "sacrebleu": "evaluate",
+    "mecab_ko": "evaluate",
 }
 # What to do about an error of the operating system, by its number.
 _ADVICE = {
