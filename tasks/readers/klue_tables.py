@@ -11,8 +11,8 @@ from hclx.tasks.readers.records import Record, lines
 TAGS = ("O", *(f"{part}-{kind}" for kind in ENTITY_TYPES for part in "BI"))
 _HEAD = re.compile(r"## (klue-\S+)\t(.+)")
 _MARK = re.compile(rf"<([^<>]*):(?:{'|'.join(ENTITY_TYPES)})>")
-_NER_COLUMNS = ("CHAR", "NE_TAG")
-_DP_COLUMNS = ("INDEX", "WORD_FORM", "LEMMA", "POS", "HEAD", "DEPREL")
+NER_COLUMNS = ("CHAR", "NE_TAG")
+DP_COLUMNS = ("INDEX", "WORD_FORM", "LEMMA", "POS", "HEAD", "DEPREL")
 
 
 def unmarked(text: str) -> str:
@@ -59,7 +59,7 @@ def read_klue_ner(path: str) -> list[Item]:
     """Reads sentences with their entities. The answer is as
     `hclx.evaluate.structured_answers.entities_text` writes them.
     """
-    return [_ner_item(head, rows) for head, rows in sentences(path, _NER_COLUMNS)]
+    return [_ner_item(head, rows) for head, rows in sentences(path, NER_COLUMNS)]
 
 
 def _ner_item(head: Record, rows: list[Record]) -> Item:
@@ -92,7 +92,7 @@ def read_klue_dp(path: str) -> list[Item]:
     """Reads sentences with their dependency trees. The field `words` has the numbered words, and
     the answer is as `hclx.evaluate.structured_answers.tree_text` writes trees.
     """
-    return [_dp_item(head, rows) for head, rows in sentences(path, _DP_COLUMNS)]
+    return [_dp_item(head, rows) for head, rows in sentences(path, DP_COLUMNS)]
 
 
 def _dp_item(head: Record, rows: list[Record]) -> Item:
