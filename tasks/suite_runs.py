@@ -21,7 +21,9 @@ _SETTINGS = ("shots", "trials", "draw", "score", "seed", "limit", "split", "shot
 # Of a task whose items are in a file of one's own.
 _OWN = ("prompt", "items", "examples", "metrics", "chance")
 _NAMED = ("task", "template")
-_POOL_SHARE = 5  # a fifth of a split is kept for shots, if they come from the split that is answered
+_POOL_SHARE = (
+    5  # a fifth of a split is kept for shots, if they come from the split that is answered
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -113,11 +113,10 @@ def item_prompts(spec: RunSpec, trial: int, reader: Reader) -> tuple[list[ItemPr
 
 
 def content_free_prompt(
-    spec: RunSpec, content: str, examples: Sequence[Fields], reader: Reader
+    spec: RunSpec, fields: Fields, examples: Sequence[Fields], reader: Reader
 ) -> ItemPrompt:
-    """Returns the prompt of an item whose input is `content` alone, such as "N/A"."""
-    fields = dict.fromkeys(spec.prompt.input_fields, content)
-    return _prompt(spec, Item(content, fields, ""), examples, reader)
+    """Returns the prompt of an item without an answer, such as one whose fields are "N/A"."""
+    return _prompt(spec, Item("", fields, ""), examples, reader)
 
 
 def _kept(spec: RunSpec, examples: Sequence[Fields], count: int) -> Sequence[Fields]:

@@ -96,3 +96,23 @@ def _calibration(
     scores = calibration_scores(engine, spec, prompts)
     replace_text(path, json.dumps(scores, ensure_ascii=False) + "\n")
     return scores
+
+
+def print_results(results: Mapping[str, Any], missing: Sequence[str] = ()) -> None:
+    """Prints a line for each run: its main metric with the interval, and what was dropped."""
+    width = max(len(f"{run['task']}/{run['template']}") for run in results["runs"])
+    for run in results["runs"]:
+        name, summary = f"{run['task']}/{run['template']}", run["metrics"][run["main"]]
+        low, high = summary["interval"] or (float("nan"),) * 2
+        mean = float("nan") if summary["mean"] is None else summary["mean"]
+        spread = f" std {summary['std']:.4f}" if summary["std"] is not None else ""
+        chance = f" (chance {run['chance']:.3f})" if run["chance"] is not None else ""
+        dropped = f", {run['shots_dropped']} dropped" if run["shots_dropped"] else ""
+        print(
+            f"{name:<{width}}  {run['main']} {mean:.4f} [{low:.4f}, {high:.4f}]{spread}{chance}"
+            f"  {run['shots']} shots{dropped}, {run['items']} items, {run['trials']} trials"
+        )
+    for line in missing:
+        print(f"left out: {line}")
+    compiling = results["compile_seconds"]
+    print(f"{results['seconds']:.1f} s, of which {compiling:.1f} s compiled programs")

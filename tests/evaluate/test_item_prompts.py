@@ -79,5 +79,5 @@ def test_no_token_begins_a_prompt_if_the_rule_says_so():
 def test_a_content_free_input_stands_behind_the_shots():
     run = spec(shots=1)
     shots = draw_shots(run, 0)[0]
-    prompt = content_free_prompt(run, "N/A", shots, byte_reader())
+    prompt = content_free_prompt(run, {"document": "N/A"}, shots, byte_reader())
     assert prompt.text.endswith("\nN/A (") and prompt.text.startswith(shots[0]["document"])
