@@ -8,56 +8,13 @@ thinks impossible does not win because of that. Rows in which every label has 0 
 labels tie, the first is the answer.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from hclx.errors import ConfigError
 
-# Zhao et al. (2021, section 5): inputs without content, over which the prior is a mean.
-CONTENT_FREE = ("N/A", "", "[MASK]")
 SMALLEST = 1e-12
-
-
-def content_free_fields(
-    names: Sequence[str], texts: Sequence[str] = CONTENT_FREE
-) -> list[dict[str, str]]:
-    """Returns fields of items without content: every field in turn has each of the texts.
-
-    Args:
-      names: the fields of the question; those of choices keep the item's own texts.
-      texts: without content.
-    """
-    return [dict.fromkeys(names, text) for text in texts]
-
-
-def domain_fields(
-    names: Sequence[str], fields: Sequence[Mapping[str, str]], draws: int = 20, seed: int = 0
-) -> list[dict[str, str]]:
-    """Returns fields of random words of the task (Fei et al., 2023, section 4).
-
-    Words are drawn from all of the unlabelled inputs, each field from its own, and as many as that
-    field has on average.
-
-    Args:
-      names: the fields of the question.
-      fields: of unlabelled items.
-      draws: how many to return; the paper's 20.
-      seed: of the words.
-    Raises:
-      ConfigError: there are no fields to draw from.
-    """
-    if not fields:
-        raise ConfigError("there are no items whose words could be drawn")
-    generator = np.random.default_rng(seed)
-    made: list[dict[str, str]] = [{} for _ in range(draws)]
-    for name in names:
-        words = [word for item in fields for word in item[name].split()]
-        length = max(1, round(len(words) / len(fields))) if words else 0
-        for texts in made:
-            drawn = generator.integers(max(1, len(words)), size=length)
-            texts[name] = " ".join(words[index] for index in drawn)
-    return made
 
 
 def normalised(log_p_nl: np.ndarray) -> np.ndarray:
@@ -93,7 +50,7 @@ def domain_prior(log_p_ml: np.ndarray) -> np.ndarray:
     probabilities (Fei et al., 2023, section 4).
 
     Args:
-      log_p_ml: log-probabilities of the labels after each of `domain_fields`.
+      log_p_ml: log-probabilities of the labels after each such text.
     """
     with np.errstate(divide="ignore"):
         return _floored(np.log(np.exp(normalised(log_p_ml)).mean(0)))
@@ -142,8 +99,8 @@ def less_prior(log_p_nl: np.ndarray, log_prior_l: np.ndarray) -> np.ndarray:
 # or of the items themselves; and how it is taken out.
 Method = tuple[str, Callable[[np.ndarray], np.ndarray], Callable[..., np.ndarray]]
 CALIBRATIONS: dict[str, Method] = {
-    "contextual": ("content_free", content_free_prior, without_prior),
-    "contextual_identity": ("content_free", content_free_prior, less_prior),
+    "contextual": ("contextual", content_free_prior, without_prior),
+    "contextual_identity": ("contextual", content_free_prior, less_prior),
     "domain_context": ("domain", domain_prior, without_prior),
     "batch": ("items", batch_prior, without_prior),
     "median": ("items", median_prior, without_prior),
@@ -158,8 +115,9 @@ def calibrated(
     Args:
       method: a key of `CALIBRATIONS`.
       log_p_nl: log-probabilities of the labels for each item.
-      sources: "content_free" and "domain" -> log-probabilities [inputs, labels] after inputs
-        without content and after words of the task, under the same examples.
+      sources: "contextual" and "domain" -> log-probabilities [inputs, labels] after inputs without
+        content and after words of the task, under the same examples: the kinds of
+        `calibrate.calibration_prompts`.
     """
     if method not in CALIBRATIONS:
         raise ConfigError(f"no calibration {method!r}; known are {', '.join(CALIBRATIONS)}")

@@ -8,13 +8,10 @@ import pytest
 from hclx.errors import ConfigError
 from hclx.evaluate.calibration import (
     CALIBRATIONS,
-    CONTENT_FREE,
     SMALLEST,
     batch_prior,
     calibrated,
-    content_free_fields,
     content_free_prior,
-    domain_fields,
     domain_prior,
     less_prior,
     median_prior,
@@ -96,7 +93,7 @@ def test_a_planted_prior_is_taken_out(method, prior):
     gold, clean, biased = planted(1, 900, labels, prior)
     accuracy = lambda log_p: (log_p.argmax(-1) == gold).mean()
     noise = np.random.default_rng(2).normal(0, 0.01, (200, labels))
-    sources = {"content_free": np.array([prior] * 3), "domain": noise + prior}
+    sources = {"contextual": np.array([prior] * 3), "domain": noise + prior}
     unbiased, raw = accuracy(clean), accuracy(biased)
     after = accuracy(calibrated(method, biased, sources))
     assert raw < unbiased - 0.15
@@ -113,7 +110,7 @@ def test_a_planted_prior_is_taken_out(method, prior):
 @pytest.mark.parametrize("method", ["contextual", "domain_context", "batch", "median"])
 def test_without_a_prior_nothing_changes(method):
     gold, clean, _ = planted(4, 1000, 2, [0.0, 0.0])
-    sources = {"content_free": np.zeros((3, 2)), "domain": np.zeros((20, 2))}
+    sources = {"contextual": np.zeros((3, 2)), "domain": np.zeros((20, 2))}
     after = calibrated(method, clean, sources)
     assert (after.argmax(-1) == gold).mean() == pytest.approx(
         (clean.argmax(-1) == gold).mean(), abs=0.01
@@ -127,7 +124,7 @@ def test_ties_and_zeros(method):
     zero = -math.inf
     log_p = np.array([[zero, -1.0], [-1.0, zero], [zero, zero], [-2.0, -2.0]])
     sources = {
-        "content_free": np.array([[zero, -1.0], [zero, -2.0]]),
+        "contextual": np.array([[zero, -1.0], [zero, -2.0]]),
         "domain": np.array([[zero, -1.0], [zero, zero]]),
     }
     p = np.exp(calibrated(method, log_p, sources))
@@ -157,36 +154,3 @@ def test_a_source_that_is_missing_and_an_unknown_method():
     assert calibrated("median", scores(), {}) is not None
     with pytest.raises(ConfigError, match="known are contextual"):
         calibrated("temperature", scores(), {})
-
-
-def test_fields_without_content():
-    assert CONTENT_FREE == ("N/A", "", "[MASK]")
-    assert content_free_fields(["가", "나"])[2] == {"가": "[MASK]", "나": "[MASK]"}
-    assert len(content_free_fields(["가"])) == 3
-
-
-def test_words_of_the_task():
-    fields = [
-        {"글": "좋은 영화 한 편", "제목": "봄날"},
-        {"글": "지루한 이야기", "제목": "가을"},
-    ]
-    made = domain_fields(["글", "제목"], fields, draws=200, seed=1)
-    assert len(made) == 200
-    words = [text["글"].split() for text in made]
-    assert {len(line) for line in words} == {3}  # as many as there are on average
-    counts = np.unique([word for line in words for word in line], return_counts=True)
-    assert set(counts[0]) == {"좋은", "영화", "한", "편", "지루한", "이야기"}
-    assert stats_of(counts[1]) > 0.001
-    assert {text["제목"] for text in made} == {"봄날", "가을"}
-    assert made == domain_fields(["글", "제목"], fields, draws=200, seed=1)
-    assert made != domain_fields(["글", "제목"], fields, draws=200, seed=2)
-
-
-def stats_of(counts):
-    return pytest.importorskip("scipy.stats").chisquare(counts).pvalue
-
-
-def test_words_of_empty_texts():
-    assert domain_fields(["글"], [{"글": ""}], draws=2) == [{"글": ""}] * 2
-    with pytest.raises(ConfigError, match="no items"):
-        domain_fields(["글"], [])
