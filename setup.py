@@ -67,12 +67,14 @@ class BuildPackage(build_py):
 
     def finalize_options(self):
         super().finalize_options()
-        self.packages = [*self.packages, *(f"hclx.{name}" for name in BESIDE)]
+        beside = [*BESIDE, *find_packages(include=[f"{name}.*" for name in BESIDE])]
+        self.packages = [*self.packages, *(f"hclx.{name}" for name in beside)]
         self.package_dir = {**self.package_dir, **{f"hclx.{name}": name for name in BESIDE}}
         self.package_data = {
             **self.package_data,
             "hclx.gin_configs": ["*/*.gin"],
             "hclx.launch": ["README.md", "*.sh", "*/*"],
+            "hclx.tasks": ["prompts/*/*.json", "suites/*.json"],
         }
 
 

@@ -5,10 +5,10 @@
 
 from hclx.evaluate.items import Item
 from hclx.evaluate.structured_answers import state_text
+from hclx.tasks.readers.kor_nlu import NLI_LABELS, nli_fields
 from hclx.tasks.readers.records import Record, json_records
 
 TOPICS = ("IT과학", "경제", "사회", "생활문화", "세계", "스포츠", "정치")
-NLI_LABELS = ("entailment", "neutral", "contradiction")
 NO_RELATION = "no_relation"
 _ORGANISATION = (
     "dissolved founded place_of_headquarters alternate_names member_of members"
@@ -42,7 +42,7 @@ def read_klue_nli(path: str) -> list[Item]:
     return [
         Item(
             record.text("guid"),
-            {"premise": record.text("premise"), "hypothesis": record.text("hypothesis")},
+            nli_fields(record.text("premise"), record.text("hypothesis")),
             record.label("gold_label", NLI_LABELS),
             group=record.text("source"),
         )

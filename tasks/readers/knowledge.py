@@ -88,7 +88,7 @@ def _click_item(record: Record, choices: list[str], answer: str, group: str) -> 
             "paragraph": paragraph,
             "question": record.text("question"),
             "instruction": _WITH_PARAGRAPH if paragraph else _WITHOUT,
-            "context": f"맥락: {paragraph}\n" if paragraph else "",
+            "passage": f"맥락: {paragraph}\n" if paragraph else "",
             **dict(zip(LETTERS, choices, strict=False)),
         },
         LETTERS[choices.index(answer)],

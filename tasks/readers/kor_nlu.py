@@ -3,7 +3,7 @@
 from hclx.evaluate.items import Item
 from hclx.tasks.readers.records import tsv_records
 
-LABELS = ("entailment", "neutral", "contradiction")
+NLI_LABELS = ("entailment", "neutral", "contradiction")
 SIMILAR = 3.0  # the similarity from which on two sentences count as similar
 
 
@@ -13,11 +13,20 @@ def read_kornli(path: str) -> list[Item]:
     return [
         Item(
             str(number),
-            {"premise": row.text("sentence1"), "hypothesis": row.text("sentence2")},
-            row.label("gold_label", LABELS),
+            nli_fields(row.text("sentence1"), row.text("sentence2")),
+            row.label("gold_label", NLI_LABELS),
         )
         for number, row in rows
     ]
+
+
+def nli_fields(premise: str, hypothesis: str) -> dict[str, str]:
+    """Returns the fields of an item; `statement` is the hypothesis with a full stop at its end, as
+    the branch polyglot of lm-evaluation-harness has it.
+    """
+    statement = hypothesis.strip()
+    end = "" if statement.endswith(".") else "."
+    return {"premise": premise, "hypothesis": hypothesis, "statement": statement + end}
 
 
 def read_korsts(path: str) -> list[Item]:
