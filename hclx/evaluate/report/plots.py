@@ -70,9 +70,13 @@ def _against_shots(pairs: Sequence, label: Callable | None) -> tuple[list[Series
 
 
 def _against_sizes(pairs: Sequence, tables: Sequence) -> tuple[list[Series], Axis]:
-    """A line for each template and number of examples, and published figures in grey; nothing if
-    there is a single size.
+    """A line for each template with most of its examples, and published figures in grey; nothing
+    if there is a single size.
     """
+    most = {run.template: 0 for _, run in pairs}
+    for _, run in pairs:
+        most[run.template] = max(most[run.template], run.shots_asked)
+    pairs = [(r, run) for r, run in pairs if run.shots_asked == most[run.template]]
     own = _grouped(pairs, _setting, lambda results, run: results.model.parameters)
     series = [*filter(None, map(_published, tables)), *own]
     sizes = sorted({point.x for line in series for point in line.points})
