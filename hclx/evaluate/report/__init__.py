@@ -10,8 +10,8 @@ from hclx.errors import require
 
 require("jinja2", "pydantic", extra="evaluate")
 
-from hclx.evaluate.report.comparison import Comparison, compare  # noqa: E402
+from hclx.evaluate.report.comparison import Comparison, compare, to_table  # noqa: E402
 from hclx.evaluate.report.html_page import write_comparison, write_report  # noqa: E402
 from hclx.evaluate.report.results_file import read_results  # noqa: E402
 
-__all__ = ["Comparison", "compare", "read_results", "write_comparison", "write_report"]
+__all__ = ["Comparison", "compare", "read_results", "to_table", "write_comparison", "write_report"]

@@ -1,21 +1,26 @@
 """Compares two evaluations item by item, and tests their differences."""
 
 import dataclasses
+import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hclx.errors import DataError
-from hclx.evaluate.report import paired
+from hclx.evaluate.items import Item, Prediction
+from hclx.evaluate.metrics import METRICS
+from hclx.evaluate.metrics.metric import mean_of
 from hclx.evaluate.report.results_file import Results, Run, Sample, read_results, read_samples
+from hclx.evaluate.report.significance import holm, mcnemar
+from hclx.evaluate.statistics import paired_bootstrap
 from hclx.progress import counted
 
-# Metrics that follow from a confusion matrix, so that they are resampled themselves; of others the
-# items' own scores are.
-_OF_CONFUSIONS = {"accuracy": paired.accuracy, "f1_macro": paired.f1_macro}
-_ITEM_SCORE = "score of an item"
+# Of predictions that are the scores themselves, in place of metrics that need more of an item than
+# its sample holds.
+_ITEM_SCORE = mean_of("score of an item", lambda items, scores: np.array(scores, float))
+_RESAMPLES = 4000
 _NO_ITEM = "no item of the two folders has the same doc_hash"
 
 
@@ -31,16 +36,21 @@ class Change:
     predictions: tuple[str, str]
     scores: tuple[float, float]
 
+    @property
+    def is_gain(self) -> bool:
+        """Whether b has the better score."""
+        return self.scores[1] > self.scores[0]
+
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
     """A run of both folders.
 
     Attributes:
-      metric: what was tested: the main metric, or "score of an item" where that cannot be resampled
-        by itself.
+      metric: what was tested: the main metric, or "score of an item" where that metric needs more
+        than samples hold.
       values: of a and b, over the items of both.
-      low, high: bootstrap interval of b - a, 95%.
+      interval: of b - a, 95%, by the bootstrap over items; None if it is undefined.
       p, p_holm: of the test, and corrected for all runs that are compared.
       test: its name.
       items, trials: that both have.
@@ -53,8 +63,7 @@ class Difference:
     shots_asked: int
     metric: str
     values: tuple[float, float]
-    low: float
-    high: float
+    interval: tuple[float, float] | None
     p: float
     test: str
     items: int
@@ -71,7 +80,7 @@ class Difference:
     @property
     def gained(self) -> int:
         """Items that b has better, counted in each draw."""
-        return sum(change.scores[1] > change.scores[0] for change in self.changes)
+        return sum(change.is_gain for change in self.changes)
 
     @property
     def lost(self) -> int:
@@ -122,7 +131,7 @@ def compare(dir_a: str | Path, dir_b: str | Path, seed: int = 0) -> Comparison:
             f"{dir_a} and {dir_b} cannot be compared: {reasons}{more}. Evaluate both with the same"
             " suite, templates, shots and split"
         )
-    corrected = paired.holm([difference.p for difference in differences])
+    corrected = holm([1.0 if math.isnan(d.p) else d.p for d in differences])
     differences = [dataclasses.replace(d, p_holm=p) for d, p in zip(differences, corrected)]
     return Comparison(*results, tuple(differences), tuple(left_out))
 
@@ -144,62 +153,52 @@ def _named(key: tuple) -> str:
 
 def _difference(results: tuple, runs: tuple, seed: int) -> Difference | str:
     """The difference of a run that both have, or the reason why there is none."""
-    items, changes, reason = _join(results, runs)
-    if not items:
+    pairs, reason = _join(results, runs)
+    if reason:
         return reason
-    metric, table, values = _tested(runs, items)
-    bootstrap = paired.paired_bootstrap(table, values, seed=seed)
-    trials = len(next(iter(items.values())))
+    items = [_item(pair[1]) for pair in pairs[0]]
+    metric, predictions = _tested(runs, pairs, items)
+    values = [np.mean([metric.function(items, p) for p in trials]) for trials in predictions]
+    bootstrap = paired_bootstrap(metric, items, predictions, resamples=_RESAMPLES, seed=seed)
+    changes = [_change(*pair) for pair in sum(pairs, []) if pair[0].correct != pair[1].correct]
     p, test = bootstrap.p, "paired bootstrap"
-    if metric == "accuracy" and trials == 1:
-        gained = sum(change.scores[1] > change.scores[0] for change in changes)
-        p, test = paired.mcnemar(gained, len(changes) - gained), "McNemar, exact"
+    if metric.name == "accuracy" and len(pairs) == 1:
+        gained = sum(change.is_gain for change in changes)
+        p, test = mcnemar(gained, len(changes) - gained), "McNemar, exact"
     return Difference(
-        *(runs[0].task, runs[0].template, runs[0].shots_asked),
-        metric=metric,
-        values=bootstrap.values,
-        low=bootstrap.low,
-        high=bootstrap.high,
+        *(runs[0].task, runs[0].template, runs[0].shots_asked, metric.name),
+        values=(float(values[0]), float(values[1])),
+        interval=bootstrap.interval,
         p=p,
         test=test,
         items=len(items),
-        trials=trials,
+        trials=len(pairs),
         notes=tuple(_notes(runs, len(items))),
         changes=tuple(changes),
     )
 
 
-def _join(results: tuple, runs: tuple) -> tuple[dict, list[Change], str]:
+def _join(results: tuple, runs: tuple) -> tuple[list[list[tuple[Sample, Sample]]], str]:
     """Joins the samples of two runs.
 
     Returns:
-      item -> for each draw, (target, prediction and score of a, prediction and score of b), for
-      items that are in all draws of both; the changes among these; and the reason if there is none.
+      The pairs of samples of each draw: in all draws those of the same items, in the same order.
+      And the reason if there is none.
     """
-    firsts = {key: _outcome(sample) for key, sample in _keyed(read_samples(results[0], runs[0]))}
-    joined, differing, draws = defaultdict(dict), [], set()
-    for key, sample in _keyed(read_samples(results[1], runs[1])):
-        if key not in firsts:
-            continue
-        (trial, *item), first, second = key, firsts[key], _outcome(sample)
-        draws.add(trial)
-        if first is None or second is None:
-            return {}, [], "its samples have items without a score"
-        joined[tuple(item)][trial] = (sample.target, *first, *second)
-        if first[1] != second[1]:
-            differing.append((tuple(item), sample, first, second))
-    whole = {item: by_draw for item, by_draw in joined.items() if set(by_draw) == draws}
-    changes = [
-        Change(
-            *(sample.trial, sample.id, sample.doc_hash, sample.fields, sample.target),
-            predictions=(first[0], second[0]),
-            scores=(first[1], second[1]),
-        )
-        for item, sample, first, second in differing
-        if item in whole
-    ]
-    rows = {item: [whole[item][trial] for trial in sorted(draws)] for item in whole}
-    return rows, changes, _NO_ITEM
+    firsts = dict(_keyed(read_samples(results[0], runs[0])))
+    joined: dict[tuple, dict[int, tuple]] = defaultdict(dict)
+    for (trial, *item), sample in _keyed(read_samples(results[1], runs[1])):
+        first = firsts.get((trial, *item))
+        if first is not None:
+            joined[tuple(item)][trial] = (first, sample)
+    draws = sorted({trial for by_draw in joined.values() for trial in by_draw})
+    whole = [by_draw for by_draw in joined.values() if len(by_draw) == len(draws)]
+    pairs = [[by_draw[trial] for by_draw in whole] for trial in draws]
+    if not whole:
+        return [], _NO_ITEM
+    if not all(sample.is_scored for pair in sum(pairs, []) for sample in pair):
+        return [], "it has items without a score"
+    return pairs, ""
 
 
 def _keyed(samples: Iterator[Sample]) -> Iterator[tuple[tuple, Sample]]:
@@ -208,32 +207,44 @@ def _keyed(samples: Iterator[Sample]) -> Iterator[tuple[tuple, Sample]]:
     for sample in samples:
         number = seen[sample.trial, sample.doc_hash]
         seen[sample.trial, sample.doc_hash] += 1
-        yield (sample.trial, sample.doc_hash, number), sample
+        # What a comparison does not show would fill the memory: 70 examples in each prompt.
+        short = dataclasses.replace(sample, prompt=None)
+        yield (sample.trial, sample.doc_hash, number), short
 
 
-def _outcome(sample: Sample) -> tuple[str, float] | None:
-    """Prediction and score; None without a score."""
-    if sample.correct is None or sample.correct != sample.correct:
-        return None
-    return sample.prediction or "", float(sample.correct)
+def _item(sample: Sample) -> Item:
+    return Item(sample.id, sample.fields, sample.target, sample.answers)
 
 
-def _tested(runs: tuple, items: dict) -> tuple:
-    """(name, table of items, function of its values) of what is tested, for the bootstrap."""
-    rows, main = list(items.values()), runs[0].main
-    is_same = main == runs[1].main
-    if not (is_same and main in _OF_CONFUSIONS and all(run.labels for run in runs)):
-        table = np.array([[draw[c] for c in (2, 4) for draw in draws] for draws in rows])
-        return main if is_same and main == "accuracy" else _ITEM_SCORE, table, paired.mean_scores
-    labels = sorted({draw[c] for draws in rows for draw in draws for c in (0, 1, 3)})
-    number = {label: index for index, label in enumerate(labels)}
-    table = np.array(
-        [
-            [number[draws[0][0]], *(number[draw[c]] for c in (1, 3) for draw in draws)]
-            for draws in rows
-        ]
+def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:
+    """(metric, predictions of both runs in each draw) that are tested: the main metric of both, or
+    the items' own scores if that metric needs more than samples hold.
+    """
+    answered = lambda sample: Prediction(
+        sample.prediction or "", sample.probabilities or {}, sample.text or ""
     )
-    return main, table, paired.mean_of_confusions(_OF_CONFUSIONS[main], len(labels))
+    metric = METRICS.get(runs[0].main) if runs[0].main == runs[1].main else None
+    if metric:
+        predictions = _of_both(pairs, answered)
+        try:
+            metric.function(items, predictions[0][0])
+            return metric, predictions
+        except KeyError:  # of `Item.gold`, which samples do not have
+            pass
+    return _ITEM_SCORE, _of_both(pairs, lambda sample: float(sample.correct))
+
+
+def _of_both(pairs: Sequence, read) -> tuple[list[list], list[list]]:
+    first, second = ([[read(pair[side]) for pair in draw] for draw in pairs] for side in (0, 1))
+    return first, second
+
+
+def _change(first: Sample, second: Sample) -> Change:
+    return Change(
+        *(second.trial, second.id, second.doc_hash, second.fields, second.target),
+        predictions=(first.prediction or "", second.prediction or ""),
+        scores=(float(first.correct), float(second.correct)),
+    )
 
 
 def _notes(runs: tuple, items: int) -> Iterator[str]:
@@ -254,6 +265,20 @@ def _notes(runs: tuple, items: int) -> Iterator[str]:
         yield f"the main metric of a is {first.main}, that of b {second.main}"
 
 
+def notes_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Returns each note with the runs that it is on; [] of runs stands for all.
+
+    Args:
+      comparison: what `compare` returns.
+    """
+    runs = defaultdict(list)
+    for d in comparison.differences:
+        for note in d.notes:
+            runs[note].append(_named((d.task, d.template, d.shots_asked)))
+    n = len(comparison.differences)
+    return [(note, [] if len(names) == n else names) for note, names in runs.items()]
+
+
 def to_table(comparison: Comparison) -> str:
     """The differences as a table for a terminal.
 
@@ -262,14 +287,13 @@ def to_table(comparison: Comparison) -> str:
     """
     rows = [("task", "template", "shots", "metric", "a", "b", "b - a", "95%", "p", "p (Holm)")]
     for d in comparison.differences:
-        interval = f"[{d.low:+.3f}, {d.high:+.3f}]"
+        interval = "[{:+.3f}, {:+.3f}]".format(*d.interval) if d.interval else "undefined"
         figures = (*(f"{value:.3f}" for value in d.values), f"{d.difference:+.3f}", interval)
         p_values = (f"{d.p:.2g}", f"{d.p_holm:.2g}")
         rows.append((d.task, d.template, str(d.shots_asked), d.metric, *figures, *p_values))
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths)).rstrip() for row in rows]
-    lines += [
-        f"{d.task} ({d.template}): {note}" for d in comparison.differences for note in d.notes
-    ]
+    for note, runs in notes_of(comparison):
+        lines.append(f"{', '.join(runs) or 'all runs'}: {note}")
     lines += [f"not compared: {reason}" for reason in comparison.left_out]
     return "\n".join([f"a: {comparison.a.folder}", f"b: {comparison.b.folder}", "", *lines])

@@ -13,13 +13,15 @@ import jinja2
 
 from hclx.errors import DataError
 from hclx.evaluate.report import glance, svg
-from hclx.evaluate.report.comparison import Comparison, Difference
+from hclx.evaluate.report.comparison import Comparison, Difference, notes_of
 from hclx.evaluate.report.figures_csv import to_csv
 from hclx.evaluate.report.plots import size_label, task_plots
 from hclx.evaluate.report.published import tables_of
 from hclx.evaluate.report.published_rows import tables_with_own_rows
 from hclx.evaluate.report.results_file import Figure, Results, read_results
 from hclx.evaluate.report.sample_choice import chosen_changes, chosen_samples
+from hclx.evaluate.samples import replace_text
+from hclx.evaluate.statistics import expected_calibration_error
 from hclx.progress import counted
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
@@ -123,6 +125,7 @@ def render_comparison(comparison: Comparison) -> str:
         .render(
             title="Comparison of two evaluations",
             comparison=comparison,
+            notes=notes_of(comparison),
             span=lambda difference: _span(difference, comparison.differences),
             changes=[chosen_changes(difference) for difference in comparison.differences],
         )
@@ -168,7 +171,7 @@ def _environment() -> jinja2.Environment:
         strip=_strip,
         effect_strip=_effect_strip,
         reliability=svg.reliability_plot,
-        calibration_error=calibration_error,
+        calibration_error=expected_calibration_error,
         verdicts=glance.VERDICTS,
         summary=glance.summary,
     )
@@ -191,20 +194,10 @@ def format_number(value: float | None, sign: bool = False) -> str:
 
 
 def format_p(p: float) -> str:
-    """A p-value: with two digits, and small ones as "< 0.001"."""
+    """A p-value: with two digits, and small ones as "< 0.001"; a dash if it is undefined."""
+    if math.isnan(p):
+        return "–"
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
-
-
-def calibration_error(bins: Sequence) -> float:
-    """The expected calibration error: the mean distance of accuracy and confidence, weighted by
-    predictions (Naeini et al. 2015).
-
-    Args:
-      bins: with `confidence`, `accuracy` and `count`.
-    """
-    total = sum(each.count for each in bins)
-    distances = (each.count * abs(each.accuracy - each.confidence) for each in bins)
-    return sum(distances) / total if total else float("nan")
 
 
 def _strip(metric: str, figure: Figure, reference: float | None, color: str = "s0"):
@@ -224,7 +217,7 @@ def _span(difference: Difference, among: Sequence[Difference]) -> float:
     """The greatest bound of the differences in the same unit, which share a scale."""
     unit = lambda each: glance.domain(each.metric, each.values)[1]
     same = [each for each in among if unit(each) == unit(difference)]
-    bounds = [abs(bound) for each in same for bound in (each.low, each.high, each.difference)]
+    bounds = [abs(bound) for each in same for bound in (each.difference, *(each.interval or ()))]
     return max(bounds) or 1.0
 
 
@@ -244,7 +237,5 @@ def _visible(value):
 def _write(output: Path, files: dict[str, str]) -> list[Path]:
     output.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        temporary = output / f"{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(output / name)
+        replace_text(output / name, text)
     return [output / name for name in files]

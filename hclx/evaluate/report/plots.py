@@ -36,6 +36,7 @@ def task_plots(
     pairs = [(r, run) for r in evaluations for run in r.runs if run.task == task]
     main = pairs[0][1].main if pairs else ""
     pairs = [(results, run) for results, run in pairs if run.main == main]
+    pairs.sort(key=lambda pair: pair[0].model.step or 0)  # of equal sizes the last step is drawn
     models = [results.model for results in evaluations]
     chance = next((run.chance for _, run in pairs if run.chance is not None), None)
     label = lambda results: model_label(results.model, models)

@@ -8,16 +8,21 @@ left out, so that a later version may add some.
 import contextlib
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
 from hclx.errors import DataError, shown
 
 SCHEMA = "hclx.results/1"
+
+
+# A number; null, which stands for one that is undefined, becomes NaN.
+_Number = Annotated[float, pydantic.BeforeValidator(lambda x: math.nan if x is None else x)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +33,10 @@ class Figure:
       trials: the value of each draw.
     """
 
-    mean: float
+    mean: _Number
     std: float | None = None
     interval: tuple[float, float] | None = None
-    trials: tuple[float, ...] = ()
+    trials: tuple[_Number, ...] = ()
 
 
 Figures = Mapping[str, Figure]
@@ -151,6 +156,11 @@ class Sample:
     shots: Any = None
 
     @property
+    def is_scored(self) -> bool:
+        """Whether it has a score of its own."""
+        return self.correct is not None and math.isfinite(self.correct)
+
+    @property
     def target(self) -> str:
         """The right answer: the key of a choice, or the first accepted text."""
         return self.gold if isinstance(self.gold, str) else "".join(self.answers[:1])
@@ -240,7 +250,7 @@ def _check(run: Run, place: str) -> None:
             raise DataError(f"{place}.samples names {name!r}, which is not in the same folder")
     if run.confusion:
         n = len(run.labels or ())
-        if len(run.confusion) != n or any(len(row) < n for row in run.confusion):
+        if len(run.confusion) != n or any(len(row) != n for row in run.confusion):
             raise DataError(f"{place}.confusion is no table of its {n} labels")
 
 

@@ -32,8 +32,8 @@ def chosen_samples(results: Results, run: Run) -> dict[str, tuple[int, list[Samp
 
 def chosen_changes(difference: Difference) -> dict[str, tuple[int, list[Change]]]:
     """Returns direction -> (number of its changes, a few of them), for directions that occur."""
-    gained = [c for c in difference.changes if c.scores[1] > c.scores[0]]
-    lost = [c for c in difference.changes if c.scores[1] < c.scores[0]]
+    gained = [c for c in difference.changes if c.is_gain]
+    lost = [c for c in difference.changes if not c.is_gain]
     directions = {"better with b": gained, "better with a": lost}
     return {name: (len(all_), _few(all_)) for name, all_ in directions.items() if all_}
 
@@ -44,6 +44,6 @@ def _few(changes: Iterable[Change]) -> list[Change]:
 
 def group(sample: Sample) -> str:
     """Returns the group of a sample, one of GROUPS."""
-    if sample.correct is None:
+    if not sample.is_scored:
         return "not scored"
     return "right" if sample.correct >= 1 else "wrong" if sample.correct <= 0 else "partly right"

@@ -106,7 +106,7 @@ def strip(
     if interval:
         low, high = map(x, interval)
         _add(svg, "line", x1=low, x2=high, y1=9, y2=9, class_=f"range {color}")
-    _add(svg, "circle", cx=x(value), cy=9, r=4, class_=color)
+    _add(svg, "circle", cx=x(value), cy=9, r=3.5, class_=color)
     return _markup(svg)
 
 
