@@ -40,7 +40,11 @@ EXTRAS = {
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     # The engine over a server of models: many streams, each of which can be closed at any time.
     "remote": ["httpx2>=2.16,<3"],
-    "evaluate": ["sacrebleu[ko]>=2.5,<3"],  # BLEU and chrF, with Korean morphemes
+    "evaluate": [
+        "jinja2>=3.1,<4",
+        "pydantic>=2.9,<3",
+        "sacrebleu[ko]>=2.5,<3",  # BLEU and chrF, with Korean morphemes
+    ],
     "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",
@@ -91,7 +95,14 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*"]),
     package_data={
-        "hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*", "corpus/templates/*"]
+        "hclx": [
+            "data/sample/*",
+            "corpus/*.yaml",
+            "corpus/lexicons/*",
+            "corpus/templates/*",
+            "evaluate/report/*.json",
+            "evaluate/report/templates/*",
+        ]
     },
     cmdclass={"build_py": BuildPackage},
     entry_points={"console_scripts": ["hclx = hclx.cli:main"]},
