@@ -46,6 +46,7 @@ EXTRAS = {
         "pytest-xdist>=3.6",
         "ruff>=0.14",
         "hypothesis>=6.100",
+        "jsonschema>=4.20,<5",
     ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
@@ -87,7 +88,13 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*"]),
     package_data={
-        "hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*", "corpus/templates/*"]
+        "hclx": [
+            "data/sample/*",
+            "corpus/*.yaml",
+            "corpus/lexicons/*",
+            "corpus/templates/*",
+            "prompts/*.json",
+        ]
     },
     cmdclass={"build_py": BuildPackage},
     entry_points={"console_scripts": ["hclx = hclx.cli:main"]},
