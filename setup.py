@@ -52,6 +52,7 @@ EXTRAS = {
         "ruff>=0.14",
         "hypothesis>=6.100",
         "scikit-learn>=1.5",
+        "jsonschema>=4.20,<5",
     ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50"],
@@ -102,6 +103,7 @@ setup(
             "corpus/templates/*",
             "evaluate/report/*.json",
             "evaluate/report/templates/*",
+            "prompts/*.json",
         ]
     },
     cmdclass={"build_py": BuildPackage},
