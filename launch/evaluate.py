@@ -64,7 +64,7 @@ def main(_):
     with source.open() as engine:
         begins = None if BOS.value == "auto" else ()
         reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value, begins)
-        facts = {**source.record, **(source.reads.facts if source.reads else {})}
+        facts = {**source.facts(), "max_length": reader.max_length}
         results = run_suite(engine, specs, reader, facts, folder)
     print_results(results, missing)
     write_report([folder], folder)

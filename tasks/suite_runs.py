@@ -28,7 +28,7 @@ _POOL_SHARE = (
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What the command line changes of a suite; None leaves the suite's own value.
+    """The settings by which the command line changes a suite; None leaves the suite's own value.
 
     Attributes:
       tasks: names of tasks, or TASK/TEMPLATE; empty: all.
@@ -127,13 +127,16 @@ def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) 
         items, pool = settings.pop("of")
     else:
         items, pool = _items_of(task(entry["task"]), data_dir, settings)
-    counts = selection.shots or (settings.pop("shots"),)
-    settings = {name: settings[name] for name in settings if name not in ("limit", "shots")}
+    counts = selection.shots or (settings["shots"],)
+    settings = {name: settings[name] for name in settings if name not in ("limit", "template")}
     runs = []
     for shots in dict.fromkeys(counts):
         answered, others = items, pool
         if shots and settings["draw"] == "trial" and split == shots_split:
             answered, others = _apart(items, shots, settings["seed"])
+        is_random = shots and settings["draw"] in ("trial", "item")
+        # Else all trials are the same.
+        trials = settings["trials"] if is_random or prompt.sampling.get("temperature") else 1
         answered = _limited(answered, values.get("limit"), settings["seed"])
         runs.append(
             RunSpec(
@@ -142,8 +145,7 @@ def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) 
                 prompt,
                 answered,
                 others,
-                shots=shots,
-                **{name: value for name, value in settings.items() if name != "template"},
+                **{**settings, "shots": shots, "trials": trials},
             )
         )
     return runs

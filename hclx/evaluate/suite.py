@@ -17,7 +17,7 @@ from hclx.evaluate.run_spec import RunSpec
 from hclx.evaluate.samples import SAMPLES, output_folder, replace_text
 from hclx.evaluate.trial import run_trial
 from hclx.infer import Engine
-from hclx.progress import ProgressBar
+from hclx.progress import ProgressBar, counted
 from hclx.prompts import prompt_hash
 
 RESULTS, SCHEMA = "results.json", "hclx.results/1"
@@ -110,7 +110,8 @@ def print_results(results: Mapping[str, Any], missing: Sequence[str] = ()) -> No
         dropped = f", {run['shots_dropped']} dropped" if run["shots_dropped"] else ""
         print(
             f"{name:<{width}}  {run['main']} {mean:.4f} [{low:.4f}, {high:.4f}]{spread}{chance}"
-            f"  {run['shots']} shots{dropped}, {run['items']} items, {run['trials']} trials"
+            f"  {counted(run['shots'], 'shot')}{dropped}, {counted(run['items'], 'item')},"
+            f" {counted(run['trials'], 'trial')}"
         )
     for line in missing:
         print(f"left out: {line}")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hclx.errors import ConfigError
 from hclx.evaluate.answers import parse_answer
-from hclx.prompts.document import PARSERS
+from hclx.prompts.document_fields import PARSERS
 
 LABELS = ("긍정", "부정")
 
