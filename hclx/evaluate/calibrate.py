@@ -21,7 +21,7 @@ def calibration_prompts(
     spec: RunSpec, trial: int, reader: Reader, shots: int
 ) -> dict[str, list[ItemPrompt]]:
     """Returns the prompts of inputs that say nothing behind the shots of a trial, by kind:
-    "content_free" and "domain", see `hclx.evaluate.calibration`. There are none where the shots or
+    "contextual" and "domain", see `hclx.evaluate.calibration`. There are none where the shots or
     the choices are other ones for every item.
     """
     are_shared = not any(template.fields for template in spec.prompt.choices.values())
@@ -31,7 +31,7 @@ def calibration_prompts(
     names = spec.prompt.input_fields
     fields = [item.fields for item in spec.items]
     kinds = {
-        "content_free": content_free_fields(names),
+        "contextual": content_free_fields(names),
         "domain": domain_fields(names, fields, seed=spec.seed + trial),
     }
     return {
