@@ -148,6 +148,7 @@ def test_what_the_pairs_of_prompts_are(size):
         assert all(first.count(label) == 2 for label in labels)
         assert (first[0], first[-1]) == (second[-1], second[0])
         assert first[0] != first[-1] and first[1:-1] == second[1:-1]
+    assert len({tuple(prompt[1:-1]) for prompt in recency}) > 1  # in random order
     for first, second in pairs(majority):
         counts = sorted(first.count(label) for label in labels)
         assert counts == [1] * (size - 1) + [3]
