@@ -26,7 +26,8 @@ def _entity_pairs(item: Item, prediction: Prediction) -> Pairs:
     Mentions are told by their words: those who write them do not say where they stand.
     """
     text = item.gold["characters"]
-    gold = Counter((text[start:end], kind) for start, end, kind in item.gold["entities"])
+    spans = item.gold["entities"]
+    gold = Counter((text[start:end].strip(), kind) for start, end, kind in spans)
     predicted = Counter(entities(prediction.answer))
     both = [(kind, kind) for _, kind in (gold & predicted).elements()]
     missed = [(kind, "") for _, kind in (gold - predicted).elements()]
