@@ -63,16 +63,22 @@ def mean_of(name: str, scores: PerItem, higher_is_better: bool = True) -> Metric
         scores_n = scores(items, predictions)
         return np.stack([np.nan_to_num(scores_n), ~np.isnan(scores_n)], axis=-1).astype(float)
 
-    return Metric(name, rows, of_sums(ratio), higher_is_better, scores)
+    return Metric(name, rows, OfSums(ratio), higher_is_better, scores)
 
 
-def of_sums(combine: Callable[[np.ndarray], np.ndarray]) -> Callable:
-    """Returns a `Metric.value` that is a function of the rows' weighted sum.
+@dataclasses.dataclass(frozen=True)
+class OfSums:
+    """A `Metric.value` that is a function of the rows' weighted sum.
 
-    Args:
+    Attributes:
       combine: sums [draws, k] -> values [draws].
     """
-    return lambda rows_nk, counts_bn: combine(counts_bn @ rows_nk)
+
+    combine: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, rows_nk: np.ndarray, counts_bn: np.ndarray) -> np.ndarray:
+        """Returns values, see `Metric.value`."""
+        return self.combine(counts_bn @ rows_nk)
 
 
 def ratio(sums_bk: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ publishers; the metric `unparsed` counts them.
 import numpy as np
 
 from hclx.evaluate.metrics.classification import is_right
-from hclx.evaluate.metrics.metric import Items, Metric, Predictions, divided, mean_of, of_sums
+from hclx.evaluate.metrics.metric import Items, Metric, OfSums, Predictions, divided, mean_of
 
 
 def _answered(items: Items, predictions: Predictions, ambiguous: bool) -> np.ndarray:
@@ -64,7 +64,7 @@ DIFF_BIAS_AMBIGUOUS = mean_of("diff_bias_ambiguous", _leaning, higher_is_better=
 DIFF_BIAS_DISAMBIGUATED = Metric(
     "diff_bias_disambiguated",
     _by_context,
-    of_sums(_difference),
+    OfSums(_difference),
     higher_is_better=False,
     scores=_accuracy(False),
 )

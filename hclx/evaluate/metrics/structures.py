@@ -8,7 +8,7 @@ import numpy as np
 
 from hclx.evaluate.items import Item, Prediction
 from hclx.evaluate.metrics.label_counts import Pairs, count_labels, f1_of_items, macro_f1
-from hclx.evaluate.metrics.metric import Items, Metric, Predictions, mean_of, of_sums, ratio
+from hclx.evaluate.metrics.metric import Items, Metric, OfSums, Predictions, mean_of, ratio
 from hclx.evaluate.structured_answers import entities, entity_spans, state, tree
 
 OUTSIDE = "O"
@@ -26,7 +26,8 @@ def _entity_pairs(item: Item, prediction: Prediction) -> Pairs:
     Mentions are told by their words: those who write them do not say where they stand.
     """
     text = item.gold["characters"]
-    gold = Counter((text[start:end], kind) for start, end, kind in item.gold["entities"])
+    spans = item.gold["entities"]
+    gold = Counter((text[start:end].strip(), kind) for start, end, kind in spans)
     predicted = Counter(entities(prediction.answer))
     both = [(kind, kind) for _, kind in (gold & predicted).elements()]
     missed = [(kind, "") for _, kind in (gold - predicted).elements()]
@@ -80,7 +81,7 @@ def _macro(name: str, pairs) -> Metric:
     """A metric that is the mean F1 of the labels of pairs; an item's own is over all labels."""
     rows = lambda items, predictions: count_labels(_all(pairs, items, predictions))
     scores = lambda items, predictions: f1_of_items(_all(pairs, items, predictions))
-    return Metric(name, rows, of_sums(macro_f1), scores=scores)
+    return Metric(name, rows, OfSums(macro_f1), scores=scores)
 
 
 def _share(name: str, pairs) -> Metric:
@@ -92,7 +93,7 @@ def _share(name: str, pairs) -> Metric:
         return np.column_stack([agreeing, [len(item) for item in of_items]]).astype(float)
 
     scores = lambda items, predictions: ratio(rows(items, predictions))
-    return Metric(name, rows, of_sums(ratio), scores=scores)
+    return Metric(name, rows, OfSums(ratio), scores=scores)
 
 
 def _states(items: Items, predictions: Predictions) -> list[tuple[dict, dict]]:
