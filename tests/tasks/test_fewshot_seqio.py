@@ -93,8 +93,8 @@ def test_sets_without_choices_are_read_by_the_parser_of_the_prompt(tmp_path):
 
 
 def test_the_longest_choice_that_a_text_begins_with_is_its_answer():
-    item = Item("0", {"premise": "배가 고팠다.", "connective": "그래서",
-                      "alternative_1": "밥을 먹었다", "alternative_2": "밥을 먹었다가 남겼다"}, "1")  # fmt: skip
+    alternatives = {"alternative_1": "밥을 먹었다", "alternative_2": "밥을 먹었다가 남겼다"}
+    item = Item("0", {"premise": "배가 고팠다.", "connective": "그래서", **alternatives}, "1")
     prompt = task_prompt("kobest_copa", "lm_eval")
     read = lambda text: fewshot_seqio.prediction(prompt, item, text)
     assert read(" 밥을 먹었다.").answer == "0" and read("밥을 먹었다가 남겼다").answer == "1"
