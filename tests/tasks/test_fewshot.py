@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hclx.errors import ConfigError, DataError
-from hclx.evaluate.items import Item
+from hclx.evaluate.items import Item, Prediction
 from hclx.evaluate.metrics import METRICS
-from hclx.evaluate.structured_answers import entity_spans, state, tree
+from hclx.evaluate.structured_answers import entities, entity_spans, state, tree
 from hclx.prompts import answer_texts, lint, render
 from hclx.tasks.fewshot import TASKS, TaskSpec, task, task_prompt, templates
 from hclx.tasks.suite_runs import SUITES, read_suite
@@ -84,12 +84,29 @@ def test_published_files_are_read_as_the_csv_module_reads_them(data_dir):
 
 
 def test_real_structures_are_read_from_their_answers(data_dir):
+    elsewhere = 0  # words that occur before the entity, too, and are no entity there
     for item in items_of("klue_ner", data_dir):
-        spans = entity_spans(item.answer, item.gold["characters"])
-        assert [list(span) for span in spans] == item.gold["entities"], item.id
+        characters, gold = item.gold["characters"], item.gold["entities"]
+        words = [(characters[start:end].strip(), kind) for start, end, kind in gold]
+        assert entities(item.answer) == words, item.id
+        elsewhere += [list(span) for span in entity_spans(item.answer, characters)] != gold
+    assert elsewhere <= 15  # of 5,000
     for item in items_of("klue_dp", data_dir):
         arcs = zip(item.gold["heads"], item.gold["deprels"], strict=True)
         assert tree(item.answer) == dict(enumerate(arcs, start=1)), item.id
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_the_right_answers_have_the_best_score(name, data_dir):
+    items = items_of(name, data_dir)[:300]
+    keys = {key for template in templates(name) for key in task_prompt(name, template).choices}
+    predictions = [
+        Prediction(item.answer, {key: float(key == item.answer) for key in keys}) for item in items
+    ]
+    best = 100 if task(name).main.startswith("bleu") else 1
+    least = {"korsts": 0.8}.get(name, 0.999)  # similarities are no probabilities
+    score = METRICS[task(name).main].function(items, predictions)
+    assert least * best <= score <= best * 1.0001
 
 
 def test_similar_sentences_are_those_from_three_on(data_dir):
