@@ -53,23 +53,22 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """A bias: the difference of a label's probability that it makes, 0 without a bias.
-
-    Attributes:
-      p: of the test that it is 0.
-    """
+    """A bias: by how much it moves the probability of a label, and the test that it is 0."""
 
     effect: float
     p: float
-    interval: tuple[float, float] | None = None
+    is_detected: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Bias:
-    """A bias before and after calibration."""
+    """The biases of a run, before and after calibration: see `hclx.evaluate.bias`."""
 
-    before: Effect
-    after: Effect | None = None
+    level: float
+    labels: tuple[str, ...]
+    prior: tuple[float, ...]
+    before: Mapping[str, Effect]
+    after: Mapping[str, Effect] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Run:
     labels: tuple[str, ...] | None = None
     confusion: tuple[tuple[float, ...], ...] | None = None
     reliability: tuple[Bin, ...] | None = None
-    bias: Mapping[str, Bias] | None = None
+    bias: Bias | None = None
     signatures: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
