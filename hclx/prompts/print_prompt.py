@@ -102,7 +102,7 @@ def _tokens(rendered: Rendering, answers: Mapping[str, str], tokenizer: Tokenize
 
 
 def _token(token: int, tokenizer: Tokenizer) -> dict:
-    """Returns the id of a token and its text; bytes that are no whole character are written \\xea."""
+    """Returns the id of a token and its text, in which bytes of no whole character are escaped."""
     text = tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
     return {"id": token, "text": text}
 
