@@ -40,13 +40,16 @@ _PATH_OPTION = re.compile(
 )
 
 
-def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ()) -> None:
+def run(
+    main: Callable[[list[str]], int | None], commands: tuple[str, ...] = (), operands: int = 0
+) -> None:
     """Runs `main(argv)` under absl; an `HclxError` becomes one line on stderr and its exit code.
 
     Args:
       main: of the script. It takes the name of the program and what absl's flags leave of the
         command line; it returns the exit code, None for 0.
       commands: words of which `argv[1]` must be one; none: no argument may be left.
+      operands: the number of arguments, such as files, that may follow the command.
     Raises:
       SystemExit: at the end, with the exit code: 64 if the command line is wrong, 74 if files
         cannot be read or written, 130 after Ctrl-C, 141 if nobody reads the output any more. If the
@@ -76,7 +79,7 @@ def run(main: Callable[[list[str]], int | None], commands: tuple[str, ...] = ())
             return _fail(f"the command is missing: {', '.join(commands)}", 64)
         if commands and argv[1] not in commands:
             return _fail(f"{argv[1]} is no command; there are {', '.join(commands)}", 64)
-        if len(argv) > 1 + bool(commands):
+        if len(argv) > 1 + bool(commands) + operands:
             return _fail(f"unexpected argument {argv[-1]!r}; options start with --", 64)
         return _run_to_its_end(main, argv)
 

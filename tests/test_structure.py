@@ -32,6 +32,8 @@ LAYERS = {
     "corpus": ("config", "errors", "text", "data"),
     "train": ("config", "errors", "field_checks", "model", "parallel", "text", "data"),
     "infer": ("config", "errors", "model", "parallel", "text", "train"),
+    "prompts": ("errors", "text"),
+    "evaluate": ("config", "errors", "field_checks", "text", "prompts", "infer"),
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
@@ -40,10 +42,11 @@ LAYERS = {
     "cli": ("errors",),
     # Beside hclx/ in a checkout, in it in a wheel. Nothing above imports them: the task module is
     # named by a setting, and the scripts of launch/ by the command line.
-    "tasks": ("errors", "text", "data"),
+    "tasks": ("errors", "text", "data", "prompts", "evaluate"),
     "launch": (
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
+        *("prompts", "evaluate"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")

@@ -1,0 +1,1 @@
+"""Few-shot evaluation of language models."""

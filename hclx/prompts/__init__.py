@@ -1,0 +1,36 @@
+"""Prompts as data: the document, its rendering to text and tokens, and warnings of known traps."""
+
+from hclx.prompts.document import (
+    PromptDocument,
+    load_prompt,
+    prompt_from_json,
+    prompt_hash,
+    prompt_to_json,
+)
+from hclx.prompts.lint import Finding, lint
+from hclx.prompts.particles import with_particle
+from hclx.prompts.render import Rendering, Span, answer_texts, render
+from hclx.prompts.template import Slot, Template, parse_template
+from hclx.prompts.tokens import AnswerTokens, PromptTokens, encode_answers, encode_prompt
+
+__all__ = [
+    "AnswerTokens",
+    "Finding",
+    "PromptDocument",
+    "PromptTokens",
+    "Rendering",
+    "Slot",
+    "Span",
+    "Template",
+    "answer_texts",
+    "encode_answers",
+    "encode_prompt",
+    "lint",
+    "load_prompt",
+    "parse_template",
+    "prompt_from_json",
+    "prompt_hash",
+    "prompt_to_json",
+    "render",
+    "with_particle",
+]
