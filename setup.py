@@ -42,12 +42,19 @@ EXTRAS = {
     "remote": ["httpx2>=2.16,<3"],
     # Its tasks on models of hclx; transformers writes chats.
     "lm_eval": ["lm-eval>=0.4.13,<0.5", "transformers>=4.50"],
+    "evaluate": [
+        "jinja2>=3.1,<4",
+        "pydantic>=2.9,<3",
+        "sacrebleu[ko]>=2.5,<3",  # BLEU and chrF, with Korean morphemes
+    ],
     "bin": ["torch>=2.6"],  # weights that were pickled
     "test": [
         "pytest>=8",
         "pytest-xdist>=3.6",
         "ruff>=0.14",
         "hypothesis>=6.100",
+        "scikit-learn>=1.5",
+        "jsonschema>=4.20,<5",
     ],
     # The peers that the benchmarks measure against.
     "bench": ["torch==2.13.0", "transformers>=4.50", "lm-eval[hf]>=0.4.13,<0.5"],
@@ -57,7 +64,7 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     package
-    for name in ("data", "corpus", "plot", "convert", "grammar", "remote", "test")
+    for name in ("data", "corpus", "plot", "convert", "grammar", "remote", "evaluate", "test")
     for package in EXTRAS[name]
 ]
 
@@ -67,12 +74,14 @@ class BuildPackage(build_py):
 
     def finalize_options(self):
         super().finalize_options()
-        self.packages = [*self.packages, *(f"hclx.{name}" for name in BESIDE)]
+        beside = [*BESIDE, *find_packages(include=[f"{name}.*" for name in BESIDE])]
+        self.packages = [*self.packages, *(f"hclx.{name}" for name in beside)]
         self.package_dir = {**self.package_dir, **{f"hclx.{name}": name for name in BESIDE}}
         self.package_data = {
             **self.package_data,
             "hclx.gin_configs": ["*/*.gin"],
             "hclx.launch": ["README.md", "*.sh", "*/*"],
+            "hclx.tasks": ["prompts/*/*.json", "suites/*.json"],
         }
 
 
@@ -89,7 +98,15 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hclx", "hclx.*"]),
     package_data={
-        "hclx": ["data/sample/*", "corpus/*.yaml", "corpus/lexicons/*", "corpus/templates/*"]
+        "hclx": [
+            "data/sample/*",
+            "corpus/*.yaml",
+            "corpus/lexicons/*",
+            "corpus/templates/*",
+            "evaluate/report/*.json",
+            "evaluate/report/templates/*",
+            "prompts/*.json",
+        ]
     },
     cmdclass={"build_py": BuildPackage},
     entry_points={"console_scripts": ["hclx = hclx.cli:main"]},

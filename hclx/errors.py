@@ -39,6 +39,8 @@ EXTRA_OF = {
     "tokenizers": "convert",
     "torch": "bin",
     "libtpu": "plan",
+    "sacrebleu": "evaluate",
+    "mecab_ko": "evaluate",
 }
 # What to do about an error of the operating system, by its number.
 _ADVICE = {
@@ -170,17 +172,18 @@ def exit_code(error: BaseException, is_distributed: bool) -> int:
     return StuckError.exit_code if lost else known.exit_code if known else 1
 
 
-def require(*libraries: str) -> None:
+def require(*libraries: str, extra: str = "") -> None:
     """Checks that libraries of the extras are installed, without importing them.
 
     Args:
       libraries: names of modules as they are imported, among the keys of `EXTRA_OF`.
+      extra: that brings all of them, if it is another than that of `EXTRA_OF`.
     Raises:
       MissingExtraError: names what is not installed, and the command that installs it.
     """
     missing = [name for name in libraries if not _is_installed(name)]
     if missing:
-        extras = ",".join(sorted({EXTRA_OF[name] for name in missing}))
+        extras = ",".join(sorted({extra or EXTRA_OF[name] for name in missing}))
         verb = "is" if len(missing) == 1 else "are"
         raise MissingExtraError(
             f"{', '.join(missing)} {verb} not installed; pip install 'hclx[{extras}]' (in a"

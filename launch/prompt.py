@@ -1,6 +1,11 @@
 """Shows a prompt document as a model reads it, token by token, and warns of known traps:
-hclx prompt render FILE --model_dir=runs/demo, and hclx prompt lint FILE
+hclx prompt render FILE --model_dir=runs/demo, and hclx prompt lint FILE...
+
+lint also takes folders, whose files *.json it reads; hclx prompt schema prints the JSON Schema of
+the documents.
 """
+
+import sys
 
 from absl import flags
 
@@ -16,32 +21,45 @@ JSON = flags.DEFINE_bool("json", False, "Print JSON in place of a table.")
 
 
 def main(argv):
-    if len(argv) < 3:
-        raise ConfigError(f"the prompt document is missing: hclx prompt {argv[1]} FILE")
-    from hclx.prompts import lint, load_prompt, print_prompt
+    from hclx.prompts import lint, load_prompt, print_prompt, prompt_schema
 
-    document = load_prompt(argv[2])
-    tokenizer = tokenizer_of(MODEL_DIR.value, TOKENIZER_DIR.value)
-    fields = print_prompt.fields_of(document, FIELDS.value)
-    if argv[1] == "render":
-        print(print_prompt.rendering(document, fields, tokenizer, JSON.value))
-    else:
-        findings = lint(document, tokenizer, fields)
-        print(print_prompt.findings(findings, tokenizer is not None, JSON.value))
+    command, *paths = argv[1:]
+    if command == "render" and len(paths) > 1 or command == "schema" and paths:
+        raise ConfigError(f"unexpected argument {paths[-1]!r}; options start with --")
+    if command == "schema":
+        print(prompt_schema(), end="")
+        return
+    if not paths:
+        raise ConfigError(f"the prompt document is missing: hclx prompt {command} FILE")
+    if command == "render":
+        document = load_prompt(paths[0])
+        fields = print_prompt.fields_of(document, FIELDS.value)
+        print(print_prompt.rendering(document, fields, _tokenizer(), JSON.value))
+        return
+    documents = print_prompt.documents_of(paths)
+    fields = {
+        path: print_prompt.fields_of(document, FIELDS.value) for path, document in documents.items()
+    }
+    tokenizer = _tokenizer()
+    findings = {
+        path: lint(document, tokenizer, fields[path]) for path, document in documents.items()
+    }
+    print(print_prompt.warnings(findings, tokenizer is not None, JSON.value))
 
 
-def tokenizer_of(model_dir: str | None, tokenizer_dir: str | None):
-    """Returns the tokenizer of a run or of a folder; None if neither has a name."""
+def _tokenizer():
+    """Returns the tokenizer of the options; None if they name none."""
     from hclx.text import load_tokenizer
 
-    if model_dir and tokenizer_dir:
+    tokenizer_dir = TOKENIZER_DIR.value
+    if MODEL_DIR.value and tokenizer_dir:
         raise ConfigError("--model_dir has a tokenizer: leave --tokenizer_dir out")
-    if model_dir:
+    if MODEL_DIR.value:
         from hclx.train.run_dir import read_run
 
-        _, tokenizer_dir = read_run(model_dir)
+        _, tokenizer_dir = read_run(MODEL_DIR.value)
     return load_tokenizer(tokenizer_dir) if tokenizer_dir else None
 
 
 if __name__ == "__main__":
-    run(main, ("render", "lint"), operands=1)
+    run(main, ("render", "lint", "schema"), operands=sys.maxsize)

@@ -2,18 +2,14 @@
 seqio.
 """
 
-import csv
 import dataclasses
 import glob
-import gzip
-import io
-import json
 import os
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from hclx.errors import DataError
+from hclx.tasks.readers.klue_tables import DP_COLUMNS, NER_COLUMNS, sentences, unmarked
+from hclx.tasks.readers.records import csv_records, json_records, lines, tsv_records
 
 Reader = Callable[[str], Iterator[dict[str, str]]]
 
@@ -61,38 +57,35 @@ class EvaluationSet:
             ) from error
 
 
-def _text(path: str) -> str:
-    raw = Path(path).read_bytes()
-    return (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8-sig")
-
-
 def _tsv(path: str) -> Iterator[dict[str, str]]:
-    return csv.DictReader(io.StringIO(_text(path)), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return (row.values for row in tsv_records(path, ()))
 
 
 def _csv(path: str) -> Iterator[dict[str, str]]:
-    return csv.DictReader(io.StringIO(_text(path)))
+    return (row.values for row in csv_records(path, ()))
 
 
 def _json(path: str) -> Iterator[dict[str, str]]:
-    return iter(json.loads(_text(path)))
+    return (record.values for record in json_records(path))
 
 
 def _lines(path: str) -> Iterator[dict[str, str]]:
-    return ({"text": line} for line in _text(path).splitlines() if line.strip())
+    return ({"text": line} for _, line in lines(path) if line.strip())
 
 
-def _klue_sentences(path: str) -> Iterator[dict[str, str]]:
-    """Yields the sentences without the marks of their entities; the lines of tokens are skipped."""
-    for line in _text(path).splitlines():
-        if match := re.match(r"## klue-\S*\s+(.+)", line):
-            yield {"text": re.sub(r"<([^<>]*):[A-Z]{2}>", r"\1", match[1])}
+def _klue_ner(path: str) -> Iterator[dict[str, str]]:
+    """Yields the sentences without the marks of their entities."""
+    return ({"text": unmarked(head.values["text"])} for head, _ in sentences(path, NER_COLUMNS))
+
+
+def _klue_dp(path: str) -> Iterator[dict[str, str]]:
+    return ({"text": head.values["text"]} for head, _ in sentences(path, DP_COLUMNS))
 
 
 def _conllu(path: str) -> Iterator[dict[str, str]]:
     return (
         {"text": line.removeprefix("# text = ")}
-        for line in _text(path).splitlines()
+        for _, line in lines(path)
         if line.startswith("# text = ")
     )
 
@@ -102,8 +95,8 @@ SETS: dict[str, EvaluationSet] = {
     "nsmc": EvaluationSet("nsmc/ratings_test.tsv.gz", ("document",), _tsv),
     "klue_nli": EvaluationSet("klue/klue-nli-*/*_dev.json", ("hypothesis",), _json),
     "klue_sts": EvaluationSet("klue/klue-sts-*/*_dev.json", _PAIR, _json),
-    "klue_ner": EvaluationSet("klue/klue-ner-*/*_dev.tsv", ("text",), _klue_sentences),
-    "klue_dp": EvaluationSet("klue/klue-dp-*/*_dev.tsv", ("text",), _klue_sentences),
+    "klue_ner": EvaluationSet("klue/klue-ner-*/*_dev.tsv", ("text",), _klue_ner),
+    "klue_dp": EvaluationSet("klue/klue-dp-*/*_dev.tsv", ("text",), _klue_dp),
     "kobest_boolq": EvaluationSet("kobest/BoolQ/dev.tsv", ("Question",), _tsv),
     "kobest_copa": EvaluationSet("kobest/COPA/dev.tsv", ("sentence", "1", "2"), _tsv),
     "kobest_hellaswag": EvaluationSet(

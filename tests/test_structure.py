@@ -83,7 +83,10 @@ OF_CORPUS = ("pyarrow",)
 # Modules of the same name in two packages, where the field has one word for both.
 SAME_NAMES = {"pipeline"}  # stages of the corpus, and pipeline parallelism
 # Imported from a library that another requirement always brings.
-BROUGHT = {"grpc": "apache-beam", "pydantic_core": "pydantic", "libtpu": "jax"}
+BROUGHT = {
+    **{"grpc": "apache-beam", "pydantic_core": "pydantic", "libtpu": "jax"},
+    **{"mecab_ko": "sacrebleu", "markupsafe": "jinja2"},
+}
 
 _WITHOUT = """
 import sys

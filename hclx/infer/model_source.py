@@ -1,6 +1,7 @@
 """Finds the model of a command: in the folder of a run, or at a server."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -8,17 +9,35 @@ from typing import Any
 import jax
 
 from hclx.errors import ConfigError
+from hclx.hashing import json_hash
+from hclx.infer.calls import most_positions
 from hclx.infer.embedded import EmbeddedEngine
 from hclx.infer.engine_config import EngineConfig
 from hclx.infer.followers import follow
-from hclx.infer.load import inference_mesh, load_for_inference
+from hclx.infer.load import LoadedModel, inference_mesh, load_for_inference
 from hclx.infer.remote import RemoteConfig, RemoteEngine
+from hclx.model import n_params
 from hclx.parallel import axis_size
-from hclx.text import load_tokenizer
+from hclx.text import Tokenizer, load_tokenizer
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.run_dir import read_run
 
 KEY_VARIABLE = "HCLX_ENGINE_KEY"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadBy:
+    """How the model of a run reads text.
+
+    Attributes:
+      tokenizer: its tokenizer.
+      max_length: the most tokens of a prompt and its continuation.
+      facts: what tells the model apart in a result: its step, parameters and fingerprints.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
+    facts: Mapping[str, Any]
 
 
 class RunFolder:
@@ -26,7 +45,10 @@ class RunFolder:
 
     Attributes:
       record: what texts of the model depend on.
+      reads: how it reads, once it is open.
     """
+
+    reads: "ReadBy | None" = None
 
     def __init__(
         self, model_dir: str, step: int | None, dtype: str | None, rows: int, shards: int = 0
@@ -57,7 +79,17 @@ class RunFolder:
         with model.placement():
             groups = axis_size("batch")
         rows = -(-self._rows // groups) * groups
+        self.reads = ReadBy(tokenizer, most_positions(model.config), _facts(model, vocabulary))
         return EmbeddedEngine(model, tokenizer, EngineConfig(rows=rows))
+
+
+def _facts(model: LoadedModel, vocabulary: str) -> dict[str, Any]:
+    return {
+        "step": model.meta["step"],
+        "parameters": n_params(model.config),
+        "fingerprint": json_hash(model.meta["fingerprint"]),
+        "tokenizer": vocabulary,
+    }
 
 
 class ServedModel:

@@ -5,6 +5,7 @@ from hclx.prompts.document import (
     load_prompt,
     prompt_from_json,
     prompt_hash,
+    prompt_schema,
     prompt_to_json,
 )
 from hclx.prompts.lint import Finding, lint
@@ -30,6 +31,7 @@ __all__ = [
     "parse_template",
     "prompt_from_json",
     "prompt_hash",
+    "prompt_schema",
     "prompt_to_json",
     "render",
     "with_particle",

@@ -17,28 +17,46 @@ _PAIRS = {
     ("이랑", "랑"): "(이)랑",
     ("이며", "며"): "(이)며",
     ("이여", "여"): "(이)여",
+    ("이든", "든"): "(이)든",
+    ("이야", "야"): "(이)야",
+    ("이었", "였"): "이었(였)",
+    ("이에요", "예요"): "이에요(예요)",
 }
 PARTICLES = {
     f"{a}/{b}": pair for pair in _PAIRS for a, b in (pair, pair[::-1])
 }  # in either order, as people write them
 _RIEUL = 8  # the number of the final consonant ㄹ among the 28 of a syllable
 _NO_FINAL, _OTHER_FINAL = 0, 1
-# The final sounds of digits (영 일 이 삼 사 오 육 칠 팔 구), and of 십 백 천 만 억 조 behind zeros.
+# The final sounds of digits: 영 일 이 삼 사 오 육 칠 팔 구.
 _DIGITS = dict(zip("0123456789", (1, 8, 0, 1, 0, 0, 1, 8, 8, 0), strict=True))
-_ZEROS = (None, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0)
+# By the number of zeros that end a number: of 십 백 천 만, 억, 조 and 경.
+_ZEROS = dict.fromkeys((*range(1, 12), *range(16, 20)), _OTHER_FINAL)
+_ZEROS |= dict.fromkeys(range(12, 16), _NO_FINAL)
 # The final sounds of the names of letters (엘, 엠, 엔, 알); all others end in a vowel.
 _LETTERS = {"L": _RIEUL, "M": _OTHER_FINAL, "N": _OTHER_FINAL, "R": _RIEUL}
-_CLOSING = re.compile(r"(?:\s|[\"'”’»›>」』》〉\]}.,!?…~%])+$")
-_BRACKETS = re.compile(r"(?<=\S)\s*[(（][^()（）]*[)）]$")
-_JAMO_FIRST, _JAMO_LAST = "가", "힣"
+# 퍼센트, 도, 달러, 유로, 파운드, 플러스; 엔, 원, 샵.
+_SYMBOLS = {**dict.fromkeys("%°$€£+", _NO_FINAL), **dict.fromkeys("¥₩#", _OTHER_FINAL)}
+_UNITS = {
+    **dict.fromkeys("km m cm mm nm ha L l mL ml kL kcal Hz kHz MHz GHz".split(), _NO_FINAL),
+    **dict.fromkeys("W kW MW V kV A mA B kB KB MB GB TB s ms".split(), _NO_FINAL),
+    **dict.fromkeys("g kg mg t".split(), _OTHER_FINAL),  # 그램, 톤
+    **dict.fromkeys("dB kJ J hPa".split(), _RIEUL),  # 데시벨, 줄, 파스칼
+}
+_NUMBER = re.compile(r"([$€£¥₩]?) ?([0-9,.]*[0-9])$")
+_UNIT = re.compile(r"[0-9] ?([A-Za-z]+)$")
+_SPELT = re.compile(r"(?<![A-Za-z])(?:[A-Z]+|[a-z])$")
+# Categories of characters that are not heard at the end of a word: marks, emoji, spaces, controls.
+_SILENT = {"Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "So", "Sk", "Mn", "Me"}
+_SILENT |= {"Zs", "Zl", "Zp", "Cc", "Cf"}
+_TAIL = 1000  # characters of a text that are looked at
 
 
 def with_particle(word: str, particle: str) -> str:
     """Returns a word with the particle that its last sound asks for.
 
-    Closing quotes, and brackets behind a word, are not heard: 삼성(三星) takes 은. Digits and Latin
-    capitals are read by their Korean names. Behind a sound that is not known, such as that of an
-    English word, both forms are written: 은(는).
+    Closing marks, emoji, and brackets behind a word are not heard: 삼성(三星) takes 은. Digits,
+    units behind them, Latin capitals and single letters are read by their Korean names. Behind a
+    sound that is not known, such as that of an English word, both forms are written: 은(는).
 
     Args:
       word: any text.
@@ -57,27 +75,52 @@ def _final_sound(word: str) -> int | None:
     """Returns the number of the last syllable's final consonant, 0 if it has none, and None if it
     is not known how the word ends.
     """
-    heard = unicodedata.normalize("NFC", word)
-    while (shorter := _BRACKETS.sub("", _CLOSING.sub("", heard))) != heard:
-        heard = shorter
-    heard = heard.rstrip(")）")
-    if not heard:
-        return None
-    last = heard[-1]
-    if _JAMO_FIRST <= last <= _JAMO_LAST:
-        return (ord(last) - ord(_JAMO_FIRST)) % 28
-    if last in _DIGITS:
-        return _final_of_number(re.search(r"[\d,.]+$", heard)[0])
-    if re.search(r"(?<![A-Za-z])[A-Z]+$", heard):
-        return _LETTERS.get(last, _NO_FINAL)
-    return None
+    # NFKC has "TM" for the sign of a trademark, and plain characters for those of full width.
+    tail = unicodedata.normalize("NFKC", word[-_TAIL:].replace("™", ""))
+    heard = _heard(tail)[-50:]
+    last = heard[-1:]
+    if "가" <= last <= "힣":
+        return (ord(last) - ord("가")) % 28
+    if last in _SYMBOLS:
+        return _SYMBOLS[last]
+    if match := _NUMBER.search(heard):
+        return _SYMBOLS[match[1]] if match[1] else _final_of_number(match[2])
+    if (match := _UNIT.search(heard)) and match[1] in _UNITS:
+        return _UNITS[match[1]]
+    return _LETTERS.get(last.upper(), _NO_FINAL) if _SPELT.search(heard) else None
+
+
+def _heard(text: str) -> str:
+    """Returns a text without what is not heard at its end."""
+    while text:
+        before = _before_bracket(text)
+        if before:
+            text = before
+        elif text[-1] in ")]}>~" or (
+            text[-1] not in _SYMBOLS and unicodedata.category(text[-1]) in _SILENT
+        ):
+            text = text[:-1]
+        else:
+            break
+    return text
+
+
+def _before_bracket(text: str) -> str:
+    """Returns the words before the bracket that ends a text; "" if it ends with none, or begins
+    with it.
+    """
+    depth = 0
+    for start in range(len(text) - 1, -1, -1):
+        depth += (text[start] == ")") - (text[start] == "(")
+        if depth == 0:
+            is_behind_words = text[-1] == ")" and any(map(str.isalnum, text[:start]))
+            return text[:start] if is_behind_words else ""
+    return ""
 
 
 def _final_of_number(number: str) -> int | None:
     whole, _, decimals = number.replace(",", "").partition(".")
-    if decimals or not whole.rstrip("0"):  # digits are read each on their own
+    if decimals or not whole.strip("0"):  # digits are read each on their own
         return _DIGITS[number[-1]]
     zeros = len(whole) - len(whole.rstrip("0"))
-    if zeros == 0:
-        return _DIGITS[whole[-1]]
-    return _ZEROS[zeros] if zeros < len(_ZEROS) else None
+    return _ZEROS.get(zeros) if zeros else _DIGITS[whole[-1]]

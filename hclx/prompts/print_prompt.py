@@ -1,57 +1,92 @@
-"""Prints prompts and warnings, as a table or as JSON."""
+"""Writes prompts and warnings as the command `hclx prompt` prints them: as a table or as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from hclx.errors import ConfigError
-from hclx.prompts.document import PromptDocument
+from hclx.errors import ConfigError, DataError, shown
+from hclx.prompts.document import PromptDocument, load_prompt
 from hclx.prompts.lint import Finding
-from hclx.prompts.render import Span, answer_texts, render
+from hclx.prompts.render import Rendering, Span, answer_texts, render
 from hclx.prompts.tokens import encode_answers, encode_prompt, span_of
 from hclx.text import Tokenizer
+from hclx.text.documents import composed
+
+
+def documents_of(paths: Sequence[str]) -> dict[str, PromptDocument]:
+    """Returns path -> document of files, and of all files *.json below folders, sorted.
+
+    Raises:
+      DataError: a file is no prompt document, or a folder has none.
+    """
+    documents = {}
+    for path in paths:
+        files = [path]
+        if Path(path).is_dir():
+            files = sorted(map(str, Path(path).rglob("*.json")))
+            if not files:
+                raise DataError(f"{path} has no prompt documents, which are files *.json")
+        documents |= {file: load_prompt(file) for file in files}
+    return documents
 
 
 def fields_of(document: PromptDocument, settings: Sequence[str]) -> dict[str, str]:
-    """Returns the fields of an item from texts NAME=VALUE; others hold their own name.
+    """Returns the fields of an item from texts NAME=VALUE.
 
     Raises:
       ConfigError: a text is not of that form, or the document has no such field.
     """
-    fields = {name: name for name in document.input_fields}
+    fields = {}
     for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not equals or name not in fields:
+        name, equals, value = composed(setting).partition("=")
+        if not equals or name not in document.input_fields:
             raise ConfigError(
-                f"--field={setting}: give NAME=VALUE, NAME being one of {', '.join(fields)}"
+                f"--field={shown(setting)}: give NAME=VALUE; the names of {document.name!r} are"
+                f" {', '.join(document.input_fields) or 'none'}"
             )
         fields[name] = value
     return fields
 
 
 def rendering(
-    document: PromptDocument, fields: dict[str, str], tokenizer: Tokenizer | None, as_json: bool
+    document: PromptDocument,
+    fields: Mapping[str, str],
+    tokenizer: Tokenizer | None,
+    as_json: bool,
 ) -> str:
-    """Returns the prompt of an item: its text, its tokens with the part that each begins in, and
-    the tokens of each answer.
+    """Returns the prompt of an item: its text, its tokens, or without a tokenizer its stretches,
+    with the part that each begins in, and the answers with their tokens.
+
+    Args:
+      document: the prompt.
+      fields: of the item; one that it lacks has its own name as its value.
+      tokenizer: that of the model, or None.
+      as_json: whether to return a JSON object in place of a table.
     """
+    fields = {name: name for name in document.input_fields} | dict(fields)
     rendered = render(document, fields)
     answers = answer_texts(document, fields)
-    record = {"text": rendered.text, "answers": answers}
+    spans = [vars(span) for span in rendered.spans]
+    record = {"text": rendered.text, "spans": spans, "answers": answers}
     if tokenizer is not None:
         record |= _tokens(rendered, answers, tokenizer)
     if as_json:
         return json.dumps(record, ensure_ascii=False)
     lines = [rendered.text, ""]
-    lines += [f"{key}: {text!r}" for key, text in answers.items()]
+    if tokenizer is None:
+        for span in rendered.spans:
+            text = rendered.text[span.start : span.end]
+            lines.append(f"{span.start:>6} {_part(span):<16} {text!r}")
     for number, token in enumerate(record.get("tokens", ())):
         lines.append(f"{number:>6} {token['id']:>7} {token['text']!r:<16} {token['part']}")
-    for key, ids in record.get("answer_tokens", {}).items():
-        shown = " ".join(f"{token['id']} {token['text']!r}" for token in ids)
-        lines.append(f"answer {key}: {shown}")
+    for key, text in answers.items():
+        ids = record.get("answer_tokens", {}).get(key, ())
+        tokens = " ".join(f"{token['id']} {token['text']!r}" for token in ids)
+        lines.append(f"answer {key}: {text!r}{' = ' + tokens if tokens else ''}")
     return "\n".join(lines)
 
 
-def _tokens(rendered, answers: dict[str, str], tokenizer: Tokenizer) -> dict:
+def _tokens(rendered: Rendering, answers: Mapping[str, str], tokenizer: Tokenizer) -> dict:
     tokens = encode_prompt(rendered, tokenizer)
     parts = (_part(span_of(rendered, tokens, number)) for number in range(len(tokens.ids)))
     named = zip(tokens.ids, parts, strict=True)
@@ -75,11 +110,17 @@ def _part(span: Span | None) -> str:
     return f"{span.part}{example}{f' {{{span.field}}}' if span.field else ''}"
 
 
-def findings(warnings: Sequence[Finding], has_tokens: bool, as_json: bool) -> str:
-    """Returns warnings as lines, or as a JSON list."""
+def warnings(findings: Mapping[str, Sequence[Finding]], has_tokens: bool, as_json: bool) -> str:
+    """Returns path -> warnings as lines, or as a JSON list."""
     if as_json:
-        return json.dumps([vars(warning) for warning in warnings], ensure_ascii=False)
-    lines = [f"{warning.code}: {warning.message}" for warning in warnings] or ["no warnings"]
+        records = [
+            {"file": path, **vars(finding)} for path, items in findings.items() for finding in items
+        ]
+        return json.dumps(records, ensure_ascii=False)
+    lines = []
+    for path, items in findings.items():
+        lines += [f"{path}: {finding.code}: {finding.message}" for finding in items]
+        lines += [] if items else [f"{path}: no warnings"]
     if not has_tokens:
         lines.append("(tokens were not looked at: give --model_dir or --tokenizer_dir)")
     return "\n".join(lines)

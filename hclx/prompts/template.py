@@ -68,12 +68,13 @@ def parse_template(source: str) -> Template:
         if match[0] in ("{{", "}}"):
             parts.append(match[0][0])
         elif match[1] is None:
+            near = source[max(0, match.start() - 20) : match.start() + 20]
             raise ConfigError(
-                f"{shown(source)}: the {match[0]!r} at character {match.start()} has no partner;"
-                f" write {match[0] * 2!r} for the character itself"
+                f"the {match[0]!r} at character {match.start()}, in {near!r}, has no partner; write"
+                f" {match[0] * 2!r} for the character itself"
             )
         else:
-            parts.append(_slot(match[1], source))
+            parts.append(_slot(match[1], match.start()))
     return Template(source, tuple(_joined([*parts, source[end:]])))
 
 
@@ -88,17 +89,19 @@ def _joined(parts: list[str | Slot]) -> list[str | Slot]:
     return joined
 
 
-def _slot(content: str, source: str) -> Slot:
+def _slot(content: str, start: int) -> Slot:
+    """Returns the slot of the text between two braces, the first of which is character `start`."""
     field, colon, particle = content.partition(":")
+    place = f"the slot {shown('{' + content + '}')} at character {start}"
     if not field or field != field.strip():
         raise ConfigError(
-            f"{shown(source)}: the slot {{{content}}} has no name, or spaces around it; write"
-            " {field}, and {{ for a brace"
+            f"{place} has no name, or spaces around it; write {{field}}, and {{{{ or }}}} for a"
+            " brace itself"
         )
     if colon and particle not in PARTICLES:
+        known = ", ".join([*PARTICLES][::2])  # each without its reverse
         raise ConfigError(
-            f"{shown(source)}: no particle {particle!r} in {{{content}}}; known are"
-            f" {', '.join(PARTICLES)}"
+            f"{place} has no particle that is known: {known}; write {{{{ or }}}} for a brace itself"
         )
     return Slot(field, particle)
 

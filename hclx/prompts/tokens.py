@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
+from hclx.errors import ConfigError, shown
 from hclx.prompts.render import Rendering, Span
 from hclx.text import Tokenizer
 
@@ -16,7 +17,7 @@ class PromptTokens:
     Attributes:
       ids: those that begin a document, and those of the text.
       spans: for each of them, the index in `Rendering.spans` of the text that it begins in; None
-        for those that begin a document.
+        for those that begin a document, or belong to no text.
     """
 
     ids: tuple[int, ...]
@@ -46,17 +47,21 @@ def encode_prompt(
 
     Args:
       rendering: of `render`.
-      tokenizer: any; its tokens are bytes of the text.
+      tokenizer: any. Of the rare ones that have no tokens for all bytes, each character that they
+        lose puts the tokens behind it earlier by its bytes.
       begin: ids before the text; None: those that the tokenizer begins a document with.
     """
     begin = tokenizer.begin_ids if begin is None else begin
     ids = tokenizer.encode(rendering.text)
     lengths = [len(tokenizer.decode_bytes([token])) for token in ids]
     starts = _byte_offsets(rendering)
+    last = len(rendering.spans) - 1
     # Some tokenizers put a space before a text, which is no byte of it.
-    offset, spans = starts[-1] - sum(lengths), []
+    offset, spans = min(0, starts[-1] - sum(lengths)), []
     for length in lengths:
-        spans.append(bisect.bisect_right(starts, max(0, offset)) - 1)
+        # An unknown character of a tokenizer without tokens for all bytes has no byte.
+        span = min(bisect.bisect_right(starts, max(0, offset)) - 1, last)
+        spans.append(span if span >= 0 else None)
         offset += length
     return PromptTokens((*begin, *ids), (*(None for _ in begin), *spans))
 
@@ -77,7 +82,11 @@ def encode_answers(
       prompt: the text before the answers.
       answers: key -> text, none of them empty.
       tokenizer, begin: as in `encode_prompt`.
+    Raises:
+      ConfigError: an answer is empty.
     """
+    if empty := [key for key, text in answers.items() if not text]:
+        raise ConfigError(f"the answer {shown(empty[0])} is empty: it has no token to score")
     begin = list(tokenizer.begin_ids if begin is None else begin)
     context = prompt.rstrip()
     spaces = prompt[len(context) :]

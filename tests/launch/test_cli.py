@@ -145,7 +145,7 @@ def test_a_wheel_holds_everything_under_one_name(installed, tmp_path):
     tops = {path.name for path in installed.iterdir()}
     assert tops == {"hclx", f"hclx-{hclx.__version__}.dist-info"}
     for folder, pattern in [
-        ("launch", "**/*"), ("tasks", "*.py"), ("gin_configs", "**/*.gin"), ("hclx", "**/*"),
+        ("launch", "**/*"), ("tasks", "**/*"), ("gin_configs", "**/*.gin"), ("hclx", "**/*"),
     ]:  # fmt: skip
         target = installed / "hclx" / ("" if folder == "hclx" else folder)
         files = [path for path in (ROOT / folder).glob(pattern) if path.is_file()]

@@ -1,0 +1,150 @@
+"""What a model reads for each item of a trial, as tokens that fit into its context."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from hclx.errors import ConfigError
+from hclx.evaluate.items import Item
+from hclx.evaluate.run_spec import RunSpec
+from hclx.evaluate.shots import Fields, draw_shots, keep, most_that_fit
+from hclx.infer.model_source import ReadBy
+from hclx.prompts import answer_texts, encode_answers, render
+from hclx.text import Tokenizer, load_tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """How a model reads prompts.
+
+    Attributes:
+      tokenizer: its tokenizer.
+      max_length: the most tokens of a prompt and its answer.
+      begin: ids before every prompt.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
+    begin: tuple[int, ...]
+
+
+def reader_of(
+    reads: ReadBy | None,
+    tokenizer_dir: str | None = None,
+    max_length: int | None = None,
+    begin: Sequence[int] | None = None,
+) -> Reader:
+    """Returns how a model reads: a run says so itself, for the model of a server it is said here.
+
+    Args:
+      reads: of the run; None: a server has the model.
+      tokenizer_dir: the folder of its tokenizer.
+      max_length: the most tokens of a prompt and its answer; None: all that the run reads.
+      begin: ids before every prompt; None: those that the tokenizer begins a document with.
+    Raises:
+      ConfigError: options are missing, or do not go together.
+    """
+    if reads is None and not (tokenizer_dir and max_length):
+        raise ConfigError("a server's model needs --tokenizer_dir and --max_length too")
+    if reads is not None and tokenizer_dir:
+        raise ConfigError("--tokenizer_dir does not go with --model_dir: the run has a tokenizer")
+    if reads is not None and max_length and max_length > reads.max_length:
+        raise ConfigError(f"--max_length={max_length}: the model reads {reads.max_length}")
+    tokenizer = load_tokenizer(tokenizer_dir) if reads is None else reads.tokenizer
+    begin = tokenizer.begin_ids if begin is None else begin
+    return Reader(tokenizer, max_length or reads.max_length, tuple(begin))
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemPrompt:
+    """The prompt of an item.
+
+    Attributes:
+      item: the item.
+      text: the rendered prompt.
+      context: its token ids.
+      answers: key -> the text of each choice behind it; empty if the answer is generated.
+      answer_ids: key -> the token ids of each choice.
+      choices: key -> the text of the choice alone, whose characters and bytes are counted.
+      shots: the examples in it.
+      straddles: see `hclx.prompts.AnswerTokens`.
+      is_truncated: whether the item has no room even without examples, so that the beginning of the
+        prompt is left out.
+    """
+
+    item: Item
+    text: str
+    context: tuple[int, ...]
+    answers: Mapping[str, str]
+    answer_ids: Mapping[str, tuple[int, ...]]
+    choices: Mapping[str, str]
+    shots: int
+    straddles: int
+    is_truncated: bool
+
+
+def item_prompts(spec: RunSpec, trial: int, reader: Reader) -> tuple[list[ItemPrompt], int]:
+    """Returns the prompts of a trial, and the number of shots that fit.
+
+    If the context is short, a whole number of shots is dropped for all items alike. Items that have
+    no room even without shots do not count for that; the beginning of their prompts is left out.
+
+    Raises:
+      ConfigError: no prompt leaves room for an answer.
+    """
+    shots = draw_shots(spec, trial)
+    bare = [_prompt(spec, item, (), reader) for item in spec.items]
+    fitting = [number for number, prompt in enumerate(bare) if not prompt.is_truncated]
+
+    def fits(count: int) -> bool:
+        return not any(
+            _prompt(
+                spec, spec.items[number], _kept(spec, shots[number], count), reader
+            ).is_truncated
+            for number in fitting
+        )
+
+    most = max(map(len, shots))
+    count = most_that_fit(most, fits) if fitting and most else 0
+    prompts = [
+        _prompt(spec, item, _kept(spec, examples, count), reader)
+        for item, examples in zip(spec.items, shots, strict=True)
+    ]
+    return prompts, count
+
+
+def content_free_prompt(
+    spec: RunSpec, fields: Fields, examples: Sequence[Fields], reader: Reader
+) -> ItemPrompt:
+    """Returns the prompt of an item without an answer, such as one whose fields are "N/A"."""
+    return _prompt(spec, Item("", fields, ""), examples, reader)
+
+
+def _kept(spec: RunSpec, examples: Sequence[Fields], count: int) -> Sequence[Fields]:
+    return keep(examples, count, spec.prompt.drop)
+
+
+def _prompt(spec: RunSpec, item: Item, examples: Sequence[Fields], reader: Reader) -> ItemPrompt:
+    document = spec.prompt
+    text = render(document, item.fields, examples).text
+    answers = answer_texts(document, item.fields)
+    if answers:
+        encoded = encode_answers(text, answers, reader.tokenizer, reader.begin)
+        context, answer_ids, straddles = encoded.context, encoded.answers, encoded.straddles
+        longest = max(map(len, answer_ids.values()))
+    else:
+        context = (*reader.begin, *reader.tokenizer.encode(text))
+        context = context or (reader.tokenizer.eod_id,)
+        answer_ids, straddles, longest = {}, 0, document.sampling.get("max_tokens", 128)
+    room = min(reader.max_length, document.max_tokens or reader.max_length) - longest
+    if room < 1:
+        raise ConfigError(
+            f"{spec.name}: an answer has up to {longest} tokens, and the model reads"
+            f" {reader.max_length}; shorten sampling.max_tokens or the choices"
+        )
+    is_truncated = len(context) > room
+    if is_truncated:
+        context = (*reader.begin, *context[len(context) - room + len(reader.begin) :])
+    choices = {key: template.text(item.fields) for key, template in document.choices.items()}
+    return ItemPrompt(
+        item, text, context, answers, answer_ids, choices, len(examples), straddles, is_truncated
+    )

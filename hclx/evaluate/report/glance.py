@@ -1,0 +1,107 @@
+"""One line for each task: what a reader sees first."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from hclx.evaluate.report.results_file import Figure, Model, Results, Run
+from hclx.progress import counted
+
+# Metrics whose greatest value is 100, by the beginning of their names.
+_PERCENT = ("bleu", "chrf", "ter")
+VERDICTS = {
+    "above": "above chance",
+    "at": "at chance",
+    "below": "below chance",
+    "none": "no chance level",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The run that stands for a task.
+
+    Attributes:
+      verdict: a key of VERDICTS.
+      others: the least and greatest main metric of the task's runs, if it has several.
+    """
+
+    run: Run
+    verdict: str
+    n_runs: int
+    others: tuple[float, float] | None
+
+
+def headlines(results: Results) -> list[Headline]:
+    """Returns a line for each task, in the order of the results: the run with the most examples,
+    of these the first. It is not the best one: to choose that by the items it is measured on would
+    flatter the model.
+    """
+    tasks = dict.fromkeys(run.task for run in results.runs)
+    return [_headline([run for run in results.runs if run.task == task]) for task in tasks]
+
+
+def _headline(runs: Sequence[Run]) -> Headline:
+    run = max(runs, key=lambda run: run.shots_asked)
+    values = [other.figure.mean for other in runs if other.main == run.main]
+    others = (min(values), max(values)) if len(runs) > 1 else None
+    return Headline(run, verdict(run.figure, run.chance), len(runs), others)
+
+
+def verdict(figure: Figure, chance: float | None) -> str:
+    """Returns a key of VERDICTS: "at" if the interval holds chance; without an interval the mean
+    itself is compared.
+    """
+    if chance is None:
+        return "none"
+    low, high = figure.interval or (figure.mean, figure.mean)
+    return "above" if low > chance else "below" if high < chance else "at"
+
+
+def domain(metric: str, values: Sequence[float]) -> tuple[float, float]:
+    """Returns the least and greatest value of a metric: 0 to 1; 0 to 100 for those in percent; -1
+    to 1 for those that can be negative, as correlations and differences are.
+
+    Args:
+      metric: its name.
+      values: that are shown together.
+    """
+    if metric.startswith(_PERCENT) or max(values, default=0) > 1.5:
+        return 0.0, 100.0
+    is_signed = "diff" in metric or metric in ("pearson", "spearman", "mcc")
+    return (-1.0, 1.0) if is_signed or min(values, default=0) < 0 else (0.0, 1.0)
+
+
+def summary(lines: Sequence[Headline]) -> str:
+    """Returns a sentence that counts tasks by their verdicts."""
+    counts = {key: sum(line.verdict == key for line in lines) for key in VERDICTS}
+    words = [f"{n} {VERDICTS[key]}" for key, n in counts.items() if n and key != "none"]
+    if counts["none"]:
+        words.append(f"{counts['none']} on which guessing has no score")
+    return f"{counted(len(lines), 'task')}: {', '.join(words)}."
+
+
+def cautions(run: Run) -> Iterator[str]:
+    """Yields sentences on what makes a run weaker than it was asked to be."""
+    if run.shots < run.shots_asked:
+        yield (
+            f"{run.shots_asked} examples were asked for and {run.shots} had room in the context,"
+            " for all items alike"
+        )
+    if run.truncated:
+        yield f"{counted(run.truncated, 'prompt')} did not fit and lost the beginning"
+    if run.straddles:
+        yield (
+            f"in {counted(run.straddles, 'prompt')} a token straddles the prompt and the answer, so"
+            " that the model saw other tokens than in a running text"
+        )
+    if run.items < 200:
+        yield f"only {counted(run.items, 'item')}: the interval is wide"
+    if run.draw == "trial" and run.trials == 1 and run.shots:
+        yield "a single draw of examples: other examples may give another figure"
+
+
+def model_label(model: Model, others: Sequence[Model]) -> str:
+    """Returns the name of a model, with its step if another one has the same name."""
+    same = [other for other in others if other.name == model.name]
+    step = "" if model.step is None else f", step {model.step:,}"
+    return f"{model.name}{step}" if len(same) > 1 else model.name

@@ -1,0 +1,156 @@
+"""Turns the samples of a run into the numbers of results.json."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hclx.evaluate.calibration import CALIBRATIONS, calibrated
+from hclx.evaluate.items import Prediction
+from hclx.evaluate.metrics import METRICS
+from hclx.evaluate.run_spec import SCORES, RunSpec
+from hclx.evaluate.scores import AnswerScore
+from hclx.evaluate.statistics import (
+    confusion,
+    expected_calibration_error,
+    reliability,
+    summarise,
+)
+from hclx.evaluate.trial import predict
+from hclx.prompts import prompt_hash
+
+Trials = Sequence[Sequence[Prediction]]
+
+
+def run_record(
+    spec: RunSpec,
+    samples: Sequence[Sequence[dict]],
+    content_free: Sequence[Mapping[str, Sequence[Mapping[str, float]]]],
+) -> dict[str, Any]:
+    """Returns the record of a run.
+
+    Args:
+      spec: what was run.
+      samples: of each trial, in the order of the items.
+      content_free: of each trial, kind of content-free inputs -> the scores of the choices behind
+        each of them; see `hclx.evaluate.calibrate`.
+    """
+    trials = [[_prediction(sample) for sample in lines] for lines in samples]
+    shots = max(sample["shots"] for sample in samples[0])
+    lines = [sample for of_trial in samples for sample in of_trial]
+    record = {
+        "task": spec.task,
+        "template": spec.template,
+        "prompt_hash": prompt_hash(spec.prompt),
+        "split": spec.split,
+        "shots_split": spec.shots_split,
+        "shots_asked": spec.shots,
+        "shots": shots,
+        "shots_dropped": spec.shots - shots,
+        "draw": spec.draw,
+        "trials": spec.trials,
+        "items": len(spec.items),
+        "seed": spec.seed,
+        "score": spec.score,
+        "straddles": sum(sample["straddles"] for sample in lines),
+        "truncated": sum(sample["is_truncated"] for sample in lines),
+        "main": spec.main,
+        "chance": spec.chance,
+        "metrics": summaries(spec, trials),
+        "signatures": {
+            name: METRICS[name].signature() for name in spec.metrics if METRICS[name].signature()
+        },
+        "bias": None,
+    }
+    return {**record, **_of_choices(spec, samples, trials, content_free)}
+
+
+def summaries(spec: RunSpec, trials: Trials) -> dict[str, dict[str, Any]]:
+    """Returns name of a metric -> its `Summary` as JSON."""
+    summary = lambda name: summarise(METRICS[name], spec.items, trials, seed=spec.seed)
+    return {name: summary(name).to_json() for name in spec.metrics}
+
+
+def _prediction(sample: Mapping[str, Any]) -> Prediction:
+    return Prediction(sample["prediction"], sample["probabilities"], sample.get("text", ""))
+
+
+def _of_choices(spec: RunSpec, samples, trials: Trials, content_free) -> dict[str, Any]:
+    """Returns what only runs with choices have: other scores, calibration, confusion."""
+    keys = list(spec.prompt.choices)
+    if not keys:
+        empty = {"scores": {}, "calibrated": {}, "labels": [], "confusion": [], "reliability": []}
+        return empty
+    answered = [
+        (item, prediction)
+        for predictions in trials
+        for item, prediction in zip(spec.items, predictions, strict=True)
+    ]
+    labels, counts = confusion(spec.items, trials, keys)
+    bins = reliability(
+        np.array([max(prediction.probabilities.values()) for _, prediction in answered]),
+        np.array([item.answer == prediction.answer for item, prediction in answered]),
+    )
+    return {
+        "scores": _by_score(spec, samples),
+        "calibrated": _calibrated(spec, keys, samples, content_free),
+        "labels": labels,
+        "confusion": counts,
+        "reliability": [dataclasses.asdict(part) for part in bins],
+        "calibration_error": expected_calibration_error(bins),
+    }
+
+
+def _by_score(spec: RunSpec, samples) -> dict[str, dict]:
+    """Returns name of a score -> its metrics; "pmi" only where every answer has a prior."""
+    scored = [[_scores(sample) for sample in lines] for lines in samples]
+    has_priors = all(
+        s.prior is not None for lines in scored for line in lines for s in line.values()
+    )
+    names = [name for name in SCORES if name != "pmi" or has_priors]
+    return {
+        name: summaries(spec, [[predict(line, name) for line in lines] for lines in scored])
+        for name in names
+    }
+
+
+def _scores(sample: Mapping[str, Any]) -> dict[str, AnswerScore]:
+    return {key: _score(**score) for key, score in sample["scores"].items()}
+
+
+def _score(total: float, tokens: int, characters: int, bytes: int, pmi: float | None):
+    return AnswerScore(total, tokens, characters, bytes, None if pmi is None else total - pmi)
+
+
+def _calibrated(spec: RunSpec, keys: list[str], samples, content_free) -> dict[str, dict]:
+    """Returns method of calibration -> the metrics that it leads to; of those methods whose inputs
+    were scored.
+    """
+    results = {}
+    for method in CALIBRATIONS:
+        trials = [
+            _calibrated_trial(spec, method, keys, *trial)
+            for trial in zip(samples, content_free, strict=True)
+        ]
+        if all(predictions is not None for predictions in trials):
+            results[method] = summaries(spec, trials)
+    return results
+
+
+def _calibrated_trial(
+    spec: RunSpec, method: str, keys: list[str], lines: Sequence[dict], free: Mapping
+) -> list[Prediction] | None:
+    by = "total" if spec.score == "pmi" else spec.score
+    scores_nl = [[scores[key].by(by) for key in keys] for scores in map(_scores, lines)]
+    sources = {
+        kind: np.array([[scores[key] for key in keys] for scores in inputs])
+        for kind, inputs in free.items()
+    }
+    log_p_nl = calibrated(method, np.array(scores_nl), sources)
+    if log_p_nl is None:
+        return None
+    return [
+        Prediction(keys[int(row.argmax())], dict(zip(keys, map(float, np.exp(row)), strict=True)))
+        for row in log_p_nl
+    ]

@@ -1,0 +1,118 @@
+"""Runs a suite: every run's trials on one engine, into one folder that is resumed where it ends."""
+
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hclx
+from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
+from hclx.evaluate.compile_time import compile_seconds
+from hclx.evaluate.item_prompts import Reader
+from hclx.evaluate.results import run_record
+from hclx.evaluate.run_spec import RunSpec
+from hclx.evaluate.samples import SAMPLES, output_folder, replace_text
+from hclx.evaluate.trial import run_trial
+from hclx.infer import Engine
+from hclx.progress import ProgressBar
+from hclx.prompts import prompt_hash
+
+RESULTS, SCHEMA = "results.json", "hclx.results/1"
+
+
+def run_suite(
+    engine: Engine, specs: Sequence[RunSpec], reader: Reader, model: Mapping[str, Any], folder: Path
+) -> dict:
+    """Runs a suite, and writes results.json and the samples.
+
+    Args:
+      engine: of the model.
+      specs: the runs; no two have one name.
+      reader: how the model reads.
+      model: what the results depend on, and are told apart by; JSON values.
+      folder: for the results. A command that was killed goes on where it stopped.
+    Returns:
+      the content of results.json.
+    Raises:
+      ConfigError: another command writes to the folder, or it has results of other runs.
+    """
+    began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
+    plan = {"model": dict(model), "runs": [_planned(spec, reader) for spec in specs]}
+    total = sum(spec.trials * len(spec.items) for spec in specs)
+    with (
+        output_folder(folder, plan),
+        compile_seconds() as compiling,
+        ProgressBar(total, "answering", "item") as progress,
+    ):
+        runs = [_run(engine, spec, reader, folder, progress) for spec in specs]
+        results = {
+            "schema": SCHEMA,
+            "hclx": hclx.__version__,
+            "model": dict(model),
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.monotonic() - began, 3),
+            "compile_seconds": round(compiling.seconds, 3),
+            "runs": runs,
+        }
+        replace_text(folder / RESULTS, json.dumps(results, ensure_ascii=False, indent=1) + "\n")
+    return results
+
+
+def _planned(spec: RunSpec, reader: Reader) -> dict[str, Any]:
+    """Returns what the samples of a run depend on."""
+    simple = {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.name not in ("prompt", "items", "pool")
+    }
+    ids = {"items": [item.id for item in spec.items], "pool": len(spec.pool)}
+    read = {"begin": list(reader.begin), "max_length": reader.max_length}
+    return {**simple, **ids, **read, "prompt_hash": prompt_hash(spec.prompt)}
+
+
+def _run(
+    engine: Engine, spec: RunSpec, reader: Reader, folder: Path, progress: ProgressBar
+) -> dict:
+    names = [f"{SAMPLES}/{spec.name}.{trial}.jsonl" for trial in range(spec.trials)]
+    trials, content_free = [], []
+    for trial, name in enumerate(names):
+        trials.append(run_trial(engine, spec, trial, reader, folder / name, progress))
+        path = (folder / name).with_suffix(".calibration.json")
+        content_free.append(_calibration(engine, spec, trial, reader, path, trials[-1]))
+    record = run_record(spec, trials, content_free)
+    return {**record, "bos": list(reader.begin), "samples": names}
+
+
+def _calibration(
+    engine: Engine, spec: RunSpec, trial: int, reader: Reader, path: Path, samples: Sequence[dict]
+) -> dict[str, list[dict[str, float]]]:
+    """Returns the scores of the choices behind content-free inputs, which are kept in a file."""
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    prompts = calibration_prompts(spec, trial, reader, samples[0]["shots"])
+    scores = calibration_scores(engine, spec, prompts)
+    replace_text(path, json.dumps(scores, ensure_ascii=False) + "\n")
+    return scores
+
+
+def print_results(results: Mapping[str, Any], missing: Sequence[str] = ()) -> None:
+    """Prints a line for each run: its main metric with the interval, and what was dropped."""
+    width = max(len(f"{run['task']}/{run['template']}") for run in results["runs"])
+    for run in results["runs"]:
+        name, summary = f"{run['task']}/{run['template']}", run["metrics"][run["main"]]
+        low, high = summary["interval"] or (float("nan"),) * 2
+        mean = float("nan") if summary["mean"] is None else summary["mean"]
+        spread = f" std {summary['std']:.4f}" if summary["std"] is not None else ""
+        chance = f" (chance {run['chance']:.3f})" if run["chance"] is not None else ""
+        dropped = f", {run['shots_dropped']} dropped" if run["shots_dropped"] else ""
+        print(
+            f"{name:<{width}}  {run['main']} {mean:.4f} [{low:.4f}, {high:.4f}]{spread}{chance}"
+            f"  {run['shots']} shots{dropped}, {run['items']} items, {run['trials']} trials"
+        )
+    for line in missing:
+        print(f"left out: {line}")
+    compiling = results["compile_seconds"]
+    print(f"{results['seconds']:.1f} s, of which {compiling:.1f} s compiled programs")
