@@ -40,6 +40,8 @@ EXTRAS = {
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     # The engine over a server of models: many streams, each of which can be closed at any time.
     "remote": ["httpx2>=2.16,<3"],
+    # Its tasks on models of hclx; transformers writes chats.
+    "lm_eval": ["lm-eval>=0.4.13,<0.5", "transformers>=4.50"],
     "evaluate": [
         "jinja2>=3.1,<4",
         "pydantic>=2.9,<3",
@@ -55,7 +57,7 @@ EXTRAS = {
         "jsonschema>=4.20,<5",
     ],
     # The peers that the benchmarks measure against.
-    "bench": ["torch==2.13.0", "transformers>=4.50"],
+    "bench": ["torch==2.13.0", "transformers>=4.50", "lm-eval[hf]>=0.4.13,<0.5"],
     "plan": ["jax[tpu]>=0.10,<0.13"],  # XLA's compiler for TPUs, which needs none
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda12]>=0.10,<0.13"],

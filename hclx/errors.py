@@ -34,6 +34,8 @@ EXTRA_OF = {
     "matplotlib": "plot",
     "llguidance": "grammar",
     "httpx2": "remote",
+    "lm_eval": "lm_eval",
+    "transformers": "lm_eval",
     "tokenizers": "convert",
     "torch": "bin",
     "libtpu": "plan",

@@ -69,6 +69,7 @@ HEAVY = (
 # module's business there.
 HOMES = (
     "hclx/convert/pickles.py",
+    "hclx/evaluate/lm_eval.py",
     "hclx/text/seqio_imports.py",
     "hclx/text/decoding.py",
     "hclx/text/parquet_rows.py",

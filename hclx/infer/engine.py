@@ -141,7 +141,7 @@ class Choice:
 
 def list_of_labels(labels: Iterable[str]) -> list[str]:
     """Returns the labels to choose among. Raises RequestError if there are none."""
-    listed = as_list(labels, "labels")
+    listed = as_list(labels, "labels", "texts")
     if not listed:
         raise RequestError("there are no labels to choose among; give one or more")
     return listed
@@ -151,21 +151,22 @@ def list_of_texts(texts: str | Iterable[str]) -> list[str]:
     """Returns texts to embed as a list; a text alone is a list of one. Raises RequestError for
     what is neither.
     """
-    return [texts] if isinstance(texts, str) else as_list(texts, "texts")
+    return [texts] if isinstance(texts, str) else as_list(texts, "texts", "texts")
 
 
-def as_list(values: Iterable[T], name: str) -> list[T]:
+def as_list(values: Iterable[T], name: str, kind: str = "requests") -> list[T]:
     """Returns the values of an argument as a list.
 
     Args:
       values: of a method that takes several.
       name: of the argument.
+      kind: of the values, for messages.
     Raises:
       RequestError: it is a single value.
     """
     is_single = isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable)
     if is_single:
-        raise RequestError(f"{name}={shown(values)}: give a list")
+        raise RequestError(f"{name}={shown(values)}: give a list of {kind}")
     return list(values)
 
 

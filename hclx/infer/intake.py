@@ -138,7 +138,7 @@ class Intake:
                 if request.continuation is not None
                 else "there is no token to score: the context has one token alone"
             )
-        self._check_length(ids)
+        self._check_length(ids[:-1])  # the last one is scored, and not read
         return ScoreTask(Ticket(self._on_cancel), request, ids, first)
 
     def embed_task(self, text: str) -> EmbedTask:

@@ -45,6 +45,7 @@ class ForeignTokenizer:
     A text that spells a special token is encoded as its characters.
 
     Attributes:
+      folder: where it is.
       vocab_size: one more than the largest id, special and added tokens included; ids between may
         be of no token.
       eod_id: the token that ends a document; `pad_id`: that of padding, or `eod_id`.
@@ -68,7 +69,7 @@ class ForeignTokenizer:
         require("tokenizers")
         import tokenizers
 
-        self._path = directory / FOREIGN_FILE
+        self.folder, self._path = directory, directory / FOREIGN_FILE
         try:
             content = self._path.read_bytes()
             self._json = json.loads(content)

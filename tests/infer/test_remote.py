@@ -170,10 +170,12 @@ def test_a_value_of_another_kind_is_refused(server, engine, request_, message):
 @pytest.mark.parametrize("value", [REQUEST, ScoreRequest("봄"), "봄", 5, None])
 def test_what_is_no_list_is_refused(server, engine, value):
     for method in (engine.generate, engine.score, lambda value: engine.choose("봄", value)):
-        with pytest.raises(RequestError, match=r"(requests|labels)=.*: give a list$"):
+        with pytest.raises(
+            RequestError, match=r"(requests|labels)=.*: give a list of (requests|texts)$"
+        ):
             method(value)
     if not isinstance(value, str):
-        with pytest.raises(RequestError, match="texts=.*: give a list$"):
+        with pytest.raises(RequestError, match="texts=.*: give a list of texts$"):
             engine.embed(value)
     assert server.bodies == []
 

@@ -140,10 +140,12 @@ def test_nothing_is_begun_if_one_request_of_a_call_is_wrong(engine, monkeypatch)
 @pytest.mark.parametrize("value", [asking(), ScoreRequest("AB"), "AB", b"AB", 5, None, {"a": 1}])
 def test_what_is_no_list_is_refused(engine, value):
     for method in (engine.generate, engine.score, lambda value: engine.choose("A", value)):
-        with pytest.raises(RequestError, match=r"(requests|labels)=.*: give a list$"):
+        with pytest.raises(
+            RequestError, match=r"(requests|labels)=.*: give a list of (requests|texts)$"
+        ):
             method(value)
     if not isinstance(value, str):
-        with pytest.raises(RequestError, match="texts=.*: give a list$"):
+        with pytest.raises(RequestError, match="texts=.*: give a list of texts$"):
             engine.embed(value)
 
 
