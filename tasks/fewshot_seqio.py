@@ -14,7 +14,8 @@ from hclx.errors import DataError
 from hclx.evaluate.answers import parse_answer
 from hclx.evaluate.items import Item, Prediction
 from hclx.prompts import PromptDocument, answer_texts, render
-from hclx.tasks.common import DATA_DIR_VARIABLE, VOCABULARY
+from hclx.tasks import DATA_DIR_VARIABLE
+from hclx.tasks.common import VOCABULARY
 from hclx.tasks.fewshot import TASKS, TaskSpec, task, task_prompt
 from hclx.text.seqio_imports import seqio, tf
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,6 +15,7 @@ from hclx.evaluate.items import Item
 from hclx.evaluate.metrics import metrics_named
 from hclx.evaluate.run_spec import RunSpec
 from hclx.prompts import PromptDocument, load_prompt
+from hclx.tasks import DATA_DIR_VARIABLE
 from hclx.tasks.fewshot import TaskSpec, task, task_prompt
 
 SUITES = resources.files("hclx.tasks") / "suites"
@@ -108,6 +110,25 @@ def suite_runs(
         if names.count(name) > 1:
             raise ConfigError(f"the suite has {name} twice; give one of them another template name")
     return specs, missing
+
+
+def all_runs(suite: str, selection: Selection, data_dir: str | None = None) -> list[RunSpec]:
+    """Returns the runs of a suite, for a caller that leaves none out.
+
+    Args:
+      suite: its name or file.
+      selection: of the command line.
+      data_dir: the folder that holds `tasks/`; None: that of HCLX_DATA_DIR.
+    Raises:
+      ConfigError: as `suite_runs`.
+      DataError: as `suite_runs`, or files are missing.
+    """
+    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    specs, missing = suite_runs(read_suite(suite), folder, selection)
+    if missing:
+        listed = "; ".join(missing)
+        raise DataError(f"the suite {suite} lacks files: {listed}; set {DATA_DIR_VARIABLE}")
+    return specs
 
 
 def _is_chosen(entry: Mapping[str, Any], names: Sequence[str]) -> bool:

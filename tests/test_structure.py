@@ -33,7 +33,10 @@ LAYERS = {
     "train": ("config", "errors", "field_checks", "model", "parallel", "text", "data"),
     "infer": ("config", "errors", "model", "parallel", "text", "train"),
     "prompts": ("errors", "text"),
-    "evaluate": ("config", "errors", "field_checks", "text", "prompts", "infer"),
+    "evaluate": (
+        *("config", "errors", "field_checks", "text", "prompts", "infer", "model", "parallel"),
+        "train",
+    ),
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),

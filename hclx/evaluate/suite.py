@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,12 @@ RESULTS, SCHEMA = "results.json", "hclx.results/1"
 
 
 def run_suite(
-    engine: Engine, specs: Sequence[RunSpec], reader: Reader, model: Mapping[str, Any], folder: Path
+    engine: Engine,
+    specs: Sequence[RunSpec],
+    reader: Reader,
+    model: Mapping[str, Any],
+    folder: Path,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> dict:
     """Runs a suite, and writes results.json and the samples.
 
@@ -34,6 +39,7 @@ def run_suite(
       reader: how the model reads.
       model: what the results depend on, and are told apart by; JSON values.
       folder: for the results. A command that was killed goes on where it stopped.
+      on_batch: is called whenever there is progress.
     Returns:
       the content of results.json.
     Raises:
@@ -47,7 +53,8 @@ def run_suite(
         compile_seconds() as compiling,
         ProgressBar(total, "answering", "item") as progress,
     ):
-        runs = [_run(engine, spec, reader, folder, progress) for spec in specs]
+        count = lambda items: (progress.update(items), on_batch())
+        runs = [_run(engine, spec, reader, folder, count) for spec in specs]
         results = {
             "schema": SCHEMA,
             "hclx": hclx.__version__,
@@ -74,12 +81,12 @@ def _planned(spec: RunSpec, reader: Reader) -> dict[str, Any]:
 
 
 def _run(
-    engine: Engine, spec: RunSpec, reader: Reader, folder: Path, progress: ProgressBar
+    engine: Engine, spec: RunSpec, reader: Reader, folder: Path, count: Callable[[int], object]
 ) -> dict:
     names = [f"{SAMPLES}/{spec.name}.{trial}.jsonl" for trial in range(spec.trials)]
     trials, content_free = [], []
     for trial, name in enumerate(names):
-        trials.append(run_trial(engine, spec, trial, reader, folder / name, progress))
+        trials.append(run_trial(engine, spec, trial, reader, folder / name, count))
         path = (folder / name).with_suffix(".calibration.json")
         content_free.append(_calibration(engine, spec, trial, reader, path, trials[-1]))
     record = run_record(spec, trials, content_free)
