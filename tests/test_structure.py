@@ -111,7 +111,13 @@ def tree_of(path):
 
 
 @pytest.mark.parametrize(
-    "modules", ["hclx.model, hclx.train, hclx.infer", "hclx.text", "hclx.data, hclx.launching"]
+    "modules",
+    [
+        "hclx.model, hclx.train, hclx.infer",
+        "hclx.text",
+        "hclx.data, hclx.launching",
+        "hclx.evaluate.suite, hclx.evaluate.report, hclx.tasks.suite_runs",
+    ],
 )
 def test_the_core_needs_no_heavy_library(modules):
     code = _WITHOUT.format(heavy=HEAVY, modules=modules)
