@@ -327,3 +327,15 @@ def test_every_set_that_is_not_there_is_found_under_the_names_of_its_publisher(t
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         assert str(path) in task(task_name).files(str(tmp_path), split)
+
+
+def test_the_table_of_the_documentation_is_that_of_the_code(root):
+    lines = (root / "docs" / "evaluation_tasks.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split(" | ") for line in lines if line.startswith("| ") and line.count(" | ") == 4]
+    assert [row[0].strip("| ") for row in rows[1:]] == list(TASKS)
+    for row, spec in zip(rows[1:], TASKS.values(), strict=True):
+        files = [f"{split}: `{pattern}`" for split, pattern in spec.splits.items()]
+        assert row[1].split("<br>") == files
+        assert row[2].split(", ") == list(spec.metrics)
+        assert row[3] == f"{spec.shots} × {spec.trials}"
+        assert row[4].strip(" |").split(", ") == list(templates(spec.name))
