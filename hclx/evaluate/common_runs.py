@@ -7,7 +7,7 @@ run is then compared symbol by symbol, so that a collision of hashes changes no 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,11 +55,12 @@ class RunIndex:
         self._symbols, self._owner = _joined(sequences, _BREAK)
         self._starts = np.cumsum([0, *(len(sequence) + 1 for sequence in sequences)])[:-1] + 1
         self._hashes = RangeHash(self._symbols)
-        places, keys = _ngrams(self._hashes, self._owner, n)
-        # Of one n-gram, those that follow the same symbol stand together.
-        order = np.lexsort((self._symbols[places - 1], keys))
-        self._places, self._keys = places[order], keys[order]
-        self._before = self._symbols[self._places - 1]
+        places, hashes = _ngrams(self._hashes, self._owner, n)
+        self._keys, rank = np.unique(hashes, return_inverse=True)
+        # Of one n-gram, the places that follow the same symbol stand together.
+        ranked = _with_before(rank, self._symbols, places)
+        order = np.argsort(ranked, kind="stable")
+        self._ranked, self._places = ranked[order], places[order]
         self._sieve = np.zeros(1 << _SIEVE_BITS, bool)
         self._sieve[self._keys >> np.uint64(64 - _SIEVE_BITS)] = True
 
@@ -70,24 +71,36 @@ class RunIndex:
         symbols, owner = _joined(batch, _STREAM_BREAK)
         hashes = RangeHash(symbols)
         stream = _Stream(symbols, owner, hashes)
-        places, keys = _ngrams(hashes, owner, self._n)
-        chosen = self._sieve[keys >> np.uint64(64 - _SIEVE_BITS)]
-        places, keys = places[chosen], keys[chosen]
-        low = np.searchsorted(self._keys, keys, "left")
-        high = np.searchsorted(self._keys, keys, "right")
-        for part in _parts(high - low):
-            self._extend(stream, places[part], low[part], high[part])
+        for places, low, high in self._candidates(stream):
+            counts = high - low
+            theirs = np.repeat(places, counts)
+            ours = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - low, counts)
+            self._extend(stream, theirs, self._places[ours])
         self._n_read += len(batch)
 
-    def _extend(self, stream: "_Stream", places, low, high) -> None:
-        """Compares what follows each place of the stream with what follows the indexed n-grams
-        `low` to `high`, if the symbols before differ: else the run begins earlier.
+    def _candidates(self, stream: "_Stream") -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields some places of the stream whose n-grams are indexed, and for each the range of
+        `_places` to compare it with: those that do not follow the same symbol, as the run begins
+        earlier there.
         """
-        counts = high - low
-        theirs = np.repeat(places, counts)
-        ours = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - low, counts)
-        begins = self._before[ours] != stream.symbols[theirs - 1]
-        theirs, ours = theirs[begins], self._places[ours[begins]]
+        places, keys = _ngrams(stream.hashes, stream.owner, self._n)
+        chosen = self._sieve[keys >> np.uint64(64 - _SIEVE_BITS)]
+        places, keys = places[chosen], keys[chosen]
+        rank = np.searchsorted(self._keys, keys)
+        known = np.flatnonzero(rank < len(self._keys))
+        known = known[self._keys[rank[known]] == keys[known]]
+        places, rank = places[known], rank[known]
+        of_rank, after = _key(rank), _key(rank + 1)
+        same = _with_before(rank, stream.symbols, places)
+        search = lambda values, side="left": np.searchsorted(self._ranked, values, side)
+        low = np.stack([search(of_rank), search(same, "right")], 1).ravel()
+        high = np.stack([search(same), search(after)], 1).ravel()
+        places = np.repeat(places, 2)
+        for part in _parts(high - low):
+            yield places[part], low[part], high[part]
+
+    def _extend(self, stream: "_Stream", theirs: np.ndarray, ours: np.ndarray) -> None:
+        """Compares what follows places of the stream with what follows places of the sequences."""
         lengths = self._common(stream, theirs, ours)
         if not self._are_equal(stream, theirs, ours, lengths):  # hashes of two runs collide
             pairs = zip(theirs.tolist(), ours.tolist())
@@ -135,7 +148,7 @@ class RunIndex:
         """The number of equal symbols from two places on."""
         n = min(len(stream.symbols) - theirs, len(self._symbols) - ours)
         differ = stream.symbols[theirs : theirs + n] != self._symbols[ours : ours + n]
-        return int(differ.argmax())  # the marks differ
+        return int(differ.argmax())  # marks differ
 
 
 class _Stream(NamedTuple):
@@ -165,6 +178,15 @@ def _joined(sequences: Sequence[np.ndarray], mark: np.uint32) -> tuple[np.ndarra
         np.concatenate([np.asarray(part, np.uint32) for part in parts]),
         np.concatenate([np.asarray(part, np.int64) for part in owners]),
     )
+
+
+def _key(rank: np.ndarray) -> np.ndarray:
+    return rank.astype(np.uint64) << np.uint64(32)
+
+
+def _with_before(rank: np.ndarray, symbols: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The rank of the n-gram at each place, and then the symbol before the place, as one number."""
+    return _key(rank) | symbols[places - 1].astype(np.uint64)
 
 
 def _ngrams(hashes: RangeHash, owner: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:

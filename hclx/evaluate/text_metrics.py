@@ -88,7 +88,7 @@ def text_metrics(
 
 
 def _overlap(human: Sequence[str], model: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Name of a metric -> its value for the model's texts against those of people, and signature."""
+    """Name of a metric -> its value, with the texts of people as references, and its signature."""
     items = [Item(str(i), {}, text, (text,)) for i, text in enumerate(human)]
     predictions = [Prediction(text) for text in model]
     return {

@@ -58,10 +58,10 @@ def test_runs_of_random_sequences(alphabet, n, make_hash, monkeypatch):
 
 
 def test_a_run_that_repeats_one_symbol_takes_no_square_of_its_length():
-    one_symbol = np.full(30_000, 7, np.uint32)
+    one_symbol = np.full(200_000, 7, np.uint32)
     index = RunIndex([one_symbol], 20)
-    index.read([one_symbol[:20_000], one_symbol])
-    assert index.longest[0] == common_runs.Run(30_000, 0, 1)
+    index.read([one_symbol[:150_000], one_symbol])
+    assert index.longest[0] == common_runs.Run(200_000, 0, 1)
 
 
 def documents(*texts):
