@@ -4,8 +4,8 @@ NAVER named the measure (HyperCLOVA, AI NOW 2021) and published no definition of
 is the project's own. A model continues the beginnings of documents that it was not trained on. The
 continuation of the model and that of the document are truncated to one length, and a fixed linear
 classifier of character n-grams learns to tell them apart on other documents. DA is its accuracy on
-the documents that it has not seen, DF1 its F1 on the class of the model. 0.5 is best: nothing in
-the n-grams gives the model away.
+the documents that it has not seen, DF1 its F1 on the class of the model. 0.5 is best: the n-grams
+do not give the model away.
 
 The classifier is ridge regression to the labels +1 and -1 in the dual (Rifkin et al. 2003): it has
 a closed form, is the same on every machine, and needs one factorisation for as many labellings as
