@@ -6,6 +6,7 @@ model; `hclx lm_eval` does both:
     hclx lm_eval run --model=hclx --model_args=model_dir=runs/demo --tasks=kobest
 """
 
+import atexit
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,9 +72,10 @@ class HarnessModel(TemplateLM):
         if (model_dir is None) == (engine is None):
             raise ConfigError("give model_dir, the folder of a run, or in Python an open engine")
         if engine is None:
-            rows = _ROWS if batch_size in (1, "1", "auto") else int(batch_size)
-            source = RunFolder(model_dir, step, dtype, rows)
+            is_default = str(batch_size) == "1" or str(batch_size).startswith("auto")
+            source = RunFolder(model_dir, step, dtype, _ROWS if is_default else int(batch_size))
             engine = source.open()
+            atexit.register(engine.close)  # the harness does not say when it is done
             tokenizer, longest = source.reads.tokenizer, source.reads.max_length
             max_length = min(max_length or longest, longest)
         if tokenizer is None or max_length is None:

@@ -87,7 +87,8 @@ class Generation:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreRequest:
-    """A text whose log-probability is asked for.
+    """A text whose log-probability is asked for. It may have one token more than the model reads,
+    as the last one is not read.
 
     Attributes:
       context: what comes before, text or token ids; it is computed once for requests that share it.

@@ -138,7 +138,7 @@ class Intake:
                 if request.continuation is not None
                 else "there is no token to score: the context has one token alone"
             )
-        self._check_length(ids[:-1])  # the last one is scored, and not read
+        self._check_length(ids, n_unread=1)  # the last one is scored, and not read
         return ScoreTask(Ticket(self._on_cancel), request, ids, first)
 
     def embed_task(self, text: str) -> EmbedTask:
@@ -192,8 +192,8 @@ class Intake:
                     f" {self._vocab_size - 1}"
                 )
 
-    def _check_length(self, ids: Sequence[int]) -> None:
-        if len(ids) > self._max_length:
+    def _check_length(self, ids: Sequence[int], n_unread: int = 0) -> None:
+        if len(ids) - n_unread > self._max_length:
             raise RequestError(
                 f"the text has {len(ids)} tokens and the model reads {self._max_length}; shorten it"
             )

@@ -149,6 +149,15 @@ def test_all_tokens_of_a_text_are_scored_without_a_continuation(engine, logprobs
     np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=1e-4)
 
 
+def test_a_token_is_scored_behind_as_many_as_the_model_reads(engine, logprobs_of):
+    ids = (*SHARED, *PROMPTS[6], *PROMPTS[5][:112], 99)
+    assert len(ids) == CONFIG.max_length + 1
+    (score,) = engine.score([ScoreRequest(ids[:1], ids[1:])])
+    expected = logprobs_of(ids[:-1])[np.arange(len(ids) - 1), ids[1:]]
+    np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=1e-4)
+    assert score.n_prompt == len(ids)
+
+
 def test_labels_share_their_context(engine, tokenizer, logprobs_of):
     context, labels = "영화가 정말 재미있었다. " * 12, [" 긍정", " 부정", " 모름"]
     with pytest.raises(RequestError, match="labels='<70>': give a list of texts"):
@@ -273,7 +282,7 @@ def test_cancelled_and_late_requests_give_what_they_have(engine):
         (GenerateRequest((5,), GREEDY, grammar="긍정"), "make it by hclx.infer.grammar"),
         (ScoreRequest((5,)), "no token to score: the context has one"),
         (ScoreRequest((5,), ()), "no token to score: the continuation is empty"),
-        (ScoreRequest((5,), (5,) * 512), "has 513 tokens"),
+        (ScoreRequest((5,), (5,) * 513), "has 514 tokens and the model reads 512"),
         (ScoreRequest((5,), (5,), top=21), "top=21"),
     ],
 )
