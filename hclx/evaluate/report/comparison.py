@@ -216,8 +216,15 @@ def _keyed(samples: Iterator[Sample]) -> Iterator[tuple[tuple, Sample]]:
         yield (sample.trial, sample.doc_hash, number), dataclasses.replace(sample, prompt=None)
 
 
+class _NotInSamples(dict):
+    """Stands for `Item.gold`, which samples do not hold: even an optional value is not known."""
+
+    def get(self, name: str, default: object = None) -> object:
+        raise KeyError(name)
+
+
 def _item(sample: Sample) -> Item:
-    return Item(sample.id, sample.fields, sample.target, sample.answers)
+    return Item(sample.id, sample.fields, sample.target, sample.answers, _NotInSamples())
 
 
 def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:
@@ -233,7 +240,7 @@ def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:
         try:
             metric.function(items, predictions[0][0])
             return metric, predictions
-        except KeyError:  # of `Item.gold`, which samples do not have
+        except KeyError:  # of `_NotInSamples`
             pass
     return _ITEM_SCORE, _of_both(pairs, lambda sample: float(sample.correct))
 
