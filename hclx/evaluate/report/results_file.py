@@ -73,9 +73,11 @@ class Bias:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The model of an evaluation; a server tells neither its step nor its parameters."""
+    """The model of an evaluation; a server tells neither its step nor its parameters. Without a
+    name it has that of its folder, or its server's address.
+    """
 
-    name: str
+    name: str = ""
     model_dir: str | None = None
     engine: str | None = None
     step: int | None = None
@@ -84,6 +86,11 @@ class Model:
     tokenizer: Any = None
     max_length: int | None = None
     dtype: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name that people see."""
+        return self.name or Path(self.model_dir or "").name or self.engine or "a model"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -110,8 +110,9 @@ def test_macro_f1_itself_is_resampled(tmp_path):
     assert d.interval == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.02)
 
 
-def test_a_metric_that_needs_more_than_samples_hold_is_replaced_by_the_items_scores(tmp_path):
-    settings = {"trials": 1, "n": 50, "main": "pearson"}
+@pytest.mark.parametrize("main", ["pearson", "em_klue_mrc", "a metric of one's own"])
+def test_a_metric_that_needs_more_than_samples_hold_is_replaced_by_the_items_scores(tmp_path, main):
+    settings = {"trials": 1, "n": 50, "main": main}
     a = evaluation(tmp_path / "a", skill=0.5, **settings)
     b = evaluation(tmp_path / "b", skill=0.6, seed=1, **settings)
     (d,) = compare(a, b).differences

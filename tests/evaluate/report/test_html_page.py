@@ -92,7 +92,7 @@ def test_a_line_a_task_says_metric_interval_chance_and_examples(folders, pages):
             "nsmc",
             70,
             "0.500",
-            "above chance accuracy, chance 0.500; 42 examples of 70, hclx; 7 runs",
+            "above chance accuracy, chance 0.500; 42 examples of 70, hclx; after contextual",
         ),
         ("kobest_boolq", 4, "0.500", "at chance f1_macro, chance 0.500; 4 examples, lm_eval"),
         ("klue_ynat", 70, "0.250", "above chance f1_macro, chance 0.250; 40 examples of 70"),
@@ -102,6 +102,9 @@ def test_a_line_a_task_says_metric_interval_chance_and_examples(folders, pages):
         figure = run["metrics"][run["main"]]
         mean, low, high = (f"{x:.3f}" for x in (figure["mean"], *figure["interval"]))
         assert f"{task} {mean} [{low}, {high}] {words}" in page
+        if run["calibrated"]:
+            calibrated = run["calibrated"]["contextual"][run["main"]]["mean"]
+            assert f"after contextual calibration {calibrated:.3f}" in page
     assert "5 tasks: 2 above chance" in page
     for caution in (
         "70 examples were asked for and 42 had room",

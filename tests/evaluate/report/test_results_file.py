@@ -48,6 +48,20 @@ def test_a_figure_that_is_undefined_is_read_as_no_number(folder):
     assert math.isnan(figure.mean) and figure.interval is None
 
 
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        ({"model_dir": "runs/ko58m"}, "ko58m"),
+        ({"model_dir": "runs/ko58m/"}, "ko58m"),
+        ({"engine": "http://localhost:8000"}, "http://localhost:8000"),
+        ({"name": "이름", "model_dir": "runs/ko58m"}, "이름"),
+    ],
+)
+def test_a_model_without_a_name_has_that_of_its_folder(folder, model, label):
+    change(folder, lambda r: r.update(model=model))
+    assert read_results(folder).model.label == label
+
+
 def test_unknown_fields_of_a_later_version_are_left_out(folder):
     change(folder, lambda r: r["runs"][0].update(later=1))
     assert read_results(folder).runs[0].task == "nsmc"
