@@ -117,6 +117,7 @@ def _sample(prompt: ItemPrompt, prediction: Prediction, own_score: float | None)
         "fields": dict(item.fields),
         "gold": item.answer,
         "answers": list(item.answers),
+        "facts": dict(item.gold),
         "group": item.group,
         "prediction": prediction.answer,
         "probabilities": dict(prediction.probabilities),

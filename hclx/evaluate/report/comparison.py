@@ -217,14 +217,15 @@ def _keyed(samples: Iterator[Sample]) -> Iterator[tuple[tuple, Sample]]:
 
 
 class _NotInSamples(dict):
-    """Stands for `Item.gold`, which samples do not hold: even an optional value is not known."""
+    """Stands for `Item.gold` where samples lack it: even an optional value is not known."""
 
     def get(self, name: str, default: object = None) -> object:
         raise KeyError(name)
 
 
 def _item(sample: Sample) -> Item:
-    return Item(sample.id, sample.fields, sample.target, sample.answers, _NotInSamples())
+    facts = _NotInSamples() if sample.facts is None else sample.facts
+    return Item(sample.id, sample.fields, sample.target, sample.answers, facts)
 
 
 def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:

@@ -157,6 +157,7 @@ class Sample:
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gold: Any = None
     answers: tuple[str, ...] = ()
+    facts: Mapping[str, Any] | None = None  # `Item.gold`
     probabilities: Mapping[str, float] | None = None
     text: str | None = None
     shots: Any = None

@@ -120,6 +120,24 @@ def test_a_metric_that_needs_more_than_samples_hold_is_replaced_by_the_items_sco
     assert d.values[0] == pytest.approx(np.mean(list(scores(a).values())))
 
 
+def test_what_a_metric_needs_beside_the_answer_is_in_the_samples(tmp_path):
+    settings = {"trials": 1, "n": 50, "main": "pearson"}
+    a = evaluation(tmp_path / "a", skill=0.5, **settings)
+    b = evaluation(tmp_path / "b", skill=0.9, seed=1, **settings)
+    pairs = {}
+    for folder in (a, b):
+        (path,) = (folder / "samples").iterdir()
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        for number, line in enumerate(lines):
+            line["facts"] = {"similarity": number % 7 + 3.0 * int(line["gold"])}
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        pairs[folder] = [(s["facts"]["similarity"], s["probabilities"]["1"]) for s in lines]
+    (d,) = compare(a, b).differences
+    assert d.metric == "pearson" and d.test == "paired bootstrap"
+    expected = [np.corrcoef(*zip(*pairs[folder]))[0, 1] for folder in (a, b)]
+    assert d.values == pytest.approx(expected)
+
+
 def test_an_evaluation_does_not_differ_from_itself(folders):
     comparison = compare(folders[0], folders[0])
     assert len(comparison.differences) == 11 and not notes_of(comparison)
