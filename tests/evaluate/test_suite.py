@@ -20,6 +20,7 @@ from tests.helpers.few_shot import GENERATION, PROMPT, byte_reader, reviews, spe
 
 READER = byte_reader()
 MODEL = {"name": "bigram", "step": 0}
+BARE = {**PROMPT, "input": "{document}"}  # the model in closed form sees the last byte alone
 COPA = {
     "schema": "hclx.prompt/1",
     "name": "cause/line",
@@ -62,7 +63,7 @@ def expected_scores(engine, text, answers, choices):
 
 @pytest.mark.parametrize("score", SCORES)
 def test_samples_and_metrics_of_choices_follow_from_the_table(engine, tmp_path, score):
-    run = spec(items=reviews(24), shots=2, trials=2, score=score, seed=3)
+    run = spec(BARE, items=reviews(24), shots=2, trials=2, score=score, seed=3)
     results = run_suite(engine, [run], READER, MODEL, tmp_path)
     record = results["runs"][0]
     accuracies = []
@@ -92,14 +93,15 @@ def test_samples_and_metrics_of_choices_follow_from_the_table(engine, tmp_path, 
     assert json.loads((tmp_path / "results.json").read_text()) == results
 
 
-def test_contextual_calibration_divides_by_the_mean_of_three_inputs(engine, tmp_path):
-    run = spec(items=reviews(16), shots=1)
+def test_contextual_calibration_divides_by_the_mean_of_three_inputs(tmp_path):
+    engine = BigramEngine(READER.tokenizer, seed=3)
+    run = spec(BARE, items=reviews(16), shots=1)
     results = run_suite(engine, [run], READER, MODEL, tmp_path)
     prompts, _ = item_prompts(run, 0, READER)
-    head = prompts[0].text[: -len(f"{run.items[0].fields['document']} (")]
+    head = prompts[0].text[: -len(run.items[0].fields["document"])]
     totals = lambda document: np.exp(
         [
-            engine.total((1, *f"{head}{document} (".encode()), word.encode())
+            engine.total((1, *f"{head}{document}".encode()), word.encode())
             for word in ("부정)", "긍정)")
         ]
     )
@@ -108,6 +110,7 @@ def test_contextual_calibration_divides_by_the_mean_of_three_inputs(engine, tmp_
         int(np.argmax(totals(item.fields["document"]) / prior)) == int(item.answer)
         for item in run.items
     ]
+    assert 0.5 < np.mean(right) < 1  # neither always the first choice nor always the last
     calibrated = results["runs"][0]["calibrated"]
     assert calibrated["contextual"]["accuracy"]["mean"] == pytest.approx(np.mean(right))
     assert set(calibrated) == {
@@ -144,6 +147,7 @@ def test_generated_answers_are_parsed_and_scored(engine, tmp_path):
     items = (Item("a", run.items[0].fields, word, (word,)), *run.items[1:4])
     run = spec(prompt, items=items, metrics=("exact_match",), main="exact_match")
     (record,) = run_suite(engine, [run], READER, MODEL, tmp_path)["runs"]
+    assert {request.sampling.temperature for request in engine.calls} == {0.0}
     lines = samples_of(tmp_path, run)
     # The model looks at the last token alone, so that it says the same to every question.
     assert {line["prediction"] for line in lines} == {word}
