@@ -123,13 +123,8 @@ def bias_report(
     plain, calibrated = _scorers(score, content_free)
     before, prior_l = _differences(plain, designs, labels), plain(()).mean(0)
     after = _differences(calibrated, designs, labels) if calibrated else {}
-    biases = {
-        name: Bias(
-            _effect(before[name], level, seed),
-            _effect(after[name], level, seed) if after else None,
-        )
-        for name in before
-    }
+    effect = lambda differences: None if differences is None else _effect(differences, level, seed)
+    biases = {name: Bias(effect(before[name]), effect(after.get(name))) for name in before}
     prior = dict(zip(labels, map(float, prior_l), strict=True))
     return BiasReport(biases, prior, level, rounds)
 

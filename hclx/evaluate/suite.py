@@ -12,6 +12,7 @@ import hclx
 from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
 from hclx.evaluate.compile_time import compile_seconds
 from hclx.evaluate.item_prompts import Reader
+from hclx.evaluate.metrics import check_metrics
 from hclx.evaluate.results import run_record
 from hclx.evaluate.run_spec import RunSpec
 from hclx.evaluate.samples import SAMPLES, output_folder, replace_text
@@ -43,8 +44,11 @@ def run_suite(
     Returns:
       the content of results.json.
     Raises:
-      ConfigError: another command writes to the folder, or it has results of other runs.
+      ConfigError: another command writes to the folder, it has results of other runs, or items lack
+        what a metric reads.
     """
+    for spec in specs:
+        check_metrics(spec.metrics, spec.items, bool(spec.prompt.choices))
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     plan = {"model": dict(model), "runs": [_planned(spec, reader) for spec in specs]}
     total = sum(spec.trials * len(spec.items) for spec in specs)
