@@ -79,7 +79,7 @@ def test_bits_per_byte_are_those_of_transformers(folders, text_file, tmp_path):
     assert low < bits < high
     assert results["model"]["tokenizer"] == tokenizer.fingerprint
     assert (results["max_length"], results["stride"]) == (48, 20)
-    assert results["begin"] == [tokenizer.eod_id] and results["begin_rule"].startswith("eod_id")
+    assert results["begin"] == tokenizer.begin_ids and "begin_ids" in results["begin_rule"]
 
 
 @pytest.mark.parametrize(
@@ -99,32 +99,49 @@ def test_wrong_options_of_perplexity(options, code, message, folders, text_file)
     assert message in refused(result, code)
 
 
-def test_from_documents_to_figures(folders, tmp_path):
-    """The way of the page: documents, prompts, texts of the model, figures."""
+def human_file(folder):
+    """Prompts and texts of 30 documents, and the file of these."""
+    lines = [f"{i}번째 이야기. " + TEXTS[1][i : i + 150] for i in range(30)]
+    (folder / "documents.jsonl").write_text("\n".join(json.dumps({"text": t}) for t in lines))
+    options = [f"--documents={folder}/documents.jsonl", f"--human={folder}/human.jsonl"]
+    options += ["--prompt_characters=20", "--text_characters=100"]
+    made = launch("text_metrics.py", *options)
+    assert made.returncode == 0 and "30 prompts" in made.stdout, made.stderr
+    assert "exists" in refused(launch("text_metrics.py", *options), 64)
+    return folder / "human.jsonl"
+
+
+def figures_of(folder):
+    files = [f"--human={folder}/human.jsonl", f"--model={folder}/model.jsonl"]
+    files += [f"--corpus={folder}/documents.jsonl", f"--output={folder}/figures.json"]
+    measured = launch("text_metrics.py", *files)
+    assert measured.returncode == 0, measured.stderr
+    assert "DA " in measured.stdout and "0.5 is best" in measured.stdout
+    return json.loads((folder / "figures.json").read_text())
+
+
+def test_texts_of_a_model_beside_those_of_people(tmp_path):
     pytest.importorskip("sacrebleu")
     pytest.importorskip("mecab_ko")
-    lines = [f"{i}번째 이야기. " + TEXTS[1][i : i + 150] for i in range(30)]
-    corpus = tmp_path / "documents.jsonl"
-    corpus.write_text("\n".join(json.dumps({"text": line}) for line in lines))
-    human, model = tmp_path / "human.jsonl", tmp_path / "model.jsonl"
-    sizes = ["--prompt_characters=20", "--text_characters=100"]
-    make = ["text_metrics.py", f"--documents={corpus}", f"--human={human}"]
-    made = launch(*make, *sizes)
-    assert made.returncode == 0 and "30 prompts" in made.stdout, made.stderr
-    assert "exists" in refused(launch(*make, *sizes), 64)
-    options = [f"--prompts={human}", f"--output={model}", "--max_tokens=150", "--temperature=1"]
-    generated = launch("generate.py", f"--model_dir={folders[1]}", *options)
-    assert generated.returncode == 0, generated.stderr
-    output = tmp_path / "figures.json"
-    options = [f"--human={human}", f"--model={model}", f"--corpus={corpus}", f"--output={output}"]
-    measured = launch("text_metrics.py", *options)
-    assert measured.returncode == 0, measured.stderr
-    figures = json.loads(output.read_text())
-    assert figures["discriminator"]["accuracy"] > 0.9  # random weights
-    # What people wrote is in the corpus, as far as it goes.
+    lines = [json.loads(line) for line in human_file(tmp_path).read_text().splitlines()]
+    model = [{**line, "text": f" {line['text'][::-1]}"} for line in lines]
+    (tmp_path / "model.jsonl").write_text("\n".join(map(json.dumps, model)))
+    figures = figures_of(tmp_path)
+    assert figures["discriminator"]["accuracy"] == 1
+    # The texts of people are in the corpus; read from behind they are not.
     assert figures["figures"]["human"]["share_of_50_characters"] == 1
     assert figures["figures"]["model"]["share_of_50_characters"] == 0
-    assert "DA " in measured.stdout and "0.5 is best" in measured.stdout
+
+
+@pytest.mark.long
+def test_from_documents_to_the_figures_of_a_run(folders, tmp_path):
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("mecab_ko")
+    human = human_file(tmp_path)
+    options = [f"--prompts={human}", f"--output={tmp_path}/model.jsonl", "--max_tokens=150"]
+    generated = launch("generate.py", f"--model_dir={folders[1]}", "--temperature=1", *options)
+    assert generated.returncode == 0, generated.stderr
+    assert figures_of(tmp_path)["discriminator"]["accuracy"] > 0.9  # random weights
 
 
 @pytest.mark.parametrize(
