@@ -56,7 +56,7 @@ def main(_):
             return
         reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value)
         windows, rule = windows_of(reader, STRIDE.value, BEGIN_ALL.value)
-        facts = {**source.record, **(source.reads.facts if source.reads else {})}
+        facts = {"tokenizer": reader.tokenizer.fingerprint, **source.facts()}
         results = measure_files(engine, reader, windows, files, SEED.value)
     if output is not None:
         write_json(output, {**results, "model": facts, "begin_rule": rule})

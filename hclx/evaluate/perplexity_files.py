@@ -89,7 +89,6 @@ def measure_files(
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 3),
         **dataclasses.asdict(windows),
-        "tokenizer": reader.tokenizer.fingerprint,
         "files": summaries,
         "total": summary(measured, seed),
     }
