@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hclx.config import ModelConfig
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import forward, noisy_params
 
@@ -77,8 +77,11 @@ def check_scores(answers, expected):
     assert [a[1] for a in answers] == [e[1] for e in expected]
 
 
-def test_the_harness_knows_the_model():
+def test_the_harness_knows_the_model_and_gives_it_what_it_gives_to_all(tmp_path):
     assert get_model("hclx") is HarnessModel
+    of_all = {"batch_size": 1, "max_batch_size": None, "device": "cuda:0"}
+    with pytest.raises(DataError, match="no.such.run"):
+        HarnessModel.create_from_arg_obj({"model_dir": str(tmp_path / "no_such_run")}, of_all)
 
 
 @pytest.mark.parametrize("begins", [None, True, False])
