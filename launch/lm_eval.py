@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 # Here are scripts with the names of libraries that the harness imports.
-sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != Path(__file__).parent]
+_HERE = Path(__file__).resolve().parent
+sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != _HERE]
 
 from hclx.errors import HclxError, require  # noqa: E402
 from hclx.utf8 import use_utf8_mode  # noqa: E402

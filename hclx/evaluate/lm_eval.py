@@ -49,6 +49,8 @@ class HarnessModel(TemplateLM):
         seed: int = 0,
         engine: Engine | None = None,
         tokenizer: Tokenizer | None = None,
+        device: str | None = None,
+        max_batch_size: int | None = None,
     ):
         """Loads a run, or takes an engine that is open.
 
@@ -65,6 +67,8 @@ class HarnessModel(TemplateLM):
           max_gen_toks: the most new tokens where a task does not say.
           seed: of the first text that is sampled; the next ones have the next seeds.
           engine, tokenizer: in place of `model_dir`, with `max_length`.
+          device, max_batch_size: have no effect: the harness gives them to every model, and which
+            devices there are is JAX's to say (`JAX_PLATFORMS`).
         Raises:
           ConfigError: there is neither a run nor an engine.
         """

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hclx.config import ModelConfig
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
+from tests.helpers.commands import launch
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import forward, noisy_params
 
@@ -77,8 +78,11 @@ def check_scores(answers, expected):
     assert [a[1] for a in answers] == [e[1] for e in expected]
 
 
-def test_the_harness_knows_the_model():
+def test_the_harness_knows_the_model_and_gives_it_what_it_gives_to_all(tmp_path):
     assert get_model("hclx") is HarnessModel
+    of_all = {"batch_size": 1, "max_batch_size": None, "device": "cuda:0"}
+    with pytest.raises(DataError, match="no.such.run"):
+        HarnessModel.create_from_arg_obj({"model_dir": str(tmp_path / "no_such_run")}, of_all)
 
 
 @pytest.mark.parametrize("begins", [None, True, False])
@@ -193,6 +197,18 @@ def test_chats_are_written_and_read_as_transformers_does(engine, tmp_path):
     assert ids == theirs.encode(text, add_special_tokens=False) and ids.count(ids[0]) == 1
     answered = [*chat, {"role": "assistant", "content": "비가"}]
     assert model.apply_chat_template(answered, add_generation_prompt=False).endswith("비가")
+
+
+@pytest.mark.long
+def test_the_command_tells_what_is_wrong_in_a_line(data_dir, tmp_path):
+    write_kobest(data_dir / "tasks" / "kobest", tmp_path)
+    options = ("--tasks=local_kobest_sentineg", f"--include_path={tmp_path}", "--limit=2")
+    model = ("--model=hclx", f"--model_args=model_dir={tmp_path}/no_such_run")
+    variables = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    result = launch("lm_eval.py", "run", *model, *options, variables=variables)
+    assert result.returncode == 65, result.stderr
+    assert "error: " in result.stderr.splitlines()[-1] and "no_such_run" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.fixture(scope="module")
