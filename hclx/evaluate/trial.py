@@ -1,5 +1,6 @@
 """Runs a trial: the items of a run with one draw of shots, batch by batch into a file."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -90,7 +91,12 @@ def _answer(
         predictions = [read_text(spec, text) for text in texts]
         kept = [{"text": text} for text in texts]
     own_scores = METRICS[spec.main].per_item([prompt.item for prompt in prompts], predictions)
-    own_scores = [None] * len(prompts) if own_scores is None else map(float, own_scores)
+    # JSON has no NaN, which an item has that its metric does not count.
+    own_scores = (
+        [None] * len(prompts)
+        if own_scores is None
+        else [None if math.isnan(score) else float(score) for score in own_scores]
+    )
     rows = zip(prompts, predictions, own_scores, kept, strict=True)
     return [{**_sample(*row), "trial": trial, **rest} for *row, rest in rows]
 
