@@ -11,8 +11,8 @@ The classifier is ridge regression to the labels +1 and -1 in the dual (Rifkin e
 a closed form, is the same on every machine, and needs one factorisation for as many labellings as
 one likes. These serve the interval. Texts that share a training set are not independent, so that
 the spread of single texts would give an interval that is too narrow (Bengio and Grandvalet 2004).
-Here the two labels of each pair are swapped at random, many times: then 0.5 is the truth, and the
-spread of DA is seen.
+Here the two labels of the pairs of each document are swapped at random, many times: then 0.5 is the
+truth, and the spread of DA is seen.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ class Discrimination:
       f1: DF1, the mean over seeds.
       f1_interval: of 95%.
       accuracies: DA of each seed.
-      p_value: the share of random labellings of the pairs for which DA is at least as great.
+      p_value: the share of such random labellings for which DA is at least as great.
       independent_texts: the number of independent texts whose accuracy would spread as much as DA.
       pairs: their number.
       characters: the mean length of a text.
@@ -106,7 +106,8 @@ def discriminate(pairs: Sequence[Pair], seeds: int = 5, folds: int = 5) -> Discr
     n = len(pairs)
     kernel_ii = similarities([pair.human for pair in pairs] + [pair.model for pair in pairs])
     # The labels of the model's texts: the first column is the truth, the others are swapped pairs.
-    signs_ps = np.random.default_rng(0).choice([-1.0, 1.0], (n, 1 + _SWAPS))
+    # Pairs of one document are swapped together: they may have texts in common.
+    signs_ps = np.random.default_rng(0).choice([-1.0, 1.0], (n_documents, 1 + _SWAPS))[groups]
     signs_ps[:, 0] = 1
     labels_is = np.concatenate([-signs_ps, signs_ps])
     rights, f1s = [], []

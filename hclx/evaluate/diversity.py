@@ -16,7 +16,7 @@ def ngrams(tokens: Tokens, n: int) -> Iterator[tuple]:
 
 
 def distinct(texts: Sequence[Tokens], n: int) -> float:
-    """Computes distinct-n (Li et al. 2016, section 5.2): distinct n-grams of all texts together, as
+    """Computes distinct-n (Li et al. 2016): distinct n-grams of all texts together, as
     a share of all their n-grams. Longer texts have lower values. NaN if there is no n-gram.
     """
     counts = Counter(gram for text in texts for gram in ngrams(text, n))
@@ -24,7 +24,7 @@ def distinct(texts: Sequence[Tokens], n: int) -> float:
 
 
 def repeated_ngrams(texts: Sequence[Tokens], n: int = 4) -> float:
-    """Computes seq-rep-n (Welleck et al. 2020, section 6): the share of the n-grams of a text that
+    """Computes seq-rep-n (Welleck et al. 2020): the share of the n-grams of a text that
     occurred in it before, as the mean over texts; those without an n-gram do not count.
     """
     shares = [1 - len(set(grams)) / len(grams) for text in texts if (grams := [*ngrams(text, n)])]
@@ -32,7 +32,7 @@ def repeated_ngrams(texts: Sequence[Tokens], n: int = 4) -> float:
 
 
 def repeated_words(texts: Sequence[Tokens], window: int = 16) -> float:
-    """Computes rep-w (Fu et al. 2021, section 5): the share of the tokens of a text that are among
+    """Computes rep-w (Fu et al. 2021): the share of the tokens of a text that are among
     the `window` tokens before them, as the mean over texts; those without a token do not count.
     """
     shares = [
@@ -44,7 +44,7 @@ def repeated_words(texts: Sequence[Tokens], window: int = 16) -> float:
 
 
 def self_bleu(texts: Sequence[Tokens], most: int = 4) -> float:
-    """Computes self-BLEU (Zhu et al. 2018, section 4.1): the BLEU of a text against all others as
+    """Computes self-BLEU (Zhu et al. 2018): the BLEU of a text against all others as
     its references, as the mean over texts; 0 to 100, less is more diverse.
 
     The BLEU of a sentence is that of sacrebleu with its exponential smoothing and effective order.

@@ -1,9 +1,8 @@
 """The longest run that each text shares with a corpus, in characters and in words.
 
 A text that repeats a long run of its training data was learnt by heart, or is what everybody says.
-Carlini et al. (2021; 2023, section 3) and Lee et al. (2022, section 4.1) draw the line at 50
-tokens; the line here is 50 characters, a shorter run, as tokens depend on the tokenizer. Texts that
-people wrote are the measure of what everybody says.
+Lee et al. (2022) and Carlini et al. (2023) draw the line at 50 tokens; here it is 50 characters, a
+shorter run, as tokens depend on the tokenizer. Texts that people wrote tell what everybody says.
 """
 
 import dataclasses

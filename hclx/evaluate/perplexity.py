@@ -14,7 +14,7 @@ every window but the first, the tokens that are scored follow at least `max_leng
 import collections
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,7 +121,11 @@ def windows_of(
 
 
 def measure(
-    engine: Engine, reader: Reader, windows: Windows, documents: Iterable[Document]
+    engine: Engine,
+    reader: Reader,
+    windows: Windows,
+    documents: Iterable[Document],
+    on_scored: Callable[[int], None] = lambda n: None,
 ) -> Iterator[Measured]:
     """Scores documents, in order, some windows ahead.
 
@@ -130,6 +134,7 @@ def measure(
       reader: of the model.
       windows: see `windows_of`.
       documents: none of them empty; they are read as they are needed.
+      on_scored: takes the number of tokens of each window that was scored.
     Raises:
       DataError: names the document that the engine refuses.
     """
@@ -137,25 +142,30 @@ def measure(
     n_windows = 0
     for document in documents:
         ids = reader.tokenizer.encode(document.text)
-        tickets = [engine.submit(request) for request in windows.of(ids)]
-        waiting.append((document, ids, tickets))
-        n_windows += len(tickets)
+        requests = list(windows.of(ids))
+        waiting.append((document, ids, requests, [engine.submit(r) for r in requests]))
+        n_windows += len(requests)
         while n_windows > _AHEAD:
             n_windows -= len(waiting[0][2])
-            yield _measured(reader, *waiting.popleft())
+            yield _measured(reader, on_scored, *waiting.popleft())
     while waiting:
-        yield _measured(reader, *waiting.popleft())
+        yield _measured(reader, on_scored, *waiting.popleft())
 
 
-def _measured(reader: Reader, document: Document, ids: list[int], tickets) -> Measured:
-    try:
-        nats = -math.fsum(ticket.result().total for ticket in tickets)
-    except RequestError as error:
-        raise DataError(f"{document.path}:{document.line}: {error}") from error
+def _measured(
+    reader: Reader, on_scored: Callable[[int], None], document: Document, ids, requests, tickets
+) -> Measured:
+    nats = []
+    for request, ticket in zip(requests, tickets, strict=True):
+        try:
+            nats.append(-ticket.result().total)
+        except RequestError as error:
+            raise DataError(f"{document.path}:{document.line}: {error}") from error
+        on_scored(len(request.continuation))
     text = document.text
     return Measured(
         path=document.path,
-        nats=nats,
+        nats=math.fsum(nats),
         tokens=len(ids),
         bytes=len(to_bytes(text)),
         characters=len(text),

@@ -5,9 +5,7 @@ import datetime
 import itertools
 import json
 import logging
-import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from hclx.evaluate.item_prompts import Reader
 from hclx.evaluate.perplexity import SCHEMA, Windows, measure, summary, table
 from hclx.evaluate.samples import replace_text
 from hclx.infer import Engine
-from hclx.progress import counted, tracked_files
+from hclx.progress import ProgressBar, counted
 from hclx.text.documents import TrainingReading, expand_globs, read_documents
 from hclx.text.records import Document
 
@@ -51,10 +49,10 @@ class TextFiles:
         )
         return cls(tuple(expand_globs(patterns)), reading, max_documents)
 
-    def documents(self, counts: Counter) -> Iterator[Document]:
-        """Yields the documents, file by file; `counts` as `read_documents` has them."""
+    def documents(self) -> Iterator[Document]:
+        """Yields the documents, file by file."""
         for path in self.paths:
-            documents = read_documents([path], counts=counts, reading=self.reading)
+            documents = read_documents([path], reading=self.reading)
             yield from itertools.islice(documents, self.max_documents or None)
 
 
@@ -75,12 +73,14 @@ def measure_files(
       DataError: a file cannot be read, or none has a document.
     """
     started, began = datetime.datetime.now(datetime.UTC), time.monotonic()
-    counts = Counter()
-    total = sum(map(os.path.getsize, files.paths))
-    scored = measure(engine, reader, windows, files.documents(counts))
-    measured = list(tracked_files(scored, counts, total, "scoring"))
-    if not measured:
+    # All files are read before the first is scored: a line that is no document ends the command
+    # at once, and the time left is known.
+    n_tokens = sum(len(reader.tokenizer.encode(document.text)) for document in files.documents())
+    if not n_tokens:
         raise DataError(f"{', '.join(files.paths)}: no document has a text")
+    with ProgressBar(n_tokens, "scoring", "token", slow_start=True) as progress:
+        documents = files.documents()
+        measured = list(measure(engine, reader, windows, documents, progress.update))
     by_file = {path: list(rows) for path, rows in itertools.groupby(measured, lambda row: row.path)}
     summaries = [{"path": path, **summary(rows, seed)} for path, rows in by_file.items()]
     results = {

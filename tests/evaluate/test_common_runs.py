@@ -69,7 +69,7 @@ def documents(*texts):
 
 
 def test_characters_and_words_of_a_planted_copy(monkeypatch):
-    monkeypatch.setattr(memorisation, "_BATCH", 10)
+    monkeypatch.setattr(memorisation, "_BATCH", 1)
     copied = SENTENCE[4:45]
     texts = [f"어제는 {copied}ㅋㅋ 그랬다.", "이 글은 어디에서도 베끼지 않은 새 글이다.", ""]
     first, second, empty = shared_runs(texts, documents("다른 글이다.", SENTENCE, SENTENCE))

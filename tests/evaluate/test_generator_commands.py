@@ -154,3 +154,31 @@ def test_from_documents_to_the_figures_of_a_run(folders, tmp_path):
 )
 def test_wrong_options_of_text_metrics(options, message):
     assert message in refused(launch("text_metrics.py", *options), 64)
+
+
+def test_the_model_of_a_server(folders, text_file, tmp_path):
+    """The server gives the token at position p of every window the log-probability -p."""
+    from tests.helpers.model_server import model_server
+
+    output = tmp_path / "figures.json"
+    tokenizer_dir = folders[1] / "tokenizer"
+    options = ["--max_length=40", "--stride=40", f"--input={text_file}", f"--output={output}"]
+    with model_server("vllm") as server:
+        options.append(f"--engine={server.url}")
+        assert "needs --tokenizer_dir" in refused(launch("perplexity.py", *options), 64)
+        done = launch("perplexity.py", *options, f"--tokenizer_dir={tokenizer_dir}")
+        bodies = server.bodies
+    assert done.returncode == 0, done.stderr
+    tokenizer = load_tokenizer(tokenizer_dir)
+    nats = n_tokens = 0
+    for text in TEXTS:
+        n = len(tokenizer.encode(text))
+        n_tokens += n
+        whole, rest = divmod(n, 39)  # a window of 40 tokens scores 39
+        nats += whole * 39 * 40 / 2
+        # The last window has as many tokens before those that are scored as it has room for.
+        first = 1 if not whole else 40 - rest
+        nats += sum(range(first, first + rest))
+    total = json.loads(output.read_text())["total"]
+    assert total["tokens"] == n_tokens and total["nats"] == pytest.approx(nats)
+    assert all(isinstance(body["prompt"][0], int) for body in bodies)

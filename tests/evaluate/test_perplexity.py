@@ -205,6 +205,25 @@ def test_files_without_a_document_are_refused(uniform_engine, tmp_path):
         measure_files(uniform_engine, reader(), windows, TextFiles.of(str(tmp_path)))
 
 
+def test_a_line_that_is_no_document_ends_all_before_the_first_is_scored(tmp_path):
+    class NoEngine:
+        def submit(self, request):
+            raise AssertionError("a window is scored")
+
+    (tmp_path / "a.jsonl").write_text('{"text": "ok"}\n' * 200 + "{}\n")
+    files = TextFiles.of(str(tmp_path))
+    with pytest.raises(DataError, match="a.jsonl:201: no string field"):
+        measure_files(NoEngine(), reader(), windows_of(reader())[0], files)
+
+
+def test_progress_counts_every_token(uniform_engine):
+    counted = []
+    documents = [Document(KOREAN * 3, "f", 1), Document(REVIEW, "f", 2)]
+    windows, _ = windows_of(reader(), stride=16)
+    measured = list(measure(uniform_engine, reader(), windows, documents, counted.append))
+    assert sum(counted) == sum(row.tokens for row in measured) and len(counted) > len(documents)
+
+
 class Lossy(ByteTokenizer):
     def decode_bytes(self, ids):
         return super().decode_bytes(ids).replace(b"!", b"?")
