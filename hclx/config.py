@@ -247,6 +247,11 @@ class TrainConfig(Validated):
     log_every: int = 10
     eval_every: int = 1_000  # 0: never
     eval_windows: int = 512  # validation sequences
+    # a suite of few-shot tasks, by name or file, that is evaluated every so many steps (0: never)
+    # on at most so many items of each task; see docs/evaluation.md
+    suite: str = ""
+    suite_every: int = 0
+    suite_limit: int = 100
     checkpoint_every: int = 1_000
     keep_last: int = 3  # checkpoints
     keep_every: int = 0  # checkpoints of multiples of this step are never removed; 0: none
@@ -268,7 +273,13 @@ class TrainConfig(Validated):
         self._positive(*sizes, "accumulation_steps", "log_every", "eval_windows")
         self._positive("checkpoint_every", "keep_last", "max_skipped")
         self._not_negative("seed", "eval_every", "keep_every", "keep_best", "replay_every")
-        self._not_negative("spike_sigmas", "z_loss")
+        self._not_negative("spike_sigmas", "z_loss", "suite_every")
+        self._positive("suite_limit")
+        require(
+            bool(self.suite) == bool(self.suite_every),
+            f"TrainConfig.suite={self.suite!r} and TrainConfig.suite_every={self.suite_every} go"
+            " together; give both, or neither",
+        )
         self._int32(*sizes)
         require(
             self.global_batch_size % self.accumulation_steps == 0,

@@ -2,6 +2,7 @@
 --data_dir=DATA --output=results/demo
 
 The same command again goes on where it stopped. docs/evaluation.md describes suites and results.
+Several processes: as `hclx pretrain`; process 0 reads and writes.
 """
 
 import os
@@ -10,12 +11,15 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError, DataError
-from hclx.launching import dtype_flag, run
+from hclx.launching import dtype_flag, process_flags, run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
 DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer("model_shards", 0, "Devices that share the heads; 0: one.", 0)
+SHARDS = flags.DEFINE_integer(
+    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
+)
+CONNECT = process_flags()
 ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
 MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
 TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
@@ -58,13 +62,17 @@ def main(_):
     if missing and not (SKIP_MISSING.value and specs):
         listed = "\n  ".join(missing)
         raise DataError(f"files are missing:\n  {listed}\ngive --data_dir, or --skip_missing")
+    if MODEL_DIR.value:
+        CONNECT()
     model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
     source = model_source(*model, ROWS.value, SHARDS.value)
     folder = Path(OUTPUT.value)
     with source.open() as engine:
+        if engine is None:  # this process has followed process 0 to its end
+            return
         begins = None if BOS.value == "auto" else ()
         reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value, begins)
-        facts = {**source.record, **(source.reads.facts if source.reads else {})}
+        facts = {**source.facts(), "max_length": reader.max_length}
         results = run_suite(engine, specs, reader, facts, folder)
     print_results(results, missing)
     write_report([folder], folder)

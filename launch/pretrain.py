@@ -73,6 +73,7 @@ def main(_):
         log_examples=LOG_EXAMPLES.value,
         init_from=INIT_FROM.value,
         allow_changes=ALLOW_CHANGES.value,
+        suite=suite_of(experiment.train) if experiment.train.suite_every else None,
         started=started,
     )
     if DRY_RUN.value:
@@ -81,6 +82,14 @@ def main(_):
         return dry_run(experiment, MODEL_DIR.value, options)
     CONNECT()
     pretrain(experiment, MODEL_DIR.value, options)
+
+
+def suite_of(train):
+    """Returns the function that evaluates the suite of a run, whose items are read now."""
+    from hclx.evaluate.in_training import suite_hook
+    from hclx.tasks.suite_runs import Selection, all_runs
+
+    return suite_hook(all_runs(train.suite, Selection(limit=train.suite_limit)))
 
 
 if __name__ == "__main__":

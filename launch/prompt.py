@@ -1,4 +1,4 @@
-"""Shows a prompt document as a model reads it, token by token, and warns of known traps:
+"""Shows a prompt as a model reads it, token by token, and warns of traps:
 hclx prompt render FILE --model_dir=runs/demo, and hclx prompt lint FILE...
 
 lint also takes folders, whose files *.json it reads; hclx prompt schema prints the JSON Schema of

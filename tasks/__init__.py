@@ -7,3 +7,5 @@ few-shot evaluation, whose prompts and suites are the JSON files in prompts/ and
 
 Nothing is imported here: the corpora need seqio and TensorFlow, which the evaluation sets do not.
 """
+
+DATA_DIR_VARIABLE = "HCLX_DATA_DIR"  # of the environment: the folder of real data

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from hclx.data.seqio_bridge import DocumentSource
 from hclx.errors import DataError
+from hclx.tasks import DATA_DIR_VARIABLE
 from hclx.text.seqio_imports import seqio
 from hclx.text.vocabulary import HclxVocabulary
-
-DATA_DIR_VARIABLE = "HCLX_DATA_DIR"
 
 # The vocabulary of every task. `VOCABULARY.set_directory(...)` or HCLX_TOKENIZER_DIR names the
 # folder of its tokenizer.

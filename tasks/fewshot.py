@@ -164,7 +164,7 @@ def _kobest(name: str, folder: str, read: Callable[[str], list[Item]], chance: f
 def _klue(name: str, read: Callable[[str], list[Item]], metrics: tuple[str, ...], **rest):
     stem = {"ynat": "ynat", "wos": "wos"}.get(name, f"klue-{name}")
     kind = "tsv" if name in ("ner", "dp") else "json"
-    splits = _splits(f"klue/{stem}-v1.1/{stem}-v1.1_{{}}.{kind}")
+    splits = {split: f"klue/{stem}-v1.1/{stem}-v1.1_{split}.{kind}" for split in ("train", "dev")}
     return TaskSpec(f"klue_{name}", splits, read, metrics, **rest)
 
 
@@ -232,7 +232,9 @@ TASKS: dict[str, TaskSpec] = {
         ),
         _klue("ner", klue_tables.read_klue_ner, ("entity_f1", "character_f1"), **_FROM_DEV),
         _klue("re", klue.read_klue_re, ("f1_micro_without", "auprc_macro", "accuracy"), shots=8),
-        _klue("dp", klue_tables.read_klue_dp, ("las", "uas"), **_FROM_DEV),
+        _klue(
+            "dp", klue_tables.read_klue_dp, ("las", "uas", "las_macro", "uas_macro"), **_FROM_DEV
+        ),
         _klue(
             "mrc",
             questions.read_klue_mrc,
@@ -324,6 +326,7 @@ TASKS: dict[str, TaskSpec] = {
             test_split="test",
             shots_split="dev",
             shots=5,
+            trials=1,
         ),
         TaskSpec(
             "haerae",
@@ -334,6 +337,7 @@ TASKS: dict[str, TaskSpec] = {
             template="lm_eval",
             test_split="test",
             shots_split="test",
+            trials=1,
         ),
         *(
             TaskSpec(
@@ -345,6 +349,7 @@ TASKS: dict[str, TaskSpec] = {
                 template="lm_eval",
                 test_split="train",
                 shots_split="train",
+                trials=1,
             )
             for name, read, chance in (
                 ("click", knowledge.read_click, 0.25),

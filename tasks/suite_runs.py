@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,6 +15,7 @@ from hclx.evaluate.items import Item
 from hclx.evaluate.metrics import metrics_named
 from hclx.evaluate.run_spec import RunSpec
 from hclx.prompts import PromptDocument, load_prompt
+from hclx.tasks import DATA_DIR_VARIABLE
 from hclx.tasks.fewshot import TaskSpec, task, task_prompt
 
 SUITES = resources.files("hclx.tasks") / "suites"
@@ -28,7 +30,7 @@ _POOL_SHARE = (
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """What the command line changes of a suite; None leaves the suite's own value.
+    """The settings by which the command line changes a suite; None leaves the suite's own value.
 
     Attributes:
       tasks: names of tasks, or TASK/TEMPLATE; empty: all.
@@ -110,6 +112,25 @@ def suite_runs(
     return specs, missing
 
 
+def all_runs(suite: str, selection: Selection, data_dir: str | None = None) -> list[RunSpec]:
+    """Returns the runs of a suite, for a caller that leaves none out.
+
+    Args:
+      suite: its name or file.
+      selection: of the command line.
+      data_dir: the folder that holds `tasks/`; None: that of HCLX_DATA_DIR.
+    Raises:
+      ConfigError: as `suite_runs`.
+      DataError: as `suite_runs`, or files are missing.
+    """
+    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    specs, missing = suite_runs(read_suite(suite), folder, selection)
+    if missing:
+        listed = "; ".join(missing)
+        raise DataError(f"the suite {suite} lacks files: {listed}; set {DATA_DIR_VARIABLE}")
+    return specs
+
+
 def _is_chosen(entry: Mapping[str, Any], names: Sequence[str]) -> bool:
     own = f"{entry['task']}/{entry.get('template', '')}"
     return not names or entry["task"] in names or own in names
@@ -127,13 +148,16 @@ def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) 
         items, pool = settings.pop("of")
     else:
         items, pool = _items_of(task(entry["task"]), data_dir, settings)
-    counts = selection.shots or (settings.pop("shots"),)
-    settings = {name: settings[name] for name in settings if name not in ("limit", "shots")}
+    counts = selection.shots or (settings["shots"],)
+    settings = {name: settings[name] for name in settings if name not in ("limit", "template")}
     runs = []
     for shots in dict.fromkeys(counts):
         answered, others = items, pool
         if shots and settings["draw"] == "trial" and split == shots_split:
             answered, others = _apart(items, shots, settings["seed"])
+        is_random = shots and settings["draw"] in ("trial", "item")
+        # Else all trials are the same.
+        trials = settings["trials"] if is_random or prompt.sampling.get("temperature") else 1
         answered = _limited(answered, values.get("limit"), settings["seed"])
         runs.append(
             RunSpec(
@@ -142,8 +166,7 @@ def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) 
                 prompt,
                 answered,
                 others,
-                shots=shots,
-                **{name: value for name, value in settings.items() if name != "template"},
+                **{**settings, "shots": shots, "trials": trials},
             )
         )
     return runs

@@ -33,7 +33,10 @@ LAYERS = {
     "train": ("config", "errors", "field_checks", "model", "parallel", "text", "data"),
     "infer": ("config", "errors", "model", "parallel", "text", "train"),
     "prompts": ("errors", "text"),
-    "evaluate": ("config", "errors", "field_checks", "text", "prompts", "infer"),
+    "evaluate": (
+        *("config", "errors", "field_checks", "text", "prompts", "infer", "model", "parallel"),
+        "train",
+    ),
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
@@ -108,7 +111,13 @@ def tree_of(path):
 
 
 @pytest.mark.parametrize(
-    "modules", ["hclx.model, hclx.train, hclx.infer", "hclx.text", "hclx.data, hclx.launching"]
+    "modules",
+    [
+        "hclx.model, hclx.train, hclx.infer",
+        "hclx.text",
+        "hclx.data, hclx.launching",
+        "hclx.evaluate.suite, hclx.evaluate.report, hclx.tasks.suite_runs",
+    ],
 )
 def test_the_core_needs_no_heavy_library(modules):
     code = _WITHOUT.format(heavy=HEAVY, modules=modules)

@@ -29,38 +29,46 @@ class Effect:
 
     Attributes:
       effect: how much probability it moves to a label, on average; see `bias_report`.
+      interval: of the effect, for other pairs of prompts or other inputs, by bootstrap; its level
+        is 1 less that of the test.
       p: the two-sided probability of an effect so large where there is none.
       is_detected: whether p is at most the report's level.
     """
 
     effect: float
+    interval: tuple[float, float]
     p: float
     is_detected: bool
 
 
 @dataclasses.dataclass(frozen=True)
+class Bias:
+    """A bias before contextual calibration, and after it; None without content-free inputs."""
+
+    before: Effect
+    after: Effect | None
+
+
+@dataclasses.dataclass(frozen=True)
 class BiasReport:
-    """The biases of a model under a prompt: "recency", "majority" and "common_token".
+    """The biases of a model under a prompt.
 
     Attributes:
+      biases: "recency", "majority_label" and "common_token".
+      prior: label -> its mean probability without examples.
       level: the rate of false alarms of each test.
       rounds: pairs of prompts for recency, and as many for the majority label.
-      labels: in the order of `prior`.
-      prior: the mean probability of each label without examples.
-      before: name -> effect.
-      after: the same after contextual calibration; None if there are no inputs without content.
     """
 
+    biases: Mapping[str, Bias]
+    prior: Mapping[str, float]
     level: float
     rounds: int
-    labels: tuple[str, ...]
-    prior: tuple[float, ...]
-    before: Mapping[str, Effect]
-    after: Mapping[str, Effect] | None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns a JSON object."""
-        return dataclasses.asdict(self)
+        """Returns name of a bias -> an object with `before`, `after`, and how it was measured."""
+        how = {"level": self.level, "rounds": self.rounds, "prior": dict(self.prior)}
+        return {name: {**dataclasses.asdict(bias), **how} for name, bias in self.biases.items()}
 
 
 def bias_report(
@@ -110,13 +118,15 @@ def bias_report(
     generator = np.random.default_rng(seed)
     designs = {
         "recency": [_recency_pair(by_label, per_label, generator) for _ in range(rounds)],
-        "majority": [_majority_pair(by_label, generator) for _ in range(rounds)],
+        "majority_label": [_majority_pair(by_label, generator) for _ in range(rounds)],
     }
     plain, calibrated = _scorers(score, content_free)
-    before = _effects(plain, designs, labels, level, seed)
-    after = _effects(calibrated, designs, labels, level, seed) if content_free else None
-    prior = tuple(plain(()).mean(0).tolist())
-    return BiasReport(level, rounds, tuple(labels), prior, before, after)
+    before, prior_l = _differences(plain, designs, labels), plain(()).mean(0)
+    after = _differences(calibrated, designs, labels) if calibrated else {}
+    effect = lambda differences: None if differences is None else _effect(differences, level, seed)
+    biases = {name: Bias(effect(before[name]), effect(after.get(name))) for name in before}
+    prior = dict(zip(labels, map(float, prior_l), strict=True))
+    return BiasReport(biases, prior, level, rounds)
 
 
 def sign_flip_test(differences_nk: np.ndarray, seed: int = 0) -> float:
@@ -208,22 +218,28 @@ def _scorers(score: Score, content_free: Score | None) -> tuple[Score, Score | N
     return plain, calibrated if content_free else None
 
 
-def _effects(
-    probabilities: Score,
-    designs: Mapping[str, list],
-    labels: Sequence[str],
-    level: float,
-    seed: int,
-) -> dict[str, Effect]:
-    """Returns the effect of each design, and of the labels' tokens."""
-    effects = {}
-    for name, pairs in designs.items():
-        differences = [_difference(probabilities, labels, *pair) for pair in pairs]
-        p = sign_flip_test(np.array(differences)[:, None], seed)
-        effects[name] = Effect(float(np.mean(differences)), p, p <= level)
-    excess_nl = probabilities(()) - 1 / len(labels)
-    p = sign_flip_test(excess_nl, seed)
-    return {**effects, "common_token": Effect(float(excess_nl.mean(0).max()), p, p <= level)}
+def _differences(
+    probabilities: Score, designs: Mapping[str, list], labels: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Returns name of a bias -> the differences of pairs [rounds, 1], or by how much the labels are
+    more probable than 1 / labels for each input [inputs, labels].
+    """
+    differences = {
+        name: np.array([[_difference(probabilities, labels, *pair)] for pair in pairs])
+        for name, pairs in designs.items()
+    }
+    return {**differences, "common_token": probabilities(()) - 1 / len(labels)}
+
+
+def _effect(differences_nk: np.ndarray, level: float, seed: int) -> Effect:
+    """Returns the largest mean of the columns, its interval and its test."""
+    largest = differences_nk.mean(0).argmax()
+    generator = np.random.default_rng(seed)
+    drawn = generator.integers(len(differences_nk), size=(1000, len(differences_nk)))
+    low, high = np.quantile(differences_nk[drawn, largest].mean(-1), [level / 2, 1 - level / 2])
+    p = sign_flip_test(differences_nk, seed)
+    mean = float(differences_nk[:, largest].mean())
+    return Effect(mean, (float(low), float(high)), p, p <= level)
 
 
 def _difference(

@@ -1,4 +1,4 @@
-"""What a model reads for each item of a trial, as tokens that fit into its context."""
+"""The prompts of a trial, as tokens that fit into the context of the model."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from hclx.text import Tokenizer, load_tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """How a model reads prompts.
+    """The tokens and lengths by which a model reads prompts.
 
     Attributes:
       tokenizer: its tokenizer.

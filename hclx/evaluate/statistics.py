@@ -12,7 +12,7 @@ import numpy as np
 
 from hclx.errors import ConfigError
 from hclx.evaluate.items import Item, Prediction
-from hclx.evaluate.metrics.metric import Metric
+from hclx.evaluate.metrics.metric import Metric, OfSums
 
 METHODS = ("percentile", "bca")
 Trials = Sequence[Sequence[Prediction]]
@@ -128,8 +128,19 @@ def _mean_values(
     if not items:
         return np.full(1, np.nan)
     rows_of_trials = [metric.rows(items, predictions) for predictions in trials]
-    means = [np.mean([metric.value(rows, c) for rows in rows_of_trials], axis=0) for c in chunks]
-    return np.concatenate(means)
+    return np.concatenate([_mean_value(metric, rows_of_trials, counts) for counts in chunks])
+
+
+def _mean_value(
+    metric: Metric, rows_of_trials: Sequence[np.ndarray], counts_bn: np.ndarray
+) -> np.ndarray:
+    """Returns the mean over trials [draws]; sums of all trials by one product."""
+    if not isinstance(metric.value, OfSums):
+        return np.mean([metric.value(rows_nk, counts_bn) for rows_nk in rows_of_trials], axis=0)
+    widths = [rows_nk.shape[1] for rows_nk in rows_of_trials]
+    sums_bk = counts_bn @ np.concatenate(rows_of_trials, axis=1)
+    of_trials = np.split(sums_bk, np.cumsum(widths)[:-1], axis=1)
+    return np.mean([metric.value.combine(sums) for sums in of_trials], axis=0)
 
 
 def _rows(n: int) -> int:

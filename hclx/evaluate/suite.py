@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,25 @@ import hclx
 from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
 from hclx.evaluate.compile_time import compile_seconds
 from hclx.evaluate.item_prompts import Reader
+from hclx.evaluate.metrics import check_metrics
 from hclx.evaluate.results import run_record
 from hclx.evaluate.run_spec import RunSpec
 from hclx.evaluate.samples import SAMPLES, output_folder, replace_text
 from hclx.evaluate.trial import run_trial
 from hclx.infer import Engine
-from hclx.progress import ProgressBar
+from hclx.progress import ProgressBar, counted
 from hclx.prompts import prompt_hash
 
 RESULTS, SCHEMA = "results.json", "hclx.results/1"
 
 
 def run_suite(
-    engine: Engine, specs: Sequence[RunSpec], reader: Reader, model: Mapping[str, Any], folder: Path
+    engine: Engine,
+    specs: Sequence[RunSpec],
+    reader: Reader,
+    model: Mapping[str, Any],
+    folder: Path,
+    on_batch: Callable[[], None] = lambda: None,
 ) -> dict:
     """Runs a suite, and writes results.json and the samples.
 
@@ -34,11 +40,15 @@ def run_suite(
       reader: how the model reads.
       model: what the results depend on, and are told apart by; JSON values.
       folder: for the results. A command that was killed goes on where it stopped.
+      on_batch: is called whenever there is progress.
     Returns:
       the content of results.json.
     Raises:
-      ConfigError: another command writes to the folder, or it has results of other runs.
+      ConfigError: another command writes to the folder, it has results of other runs, or items lack
+        what a metric reads.
     """
+    for spec in specs:
+        check_metrics(spec.metrics, spec.items, bool(spec.prompt.choices))
     began, started = time.monotonic(), datetime.datetime.now(datetime.UTC)
     plan = {"model": dict(model), "runs": [_planned(spec, reader) for spec in specs]}
     total = sum(spec.trials * len(spec.items) for spec in specs)
@@ -47,7 +57,8 @@ def run_suite(
         compile_seconds() as compiling,
         ProgressBar(total, "answering", "item") as progress,
     ):
-        runs = [_run(engine, spec, reader, folder, progress) for spec in specs]
+        count = lambda items: (progress.update(items), on_batch())
+        runs = [_run(engine, spec, reader, folder, count) for spec in specs]
         results = {
             "schema": SCHEMA,
             "hclx": hclx.__version__,
@@ -74,12 +85,12 @@ def _planned(spec: RunSpec, reader: Reader) -> dict[str, Any]:
 
 
 def _run(
-    engine: Engine, spec: RunSpec, reader: Reader, folder: Path, progress: ProgressBar
+    engine: Engine, spec: RunSpec, reader: Reader, folder: Path, count: Callable[[int], object]
 ) -> dict:
     names = [f"{SAMPLES}/{spec.name}.{trial}.jsonl" for trial in range(spec.trials)]
     trials, content_free = [], []
     for trial, name in enumerate(names):
-        trials.append(run_trial(engine, spec, trial, reader, folder / name, progress))
+        trials.append(run_trial(engine, spec, trial, reader, folder / name, count))
         path = (folder / name).with_suffix(".calibration.json")
         content_free.append(_calibration(engine, spec, trial, reader, path, trials[-1]))
     record = run_record(spec, trials, content_free)
@@ -110,7 +121,8 @@ def print_results(results: Mapping[str, Any], missing: Sequence[str] = ()) -> No
         dropped = f", {run['shots_dropped']} dropped" if run["shots_dropped"] else ""
         print(
             f"{name:<{width}}  {run['main']} {mean:.4f} [{low:.4f}, {high:.4f}]{spread}{chance}"
-            f"  {run['shots']} shots{dropped}, {run['items']} items, {run['trials']} trials"
+            f"  {counted(run['shots'], 'shot')}{dropped}, {counted(run['items'], 'item')},"
+            f" {counted(run['trials'], 'trial')}"
         )
     for line in missing:
         print(f"left out: {line}")

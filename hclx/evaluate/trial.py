@@ -1,6 +1,7 @@
 """Runs a trial: the items of a run with one draw of shots, batch by batch into a file."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hclx.errors import DataError
@@ -21,13 +22,17 @@ from hclx.evaluate.samples import SampleFile, doc_hash
 from hclx.evaluate.scores import AnswerScore, best, probabilities
 from hclx.hashing import json_hash
 from hclx.infer import Engine
-from hclx.progress import ProgressBar
 
 BATCH = 256  # items whose samples are written at once
 
 
 def run_trial(
-    engine: Engine, spec: RunSpec, trial: int, reader: Reader, path: Path, progress: ProgressBar
+    engine: Engine,
+    spec: RunSpec,
+    trial: int,
+    reader: Reader,
+    path: Path,
+    count: Callable[[int], object],
 ) -> list[dict]:
     """Answers the items that are not in the file of samples yet, and returns all samples.
 
@@ -36,12 +41,12 @@ def run_trial(
       spec, trial: what is run; see `draw_shots`.
       reader: how the model reads.
       path: the file of samples.
-      progress: counts the items.
+      count: is told how many more items are answered.
     Raises:
       DataError: the file has samples of other items.
     """
     file = SampleFile(path)
-    progress.update(len(file.lines))
+    count(len(file.lines))
     if len(file.lines) == len(spec.items):
         return file.lines
     prompts, _ = item_prompts(spec, trial, reader)
@@ -54,7 +59,7 @@ def run_trial(
         file.append(
             [line | {"trial": trial} for line in _answer(engine, spec, trial, batch, priors)]
         )
-        progress.update(len(batch))
+        count(len(batch))
     return file.lines
 
 
@@ -86,7 +91,12 @@ def _answer(
         predictions = [read_text(spec, text) for text in texts]
         kept = [{"text": text} for text in texts]
     own_scores = METRICS[spec.main].per_item([prompt.item for prompt in prompts], predictions)
-    own_scores = [None] * len(prompts) if own_scores is None else map(float, own_scores)
+    # JSON has no NaN, which an item has that its metric does not count.
+    own_scores = (
+        [None] * len(prompts)
+        if own_scores is None
+        else [None if math.isnan(score) else float(score) for score in own_scores]
+    )
     rows = zip(prompts, predictions, own_scores, kept, strict=True)
     return [{**_sample(*row), "trial": trial, **rest} for *row, rest in rows]
 
@@ -113,6 +123,7 @@ def _sample(prompt: ItemPrompt, prediction: Prediction, own_score: float | None)
         "fields": dict(item.fields),
         "gold": item.answer,
         "answers": list(item.answers),
+        "facts": dict(item.gold),
         "group": item.group,
         "prediction": prediction.answer,
         "probabilities": dict(prediction.probabilities),

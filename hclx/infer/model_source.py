@@ -82,6 +82,11 @@ class RunFolder:
         self.reads = ReadBy(tokenizer, most_positions(model.config), _facts(model, vocabulary))
         return EmbeddedEngine(model, tokenizer, EngineConfig(rows=rows))
 
+    def facts(self) -> dict[str, Any]:
+        """Returns what tells the open model apart in a result: its name, step and fingerprints."""
+        name = os.path.basename(os.path.abspath(self.record["model_dir"]))
+        return {"name": name, **self.record, **self.reads.facts}
+
 
 def _facts(model: LoadedModel, vocabulary: str) -> dict[str, Any]:
     return {
@@ -97,7 +102,10 @@ class ServedModel:
 
     Attributes:
       record: what texts of the model depend on.
+      reads: None, because a server does not tell how the model reads.
     """
+
+    reads = None
 
     def __init__(self, url: str, model: str | None, rows: int):
         """Asks the server what it serves. The key is in the environment, as `KEY_VARIABLE`, because
@@ -113,6 +121,10 @@ class ServedModel:
     def open(self) -> RemoteEngine:
         """Returns the engine, which is open already."""
         return self._engine
+
+    def facts(self) -> dict[str, Any]:
+        """Returns what tells the model apart in a result."""
+        return {"name": self._engine.model, **self.record}
 
 
 def model_source(

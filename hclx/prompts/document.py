@@ -188,6 +188,10 @@ def _check(document: PromptDocument) -> None:
             "choices are scored, so that grammar, sampling and stop have no effect; remove them,"
             " or remove choices to have the answer generated"
         )
+    if document.parser["kind"] == "choice" and not (
+        document.choices or document.grammar.get("choices")
+    ):
+        raise ConfigError("parser.kind='choice' looks for grammar.choices, and there are none")
 
 
 def _check_example(document: PromptDocument, name: str, example: Mapping[str, str]) -> None:

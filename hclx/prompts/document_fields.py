@@ -126,12 +126,17 @@ def _parser(name: str, value: object) -> Mapping[str, str]:
     for field in fields:
         _filled_text(f"{name}.{field}", parser[field])
     if kind == "regex":
-        try:
-            re.compile(parser["pattern"])
-        except (re.error, OverflowError, RecursionError) as error:
-            pattern = shown(parser["pattern"])
-            raise ConfigError(f"{name}.pattern={pattern} is no expression: {error}") from error
+        _check_pattern(f"{name}.pattern", parser["pattern"])
     return parser
+
+
+def _check_pattern(name: str, pattern: str) -> None:
+    try:
+        n_groups = re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ConfigError(f"{name}={shown(pattern)} is no expression: {error}") from error
+    if n_groups == 0:
+        raise ConfigError(f"{name}={shown(pattern)} has no group, which would be the answer")
 
 
 def _grammar(name: str, value: object) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Writes prompts and warnings as the command `hclx prompt` prints them: as a table or as JSON."""
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -76,12 +77,13 @@ def rendering(
     if tokenizer is None:
         for span in rendered.spans:
             text = rendered.text[span.start : span.end]
-            lines.append(f"{span.start:>6} {_part(span):<16} {text!r}")
+            lines.append(f"{span.start:>6} {_padded(_part(span), 16)} {text!r}")
     for number, token in enumerate(record.get("tokens", ())):
-        lines.append(f"{number:>6} {token['id']:>7} {token['text']!r:<16} {token['part']}")
+        text = _padded(_quoted(token["text"]), 16)
+        lines.append(f"{number:>6} {token['id']:>7} {text} {token['part']}")
     for key, text in answers.items():
         ids = record.get("answer_tokens", {}).get(key, ())
-        tokens = " ".join(f"{token['id']} {token['text']!r}" for token in ids)
+        tokens = " ".join(f"{token['id']} {_quoted(token['text'])}" for token in ids)
         lines.append(f"answer {key}: {text!r}{' = ' + tokens if tokens else ''}")
     return "\n".join(lines)
 
@@ -100,7 +102,19 @@ def _tokens(rendered: Rendering, answers: Mapping[str, str], tokenizer: Tokenize
 
 
 def _token(token: int, tokenizer: Tokenizer) -> dict:
-    return {"id": token, "text": tokenizer.decode_bytes([token]).decode("utf-8", "replace")}
+    """Returns the id of a token and its text, in which bytes of no whole character are escaped."""
+    text = tokenizer.decode_bytes([token]).decode("utf-8", "backslashreplace")
+    return {"id": token, "text": text}
+
+
+def _quoted(text: str) -> str:
+    return repr(text).replace("\\\\x", "\\x")
+
+
+def _padded(text: str, width: int) -> str:
+    """Returns a text with spaces behind it up to a width; a Hangul syllable is two wide."""
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return text + " " * (width - wide - len(text))
 
 
 def _part(span: Span | None) -> str:

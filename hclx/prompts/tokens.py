@@ -96,8 +96,8 @@ def encode_answers(
     ids_of, straddles = {}, 0
     for key, text in answers.items():
         ids = begin + tokenizer.encode(context + spaces + text)
-        straddles += ids[: len(head)] != head
         # An answer that merged with the prompt's end still has its last token.
+        straddles += ids[: len(head)] != head or len(ids) == len(head)
         ids_of[key] = tuple(ids[min(len(head), len(ids) - 1) :])
     return AnswerTokens(tuple(head), ids_of, straddles)
 

@@ -121,10 +121,10 @@ class MetricsLogger:
         return finished
 
     def add(self, evaluation: dict[str, float]) -> None:
-        """Adds `validation_loss` and `bits_per_byte`, as `evaluate` returns them, to the record of
-        the step reported last, which is then written whatever `log_every` is.
+        """Adds figures by their names, such as `validation_loss`, to the record of the step that
+        was reported last, which is then written whatever `log_every` is.
         """
-        self._evaluation = evaluation
+        self._evaluation = {**self._evaluation, **evaluation}
 
     def flush(self) -> FinishedStep | None:
         """Waits for the step that was reported last, writes it and returns it; None if that was

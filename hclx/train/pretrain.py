@@ -275,6 +275,11 @@ def _hooks(
         logger.add(values)
         progress.evaluated = info.step, values["validation_loss"]
 
+    def evaluate_suite(info: StepInfo) -> None:
+        with run.clock.paused("evaluation", info.metrics):
+            values = options.suite(run, info.step, info.state)
+        logger.add(values)
+
     def look_around(info: StepInfo) -> None:
         run.watchdog.alive(info.step)
         run.lease.reached(info.step, run.clock.spent)
@@ -291,6 +296,7 @@ def _hooks(
     hooks = [
         Hook(1, log),
         Hook(train.eval_every if run.validation else 0, evaluate_model),
+        Hook(train.suite_every if options.suite else 0, evaluate_suite),
         Hook(1, look_around),
         Hook(train.checkpoint_every, save, also_stopped=True),
     ]

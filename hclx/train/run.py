@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.rewind_history import Lineage, read_lineage
 from hclx.train.run_dir import claim_folder, describe_run, read_config, record_run
 from hclx.train.run_lock import Lease
+from hclx.train.state import TrainState
 from hclx.train.step import Program, make_program
 from hclx.train.timing import StepClock
 from hclx.train.watchdog import Watchdog
@@ -42,6 +43,8 @@ class RunOptions:
       log_examples: writes MODEL_DIR/examples: see hclx/train/example_log.py.
       init_from: the weights to begin with: see hclx/train/initial_weights.py.
       allow_changes: of what changes results: see hclx/train/run_changes.py.
+      suite: (run, step, state) -> name -> value: evaluates `TrainConfig.suite`; all processes call
+        it. See hclx/evaluate/in_training.py.
       started: `time.time()` when the command began.
     """
 
@@ -52,6 +55,7 @@ class RunOptions:
     log_examples: bool = False
     init_from: str = ""
     allow_changes: bool = False
+    suite: Callable[["Run", int, TrainState], dict[str, float]] | None = None
     started: float | None = None
 
 

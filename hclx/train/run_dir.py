@@ -33,6 +33,9 @@ MAY_CHANGE = {
             "log_every",
             "eval_every",
             "eval_windows",
+            "suite",
+            "suite_every",
+            "suite_limit",
             "checkpoint_every",
             "keep_last",
             "keep_every",
@@ -68,6 +71,7 @@ LATER_FIELDS = {
     "tokenizer": ("morphemes", "mode"),
     "train": (
         *("z_loss", "max_skipped", "spike_sigmas", "spike_window", "replay_every", "keep_best"),
+        *("suite", "suite_every", "suite_limit"),
     ),
 }
 

@@ -2,6 +2,7 @@
 2024a) and CLIcK (Kim et al. 2024). None of these sets may be passed on, so that none is shipped.
 """
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -67,20 +68,21 @@ def read_click_csat(path: str) -> list[Item]:
 
 
 def _click(path: str, count: int) -> list[Item]:
-    items = []
-    for record in json_records(path):
-        choices = record.texts("choices")
-        if len(choices) not in (4, 5):
-            raise record.error("choices", f"{len(choices)} of them; 4 or 5 are expected")
-        answer = record.text("answer")
-        if answer not in choices:
-            raise record.error("answer", f"{answer!r} is none of the choices")
-        if len(choices) == count:
-            items.append(_click_item(record, choices, answer, Path(path).stem))
-    return items
+    """Returns the items that have a number of choices; all of them are checked."""
+    items = [(_click_item(record), record) for record in json_records(path)]
+    return [
+        dataclasses.replace(item, group=Path(path).stem)
+        for item, record in items
+        if len(record.texts("choices")) == count
+    ]
 
 
-def _click_item(record: Record, choices: list[str], answer: str, group: str) -> Item:
+def _click_item(record: Record) -> Item:
+    choices, answer = record.texts("choices"), record.text("answer")
+    if len(choices) not in (4, 5):
+        raise record.error("choices", f"{len(choices)} of them; 4 or 5 are expected")
+    if answer not in choices:
+        raise record.error("answer", f"{answer!r} is none of the choices")
     paragraph = record.text("paragraph", may_be_empty=True)
     return Item(
         record.text("id"),
@@ -92,5 +94,4 @@ def _click_item(record: Record, choices: list[str], answer: str, group: str) -> 
             **dict(zip(LETTERS, choices, strict=False)),
         },
         LETTERS[choices.index(answer)],
-        group=group,
     )

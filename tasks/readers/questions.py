@@ -37,7 +37,7 @@ def _korquad_item(question: Record, title: str, paragraph: Record) -> tuple[Item
 def _with_shots(questions: list[tuple[Item, set]]) -> list[Item]:
     items = []
     for item, spans in questions:
-        others = (other for other, theirs in questions if other is not item and not theirs & spans)
+        others = (other for other, theirs in questions if not theirs & spans)
         shots = tuple(other for other, _ in zip(others, range(OWN_SHOTS), strict=False))
         items.append(
             Item(item.id, item.fields, item.answer, item.answers, shots=shots, group=item.group)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hclx.errors import ConfigError
 from hclx.evaluate.answers import parse_answer
-from hclx.prompts.document import PARSERS
+from hclx.prompts.document_fields import PARSERS
 
 LABELS = ("긍정", "부정")
 
@@ -27,6 +27,7 @@ def parsed(kind, text, labels=(), **fields):
         ("number", "1,234,500원", "1234500"),
         ("number", "1,234, 5", "1234"),
         ("number", "12,34", "12"),
+        ("number", "1,2345", "1"),
         ("number", "약 -3.50도", "-3.5"),
         ("number", "+007", "7"),
         ("number", "3-4", "3"),
@@ -60,6 +61,7 @@ def test_numbers_with_separators_are_read(number):
         ("모르겠다", LABELS, ""),
         ("", LABELS, ""),
         ("매우 긍정", ("긍정", "매우 긍정"), "매우 긍정"),
+        ("긍정적이다", ("긍정", "긍정적"), "긍정적"),
         ("Answer: B", ("A", "B"), "B"),
         ("A는 아니고 B", ("A", "B"), "A"),
         ("정답은 12번", ("1", "2", "12"), "12"),

@@ -11,7 +11,7 @@ import pytest
 from hclx.errors import ConfigError
 from hclx.evaluate.bias import bias_report, sign_flip_test
 
-NAMES = ("recency", "majority", "common_token")
+NAMES = ("recency", "majority_label", "common_token")
 LABELS = {2: ("부정", "긍정"), 3: ("과학", "정치", "경제")}
 INPUTS = 24  # divides into labels
 
@@ -50,13 +50,17 @@ def report_of(seed, size=2, calibrate=False, noise=0.5, **planted):
     return bias_report(score, pool(labels), labels, free, seed=seed)
 
 
+def before(report):
+    return {name: bias.before for name, bias in report.biases.items()}
+
+
 def detected(effects):
     return {name for name in NAMES if effects[name].is_detected}
 
 
 PLANTED = {
     "recency": {"recency": 2.0},
-    "majority": {"majority": 4.0},
+    "majority_label": {"majority": 4.0},
     "common_token": {"prior": (1.5, 0.0, 0.0)},
 }
 
@@ -69,7 +73,7 @@ def test_each_planted_bias_is_detected(name, size):
         planted = (
             PLANTED[name] if name != "common_token" else {"prior": PLANTED[name]["prior"][:size]}
         )
-        effects = report_of(seed, size, **planted).before
+        effects = before(report_of(seed, size, **planted))
         assert effects[name].effect > 0.05
         for other in detected(effects):
             times[other] += 1
@@ -85,35 +89,36 @@ def test_false_alarms_are_as_rare_as_they_say(size):
     """
     reports = [report_of(seed, size) for seed in range(100)]
     for name in NAMES:
-        assert sum(report.before[name].is_detected for report in reports) <= 11, name
+        assert sum(report.biases[name].before.is_detected for report in reports) <= 11, name
 
 
 def test_biases_against_a_label_have_the_other_sign():
-    effects = report_of(1, recency=-2.0, majority=-4.0).before
-    assert effects["recency"].effect < -0.05 and effects["majority"].effect < -0.05
-    assert {"recency", "majority"} <= detected(effects)
+    effects = before(report_of(1, recency=-2.0, majority=-4.0))
+    assert effects["recency"].effect < -0.05 and effects["majority_label"].effect < -0.05
+    assert {"recency", "majority_label"} <= detected(effects)
 
 
 def test_calibration_takes_planted_biases_out():
-    before, after = np.zeros(3), np.zeros(3)
+    raw, calibrated = np.zeros(3), np.zeros(3)
     for seed in range(20):
         planted = {"recency": 2.0, "majority": 4.0, "prior": (1.5, 0.0)}
         report = report_of(seed, calibrate=True, noise=0.2, **planted)
-        before += [report.before[name].is_detected for name in NAMES]
-        after += [report.after[name].is_detected for name in NAMES]
-        for name in ("recency", "majority"):
-            assert abs(report.after[name].effect) < abs(report.before[name].effect) / 2
-    assert (before == 20).all()
+        raw += [report.biases[name].before.is_detected for name in NAMES]
+        calibrated += [report.biases[name].after.is_detected for name in NAMES]
+        for name in ("recency", "majority_label"):
+            bias = report.biases[name]
+            assert abs(bias.after.effect) < abs(bias.before.effect) / 2
+    assert (raw == 20).all()
     # The prior's estimate has noise of its own, which is the same for all inputs.
-    assert (after[:2] <= 4).all(), after
+    assert (calibrated[:2] <= 4).all(), calibrated
 
 
 def test_a_model_without_noise_and_bias_has_effects_of_0():
     report = report_of(0, noise=0.0)
-    for effect in report.before.values():
+    for effect in before(report).values():
         assert effect.effect == pytest.approx(0, abs=1e-12)
-    assert report.before["recency"].p == report.before["majority"].p == 1
-    assert report.prior == pytest.approx((0.5, 0.5))
+    assert before(report)["recency"].p == before(report)["majority_label"].p == 1
+    assert report.prior == pytest.approx(dict.fromkeys(LABELS[2], 0.5))
 
 
 def test_the_effects_of_a_model_without_noise_by_hand():
@@ -123,8 +128,8 @@ def test_the_effects_of_a_model_without_noise_by_hand():
     report = bias_report(score, pool(labels), labels)
     sigmoid = lambda x: 1 / (1 + np.exp(-x))
     expected = np.mean([sigmoid(x + 1) - sigmoid(x - 1) for x in (1.0, -1.0)])
-    assert report.before["recency"].effect == pytest.approx(expected)
-    assert report.before["majority"].effect == pytest.approx(0, abs=1e-12)
+    assert before(report)["recency"].effect == pytest.approx(expected)
+    assert before(report)["majority_label"].effect == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", LABELS)
@@ -143,6 +148,7 @@ def test_what_the_pairs_of_prompts_are(size):
         assert all(first.count(label) == 2 for label in labels)
         assert (first[0], first[-1]) == (second[-1], second[0])
         assert first[0] != first[-1] and first[1:-1] == second[1:-1]
+    assert len({tuple(prompt[1:-1]) for prompt in recency}) > 1  # in random order
     for first, second in pairs(majority):
         counts = sorted(first.count(label) for label in labels)
         assert counts == [1] * (size - 1) + [3]
@@ -187,9 +193,24 @@ def test_random_signs_are_close_to_a_t_test():
 
 def test_a_report_is_json():
     raw = json.loads(json.dumps(report_of(0, calibrate=True).to_json(), allow_nan=False))
-    assert raw["before"]["recency"].keys() == {"effect", "p", "is_detected"}
-    assert raw["labels"] == ["부정", "긍정"] and len(raw["prior"]) == 2
-    assert report_of(0).to_json()["after"] is None
+    assert raw.keys() == set(NAMES)
+    bias = raw["recency"]
+    assert (
+        bias["before"].keys() == bias["after"].keys() == {"effect", "interval", "p", "is_detected"}
+    )
+    assert bias["prior"].keys() == set(LABELS[2]) and bias["level"] == 0.05
+    assert report_of(0).to_json()["recency"]["after"] is None
+
+
+def test_intervals_hold_the_effect():
+    """Over 50 simulations: that of 95% holds the effect without noise nearly always."""
+    labels, held = LABELS[2], 0
+    exact = bias_report(simulated(0, labels, recency=1.0, noise=0.0)[0], pool(labels), labels)
+    truth = before(exact)["recency"].effect
+    for seed in range(50):
+        low, high = before(report_of(seed, recency=1.0, noise=0.2))["recency"].interval
+        held += low <= truth <= high
+    assert held >= 40
 
 
 @pytest.mark.parametrize(

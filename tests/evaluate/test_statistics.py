@@ -133,6 +133,17 @@ def test_intervals_of_skewed_numbers_are_those_of_scipy(method):
     np.testing.assert_allclose(own, result.confidence_interval, rtol=0.05)
 
 
+def test_an_interval_of_many_ties_is_that_of_scipy():
+    items, predictions = choices(7, 25, 0.9)
+    values = ACCURACY.per_item(items, predictions)
+    result = stats.bootstrap(
+        (values,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(1)
+    )
+    left_out = jackknife(ACCURACY, items, [predictions])
+    interval = bca_interval(result.bootstrap_distribution, values.mean(), left_out)
+    np.testing.assert_allclose(interval, result.confidence_interval, rtol=1e-6)
+
+
 @pytest.mark.parametrize("method", ["percentile", "bca"])
 def test_intervals_hold_the_truth_as_often_as_they_say(method):
     held = 0

@@ -55,4 +55,4 @@ def spec(prompt=PROMPT, **settings):
 
 def byte_reader(max_length=4096, begin=(1,)):
     """Returns a reader whose tokens are bytes."""
-    return Reader(ByteTokenizer(512), max_length, begin)
+    return Reader(ByteTokenizer(256), max_length, begin)

@@ -167,15 +167,13 @@ def write_run(
             "domain": {main: constant(min(0.97, own["mean"] + 0.06))},
         }
     if biased:
-        effect = lambda value, p: {
-            "effect": value,
-            "interval": [value - 0.05, value + 0.05],
-            "p": p,
-        }
+        effect = lambda value, p: {"effect": value, "p": p, "is_detected": p <= 0.05}
+        before = {"recency": effect(0.18, 0.004), "majority": effect(0.31, 0.0002)}
+        after = {"recency": effect(-0.02, 0.6), "majority": effect(0.04, 0.21)}
         run["bias"] = {
-            "majority_label": {"before": effect(0.31, 0.0002), "after": effect(0.04, 0.21)},
-            "recency": {"before": effect(0.18, 0.004), "after": effect(-0.02, 0.6)},
-            "common_token": {"before": effect(-0.42, 0.0001), "after": None},
+            **{"level": 0.05, "rounds": 16, "labels": keys, "prior": [0.92, 0.08]},
+            "before": before | {"common_token": effect(0.42, 0.0001)},
+            "after": after | {"common_token": effect(0.01, 0.5)},
         }
     return run
 

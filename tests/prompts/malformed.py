@@ -75,6 +75,14 @@ MALFORMED = {
         generated(parser={"kind": "regex", "pattern": "(가"}),
         "parser.pattern='(가' is no expression: missing ), unterminated subpattern at position 0",
     ),
+    "parser's pattern without group": (
+        generated(parser={"kind": "regex", "pattern": "(?:가)|나"}),
+        "parser.pattern='(?:가)|나' has no group",
+    ),
+    "parser of choices without them": (
+        generated(parser={"kind": "choice"}, grammar={"regex": "가"}),
+        "parser.kind='choice' looks for grammar.choices",
+    ),
     "grammar": (generated(grammar="가"), "grammar='가'"),
     "grammar of another kind": (generated(grammar={"gbnf": "가"}), "grammar={'gbnf'"),
     "grammar of two": (generated(grammar={"regex": "가", "lark": "나"}), "grammar={'regex'"),

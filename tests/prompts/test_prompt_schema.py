@@ -5,7 +5,8 @@ import json
 import pytest
 
 from hclx.errors import ConfigError
-from hclx.prompts import prompt_from_json, prompt_schema, prompt_to_json
+from hclx.prompts import lint, load_prompt, prompt_from_json, prompt_schema, prompt_to_json
+from tests.conftest import ROOT
 from tests.prompts.documents import EVERY_FIELD_GENERATED, EVERY_FIELD_SCORED, generated, raw
 from tests.prompts.malformed import MALFORMED
 
@@ -31,7 +32,7 @@ VALID = {
     "no examples": raw(examples=[]),
     "examples with more fields": raw(examples=[{"문장": "가", "감정": "1", "출처": ""}]),
     "parser of JSON": generated(parser={"kind": "json", "field": "답"}),
-    "parser of choices": generated(parser={"kind": "choice"}),
+    "parser of choices": generated(parser={"kind": "choice"}, grammar={"choices": ["가", "나"]}),
     "grammar of choices": generated(grammar={"choices": ["가"]}, stop=[]),
     "grammar of lark": generated(grammar={"lark": 'start: "가"'}),
     "sampling": generated(sampling={"temperature": 0, "min_p": 0.5, "seed": 3}),
@@ -51,6 +52,8 @@ FOR_THE_READER = (
     "example lacks a field of its choice",
     "choice with the answer",
     "parser's pattern",
+    "parser's pattern without group",
+    "parser of choices without them",
     "sampling not finite",
     "sampling too large",
     "half of a surrogate pair",
@@ -132,3 +135,13 @@ def test_templates_are_templates_for_both(template, validator):
 def test_every_field_has_a_description(validator):
     properties = validator.schema["properties"]
     assert {name for name in properties if "description" not in properties[name]} == {"schema"}
+
+
+SHIPPED = sorted((ROOT / "tasks" / "prompts").glob("*/*.json"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_prompts_that_ship_follow_the_schema(path, validator):
+    validator.validate(json.loads(path.read_text(encoding="utf-8")))
+    if path.stem == "hclx":  # of this project's own choice
+        assert lint(load_prompt(path)) == []

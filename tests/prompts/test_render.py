@@ -1,7 +1,7 @@
 """Rendered prompts, letter by letter, and their spans."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hclx.errors import ConfigError
@@ -152,6 +152,7 @@ FIELD = st.text(max_size=6)
 SHOT = st.fixed_dictionaries({"문장": FIELD, "감정": st.sampled_from("01")})
 
 
+@settings(deadline=None)
 @given(FIELD, st.lists(SHOT, max_size=4), st.text(max_size=3), FIELD)
 def test_any_prompt_is_its_parts_put_together(value, shots, separator, directive):
     template = directive.replace("{", "{{").replace("}", "}}")

@@ -1,7 +1,7 @@
 """Templates: slots, particles and braces."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hclx.errors import ConfigError
@@ -22,6 +22,7 @@ def written(part):
     return f"{{{part.field}:{part.particle}}}" if part.particle else f"{{{part.field}}}"
 
 
+@settings(deadline=None)
 @given(st.lists(TEXT | SLOTS, max_size=6), st.dictionaries(NAMES, TEXT))
 def test_parsing_and_filling_is_replacing_by_hand(parts, values):
     fields = {part.field: "값" for part in parts if isinstance(part, Slot)} | values
@@ -39,6 +40,7 @@ def test_parsing_and_filling_is_replacing_by_hand(parts, values):
     assert parse_template(template.source) == template
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from(list("ab {}")), max_size=12))
 def test_what_pythons_own_templates_accept_is_filled_alike(source):
     """Python's `format` has the same braces; fields of other names are not compared."""

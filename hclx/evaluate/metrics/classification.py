@@ -3,7 +3,7 @@
 import numpy as np
 
 from hclx.evaluate.metrics.label_counts import count_labels, macro_f1, micro_f1
-from hclx.evaluate.metrics.metric import Items, Metric, Predictions, divided, mean_of, of_sums
+from hclx.evaluate.metrics.metric import Items, Metric, OfSums, Predictions, divided, mean_of
 
 POSITIVE = "1"
 NO_RELATION = "no_relation"
@@ -92,25 +92,36 @@ def _mean_area(rows_nk: np.ndarray, counts_bn: np.ndarray) -> np.ndarray:
 def _area(positive_n: np.ndarray, score_n: np.ndarray, counts_bn: np.ndarray) -> np.ndarray:
     """Returns the area under precision over recall by trapezoids [draws], from (0, 1) on, with a
     point for each distinct score; NaN without positives.
+
+    Recall grows at scores of positives alone, so that only these and the points before them count.
     """
+    if not positive_n.any():
+        return np.full(len(counts_bn), np.nan)
     order = np.argsort(-score_n, kind="stable")
-    ends = np.append(np.diff(score_n[order]) != 0, True)  # the last item of each score
-    right = np.cumsum((counts_bn * positive_n)[:, order], -1)[:, ends]
-    total = np.cumsum(counts_bn[:, order], -1)[:, ends]
-    precision = np.hstack([np.ones((len(right), 1)), divided(right, total, 1.0)])
-    recall = np.pad(divided(right, right[:, -1:], np.nan), ((0, 0), (1, 0)))
-    return ((precision[:, 1:] + precision[:, :-1]) / 2 * np.diff(recall, axis=-1)).sum(-1)
+    level_n = np.cumsum(np.append(0, np.diff(score_n[order]) != 0))  # of each score, from the top
+    levels, firsts = np.unique(level_n[positive_n[order]], return_index=True)
+    starts = np.searchsorted(level_n, levels)
+    ends = np.searchsorted(level_n, levels, side="right")
+    gained = np.add.reduceat(counts_bn[:, order[positive_n[order]]], firsts, axis=-1)
+    # Sums from the end of the last such level to the start of the next, and from there to its end.
+    edges = np.stack([np.append(0, ends[:-1]), starts], 1).ravel()
+    sums = np.add.reduceat(counts_bn[:, order[: ends[-1]]], edges, axis=-1)
+    sums[:, ::2] *= edges[::2] < edges[1::2]  # reduceat gives an empty stretch its first column
+    total = np.cumsum(sums, -1)
+    right = np.cumsum(gained, -1)
+    heights = divided(right, total[:, 1::2], 1.0) + divided(right - gained, total[:, ::2], 1.0)
+    return divided((gained * heights / 2).sum(-1), right[:, -1], np.nan)
 
 
 ACCURACY = mean_of("accuracy", is_right)
 UNPARSED = mean_of("unparsed", _unparsed, higher_is_better=False)
 # Over the labels that occur; as scikit-learn's f1_score, where every answer is a label.
-F1_MACRO = Metric("f1_macro", _all_labels, of_sums(macro_f1), scores=is_right)
-F1_MICRO = Metric("f1_micro", _all_labels, of_sums(micro_f1), scores=is_right)
-F1_POSITIVE = Metric("f1_positive", _positive, of_sums(micro_f1), scores=is_right)
-MCC = Metric("mcc", _agreement, of_sums(_correlation), scores=is_right)
+F1_MACRO = Metric("f1_macro", _all_labels, OfSums(macro_f1), scores=is_right)
+F1_MICRO = Metric("f1_micro", _all_labels, OfSums(micro_f1), scores=is_right)
+F1_POSITIVE = Metric("f1_positive", _positive, OfSums(micro_f1), scores=is_right)
+MCC = Metric("mcc", _agreement, OfSums(_correlation), scores=is_right)
 # KLUE-RE (Park et al., 2021, section 3.5).
-F1_MICRO_WITHOUT = Metric("f1_micro_without", _relations, of_sums(micro_f1), scores=is_right)
+F1_MICRO_WITHOUT = Metric("f1_micro_without", _relations, OfSums(micro_f1), scores=is_right)
 AUPRC_MACRO = Metric(
     "auprc_macro", _gold_and_probabilities, _mean_area, scores=is_right, needs_probabilities=True
 )

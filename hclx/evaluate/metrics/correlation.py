@@ -72,5 +72,5 @@ def _ranks(values_n: np.ndarray, counts_bn: np.ndarray) -> np.ndarray:
     return ranks_bu[:, inverse]
 
 
-PEARSON = Metric("pearson", _similarities, _pearson)
-SPEARMAN = Metric("spearman", _similarities, _spearman)
+PEARSON = Metric("pearson", _similarities, _pearson, needs=("similarity",))
+SPEARMAN = Metric("spearman", _similarities, _spearman, needs=("similarity",))

@@ -29,6 +29,7 @@ class Metric:
       scores: (items, predictions) -> float64 [n], each item's own score; NaN for an item that does
         not count. None: an item has no score of its own.
       needs_probabilities: whether it reads the probabilities of choices.
+      needs: the names that it reads in the items' `gold`.
       signature: returns how the metric was computed, for those whose settings change it.
     """
 
@@ -38,6 +39,7 @@ class Metric:
     higher_is_better: bool = True
     scores: PerItem | None = None
     needs_probabilities: bool = False
+    needs: tuple[str, ...] = ()
     signature: Callable[[], str] = str
 
     def function(self, items: Items, predictions: Predictions) -> float:
@@ -52,27 +54,35 @@ class Metric:
         return None if self.scores is None else self.scores(items, predictions)
 
 
-def mean_of(name: str, scores: PerItem, higher_is_better: bool = True) -> Metric:
+def mean_of(
+    name: str, scores: PerItem, higher_is_better: bool = True, needs: tuple[str, ...] = ()
+) -> Metric:
     """A metric that is the mean of the items' scores. Those that are NaN do not count.
 
     Args:
-      name, scores, higher_is_better: see `Metric`.
+      name, scores, higher_is_better, needs: see `Metric`.
     """
 
     def rows(items: Items, predictions: Predictions) -> np.ndarray:
         scores_n = scores(items, predictions)
         return np.stack([np.nan_to_num(scores_n), ~np.isnan(scores_n)], axis=-1).astype(float)
 
-    return Metric(name, rows, of_sums(ratio), higher_is_better, scores)
+    return Metric(name, rows, OfSums(ratio), higher_is_better, scores, needs=needs)
 
 
-def of_sums(combine: Callable[[np.ndarray], np.ndarray]) -> Callable:
-    """Returns a `Metric.value` that is a function of the rows' weighted sum.
+@dataclasses.dataclass(frozen=True)
+class OfSums:
+    """A `Metric.value` that is a function of the rows' weighted sum.
 
-    Args:
+    Attributes:
       combine: sums [draws, k] -> values [draws].
     """
-    return lambda rows_nk, counts_bn: combine(counts_bn @ rows_nk)
+
+    combine: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, rows_nk: np.ndarray, counts_bn: np.ndarray) -> np.ndarray:
+        """Returns values, see `Metric.value`."""
+        return self.combine(counts_bn @ rows_nk)
 
 
 def ratio(sums_bk: np.ndarray) -> np.ndarray:

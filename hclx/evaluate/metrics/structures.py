@@ -8,12 +8,13 @@ import numpy as np
 
 from hclx.evaluate.items import Item, Prediction
 from hclx.evaluate.metrics.label_counts import Pairs, count_labels, f1_of_items, macro_f1
-from hclx.evaluate.metrics.metric import Items, Metric, Predictions, mean_of, of_sums, ratio
+from hclx.evaluate.metrics.metric import Items, Metric, OfSums, Predictions, mean_of, ratio
 from hclx.evaluate.structured_answers import entities, entity_spans, state, tree
 
 OUTSIDE = "O"
 WRONG_HEAD = "wrong head"
 OTHERS = "others"
+_ENTITIES, _ARCS = ("entities", "characters"), ("heads", "deprels")
 # The relations that KLUE's baseline tells apart when it averages over them; all further ones are
 # one label (Park et al., 2021, section 3.6).
 RELATIONS = frozenset(
@@ -26,7 +27,8 @@ def _entity_pairs(item: Item, prediction: Prediction) -> Pairs:
     Mentions are told by their words: those who write them do not say where they stand.
     """
     text = item.gold["characters"]
-    gold = Counter((text[start:end], kind) for start, end, kind in item.gold["entities"])
+    spans = item.gold["entities"]
+    gold = Counter((text[start:end].strip(), kind) for start, end, kind in spans)
     predicted = Counter(entities(prediction.answer))
     both = [(kind, kind) for _, kind in (gold & predicted).elements()]
     missed = [(kind, "") for _, kind in (gold - predicted).elements()]
@@ -76,14 +78,14 @@ def _all(pairs, items: Items, predictions: Predictions) -> list[Pairs]:
     return [pairs(*both) for both in zip(items, predictions, strict=True)]
 
 
-def _macro(name: str, pairs) -> Metric:
+def _macro(name: str, pairs, needs: tuple[str, ...]) -> Metric:
     """A metric that is the mean F1 of the labels of pairs; an item's own is over all labels."""
     rows = lambda items, predictions: count_labels(_all(pairs, items, predictions))
     scores = lambda items, predictions: f1_of_items(_all(pairs, items, predictions))
-    return Metric(name, rows, of_sums(macro_f1), scores=scores)
+    return Metric(name, rows, OfSums(macro_f1), scores=scores, needs=needs)
 
 
-def _share(name: str, pairs) -> Metric:
+def _share(name: str, pairs, needs: tuple[str, ...]) -> Metric:
     """A metric that is the share of pairs that agree, over all items."""
 
     def rows(items: Items, predictions: Predictions) -> np.ndarray:
@@ -92,7 +94,7 @@ def _share(name: str, pairs) -> Metric:
         return np.column_stack([agreeing, [len(item) for item in of_items]]).astype(float)
 
     scores = lambda items, predictions: ratio(rows(items, predictions))
-    return Metric(name, rows, of_sums(ratio), scores=scores)
+    return Metric(name, rows, OfSums(ratio), scores=scores, needs=needs)
 
 
 def _states(items: Items, predictions: Predictions) -> list[tuple[dict, dict]]:
@@ -117,12 +119,12 @@ def _f1_of_slots(gold, predicted) -> float:
 
 # Means over the labels that occur. KLUE's baseline counts a tag that occurs nowhere as 1; in the
 # whole of its sets there is none (Park et al., 2021, section 3.4).
-ENTITY_F1 = _macro("entity_f1", _entity_pairs)
-CHARACTER_F1 = _macro("character_f1", _character_pairs)
+ENTITY_F1 = _macro("entity_f1", _entity_pairs, _ENTITIES)
+CHARACTER_F1 = _macro("character_f1", _character_pairs, _ENTITIES)
 # Shares of words. What KLUE publishes is the mean F1 over heads and over relations.
-UAS = _share("uas", _head_pairs)
-LAS = _share("las", _relation_pairs)
-UAS_MACRO = _macro("uas_macro", _head_pairs)
-LAS_MACRO = _macro("las_macro", _grouped_relation_pairs)
-JOINT_GOAL_ACCURACY = mean_of("joint_goal_accuracy", _joint_goal)
-SLOT_F1 = mean_of("slot_f1", _slot_f1)
+UAS = _share("uas", _head_pairs, ("heads",))
+LAS = _share("las", _relation_pairs, _ARCS)
+UAS_MACRO = _macro("uas_macro", _head_pairs, ("heads",))
+LAS_MACRO = _macro("las_macro", _grouped_relation_pairs, _ARCS)
+JOINT_GOAL_ACCURACY = mean_of("joint_goal_accuracy", _joint_goal, needs=("state",))
+SLOT_F1 = mean_of("slot_f1", _slot_f1, needs=("state",))

@@ -185,12 +185,18 @@ def _join(results: tuple, runs: tuple) -> tuple[list[list[tuple[Sample, Sample]]
       The pairs of samples of each draw: in all draws those of the same items, in the same order.
       And the reason if there is none.
     """
-    firsts = dict(_keyed(read_samples(results[0], runs[0])))
+    # What is not compared would fill the memory: the texts of all items, in each draw.
+    firsts = {
+        key: dataclasses.replace(sample, fields={})
+        for key, sample in _keyed(read_samples(results[0], runs[0]))
+    }
     joined: dict[tuple, dict[int, tuple]] = defaultdict(dict)
+    texts: dict[tuple, Mapping] = {}
     for (trial, *item), sample in _keyed(read_samples(results[1], runs[1])):
-        first = firsts.get((trial, *item))
+        first, item = firsts.get((trial, *item)), tuple(item)
         if first is not None:
-            joined[tuple(item)][trial] = (first, sample)
+            fields = texts.setdefault(item, sample.fields)
+            joined[item][trial] = (first, dataclasses.replace(sample, fields=fields))
     draws = sorted({trial for by_draw in joined.values() for trial in by_draw})
     whole = [by_draw for by_draw in joined.values() if len(by_draw) == len(draws)]
     pairs = [[by_draw[trial] for by_draw in whole] for trial in draws]
@@ -207,13 +213,19 @@ def _keyed(samples: Iterator[Sample]) -> Iterator[tuple[tuple, Sample]]:
     for sample in samples:
         number = seen[sample.trial, sample.doc_hash]
         seen[sample.trial, sample.doc_hash] += 1
-        # What a comparison does not show would fill the memory: 70 examples in each prompt.
-        short = dataclasses.replace(sample, prompt=None)
-        yield (sample.trial, sample.doc_hash, number), short
+        yield (sample.trial, sample.doc_hash, number), dataclasses.replace(sample, prompt=None)
+
+
+class _NotInSamples(dict):
+    """Stands for `Item.gold` where samples lack it: even an optional value is not known."""
+
+    def get(self, name: str, default: object = None) -> object:
+        raise KeyError(name)
 
 
 def _item(sample: Sample) -> Item:
-    return Item(sample.id, sample.fields, sample.target, sample.answers)
+    facts = _NotInSamples() if sample.facts is None else sample.facts
+    return Item(sample.id, sample.fields, sample.target, sample.answers, facts)
 
 
 def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:
@@ -229,7 +241,7 @@ def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:
         try:
             metric.function(items, predictions[0][0])
             return metric, predictions
-        except KeyError:  # of `Item.gold`, which samples do not have
+        except KeyError:  # of `_NotInSamples`
             pass
     return _ITEM_SCORE, _of_both(pairs, lambda sample: float(sample.correct))
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from hclx.evaluate.report.results_file import Results, Run
 
-_OF_MODEL = ("name", "step", "parameters")
 _OF_RUN = (
     *("task", "template", "split", "shots_split", "shots_asked", "shots", "shots_dropped", "draw"),
     *("trials", "items", "seed", "prompt_hash", "straddles", "truncated"),
 )
 COLUMNS = (
-    *("folder", *(f"model_{name}" for name in _OF_MODEL), *_OF_RUN),
+    *("folder", "model", "model_step", "model_parameters", *_OF_RUN),
     *("score", "calibration", "metric", "main", "mean", "std", "low", "high", "chance"),
 )
 
@@ -29,7 +28,11 @@ def to_csv(evaluations: Sequence[Results]) -> str:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for results in evaluations:
-        model = {f"model_{name}": getattr(results.model, name) for name in _OF_MODEL}
+        model = {
+            "model": results.model.label,
+            "model_step": results.model.step,
+            "model_parameters": results.model.parameters,
+        }
         for run in results.runs:
             place = {"folder": results.folder, **model, **{n: getattr(run, n) for n in _OF_RUN}}
             writer.writerows({**place, **figure} for figure in _figures(run))

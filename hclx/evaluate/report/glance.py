@@ -102,6 +102,6 @@ def cautions(run: Run) -> Iterator[str]:
 
 def model_label(model: Model, others: Sequence[Model]) -> str:
     """Returns the name of a model, with its step if another one has the same name."""
-    same = [other for other in others if other.name == model.name]
+    same = [other for other in others if other.label == model.label]
     step = "" if model.step is None else f", step {model.step:,}"
-    return f"{model.name}{step}" if len(same) > 1 else model.name
+    return f"{model.label}{step}" if len(same) > 1 else model.label

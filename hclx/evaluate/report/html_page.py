@@ -6,7 +6,7 @@ The pages are templates/report.html.j2 and compare.html.j2; this module prepares
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -99,18 +99,15 @@ def render_report(evaluations: Sequence[Results]) -> str:
     labels = [glance.model_label(model, models) for model in models]
     labelled = list(zip(labels, evaluations))
     tasks = dict.fromkeys(run.task for results in evaluations for run in results.runs)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=f"Evaluation of {labels[0]}" if len(labels) == 1 else "Evaluations side by side",
-            models=labelled,
-            overviews=[(label, glance.headlines(results)) for label, results in labelled],
-            tasks=[_task(name, labelled) for name in tasks],
-            score_names=_SCORES,
-            draw_names=_DRAWS,
-        )
-    )
+    context = {
+        "title": f"Evaluation of {labels[0]}" if len(labels) == 1 else "Evaluations side by side",
+        "models": labelled,
+        "overviews": [(label, glance.headlines(results)) for label, results in labelled],
+        "tasks": [_task(name, labelled) for name in tasks],
+        "score_names": _SCORES,
+        "draw_names": _DRAWS,
+    }
+    return _page("report.html.j2", context)
 
 
 def render_comparison(comparison: Comparison) -> str:
@@ -119,17 +116,14 @@ def render_comparison(comparison: Comparison) -> str:
     Args:
       comparison: what `compare` returns.
     """
-    return (
-        _environment()
-        .get_template("compare.html.j2")
-        .render(
-            title="Comparison of two evaluations",
-            comparison=comparison,
-            notes=notes_of(comparison),
-            span=lambda difference: _span(difference, comparison.differences),
-            changes=[chosen_changes(difference) for difference in comparison.differences],
-        )
-    )
+    context = {
+        "title": "Comparison of two evaluations",
+        "comparison": comparison,
+        "notes": notes_of(comparison),
+        "span": lambda difference: _span(difference, comparison.differences),
+        "changes": [chosen_changes(difference) for difference in comparison.differences],
+    }
+    return _page("compare.html.j2", context)
 
 
 def _task(name: str, labelled: Sequence[tuple[str, Results]]) -> dict:
@@ -155,7 +149,7 @@ def _task(name: str, labelled: Sequence[tuple[str, Results]]) -> dict:
     }
 
 
-def _environment() -> jinja2.Environment:
+def _page(template: str, context: Mapping) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hclx.evaluate.report"),
         autoescape=True,
@@ -175,7 +169,7 @@ def _environment() -> jinja2.Environment:
         verdicts=glance.VERDICTS,
         summary=glance.summary,
     )
-    return environment
+    return environment.get_template(template).render(context).lstrip()
 
 
 def format_number(value: float | None, sign: bool = False) -> str:

@@ -88,7 +88,7 @@ def _against_sizes(pairs: Sequence, tables: Sequence) -> tuple[list[Series], Axi
 
 def _against_steps(pairs: Sequence) -> tuple[list[Series], Axis]:
     """A line for each run, template and number of examples; nothing if no model has two steps."""
-    named = lambda results, run: f"{results.model.name}, {_setting(results, run)}"
+    named = lambda results, run: f"{results.model.label}, {_setting(results, run)}"
     groups = _grouped(pairs, named, lambda results, run: results.model.step)
     if all(len(line.points) < 2 for line in groups):
         return [], Axis("", ())

@@ -22,13 +22,12 @@ class PublishedTable:
     """Figures of several models for a task and a metric.
 
     Attributes:
-      tasks: names of the task.
       shots: numbers of examples, or words such as "few": the columns.
       scale: of the values as they are published: 100 for percent. A value / scale is in the unit of
         this project's metrics.
     """
 
-    tasks: tuple[str, ...]
+    task: str
     metric: str
     scale: float
     shots: tuple[str, ...]
@@ -39,7 +38,7 @@ class PublishedTable:
 
 def tables_of(task: str) -> list[PublishedTable]:
     """Returns the tables for a task, in the order of the file; [] if nothing is known of it."""
-    return [table for table in _tables() if task in table.tasks]
+    return [table for table in _tables() if table.task == task]
 
 
 @functools.cache

@@ -53,30 +53,31 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """A bias: the difference of a label's probability that it makes, 0 without a bias.
-
-    Attributes:
-      p: of the test that it is 0.
-    """
+    """A bias: by how much it moves the probability of a label, and the test that it is 0."""
 
     effect: float
     p: float
-    interval: tuple[float, float] | None = None
+    is_detected: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Bias:
-    """A bias before and after calibration."""
+    """The biases of a run, before and after calibration: see `hclx.evaluate.bias`."""
 
-    before: Effect
-    after: Effect | None = None
+    level: float
+    labels: tuple[str, ...]
+    prior: tuple[float, ...]
+    before: Mapping[str, Effect]
+    after: Mapping[str, Effect] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """The model of an evaluation; a server tells neither its step nor its parameters."""
+    """The model of an evaluation; a server tells neither its step nor its parameters. Without a
+    name it has that of its folder, or its server's address.
+    """
 
-    name: str
+    name: str = ""
     model_dir: str | None = None
     engine: str | None = None
     step: int | None = None
@@ -85,6 +86,11 @@ class Model:
     tokenizer: Any = None
     max_length: int | None = None
     dtype: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name that people see."""
+        return self.name or Path(self.model_dir or "").name or self.engine or "a model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Run:
     labels: tuple[str, ...] | None = None
     confusion: tuple[tuple[float, ...], ...] | None = None
     reliability: tuple[Bin, ...] | None = None
-    bias: Mapping[str, Bias] | None = None
+    bias: Bias | None = None
     signatures: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -151,6 +157,7 @@ class Sample:
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     gold: Any = None
     answers: tuple[str, ...] = ()
+    facts: Mapping[str, Any] | None = None  # `Item.gold`
     probabilities: Mapping[str, float] | None = None
     text: str | None = None
     shots: Any = None

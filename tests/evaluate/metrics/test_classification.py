@@ -62,6 +62,8 @@ def test_weighted_sets_are_resampled_sets(name):
     gold, predicted = some(5, LABELS, 30)
     predicted[3] = ""
     assert_bootstraps(METRICS[name], items_of(gold), predictions_of(predicted))
+    # Of so few, most sets lack some labels.
+    assert_bootstraps(METRICS[name], items_of(gold[:6]), predictions_of(predicted[:6]))
 
 
 def test_an_answer_that_was_not_read_is_wrong_and_no_label():
@@ -92,6 +94,12 @@ def test_relations_are_scored_without_no_relation(seed, none):
     # All resampled sets have to know the label, so its name is the default one.
     if none == "no_relation":
         assert_bootstraps(METRICS["f1_micro_without"], items, predictions_of(predicted))
+
+
+def test_no_relation_is_known_by_its_name_where_no_item_has_it():
+    gold, predicted = ["per:title", "per:title"], ["per:title", "no_relation"]
+    none = {"no_relation": [False, False]}
+    assert value("f1_micro_without", gold, predicted, **none) == pytest.approx(2 / 3)
 
 
 def probable(seed, labels, n=80, digits=1):

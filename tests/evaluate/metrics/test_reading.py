@@ -71,6 +71,10 @@ def test_longest_common_run_by_brute_force(predicted, gold):
     assert f1_substring(predicted, gold) == pytest.approx(expected)
 
 
+def test_frequent_characters_of_long_texts_count():
+    assert f1_substring("다가", "나" + "가다" * 150) == pytest.approx(2 * 2 / 303)
+
+
 def test_the_best_of_the_accepted_answers_counts():
     assert score("exact_match", "이순신 장군", "이순신", "이순신 장군") == 1
     assert score("exact_match", "이순신장군", "이순신", "이순신 장군") == 0
@@ -97,6 +101,7 @@ def test_a_question_without_an_answer_is_right_or_wrong(name):
     assert score(name, "", is_impossible=True) == 1
     assert score(name, "서울", is_impossible=True) == 0
     assert score(name, "답 없음", "답 없음", is_impossible=True) == 1
+    assert score(name, "", "답 없음", is_impossible=True) == 1
     assert score(name, "답", "답 없음", is_impossible=True) == 0
     assert score(name, "", "서울", is_impossible=False) == 0
 

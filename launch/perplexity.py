@@ -1,0 +1,66 @@
+"""Measures bits per byte of files: hclx perplexity --model_dir=runs/demo --input='held_out/*.jsonl'
+
+docs/generator_metrics.md says what is measured, and how long documents are read.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from hclx.errors import ConfigError
+from hclx.launching import dtype_flag, run
+
+MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
+STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
+DTYPE = dtype_flag()
+SHARDS = flags.DEFINE_integer("model_shards", 0, "Devices that share the heads; 0: one.", 0)
+ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
+MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
+TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
+MAX_LENGTH = flags.DEFINE_integer(
+    "max_length", None, "Tokens of a window; default: all that the model reads.", 2
+)
+STRIDE = flags.DEFINE_integer(
+    "stride", None, "Tokens by which windows move; default: half of their length.", 1
+)
+BEGIN_ALL = flags.DEFINE_bool(
+    "begin_all", False, "Begin every window as a document, not the first one alone."
+)
+INPUT = flags.DEFINE_string("input", None, "Files or folders, GLOB[,GLOB...]; see docs/corpus.md.")
+ENCODING = flags.DEFINE_string("encoding", "", "Of the files, such as cp949; default: UTF-8.")
+SPLIT = flags.DEFINE_enum(
+    "split", "file", ["file", "line", "blank_line"], "What a document of a text file is."
+)
+MAX_DOCUMENTS = flags.DEFINE_integer("max_documents", 0, "Of each file; 0: all.", 0)
+ROWS = flags.DEFINE_integer("rows", 8, "Windows that are read at once.", 1)
+SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.", 0)
+OUTPUT = flags.DEFINE_string("output", None, "The JSON file for the figures.")
+
+
+def main(_):
+    if not (MODEL_DIR.value or ENGINE.value) or not INPUT.value:
+        raise ConfigError("--model_dir (or --engine) and --input are needed; see --help")
+    from hclx.evaluate.item_prompts import reader_of
+    from hclx.evaluate.perplexity import windows_of
+    from hclx.evaluate.perplexity_files import TextFiles, measure_files, write_json
+    from hclx.infer.model_source import model_source
+
+    files = TextFiles.of(INPUT.value, ENCODING.value, SPLIT.value, MAX_DOCUMENTS.value)
+    output = Path(OUTPUT.value) if OUTPUT.value else None
+    if output is not None and not output.parent.is_dir():
+        raise ConfigError(f"--output={output}: its folder does not exist; make it")
+    model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
+    source = model_source(*model, ROWS.value, SHARDS.value)
+    with source.open() as engine:
+        if engine is None:  # this process has followed process 0 to its end
+            return
+        reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value)
+        windows, rule = windows_of(reader, STRIDE.value, BEGIN_ALL.value)
+        facts = {"tokenizer": reader.tokenizer.fingerprint, **source.facts()}
+        results = measure_files(engine, reader, windows, files, SEED.value)
+    if output is not None:
+        write_json(output, {**results, "model": facts, "begin_rule": rule})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,154 @@
+"""The command `hclx evaluate`: a suite of one's own on a small run; killed, resumed and refused."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from hclx.convert.importing import import_model
+from tests.helpers.commands import command, environment, launch, refused
+from tests.helpers.families import save_model
+from tests.helpers.few_shot import GENERATION, PROMPT, REVIEWS, reviews
+from tests.helpers.foreign_tokenizers import save_tokenizer
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("tokenizers")
+N_ITEMS = 600  # more than two batches
+
+
+def write_items(path, items):
+    lines = ({"id": item.id, **item.fields, "answer": item.answer} for item in items)
+    path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """A run of a small model with random weights."""
+    folder, run = tmp_path_factory.mktemp("hf"), tmp_path_factory.mktemp("run") / "small"
+    save_model("llama", folder, vocab_size=512)
+    save_tokenizer("Qwen", folder)
+    import_model(folder, run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """A suite of a task with choices and one whose answers are generated."""
+    folder = tmp_path_factory.mktemp("suite")
+    write_items(folder / "items.jsonl", reviews(N_ITEMS))
+    write_items(folder / "few.jsonl", reviews(8))
+    write_items(folder / "examples.jsonl", reviews(len(REVIEWS), "e"))
+    (folder / "line.json").write_text(json.dumps(PROMPT))
+    (folder / "words.json").write_text(json.dumps(GENERATION))
+    shared = {"examples": "examples.jsonl", "shots": 2}
+    entries = [
+        {"task": "mine", "prompt": "line.json", "items": "items.jsonl", **shared, "chance": 0.5},
+        {"task": "mine", "prompt": "words.json", "items": "few.jsonl", **shared},
+    ]
+    (folder / "suite.json").write_text(json.dumps(entries))
+    return folder / "suite.json"
+
+
+def options(run_dir, suite, output):
+    return [f"--model_dir={run_dir}", f"--suite={suite}", "--max_length=200", f"--output={output}"]
+
+
+@pytest.fixture(scope="module")
+def whole(run_dir, suite, tmp_path_factory):
+    """The results of a command that nobody disturbed."""
+    output = tmp_path_factory.mktemp("whole") / "results"
+    done = launch("evaluate.py", *options(run_dir, suite, output))
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout
+
+
+def results_of(output):
+    results = json.loads((output / "results.json").read_text())
+    return results["model"], results["runs"]
+
+
+def test_a_suite_has_results_samples_and_a_report(whole, run_dir):
+    output, printed = whole
+    model, (choices, generated) = results_of(output)
+    assert model["name"] == "small" and model["model_dir"] == str(run_dir) and model["step"] == 0
+    assert choices["items"] == N_ITEMS and choices["shots"] == 2 and choices["template"] == "line"
+    assert generated["main"] == "exact_match"
+    assert f"mine/line   accuracy {choices['metrics']['accuracy']['mean']:.4f}" in printed
+    assert {path.name for path in output.iterdir()} >= {"report.html", "report.csv", "samples"}
+    lines = (output / choices["samples"][0]).read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [item.id for item in reviews(N_ITEMS)]
+
+
+def without_scores(output):
+    """Returns the metrics and samples, but for log-probabilities: which requests share a call of
+    the device is a matter of time, and moves their last digits.
+    """
+    _, runs = results_of(output)
+    kept = [
+        {k: run[k] for k in run if k not in ("reliability", "calibration_error")} for run in runs
+    ]
+    samples = [
+        [json.loads(line) for line in (output / name).read_text().splitlines()]
+        for run in runs
+        for name in run["samples"]
+    ]
+    totals = [
+        score["total"]
+        for lines in samples
+        for line in lines
+        for score in line.pop("scores", {}).values()
+    ]
+    for line in (line for lines in samples for line in lines):
+        del line["probabilities"]
+    return kept, samples, totals
+
+
+@pytest.mark.long
+def test_a_command_that_was_killed_goes_on_to_the_same_results(whole, run_dir, suite, tmp_path):
+    output = tmp_path / "results"
+    arguments = command("evaluate.py", *options(run_dir, suite, output))
+    process = subprocess.Popen(arguments, env=environment(), start_new_session=True)
+    path = output / "samples" / "mine.line.2shot.0.jsonl"
+    end = time.monotonic() + 240
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert 0 < len(path.read_bytes().splitlines()) < N_ITEMS
+    assert not (output / "results.json").exists()
+    done = launch("evaluate.py", *options(run_dir, suite, output))
+    assert done.returncode == 0, done.stderr
+    *resumed, totals = without_scores(output)
+    *expected, expected_totals = without_scores(whole[0])
+    assert resumed == expected and totals == pytest.approx(expected_totals, abs=1e-5)
+    # And a third time there is nothing to do.
+    assert launch("evaluate.py", *options(run_dir, suite, output)).returncode == 0
+    message = refused(launch("evaluate.py", *options(run_dir, suite, output), "--seed=1"), 64)
+    assert "has results of another" in message and "seed: 0 -> 1" in message
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (["--suite=kobest", "--output=x"], 64, "--model_dir (or --engine), --suite and --output"),
+        (["--model_dir=x", "--suite=none", "--output=x"], 64, "--suite=none: there is none but"),
+        (
+            ["--model_dir=x", "--suite=kobest", "--output=x", "--tasks=nsmc"],
+            64,
+            "--tasks=nsmc are none of the suite: kobest_boolq",
+        ),
+        (
+            ["--model_dir=x", "--suite=kobest", "--output=x", "--data_dir=/nowhere"],
+            65,
+            "kobest_boolq",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_model_is_loaded(arguments, code, message):
+    done = launch("evaluate.py", *arguments, variables={"HCLX_DATA_DIR": None})
+    assert done.returncode == code and message in done.stderr
