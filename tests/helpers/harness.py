@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.helpers.commands import environment
 
 # The harness' own backend needs PyTorch, which other commands of tests do not find.
-_VARIABLES = {
+VARIABLES = {
     "PYTHONPATH": str(ROOT),
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
@@ -157,7 +157,7 @@ def evaluated_elsewhere(output, **arguments):
             "tests.helpers.harness",
             json.dumps({"output": str(output), **arguments}),
         ],
-        env=environment(variables=_VARIABLES),
+        env=environment(variables=VARIABLES),
         capture_output=True,
         text=True,
     )
