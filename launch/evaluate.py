@@ -42,6 +42,9 @@ SCORE = flags.DEFINE_string(
 DRAW = flags.DEFINE_string("draw", None, "trial, item, own or fixed; see docs/evaluation.md.")
 SPLIT = flags.DEFINE_string("split", None, "The split that is answered.")
 SHOTS_SPLIT = flags.DEFINE_string("shots_split", None, "The split that examples are drawn from.")
+BIAS_ROUNDS = flags.DEFINE_integer(
+    "bias_rounds", None, "Pairs of prompts of the report of biases, from 6 on; 0: no report.", 0
+)
 SKIP_MISSING = flags.DEFINE_bool("skip_missing", False, "Leave out tasks without files.")
 ROWS = flags.DEFINE_integer("rows", 16, "Requests that are served at once.", 1)
 OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
@@ -51,8 +54,9 @@ def main(_):
     if not (MODEL_DIR.value or ENGINE.value) or not (SUITE.value and OUTPUT.value):
         raise ConfigError("--model_dir (or --engine), --suite and --output are needed; see --help")
     from hclx.evaluate.item_prompts import reader_of
+    from hclx.evaluate.print_results import print_results
     from hclx.evaluate.report import write_report
-    from hclx.evaluate.suite import print_results, run_suite
+    from hclx.evaluate.suite import run_suite
     from hclx.infer.model_source import model_source
     from hclx.tasks.suite_runs import read_suite, suite_runs
 
@@ -85,7 +89,8 @@ def selection():
     shots, tasks = tuple(SHOTS.value), tuple(TASKS.value)
     numbers = (TRIALS.value, LIMIT.value, SEED.value)
     return Selection(
-        tasks, shots, *numbers, SCORE.value, DRAW.value, SPLIT.value, SHOTS_SPLIT.value
+        *(tasks, shots, *numbers, SCORE.value, DRAW.value, SPLIT.value, SHOTS_SPLIT.value),
+        BIAS_ROUNDS.value,
     )
 
 

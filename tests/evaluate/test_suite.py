@@ -9,9 +9,10 @@ import pytest
 from hclx.errors import ConfigError, DataError
 from hclx.evaluate.item_prompts import item_prompts, reader_of
 from hclx.evaluate.items import Item
+from hclx.evaluate.print_results import print_results
 from hclx.evaluate.run_spec import SCORES
 from hclx.evaluate.samples import output_folder
-from hclx.evaluate.suite import print_results, run_suite
+from hclx.evaluate.suite import run_suite
 from hclx.evaluate.trial import BATCH
 from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.prompts import answer_texts, render
