@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError, DataError
-from hclx.launching import dtype_flag, process_flags, run
+from hclx.launching import NumbersFlag, dtype_flag, process_flags, run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
@@ -32,7 +32,7 @@ TASKS = flags.DEFINE_list("tasks", [], "Of the suite: TASK or TASK/TEMPLATE; def
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The folder that holds tasks/; default: HCLX_DATA_DIR."
 )
-SHOTS = flags.DEFINE_multi_integer("shots", [], "Examples; repeatable, each is a run.", 0)
+SHOTS = NumbersFlag("shots", "Examples, such as 0,4,16; each number is a run.")
 TRIALS = flags.DEFINE_integer("trials", None, "How often the examples are drawn.", 1)
 LIMIT = flags.DEFINE_integer("limit", None, "The most items of each task.", 1)
 SEED = flags.DEFINE_integer("seed", None, "Of all draws; default: 0.", 0)
