@@ -74,8 +74,8 @@ def read_suite(name: str) -> list[dict[str, Any]]:
         where = f"{path}: entry {number}"
         if not isinstance(entry, dict) or not isinstance(entry.get("task"), str):
             raise DataError(f"{where} is {shown(entry)}: give an object with a task")
-        known = {*_NAMED, *_SETTINGS, *(_OWN if "items" in entry else ())}
-        if unknown := sorted(set(entry) - known):
+        known = [*_NAMED, *_SETTINGS, *(_OWN if "items" in entry else ())]
+        if unknown := sorted(set(entry) - set(known)):
             raise DataError(f"{where} has no field {unknown[0]!r}; known are {', '.join(known)}")
         _check_settings(entry, where)
         for field in ("items", "examples", "prompt"):  # beside the file of the suite
@@ -157,6 +157,8 @@ def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) 
     own = "items" in entry
     defaults, prompt = _own_task(entry) if own else _published_task(entry)
     settings = {**defaults, **values}
+    if settings["draw"] == "fixed" and "shots" not in values:
+        settings["shots"] = len(prompt.examples)
     split, shots_split = settings["split"], settings["shots_split"]
     if own:
         items, pool = settings.pop("of")
@@ -207,7 +209,7 @@ def _published_task(entry: Mapping[str, Any]) -> tuple[dict[str, Any], PromptDoc
         "chance": spec.chance,
     }
     if prompt.examples:
-        defaults |= {"draw": "fixed", "shots": len(prompt.examples)}
+        defaults["draw"] = "fixed"
     return defaults, prompt
 
 
@@ -222,7 +224,7 @@ def _own_task(entry: Mapping[str, Any]) -> tuple[dict[str, Any], PromptDocument]
         "template": Path(entry["prompt"]).stem,
         "split": Path(entry["items"]).stem,
         "shots_split": Path(entry["examples"]).stem if examples else "prompt",
-        "shots": 0 if examples else len(prompt.examples),
+        "shots": 0,
         "trials": 1,
         "draw": "trial" if examples else "fixed",
         "seed": 0,

@@ -25,10 +25,11 @@ class SearchTable:
         """Prints a prompt."""
         self._lines += 1
         best = tried.best if tried.best == NONE else f"{tried.best} {tried.value:.4f}"
-        dropped = tried.shots - len(tried.examples)
+        shots = len(tried.examples)
+        dropped = f", {tried.shots - shots} of {tried.shots} dropped" if tried.shots > shots else ""
         print(
-            f"{self._lines:4}  {tried.template:<{self._width}}  {len(tried.examples):5}"
-            f"  {tried.values[NONE]:12.4f}  {best}{f', {dropped} shots dropped' * bool(dropped)}",
+            f"{self._lines:4}  {tried.template:<{self._width}}  {shots:5}"
+            f"  {tried.values[NONE]:12.4f}  {best}{dropped}",
             flush=True,
         )
 
@@ -55,7 +56,7 @@ def write_best(space: SearchSpace, tried: Sequence[TriedPrompt], path: Path) -> 
         f" seed {space.seed}.",
     )
     replace_text(path, json.dumps(prompt_to_json(document), ensure_ascii=False, indent=2) + "\n")
-    entry = {"task": space.task, "prompt": path.name}
+    entry = {"task": space.task, "prompt": path.name, "draw": "fixed"}
     if best.best != NONE:
         entry["calibration"] = best.best
     print(f"best of {counted(len(tried), 'prompt')}: {result}")

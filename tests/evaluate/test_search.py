@@ -2,6 +2,7 @@
 with a certain last example, and after calibration; and the prompt that is written.
 """
 
+import json
 import math
 
 import numpy as np
@@ -48,8 +49,8 @@ SPACE = SearchSpace("reviews", {"line": LINE, "review": REVIEW}, POOL, VALIDATIO
 
 
 class KnowingEngine(BigramEngine):
-    """A model that prefers 부정 by far. It sees a little of the word 좋다 where the template says 평
-    and there are examples: in one of the texts, and in all if the last example is KEY.
+    """A model that prefers 부정 by far. It sees a little of the word 좋다 where the template says
+    평 and there are examples: in one of the texts, and in all if the last example is KEY.
     """
 
     def score(self, requests):
@@ -121,7 +122,8 @@ def test_the_prompt_that_is_written_gives_the_same_figures(tmp_path, capsys):
     assert figures == {name: value for name, value in best.values.items() if name != NONE}
     printed = capsys.readouterr().out
     assert f"best of {len(tried)} prompts: review, 2 shots, calibrated by contextual" in printed
-    assert '[{"task": "reviews", "prompt": "best.json", "calibration": "contextual"}]' in printed
+    entry = {"task": "reviews", "prompt": "best.json", "draw": "fixed", "calibration": "contextual"}
+    assert json.loads(printed.splitlines()[-1]) == [entry]
 
 
 def test_a_table_has_a_line_for_each_prompt(capsys):
@@ -130,7 +132,7 @@ def test_a_table_has_a_line_for_each_prompt(capsys):
     table.add(TriedPrompt("line", 0, (), {NONE: math.nan}, NONE))
     head, _, first, second = capsys.readouterr().out.splitlines()
     assert head == "accuracy on 9 items of train:"
-    assert first.split() == "1 review 3 0.2500 median 0.7500, 1 shots dropped".split()
+    assert first.split() == "1 review 3 0.2500 median 0.7500, 1 of 4 dropped".split()
     assert second.split() == "2 line 0 nan none".split()
 
 
