@@ -22,6 +22,8 @@ from tqdm import tqdm
 from hclx.errors import ConfigError, HclxError, StuckError, exit_code, known_error
 from hclx.utf8 import check_arguments, use_utf8_mode
 
+flags.disclaim_key_flags()  # options that are defined here belong to the scripts, in --help too
+
 _GOOGLE = "0x1ae0"  # the PCI vendor of TPUs
 _NO_TPU = {
     "TPU_SKIP_MDS_QUERY": "1",
@@ -350,6 +352,45 @@ def take_after_dashes(argv: list[str]) -> list[str]:
     after = argv[end + 1 :]
     del argv[end:]
     return after
+
+
+class _WholeNumbers(flags.ArgumentParser):
+    """Reads whole numbers from 0 on with commas between them, as a tuple."""
+
+    syntactic_help = "whole numbers with commas between them"
+
+    def parse(self, argument: str) -> tuple[int, ...]:
+        """Raises ValueError for other texts."""
+        try:
+            numbers = tuple(map(int, argument.split(",")))
+        except ValueError:
+            numbers = (-1,)
+        if min(numbers) < 0:
+            raise ValueError("give whole numbers from 0 on, such as 0,4,16")
+        return numbers
+
+    def flag_type(self) -> str:
+        """See absl."""
+        return "whole numbers"
+
+
+class NumbersFlag:
+    """An option with several whole numbers from 0 on: --shots=0,4 or --shots=0 --shots=4.
+
+    Attributes:
+      value: the numbers, in their order; [] by default.
+    """
+
+    def __init__(self, name: str, text: str):
+        """Defines the option."""
+        parser = _WholeNumbers()
+        serializer = flags.CsvListSerializer(",")
+        self._holder = flags.DEFINE_multi(parser, serializer, name, [], text)
+
+    @property
+    def value(self) -> list[int]:
+        """The numbers."""
+        return [number for numbers in self._holder.value for number in numbers]
 
 
 def dtype_flag() -> flags.FlagHolder:

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError, DataError
-from hclx.launching import dtype_flag, process_flags, run
+from hclx.launching import NumbersFlag, dtype_flag, process_flags, run
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
@@ -32,7 +32,7 @@ TASKS = flags.DEFINE_list("tasks", [], "Of the suite: TASK or TASK/TEMPLATE; def
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "The folder that holds tasks/; default: HCLX_DATA_DIR."
 )
-SHOTS = flags.DEFINE_multi_integer("shots", [], "Examples; repeatable, each is a run.", 0)
+SHOTS = NumbersFlag("shots", "Examples, such as 0,4,16; each number is a run.")
 TRIALS = flags.DEFINE_integer("trials", None, "How often the examples are drawn.", 1)
 LIMIT = flags.DEFINE_integer("limit", None, "The most items of each task.", 1)
 SEED = flags.DEFINE_integer("seed", None, "Of all draws; default: 0.", 0)
@@ -42,6 +42,9 @@ SCORE = flags.DEFINE_string(
 DRAW = flags.DEFINE_string("draw", None, "trial, item, own or fixed; see docs/evaluation.md.")
 SPLIT = flags.DEFINE_string("split", None, "The split that is answered.")
 SHOTS_SPLIT = flags.DEFINE_string("shots_split", None, "The split that examples are drawn from.")
+BIAS_ROUNDS = flags.DEFINE_integer(
+    "bias_rounds", None, "Pairs of prompts of the report of biases, from 6 on; 0: no report.", 0
+)
 SKIP_MISSING = flags.DEFINE_bool("skip_missing", False, "Leave out tasks without files.")
 ROWS = flags.DEFINE_integer("rows", 16, "Requests that are served at once.", 1)
 OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
@@ -51,8 +54,9 @@ def main(_):
     if not (MODEL_DIR.value or ENGINE.value) or not (SUITE.value and OUTPUT.value):
         raise ConfigError("--model_dir (or --engine), --suite and --output are needed; see --help")
     from hclx.evaluate.item_prompts import reader_of
+    from hclx.evaluate.print_results import print_results
     from hclx.evaluate.report import write_report
-    from hclx.evaluate.suite import print_results, run_suite
+    from hclx.evaluate.suite import run_suite
     from hclx.infer.model_source import model_source
     from hclx.tasks.suite_runs import read_suite, suite_runs
 
@@ -85,7 +89,8 @@ def selection():
     shots, tasks = tuple(SHOTS.value), tuple(TASKS.value)
     numbers = (TRIALS.value, LIMIT.value, SEED.value)
     return Selection(
-        tasks, shots, *numbers, SCORE.value, DRAW.value, SPLIT.value, SHOTS_SPLIT.value
+        *(tasks, shots, *numbers, SCORE.value, DRAW.value, SPLIT.value, SHOTS_SPLIT.value),
+        BIAS_ROUNDS.value,
     )
 
 

@@ -19,10 +19,12 @@ from hclx.tasks import DATA_DIR_VARIABLE
 from hclx.tasks.fewshot import TaskSpec, task, task_prompt
 
 SUITES = resources.files("hclx.tasks") / "suites"
-_SETTINGS = ("shots", "trials", "draw", "score", "seed", "limit", "split", "shots_split")
+_NUMBERS = ("shots", "trials", "seed", "limit", "bias_rounds")
+_WORDS = ("draw", "score", "split", "shots_split", "calibration")
+_SETTINGS = (*_NUMBERS, *_WORDS)
 # Of a task whose items are in a file of one's own.
-_OWN = ("prompt", "items", "examples", "metrics", "chance")
-_NAMED = ("task", "template")
+_OWN = ("items", "examples", "metrics", "chance")
+_NAMED = ("task", "template", "prompt")
 _POOL_SHARE = (
     5  # a fifth of a split is kept for shots, if they come from the split that is answered
 )
@@ -35,8 +37,8 @@ class Selection:
     Attributes:
       tasks: names of tasks, or TASK/TEMPLATE; empty: all.
       shots: numbers of shots, each of which is a run.
-      trials, limit, seed, score, draw, split, shots_split: see `RunSpec`; `limit` is the most items
-        of each run, drawn by the seed.
+      trials, limit, seed, score, draw, split, shots_split, bias_rounds: see `RunSpec`; `limit` is
+        the most items of each run, drawn by the seed.
     """
 
     tasks: tuple[str, ...] = ()
@@ -48,6 +50,7 @@ class Selection:
     draw: str | None = None
     split: str | None = None
     shots_split: str | None = None
+    bias_rounds: int | None = None
 
 
 def read_suite(name: str) -> list[dict[str, Any]]:
@@ -71,13 +74,23 @@ def read_suite(name: str) -> list[dict[str, Any]]:
         where = f"{path}: entry {number}"
         if not isinstance(entry, dict) or not isinstance(entry.get("task"), str):
             raise DataError(f"{where} is {shown(entry)}: give an object with a task")
-        known = {*_NAMED, *_SETTINGS, *(_OWN if "items" in entry else ())}
-        if unknown := sorted(set(entry) - known):
+        known = [*_NAMED, *_SETTINGS, *(_OWN if "items" in entry else ())]
+        if unknown := sorted(set(entry) - set(known)):
             raise DataError(f"{where} has no field {unknown[0]!r}; known are {', '.join(known)}")
+        _check_settings(entry, where)
         for field in ("items", "examples", "prompt"):  # beside the file of the suite
             if field in entry:
                 entry[field] = str(path.parent / entry[field])
     return entries
+
+
+def _check_settings(entry: Mapping[str, Any], where: str) -> None:
+    """Raises DataError if a setting has another type."""
+    kinds = dict.fromkeys(_NUMBERS, int) | dict.fromkeys((*_WORDS, *_NAMED), str)
+    for name, kind in kinds.items():
+        if name in entry and type(entry[name]) is not kind:
+            words = {int: "a whole number", str: "a text"}[kind]
+            raise DataError(f"{where}: {name}={shown(entry[name])}: give {words}")
 
 
 def suite_runs(
@@ -138,11 +151,14 @@ def _is_chosen(entry: Mapping[str, Any], names: Sequence[str]) -> bool:
 
 def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) -> list[RunSpec]:
     values = {name: entry[name] for name in _SETTINGS if name in entry}
-    chosen = {name: getattr(selection, name) for name in _SETTINGS if name != "shots"}
+    of_command = [name for name in _SETTINGS if name not in ("shots", "calibration")]
+    chosen = {name: getattr(selection, name) for name in of_command}
     values |= {name: value for name, value in chosen.items() if value is not None}
     own = "items" in entry
     defaults, prompt = _own_task(entry) if own else _published_task(entry)
     settings = {**defaults, **values}
+    if settings["draw"] == "fixed" and "shots" not in values:
+        settings["shots"] = len(prompt.examples)
     split, shots_split = settings["split"], settings["shots_split"]
     if own:
         items, pool = settings.pop("of")
@@ -174,7 +190,12 @@ def _runs(entry: Mapping[str, Any], data_dir: str | None, selection: Selection) 
 
 def _published_task(entry: Mapping[str, Any]) -> tuple[dict[str, Any], PromptDocument]:
     spec = task(entry["task"])
-    template = entry.get("template", spec.template)
+    if "prompt" in entry:
+        prompt = load_prompt(entry["prompt"])
+        template = entry.get("template", Path(entry["prompt"]).stem)
+    else:
+        template = entry.get("template", spec.template)
+        prompt = task_prompt(spec.name, template)
     defaults = {
         "template": template,
         "split": spec.test_split,
@@ -187,7 +208,9 @@ def _published_task(entry: Mapping[str, Any]) -> tuple[dict[str, Any], PromptDoc
         "main": spec.main,
         "chance": spec.chance,
     }
-    return defaults, task_prompt(spec.name, template)
+    if prompt.examples:
+        defaults["draw"] = "fixed"
+    return defaults, prompt
 
 
 def _own_task(entry: Mapping[str, Any]) -> tuple[dict[str, Any], PromptDocument]:

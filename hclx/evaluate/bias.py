@@ -19,6 +19,7 @@ Example = tuple[Mapping[str, str], str]  # fields, label
 # Examples -> log-probabilities [inputs, labels] of always the same inputs behind them.
 Score = Callable[[Sequence[Example]], np.ndarray]
 MAJORITY = 3  # examples of one label for each of the other
+PER_LABEL = 2  # examples of each label where they are balanced
 _EXACT = 12  # up to so many pairs all signs are tried
 _FLIPS = 9999
 
@@ -66,9 +67,19 @@ class BiasReport:
     rounds: int
 
     def to_json(self) -> dict[str, Any]:
-        """Returns name of a bias -> an object with `before`, `after`, and how it was measured."""
-        how = {"level": self.level, "rounds": self.rounds, "prior": dict(self.prior)}
-        return {name: {**dataclasses.asdict(bias), **how} for name, bias in self.biases.items()}
+        """Returns an object with `before` and `after`, each name of a bias -> `Effect`, `labels`
+        and their `prior` in that order, and how it was measured.
+        """
+        effects = {name: dataclasses.asdict(bias) for name, bias in self.biases.items()}
+        has_after = all(bias.after for bias in self.biases.values())
+        return {
+            "level": self.level,
+            "rounds": self.rounds,
+            "labels": list(self.prior),
+            "prior": list(self.prior.values()),
+            "before": {name: bias["before"] for name, bias in effects.items()},
+            "after": {name: b["after"] for name, b in effects.items()} if has_after else None,
+        }
 
 
 def bias_report(
@@ -77,7 +88,7 @@ def bias_report(
     labels: Sequence[str],
     content_free: Score | None = None,
     rounds: int = 16,
-    per_label: int = 2,
+    per_label: int = PER_LABEL,
     level: float = 0.05,
     seed: int = 0,
 ) -> BiasReport:

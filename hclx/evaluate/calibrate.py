@@ -24,8 +24,7 @@ def calibration_prompts(
     "contextual" and "domain", see `hclx.evaluate.calibration`. There are none where the shots or
     the choices are other ones for every item.
     """
-    are_shared = not any(template.fields for template in spec.prompt.choices.values())
-    if not (spec.prompt.choices and are_shared and spec.draw in ("trial", "fixed")):
+    if not spec.has_content_free:
         return {}
     examples = keep(draw_shots(spec, trial)[0], shots, spec.prompt.drop)
     names = spec.prompt.input_fields

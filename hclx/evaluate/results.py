@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hclx.evaluate.calibration import CALIBRATIONS, calibrated
+from hclx.evaluate.bias_of_run import NO_BIAS
+from hclx.evaluate.calibration import calibrated
 from hclx.evaluate.items import Prediction
 from hclx.evaluate.metrics import METRICS
 from hclx.evaluate.run_spec import SCORES, RunSpec
@@ -27,6 +28,7 @@ def run_record(
     spec: RunSpec,
     samples: Sequence[Sequence[dict]],
     content_free: Sequence[Mapping[str, Sequence[Mapping[str, float]]]],
+    bias: Mapping[str, Any] = NO_BIAS,
 ) -> dict[str, Any]:
     """Returns the record of a run.
 
@@ -35,6 +37,7 @@ def run_record(
       samples: of each trial, in the order of the items.
       content_free: of each trial, kind of content-free inputs -> the scores of the choices behind
         each of them; see `hclx.evaluate.calibrate`.
+      bias: see `hclx.evaluate.bias_of_run`.
     """
     trials = [[_prediction(sample) for sample in lines] for lines in samples]
     shots = max(sample["shots"] for sample in samples[0])
@@ -57,13 +60,14 @@ def run_record(
         "truncated": sum(sample["is_truncated"] for sample in lines),
         "main": spec.main,
         "chance": spec.chance,
+        "calibration": spec.calibration or None,
         "metrics": summaries(spec, trials),
         "signatures": {
             name: METRICS[name].signature() for name in spec.metrics if METRICS[name].signature()
         },
-        "bias": None,
     }
-    return {**record, **_of_choices(spec, samples, trials, content_free)}
+    biases = {"bias": bias["bias"], "bias_missing": bias["reason"]}
+    return {**record, **biases, **_of_choices(spec, samples, trials, content_free)}
 
 
 def summaries(spec: RunSpec, trials: Trials) -> dict[str, dict[str, Any]]:
@@ -94,7 +98,7 @@ def _of_choices(spec: RunSpec, samples, trials: Trials, content_free) -> dict[st
     )
     return {
         "scores": _by_score(spec, samples),
-        "calibrated": _calibrated(spec, keys, samples, content_free),
+        "calibrated": _calibrated(spec, samples, content_free),
         "labels": labels,
         "confusion": counts,
         "reliability": [dataclasses.asdict(part) for part in bins],
@@ -123,34 +127,43 @@ def _score(total: float, tokens: int, characters: int, bytes: int, pmi: float | 
     return AnswerScore(total, tokens, characters, bytes, None if pmi is None else total - pmi)
 
 
-def _calibrated(spec: RunSpec, keys: list[str], samples, content_free) -> dict[str, dict]:
-    """Returns method of calibration -> the metrics that it leads to; of those methods whose inputs
-    were scored.
-    """
-    results = {}
-    for method in CALIBRATIONS:
-        trials = [
-            _calibrated_trial(spec, method, keys, *trial)
-            for trial in zip(samples, content_free, strict=True)
-        ]
-        if all(predictions is not None for predictions in trials):
-            results[method] = summaries(spec, trials)
-    return results
-
-
-def _calibrated_trial(
-    spec: RunSpec, method: str, keys: list[str], lines: Sequence[dict], free: Mapping
-) -> list[Prediction] | None:
-    by = "total" if spec.score == "pmi" else spec.score
-    scores_nl = [[scores[key].by(by) for key in keys] for scores in map(_scores, lines)]
-    sources = {
-        kind: np.array([[scores[key] for key in keys] for scores in inputs])
-        for kind, inputs in free.items()
+def _calibrated(spec: RunSpec, samples, content_free) -> dict[str, dict]:
+    """Returns method of calibration -> the metrics that it leads to."""
+    scored = [[_scores(sample) for sample in lines] for lines in samples]
+    return {
+        method: summaries(
+            spec,
+            [
+                calibrated_predictions(spec, method, *trial)
+                for trial in zip(scored, content_free, strict=True)
+            ],
+        )
+        for method in spec.calibrations
     }
-    log_p_nl = calibrated(method, np.array(scores_nl), sources)
-    if log_p_nl is None:
-        return None
+
+
+def calibrated_predictions(
+    spec: RunSpec,
+    method: str,
+    scores: Sequence[Mapping[str, AnswerScore]],
+    content_free: Mapping[str, Sequence[Mapping[str, float]]],
+) -> list[Prediction]:
+    """Returns what a run's items are answered with after calibration.
+
+    Args:
+      spec: the run.
+      method: one of its `calibrations`.
+      scores: of the choices, for each item.
+      content_free: see `calibrate.calibration_scores`.
+    """
+    keys = list(spec.prompt.choices)
+    by = "total" if spec.score == "pmi" else spec.score
+    scores_nl = np.array([[of_item[key].by(by) for key in keys] for of_item in scores])
+    sources = {
+        kind: np.array([[of_input[key] for key in keys] for of_input in inputs])
+        for kind, inputs in content_free.items()
+    }
     return [
         Prediction(keys[int(row.argmax())], dict(zip(keys, map(float, np.exp(row)), strict=True)))
-        for row in log_p_nl
+        for row in calibrated(method, scores_nl, sources)
     ]

@@ -3,6 +3,7 @@
 import dataclasses
 
 from hclx.errors import check_ranges
+from hclx.evaluate.calibration import CALIBRATIONS
 from hclx.evaluate.items import Item
 from hclx.prompts import PromptDocument
 
@@ -30,6 +31,9 @@ class RunSpec:
       metrics: names of `hclx.evaluate.metrics.METRICS`.
       main: the metric that is named first.
       chance: its value by guessing; None: there is no such value.
+      bias_rounds: of the report of biases, see `hclx.evaluate.bias.bias_report`; 0: there is none.
+      calibration: a method that was chosen beforehand, on other items than these; "": there is no
+        such choice. All methods are computed in either case.
     """
 
     task: str
@@ -47,21 +51,46 @@ class RunSpec:
     metrics: tuple[str, ...] = ("accuracy",)
     main: str = "accuracy"
     chance: float | None = None
+    bias_rounds: int = 0
+    calibration: str = ""
 
     def __post_init__(self):
-        in_pool = self.shots if self.draw in ("trial", "item") else 0
+        most = {"own": self.shots, "fixed": len(self.prompt.examples)}.get(
+            self.draw, len(self.pool)
+        )
+        holder = "the prompt" if self.draw == "fixed" else self.shots_split
         checks = {
             "items": (bool(self.items), "one or more"),
-            "shots": (
-                0 <= self.shots and in_pool <= len(self.pool),
-                f"0 to {len(self.pool)}, which {self.shots_split} has",
-            ),
+            "shots": (0 <= self.shots <= most, f"0 to {most}, which {holder} has"),
             "trials": (self.trials > 0, "a positive whole number"),
             "draw": (self.draw in DRAWS, " or ".join(DRAWS)),
             "score": (self.score in SCORES, " or ".join(SCORES)),
+            "bias_rounds": (
+                self.bias_rounds == 0 or self.bias_rounds >= 6,
+                "0 for no report, or 6 and more, as fewer pairs are never significant",
+            ),
+            "calibration": (
+                not self.calibration or self.calibration in self.calibrations,
+                " or ".join(self.calibrations) or "none, as the answers are no choices",
+            ),
             "main": (self.main in self.metrics, f"one of metrics: {', '.join(self.metrics)}"),
         }
         check_ranges(self, checks, f"{self.task}/{self.template}")
+
+    @property
+    def has_content_free(self) -> bool:
+        """Whether inputs without content can be scored: choices and examples are the same for all
+        items.
+        """
+        return self.prompt.shares_choices and self.draw in ("trial", "fixed")
+
+    @property
+    def calibrations(self) -> tuple[str, ...]:
+        """The methods of calibration that can be computed for it."""
+        if not self.prompt.choices:
+            return ()
+        has = lambda source: source == "items" or self.has_content_free
+        return tuple(name for name, (source, *_) in CALIBRATIONS.items() if has(source))
 
     @property
     def name(self) -> str:

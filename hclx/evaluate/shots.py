@@ -19,7 +19,7 @@ def draw_shots(spec: RunSpec, trial: int) -> list[tuple[Fields, ...]]:
     """
     answer = spec.prompt.answer_field
     if spec.draw == "fixed":
-        examples = spec.prompt.examples[: spec.shots or None]
+        examples = spec.prompt.examples[: spec.shots]
         return [examples] * len(spec.items)
     if spec.draw == "own":
         return [as_examples(item.shots[: spec.shots], answer) for item in spec.items]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import hclx
+from hclx.evaluate.bias_of_run import NO_BIAS, bias_of_run, measures_bias
 from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
 from hclx.evaluate.compile_time import compile_seconds
 from hclx.evaluate.item_prompts import Reader
@@ -18,7 +19,7 @@ from hclx.evaluate.run_spec import RunSpec
 from hclx.evaluate.samples import SAMPLES, output_folder, replace_text
 from hclx.evaluate.trial import run_trial
 from hclx.infer import Engine
-from hclx.progress import ProgressBar, counted
+from hclx.progress import ProgressBar
 from hclx.prompts import prompt_hash
 
 RESULTS, SCHEMA = "results.json", "hclx.results/1"
@@ -93,7 +94,8 @@ def _run(
         trials.append(run_trial(engine, spec, trial, reader, folder / name, count))
         path = (folder / name).with_suffix(".calibration.json")
         content_free.append(_calibration(engine, spec, trial, reader, path, trials[-1]))
-    record = run_record(spec, trials, content_free)
+    bias = _bias(engine, spec, reader, folder / SAMPLES / f"{spec.name}.bias.json")
+    record = run_record(spec, trials, content_free, bias)
     return {**record, "bos": list(reader.begin), "samples": names}
 
 
@@ -109,22 +111,11 @@ def _calibration(
     return scores
 
 
-def print_results(results: Mapping[str, Any], missing: Sequence[str] = ()) -> None:
-    """Prints a line for each run: its main metric with the interval, and what was dropped."""
-    width = max(len(f"{run['task']}/{run['template']}") for run in results["runs"])
-    for run in results["runs"]:
-        name, summary = f"{run['task']}/{run['template']}", run["metrics"][run["main"]]
-        low, high = summary["interval"] or (float("nan"),) * 2
-        mean = float("nan") if summary["mean"] is None else summary["mean"]
-        spread = f" std {summary['std']:.4f}" if summary["std"] is not None else ""
-        chance = f" (chance {run['chance']:.3f})" if run["chance"] is not None else ""
-        dropped = f", {run['shots_dropped']} dropped" if run["shots_dropped"] else ""
-        print(
-            f"{name:<{width}}  {run['main']} {mean:.4f} [{low:.4f}, {high:.4f}]{spread}{chance}"
-            f"  {counted(run['shots'], 'shot')}{dropped}, {counted(run['items'], 'item')},"
-            f" {counted(run['trials'], 'trial')}"
-        )
-    for line in missing:
-        print(f"left out: {line}")
-    compiling = results["compile_seconds"]
-    print(f"{results['seconds']:.1f} s, of which {compiling:.1f} s compiled programs")
+def _bias(engine: Engine, spec: RunSpec, reader: Reader, path: Path) -> Mapping[str, Any]:
+    """Returns the biases of a run's prompt, which are kept in a file."""
+    if not measures_bias(spec):
+        return NO_BIAS
+    if not path.exists():
+        bias = bias_of_run(engine, spec, reader)
+        replace_text(path, json.dumps(bias, ensure_ascii=False) + "\n")
+    return json.loads(path.read_text(encoding="utf-8"))

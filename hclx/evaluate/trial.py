@@ -67,8 +67,7 @@ def _priors(
     engine: Engine, spec: RunSpec, prompts: Sequence[ItemPrompt], reader: Reader
 ) -> dict[tuple[int, ...], float]:
     """Returns the priors of answers where they cost little, or are asked for."""
-    are_shared = not any(template.fields for template in spec.prompt.choices.values())
-    if spec.prompt.choices and (are_shared or spec.score == "pmi"):
+    if spec.prompt.shares_choices or (spec.prompt.choices and spec.score == "pmi"):
         return answer_priors(engine, prompts, reader)
     return {}
 

@@ -75,6 +75,12 @@ class PromptDocument:
         names = dict.fromkeys(name for template in templates for name in template.fields)
         return tuple(name for name in names if name != self.answer_field)
 
+    @property
+    def shares_choices(self) -> bool:
+        """Whether it has choices, which are the same for all items."""
+        has_slots = any(template.fields for template in self.choices.values())
+        return bool(self.choices) and not has_slots
+
 
 def load_prompt(path: str | Path) -> PromptDocument:
     """Reads a prompt document, as `prompt_from_json` does.

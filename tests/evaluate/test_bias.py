@@ -193,13 +193,13 @@ def test_random_signs_are_close_to_a_t_test():
 
 def test_a_report_is_json():
     raw = json.loads(json.dumps(report_of(0, calibrate=True).to_json(), allow_nan=False))
-    assert raw.keys() == set(NAMES)
-    bias = raw["recency"]
-    assert (
-        bias["before"].keys() == bias["after"].keys() == {"effect", "interval", "p", "is_detected"}
-    )
-    assert bias["prior"].keys() == set(LABELS[2]) and bias["level"] == 0.05
-    assert report_of(0).to_json()["recency"]["after"] is None
+    fields = {"effect", "interval", "p", "is_detected"}
+    for side in ("before", "after"):
+        assert raw[side].keys() == set(NAMES)
+        assert all(effect.keys() == fields for effect in raw[side].values())
+    assert raw["labels"] == list(LABELS[2]) and len(raw["prior"]) == 2
+    assert raw["level"] == 0.05 and raw["rounds"] == 16
+    assert report_of(0).to_json()["after"] is None
 
 
 def test_intervals_hold_the_effect():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,6 +19,10 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
 N_ITEMS = 600  # more than two batches
+SEARCH_ROW = (
+    r" +\d+  \w+ +(?P<shots>\d+) +(?P<plain>[\d.]+)  \w+( (?P<value>[\d.]+))?"
+    r"(, \d of (?P<asked>\d) dropped)?"
+)
 
 
 def write_items(path, items):
@@ -152,3 +157,48 @@ def test_a_command_that_was_killed_goes_on_to_the_same_results(whole, run_dir, s
 def test_what_cannot_be_is_refused_before_a_model_is_loaded(arguments, code, message):
     done = launch("evaluate.py", *arguments, variables={"HCLX_DATA_DIR": None})
     assert done.returncode == code and message in done.stderr
+
+
+def test_a_prompt_that_was_searched_is_evaluated(run_dir, tmp_path):
+    folder = tmp_path / "tasks" / "nsmc"
+    folder.mkdir(parents=True)
+    for split, count in (("train", 40), ("test", 12)):
+        lines = [f"{n}\t{split} {REVIEWS[n % 8][0]} {n}\t{REVIEWS[n % 8][1]}" for n in range(count)]
+        text = "\n".join(["id\tdocument\tlabel", *lines]) + "\n"
+        (folder / f"ratings_{split}.tsv").write_text(text)
+    model = (f"--model_dir={run_dir}", "--max_length=200", f"--data_dir={tmp_path}")
+    search = (
+        "--task=nsmc",
+        "--templates=hclx,hyperclova",
+        "--limit=8",
+        f"--output={tmp_path}/b.json",
+    )
+    done = launch("search_prompt.py", *model, *search, "--shots=0,2", "--shots=3", "--budget=9")
+    assert done.returncode == 0, done.stderr
+    _, _, *tried, best, _, suite = done.stdout.splitlines()
+    rows = [re.fullmatch(SEARCH_ROW, line) for line in tried]
+    assert [int(row["asked"] or row["shots"]) for row in rows] == [0, 0, 2, 2, 2, 2, 3, 3, 3]
+    values = [max(float(row["plain"]), float(row["value"] or 0)) for row in rows]
+    assert f"accuracy {max(values):.4f}" in best
+    (tmp_path / "suite.json").write_text(suite)
+    output = tmp_path / "results"
+    options = (f"--suite={tmp_path}/suite.json", f"--output={output}")
+    done = launch("evaluate.py", *model, *options)
+    assert done.returncode == 0, done.stderr
+    _, (run,) = results_of(output)
+    assert run["items"] == 12 and run["template"] == "b" and run["draw"] == "fixed"
+    method = json.loads(suite)[0].get("calibration")
+    assert run["calibration"] == method and ("calibrated by" in done.stdout) == bool(method)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--model_dir (or --engine), --task and --output are needed"),
+        (["--shots=0,x"], "flag --shots=0,x: give whole numbers from 0 on"),
+        (["--model_dir=x", "--task=no", "--output=x.json"], "no task 'no'"),
+        (["--model_dir=x", "--task=nsmc", "--output=no/x.json"], "folder"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_before_a_model_is_loaded(arguments, message):
+    assert message in refused(launch("search_prompt.py", *arguments), 64)

@@ -7,7 +7,7 @@ import pytest
 from hclx.errors import ConfigError
 from hclx.evaluate.items import Item
 from hclx.evaluate.shots import draw_shots, keep, most_that_fit
-from tests.helpers.few_shot import PROMPT, reviews, spec
+from tests.helpers.few_shot import GENERATION, PROMPT, reviews, spec
 
 
 def documents(shots):
@@ -56,8 +56,9 @@ def test_own_and_fixed_examples():
     assert [example["document"] for example in first] == [s.fields["document"] for s in shots[:2]]
     assert second == ()
     examples = [{"document": "하나", "label": "1"}, {"document": "둘", "label": "0"}]
-    run = spec({**PROMPT, "examples": examples}, draw="fixed")
-    assert draw_shots(run, 0) == [tuple(examples)] * len(run.items)
+    for shots in range(3):
+        run = spec({**PROMPT, "examples": examples}, draw="fixed", shots=shots)
+        assert draw_shots(run, 0) == [tuple(examples[:shots])] * len(run.items)
 
 
 @pytest.mark.parametrize("drop, kept", [("first", "cd"), ("last", "ab")])
@@ -77,6 +78,10 @@ def test_the_greatest_number_that_fits(most):
     "settings, message",
     [
         ({"shots": 21}, "shots=21 is out of range: give 0 to 20, which train has"),
+        ({"shots": 1, "draw": "fixed"}, "shots=1 is out of range: give 0 to 0, which the prompt"),
+        ({"calibration": "mean"}, "calibration='mean' is out of range: give contextual or"),
+        ({"calibration": "contextual", "draw": "item"}, "out of range: give batch or median"),
+        ({"calibration": "batch", "prompt": GENERATION}, "give none, as the answers are no"),
         ({"trials": 0}, "trials=0"),
         ({"draw": "all"}, "draw='all' is out of range: give trial or item or own or fixed"),
         ({"score": "mean"}, "score='mean'"),

@@ -9,9 +9,10 @@ import pytest
 from hclx.errors import ConfigError, DataError
 from hclx.evaluate.item_prompts import item_prompts, reader_of
 from hclx.evaluate.items import Item
+from hclx.evaluate.print_results import print_results
 from hclx.evaluate.run_spec import SCORES
 from hclx.evaluate.samples import output_folder
-from hclx.evaluate.suite import print_results, run_suite
+from hclx.evaluate.suite import run_suite
 from hclx.evaluate.trial import BATCH
 from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.prompts import answer_texts, render
@@ -258,3 +259,15 @@ def test_probabilities_of_impossible_answers_are_no_number_that_json_lacks(tmp_p
     assert {line["prediction"] for line in samples_of(tmp_path, run)} == {"0"}
     text = (tmp_path / "results.json").read_text()
     json.loads(text, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_only_a_calibration_that_was_chosen_beforehand_is_printed(engine, tmp_path, capsys):
+    for name in ("", "domain_context"):
+        results = run_suite(engine, [spec(calibration=name)], READER, MODEL, tmp_path / f"x{name}")
+        (record,) = results["runs"]
+        assert record["calibration"] == (name or None)
+        print_results(results)
+        printed = capsys.readouterr().out
+        known = record["calibrated"]
+        assert [method for method in known if method in printed] == ([name] if name else [])
+    assert f"calibrated by {name} {known[name]['accuracy']['mean']:.4f} [" in printed

@@ -58,6 +58,7 @@ class Effect:
     effect: float
     p: float
     is_detected: bool
+    interval: tuple[float, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,7 @@ class Run:
     confusion: tuple[tuple[float, ...], ...] | None = None
     reliability: tuple[Bin, ...] | None = None
     bias: Bias | None = None
+    calibration: str | None = None
     signatures: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
