@@ -11,7 +11,8 @@ list|verify|rewind --model_dir=runs/demo
 from absl import flags
 
 from hclx.errors import CheckpointError, ConfigError
-from hclx.launching import MOST_SECONDS, run
+from hclx.launching import run
+from hclx.shared_flags import MOST_SECONDS
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "Folder of the run.")
 STEP = flags.DEFINE_multi_integer("step", [], "Step of a checkpoint; repeatable for verify.", 0)

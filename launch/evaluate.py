@@ -11,7 +11,8 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError, DataError
-from hclx.launching import NumbersFlag, dtype_flag, process_flags, run
+from hclx.launching import run
+from hclx.shared_flags import NumbersFlag, dtype_flag, process_flags
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)

@@ -8,7 +8,8 @@ import sys
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import dtype_flag, process_flags, run
+from hclx.launching import run
+from hclx.shared_flags import dtype_flag, process_flags
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 ENGINE = flags.DEFINE_string(

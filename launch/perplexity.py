@@ -8,7 +8,8 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import dtype_flag, run
+from hclx.launching import run
+from hclx.shared_flags import dtype_flag
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)

@@ -11,13 +11,8 @@ import time
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import (
-    MOST_SECONDS,
-    check_output_folder,
-    process_flags,
-    run,
-    take_gin_bindings,
-)
+from hclx.launching import check_output_folder, run, take_gin_bindings
+from hclx.shared_flags import MOST_SECONDS, process_flags
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 MODEL_DIR = flags.DEFINE_string(

@@ -11,7 +11,8 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import NumbersFlag, check_output, dtype_flag, run
+from hclx.launching import check_output, run
+from hclx.shared_flags import NumbersFlag, dtype_flag
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
@@ -57,7 +58,7 @@ def main(_):
     check_output("--output", OUTPUT.value)
     from hclx.evaluate.item_prompts import reader_of
     from hclx.evaluate.print_search import SearchTable, write_best
-    from hclx.evaluate.search import embeddings, search, shares_of_budget
+    from hclx.evaluate.run_search import embeddings, search, shares_of_budget
     from hclx.infer.model_source import model_source
 
     space, shots = make_space(), SHOTS.value or [0, 4]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hclx.errors import ConfigError
-from hclx.evaluate.search import SearchSpace, divided
+from hclx.evaluate.run_search import SearchSpace, divided
 from hclx.prompts import PromptDocument, load_prompt
 from hclx.tasks.fewshot import task, task_prompt, templates
 

@@ -42,12 +42,14 @@ LAYERS = {
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
     "launching": ("errors", "parallel"),
+    "shared_flags": ("parallel",),
     "cli": ("errors",),
     # Beside hclx/ in a checkout, in it in a wheel. Nothing above imports them: the task module is
     # named by a setting, and the scripts of launch/ by the command line.
     "tasks": ("errors", "text", "data", "prompts", "evaluate"),
     "launch": (
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
+        "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
         *("prompts", "evaluate"),
     ),

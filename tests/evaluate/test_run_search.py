@@ -11,7 +11,7 @@ import pytest
 from hclx.errors import ConfigError
 from hclx.evaluate.items import Item
 from hclx.evaluate.print_search import SearchTable, write_best
-from hclx.evaluate.search import (
+from hclx.evaluate.run_search import (
     NONE,
     SearchSpace,
     TriedPrompt,

@@ -1,0 +1,83 @@
+"""Options that several scripts of launch/ share."""
+
+from collections.abc import Callable
+
+from absl import flags
+
+flags.disclaim_key_flags()  # options that are defined here belong to the scripts, in --help too
+
+MOST_SECONDS = 31_536_000  # of an option, a year: the clocks of other libraries hold no more
+
+
+class _WholeNumbers(flags.ArgumentParser):
+    """Reads whole numbers from 0 on with commas between them, as a tuple."""
+
+    syntactic_help = "whole numbers with commas between them"
+
+    def parse(self, argument: str) -> tuple[int, ...]:
+        """Raises ValueError for other texts."""
+        try:
+            numbers = tuple(map(int, argument.split(",")))
+        except ValueError:
+            numbers = (-1,)
+        if min(numbers) < 0:
+            raise ValueError("give whole numbers from 0 on, such as 0,4,16")
+        return numbers
+
+    def flag_type(self) -> str:
+        """See absl."""
+        return "whole numbers"
+
+
+class NumbersFlag:
+    """An option with several whole numbers from 0 on: --shots=0,4 or --shots=0 --shots=4.
+
+    Attributes:
+      value: the numbers, in their order; [] by default.
+    """
+
+    def __init__(self, name: str, text: str):
+        """Defines the option."""
+        parser = _WholeNumbers()
+        serializer = flags.CsvListSerializer(",")
+        self._holder = flags.DEFINE_multi(parser, serializer, name, [], text)
+
+    @property
+    def value(self) -> list[int]:
+        """The numbers."""
+        return [number for numbers in self._holder.value for number in numbers]
+
+
+def dtype_flag() -> flags.FlagHolder:
+    """Defines the option by which a command for inference chooses a dtype: see
+    `hclx.infer.load_for_inference`.
+    """
+    text = "Of weights, activations and KV cache; default: float32 on a CPU, bfloat16 elsewhere."
+    text += " int8: the weights of the blocks alone."
+    return flags.DEFINE_enum("dtype", None, ["float32", "bfloat16", "int8"], text)
+
+
+def process_flags() -> Callable[[], None]:
+    """Defines the options by which the processes of a run find each other; returns the function
+    that connects this one to the others by their values: see `hclx.parallel.start_processes`.
+    """
+    define, address = flags.DEFINE_integer, "HOST:PORT of process 0, to which the others connect."
+    coordinator = flags.DEFINE_string("coordinator", None, address)
+    number = define("num_processes", None, "Processes, each started with this command.", 1)
+    process_id = define("process_id", None, "The number of this process, from 0.", 0)
+    heartbeat = define(
+        *("heartbeat_seconds", 100, "Seconds after which the others end if a process died."),
+        *(1, MOST_SECONDS),
+    )
+    join = define(
+        *("join_seconds", 300, "Seconds that processes wait for each other at start."),
+        *(1, MOST_SECONDS),
+    )
+
+    def connect() -> None:
+        from hclx.parallel import start_processes
+
+        times = {"heartbeat_seconds": heartbeat.value, "join_seconds": join.value}
+        start_processes(coordinator.value, process_id.value, number.value, **times)
+
+    return connect
