@@ -5,9 +5,11 @@ A line is a JSON object with `prompt` and `text`, and `document` where several p
 
 import dataclasses
 import json
+import logging
 import random
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from hclx.errors import DataError, shown
 from hclx.evaluate.discriminator import Pair, matched_pair
@@ -16,7 +18,8 @@ from hclx.text.documents import TrainingReading, read_file
 from hclx.text.records import Document, Unreadable
 
 # Names of fields of `Document` that hold those of a line.
-_READING = TrainingReading(fields=(("title", "prompt"), ("url", "document")))
+_READING = TrainingReading(fields=(("title", "prompt"), ("url", "document"), ("date", "seed")))
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Continuation:
 
 
 def read_continuations(path: str) -> list[Continuation]:
-    """Reads a file of continuations.
+    """Reads a file of continuations, and warns of texts that one seed has sampled.
 
     Raises:
       DataError: it does not exist, has no line, or a line is wrong: names it.
@@ -51,9 +54,24 @@ def read_continuations(path: str) -> list[Continuation]:
             raise DataError(f"{path}:{record.line}: {record.reason}")
     if not records:
         raise DataError(f"{path} has no lines; write one JSON object with `prompt` and `text` each")
+    if len(records) > len({record.date for record in records}) == 1 and _is_sampled(path):
+        _LOG.warning(
+            "%s: all texts were sampled with one seed, and so with the same random numbers: they"
+            " have words in common, by which a classifier knows them; give each prompt a `seed`",
+            path,
+        )
     return [
         Continuation(r.title, r.text, r.url or r.title or r.id, f"{path}:{r.line}") for r in records
     ]
+
+
+def _is_sampled(path: str) -> bool:
+    """Whether hclx generate says beside its texts that they are not the likeliest ones."""
+    try:
+        settings = json.loads(Path(f"{path}.settings.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(settings, dict) and settings.get("temperature") != 0
 
 
 def matched_pairs(human: list[Continuation], model: list[Continuation]) -> list[Pair]:
@@ -82,7 +100,7 @@ def divide_documents(
     text_characters: int,
     most: int,
     seed: int = 0,
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Divides documents into a prompt and how they go on.
 
     Args:
@@ -92,7 +110,8 @@ def divide_documents(
       most: documents that are drawn at random.
       seed: of that.
     Returns:
-      The lines of a file, in the order of the documents.
+      The lines of a file, in the order of the documents; each has a `seed` of its own, with which
+      hclx generate goes on.
     """
     rng, kept = random.Random(seed), []
     fitting = (d for d in documents if len(d.text) >= prompt_characters + text_characters)
@@ -102,17 +121,19 @@ def divide_documents(
         elif (place := rng.randrange(number + 1)) < most:
             kept[place] = number, document
     lines = []
-    for _, document in sorted(kept, key=lambda pair: pair[0]):
+    for number, (_, document) in enumerate(sorted(kept, key=lambda pair: pair[0])):
         text = document.text
         end = text.rfind(" ", 1, prompt_characters + 1)
         end = prompt_characters if end < 0 else end
         place = f"{document.path}:{document.line}"
-        line = {"prompt": text[:end], "text": text[end : end + text_characters], "document": place}
+        going_on = text[end : end + text_characters]
+        # With one seed, all texts would have the same random numbers, and words in common.
+        line = {"prompt": text[:end], "text": going_on, "document": place, "seed": number}
         lines.append(line)
     return lines
 
 
-def write_continuations(path: Path, lines: list[dict[str, str]]) -> None:
+def write_continuations(path: Path, lines: list[dict[str, Any]]) -> None:
     """Writes a file, whole or not at all. Raises DataError if there is no line."""
     if not lines:
         raise DataError("no document is long enough; ask for shorter prompts and texts")

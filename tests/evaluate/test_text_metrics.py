@@ -33,6 +33,7 @@ class TestFiles:
         documents = [Document(TEXT * 2, "a.jsonl", i) for i in range(1, 4)]
         documents.insert(1, Document(TEXT[:20], "a.jsonl", 9))
         lines = divide_documents(documents, 20, 50, most=10)
+        assert [line["seed"] for line in lines] == [0, 1, 2]
         write_continuations(tmp_path / "h.jsonl", lines)
         read = read_continuations(str(tmp_path / "h.jsonl"))
         assert [line.document for line in read] == ["a.jsonl:1", "a.jsonl:2", "a.jsonl:3"]
@@ -82,6 +83,26 @@ class TestFiles:
         (tmp_path / "h.jsonl").write_text(content, encoding="utf-8")
         with pytest.raises(DataError, match=message):
             read_continuations(str(tmp_path / "h.jsonl"))
+
+    @pytest.mark.parametrize(
+        "seeds, temperature, warns",
+        [
+            ((None,) * 3, 0.8, True),
+            ((7,) * 3, 1, True),
+            ((0, 1, 2), 1, False),
+            ((7,) * 3, 0, False),
+        ],
+    )
+    def test_texts_of_one_seed_are_warned_of(self, seeds, temperature, warns, tmp_path, caplog):
+        path = tmp_path / "m.jsonl"
+        lines = [{"prompt": "가", "text": "나"} | ({} if s is None else {"seed": s}) for s in seeds]
+        path.write_text("\n".join(map(json.dumps, lines)))
+        read_continuations(str(path))
+        assert not caplog.text  # it is not known who has written them
+        settings = json.dumps({"temperature": temperature, "seed": 0})
+        (tmp_path / "m.jsonl.settings.json").write_text(settings)
+        read_continuations(str(path))
+        assert ("sampled with one seed" in caplog.text) == warns
 
     def test_no_file_and_no_document(self, tmp_path):
         with pytest.raises(DataError, match="does not exist"):
