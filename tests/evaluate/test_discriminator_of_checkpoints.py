@@ -40,7 +40,7 @@ def folder(tmp_path_factory, wiki_texts):
     ]
     kept = [flag for flag in TINY if flag.split("=")[0] not in {c.split("=")[0] for c in changes}]
     run("pretrain.py", *kept, *changes, f"--model_dir={folder}/run")
-    sizes = ["--prompt_characters=30", "--text_characters=150"]
+    sizes = ["--prompt_characters=30", "--text_characters=60"]
     documents = [f"--documents={folder}/held_out.jsonl", f"--human={folder}/human.jsonl"]
     run("text_metrics.py", *documents, *sizes)
     return folder
@@ -49,7 +49,7 @@ def folder(tmp_path_factory, wiki_texts):
 def discrimination(folder, step):
     model = folder / f"model-{step}.jsonl"
     prompts = [f"--prompts={folder}/human.jsonl", f"--output={model}", f"--step={step}"]
-    settings = ["--max_tokens=90", "--temperature=1", "--top_p=1", "--rows=16"]
+    settings = ["--max_tokens=40", "--temperature=1", "--top_p=1", "--rows=16"]
     run("generate.py", f"--model_dir={folder}/run", *prompts, *settings)
     human = read_continuations(str(folder / "human.jsonl"))
     return discriminate(matched_pairs(human, read_continuations(str(model))))
