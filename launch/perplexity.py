@@ -1,6 +1,7 @@
 """Measures bits per byte of files: hclx perplexity --model_dir=runs/demo --input='held_out/*.jsonl'
 
 docs/generator_metrics.md says what is measured, and how long documents are read.
+Several processes: as `hclx pretrain`; process 0 reads and writes.
 """
 
 from pathlib import Path
@@ -8,13 +9,16 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run
-from hclx.shared_flags import dtype_flag
+from hclx.launching import check_output, run
+from hclx.shared_flags import dtype_flag, process_flags
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
 DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer("model_shards", 0, "Devices that share the heads; 0: one.", 0)
+SHARDS = flags.DEFINE_integer(
+    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
+)
+CONNECT = process_flags()
 ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
 MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
 TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
@@ -47,9 +51,10 @@ def main(_):
     from hclx.infer.model_source import model_source
 
     files = TextFiles.of(INPUT.value, ENCODING.value, SPLIT.value, MAX_DOCUMENTS.value)
-    output = Path(OUTPUT.value) if OUTPUT.value else None
-    if output is not None and not output.parent.is_dir():
-        raise ConfigError(f"--output={output}: its folder does not exist; make it")
+    if OUTPUT.value:
+        check_output("--output", OUTPUT.value)
+    if MODEL_DIR.value:
+        CONNECT()
     model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
     source = model_source(*model, ROWS.value, SHARDS.value)
     with source.open() as engine:
@@ -59,8 +64,8 @@ def main(_):
         windows, rule = windows_of(reader, STRIDE.value, BEGIN_ALL.value)
         facts = {"tokenizer": reader.tokenizer.fingerprint, **source.facts()}
         results = measure_files(engine, reader, windows, files, SEED.value)
-    if output is not None:
-        write_json(output, {**results, "model": facts, "begin_rule": rule})
+    if OUTPUT.value:
+        write_json(Path(OUTPUT.value), {**results, "model": facts, "begin_rule": rule})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from hclx.errors import ConfigError
-from hclx.launching import run
+from hclx.launching import check_output, run
 
 HUMAN = flags.DEFINE_string("human", None, "JSONL file of prompts, and how documents go on.")
 MODEL = flags.DEFINE_string("model", None, "JSONL file of the same prompts as a model goes on.")
@@ -26,9 +26,8 @@ SEED = flags.DEFINE_integer("seed", 0, "Of that.", 0)
 
 
 def main(_):
-    for name, path in (("output", OUTPUT.value), ("human", DOCUMENTS.value and HUMAN.value)):
-        if path and not Path(path).parent.is_dir():
-            raise ConfigError(f"--{name}={path}: its folder does not exist; make it")
+    if OUTPUT.value:
+        check_output("--output", OUTPUT.value)
     if DOCUMENTS.value:
         make_human_file()
         return
@@ -56,6 +55,7 @@ def make_human_file():
 
     if not HUMAN.value or MODEL.value:
         raise ConfigError("--documents makes the file that --human names, and takes no --model")
+    check_output("--human", HUMAN.value)
     if Path(HUMAN.value).exists():
         raise ConfigError(f"{HUMAN.value} exists; name another file, or leave --documents out")
     lines = divide_documents(

@@ -7,8 +7,8 @@ one: its first token has a probability, too. The end of the document is not scor
 
 A document that is longer than the model reads is read in windows. Each token is scored once. In
 every window but the first, the tokens that are scored follow at least `max_length - stride` others
-(and at least one); a stride of `max_length` gives the disjoint windows of lm-evaluation-harness,
-`loglikelihood_rolling`.
+(and at least one); a stride of `max_length` gives disjoint windows as `loglikelihood_rolling` of
+lm-evaluation-harness has them, whose windows are one token longer.
 """
 
 import collections

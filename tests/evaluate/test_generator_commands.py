@@ -89,7 +89,7 @@ def test_bits_per_byte_are_those_of_transformers(folders, text_file, tmp_path):
         (["--input=nowhere.txt", "--model_dir=x"], 65, "nowhere.txt"),
         (["--stride=300"], 64, "stride=300 is out of range"),
         (["--max_length=99999"], 64, "--max_length=99999"),
-        (["--output=nowhere/figures.json"], 64, "its folder does not exist"),
+        (["--output=nowhere/figures.json"], 64, "does not exist; make it first"),
     ],
 )
 def test_wrong_options_of_perplexity(options, code, message, folders, text_file):
@@ -149,7 +149,7 @@ def test_from_documents_to_the_figures_of_a_run(folders, tmp_path):
     [
         ([], "--model=FILE.jsonl is missing"),
         (["--documents=x.txt"], "--documents makes the file that --human names"),
-        (["--model=x", "--output=nowhere/x.json"], "its folder does not exist"),
+        (["--model=x", "--output=nowhere/x.json"], "does not exist; make it first"),
     ],
 )
 def test_wrong_options_of_text_metrics(options, message):
