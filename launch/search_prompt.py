@@ -2,7 +2,7 @@
 --shots=0,4,16 --budget=24 --data_dir=DATA --output=best.json
 
 Template, number of shots, calibration, examples and their order are chosen on items of the split
-that examples come from. docs/evaluation.md describes it.
+that examples come from. docs/evaluation.md describes it. Several processes: as `hclx evaluate`.
 """
 
 import os
@@ -12,12 +12,15 @@ from absl import flags
 
 from hclx.errors import ConfigError
 from hclx.launching import check_output, run
-from hclx.shared_flags import NumbersFlag, dtype_flag
+from hclx.shared_flags import NumbersFlag, dtype_flag, process_flags
 
 MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
 STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
 DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer("model_shards", 0, "Devices that share the heads; 0: one.", 0)
+SHARDS = flags.DEFINE_integer(
+    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
+)
+CONNECT = process_flags()
 ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
 MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
 TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
@@ -63,9 +66,13 @@ def main(_):
 
     space, shots = make_space(), SHOTS.value or [0, 4]
     shares_of_budget(space, shots, BUDGET.value)  # before a model is loaded
+    if MODEL_DIR.value:
+        CONNECT()
     model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
     source = model_source(*model, ROWS.value, SHARDS.value)
     with source.open() as engine:
+        if engine is None:  # this process has followed process 0 to its end
+            return
         begins = None if BOS.value == "auto" else ()
         reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value, begins)
         table = SearchTable(space)

@@ -1,7 +1,7 @@
 """Measures the biases of a run's prompt on an engine; `bias` has the method."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -34,7 +34,12 @@ def measures_bias(spec: RunSpec) -> bool:
     return bool(spec.bias_rounds and is_drawn and spec.prompt.shares_choices)
 
 
-def bias_of_run(engine: Engine, spec: RunSpec, reader: Reader) -> dict[str, Any]:
+def bias_of_run(
+    engine: Engine,
+    spec: RunSpec,
+    reader: Reader,
+    on_prompt: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
     """Returns the biases of a run's prompt, as results.json has them.
 
     The inputs are the first items of the run, as many of each label, up to `INPUTS`; examples are
@@ -44,6 +49,7 @@ def bias_of_run(engine: Engine, spec: RunSpec, reader: Reader) -> dict[str, Any]
       engine: of the model.
       spec: the run, of which `measures_bias` is true.
       reader: how the model reads.
+      on_prompt: is called after each prompt that was scored.
     Returns:
       `bias`: see `BiasReport.to_json`; None if it cannot be measured, and `reason` says why.
     """
@@ -54,13 +60,14 @@ def bias_of_run(engine: Engine, spec: RunSpec, reader: Reader) -> dict[str, Any]
         return {"bias": None, "reason": reason}
     examples = [(item.fields, item.answer) for item in pool if item.answer in labels]
     with ProgressBar(4 * spec.bias_rounds + 1, "measuring biases", "prompt") as progress:
-        score = lambda fields, step: _scorer(engine, spec, reader, fields, progress, step)
+        tell = lambda: (progress.update(), on_prompt())
+        score = lambda fields, tell: _scorer(engine, spec, reader, fields, tell)
         try:
             report = bias_report(
-                score([item.fields for item in inputs], 1),
+                score([item.fields for item in inputs], tell),
                 examples,
                 labels,
-                score(content_free_fields(spec.prompt.input_fields), 0),
+                score(content_free_fields(spec.prompt.input_fields), on_prompt),
                 rounds=spec.bias_rounds,
                 seed=spec.seed,
             )
@@ -93,8 +100,7 @@ def _scorer(
     spec: RunSpec,
     reader: Reader,
     inputs: Sequence[Fields],
-    progress: ProgressBar,
-    step: int,
+    tell: Callable[[], object],
 ) -> Score:
     """Returns a function: examples -> the scores [inputs, labels] of the choices behind them."""
     labels, field = tuple(spec.prompt.choices), spec.prompt.answer_field
@@ -106,7 +112,7 @@ def _scorer(
             raise _NoRoom(f"{len(shots)} examples have no room in {reader.max_length} tokens")
         priors = answer_priors(engine, prompts, reader) if spec.score == "pmi" else {}
         scored = score_choices(engine, prompts, priors)
-        progress.update(step)
+        tell()
         return np.array([[scores[key].by(spec.score) for key in labels] for scores in scored])
 
     return score

@@ -20,7 +20,7 @@ from hclx.evaluate.answering import (
 from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
 from hclx.evaluate.item_prompts import ItemPrompt, Reader, item_prompts
 from hclx.evaluate.items import Item, Prediction
-from hclx.evaluate.metrics import METRICS
+from hclx.evaluate.metrics import METRICS, check_metrics
 from hclx.evaluate.prompt_search import Candidate, search_prompt, without_items
 from hclx.evaluate.results import calibrated_predictions
 from hclx.evaluate.run_spec import RunSpec
@@ -112,6 +112,8 @@ def search(
     Raises:
       ConfigError: the budget is too small, the pool has too few examples, or a prompt cannot be.
     """
+    for document in space.prompts.values():
+        check_metrics((space.main,), space.validation, bool(document.choices))
     tried: list[TriedPrompt] = []
 
     def evaluate(candidate: Candidate) -> float:

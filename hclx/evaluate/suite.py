@@ -94,7 +94,8 @@ def _run(
         trials.append(run_trial(engine, spec, trial, reader, folder / name, count))
         path = (folder / name).with_suffix(".calibration.json")
         content_free.append(_calibration(engine, spec, trial, reader, path, trials[-1]))
-    bias = _bias(engine, spec, reader, folder / SAMPLES / f"{spec.name}.bias.json")
+    path = folder / SAMPLES / f"{spec.name}.bias.json"
+    bias = _bias(engine, spec, reader, path, lambda: count(0))
     record = run_record(spec, trials, content_free, bias)
     return {**record, "bos": list(reader.begin), "samples": names}
 
@@ -111,11 +112,13 @@ def _calibration(
     return scores
 
 
-def _bias(engine: Engine, spec: RunSpec, reader: Reader, path: Path) -> Mapping[str, Any]:
+def _bias(
+    engine: Engine, spec: RunSpec, reader: Reader, path: Path, on_prompt: Callable[[], object]
+) -> Mapping[str, Any]:
     """Returns the biases of a run's prompt, which are kept in a file."""
     if not measures_bias(spec):
         return NO_BIAS
     if not path.exists():
-        bias = bias_of_run(engine, spec, reader)
+        bias = bias_of_run(engine, spec, reader, on_prompt)
         replace_text(path, json.dumps(bias, ensure_ascii=False) + "\n")
     return json.loads(path.read_text(encoding="utf-8"))

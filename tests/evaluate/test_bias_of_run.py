@@ -72,7 +72,8 @@ def test_inputs_are_as_many_of_each_label_and_no_examples():
     items = reviews(40)[: INPUTS * 2 + 6 : 1]
     run = biased_spec(items=items, pool=(*items, *reviews(20, "p")), split="a", shots_split="a")
     engine = BigramEngine(READER.tokenizer)
-    bias_of_run(engine, run, READER)
+    prompts = []
+    bias_of_run(engine, run, READER, lambda: prompts.append(None))
     texts = [READER.tokenizer.decode_bytes(request.context).decode() for request in engine.calls]
     without_examples = {text for text in texts if "\n" not in text}
     labels = {item.fields["document"]: item.answer for item in items}
@@ -82,6 +83,7 @@ def test_inputs_are_as_many_of_each_label_and_no_examples():
     assert len(examples) > 4 and not examples & set(inputs)
     # 25 prompts before 16 inputs and 3 without content, of two choices.
     assert len(texts) == (4 * ROUNDS + 1) * (2 * INPUTS + 3) * 2
+    assert len(prompts) == (4 * ROUNDS + 1) * 2
 
 
 def test_a_report_is_in_the_results_and_on_the_page_and_is_not_computed_again(tmp_path, capsys):

@@ -112,7 +112,7 @@ def test_a_space_has_the_templates_and_no_test_item(data_dir, tmp_path):
     "name, settings, message",
     [
         ("korquad", {}, "korquad: each item has examples of its own"),
-        ("klue_nli", {}, "name another --shots_split: train, test"),
+        ("klue_nli", {}, "name another --shots_split: train"),
         ("kobbq", {}, "name another --shots_split: the task has none"),
         ("nsmc", {"template_names": ["x"]}, "nsmc has no template 'x'"),
         ("nsmc", {"template_names": ["hclx", "hclx"]}, "names hclx twice"),
