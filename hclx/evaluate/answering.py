@@ -8,6 +8,7 @@ from hclx.errors import ConfigError
 from hclx.evaluate.item_prompts import ItemPrompt, Reader
 from hclx.evaluate.run_spec import RunSpec
 from hclx.evaluate.scores import AnswerScore
+from hclx.hashing import json_hash
 from hclx.infer import Engine, GenerateRequest, SamplingConfig, ScoreRequest
 from hclx.prompts import PromptDocument
 
@@ -58,8 +59,15 @@ def answer_priors(
 def generate_answers(
     engine: Engine, prompts: Sequence[ItemPrompt], sampling: SamplingConfig, grammar: Any = None
 ) -> list[str]:
-    """Generates the answers to prompts."""
-    requests = [GenerateRequest(prompt.context, sampling, grammar=grammar) for prompt in prompts]
+    """Generates the answers to prompts. Each item has a seed of its own, which follows from that of
+    `sampling` and its id: texts of one seed have words in common.
+    """
+    seed_of = lambda item: (sampling.seed + int(json_hash(item.id)[:8], 16)) % 2**32
+    settings = [dataclasses.replace(sampling, seed=seed_of(prompt.item)) for prompt in prompts]
+    requests = [
+        GenerateRequest(prompt.context, setting, grammar=grammar)
+        for prompt, setting in zip(prompts, settings, strict=True)
+    ]
     return [generations[0].text for generations in engine.generate(requests)]
 
 

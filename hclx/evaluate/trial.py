@@ -56,9 +56,7 @@ def run_trial(
     priors = _priors(engine, spec, prompts, reader)
     for start in range(len(file.lines), len(prompts), BATCH):
         batch = prompts[start : start + BATCH]
-        file.append(
-            [line | {"trial": trial} for line in _answer(engine, spec, trial, batch, priors)]
-        )
+        file.append(_answer(engine, spec, trial, batch, priors))
         count(len(batch))
     return file.lines
 

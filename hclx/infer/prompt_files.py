@@ -3,7 +3,7 @@ that was killed goes on where it stopped.
 
 A line of the input is a JSON object with `prompt`, any field of `SamplingConfig` that differs from
 the command's, and a `grammar`, such as {"regex": "[0-9]+"}. The line of the output is the same
-object with `text`, `stop_reason`, `prompt_tokens` and `completion_tokens`; and with
+object with `seed`, `text`, `stop_reason`, `prompt_tokens` and `completion_tokens`; and with
 `token_logprobs`, if it asks for `logprobs`.
 """
 
@@ -59,7 +59,8 @@ def read_prompts(
     Args:
       prompts: the JSONL file.
       output: the JSONL file of texts; half a line at its end is removed.
-      sampling: settings of lines that do not say otherwise.
+      sampling: settings of lines that do not say otherwise; the seed of the first is `seed`, that
+        of the next `seed` + 1, and so on.
       record: what else the texts depend on, such as the model. With the settings it lies beside the
         output, as `<output>.settings.json`.
     Raises:
@@ -73,11 +74,14 @@ def read_prompts(
     lines, places, requests = [], [], []
     for number, text in _read_lines(Path(prompts)):
         places.append(f"{prompts}:{number}")
+        # With one seed, all texts would have the same random numbers, and words in common.
+        of_line = dataclasses.replace(sampling, seed=(sampling.seed + len(lines)) % 2**32)
         lines.append(_object(text, places[-1]))
-        requests.append(_request(lines[-1], sampling, places[-1]))
+        requests.append(_request(lines[-1], of_line, places[-1]))
     if not lines:
         raise DataError(f"{prompts} has no lines; write one JSON object with `prompt` a line")
-    settings = json.loads(json.dumps({**record, **dataclasses.asdict(sampling)}))
+    seeds = {"seeds": "one for each line"}  # earlier versions had one for all
+    settings = json.loads(json.dumps({**record, **dataclasses.asdict(sampling), **seeds}))
     stream = _locked(output)
     try:
         _check_record(Path(output), settings)
@@ -126,7 +130,8 @@ def continue_file(engine: Engine, file: PromptFile) -> None:
                 result = ticket.result()
             except RequestError as error:
                 raise DataError(f"{file.places[number]}: {error}") from error
-            _append(stream, _dump({**file.lines[number], **_added(result)}))
+            seed = {"seed": file.requests[number].sampling.seed}
+            _append(stream, _dump({**seed, **file.lines[number], **_added(result)}))
             progress.update(1)
 
 

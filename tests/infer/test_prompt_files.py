@@ -72,6 +72,7 @@ def test_a_line_gives_a_line_in_order_with_its_own_settings(tmp_path):
     assert first == {
         "prompt": "가",
         "id": 7,
+        "seed": 0,
         "text": "가 5",
         "stop_reason": "length",
         "prompt_tokens": 3,
@@ -79,6 +80,23 @@ def test_a_line_gives_a_line_in_order_with_its_own_settings(tmp_path):
     }
     assert second["text"] == "나\u2028 9"
     assert run(prompts, output) == 0 and len(lines(output)) == 2
+
+
+def test_each_line_has_a_seed_of_its_own(tmp_path):
+    three = [{"prompt": "가"}, {"prompt": "가", "seed": 3}, {"prompt": "가"}]
+    prompts = write(tmp_path / "in.jsonl", *three)
+    for base, seeds in ((0, [0, 3, 2]), (2**32 - 1, [2**32 - 1, 3, 1])):
+        output = str(tmp_path / f"{base}.jsonl")
+        run(prompts, output, SamplingConfig(max_tokens=5, seed=base))
+        assert [line["seed"] for line in lines(output)] == seeds
+        assert run(prompts, output, SamplingConfig(max_tokens=5, seed=base)) == 0
+    # A file that was made with one seed for all lines is not gone on with.
+    settings = tmp_path / "0.jsonl.settings.json"
+    before = json.loads(settings.read_text())
+    del before["seeds"]
+    settings.write_text(json.dumps(before))
+    with pytest.raises(ConfigError, match="was made with seeds=None"):
+        run(prompts, str(tmp_path / "0.jsonl"), SamplingConfig(max_tokens=5, seed=0))
 
 
 def test_log_probabilities_are_in_the_line_that_asks_for_them(tmp_path):
