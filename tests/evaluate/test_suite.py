@@ -149,7 +149,7 @@ def test_generated_answers_are_parsed_and_scored(engine, tmp_path):
     run = spec(prompt, items=items, metrics=("exact_match",), main="exact_match")
     (record,) = run_suite(engine, [run], READER, MODEL, tmp_path)["runs"]
     assert {request.sampling.temperature for request in engine.calls} == {0.0}
-    assert len({request.sampling.seed for request in engine.calls}) == len(items)
+    assert len({request.sampling.seed for request in engine.calls[1:]}) == len(items)
     lines = samples_of(tmp_path, run)
     # The model looks at the last token alone, so that it says the same to every question.
     assert {line["prediction"] for line in lines} == {word}
