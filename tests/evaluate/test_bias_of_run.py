@@ -1,5 +1,6 @@
 """The report of biases of a run, over models in closed form of which it is known."""
 
+import html
 import json
 import re
 
@@ -142,6 +143,9 @@ def test_a_reason_stands_in_place_of_a_report(settings, max_length, reason, tmp_
     assert record["bias"] is None and reason in record["bias_missing"]
     print_results(results)
     assert f"no report of biases: {record['bias_missing']}" in capsys.readouterr().out
+    write_report([tmp_path], tmp_path)
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert f"No report of biases: {record['bias_missing']}." in page
 
 
 @pytest.mark.parametrize("rounds", [-1, 1, 5])

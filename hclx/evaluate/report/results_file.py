@@ -124,6 +124,7 @@ class Run:
     confusion: tuple[tuple[float, ...], ...] | None = None
     reliability: tuple[Bin, ...] | None = None
     bias: Bias | None = None
+    bias_missing: str | None = None
     calibration: str | None = None
     signatures: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
