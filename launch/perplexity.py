@@ -45,9 +45,9 @@ OUTPUT = flags.DEFINE_string("output", None, "The JSON file for the figures.")
 def main(_):
     if not (MODEL_DIR.value or ENGINE.value) or not INPUT.value:
         raise ConfigError("--model_dir (or --engine) and --input are needed; see --help")
+    from hclx.evaluate.generator.perplexity import windows_of
+    from hclx.evaluate.generator.perplexity_files import TextFiles, measure_files, write_json
     from hclx.evaluate.item_prompts import reader_of
-    from hclx.evaluate.perplexity import windows_of
-    from hclx.evaluate.perplexity_files import TextFiles, measure_files, write_json
     from hclx.infer.model_source import model_source
 
     files = TextFiles.of(INPUT.value, ENCODING.value, SPLIT.value, MAX_DOCUMENTS.value)

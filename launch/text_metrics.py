@@ -33,9 +33,9 @@ def main(_):
         return
     if not MODEL.value:
         raise ConfigError("--model=FILE.jsonl is missing; --help lists the options")
-    from hclx.evaluate.continuations import read_continuations
+    from hclx.evaluate.generator.continuations import read_continuations
+    from hclx.evaluate.generator.text_metrics import report, text_metrics
     from hclx.evaluate.samples import replace_text
-    from hclx.evaluate.text_metrics import report, text_metrics
     from hclx.text.documents import expand_globs, read_documents
 
     model = read_continuations(MODEL.value)
@@ -50,7 +50,7 @@ def main(_):
 
 def make_human_file():
     """Writes prompts and texts of documents."""
-    from hclx.evaluate.continuations import divide_documents, write_continuations
+    from hclx.evaluate.generator.continuations import divide_documents, write_continuations
     from hclx.text.documents import expand_globs, read_documents
 
     if not HUMAN.value or MODEL.value:

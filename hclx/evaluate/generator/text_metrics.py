@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 import hclx
-from hclx.evaluate.continuations import Continuation, matched_pairs
-from hclx.evaluate.discriminator import discriminate
-from hclx.evaluate.diversity import distinct, repeated_ngrams, repeated_words, self_bleu
+from hclx.evaluate.generator.continuations import Continuation, matched_pairs
+from hclx.evaluate.generator.discriminator import discriminate
+from hclx.evaluate.generator.diversity import distinct, repeated_ngrams, repeated_words, self_bleu
+from hclx.evaluate.generator.memorisation import LONG, SharedRun, shared_runs
 from hclx.evaluate.items import Item, Prediction
-from hclx.evaluate.memorisation import LONG, SharedRun, shared_runs
 from hclx.evaluate.metrics import METRICS
 from hclx.text.records import Document
 

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from hclx.evaluate.continuations import matched_pairs, read_continuations
-from hclx.evaluate.discriminator import discriminate
+from hclx.evaluate.generator.continuations import matched_pairs, read_continuations
+from hclx.evaluate.generator.discriminator import discriminate
 from tests.helpers.commands import TINY, command, environment
 
 pytestmark = pytest.mark.long

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from hclx.evaluate import common_runs, memorisation
-from hclx.evaluate.common_runs import RunIndex
-from hclx.evaluate.memorisation import shared_runs
+from hclx.evaluate.generator import common_runs, memorisation
+from hclx.evaluate.generator.common_runs import RunIndex
+from hclx.evaluate.generator.memorisation import shared_runs
 from hclx.text.records import Document
 
 SENTENCE = "가을이 오면 마을 앞 느티나무 아래에서 아이들이 도토리를 줍고 어른들은 고추를 말린다."

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from hclx.evaluate.common_runs import OTHER, Run, RunIndex
+from hclx.evaluate.generator.common_runs import OTHER, Run, RunIndex
 from hclx.text.records import Document
 
 LEAST_CHARACTERS = 20

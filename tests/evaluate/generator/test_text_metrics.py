@@ -5,14 +5,14 @@ import json
 import pytest
 
 from hclx.errors import DataError
-from hclx.evaluate.continuations import (
+from hclx.evaluate.generator.continuations import (
     Continuation,
     divide_documents,
     matched_pairs,
     read_continuations,
     write_continuations,
 )
-from hclx.evaluate.text_metrics import report, text_metrics
+from hclx.evaluate.generator.text_metrics import report, text_metrics
 from hclx.text.records import Document
 
 TEXT = "마을 앞 강가에는 오래된 버드나무가 서 있고, 아이들은 여름마다 그 아래에서 물장구를 쳤다."

@@ -12,8 +12,8 @@ from typing import Any
 
 import hclx
 from hclx.errors import DataError
+from hclx.evaluate.generator.perplexity import SCHEMA, Windows, measure, summary, table
 from hclx.evaluate.item_prompts import Reader
-from hclx.evaluate.perplexity import SCHEMA, Windows, measure, summary, table
 from hclx.evaluate.samples import replace_text
 from hclx.infer import Engine
 from hclx.progress import ProgressBar, counted

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hclx.errors import DataError
-from hclx.evaluate import discriminator
-from hclx.evaluate.discriminator import (
+from hclx.evaluate.generator import discriminator
+from hclx.evaluate.generator.discriminator import (
     MARGIN,
     Pair,
     discriminate,

@@ -9,8 +9,7 @@ import pytest
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError, DataError
-from hclx.evaluate.item_prompts import Reader
-from hclx.evaluate.perplexity import (
+from hclx.evaluate.generator.perplexity import (
     FIGURES,
     Measured,
     Windows,
@@ -19,7 +18,8 @@ from hclx.evaluate.perplexity import (
     table,
     windows_of,
 )
-from hclx.evaluate.perplexity_files import TextFiles, measure_files
+from hclx.evaluate.generator.perplexity_files import TextFiles, measure_files
+from hclx.evaluate.item_prompts import Reader
 from hclx.model import init_params
 from hclx.text.records import Document
 from tests.helpers.byte_tokenizer import ByteTokenizer

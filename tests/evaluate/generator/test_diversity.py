@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hclx.evaluate.diversity import distinct, repeated_ngrams, repeated_words, self_bleu
+from hclx.evaluate.generator.diversity import distinct, repeated_ngrams, repeated_words, self_bleu
 
 TEXTS = ["가 나 가 나 가", "가 다", ""]
 WORDS = [text.split() for text in TEXTS]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hclx.errors import DataError, shown
-from hclx.evaluate.discriminator import Pair, matched_pair
+from hclx.evaluate.generator.discriminator import Pair, matched_pair
 from hclx.evaluate.samples import replace_text
 from hclx.text.documents import TrainingReading, read_file
 from hclx.text.records import Document, Unreadable
