@@ -25,9 +25,7 @@ _SETTINGS = (*_NUMBERS, *_WORDS)
 # Of a task whose items are in a file of one's own.
 _OWN = ("items", "examples", "metrics", "chance")
 _NAMED = ("task", "template", "prompt")
-_POOL_SHARE = (
-    5  # a fifth of a split is kept for shots, if they come from the split that is answered
-)
+_POOL_SHARE = 5  # a fifth of a split is kept for shots that come from it
 
 
 @dataclasses.dataclass(frozen=True)

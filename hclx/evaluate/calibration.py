@@ -117,7 +117,7 @@ def calibrated(
       log_p_nl: log-probabilities of the labels for each item.
       sources: "contextual" and "domain" -> log-probabilities [inputs, labels] after inputs without
         content and after words of the task, under the same examples: the kinds of
-        `calibrate.calibration_prompts`.
+        `content_free.calibration_prompts`.
     """
     if method not in CALIBRATIONS:
         raise ConfigError(f"no calibration {method!r}; known are {', '.join(CALIBRATIONS)}")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hclx.evaluate.bias_of_run import NO_BIAS
 from hclx.evaluate.calibration import calibrated
 from hclx.evaluate.items import Prediction
+from hclx.evaluate.measure_bias import NO_BIAS
 from hclx.evaluate.metrics import METRICS
 from hclx.evaluate.run_spec import SCORES, RunSpec
 from hclx.evaluate.scores import AnswerScore
@@ -36,8 +36,8 @@ def run_record(
       spec: what was run.
       samples: of each trial, in the order of the items.
       content_free: of each trial, kind of content-free inputs -> the scores of the choices behind
-        each of them; see `hclx.evaluate.calibrate`.
-      bias: see `hclx.evaluate.bias_of_run`.
+        each of them; see `hclx.evaluate.content_free`.
+      bias: see `hclx.evaluate.measure_bias`.
     """
     trials = [[_prediction(sample) for sample in lines] for lines in samples]
     shots = max(sample["shots"] for sample in samples[0])
@@ -154,7 +154,7 @@ def calibrated_predictions(
       spec: the run.
       method: one of its `calibrations`.
       scores: of the choices, for each item.
-      content_free: see `calibrate.calibration_scores`.
+      content_free: see `content_free.calibration_scores`.
     """
     keys = list(spec.prompt.choices)
     by = "total" if spec.score == "pmi" else spec.score

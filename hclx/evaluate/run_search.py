@@ -17,7 +17,7 @@ from hclx.evaluate.answering import (
     sampling_of,
     score_choices,
 )
-from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
+from hclx.evaluate.content_free import calibration_prompts, calibration_scores
 from hclx.evaluate.item_prompts import ItemPrompt, Reader, item_prompts
 from hclx.evaluate.items import Item, Prediction
 from hclx.evaluate.metrics import METRICS, check_metrics

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import hclx
-from hclx.evaluate.bias_of_run import NO_BIAS, bias_of_run, measures_bias
-from hclx.evaluate.calibrate import calibration_prompts, calibration_scores
 from hclx.evaluate.compile_time import compile_seconds
+from hclx.evaluate.content_free import calibration_prompts, calibration_scores
 from hclx.evaluate.item_prompts import Reader
+from hclx.evaluate.measure_bias import NO_BIAS, measure_bias, measures_bias
 from hclx.evaluate.metrics import check_metrics
 from hclx.evaluate.results import run_record
 from hclx.evaluate.run_spec import RunSpec
@@ -119,6 +119,6 @@ def _bias(
     if not measures_bias(spec):
         return NO_BIAS
     if not path.exists():
-        bias = bias_of_run(engine, spec, reader, on_prompt)
+        bias = measure_bias(engine, spec, reader, on_prompt)
         replace_text(path, json.dumps(bias, ensure_ascii=False) + "\n")
     return json.loads(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from hclx.evaluate.answering import answer_priors, score_choices
 from hclx.evaluate.bias import MAJORITY, PER_LABEL, Example, Score, bias_report
-from hclx.evaluate.calibrate import content_free_fields
+from hclx.evaluate.content_free import content_free_fields
 from hclx.evaluate.item_prompts import Reader, content_free_prompt
 from hclx.evaluate.items import Item
 from hclx.evaluate.prompt_search import without_items
@@ -34,7 +34,7 @@ def measures_bias(spec: RunSpec) -> bool:
     return bool(spec.bias_rounds and is_drawn and spec.prompt.shares_choices)
 
 
-def bias_of_run(
+def measure_bias(
     engine: Engine,
     spec: RunSpec,
     reader: Reader,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hclx.errors import ConfigError
-from hclx.evaluate.bias_of_run import INPUTS, bias_of_run, measures_bias
+from hclx.evaluate.measure_bias import INPUTS, measure_bias, measures_bias
 from hclx.evaluate.print_results import print_results
 from hclx.evaluate.report.html_page import write_report
 from hclx.evaluate.suite import run_suite
@@ -50,7 +50,7 @@ def sigmoid(x):
 @pytest.mark.parametrize("score", ["total", "per_token", "per_character", "pmi"])
 def test_effects_follow_from_the_table(score):
     engine = RecentEngine(READER.tokenizer)
-    measured = bias_of_run(engine, biased_spec(score=score), READER)
+    measured = measure_bias(engine, biased_spec(score=score), READER)
     assert measured["reason"] is None
     bias = measured["bias"]
     total = lambda word, head: engine.total(head, f"{word})".encode())
@@ -74,7 +74,7 @@ def test_inputs_are_as_many_of_each_label_and_no_examples():
     run = biased_spec(items=items, pool=(*items, *reviews(20, "p")), split="a", shots_split="a")
     engine = BigramEngine(READER.tokenizer)
     prompts = []
-    bias_of_run(engine, run, READER, lambda: prompts.append(None))
+    measure_bias(engine, run, READER, lambda: prompts.append(None))
     texts = [READER.tokenizer.decode_bytes(request.context).decode() for request in engine.calls]
     without_examples = {text for text in texts if "\n" not in text}
     labels = {item.fields["document"]: item.answer for item in items}
