@@ -49,7 +49,7 @@ def _check_plan(path: Path, plan: dict) -> None:
     if before != plan:
         names = [name for name in {**before, **plan} if before.get(name) != plan.get(name)]
         raise ConfigError(
-            f"{path.parent} has results of another {names[0]}:"
+            f"{path.parent} has results of another plan: {names[0]}:"
             f" {_difference(before.get(names[0]), plan.get(names[0]))}; name another --output, or"
             " remove this one"
         )

@@ -5,6 +5,8 @@ import dataclasses
 from hclx.errors import ConfigError, check_ranges, shown
 from hclx.infer.decode import MOST_STEPS
 
+MOST_ROWS, MOST_PREFIX_TOKENS = 2**14, 2**30  # more is a slip of the pen on every machine
+
 
 @dataclasses.dataclass(frozen=True)
 class EngineConfig:
@@ -32,12 +34,15 @@ class EngineConfig:
             if not isinstance(value, int) or isinstance(value, bool):
                 raise ConfigError(f"EngineConfig.{name}={shown(value)}: give a whole number")
         checks = {
-            "rows": (self.rows > 0, "a positive number"),
+            "rows": (0 < self.rows <= MOST_ROWS, f"1 to {MOST_ROWS:,}"),
             "max_length": (
                 self.max_length == 0 or self.max_length > 1,
                 "0, for that of the model, or 2 or more: a token of the prompt and a new one",
             ),
-            "prefix_tokens": (self.prefix_tokens >= 0, "0, for no prefix cache, or more"),
+            "prefix_tokens": (
+                0 <= self.prefix_tokens <= MOST_PREFIX_TOKENS,
+                f"0, for no prefix cache, to {MOST_PREFIX_TOKENS:,}",
+            ),
             "steps": (1 <= self.steps <= MOST_STEPS, f"1 to {MOST_STEPS}"),
             "guesses": (0 <= self.guesses < MOST_STEPS, f"0, for none, to {MOST_STEPS - 1}"),
         }

@@ -9,6 +9,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -19,6 +20,12 @@ from hclx.text import Tokenizer
 MOST_BYTES = 2**17  # of a grammar; larger ones take longer to compile than others should wait
 MOST_LEVELS = 100
 MOST_OPTIONAL = 400  # properties of an object that may be left out
+# Levels of brackets along the longest way through references, which the library follows by
+# recursion: chains of thousands end the process.
+MOST_LINKED_LEVELS = 1_000
+# Ways in which a text may go on at one place. The time of a mask grows with them, and all other
+# requests wait for it.
+_MOST_WAYS = 500
 # Steps of the library while it compiles, a thousand or more a millisecond; (a{1000}){1000} takes a
 # million.
 _MOST_STEPS = 80_000
@@ -33,6 +40,8 @@ _REASONS = {
     "NoExtension": "it allows no text",
 }
 _LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]")  # an escaped character or a set of characters
+# What can make the derivation of a text by Lark one level deeper.
+_RULE_OR_BRACKET = re.compile(r"^[ \t]*[?!]?\w+[^:\n]*:|\$ref|[(\[{]", re.MULTILINE)
 _ENDLESS = re.compile(r"[*+]|\{\d+,\}")
 
 
@@ -97,11 +106,11 @@ def choices(labels: Sequence[str]) -> Grammar:
     Raises:
       RequestError: there are none, or one is empty.
     """
-    labels = labels if isinstance(labels, str) else list(labels)
-    is_list = bool(labels) and not isinstance(labels, str)
+    is_list = isinstance(labels, Sequence) and bool(labels) and not isinstance(labels, str)
     if not is_list or not all(isinstance(label, str) and label for label in labels):
         raise RequestError(f"choices={shown(labels)}: give a list of texts that are not empty")
-    source = "start: " + " | ".join(map(_lark_string, labels))
+    # A terminal, which the lexer knows by one automaton however many choices there are.
+    source = "start: CHOICE\nCHOICE: " + " | ".join(map(_lark_string, labels))
     return _from_lark("choices", source, written=_dump(labels))
 
 
@@ -115,7 +124,12 @@ def regex(pattern: str) -> Grammar:
 
 
 def lark(grammar: str) -> Grammar:
-    """A grammar in the language of Lark, as llguidance extends it; its start rule is `start`."""
+    """A grammar in the language of Lark, as llguidance extends it; its start rule is `start`.
+
+    Raises:
+      RequestError: it is wrong, too large, or has too many rules and brackets.
+    """
+    _check_links("lark", len(_RULE_OR_BRACKET.findall(_bounded("lark", grammar))))
     return _from_lark("lark", grammar, written=grammar)
 
 
@@ -138,6 +152,7 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     if not isinstance(parsed, dict | bool):
         raise RequestError("json_schema is no schema: give an object, true or false")
     parsed = parsed if isinstance(parsed, dict) else ({} if parsed else {"not": {}})
+    _check_links("json_schema", _linked_levels(parsed))
     _check_optional(parsed)
     from_schema = functools.partial(
         _library().LLMatcher.grammar_from_json_schema, overrides={"whitespace_flexible": False}
@@ -195,7 +210,7 @@ class Matcher:
 
 def _matcher(source: str, vocabulary):
     library = _library()
-    limits = library.LLParserLimits(initial_lexer_fuel=_MOST_STEPS)
+    limits = library.LLParserLimits(initial_lexer_fuel=_MOST_STEPS, max_items_in_row=_MOST_WAYS)
     return library.LLMatcher(vocabulary, source, log_level=0, limits=limits)
 
 
@@ -293,6 +308,54 @@ def _levels(text: str) -> int:
         elif char in "]}":
             depth -= 1
     return deepest
+
+
+def _linked_levels(schema: dict) -> int:
+    """Returns a bound of the levels of brackets that a way through the references of a schema can
+    have: those of the schema, and of each part that is referred to.
+    """
+    places, levels = {"#"}, 0
+    for place in _references(schema):
+        if place not in places:
+            places.add(place)
+            part = _resolve(schema, place)
+            # A name that is no pointer may be any part.
+            levels += 1 + _levels(json.dumps(schema if part is None else part))
+        if levels > MOST_LINKED_LEVELS:
+            break
+    return levels
+
+
+def _references(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "$ref" and isinstance(value, str):
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def _resolve(schema: dict, place: str) -> object:
+    """Returns the part of a schema that a JSON pointer names, None if there is none."""
+    part: object = schema
+    for name in place.removeprefix("#").split("/")[1:]:
+        name = unquote(name).replace("~1", "/").replace("~0", "~")
+        if isinstance(part, list):
+            part = part[int(name)] if name.isdecimal() and int(name) < len(part) else None
+        else:
+            part = part.get(name) if isinstance(part, dict) else None
+    return part
+
+
+def _check_links(kind: str, levels: int) -> None:
+    if levels > MOST_LINKED_LEVELS:
+        raise RequestError(
+            f"the {kind} has references that may make it more than {MOST_LINKED_LEVELS:,} levels"
+            " deep; write it with fewer definitions"
+        )
 
 
 def _check_optional(schema: dict) -> None:

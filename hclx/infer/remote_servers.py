@@ -208,7 +208,7 @@ async def look_at(http: Http, model: str | None) -> Server:
     entries = [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
     names = [entry["id"] for entry in entries]
     if model is None and len(names) != 1:
-        raise ConfigError(f"{http.address} has the models {names}; name one of them")
+        raise ConfigError(f"{http.address} has the models {names}; name one of them with --model")
     if model is not None and model not in names:
         raise ConfigError(f"{http.address} has no model {model!r}; it has {names}")
     entry = entries[names.index(model or names[0])]

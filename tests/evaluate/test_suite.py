@@ -208,7 +208,7 @@ def test_a_folder_of_other_results_is_refused_and_left_alone(engine, tmp_path):
     for runs, model, message in (
         ([spec(shots=2)], MODEL, "shots: 1 -> 2"),
         ([spec(other_prompt, shots=1)], MODEL, "prompt_hash"),
-        ([spec(shots=1)], {**MODEL, "step": 7}, "another model: step: 0 -> 7"),
+        ([spec(shots=1)], {**MODEL, "step": 7}, "another plan: model: step: 0 -> 7"),
         ([spec(items=reviews(3), shots=1)], MODEL, "items"),
     ):
         with pytest.raises(ConfigError, match=message):

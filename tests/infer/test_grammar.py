@@ -9,6 +9,7 @@ import pytest
 
 from hclx.config import ModelConfig
 from hclx.infer import GenerateRequest, RequestError, SamplingConfig
+from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
 
@@ -270,3 +271,64 @@ def test_a_schema_without_bounds_is_warned_of():
         "#/properties/수: an array without maxItems",
         "#/properties/수/items: a string without maxLength",
     )
+
+
+def chained(links, link):
+    """A schema whose definitions refer to the next one, each inside of `link`."""
+    names = {str(i): link({"$ref": f"#/$defs/{i + 1}"}) for i in range(links)}
+    return {"$ref": "#/$defs/0", "$defs": {**names, str(links): {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        lambda ref: ref,
+        lambda ref: {"items": ref},
+        lambda ref: {"allOf": [ref]},
+        lambda ref: {"anyOf": [ref, {"type": "null"}]},
+    ],
+)
+def test_chains_of_references_are_refused_before_they_end_the_process(link):
+    # llguidance overflows its stack at 1,500 links or more.
+    with pytest.raises(RequestError, match="references that may make it more than 1,000 levels"):
+        grammar.json_schema(chained(1_800, link))
+    grammar.json_schema(chained(40, link)).check()
+
+
+def test_a_reference_to_itself_counts_once():
+    part = {"type": "object", "properties": {"다음": {"$ref": "#/$defs/a"}}}
+    grammar.json_schema({"$ref": "#/$defs/a", "$defs": {"a": part}}).check()
+
+
+@pytest.mark.parametrize("names", ["r{}", "A{}"])
+def test_chains_of_rules_are_refused_before_they_end_the_process(names):
+    name = names.format
+    rules = [f"{name(i)}: {name(i + 1)}" for i in range(3_000)]
+    text = "\n".join([f"start: {name(0)}", *rules, f'{name(3_000)}: "a"'])
+    with pytest.raises(RequestError, match="lark has references that may make it more than 1,000"):
+        grammar.lark(text)
+    text = "\n".join([f"start: {name(0)}", *rules[:400], f'{name(400)}: "a"'])
+    grammar.lark(text).check()
+
+
+def test_an_ambiguous_grammar_ends_its_own_text_before_masks_take_long():
+    matcher = grammar.lark('start: e\ne: e e e | e e | "a"').matcher(ByteTokenizer(256), 256)
+    with pytest.raises(RequestError, match="may go on in too many ways"):
+        for _ in range(200):
+            matcher.mask()
+            matcher.take(ord("a"))
+
+
+def test_thousands_of_choices_are_followed():
+    labels = [f"{number}번 도서관" for number in range(3_000)]
+    matcher = grammar.choices(labels).matcher(ByteTokenizer(256), 256)
+    for byte in "2718번 도서관".encode():
+        assert matcher.mask()[byte // 32] >> (byte % 32) & 1
+        matcher.take(byte)
+    assert matcher.is_complete
+
+
+@pytest.mark.parametrize("labels", [None, 5, "가나", {"가": 1}, [], [""]])
+def test_what_is_no_list_of_choices_is_refused(labels):
+    with pytest.raises(RequestError, match="give a list of texts that are not empty"):
+        grammar.choices(labels)
