@@ -714,7 +714,7 @@ def test_the_command_continues_a_file_of_prompts_by_a_server(server, tmp_path):
     assert result.returncode == 0, result.stderr
     assert [json.loads(line)["text"] for line in output.open()] == ["가나다"] * 2
     assert server.headers["Authorization"] == "Bearer k-1"
-    assert sorted(body["seed"] for body in server.bodies) == [0, 3]
+    assert sorted(body["seed"] for body in server.bodies) == [1, 3]
     record = json.loads((tmp_path / "out.jsonl.settings.json").read_text())
     assert record["engine"] == server.url and record["model"] == "m"
     assert "k-1" not in json.dumps(record)

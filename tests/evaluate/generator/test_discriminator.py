@@ -22,6 +22,9 @@ WORDS = (
 ENDINGS = ("에 갔다.", "를 보았다.", "와 놀았다.", "에서 쉬었다.", "로 떠났다.", "만 남았다.")
 
 
+LONG = pytest.mark.long
+
+
 def sentences(rng, n=12):
     """A text of a grammar: what stands before an ending says which words may follow it."""
     words, first = [], rng.integers(len(WORDS))
@@ -36,7 +39,9 @@ def pairs_of(human, model):
     return [pair for pair in pairs if pair is not None]
 
 
-@pytest.mark.parametrize("copies, n", [(1, 150), (4, 100)])
+@pytest.mark.parametrize(
+    "copies, n", [(1, 80), pytest.param(1, 150, marks=LONG), pytest.param(4, 100, marks=LONG)]
+)
 def test_texts_of_one_kind_are_told_apart_by_nobody(copies, n):
     """The interval holds 0.5 as often as it says, over draws of the texts, and p is uniform; also
     where a document has several pairs, which say no more than one.
