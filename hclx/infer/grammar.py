@@ -8,21 +8,23 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from urllib.parse import unquote
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from hclx.errors import require, shown
 from hclx.infer.engine import RequestError
+from hclx.infer.schema_bounds import (
+    MOST_LINKED_LEVELS,
+    check_optional,
+    levels_of,
+    linked_levels,
+    unbounded_parts,
+)
 from hclx.text import Tokenizer
 
 MOST_BYTES = 2**17  # of a grammar; larger ones take longer to compile than others should wait
 MOST_LEVELS = 100
-MOST_OPTIONAL = 400  # properties of an object that may be left out
-# Levels of brackets along the longest way through references, which the library follows by
-# recursion: chains of thousands end the process.
-MOST_LINKED_LEVELS = 1_000
 # Ways in which a text may go on at one place. The time of a mask grows with them, and all other
 # requests wait for it.
 _MOST_WAYS = 500
@@ -75,8 +77,9 @@ class Grammar:
     def check(self) -> None:
         """Raises RequestError if the grammar is wrong whatever the tokens of the model are."""
         matcher = _matcher(self.source, _library().LLTokenizer("byte"))
-        matcher.compute_bitmask()
+        mask = np.frombuffer(matcher.compute_bitmask(), np.uint32)
         _check(self.kind, matcher)
+        _try_first_token(self.kind, matcher, mask)
 
 
 def from_definition(definition: Mapping[str, object]) -> Grammar:
@@ -143,7 +146,7 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     """
     text = schema if isinstance(schema, str) else _dump(schema)
     _bounded("json_schema", text)
-    if _levels(text) > MOST_LEVELS:
+    if levels_of(text) > MOST_LEVELS:
         raise RequestError(f"json_schema nests more than {MOST_LEVELS} levels; flatten it")
     try:
         parsed = json.loads(text)
@@ -152,13 +155,13 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     if not isinstance(parsed, dict | bool):
         raise RequestError("json_schema is no schema: give an object, true or false")
     parsed = parsed if isinstance(parsed, dict) else ({} if parsed else {"not": {}})
-    _check_links("json_schema", _linked_levels(parsed))
-    _check_optional(parsed)
+    _check_links("json_schema", linked_levels(parsed))
+    check_optional(parsed)
     from_schema = functools.partial(
         _library().LLMatcher.grammar_from_json_schema, overrides={"whitespace_flexible": False}
     )
     made = _grammar("json_schema", from_schema, json.dumps(parsed), written=json.dumps(parsed))
-    return dataclasses.replace(made, warnings=tuple(_unbounded(parsed)))
+    return dataclasses.replace(made, warnings=tuple(unbounded_parts(parsed)))
 
 
 class Matcher:
@@ -169,7 +172,8 @@ class Matcher:
         self._kind, self._eod_id = grammar.kind, tokenizer.eod_id
         self._n_words = -(-vocab_size // 32)
         self._matcher = _matcher(grammar.source, _vocabulary(tokenizer, vocab_size))
-        self.mask()  # tells most errors, before the request waits for its turn
+        # Tells most errors, before the request waits for its turn.
+        _try_first_token(self._kind, self._matcher, self.mask())
 
     @property
     def is_complete(self) -> bool:
@@ -212,6 +216,15 @@ def _matcher(source: str, vocabulary):
     library = _library()
     limits = library.LLParserLimits(initial_lexer_fuel=_MOST_STEPS, max_items_in_row=_MOST_WAYS)
     return library.LLMatcher(vocabulary, source, log_level=0, limits=limits)
+
+
+def _try_first_token(kind: str, matcher, mask_w: np.ndarray) -> None:
+    """Raises RequestError if a grammar is so large that the library gives it up after a token."""
+    tokens = np.flatnonzero(np.unpackbits(mask_w.view(np.uint8), bitorder="little"))
+    if len(tokens) and not matcher.is_stopped():
+        copy = matcher.deep_copy()
+        copy.consume_token(int(tokens[0]))
+        _check(kind, copy)
 
 
 def _check(kind: str, matcher) -> None:
@@ -292,109 +305,9 @@ def _dump(schema: object) -> str:
         raise RequestError(f"json_schema is no JSON: {error}") from error
 
 
-def _levels(text: str) -> int:
-    """The deepest nesting of brackets in a JSON text, counted without a parser's recursion."""
-    depth = deepest = 0
-    is_in_string = is_escaped = False
-    for char in text:
-        if is_in_string:
-            is_in_string = is_escaped or char != '"'
-            is_escaped = char == "\\" and not is_escaped
-        elif char == '"':
-            is_in_string = True
-        elif char in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif char in "]}":
-            depth -= 1
-    return deepest
-
-
-def _linked_levels(schema: dict) -> int:
-    """Returns a bound of the levels of brackets that a way through the references of a schema can
-    have: those of the schema, and of each part that is referred to.
-    """
-    places, levels = {"#"}, 0
-    for place in _references(schema):
-        if place not in places:
-            places.add(place)
-            part = _resolve(schema, place)
-            # A name that is no pointer may be any part.
-            levels += 1 + _levels(json.dumps(schema if part is None else part))
-        if levels > MOST_LINKED_LEVELS:
-            break
-    return levels
-
-
-def _references(schema: object) -> Iterator[str]:
-    if isinstance(schema, dict):
-        for key, value in schema.items():
-            if key == "$ref" and isinstance(value, str):
-                yield value
-            else:
-                yield from _references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _references(value)
-
-
-def _resolve(schema: dict, place: str) -> object:
-    """Returns the part of a schema that a JSON pointer names, None if there is none."""
-    part: object = schema
-    for name in place.removeprefix("#").split("/")[1:]:
-        name = unquote(name).replace("~1", "/").replace("~0", "~")
-        if isinstance(part, list):
-            part = part[int(name)] if name.isdecimal() and int(name) < len(part) else None
-        else:
-            part = part.get(name) if isinstance(part, dict) else None
-    return part
-
-
 def _check_links(kind: str, levels: int) -> None:
     if levels > MOST_LINKED_LEVELS:
         raise RequestError(
             f"the {kind} has references that may make it more than {MOST_LINKED_LEVELS:,} levels"
             " deep; write it with fewer definitions"
         )
-
-
-def _check_optional(schema: dict) -> None:
-    """Raises RequestError for an object of which too many properties may be left out."""
-    for path, part in _parts(schema, "#"):
-        properties, required = part.get("properties"), part.get("required")
-        if isinstance(properties, dict) and isinstance(required, list | None):
-            names = filter(lambda name: isinstance(name, str), required or ())
-            n_optional = len(set(properties).difference(names))
-            if n_optional > MOST_OPTIONAL:
-                raise RequestError(
-                    f"json_schema: {path} has {n_optional:,} properties that may be left out, more"
-                    f" than {MOST_OPTIONAL}; name them in `required`, or ask for fewer at once"
-                )
-
-
-def _unbounded(schema: dict) -> Iterator[str]:
-    """Yields the places of a schema where a text may grow without end."""
-    for path, part in _parts(schema, "#"):
-        kinds = part.get("type", [])
-        kinds = kinds if isinstance(kinds, list) else [kinds]
-        is_free = not {"enum", "const", "pattern", "format"} & set(part)
-        if "string" in kinds and is_free and "maxLength" not in part:
-            yield f"{path}: a string without maxLength"
-        if "array" in kinds and "maxItems" not in part:
-            yield f"{path}: an array without maxItems"
-
-
-def _parts(schema: object, path: str) -> Iterator[tuple[str, dict]]:
-    """Yields a schema and the schemas in it, with their places."""
-    if not isinstance(schema, dict):
-        return
-    yield path, schema
-    for key, value in schema.items():
-        if key in ("properties", "$defs", "definitions") and isinstance(value, dict):
-            for name, part in value.items():
-                yield from _parts(part, f"{path}/{key}/{name}")
-        elif key in ("items", "additionalProperties", "not"):
-            yield from _parts(value, f"{path}/{key}")
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
-            for i, part in enumerate(value):
-                yield from _parts(part, f"{path}/{key}/{i}")

@@ -159,6 +159,7 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(arguments, code, mes
     assert done.returncode == code and message in done.stderr
 
 
+@pytest.mark.long
 def test_a_prompt_that_was_searched_is_evaluated(run_dir, tmp_path):
     folder = tmp_path / "tasks" / "nsmc"
     folder.mkdir(parents=True)

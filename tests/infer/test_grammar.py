@@ -183,11 +183,11 @@ LARGE = {
         'start: A20\nA0: "가"\n' + "".join(f"A{i + 1}: A{i} A{i}\n" for i in range(20))
     ),
     "2,000 optional properties": lambda: grammar.json_schema(optional(2000)),
-    "400 optional properties in each of 9 choices": lambda: grammar.json_schema(
-        {"anyOf": [optional(400)] * 9}
+    "120 optional properties in each of 9 choices": lambda: grammar.json_schema(
+        {"anyOf": [optional(120)] * 9}
     ),
 }
-TOO_LARGE = "written out; repeat less|# has 2,000 properties that may be left out, more than 400;"
+TOO_LARGE = "written out; repeat less|# has 2,000 properties that may be left out, more than 120;"
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -201,10 +201,10 @@ def test_what_is_large_when_it_is_compiled_is_refused_at_once(engine, name):
 
 def test_properties_that_may_be_left_out_are_counted_apart_from_those_that_may_not(engine):
     names = list(optional(2000)["properties"])
-    for schema in (optional(400), {**optional(2000), "required": names[400:]}):
+    for schema in (optional(120), {**optional(2000), "required": names[120:]}):
         grammar.json_schema(schema).matcher(engine._intake._tokenizer, CONFIG.vocab_size)
-    with pytest.raises(RequestError, match="401 properties that may be left out"):
-        grammar.json_schema({"items": {**optional(2000), "required": names[401:]}})
+    with pytest.raises(RequestError, match="121 properties that may be left out"):
+        grammar.json_schema({"items": {**optional(2000), "required": names[121:]}})
 
 
 @pytest.mark.parametrize("pattern", ["(가+)+나", "(가|가)*나", "(.*가(.|나){1000}){1000}"])
@@ -332,3 +332,11 @@ def test_thousands_of_choices_are_followed():
 def test_what_is_no_list_of_choices_is_refused(labels):
     with pytest.raises(RequestError, match="give a list of texts that are not empty"):
         grammar.choices(labels)
+
+
+@pytest.mark.parametrize("pattern", ["(a{1000}){1000}", "a{1000000}", "((a{100}){100}){100}"])
+def test_what_is_large_is_refused_before_the_request_waits(pattern):
+    made = grammar.regex(pattern)
+    for refuse in (made.check, lambda: made.matcher(ByteTokenizer(256), 256)):
+        with pytest.raises(RequestError, match="too large when its repetitions are written out"):
+            refuse()
