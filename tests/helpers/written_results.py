@@ -233,7 +233,7 @@ def write(
         "hclx": "0.1.0",
         "model": {
             "name": name,
-            "model_dir": "runs/ko58m",
+            "model_dir": "runs/mine",
             "step": step,
             "parameters": parameters,
             "fingerprint": "5f2c",

@@ -51,10 +51,10 @@ def test_a_figure_that_is_undefined_is_read_as_no_number(folder):
 @pytest.mark.parametrize(
     ("model", "label"),
     [
-        ({"model_dir": "runs/ko58m"}, "ko58m"),
-        ({"model_dir": "runs/ko58m/"}, "ko58m"),
+        ({"model_dir": "runs/mine"}, "mine"),
+        ({"model_dir": "runs/mine/"}, "mine"),
         ({"engine": "http://localhost:8000"}, "http://localhost:8000"),
-        ({"name": "이름", "model_dir": "runs/ko58m"}, "이름"),
+        ({"name": "이름", "model_dir": "runs/mine"}, "이름"),
     ],
 )
 def test_a_model_without_a_name_has_that_of_its_folder(folder, model, label):
