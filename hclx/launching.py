@@ -35,7 +35,8 @@ _INTERRUPTED, _CLOSED_PIPE = _BY_SIGNAL + 2, _BY_SIGNAL + 13
 _REQUIRED = re.compile(r"flag (--\w+)=None: Flag --\w+ must have a value other than None")
 # An option that names a path, up to the path.
 _PATH_OPTION = re.compile(
-    r"--?(?:gin\.)?[\w./]*(?:dir|file|input|output|config|corpus|json|good|others|from|compare)=['\"]?(?=~)"
+    r"--?(?:gin\.)?[\w./]*(?:dir|file|input|output|config|corpus|json|good|others|from|compare)="
+    r"['\"]?(?=~)"
 )
 
 

@@ -81,3 +81,47 @@ def process_flags() -> Callable[[], None]:
         start_processes(coordinator.value, process_id.value, number.value, **times)
 
     return connect
+
+
+class ModelFlags:
+    """The options by which a command for inference finds its model: in the folder of a run, or at a
+    server, of which it has to be said how the model reads.
+    """
+
+    def __init__(self):
+        """Defines the options."""
+        text, number = flags.DEFINE_string, flags.DEFINE_integer
+        self._model_dir = text("model_dir", None, "The folder of a training run.")
+        self._step = number("step", None, "The checkpoint to use; default: the newest.", 0)
+        self._dtype = dtype_flag()
+        devices = "Devices that share the heads; 0: one, or all of several processes."
+        self._shards = number("model_shards", 0, devices, 0)
+        self._connect = process_flags()
+        self._engine = text("engine", None, "The address of a server, in place of a folder.")
+        self._model = text("model", None, "Its model; default: the only one that it has.")
+        self._tokenizer = text("tokenizer_dir", None, "The tokenizer of a server's model.")
+        tokens = "Tokens that are read at once; default: all that the model reads."
+        self._max_length = number("max_length", None, tokens, 2)
+
+    @property
+    def has_value(self) -> bool:
+        """Returns whether a folder or a server was named."""
+        return bool(self._model_dir.value or self._engine.value)
+
+    def source(self, rows: int):
+        """Returns the source of the model, see `hclx.infer.model_source`, once the processes of a
+        run are connected; `rows` requests are served at once.
+        """
+        from hclx.infer.model_source import model_source
+
+        if self._model_dir.value:
+            self._connect()
+        of_run = (self._model_dir.value, self._step.value, self._dtype.value)
+        served = (self._engine.value, self._model.value)
+        return model_source(*of_run, *served, rows, self._shards.value)
+
+    def reading(self) -> tuple[str | None, int | None]:
+        """Returns the tokenizer's folder and the length, as `hclx.evaluate.item_prompts.reader_of`
+        takes them.
+        """
+        return self._tokenizer.value, self._max_length.value

@@ -12,19 +12,9 @@ from absl import flags
 
 from hclx.errors import ConfigError, DataError
 from hclx.launching import run
-from hclx.shared_flags import NumbersFlag, dtype_flag, process_flags
+from hclx.shared_flags import ModelFlags, NumbersFlag
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
-DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer(
-    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
-)
-CONNECT = process_flags()
-ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
-MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
-TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
-MAX_LENGTH = flags.DEFINE_integer("max_length", None, "Tokens that the model reads.", 2)
+MODEL = ModelFlags()
 BOS = flags.DEFINE_enum(
     "bos", "auto", ["auto", "no"], "auto: the tokens that the tokenizer begins a document with."
 )
@@ -52,13 +42,12 @@ OUTPUT = flags.DEFINE_string("output", None, "The folder for the results.")
 
 
 def main(_):
-    if not (MODEL_DIR.value or ENGINE.value) or not (SUITE.value and OUTPUT.value):
+    if not MODEL.has_value or not (SUITE.value and OUTPUT.value):
         raise ConfigError("--model_dir (or --engine), --suite and --output are needed; see --help")
     from hclx.evaluate.item_prompts import reader_of
     from hclx.evaluate.print_results import print_results
     from hclx.evaluate.report import write_report
     from hclx.evaluate.suite import run_suite
-    from hclx.infer.model_source import model_source
     from hclx.tasks.suite_runs import read_suite, suite_runs
 
     specs, missing = suite_runs(
@@ -67,16 +56,13 @@ def main(_):
     if missing and not (SKIP_MISSING.value and specs):
         listed = "\n  ".join(missing)
         raise DataError(f"files are missing:\n  {listed}\ngive --data_dir, or --skip_missing")
-    if MODEL_DIR.value:
-        CONNECT()
-    model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
-    source = model_source(*model, ROWS.value, SHARDS.value)
+    source = MODEL.source(ROWS.value)
     folder = Path(OUTPUT.value)
     with source.open() as engine:
         if engine is None:  # this process has followed process 0 to its end
             return
         begins = None if BOS.value == "auto" else ()
-        reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value, begins)
+        reader = reader_of(source.reads, *MODEL.reading(), begins)
         facts = {**source.facts(), "max_length": reader.max_length}
         results = run_suite(engine, specs, reader, facts, folder)
     print_results(results, missing)

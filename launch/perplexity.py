@@ -10,21 +10,9 @@ from absl import flags
 
 from hclx.errors import ConfigError
 from hclx.launching import check_output, run
-from hclx.shared_flags import dtype_flag, process_flags
+from hclx.shared_flags import ModelFlags
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
-DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer(
-    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
-)
-CONNECT = process_flags()
-ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
-MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
-TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
-MAX_LENGTH = flags.DEFINE_integer(
-    "max_length", None, "Tokens of a window; default: all that the model reads.", 2
-)
+MODEL = ModelFlags()
 STRIDE = flags.DEFINE_integer(
     "stride", None, "Tokens by which windows move; default: half of their length.", 1
 )
@@ -43,24 +31,20 @@ OUTPUT = flags.DEFINE_string("output", None, "The JSON file for the figures.")
 
 
 def main(_):
-    if not (MODEL_DIR.value or ENGINE.value) or not INPUT.value:
+    if not MODEL.has_value or not INPUT.value:
         raise ConfigError("--model_dir (or --engine) and --input are needed; see --help")
     from hclx.evaluate.generator.perplexity import windows_of
     from hclx.evaluate.generator.perplexity_files import TextFiles, measure_files, write_json
     from hclx.evaluate.item_prompts import reader_of
-    from hclx.infer.model_source import model_source
 
     files = TextFiles.of(INPUT.value, ENCODING.value, SPLIT.value, MAX_DOCUMENTS.value)
     if OUTPUT.value:
         check_output("--output", OUTPUT.value)
-    if MODEL_DIR.value:
-        CONNECT()
-    model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
-    source = model_source(*model, ROWS.value, SHARDS.value)
+    source = MODEL.source(ROWS.value)
     with source.open() as engine:
         if engine is None:  # this process has followed process 0 to its end
             return
-        reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value)
+        reader = reader_of(source.reads, *MODEL.reading())
         windows, rule = windows_of(reader, STRIDE.value, BEGIN_ALL.value)
         facts = {"tokenizer": reader.tokenizer.fingerprint, **source.facts()}
         results = measure_files(engine, reader, windows, files, SEED.value)

@@ -12,19 +12,9 @@ from absl import flags
 
 from hclx.errors import ConfigError
 from hclx.launching import check_output, run
-from hclx.shared_flags import NumbersFlag, dtype_flag, process_flags
+from hclx.shared_flags import ModelFlags, NumbersFlag
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
-DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer(
-    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
-)
-CONNECT = process_flags()
-ENGINE = flags.DEFINE_string("engine", None, "The address of a server, in place of a folder.")
-MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
-TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "The tokenizer of a server's model.")
-MAX_LENGTH = flags.DEFINE_integer("max_length", None, "Tokens that the model reads.", 2)
+MODEL = ModelFlags()
 BOS = flags.DEFINE_enum(
     "bos", "auto", ["auto", "no"], "auto: the tokens that the tokenizer begins a document with."
 )
@@ -56,25 +46,21 @@ OUTPUT = flags.DEFINE_string("output", None, "The JSON file of the best prompt."
 
 
 def main(_):
-    if not (MODEL_DIR.value or ENGINE.value) or not (TASK.value and OUTPUT.value):
+    if not MODEL.has_value or not (TASK.value and OUTPUT.value):
         raise ConfigError("--model_dir (or --engine), --task and --output are needed; see --help")
     check_output("--output", OUTPUT.value)
     from hclx.evaluate.item_prompts import reader_of
     from hclx.evaluate.print_search import SearchTable, write_best
     from hclx.evaluate.run_search import embeddings, search, shares_of_budget
-    from hclx.infer.model_source import model_source
 
     space, shots = make_space(), SHOTS.value or [0, 4]
     shares_of_budget(space, shots, BUDGET.value)  # before a model is loaded
-    if MODEL_DIR.value:
-        CONNECT()
-    model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
-    source = model_source(*model, ROWS.value, SHARDS.value)
+    source = MODEL.source(ROWS.value)
     with source.open() as engine:
         if engine is None:  # this process has followed process 0 to its end
             return
         begins = None if BOS.value == "auto" else ()
-        reader = reader_of(source.reads, TOKENIZER_DIR.value, MAX_LENGTH.value, begins)
+        reader = reader_of(source.reads, *MODEL.reading(), begins)
         table = SearchTable(space)
         vectors = embeddings(engine, space) if SIMILAR.value else None
         tried = search(engine, reader, space, shots, BUDGET.value, vectors, table.add)
