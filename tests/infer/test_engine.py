@@ -15,7 +15,7 @@ from hclx.errors import ConfigError
 from hclx.infer import EngineConfig, GenerateRequest, RequestError, SamplingConfig, ScoreRequest
 from hclx.infer.prefix_cache import CHUNK
 from tests.helpers.engines import engine_of
-from tests.helpers.numpy_decoder import forward, noisy_params
+from tests.helpers.numpy_decoder import logprobs_function, noisy_params
 
 CONFIG = ModelConfig(vocab_size=1024, n_layers=2, d_model=32, n_heads=4, max_length=512)
 GREEDY = SamplingConfig(temperature=0.0, max_tokens=12)
@@ -42,14 +42,7 @@ def engine(params, tokenizer):
 
 @pytest.fixture(scope="module")
 def logprobs_of(params):
-    """A function from token ids to the log-probabilities [t, v] of what follows each, in numpy."""
-
-    def logprobs(ids):
-        logits = forward(params, np.array(ids), CONFIG).astype(np.float64)
-        top = logits.max(-1, keepdims=True)
-        return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
-
-    return logprobs
+    return logprobs_function(params, CONFIG)
 
 
 def check_greedy(generation, prompt, logprobs_of, sayable):
