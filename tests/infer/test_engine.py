@@ -3,6 +3,8 @@ beginnings, cancellations, meshes and device errors.
 """
 
 import dataclasses
+import logging
+import re
 import threading
 import time
 
@@ -336,13 +338,17 @@ def test_texts_go_on_where_they_were_after_an_error_of_a_decode_step(engine, mon
     assert [result.tokens for (result,) in engine.generate(requests)] == expected
 
 
-def test_nothing_compiles_after_the_warm_up(params, tokenizer):
+def test_nothing_compiles_after_the_warm_up(params, tokenizer, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="hclx.progress")
+    monkeypatch.setattr("hclx.progress.LOG_EVERY_SECONDS", 0.0)
     compiled = []
     event = "/jax/core/compile/backend_compile_duration"
     listen = lambda name, *_, **__: compiled.append(name) if name == event else None
     sizes = {"rows": 5, "max_length": 192, "prefix_tokens": 256}
     with engine_of(params, CONFIG, tokenizer, **sizes) as engine:
         engine.warm_up()
+        lines = re.findall(r"compiling the engine: (\d+) of (\d+) programs in", caplog.text)
+        assert 1 < len(lines) <= int(lines[0][1]) and lines[0][0] == "1"
         jax.monitoring.register_event_duration_secs_listener(listen)
         jax.jit(lambda x: x * 3)(np.ones(7))
         assert compiled  # so a compilation would be seen
