@@ -284,9 +284,7 @@ def _kind_and_size(task: Task) -> tuple[str, int]:
     """The kind of the call that reads the next tokens of a task, and their number with padding."""
     kind = "pool" if task.is_pooled else "prompt"
     # A short rest of the context is read in one call with what is scored.
-    if isinstance(task, ScoreTask) and (
-        task.n_read >= task.first - 1 or task.n_left <= SCORED[-1]
-    ):
+    if isinstance(task, ScoreTask) and (task.n_read >= task.first - 1 or task.n_left <= SCORED[-1]):
         kind = "scores"
     left, sizes = _n_left(task, kind), SCORED if kind == "scores" else CHUNKS
     return kind, max((size for size in sizes if size < 2 * left), default=sizes[0])
