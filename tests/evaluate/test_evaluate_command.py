@@ -14,6 +14,7 @@ from tests.helpers.commands import command, environment, launch, refused
 from tests.helpers.families import save_model
 from tests.helpers.few_shot import GENERATION, PROMPT, REVIEWS, reviews
 from tests.helpers.foreign_tokenizers import save_tokenizer
+from tests.helpers.multi_process import free_port, run_processes
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -135,6 +136,24 @@ def test_a_command_that_was_killed_goes_on_to_the_same_results(whole, run_dir, s
     assert launch("evaluate.py", *options(run_dir, suite, output)).returncode == 0
     message = refused(launch("evaluate.py", *options(run_dir, suite, output), "--seed=1"), 64)
     assert "has results of another" in message and "seed: 0 -> 1" in message
+
+
+@pytest.mark.long
+def test_a_suite_over_two_processes_has_the_results_of_one(run_dir, suite, tmp_path):
+    def evaluate(n, *more):
+        output = tmp_path / f"results_{n}"
+        meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"] * (n > 1)
+        flags = [*options(run_dir, suite, output), "--limit=24", *meeting, *more]
+        own = lambda i: [f"--process_id={i}"] * (n > 1)
+        ended = run_processes([command("evaluate.py", *flags, *own(i)) for i in range(n)], 2)
+        assert [result.returncode for result in ended] == [0] * n, ended
+        assert [result.stdout.count("mine/line  ") for result in ended] == [1, 0][:n]
+        return without_scores(output)
+
+    *one, totals = evaluate(1, "--model_shards=2")
+    *two, totals_of_two = evaluate(2)
+    assert one == two and totals == pytest.approx(totals_of_two, abs=1e-5) and len(totals) == 48
+    assert (tmp_path / "results_2" / "report.html").exists()
 
 
 @pytest.mark.parametrize(
