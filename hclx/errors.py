@@ -11,10 +11,12 @@
 | 75   | preempted and saved                       | yes: same command       |
 """
 
+import difflib
 import errno
 import importlib.util
 import os
 import re
+from collections.abc import Iterable
 
 # Libraries that no core module needs, and the extra of setup.py that brings each.
 EXTRA_OF = {
@@ -117,6 +119,18 @@ def shown(value: object) -> str:
     except ValueError:
         return f"<a value of {type(value).__name__} with thousands of digits>"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+
+
+def guess(name: str, names: Iterable[str], prefix: str = "") -> str:
+    """The nearest of the names that there are, as a part of a message; "" if none is near.
+
+    Args:
+      name: the wrong one.
+      names: those that there are.
+      prefix: what stands before the name where it is read.
+    """
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f"; is it {prefix}{near[0]}?" if near else ""
 
 
 def check_ranges(config: object, checks: dict[str, tuple[bool, str]], owner: str = "") -> None:

@@ -83,9 +83,9 @@ def process_flags() -> Callable[[], None]:
     return connect
 
 
-class ModelFlags:
-    """The options by which a command for inference finds its model: in the folder of a run, or at a
-    server, of which it has to be said how the model reads.
+class EngineFlags:
+    """The options by which a command finds the engine of a model: in the folder of a run, or at a
+    server.
     """
 
     def __init__(self):
@@ -97,11 +97,10 @@ class ModelFlags:
         devices = "Devices that share the heads; 0: one, or all of several processes."
         self._shards = number("model_shards", 0, devices, 0)
         self._connect = process_flags()
-        self._engine = text("engine", None, "The address of a server, in place of a folder.")
+        address = "The address of a server of OpenAI's completions, in place of a folder; the"
+        address += " environment has its key as HCLX_ENGINE_KEY."
+        self._engine = text("engine", None, address)
         self._model = text("model", None, "Its model; default: the only one that it has.")
-        self._tokenizer = text("tokenizer_dir", None, "The tokenizer of a server's model.")
-        tokens = "Tokens that are read at once; default: all that the model reads."
-        self._max_length = number("max_length", None, tokens, 2)
 
     @property
     def has_value(self) -> bool:
@@ -119,6 +118,20 @@ class ModelFlags:
         of_run = (self._model_dir.value, self._step.value, self._dtype.value)
         served = (self._engine.value, self._model.value)
         return model_source(*of_run, *served, rows, self._shards.value)
+
+
+class ModelFlags(EngineFlags):
+    """The options by which a command finds a model and how it reads, which a server does not
+    tell.
+    """
+
+    def __init__(self):
+        """Defines the options."""
+        super().__init__()
+        folder = "The tokenizer of a server's model."
+        self._tokenizer = flags.DEFINE_string("tokenizer_dir", None, folder)
+        tokens = "Tokens that are read at once; default: all that the model reads."
+        self._max_length = flags.DEFINE_integer("max_length", None, tokens, 2)
 
     def reading(self) -> tuple[str | None, int | None]:
         """Returns the tokenizer's folder and the length, as `hclx.evaluate.item_prompts.reader_of`

@@ -9,16 +9,9 @@ from absl import flags
 
 from hclx.errors import ConfigError
 from hclx.launching import run
-from hclx.shared_flags import dtype_flag, process_flags
+from hclx.shared_flags import EngineFlags
 
-MODEL_DIR = flags.DEFINE_string("model_dir", None, "The folder of a training run.")
-ENGINE = flags.DEFINE_string(
-    "engine",
-    None,
-    "The address of a server of OpenAI's completions, in place of a folder; the environment has its"
-    " key as HCLX_ENGINE_KEY.",
-)
-MODEL = flags.DEFINE_string("model", None, "Its model; default: the only one that it has.")
+MODEL = EngineFlags()
 PROMPT = flags.DEFINE_string(
     "prompt", "", "The text to continue; - reads it from the standard input."
 )
@@ -44,22 +37,15 @@ SEED = flags.DEFINE_integer(
     "seed", 0, "Of the random choice: the same seed gives the same text.", 0, 2**32 - 1
 )
 STOP = flags.DEFINE_multi_string("stop", [], "A text that ends generation; repeatable.")
-STEP = flags.DEFINE_integer("step", None, "The checkpoint to use; default: the newest.", 0)
-DTYPE = dtype_flag()
-SHARDS = flags.DEFINE_integer(
-    "model_shards", 0, "Devices that share the heads; 0: one, or all of several processes.", 0
-)
-CONNECT = process_flags()
 STREAM = flags.DEFINE_bool("stream", True, "Print the text while it is generated.")
 
 
 def main(_):
-    if not (MODEL_DIR.value or ENGINE.value):
+    if not MODEL.has_value:
         raise ConfigError("--model_dir or --engine is missing; --help lists the options")
     if PROMPTS.value and PROMPT.value or OUTPUT.value and not PROMPTS.value:
         raise ConfigError("--prompt prints one text; --prompts=FILE and --output=FILE go together")
     from hclx.infer import SamplingConfig
-    from hclx.infer.model_source import model_source
     from hclx.infer.print_text import print_text
     from hclx.infer.prompt_files import continue_file, read_prompts
     from hclx.parallel import only_in_process_0
@@ -74,10 +60,7 @@ def main(_):
         seed=SEED.value,
         stop=tuple(map(composed, STOP.value)),
     )
-    if MODEL_DIR.value:
-        CONNECT()
-    model = (MODEL_DIR.value, STEP.value, DTYPE.value, ENGINE.value, MODEL.value)
-    source = model_source(*model, ROWS.value if PROMPTS.value else 1, SHARDS.value)
+    source = MODEL.source(ROWS.value if PROMPTS.value else 1)
     read = lambda: read_prompts(PROMPTS.value, OUTPUT.value, sampling, source.record)
     file = only_in_process_0("prompts", read) if PROMPTS.value else None
     with source.open() as engine:

@@ -1,6 +1,7 @@
 """Measures bits per byte of files: hclx perplexity --model_dir=runs/demo --input='held_out/*.jsonl'
 
-docs/generator_metrics.md says what is measured, and how long documents are read.
+docs/generator_metrics.md says what is measured, and how long documents are read. With --output, the
+same command again goes on where it stopped: OUTPUT.resume has the documents that were scored.
 Several processes: as `hclx pretrain`; process 0 reads and writes.
 """
 
@@ -27,7 +28,9 @@ SPLIT = flags.DEFINE_enum(
 MAX_DOCUMENTS = flags.DEFINE_integer("max_documents", 0, "Of each file; 0: all.", 0)
 ROWS = flags.DEFINE_integer("rows", 8, "Windows that are read at once.", 1)
 SEED = flags.DEFINE_integer("seed", 0, "Of the bootstrap.", 0)
-OUTPUT = flags.DEFINE_string("output", None, "The JSON file for the figures.")
+OUTPUT = flags.DEFINE_string(
+    "output", None, "The JSON file for the figures; without, nothing is kept."
+)
 
 
 def main(_):
@@ -47,7 +50,8 @@ def main(_):
         reader = reader_of(source.reads, *MODEL.reading())
         windows, rule = windows_of(reader, STRIDE.value, BEGIN_ALL.value)
         facts = {"tokenizer": reader.tokenizer.fingerprint, **source.facts()}
-        results = measure_files(engine, reader, windows, files, SEED.value)
+        folder = Path(f"{OUTPUT.value}.resume") if OUTPUT.value else None
+        results = measure_files(engine, reader, windows, files, SEED.value, folder, facts)
     if OUTPUT.value:
         write_json(Path(OUTPUT.value), {**results, "model": facts, "begin_rule": rule})
 

@@ -2,7 +2,8 @@
 --shots=0,4,16 --budget=24 --data_dir=DATA --output=best.json
 
 Template, number of shots, calibration, examples and their order are chosen on items of the split
-that examples come from. docs/evaluation.md describes it. Several processes: as `hclx evaluate`.
+that examples come from. The same command again goes on where it stopped: OUTPUT.resume has what was
+measured. docs/evaluation.md describes it. Several processes: as `hclx evaluate`.
 """
 
 import os
@@ -51,7 +52,9 @@ def main(_):
     check_output("--output", OUTPUT.value)
     from hclx.evaluate.item_prompts import reader_of
     from hclx.evaluate.print_search import SearchTable, write_best
-    from hclx.evaluate.run_search import embeddings, search, shares_of_budget
+    from hclx.evaluate.run_search import embeddings, search, search_plan, shares_of_budget
+    from hclx.evaluate.samples import SAMPLES, output_folder
+    from hclx.evaluate.tried_prompts import TriedPrompts
 
     space, shots = make_space(), SHOTS.value or [0, 4]
     shares_of_budget(space, shots, BUDGET.value)  # before a model is loaded
@@ -61,9 +64,12 @@ def main(_):
             return
         begins = None if BOS.value == "auto" else ()
         reader = reader_of(source.reads, *MODEL.reading(), begins)
-        table = SearchTable(space)
-        vectors = embeddings(engine, space) if SIMILAR.value else None
-        tried = search(engine, reader, space, shots, BUDGET.value, vectors, table.add)
+        plan = search_plan(space, reader, shots, BUDGET.value, SIMILAR.value)
+        folder = Path(f"{OUTPUT.value}.resume")
+        with output_folder(folder, {"model": source.facts(), **plan}):
+            table, kept = SearchTable(space), TriedPrompts(folder / SAMPLES / "tried.jsonl")
+            vectors = embeddings(engine, space) if SIMILAR.value else None
+            tried = search(engine, reader, space, shots, BUDGET.value, vectors, table.add, kept)
     write_best(space, tried, Path(OUTPUT.value))
 
 

@@ -17,12 +17,12 @@ from hclx.corpus.expression import evaluate, is_text
 from hclx.corpus.layout import ATTRIBUTES, CONTENT, DOCUMENTS, FORMAT, VERDICTS, Build, Shard
 from hclx.corpus.quality_models import fingerprint
 from hclx.corpus.settings import CorpusSettings, Rule
-from hclx.corpus.settings_errors import SettingsError, guess
+from hclx.corpus.settings_errors import SettingsError
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers import Tagger, all_taggers
 from hclx.corpus.text_batch import TextBatch, batches
 from hclx.corpus.verdicts import write_verdict
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, guess
 
 VERSION = 3  # of what taggers compute, and of what is masked: part of the keys of both
 Rules = Mapping[str, Rule | None]  # rule -> its bounds; None: switched off

@@ -36,11 +36,11 @@ from hclx.corpus.layout import (
     Shard,
 )
 from hclx.corpus.settings import MixSettings, SourceSettings
-from hclx.corpus.settings_errors import SettingsError, guess
+from hclx.corpus.settings_errors import SettingsError
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.verdicts import removals
 from hclx.corpus.write_clean import sample_order, text_bytes
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, guess
 from hclx.text import load_tokenizer
 
 BYTES_PER_TOKEN = 4.5  # of a tokenizer of 32,000 pieces in the default mode, rounded

@@ -1,13 +1,12 @@
 """YAML with the lines of its fields, and the messages for what is wrong in it."""
 
 import contextlib
-import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
 
-from hclx.errors import ConfigError, DataError
+from hclx.errors import ConfigError, DataError, guess
 
 
 class SettingsError(ConfigError):
@@ -137,18 +136,6 @@ def unknown(where: str, names: Iterable[str], name: str = "") -> str:
     place = where.rpartition(".")[0] or "the file"
     nearest = guess(name or where.split(".")[-1], names)
     return f"{where} is unknown{nearest}; {place} has {', '.join(names)}"
-
-
-def guess(name: str, names: Iterable[str], prefix: str = "") -> str:
-    """The nearest of the names that there are, as a part of a message; "" if none is near.
-
-    Args:
-      name: the wrong one.
-      names: those that there are.
-      prefix: what stands before the name in the file.
-    """
-    near = difflib.get_close_matches(name, list(names), 1)
-    return f"; is it {prefix}{near[0]}?" if near else ""
 
 
 def check_names(where: list[str], fields: Iterable[str], names: Iterable[str]) -> None:

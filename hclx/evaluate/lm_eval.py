@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.api.registry import register_model
@@ -22,6 +23,7 @@ from hclx.errors import ConfigError, require, shown
 from hclx.infer.engine import Engine, GenerateRequest, ScoreRequest
 from hclx.infer.model_source import RunFolder
 from hclx.infer.sampling import SamplingConfig
+from hclx.parallel import start_processes
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
@@ -51,6 +53,9 @@ class HarnessModel(TemplateLM):
         tokenizer: Tokenizer | None = None,
         device: str | None = None,
         max_batch_size: int | None = None,
+        coordinator: str | None = None,
+        num_processes: int | None = None,
+        process_id: int | None = None,
     ):
         """Loads a run, or takes an engine that is open.
 
@@ -76,9 +81,11 @@ class HarnessModel(TemplateLM):
         if (model_dir is None) == (engine is None):
             raise ConfigError("give model_dir, the folder of a run, or in Python an open engine")
         if engine is None:
-            is_default = str(batch_size) == "1" or str(batch_size).startswith("auto")
-            source = RunFolder(model_dir, step, dtype, _ROWS if is_default else int(batch_size))
+            start_processes(coordinator, process_id, num_processes)
+            source = RunFolder(model_dir, step, dtype, _rows(batch_size))
             engine = source.open()
+            if jax.process_index() != 0:  # it has followed process 0 to its end
+                raise SystemExit(0)
             atexit.register(engine.close)  # the harness does not say when it is done
             tokenizer, longest = source.reads.tokenizer, source.reads.max_length
             max_length = min(max_length or longest, longest)
@@ -213,6 +220,12 @@ class HarnessModel(TemplateLM):
             )
         known = {"top_p": 1.0, **known, "temperature": known.get("temperature", 1.0) * does_sample}
         return SamplingConfig(max_tokens=max_tokens, seed=seed, stop=stop, **known)
+
+
+def _rows(batch_size: int | str) -> int:
+    """Returns the requests that are served at once."""
+    is_default = str(batch_size) == "1" or str(batch_size).startswith("auto")
+    return _ROWS if is_default else int(batch_size)
 
 
 def _of_transformers(folder: Path):

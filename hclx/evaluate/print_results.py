@@ -50,6 +50,9 @@ def _figure(summary: Mapping[str, Any]) -> str:
 
 def _counts(run: Mapping[str, Any]) -> str:
     dropped = f", {run['shots_dropped']} dropped" if run["shots_dropped"] else ""
+    counts = run["prompts_by_shots"]
+    fewer = [f"{n} in {counted(counts[n], 'prompt')}" for n in counts if int(n) < run["shots"]]
+    dropped += f" ({', '.join(fewer)})" if fewer else ""
     items, trials = counted(run["items"], "item"), counted(run["trials"], "trial")
     return f"{counted(run['shots'], 'shot')}{dropped}, {items}, {trials}"
 

@@ -5,8 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from hclx.evaluate.run_search import NONE, SearchSpace, TriedPrompt, best_prompt, with_examples
+from hclx.evaluate.run_search import NONE, SearchSpace, best_prompt, with_examples
 from hclx.evaluate.samples import replace_text
+from hclx.evaluate.tried_prompts import TriedPrompt
 from hclx.progress import counted
 from hclx.prompts import prompt_to_json
 

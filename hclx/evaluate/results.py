@@ -1,6 +1,7 @@
 """Turns the samples of a run into the numbers of results.json."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ def run_record(
         "shots_asked": spec.shots,
         "shots": shots,
         "shots_dropped": spec.shots - shots,
+        "prompts_by_shots": prompts_by_shots(lines),
         "draw": spec.draw,
         "trials": spec.trials,
         "items": len(spec.items),
@@ -70,6 +72,12 @@ def run_record(
     return {**record, **biases, **_of_choices(spec, samples, trials, content_free)}
 
 
+def prompts_by_shots(samples: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Returns the number of examples -> how many prompts have it, the greatest number first."""
+    counts = Counter(sample["shots"] for sample in samples)
+    return {str(shots): counts[shots] for shots in sorted(counts, reverse=True)}
+
+
 def summaries(spec: RunSpec, trials: Trials) -> dict[str, dict[str, Any]]:
     """Returns name of a metric -> its `Summary` as JSON."""
     summary = lambda name: summarise(METRICS[name], spec.items, trials, seed=spec.seed)
@@ -84,8 +92,8 @@ def _of_choices(spec: RunSpec, samples, trials: Trials, content_free) -> dict[st
     """Returns what only runs with choices have: other scores, calibration, confusion."""
     keys = list(spec.prompt.choices)
     if not keys:
-        empty = {"scores": {}, "calibrated": {}, "labels": [], "confusion": [], "reliability": []}
-        return empty
+        empty = {"scores": {}, "calibrated": {}, "labels": [], "verbalisers": {}}
+        return {**empty, "confusion": [], "reliability": []}
     answered = [
         (item, prediction)
         for predictions in trials
@@ -100,6 +108,7 @@ def _of_choices(spec: RunSpec, samples, trials: Trials, content_free) -> dict[st
         "scores": _by_score(spec, samples),
         "calibrated": _calibrated(spec, samples, content_free),
         "labels": labels,
+        "verbalisers": {k: t.text({}) for k, t in spec.prompt.choices.items() if not t.fields},
         "confusion": counts,
         "reliability": [dataclasses.asdict(part) for part in bins],
         "calibration_error": expected_calibration_error(bins),

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,11 +25,14 @@ from hclx.evaluate.metrics import METRICS, check_metrics
 from hclx.evaluate.prompt_search import Candidate, search_prompt, without_items
 from hclx.evaluate.results import calibrated_predictions
 from hclx.evaluate.run_spec import RunSpec
+from hclx.evaluate.samples import doc_hash
 from hclx.evaluate.shots import keep
 from hclx.evaluate.trial import predict, read_text
+from hclx.evaluate.tried_prompts import TriedPrompt, TriedPrompts
+from hclx.hashing import json_hash
 from hclx.infer import Engine
 from hclx.progress import counted
-from hclx.prompts import PromptDocument, prompt_from_json, prompt_to_json
+from hclx.prompts import PromptDocument, prompt_from_json, prompt_hash, prompt_to_json
 
 NONE = "none"  # in place of a method of calibration
 
@@ -64,30 +68,6 @@ class SearchSpace:
         return 1 if METRICS[self.main].higher_is_better else -1
 
 
-@dataclasses.dataclass(frozen=True)
-class TriedPrompt:
-    """A prompt that was evaluated on the validation items.
-
-    Attributes:
-      template: its name.
-      shots: how many examples were asked for.
-      examples: those that had room for all items, as indices of the pool, in their order.
-      values: NONE and each method of calibration -> the metric.
-      best: the one of these with the best value, the first of equals.
-    """
-
-    template: str
-    shots: int
-    examples: tuple[int, ...]
-    values: Mapping[str, float]
-    best: str
-
-    @property
-    def value(self) -> float:
-        """The metric after the best calibration."""
-        return self.values[self.best]
-
-
 def search(
     engine: Engine,
     reader: Reader,
@@ -96,6 +76,7 @@ def search(
     budget: int,
     vectors: tuple[np.ndarray, np.ndarray] | None = None,
     tell: Callable[[TriedPrompt], None] = lambda tried: None,
+    kept: TriedPrompts | None = None,
 ) -> list[TriedPrompt]:
     """Searches prompts for every number of shots, and returns all that were evaluated, in order.
 
@@ -109,6 +90,8 @@ def search(
       vectors: embeddings of the pool [n, d] and of the validation items [m, d]; see
         `search_prompt`.
       tell: is called with each prompt when it was evaluated.
+      kept: the prompts that an earlier search of the same plan has evaluated, which are not
+        evaluated again; it takes the others.
     Raises:
       ConfigError: the budget is too small, the pool has too few examples, or a prompt cannot be.
     """
@@ -117,7 +100,10 @@ def search(
     tried: list[TriedPrompt] = []
 
     def evaluate(candidate: Candidate) -> float:
-        tried.append(_evaluate(engine, reader, space, candidate))
+        known = kept and kept.get(candidate)
+        tried.append(known or _evaluate(engine, reader, space, candidate))
+        if kept and not known:
+            kept.add(candidate, tried[-1])
         tell(tried[-1])
         return space.sign * tried[-1].value
 
@@ -125,6 +111,22 @@ def search(
     for count, share in shares_of_budget(space, shots, budget).items():
         search_prompt(evaluate, list(space.prompts), *items, count, share, space.seed, vectors)
     return tried
+
+
+def search_plan(
+    space: SearchSpace, reader: Reader, shots: Sequence[int], budget: int, with_vectors: bool
+) -> dict[str, Any]:
+    """Returns what a search depends on beside the model, as JSON. Arguments: see `search`."""
+    texts = lambda items: [doc_hash(item.fields, item.answer) for item in items]
+    sets = {"pool": space.pool, "validation": space.validation, "test": space.test}
+    return {
+        "task": space.task,
+        "templates": {name: prompt_hash(prompt) for name, prompt in space.prompts.items()},
+        **{name: [len(items), json_hash(texts(items))] for name, items in sets.items()},
+        **{name: getattr(space, name) for name in ("split", "main", "score", "seed")},
+        **{"shots": sorted(set(shots)), "budget": budget, "similar": with_vectors},
+        **{"begin": list(reader.begin), "max_length": reader.max_length},
+    }
 
 
 def best_prompt(space: SearchSpace, tried: Sequence[TriedPrompt]) -> TriedPrompt:

@@ -59,7 +59,7 @@ def run_suite(
         ProgressBar(total, "answering", "item") as progress,
     ):
         count = lambda items: (progress.update(items), on_batch())
-        runs = [_run(engine, spec, reader, folder, count) for spec in specs]
+        runs = [_run(engine, spec, specs, reader, folder, count) for spec in specs]
         results = {
             "schema": SCHEMA,
             "hclx": hclx.__version__,
@@ -86,7 +86,12 @@ def _planned(spec: RunSpec, reader: Reader) -> dict[str, Any]:
 
 
 def _run(
-    engine: Engine, spec: RunSpec, reader: Reader, folder: Path, count: Callable[[int], object]
+    engine: Engine,
+    spec: RunSpec,
+    specs: Sequence[RunSpec],
+    reader: Reader,
+    folder: Path,
+    count: Callable[[int], object],
 ) -> dict:
     names = [f"{SAMPLES}/{spec.name}.{trial}.jsonl" for trial in range(spec.trials)]
     trials, content_free = [], []
@@ -94,8 +99,7 @@ def _run(
         trials.append(run_trial(engine, spec, trial, reader, folder / name, count))
         path = (folder / name).with_suffix(".calibration.json")
         content_free.append(_calibration(engine, spec, trial, reader, path, trials[-1]))
-    path = folder / SAMPLES / f"{spec.name}.bias.json"
-    bias = _bias(engine, spec, reader, path, lambda: count(0))
+    bias = _bias(engine, spec, specs, reader, folder / SAMPLES, lambda: count(0))
     record = run_record(spec, trials, content_free, bias)
     return {**record, "bos": list(reader.begin), "samples": names}
 
@@ -113,11 +117,20 @@ def _calibration(
 
 
 def _bias(
-    engine: Engine, spec: RunSpec, reader: Reader, path: Path, on_prompt: Callable[[], object]
+    engine: Engine,
+    spec: RunSpec,
+    specs: Sequence[RunSpec],
+    reader: Reader,
+    folder: Path,
+    on_prompt: Callable[[], object],
 ) -> Mapping[str, Any]:
     """Returns the biases of a run's prompt, which are kept in a file."""
     if not measures_bias(spec):
         return NO_BIAS
+    # The report has numbers of examples of its own, and is the same for every number of shots.
+    asked = lambda run: (run.prompt, run.items, run.pool, run.seed, run.score, run.bias_rounds)
+    alike = (run for run in specs if measures_bias(run) and asked(run) == asked(spec))
+    path = folder / f"{next(alike).name}.bias.json"
     if not path.exists():
         bias = measure_bias(engine, spec, reader, on_prompt)
         replace_text(path, json.dumps(bias, ensure_ascii=False) + "\n")

@@ -16,14 +16,12 @@ from hclx.infer.engine_config import EngineConfig
 from hclx.infer.followers import LeadingCalls, spans_processes
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefix_cache import CHUNK, ChunkIndex, Key
-from hclx.infer.rows import RowSettings, Sampled, bucket
-from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
+from hclx.infer.rows import Sampled, bucket
 from hclx.infer.tasks import GenerateTask, ScoreTask, Task
+from hclx.infer.warm_up import CHUNKS, SCORED, compile_programs
 from hclx.parallel import axis_size
 
 _SMALLEST_CACHE = 128  # positions; the cache is as long as the longest of its rows needs
-_CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
-_SCORED = (16, 32, 64)  # the same where each position has logits, which take memory
 _ROWS_OF_A_CHUNK = 4  # prompts that one call reads, where the mesh does not ask for more
 
 Ended = tuple[int, Task, StopReason | RequestError]
@@ -275,52 +273,20 @@ class Device:
         sizes = [self._size(1)]
         while sizes[-1] < self._max_length:
             sizes.append(self._size(sizes[-1] + 1))
-        for size in sizes:
-            for other in sizes:  # from each size to each
-                self._calls.resize(other)
-                self._calls.resize(size)
-            for n_rows in self._chunk_rows:
-                self._compile_reading(n_rows)
-            for n_rows in self._calls.batches:
-                self._calls.decode(np.arange(self._n_rows) < n_rows, 1, False, False)
-            nothing = np.zeros(self._n_rows, bool)
-            self._calls.forward(nothing)
-            if self._n_guesses:
-                guesses_bk = np.zeros((self._n_rows, self._n_guesses), np.int32)
-                self._calls.verify(nothing, guesses_bk, np.zeros(self._n_rows, np.int32), False)
-            self._calls.load_prefix(0, [])
-            self._calls.store_prefix(0, [], [])
-        self._calls.sample(self._all_allowed, False)
-        self.reset()
-
-    def _compile_reading(self, n_rows: int) -> None:
-        """Compiles the calls that read so many rows, and the beginning of a row after them."""
-        places = self._no_rows(n_rows)
-        for size in _SCORED:
-            nothing = np.zeros((n_rows, size), np.int32)
-            self._calls.score(nothing, *places, nothing, False)
-        for size in _CHUNKS:
-            nothing = np.zeros((n_rows, size), np.int32)
-            self._calls.pool(nothing, *places)
-            self._calls.prefill(nothing, *places)
-        vocabulary = np.zeros(self._vocab_size, bool)
-        masks = TokenMasks(
-            vocabulary.astype(np.float32), vocabulary, vocabulary, vocabulary.astype(np.int32)
+        compile_programs(
+            *(self._calls, sizes, self._chunk_rows),
+            *(self._n_rows, self._vocab_size, self._n_guesses),
         )
-        row = sampling_params([SamplingConfig()])
-        settings = RowSettings(type(row)(*(array[0] for array in row)), masks, np.int32(0))
-        self._calls.begin(0, settings, 0, self._all_allowed[0], False)
+        self.reset()
 
 
 def _kind_and_size(task: Task) -> tuple[str, int]:
     """The kind of the call that reads the next tokens of a task, and their number with padding."""
     kind = "pool" if task.is_pooled else "prompt"
     # A short rest of the context is read in one call with what is scored.
-    if isinstance(task, ScoreTask) and (
-        task.n_read >= task.first - 1 or task.n_left <= _SCORED[-1]
-    ):
+    if isinstance(task, ScoreTask) and (task.n_read >= task.first - 1 or task.n_left <= SCORED[-1]):
         kind = "scores"
-    left, sizes = _n_left(task, kind), _SCORED if kind == "scores" else _CHUNKS
+    left, sizes = _n_left(task, kind), SCORED if kind == "scores" else CHUNKS
     return kind, max((size for size in sizes if size < 2 * left), default=sizes[0])
 
 

@@ -2,9 +2,9 @@
 that was killed goes on where it stopped.
 
 A line of the input is a JSON object with `prompt`, any field of `SamplingConfig` that differs from
-the command's, and a `grammar`, such as {"regex": "[0-9]+"}. The line of the output is the same
-object with `seed`, `text`, `stop_reason`, `prompt_tokens` and `completion_tokens`; and with
-`token_logprobs`, if it asks for `logprobs`.
+the command's, a `grammar`, such as {"regex": "[0-9]+"}, and what belongs to its author: `id`,
+`document` and `data`. The line of the output is the same object with `seed`, `text`, `stop_reason`,
+`prompt_tokens` and `completion_tokens`; and with `token_logprobs`, if it asks for `logprobs`.
 """
 
 import collections
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from hclx.errors import ConfigError, DataError, MissingExtraError, shown
+from hclx.errors import ConfigError, DataError, MissingExtraError, guess, shown
 from hclx.infer.engine import Engine, GenerateRequest, Generation, RequestError
 from hclx.infer.grammar import Grammar, from_definition
 from hclx.infer.sampling import SamplingConfig
@@ -29,6 +29,9 @@ _LOG = logging.getLogger(__name__)
 _FIELDS = {field.name for field in dataclasses.fields(SamplingConfig)}
 # Added to a line of the output.
 _ADDED = ("text", "stop_reason", "prompt_tokens", "completion_tokens", "token_logprobs")
+_OWN = ("id", "document", "data")  # what the author of a line keeps there, any JSON
+# The last of them may come from an earlier output.
+_KNOWN = ("prompt", "grammar", *sorted(_FIELDS), "n", *_OWN, *_ADDED)
 _AHEAD = 256  # requests that are submitted before the first of them is written
 
 
@@ -212,6 +215,11 @@ def _object(text: str, where: str) -> dict:
 
 
 def _request(line: dict, sampling: SamplingConfig, where: str) -> GenerateRequest:
+    if unknown := [name for name in line if name not in _KNOWN]:
+        raise DataError(
+            f"{where}: {shown(unknown[0])} is no field of a line{guess(unknown[0], _KNOWN)}; what"
+            " is your own goes into `data`"
+        )
     if line.get("n", 1) != 1:
         raise DataError(
             f"{where}: n={shown(line['n'])}: a line gets one text; write a line for each, with a"

@@ -91,6 +91,10 @@ def unbounded_parts(schema: dict) -> Iterator[str]:
     for path, part in _parts(schema, "#"):
         kinds = part.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
+        is_object = "object" in kinds or (not kinds and "properties" in part)
+        has_more = part.get("additionalProperties", True) is not False
+        if is_object and has_more and "maxProperties" not in part:
+            yield f"{path}: an object without additionalProperties=false or maxProperties"
         is_free = not {"enum", "const", "pattern", "format"} & set(part)
         if "string" in kinds and is_free and "maxLength" not in part:
             yield f"{path}: a string without maxLength"

@@ -14,6 +14,7 @@ from tests.helpers.commands import command, environment, launch, refused
 from tests.helpers.families import save_model
 from tests.helpers.few_shot import GENERATION, PROMPT, REVIEWS, reviews
 from tests.helpers.foreign_tokenizers import save_tokenizer
+from tests.helpers.multi_process import free_port, run_processes
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -137,6 +138,24 @@ def test_a_command_that_was_killed_goes_on_to_the_same_results(whole, run_dir, s
     assert "has results of another" in message and "seed: 0 -> 1" in message
 
 
+@pytest.mark.long
+def test_a_suite_over_two_processes_has_the_results_of_one(run_dir, suite, tmp_path):
+    def evaluate(n, *more):
+        output = tmp_path / f"results_{n}"
+        meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"] * (n > 1)
+        flags = [*options(run_dir, suite, output), "--limit=24", *meeting, *more]
+        own = lambda i: [f"--process_id={i}"] * (n > 1)
+        ended = run_processes([command("evaluate.py", *flags, *own(i)) for i in range(n)], 2)
+        assert [result.returncode for result in ended] == [0] * n, ended
+        assert [result.stdout.count("mine/line  ") for result in ended] == [1, 0][:n]
+        return without_scores(output)
+
+    *one, totals = evaluate(1, "--model_shards=2")
+    *two, totals_of_two = evaluate(2)
+    assert one == two and totals == pytest.approx(totals_of_two, abs=1e-5) and len(totals) == 48
+    assert (tmp_path / "results_2" / "report.html").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
@@ -159,21 +178,57 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(arguments, code, mes
     assert done.returncode == code and message in done.stderr
 
 
-@pytest.mark.long
-def test_a_prompt_that_was_searched_is_evaluated(run_dir, tmp_path):
-    folder = tmp_path / "tasks" / "nsmc"
-    folder.mkdir(parents=True)
+def search_options(run_dir, folder, output):
+    """Writes reviews as NSMC has them; returns the options of a search on them."""
+    nsmc = folder / "tasks" / "nsmc"
+    nsmc.mkdir(parents=True, exist_ok=True)
     for split, count in (("train", 40), ("test", 12)):
         lines = [f"{n}\t{split} {REVIEWS[n % 8][0]} {n}\t{REVIEWS[n % 8][1]}" for n in range(count)]
         text = "\n".join(["id\tdocument\tlabel", *lines]) + "\n"
-        (folder / f"ratings_{split}.tsv").write_text(text)
-    model = (f"--model_dir={run_dir}", "--max_length=200", f"--data_dir={tmp_path}")
-    search = (
-        "--task=nsmc",
-        "--templates=hclx,hyperclova",
-        "--limit=8",
-        f"--output={tmp_path}/b.json",
+        (nsmc / f"ratings_{split}.tsv").write_text(text)
+    model = (f"--model_dir={run_dir}", "--max_length=200", f"--data_dir={folder}")
+    return model, ("--task=nsmc", "--templates=hclx,hyperclova", "--limit=8", f"--output={output}")
+
+
+@pytest.mark.long
+def test_a_search_that_was_killed_goes_on_to_the_same_prompt(run_dir, tmp_path):
+    numbers = ("--shots=0,2,3", "--budget=40")
+
+    def arguments(name):
+        model, search = search_options(run_dir, tmp_path, tmp_path / name)
+        return (*model, *search, *numbers)
+
+    whole = launch("search_prompt.py", *arguments("whole.json"))
+    assert whole.returncode == 0, whole.stderr
+    killed = command("search_prompt.py", *arguments("killed.json"))
+    process = subprocess.Popen(
+        killed, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL
     )
+    path = tmp_path / "killed.json.resume" / "samples" / "tried.jsonl"
+    end = time.monotonic() + 240
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    n_kept = len(path.read_bytes().splitlines())
+    assert not (tmp_path / "killed.json").exists()
+    again = launch("search_prompt.py", *arguments("killed.json"))
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.replace("killed.json", "whole.json") == whole.stdout
+    texts = [(tmp_path / f"{name}.json").read_text() for name in ("whole", "killed")]
+    assert texts[0] == texts[1].replace("killed", "whole")
+    kept = path.read_bytes()
+    assert 0 < n_kept < len(kept.splitlines()) == len(whole.stdout.splitlines()) - 5
+    # And a third time there is nothing to do, and another search is refused.
+    assert launch("search_prompt.py", *arguments("killed.json")).stdout == again.stdout
+    message = refused(launch("search_prompt.py", *arguments("killed.json"), "--seed=1"), 64)
+    assert "killed.json.resume has results of another plan" in message and path.read_bytes() == kept
+
+
+@pytest.mark.long
+def test_a_prompt_that_was_searched_is_evaluated(run_dir, tmp_path):
+    model, search = search_options(run_dir, tmp_path, tmp_path / "b.json")
     done = launch("search_prompt.py", *model, *search, "--shots=0,2", "--shots=3", "--budget=9")
     assert done.returncode == 0, done.stderr
     _, _, *tried, best, _, suite = done.stdout.splitlines()

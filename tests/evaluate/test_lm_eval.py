@@ -13,7 +13,7 @@ from hclx.config import ModelConfig
 from hclx.errors import ConfigError, DataError
 from tests.helpers.commands import launch, refused
 from tests.helpers.engines import engine_of
-from tests.helpers.numpy_decoder import forward, noisy_params
+from tests.helpers.numpy_decoder import logprobs_function, noisy_params
 
 pytest.importorskip("lm_eval")
 from lm_eval.api.instance import Instance  # noqa: E402
@@ -45,14 +45,7 @@ def engine(params, tokenizer):
 
 @pytest.fixture(scope="module")
 def logprobs_of(params):
-    """A function from token ids to the log-probabilities [t, v] of what follows each, in numpy."""
-
-    def logprobs(ids):
-        logits = forward(params, np.array(ids), CONFIG).astype(np.float64)
-        top = logits.max(-1, keepdims=True)
-        return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
-
-    return logprobs
+    return logprobs_function(params, CONFIG)
 
 
 @pytest.fixture

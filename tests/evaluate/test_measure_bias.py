@@ -1,5 +1,6 @@
 """The report of biases of a run, over models in closed form of which it is known."""
 
+import dataclasses
 import html
 import json
 import re
@@ -106,6 +107,23 @@ def test_a_report_is_in_the_results_and_on_the_page_and_is_not_computed_again(tm
     assert engine.calls == []
     with pytest.raises(ConfigError, match="bias_rounds: 6 -> 8"):
         run_suite(engine, [biased_spec(bias_rounds=8)], READER, MODEL, tmp_path)
+
+
+def test_a_report_is_measured_once_for_all_numbers_of_shots(tmp_path):
+    def run(name, runs):
+        engine = RecentEngine(READER.tokenizer)
+        results = run_suite(engine, runs, READER, MODEL, tmp_path / name)
+        return len(engine.calls), [record["bias"] for record in results["runs"]]
+
+    runs = [biased_spec(shots=shots) for shots in (0, 2, 4)]
+    without, _ = run("without", [dataclasses.replace(each, bias_rounds=0) for each in runs])
+    engine = RecentEngine(READER.tokenizer)
+    expected = json.loads(json.dumps(measure_bias(engine, runs[2], READER)["bias"]))
+    n_calls, biases = run("with", runs)
+    assert n_calls == without + len(engine.calls) and biases == [None, expected, expected]
+    # Other items, and so other inputs, have a report of their own.
+    run("other", [runs[1], biased_spec(shots=4, items=reviews(4))])
+    assert len(list((tmp_path / "other" / "samples").glob("*.bias.json"))) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 with a certain last example, and after calibration; and the prompt that is written.
 """
 
+import dataclasses
 import json
 import math
 
@@ -11,17 +12,20 @@ import pytest
 from hclx.errors import ConfigError
 from hclx.evaluate.items import Item
 from hclx.evaluate.print_search import SearchTable, write_best
+from hclx.evaluate.prompt_search import Candidate
 from hclx.evaluate.run_search import (
     NONE,
     SearchSpace,
-    TriedPrompt,
     best_prompt,
     divided,
     search,
+    search_plan,
     shares_of_budget,
     with_examples,
 )
+from hclx.evaluate.samples import output_folder
 from hclx.evaluate.suite import run_suite
+from hclx.evaluate.tried_prompts import TriedPrompt, TriedPrompts
 from hclx.infer import Score
 from hclx.prompts import load_prompt, prompt_from_json
 from tests.helpers.bigram_engine import BigramEngine
@@ -87,6 +91,61 @@ def test_the_planted_template_shots_example_and_calibration_are_chosen():
         number = (9 if each.examples[-1:] == (0,) else 6) if knows else 5
         assert each.values["contextual"] == number / 9
         assert each.best == ("contextual" if knows else NONE)  # the first of equals
+
+
+@pytest.mark.parametrize("n_kept", [1, 7])
+def test_a_search_that_was_killed_goes_on_to_the_same_result(tmp_path, n_kept):
+    engine, whole = searched(budget=20)
+
+    def end(tried):
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    left, path = n_kept + 1, tmp_path / "tried.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        searched(budget=20, tell=end, kept=TriedPrompts(path))
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == n_kept + 1
+    path.write_bytes(b"".join(lines)[:-5])  # half of the last line was written
+    told = []
+    again, tried = searched(budget=20, tell=told.append, kept=TriedPrompts(path))
+    assert tried == whole == told
+    reads = lambda engine: len(engine.calls)
+    kept, _ = searched(budget=20, kept=TriedPrompts(path))
+    assert 0 == reads(kept) < reads(again) < reads(engine)
+
+
+def test_a_metric_that_is_no_number_is_kept(tmp_path):
+    tried = TriedPrompt("line", 2, (3,), {NONE: math.nan, "median": 0.5}, "median")
+    TriedPrompts(tmp_path / "tried.jsonl").add(Candidate("line", (3, 1)), tried)
+    kept = TriedPrompts(tmp_path / "tried.jsonl")
+    again = kept.get(Candidate("line", (3, 1)))
+    assert again.value == 0.5 and math.isnan(again.values[NONE]) and again.examples == (3,)
+    assert kept.get(Candidate("line", (3,))) is None
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"validation": VALIDATION[:5]}, r"validation: \[0\]: 9 -> 5"),
+        ({"pool": (*POOL[1:], POOL[0])}, r"pool: \[1\]: "),
+        ({"prompts": {"line": REVIEW, "review": REVIEW}}, "templates: line: "),
+    ],
+)
+def test_another_search_is_refused_with_what_differs(tmp_path, change, message):
+    plan = lambda space, budget=9: search_plan(space, READER, (2, 0), budget, False)
+    with output_folder(tmp_path / "search", plan(SPACE)):
+        pass
+    for space, budget, expected in (
+        (dataclasses.replace(SPACE, **change), 9, message),
+        (SPACE, 10, "budget: 9 -> 10"),
+    ):
+        with pytest.raises(ConfigError, match=f"has results of another plan: {expected}"):
+            with output_folder(tmp_path / "search", plan(space, budget)):
+                pass
 
 
 def test_no_test_item_is_read_and_validation_items_are_no_examples():

@@ -1,5 +1,6 @@
 """Suites over a model in closed form: every number is computed again from its table."""
 
+import dataclasses
 import json
 import math
 
@@ -10,6 +11,8 @@ from hclx.errors import ConfigError, DataError
 from hclx.evaluate.item_prompts import item_prompts, reader_of
 from hclx.evaluate.items import Item
 from hclx.evaluate.print_results import print_results
+from hclx.evaluate.report.glance import cautions
+from hclx.evaluate.report.results_file import read_results
 from hclx.evaluate.run_spec import SCORES
 from hclx.evaluate.samples import output_folder
 from hclx.evaluate.suite import run_suite
@@ -91,6 +94,7 @@ def test_samples_and_metrics_of_choices_follow_from_the_table(engine, tmp_path, 
     assert low <= summary["mean"] <= high
     assert record["scores"][score]["accuracy"] == summary
     assert sum(map(sum, record["confusion"])) == 48
+    assert record["verbalisers"] == {"0": "부정", "1": "긍정"}
     assert json.loads((tmp_path / "results.json").read_text()) == results
 
 
@@ -245,6 +249,20 @@ def test_dropped_shots_and_truncated_items_are_counted(engine, tmp_path, capsys)
     assert record["shots"] < 10 and record["truncated"] == 1
     print_results(results)
     assert f"{record['shots']} shots, {record['shots_dropped']} dropped" in capsys.readouterr().out
+
+
+def test_items_with_fewer_examples_of_their_own_are_counted(engine, tmp_path, capsys):
+    items = tuple(
+        dataclasses.replace(item, shots=reviews(n, f"{item.id}-"))
+        for item, n in zip(reviews(7), (4, 2, 4, 0, 9, 2, 4), strict=True)
+    )
+    results = run_suite(engine, [spec(items=items, shots=4, draw="own")], READER, MODEL, tmp_path)
+    (record,) = results["runs"]
+    assert (record["shots"], record["prompts_by_shots"]) == (4, {"4": 4, "2": 2, "0": 1})
+    print_results(results)
+    assert "4 shots (2 in 2 prompts, 0 in 1 prompt), 7 items" in capsys.readouterr().out
+    (run,) = read_results(tmp_path).runs
+    assert "some prompts have fewer than 4 examples: 2 in 2 prompts, 0 in 1 prompt" in cautions(run)
 
 
 def test_a_server_says_not_how_its_model_reads(tmp_path):

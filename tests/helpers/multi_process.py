@@ -1,5 +1,5 @@
-"""launch/pretrain.py as several processes with fake devices, over JAX's network stack on
-loopback.
+"""Commands, most of them launch/pretrain.py, as several processes with fake devices, over JAX's
+network stack on loopback.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import time
 from hclx.train.metrics_writer import read_metrics
 from tests.conftest import ROOT
 from tests.helpers.commands import command, environment
+
+LIMIT = 240  # seconds
 
 
 def unoptimised(devices):
@@ -28,6 +30,31 @@ def free_port():
     with contextlib.closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def run_processes(commands, devices):
+    """Runs commands that meet each other, over `devices` in all, and returns what each has done.
+    Those that are left after `LIMIT` are killed.
+    """
+    flags = f"--xla_force_host_platform_device_count={devices // len(commands)}"
+    variables = {
+        "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
+        # So that XLA splits sums alike, see `unoptimised`.
+        "NPROC": str(devices),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    options = {"env": environment(variables=variables), "cwd": ROOT, **pipes}
+    with contextlib.ExitStack() as stack:
+        started = []
+        for arguments in commands:
+            started.append(subprocess.Popen(arguments, **options))
+            stack.callback(started[-1].kill)
+        deadline = time.monotonic() + LIMIT
+        spoken = [p.communicate(timeout=max(1, deadline - time.monotonic())) for p in started]
+        return [
+            subprocess.CompletedProcess(p.args, p.returncode, *s) for p, s in zip(started, spoken)
+        ]
 
 
 @contextlib.contextmanager

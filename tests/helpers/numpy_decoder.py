@@ -58,6 +58,17 @@ def forward(params, tokens, config):
     return x @ p["embedding"]["token"].T
 
 
+def logprobs_function(params, config):
+    """Returns a function from token ids to the log-probabilities [t, v] of what follows each."""
+
+    def logprobs(ids):
+        logits = forward(params, np.array(ids), config).astype(np.float64)
+        top = logits.max(-1, keepdims=True)
+        return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
+
+    return logprobs
+
+
 def noisy_params(config, seed=0, gain=4):
     """Parameters of which no bias is zero and no scale one, and which are large enough for every
     part to matter.

@@ -3,6 +3,8 @@ beginnings, cancellations, meshes and device errors.
 """
 
 import dataclasses
+import logging
+import re
 import threading
 import time
 
@@ -15,7 +17,7 @@ from hclx.errors import ConfigError
 from hclx.infer import EngineConfig, GenerateRequest, RequestError, SamplingConfig, ScoreRequest
 from hclx.infer.prefix_cache import CHUNK
 from tests.helpers.engines import engine_of
-from tests.helpers.numpy_decoder import forward, noisy_params
+from tests.helpers.numpy_decoder import logprobs_function, noisy_params
 
 CONFIG = ModelConfig(vocab_size=1024, n_layers=2, d_model=32, n_heads=4, max_length=512)
 GREEDY = SamplingConfig(temperature=0.0, max_tokens=12)
@@ -42,14 +44,7 @@ def engine(params, tokenizer):
 
 @pytest.fixture(scope="module")
 def logprobs_of(params):
-    """A function from token ids to the log-probabilities [t, v] of what follows each, in numpy."""
-
-    def logprobs(ids):
-        logits = forward(params, np.array(ids), CONFIG).astype(np.float64)
-        top = logits.max(-1, keepdims=True)
-        return logits - top - np.log(np.exp(logits - top).sum(-1, keepdims=True))
-
-    return logprobs
+    return logprobs_function(params, CONFIG)
 
 
 def check_greedy(generation, prompt, logprobs_of, sayable):
@@ -343,13 +338,17 @@ def test_texts_go_on_where_they_were_after_an_error_of_a_decode_step(engine, mon
     assert [result.tokens for (result,) in engine.generate(requests)] == expected
 
 
-def test_nothing_compiles_after_the_warm_up(params, tokenizer):
+def test_nothing_compiles_after_the_warm_up(params, tokenizer, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="hclx.progress")
+    monkeypatch.setattr("hclx.progress.LOG_EVERY_SECONDS", 0.0)
     compiled = []
     event = "/jax/core/compile/backend_compile_duration"
     listen = lambda name, *_, **__: compiled.append(name) if name == event else None
     sizes = {"rows": 5, "max_length": 192, "prefix_tokens": 256}
     with engine_of(params, CONFIG, tokenizer, **sizes) as engine:
         engine.warm_up()
+        lines = re.findall(r"compiling the engine: (\d+) of (\d+) programs in", caplog.text)
+        assert 1 < len(lines) <= int(lines[0][1]) and lines[0][0] == "1"
         jax.monitoring.register_event_duration_secs_listener(listen)
         jax.jit(lambda x: x * 3)(np.ones(7))
         assert compiled  # so a compilation would be seen

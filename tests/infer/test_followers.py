@@ -1,10 +1,8 @@
 """An engine over several processes, of which process 0 has the requests."""
 
-import contextlib
 import dataclasses
 import json
 import signal
-import subprocess
 import sys
 import time
 
@@ -17,42 +15,15 @@ from hclx.infer import EmbeddedEngine, follow
 from hclx.infer.calls import DeviceCalls
 from hclx.infer.followers import LeadingCalls, flatten, unflatten
 from hclx.infer.sampling import SamplingConfig
-from tests.conftest import ROOT
-from tests.helpers.commands import command, environment
+from tests.helpers.commands import command
 from tests.helpers.decoding import settings_of
 from tests.helpers.engines import loaded
 from tests.helpers.following import CONFIG, SHARED
-from tests.helpers.multi_process import free_port
+from tests.helpers.multi_process import LIMIT, free_port, run_processes
 from tests.helpers.numpy_decoder import forward, noisy_params
 from tests.helpers.runs import pretrain
 
-LIMIT = 240  # seconds
 SMALL = dataclasses.replace(CONFIG, n_layers=1, d_model=16, n_heads=2, max_length=64)
-
-
-def run_processes(commands, devices):
-    """Runs commands that meet each other, over `devices` in all, and returns what each has done.
-    Those that are left after `LIMIT` are killed.
-    """
-    flags = f"--xla_force_host_platform_device_count={devices // len(commands)}"
-    variables = {
-        "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
-        # So that XLA splits sums alike, see tests/helpers/multi_process.py.
-        "NPROC": str(devices),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    options = {"env": environment(variables=variables), "cwd": ROOT, **pipes}
-    with contextlib.ExitStack() as stack:
-        started = []
-        for arguments in commands:
-            started.append(subprocess.Popen(arguments, **options))
-            stack.callback(started[-1].kill)
-        deadline = time.monotonic() + LIMIT
-        said = [p.communicate(timeout=max(1, deadline - time.monotonic())) for p in started]
-        return [
-            subprocess.CompletedProcess(p.args, p.returncode, *s) for p, s in zip(started, said)
-        ]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
 
-pytest.importorskip("llguidance")
+llguidance = pytest.importorskip("llguidance")
 from hclx.infer import grammar  # noqa: E402
 
 CONFIG = ModelConfig(vocab_size=1024, n_layers=1, d_model=32, n_heads=4, max_length=512)
@@ -264,13 +264,28 @@ def test_a_schema_without_bounds_is_warned_of():
         "properties": {
             "글": {"type": "string"},
             "수": {"type": "array", "items": {"type": "string"}},
+            "것": {"properties": {}, "maxProperties": 3},
+            "곳": {"type": ["object", "null"], "additionalProperties": {"type": "null"}},
         },
     }
+    more = "an object without additionalProperties=false or maxProperties"
     assert grammar.json_schema(schema).warnings == (
+        f"#: {more}",
         "#/properties/글: a string without maxLength",
         "#/properties/수: an array without maxItems",
         "#/properties/수/items: a string without maxLength",
+        f"#/properties/곳: {more}",
     )
+    bounded = {"type": "object", "properties": {"수": {"const": 1}}, "additionalProperties": False}
+    assert not grammar.json_schema(bounded).warnings
+    # The library lets a text go on just where there is a warning.
+    text = "{" + ",".join(f'"{n}":1' for n in range(50))
+    for rest, may in ({"additionalProperties": True}, True), ({"maxProperties": 1}, False):
+        made = grammar.json_schema({**bounded, **rest})
+        vocabulary = llguidance.LLTokenizer("byte")
+        follows = llguidance.LLMatcher(vocabulary, made.source)
+        tokens = vocabulary.tokenize_str(text)
+        assert (follows.try_consume_tokens(tokens) == len(tokens)) == may == bool(made.warnings)
 
 
 def chained(links, link):

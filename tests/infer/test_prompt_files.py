@@ -196,6 +196,14 @@ def test_texts_of_other_prompts_or_settings_are_not_continued(tmp_path):
             '{"prompt": "가", "max_tokens": "many"}',
             "in.jsonl:1: max_tokens='many': give a whole number",
         ),
+        (
+            '{"prompt": "가"}\n{"prompt": "나", "temprature": 0}',
+            "in.jsonl:2: 'temprature' is no field of a line; is it temperature[?]; what is",
+        ),
+        (
+            '{"prompt": "가", "출처": "책"}',
+            "in.jsonl:1: '출처' is no field of a line; what is your own goes into `data`",
+        ),
         ("", "has no lines"),
         ('\n \n{"prompt": "가"}\n\n{"prompt": 3}', "in.jsonl:5 has no text"),
         ('{"prompt": "가", "a": ' + "[" * 99_999, "in.jsonl:1 is no JSON"),
@@ -240,8 +248,8 @@ def test_what_is_before_a_line_that_cannot_be_continued_is_written(tmp_path, bad
 def test_lines_of_any_content_are_written_and_found_again(tmp_path):
     """Numbers that are none, half characters, and what an earlier output has."""
     texts = [
-        '{"prompt": "가", "score": NaN, "more": [Infinity, 1e400, {"a": null}]}',
-        '{"prompt": "\\ud800나", "note": "\\udfff"}',
+        '{"prompt": "가", "id": NaN, "document": "책:3", "data": [Infinity, 1e400, {"a": null}]}',
+        '{"prompt": "\\ud800나", "data": "\\udfff"}',
         '{"prompt": "다\\u0000", "text": "old", "stop_reason": 3}',
     ]
     path, output = tmp_path / "in.jsonl", str(tmp_path / "out.jsonl")

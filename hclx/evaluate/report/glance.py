@@ -87,6 +87,8 @@ def cautions(run: Run) -> Iterator[str]:
             f"{run.shots_asked} examples were asked for and {run.shots} had room in the context,"
             " for all items alike"
         )
+    if run.fewer_shots:
+        yield f"some prompts have fewer than {run.shots} examples: {run.fewer_shots}"
     if run.truncated:
         yield f"{counted(run.truncated, 'prompt')} did not fit and lost the beginning"
     if run.straddles:

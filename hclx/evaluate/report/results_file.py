@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import pydantic
 
 from hclx.errors import DataError, shown
+from hclx.progress import counted
 
 SCHEMA = "hclx.results/1"
 
@@ -111,6 +112,7 @@ class Run:
     samples: tuple[str, ...]
     shots_split: str | None = None
     shots_dropped: int = 0
+    prompts_by_shots: Mapping[str, int] = dataclasses.field(default_factory=dict)
     draw: str | None = None
     seed: int | None = None
     bos: tuple[int, ...] | None = None
@@ -121,6 +123,7 @@ class Run:
     scores: Mapping[str, Figures] = dataclasses.field(default_factory=dict)
     calibrated: Mapping[str, Figures] = dataclasses.field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    verbalisers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     confusion: tuple[tuple[float, ...], ...] | None = None
     reliability: tuple[Bin, ...] | None = None
     bias: Bias | None = None
@@ -132,6 +135,21 @@ class Run:
     def figure(self) -> Figure:
         """The main metric."""
         return self.metrics[self.main]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels with their texts, "1 긍정", where a prompt has one text for all items."""
+        texts = ((key, self.verbalisers.get(key, "").strip()) for key in self.labels or ())
+        return tuple(f"{key} {text}" if text not in ("", key) else key for key, text in texts)
+
+    @property
+    def fewer_shots(self) -> str:
+        """How many prompts have fewer examples than others, such as "3 in 12 prompts, 0 in 1
+        prompt"; "" if all have as many.
+        """
+        counts = {int(n): count for n, count in self.prompts_by_shots.items()}
+        fewer = sorted((n for n in counts if n < self.shots), reverse=True)
+        return ", ".join(f"{n} in {counted(counts[n], 'prompt')}" for n in fewer)
 
 
 @dataclasses.dataclass(frozen=True)

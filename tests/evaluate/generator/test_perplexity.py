@@ -216,6 +216,57 @@ def test_a_line_that_is_no_document_ends_all_before_the_first_is_scored(tmp_path
         measure_files(NoEngine(), reader(), windows_of(reader())[0], files)
 
 
+class EndingEngine:
+    """Another engine, which ends with an error at one of its windows."""
+
+    def __init__(self, engine, n_windows):
+        self._engine, self.n_left = engine, n_windows
+
+    def submit(self, request):
+        self.n_left -= 1
+        if self.n_left < 0:
+            raise KeyboardInterrupt
+        return self._engine.submit(request)
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    for name, count in ("a", 30), ("b", 40):
+        texts = [f"{REVIEW} {name}{n}" * (1 + n % 5) for n in range(count)]
+        lines = "\n".join(json.dumps({"text": text}) for text in texts)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    return TextFiles.of(str(tmp_path / "*.jsonl"))
+
+
+@pytest.mark.parametrize("half", ["", '{"path": "b.js'])
+def test_a_command_that_was_killed_goes_on_to_the_same_figures(
+    uniform_engine, two_files, tmp_path, half
+):
+    windows, _ = windows_of(reader(), stride=16)
+    kept = tmp_path / "figures.json.resume" / "samples" / "documents.jsonl"
+    count = lambda engine: 10_000 - engine.n_left
+
+    def run(n_windows=10_000, folder=kept.parent.parent, windows=windows, files=two_files):
+        engine = EndingEngine(uniform_engine, n_windows)
+        results = measure_files(engine, reader(), windows, files, folder=folder, model={"step": 1})
+        return count(engine), {k: v for k, v in results.items() if k not in ("started", "seconds")}
+
+    n_all, whole = run(folder=None)
+    with pytest.raises(KeyboardInterrupt):
+        run(n_all * 2 // 3)
+    n_kept = len(kept.read_text().splitlines())
+    assert 20 < n_kept < 70
+    kept.write_text(kept.read_text() + half)
+    n_left, results = run()
+    assert results == whole and n_left < n_all // 2 and len(kept.read_text().splitlines()) == 70
+    assert run() == (0, whole)
+    with pytest.raises(ConfigError, match="has results of another plan: stride: 16 -> 8"):
+        run(windows=Windows(64, 8, (1,)))
+    (tmp_path / "b.jsonl").write_text('{"text": "다른 글"}')
+    with pytest.raises(ConfigError, match="another plan: files: .*b.jsonl: "):
+        run()
+
+
 def test_progress_counts_every_token(uniform_engine):
     counted = []
     documents = [Document(KOREAN * 3, "f", 1), Document(REVIEW, "f", 2)]

@@ -173,6 +173,22 @@ def test_calibration_bias_reliability_and_confusion_are_there(folders, pages):
     assert f"Expected calibration error: {error:.3f}" in page
 
 
+def test_the_table_of_runs_counts_prompts_with_fewer_examples(tmp_path):
+    runs = [write_run(tmp_path, "korquad", shots=shots, n=6, trials=1) for shots in (0, 4)]
+    runs[1]["prompts_by_shots"] = {"4": 3, "2": 2, "0": 1}
+    page = Reader(render_report([read_results(write(tmp_path, runs))])).shown
+    assert "hclx 4 2 in 2 prompts, 0 in 1 prompt 1." in page and "hclx 0 0." in page
+    assert "some prompts have fewer than 4 examples: 2 in 2 prompts, 0 in 1 prompt" in page
+
+
+def test_the_confusion_matrix_has_the_texts_of_choices(tmp_path):
+    run = write_run(tmp_path, "nsmc", n=8, trials=1)
+    run |= {"labels": ["0", "1", ""], "confusion": [[3, 1, 0], [1, 2, 1], [0, 0, 0]]}
+    run["verbalisers"] = {"0": " 부정", "1": "1"}
+    page = Reader(render_report([read_results(write(tmp_path, [run]))])).shown
+    assert "predicted → 0 부정 1 not read 0 부정 3 1 0 1 1 2 1 not read 0 0 0" in page
+
+
 def test_a_metric_that_is_no_number_is_a_dash(tmp_path):
     run = write_run(tmp_path, "nsmc", n=6)
     run["metrics"]["accuracy"] |= {"mean": None, "std": None, "interval": None, "trials": [None]}

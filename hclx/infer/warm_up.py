@@ -1,0 +1,86 @@
+"""The programs that requests of an engine may need, compiled before the first of them."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from hclx.infer.calls import DeviceCalls
+from hclx.infer.rows import RowSettings
+from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
+from hclx.progress import ProgressBar
+
+CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
+SCORED = (16, 32, 64)  # the same where each position has logits, which take memory
+
+
+def compile_programs(
+    calls: DeviceCalls,
+    cache_sizes: Sequence[int],
+    chunk_rows: Sequence[int],
+    rows: int,
+    vocab_size: int,
+    guesses: int,
+) -> None:
+    """Makes every call that requests may need for no row, and shows how many of them are made.
+
+    Args:
+      calls: of the device; its caches have to be reset after this.
+      cache_sizes: the positions that a row may have, ascending.
+      chunk_rows: the numbers of prompts that are read together.
+      rows: of the engine.
+      vocab_size: rows of the model's embedding.
+      guesses: tokens that are guessed; see `EngineConfig`.
+    """
+    programs = list(_programs(calls, cache_sizes, chunk_rows, rows, vocab_size, guesses))
+    with ProgressBar(len(programs), "compiling the engine", "program") as progress:
+        for program in programs:
+            program()
+            progress.update()
+
+
+def _programs(
+    calls: DeviceCalls, cache_sizes, chunk_rows, rows: int, vocab_size: int, guesses: int
+) -> Iterator[Callable[[], object]]:
+    """Yields calls, which are made in this order."""
+    call = functools.partial
+    nothing = np.zeros(rows, bool)
+    allowed_bw = np.full((rows, -(-vocab_size // 32)), 2**32 - 1, np.uint32)
+    for number, size in enumerate(cache_sizes):
+        yield call(calls.resize, size)
+        for other in cache_sizes[number + 1 :]:
+            yield call(calls.resize, other)
+            yield call(calls.resize, size)
+        for n_rows in chunk_rows:
+            yield from _reading(calls, n_rows, rows, vocab_size, allowed_bw[0])
+        for n_rows in calls.batches:
+            yield call(calls.decode, np.arange(rows) < n_rows, 1, False, False)
+        yield call(calls.forward, nothing)
+        if guesses:
+            guesses_bk = np.zeros((rows, guesses), np.int32)
+            yield call(calls.verify, nothing, guesses_bk, np.zeros(rows, np.int32), False)
+        yield call(calls.load_prefix, 0, [])
+        yield call(calls.store_prefix, 0, [], [])
+    yield call(calls.sample, allowed_bw, False)
+
+
+def _reading(
+    calls: DeviceCalls, n_rows: int, rows: int, vocab_size: int, allowed_w: np.ndarray
+) -> Iterator[Callable[[], object]]:
+    """Yields the calls that read so many rows, and the beginning of a row after them."""
+    call = functools.partial
+    places = np.full(n_rows, rows, np.int32), np.zeros(n_rows, np.int32), np.ones(n_rows, np.int32)
+    for size in SCORED:
+        nothing = np.zeros((n_rows, size), np.int32)
+        yield call(calls.score, nothing, *places, nothing, False)
+    for size in CHUNKS:
+        nothing = np.zeros((n_rows, size), np.int32)
+        yield call(calls.pool, nothing, *places)
+        yield call(calls.prefill, nothing, *places)
+    vocabulary = np.zeros(vocab_size, bool)
+    masks = TokenMasks(
+        vocabulary.astype(np.float32), vocabulary, vocabulary, vocabulary.astype(np.int32)
+    )
+    row = sampling_params([SamplingConfig()])
+    settings = RowSettings(type(row)(*(array[0] for array in row)), masks, np.int32(0))
+    yield call(calls.begin, 0, settings, 0, allowed_w, False)
