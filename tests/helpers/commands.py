@@ -73,7 +73,8 @@ def launch(
     variables allow it.
     """
     started, merged = command(script, *arguments), environment(devices, variables)
-    if not command_server.agree_at_import(merged, environment()):
+    is_text = all(isinstance(argument, str) for argument in arguments)
+    if not is_text or not command_server.agree_at_import(merged, environment()):
         options = {"env": merged, "cwd": ROOT, "input": input, "timeout": timeout}
         return subprocess.run(started, capture_output=True, text=True, **options)
     with tempfile.TemporaryDirectory(dir=_server_folder()) as name:
