@@ -70,7 +70,9 @@ class Attempts:
         self._labels = [seed.label for seed in augmentation.seeds]
         limit = augmentation.document.max_tokens or reader.max_length
         self._length = min(limit, reader.max_length)
-        longest = self._format.longest(augmentation.bounds.max_chars)
+        # A text that a grammar had to end is a character too long, and not kept.
+        self._most_chars = augmentation.bounds.max_chars + 1
+        longest = self._format.longest(self._most_chars)
         self._max_tokens = min(longest, self._length // 2)
 
     def draft(self, number: int) -> Draft:
@@ -169,8 +171,8 @@ class Attempts:
     def _made_grammar(self, label: str):
         from hclx.infer import grammar  # of an extra
 
-        bounds = self._settings.bounds
-        return grammar.regex(self._format.pattern(label, bounds.min_chars, bounds.max_chars))
+        least = self._settings.bounds.min_chars
+        return grammar.regex(self._format.pattern(label, least, self._most_chars))
 
     def _judge(self, lines: Sequence[tuple[Draft, Parsed, dict]]) -> None:
         """Adds the distribution over labels to lines, and what a second pass says of the label."""
@@ -205,7 +207,7 @@ class Attempts:
                 tokens = encode_answers(prompt, {"": answer}, read.tokenizer, read.begin)
                 requests.append(ScoreRequest(tokens.context, tokens.answers[""]))
         totals = iter([score.total for score in self._engine.score(requests)] if requests else [])
-        return [normalised({key: next(totals) for key in answers}) for answers in judged]
+        return [_rounded(normalised({key: next(totals) for key in answers})) for answers in judged]
 
 
 def normalised(totals: Mapping[str, float]) -> dict[str, float]:
@@ -213,6 +215,11 @@ def normalised(totals: Mapping[str, float]) -> dict[str, float]:
     most = max(totals.values())
     weights = {key: math.exp(total - most) for key, total in totals.items()}
     return {key: weight / sum(weights.values()) for key, weight in weights.items()}
+
+
+def _rounded(shares: Mapping[str, float]) -> dict[str, float]:
+    """Rounds to what is the same whichever requests share a call of the device."""
+    return {key: round(share, 6) for key, share in shares.items()}
 
 
 def _as_record(line: Parsed) -> dict[str, Any]:

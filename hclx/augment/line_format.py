@@ -163,7 +163,7 @@ class LabelBehind:
             raise ParseError("there is no text with a label behind it")
         if self._tail.strip() in match[1]:
             raise ParseError("a label stands within the text")
-        return Parsed(match[1].strip(), keys[match[2]])
+        return Parsed(" ".join(match[1].split()), keys[match[2]])
 
     def judged(self, line: Parsed, examples: Sequence[Seed]) -> dict[str, tuple[str, str]]:
         """See `LineFormat`: the whole label, with what closes it, behind the text."""
@@ -212,13 +212,13 @@ class LabelBefore:
         if self.slot_types is None:
             return f"{spaces}{_text_pattern('', min_chars, max_chars)}{close}"
         letter = _characters(SIGNS, blank=False)
-        plain = f"{_characters(SIGNS)}{{0,{self._run(max_chars)}}}"
+        plain = f"{_characters(SIGNS)}{{0,{max_chars}}}"
         value = rf"{letter}({_characters(SIGNS)}{{0,{MOST_CHARS - 2}}}{letter})?"
         kinds = "|".join(_escaped(kind) for kind in self.slot_types[label])
         if not kinds:
             return f"{spaces}{letter}{plain}{close}"
         mark = rf"\[{value}\]\(({kinds})\)"
-        return f"{spaces}({letter}|{mark}){plain}({mark}{plain}){{0,{MOST_MARKS - 1}}}{close}"
+        return f"{spaces}({letter}|{mark}){plain}({mark}{plain}){{0,{MOST_MARKS}}}{close}"
 
     def longest(self, max_chars: int) -> int:
         """See `LineFormat`."""
@@ -227,12 +227,8 @@ class LabelBefore:
             return _BYTES * max_chars + around
         kinds = [kind for kinds in self.slot_types.values() for kind in kinds]
         mark = _BYTES * MOST_CHARS + max((len(kind.encode()) for kind in kinds), default=0) + 4
-        runs = _BYTES * (MOST_MARKS * self._run(max_chars) + 1)
-        return runs + MOST_MARKS * mark + around
-
-    def _run(self, max_chars: int) -> int:
-        """The most characters between two marks, so that a text has about `max_chars`."""
-        return max(1, max_chars // MOST_MARKS)
+        runs = _BYTES * ((MOST_MARKS + 1) * max_chars + 1)
+        return runs + (MOST_MARKS + 1) * mark + around
 
     @property
     def _close(self) -> str:
@@ -249,8 +245,9 @@ class LabelBefore:
         if not close and not is_whole:
             raise ParseError("the line has no end")
         text = text.strip()
-        if not text or "\n" in text:
+        if not text or len(text.splitlines()) > 1:
             raise ParseError("there is no text of one line")
+        text = " ".join(text.split())
         if self.slot_types is None:
             return Parsed(text, label)
         try:

@@ -7,7 +7,7 @@ _MARK = re.compile(r"\[([^\[\]()\n]+)\]\(([^\[\]()\n]+)\)")
 _SIGN = re.compile(r"[\[\]()]")
 SIGNS = "[]()"  # which occur in marks alone
 MOST_CHARS = 20  # of a value that a grammar lets a model write
-MOST_MARKS = 4  # in a text that a grammar lets a model write
+MOST_MARKS = 4  # behind the first in a text that a grammar lets a model write
 
 
 @dataclasses.dataclass(frozen=True)
