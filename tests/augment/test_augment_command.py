@@ -105,12 +105,12 @@ def test_a_command_that_was_killed_goes_on_to_the_same_lines(tmp_path):
     def options(name):
         return [
             *(f"--model_dir={tmp_path / 'run'}", f"--seeds={write_seeds(tmp_path / 's.csv')}"),
-            *("--text_type=평", "--label_type=감정", "--labels=0=부정,1=긍정", "--n=12"),
+            *("--text_type=평", "--label_type=감정", "--labels=0=부정,1=긍정", "--n=3"),
             *("--max_chars=60", "--language=", "--shots=1", f"--output={tmp_path / name}"),
         ]
 
     done = launch("augment.py", *options("whole"))
-    assert done.returncode == 0 and "12 lines of" in done.stdout, done.stderr
+    assert done.returncode == 0 and "3 lines of" in done.stdout, done.stderr
     process = subprocess.Popen(
         command("augment.py", *options("killed")),
         env=environment(),
