@@ -12,7 +12,7 @@ from typing import Protocol
 
 from hclx.augment.marked_spans import MOST_CHARS, MOST_MARKS, SIGNS, MarkError, SlotSpan, read_marks
 from hclx.augment.seeds import Seed
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from hclx.prompts import PromptDocument, Slot, answer_texts, render
 
 _SPECIAL = re.compile(r"([\\.^$*+?{}\[\]|()])")
@@ -272,14 +272,14 @@ def types_of(seeds: Sequence[Seed], labels: Mapping[str, str]) -> dict[str, tupl
     seeds those of all.
 
     Raises:
-      ConfigError: names the seed whose marks cannot be read.
+      DataError: names the seed whose marks cannot be read.
     """
     kinds: dict[str, dict[str, None]] = {}
     for seed in seeds:
         try:
             _, spans = read_marks(seed.text)
         except MarkError as error:
-            raise ConfigError(f"the seed {seed.id}: {seed.text!r}: {error}") from error
+            raise DataError(f"the seed {seed.id}: {seed.text!r}: {error}") from error
         kinds.setdefault(seed.label, {}).update(dict.fromkeys(span.type for span in spans))
     every = dict.fromkeys(kind for own in kinds.values() for kind in own)
     return {label: tuple(kinds.get(label, every)) for label in labels}

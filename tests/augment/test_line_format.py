@@ -9,7 +9,7 @@ from hclx.augment.line_format import LabelBefore, LabelBehind, Parsed, ParseErro
 from hclx.augment.marked_spans import MarkError, SlotSpan, read_marks
 from hclx.augment.seeds import Seed
 from hclx.augment.words import built_in_prompt, filled
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from hclx.prompts import load_prompt, parse_template, prompt_from_json, prompt_to_json, render
 from tests.conftest import ROOT
 from tests.helpers.labelled_texts import COMMANDS, LABELS
@@ -189,7 +189,7 @@ def test_types_are_those_that_the_seeds_of_a_class_mark():
         "알람": ("시간", "날짜"),
         "음악": ("날짜", "장소", "시간"),
     }
-    with pytest.raises(ConfigError, match=r"the seed 9: '\[오늘\] 비': a bracket"):
+    with pytest.raises(DataError, match=r"the seed 9: '\[오늘\] 비': a bracket"):
         types_of([Seed("9", "[오늘] 비", "날씨")], labels)
 
 
