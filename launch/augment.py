@@ -37,6 +37,7 @@ TEMPERATURE = REAL("temperature", None, "See hclx generate; default: the prompt'
 TOP_P = REAL("top_p", None, "See hclx generate; default: the prompt's, or 0.95.", 0, 1)
 FREQUENCY_PENALTY = REAL("frequency_penalty", None, "Of words that a line repeats.", -100, 100)
 GRAMMAR = flags.DEFINE_bool("grammar", True, "Allow only lines that can be read.")
+SOFT_LABELS = flags.DEFINE_bool("soft_labels", True, "Score each label of hypermix.")
 MIN_CHARS = NUMBER("min_chars", 2, "The fewest characters of a text.", 1)
 MAX_CHARS = NUMBER("max_chars", 100, "The most.", 1)
 LANGUAGE = TEXT("language", "ko", "ISO 639-1 of the texts; empty: any.")
@@ -89,6 +90,7 @@ def from_flags():
         *(METHOD.value, files, (TEXT_TYPE.value, LABEL_TYPE.value), LABELS.value, draws, bounds),
         **settings,
         follows_grammar=GRAMMAR.value,
+        soft_labels=SOFT_LABELS.value,
     )
     return made, files.evaluation_sets()
 

@@ -177,7 +177,7 @@ class Attempts:
     def _judge(self, lines: Sequence[tuple[Draft, Parsed, dict]]) -> None:
         """Adds the distribution over labels to lines, and what a second pass says of the label."""
         is_mix, least = self._settings.method == "hypermix", self._settings.bounds.min_agreement
-        if is_mix:
+        if is_mix and self._settings.soft_labels:
             of_lines = self._distributions([(line, draft.examples) for draft, line, _ in lines])
             for (_, _, record), shares in zip(lines, of_lines, strict=True):
                 record["soft_label"] = shares

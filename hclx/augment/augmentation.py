@@ -32,6 +32,8 @@ class Augmentation:
       sampling: settings of generation; its seed, stop texts and `max_tokens` are those of the line.
       follows_grammar: whether the engine keeps to lines that can be read. If not, those that cannot
         are counted.
+      soft_labels: whether lines of "hypermix" get the distribution over labels, which needs an
+        engine that scores.
       bounds: of the lines that are kept.
     """
 
@@ -44,6 +46,7 @@ class Augmentation:
     seed: int = 0
     sampling: SamplingConfig = SamplingConfig(temperature=1.0)
     follows_grammar: bool = True
+    soft_labels: bool = True
     bounds: Bounds = Bounds()
 
     def __post_init__(self):
@@ -94,7 +97,7 @@ class Augmentation:
 
     def plan(self) -> dict[str, Any]:
         """Returns what lines depend on, as JSON values: a folder of another plan is refused."""
-        plain = ("method", "labels", "shots", "selection", "seed", "follows_grammar")
+        plain = ("method", "labels", "shots", "selection", "seed", "follows_grammar", "soft_labels")
         return {
             **{name: getattr(self, name) for name in plain},
             "prompt": self.document.name,

@@ -2,6 +2,7 @@
 under grammars by a small model that writes as wildly as can be.
 """
 
+import contextlib
 import dataclasses
 import math
 
@@ -68,6 +69,13 @@ def test_a_label_that_begins_as_another_has_its_own_probability():
     words = {key: f" (감정: {text})" for key, text in labels.items()}
     expected = shares(engine, made.text_of(made.draft(0)) + "볼만하다", words)
     assert record["label"] == "b" and record["soft_label"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_engine_that_does_not_score_gives_the_written_labels():
+    engine = always(" 볼만하다 (감정: 긍정)")
+    engine.score = None
+    (record,) = attempts(engine, soft_labels=False).make([0])
+    assert record["label"] == "1" and "soft_label" not in record and not record["reason"]
 
 
 def test_log_probabilities_far_below_zero_are_normalised():
@@ -256,3 +264,32 @@ class TestModel:
         for number in range(8):
             nearest, drawn = made.draft(number).examples
             assert nearest == cosines[drawn].argmax()
+
+
+@contextlib.contextmanager
+def served(kind):
+    """A server of a kind, and an engine over it."""
+    from hclx.infer import RemoteEngine
+    from tests.helpers.model_server import model_server
+
+    with model_server(kind) as server:
+        server.models[0]["max_model_len"] = 4096
+        with RemoteEngine(server.url) as engine:
+            yield server, engine
+
+
+def test_a_server_writes_lines_with_and_without_grammars():
+    pytest.importorskip("httpx2")
+    pytest.importorskip("llguidance")
+    settings = {"template": "transfer", "labels": {"음악": "음악 재생"}, "seeds": ()}
+    with served("vllm") as (server, engine):
+        (record,) = attempts(engine, follows_grammar=True, **settings).make([0])
+        assert record["text"] == "가나다" and record["label"] == "음악"
+        (body,) = server.bodies
+        assert body["structured_outputs"]["regex"].startswith(" [^") and "stop" not in body
+        assert bytes(body["prompt"][1:]).decode().endswith("의도: 음악 재생\n문장:")
+    with served("llama.cpp") as (server, engine):
+        with pytest.raises(ConfigError, match=r"llama\.cpp is not known to follow a regex.*--nogr"):
+            attempts(engine, follows_grammar=True, **settings).make([0])
+        (record,) = attempts(engine, **settings).make([0])
+        assert record["text"] == "가나다" and server.bodies[0]["stop"] == ["\n"]
