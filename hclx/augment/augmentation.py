@@ -69,7 +69,7 @@ class Augmentation:
         for seed in self.seeds:
             if self.method != "transfer" and seed.label not in known:
                 raise DataError(
-                    f"the seed {seed.id} has the label {shown(seed.label)}, which is none of"
+                    f"{seed.place or 'a seed'} has the label {shown(seed.label)}, which is none of"
                     f" {', '.join(known)}; name it in --labels, or mend the file"
                 )
         lacking = set(self.labels) - {seed.label for seed in self.seeds}
@@ -102,7 +102,7 @@ class Augmentation:
             **{name: getattr(self, name) for name in plain},
             "prompt": self.document.name,
             "prompt_hash": prompt_hash(self.document),
-            "seeds": json_hash(list(self.seeds)),
+            "seeds": json_hash([(seed.id, seed.text, seed.label) for seed in self.seeds]),
             "sampling": dataclasses.asdict(self.sampling),
             "bounds": dataclasses.asdict(self.bounds),
         }

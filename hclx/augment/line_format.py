@@ -90,9 +90,7 @@ class LabelBehind:
             raise ConfigError(
                 f"{document.name}: HyperMix needs a prompt whose choices are the same for all texts"
             )
-        _check_slots(document, document.input, 1)
-        if any(name != document.answer_field for name in document.answer.fields):
-            raise ConfigError(f"{document.name}: its answer has other slots than the label")
+        _check_slots(document, "without a particle")
         if not self._tail.strip():
             raise ConfigError(
                 f"{document.name}: nothing stands between a text and its label, so that a line"
@@ -192,9 +190,7 @@ class LabelBefore:
             raise ConfigError(
                 f"{document.name} has choices; this method needs a prompt whose answer is the text"
             )
-        _check_slots(document, document.input, 1)
-        if any(name != document.answer_field for name in document.answer.fields):
-            raise ConfigError(f"{document.name}: its answer has other slots than the text")
+        _check_slots(document)
 
     def prompt(self, examples: Sequence[Seed], label: str) -> str:
         """See `LineFormat`."""
@@ -279,7 +275,7 @@ def types_of(seeds: Sequence[Seed], labels: Mapping[str, str]) -> dict[str, tupl
         try:
             _, spans = read_marks(seed.text)
         except MarkError as error:
-            raise DataError(f"the seed {seed.id}: {seed.text!r}: {error}") from error
+            raise DataError(f"{seed.place or seed.id}: {seed.text!r}: {error}") from error
         kinds.setdefault(seed.label, {}).update(dict.fromkeys(span.type for span in spans))
     every = dict.fromkeys(kind for own in kinds.values() for kind in own)
     return {label: tuple(kinds.get(label, every)) for label in labels}
@@ -292,13 +288,19 @@ def _around(template) -> tuple[str, str]:
     return "".join(before), "".join(behind)
 
 
-def _check_slots(document: PromptDocument, template, count: int) -> None:
-    slots = [part for part in template.parts if isinstance(part, Slot)]
-    if len(slots) != count or document.directive.fields:
+def _check_slots(document: PromptDocument, of_input: str = "") -> None:
+    """Raises ConfigError unless input and answer have one slot each, and the directive none. A
+    particle would depend on what the model writes.
+    """
+    slots = {
+        name: [part for part in getattr(document, name).parts if isinstance(part, Slot)]
+        for name in ("directive", "input", "answer")
+    }
+    has_particle = any(slot.particle for slot in slots["answer"] + slots["input"] * bool(of_input))
+    if [len(part) for part in slots.values()] != [0, 1, 1] or has_particle:
         raise ConfigError(
-            f"{document.name}: its input needs one slot alone and its directive none, and they have"
-            f" {', '.join(slot.field for slot in slots) or 'none'}"
-            f" and {', '.join(document.directive.fields) or 'none'}"
+            f"{document.name}: the input needs one slot{' ' * bool(of_input)}{of_input}, the answer"
+            " one without a particle, and the directive none; write another prompt"
         )
 
 
@@ -308,8 +310,8 @@ def _spaces(literal: str) -> str:
 
 
 def _characters(without: str, blank: bool = True) -> str:
-    """The set of the characters of a text, in the syntax of Rust."""
-    return rf"[^{_escaped(without)}\p{{C}}\p{{Zl}}\p{{Zp}}{'' if blank else ' '}]"
+    """The set of the characters of a text, in a syntax that the libraries of servers know, too."""
+    return rf"[^{_escaped(without)}{'' if blank else ' '}\x00-\x1f\x7f-\x9f\u2028\u2029]"
 
 
 def _text_pattern(without: str, min_chars: int, max_chars: int) -> str:

@@ -23,11 +23,13 @@ class Seed:
       id: of the column `id`, or the number of its line.
       text: one line, in NFC, without spaces around it.
       label: the key of its class.
+      place: the file and the line, for messages.
     """
 
     id: str
     text: str
     label: str
+    place: str = dataclasses.field(default="", compare=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +66,10 @@ def read_seeds(
     for number, row in enumerate(read_rows(path, encoding), 1):
         own = row.values.get("id")
         seed = Seed(
-            str(number) if own in (None, "") else str(own), row.text(text), _label(row, label)
+            str(number) if own in (None, "") else str(own),
+            row.text(text),
+            _label(row, label),
+            row.place,
         )
         if seed.id in lines_of:
             raise DataError(f"{row.place}: the id {shown(seed.id)} is that of {lines_of[seed.id]}")

@@ -203,7 +203,7 @@ def test_an_engine_without_grammars_is_told_how_to_go_on():
         ({"seeds": ()}, ConfigError, "goes on behind examples"),
         ({"shots": 0}, ConfigError, "shots=1 or more"),
         ({"selection": "best"}, ConfigError, "selection='best': give uniform"),
-        ({"seeds": COMMANDS}, DataError, "the seed c0 has the label '날씨', which is none of 0, 1"),
+        ({"seeds": COMMANDS}, DataError, "a seed has the label '날씨', which is none of 0, 1"),
         (
             {"template": "slots", "labels": {"날씨": "a", "음악": "b"}, "seeds": COMMANDS[:2]},
             DataError,

@@ -31,6 +31,8 @@ def made(files, labels=(), method="hypermix", sampling={}):
 def test_labels_are_those_of_the_seeds_or_named(tmp_path):
     files = Files(write_seeds(tmp_path / "s.csv"))
     assert made(files).labels == {"0": "0", "1": "1"}
+    with pytest.raises(DataError, match=r"s\.csv:2 has the label '1', which is none of 0, 2"):
+        made(files, ["0", "2"])
     named = made(files, ["1=긍정", "0=부정"])
     assert named.labels == {"1": "긍정", "0": "부정"}
     assert named.document.choices["1"].text({}) == "긍정"

@@ -125,8 +125,10 @@ def test_labels_that_begin_alike_are_told_apart_by_what_closes_them():
     [
         ({"choices": {}, "answer": " {label}"}, "needs a prompt whose choices"),
         ({"choices": {"a": "{text}", "b": "다"}}, "whose choices are the same"),
-        ({"input": "{text} {other}:"}, "its input needs one slot alone"),
-        ({"directive": "{text}"}, "its directive none"),
+        ({"input": "{text} {other}:"}, "the input needs one slot without a particle"),
+        ({"input": "{text:은/는} 어떤가:"}, "the input needs one slot without a particle"),
+        ({"answer": " {label}{label}"}, "the answer one without a particle"),
+        ({"directive": "{text}"}, "the directive none"),
         ({"input": "{text}", "answer": "{label}"}, "nothing stands between a text and its label"),
         ({"choices": {"a": "가", "b": "가"}}, "two choices have the same text"),
     ],
@@ -189,7 +191,7 @@ def test_types_are_those_that_the_seeds_of_a_class_mark():
         "알람": ("시간", "날짜"),
         "음악": ("날짜", "장소", "시간"),
     }
-    with pytest.raises(DataError, match=r"the seed 9: '\[오늘\] 비': a bracket"):
+    with pytest.raises(DataError, match=r"9: '\[오늘\] 비': a bracket"):
         types_of([Seed("9", "[오늘] 비", "날씨")], labels)
 
 
