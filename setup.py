@@ -99,6 +99,8 @@ setup(
     packages=find_packages(include=["hclx", "hclx.*"]),
     package_data={
         "hclx": [
+            "augment/prompts/*.json",
+            "augment/templates/*",
             "data/sample/*",
             "corpus/*.yaml",
             "corpus/lexicons/*",

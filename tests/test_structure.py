@@ -37,6 +37,9 @@ LAYERS = {
         *("config", "errors", "field_checks", "text", "prompts", "infer", "model", "parallel"),
         "train",
     ),
+    # Beside evaluate, of which it takes readers, drawn examples and folders; filters are those of
+    # the corpus, so that what a model writes meets what is asked of documents.
+    "augment": ("errors", "text", "corpus", "prompts", "infer", "evaluate"),
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
@@ -51,7 +54,7 @@ LAYERS = {
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
-        *("prompts", "evaluate"),
+        *("prompts", "evaluate", "augment"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")

@@ -32,7 +32,7 @@ def output_folder(folder: Path, plan: Mapping[str, Any]) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"another evaluation is writing to {folder}; wait for it, or name another --output"
+                f"another command is writing to {folder}; wait for it, or name another --output"
             ) from error
         _check_plan(folder / PLAN, json.loads(json.dumps(plan)))
         yield

@@ -222,7 +222,7 @@ def test_a_folder_of_other_results_is_refused_and_left_alone(engine, tmp_path):
 
 def test_two_evaluations_cannot_write_to_one_folder(engine, tmp_path):
     with output_folder(tmp_path, {}):
-        with pytest.raises(ConfigError, match="another evaluation is writing to"):
+        with pytest.raises(ConfigError, match="another command is writing to"):
             run_suite(engine, [spec()], READER, MODEL, tmp_path)
 
 
