@@ -41,14 +41,14 @@ if sys.orig_argv[-1] != "torch":
 NO_TORCH = "ModuleNotFoundError: No module named 'torch'"  # as in an environment without `bench`
 
 
-def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
+def run_tiny(plan, tmp_path):
+    """The lines of the results, and what was printed."""
     (tmp_path / "sitecustomize.py").write_text(SITE, encoding="utf-8")
     script = [sys.executable, str(ROOT / "tests" / "benchmarks" / "gpu.py")]
     flags = [
         "--tiny",
         "--attention=cudnn,xla",  # a CPU has no cudnn, so that the second one is used
-        "--plan=first,engine,peer,engine_peer,batch=4,+matmul=fp8&xla_no_such=1,+matmul=fp8"
-        ",profile,1b3:first,1b3:peer,kernels",
+        f"--plan={plan}",
         "--seconds=3000",
         "--candidate_seconds=1000",
         "--peer_seconds=1000",
@@ -63,7 +63,25 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     lines = (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
+    return [json.loads(line) for line in lines], result.stdout
+
+
+def test_a_part_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
+    records, printed = run_tiny("first,engine,profile", tmp_path)
+    refused, first = [record for record in records if record["kind"] == "figure"]
+    assert refused["error"].startswith("ConfigError: ComputeConfig.attention='cudnn'")
+    assert first["step_ms"] > 0 and first["losses"][1] < first["losses"][0]
+    assert [r["what"] for r in records if r["kind"] == "engine"] == ["decode", "prefill of 63"]
+    assert "| 1 | " in printed.split("profile of tiny")[1]
+
+
+@pytest.mark.long
+def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
+    plan = (
+        "first,engine,peer,engine_peer,batch=4,+matmul=fp8&xla_no_such=1,+matmul=fp8"
+        ",profile,1b3:first,1b3:peer,kernels"
+    )
+    records, printed = run_tiny(plan, tmp_path)
     refused, first, peer, batch, unknown, fp8, again, peer_again = [
         record for record in records if record["kind"] == "figure"
     ]
@@ -90,15 +108,15 @@ def test_all_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
         assert peer["step_ms"] > 0 and peer["losses"][1] < peer["losses"][0]
         assert 0 < peer["mfu"] < 1 and 0 < peer["compile_seconds"] < 1000
         assert peer_again["step_ms"] > 0
-        assert "of compiled PyTorch with the same batch of 2" in result.stdout
+        assert "of compiled PyTorch with the same batch of 2" in printed
         if importlib.util.find_spec("transformers"):
             assert decoding_of_peer[0]["tokens_per_second"] > 0
-            assert "tokens/s of transformers with 2 at once" in result.stdout
+            assert "tokens/s of transformers with 2 at once" in printed
     else:
         assert peer["error"] == NO_TORCH
-        assert "there is no ratio" in result.stdout
-    assert "| tiny | hclx | xla | 2 | minimal |" in result.stdout
-    assert "| 1 | " in result.stdout.split("profile of tiny")[1]
+        assert "there is no ratio" in printed
+    assert "| tiny | hclx | xla | 2 | minimal |" in printed
+    assert "| 1 | " in printed.split("profile of tiny")[1]
 
 
 class MadeUpWorker:

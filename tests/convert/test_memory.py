@@ -102,7 +102,9 @@ def test_no_device_holds_more_than_its_part_while_a_model_is_read(folders, monke
             assert np.array_equal(params[head][leaf], expected)
 
 
-@pytest.mark.parametrize("config", [MeshConfig(), MeshConfig(fsdp=4, model=2)])
+@pytest.mark.parametrize(
+    "config", [pytest.param(MeshConfig(), marks=pytest.mark.long), MeshConfig(fsdp=4, model=2)]
+)
 def test_a_run_begins_with_an_import_of_which_each_device_has_its_part(config, imported, folders):
     runs, _ = imported
     model, mesh = read_run(runs["small"])[0].model, make_mesh(config)
@@ -123,7 +125,7 @@ def test_a_run_begins_with_an_import_of_which_each_device_has_its_part(config, i
 
 
 @needs_proc
-@pytest.mark.parametrize("what", ["import", "export"])
+@pytest.mark.parametrize("what", ["import", pytest.param("export", marks=pytest.mark.long)])
 def test_a_conversion_that_is_killed_leaves_nothing_that_looks_finished(
     what, folders, imported, tmp_path
 ):

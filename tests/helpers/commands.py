@@ -2,11 +2,21 @@
 output.
 """
 
+import atexit
+import functools
+import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
 from tests.conftest import ROOT, SAMPLE
+from tests.helpers import command_server
 
 # The source tree, and before it a PyTorch that cannot be imported.
 PATH = os.pathsep.join(
@@ -57,16 +67,69 @@ def command(script: str, *arguments: str) -> list[str]:
 
 
 def launch(
-    script: str, *arguments: str, devices: int = 1, variables={}, **options
+    script: str, *arguments: str, devices: int = 1, variables={}, input="", timeout=300
 ) -> subprocess.CompletedProcess:
-    options |= {
-        "env": environment(devices, variables),
-        "cwd": ROOT,
-        "capture_output": True,
-        "text": True,
-        "timeout": 300,
-    }
-    return subprocess.run(command(script, *arguments), **options)
+    """Runs a command to its end: by fork from a process that has imported the libraries, if the
+    variables allow it.
+    """
+    started, merged = command(script, *arguments), environment(devices, variables)
+    is_text = all(isinstance(argument, str) for argument in arguments)
+    if not is_text or not command_server.agree_at_import(merged, environment()):
+        options = {"env": merged, "cwd": ROOT, "input": input, "timeout": timeout}
+        return subprocess.run(started, capture_output=True, text=True, **options)
+    with tempfile.TemporaryDirectory(dir=_server_folder()) as name:
+        streams = [Path(name, stream) for stream in ("stdin", "stdout", "stderr")]
+        for path in streams:
+            path.touch()
+        streams[0].write_text(input, encoding="utf-8")
+        request = {
+            "arguments": started[1:],
+            "environment": merged,
+            "folder": str(ROOT),
+            "streams": list(map(str, streams)),
+        }
+        code = _exit_code(request, timeout)
+        outputs = (path.read_text(encoding="utf-8") for path in streams[1:])
+        return subprocess.CompletedProcess(started, code, *outputs)
+
+
+def _exit_code(request: dict, timeout: float) -> int:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(_server_folder() / "socket"))
+        connection.settimeout(timeout)
+        with connection.makefile("rw", encoding="utf-8") as stream:
+            print(json.dumps(request), file=stream, flush=True)
+            process = int(stream.readline())
+            try:
+                return int(stream.readline())
+            except TimeoutError as error:
+                os.kill(process, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(request["arguments"], timeout) from error
+
+
+@functools.cache
+def _server_folder() -> Path:
+    """Starts the server of commands of this process; returns the folder of its socket."""
+    folder = Path(tempfile.mkdtemp(prefix="hclx-commands-"))
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, command_server.__file__, str(folder / "socket")],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    while not (folder / "socket").exists():
+        assert process.poll() is None, (folder / "log").read_text()
+        time.sleep(0.02)
+    return folder
 
 
 def refused(result: subprocess.CompletedProcess, code: int, *, alone: bool = True) -> str:

@@ -68,6 +68,7 @@ def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole
     assert json.loads((whole / "lineage.json").read_text())[0]["step"] == 20
 
 
+@pytest.mark.long
 def test_the_best_checkpoint_is_kept_and_marked(whole, tmp_path):
     """A learning rate that rises until the model forgets."""
     rate = ["--gin.OptimizerConfig.learning_rate=0.5", "--gin.OptimizerConfig.warmup_steps=29"]

@@ -89,6 +89,7 @@ def test_both_names_of_a_setting_are_a_contradiction(tmp_path):
     assert "--mode is the old name of --morphemes" in refused(stopped, 64)
 
 
+@pytest.mark.long
 def test_a_mixture_gives_the_tokenizer_of_its_files(tmp_path):
     raw, config = written_corpus.write(tmp_path)
     corpus, own = (

@@ -237,7 +237,8 @@ def train(sample_texts):
     return run
 
 
-@pytest.mark.parametrize("precision", ["int8", pytest.param("fp8", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
 def test_the_loss_curve_stays_within_one_percent_of_bfloat16(train, precision):
     (losses, state), (expected, _) = train(precision), train("full")
     assert expected[-20:].mean() < 0.6 * expected[0]  # it learns, so that the curves could part

@@ -87,7 +87,13 @@ AT_MOST = {
 }
 
 
-@pytest.mark.parametrize("name", AT_MOST)
+LONG = ("data 8", "fsdp 8", "model 8")  # of which "data 2 x fsdp 2 x model 2" has each axis
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in AT_MOST],
+)
 def test_no_collective_too_many(name):
     config, at_most = AT_MOST[name]
     counts = collectives(config)

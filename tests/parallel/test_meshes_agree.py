@@ -58,7 +58,14 @@ def training(config: MeshConfig, microbatches: int = 1):
         return losses
 
 
-@pytest.mark.parametrize("name", ALL)
+# A second mesh of the same axes, or of fewer axes than another one.
+AGAIN = ("fsdp 4 x model 2", "seq 2 x data 4", "seq 4 x fsdp 2", "seq 4 x model 2")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) if name in AGAIN else name for name in ALL],
+)
 def test_loss_and_gradients_agree_with_one_device(name):
     (loss, grads), (expected_loss, expected) = gradients(*ALL[name]), gradients(ONE)
     assert loss == pytest.approx(expected_loss, abs=1e-5)
@@ -77,7 +84,12 @@ def test_loss_and_gradients_agree_with_one_device(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["data=8", "data 2 x fsdp 2 x model 2", "seq 2 x fsdp 2 x model 2"]
+    "name",
+    [
+        pytest.param("data=8", marks=pytest.mark.long),
+        "data 2 x fsdp 2 x model 2",
+        "seq 2 x fsdp 2 x model 2",
+    ],
 )
 def test_training_agrees_with_one_device(name):
     np.testing.assert_allclose(training(MESHES[name]), training(ONE), rtol=0, atol=1e-5)

@@ -48,9 +48,9 @@ def gradients(config, compute, microbatches, z_loss=Z_LOSS):
     "name",
     [
         "data 2 x fsdp 2 x model 2",
-        "seq 2 x fsdp 2 x model 2",
+        pytest.param("seq 2 x fsdp 2 x model 2", marks=pytest.mark.long),
         "pipe 2 x seq 2 x model 2, 2 repeats",
-        "pipe 4 x model 2, no remat, 2 gradient microbatches",
+        pytest.param("pipe 4 x model 2, no remat, 2 gradient microbatches", marks=pytest.mark.long),
     ],
 )
 def test_loss_and_gradients_agree_with_one_device(name):

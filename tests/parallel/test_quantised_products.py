@@ -76,7 +76,7 @@ def losses(config, compute):
         return jax.device_get(jax.jit(both)(*placed(program)))
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp8"])
+@pytest.mark.parametrize("precision", ["int8", pytest.param("fp8", marks=pytest.mark.long)])
 def test_losses_and_gradients_agree_with_one_device(precision):
     """Not to the last digit: where a number lies between two of the format, the order of a sum
     before it decides. But by less than half of what eight bits themselves change, of all targets'

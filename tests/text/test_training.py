@@ -105,7 +105,7 @@ def test_encoding_is_a_brute_force_bpe(tokenizers, sample_texts):
 
 
 def test_workers_and_order_of_work_do_not_change_the_counts(sample_texts):
-    texts = sample_texts * 6
+    texts = sample_texts * 2
     assert count_chunks(texts, "merges", workers=2) == count_chunks(texts, "merges", workers=1)
 
 

@@ -48,7 +48,7 @@ def old(tmp_path):
 
 
 class TestFormat2:
-    @pytest.mark.parametrize("mesh", [ONE, MANY])
+    @pytest.mark.parametrize("mesh", [pytest.param(ONE, marks=pytest.mark.long), MANY])
     def test_a_real_one_is_converted_and_its_run_resumes(self, old, mesh):
         program, expected = old_program(mesh), json.loads((old / "expected.json").read_text())
         rows = np.random.default_rng(0).integers(1, 32, (4, 4, 9)).astype(np.int32)

@@ -71,6 +71,7 @@ def test_a_sampler_of_single_words_is_found_out():
     assert len(result.accuracies) == 5 and result.pairs == 100
 
 
+@pytest.mark.long
 def test_the_less_is_wrong_the_closer_to_a_half():
     rng = np.random.default_rng(2)
     human = [sentences(rng) for _ in range(120)]
