@@ -14,6 +14,7 @@ from hclx.model.decoder import (
     param_specs,
     project_to_vocab,
     run_block,
+    token_vectors,
     unembed,
 )
 from hclx.model.parameters import ParamSpec, count_params
@@ -36,5 +37,6 @@ __all__ = [
     "param_specs",
     "project_to_vocab",
     "run_block",
+    "token_vectors",
     "unembed",
 ]

@@ -99,8 +99,21 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     return {"blocks": blocks} | {name: values(make(rngs)) for name, make in constructors.items()}
 
 
+def token_vectors(params: Params, tokens_bt: jax.Array, config: ModelConfig) -> jax.Array:
+    """float32 [b, t, d]: the rows of the token embedding, times `embedding_multiplier`, before
+    positions are added; the `inputs_embeds` of transformers. `params` are those of the whole
+    decoder.
+    """
+    return _module(config, "embedding", params["embedding"]).vectors(tokens_bt)
+
+
 def embed(
-    params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config: ModelConfig, dtype: str
+    params: Params,
+    tokens_bt: jax.Array,
+    positions_bt: jax.Array,
+    config: ModelConfig,
+    dtype: str,
+    vectors_btd: jax.Array | None = None,
 ) -> jax.Array:
     """Embeds tokens at their positions.
 
@@ -110,10 +123,13 @@ def embed(
       positions_bt: int32, the position of each token in its document, below `max_length`.
       config: the model's shape.
       dtype: name of the dtype of the result.
+      vectors_btd: float32, take the place of the tokens' own: see `token_vectors`.
     Returns:
       [b, t, d] in `dtype`.
     """
-    x_btd = _module(config, "embedding", params["embedding"])(tokens_bt, positions_bt)
+    embedding = _module(config, "embedding", params["embedding"])
+    x_btd = embedding.vectors(tokens_bt) if vectors_btd is None else vectors_btd
+    x_btd = embedding(x_btd, positions_bt)
     return constrain(x_btd.astype(dtype), "batch", "length", "features")
 
 
@@ -204,6 +220,8 @@ def hidden_states(
     positions_bt: jax.Array,
     config: ModelConfig,
     compute: ComputeConfig,
+    *,
+    vectors_btd: jax.Array | None = None,
 ) -> jax.Array:
     """Computes everything but the output projection, for sequences of packed documents.
 
@@ -216,6 +234,7 @@ def hidden_states(
         their positions count within the document: see `hclx.data.batch.packing`.
       config: the model's shape.
       compute: how it is computed.
+      vectors_btd: as in `embed`.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
     Raises:
@@ -234,7 +253,7 @@ def hidden_states(
         return run_block(layer, x_btd, positions_bt, attend, kind, config, compute.matmul)[0]
 
     layers = params["blocks"] if kinds is None else (params["blocks"], kinds)
-    x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
+    x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype, vectors_btd)
     rows = (segments_bt, positions_bt)
     wrap, stages = functools.partial(remat, policy=compute.remat), axis_size("layers")
     if stages > 1:
