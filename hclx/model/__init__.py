@@ -18,12 +18,14 @@ from hclx.model.decoder import (
     unembed,
 )
 from hclx.model.parameters import ParamSpec, count_params
+from hclx.model.prefix_attention import Prefix
 from hclx.model.rotary import layer_kinds
 
 __all__ = [
     "Head",
     "ParamSpec",
     "Params",
+    "Prefix",
     "abstract_params",
     "count_params",
     "embed",

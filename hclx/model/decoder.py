@@ -19,6 +19,7 @@ from hclx.config import ComputeConfig, ModelConfig
 from hclx.model.attention import packed_attention
 from hclx.model.layers import Attend, Block, Embedding, OutputProjection, make_norm
 from hclx.model.parameters import ParamSpec, count_params
+from hclx.model.prefix_attention import Prefix
 from hclx.model.remat import remat
 from hclx.model.rotary import LayerKind, layer_kinds, stacked_kinds
 from hclx.parallel import axis_size, constrain, pipeline
@@ -222,6 +223,7 @@ def hidden_states(
     compute: ComputeConfig,
     *,
     vectors_btd: jax.Array | None = None,
+    prefix: Prefix | None = None,
 ) -> jax.Array:
     """Computes everything but the output projection, for sequences of packed documents.
 
@@ -235,6 +237,7 @@ def hidden_states(
       config: the model's shape.
       compute: how it is computed.
       vectors_btd: as in `embed`.
+      prefix: keys and values of all layers, which every document sees; positions begin behind it.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
     Raises:
@@ -242,17 +245,19 @@ def hidden_states(
     """
 
     kinds, first = stacked_kinds(config), layer_kinds(config)[0]
-    if config.window >= tokens_bt.shape[1]:  # no query has more tokens before it
+    reach = tokens_bt.shape[1] + (0 if prefix is None else prefix.k.shape[1])
+    if config.window >= reach:  # no query has more tokens before it
         kinds = kinds and kinds._replace(window=None)
         first = first._replace(window=None)
 
     def block(layer, x_btd, rows):
-        layer, kind = (layer, first) if kinds is None else layer
+        layer, kind, prefix = layer
+        kind = first if kind is None else kind
         segments_bt, positions_bt = rows
-        attend = packed_attention(segments_bt, compute.attention)
+        attend = packed_attention(segments_bt, compute.attention, prefix, positions_bt)
         return run_block(layer, x_btd, positions_bt, attend, kind, config, compute.matmul)[0]
 
-    layers = params["blocks"] if kinds is None else (params["blocks"], kinds)
+    layers = (params["blocks"], kinds, prefix)
     x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype, vectors_btd)
     rows = (segments_bt, positions_bt)
     wrap, stages = functools.partial(remat, policy=compute.remat), axis_size("layers")
