@@ -38,6 +38,10 @@ LAYERS = {
         "train",
     ),
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
+    "tune": (
+        *("config", "model_config", "errors", "field_checks", "text", "data", "model", "parallel"),
+        *("train", "infer", "convert", "prompts"),
+    ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
@@ -51,7 +55,7 @@ LAYERS = {
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
-        *("prompts", "evaluate"),
+        *("prompts", "evaluate", "tune"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")
