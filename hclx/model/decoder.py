@@ -214,6 +214,15 @@ def unembed(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
     return logits_btv if head.bias is None else logits_btv + head.bias
 
 
+def _kinds(config: ModelConfig, positions: int) -> tuple[LayerKind | None, LayerKind]:
+    """Returns the kinds of all layers, stacked, if they differ, and that of the first."""
+    kinds, first = stacked_kinds(config), layer_kinds(config)[0]
+    if config.window >= positions:  # no query has more tokens before it
+        kinds = kinds and kinds._replace(window=None)
+        first = first._replace(window=None)
+    return kinds, first
+
+
 def hidden_states(
     params: Params,
     tokens_bt: jax.Array,
@@ -244,11 +253,7 @@ def hidden_states(
       ConfigError: the pipeline cannot split blocks or batch: see `hclx.parallel.pipeline`.
     """
 
-    kinds, first = stacked_kinds(config), layer_kinds(config)[0]
-    reach = tokens_bt.shape[1] + (0 if prefix is None else prefix.k.shape[1])
-    if config.window >= reach:  # no query has more tokens before it
-        kinds = kinds and kinds._replace(window=None)
-        first = first._replace(window=None)
+    kinds, first = _kinds(config, tokens_bt.shape[1] + (0 if prefix is None else prefix.k.shape[1]))
 
     def block(layer, x_btd, rows):
         layer, kind, prefix = layer

@@ -36,7 +36,7 @@ _HEAD = "hclx"  # the name of the head in the file's header
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """What was trained, and what it belongs to.
+    """The parameters that were trained, and what they belong to.
 
     Attributes:
       config: the method and its settings.

@@ -5,15 +5,22 @@ With reparameterisation they are the output of an MLP, embedding [p, e] -> linea
 in Li and Liang, section 4.3, and PEFT.
 """
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 
-from hclx.config import ComputeConfig
 from hclx.model import Params, ParamSpec, Prefix, embed, layer_kinds, run_block
 from hclx.model.attention import packed_attention
+from hclx.model.rotary import stacked_kinds
 from hclx.model_config import ModelConfig
+from hclx.parallel import RULES, sharding_rules
 from hclx.tune.initial_values import Tokens, draw, initial_tokens, linear_specs, uniform
 from hclx.tune.tune_config import TuneConfig
+
+# The rules of training, for a row that cannot be shared by devices.
+_ONE_ROW = dataclasses.replace(RULES, batch=(), length=(), tokens=())
 
 
 def prefix_specs(model: ModelConfig, config: TuneConfig) -> Params:
@@ -75,6 +82,7 @@ def make_prefix(params: Params) -> Prefix:
     return Prefix(kv[:, :, 0], kv[:, :, 1])
 
 
+@functools.partial(jax.jit, static_argnames="model")
 def keys_and_values(base: Params, tokens_p: jax.Array, model: ModelConfig) -> jax.Array:
     """The keys and values that a base has in its cache after some tokens: a prefix of these is the
     same as the tokens themselves.
@@ -86,14 +94,16 @@ def keys_and_values(base: Params, tokens_p: jax.Array, model: ModelConfig) -> ja
     Returns:
       float32 [layers, p, 2, g, k].
     """
-    compute = ComputeConfig(dtype="float32", attention="xla")
+    kinds, first = stacked_kinds(model), layer_kinds(model)[0]
     positions_1p = jnp.arange(len(tokens_p))[None]
-    attend = packed_attention(jnp.zeros_like(positions_1p), compute.attention)
-    remembering = lambda q, k, v, window: (attend(q, k, v, window)[0], jnp.stack([k[0], v[0]], 1))
-    x_1pd = embed(base, tokens_p[None], positions_1p, model, compute.dtype)
-    kept = []
-    for layer, kind in enumerate(layer_kinds(model)):
-        block = jax.tree.map(lambda array: array[layer], base["blocks"])
-        x_1pd, kv_p2gk = run_block(block, x_1pd, positions_1p, remembering, kind, model)
-        kept.append(kv_p2gk)
-    return jnp.stack(kept)
+
+    def run(x_1pd, layer):
+        block, kind = layer
+        attend = packed_attention(jnp.zeros_like(positions_1p), "xla")
+        remember = lambda q, k, v, window: (attend(q, k, v, window)[0], jnp.stack([k[0], v[0]], 1))
+        kind = first if kind is None else kind
+        return run_block(block, x_1pd, positions_1p, remember, kind, model)
+
+    with sharding_rules(_ONE_ROW):
+        x_1pd = embed(base, tokens_p[None], positions_1p, model, "float32")
+        return jax.lax.scan(run, x_1pd, (base["blocks"], kinds))[1]

@@ -1,4 +1,6 @@
-"""What is trained and what is frozen: trees, counts, shardings, and the train state of tuning."""
+"""The parts of a tuned model that are trained and that are frozen: trees, counts, shardings, and
+the train state of tuning.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,7 @@ def trainable_bytes(model: ModelConfig, config: TuneConfig) -> int:
 def begin(
     model: ModelConfig, config: TuneConfig, base: Params, tokens: Tokens = ()
 ) -> tuple[Params, Params]:
-    """Where tuning begins.
+    """The values at which tuning begins.
 
     Args:
       model: the base's shape.

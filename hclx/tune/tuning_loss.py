@@ -25,8 +25,9 @@ def make_tuning_loss(
 
     The token ids from `vocab_size` on are soft slots. A target may be such an id where its weight
     is 0. Dropout draws its masks by a key that follows from the seed and the tokens of the batch:
-    the same step has the same masks whenever and on whatever mesh it is computed. The microbatches
-    of a pipeline share them.
+    the same step has the same masks whenever it is computed, and on any mesh that does not shard
+    the length, which changes the order of tokens in an MLP. The microbatches of a pipeline share
+    them.
 
     Args:
       model: the base's shape.
