@@ -83,23 +83,33 @@ def start(base, config, noise=0.0, tokens=()):
 
 def loss_and_gradients(base, config, trainable, batch):
     """The mean loss and its gradient by what is trained."""
-    loss_fn = make_tuning_loss(base.config, FP32, config)
+    frozen = {} if config.kind == "finetune" else base.params
+    return jax.device_get(_mean_loss(base.config, config)(trainable, frozen, batch))
 
-    def mean(trainable, frozen):
+
+@functools.cache
+def _mean_loss(model, config):
+    loss_fn = make_tuning_loss(model, FP32, config)
+
+    def mean(trainable, frozen, batch):
         total, weight = loss_fn(merge(trainable, frozen), batch)
         return total / weight
 
-    frozen = {} if config.kind == "finetune" else base.params
-    return jax.device_get(jax.jit(jax.value_and_grad(mean))(trainable, frozen))
+    return jax.jit(jax.value_and_grad(mean))
 
 
 def tuned_logits(base, config, trainable, batch):
-    def logits(params):
-        tuned = apply_method(params, base.config, config)
-        x_btd = tuned_hidden_states(tuned, batch, base.config, FP32)
-        return unembed(tuned.params, x_btd, base.config)
+    return np.asarray(_logits(base.config, config)(merge(trainable, base.params), batch))
 
-    return np.asarray(jax.jit(logits)(merge(trainable, base.params)))
+
+@functools.cache
+def _logits(model, config):
+    def logits(params, batch):
+        tuned = apply_method(params, model, config)
+        x_btd = tuned_hidden_states(tuned, batch, model, FP32)
+        return unembed(tuned.params, x_btd, model)
+
+    return jax.jit(logits)
 
 
 def torch_loss(logits, targets, weights):

@@ -20,7 +20,7 @@ from tests.helpers.tuning import (
 TABLE = np.random.default_rng(5).normal(size=(LENGTH, 48)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", [*BASES, "gemma3_text"])
+@pytest.mark.parametrize("name", [*BASES, pytest.param("gemma3_text", marks=pytest.mark.long)])
 def test_it_is_that_of_pytorch(name):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")

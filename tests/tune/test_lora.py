@@ -66,10 +66,9 @@ def in_memory(name):
     return name.replace(".weight", ".default.weight")
 
 
-@pytest.mark.parametrize("rs_lora", [False, True], ids=["lora", "rslora"])
 @pytest.mark.parametrize("name, targets, modules", CASES)
-def test_logits_and_gradients_are_those_of_peft(name, targets, modules, rs_lora):
-    base = load_base(name)
+def test_logits_and_gradients_are_those_of_peft(name, targets, modules):
+    base, rs_lora = load_base(name), name == "gpt2"
     config = dataclasses.replace(LORA, targets=targets, rs_lora=rs_lora)
     trainable, tokens = start(base, config, noise=0.1), random_tokens()
     batch, model = plain_batch(tokens), peft_model(base, config, trainable, modules)
@@ -111,7 +110,7 @@ def test_it_begins_as_the_base(name):
     np.testing.assert_array_equal(ours, plain)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", ["llama", pytest.param("gpt2", marks=pytest.mark.long)])
 def test_a_base_of_eight_bits(name):
     """The change is beside the rounded weights, and its gradient is that over rounded weights."""
     base, batch = load_base(name), plain_batch(random_tokens())
@@ -152,21 +151,14 @@ def rules_of_matrices(base):
 # ---- Dropout
 
 
-def dropout_losses(config, batch, base, trainable):
-    return loss_and_gradients(base, config, trainable, batch)
-
-
 def test_dropout_is_the_same_for_the_same_step_and_else_another():
     base = load_base("llama")
     config = dataclasses.replace(LORA, targets="q,v,wo", dropout=0.4)
     trainable, batch = start(base, config, noise=0.3), plain_batch(random_tokens())
     first, again = (loss_and_gradients(base, config, trainable, batch) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    others = [
-        loss_and_gradients(base, dataclasses.replace(config, seed=1), trainable, batch),
-        loss_and_gradients(base, dataclasses.replace(config, dropout=0.0), trainable, batch),
-    ]
-    assert len({float(loss) for loss, _ in [first, *others]}) == 3
+    other = dataclasses.replace(config, seed=1)
+    assert float(loss_and_gradients(base, other, trainable, batch)[0]) != float(first[0])
 
 
 def test_a_batch_that_differs_in_one_token_has_other_masks():

@@ -47,7 +47,7 @@ CONFIGS = {
     "finetune": TuneConfig(kind="finetune"),
 }
 QUICK_MESH = "data 2 x fsdp 2 x model 2"
-QUICK = ("prefix_tune", "p_tune", "lora")
+QUICK = ("prefix_tune", "lora")
 QUICK_PAIRS = [(name, QUICK_MESH) for name in QUICK] + [("prompt_tune", "fsdp=8")]
 PIPE, PIPE_FIELDS, _ = PIPELINES["pipe 2 x fsdp 2 x model 2, 4 microbatches"]
 PAIRS = [
@@ -140,7 +140,7 @@ def step_of(config):
 
 
 @pytest.mark.parametrize(
-    "name", [n if n == "lora" else pytest.param(n, marks=pytest.mark.long) for n in CONFIGS]
+    "name", [n if n == "prompt_tune" else pytest.param(n, marks=pytest.mark.long) for n in CONFIGS]
 )
 def test_the_train_step_changes_what_is_trained_and_nothing_else(name):
     """With moments of that alone, in the layout that was planned."""

@@ -63,7 +63,13 @@ def their_logits(base, folder):
         ).logits.numpy()
 
 
-@pytest.mark.parametrize("case", CASES)
+# Of families whose names differ and nothing else.
+LONG = ("gptj", "exaone", "llama", "prompt")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.long) if c in LONG else c for c in CASES]
+)
 def test_peft_loads_what_is_written(case, tmp_path):
     name, config = CASES[case]
     base = load_base(name)

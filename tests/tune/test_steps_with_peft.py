@@ -35,6 +35,7 @@ STEPS, RATE = 30, 2e-2
 PROMPT = TuneConfig(kind="prompt_tune", length=LENGTH, init="random")
 PREFIX = TuneConfig(kind="prefix_tune", length=LENGTH, init="random")
 LORA = TuneConfig(kind="lora", rank=4, alpha=8.0)
+LONG = pytest.mark.long
 
 
 def batches(tokens_of, base):
@@ -88,7 +89,7 @@ def compare(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=5e-3)
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", ["gpt2", pytest.param("llama", marks=LONG)])
 def test_a_soft_prompt_follows_peft(name):
     base = load_base(name)
     trainable = start(base, PROMPT)
@@ -106,7 +107,7 @@ def plain(tokens, base):
     return plain_batch(tokens)
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", [pytest.param("gpt2", marks=LONG), "llama"])
 def test_lora_follows_peft(name):
     base = load_base(name)
     targets, modules = {
@@ -131,7 +132,9 @@ def test_lora_follows_peft(name):
     compare(our_losses(base, config, trainable, all_batches), peft_losses(model, all_batches, 0))
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param("gpt2", marks=LONG), pytest.param("llama", marks=LONG)]
+)
 def test_a_prefix_follows_peft(name):
     base = load_base(name)
     trainable = start(base, PREFIX, noise=0.3)
