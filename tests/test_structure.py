@@ -123,6 +123,7 @@ def tree_of(path):
         "hclx.text",
         "hclx.data, hclx.launching",
         "hclx.evaluate.suite, hclx.evaluate.report, hclx.tasks.suite_runs",
+        "hclx.tune.peft_format, hclx.tune.input_gradient",
     ],
 )
 def test_the_core_needs_no_heavy_library(modules):

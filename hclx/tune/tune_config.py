@@ -54,6 +54,13 @@ class TuneConfig(Validated):
             "TuneConfig.init='labels' is for soft prompts; give 'random', 'vocabulary' or 'text'"
             " for a prefix",
         )
+        has_network = self.kind == "p_tune" or (self.kind == "prefix_tune" and self.reparameterise)
+        require(
+            not (has_network and self.init in ("labels", "text")),
+            f"TuneConfig.init={self.init!r} does not go with the network of"
+            f" TuneConfig.kind={self.kind!r}, which begins at random; leave it out, or use a prompt"
+            " or prefix without one",
+        )
         if self.kind == "lora":
             parse_targets(self.targets)
 
