@@ -57,7 +57,12 @@ EXTRAS = {
         "jsonschema>=4.20,<5",
     ],
     # The peers that the benchmarks measure against.
-    "bench": ["torch==2.13.0", "transformers>=4.50", "lm-eval[hf]>=0.4.13,<0.5"],
+    "bench": [
+        "torch==2.13.0",
+        "transformers>=4.50",
+        "lm-eval[hf]>=0.4.13,<0.5",
+        "peft>=0.21.2,<0.22",
+    ],
     "plan": ["jax[tpu]>=0.10,<0.13"],  # XLA's compiler for TPUs, which needs none
     "tpu": ["jax[tpu]>=0.10,<0.13"],
     "cuda": ["jax[cuda12]>=0.10,<0.13"],

@@ -41,6 +41,10 @@ LAYERS = {
     # the corpus, so that what a model writes meets what is asked of documents.
     "augment": ("errors", "text", "corpus", "prompts", "infer", "evaluate"),
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
+    "tune": (
+        *("config", "model_config", "errors", "field_checks", "text", "data", "model", "parallel"),
+        *("train", "infer", "convert", "prompts"),
+    ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
@@ -54,7 +58,7 @@ LAYERS = {
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
-        *("prompts", "evaluate", "augment"),
+        *("prompts", "evaluate", "augment", "tune"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")
@@ -122,6 +126,7 @@ def tree_of(path):
         "hclx.text",
         "hclx.data, hclx.launching",
         "hclx.evaluate.suite, hclx.evaluate.report, hclx.tasks.suite_runs",
+        "hclx.tune.peft_format, hclx.tune.input_gradient",
     ],
 )
 def test_the_core_needs_no_heavy_library(modules):

@@ -14,15 +14,18 @@ from hclx.model.decoder import (
     param_specs,
     project_to_vocab,
     run_block,
+    token_vectors,
     unembed,
 )
 from hclx.model.parameters import ParamSpec, count_params
+from hclx.model.prefix_attention import Prefix
 from hclx.model.rotary import layer_kinds
 
 __all__ = [
     "Head",
     "ParamSpec",
     "Params",
+    "Prefix",
     "abstract_params",
     "count_params",
     "embed",
@@ -36,5 +39,6 @@ __all__ = [
     "param_specs",
     "project_to_vocab",
     "run_block",
+    "token_vectors",
     "unembed",
 ]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from hclx.errors import ConfigError
 from hclx.model import blockwise, cudnn, splash, triton
 from hclx.model.layers import Attend
+from hclx.model.prefix_attention import Prefix, prefix_attention
 from hclx.parallel import axis_size, constrain
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +29,12 @@ _TAKE_GROUPS = ("cudnn",)
 _AUTO = {"tpu": ("splash",), "gpu": ("cudnn", "triton")}
 
 
-def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
+def packed_attention(
+    segments_bt: jax.Array,
+    backend: str,
+    prefix: Prefix | None = None,
+    positions_bt: jax.Array | None = None,
+) -> Attend:
     """The causal attention function of sequences of packed documents, which never see each other.
     It divides the scores by sqrt(k). Heads of keys and values that groups of query heads share are
     repeated for them where the backend needs it, or where there are fewer than devices that share
@@ -41,10 +47,16 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
       segments_bt: int32, the document that each token belongs to.
       backend: a name of `hclx.config.ATTENTION_BACKENDS`; "auto" is resolved for the platform that
         JAX runs on, and any other is not checked: see `choose_backend`.
+      prefix: of the layer, which every document sees; "auto" is then plain XLA.
+      positions_bt: of the tokens, where there is a prefix.
     Returns:
       An `Attend` function: (q [b, t, h, k], k and v [b, t, g, k], window) -> (context
       [b, t, h, k], None).
+    Raises:
+      ConfigError: there is a prefix, and the backend is another than plain XLA.
     """
+    if prefix is not None:
+        backend = _prefix_backend(backend)
     segments_bt = constrain(segments_bt, "batch", None)
     whole_length = lambda x_bthk: constrain(x_bthk, "batch", None, "attention_heads", None)
 
@@ -63,13 +75,24 @@ def packed_attention(segments_bt: jax.Array, backend: str) -> Attend:
         repeats = _repeats(name, heads, k_btgk.shape[2])
         of_queries = lambda x_btgk: x_btgk if repeats == 1 else jnp.repeat(x_btgk, repeats, axis=2)
         inputs = map(whole_length, (q_bthk, of_queries(k_btgk), of_queries(v_btgk)))
-        if name == "xla":
+        if prefix is not None:
+            context_bthk = prefix_attention(*inputs, segments_bt, window, prefix, positions_bt)
+        elif name == "xla":
             context_bthk = blockwise.blockwise_attention(*inputs, segments_bt, window)
         else:
             context_bthk = _KERNELS[name][0](*inputs, segments_bt)
         return whole_length(context_bthk), None
 
     return attend
+
+
+def _prefix_backend(backend: str) -> str:
+    if backend not in ("auto", "xla"):
+        raise ConfigError(
+            f"ComputeConfig.attention={backend!r} does not read a prefix of keys and values; use"
+            " 'auto' or 'xla'"
+        )
+    return "xla"
 
 
 def _repeats(backend: str, heads: int, kv_heads: int) -> int:

@@ -38,11 +38,25 @@ def blockwise_attention(
     Returns:
       The context [b, t, h, k], in the dtype of the inputs.
     """
+    return attention_and_normaliser(q_bthk, k_bthk, v_bthk, segments_bt, window)[0]
+
+
+def attention_and_normaliser(
+    q_bthk: jax.Array,
+    k_bthk: jax.Array,
+    v_bthk: jax.Array,
+    segments_bt: jax.Array,
+    window: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the context of `blockwise_attention`, and the log-sum-exp of each query's scores,
+    float32 [b, t, h], by which attention to further keys can be joined with it.
+    """
     scale = jnp.asarray(1.0 / math.sqrt(q_bthk.shape[-1]), q_bthk.dtype)
     # Heads before positions: each head's matrix products are then contiguous, which CPUs are much
     # faster with.
     q_bhtk, k_bhtk, v_bhtk = (x.swapaxes(1, 2) for x in (q_bthk * scale, k_bthk, v_bthk))
-    return _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt, window).swapaxes(1, 2)
+    context_bhtk, normaliser_bht1 = _attend(q_bhtk, k_bhtk, v_bhtk, segments_bt, window)
+    return context_bhtk.swapaxes(1, 2), normaliser_bht1[..., 0].swapaxes(1, 2)
 
 
 @jax.custom_vjp
@@ -71,13 +85,15 @@ def _forward(q_bhtk, k_bhtk, v_bhtk, segments_bt, window):
         checkpoint_name(jnp.concatenate(x, 2), remat.CONTEXT) for x in (contexts, normalisers)
     )
     residuals = (q_bhtk, k_bhtk, v_bhtk, segments_bt, window, context_bhtk, normaliser_bht1)
-    return context_bhtk, residuals
+    return (context_bhtk, normaliser_bht1), residuals
 
 
-def _backward(residuals, d_context_bhtk):
+def _backward(residuals, cotangents):
+    d_context_bhtk, d_normaliser_bht1 = cotangents
     q_bhtk, k_bhtk, v_bhtk, segments_bt, window, context_bhtk, normaliser_bht1 = residuals
     # the mean of d_weights, weighted by the weights
     mean_bht1 = jnp.sum(d_context_bhtk.astype(jnp.float32) * context_bhtk, -1, keepdims=True)
+    mean_bht1 -= d_normaliser_bht1  # whose own derivative by a score is its weight
     dq_bhtk, dks, dvs = jnp.zeros(q_bhtk.shape, jnp.float32), [], []
     for keys in _blocks(q_bhtk.shape[2]):
         queries = slice(keys.start, None)

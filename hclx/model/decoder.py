@@ -19,6 +19,7 @@ from hclx.config import ComputeConfig, ModelConfig
 from hclx.model.attention import packed_attention
 from hclx.model.layers import Attend, Block, Embedding, OutputProjection, make_norm
 from hclx.model.parameters import ParamSpec, count_params
+from hclx.model.prefix_attention import Prefix
 from hclx.model.remat import remat
 from hclx.model.rotary import LayerKind, layer_kinds, stacked_kinds
 from hclx.parallel import axis_size, constrain, pipeline
@@ -99,8 +100,21 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     return {"blocks": blocks} | {name: values(make(rngs)) for name, make in constructors.items()}
 
 
+def token_vectors(params: Params, tokens_bt: jax.Array, config: ModelConfig) -> jax.Array:
+    """float32 [b, t, d]: the rows of the token embedding, times `embedding_multiplier`, before
+    positions are added; the `inputs_embeds` of transformers. `params` are those of the whole
+    decoder.
+    """
+    return _module(config, "embedding", params["embedding"]).vectors(tokens_bt)
+
+
 def embed(
-    params: Params, tokens_bt: jax.Array, positions_bt: jax.Array, config: ModelConfig, dtype: str
+    params: Params,
+    tokens_bt: jax.Array,
+    positions_bt: jax.Array,
+    config: ModelConfig,
+    dtype: str,
+    vectors_btd: jax.Array | None = None,
 ) -> jax.Array:
     """Embeds tokens at their positions.
 
@@ -110,10 +124,13 @@ def embed(
       positions_bt: int32, the position of each token in its document, below `max_length`.
       config: the model's shape.
       dtype: name of the dtype of the result.
+      vectors_btd: float32, take the place of the tokens' own: see `token_vectors`.
     Returns:
       [b, t, d] in `dtype`.
     """
-    x_btd = _module(config, "embedding", params["embedding"])(tokens_bt, positions_bt)
+    embedding = _module(config, "embedding", params["embedding"])
+    x_btd = embedding.vectors(tokens_bt) if vectors_btd is None else vectors_btd
+    x_btd = embedding(x_btd, positions_bt)
     return constrain(x_btd.astype(dtype), "batch", "length", "features")
 
 
@@ -197,6 +214,15 @@ def unembed(params: Params, x_btd: jax.Array, config: ModelConfig) -> jax.Array:
     return logits_btv if head.bias is None else logits_btv + head.bias
 
 
+def _kinds(config: ModelConfig, positions: int) -> tuple[LayerKind | None, LayerKind]:
+    """Returns the kinds of all layers, stacked, if they differ, and that of the first."""
+    kinds, first = stacked_kinds(config), layer_kinds(config)[0]
+    if config.window >= positions:  # no query has more tokens before it
+        kinds = kinds and kinds._replace(window=None)
+        first = first._replace(window=None)
+    return kinds, first
+
+
 def hidden_states(
     params: Params,
     tokens_bt: jax.Array,
@@ -204,6 +230,9 @@ def hidden_states(
     positions_bt: jax.Array,
     config: ModelConfig,
     compute: ComputeConfig,
+    *,
+    vectors_btd: jax.Array | None = None,
+    prefix: Prefix | None = None,
 ) -> jax.Array:
     """Computes everything but the output projection, for sequences of packed documents.
 
@@ -216,25 +245,25 @@ def hidden_states(
         their positions count within the document: see `hclx.data.batch.packing`.
       config: the model's shape.
       compute: how it is computed.
+      vectors_btd: as in `embed`.
+      prefix: keys and values of all layers, which every document sees; positions begin behind it.
     Returns:
       [b, t, d] in `compute.dtype`, after the final norm.
     Raises:
       ConfigError: the pipeline cannot split blocks or batch: see `hclx.parallel.pipeline`.
     """
 
-    kinds, first = stacked_kinds(config), layer_kinds(config)[0]
-    if config.window >= tokens_bt.shape[1]:  # no query has more tokens before it
-        kinds = kinds and kinds._replace(window=None)
-        first = first._replace(window=None)
+    kinds, first = _kinds(config, tokens_bt.shape[1] + (0 if prefix is None else prefix.k.shape[1]))
 
     def block(layer, x_btd, rows):
-        layer, kind = (layer, first) if kinds is None else layer
+        layer, kind, prefix = layer
+        kind = first if kind is None else kind
         segments_bt, positions_bt = rows
-        attend = packed_attention(segments_bt, compute.attention)
+        attend = packed_attention(segments_bt, compute.attention, prefix, positions_bt)
         return run_block(layer, x_btd, positions_bt, attend, kind, config, compute.matmul)[0]
 
-    layers = params["blocks"] if kinds is None else (params["blocks"], kinds)
-    x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype)
+    layers = (params["blocks"], kinds, prefix)
+    x_btd = embed(params, tokens_bt, positions_bt, config, compute.dtype, vectors_btd)
     rows = (segments_bt, positions_bt)
     wrap, stages = functools.partial(remat, policy=compute.remat), axis_size("layers")
     if stages > 1:

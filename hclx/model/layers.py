@@ -135,13 +135,15 @@ class Embedding(nnx.Module):
         self.position = make_position_table(config, rngs)
         self.norm = make_norm(config, config.d_model) if config.embedding_norm else None
 
-    def __call__(self, tokens_bt: jax.Array, positions_bt: jax.Array) -> jax.Array:
-        """float32 [b, t, d]."""
+    def vectors(self, tokens_bt: jax.Array) -> jax.Array:
+        """float32 [b, t, d], the vectors of tokens before positions are added."""
         # The tables are gathered over `fsdp`, and each device looks up its own rows: a batch has
         # more rows than a table has shards.
         x_btd = constrain(self.token[...], "vocab", None)[tokens_bt]
-        if self.multiplier != 1:
-            x_btd *= self.multiplier
+        return x_btd if self.multiplier == 1 else x_btd * self.multiplier
+
+    def __call__(self, x_btd: jax.Array, positions_bt: jax.Array) -> jax.Array:
+        """float32 [b, t, d], the vectors of tokens at their positions."""
         if self.position is not None:
             x_btd += constrain(self.position[...], "position", None)[positions_bt]
         if self.norm is not None:

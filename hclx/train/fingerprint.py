@@ -47,7 +47,8 @@ def _mixed(x: jax.Array, first: jax.Array | int) -> tuple[jax.Array, jax.Array]:
     return mixed, _mix(mixed ^ jnp.uint32(0x9E3779B9))
 
 
-def _array_fingerprint(x: jax.Array) -> jax.Array:
+def array_fingerprint(x: jax.Array) -> jax.Array:
+    """uint32 [2], the sums that are the fingerprint of an array, for use in compiled functions."""
     return jnp.stack([numbers.sum(dtype=jnp.uint32) for numbers in _mixed(x, 0)])
 
 
@@ -63,7 +64,7 @@ def _part_fingerprint(x: jax.Array, first: jax.Array) -> jax.Array:
 
 @jax.jit
 def _fingerprints(tree):
-    return jax.tree.map(_array_fingerprint, tree)
+    return jax.tree.map(array_fingerprint, tree)
 
 
 @jax.jit

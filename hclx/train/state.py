@@ -91,7 +91,6 @@ def abstract_state(
     Raises:
       ConfigError: the mesh cannot shard an array evenly.
     """
-    replicated = NamedSharding(mesh, PartitionSpec())
 
     def place(path, array, axes):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -100,20 +99,37 @@ def abstract_state(
 
     shapes = abstract_params(model)
     params = jax.tree_util.tree_map_with_path(place, shapes, logical_axes(model))
+    return abstract_state_of(params, {}, train, optimizer, mesh)
+
+
+def abstract_state_of(
+    trainable: Params,
+    frozen: Params,
+    train: TrainConfig,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+) -> TrainState:
+    """The state around any parameters, as `abstract_state` returns that of pretraining.
+
+    Args:
+      trainable, frozen: trees of `jax.ShapeDtypeStruct`s with shardings on `mesh`.
+      train, optimizer, mesh: as in `abstract_state`.
+    """
+    replicated = NamedSharding(mesh, PartitionSpec())
     everywhere = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated)
     opt_state = map_moments(
         lambda moments: jax.tree.map(
             lambda x, like: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=like.sharding),
             moments,
-            params,
+            trainable,
         ),
         everywhere,
-        jax.eval_shape(optimizer.init, shapes),
-        shapes,
+        jax.eval_shape(optimizer.init, trainable),
+        trainable,
     )
     guard = jax.tree.map(everywhere, jax.eval_shape(lambda: fresh_guard(train)))
     step = everywhere(jax.ShapeDtypeStruct((), jnp.int32))
-    return TrainState(step, params, {}, opt_state, guard)
+    return TrainState(step, trainable, frozen, opt_state, guard)
 
 
 def map_moments(of_moments, of_others, opt_state: optax.OptState, params: Params):

@@ -1,0 +1,66 @@
+"""Soft prompts: vectors that stand for tokens and are trained (Lester et al. 2021, "The power of
+scale for parameter-efficient prompt tuning").
+
+The token ids from `vocab_size` on are soft slots: id `vocab_size` + i stands for row i of a table
+[p, d]. So a soft prompt stands anywhere in a template, more than once, and in any of the documents
+of a packed row.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from hclx.model import Params, ParamSpec, token_vectors
+from hclx.model_config import ModelConfig
+from hclx.parallel import constrain
+from hclx.tune.initial_values import Tokens, initial_tokens
+from hclx.tune.tune_config import TuneConfig
+
+
+def table_specs(model: ModelConfig, config: TuneConfig) -> Params:
+    """The records of the parameters of a soft prompt."""
+    shape = config.length, model.d_model
+    return {"table": ParamSpec(shape, (None, "embed"), decays=False, in_matmul=False)}
+
+
+def init_table(
+    model: ModelConfig, config: TuneConfig, base: Params, key: jax.Array, tokens: Tokens
+) -> Params:
+    """The initial vectors: those of tokens (Lester et al. 2021, section 3.2), or random ones.
+
+    Random vectors are normal, with the standard deviation of the token vectors of the base: what is
+    far from all that the base has seen takes many steps to come back.
+
+    Args:
+      model: the base's shape.
+      config: the settings.
+      base: its parameters.
+      key: of what is drawn.
+      tokens: see `hclx.tune.initial_values.initial_tokens`.
+    Returns:
+      {"table": float32 [p, d]}.
+    """
+    if config.init == "random":
+        std = model.embedding_multiplier * jnp.std(base["embedding"]["token"])
+        shape = config.length, model.d_model
+        return {"table": std * jax.random.normal(key, shape, jnp.float32)}
+    slots = initial_tokens(config, tokens, model.vocab_size, key)
+    vectors = lambda ids: token_vectors(base, jnp.array([ids]), model)[0].mean(0)
+    return {"table": jnp.stack([vectors(slot) for slot in slots]).astype(jnp.float32)}
+
+
+def with_soft_slots(
+    params: Params, tokens_bt: jax.Array, table_pd: jax.Array, model: ModelConfig
+) -> jax.Array:
+    """float32 [b, t, d], the vectors of tokens, and rows of a table for soft slots.
+
+    Args:
+      params: of the base.
+      tokens_bt: int32, below `vocab_size` + p.
+      table_pd: float32.
+      model: the base's shape.
+    """
+    slots_bt = tokens_bt - model.vocab_size
+    vectors_btd = token_vectors(params, jnp.where(slots_bt < 0, tokens_bt, 0), model)
+    table_pd = constrain(table_pd, None, None)
+    soft_btd = table_pd[jnp.clip(slots_bt, 0, len(table_pd) - 1)]
+    return jnp.where(slots_bt[..., None] < 0, vectors_btd, soft_btd)

@@ -1,0 +1,70 @@
+"""The settings of tuning: which method, and the size and the beginning of what it trains."""
+
+import dataclasses
+
+from hclx.field_checks import Validated, either, require
+from hclx.tune.projections import parse_targets
+
+KINDS = ("prompt_tune", "p_tune", "prefix_tune", "lora", "finetune")
+ENCODERS = ("lstm", "mlp")
+INITS = ("random", "vocabulary", "labels", "text")
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneConfig(Validated):
+    """A method and its settings. Those of other methods are not looked at."""
+
+    kind: str = "prompt_tune"
+    seed: int = 0  # of the initial values, and of dropout
+    # Soft prompts, p-tuning and prefixes:
+    length: int = 20  # soft slots, or positions of the prefix
+    # Soft prompts and prefixes without reparameterisation: "random", "vocabulary" (tokens drawn
+    # from the first `init_vocabulary`, which are the most frequent ones in most tokenizers),
+    # "labels" (the words of the labels, of soft prompts alone) or "text".
+    init: str = "vocabulary"
+    init_vocabulary: int = 5_000
+    # p-tuning:
+    encoder: str = "lstm"  # or "mlp"
+    # hidden size: of the LSTM in each direction, of the MLP, of the MLP of a prefix; 0: half of
+    # d_model for the LSTM, and d_model for an MLP
+    encoder_size: int = 0
+    # Prefixes:
+    reparameterise: bool = False  # keys and values are the output of an MLP (Li and Liang 2021)
+    # LoRA:
+    targets: str = "q,v"  # of PROJECTIONS, or names that PEFT gives to them
+    rank: int = 8
+    alpha: float = 16.0  # the change is multiplied by alpha / rank
+    rs_lora: bool = False  # or by alpha / sqrt(rank) (Kalajdzievski 2023)
+    dropout: float = 0.0  # share of the inputs that the change does not see
+
+    def _check(self):
+        for name, choices in {"kind": KINDS, "encoder": ENCODERS, "init": INITS}.items():
+            value = getattr(self, name)
+            require(value in choices, f"TuneConfig.{name}={value!r} is not {either(choices)}")
+        self._not_negative("seed", "encoder_size")
+        sizes = ("length", "init_vocabulary", "rank")
+        self._positive(*sizes, "alpha")
+        self._int32(*sizes, "encoder_size", "seed")
+        require(
+            0 <= self.dropout < 1,
+            f"TuneConfig.dropout={self.dropout} is not in [0, 1)",
+        )
+        require(
+            not (self.kind == "prefix_tune" and self.init == "labels"),
+            "TuneConfig.init='labels' is for soft prompts; give 'random', 'vocabulary' or 'text'"
+            " for a prefix",
+        )
+        has_network = self.kind == "p_tune" or (self.kind == "prefix_tune" and self.reparameterise)
+        require(
+            not (has_network and self.init in ("labels", "text")),
+            f"TuneConfig.init={self.init!r} does not go with the network of"
+            f" TuneConfig.kind={self.kind!r}, which begins at random; leave it out, or use a prompt"
+            " or prefix without one",
+        )
+        if self.kind == "lora":
+            parse_targets(self.targets)
+
+    @property
+    def scale(self) -> float:
+        """The factor of a low-rank change: alpha / rank, or alpha / sqrt(rank) with `rs_lora`."""
+        return self.alpha / (self.rank**0.5 if self.rs_lora else self.rank)
