@@ -268,7 +268,8 @@ def _notes(runs: tuple, items: int) -> Iterator[str]:
         yield f"a saw {counted(first.shots, 'shot')}, b {second.shots}, as examples were dropped"
     if first.score != second.score:
         yield f"a is scored by {first.score}, b by {second.score}"
-    if first.seed != second.seed or first.draw != second.draw:
+    has_examples = first.shots or second.shots
+    if has_examples and (first.seed != second.seed or first.draw != second.draw):
         yield "the examples were drawn differently"
     for name, run in zip("ab", runs):
         if run.items != items:
@@ -278,7 +279,8 @@ def _notes(runs: tuple, items: int) -> Iterator[str]:
 
 
 def notes_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Returns each note with the runs that it is on; [] of runs stands for all.
+    """Returns each note with the runs that it is on; [] of runs stands for all, and a single text
+    for all that have examples.
 
     Args:
       comparison: what `compare` returns.
@@ -287,8 +289,13 @@ def notes_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
     for d in comparison.differences:
         for note in d.notes:
             runs[note].append(_named((d.task, d.template, d.shots_asked)))
-    n = len(comparison.differences)
-    return [(note, [] if len(names) == n else names) for note, names in runs.items()]
+    differences = comparison.differences
+    with_shots = [_named((d.task, d.template, d.shots_asked)) for d in differences if d.shots_asked]
+    short = lambda names: ["all runs with examples"] if names == with_shots else names
+    return [
+        (note, [] if len(names) == len(differences) else short(names))
+        for note, names in runs.items()
+    ]
 
 
 def to_table(comparison: Comparison) -> str:

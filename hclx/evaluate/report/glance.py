@@ -8,6 +8,7 @@ from hclx.progress import counted
 
 # Metrics whose greatest value is 100, by the beginning of their names.
 _PERCENT = ("bleu", "chrf", "ter")
+_ONE_ANSWER = 0.9  # the share of predictions from which a model answers always the same
 VERDICTS = {
     "above": "above chance",
     "at": "at chance",
@@ -74,14 +75,36 @@ def domain(metric: str, values: Sequence[float]) -> tuple[float, float]:
 def summary(lines: Sequence[Headline]) -> str:
     """Returns a sentence that counts tasks by their verdicts."""
     counts = {key: sum(line.verdict == key for line in lines) for key in VERDICTS}
+    if len(lines) == 1:
+        return f"1 task: {VERDICTS[lines[0].verdict]}."
     words = [f"{n} {VERDICTS[key]}" for key, n in counts.items() if n and key != "none"]
     if counts["none"]:
         words.append(f"{counts['none']} on which guessing has no score")
     return f"{counted(len(lines), 'task')}: {', '.join(words)}."
 
 
+def one_answer(run: Run) -> str:
+    """Returns a sentence if nearly all predictions are of the same label, though the right answers
+    are not; else "". Such a score says what share of the items has that label, and no more.
+    """
+    total = sum(map(sum, run.confusion or ()))
+    if not total:
+        return ""
+    predicted = [sum(column) / total for column in zip(*run.confusion)]
+    label = max(range(len(predicted)), key=predicted.__getitem__)
+    right = sum(run.confusion[label]) / total
+    if predicted[label] < _ONE_ANSWER or right >= _ONE_ANSWER:
+        return ""
+    name = run.label_names[label] or "not read"
+    return (
+        f"{predicted[label]:.0%} of the predictions are “{name}”, the right answer of {right:.0%}"
+    )
+
+
 def cautions(run: Run) -> Iterator[str]:
     """Yields sentences on what makes a run weaker than it was asked to be."""
+    if one_answer(run):
+        yield one_answer(run)
     if run.shots < run.shots_asked:
         yield (
             f"{run.shots_asked} examples were asked for and {run.shots} had room in the context,"

@@ -27,11 +27,11 @@ from hclx.progress import counted
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SCORES = {
     "total": "sum of the answer's log-probabilities",
-    "per_token": "the sum divided by the answer's tokens",
-    "per_character": "the sum divided by the answer's characters, as acc_norm of"
+    "per_token": "log-probability of the answer per token",
+    "per_character": "log-probability of the answer per character, as acc_norm of"
     " lm-evaluation-harness",
-    "per_byte": "the sum divided by the answer's bytes in UTF-8",
-    "pmi": "the sum less that of the answer without the prompt",
+    "per_byte": "log-probability of the answer per byte of UTF-8",
+    "pmi": "log-probability of the answer, less that without the prompt",
 }
 _DRAWS = {
     "trial": "the same examples before all items, drawn anew for each draw",
@@ -168,6 +168,8 @@ def _page(template: str, context: Mapping) -> str:
         calibration_error=expected_calibration_error,
         verdicts=glance.VERDICTS,
         summary=glance.summary,
+        verdict_of=glance.verdict,
+        one_answer=glance.one_answer,
     )
     return environment.get_template(template).render(context).lstrip()
 

@@ -23,6 +23,13 @@ class Plot(NamedTuple):
     series: list[Series]
 
 
+class _Lines(NamedTuple):
+    """Series, and the number of those for which there is no colour."""
+
+    series: list[Series]
+    left_out: int = 0
+
+
 def task_plots(
     evaluations: Sequence[Results], task: str, tables: Sequence[PublishedTable]
 ) -> list[Plot]:
@@ -48,75 +55,86 @@ def task_plots(
     titles = ("examples in the prompt", "parameters of the model", "training step")
     return [
         Plot(
-            line_plot(series, axis, chance, f"{task}: {main} by {title}"),
-            f"{main} by {title}",
-            series,
+            line_plot(lines.series, axis, chance, f"{task}: {main} by {title}"),
+            f"{main} by {title}{_left_out(lines)}",
+            lines.series,
         )
-        for title, (series, axis) in zip(titles, plots)
-        if series
+        for title, (lines, axis) in zip(titles, plots)
+        if lines.series
     ]
 
 
-def _against_shots(pairs: Sequence, label: Callable | None) -> tuple[list[Series], Axis]:
+def _against_shots(pairs: Sequence, label: Callable | None) -> tuple[_Lines, Axis]:
     """A line for each model and template; nothing if no line has two points."""
     groups = _grouped(
         pairs,
         lambda results, run: (label(results) + ", " if label else "") + run.template,
-        lambda results, run: float(run.shots_asked),
+        lambda results, run: float(run.shots),
     )
-    ticks = sorted({point.x for line in groups for point in line.points})
-    if all(len(line.points) < 2 for line in groups):
-        return [], Axis("", ())
+    ticks = sorted({point.x for line in groups.series for point in line.points})
+    if all(len(line.points) < 2 for line in groups.series):
+        return _Lines([]), Axis("", ())
     return groups, Axis("examples", tuple(ticks), math.log1p)
 
 
-def _against_sizes(pairs: Sequence, tables: Sequence) -> tuple[list[Series], Axis]:
-    """A line for each template with most of its examples, and published figures in grey; nothing
-    if there is a single size.
+def _against_sizes(pairs: Sequence, tables: Sequence) -> tuple[_Lines, Axis]:
+    """A line for each template with the most examples that a model has of it, and published
+    figures in grey; nothing if there is a single size.
     """
-    most = {run.template: 0 for _, run in pairs}
-    for _, run in pairs:
-        most[run.template] = max(most[run.template], run.shots_asked)
-    pairs = [(r, run) for r, run in pairs if run.shots_asked == most[run.template]]
+    most: dict[tuple, int] = {}
+    for results, run in pairs:
+        key = results.model.label, run.template
+        most[key] = max(most.get(key, 0), run.shots_asked)
+    pairs = [(r, run) for r, run in pairs if run.shots_asked == most[r.model.label, run.template]]
     own = _grouped(pairs, _setting, lambda results, run: results.model.parameters)
-    series = [*filter(None, map(_published, tables)), *own]
+    series = [*filter(None, map(_published, tables)), *own.series]
     sizes = sorted({point.x for line in series for point in line.points})
-    if len(sizes) < 2 or not own:
-        return [], Axis("", ())
-    return series, Axis("parameters", _powers(sizes), math.log10, size_label)
+    if len(sizes) < 2 or not own.series:
+        return _Lines([]), Axis("", ())
+    return _Lines(series, own.left_out), Axis("parameters", _powers(sizes), math.log10, size_label)
 
 
-def _against_steps(pairs: Sequence) -> tuple[list[Series], Axis]:
+def _against_steps(pairs: Sequence) -> tuple[_Lines, Axis]:
     """A line for each run, template and number of examples; nothing if no model has two steps."""
     named = lambda results, run: f"{results.model.label}, {_setting(results, run)}"
     groups = _grouped(pairs, named, lambda results, run: results.model.step)
-    if all(len(line.points) < 2 for line in groups):
-        return [], Axis("", ())
-    ticks = sorted({point.x for line in groups for point in line.points})
+    if all(len(line.points) < 2 for line in groups.series):
+        return _Lines([]), Axis("", ())
+    ticks = sorted({point.x for line in groups.series for point in line.points})
     return groups, Axis("step", tuple(ticks), float, lambda step: f"{step:,.0f}")
 
 
 def _setting(results: Results, run: Run) -> str:
-    return f"{run.template}, {counted(run.shots_asked, 'example')}"
+    asked = " asked for" if run.shots < run.shots_asked else ""
+    return f"{run.template}, {counted(run.shots_asked, 'example')}{asked}"
 
 
-def _grouped(pairs: Iterable, name: Callable, x: Callable) -> list[Series]:
-    """Series of points by name, at most as many as there are colours: those with most points."""
+def _grouped(pairs: Iterable, name: Callable, x: Callable) -> _Lines:
+    """Lines of points by name, at most as many as there are colours: those with most points, of
+    these the ones with most examples, as those stand for the task.
+    """
     groups: dict[str, dict[float, Point]] = {}
+    shots: dict[str, int] = {}
     for results, run in pairs:
         at, figure = x(results, run), run.figure
+        shots[name(results, run)] = max(shots.get(name(results, run), 0), run.shots_asked)
         if at is not None:
             note = f"{figure.mean:.3f}"
             if figure.interval:
                 note += " [{:.3f}, {:.3f}]".format(*figure.interval)
             point = Point(float(at), figure.mean, figure.interval, note)
             groups.setdefault(name(results, run), {})[float(at)] = point
-    kept = sorted(groups, key=lambda group: -len(groups[group]))[:COLORS]
+    kept = sorted(groups, key=lambda group: (-len(groups[group]), -shots[group]))[:COLORS]
     names = [group for group in groups if group in kept]
-    return [
+    series = [
         Series(group, tuple(groups[group][at] for at in sorted(groups[group])), color)
         for color, group in enumerate(names)
     ]
+    return _Lines(series, len(groups) - len(names))
+
+
+def _left_out(lines: _Lines) -> str:
+    return f" ({counted(lines.left_out, 'more line')} left out)" if lines.left_out else ""
 
 
 def _published(table: PublishedTable) -> Series | None:

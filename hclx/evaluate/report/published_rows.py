@@ -46,7 +46,7 @@ def _table(metric: str, tables: Sequence[PublishedTable], own: Sequence) -> Metr
     for label, run in own:
         if metric in run.metrics:
             values = rows.setdefault(f"{label}, {run.template}", {})
-            values[str(run.shots_asked)] = run.metrics[metric].mean
+            values[str(run.shots)] = run.metrics[metric].mean
     result = [TableRow(name, values, 0) for name, values in rows.items()]
     for note, table in enumerate(tables, start=1):
         for row in table.rows:

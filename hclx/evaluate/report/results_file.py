@@ -137,10 +137,15 @@ class Run:
         return self.metrics[self.main]
 
     @property
-    def label_names(self) -> tuple[str, ...]:
+    def names(self) -> dict[str, str]:
         """The labels with their texts, "1 긍정", where a prompt has one text for all items."""
         texts = ((key, self.verbalisers.get(key, "").strip()) for key in self.labels or ())
-        return tuple(f"{key} {text}" if text not in ("", key) else key for key, text in texts)
+        return {key: f"{key} {text}" if text not in ("", key) else key for key, text in texts}
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The same names, in the order of the labels."""
+        return tuple(self.names.values())
 
     @property
     def fewer_shots(self) -> str:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 COLORS = 6  # .s0 to .s5
 _WIDTH, _HEIGHT = 340, 212
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 328, 10, 176
+_CHANCE = 30  # room for the word beside its line
 _MIN_GAP = 30  # between labels of the horizontal axis
 
 
@@ -63,9 +64,10 @@ def line_plot(series: Sequence[Series], axis: Axis, chance: float | None, title:
     ticks = nice_ticks(*_extent(series, chance))
     y = _scale(ticks[0], ticks[-1], _BOTTOM, _TOP)
     places = [axis.place(value) for value in axis.ticks]
-    x = _scale(min(places), max(places), _LEFT + 14, _RIGHT - 14)
+    right = _RIGHT if chance is None else _RIGHT - _CHANCE
+    x = _scale(min(places), max(places), _LEFT + 14, right - 14)
     for tick in ticks:
-        _add(svg, "line", x1=_LEFT, x2=_RIGHT, y1=y(tick), y2=y(tick), class_="grid")
+        _add(svg, "line", x1=_LEFT, x2=right, y1=y(tick), y2=y(tick), class_="grid")
         _add(svg, "text", f"{tick:g}", x=_LEFT - 5, y=y(tick) + 3.5, class_="end")
     last = -math.inf
     for tick in axis.ticks:
@@ -73,11 +75,11 @@ def line_plot(series: Sequence[Series], axis: Axis, chance: float | None, title:
         if at - last >= _MIN_GAP:
             last = at
             _add(svg, "text", axis.label(tick), x=at, y=_BOTTOM + 15, class_="middle")
-    _add(svg, "text", axis.title, x=(_LEFT + _RIGHT) / 2, y=_HEIGHT - 4, class_="middle")
+    _add(svg, "text", axis.title, x=(_LEFT + right) / 2, y=_HEIGHT - 4, class_="middle")
     if chance is not None:
-        _add(svg, "line", x1=_LEFT, x2=_RIGHT, y1=y(chance), y2=y(chance), class_="chance")
-        # Over the line, or below it where the line is at the top.
-        _add(svg, "text", "chance", x=_RIGHT, y=y(chance) - 4, class_="end")
+        _add(svg, "line", x1=_LEFT, x2=right, y1=y(chance), y2=y(chance), class_="chance")
+        # Outside the plot, where no point or interval can hide it.
+        _add(svg, "text", "chance", x=right + 4, y=y(chance) + 3.5)
     for line in series:
         _draw(svg, line, lambda value: x(axis.place(value)), y)
     return _markup(svg)
@@ -118,12 +120,13 @@ def reliability_plot(bins: Sequence, title: str) -> Markup:
       bins: with `confidence`, `accuracy` and `count`.
     """
     svg = _svg(220, 220, title, "plot square")
-    x, y = _scale(0, 1, 32, 212), _scale(0, 1, 186, 8)
+    x, y = _scale(0, 1, 44, 212), _scale(0, 1, 186, 8)
+    _add(svg, "text", "accuracy", x=-97, y=9, class_="middle", transform="rotate(-90)")
     for tick in (0, 0.25, 0.5, 0.75, 1):
-        _add(svg, "line", x1=32, x2=212, y1=y(tick), y2=y(tick), class_="grid")
-        _add(svg, "text", f"{tick:g}", x=27, y=y(tick) + 3.5, class_="end")
+        _add(svg, "line", x1=44, x2=212, y1=y(tick), y2=y(tick), class_="grid")
+        _add(svg, "text", f"{tick:g}", x=39, y=y(tick) + 3.5, class_="end")
         _add(svg, "text", f"{tick:g}", x=x(tick), y=200, class_="middle")
-    _add(svg, "text", "confidence", x=122, y=216, class_="middle")
+    _add(svg, "text", "confidence", x=128, y=216, class_="middle")
     _add(svg, "line", x1=x(0), y1=y(0), x2=x(1), y2=y(1), class_="chance")
     full = [bin for bin in bins if bin.count]
     most = max((bin.count for bin in full), default=1)

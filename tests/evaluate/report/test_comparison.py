@@ -175,6 +175,11 @@ def test_what_differs_beside_the_model_is_told(tmp_path):
     assert "scored by per_token, b by pmi" in notes and "drawn differently" in notes
 
 
+def test_without_examples_no_draw_of_them_differs(comparison):
+    for d in comparison.differences:
+        assert any("drawn differently" in note for note in d.notes) == (d.shots_asked > 0)
+
+
 def test_what_cannot_be_joined_is_refused_with_the_reason(tmp_path):
     a = evaluation(tmp_path / "a", shots=16, n=8)
     b = evaluation(tmp_path / "b", shots=4, n=8)
@@ -210,5 +215,5 @@ def test_the_changed_items_are_written(comparison, tmp_path):
     table = to_table(comparison)
     for d in comparison.differences:
         assert f"{d.difference:+.3f}" in table
-    assert "all runs: the examples were drawn differently" in table
+    assert "all runs with examples: the examples were drawn differently" in table
     assert page.name == "compare.html"

@@ -6,7 +6,14 @@ from html.parser import HTMLParser
 import pytest
 
 from hclx.errors import DataError
-from hclx.evaluate.report.glance import cautions, domain, headlines, summary, verdict
+from hclx.evaluate.report.glance import (
+    cautions,
+    domain,
+    headlines,
+    one_answer,
+    summary,
+    verdict,
+)
 from hclx.evaluate.report.html_page import (
     format_number,
     format_p,
@@ -92,19 +99,30 @@ def test_a_line_a_task_says_metric_interval_chance_and_examples(folders, pages):
             "nsmc",
             70,
             "0.500",
-            "above chance accuracy, chance 0.500; 42 examples of 70, hclx; after contextual",
+            "above chance accuracy of 240 items; chance 0.500, difference +0.314 42 examples of 70",
         ),
-        ("kobest_boolq", 4, "0.500", "at chance f1_macro, chance 0.500; 4 examples, lm_eval"),
-        ("klue_ynat", 70, "0.250", "above chance f1_macro, chance 0.250; 40 examples of 70"),
-        ("korquad", 4, None, "no chance level f1_character; 4 examples, hyperclova"),
+        (
+            "kobest_boolq",
+            4,
+            "0.500",
+            "at chance f1_macro of 150 items; chance 0.500, difference +0.033 4 examples, lm_eval",
+        ),
+        (
+            "klue_ynat",
+            70,
+            "0.250",
+            "above chance f1_macro of 240 items; chance 0.250, difference +0.328 40 examples of 70",
+        ),
+        ("korquad", 4, None, "no chance level f1_character of 240 items 4 examples, hyperclova"),
     ):
         run = runs[task, shots]
         figure = run["metrics"][run["main"]]
         mean, low, high = (f"{x:.3f}" for x in (figure["mean"], *figure["interval"]))
         assert f"{task} {mean} [{low}, {high}] {words}" in page
         if run["calibrated"]:
-            calibrated = run["calibrated"]["contextual"][run["main"]]["mean"]
-            assert f"after contextual calibration {calibrated:.3f}" in page
+            calibrated = run["calibrated"]["contextual"][run["main"]]
+            mean, low, high = (f"{x:.3f}" for x in (calibrated["mean"], *calibrated["interval"]))
+            assert f"contextual calibration: {mean} [{low}, {high}], above chance" in page
     assert "5 tasks: 2 above chance" in page
     for caution in (
         "70 examples were asked for and 42 had room",
@@ -233,3 +251,41 @@ def test_the_comparison_shows_both_values_and_items_that_changed(comparison, pag
             f"better with b {d.gained:,}, " in page
             and f"{d.gained:,}, {d.lost:,} {d.metric}" in page
         )
+
+
+@pytest.mark.parametrize(
+    ("confusion", "text"),
+    [
+        ([[1, 39, 0], [1, 59, 0], [0, 0, 0]], "98% of the predictions are “1 긍정”, the right"),
+        ([[0, 0, 40], [0, 5, 55], [0, 0, 0]], "95% of the predictions are “not read”, the right"),
+        ([[8, 32, 0], [8, 52, 0], [0, 0, 0]], ""),  # 84%
+        ([[0, 5, 0], [0, 95, 0], [0, 0, 0]], ""),  # right answers are as uneven
+        (None, ""),
+    ],
+)
+def test_a_model_that_always_answers_the_same_is_told(tmp_path, confusion, text):
+    record = write_run(tmp_path, "nsmc", n=8, trials=1)
+    record |= {"labels": ["0", "1", ""], "confusion": confusion, "verbalisers": {"1": "긍정"}}
+    results = read_results(write(tmp_path, [record]))
+    told = one_answer(results.runs[0])
+    assert told.startswith(text) and bool(told) == bool(text)
+    if text:
+        page = Reader(render_report([results])).shown
+        share = "60%" if "긍정" in text else "0%"
+        assert page.count(f"{told}") == 2 and told.endswith(f"the right answer of {share}")
+
+
+def test_a_sample_has_the_texts_of_choices(tmp_path):
+    run = write_run(tmp_path, "nsmc", n=8, trials=1)
+    run |= {"labels": ["0", "1"], "verbalisers": {"0": "부정", "1": "긍정"}}
+    page = Reader(render_report([read_results(write(tmp_path, [run]))])).shown
+    assert "right answer 0 부정 " in page and "right answer 1 긍정 " in page
+    assert "probabilities 0 부정: " in page
+
+
+def test_several_evaluations_have_their_intervals_and_examples_side_by_side(folders, pages):
+    page = Reader(pages["two"]).shown
+    for folder in folders:
+        figure = read_results(folder).runs[6].figure
+        mean, low, high = (f"{x:.3f}" for x in (figure.mean, *figure.interval))
+        assert f"▲ {mean}[{low}, {high}]42 of 70 examples" in page

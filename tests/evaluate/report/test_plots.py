@@ -5,6 +5,7 @@ import pytest
 from hclx.evaluate.report.plots import size_label, task_plots
 from hclx.evaluate.report.published import tables_of
 from hclx.evaluate.report.results_file import read_results
+from tests.helpers.written_results import write, write_run
 
 
 def points(plot):
@@ -17,7 +18,7 @@ def test_points_are_the_means_at_their_examples(folders):
     expected = {}
     for run in results.runs:
         if run.task == "nsmc":
-            expected.setdefault(run.template, []).append((run.shots_asked, run.figure.mean))
+            expected.setdefault(run.template, []).append((run.shots, run.figure.mean))
     assert points(plot) == expected
 
 
@@ -40,3 +41,25 @@ def test_steps_are_those_of_the_same_model(folders):
 def test_sizes_are_named_as_models_are():
     sizes = (58_483_584, 1.3e9, 82e9, 950)
     assert [size_label(size) for size in sizes] == ["58.5M", "1.3B", "82B", "950"]
+
+
+def test_lines_without_a_colour_are_counted_and_have_the_fewest_examples(folders):
+    *_, plot = task_plots([read_results(folder) for folder in folders], "nsmc", [])
+    names = list(points(plot))
+    assert plot.caption == "accuracy by training step (1 more line left out)"
+    assert len(names) == 6 and any("hclx, 70 examples" in name for name in names)
+
+
+def test_models_with_fewer_examples_stand_beside_the_published_sizes(tmp_path):
+    few, many = (
+        read_results(
+            write(
+                tmp_path / name,
+                [write_run(tmp_path / name, "nsmc", shots=shots, n=6, trials=1)],
+                name=name,
+            )
+        )
+        for name, shots in (("few", 4), ("many", 16))
+    )
+    plot = task_plots([few, many], "nsmc", tables_of("nsmc"))[-1]
+    assert {"hclx, 4 examples", "hclx, 16 examples"} < set(points(plot))

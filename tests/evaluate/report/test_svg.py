@@ -79,10 +79,20 @@ def test_a_calibrated_model_is_on_the_diagonal():
     svg = reliability_plot(bins, "t")
     assert len(circles(svg)) == 9
     for x, y in circles(svg):
-        assert (x - 32) / 180 == pytest.approx((186 - y) / 178, abs=1e-3)
+        assert (x - 44) / 168 == pytest.approx((186 - y) / 178, abs=1e-3)
 
 
 def test_texts_are_escaped():
     axis = Axis("<b>&", (0, 1))
     svg = line_plot([Series("<script>", (Point(0, 1, note="\"'<"),))], axis, None, '">')
     assert "<script" not in svg and "<b>" not in svg and ElementTree.fromstring(svg) is not None
+
+
+def test_the_word_chance_is_beside_the_plot_and_not_over_it():
+    points = (Point(0, 0.55, (0.48, 0.62)), Point(16, 0.505, (0.43, 0.58)))
+    svg = line_plot([Series("a", points)], Axis("examples", (0, 16)), 0.5, "t")
+    x, _ = texts(svg)["chance"]
+    lines = ElementTree.fromstring(svg).iter("line")
+    assert x > max(float(line.get("x2")) for line in lines)
+    width = float(ElementTree.fromstring(svg).get("viewBox").split()[2])
+    assert x + 34 < width + 1  # the word is 34 wide at 10.5 pixels
