@@ -1,0 +1,158 @@
+"""The results of tokenizer_ablation.py as JSON lines, a table and a plot."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+NAMES = {
+    "morphemes": "morpheme-aware byte-level BPE",
+    "plain": "byte-level BPE",
+    "characters": "character-level BPE",
+}
+KINDS = ("wikipedia", "reviews", "law", "news")
+STEP_TOKENS = 2 * 256  # of gin_configs/runs/tokenizer_ablation.gin
+
+
+def write_report(folder: Path) -> None:
+    """Writes results.jsonl, table.md and plot.svg of what is in a folder."""
+    texts, tasks = text_rows(folder), nsmc_rows(folder)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in texts + tasks]
+    (folder / "results.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "table.md").write_text(text_table(texts) + nsmc_table(tasks), encoding="utf-8")
+    plot(texts, folder / "plot.svg")
+
+
+def text_rows(folder: Path) -> list[dict]:
+    """Returns a row for each tokenizer, number of steps, seed and kind of text."""
+    rows = []
+    for path in folder.glob("runs/*/perplexity_*.json"):
+        tokenizer, seed = path.parent.name.split("_")
+        step = int(path.stem.removeprefix("perplexity_"))
+        for file in json.loads(path.read_text(encoding="utf-8"))["files"]:
+            rows.append(
+                {
+                    "tokenizer": tokenizer,
+                    "step": step,
+                    "tokens_seen": step * STEP_TOKENS,
+                    "seed": int(seed),
+                    "text": Path(file["path"]).stem,
+                    "bits_per_byte": file["bits_per_byte"]["value"],
+                    "interval": file["bits_per_byte"]["interval"],
+                    "documents": file["documents"],
+                    "not_kept": file["not_kept"],
+                    "characters_per_token": file["characters"] / file["tokens"],
+                }
+            )
+    order = list(NAMES)
+    return sorted(rows, key=lambda r: (r["step"], order.index(r["tokenizer"]), r["seed"]))
+
+
+def nsmc_rows(folder: Path) -> list[dict]:
+    """Returns a row for each evaluation on NSMC."""
+    rows = []
+    for path in folder.glob("runs/*/*/results.json"):
+        name, *tuning = path.parents[1].name.split("_tuned_")
+        tokenizer, seed = name.split("_")
+        results = json.loads(path.read_text(encoding="utf-8"))
+        (run,) = results["runs"]
+        accuracy = run["metrics"]["accuracy"]
+        median = run["calibrated"]["median"]["accuracy"]
+        steps = tuning[0].split("_")[0] if tuning else path.parent.name.rpartition("_")[2]
+        rows.append(
+            {
+                "tokenizer": tokenizer,
+                "step": int(steps),
+                "seed": int(seed),
+                "tuning": tuning[0] if tuning else "",
+                "shots": run["shots"],
+                "items": run["items"],
+                "trials": run["trials"],
+                "accuracy": accuracy["mean"],
+                "interval": accuracy["interval"],
+                "calibrated_by_median": median["mean"],
+                "calibrated_interval": median["interval"],
+                "chance": run["chance"],
+            }
+        )
+    order = list(NAMES)
+    return sorted(rows, key=lambda r: (r["tuning"], order.index(r["tokenizer"]), r["seed"]))
+
+
+def text_table(rows: list[dict]) -> str:
+    """Returns bits per byte after the largest number of steps that all tokenizers have."""
+    by_place = {(r["tokenizer"], r["step"], r["seed"], r["text"]): r for r in rows}
+    steps_of = defaultdict(set)
+    for row in rows:
+        steps_of[row["tokenizer"]].add(row["step"])
+    common = set.intersection(*(steps_of[name] for name in NAMES))
+    if not common:
+        return ""
+    step = max(common)
+    lines = [
+        f"Bits per byte after {step} steps ({step * STEP_TOKENS:,} tokens), interval of 95% over"
+        " documents, and characters per token:\n",
+        f"| tokenizer | seed | {' | '.join(KINDS)} |",
+        "|---|---" + "|---" * len(KINDS) + "|",
+    ]
+    for name in NAMES:
+        for seed in sorted({r["seed"] for r in rows}):
+            if row := [r for kind in KINDS if (r := by_place.get((name, step, seed, kind)))]:
+                lines.append(f"| {NAMES[name]} | {seed} | {' | '.join(map(_value, row))} |")
+        ratios = [f"{r['characters_per_token']:.2f}" for r in row or ()]
+        lines.append(f"| | characters per token | {' | '.join(ratios)} |")
+    return "\n".join(lines) + "\n"
+
+
+def nsmc_table(rows: list[dict]) -> str:
+    """Returns the accuracies on NSMC."""
+    if not rows:
+        return ""
+    lines = [
+        "\nAccuracy on NSMC (chance is 0.5), interval of 95% over items:\n",
+        "| tokenizer | seed | trained on reviews | shots | items | accuracy | by the median |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        calibrated = _interval(r["calibrated_by_median"], r["calibrated_interval"])
+        lines.append(
+            f"| {NAMES[r['tokenizer']]} | {r['seed']} | {r['tuning'] or 'no'} | {r['shots']} |"
+            f" {r['items']} × {r['trials']} | {_interval(r['accuracy'], r['interval'])} |"
+            f" {calibrated} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def plot(rows: list[dict], path: Path) -> None:
+    """Draws bits per byte of each kind of text over tokens, a line for each seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(KINDS), figsize=(13, 3.6), layout="constrained")
+    for axis, kind in zip(axes, KINDS):
+        for color, name in zip(("C0", "C1", "C2"), NAMES):
+            chosen = [r for r in rows if (r["tokenizer"], r["text"]) == (name, kind)]
+            for seed in sorted({r["seed"] for r in chosen}):
+                curve = [r for r in chosen if r["seed"] == seed]
+                tokens = [r["tokens_seen"] / 1000 for r in curve]
+                bits = [r["bits_per_byte"] for r in curve]
+                label = NAMES[name] if seed == chosen[0]["seed"] else None
+                axis.plot(tokens, bits, color=color, marker="o", markersize=4, label=label)
+                low, high = zip(*(r["interval"] for r in curve))
+                axis.fill_between(tokens, low, high, color=color, alpha=0.08, linewidth=0)
+        axis.set_title(kind)
+        axis.set_xlabel("thousand tokens")
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("bits per byte")
+    axes[0].legend(fontsize=7)
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+
+
+def _value(row: dict) -> str:
+    return _interval(row["bits_per_byte"], row["interval"])
+
+
+def _interval(value: float, interval: list[float]) -> str:
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
