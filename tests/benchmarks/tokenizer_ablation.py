@@ -40,6 +40,7 @@ PAUSE = flags.DEFINE_string("pause_file", "", "No command starts while this file
 GIN_FILE = "gin_configs/runs/tokenizer_ablation.gin"
 STEP_TOKENS = 2 * 256  # as it says
 VOCAB_SIZE = 51_200
+MOST_DOCUMENTS = 400  # of a kind of text that are measured
 TOKENIZERS = ("morphemes", "plain", "characters")
 # NSMC's ratings_test.tsv of the data at hand is no split of the publisher's, and is named dev.
 NSMC = ("--suite=hyperclova", "--tasks=nsmc/hyperclova", "--split=dev", "--shots_split=train")
@@ -110,6 +111,7 @@ def measure_text(seed: str, tokenizer: str, step: int) -> None:
         f"--model_dir={run}",
         f"--step={step}",
         f"--input={root()}/text/held_out",
+        f"--max_documents={MOST_DOCUMENTS}",
         "--rows=16",
         f"--output={output}",
     )
