@@ -36,6 +36,7 @@ HELD_OUT = {
 }
 ITEMS = ("nsmc", "klue_nli", "klue_sts", "klue_ner", "klue_dp", "korean_english_news")
 NGRAM = 13  # letters by which items are looked up; shorter ones must be the whole document
+TUNING_CHARACTERS = 25  # of a review that is trained on: as many labels as the tokens allow
 LABELS = {"0": "부정", "1": "긍정"}  # of the prompt nsmc/hyperclova
 
 
@@ -57,14 +58,20 @@ def write_text(data: Path, folder: Path) -> None:
 
 
 def write_tuning(data: Path, path: Path, n: int, seed: int) -> None:
-    """Writes n reviews of NSMC's training split, each a document of the prompt nsmc/hyperclova,
-    half of them of each label.
+    """Writes n short reviews of NSMC's training split, each a document of the prompt
+    nsmc/hyperclova, half of them of each label. None has the letters of a review of the other
+    split.
     """
-    items = read_nsmc(_train_file(data))
-    random.Random(seed).shuffle(items)
-    chosen = [i for label in LABELS for i in [i for i in items if i.gold == label][: n // 2]]
-    random.Random(seed).shuffle(chosen)
-    _write(path, [f"{item.fields['document']} ({LABELS[item.gold]})" for item in chosen])
+    others = {letters(text) for (text,) in evaluation_items(("nsmc",), str(data))["nsmc"]}
+    of_label: dict[str, list[str]] = {label: [] for label in LABELS}
+    for item in read_nsmc(_train_file(data)):
+        review = item.fields["document"]
+        if 0 < len(review) <= TUNING_CHARACTERS and letters(review) not in others:
+            of_label[item.answer].append(f"{review} ({LABELS[item.answer]})")
+    rng = random.Random(seed)
+    chosen = [text for texts in of_label.values() for text in rng.sample(texts, n // 2)]
+    rng.shuffle(chosen)
+    _write(path, chosen)
 
 
 class Copies:
