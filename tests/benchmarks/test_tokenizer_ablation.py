@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hclx.text import load_tokenizer
-from tests.benchmarks.tokenizer_ablation_report import text_table
+from tests.benchmarks.tokenizer_ablation_report import KINDS, text_table
 from tests.benchmarks.tokenizer_ablation_text import Copies, train_character_tokenizer
 
 WORDS = ("바다가 보이는 방", "강을 건너는 다리", "비가 오는 골목길", "눈이 쌓인 지붕")
@@ -49,20 +49,27 @@ def test_copies_are_known_by_their_letters():
     assert not copies.held_by("비 오는 날 골목길을 혼자 뛰었다.")
 
 
-def test_the_table_is_of_the_last_step_that_all_have():
-    def row(tokenizer, step, seed, bits):
-        return {
-            "tokenizer": tokenizer,
-            "step": step,
-            "seed": seed,
-            "text": "law",
-            "bits_per_byte": bits,
-            "interval": [bits - 0.1, bits + 0.1],
-            "characters_per_token": 2.0,
-        }
+def test_the_table_has_the_steps_that_all_tokenizers_have():
+    def rows(tokenizer, step, seed, bits):
+        return [
+            {
+                "tokenizer": tokenizer,
+                "step": step,
+                "seed": seed,
+                "text": text,
+                "bits_per_byte": bits,
+                "interval": [bits - 0.1, bits + 0.1],
+                "characters_per_token": 2.0,
+            }
+            for text in KINDS
+        ]
 
-    rows = [row(t, 100, 1, 3.0) for t in ("morphemes", "plain", "characters")]
-    rows += [row("plain", 100, 2, 2.5), row("plain", 200, 1, 2.0)]
-    table = text_table(rows)
-    assert "after 100 steps (51,200 tokens)" in table
-    assert "| byte-level BPE | 2 | 2.500 [2.400, 2.600] |" in table and "2.000 [" not in table
+    every = [rows(t, 100, 1, 3.0) for t in ("morphemes", "plain", "characters")]
+    every += [
+        rows("plain", 100, 2, 2.5),
+        rows("plain", 200, 1, 2.0),
+        rows("plain", 100, 3, 1.5)[1:],
+    ]
+    table = text_table([row for part in every for row in part])
+    assert table.count("| 51,200 |") == 4 and "102,400" not in table and "1.500" not in table
+    assert "| 51,200 | byte-level BPE | 2 | 2.500 [2.400, 2.600] |" in table

@@ -1,7 +1,6 @@
 """The results of tokenizer_ablation.py as JSON lines, a table and a plot."""
 
 import json
-from collections import defaultdict
 from pathlib import Path
 
 NAMES = {
@@ -79,28 +78,30 @@ def nsmc_rows(folder: Path) -> list[dict]:
 
 
 def text_table(rows: list[dict]) -> str:
-    """Returns bits per byte after the largest number of steps that all tokenizers have."""
-    by_place = {(r["tokenizer"], r["step"], r["seed"], r["text"]): r for r in rows}
-    steps_of = defaultdict(set)
+    """Returns bits per byte after each number of steps that all tokenizers have, of every seed, and
+    characters per token.
+    """
+    places = {}
     for row in rows:
-        steps_of[row["tokenizer"]].add(row["step"])
-    common = set.intersection(*(steps_of[name] for name in NAMES))
-    if not common:
-        return ""
-    step = max(common)
-    lines = [
-        f"Bits per byte after {step} steps ({step * STEP_TOKENS:,} tokens), interval of 95% over"
-        " documents, and characters per token:\n",
-        f"| tokenizer | seed | {' | '.join(KINDS)} |",
-        "|---|---" + "|---" * len(KINDS) + "|",
-    ]
+        places.setdefault((row["step"], row["tokenizer"], row["seed"]), {})[row["text"]] = row
+    whole = {place: of for place, of in places.items() if set(of) == set(KINDS)}
+    head = f"{' | '.join(KINDS)} |"
+    lines = [f"| tokens | tokenizer | seed | {head}", "|---|---|---" + "|---" * len(KINDS) + "|"]
+    ratios = [f"| tokenizer | {head}", "|---" + "|---" * len(KINDS) + "|"]
+    for step in sorted({step for step, _, _ in whole}):
+        if {name for at, name, _ in whole if at == step} != set(NAMES):
+            continue
+        for name in NAMES:
+            for seed in sorted(seed for at, of, seed in whole if (at, of) == (step, name)):
+                values = " | ".join(_value(whole[step, name, seed][kind]) for kind in KINDS)
+                lines.append(f"| {step * STEP_TOKENS:,} | {NAMES[name]} | {seed} | {values} |")
     for name in NAMES:
-        for seed in sorted({r["seed"] for r in rows}):
-            if row := [r for kind in KINDS if (r := by_place.get((name, step, seed, kind)))]:
-                lines.append(f"| {NAMES[name]} | {seed} | {' | '.join(map(_value, row))} |")
-        ratios = [f"{r['characters_per_token']:.2f}" for r in row or ()]
-        lines.append(f"| | characters per token | {' | '.join(ratios)} |")
-    return "\n".join(lines) + "\n"
+        of = next((of for (_, other, _), of in whole.items() if other == name), None)
+        if of:
+            values = " | ".join(f"{of[kind]['characters_per_token']:.2f}" for kind in KINDS)
+            ratios.append(f"| {NAMES[name]} | {values} |")
+    title = "Bits per byte, with intervals of 95% over documents:\n\n"
+    return title + "\n".join([*lines, "\nCharacters per token:\n", *ratios]) + "\n"
 
 
 def nsmc_table(rows: list[dict]) -> str:
@@ -109,15 +110,16 @@ def nsmc_table(rows: list[dict]) -> str:
         return ""
     lines = [
         "\nAccuracy on NSMC (chance is 0.5), interval of 95% over items:\n",
-        "| tokenizer | seed | trained on reviews | shots | items | accuracy | by the median |",
-        "|---|---|---|---|---|---|---|",
+        "| tokens | trained on | tokenizer | seed | shots | items | accuracy | by the median |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         calibrated = _interval(r["calibrated_by_median"], r["calibrated_interval"])
+        reviews = f"{int(r['tuning'].split('_')[1]):,} reviews" if r["tuning"] else "text alone"
         lines.append(
-            f"| {NAMES[r['tokenizer']]} | {r['seed']} | {r['tuning'] or 'no'} | {r['shots']} |"
-            f" {r['items']} × {r['trials']} | {_interval(r['accuracy'], r['interval'])} |"
-            f" {calibrated} |"
+            f"| {r['step'] * STEP_TOKENS:,} | {reviews} | {NAMES[r['tokenizer']]} | {r['seed']} |"
+            f" {r['shots']} | {r['items']} × {r['trials']} |"
+            f" {_interval(r['accuracy'], r['interval'])} | {calibrated} |"
         )
     return "\n".join(lines) + "\n"
 
