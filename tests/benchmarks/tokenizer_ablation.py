@@ -10,7 +10,7 @@ ablation of HyperCLOVA's section on tokenizers (Kim et al. 2021), at a size for 
 The same command goes on where it stopped, and one with more --steps or --seeds goes on from there:
 the learning rate is constant. With --tuning_reviews every model is then evaluated on NSMC with
 examples, is trained on that many reviews with their labels, and is evaluated without examples.
-OUTPUT_DIR gets text/, tokenizers/, caches/, runs/, results.jsonl, table.md and plot.svg.
+OUTPUT_DIR gets text/, tokenizers/, caches/, runs/, results.jsonl, table.md and plot.png.
 """
 
 import functools

@@ -13,12 +13,12 @@ STEP_TOKENS = 2 * 256  # of gin_configs/runs/tokenizer_ablation.gin
 
 
 def write_report(folder: Path) -> None:
-    """Writes results.jsonl, table.md and plot.svg of what is in a folder."""
+    """Writes results.jsonl, table.md and plot.png of what is in a folder."""
     texts, tasks = text_rows(folder), nsmc_rows(folder)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in texts + tasks]
     (folder / "results.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "table.md").write_text(text_table(texts) + nsmc_table(tasks), encoding="utf-8")
-    plot(texts, folder / "plot.svg")
+    plot(texts, folder / "plot.png")
 
 
 def text_rows(folder: Path) -> list[dict]:
@@ -148,7 +148,7 @@ def plot(rows: list[dict], path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("bits per byte")
     axes[0].legend(fontsize=7)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
