@@ -10,6 +10,7 @@ import difflib
 import importlib
 import re
 import tokenize
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,25 +84,46 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
         binding or macro is used by nothing, or a value is missing or does not fit. It says which
         file and line, or which flag.
     """
+    return load_sections(SECTIONS, gin_files, bindings, config.Experiment)
+
+
+def load_sections(
+    kinds: dict[str, type],
+    gin_files: list[str],
+    bindings: list[str],
+    join: Callable[..., Any] = dict,
+) -> Any:
+    """Builds dataclasses from gin files and bindings, as `load_experiment` does.
+
+    Args:
+      kinds: name -> dataclass; other classes may not be set.
+      gin_files, bindings: as in `load_experiment`.
+      join: takes the dataclasses by their names, and may raise ConfigError.
+    Returns:
+      The result of `join`, by default a dict.
+    Raises:
+      ConfigError: as `load_experiment`.
+    """
+    for kind in kinds.values():
+        _CLASSES[kind.__name__] = kind
+        _TYPES[kind.__name__] = {field.name: field.type for field in dataclasses.fields(kind)}
     reader, settings = _Reader(), {}
     for path in [_find(name) for name in gin_files]:
         _merge(settings, reader.read_file(path))
     _merge(settings, reader.read_flags(bindings))
     reader.check_macros()
+    known = {kind.__name__ for kind in kinds.values()}
+    for name, setting in settings.items():
+        if name.partition(".")[0] not in known:
+            raise ConfigError(f"{setting.where} is used by nothing here; remove it")
     values = {name: reader.resolved(setting) for name, setting in settings.items()}
+    fields = lambda kind: {
+        key.partition(".")[2]: value
+        for key, value in values.items()
+        if key.startswith(f"{kind.__name__}.")
+    }
     try:
-        return config.Experiment(
-            **{
-                name: kind(
-                    **{
-                        key.partition(".")[2]: value
-                        for key, value in values.items()
-                        if key.startswith(f"{kind.__name__}.")
-                    }
-                )
-                for name, kind in SECTIONS.items()
-            }
-        )
+        return join(**{name: kind(**fields(kind)) for name, kind in kinds.items()})
     except ConfigError as error:
         raise ConfigError(_located(str(error), settings)) from error
 
