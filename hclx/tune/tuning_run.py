@@ -73,6 +73,7 @@ def tune(
     text: TuningText,
     model_dir: str,
     options: RunOptions,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, dict[str, float]]:
     """Tunes a base on rows. A run that was started before resumes.
 
@@ -83,6 +84,7 @@ def tune(
       model_dir: takes what a run of pretraining leaves, but for tokenizer and cache; and the
         artefact of the best step, unless all parameters are trained.
       options: of this start; `init_from` names the base.
+      mesh: the devices; None: all, as the configuration lays them out.
     Returns:
       The state of the best step (without moments of its own), and its figures: "step" and, if
       examples are held out, `validation_loss`, `bits_per_byte` and, for choices,
@@ -95,7 +97,7 @@ def tune(
     _check(experiment, config, model_dir, options)
     changes = changes_of(model_dir, experiment)
     keep_compiled_programs()
-    mesh = make_mesh(experiment.mesh)
+    mesh = mesh or make_mesh(experiment.mesh)
     say = print if jax.process_index() == 0 else lambda *_, **__: None
     with claimed_folder(model_dir, options) as lease:
         parts, data = tuning_parts(experiment, config, text, mesh)
