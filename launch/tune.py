@@ -58,7 +58,8 @@ def main(_):
     if MERGE_TO.value:
         check_merge(MERGE_TO.value, config)
     CONNECT()
-    text = published_rows() if SUITE.value else own_rows(experiment.data)
+    read = published_rows if SUITE.value else own_rows
+    text = read(experiment.data)
     options = RunOptions(init_from=BASE.value, started=started, **RUN.values())
     state, _ = tune(experiment, config, text, MODEL_DIR.value, options)
     if MERGE_TO.value:
@@ -77,7 +78,7 @@ def own_rows(data):
     return TuningText(DATA.value, rows, held_out, prompt, TOO_LONG.value)
 
 
-def published_rows():
+def published_rows(data):
     """Returns the rows of a published task: those from which examples are drawn."""
     from hclx.tasks.suite_runs import Selection, read_suite, suite_runs
     from hclx.tune.row_files import Row
@@ -91,6 +92,7 @@ def published_rows():
     if len(specs) != 1 or PROMPT.value or VALIDATION.value:
         raise ConfigError("--suite needs --tasks with one task, and no --prompt or --validation")
     rows = [Row(item.id, {**item.fields, "answer": item.answer}) for item in specs[0].pool]
+    rows = rows[: data.max_documents or None]
     return TuningText(specs[0].name, rows, None, specs[0].prompt, TOO_LONG.value)
 
 

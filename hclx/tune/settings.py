@@ -11,6 +11,7 @@ from hclx.config import (
     TokenizerConfig,
     TrainConfig,
 )
+from hclx.field_checks import require
 from hclx.gin_bindings import load_sections
 from hclx.tune.tune_config import TuneConfig
 from hclx.tune.tuning_run import read_base
@@ -41,6 +42,12 @@ def load_settings(
 
     def join(data: DataConfig, tune: TuneConfig, **sections) -> tuple[Experiment, TuneConfig]:
         data = dataclasses.replace(data, tokenizer_dir=tokenizer_dir)
+        length, most = sections["train"].sequence_length, of_base.model.max_length
+        require(
+            length <= most,
+            f"TrainConfig.sequence_length={length} is more than the {most} tokens that the base"
+            f" reads; give --gin.TrainConfig.sequence_length={most}",
+        )
         others = {"model": of_base.model, "tokenizer": TokenizerConfig()}
         return Experiment(**others, data=data, **sections), tune
 

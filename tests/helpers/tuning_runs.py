@@ -44,7 +44,10 @@ PROMPT = {
 TEXTS = ("국이 맑고 따뜻하다", "밥이 식어서 굳었다", "차가 향기롭다", "빵이 눅눅하다")
 
 
-def write_base(folder, tokenizer_dir, seed=0):
+def write_base(folder, tokenizer_dir, seed=0, scale=1.0):
+    """Writes a base with random weights, and token vectors `scale` times as long: how sure the
+    model can be of a token is limited by their length, as it ends in a norm.
+    """
     vocab_size = load_tokenizer(tokenizer_dir).vocab_size
     model = ModelConfig(vocab_size=vocab_size, **SHAPE)
     experiment = Experiment(
@@ -57,6 +60,7 @@ def write_base(folder, tokenizer_dir, seed=0):
         train=TrainConfig(sequence_length=64),
     )
     params = jax.device_get(init_params(model, jax.random.key(seed)))
+    params["embedding"]["token"] = scale * params["embedding"]["token"]
     write_plain_run(folder, params, experiment)
     return folder
 

@@ -168,13 +168,16 @@ def test_the_best_step_is_the_artefact(place, tmp_path):
     assert checkpoint["init_from"]["model_dir"] == place.base
 
 
-def test_an_example_is_learnt_by_heart(place, tmp_path):
+def test_an_example_is_learnt_by_heart(place, tmp_path, tokenizer_dirs):
+    base = str(write_base(tmp_path / "base", tokenizer_dirs["plain"], scale=3.0))
     text = TuningText("rows", [Row("1", {"prompt": TEXT, "completion": " 그리고 남았다"})])
-    train = {"total_steps": 80, "eval_every": 0, "checkpoint_every": 80, "keep_best": 0}
-    wide = {"targets": "q,k,v,out,wi,wo", "rank": 8}
-    state, figures = run(place, tmp_path / "run", text=text, rate=2e-2, train=train, **wide)
+    train = {"total_steps": 120, "eval_every": 0, "checkpoint_every": 120, "keep_best": 0}
+    wide = {"targets": "q,k,v,out,wi,wo", "rank": 8, "alpha": 32.0}
+    state, figures = run(
+        place, tmp_path / "run", text=text, base=base, rate=3e-2, train=train, **wide
+    )
     losses = [record["loss"] for record in numbers(tmp_path / "run")]
-    assert losses[0] > 3 and losses[-1] < 0.02 and figures == {"step": 80}
+    assert losses[0] > 3 and losses[-1] < 0.02 and figures == {"step": 120}
 
 
 TEXT = "처음 본 글"
@@ -215,7 +218,7 @@ def test_gin_sets_the_method_and_not_the_base(place):
         ("ModelConfig.d_model=8", "--gin.ModelConfig.d_model=8 is used by nothing here"),
         ("TuneConfig.ranks=4", "TuneConfig has no field named 'ranks'.*TuneConfig.rank"),
         ("TuneConfig.kind=adapter", "TuneConfig.kind='adapter' is not"),
-        ("TrainConfig.sequence_length=128", "longer than ModelConfig.max_length=96"),
+        ("TrainConfig.sequence_length=128", "more than the 96 tokens that the base reads"),
     ):
         with pytest.raises(ConfigError, match=message):
             load_settings(["runs/lora.gin"], [*bindings, binding], place.base)
