@@ -10,7 +10,7 @@ import difflib
 import importlib
 import re
 import tokenize
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +21,9 @@ from hclx import config
 from hclx.errors import ConfigError
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(config.Experiment)}
-_CLASSES = {kind.__name__: kind for kind in SECTIONS.values()}
-_TYPES = {
-    name: {field.name: field.type for field in dataclasses.fields(kind)}
-    for name, kind in _CLASSES.items()
-}
+# The classes that are being read, and their fields, for all errors of this module.
+_CLASSES: dict[str, type] = {}
+_TYPES: dict[str, dict[str, type]] = {}
 _EXPECTED = {
     int: "a whole number such as 10",
     float: "a number such as 0.1",
@@ -96,7 +94,7 @@ def load_sections(
     """Builds dataclasses from gin files and bindings, as `load_experiment` does.
 
     Args:
-      kinds: name -> dataclass; other classes may not be set.
+      kinds: name -> dataclass; there are no other classes.
       gin_files, bindings: as in `load_experiment`.
       join: takes the dataclasses by their names, and may raise ConfigError.
     Returns:
@@ -104,18 +102,12 @@ def load_sections(
     Raises:
       ConfigError: as `load_experiment`.
     """
-    for kind in kinds.values():
-        _CLASSES[kind.__name__] = kind
-        _TYPES[kind.__name__] = {field.name: field.type for field in dataclasses.fields(kind)}
+    _know(kinds.values())
     reader, settings = _Reader(), {}
     for path in [_find(name) for name in gin_files]:
         _merge(settings, reader.read_file(path))
     _merge(settings, reader.read_flags(bindings))
     reader.check_macros()
-    known = {kind.__name__ for kind in kinds.values()}
-    for name, setting in settings.items():
-        if name.partition(".")[0] not in known:
-            raise ConfigError(f"{setting.where} is used by nothing here; remove it")
     values = {name: reader.resolved(setting) for name, setting in settings.items()}
     fields = lambda kind: {
         key.partition(".")[2]: value
@@ -126,6 +118,14 @@ def load_sections(
         return join(**{name: kind(**fields(kind)) for name, kind in kinds.items()})
     except ConfigError as error:
         raise ConfigError(_located(str(error), settings)) from error
+
+
+def _know(kinds: Iterable[type]) -> None:
+    _CLASSES.clear()
+    _TYPES.clear()
+    for kind in kinds:
+        _CLASSES[kind.__name__] = kind
+        _TYPES[kind.__name__] = {field.name: field.type for field in dataclasses.fields(kind)}
 
 
 class _Reader:

@@ -50,8 +50,8 @@ def main(_):
     check_output_folder("--model_dir", MODEL_DIR.value)
     from hclx.train.run import RunOptions
     from hclx.tune.merged_run import check_merge, write_merged
-    from hclx.tune.settings import load_settings
     from hclx.tune.tuning_run import tune
+    from hclx.tune.tuning_settings import load_settings
 
     name = f"DataConfig.{'input' if DATA.value else 'mixture'}={DATA.value or SUITE.value}"
     experiment, config = load_settings(GIN_FILES.value, [*BINDINGS, name], BASE.value)

@@ -20,6 +20,7 @@ from hclx.prompts import PromptDocument, prompt_hash
 from hclx.text import Tokenizer
 from hclx.train.run_parts import Ranges
 from hclx.train.step import Program
+from hclx.tune.chats import chat_encoder
 from hclx.tune.examples import (
     SOFT,
     Encoder,
@@ -158,7 +159,7 @@ def encoder_of(
     if prompt:
         return prompt_encoder(prompt, tokenizer, slots)
     if rows and "messages" in rows[0].fields:
-        raise DataError(f"{rows[0].where} is a chat; give rows of prompt and completion")
+        return chat_encoder(tokenizer, slots)
     return text_encoder(tokenizer, slots)
 
 

@@ -197,7 +197,6 @@ def test_rows_that_do_not_fit_the_document_are_named(record, message):
         ({"prompt": "가", "text": "나", "completion": "다"}, "rows:1 has the fields prompt, text"),
         ({"prompt": "가", "completion": ""}, "rows:1: the completion is empty"),
         ({"prompt": 1.5, "completion": "다"}, "prompt=1.5 is no text"),
-        ({"messages": []}, "rows:1 is a chat"),
     ],
 )
 def test_texts_that_are_none_are_named(record, message):

@@ -93,7 +93,7 @@ def test_killed_and_resumed_is_equal_to_the_last_digit(kind, place, tmp_path):
         (("--base={0}/base",), 64, "give --data=FILE.csv"),
         (
             ("--base={0}/base", "--data={0}/rows.jsonl", "--gin.ModelConfig.d_model=8"),
-            *(64, "is used by nothing here"),
+            *(64, "there is no class 'ModelConfig'"),
         ),
     ],
 )

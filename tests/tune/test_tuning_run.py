@@ -18,9 +18,9 @@ from hclx.tune import TuneConfig, begin
 from hclx.tune.artefact import base_fingerprint, check_artefact, read_artefact
 from hclx.tune.packed_loader import PackedLoader
 from hclx.tune.row_files import Row, read_rows
-from hclx.tune.settings import load_settings
 from hclx.tune.tuning_data import TuningText
 from hclx.tune.tuning_run import ARTEFACT, read_base, tune, tuning_parts
+from hclx.tune.tuning_settings import load_settings
 from tests.helpers.meshes import ONE, devices_of
 from tests.helpers.runs import numbers
 from tests.helpers.tuning_runs import KINDS, labelled_rows, write_base, write_prompt, write_rows
@@ -215,7 +215,7 @@ def test_gin_sets_the_method_and_not_the_base(place):
     assert (config.kind, config.rank, experiment.data.encoding) == ("lora", 4, "cp949")
     assert experiment.model == read_base(place.base)[0].model
     for binding, message in (
-        ("ModelConfig.d_model=8", "--gin.ModelConfig.d_model=8 is used by nothing here"),
+        ("ModelConfig.d_model=8", "there is no class 'ModelConfig'"),
         ("TuneConfig.ranks=4", "TuneConfig has no field named 'ranks'.*TuneConfig.rank"),
         ("TuneConfig.kind=adapter", "TuneConfig.kind='adapter' is not"),
         ("TrainConfig.sequence_length=128", "more than the 96 tokens that the base reads"),

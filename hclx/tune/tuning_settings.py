@@ -16,7 +16,7 @@ from hclx.gin_bindings import load_sections
 from hclx.tune.tune_config import TuneConfig
 from hclx.tune.tuning_run import read_base
 
-_SECTIONS = {
+SECTIONS = {
     "compute": ComputeConfig,
     "mesh": MeshConfig,
     "optimizer": OptimizerConfig,
@@ -51,4 +51,4 @@ def load_settings(
         others = {"model": of_base.model, "tokenizer": TokenizerConfig()}
         return Experiment(**others, data=data, **sections), tune
 
-    return load_sections(_SECTIONS, gin_files, bindings, join)
+    return load_sections(SECTIONS, gin_files, bindings, join)
