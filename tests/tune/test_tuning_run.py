@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hclx.config import DataConfig, OptimizerConfig, TrainConfig
+from hclx.config import DataConfig, MeshConfig, OptimizerConfig, TrainConfig
 from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.parallel import make_mesh
 from hclx.prompts import load_prompt
@@ -149,6 +149,23 @@ def checkpoint_meta(model_dir, step):
     from hclx.train.checkpoint_format import read_json_items
 
     return read_json_items(checkpoints_of(model_dir) / str(step))[0]
+
+
+def test_a_mesh_of_several_devices_learns_the_same(place, tmp_path):
+    experiment, config = settings(place, train={"total_steps": 2})
+    text = TuningText("rows", place.rows, prompt=place.prompt)
+    start = RunOptions(init_from=place.base, lease_seconds=1.0)
+    shape = MeshConfig(data=2, fsdp=1, model=2)
+    mesh = make_mesh(shape, jax.devices()[:4])
+    experiment = dataclasses.replace(experiment, mesh=shape)
+    _, several = tune(experiment, config, text, str(tmp_path / "several"), start, mesh)
+    _, alone = run(place, tmp_path / "alone", train={"total_steps": 2})
+    assert several == pytest.approx(alone, rel=1e-4)
+    assert base_of(tmp_path / "several") == base_of(tmp_path / "alone")
+
+
+def base_of(model_dir):
+    return read_artefact(model_dir / ARTEFACT).base
 
 
 def test_the_best_step_is_the_artefact(place, tmp_path):
