@@ -36,7 +36,7 @@ EXTRAS = {
     ],
     "plot": ["matplotlib>=3.8"],
     # Models and tokenizers of others.
-    "convert": ["tokenizers>=0.21"],
+    "convert": ["jinja2>=3.1,<4", "tokenizers>=0.21"],
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     # The engine over a server of models: many streams, each of which can be closed at any time.
     "remote": ["httpx2>=2.16,<3"],

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import re
 import tokenize
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,9 @@ from hclx import config
 from hclx.errors import ConfigError
 
 SECTIONS = {field.name: field.type for field in dataclasses.fields(config.Experiment)}
-_CLASSES = {kind.__name__: kind for kind in SECTIONS.values()}
-_TYPES = {
-    name: {field.name: field.type for field in dataclasses.fields(kind)}
-    for name, kind in _CLASSES.items()
-}
+# The classes that are being read, and their fields, for all errors of this module.
+_CLASSES: dict[str, type] = {}
+_TYPES: dict[str, dict[str, type]] = {}
 _EXPECTED = {
     int: "a whole number such as 10",
     float: "a number such as 0.1",
@@ -83,27 +82,50 @@ def load_experiment(gin_files: list[str], bindings: list[str]) -> config.Experim
         binding or macro is used by nothing, or a value is missing or does not fit. It says which
         file and line, or which flag.
     """
+    return load_sections(SECTIONS, gin_files, bindings, config.Experiment)
+
+
+def load_sections(
+    kinds: dict[str, type],
+    gin_files: list[str],
+    bindings: list[str],
+    join: Callable[..., Any] = dict,
+) -> Any:
+    """Builds dataclasses from gin files and bindings, as `load_experiment` does.
+
+    Args:
+      kinds: name -> dataclass; there are no other classes.
+      gin_files, bindings: as in `load_experiment`.
+      join: takes the dataclasses by their names, and may raise ConfigError.
+    Returns:
+      The result of `join`, by default a dict.
+    Raises:
+      ConfigError: as `load_experiment`.
+    """
+    _know(kinds.values())
     reader, settings = _Reader(), {}
     for path in [_find(name) for name in gin_files]:
         _merge(settings, reader.read_file(path))
     _merge(settings, reader.read_flags(bindings))
     reader.check_macros()
     values = {name: reader.resolved(setting) for name, setting in settings.items()}
+    fields = lambda kind: {
+        key.partition(".")[2]: value
+        for key, value in values.items()
+        if key.startswith(f"{kind.__name__}.")
+    }
     try:
-        return config.Experiment(
-            **{
-                name: kind(
-                    **{
-                        key.partition(".")[2]: value
-                        for key, value in values.items()
-                        if key.startswith(f"{kind.__name__}.")
-                    }
-                )
-                for name, kind in SECTIONS.items()
-            }
-        )
+        return join(**{name: kind(**fields(kind)) for name, kind in kinds.items()})
     except ConfigError as error:
         raise ConfigError(_located(str(error), settings)) from error
+
+
+def _know(kinds: Iterable[type]) -> None:
+    _CLASSES.clear()
+    _TYPES.clear()
+    for kind in kinds:
+        _CLASSES[kind.__name__] = kind
+        _TYPES[kind.__name__] = {field.name: field.type for field in dataclasses.fields(kind)}
 
 
 class _Reader:

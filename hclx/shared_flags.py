@@ -48,6 +48,33 @@ class NumbersFlag:
         return [number for numbers in self._holder.value for number in numbers]
 
 
+class RunFlags:
+    """The options of a start of a run that do not change what it computes."""
+
+    def __init__(self):
+        """Defines the options."""
+        text = "Seconds without progress before it ends; 0: never."
+        self._step_timeout = flags.DEFINE_float("step_timeout", 1800, text, 0, MOST_SECONDS)
+        text = "Seconds until the lock of a silent run is taken over."
+        self._lease = flags.DEFINE_float("lease_seconds", 30, text, 1, MOST_SECONDS)
+        text = "Seconds that processes wait for each other to save."
+        self._save_timeout = flags.DEFINE_integer("save_timeout", 600, text, 1, MOST_SECONDS)
+        text = "Write which examples each step saw to MODEL_DIR/examples."
+        self._log_examples = flags.DEFINE_bool("log_examples", False, text)
+        text = "Resume with another batch size or precision."
+        self._allow_changes = flags.DEFINE_bool("allow_changes", False, text)
+
+    def values(self) -> dict[str, float | int | bool]:
+        """Returns the fields of `hclx.train.run.RunOptions` by their names."""
+        return {
+            "step_timeout": self._step_timeout.value,
+            "lease_seconds": self._lease.value,
+            "save_timeout": self._save_timeout.value,
+            "log_examples": self._log_examples.value,
+            "allow_changes": self._allow_changes.value,
+        }
+
+
 def dtype_flag() -> flags.FlagHolder:
     """Defines the option by which a command for inference chooses a dtype: see
     `hclx.infer.load_for_inference`.

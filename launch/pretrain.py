@@ -12,7 +12,7 @@ from absl import flags
 
 from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_gin_bindings
-from hclx.shared_flags import MOST_SECONDS, process_flags
+from hclx.shared_flags import RunFlags, process_flags
 
 GIN_FILES = flags.DEFINE_multi_string("gin_file", [], "Gin file; repeatable, later ones win.")
 MODEL_DIR = flags.DEFINE_string(
@@ -22,25 +22,11 @@ DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would run, and start n
 INIT_FROM = flags.DEFINE_string(
     "init_from", "", "MODEL_DIR[:STEP] of another run whose weights this run begins with."
 )
-ALLOW_CHANGES = flags.DEFINE_bool(
-    "allow_changes", False, "Resume with another batch size or precision."
-)
 PROFILE_STEPS = flags.DEFINE_string(
     "profile_steps", "", "FIRST:LAST step to trace into MODEL_DIR/profile."
 )
 CONNECT = process_flags()
-STEP_TIMEOUT = flags.DEFINE_float(
-    "step_timeout", 1800, "Seconds without progress before it ends; 0: never.", 0, MOST_SECONDS
-)
-LEASE = flags.DEFINE_float(
-    "lease_seconds", 30, "Seconds until the lock of a silent run is taken over.", 1, MOST_SECONDS
-)
-SAVE_TIMEOUT = flags.DEFINE_integer(
-    "save_timeout", 600, "Seconds that processes wait for each other to save.", 1, MOST_SECONDS
-)
-LOG_EXAMPLES = flags.DEFINE_bool(
-    "log_examples", False, "Write which examples each step saw to MODEL_DIR/examples."
-)
+RUN = RunFlags()
 BINDINGS = take_gin_bindings(sys.argv)
 
 
@@ -62,14 +48,10 @@ def main(_):
 
     options = RunOptions(
         profile_steps=parse_steps(PROFILE_STEPS.value),
-        step_timeout=STEP_TIMEOUT.value,
-        lease_seconds=LEASE.value,
-        save_timeout=SAVE_TIMEOUT.value,
-        log_examples=LOG_EXAMPLES.value,
         init_from=INIT_FROM.value,
-        allow_changes=ALLOW_CHANGES.value,
         suite=suite_of(experiment.train) if experiment.train.suite_every else None,
         started=started,
+        **RUN.values(),
     )
     if DRY_RUN.value:
         from hclx.train.dry_run import dry_run

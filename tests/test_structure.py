@@ -43,7 +43,7 @@ LAYERS = {
     "convert": ("config", "errors", "model", "parallel", "text", "train"),
     "tune": (
         *("config", "model_config", "errors", "field_checks", "text", "data", "model", "parallel"),
-        *("train", "infer", "convert", "prompts"),
+        *("train", "infer", "convert", "prompts", "gin_bindings"),
     ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),

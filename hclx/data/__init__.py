@@ -3,13 +3,13 @@
 from hclx.data.prepare import prepare
 from hclx.data.token_cache import TokenCache
 
-__all__ = ["Loader", "TokenCache", "prepare"]
+__all__ = ["BatchLoader", "Loader", "TokenCache", "prepare"]
 
 
 def __getattr__(name: str):
-    """Only the loader needs JAX, and a machine that builds caches may have none."""
-    if name != "Loader":
+    """Only the loaders need JAX, and a machine that builds caches may have none."""
+    if name not in ("BatchLoader", "Loader"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from hclx.data.loader import Loader
+    from hclx.data import loader
 
-    return Loader
+    return getattr(loader, name)

@@ -3,6 +3,7 @@
 The loader has no state but a position in the order of the run: a resumed run names it and reads on.
 """
 
+import abc
 import contextlib
 import queue
 import threading
@@ -16,7 +17,7 @@ from hclx.data.sampler import Order, skip_ranges
 from hclx.data.token_cache import TokenCache, read_error
 
 
-class Loader:
+class BatchLoader(abc.ABC):
     """Reads batch [g, g + global_batch_size) of a run's order, from which ranges may be skipped.
 
     Each process reads only the rows of its devices.
@@ -24,36 +25,30 @@ class Loader:
 
     def __init__(
         self,
-        cache: TokenCache,
-        split: str,
+        order: Order,
+        name: str,
         *,
-        seed: int,
         global_batch_size: int,
         sequence_length: int,
         sharding: jax.sharding.Sharding,
         skip: tuple[tuple[int, int], ...] = (),
         prefetch: int = 2,
     ):
-        """Opens a split.
+        """Begins with no batch read.
 
         Args:
-          cache: the token cache to read from.
-          split: "train" or "validation".
-          seed: decides the order.
+          order: which sequence is which example.
+          name: of the split, for the names of threads.
           global_batch_size: sequences a batch, over all processes.
           sequence_length: tokens a sequence.
           sharding: of each field of a batch, [global_batch_size, sequence_length].
           skip: [first, last) examples that are never read, disjoint and ascending.
           prefetch: how many batches are read ahead.
-        Raises:
-          DataError: every source is shorter than one sequence.
         """
-        self._cache, self._split, self._sharding, self._prefetch = cache, split, sharding, prefetch
+        self._order, self._name, self._sharding, self._prefetch = order, name, sharding, prefetch
         self.global_batch_size, self.sequence_length = global_batch_size, sequence_length
-        counts = cache.n_sequences(split, sequence_length)
-        self.n_sequences = sum(counts)
-        self._order = Order(counts, cache.rates, seed)
-        self._skip, self._eod_id = skip, cache.manifest["eod_id"]
+        self.n_sequences = sum(order.n_sequences)
+        self._skip = skip
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -77,23 +72,16 @@ class Loader:
         """
         return skip_ranges(np.arange(start, stop, dtype=np.int64), self._skip)
 
-    def rows(self, start: int, stop: int) -> np.ndarray:
-        """int32 [stop - start, sequence_length + 1]: the tokens at the positions from `start` to
-        before `stop` of the order, each row with the token after its last one.
+    @abc.abstractmethod
+    def read(self, source: np.ndarray, sequence: np.ndarray) -> Batch:
+        """Returns sequences as a batch of numpy arrays, whose weights may be changed.
 
+        Args:
+          source, sequence: int64 [k]: see `hclx.data.sampler.Order.locate`.
         Raises:
           DataError: stored tokens are damaged or missing.
           StorageError: they cannot be read now.
         """
-        source, sequence = self._order.locate(self.examples(start, stop))
-        futures = [
-            self._cache.read(self._split, int(s), int(i), self.sequence_length)
-            for s, i in zip(source, sequence)
-        ]
-        try:
-            return np.stack([future.result() for future in futures]).astype(np.int32)
-        except (ValueError, OSError) as error:
-            raise read_error(error, self._cache.directory) from error
 
     def batch(self, index: int, stop: int | None = None) -> Batch:
         """Reads the batch that begins at position `index` of the order.
@@ -114,7 +102,7 @@ class Loader:
         def read(slices) -> Batch:
             first, last, _ = slices[0].indices(shape[0])
             if (first, last) not in known:
-                batch = make_batch(self.rows(index + first, index + last), self._eod_id)
+                batch = self.read(*self.locate(index + first, index + last))
                 if stop is not None:
                     batch.weights_bt[max(0, stop - index - first) :] = 0
                 known[first, last] = batch
@@ -146,7 +134,7 @@ class Loader:
             except BaseException as error:  # of any kind: raised where the batch is waited for
                 self._put(ready, error)
 
-        thread = threading.Thread(target=work, name=f"loader-{self._split}", daemon=True)
+        thread = threading.Thread(target=work, name=f"loader-{self._name}", daemon=True)
         self._threads.append(thread)
         thread.start()
         while True:
@@ -162,3 +150,53 @@ class Loader:
                 ready.put(item, timeout=0.1)
                 return True
         return False
+
+    def locate(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the source and the sequence at the positions from `start` to before `stop`."""
+        return self._order.locate(self.examples(start, stop))
+
+
+class Loader(BatchLoader):
+    """Reads the sequences of a split of a token cache."""
+
+    def __init__(
+        self, cache: TokenCache, split: str, *, seed: int, sequence_length: int, **options
+    ):
+        """Opens a split.
+
+        Args:
+          cache: the token cache to read from.
+          split: "train" or "validation".
+          seed: decides the order.
+          sequence_length: tokens a sequence.
+          **options: the others of `BatchLoader`.
+        Raises:
+          DataError: every source is shorter than one sequence.
+        """
+        order = Order(cache.n_sequences(split, sequence_length), cache.rates, seed)
+        super().__init__(order, split, sequence_length=sequence_length, **options)
+        self._cache, self._split, self._eod_id = cache, split, cache.manifest["eod_id"]
+
+    def read(self, source: np.ndarray, sequence: np.ndarray) -> Batch:
+        """See `BatchLoader.read`; all targets weigh 1."""
+        return make_batch(self._tokens(source, sequence), self._eod_id)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """int32 [stop - start, sequence_length + 1]: the tokens at the positions from `start` to
+        before `stop` of the order, each row with the token after its last one.
+
+        Raises:
+          DataError: stored tokens are damaged or missing.
+          StorageError: they cannot be read now.
+        """
+        return self._tokens(*self.locate(start, stop))
+
+    def _tokens(self, source: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        futures = [
+            self._cache.read(self._split, int(s), int(i), self.sequence_length)
+            for s, i in zip(source, sequence)
+        ]
+        try:
+            return np.stack([future.result() for future in futures]).astype(np.int32)
+        except (ValueError, OSError) as error:
+            raise read_error(error, self._cache.directory) from error

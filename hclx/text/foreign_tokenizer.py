@@ -87,6 +87,7 @@ class ForeignTokenizer:
         self.eod_id = self._end(config, directory)
         self.pad_id = self._id_of(config.get("pad_token"), self.eod_id)
         self.begin_ids = self._begin(config)
+        self._names = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token")}
         self.chat_template = _chat_template(config, directory)
         self.generation_config = _read_json(directory / GENERATION)
         self._sha256 = hashlib.sha256(content).hexdigest()
@@ -105,6 +106,29 @@ class ForeignTokenizer:
         """
         ids = self._tokenizer.encode(_without_surrogates(text), add_special_tokens=False).ids
         return self._as_text(ids)
+
+    def encode_special(self, text: str) -> list[int]:
+        """Encodes a text in which special tokens that it spells are these tokens, such as one that
+        a template of chats wrote.
+        """
+        text = _without_surrogates(text)
+        return self._special_tokenizer.encode(text, add_special_tokens=False).ids
+
+    @functools.cached_property
+    def _special_tokenizer(self):
+        import tokenizers
+
+        tokenizer = tokenizers.Tokenizer.from_str(self._path.read_text(encoding="utf-8"))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    def special_names(self) -> dict[str, str]:
+        """Returns the texts of special tokens that templates of chats name: "bos_token" and so on,
+        of those that there are.
+        """
+        text = lambda value: value.get("content") if isinstance(value, dict) else value
+        return {name: text(value) for name, value in self._names.items() if value is not None}
 
     def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """Encodes each text as `encode` does."""

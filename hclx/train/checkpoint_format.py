@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hclx.errors import CheckpointError, StorageError, StuckError
 from hclx.hashing import json_hash
@@ -155,6 +157,29 @@ def check_shapes(path: Path, saved: dict[str, str], items: dict) -> None:
                 f" {expected.get(name)} here; set ModelConfig as it was when the checkpoint was"
                 " trained (config.json of its run has it), or name a checkpoint of this model"
             )
+
+
+def abstract_from_fingerprints(saved: dict[str, str], mesh: Mesh) -> Params:
+    """The parameters that a checkpoint holds, whole on every device.
+
+    Args:
+      saved: as in `check_shapes`.
+      mesh: the devices.
+    Returns:
+      A nested dict of `jax.ShapeDtypeStruct`.
+    """
+    tree: Params = {}
+    for path in sorted(name for name in saved if name.startswith("params/")):
+        dtype, _, shape = saved[path].rpartition(":")[0].rstrip("]").partition("[")
+        sizes = tuple(int(size) for size in shape.split(",") if size)
+        *parents, leaf = path.removeprefix("params/").split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = jax.ShapeDtypeStruct(
+            sizes, jnp.dtype(dtype), sharding=NamedSharding(mesh, PartitionSpec())
+        )
+    return tree
 
 
 def check_frozen(path: Path, saved: dict[str, str], frozen: Params) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from hclx.config import MeshConfig
@@ -13,14 +14,15 @@ from hclx.data.sampler import skip_ranges
 from hclx.errors import CheckpointError, ConfigError
 from hclx.parallel import make_mesh
 from hclx.train.checkpoint import CORRUPT, REWOUND, Checkpointer, checkpoints_of, timestamp
+from hclx.train.checkpoint_format import abstract_from_fingerprints, read_json_items
 from hclx.train.events import EventLog
 from hclx.train.metrics_writer import FILE as METRICS
 from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.retention import LOSS, ranked
 from hclx.train.rewind_history import Lineage, Rewind, read_lineage, write_lineage
-from hclx.train.run_dir import read_run
+from hclx.train.run_dir import read_config, read_run
 from hclx.train.run_lock import Lease
-from hclx.train.state import TrainState, abstract_state
+from hclx.train.state import TrainState, abstract_state, abstract_state_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,8 @@ def verify_checkpoints(model_dir: str | Path, steps: list[int]) -> list[tuple[in
         another model or format.
     """
     with _reader(model_dir) as reader:
-        saved, abstract = reader.steps(), _abstract(model_dir)
+        saved = reader.steps()
+        abstract = _abstract(model_dir, saved)
         missing = [step for step in steps if step not in saved]
         if missing or not saved:
             what = f"step {', '.join(map(str, missing))}" if missing else "checkpoint"
@@ -188,15 +191,20 @@ def _reader(model_dir: str | Path) -> Checkpointer:
     return Checkpointer(model_dir, read_only=True)
 
 
-def _abstract(model_dir: str | Path) -> TrainState:
-    """The state of a run, sharded over all devices of this machine."""
+def _abstract(model_dir: str | Path, steps: list[int]) -> TrainState:
+    """The state of a run with checkpoints of these steps, sharded over all devices of this machine.
+    That of a run of tuning has the parameters that its newest checkpoint names.
+    """
     experiment, _ = read_run(model_dir)
-    return abstract_state(
-        experiment.model,
-        experiment.train,
-        make_optimizer(experiment.optimizer, decay_mask(experiment.model)),
-        make_mesh(MeshConfig()),
-    )
+    model, train, mesh = experiment.model, experiment.train, make_mesh(MeshConfig())
+    if not steps or "tune" not in read_config(model_dir):
+        optimizer = make_optimizer(experiment.optimizer, decay_mask(model))
+        return abstract_state(model, train, optimizer, mesh)
+    meta, _ = read_json_items(checkpoints_of(model_dir) / str(steps[-1]))
+    trainable = abstract_from_fingerprints(meta["fingerprint"], mesh)
+    nothing_decays = jax.tree.map(lambda _: False, trainable)
+    optimizer = make_optimizer(experiment.optimizer, nothing_decays)
+    return abstract_state_of(trainable, {}, train, optimizer, mesh)
 
 
 def _step_of(path: Path) -> int | None:

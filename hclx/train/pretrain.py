@@ -21,27 +21,25 @@ import jax
 from hclx.config import Experiment
 from hclx.data.batch import Batch
 from hclx.errors import PreemptedError, StorageError, StuckError
-from hclx.parallel import make_mesh, process_0_first
+from hclx.parallel import make_mesh
 from hclx.train.checkpoint import MAX_FAILED_SAVES
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.dry_run import check_before_work
 from hclx.train.example_log import ExampleLog
 from hclx.train.fingerprint import fingerprint
-from hclx.train.initial_weights import read_initial_weights
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
 from hclx.train.preemption import StopSignal
 from hclx.train.profiler import StepProfiler
 from hclx.train.retention import LOSS, finite_or_none
-from hclx.train.run import Run, RunOptions, open_run
+from hclx.train.run import Run, RunOptions, claimed_folder, open_run
 from hclx.train.run_changes import changes_of
 from hclx.train.run_data import prepare_data, remarks, with_known_vocabulary
 from hclx.train.run_dir import versions
-from hclx.train.run_lock import Lease
-from hclx.train.signal_watch import SignalWatch
-from hclx.train.state import TrainState, fresh_state, init_state
+from hclx.train.run_parts import pretraining_parts
+from hclx.train.state import TrainState
 from hclx.train.step import Metrics
 from hclx.train.validation import evaluate, evaluate_beginning
 
@@ -84,12 +82,7 @@ def pretrain(
     mesh = make_mesh(experiment.mesh)
 
     say = print if jax.process_index() == 0 else lambda *_, **__: None
-    with SignalWatch(), contextlib.ExitStack() as held:
-        # ---- The folder, before any work that another run in it would do too
-        lease = Lease(model_dir, options.lease_seconds)
-        claim = lambda: held.enter_context(lease) if jax.process_index() == 0 else None
-        process_0_first("lock", claim)
-
+    with claimed_folder(model_dir, options) as lease:
         # ---- Tokenizer and token cache, each made if it is missing
         experiment, cache, tokenizer_dir = prepare_data(requested, model_dir)
         say(
@@ -100,7 +93,8 @@ def pretrain(
         )
 
         # ---- The run
-        opened = open_run(experiment, model_dir, options, mesh, cache, tokenizer_dir, lease)
+        parts = pretraining_parts(experiment, model_dir, mesh, cache, tokenizer_dir)
+        opened = open_run(experiment, model_dir, options, parts, lease)
         with jax.set_mesh(mesh), opened as run:
             state = starting_point(run)
             for line in changes_in_words(changes, experiment, model_dir, run.progress.step):
@@ -121,15 +115,20 @@ def starting_point(run: Run) -> TrainState:
     3. the weights of another run (--init_from), with a fresh optimizer;
     4. random weights.
 
+    Both are the business of `RunParts.begin`; in tuning, 3 is the base, and there is no 4.
+
     Returns:
       The state; the run's progress is set to it.
     Raises:
       CheckpointError: there were checkpoints and none is good, the checkpoint belongs to another
         history of rewinds, or the weights of the other run are damaged.
     """
-    begun, train, abstract = time.time(), run.experiment.train, run.program.abstract_state
+    begun, weights = time.time(), run.description["init_from"]
+    frozen = run.parts.read_frozen(run.program, weights)
     # 1.
-    restored = run.checkpointer.restore(abstract, from_scratch=run.lineage.from_scratch)
+    restored = run.checkpointer.restore(
+        run.program.abstract_state, frozen, from_scratch=run.lineage.from_scratch
+    )
     if restored is not None:
         state, loop, meta = restored
         step = run.progress.step = int(jax.device_get(state.step))
@@ -141,17 +140,12 @@ def starting_point(run: Run) -> TrainState:
         _LOG.info("resumed from step %d of %s", step, run.model_dir)
         return state
     # 2. The rewind set all checkpoints aside, so that none was restored.
-    weights = run.description["init_from"]
     run.event("begin", step=0, init_from=weights, rewound=run.lineage.from_scratch)
-    # 3.
+    # 3. and 4.
+    state = run.parts.begin(run.program, weights, frozen)
     if weights is not None:
-        params = read_initial_weights(weights, abstract.params)
-        begin = lambda params: fresh_state(params, train, run.program.optimizer)
-        shardings = jax.tree.map(lambda x: x.sharding, abstract)
         _LOG.info("began from step %d of %s", weights["step"], weights["model_dir"])
-        return jax.jit(begin, out_shardings=shardings, donate_argnums=0)(params)
-    # 4.
-    return init_state(run.experiment.model, train, run.program.optimizer, abstract)
+    return state
 
 
 def _changed_versions(saved: dict[str, str]) -> dict[str, list]:

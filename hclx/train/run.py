@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
 
 from hclx.config import Experiment
-from hclx.data import Loader, TokenCache
-from hclx.data.token_cache import too_little
+from hclx.data import BatchLoader
 from hclx.errors import exit_code
 from hclx.parallel import is_distributed, process_0_first
 from hclx.train.checkpoint import Checkpointer
@@ -21,10 +19,12 @@ from hclx.train.goodput import write_goodput
 from hclx.train.initial_weights import choose_initial_weights
 from hclx.train.preemption import FILE as STOP_FILE
 from hclx.train.rewind_history import Lineage, read_lineage
-from hclx.train.run_dir import claim_folder, describe_run, read_config, record_run
+from hclx.train.run_dir import claim_folder, describe_run, record_run
 from hclx.train.run_lock import Lease
+from hclx.train.run_parts import RunParts
+from hclx.train.signal_watch import SignalWatch
 from hclx.train.state import TrainState
-from hclx.train.step import Program, make_program
+from hclx.train.step import Program
 from hclx.train.timing import StepClock
 from hclx.train.watchdog import Watchdog
 
@@ -79,8 +79,9 @@ class Run:
     program: Program
     lineage: Lineage
     description: dict  # the content of config.json once this start has made a step
-    loader: Loader
-    validation: Loader | None
+    parts: RunParts
+    loader: BatchLoader
+    validation: BatchLoader | None
     token_bytes: jax.Array  # float32 [v]
     checkpointer: Checkpointer
     lease: Lease
@@ -103,13 +104,28 @@ class Run:
 
 
 @contextlib.contextmanager
+def claimed_folder(model_dir: str, options: RunOptions) -> Iterator[Lease]:
+    """Locks the folder of a run before any work that another run in it would do too, and answers
+    signals meanwhile.
+
+    Args:
+      model_dir, options: as in `hclx.train.pretrain.pretrain`.
+    Raises:
+      ConfigError: a run that is alive has the folder.
+    """
+    with SignalWatch(), contextlib.ExitStack() as held:
+        lease = Lease(model_dir, options.lease_seconds)
+        claim = lambda: held.enter_context(lease) if jax.process_index() == 0 else None
+        process_0_first("lock", claim)
+        yield lease
+
+
+@contextlib.contextmanager
 def open_run(
     experiment: Experiment,
     model_dir: str,
     options: RunOptions,
-    mesh: Mesh,
-    cache: TokenCache,
-    tokenizer_dir: str,
+    parts: RunParts,
     lease: Lease | None = None,
 ) -> Iterator[Run]:
     """Claims the folder of a run, opens all that the run uses, and closes it when the context ends.
@@ -117,16 +133,13 @@ def open_run(
 
     Args:
       experiment, model_dir, options: as in `pretrain`.
-      mesh: also the ambient mesh.
-      cache: of tokens, in the model's vocabulary.
-      tokenizer_dir: is recorded with the run, for decoding.
+      parts: what this kind of training gives it; their mesh is also the ambient one.
       lease: of the folder, which process 0 has entered; None: it is claimed here.
     Raises:
       ConfigError, DataError: as in `pretrain`.
     """
-    hashes = _hashes(model_dir, cache)
-    lineage = read_lineage(model_dir)
-    program = make_program(experiment, mesh, lineage.rate_factors)
+    lineage, hashes = read_lineage(model_dir), parts.hashes
+    program = parts.make_program(lineage.rate_factors)
     is_first, is_claimed = jax.process_index() == 0, lease is not None
     lease = lease or Lease(model_dir, options.lease_seconds)
     log = EventLog(model_dir, jax.process_index())
@@ -138,7 +151,8 @@ def open_run(
             weights = choose_initial_weights(
                 model_dir, options.init_from, experiment.model, hashes["vocabulary"]
             )
-            description = describe_run(experiment, tokenizer_dir, hashes, weights)
+            description = describe_run(experiment, parts.tokenizer_dir, hashes, weights)
+            description |= parts.description
             return description, claim_folder(model_dir, description, write=is_first)
 
         description, changes = process_0_first("folder", claim)
@@ -149,9 +163,10 @@ def open_run(
             program=program,
             lineage=lineage,
             description=description,
-            loader=stack.enter_context(_loader(experiment, program, cache, "train", lineage.skip)),
-            validation=stack.enter_context(_validation_loader(experiment, program, cache)),
-            token_bytes=jnp.asarray(cache.token_bytes, jnp.float32),
+            parts=parts,
+            loader=stack.enter_context(parts.open_loader(program, lineage.skip)),
+            validation=stack.enter_context(parts.open_validation(program)),
+            token_bytes=jnp.asarray(parts.token_bytes, jnp.float32),
             checkpointer=stack.enter_context(_checkpointer(experiment, model_dir, options, log)),
             lease=lease,
             log=log,
@@ -161,55 +176,6 @@ def open_run(
         )
         with _start_and_exit_events(run, changes):
             yield run
-
-
-def _hashes(model_dir: str, cache: TokenCache) -> dict[str, str]:
-    """Fingerprints of vocabulary and text; an old run keeps the fingerprint that it recorded."""
-    recorded = (read_config(model_dir) or {"hashes": {}})["hashes"].get("text")
-    is_old = recorded == cache.old_fingerprint
-    return {
-        "vocabulary": cache.manifest["tokenizer"]["fingerprint"],
-        "text": cache.old_fingerprint if is_old else cache.fingerprint,
-    }
-
-
-def _can_evaluate(experiment: Experiment, cache: TokenCache) -> bool:
-    """Returns whether the run evaluates; a text of which not one sequence is held out is told."""
-    train = experiment.train
-    n_tokens = max(cache.n_tokens("validation", i) for i in range(len(cache.rates)))
-    if train.eval_every and n_tokens <= train.sequence_length and jax.process_index() == 0:
-        _LOG.warning(
-            "no validation loss is computed%s: %d tokens are held out, and a sequence has %d; %s",
-            ", and TrainConfig.keep_best keeps nothing" if train.keep_best else "",
-            n_tokens,
-            train.sequence_length,
-            too_little(cache, "validation", train.sequence_length),
-        )
-    return bool(train.eval_every) and n_tokens > train.sequence_length
-
-
-def _loader(
-    experiment: Experiment,
-    program: Program,
-    cache: TokenCache,
-    split: str,
-    skip: tuple[tuple[int, int], ...] = (),
-) -> Loader:
-    return Loader(
-        cache,
-        split,
-        seed=experiment.train.seed,
-        global_batch_size=experiment.train.global_batch_size,
-        sequence_length=experiment.train.sequence_length,
-        sharding=program.batch_sharding,
-        skip=skip,
-    )
-
-
-def _validation_loader(experiment: Experiment, program: Program, cache: TokenCache):
-    if _can_evaluate(experiment, cache):
-        return _loader(experiment, program, cache, "validation")
-    return contextlib.nullcontext()
 
 
 def _checkpointer(

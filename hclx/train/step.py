@@ -4,11 +4,12 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hclx.config import ComputeConfig, Experiment, ModelConfig
 from hclx.data.batch import Batch
@@ -181,6 +182,7 @@ class Program:
       replay_step: the same without donation, so that a state can be run again.
       eval_step: (params, batch, float32 [v] bytes of each token) -> float32 scalars: the sums over
         the targets of nats, of UTF-8 bytes and of weights, each target by its weight.
+      token_losses: (params, batch) -> float32 [b, t] on every device, the loss of each target.
     """
 
     mesh: Mesh
@@ -191,10 +193,41 @@ class Program:
     train_step: Callable
     replay_step: Callable
     eval_step: Callable
+    token_losses: Callable
+
+
+class Training(NamedTuple):
+    """A kind of training as functions: which parameters it trains, and their loss.
+
+    Attributes:
+      decays: tree of booleans like the trainable parameters: see `make_optimizer`.
+      abstract_state: optimizer -> the abstract state on the mesh.
+      loss: computation -> the loss of the merged parameters.
+      token_losses: computation -> the losses of targets, for evaluation.
+    """
+
+    decays: Params
+    abstract_state: Callable[[optax.GradientTransformation], TrainState]
+    loss: Callable[[ComputeConfig], LossFn]
+    token_losses: Callable[[ComputeConfig], Callable[[Params, Batch], jax.Array]]
+
+
+def pretraining(experiment: Experiment, mesh: Mesh) -> Training:
+    """The training of all parameters of a decoder."""
+    model, train = experiment.model, experiment.train
+    return Training(
+        decay_mask(model),
+        lambda optimizer: abstract_state(model, train, optimizer, mesh),
+        lambda compute: make_loss(model, compute, train.z_loss),
+        lambda compute: make_token_losses(model, compute),
+    )
 
 
 def make_program(
-    experiment: Experiment, mesh: Mesh, rate_factors: tuple[tuple[int, float], ...] = ()
+    experiment: Experiment,
+    mesh: Mesh,
+    rate_factors: tuple[tuple[int, float], ...] = (),
+    training: Training | None = None,
 ) -> Program:
     """Builds the programs of an experiment on a mesh; nothing is compiled or allocated yet.
 
@@ -202,14 +235,16 @@ def make_program(
       experiment: the whole configuration.
       mesh: its devices need not be attached to this machine.
       rate_factors: see `factors` of `learning_rate_schedule`.
+      training: what is computed; None: `pretraining`.
 
     Raises:
       ConfigError: the mesh cannot shard the model or the batch evenly, or its devices cannot
         compute what is asked for.
     """
     train, compute = experiment.train, _resolve(experiment, mesh)
-    optimizer = make_optimizer(experiment.optimizer, decay_mask(experiment.model))
-    state = abstract_state(experiment.model, train, optimizer, mesh)
+    training = training or pretraining(experiment, mesh)
+    optimizer = make_optimizer(experiment.optimizer, training.decays)
+    state = training.abstract_state(optimizer)
     # Positions are not sharded: each process reads whole rows, and the model splits them.
     batch_sharding = named_sharding(mesh, ("batch", None))
     shape = train.global_batch_size, train.sequence_length
@@ -217,7 +252,7 @@ def make_program(
     ids = field(jnp.int32)
     step = functools.partial(
         train_step,
-        loss_fn=make_loss(experiment.model, compute, train.z_loss),
+        loss_fn=training.loss(compute),
         optimizer=optimizer,
         schedule=learning_rate_schedule(experiment.optimizer, train.total_steps, rate_factors),
         microbatches=train.accumulation_steps,
@@ -232,7 +267,7 @@ def make_program(
         out_shardings=(shardings, None),
         compiler_options=compiler_options(device.device_kind) if device.platform == "tpu" else None,
     )
-    token_losses = make_token_losses(experiment.model, compute)
+    token_losses = training.token_losses(compute)
     return Program(
         mesh=mesh,
         optimizer=optimizer,
@@ -242,6 +277,7 @@ def make_program(
         train_step=compiled(donate_argnums=0),
         replay_step=compiled(),
         eval_step=jax.jit(functools.partial(_eval_step, token_losses)),
+        token_losses=jax.jit(token_losses, out_shardings=NamedSharding(mesh, PartitionSpec())),
     )
 
 

@@ -14,10 +14,11 @@ _LOG = logging.getLogger(__name__)
 
 def evaluate(run: Run, state: TrainState) -> dict[str, float]:
     """Returns `validation_loss` and `bits_per_byte` of a state on the validation split of the run,
-    which must have one.
+    which must have one, and the metrics of its kind of training.
     """
     n = min(run.experiment.train.eval_windows, run.validation.n_sequences)
-    return step.evaluate(run.program, state.params, run.validation, run.token_bytes, n)
+    values = step.evaluate(run.program, state.params, run.validation, run.token_bytes, n)
+    return values | run.parts.metrics(run.program, state)
 
 
 def evaluate_beginning(run: Run, state: TrainState) -> None:

@@ -23,6 +23,7 @@ class TuneConfig(Validated):
     # "labels" (the words of the labels, of soft prompts alone) or "text".
     init: str = "vocabulary"
     init_vocabulary: int = 5_000
+    init_text: str = ""  # the text, for `init` "text"
     # p-tuning:
     encoder: str = "lstm"  # or "mlp"
     # hidden size: of the LSTM in each direction, of the MLP, of the MLP of a prefix; 0: half of

@@ -46,8 +46,9 @@ from hclx.train.pretrain import (
     train_loop,
 )
 from hclx.train.rewind_history import Lineage, Rewind
-from hclx.train.run import RunOptions, _can_evaluate, open_run
+from hclx.train.run import RunOptions, open_run
 from hclx.train.run_dir import versions
+from hclx.train.run_parts import can_evaluate, pretraining_parts
 from hclx.train.step import evaluate, make_token_losses
 from hclx.train.watchdog import Watchdog
 from tests.helpers.checkpoints import largest
@@ -100,10 +101,9 @@ def open_in(tokenizer_dirs, cache_dir):
     def opened(folder, experiment=experiment(), cache=sample, **options):
         mesh = make_mesh(ONE, devices_of(ONE))
         options = RunOptions(lease_seconds=1.0, **options)
-        with (
-            jax.set_mesh(mesh),
-            open_run(experiment, str(folder), options, mesh, cache, tokenizer_dirs["plain"]) as run,
-        ):
+        run_of = experiment, str(folder), mesh, cache, tokenizer_dirs["plain"]
+        parts = pretraining_parts(*run_of)
+        with jax.set_mesh(mesh), open_run(experiment, str(folder), options, parts) as run:
             yield run
 
     return opened
@@ -538,7 +538,7 @@ def test_text_that_is_too_short_for_one_sequence_is_not_evaluated(
 )
 def test_one_whole_sequence_is_enough_to_evaluate(n_tokens, eval_every, evaluates, caplog):
     cache = SimpleNamespace(rates=[1.0], n_tokens=lambda split, source: n_tokens)
-    assert _can_evaluate(experiment(eval_every=eval_every), cache) == evaluates
+    assert can_evaluate(experiment(eval_every=eval_every), cache) == evaluates
     assert ("no validation loss is computed" in caplog.text) == (n_tokens < 65)
 
 
