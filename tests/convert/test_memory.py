@@ -162,7 +162,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(what, folders, imported, tmp
     flags = ("input", "model_dir") if what == "import" else ("model_dir", "output_dir")
     arguments = [f"--{flag}={path}" for flag, path in zip(flags, (source, tmp_path / "made"))]
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-    result = launch("convert.py", what, *arguments, preexec_fn=limit)
+    options = {"env": environment(), "cwd": ROOT, "capture_output": True, "text": True}
+    started = command("convert.py", what, *arguments)
+    result = subprocess.run(started, preexec_fn=limit, **options)
     message = refused(result, 74)
     assert str(tmp_path) in message and "File too large" in message, message
     assert not list(tmp_path.iterdir())

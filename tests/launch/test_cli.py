@@ -165,6 +165,7 @@ def test_commands_of_a_wheel_find_their_files(installed, tmp_path):
     assert corpora == [str(installed / "hclx" / "tasks" / "corpora.py"), "True"]
 
 
+@pytest.mark.long
 def test_a_task_module_in_the_working_directory_is_imported(installed, tmp_path):
     """An installed command has only its own folder on the path, as this code does."""
     pytest.importorskip("seqio")

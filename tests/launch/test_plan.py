@@ -79,6 +79,7 @@ def test_the_page_says_what_limits(plan):
         assert text in page
 
 
+@pytest.mark.long
 def test_a_plan_that_does_not_fit_says_so_and_exits_64():
     arguments = [
         *SMALL,

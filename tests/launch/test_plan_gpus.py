@@ -35,6 +35,7 @@ def test_gpus_are_planned_by_arithmetic(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_a_search_finds_what_fits_and_a_plan_that_does_not_exits_64():
     assert "80 GB" in refused(launch("plan.py", *GIN, "--topology=h100:8"), 64)
     result = launch("plan.py", *GIN, "--topology=h100:8", "--search")

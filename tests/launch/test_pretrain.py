@@ -220,6 +220,7 @@ def record(folder) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.long
 def test_a_start_that_trains_nothing_changes_no_record(whole, tmp_path):
     folder, text = tmp_path / "run", tmp_path / "the_same.jsonl"
     shutil.copytree(whole, folder)

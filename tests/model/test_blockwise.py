@@ -22,7 +22,7 @@ def gradients(attention, q, k, v, segments):
     )(q, k, v)
 
 
-@pytest.mark.parametrize("length", [40, 128, 200, 512])
+@pytest.mark.parametrize("length", [40, 128, 200, pytest.param(512, marks=pytest.mark.long)])
 def test_blocks_are_attention(length):
     """Lengths that make one block, two, three and four, against the full square of scores,
     differentiated by JAX.

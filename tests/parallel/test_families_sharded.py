@@ -59,7 +59,7 @@ def gradients(model, config, compute, microbatches):
     [
         ("gemma", "data 2 x fsdp 2 x model 2"),
         pytest.param("gemma", "seq 2 x fsdp 2 x model 2", marks=pytest.mark.long),
-        ("gemma", "pipe 2 x seq 2 x model 2, 2 repeats"),
+        pytest.param("gemma", "pipe 2 x seq 2 x model 2, 2 repeats", marks=pytest.mark.long),
         pytest.param(
             *("gemma", "pipe 4 x model 2, no remat, 2 gradient microbatches"),
             marks=pytest.mark.long,

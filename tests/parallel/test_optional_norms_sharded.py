@@ -49,7 +49,7 @@ def gradients(config, compute, microbatches, z_loss=Z_LOSS):
     [
         "data 2 x fsdp 2 x model 2",
         pytest.param("seq 2 x fsdp 2 x model 2", marks=pytest.mark.long),
-        "pipe 2 x seq 2 x model 2, 2 repeats",
+        pytest.param("pipe 2 x seq 2 x model 2, 2 repeats", marks=pytest.mark.long),
         pytest.param("pipe 4 x model 2, no remat, 2 gradient microbatches", marks=pytest.mark.long),
     ],
 )

@@ -63,6 +63,7 @@ def test_parts_of_a_long_chunk_are_counted_and_shorter_chunks_stay_whole():
     assert count_chunks([whole, f"{whole}b"], "none") == Counter({whole: 2, "b": 1})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("alphabet", ALPHABETS)
 def test_time_grows_with_the_length_of_a_run(tokenizers, alphabet):
     """Four times the text takes at most six times the time; below a tenth of a second it may take

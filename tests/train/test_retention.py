@@ -85,6 +85,7 @@ def test_a_run_that_began_without_it_goes_on(save):
     assert save({5: 5.0, 6: 6.0}) == [2, 4, 6]
 
 
+@pytest.mark.long
 def test_after_a_rewind_the_losses_of_the_old_attempt_count_no_more(tmp_path, save):
     claim_folder(tmp_path, describe_run(experiment(ONE), "t", {}))
     assert save({2: 3.0, 4: 5.0, 5: 2.0}, keep_last=2) == [2, 4, 5]

@@ -48,7 +48,13 @@ def hit(where, number):
     return process.returncode, output, errors, time.monotonic() - begun
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.long) for n in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
 def test_a_signal_ends_the_process_with_one_line_and_closes_what_is_open(number):
     code, output, errors, _ = hit("python", number)
     line = f"error: {number.name}: ended and saved nothing more; run the same command again\n"

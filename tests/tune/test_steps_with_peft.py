@@ -89,7 +89,8 @@ def compare(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=5e-3)
 
 
-@pytest.mark.parametrize("name", ["gpt2", pytest.param("llama", marks=LONG)])
+@LONG
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_a_soft_prompt_follows_peft(name):
     base = load_base(name)
     trainable = start(base, PROMPT)
@@ -107,7 +108,8 @@ def plain(tokens, base):
     return plain_batch(tokens)
 
 
-@pytest.mark.parametrize("name", [pytest.param("gpt2", marks=LONG), "llama"])
+@LONG
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_lora_follows_peft(name):
     base = load_base(name)
     targets, modules = {
