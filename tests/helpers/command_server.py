@@ -9,6 +9,7 @@ whose environment Python or JAX reads while they are imported cannot be started 
 """
 
 import atexit
+import contextlib
 import json
 import os
 import random
@@ -42,7 +43,8 @@ def serve(path: str) -> dict:
     """Listens on a Unix socket; returns in the process of a command, with its request."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     for name in PRELOADED:
-        __import__(name)
+        with contextlib.suppress(ImportError):  # an extra that is not installed
+            __import__(name)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
@@ -57,7 +59,8 @@ def serve(path: str) -> dict:
 
 def supervise(connection: socket.socket) -> dict:
     """Starts the command of one connection, and answers with its process id and, at its end, with
-    its exit code; returns in the process of the command."""
+    its exit code; returns in the process of the command.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection, connection.makefile("rw", encoding="utf-8") as stream:
         request = json.loads(stream.readline())
