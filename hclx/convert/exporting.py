@@ -33,7 +33,7 @@ from hclx.text.new_folder import new_folder
 from hclx.text.tokenizer import METADATA_FILE, MODEL_FILE
 from hclx.train.checkpoint import Checkpointer
 from hclx.train.row_ranges import row_ranges
-from hclx.train.run_dir import read_run
+from hclx.train.whole_model import read_whole_model
 
 # transformers' AutoTokenizer builds the tokenizer of Qwen2's class, which splits text its own way,
 # for every folder of that family, unless tokenizer_config.json names a class that is in the folder.
@@ -87,7 +87,7 @@ def export_model(
     output_dir = Path(output_dir)
     if output_dir.exists() and (not output_dir.is_dir() or any(output_dir.iterdir())):
         raise ConfigError(f"--output_dir={output_dir} exists and is not empty; name another folder")
-    experiment, tokenizer_dir = read_run(model_dir)
+    experiment, tokenizer_dir = read_whole_model(model_dir)
     content = write_model_config(experiment.model, family, dtype)
     tokenizer = load_tokenizer(tokenizer_dir)
     if tokenizer.splits_text:

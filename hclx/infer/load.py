@@ -22,7 +22,7 @@ from hclx.parallel import (
     sharding_rules,
 )
 from hclx.train.checkpoint import Checkpointer
-from hclx.train.run_dir import read_run
+from hclx.train.whole_model import read_whole_model
 
 # Weights are sharded over `model` alone: a step of decoding reads all of them for few tokens, so
 # that to gather them from other devices each time would take longer than the step.
@@ -107,7 +107,7 @@ def load_for_inference(
       CheckpointError: the folder holds no run or no such checkpoint, or the checkpoint is damaged.
       ConfigError: a parameter cannot be sharded evenly over the mesh.
     """
-    experiment, tokenizer_dir = read_run(model_dir)
+    experiment, tokenizer_dir = read_whole_model(model_dir)
     mesh = mesh or inference_mesh(experiment.model)
 
     def place(path, spec: ParamSpec):

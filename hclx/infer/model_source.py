@@ -20,7 +20,7 @@ from hclx.model import n_params
 from hclx.parallel import axis_size
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.train.compilation_cache import keep_compiled_programs
-from hclx.train.run_dir import read_run
+from hclx.train.whole_model import read_whole_model
 
 KEY_VARIABLE = "HCLX_ENGINE_KEY"
 
@@ -68,7 +68,7 @@ class RunFolder:
         the others follow it until it is closed, and have None.
         """
         keep_compiled_programs()
-        experiment, _ = read_run(self.record["model_dir"])
+        experiment, _ = read_whole_model(self.record["model_dir"])
         mesh = inference_mesh(experiment.model, self._shards)
         model = load_for_inference(**self.record, mesh=mesh)
         vocabulary = model.meta["hashes"]["vocabulary"]

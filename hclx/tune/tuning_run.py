@@ -27,11 +27,12 @@ from hclx.train.pretrain import starting_point, train_loop
 from hclx.train.retention import losses_of, ranked
 from hclx.train.run import Run, RunOptions, claimed_folder, open_run
 from hclx.train.run_changes import changes_of
-from hclx.train.run_dir import has_begun, read_config, read_run
+from hclx.train.run_dir import has_begun, read_config
 from hclx.train.run_parts import RunParts, Weights
 from hclx.train.state import TrainState
 from hclx.train.step import Program, Training, make_program
 from hclx.train.validation import evaluate
+from hclx.train.whole_model import read_whole_model
 from hclx.tune.artefact import Artefact, base_fingerprint, write_artefact
 from hclx.tune.choice_accuracy import choice_accuracy
 from hclx.tune.initial_values import Tokens
@@ -64,7 +65,7 @@ def read_base(base: str) -> tuple[Experiment, str]:
         folder, _ = find_checkpoint(base)
     except (ConfigError, CheckpointError) as error:
         raise type(error)(str(error).replace("--init_from", "--base")) from error
-    return read_run(folder)
+    return read_whole_model(folder)
 
 
 def tune(

@@ -10,6 +10,7 @@ import pytest
 
 from hclx.config import DataConfig, MeshConfig, OptimizerConfig, TrainConfig
 from hclx.errors import CheckpointError, ConfigError, DataError
+from hclx.infer.load import load_for_inference
 from hclx.parallel import make_mesh
 from hclx.prompts import load_prompt
 from hclx.train.run import RunOptions
@@ -223,6 +224,16 @@ def test_another_base_is_refused(place, tmp_path, tokenizer_dirs):
         run(place, tmp_path / "run", rank=4, **more)
     _, figures = run(place, tmp_path / "run", **more)
     assert figures["step"] in (2, 4)
+
+
+@pytest.mark.parametrize("kind, remedy", [("lora", "--merge_to"), ("prompt_tune", "artefact")])
+def test_a_run_that_holds_no_whole_model_is_refused_where_such_is_read(
+    place, tmp_path, kind, remedy
+):
+    run(place, tmp_path / "run", kind=kind, train={"total_steps": 2})
+    for read in (load_for_inference, read_base):
+        with pytest.raises(ConfigError, match=f"is of a run of {kind}, .*{remedy}"):
+            read(str(tmp_path / "run"))
 
 
 def test_gin_sets_the_method_and_not_the_base(place):
