@@ -1,10 +1,7 @@
 """The command `hclx augment`: its options, and a process that is killed and goes on."""
 
 import json
-import os
-import signal
 import subprocess
-import time
 
 import pytest
 
@@ -14,6 +11,7 @@ from hclx.errors import ConfigError, DataError
 from tests.conftest import ROOT
 from tests.helpers.commands import command, environment, launch, refused
 from tests.helpers.few_shot import PROMPT, REVIEWS
+from tests.helpers.killing import kill_when_written
 
 WORDS = ("영화 평", "감정")
 
@@ -119,12 +117,7 @@ def test_a_command_that_was_killed_goes_on_to_the_same_lines(tmp_path):
         cwd=ROOT,
     )
     path = tmp_path / "killed" / "samples" / "attempts.jsonl"
-    end = time.monotonic() + 240
-    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when_written(process, path)
     assert not (tmp_path / "killed" / "augmented.jsonl").exists()
     assert launch("augment.py", *options("killed")).returncode == 0
     for name in ("augmented.jsonl", "rejected.jsonl", "card.html"):

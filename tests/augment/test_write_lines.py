@@ -186,6 +186,7 @@ def test_the_embeddings_of_the_seeds_are_computed_once(tmp_path):
     engine = ScriptedEngine(write)
     engine.embed = None
     run(tmp_path, n=30, selection="far", engine=engine)
+    assert len(lines(tmp_path)) == 30
 
 
 def test_what_a_model_writes_is_shown_as_text(tmp_path):

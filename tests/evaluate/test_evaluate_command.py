@@ -1,11 +1,8 @@
 """The command `hclx evaluate`: a suite of one's own on a small run; killed, resumed and refused."""
 
 import json
-import os
 import re
-import signal
 import subprocess
-import time
 
 import pytest
 
@@ -14,6 +11,7 @@ from tests.helpers.commands import command, environment, launch, refused
 from tests.helpers.families import save_model
 from tests.helpers.few_shot import GENERATION, PROMPT, REVIEWS, reviews
 from tests.helpers.foreign_tokenizers import save_tokenizer
+from tests.helpers.killing import kill_when_written
 from tests.helpers.multi_process import free_port, run_processes
 
 pytest.importorskip("torch")
@@ -119,12 +117,7 @@ def test_a_command_that_was_killed_goes_on_to_the_same_results(whole, run_dir, s
     arguments = command("evaluate.py", *options(run_dir, suite, output))
     process = subprocess.Popen(arguments, env=environment(), start_new_session=True)
     path = output / "samples" / "mine.line.2shot.0.jsonl"
-    end = time.monotonic() + 240
-    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when_written(process, path)
     assert 0 < len(path.read_bytes().splitlines()) < N_ITEMS
     assert not (output / "results.json").exists()
     done = launch("evaluate.py", *options(run_dir, suite, output))
@@ -205,12 +198,7 @@ def test_a_search_that_was_killed_goes_on_to_the_same_prompt(run_dir, tmp_path):
         killed, env=environment(), start_new_session=True, stdout=subprocess.DEVNULL
     )
     path = tmp_path / "killed.json.resume" / "samples" / "tried.jsonl"
-    end = time.monotonic() + 240
-    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when_written(process, path)
     n_kept = len(path.read_bytes().splitlines())
     assert not (tmp_path / "killed.json").exists()
     again = launch("search_prompt.py", *arguments("killed.json"))

@@ -22,6 +22,16 @@ def kill_when(process, folder, wait):
     process.communicate()
 
 
+def kill_when_written(process, path):
+    """Ends the command and all of its processes at once, as soon as a file has content."""
+    end = time.monotonic() + 240
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def is_running(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:

@@ -134,9 +134,8 @@ def test_lora_follows_peft(name):
     compare(our_losses(base, config, trainable, all_batches), peft_losses(model, all_batches, 0))
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("gpt2", marks=LONG), pytest.param("llama", marks=LONG)]
-)
+@LONG
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_a_prefix_follows_peft(name):
     base = load_base(name)
     trainable = start(base, PREFIX, noise=0.3)

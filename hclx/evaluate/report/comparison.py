@@ -216,11 +216,18 @@ def _keyed(samples: Iterator[Sample]) -> Iterator[tuple[tuple, Sample]]:
         yield (sample.trial, sample.doc_hash, number), dataclasses.replace(sample, prompt=None)
 
 
+class _UnknownFact(KeyError):
+    """A metric needs a fact about an item that samples do not hold."""
+
+
 class _NotInSamples(dict):
     """Stands for `Item.gold` where samples lack it: even an optional value is not known."""
 
+    def __missing__(self, name: str) -> object:
+        raise _UnknownFact(name)
+
     def get(self, name: str, default: object = None) -> object:
-        raise KeyError(name)
+        raise _UnknownFact(name)
 
 
 def _item(sample: Sample) -> Item:
@@ -241,8 +248,8 @@ def _tested(runs: tuple, pairs: Sequence, items: Sequence[Item]) -> tuple:
         try:
             metric.function(items, predictions[0][0])
             return metric, predictions
-        except KeyError:  # of `_NotInSamples`
-            pass
+        except _UnknownFact:
+            pass  # the items' own scores are tested instead
     return _ITEM_SCORE, _of_both(pairs, lambda sample: float(sample.correct))
 
 
