@@ -12,9 +12,9 @@ import numpy as np
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
 from hclx.infer.decode import begin_row, decode, forward, sample_rows
-from hclx.infer.kv_cache import copy_chunks, init_cache, resize_cache
+from hclx.infer.kv_cache import Branches, copy_chunks, init_cache, resize_cache
 from hclx.infer.load import LoadedModel
-from hclx.infer.prefill import pool, prefill, score
+from hclx.infer.prefill import next_logits, pool, prefill, score, select
 from hclx.infer.prefix_cache import CHUNK
 from hclx.infer.rows import RowSettings, Sampled, init_state, set_length
 from hclx.infer.speculate import verify
@@ -66,12 +66,13 @@ class DeviceCalls:
         self._batches = (*few, rows)
         self._n_chunks = max(1, -(-(prefix_tokens // CHUNK) // axis)) * axis
         self._most_chunks = max(1, max_length // CHUNK)  # that a row has
+        self._hidden_rtd: jax.Array | None  # of the tokens that were read last
         self._logits: jax.Array | None  # from which the next tokens are sampled
         self.reset()
 
     def reset(self) -> None:
         """Allocates everything anew."""
-        self._logits = None
+        self._hidden_rtd = self._logits = None
         self._chunks = init_cache(self._params, self._n_chunks, CHUNK)
         self._state = init_state(self._params, self._n_rows, self._smallest, self._config)
 
@@ -98,27 +99,33 @@ class DeviceCalls:
             return
         self._state = self._state._replace(cache=resize_cache(self._state.cache, int(size)))
 
-    def prefill(self, tokens_rt, rows_r, starts_r, counts_r) -> None:
-        """Reads prompts as `hclx.infer.prefill.prefill` does; `begin` samples what follows."""
-        self._state, self._logits = prefill(
-            *self._reading(tokens_rt, rows_r, starts_r, counts_r), config=self._config
+    def prefill(self, tokens_rt, rows_r, starts_r, counts_r, shared_r, begins_rt) -> None:
+        """Reads tokens as `hclx.infer.prefill.prefill` does; the calls below are about these."""
+        places = (np.asarray(place, np.int32) for place in (rows_r, starts_r, counts_r))
+        self._state, self._hidden_rtd = prefill(
+            self._params,
+            self._state,
+            tokens_rt,
+            *places,
+            Branches(shared_r, begins_rt),
+            config=self._config,
         )
 
-    def score(self, tokens_rt, rows_r, starts_r, counts_r, targets_rt, with_top: bool) -> Sampled:
-        """Reads and scores tokens as `hclx.infer.prefill.score` does."""
-        reading = self._reading(tokens_rt, rows_r, starts_r, counts_r)
-        self._state, scored = score(*reading, targets_rt, np.bool_(with_top), config=self._config)
-        return scored
+    def compute_logits(self, at_r: np.ndarray) -> None:
+        """Computes the logits behind one of the tokens of each row, int32 `at_r`; `begin` samples
+        from them.
+        """
+        x_r1d = select(self._hidden_rtd, at_r[:, None])
+        self._logits = next_logits(self._params, x_r1d, config=self._config)
 
-    def pool(self, tokens_rt, rows_r, starts_r, counts_r) -> jax.Array:
-        """Reads tokens and sums their hidden states as `hclx.infer.prefill.pool` does."""
-        reading = self._reading(tokens_rt, rows_r, starts_r, counts_r)
-        self._state, sums_rd = pool(*reading, config=self._config)
-        return sums_rd
+    def score(self, at_rn: np.ndarray, targets_rn: np.ndarray, with_top: bool) -> Sampled:
+        """Scores what follows some of the tokens, as `hclx.infer.prefill.score` does."""
+        x_rnd = select(self._hidden_rtd, at_rn)
+        return score(self._params, x_rnd, targets_rn, np.bool_(with_top), config=self._config)
 
-    def _reading(self, tokens_rt, *places) -> tuple:
-        places = (np.asarray(place, np.int32) for place in places)
-        return self._params, self._state, tokens_rt, *places
+    def pool(self, counts_r: np.ndarray) -> jax.Array:
+        """Sums the hidden states of the first tokens of each row, float32 [r, d]."""
+        return pool(self._hidden_rtd, counts_r)
 
     def begin(
         self, row: int, settings: RowSettings, at: int, allowed_w: np.ndarray, with_top: bool
@@ -128,7 +135,7 @@ class DeviceCalls:
         Args:
           row: its number.
           settings: those of its request.
-          at: the index of its prompt in the last call of `prefill`.
+          at: the index of its prompt in the last call of `compute_logits`.
           allowed_w: uint32, a bit for each token that may come.
           with_top: whether the likeliest tokens are computed too.
         """

@@ -40,9 +40,9 @@ def begin_row(
 
     Args:
       rows: is donated.
-      row: int32, the number of a row that `prefill` has read.
+      row: int32, the number of a row whose prompt is read.
       settings: those of the request.
-      logits_rv: float32, as `prefill` returned them.
+      logits_rv: float32, those that follow some prompts.
       at: int32, the index of the prompt in them.
       allowed_w: uint32, the tokens that a grammar allows here, as in `sample_rows`.
       with_top: bool, whether the likeliest tokens are computed too.

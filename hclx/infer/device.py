@@ -17,27 +17,27 @@ from hclx.infer.followers import LeadingCalls, spans_processes
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefix_cache import CHUNK, ChunkIndex, Key
 from hclx.infer.rows import Sampled, bucket
-from hclx.infer.tasks import GenerateTask, ScoreTask, Task
+from hclx.infer.scoring_tasks import EmbedTask, ScoreTask
+from hclx.infer.tasks import GenerateTask, Task
 from hclx.infer.warm_up import CHUNKS, SCORED, compile_programs
 from hclx.parallel import axis_size
 
 _SMALLEST_CACHE = 128  # positions; the cache is as long as the longest of its rows needs
 _ROWS_OF_A_CHUNK = 4  # prompts that one call reads, where the mesh does not ask for more
+_LEAST_PADDING = 24  # tokens; a call costs as much as these, however few tokens it reads
 
 Ended = tuple[int, Task, StopReason | RequestError]
 
 
 class Chunk(NamedTuple):
-    """The next tokens of some prompts, which one call reads.
+    """The next tokens of some texts, which one call reads.
 
     Attributes:
       rows: the rows with their tasks.
-      kind: "prompt", "scores" or "pool": what is computed of them.
       size: the number of tokens of each row, with padding.
     """
 
     rows: list[tuple[int, Task]]
-    kind: str
     size: int
 
 
@@ -119,7 +119,7 @@ class Device:
 
     def next_chunk(self, rows: Sequence[Task | None], tasks: Sequence[Task]) -> Chunk:
         """Chooses what the next call reads: the next tokens of the first task, and those of others
-        of the same kind that have as many.
+        that have about as many.
 
         Args:
           rows: of the engine.
@@ -128,13 +128,11 @@ class Device:
         numbers = {id(task): row for row, task in enumerate(rows)}
         for task in tasks:
             self._load_prefix(numbers[id(task)], task)
-        kind, size = _kind_and_size(tasks[0])
-        alike = [
-            task for task in tasks if not task.n_failures and _kind_and_size(task) == (kind, size)
-        ]
+        size = _size(tasks[0].n_left)
+        alike = [task for task in tasks if not task.n_failures and _size(task.n_left) == size]
         if tasks[0].n_failures:
             alike = tasks[:1]
-        return Chunk([(numbers[id(task)], task) for task in alike[:_ROWS_OF_A_CHUNK]], kind, size)
+        return Chunk([(numbers[id(task)], task) for task in alike[:_ROWS_OF_A_CHUNK]], size)
 
     def _load_prefix(self, row: int, task: Task) -> None:
         """Copies the beginning of a prompt from the prefix cache, before anything of it is read."""
@@ -148,39 +146,52 @@ class Device:
 
     def read(self, chunk: Chunk) -> list[Output]:
         """Reads a chunk, and lets the rows whose prompt is whole sample their first token."""
-        counts = [min(chunk.size, _n_left(task, chunk.kind)) for _, task in chunk.rows]
+        counts = [task.next_count(chunk.size) for _, task in chunk.rows]
         self._fit(max(task.n_read + n for (_, task), n in zip(chunk.rows, counts)))
         n_rows = next(n for n in self._chunk_rows if n >= len(chunk.rows))
-        tokens, targets = np.zeros((2, n_rows, chunk.size), np.int32)
-        rows, starts, sizes = self._no_rows(n_rows)
+        tokens, begins = np.zeros((2, n_rows, chunk.size), np.int32)
+        rows, ends = np.full(n_rows, self._n_rows, np.int32), np.ones(n_rows, np.int32)
+        starts, shared = np.zeros((2, n_rows), np.int32)
         for i, ((row, task), n) in enumerate(zip(chunk.rows, counts)):
-            begin = task.n_read
-            tokens[i, :n] = task.ids[begin : begin + n]
-            if chunk.kind == "scores":
-                targets[i, :n] = task.targets[begin : begin + n]
-            rows[i], starts[i], sizes[i] = row, begin, n
-        begins, outputs = [task.n_read for _, task in chunk.rows], []
-        if chunk.kind == "scores":
-            with_top = any(task.with_top for _, task in chunk.rows)
-            scored = self._calls.score(tokens, rows, starts, sizes, targets, with_top)
-            outputs.append(_scores(scored, chunk.rows, begins, counts))
-        elif chunk.kind == "pool":
-            sums_rd = self._calls.pool(tokens, rows, starts, sizes)
-            outputs.append(_sums(sums_rd, chunk.rows, begins, counts))
-        else:
-            self._calls.prefill(tokens, rows, starts, sizes)
+            new = slice(task.n_read, task.n_read + n)
+            tokens[i, :n], begins[i, :n] = task.ids[new], task.begins[new]
+            rows[i], starts[i], ends[i], shared[i] = row, task.n_read, n, task.n_shared
+        self._calls.prefill(tokens, rows, starts, ends, shared, begins)
+        outputs = self._score(chunk.rows, counts, n_rows)
+        if any(isinstance(task, EmbedTask) for _, task in chunk.rows):
+            outputs.append(_sums(self._calls.pool(ends), chunk.rows, counts))
         for (row, task), n in zip(chunk.rows, counts):
             task.n_read += n
             self._store_prefix(row, task)
-        if chunk.kind == "prompt":
-            for i, (row, task) in enumerate(chunk.rows):
-                if isinstance(task, GenerateTask) and not task.n_left:
-                    outputs.append(self._begin(row, task, i))
-        return outputs
+        whole = [
+            (i, row, task)
+            for i, (row, task) in enumerate(chunk.rows)
+            if isinstance(task, GenerateTask) and not task.n_left
+        ]
+        if whole:
+            self._calls.compute_logits(ends - 1)
+        return outputs + [self._begin(row, task, i) for i, row, task in whole]
 
-    def _no_rows(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, positions in use and numbers of tokens of a call that reads nothing."""
-        return np.full(n, self._n_rows, np.int32), np.zeros(n, np.int32), np.ones(n, np.int32)
+    def _score(self, rows: list[tuple[int, Task]], counts: list[int], n_rows: int) -> list[Output]:
+        """Scores what follows those of the tokens just read of which that was asked for."""
+        scored = [
+            task.scored(n) if isinstance(task, ScoreTask) else range(0)
+            for (_, task), n in zip(rows, counts)
+        ]
+        with_top = any(isinstance(task, ScoreTask) and task.with_top for _, task in rows)
+        outputs, most = [], SCORED[-1]
+        for begin in range(0, max(map(len, scored)), most):
+            part = [numbers[begin : begin + most] for numbers in scored]
+            size = next(n for n in SCORED if n >= max(map(len, part)))
+            at, targets = np.zeros((2, n_rows, size), np.int32)
+            for i, ((_, task), numbers) in enumerate(zip(rows, part)):
+                if numbers:
+                    at[i, : len(numbers)] = numbers
+                    first = task.n_read + numbers[0]
+                    targets[i, : len(numbers)] = task.targets[first : first + len(numbers)]
+            result = self._calls.score(at, targets, with_top)
+            outputs.append(_scores(result, rows, list(map(len, part))))
+        return outputs
 
     def _store_prefix(self, row: int, task: Task) -> None:
         n_whole = min(task.n_read // CHUNK, len(task.keys))
@@ -280,22 +291,14 @@ class Device:
         self.reset()
 
 
-def _kind_and_size(task: Task) -> tuple[str, int]:
-    """The kind of the call that reads the next tokens of a task, and their number with padding."""
-    kind = "pool" if task.is_pooled else "prompt"
-    # A short rest of the context is read in one call with what is scored.
-    if isinstance(task, ScoreTask) and (task.n_read >= task.first - 1 or task.n_left <= SCORED[-1]):
-        kind = "scores"
-    left, sizes = _n_left(task, kind), SCORED if kind == "scores" else CHUNKS
-    return kind, max((size for size in sizes if size < 2 * left), default=sizes[0])
-
-
-def _n_left(task: Task, kind: str) -> int:
-    """The number of tokens that a kind of call may read: a prompt before what is scored ends at
-    the token from which the first score follows.
+def _size(n_left: int) -> int:
+    """The number of tokens, with padding, that the next call reads of so many: all of them, if
+    that needs less padding than another call would cost.
     """
-    is_context = kind == "prompt" and isinstance(task, ScoreTask)
-    return task.first - 1 - task.n_read if is_context else task.n_left
+    enough = next((size for size in CHUNKS if size >= n_left), None)
+    if enough is not None and enough - n_left <= max(_LEAST_PADDING, n_left // 2):
+        return enough
+    return max(size for size in CHUNKS if size <= n_left)
 
 
 def _tokens(sampled: Sampled, rows, steps: int, place: Callable[[int, int], tuple]) -> Output:
@@ -323,26 +326,27 @@ def _tokens(sampled: Sampled, rows, steps: int, place: Callable[[int, int], tupl
     return Output(sampled, hand_out)
 
 
-def _scores(scored: Sampled, rows, begins, counts) -> Output:
-    """The output of a call that scores."""
+def _scores(scored: Sampled, rows, counts: list[int]) -> Output:
+    """The output of a call that scores so many tokens of each row."""
 
     def hand_out(scored: Sampled, has_row) -> list[Ended]:
         ended = []
-        for i, ((row, task), begin, n) in enumerate(zip(rows, begins, counts)):
-            if has_row(row, task) and task.add_scores(scored, i, begin, n):
+        for i, ((row, task), n) in enumerate(zip(rows, counts)):
+            if n and has_row(row, task) and task.add_scores(scored, i, n):
                 ended.append((row, task, "end"))
         return ended
 
     return Output(scored, hand_out)
 
 
-def _sums(sums_rd: jax.Array, rows, begins, counts) -> Output:
-    """The output of a call that sums hidden states."""
+def _sums(sums_rd: jax.Array, rows, counts: list[int]) -> Output:
+    """The output of a call that sums the hidden states of so many tokens of each row."""
 
     def hand_out(sums_rd: np.ndarray, has_row) -> list[Ended]:
         ended = []
-        for i, ((row, task), begin, n) in enumerate(zip(rows, begins, counts)):
-            if has_row(row, task) and task.add_sum(sums_rd[i], begin, n):
+        for i, ((row, task), n) in enumerate(zip(rows, counts)):
+            is_asked = isinstance(task, EmbedTask) and has_row(row, task)
+            if is_asked and task.add_sum(sums_rd[i], n):
                 ended.append((row, task, "end"))
         return ended
 

@@ -84,7 +84,8 @@ class EmbeddedEngine:
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request, and returns at once. Raises RequestError if it cannot be served."""
         if isinstance(request, ScoreRequest):
-            return self._put(self._intake.score_task(request))
+            ((task, _),) = self._intake.score_tasks([request])
+            return self._put(task)
         tasks = self._intake.generate_tasks(request)
         if len(tasks) > 1:
             raise RequestError(f"n={request.n}: `submit` takes one; use `generate`")
@@ -104,7 +105,12 @@ class EmbeddedEngine:
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises RequestError as `generate` does."""
         requests = as_list(requests, "requests")
-        return self._serve([self._intake.score_task(request) for request in requests])
+        tasks = self._intake.score_tasks(requests)
+        scores: list[Score | None] = [None] * len(requests)
+        for (_, numbers), result in zip(tasks, self._serve([task for task, _ in tasks])):
+            for number, score in zip(numbers, result if len(numbers) > 1 else [result]):
+                scores[number] = score
+        return scores
 
     def choose(self, context: str, labels: Sequence[str]) -> Choice:
         """Chooses among labels by their log-probabilities after a context, which is computed once.

@@ -9,7 +9,8 @@ import numpy as np
 from hclx.errors import shown
 from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, SamplingConfig
-from hclx.infer.tasks import EmbedTask, GenerateTask, ScoreTask
+from hclx.infer.scoring_tasks import MOST_BRANCH_TOKENS, EmbedTask, ScoreTask
+from hclx.infer.tasks import GenerateTask
 from hclx.infer.ticket import Ticket
 from hclx.text import Tokenizer
 
@@ -120,26 +121,62 @@ class Intake:
             task.matcher = request.grammar.matcher(self._tokenizer, self._vocab_size)
         return task
 
-    def score_task(self, request: ScoreRequest) -> ScoreTask:
-        """Returns the task of a request.
+    def score_tasks(self, requests: Sequence[ScoreRequest]) -> list[tuple[ScoreTask, list[int]]]:
+        """Returns tasks with the numbers of the requests that each serves: continuations of one
+        context are read together.
 
         Raises:
-          RequestError: it cannot be served, with the reason.
+          RequestError: a request cannot be served, with the reason.
         """
-        check_score_request(request)
-        ids = self._prompt_ids(request.context, "context")
-        first = 1
-        if request.continuation is not None:
-            first = len(ids)
-            ids = ids + self._encode(request.continuation, "continuation")
-        if len(ids) <= first:
-            raise RequestError(
-                "there is no token to score: the continuation is empty"
-                if request.continuation is not None
-                else "there is no token to score: the context has one token alone"
+        groups: dict[tuple, list[int]] = {}
+        for number, request in enumerate(requests):
+            check_score_request(request)
+            context, is_whole = request.context, request.continuation is None
+            key = context if isinstance(context, str) else tuple(self._encode(context, "context"))
+            alone = number if is_whole else None
+            groups.setdefault((key, request.tenant, request.top, alone), []).append(number)
+        return [
+            task
+            for numbers in groups.values()
+            for task in self._group([requests[number] for number in numbers], numbers)
+        ]
+
+    def _group(
+        self, requests: Sequence[ScoreRequest], numbers: Sequence[int]
+    ) -> list[tuple[ScoreTask, list[int]]]:
+        """The tasks of requests with one context: as few as there is room for."""
+        context = self._prompt_ids(requests[0].context, "context")
+        texts = [self._continuation(request, context) for request in requests]
+        context = context[:1] if requests[0].continuation is None else context
+        parts: list[list[int]] = [[]]
+        for i, text in enumerate(texts):
+            n_tokens = len(text) + sum(len(texts[other]) for other in parts[-1])
+            room = min(MOST_BRANCH_TOKENS, self._max_length - len(context) + 1)
+            if parts[-1] and n_tokens > room:
+                parts.append([])
+            parts[-1].append(i)
+        head, make = requests[0], lambda: Ticket(self._on_cancel)
+        return [
+            (
+                ScoreTask(make(), head.tenant, context, [texts[i] for i in part], head.top),
+                [numbers[i] for i in part],
             )
+            for part in parts
+        ]
+
+    def _continuation(self, request: ScoreRequest, context: Sequence[int]) -> list[int]:
+        """The tokens that are scored behind a context, or behind its first."""
+        is_whole = request.continuation is None
+        text = context[1:] if is_whole else self._encode(request.continuation, "continuation")
+        if not text:
+            raise RequestError(
+                "there is no token to score: the context has one token alone"
+                if is_whole
+                else "there is no token to score: the continuation is empty"
+            )
+        ids = context if is_whole else [*context, *text]
         self._check_length(ids, n_unread=1)  # the last one is scored, and not read
-        return ScoreTask(Ticket(self._on_cancel), request, ids, first)
+        return list(text)
 
     def embed_task(self, text: str) -> EmbedTask:
         """Returns the task of a text. Raises RequestError if the model cannot read so much."""

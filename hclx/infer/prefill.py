@@ -1,5 +1,8 @@
-"""The compiled calls that read tokens into rows of the cache: prompts, texts that are scored, and
-texts that are embedded.
+"""The compiled calls that read tokens into rows of the cache, prompts and texts that are scored or
+embedded alike, and those that compute from the hidden states what was asked for.
+
+They are compiled apart, because the first depends on the length of the cache, and the others on how
+many of the hidden states they need.
 """
 
 import functools
@@ -8,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
-from hclx.infer.kv_cache import extend
+from hclx.infer.kv_cache import Branches, extend
 from hclx.infer.rows import DecodeState, Sampled, place_rows, replicate, with_logprobs
 from hclx.model import Params, unembed
 from hclx.parallel import constrain
@@ -22,10 +25,11 @@ def prefill(
     rows_r: jax.Array,
     starts_r: jax.Array,
     counts_r: jax.Array,
+    branches: Branches,
     *,
     config: ModelConfig,
 ) -> tuple[DecodeState, jax.Array]:
-    """Reads prompts, or the next chunk of each, into rows of the cache.
+    """Reads texts, or the next chunk of each, into rows of the cache.
 
     Args:
       params: as `hclx.infer.prepare_params` returns them.
@@ -35,63 +39,59 @@ def prefill(
         nothing, so that few shapes are compiled.
       starts_r: int32, the positions in use of each row.
       counts_r: int32, the number of tokens of each without padding, at least 1.
+      branches: of the tokens; see `no_branches`.
       config: the model's shape.
     Returns:
-      The state, and the float32 logits [r, v] that follow the last token of each.
+      The state, and the hidden states [r, t, d] after the final norm.
     """
-    state, x_rtd = _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config)
-    last_r1d = jnp.take_along_axis(x_rtd, (counts_r - 1)[:, None, None], axis=1)
-    logits_rv = unembed(params, last_r1d, config)[:, 0]
-    return state, constrain(logits_rv, None, "vocab")
+    x_rtd, cache = extend(
+        params, state.cache, tokens_rt, starts_r, config, rows_r, counts_r, branches
+    )
+    lengths_b = state.rows.lengths_b.at[rows_r].set(starts_r + counts_r, mode="drop")
+    return DecodeState(cache, place_rows(state.rows._replace(lengths_b=lengths_b))), x_rtd
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
+def no_branches(tokens_rt: jax.Array) -> Branches:
+    """Returns the branches of tokens that are one text in each row."""
+    return Branches(jnp.zeros(len(tokens_rt), jnp.int32), jnp.zeros_like(tokens_rt))
+
+
+@jax.jit
+def select(x_rtd: jax.Array, at_rn: jax.Array) -> jax.Array:
+    """Returns the hidden states [r, n, d] of some tokens of each row, `at_rn`."""
+    return jnp.take_along_axis(x_rtd, at_rn[:, :, None], axis=1)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def next_logits(params: Params, x_r1d: jax.Array, *, config: ModelConfig) -> jax.Array:
+    """Returns the float32 logits [r, v] that follow one token of each row."""
+    return constrain(unembed(params, x_r1d, config)[:, 0], None, "vocab")
+
+
+@functools.partial(jax.jit, static_argnames="config")
 def score(
     params: Params,
-    state: DecodeState,
-    tokens_rt: jax.Array,
-    rows_r: jax.Array,
-    starts_r: jax.Array,
-    counts_r: jax.Array,
-    targets_rt: jax.Array,
+    x_rnd: jax.Array,
+    targets_rn: jax.Array,
     with_top: jax.Array,
     *,
     config: ModelConfig,
-) -> tuple[DecodeState, Sampled]:
-    """Reads tokens as `prefill` does, and returns the log-probabilities of the tokens that follow.
+) -> Sampled:
+    """Returns the log-probabilities of tokens that follow others.
 
     Args:
-      params, state, tokens_rt, rows_r, starts_r, counts_r, config: as in `prefill`.
-      targets_rt: int32, the token that follows each.
+      params: as `hclx.infer.prepare_params` returns them.
+      x_rnd: the hidden states of the tokens that they follow.
+      targets_rn: int32, the tokens.
       with_top: bool, whether the likeliest tokens are computed too.
-    Returns:
-      The state, and the targets [r, t] as `Sampled`.
+      config: the model's shape.
     """
-    state, x_rtd = _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config)
-    logits_rtv = constrain(unembed(params, x_rtd, config), None, None, "vocab")
-    return state, replicate(with_logprobs(targets_rt, logits_rtv, with_top))
+    logits_rnv = constrain(unembed(params, x_rnd, config), None, None, "vocab")
+    return replicate(with_logprobs(targets_rn, logits_rnv, with_top))
 
 
-@functools.partial(jax.jit, static_argnames="config", donate_argnames="state")
-def pool(
-    params: Params,
-    state: DecodeState,
-    tokens_rt: jax.Array,
-    rows_r: jax.Array,
-    starts_r: jax.Array,
-    counts_r: jax.Array,
-    *,
-    config: ModelConfig,
-) -> tuple[DecodeState, jax.Array]:
-    """Reads tokens as `prefill` does, and returns the sum of their hidden states after the final
-    norm, float32 [r, d].
-    """
-    state, x_rtd = _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config)
-    is_token_rt = jnp.arange(tokens_rt.shape[1]) < counts_r[:, None]
-    return state, replicate((x_rtd.astype(jnp.float32) * is_token_rt[:, :, None]).sum(1))
-
-
-def _read(params, state, tokens_rt, rows_r, starts_r, counts_r, config):
-    x_rtd, cache = extend(params, state.cache, tokens_rt, starts_r, config, rows_r, counts_r)
-    lengths_b = state.rows.lengths_b.at[rows_r].set(starts_r + counts_r, mode="drop")
-    return DecodeState(cache, place_rows(state.rows._replace(lengths_b=lengths_b))), x_rtd
+@jax.jit
+def pool(x_rtd: jax.Array, counts_r: jax.Array) -> jax.Array:
+    """Returns the sum of the first hidden states of each row, float32 [r, d]."""
+    is_token_rt = jnp.arange(x_rtd.shape[1]) < counts_r[:, None]
+    return replicate((x_rtd.astype(jnp.float32) * is_token_rt[:, :, None]).sum(1))

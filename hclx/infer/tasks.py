@@ -12,8 +12,6 @@ from hclx.infer.engine import (
     GenerateRequest,
     Generation,
     RequestError,
-    Score,
-    ScoreRequest,
     StopReason,
     TokenLogprob,
 )
@@ -37,26 +35,36 @@ class Task(abc.ABC):
       ids: the tokens that are read into the cache before anything else.
       n_read: how many of them are in the cache.
       n_cached: how many of these came from the prefix cache.
-      keys: of the chunks of `ids` that may be shared.
+      n_shared: the number of these before those that have to be read together.
+      begins: where the branch of each begins, 0 for none; see `hclx.infer.kv_cache.Branches`.
+      keys: of the chunks of `ids` that may come from the prefix cache.
       n_stored: how many chunks need no storing any more.
       deadline: by `time.monotonic`, or None.
       n_failures: how often a device error ended it.
     """
 
-    is_pooled = False
-
-    def __init__(self, ticket: Ticket, ids: Sequence[int], tenant: str, n_shared: int):
+    def __init__(
+        self,
+        ticket: Ticket,
+        ids: Sequence[int],
+        tenant: str,
+        n_reused: int,
+        n_shared: int = 0,
+        begins: Sequence[int] = (),
+    ):
         """Starts a task.
 
         Args:
           ticket: of the owner.
           ids: as above.
           tenant: see `GenerateRequest`.
-          n_shared: the number of tokens at the beginning that may come from the prefix cache; less
+          n_reused: the number of tokens at the beginning that may come from the prefix cache; less
             than all, as the last one is computed for what follows it.
+          n_shared, begins: as above; default: no token has a branch.
         """
         self.ticket, self.ids, self.tenant = ticket, list(ids), tenant
-        self.keys = chunk_keys(tenant, self.ids[:n_shared])
+        self.keys = chunk_keys(tenant, self.ids[:n_reused])
+        self.n_shared, self.begins = n_shared, list(begins) or [0] * len(ids)
         self.n_read = self.n_cached = self.n_stored = self.n_failures = 0
         self.deadline: float | None = None
 
@@ -64,6 +72,10 @@ class Task(abc.ABC):
     def n_left(self) -> int:
         """The number of tokens that are still to be read."""
         return len(self.ids) - self.n_read
+
+    def next_count(self, size: int) -> int:
+        """The number of tokens that a call reads of them, of at most `size`."""
+        return min(size, self.n_left)
 
     def restart(self) -> None:
         """Forgets what is in the cache."""
@@ -129,8 +141,13 @@ class GenerateTask(Task):
     def restart(self) -> None:
         """Forgets what is in the cache: prompt and text so far are read again."""
         super().restart()
-        self.ids = self.ids[: self._n_prompt] + self.tokens
+        self._read_again()
         self.n_dispatched = 0
+
+    def _read_again(self) -> None:
+        """Lets the prompt and the text so far be read, as far as they are not in the cache."""
+        self.ids = self.ids[: self._n_prompt] + self.tokens
+        self.begins = [0] * len(self.ids)
 
     def settings(self) -> RowSettings:
         """Returns the settings of the row, with the text so far."""
@@ -205,7 +222,7 @@ class GenerateTask(Task):
         if token in self._ends:
             return "end"
         if self.sampling.logprobs is not None:
-            self._logprobs.append(_token_logprob(sampled, at, self.sampling.logprobs))
+            self._logprobs.append(token_logprob(sampled, at, self.sampling.logprobs))
         return self._append(token)
 
     def _append(self, token: int) -> StopReason | None:
@@ -255,7 +272,7 @@ class GenerateTask(Task):
         except RequestError as error:
             return error
         self.n_read = self._n_prompt + before - 1  # the last token sampled is not in the cache yet
-        self.ids = self.ids[: self._n_prompt] + self.tokens
+        self._read_again()
         self.show()
         return reason
 
@@ -272,91 +289,13 @@ class GenerateTask(Task):
         )
 
 
-class ScoreTask(Task):
-    """The log-probabilities of tokens.
+def token_logprob(sampled: Sampled, at: tuple[int, ...], n: int) -> TokenLogprob:
+    """Returns one of the tokens that a call sampled or scored, with its `n` likeliest alternatives.
 
-    Attributes:
-      first: the position of the first token that is scored.
-      targets: the token that follows each of `ids`.
+    Args:
+      sampled: arrays of numpy.
+      at: the index of the token in them.
+      n: at most `MAX_LOGPROBS`, if the call computed them.
     """
-
-    def __init__(self, ticket: Ticket, request: ScoreRequest, ids: Sequence[int], first: int):
-        """Starts a task over the tokens `ids`, of which those from `first` on are scored."""
-        super().__init__(ticket, ids[:-1], request.tenant, first - 1)
-        self.first, self.targets, self._top = first, list(ids[1:]), request.top
-        self._scored: list[TokenLogprob] = []
-        self._is_greedy = True
-
-    @property
-    def length(self) -> int:
-        """The positions that it needs."""
-        return len(self.ids)
-
-    @property
-    def with_top(self) -> bool:
-        """Returns whether alternatives of tokens were asked for."""
-        return self._top > 0
-
-    def restart(self) -> None:
-        """Forgets what was read and scored."""
-        super().restart()
-        self._scored, self._is_greedy = [], True
-
-    def add_scores(self, sampled: Sampled, row: int, begin: int, n: int) -> bool:
-        """Takes the scores of n tokens that follow positions from `begin` on, and returns whether
-        all are there.
-        """
-        for i in range(max(0, self.first - 1 - begin), n):
-            self._scored.append(_token_logprob(sampled, (row, i), self._top))
-            self._is_greedy &= bool(sampled.is_likeliest[row, i])
-        return begin + n == len(self.ids)
-
-    def finish(self, reason: StopReason) -> None:
-        """Gives the owner the scores, or an error if it was ended before."""
-        if reason != "end":
-            self.ticket.finish(RequestError(f"the request ended before it was served: {reason}"))
-            return
-        total = float(sum(token.logprob for token in self._scored))
-        self.ticket.finish(
-            Score(total, self._is_greedy, tuple(self._scored), len(self.ids) + 1, self.n_cached)
-        )
-
-
-class EmbedTask(Task):
-    """The mean of the hidden states of a text."""
-
-    is_pooled = True
-
-    def __init__(self, ticket: Ticket, ids: Sequence[int]):
-        """Starts a task over the tokens `ids`."""
-        super().__init__(ticket, ids, "", 0)
-        self._sum_d: np.ndarray | float = 0.0
-
-    @property
-    def length(self) -> int:
-        """The positions that it needs."""
-        return len(self.ids)
-
-    def restart(self) -> None:
-        """Forgets what was read."""
-        super().restart()
-        self._sum_d = 0.0
-
-    def add_sum(self, sum_d: np.ndarray, begin: int, n: int) -> bool:
-        """Adds the sum of n hidden states, and returns whether all are there."""
-        self._sum_d = self._sum_d + sum_d
-        return begin + n == len(self.ids)
-
-    def finish(self, reason: StopReason) -> None:
-        """Gives the owner the mean, or an error if it was ended before."""
-        is_whole = reason == "end"
-        self.ticket.finish(
-            np.asarray(self._sum_d) / len(self.ids)
-            if is_whole
-            else RequestError(f"the request ended before it was served: {reason}")
-        )
-
-
-def _token_logprob(sampled: Sampled, at: tuple[int, ...], n: int) -> TokenLogprob:
     top = zip(sampled.top_ids[at][:n].tolist(), sampled.top_logprobs[at][:n].tolist())
     return TokenLogprob(int(sampled.tokens[at]), float(sampled.logprobs[at]), tuple(top))

@@ -10,8 +10,8 @@ from hclx.infer.rows import RowSettings
 from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
 from hclx.progress import ProgressBar
 
-CHUNKS = (16, 64, 256)  # tokens of prompts that one call reads of each row
-SCORED = (16, 32, 64)  # the same where each position has logits, which take memory
+CHUNKS = (16, 32, 48, 64, 128, 256)  # tokens that one call reads of each row
+SCORED = (8, 64)  # those of them of which one call computes all logits, which take memory
 
 
 def compile_programs(
@@ -52,7 +52,8 @@ def _programs(
             yield call(calls.resize, other)
             yield call(calls.resize, size)
         for n_rows in chunk_rows:
-            yield from _reading(calls, n_rows, rows, vocab_size, allowed_bw[0])
+            for count in CHUNKS:
+                yield call(calls.prefill, *_no_tokens(n_rows, count, rows))
         for n_rows in calls.batches:
             yield call(calls.decode, np.arange(rows) < n_rows, 1, False, False)
         yield call(calls.forward, nothing)
@@ -61,22 +62,30 @@ def _programs(
             yield call(calls.verify, nothing, guesses_bk, np.zeros(rows, np.int32), False)
         yield call(calls.load_prefix, 0, [])
         yield call(calls.store_prefix, 0, [], [])
-    yield call(calls.sample, allowed_bw, False)
+    yield call(calls.sample, allowed_bw, False)  # from the logits of the last `forward`
+    for n_rows in chunk_rows:
+        yield from _after_reading(calls, n_rows, rows, vocab_size, allowed_bw[0])
 
 
-def _reading(
+def _no_tokens(n_rows: int, count: int, rows: int) -> tuple[np.ndarray, ...]:
+    """The arguments of `prefill` for rows that the state has not."""
+    tokens, begins = np.zeros((2, n_rows, count), np.int32)
+    starts, shared = np.zeros((2, n_rows), np.int32)
+    return tokens, np.full(n_rows, rows, np.int32), starts, starts + 1, shared, begins
+
+
+def _after_reading(
     calls: DeviceCalls, n_rows: int, rows: int, vocab_size: int, allowed_w: np.ndarray
 ) -> Iterator[Callable[[], object]]:
-    """Yields the calls that read so many rows, and the beginning of a row after them."""
+    """Yields the calls that may follow when so many rows were read."""
     call = functools.partial
-    places = np.full(n_rows, rows, np.int32), np.zeros(n_rows, np.int32), np.ones(n_rows, np.int32)
-    for size in SCORED:
-        nothing = np.zeros((n_rows, size), np.int32)
-        yield call(calls.score, nothing, *places, nothing, False)
-    for size in CHUNKS:
-        nothing = np.zeros((n_rows, size), np.int32)
-        yield call(calls.pool, nothing, *places)
-        yield call(calls.prefill, nothing, *places)
+    firsts = np.zeros(n_rows, np.int32)
+    for count in CHUNKS:
+        yield call(calls.prefill, *_no_tokens(n_rows, count, rows))
+        yield call(calls.pool, firsts)
+        yield call(calls.compute_logits, firsts)
+        for scored in SCORED:
+            yield call(calls.score, *np.zeros((2, n_rows, scored), np.int32), False)
     vocabulary = np.zeros(vocab_size, bool)
     masks = TokenMasks(
         vocabulary.astype(np.float32), vocabulary, vocabulary, vocabulary.astype(np.int32)

@@ -92,6 +92,7 @@ class ModelServer(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    is_counted = False
 
     def log_message(self, *_):
         pass
@@ -124,15 +125,21 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 server.n_at_once += 1
                 server.most_at_once = max(server.most_at_once, server.n_at_once)
                 answer = server.answers.pop(0) if server.answers else good_answer
+            self.is_counted = True
             try:
                 answer(self, body)
             finally:
-                with server.lock:
-                    server.n_at_once -= 1
+                self.end_count()
         elif self.path == "/v1/embeddings" and server.kind == "other":
             self.reply(200, {"data": [{"index": 0, "embedding": [len(body["input"]), 2.0]}]})
         else:
             self.reply(404, {"detail": "Not Found"})
+
+    def end_count(self):
+        """Counts the request as served, which has to be before its client can send another."""
+        with self.server.lock:
+            self.server.n_at_once -= self.is_counted
+            self.is_counted = False
 
     def reply(self, code, answer, **headers):
         data = json.dumps(answer, ensure_ascii=False).encode()
@@ -143,6 +150,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for name, value in {"Content-Type": kind, "Content-Length": length, **headers}.items():
             self.send_header(name, str(value))
         self.end_headers()
+        self.end_count()
         self.wfile.write(data)
         self.close_connection = length != len(data)
 
@@ -151,8 +159,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")
         self.send_header("Connection", "close")
         self.end_headers()
-        for event in events:
+        for i, event in enumerate(events):
             time.sleep(seconds)
+            if i == len(events) - 1:
+                self.end_count()
             is_text = isinstance(event, str)
             text = event if is_text else f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
             self.wfile.write(text.encode())

@@ -17,6 +17,7 @@ from hclx.model import hidden_states, unembed
 from tests.helpers.decoding import (
     begin,
     cache_arrays,
+    prefill_logits,
     read,
     sample_rows_of,
     settings_of,
@@ -195,7 +196,6 @@ def test_limit_holds_over_calls(params):
 
 def test_chunks_of_a_prompt_in_any_rows_give_what_the_whole_gives(params):
     """Rows that the state has not are read for nothing, and other rows stay as they are."""
-    from hclx.infer.prefill import prefill
     from hclx.infer.rows import init_state
 
     prompt = [EOD, *range(2, 29)]
@@ -205,7 +205,7 @@ def test_chunks_of_a_prompt_in_any_rows_give_what_the_whole_gives(params):
         tokens = np.zeros((2, 16), np.int32)
         tokens[0, : end - begin_at] = prompt[begin_at:end]
         places = np.array([[2, 3], [begin_at, 0], [end - begin_at, 1]], np.int32)
-        state, logits = prefill(params, state, tokens, *places, config=CONFIG)
+        state, logits = prefill_logits(params, state, tokens, *places, CONFIG)
     np.testing.assert_allclose(logits[0], expected[0], atol=1e-5)
     assert state.rows.lengths_b.tolist() == [0, 0, 28] and not state.cache.k[0][:2].any()
 

@@ -170,7 +170,29 @@ def test_labels_share_their_context(engine, tokenizer, logprobs_of):
         choice.probabilities, np.exp(totals) / np.exp(totals).sum(), atol=1e-4
     )
     whole = (len(ids) - 1) // CHUNK * CHUNK
-    assert [score.n_cached for score in choice.scores] == [0, whole, whole]
+    assert [score.n_cached for score in choice.scores] == [0, 0, 0]  # it was read once for all
+    again = engine.choose(context, labels)
+    assert [score.n_cached for score in again.scores] == [whole] * 3
+    np.testing.assert_allclose([score.total for score in again.scores], totals, atol=1e-3)
+
+
+def test_many_continuations_of_many_contexts_are_scored_in_any_order(engine, logprobs_of):
+    """Some are too long to be read beside others, or with the rest of their context."""
+    contexts = [PROMPTS[1], SHARED[:64], PROMPTS[5], (*SHARED, *PROMPTS[6])]
+    continuations = [PROMPTS[6][i : i + n] for i, n in enumerate((1, 9, 30, 1, 63, 64, 65, 2))]
+    requests = [
+        ScoreRequest(c, t, top=i % 2) for i, t in enumerate(continuations) for c in contexts
+    ]
+    for request, score in zip(requests, engine.score(requests)):
+        ids = [*request.context, *request.continuation]
+        rows = logprobs_of(ids)[len(request.context) - 1 : -1]
+        expected = [row[token] for row, token in zip(rows, request.continuation)]
+        np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=1e-4)
+        assert tuple(t.token for t in score.tokens) == tuple(request.continuation)
+        assert (score.n_prompt, len(score.tokens[0].top)) == (len(ids), request.top)
+        assert score.is_greedy == all(
+            row.argmax() == t for row, t in zip(rows, request.continuation)
+        )
 
 
 def test_an_embedding_is_the_mean_of_the_hidden_states(engine, params):

@@ -100,6 +100,15 @@ def test_prompts_of_every_length_around_the_chunks(engine, oracle, lengths):
         check_text(oracle, request.prompt, result, 4)
 
 
+@pytest.mark.parametrize("n_context", [1, 20, 200])
+def test_continuations_of_one_context_are_read_beside_each_other(engine, oracle, n_context):
+    """Windows count positions, and not places in the cache."""
+    context, texts = random_ids(4, n_context), [random_ids(50 + n, n) for n in (1, 30, 5, 1, 20)]
+    requests = [ScoreRequest(context, text, top=2) for text in texts]
+    for request, score in zip(requests, engine.score(requests)):
+        check_scores(oracle, request, score)
+
+
 def mixed_requests():
     """Requests of every kind, with what `generate` of transformers is asked for, if it can be."""
     greedy = lambda **settings: dataclasses.replace(GREEDY, **settings)
