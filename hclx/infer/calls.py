@@ -12,7 +12,7 @@ import numpy as np
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
 from hclx.infer.decode import begin_row, decode, forward, sample_rows
-from hclx.infer.kv_cache import Branches, copy_chunks, init_cache, resize_cache
+from hclx.infer.kv_cache import copy_chunks, init_cache, resize_cache
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefill import next_logits, pool, prefill, score, select
 from hclx.infer.prefix_cache import CHUNK
@@ -99,7 +99,7 @@ class DeviceCalls:
             return
         self._state = self._state._replace(cache=resize_cache(self._state.cache, int(size)))
 
-    def prefill(self, tokens_rt, rows_r, starts_r, counts_r, shared_r, begins_rt) -> None:
+    def prefill(self, tokens_rt, rows_r, starts_r, counts_r, ends_rt) -> None:
         """Reads tokens as `hclx.infer.prefill.prefill` does; the calls below are about these."""
         places = (np.asarray(place, np.int32) for place in (rows_r, starts_r, counts_r))
         self._state, self._hidden_rtd = prefill(
@@ -107,7 +107,7 @@ class DeviceCalls:
             self._state,
             tokens_rt,
             *places,
-            Branches(shared_r, begins_rt),
+            ends_rt,
             config=self._config,
         )
 

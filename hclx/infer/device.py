@@ -24,7 +24,6 @@ from hclx.parallel import axis_size
 
 _SMALLEST_CACHE = 128  # positions; the cache is as long as the longest of its rows needs
 _ROWS_OF_A_CHUNK = 4  # prompts that one call reads, where the mesh does not ask for more
-_LEAST_PADDING = 24  # tokens; a call costs as much as these, however few tokens it reads
 
 Ended = tuple[int, Task, StopReason | RequestError]
 
@@ -128,8 +127,8 @@ class Device:
         numbers = {id(task): row for row, task in enumerate(rows)}
         for task in tasks:
             self._load_prefix(numbers[id(task)], task)
-        size = _size(tasks[0].n_left)
-        alike = [task for task in tasks if not task.n_failures and _size(task.n_left) == size]
+        size = _size(tasks[0].n_next)
+        alike = [task for task in tasks if not task.n_failures and _size(task.n_next) == size]
         if tasks[0].n_failures:
             alike = tasks[:1]
         return Chunk([(numbers[id(task)], task) for task in alike[:_ROWS_OF_A_CHUNK]], size)
@@ -146,22 +145,21 @@ class Device:
 
     def read(self, chunk: Chunk) -> list[Output]:
         """Reads a chunk, and lets the rows whose prompt is whole sample their first token."""
-        counts = [task.next_count(chunk.size) for _, task in chunk.rows]
+        counts = [min(chunk.size, task.n_next) for _, task in chunk.rows]
         self._fit(max(task.n_read + n for (_, task), n in zip(chunk.rows, counts)))
         n_rows = next(n for n in self._chunk_rows if n >= len(chunk.rows))
-        tokens, begins = np.zeros((2, n_rows, chunk.size), np.int32)
-        rows, ends = np.full(n_rows, self._n_rows, np.int32), np.ones(n_rows, np.int32)
-        starts, shared = np.zeros((2, n_rows), np.int32)
+        tokens, ends = np.zeros((2, n_rows, chunk.size), np.int32)
+        rows, starts = np.full(n_rows, self._n_rows, np.int32), np.zeros(n_rows, np.int32)
+        sizes = np.ones(n_rows, np.int32)
         for i, ((row, task), n) in enumerate(zip(chunk.rows, counts)):
-            new = slice(task.n_read, task.n_read + n)
-            tokens[i, :n], begins[i, :n] = task.ids[new], task.begins[new]
-            rows[i], starts[i], ends[i], shared[i] = row, task.n_read, n, task.n_shared
-        self._calls.prefill(tokens, rows, starts, ends, shared, begins)
+            rows[i], starts[i], sizes[i] = row, task.n_read, n
+            tokens[i, :n], ends[i, :n] = task.next_tokens(n)
+        self._calls.prefill(tokens, rows, starts, sizes, ends)
         outputs = self._score(chunk.rows, counts, n_rows)
         if any(isinstance(task, EmbedTask) for _, task in chunk.rows):
-            outputs.append(_sums(self._calls.pool(ends), chunk.rows, counts))
+            outputs.append(_sums(self._calls.pool(sizes), chunk.rows, counts))
         for (row, task), n in zip(chunk.rows, counts):
-            task.n_read += n
+            task.advance(n)
             self._store_prefix(row, task)
         whole = [
             (i, row, task)
@@ -169,26 +167,24 @@ class Device:
             if isinstance(task, GenerateTask) and not task.n_left
         ]
         if whole:
-            self._calls.compute_logits(ends - 1)
+            self._calls.compute_logits(sizes - 1)
         return outputs + [self._begin(row, task, i) for i, row, task in whole]
 
     def _score(self, rows: list[tuple[int, Task]], counts: list[int], n_rows: int) -> list[Output]:
         """Scores what follows those of the tokens just read of which that was asked for."""
         scored = [
-            task.scored(n) if isinstance(task, ScoreTask) else range(0)
+            task.next_targets(n) if isinstance(task, ScoreTask) else []
             for (_, task), n in zip(rows, counts)
         ]
         with_top = any(isinstance(task, ScoreTask) and task.with_top for _, task in rows)
         outputs, most = [], SCORED[-1]
         for begin in range(0, max(map(len, scored)), most):
-            part = [numbers[begin : begin + most] for numbers in scored]
+            part = [pairs[begin : begin + most] for pairs in scored]
             size = next(n for n in SCORED if n >= max(map(len, part)))
             at, targets = np.zeros((2, n_rows, size), np.int32)
-            for i, ((_, task), numbers) in enumerate(zip(rows, part)):
-                if numbers:
-                    at[i, : len(numbers)] = numbers
-                    first = task.n_read + numbers[0]
-                    targets[i, : len(numbers)] = task.targets[first : first + len(numbers)]
+            for i, pairs in enumerate(part):
+                if pairs:
+                    at[i, : len(pairs)], targets[i, : len(pairs)] = zip(*pairs)
             result = self._calls.score(at, targets, with_top)
             outputs.append(_scores(result, rows, list(map(len, part))))
         return outputs
@@ -291,14 +287,9 @@ class Device:
         self.reset()
 
 
-def _size(n_left: int) -> int:
-    """The number of tokens, with padding, that the next call reads of so many: all of them, if
-    that needs less padding than another call would cost.
-    """
-    enough = next((size for size in CHUNKS if size >= n_left), None)
-    if enough is not None and enough - n_left <= max(_LEAST_PADDING, n_left // 2):
-        return enough
-    return max(size for size in CHUNKS if size <= n_left)
+def _size(n_tokens: int) -> int:
+    """The number of tokens, with padding, that the next call reads of so many."""
+    return next((size for size in CHUNKS if size >= n_tokens), CHUNKS[-1])
 
 
 def _tokens(sampled: Sampled, rows, steps: int, place: Callable[[int, int], tuple]) -> Output:

@@ -1,6 +1,7 @@
 """Checks requests and makes tasks of them, before they meet the device."""
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Sequence
 
@@ -9,13 +10,17 @@ import numpy as np
 from hclx.errors import shown
 from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, SamplingConfig
-from hclx.infer.scoring_tasks import MOST_BRANCH_TOKENS, EmbedTask, ScoreTask
+from hclx.infer.scoring_tasks import EmbedTask, ScoredText, ScoreTask
 from hclx.infer.tasks import GenerateTask
 from hclx.infer.ticket import Ticket
+from hclx.infer.token_tree import group_texts
 from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
 MOST_CANDIDATES = 1024  # of a request; each is a task, that all others would wait for
+# Texts to score that share a beginning are read together: each has at most so many tokens behind
+# it, and all of them so many, so that other rows have their share.
+_MOST_REST, _MOST_TOKENS = 128, 2048
 _WHOLE = (int, np.integer)
 _NUMBER = (*_WHOLE, float, np.floating)
 
@@ -122,61 +127,50 @@ class Intake:
         return task
 
     def score_tasks(self, requests: Sequence[ScoreRequest]) -> list[tuple[ScoreTask, list[int]]]:
-        """Returns tasks with the numbers of the requests that each serves: continuations of one
-        context are read together.
+        """Returns tasks with the numbers of the requests that each serves: texts that begin alike
+        are read together.
 
         Raises:
           RequestError: a request cannot be served, with the reason.
         """
-        groups: dict[tuple, list[int]] = {}
+        kinds: dict[tuple[str, int], list[int]] = {}
         for number, request in enumerate(requests):
             check_score_request(request)
-            context, is_whole = request.context, request.continuation is None
-            key = context if isinstance(context, str) else tuple(self._encode(context, "context"))
-            alone = number if is_whole else None
-            groups.setdefault((key, request.tenant, request.top, alone), []).append(number)
-        return [
-            task
-            for numbers in groups.values()
-            for task in self._group([requests[number] for number in numbers], numbers)
-        ]
+            kinds.setdefault((request.tenant, request.top), []).append(number)
+        texts, tasks = self._scored_texts(requests), []
+        for (tenant, top), numbers in kinds.items():
+            read = [texts[number].ids[:-1] for number in numbers]
+            limits = [texts[number].first - 1 for number in numbers]
+            for group in group_texts(read, limits, _MOST_REST, _MOST_TOKENS):
+                served = [numbers[number] for number in group.numbers]
+                settings = group.n_shared, top, self._max_length
+                ticket = Ticket(self._on_cancel)
+                task = ScoreTask(ticket, tenant, [texts[n] for n in served], *settings)
+                tasks.append((task, served))
+        return tasks
 
-    def _group(
-        self, requests: Sequence[ScoreRequest], numbers: Sequence[int]
-    ) -> list[tuple[ScoreTask, list[int]]]:
-        """The tasks of requests with one context: as few as there is room for."""
-        context = self._prompt_ids(requests[0].context, "context")
-        texts = [self._continuation(request, context) for request in requests]
-        context = context[:1] if requests[0].continuation is None else context
-        parts: list[list[int]] = [[]]
-        for i, text in enumerate(texts):
-            n_tokens = len(text) + sum(len(texts[other]) for other in parts[-1])
-            room = min(MOST_BRANCH_TOKENS, self._max_length - len(context) + 1)
-            if parts[-1] and n_tokens > room:
-                parts.append([])
-            parts[-1].append(i)
-        head, make = requests[0], lambda: Ticket(self._on_cancel)
-        return [
-            (
-                ScoreTask(make(), head.tenant, context, [texts[i] for i in part], head.top),
-                [numbers[i] for i in part],
-            )
-            for part in parts
-        ]
-
-    def _continuation(self, request: ScoreRequest, context: Sequence[int]) -> list[int]:
-        """The tokens that are scored behind a context, or behind its first."""
-        is_whole = request.continuation is None
-        text = context[1:] if is_whole else self._encode(request.continuation, "continuation")
-        if not text:
-            raise RequestError(
-                "there is no token to score: the context has one token alone"
-                if is_whole
-                else "there is no token to score: the continuation is empty"
-            )
-        ids = context if is_whole else [*context, *text]
-        self._check_length(ids, n_unread=1)  # the last one is scored, and not read
-        return list(text)
+    def _scored_texts(self, requests: Sequence[ScoreRequest]) -> list[ScoredText]:
+        """The tokens of requests; a context that several have is encoded once."""
+        encode = functools.cache(lambda context: self._prompt_ids(context, "context"))
+        texts = []
+        for request in requests:
+            context = request.context
+            known = isinstance(context, str)
+            ids = list(encode(context) if known else self._prompt_ids(context, "context"))
+            first, is_whole = len(ids), request.continuation is None
+            if is_whole:
+                first = 1
+            else:
+                ids += self._encode(request.continuation, "continuation")
+            if len(ids) <= first:
+                raise RequestError(
+                    "there is no token to score: the context has one token alone"
+                    if is_whole
+                    else "there is no token to score: the continuation is empty"
+                )
+            self._check_length(ids, n_unread=1)  # the last one is scored, and not read
+            texts.append(ScoredText(ids, first))
+        return texts
 
     def embed_task(self, text: str) -> EmbedTask:
         """Returns the task of a text. Raises RequestError if the model cannot read so much."""

@@ -35,26 +35,6 @@ class KVCache(NamedTuple):
         return self.k[0].shape[0]
 
 
-class Branches(NamedTuple):
-    """Continuations of one context, which stand behind each other in a row of the cache, and none
-    of which sees another.
-
-    Attributes:
-      shared_r: int32, the number of positions of the context.
-      begins_rt: int32, where in the row the branch of each new token begins; 0: the token belongs
-        to none, and sees everything before it.
-    """
-
-    shared_r: jax.Array
-    begins_rt: jax.Array
-
-    @property
-    def gaps_rt(self) -> jax.Array:
-        """The number of places between the context and the branch of each token."""
-        gaps_rt = self.begins_rt - self.shared_r[:, None]
-        return jnp.where(self.begins_rt > 0, gaps_rt, 0)
-
-
 @functools.partial(jax.jit, static_argnames=("rows", "size"))
 def init_cache(params: Params, rows: int, size: int) -> KVCache:
     """Makes a cache of zeros on the ambient mesh.
@@ -83,7 +63,7 @@ def extend(
     config: ModelConfig,
     rows_r: jax.Array | None = None,
     counts_r: jax.Array | None = None,
-    branches: Branches | None = None,
+    ends_rt: jax.Array | None = None,
 ) -> tuple[jax.Array, KVCache]:
     """Runs tokens that follow those in the cache.
 
@@ -99,25 +79,29 @@ def extend(
         written for a row that the cache has not. Default: all of them, in order.
       counts_r: int32, how many of the new tokens are no padding; default: all. The length of a text
         counts where frequencies are stretched with it, see `hclx.model.rotary.rotate`.
-      branches: of the new tokens; default: there are none.
+      ends_rt: int32, for each new token the index behind the last one that continues it, so that a
+        row may have several texts that begin alike: see `hclx.infer.token_tree.TokenTree`. All of
+        them continue what is in the cache. Default: the new tokens of a row are one text.
     Returns:
       Hidden states [r, t, d] after the final norm, and the cache with the new tokens in it.
     """
     places_rt = lengths_r[:, None] + jnp.arange(tokens_rt.shape[1])
-    positions_rt = places_rt if branches is None else places_rt - branches.gaps_rt
+    positions_rt, is_seen = places_rt, functools.partial(_see_all_before, places_rt)
+    if ends_rt is not None:
+        positions_rt, is_seen = _see_own_text(lengths_r, ends_rt)
     if counts_r is not None:
         positions_rt = jnp.minimum(positions_rt, (lengths_r + counts_r - 1)[:, None])
     dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
     x_rtd = embed(params, tokens_rt, positions_rt, config, dtype)
     blocks = []
     for layer, kind, k_bgsk, v_bgsk in zip(params["blocks"], layer_kinds(config), *cache):
-        attend = functools.partial(_attend, (k_bgsk, v_bgsk), places_rt, rows_r, branches)
+        attend = functools.partial(_attend, (k_bgsk, v_bgsk), places_rt, rows_r, is_seen)
         x_rtd, block_cache = run_block(layer, x_rtd, positions_rt, attend, kind, config)
         blocks.append(block_cache)
     return final_norm(params, x_rtd, config), KVCache(*zip(*blocks))
 
 
-def _attend(block_cache, places_rt, rows_r, branches, q_rthk, k_rtgk, v_rtgk, window):
+def _attend(block_cache, places_rt, rows_r, is_seen, q_rthk, k_rtgk, v_rtgk, window):
     """Writes new keys and values into the cache of a block, and attends to it."""
     if block_cache[0].ndim == 3:
         return _attend_to_row(block_cache, places_rt[0, 0], q_rthk, k_rtgk, v_rtgk, window)
@@ -131,22 +115,41 @@ def _attend(block_cache, places_rt, rows_r, branches, q_rthk, k_rtgk, v_rtgk, wi
         cache_bgsk if rows_r is None else cache_bgsk.at[rows_r].get(mode="clip")
     )
     k_rgsk, v_rgsk = map(read, written)
-    mask_rts = _visible(places_rt, k_rgsk.shape[2], window, branches)
+    mask_rts = is_seen(k_rgsk.shape[2], window)
     return cached_attention(q_rthk, k_rgsk, v_rgsk, mask_rts), written
 
 
-def _visible(places_rt, size: int, window, branches: Branches | None) -> jax.Array:
-    """Which places of the cache each new token sees: bool [r, t, s]."""
-    places_s = jnp.arange(size)
-    distance_rts = places_rt[:, :, None] - places_s
+def _see_all_before(places_rt, size: int, window) -> jax.Array:
+    """Which places of the cache each new token sees, if those of a row are one text: bool
+    [r, t, s].
+    """
+    distance_rts = places_rt[:, :, None] - jnp.arange(size)
     mask_rts = distance_rts >= 0
-    if branches is not None:
-        is_shared_r1s = places_s < branches.shared_r[:, None, None]
-        mask_rts &= is_shared_r1s | (places_s >= branches.begins_rt[:, :, None])
-        distance_rts -= jnp.where(is_shared_r1s, branches.gaps_rt[:, :, None], 0)
-    if window is not None:
-        mask_rts &= distance_rts < window
-    return mask_rts
+    return mask_rts if window is None else mask_rts & (distance_rts < window)
+
+
+def _see_own_text(lengths_r, ends_rt):
+    """The positions [r, t] of new tokens that are a tree, and a function like `_see_all_before`."""
+    number_t = jnp.arange(ends_rt.shape[1])
+    is_before_rtt = number_t <= number_t[:, None]
+    is_before_rtt &= number_t[:, None] < ends_rt[:, None, :]
+    positions_rt = lengths_r[:, None] + jnp.maximum(is_before_rtt.sum(-1) - 1, 0)
+
+    def is_seen(size: int, window) -> jax.Array:
+        number_rs = jnp.arange(size) - lengths_r[:, None]  # of a new token, below 0 for old ones
+        of_new = lambda array_rt: jnp.take_along_axis(
+            array_rt, jnp.clip(number_rs, 0, array_rt.shape[1] - 1), axis=1
+        )[:, None]
+        is_old_r1s, number_r1s = number_rs[:, None] < 0, number_rs[:, None]
+        continues_rts = number_r1s <= number_t[:, None]
+        continues_rts &= number_t[:, None] < of_new(ends_rt)
+        mask_rts = is_old_r1s | continues_rts
+        if window is None:
+            return mask_rts
+        position_r1s = jnp.where(is_old_r1s, jnp.arange(size), of_new(positions_rt))
+        return mask_rts & (positions_rt[:, :, None] - position_r1s < window)
+
+    return positions_rt, is_seen
 
 
 def _attend_to_row(block_cache, position, q_11hk, k_11gk, v_11gk, window):

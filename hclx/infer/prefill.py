@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
-from hclx.infer.kv_cache import Branches, extend
+from hclx.infer.kv_cache import extend
 from hclx.infer.rows import DecodeState, Sampled, place_rows, replicate, with_logprobs
 from hclx.model import Params, unembed
 from hclx.parallel import constrain
@@ -25,7 +25,7 @@ def prefill(
     rows_r: jax.Array,
     starts_r: jax.Array,
     counts_r: jax.Array,
-    branches: Branches,
+    ends_rt: jax.Array,
     *,
     config: ModelConfig,
 ) -> tuple[DecodeState, jax.Array]:
@@ -39,21 +39,17 @@ def prefill(
         nothing, so that few shapes are compiled.
       starts_r: int32, the positions in use of each row.
       counts_r: int32, the number of tokens of each without padding, at least 1.
-      branches: of the tokens; see `no_branches`.
+      ends_rt: int32, for each token the index behind the last one that continues it; 0 for
+        padding. It is the count of the row for all tokens of one text: see `extend`.
       config: the model's shape.
     Returns:
       The state, and the hidden states [r, t, d] after the final norm.
     """
     x_rtd, cache = extend(
-        params, state.cache, tokens_rt, starts_r, config, rows_r, counts_r, branches
+        params, state.cache, tokens_rt, starts_r, config, rows_r, counts_r, ends_rt
     )
     lengths_b = state.rows.lengths_b.at[rows_r].set(starts_r + counts_r, mode="drop")
     return DecodeState(cache, place_rows(state.rows._replace(lengths_b=lengths_b))), x_rtd
-
-
-def no_branches(tokens_rt: jax.Array) -> Branches:
-    """Returns the branches of tokens that are one text in each row."""
-    return Branches(jnp.zeros(len(tokens_rt), jnp.int32), jnp.zeros_like(tokens_rt))
 
 
 @jax.jit

@@ -35,23 +35,13 @@ class Task(abc.ABC):
       ids: the tokens that are read into the cache before anything else.
       n_read: how many of them are in the cache.
       n_cached: how many of these came from the prefix cache.
-      n_shared: the number of these before those that have to be read together.
-      begins: where the branch of each begins, 0 for none; see `hclx.infer.kv_cache.Branches`.
       keys: of the chunks of `ids` that may come from the prefix cache.
       n_stored: how many chunks need no storing any more.
       deadline: by `time.monotonic`, or None.
       n_failures: how often a device error ended it.
     """
 
-    def __init__(
-        self,
-        ticket: Ticket,
-        ids: Sequence[int],
-        tenant: str,
-        n_reused: int,
-        n_shared: int = 0,
-        begins: Sequence[int] = (),
-    ):
+    def __init__(self, ticket: Ticket, ids: Sequence[int], tenant: str, n_reused: int):
         """Starts a task.
 
         Args:
@@ -60,11 +50,9 @@ class Task(abc.ABC):
           tenant: see `GenerateRequest`.
           n_reused: the number of tokens at the beginning that may come from the prefix cache; less
             than all, as the last one is computed for what follows it.
-          n_shared, begins: as above; default: no token has a branch.
         """
         self.ticket, self.ids, self.tenant = ticket, list(ids), tenant
         self.keys = chunk_keys(tenant, self.ids[:n_reused])
-        self.n_shared, self.begins = n_shared, list(begins) or [0] * len(ids)
         self.n_read = self.n_cached = self.n_stored = self.n_failures = 0
         self.deadline: float | None = None
 
@@ -73,9 +61,20 @@ class Task(abc.ABC):
         """The number of tokens that are still to be read."""
         return len(self.ids) - self.n_read
 
-    def next_count(self, size: int) -> int:
-        """The number of tokens that a call reads of them, of at most `size`."""
-        return min(size, self.n_left)
+    @property
+    def n_next(self) -> int:
+        """The number of them that the next call may read."""
+        return self.n_left
+
+    def next_tokens(self, n: int) -> tuple[Sequence[int], Sequence[int]]:
+        """Returns the next n tokens, and for each the index behind the last one that continues it:
+        see `hclx.infer.token_tree.TokenTree`.
+        """
+        return self.ids[self.n_read : self.n_read + n], [n] * n
+
+    def advance(self, n: int) -> None:
+        """Counts n tokens as read."""
+        self.n_read += n
 
     def restart(self) -> None:
         """Forgets what is in the cache."""
@@ -141,13 +140,8 @@ class GenerateTask(Task):
     def restart(self) -> None:
         """Forgets what is in the cache: prompt and text so far are read again."""
         super().restart()
-        self._read_again()
-        self.n_dispatched = 0
-
-    def _read_again(self) -> None:
-        """Lets the prompt and the text so far be read, as far as they are not in the cache."""
         self.ids = self.ids[: self._n_prompt] + self.tokens
-        self.begins = [0] * len(self.ids)
+        self.n_dispatched = 0
 
     def settings(self) -> RowSettings:
         """Returns the settings of the row, with the text so far."""
@@ -272,7 +266,7 @@ class GenerateTask(Task):
         except RequestError as error:
             return error
         self.n_read = self._n_prompt + before - 1  # the last token sampled is not in the cache yet
-        self._read_again()
+        self.ids = self.ids[: self._n_prompt] + self.tokens
         self.show()
         return reason
 

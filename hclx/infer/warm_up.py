@@ -10,7 +10,7 @@ from hclx.infer.rows import RowSettings
 from hclx.infer.sampling import SamplingConfig, TokenMasks, sampling_params
 from hclx.progress import ProgressBar
 
-CHUNKS = (16, 32, 48, 64, 128, 256)  # tokens that one call reads of each row
+CHUNKS = (16, 32, 48, 64, 96, 128, 192, 256)  # tokens that one call reads of each row
 SCORED = (8, 64)  # those of them of which one call computes all logits, which take memory
 
 
@@ -69,9 +69,9 @@ def _programs(
 
 def _no_tokens(n_rows: int, count: int, rows: int) -> tuple[np.ndarray, ...]:
     """The arguments of `prefill` for rows that the state has not."""
-    tokens, begins = np.zeros((2, n_rows, count), np.int32)
-    starts, shared = np.zeros((2, n_rows), np.int32)
-    return tokens, np.full(n_rows, rows, np.int32), starts, starts + 1, shared, begins
+    tokens, ends = np.zeros((2, n_rows, count), np.int32)
+    starts = np.zeros(n_rows, np.int32)
+    return tokens, np.full(n_rows, rows, np.int32), starts, starts + 1, ends
 
 
 def _after_reading(

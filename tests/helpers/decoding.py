@@ -8,7 +8,7 @@ import numpy as np
 
 from hclx.infer.decode import MOST_STEPS, begin_row, decode
 from hclx.infer.kv_cache import KVCache
-from hclx.infer.prefill import next_logits, no_branches, prefill, select
+from hclx.infer.prefill import next_logits, prefill, select
 from hclx.infer.rows import RowSettings, init_state
 from hclx.infer.sampling import NEVER, SamplingConfig, TokenMasks, sampling_params
 
@@ -44,7 +44,8 @@ def read(params, prompts: Sequence[Sequence[int]], config, size: int):
 
 def prefill_logits(params, state, tokens_rt, rows_r, starts_r, counts_r, config):
     """Reads tokens into rows, and returns the state and the logits that follow the last of each."""
-    places = rows_r, starts_r, counts_r, no_branches(tokens_rt)
+    is_token_rt = np.arange(tokens_rt.shape[1]) < counts_r[:, None]
+    places = rows_r, starts_r, counts_r, np.where(is_token_rt, counts_r[:, None], 0)
     state, x_rtd = prefill(params, state, tokens_rt, *places, config=config)
     return state, next_logits(params, select(x_rtd, counts_r[:, None] - 1), config=config)
 
