@@ -28,6 +28,7 @@ from hclx.text import Tokenizer
 
 _LOG = logging.getLogger(__name__)
 _ROWS = 8  # requests at once, unless `batch_size` says otherwise
+_TOGETHER = 256  # requests of one call: the engine reads once what they share
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 Pair = tuple[tuple[str, str] | None, list[int], list[int]]
 
@@ -142,7 +143,7 @@ class HarnessModel(TemplateLM):
     def _loglikelihood_tokens(
         self, requests: Sequence[Pair], disable_tqdm: bool = False, **_
     ) -> list[tuple[float, bool]]:
-        tickets, n_long = [], 0
+        asked, n_long = [], 0
         for _, context, continuation in requests:
             if len(continuation) > self.max_length:
                 raise ConfigError(
@@ -152,20 +153,21 @@ class HarnessModel(TemplateLM):
             # The last token is scored and not read.
             room = self.max_length + 1 - len(continuation)
             n_long += len(context) > room
-            tickets.append(
-                self.engine.submit(ScoreRequest(tuple(context[-room:]), tuple(continuation)))
-            )
+            asked.append(ScoreRequest(tuple(context[-room:]), tuple(continuation)))
         if n_long:
             _LOG.warning(
                 "%d of %d texts lose their beginning, because the model reads %d tokens",
                 *(n_long, len(requests), self.max_length),
             )
         answers = []
-        for (texts, _, _), ticket in zip(requests, tqdm(tickets, "scoring", disable=disable_tqdm)):
-            score = ticket.result()
-            answers.append((score.total, score.is_greedy))
-            if texts is not None:
-                self.cache_hook.add_partial("loglikelihood", texts, answers[-1])
+        with tqdm(asked, "scoring", disable=disable_tqdm) as progress:
+            for begin in range(0, len(asked), _TOGETHER):
+                scores = self.engine.score(asked[begin : begin + _TOGETHER])
+                progress.update(len(scores))
+                answers += [(score.total, score.is_greedy) for score in scores]
+                for (texts, _, _), answer in zip(requests[begin:], answers[begin:]):
+                    if texts is not None:
+                        self.cache_hook.add_partial("loglikelihood", texts, answer)
         return answers
 
     def loglikelihood_rolling(
