@@ -19,6 +19,7 @@ _CONNECT_SECONDS = 10.0
 _LONGEST_WAIT = 120.0  # that a server may ask for before the next attempt
 _PASSING = {408, 425, 429}  # beside the errors of the server, from 500 on
 _FINAL = {501, 505}  # errors of the server that no second attempt changes
+_MOST_BYTES = 2**26  # of an answer; the largest ones are log-probabilities of a long text
 T = TypeVar("T")
 
 
@@ -120,8 +121,7 @@ class Http:
             async with self._client.stream("POST", path, **sent) as response:
                 await self._check(response)
                 if "text/event-stream" not in response.headers.get("content-type", ""):
-                    await response.aread()
-                    raise self._unreadable("no stream of events", response.text)
+                    raise self._unreadable("no stream of events", await self._text(response))
                 async with contextlib.aclosing(self._objects(response)) as objects:
                     yield objects
 
@@ -157,9 +157,19 @@ class Http:
     async def _ask(self, method: str, path: str, body: dict | None) -> dict:
         with self._interruptions():
             sent = {} if body is None else _sent(body)
-            response = await self._client.request(method, path, **sent)
-            await self._check(response)
-            return self._object(response.text)
+            async with self._client.stream(method, path, **sent) as response:
+                await self._check(response)
+                return self._object(await self._text(response))
+
+    async def _text(self, response) -> str:
+        """Reads the body of an answer, as far as it makes sense to."""
+        body = bytearray()
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > _MOST_BYTES:
+                shown = body[:200].decode("utf-8", "replace")
+                raise self._unreadable(f"more than {_MOST_BYTES:,} bytes,", shown)
+        return body.decode("utf-8", "replace")
 
     async def _objects(self, response) -> AsyncGenerator[dict]:
         async for event in self._library.EventSource(response):
@@ -197,8 +207,7 @@ class Http:
         code, headers = response.status_code, response.headers
         if response.is_success:
             return
-        await response.aread()
-        reason = reason_of(response.text)
+        reason = reason_of(await self._text(response))
         answer = f"{self.address} answers {code}: {reason}"
         if code in (401, 403):
             raise ConfigError(f"{answer}; give the key of this server")

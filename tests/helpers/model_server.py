@@ -154,6 +154,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(data)
         self.close_connection = length != len(data)
 
+    def send_for_ever(self, data):
+        """Sends these bytes until the client closes the connection."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        while True:
+            self.wfile.write(data * 100)
+
     def stream(self, *events, done=True, seconds=0.0):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream; charset=utf-8")

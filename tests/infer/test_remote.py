@@ -289,6 +289,14 @@ def test_an_answer_that_nobody_can_read(server, engine, answer, message):
     assert len(server.bodies) == 1
 
 
+def test_an_answer_without_end_is_left(server, engine, monkeypatch):
+    monkeypatch.setattr("hclx.infer.remote_http._MOST_BYTES", 100_000)
+    server.answers = [lambda handler, body: handler.send_for_ever(b'{"choices": "')]
+    with pytest.raises(ServerError, match="more than 100,000 bytes, but '{.*choices"):
+        engine.score([ScoreRequest("봄", "날")])
+    assert server.closed.wait(20)
+
+
 def test_a_silent_server_is_given_up(server):
     slow = lambda handler, body: time.sleep(0.5)
     server.answers = [slow, slow]
