@@ -11,8 +11,9 @@ import numpy as np
 
 from hclx.config import ModelConfig
 from hclx.errors import ConfigError
+from hclx.infer.adapter_arrays import AdapterArrays
 from hclx.infer.decode import begin_row, decode, forward, sample_rows
-from hclx.infer.kv_cache import copy_chunks, init_cache, resize_cache
+from hclx.infer.kv_cache import KVCache, copy_chunks, init_cache, resize_cache
 from hclx.infer.load import LoadedModel
 from hclx.infer.prefill import next_logits, pool, prefill, score, select
 from hclx.infer.prefix_cache import CHUNK
@@ -60,6 +61,8 @@ class DeviceCalls:
                 f"EngineConfig.rows={rows} cannot be sharded {axis} ways; give a multiple"
             )
         self._params, self._config = model.params, model.config
+        self._adapters = AdapterArrays(model.params, model.config)
+        self._numbers_b = np.zeros(rows, np.int32)  # which low-rank changes each row has
         self._n_rows, self._smallest = rows, cache_size
         # A step for much fewer rows takes less time. Rows on several devices stay there.
         few = [n for n in (1, 8) if 4 * n < rows and axis == 1]
@@ -88,7 +91,7 @@ class DeviceCalls:
 
     def wait(self) -> None:
         """Waits for everything that was dispatched. Raises the device's error, if there is one."""
-        jax.block_until_ready((self._state, self._chunks))
+        jax.block_until_ready((self._state, self._chunks, self._adapters.all))
 
     def end(self, error: BaseException | None) -> None:
         """Does nothing, as no other process makes these calls; see `hclx.infer.followers`."""
@@ -99,11 +102,16 @@ class DeviceCalls:
             return
         self._state = self._state._replace(cache=resize_cache(self._state.cache, int(size)))
 
-    def prefill(self, tokens_rt, rows_r, starts_r, counts_r, ends_rt) -> None:
-        """Reads tokens as `hclx.infer.prefill.prefill` does; the calls below are about these."""
+    def prefill(self, tokens_rt, rows_r, starts_r, counts_r, ends_rt, numbers_r) -> None:
+        """Reads tokens as `hclx.infer.prefill.prefill` does; the calls below are about these. The
+        rows have the low-rank changes `numbers_r` from now on.
+        """
         places = (np.asarray(place, np.int32) for place in (rows_r, starts_r, counts_r))
+        is_row_r = rows_r < self._n_rows
+        self._numbers_b = self._numbers_b.copy()  # an earlier call may be reading it
+        self._numbers_b[rows_r[is_row_r]] = numbers_r[is_row_r]
         self._state, self._hidden_rtd = prefill(
-            self._params,
+            self._adapters.beside(numbers_r, with_slots=True),
             self._state,
             tokens_rt,
             *places,
@@ -160,8 +168,11 @@ class DeviceCalls:
         if n_rows < self._n_rows:  # the others in the batch sample nothing
             rows_r = np.argsort(~stays_b, kind="stable")[:n_rows].astype(np.int32)
         flags = np.bool_(stops_early), np.bool_(with_top)
-        arguments = self._params, self._state, stays_b, np.int32(steps), *flags, rows_r
-        self._state, sampled = decode(*arguments, config=self._config)
+        numbers_r = self._numbers_b if rows_r is None else self._numbers_b[rows_r]
+        arguments = self._state, stays_b, np.int32(steps), *flags, rows_r
+        self._state, sampled = decode(
+            self._adapters.beside(numbers_r), *arguments, config=self._config
+        )
         return sampled
 
     def verify(
@@ -169,12 +180,14 @@ class DeviceCalls:
     ) -> Sampled:
         """Samples tokens and checks guesses, as `hclx.infer.speculate.verify` does."""
         arguments = stays_b, guesses_bk, counts_b, np.bool_(with_top)
-        self._state, sampled = verify(self._params, self._state, *arguments, config=self._config)
+        params = self._adapters.beside(self._numbers_b)
+        self._state, sampled = verify(params, self._state, *arguments, config=self._config)
         return sampled
 
     def forward(self, stays_b: np.ndarray) -> None:
         """Runs the first half of a step, as `hclx.infer.decode.forward` does."""
-        self._state, self._logits = forward(self._params, self._state, stays_b, config=self._config)
+        params = self._adapters.beside(self._numbers_b)
+        self._state, self._logits = forward(params, self._state, stays_b, config=self._config)
 
     def sample(self, allowed_bw: np.ndarray, with_top: bool) -> Sampled:
         """Runs the second half of the step that `forward` began, as
@@ -195,10 +208,35 @@ class DeviceCalls:
         cache = copy_chunks(
             self._state.cache, self._chunks, in_row, in_chunks, np.int32(len(chunks))
         )
+        self._begin_row(row, cache, len(chunks) * CHUNK)
+
+    def _begin_row(self, row: int, cache: KVCache, length: int) -> None:
         # Until its next tokens are read, steps of other rows write behind these.
-        length = np.int32(len(chunks) * CHUNK)
-        rows = set_length(self._state.rows, np.int32(row), length)
+        rows = set_length(self._state.rows, np.int32(row), np.int32(length))
         self._state = self._state._replace(cache=cache, rows=rows)
+
+    def load_adapter_prefix(self, row: int, number: int) -> None:
+        """Copies the prefix of an adapter to the beginning of a row, which is not active and has
+        room for it; `number` is that of `add_prefix`.
+        """
+        self._begin_row(row, *self._adapters.write_prefix(self._state.cache, row, number))
+
+    def add_slots(self, offset: int, slots_pd: np.ndarray) -> None:
+        """Adds the soft slots of an adapter: see `AdapterArrays`."""
+        self._adapters.add_slots(offset, slots_pd)
+
+    def add_prefix(self, number: int, k: np.ndarray, v: np.ndarray) -> None:
+        """Adds the prefix of an adapter: see `AdapterArrays`."""
+        self._adapters.add_prefix(number, k, v)
+
+    def add_low_rank(self, index: int, matrices: np.ndarray, *arrays: np.ndarray) -> None:
+        """Adds the low-rank changes of an adapter: see `AdapterArrays`."""
+        self._adapters.add_low_rank(index, matrices, *arrays)
+
+    def remove_adapter(self, number: int, has_slots: bool, has_low_rank: bool) -> None:
+        """Removes an adapter, after which others have soft slots or low-rank changes or not."""
+        self._numbers_b = self._numbers_b * bool(has_low_rank)  # those of rows that have ended
+        self._adapters.remove(number, has_slots, has_low_rank)
 
     def store_prefix(self, row: int, numbers: Sequence[int], chunks: Sequence[int]) -> None:
         """Copies chunks of a row into the prefix cache.

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from hclx.errors import StuckError
+from hclx.infer.adapters import MATRICES, Adapter, Placement
 from hclx.infer.calls import DeviceCalls
 from hclx.infer.engine import RequestError, StopReason
 from hclx.infer.engine_config import EngineConfig
@@ -134,14 +135,20 @@ class Device:
         return Chunk([(numbers[id(task)], task) for task in alike[:_ROWS_OF_A_CHUNK]], size)
 
     def _load_prefix(self, row: int, task: Task) -> None:
-        """Copies the beginning of a prompt from the prefix cache, before anything of it is read."""
-        if task.n_read or not task.keys:
+        """Copies the beginning of a prompt from the prefix cache, and where that does not hold the
+        prefix of its adapter, this; before anything of it is read.
+        """
+        if task.n_read:
             return
         if chunks := self._index.match(task.keys):
             self._fit(len(chunks) * CHUNK + 1)
             self._calls.load_prefix(row, chunks)
             task.n_read = task.n_cached = len(chunks) * CHUNK
             task.n_stored = len(chunks)
+        if task.n_read < task.adapter.n_prefix:
+            self._fit(task.adapter.n_prefix + 1)
+            self._calls.load_adapter_prefix(row, task.adapter.number)
+            task.n_read = task.adapter.n_prefix
 
     def read(self, chunk: Chunk) -> list[Output]:
         """Reads a chunk, and lets the rows whose prompt is whole sample their first token."""
@@ -150,11 +157,12 @@ class Device:
         n_rows = next(n for n in self._chunk_rows if n >= len(chunk.rows))
         tokens, ends = np.zeros((2, n_rows, chunk.size), np.int32)
         rows, starts = np.full(n_rows, self._n_rows, np.int32), np.zeros(n_rows, np.int32)
-        sizes = np.ones(n_rows, np.int32)
+        sizes, numbers = np.ones(n_rows, np.int32), np.zeros(n_rows, np.int32)
         for i, ((row, task), n) in enumerate(zip(chunk.rows, counts)):
             rows[i], starts[i], sizes[i] = row, task.n_read, n
             tokens[i, :n], ends[i, :n] = task.next_tokens(n)
-        self._calls.prefill(tokens, rows, starts, sizes, ends)
+            numbers[i] = task.adapter.low_rank
+        self._calls.prefill(tokens, rows, starts, sizes, ends, numbers)
         outputs = self._score(chunk.rows, counts, n_rows)
         if any(isinstance(task, EmbedTask) for _, task in chunk.rows):
             outputs.append(_sums(self._calls.pool(sizes), chunk.rows, counts))
@@ -262,6 +270,23 @@ class Device:
         stays_b[[row for row, _ in sampling]] = True
         return stays_b, any(task.with_top for _, task in sampling)
 
+    def add_adapter(self, placement: Placement, adapter: Adapter) -> None:
+        """Copies the arrays of an adapter to its place."""
+        if adapter.n_slots:
+            self._calls.add_slots(placement.slots.start - self._vocab_size, adapter.slots_pd)
+        if adapter.n_prefix:
+            self._calls.add_prefix(placement.number, *adapter.prefix)
+        if adapter.low_rank:
+            matrices = np.array([*map(MATRICES.index, adapter.low_rank)], np.int32)
+            arrays = (array for pair in adapter.low_rank.values() for array in pair)
+            self._calls.add_low_rank(placement.low_rank, matrices, *arrays)
+        self._calls.wait()  # so that an error is that of this adapter
+
+    def remove_adapter(self, placement: Placement, left: Sequence[Placement]) -> None:
+        """Removes an adapter that no row has; `left` are the others."""
+        has = lambda field: any(getattr(other, field) for other in left)
+        self._calls.remove_adapter(placement.number, has("slots"), has("low_rank"))
+
     def shrink(self, length: int) -> None:
         """Makes the cache shorter, if it is twice as long as its rows need or more."""
         if self._calls.cache_size >= 2 * self._size(length):
@@ -275,14 +300,17 @@ class Device:
     def _size(self, length: int) -> int:
         return bucket(max(length, _SMALLEST_CACHE), self._max_length)
 
-    def warm_up(self) -> None:
-        """Compiles every program that requests may need; they are run for no row."""
+    def warm_up(self, adapters: Sequence[Placement] = ()) -> None:
+        """Compiles every program that requests, some with adapters, may need; they are run for no
+        row.
+        """
         sizes = [self._size(1)]
         while sizes[-1] < self._max_length:
             sizes.append(self._size(sizes[-1] + 1))
         compile_programs(
             *(self._calls, sizes, self._chunk_rows),
             *(self._n_rows, self._vocab_size, self._n_guesses),
+            [adapter.number for adapter in adapters if adapter.n_prefix],
         )
         self.reset()
 

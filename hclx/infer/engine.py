@@ -35,6 +35,8 @@ class GenerateRequest:
       tenant: requests of different tenants share no prefix.
       deadline: seconds from submission after which the text ends as it is; None: never.
       artefact: the name of what tuning has made, to be used with the model; None: the model alone.
+        Its soft slots are the token ids from the size of the vocabulary on; where the prompt has
+        none, they stand before everything else.
     """
 
     prompt: str | tuple[int, ...]
@@ -171,6 +173,11 @@ def as_list(values: Iterable[T], name: str, kind: str = "requests") -> list[T]:
     return list(values)
 
 
+def label_requests(context: str, labels: Sequence[str], artefact: str | None) -> list[ScoreRequest]:
+    """Returns the requests whose scores choose among labels."""
+    return [ScoreRequest(context, label, artefact=artefact) for label in labels]
+
+
 def choice_of(labels: Sequence[str], scores: Sequence[Score]) -> Choice:
     """Returns the choice among labels that have these scores."""
     totals = [score.total for score in scores]
@@ -205,8 +212,8 @@ class Engine(Protocol):
     def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts."""
 
-    def choose(self, context: str, labels: Sequence[str]) -> Choice:
+    def choose(self, context: str, labels: Sequence[str], artefact: str | None = None) -> Choice:
         """Chooses among labels by their log-probabilities after a context."""
 
-    def embed(self, texts: Sequence[str]) -> "list[Sequence[float]]":
+    def embed(self, texts: Sequence[str], artefact: str | None = None) -> "list[Sequence[float]]":
         """Computes a vector for each text."""

@@ -3,11 +3,12 @@
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from hclx.errors import shown
+from hclx.infer.adapters import Placement
 from hclx.infer.engine import GenerateRequest, RequestError, ScoreRequest
 from hclx.infer.sampling import MAX_LOGPROBS, NEVER, SamplingConfig
 from hclx.infer.scoring_tasks import EmbedTask, ScoredText, ScoreTask
@@ -91,6 +92,7 @@ class Intake:
         vocab_size: int,
         max_length: int,
         on_cancel: Callable[[Ticket], None],
+        find_adapter: Callable[[str | None], Placement],
     ):
         """Prepares what all requests share.
 
@@ -99,9 +101,11 @@ class Intake:
           vocab_size: rows of the model's embedding, of which a tokenizer may use fewer.
           max_length: the most tokens of a prompt and its continuation.
           on_cancel: takes the ticket of a request that its owner cancels.
+          find_adapter: returns the place of an adapter by its name.
         """
         self._tokenizer, self._vocab_size = tokenizer, vocab_size
         self._max_length, self._on_cancel = max_length, on_cancel
+        self._find_adapter = find_adapter
         self._bias_v = np.full(vocab_size, NEVER, np.float32)
         self._bias_v[: tokenizer.vocab_size][tokenizer.token_bytes() > 0] = 0
         self._bias_v[tokenizer.eod_id] = 0
@@ -113,15 +117,18 @@ class Intake:
           RequestError: it cannot be served, with the reason.
         """
         check_request(request)
-        ids = self._prompt_ids(request.prompt, "prompt")
+        adapter = self._find_adapter(request.artefact)
+        ids = self._prompt_ids(request.prompt, "prompt", adapter)
         self._check_tokens(request.sampling)
         sampling = within_room(request.sampling, len(ids), self._max_length)
-        return [self._task(request, ids, sampling, i) for i in range(request.n)]
+        return [self._task(request, ids, sampling, i, adapter) for i in range(request.n)]
 
-    def _task(self, request, ids, sampling: SamplingConfig, index: int) -> GenerateTask:
+    def _task(
+        self, request, ids, sampling: SamplingConfig, index: int, adapter: Placement
+    ) -> GenerateTask:
         sampling = dataclasses.replace(sampling, seed=sampling.seed + index)
         ticket = Ticket(self._on_cancel)
-        task = GenerateTask(ticket, request, ids, sampling, self._tokenizer, self._bias_v)
+        task = GenerateTask(ticket, request, ids, sampling, self._tokenizer, self._bias_v, adapter)
         if request.grammar is not None:
             task.matcher = request.grammar.matcher(self._tokenizer, self._vocab_size)
         return task
@@ -133,34 +140,36 @@ class Intake:
         Raises:
           RequestError: a request cannot be served, with the reason.
         """
-        kinds: dict[tuple[str, int], list[int]] = {}
+        kinds: dict[tuple[str, int, Placement], list[int]] = {}
         for number, request in enumerate(requests):
             check_score_request(request)
-            kinds.setdefault((request.tenant, request.top), []).append(number)
-        texts, tasks = self._scored_texts(requests), []
-        for (tenant, top), numbers in kinds.items():
+            kind = request.tenant, request.top, self._find_adapter(request.artefact)
+            kinds.setdefault(kind, []).append(number)
+        tasks = []
+        for (tenant, top, adapter), numbers in kinds.items():
+            texts = self._scored_texts({number: requests[number] for number in numbers}, adapter)
             read = [texts[number].ids[:-1] for number in numbers]
             limits = [texts[number].first - 1 for number in numbers]
             for group in group_texts(read, limits, _MOST_REST, _MOST_TOKENS):
                 served = [numbers[number] for number in group.numbers]
-                settings = group.n_shared, top, self._max_length
+                settings = group.n_shared, top, self._max_length, adapter
                 ticket = Ticket(self._on_cancel)
                 task = ScoreTask(ticket, tenant, [texts[n] for n in served], *settings)
                 tasks.append((task, served))
         return tasks
 
-    def _scored_texts(self, requests: Sequence[ScoreRequest]) -> list[ScoredText]:
+    def _scored_texts(
+        self, requests: Mapping[int, ScoreRequest], adapter: Placement
+    ) -> dict[int, ScoredText]:
         """The tokens of requests; a context that several have is encoded once."""
-        encode = functools.cache(lambda context: self._prompt_ids(context, "context"))
-        texts = []
-        for request in requests:
-            context = request.context
+        encode = functools.cache(lambda context: self._prompt_ids(context, "context", adapter))
+        texts = {}
+        for number, request in requests.items():
+            context, is_whole = request.context, request.continuation is None
             known = isinstance(context, str)
-            ids = list(encode(context) if known else self._prompt_ids(context, "context"))
-            first, is_whole = len(ids), request.continuation is None
-            if is_whole:
-                first = 1
-            else:
+            ids = list(encode(context) if known else self._prompt_ids(context, "context", adapter))
+            first = self._first_scored(ids) if is_whole else len(ids)
+            if not is_whole:
                 ids += self._encode(request.continuation, "continuation")
             if len(ids) <= first:
                 raise RequestError(
@@ -169,14 +178,28 @@ class Intake:
                     else "there is no token to score: the continuation is empty"
                 )
             self._check_length(ids, n_unread=1)  # the last one is scored, and not read
-            texts.append(ScoredText(ids, first))
+            texts[number] = ScoredText(ids, first)
         return texts
 
-    def embed_task(self, text: str) -> EmbedTask:
-        """Returns the task of a text. Raises RequestError if the model cannot read so much."""
-        ids = self._prompt_ids(text, "text")
+    def _first_scored(self, ids: Sequence[int]) -> int:
+        """The position behind the first token of a text; what is before that is no token."""
+        is_token = [token < self._vocab_size for token in ids]
+        first = is_token.index(True) + 1 if any(is_token) else len(ids)
+        if not all(is_token[first:]):
+            raise RequestError(
+                "a text with soft slots in it is scored as a continuation: give what is before the"
+                " last of them as context"
+            )
+        return first
+
+    def embed_task(self, text: str, artefact: str | None = None) -> EmbedTask:
+        """Returns the task of a text. Raises RequestError if the model cannot read so much, or if
+        there is no such artefact.
+        """
+        adapter = self._find_adapter(artefact)
+        ids = self._prompt_ids(text, "text", adapter)
         self._check_length(ids)
-        return EmbedTask(Ticket(self._on_cancel), ids)
+        return EmbedTask(Ticket(self._on_cancel), ids, adapter)
 
     def _check_tokens(self, sampling: SamplingConfig) -> None:
         """Raises RequestError if the settings have ids that are none, or leave no token."""
@@ -197,30 +220,31 @@ class Intake:
                 f" have min_tokens={sampling.min_tokens} before; add other tokens"
             )
 
-    def _prompt_ids(self, prompt: str | Sequence[int], name: str) -> list[int]:
-        ids = self._encode(prompt, name)
+    def _prompt_ids(self, prompt: str | Sequence[int], name: str, adapter: Placement) -> list[int]:
+        ids = self._encode(prompt, name, len(adapter.slots))
         if isinstance(prompt, str):
             ids = [*self._tokenizer.begin_ids, *ids]
-        if not ids:
+        if not ids and not adapter.slots:
             raise RequestError(f"the {name} has no tokens; give the end-of-document token at least")
-        return ids
+        return adapter.lay(ids, self._vocab_size)
 
-    def _encode(self, text: str | Sequence[int], name: str) -> list[int]:
+    def _encode(self, text: str | Sequence[int], name: str, n_slots: int = 0) -> list[int]:
         if isinstance(text, str):
             return self._tokenizer.encode(text)
         if not isinstance(text, list | tuple | np.ndarray):
             raise RequestError(f"the {name} is {shown(text)}: give a text or token ids")
-        self._check_ids(text, name)
+        self._check_ids(text, name, n_slots)
         return [int(token) for token in text]
 
-    def _check_ids(self, ids: Sequence[int], name: str) -> None:
+    def _check_ids(self, ids: Sequence[int], name: str, n_slots: int = 0) -> None:
         for token in ids:
             if not _is(token, _WHOLE):
                 raise RequestError(f"{name} has {shown(token)}, which is no token id")
-            if not 0 <= token < self._vocab_size:
+            if not 0 <= token < self._vocab_size + n_slots:
+                slots = f", with {n_slots} soft slots" if n_slots else ""
                 raise RequestError(
                     f"{name} has the token id {shown(token)}, and the vocabulary ends at"
-                    f" {self._vocab_size - 1}"
+                    f" {self._vocab_size + n_slots - 1}{slots}"
                 )
 
     def _check_length(self, ids: Sequence[int], n_unread: int = 0) -> None:
@@ -243,7 +267,3 @@ def _check_kind(request: object, kind: type) -> None:
 def _check_place(request: GenerateRequest | ScoreRequest) -> None:
     if not isinstance(request.tenant, str):
         raise RequestError(f"tenant={shown(request.tenant)}: give a text")
-    if request.artefact is not None:
-        raise RequestError(
-            f"artefact={shown(request.artefact)}: this engine has none; leave the field out"
-        )

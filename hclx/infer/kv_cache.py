@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from hclx.config import ModelConfig
+from hclx.infer.adapted_params import adapted_blocks, adapted_vectors
 from hclx.model import Params, embed, final_norm, layer_kinds, run_block
 from hclx.parallel import constrain
 
@@ -68,7 +69,8 @@ def extend(
     """Runs tokens that follow those in the cache.
 
     Args:
-      params: as `hclx.infer.prepare_params` returns them. Activations have their dtype.
+      params: as `hclx.infer.prepare_params` returns them, or with adapters beside them: see
+        `hclx.infer.adapter_arrays`. Activations have their dtype.
       cache: with `lengths_r` positions in use.
       tokens_rt: int32. Rows may be padded at the end: padding is written beyond the row's length,
         where the next tokens overwrite it, and no query before it can see it.
@@ -92,9 +94,10 @@ def extend(
     if counts_r is not None:
         positions_rt = jnp.minimum(positions_rt, (lengths_r + counts_r - 1)[:, None])
     dtype = params["embedding"]["token"].dtype.name  # so that no weight is converted
-    x_rtd = embed(params, tokens_rt, positions_rt, config, dtype)
+    vectors_rtd = adapted_vectors(params, tokens_rt, config)
+    x_rtd = embed(params, tokens_rt, positions_rt, config, dtype, vectors_rtd)
     blocks = []
-    for layer, kind, k_bgsk, v_bgsk in zip(params["blocks"], layer_kinds(config), *cache):
+    for layer, kind, k_bgsk, v_bgsk in zip(adapted_blocks(params), layer_kinds(config), *cache):
         attend = functools.partial(_attend, (k_bgsk, v_bgsk), places_rt, rows_r, is_seen)
         x_rtd, block_cache = run_block(layer, x_rtd, positions_rt, attend, kind, config)
         blocks.append(block_cache)

@@ -16,10 +16,13 @@ CHUNK = 16  # tokens
 Key = bytes
 
 
-def chunk_keys(tenant: str, ids: Sequence[int]) -> list[Key]:
-    """Returns the key of each whole chunk of a prompt, in order."""
-    keys = []
-    key = hashlib.blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def chunk_keys(tenant: str, ids: Sequence[int], adapter: int = 0) -> list[Key]:
+    """Returns the key of each whole chunk of a prompt, in order. `adapter` is the number of what
+    tuning made for it: keys and values depend on that too.
+    """
+    keys, salt = [], adapter.to_bytes(16, "little")
+    data = tenant.encode("utf-8", "surrogatepass")
+    key = hashlib.blake2b(data, digest_size=16, salt=salt).digest()
     data = np.asarray(ids, np.int32)
     for end in range(CHUNK, len(ids) + 1, CHUNK):
         key = hashlib.blake2b(key + data[end - CHUNK : end].tobytes(), digest_size=16).digest()

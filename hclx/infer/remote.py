@@ -23,6 +23,7 @@ from hclx.infer.engine import (
     ScoreRequest,
     as_list,
     choice_of,
+    label_requests,
     list_of_labels,
     list_of_texts,
 )
@@ -163,17 +164,17 @@ class RemoteEngine:
         works = [(Ticket(self._cancel), ScoreWork(self._remote, r)) for r in requests]
         return self._results(works)
 
-    def choose(self, context: str, labels: Sequence[str]) -> Choice:
+    def choose(self, context: str, labels: Sequence[str], artefact: str | None = None) -> Choice:
         """Chooses among labels by their log-probabilities after a context. Raises as `score`."""
         labels = list_of_labels(labels)
-        return choice_of(labels, self.score([ScoreRequest(context, label) for label in labels]))
+        return choice_of(labels, self.score(label_requests(context, labels, artefact)))
 
-    def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
+    def embed(self, texts: Sequence[str], artefact: str | None = None) -> list[np.ndarray]:
         """Returns the server's vectors of texts, float32 [d]. Raises RequestError if it has none
         of this model.
         """
         texts = list_of_texts(texts)
-        works = [(Ticket(self._cancel), EmbedWork(self._remote, text)) for text in texts]
+        works = [(Ticket(self._cancel), EmbedWork(self._remote, text, artefact)) for text in texts]
         return self._results(works)
 
     def close(self, timeout: float | None = None) -> None:

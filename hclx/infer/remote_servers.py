@@ -63,6 +63,7 @@ class ServerKind:
       is_500_final: whether it answers 500 to wrong requests.
       seeds: the number of seeds; one beyond would mean any.
       least_temperature: the server raises lower ones that are not 0.
+      has_adapters: whether adapters that it has loaded are models with names of their own.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ServerKind:
     is_500_final: bool = False
     seeds: int = 2**32
     least_temperature: float = 0.0
+    has_adapters: bool = False
 
 
 def _choices(source: Grammar) -> str:
@@ -113,6 +115,7 @@ VLLM = ServerKind(
     tells_ids=True,
     tenant_field="cache_salt",
     least_temperature=0.01,
+    has_adapters=True,
 )
 SGLANG = ServerKind(
     "SGLang",
@@ -183,6 +186,20 @@ class Server:
     kind: ServerKind
     model: str
     max_length: int | None
+
+
+def model_of(server: Server, artefact: str | None) -> str:
+    """Returns the name of the model that serves a request.
+
+    Raises:
+      RequestError: the server is not known to have adapters.
+    """
+    if artefact is not None and not server.kind.has_adapters:
+        raise RequestError(
+            f"artefact={shown(artefact)}: {server.kind.name} is not known to have adapters; leave"
+            " the field out"
+        )
+    return server.model if artefact is None else artefact
 
 
 async def look_at(http: Http, model: str | None) -> Server:

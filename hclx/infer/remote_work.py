@@ -21,6 +21,7 @@ from hclx.infer.remote_servers import (
     Server,
     check_alternatives,
     check_prompt,
+    model_of,
     request_fields,
     tenant_fields,
 )
@@ -98,6 +99,7 @@ class TextWork:
         self._is_streamed = remote.streams and not no_stream
         seed = request.sampling.seed + index
         self._fields = request_fields(kind, request, seed, remote.eod_id, self._is_streamed)
+        self._model = model_of(remote.server, request.artefact)
         self._remote, self._request = remote, request
         self._answer = TextAnswer(kind, request, self._is_streamed, ticket.add_text)
         self.end = None
@@ -112,7 +114,7 @@ class TextWork:
         if ids is not None and remote.server.max_length:
             sampling = within_room(sampling, len(ids), remote.server.max_length)
         body = {
-            "model": remote.server.model,
+            "model": self._model,
             "prompt": request.prompt if ids is None else ids,
             **self._fields,
             "max_tokens": min(sampling.max_tokens, _MOST_TOKENS),
@@ -176,7 +178,7 @@ class ScoreWork:
             raise RequestError("there is no token to score: the continuation is empty")
         self._remote, self._request = remote, request
         self._body = {
-            "model": remote.server.model,
+            "model": model_of(remote.server, request.artefact),
             "echo": True,
             "logprobs": max(1, request.top),
             "max_tokens": kind.echo_tokens,
@@ -235,15 +237,16 @@ class EmbedWork:
 
     end = None
 
-    def __init__(self, remote: Remote, text: str):
-        """Starts with a text. Raises RequestError if it is none."""
+    def __init__(self, remote: Remote, text: str, artefact: str | None = None):
+        """Starts with a text. Raises RequestError if it is none, or the server has no artefacts."""
         if not isinstance(text, str):
             raise RequestError(f"the text is {shown(text)}: give a text")
         self._remote, self._text = remote, text
+        self._model = model_of(remote.server, artefact)
 
     async def run(self) -> np.ndarray:
         """Awaits the vector."""
-        body = {"model": self._remote.server.model, "input": self._text, "encoding_format": "float"}
+        body = {"model": self._model, "input": self._text, "encoding_format": "float"}
         try:
             answer = await self._remote.http.post("v1/embeddings", body)
         except RequestError as error:

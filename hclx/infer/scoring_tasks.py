@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hclx.infer.adapters import NO_ADAPTER, Placement
 from hclx.infer.engine import RequestError, Score, StopReason, TokenLogprob
 from hclx.infer.rows import Sampled
 from hclx.infer.tasks import Task, token_logprob
@@ -40,6 +41,7 @@ class ScoreTask(Task):
         n_shared: int,
         top: int,
         max_length: int,
+        adapter: Placement = NO_ADAPTER,
     ):
         """Starts a task.
 
@@ -50,10 +52,11 @@ class ScoreTask(Task):
           n_shared: the number of tokens with which all of them begin; less than `first` of each.
           top: the number of alternatives of each token.
           max_length: the positions of a row.
+          adapter: see `Task`; the positions of its prefix begin all texts.
         """
         is_single = len(texts) == 1
         ids = texts[0].ids[:-1] if is_single else texts[0].ids[:n_shared]
-        super().__init__(ticket, ids, tenant, n_shared)
+        super().__init__(ticket, ids, tenant, n_shared, adapter)
         self._texts, self._n_shared, self._top = texts, n_shared, top
         self._trees: list[TokenTree] = []
         self._targets: list[list[tuple[int, int]]] = []  # of each tree: index, token behind it
@@ -153,11 +156,11 @@ class ScoreTask(Task):
 
 
 class EmbedTask(Task):
-    """The mean of the hidden states of a text."""
+    """The mean of the hidden states of a text, with those of soft slots."""
 
-    def __init__(self, ticket: Ticket, ids: Sequence[int]):
-        """Starts a task over the tokens `ids`."""
-        super().__init__(ticket, ids, "", 0)
+    def __init__(self, ticket: Ticket, ids: Sequence[int], adapter: Placement = NO_ADAPTER):
+        """Starts a task over the tokens `ids`, the first of which are the prefix of `adapter`."""
+        super().__init__(ticket, ids, "", 0, adapter=adapter)
         self._sum_d: np.ndarray | float = 0.0
         self._n_summed = 0
 
@@ -174,13 +177,13 @@ class EmbedTask(Task):
     def add_sum(self, sum_d: np.ndarray, n: int) -> bool:
         """Adds the sum of the next n hidden states, and returns whether all are there."""
         self._sum_d, self._n_summed = self._sum_d + sum_d, self._n_summed + n
-        return self._n_summed == len(self.ids)
+        return self._n_summed == len(self.ids) - self.adapter.n_prefix
 
     def finish(self, reason: StopReason) -> None:
         """Gives the owner the mean, or an error if it was ended before."""
         is_whole = reason == "end"
         self.ticket.finish(
-            np.asarray(self._sum_d) / len(self.ids)
+            np.asarray(self._sum_d) / self._n_summed
             if is_whole
             else RequestError(f"the request ended before it was served: {reason}")
         )

@@ -2,12 +2,14 @@
 
 import abc
 import functools
+import itertools
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from hclx.errors import shown
+from hclx.infer.adapters import NO_ADAPTER, Placement
 from hclx.infer.engine import (
     GenerateRequest,
     Generation,
@@ -35,13 +37,21 @@ class Task(abc.ABC):
       ids: the tokens that are read into the cache before anything else.
       n_read: how many of them are in the cache.
       n_cached: how many of these came from the prefix cache.
+      adapter: what is computed with beside the model. Positions of its prefix are the first `ids`.
       keys: of the chunks of `ids` that may come from the prefix cache.
       n_stored: how many chunks need no storing any more.
       deadline: by `time.monotonic`, or None.
       n_failures: how often a device error ended it.
     """
 
-    def __init__(self, ticket: Ticket, ids: Sequence[int], tenant: str, n_reused: int):
+    def __init__(
+        self,
+        ticket: Ticket,
+        ids: Sequence[int],
+        tenant: str,
+        n_reused: int,
+        adapter: Placement = NO_ADAPTER,
+    ):
         """Starts a task.
 
         Args:
@@ -50,9 +60,11 @@ class Task(abc.ABC):
           tenant: see `GenerateRequest`.
           n_reused: the number of tokens at the beginning that may come from the prefix cache; less
             than all, as the last one is computed for what follows it.
+          adapter: as above.
         """
         self.ticket, self.ids, self.tenant = ticket, list(ids), tenant
-        self.keys = chunk_keys(tenant, self.ids[:n_reused])
+        self.adapter = adapter
+        self.keys = chunk_keys(tenant, self.ids[:n_reused], adapter.number)
         self.n_read = self.n_cached = self.n_stored = self.n_failures = 0
         self.deadline: float | None = None
 
@@ -103,11 +115,12 @@ class GenerateTask(Task):
         sampling: SamplingConfig,
         tokenizer: Tokenizer,
         base_bias_v: np.ndarray,
+        adapter: Placement = NO_ADAPTER,
     ):
         """Starts a task: `sampling` is that of the request within the room that `ids` leave, and
         `base_bias_v` is 0 for tokens that a text may have, and `NEVER` for others.
         """
-        super().__init__(ticket, ids, request.tenant, len(ids) - 1)
+        super().__init__(ticket, ids, request.tenant, len(ids) - 1, adapter=adapter)
         self.sampling, self._n_prompt, self._base_bias_v = sampling, len(ids), base_bias_v
         self._ends = {tokenizer.eod_id, *sampling.stop_ids}
         self._eod_id = tokenizer.eod_id
@@ -152,7 +165,7 @@ class GenerateTask(Task):
                 bias_v[token] += bias
         ends_v, seen_v = np.zeros((2, size), bool)
         ends_v[ends] = True
-        seen_v[self.ids] = True
+        seen_v[[token for token in self.ids if token < size]] = True  # the others are soft slots
         seen_v[self._eod_id] = False  # it begins every prompt, and a text would hardly end
         counts_v = np.bincount(np.array(self.tokens, np.int32), minlength=size).astype(np.int32)
         row = sampling_params([sampling])
@@ -239,7 +252,8 @@ class GenerateTask(Task):
             self._lookup = NgramLookup(self.ids[: self._n_prompt])
         for token in self.tokens[len(self._lookup) - self._n_prompt :]:
             self._lookup.add(token)
-        return self._lookup.guess(n)
+        is_token = lambda token: token < len(self._base_bias_v)  # and no soft slot
+        return list(itertools.takewhile(is_token, self._lookup.guess(n)))
 
     def append_forced(self, least: int) -> StopReason | RequestError | None:
         """Appends the tokens to which the grammar leaves no alternative. They are then read as a

@@ -21,6 +21,7 @@ def compile_programs(
     rows: int,
     vocab_size: int,
     guesses: int,
+    prefixes: Sequence[int] = (),
 ) -> None:
     """Makes every call that requests may need for no row, and shows how many of them are made.
 
@@ -31,8 +32,9 @@ def compile_programs(
       rows: of the engine.
       vocab_size: rows of the model's embedding.
       guesses: tokens that are guessed; see `EngineConfig`.
+      prefixes: the numbers of adapters that have a prefix.
     """
-    programs = list(_programs(calls, cache_sizes, chunk_rows, rows, vocab_size, guesses))
+    programs = list(_programs(calls, cache_sizes, chunk_rows, rows, vocab_size, guesses, prefixes))
     with ProgressBar(len(programs), "compiling the engine", "program") as progress:
         for program in programs:
             program()
@@ -40,7 +42,13 @@ def compile_programs(
 
 
 def _programs(
-    calls: DeviceCalls, cache_sizes, chunk_rows, rows: int, vocab_size: int, guesses: int
+    calls: DeviceCalls,
+    cache_sizes,
+    chunk_rows,
+    rows: int,
+    vocab_size: int,
+    guesses: int,
+    prefixes: Sequence[int],
 ) -> Iterator[Callable[[], object]]:
     """Yields calls, which are made in this order."""
     call = functools.partial
@@ -62,6 +70,8 @@ def _programs(
             yield call(calls.verify, nothing, guesses_bk, np.zeros(rows, np.int32), False)
         yield call(calls.load_prefix, 0, [])
         yield call(calls.store_prefix, 0, [], [])
+        for number in prefixes:
+            yield call(calls.load_adapter_prefix, 0, number)
     yield call(calls.sample, allowed_bw, False)  # from the logits of the last `forward`
     for n_rows in chunk_rows:
         yield from _after_reading(calls, n_rows, rows, vocab_size, allowed_bw[0])
@@ -70,8 +80,8 @@ def _programs(
 def _no_tokens(n_rows: int, count: int, rows: int) -> tuple[np.ndarray, ...]:
     """The arguments of `prefill` for rows that the state has not."""
     tokens, ends = np.zeros((2, n_rows, count), np.int32)
-    starts = np.zeros(n_rows, np.int32)
-    return tokens, np.full(n_rows, rows, np.int32), starts, starts + 1, ends
+    starts, numbers = np.zeros((2, n_rows), np.int32)
+    return tokens, np.full(n_rows, rows, np.int32), starts, starts + 1, ends, numbers
 
 
 def _after_reading(

@@ -16,6 +16,7 @@ from hclx.model.decoder import (
     run_block,
     token_vectors,
     unembed,
+    with_soft_slots,
 )
 from hclx.model.parameters import ParamSpec, count_params
 from hclx.model.prefix_attention import Prefix
@@ -41,4 +42,5 @@ __all__ = [
     "run_block",
     "token_vectors",
     "unembed",
+    "with_soft_slots",
 ]

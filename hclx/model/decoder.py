@@ -108,6 +108,25 @@ def token_vectors(params: Params, tokens_bt: jax.Array, config: ModelConfig) -> 
     return _module(config, "embedding", params["embedding"]).vectors(tokens_bt)
 
 
+def with_soft_slots(
+    params: Params, tokens_bt: jax.Array, table_pd: jax.Array, config: ModelConfig
+) -> jax.Array:
+    """The vectors of tokens as `token_vectors` returns them, and rows of a table for soft slots,
+    which are the ids from `vocab_size` on: id `vocab_size` + i stands for row i.
+
+    Args:
+      params: of the whole decoder.
+      tokens_bt: int32, below `vocab_size` + p.
+      table_pd: the vectors of the slots.
+      config: the model's shape.
+    """
+    slots_bt = tokens_bt - config.vocab_size
+    vectors_btd = token_vectors(params, jnp.where(slots_bt < 0, tokens_bt, 0), config)
+    table_pd = constrain(table_pd, None, None)
+    soft_btd = table_pd[jnp.clip(slots_bt, 0, len(table_pd) - 1)]
+    return jnp.where(slots_bt[..., None] < 0, vectors_btd, soft_btd)
+
+
 def embed(
     params: Params,
     tokens_bt: jax.Array,

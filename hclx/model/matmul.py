@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from hclx.errors import ConfigError
 from hclx.model.attention_kernels import compute_capability
-from hclx.model.low_rank import LowRankWeight
+from hclx.model.low_rank import ChangedWeight
 
 # precision -> dtype of activations and weights, dtype of the gradient of a product's result
 _FORMATS = {"int8": (jnp.int8, jnp.int8), "fp8": (jnp.float8_e4m3fn, jnp.float8_e5m2)}
@@ -67,19 +67,19 @@ class Int8Weight:
         return Int8Weight(self.values.reshape(*shape), self.scale)
 
 
-def matmul(x: jax.Array, w: jax.Array | Int8Weight | LowRankWeight, precision: str) -> jax.Array:
+def matmul(x: jax.Array, w: jax.Array | Int8Weight | ChangedWeight, precision: str) -> jax.Array:
     """Multiplies activations by weights: sums over the last axis of `x` and the first of `w`.
 
     Args:
       x: activations [..., d].
       w: weights [d, ...]: float32 master weights, or for inference in any form that
-        `hclx.infer.prepare_params` makes; each with a low-rank change or without.
+        `hclx.infer.prepare_params` makes; each with low-rank changes or without.
       precision: a name of `hclx.config.MATMUL_PRECISIONS`; "full" computes in the dtype of `x`.
     Returns:
       An array in the dtype of `x`, with the axes of `x` except its last, then those of `w` except
       its first.
     """
-    if isinstance(w, LowRankWeight):  # the change is small, and always in the dtype of `x`
+    if isinstance(w, ChangedWeight):  # the change is small, and always in the dtype of `x`
         return matmul(x, w.base, precision) + w.change(x)
     return _full(x, w) if precision == "full" else _quantised(x, w, precision)
 

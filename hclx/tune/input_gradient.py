@@ -19,10 +19,9 @@ import numpy as np
 from hclx.config import ComputeConfig
 from hclx.data.batch import Batch
 from hclx.errors import ConfigError
-from hclx.model import Params, head_weights, hidden_states
+from hclx.model import Params, head_weights, hidden_states, with_soft_slots
 from hclx.model_config import ModelConfig
 from hclx.train.loss import summed_loss
-from hclx.tune.soft_prompt import with_soft_slots
 
 
 class InputGradient(NamedTuple):

@@ -57,7 +57,7 @@ def with_low_rank(
       The blocks, whose changed weights are `LowRankWeight`s.
     """
     blocks = {**blocks, "attention": dict(blocks["attention"]), "mlp": dict(blocks["mlp"])}
-    for part, leaf, name, a, b in _by_weight(changes, model):
+    for part, leaf, name, a, b in changes_by_weight(changes, model):
         rate = config.dropout if key is not None else 0.0
         keys = _layer_keys(key, name, model.n_layers) if rate else None
         weight = LowRankWeight(blocks[part][leaf], a, b, keys, config.scale, rate)
@@ -71,7 +71,7 @@ def _layer_keys(key: jax.Array, name: str, layers: int) -> jax.Array:
     return jax.random.key_data(jax.random.split(own, layers))
 
 
-def _by_weight(changes: Params, model: ModelConfig):
+def changes_by_weight(changes: Params, model: ModelConfig):
     """Yields the changes by the weights of a block: (part, leaf, name of the input's dropout, A,
     B). Keys and values are one weight: their matrices A stand side by side.
     """

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from hclx.model import Params, ParamSpec, token_vectors
 from hclx.model_config import ModelConfig
-from hclx.parallel import constrain
 from hclx.tune.initial_values import Tokens, initial_tokens
 from hclx.tune.tune_config import TuneConfig
 
@@ -46,21 +45,3 @@ def init_table(
     slots = initial_tokens(config, tokens, model.vocab_size, key)
     vectors = lambda ids: token_vectors(base, jnp.array([ids]), model)[0].mean(0)
     return {"table": jnp.stack([vectors(slot) for slot in slots]).astype(jnp.float32)}
-
-
-def with_soft_slots(
-    params: Params, tokens_bt: jax.Array, table_pd: jax.Array, model: ModelConfig
-) -> jax.Array:
-    """float32 [b, t, d], the vectors of tokens, and rows of a table for soft slots.
-
-    Args:
-      params: of the base.
-      tokens_bt: int32, below `vocab_size` + p.
-      table_pd: float32.
-      model: the base's shape.
-    """
-    slots_bt = tokens_bt - model.vocab_size
-    vectors_btd = token_vectors(params, jnp.where(slots_bt < 0, tokens_bt, 0), model)
-    table_pd = constrain(table_pd, None, None)
-    soft_btd = table_pd[jnp.clip(slots_bt, 0, len(table_pd) - 1)]
-    return jnp.where(slots_bt[..., None] < 0, vectors_btd, soft_btd)

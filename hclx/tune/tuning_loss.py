@@ -8,13 +8,12 @@ import jax.numpy as jnp
 from hclx.config import ComputeConfig
 from hclx.data.batch import Batch
 from hclx.errors import ConfigError
-from hclx.model import Params, head_weights, hidden_states
+from hclx.model import Params, head_weights, hidden_states, with_soft_slots
 from hclx.model_config import ModelConfig
 from hclx.train.fingerprint import array_fingerprint
 from hclx.train.loss import chunked_token_losses, summed_loss
 from hclx.train.step import LossFn
 from hclx.tune.methods import Tuned, apply_method
-from hclx.tune.soft_prompt import with_soft_slots
 from hclx.tune.tune_config import TuneConfig
 
 

@@ -1,0 +1,136 @@
+"""Artefacts in the engine: each request has one, and is computed as training computes it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hclx.errors import DataError
+from hclx.infer import GenerateRequest, SamplingConfig, ScoreRequest
+from hclx.tune.serving import adapter_for
+from tests.helpers.adapters import CONFIGS, Tuned
+from tests.helpers.engines import loaded
+
+GREEDY = SamplingConfig(temperature=0.0, max_tokens=8, logprobs=3)
+WINDOWS = "gemma3_text"  # two of three layers see 16 tokens, a prefix has 20 positions
+NAMES = (None, *CONFIGS)
+# Of different sizes, so that each prompt is read by a call of its own, together and alone.
+LENGTHS = dict(zip(NAMES, (10, 22, 40, 24, 28, 56, 70)))
+
+
+def random_ids(seed, n):
+    return tuple(np.random.default_rng(seed).integers(2, 128, n).tolist())
+
+
+@pytest.fixture(scope="module", params=["llama", WINDOWS])
+def tuned(request):
+    return Tuned(request.param)
+
+
+@pytest.fixture(scope="module")
+def engine(tuned):
+    with tuned.engine() as engine:
+        yield engine
+
+
+def check_score(tuned, name, score, ids, first):
+    """Each log-probability is that of training within 1e-5, times the depth of the sums."""
+    rows = tuned.logprobs(name, ids)
+    expected = [rows[at - 1, ids[at]] for at in range(first, len(ids))]
+    np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_those_of_training(tuned, engine, name):
+    ids, texts = random_ids(1, 60), [random_ids(n, n) for n in (1, 7, 12)]
+    whole, *behind = engine.score(
+        [ScoreRequest(ids, artefact=name)]
+        + [ScoreRequest(ids[:40], text, artefact=name) for text in texts]
+    )
+    check_score(tuned, name, whole, ids, 1)
+    for text, score in zip(texts, behind):
+        check_score(tuned, name, score, (*ids[:40], *text), 40)
+
+
+def check_text(tuned, name, prompt, result):
+    """Each token is as likely as training says, and no other one is more likely."""
+    rows = tuned.logprobs(name, (*prompt, *result.tokens))[len(prompt) - 1 :]
+    for row, token in zip(rows, result.logprobs):
+        assert abs(row[token.token] - token.logprob) < 2e-5
+        assert row[token.token] > row[2:].max() - 2e-5  # the first are no text
+    assert result.logprobs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_texts_are_those_of_training(tuned, engine, name):
+    prompt = random_ids(2, 30)
+    ((result,),) = engine.generate([GenerateRequest(prompt, GREEDY, artefact=name)])
+    check_text(tuned, name, prompt, result)
+
+
+def test_kinds_in_a_batch_are_as_alone_bit_for_bit(tuned, engine):
+    """Also when the beginnings are in the prefix cache, and a neighbour is cancelled."""
+    requests = [
+        GenerateRequest(random_ids(10 + n, n), GREEDY, artefact=name) for name, n in LENGTHS.items()
+    ]
+    again = [dataclasses.replace(request, tenant="others") for request in requests]
+    alone = [engine.generate([request])[0] for request in requests]
+    endless = SamplingConfig(max_tokens=200, min_tokens=200)
+    neighbour = engine.submit(GenerateRequest(random_ids(3, 90), endless, artefact="lora"))
+    next(iter(neighbour))
+    tickets = [engine.submit(request) for request in again]
+    neighbour.cancel()
+    together = [[ticket.result(100)] for ticket in tickets]
+    cached = [[ticket.result(100)] for ticket in [engine.submit(request) for request in requests]]
+    for (first,), (second,), (third,) in zip(alone, together, cached):
+        assert first.tokens == second.tokens == third.tokens
+        assert first.logprobs == second.logprobs == third.logprobs
+    assert not any(result.n_cached for (result,) in alone)
+    assert sum(result.n_cached for (result,) in cached) > 100
+    assert len({result.tokens for (result,) in alone}) > 3  # they are not all one
+
+
+def test_vectors_and_choices(tuned, engine):
+    text = "가나다"
+    vectors = [engine.embed([text], name)[0] for name in NAMES]
+    gaps = [np.abs(a - b).max() for i, a in enumerate(vectors) for b in vectors[:i]]
+    assert min(gaps) > 1e-3
+    probabilities = [engine.choose(text, ["라", "마"], name).probabilities for name in NAMES]
+    assert len(set(probabilities)) == len(NAMES)
+
+
+def test_soft_slots_stand_where_the_prompt_has_them(tuned, engine):
+    """Also of the second soft prompt, whose slots have other ids in the engine."""
+    for name in ("soft", "encoder"):
+        first = tuned.vocab_size
+        ids = (*random_ids(4, 20), first + 2, first, *random_ids(5, 20), first + 1)
+        (score,) = engine.score([ScoreRequest(ids, (7, 8), artefact=name)])
+        check_score(tuned, name, score, (*ids, 7, 8), len(ids))
+        ((result,),) = engine.generate([GenerateRequest(ids, GREEDY, artefact=name)])
+        check_text(tuned, name, ids, result)
+
+
+def test_penalties_and_guesses_pass_over_soft_slots(tuned):
+    slots = tuple(range(tuned.vocab_size, tuned.vocab_size + 5))
+    prompt = (*random_ids(6, 8), 9, 9, *slots, 9, 9, *slots, 9, 9)
+    settings = dataclasses.replace(GREEDY, repetition_penalty=1.3, max_tokens=12)
+    request = GenerateRequest(prompt, settings, artefact="soft")
+    texts = []
+    for guesses in (0, 4):
+        with tuned.engine(["soft"], guesses=guesses) as engine:
+            texts.append(engine.generate([request])[0][0].tokens)
+    assert texts[0] == texts[1] and len(texts[0]) == 12
+
+
+def test_an_artefact_of_another_base_or_tokenizer_is_refused(tuned):
+    from hclx.train.fingerprint import fingerprint
+    from hclx.tune.artefact import base_fingerprint
+
+    meta = {"fingerprint": fingerprint(tuned.base.params), "hashes": {"vocabulary": "tokenizer"}}
+    model = dataclasses.replace(loaded(tuned.base.params, tuned.base.config), meta=meta)
+    own = dataclasses.replace(tuned.artefact("small"), base=base_fingerprint(meta["fingerprint"]))
+    assert adapter_for(own, model).low_rank.keys() == {("attention", "q"), ("attention", "kv")}
+    with pytest.raises(DataError, match="x.safetensors was tuned on another base"):
+        adapter_for(dataclasses.replace(own, base="0" * 64), model, "x.safetensors")
+    with pytest.raises(DataError, match="was tuned on another tokenizer"):
+        adapter_for(dataclasses.replace(own, tokenizer="1" * 64), model)
