@@ -34,7 +34,7 @@ class Tuned:
         return Artefact(CONFIGS[name], tune, self.base.config, "base", "tokenizer")
 
     def engine(self, names=tuple(CONFIGS), mesh=None, dtype="float32", **settings):
-        settings = {"rows": 4, "prefix_tokens": 512, **settings}
+        settings = {"rows": 4, "prefix_tokens": 2048, **settings}
         base, tokenizer = self.base, ByteTokenizer(self.vocab_size)
         engine = engine_of(base.params, base.config, tokenizer, mesh, dtype, **settings)
         for name in names:

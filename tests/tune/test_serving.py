@@ -14,7 +14,6 @@ from tests.helpers.engines import loaded
 GREEDY = SamplingConfig(temperature=0.0, max_tokens=8, logprobs=3)
 WINDOWS = "gemma3_text"  # two of three layers see 16 tokens, a prefix has 20 positions
 NAMES = (None, *CONFIGS)
-# Of different sizes, so that each prompt is read by a call of its own, together and alone.
 LENGTHS = dict(zip(NAMES, (10, 22, 40, 24, 28, 56, 70)))
 
 
@@ -68,26 +67,36 @@ def test_texts_are_those_of_training(tuned, engine, name):
     check_text(tuned, name, prompt, result)
 
 
-def test_kinds_in_a_batch_are_as_alone_bit_for_bit(tuned, engine):
-    """Also when the beginnings are in the prefix cache, and a neighbour is cancelled."""
+def alone(engine, requests):
+    return [engine.generate([request])[0][0] for request in requests]
+
+
+def together(engine, requests):
+    """The texts of requests that are served at once, beside one that is cancelled."""
+    endless = SamplingConfig(max_tokens=60, min_tokens=60)
+    neighbour = engine.submit(GenerateRequest(random_ids(3, 60), endless, artefact="lora"))
+    next(iter(neighbour))
+    tickets = [engine.submit(request) for request in requests]
+    neighbour.cancel()
+    return [ticket.result(100) for ticket in tickets]
+
+
+def test_kinds_in_a_batch_are_as_alone_bit_for_bit(engine, monkeypatch):
+    """Before their beginnings are in the prefix cache, and after that. All calls read four rows, so
+    that the same programs run.
+    """
+    monkeypatch.setattr(engine._device, "_chunk_rows", (4,))
     requests = [
         GenerateRequest(random_ids(10 + n, n), GREEDY, artefact=name) for name, n in LENGTHS.items()
     ]
-    again = [dataclasses.replace(request, tenant="others") for request in requests]
-    alone = [engine.generate([request])[0] for request in requests]
-    endless = SamplingConfig(max_tokens=200, min_tokens=200)
-    neighbour = engine.submit(GenerateRequest(random_ids(3, 90), endless, artefact="lora"))
-    next(iter(neighbour))
-    tickets = [engine.submit(request) for request in again]
-    neighbour.cancel()
-    together = [[ticket.result(100)] for ticket in tickets]
-    cached = [[ticket.result(100)] for ticket in [engine.submit(request) for request in requests]]
-    for (first,), (second,), (third,) in zip(alone, together, cached):
-        assert first.tokens == second.tokens == third.tokens
-        assert first.logprobs == second.logprobs == third.logprobs
-    assert not any(result.n_cached for (result,) in alone)
-    assert sum(result.n_cached for (result,) in cached) > 100
-    assert len({result.tokens for (result,) in alone}) > 3  # they are not all one
+    others = [dataclasses.replace(request, tenant="others") for request in requests]
+    for is_cached in (False, True):
+        pairs = list(zip(alone(engine, requests), together(engine, others), strict=True))
+        for first, second in pairs:
+            assert (first.tokens, first.logprobs) == (second.tokens, second.logprobs)
+        n_cached = [result.n_cached for pair in pairs for result in pair]
+        assert sum(n_cached) > 200 if is_cached else not any(n_cached)
+    assert len({first.tokens for first, _ in pairs}) > 3  # they are not all one
 
 
 def test_vectors_and_choices(tuned, engine):
