@@ -115,8 +115,8 @@ class EngineFlags:
     server.
     """
 
-    def __init__(self):
-        """Defines the options."""
+    def __init__(self, takes_artefacts: bool = False):
+        """Defines the options, those of artefacts among them if the command takes some."""
         text, number = flags.DEFINE_string, flags.DEFINE_integer
         self._model_dir = text("model_dir", None, "The folder of a training run.")
         self._step = number("step", None, "The checkpoint to use; default: the newest.", 0)
@@ -128,15 +128,20 @@ class EngineFlags:
         address += " environment has its key as HCLX_ENGINE_KEY."
         self._engine = text("engine", None, address)
         self._model = text("model", None, "Its model; default: the only one that it has.")
+        self._artefacts = None
+        if takes_artefacts:
+            what = "What `hclx tune` made for this model: FILE, for all texts; or NAME=FILE, for"
+            what += " lines of --prompts that name it; repeatable."
+            self._artefacts = flags.DEFINE_multi_string("artefact", [], what)
 
     @property
     def has_value(self) -> bool:
         """Returns whether a folder or a server was named."""
         return bool(self._model_dir.value or self._engine.value)
 
-    def source(self, rows: int):
+    def source(self, rows: int, names_artefacts: bool = False):
         """Returns the source of the model, see `hclx.infer.model_source`, once the processes of a
-        run are connected; `rows` requests are served at once.
+        run are connected; `rows` requests are served at once, which may name artefacts or not.
         """
         from hclx.infer.model_source import model_source
 
@@ -144,7 +149,12 @@ class EngineFlags:
             self._connect()
         of_run = (self._model_dir.value, self._step.value, self._dtype.value)
         served = (self._engine.value, self._model.value)
-        return model_source(*of_run, *served, rows, self._shards.value)
+        artefacts = None
+        if self._artefacts is not None and self._artefacts.value:
+            from hclx.tune.serving import read_artefacts
+
+            artefacts = read_artefacts(self._artefacts.value, names_artefacts)
+        return model_source(*of_run, *served, rows, self._shards.value, artefacts)
 
 
 class ModelFlags(EngineFlags):
@@ -152,9 +162,9 @@ class ModelFlags(EngineFlags):
     tell.
     """
 
-    def __init__(self):
-        """Defines the options."""
-        super().__init__()
+    def __init__(self, takes_artefacts: bool = False):
+        """Defines the options; see `EngineFlags`."""
+        super().__init__(takes_artefacts)
         folder = "The tokenizer of a server's model."
         self._tokenizer = flags.DEFINE_string("tokenizer_dir", None, folder)
         tokens = "Tokens that are read at once; default: all that the model reads."

@@ -14,7 +14,7 @@ from hclx.errors import ConfigError, DataError
 from hclx.launching import run
 from hclx.shared_flags import ModelFlags, NumbersFlag
 
-MODEL = ModelFlags()
+MODEL = ModelFlags(takes_artefacts=True)
 BOS = flags.DEFINE_enum(
     "bos", "auto", ["auto", "no"], "auto: the tokens that the tokenizer begins a document with."
 )

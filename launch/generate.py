@@ -11,7 +11,7 @@ from hclx.errors import ConfigError
 from hclx.launching import run
 from hclx.shared_flags import EngineFlags
 
-MODEL = EngineFlags()
+MODEL = EngineFlags(takes_artefacts=True)
 PROMPT = flags.DEFINE_string(
     "prompt", "", "The text to continue; - reads it from the standard input."
 )
@@ -60,7 +60,7 @@ def main(_):
         seed=SEED.value,
         stop=tuple(map(composed, STOP.value)),
     )
-    source = MODEL.source(ROWS.value if PROMPTS.value else 1)
+    source = MODEL.source(ROWS.value if PROMPTS.value else 1, bool(PROMPTS.value))
     read = lambda: read_prompts(PROMPTS.value, OUTPUT.value, sampling, source.record)
     file = only_in_process_0("prompts", read) if PROMPTS.value else None
     with source.open() as engine:

@@ -49,7 +49,7 @@ LAYERS = {
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
     "launching": ("errors", "parallel"),
-    "shared_flags": ("parallel", "infer"),
+    "shared_flags": ("parallel", "infer", "tune"),
     "cli": ("errors",),
     # Beside hclx/ in a checkout, in it in a wheel. Nothing above imports them: the task module is
     # named by a setting, and the scripts of launch/ by the command line.

@@ -8,7 +8,7 @@ from hclx.evaluate.items import Item
 from hclx.evaluate.run_spec import RunSpec
 from hclx.evaluate.shots import Fields, draw_shots, keep, most_that_fit
 from hclx.infer.model_source import ReadBy
-from hclx.prompts import answer_texts, encode_answers, render
+from hclx.prompts import PromptDocument, answer_texts, encode_answers, render, soft_prompt
 from hclx.text import Tokenizer, load_tokenizer
 
 
@@ -20,11 +20,14 @@ class Reader:
       tokenizer: its tokenizer.
       max_length: the most tokens of a prompt and its answer.
       begin: ids before every prompt.
+      slots: the ids of the soft slots of what tuning has made; they stand in every prompt, see
+        `hclx.prompts.soft_prompt`.
     """
 
     tokenizer: Tokenizer
     max_length: int
     begin: tuple[int, ...]
+    slots: tuple[int, ...] = ()
 
 
 def reader_of(
@@ -51,7 +54,8 @@ def reader_of(
         raise ConfigError(f"--max_length={max_length}: the model reads {reads.max_length}")
     tokenizer = load_tokenizer(tokenizer_dir) if reads is None else reads.tokenizer
     begin = tokenizer.begin_ids if begin is None else begin
-    return Reader(tokenizer, max_length or reads.max_length, tuple(begin))
+    slots = () if reads is None else reads.slots
+    return Reader(tokenizer, max_length or reads.max_length, tuple(begin), slots)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,14 +129,14 @@ def _kept(spec: RunSpec, examples: Sequence[Fields], count: int) -> Sequence[Fie
 
 def _prompt(spec: RunSpec, item: Item, examples: Sequence[Fields], reader: Reader) -> ItemPrompt:
     document = spec.prompt
-    text = render(document, item.fields, examples).text
+    text, rest, head = _rendered(document, item.fields, examples, reader)
     answers = answer_texts(document, item.fields)
     if answers:
-        encoded = encode_answers(text, answers, reader.tokenizer, reader.begin)
+        encoded = encode_answers(rest, answers, reader.tokenizer, head)
         context, answer_ids, straddles = encoded.context, encoded.answers, encoded.straddles
         longest = max(map(len, answer_ids.values()))
     else:
-        context = (*reader.begin, *reader.tokenizer.encode(text))
+        context = (*head, *reader.tokenizer.encode(rest))
         context = context or (reader.tokenizer.eod_id,)
         answer_ids, straddles, longest = {}, 0, document.sampling.get("max_tokens", 128)
     room = min(reader.max_length, document.max_tokens or reader.max_length) - longest
@@ -143,8 +147,21 @@ def _prompt(spec: RunSpec, item: Item, examples: Sequence[Fields], reader: Reade
         )
     is_truncated = len(context) > room
     if is_truncated:
-        context = (*reader.begin, *context[len(context) - room + len(reader.begin) :])
+        first = (*reader.slots, *reader.begin)
+        tokens = [token for token in context if token not in reader.slots]
+        context = (*first, *tokens[len(tokens) - room + len(first) :])
     choices = {key: template.text(item.fields) for key, template in document.choices.items()}
     return ItemPrompt(
         item, text, context, answers, answer_ids, choices, len(examples), straddles, is_truncated
     )
+
+
+def _rendered(
+    document: PromptDocument, fields: Fields, examples: Sequence[Fields], reader: Reader
+) -> tuple[str, str, Sequence[int]]:
+    """The text of a prompt, what of it stands behind all soft slots, and the ids before that."""
+    if not reader.slots:
+        text = render(document, fields, examples).text
+        return text, text, reader.begin
+    prompt = soft_prompt(document, fields, reader.slots, reader.tokenizer, reader.begin, examples)
+    return prompt.text, prompt.rest, prompt.head

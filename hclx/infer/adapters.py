@@ -99,13 +99,11 @@ class AdapterPlaces:
         self._n_ever = 0
 
     def find(self, name: str | None) -> Placement:
-        """Returns the place of an adapter, `NO_ADAPTER` for None.
+        """Returns the place of an adapter as `get` does, `NO_ADAPTER` for None."""
+        return NO_ADAPTER if name is None else self.get(name)
 
-        Raises:
-          RequestError: there is none of this name.
-        """
-        if name is None:
-            return NO_ADAPTER
+    def get(self, name: str) -> Placement:
+        """Returns the place of an adapter. Raises RequestError if there is none of this name."""
         placement = self._placements.get(name) if isinstance(name, str) else None
         if placement is None:
             known = ", ".join(self._placements)

@@ -147,7 +147,7 @@ class EmbeddedEngine(EngineLoop):
         """
 
         def remove() -> None:
-            placement = self._adapters.find(name)
+            placement = self._adapters.get(name)
             if any(task.adapter == placement for task in [*self._rows, *self._waiting] if task):
                 raise RequestError(f"the adapter {name!r} is in use; end its requests first")
             self._adapters.free(placement)

@@ -2,9 +2,10 @@
 that was killed goes on where it stopped.
 
 A line of the input is a JSON object with `prompt`, any field of `SamplingConfig` that differs from
-the command's, a `grammar`, such as {"regex": "[0-9]+"}, and what belongs to its author: `id`,
-`document` and `data`. The line of the output is the same object with `seed`, `text`, `stop_reason`,
-`prompt_tokens` and `completion_tokens`; and with `token_logprobs`, if it asks for `logprobs`.
+the command's, a `grammar`, such as {"regex": "[0-9]+"}, the name of an `artefact`, and what belongs
+to its author: `id`, `document` and `data`. The line of the output is the same object with `seed`,
+`text`, `stop_reason`, `prompt_tokens` and `completion_tokens`; and with `token_logprobs`, if it
+asks for `logprobs`.
 """
 
 import collections
@@ -14,7 +15,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -31,7 +32,7 @@ _FIELDS = {field.name for field in dataclasses.fields(SamplingConfig)}
 _ADDED = ("text", "stop_reason", "prompt_tokens", "completion_tokens", "token_logprobs")
 _OWN = ("id", "document", "data")  # what the author of a line keeps there, any JSON
 # The last of them may come from an earlier output.
-_KNOWN = ("prompt", "grammar", *sorted(_FIELDS), "n", *_OWN, *_ADDED)
+_KNOWN = ("prompt", "grammar", "artefact", *sorted(_FIELDS), "n", *_OWN, *_ADDED)
 _AHEAD = 256  # requests that are submitted before the first of them is written
 
 
@@ -64,7 +65,8 @@ def read_prompts(
       output: the JSONL file of texts; half a line at its end is removed.
       sampling: settings of lines that do not say otherwise; the seed of the first is `seed`, that
         of the next `seed` + 1, and so on.
-      record: what else the texts depend on, such as the model. With the settings it lies beside the
+      record: what else the texts depend on, such as the model, and under "artefacts" those that
+        lines may name. With the settings it lies beside the
         output, as `<output>.settings.json`.
     Raises:
       ConfigError: there is no output, or it was made with other settings.
@@ -80,7 +82,7 @@ def read_prompts(
         # With one seed, all texts would have the same random numbers, and words in common.
         of_line = dataclasses.replace(sampling, seed=(sampling.seed + len(lines)) % 2**32)
         lines.append(_object(text, places[-1]))
-        requests.append(_request(lines[-1], of_line, places[-1]))
+        requests.append(_request(lines[-1], of_line, places[-1], record.get("artefacts", ())))
     if not lines:
         raise DataError(f"{prompts} has no lines; write one JSON object with `prompt` a line")
     seeds = {"seeds": "one for each line"}  # earlier versions had one for all
@@ -214,7 +216,9 @@ def _object(text: str, where: str) -> dict:
     return line
 
 
-def _request(line: dict, sampling: SamplingConfig, where: str) -> GenerateRequest:
+def _request(
+    line: dict, sampling: SamplingConfig, where: str, artefacts: Collection[str] = ()
+) -> GenerateRequest:
     if unknown := [name for name in line if name not in _KNOWN]:
         raise DataError(
             f"{where}: {shown(unknown[0])} is no field of a line{guess(unknown[0], _KNOWN)}; what"
@@ -243,7 +247,14 @@ def _request(line: dict, sampling: SamplingConfig, where: str) -> GenerateReques
     except (TypeError, ValueError, AttributeError) as error:
         names = ", ".join(changes)
         raise DataError(f"{where}: a value of {names} has a wrong type: {error}") from error
-    return GenerateRequest(composed(line["prompt"]), settings, grammar=grammar)
+    artefact = line.get("artefact")
+    if artefact is not None and artefact not in artefacts:
+        known = ", ".join(artefacts) or "none"
+        raise DataError(
+            f"{where}: artefact={shown(artefact)} is not one of those of the command: {known}; name"
+            " it with --artefact=NAME=FILE"
+        )
+    return GenerateRequest(composed(line["prompt"]), settings, grammar=grammar, artefact=artefact)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from hclx.prompts.document import (
 from hclx.prompts.lint import Finding, lint
 from hclx.prompts.particles import with_particle
 from hclx.prompts.render import Rendering, Span, answer_texts, render
+from hclx.prompts.soft_slots import SOFT, SoftPrompt, soft_places, soft_prompt
 from hclx.prompts.template import Slot, Template, parse_template
 from hclx.prompts.tokens import AnswerTokens, PromptTokens, encode_answers, encode_prompt
 
@@ -20,7 +21,9 @@ __all__ = [
     "PromptDocument",
     "PromptTokens",
     "Rendering",
+    "SOFT",
     "Slot",
+    "SoftPrompt",
     "Span",
     "Template",
     "answer_texts",
@@ -34,5 +37,7 @@ __all__ = [
     "prompt_schema",
     "prompt_to_json",
     "render",
+    "soft_places",
+    "soft_prompt",
     "with_particle",
 ]

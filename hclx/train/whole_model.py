@@ -22,7 +22,8 @@ def read_whole_model(model_dir: str | Path) -> tuple[Experiment, str]:
     remedy = (
         "run the same `hclx tune` command again with --merge_to=FOLDER, and give that folder"
         if kind == "lora"
-        else "its artefact is read by hclx.tune.artefact, and not by this command"
+        else "give the base as --model_dir, and its artefact.safetensors as --artefact of `hclx"
+        " generate` or `hclx evaluate`"
     )
     raise ConfigError(
         f"{Path(model_dir) / FILE} is of a run of {kind}, whose checkpoints hold what was trained"

@@ -5,9 +5,8 @@ A row has one of these forms:
   plain texts             "prompt" (or "text"), which may be empty, and "completion"
   a chat                  "messages": see hclx/tune/chats.py
 
-Soft slots stand where `{soft}` stands in the prompt document: several such places share them, in
-order and as evenly as possible. Without that they stand before everything else, also before the
-tokens that begin a document, as PEFT puts them.
+Soft slots stand where `{soft}` stands in the prompt document, or else before everything: see
+hclx/prompts/soft_slots.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +14,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hclx.errors import ConfigError, DataError, shown
-from hclx.prompts import PromptDocument, answer_texts, encode_answers, render
+from hclx.errors import DataError, shown
+from hclx.prompts import (
+    SOFT,
+    PromptDocument,
+    answer_texts,
+    encode_answers,
+    soft_places,
+    soft_prompt,
+)
 from hclx.text import Tokenizer
 from hclx.tune.row_files import Row
-
-SOFT = "soft"  # the name of the slot
-_MARK = "\ufdd0"  # stands for soft slots in a rendered text; no character of Unicode
 
 
 class Example(NamedTuple):
@@ -62,18 +65,18 @@ def prompt_encoder(
       tokenizer: of the base.
       slots: the ids of the soft slots; empty: there are none.
     Raises:
-      ConfigError: as `prompt_places`.
+      ConfigError: as `hclx.prompts.soft_places`.
     """
-    prompt_places(document)
+    soft_places(document)
 
     def encode(row: Row) -> Example:
         fields = row_fields(document, row)
         label = fields[document.answer_field]
         if document.choices:
             return choice_examples(document, fields, tokenizer, slots)[label]
-        head, text = _head(document, fields, tokenizer, slots)
+        prompt = soft_prompt(document, fields, slots, tokenizer)
         answer = document.answer.text(fields)
-        return _generated(head, text, answer, tokenizer, row)
+        return _generated(prompt.head, prompt.rest, answer, tokenizer, row)
 
     return encode
 
@@ -87,8 +90,9 @@ def choice_examples(
     """Returns key -> the example of each choice. The arguments are those of `prompt_encoder`, and
     the fields of a row.
     """
-    head, text = _head(document, fields, tokenizer, slots)
-    encoded = encode_answers(text, answer_texts(document, fields), tokenizer, head)
+    prompt = soft_prompt(document, fields, slots, tokenizer)
+    texts = answer_texts(document, fields)
+    encoded = encode_answers(prompt.rest, texts, tokenizer, prompt.head)
     return {key: make_example(encoded.context, ids, key) for key, ids in encoded.answers.items()}
 
 
@@ -131,39 +135,6 @@ def row_fields(document: PromptDocument, row: Row) -> dict[str, str]:
             f" {', '.join(document.choices)}"
         )
     return fields
-
-
-def prompt_places(document: PromptDocument) -> int:
-    """Returns how often `{soft}` stands in a prompt document.
-
-    Raises:
-      ConfigError: it stands in an answer or a choice.
-    """
-    if any(SOFT in t.fields for t in (document.answer, *document.choices.values())):
-        raise ConfigError(f"{document.name}: {{{SOFT}}} stands in an answer; put it before")
-    parts = (*document.directive.parts, *document.input.parts)
-    return sum(getattr(part, "field", "") == SOFT for part in parts)
-
-
-def _head(
-    document: PromptDocument,
-    fields: Mapping[str, str],
-    tokenizer: Tokenizer,
-    slots: Sequence[int],
-) -> tuple[list[int], str]:
-    """The ids before the last stretch of a prompt that has no soft slot, and that stretch."""
-    places, begin = prompt_places(document), list(tokenizer.begin_ids)
-    mark = _MARK if slots and places else ""
-    examples = [{**example, SOFT: ""} for example in document.examples]
-    rendering = render(document, {**fields, SOFT: mark}, examples)
-    if not mark:
-        return [*slots, *begin], rendering.text
-    ids, end = begin, 0
-    spans = [span for span in rendering.spans if span.field == SOFT]
-    for span, part in zip(spans, np.array_split(np.array(slots), len(spans)), strict=True):
-        ids += [*tokenizer.encode(rendering.text[end : span.start]), *part.tolist()]
-        end = span.end
-    return ids, rendering.text[end:]
 
 
 def _generated(

@@ -1,14 +1,19 @@
 """Artefacts as the engine takes them: see `hclx.infer.adapters`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from hclx.errors import ConfigError
+from hclx.hashing import json_hash
 from hclx.infer import LoadedModel
 from hclx.infer.adapters import Adapter
+from hclx.infer.model_source import Artefacts
 from hclx.model import Prefix
-from hclx.tune.artefact import Artefact, base_fingerprint, check_artefact
+from hclx.train.fingerprint import fingerprint
+from hclx.tune.artefact import Artefact, base_fingerprint, check_artefact, read_artefact
 from hclx.tune.lora import changes_by_weight
 from hclx.tune.methods import without_encoder
 from hclx.tune.prefix_tuning import make_prefix
@@ -45,3 +50,47 @@ def adapter_for(artefact: Artefact, model: LoadedModel, path: str | Path = "") -
         artefact, base_fingerprint(meta["fingerprint"]), meta["hashes"]["vocabulary"], path
     )
     return adapter_of(artefact)
+
+
+def read_artefacts(settings: Sequence[str], takes_names: bool) -> Artefacts:
+    """Reads the artefacts of a command.
+
+    Args:
+      settings: texts FILE or NAME=FILE. The one without a name is that of all requests which name
+        none, and has its file as its name.
+      takes_names: whether requests name artefacts; else there is one, which is that of all.
+    Raises:
+      ConfigError: two have no name, or the same one; or there are several, and none is named.
+      DataError: a file is damaged or no artefact.
+      OSError: a file cannot be read.
+    """
+    files: dict[str, str] = {}
+    defaults = []
+    for setting in settings:
+        name, equals, path = setting.partition("=")
+        if not equals or "/" in name or Path(setting).exists():
+            name = path = setting
+        if name in files or not name or not path:
+            raise ConfigError(
+                f"--artefact={setting}: give FILE or NAME=FILE, and each file and name once"
+            )
+        files[name] = path
+        defaults += [name] if name == path or not takes_names else []
+    if len(defaults) > 1:
+        raise ConfigError(
+            f"--artefact={defaults[1]}: all texts have one artefact; `hclx generate --prompts` takes"
+            " several: give them names (NAME=FILE), which its lines have as `artefact`"
+        )
+    artefacts = {name: read_artefact(path) for name, path in files.items()}
+    return Artefacts(
+        {name: _described(artefact) for name, artefact in artefacts.items()},
+        defaults[0] if defaults else None,
+        lambda model: {
+            name: adapter_for(artefact, model, files[name]) for name, artefact in artefacts.items()
+        },
+    )
+
+
+def _described(artefact: Artefact) -> dict[str, str]:
+    """What tells an artefact from others: its kind, and a fingerprint of its parameters."""
+    return {"kind": artefact.config.kind, "fingerprint": json_hash(fingerprint(artefact.tune))}

@@ -16,18 +16,16 @@ from hclx.data.batch import Batch
 from hclx.errors import ConfigError, DataError
 from hclx.hashing import json_hash
 from hclx.progress import counted
-from hclx.prompts import PromptDocument, prompt_hash
+from hclx.prompts import SOFT, PromptDocument, prompt_hash, soft_places
 from hclx.text import Tokenizer
 from hclx.train.run_parts import Ranges
 from hclx.train.step import Program
 from hclx.tune.chats import chat_encoder
 from hclx.tune.examples import (
-    SOFT,
     Encoder,
     Example,
     choice_examples,
     prompt_encoder,
-    prompt_places,
     row_fields,
     text_encoder,
 )
@@ -178,7 +176,7 @@ def _loader(
 
 def _check_prompt(prompt: PromptDocument | None, config: TuneConfig, slots: Sequence[int]) -> None:
     """Refuses more places for soft slots than there are slots; tells if a place stays empty."""
-    places = prompt_places(prompt) if prompt else 0
+    places = soft_places(prompt) if prompt else 0
     if slots and places > len(slots):
         raise ConfigError(
             f"{prompt.name} has {{{SOFT}}} in {places} places, and TuneConfig.length={len(slots)};"
