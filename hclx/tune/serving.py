@@ -78,8 +78,8 @@ def read_artefacts(settings: Sequence[str], takes_names: bool) -> Artefacts:
         defaults += [name] if name == path or not takes_names else []
     if len(defaults) > 1:
         raise ConfigError(
-            f"--artefact={defaults[1]}: all texts have one artefact; `hclx generate --prompts` takes"
-            " several: give them names (NAME=FILE), which its lines have as `artefact`"
+            f"--artefact={defaults[1]}: all texts have one artefact; lines of `hclx generate"
+            " --prompts` may have others: give these as NAME=FILE"
         )
     artefacts = {name: read_artefact(path) for name, path in files.items()}
     return Artefacts(

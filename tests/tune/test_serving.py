@@ -7,8 +7,13 @@ import pytest
 
 from hclx.errors import DataError
 from hclx.infer import GenerateRequest, SamplingConfig, ScoreRequest
+from hclx.train.fingerprint import fingerprint
+from hclx.tune.artefact import base_fingerprint
+from hclx.tune.examples import text_encoder
+from hclx.tune.row_files import Row
 from hclx.tune.serving import adapter_for
 from tests.helpers.adapters import CONFIGS, Tuned
+from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import loaded
 
 GREEDY = SamplingConfig(temperature=0.0, max_tokens=8, logprobs=3)
@@ -33,7 +38,7 @@ def engine(tuned):
 
 
 def check_score(tuned, name, score, ids, first):
-    """Each log-probability is that of training within 1e-5, times the depth of the sums."""
+    """Each log-probability is that of training within 2e-5."""
     rows = tuned.logprobs(name, ids)
     expected = [rows[at - 1, ids[at]] for at in range(first, len(ids))]
     np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=2e-5, rtol=0)
@@ -119,6 +124,19 @@ def test_soft_slots_stand_where_the_prompt_has_them(tuned, engine):
         check_text(tuned, name, ids, result)
 
 
+def test_prompts_are_token_by_token_those_that_tuning_read(tuned, engine):
+    tokenizer, size = ByteTokenizer(tuned.vocab_size), tuned.vocab_size
+    row = Row("row", {"prompt": "abc", "completion": "d"})
+    for name, length in (("soft", 5), ("encoder", 3)):
+        example = text_encoder(tokenizer, range(size, size + length))(row)
+        (task,) = engine._intake.generate_tasks(GenerateRequest("abc", artefact=name))
+        first = engine._adapters.get(name).slots.start
+        ids = [token - first + size if token >= size else token for token in task.ids]
+        assert ids == example.tokens[: len(ids)].tolist() and len(ids) == length + 4
+    (task,) = engine._intake.generate_tasks(GenerateRequest("abc", artefact="lora"))
+    assert task.ids == text_encoder(tokenizer)(row).tokens[:4].tolist()
+
+
 def test_penalties_and_guesses_pass_over_soft_slots(tuned):
     slots = tuple(range(tuned.vocab_size, tuned.vocab_size + 5))
     prompt = (*random_ids(6, 8), 9, 9, *slots, 9, 9, *slots, 9, 9)
@@ -132,9 +150,6 @@ def test_penalties_and_guesses_pass_over_soft_slots(tuned):
 
 
 def test_an_artefact_of_another_base_or_tokenizer_is_refused(tuned):
-    from hclx.train.fingerprint import fingerprint
-    from hclx.tune.artefact import base_fingerprint
-
     meta = {"fingerprint": fingerprint(tuned.base.params), "hashes": {"vocabulary": "tokenizer"}}
     model = dataclasses.replace(loaded(tuned.base.params, tuned.base.config), meta=meta)
     own = dataclasses.replace(tuned.artefact("small"), base=base_fingerprint(meta["fingerprint"]))
