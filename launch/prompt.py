@@ -17,6 +17,7 @@ TOKENIZER_DIR = flags.DEFINE_string("tokenizer_dir", None, "A tokenizer, in plac
 FIELDS = flags.DEFINE_multi_string(
     "field", [], "NAME=VALUE: a field of the item, repeatable; default: each holds its own name."
 )
+ARTEFACT = flags.DEFINE_string("artefact", None, "A tuned soft prompt, whose slots are shown.")
 JSON = flags.DEFINE_bool("json", False, "Print JSON in place of a table.")
 
 
@@ -34,7 +35,12 @@ def main(argv):
     if command == "render":
         document = load_prompt(paths[0])
         fields = print_prompt.fields_of(document, FIELDS.value)
-        print(print_prompt.rendering(document, fields, _tokenizer(), JSON.value))
+        tokenizer, slots = _tokenizer(), _slots()
+        if slots and tokenizer is None:
+            raise ConfigError(
+                "--artefact needs --model_dir or --tokenizer_dir, whose tokens it joins"
+            )
+        print(print_prompt.rendering(document, fields, tokenizer, JSON.value, slots))
         return
     documents = print_prompt.documents_of(paths)
     fields = {
@@ -45,6 +51,15 @@ def main(argv):
         path: lint(document, tokenizer, fields[path]) for path, document in documents.items()
     }
     print(print_prompt.warnings(findings, tokenizer is not None, JSON.value))
+
+
+def _slots():
+    """Returns the ids of the soft slots of the artefact; none if the options name none."""
+    if ARTEFACT.value is None:
+        return ()
+    from hclx.tune.artefact import read_artefact, slots_of
+
+    return slots_of(read_artefact(ARTEFACT.value), ARTEFACT.value)
 
 
 def _tokenizer():

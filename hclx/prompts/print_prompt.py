@@ -8,7 +8,8 @@ from pathlib import Path
 from hclx.errors import ConfigError, DataError, shown
 from hclx.prompts.document import PromptDocument, load_prompt
 from hclx.prompts.lint import Finding
-from hclx.prompts.render import Rendering, Span, answer_texts, render
+from hclx.prompts.render import Span, answer_texts, render
+from hclx.prompts.soft_slots import SOFT, SoftPrompt, soft_prompt
 from hclx.prompts.tokens import encode_answers, encode_prompt, span_of
 from hclx.text import Tokenizer
 from hclx.text.documents import composed
@@ -54,6 +55,7 @@ def rendering(
     fields: Mapping[str, str],
     tokenizer: Tokenizer | None,
     as_json: bool,
+    slots: Sequence[int] = (),
 ) -> str:
     """Returns the prompt of an item: its text, its tokens, or without a tokenizer its stretches,
     with the part that each begins in, and the answers with their tokens.
@@ -63,14 +65,20 @@ def rendering(
       fields: of the item; one that it lacks has its own name as its value.
       tokenizer: that of the model, or None.
       as_json: whether to return a JSON object in place of a table.
+      slots: the ids of soft slots, which need a tokenizer.
+    Raises:
+      ConfigError: as `hclx.prompts.soft_prompt`.
     """
     fields = {name: name for name in document.input_fields} | dict(fields)
+    fields |= {SOFT: ""} if slots else {}
     rendered = render(document, fields)
     answers = answer_texts(document, fields)
     spans = [vars(span) for span in rendered.spans]
     record = {"text": rendered.text, "spans": spans, "answers": answers}
     if tokenizer is not None:
-        record |= _tokens(rendered, answers, tokenizer)
+        prompt = SoftPrompt(list(tokenizer.begin_ids), *(rendered.text,) * 2, (rendered,), ((),))
+        prompt = soft_prompt(document, fields, slots, tokenizer) if slots else prompt
+        record |= _tokens(prompt, answers, tokenizer)
     if as_json:
         return json.dumps(record, ensure_ascii=False)
     lines = [rendered.text, ""]
@@ -88,13 +96,17 @@ def rendering(
     return "\n".join(lines)
 
 
-def _tokens(rendered: Rendering, answers: Mapping[str, str], tokenizer: Tokenizer) -> dict:
-    tokens = encode_prompt(rendered, tokenizer)
-    parts = (_part(span_of(rendered, tokens, number)) for number in range(len(tokens.ids)))
-    named = zip(tokens.ids, parts, strict=True)
-    record = {"tokens": [{**_token(token, tokenizer), "part": part} for token, part in named]}
+def _tokens(prompt: SoftPrompt, answers: Mapping[str, str], tokenizer: Tokenizer) -> dict:
+    tokens, begin = [], tokenizer.begin_ids
+    for stretch, own in zip(prompt.stretches, prompt.slots, strict=True):
+        tokens += [{"id": token, "text": "", "part": f"{{{SOFT}}}"} for token in own]
+        encoded, begin = encode_prompt(stretch, tokenizer, begin), ()
+        for number, token in enumerate(encoded.ids):
+            part = _part(span_of(stretch, encoded, number))
+            tokens.append({**_token(token, tokenizer), "part": part})
+    record = {"tokens": tokens}
     if answers and all(answers.values()):
-        encoded = encode_answers(rendered.text, answers, tokenizer)
+        encoded = encode_answers(prompt.rest, answers, tokenizer, prompt.head)
         record["answer_tokens"] = {
             key: [_token(token, tokenizer) for token in ids] for key, ids in encoded.answers.items()
         }

@@ -5,6 +5,7 @@ places share them, in order and as evenly as possible. Without that they stand b
 else, also before the tokens that begin a document, as PEFT puts them.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from hclx.errors import ConfigError
 from hclx.prompts.document import PromptDocument
-from hclx.prompts.render import render
+from hclx.prompts.render import Rendering, Span, render
 from hclx.text import Tokenizer
 
 SOFT = "soft"  # the name of the slot
@@ -26,11 +27,15 @@ class SoftPrompt(NamedTuple):
       head: the ids before `rest`: soft slots, tokens that begin a document, and text between them.
       rest: the text behind the last soft slot.
       text: all of the text.
+      stretches: the parts of the text between soft slots.
+      slots: the ids of the soft slots before each stretch.
     """
 
     head: list[int]
     rest: str
     text: str
+    stretches: tuple[Rendering, ...]
+    slots: tuple[tuple[int, ...], ...]
 
 
 def soft_places(document: PromptDocument) -> int:
@@ -72,17 +77,38 @@ def soft_prompt(
             f" {len(slots)} slots; give at least one slot for each"
         )
     mark = _MARK if slots and places else ""
+    marked, empty = ({SOFT: mark}, {SOFT: ""}) if places else ({}, {})
     examples = document.examples if examples is None else examples
-    empty = {SOFT: ""} if places else {}
-    marked = {SOFT: mark} if places else {}
     rendering = render(document, {**fields, **marked}, [{**e, **empty} for e in examples])
-    if not mark:
-        return SoftPrompt([*slots, *begin], rendering.text, rendering.text)
-    spans = [span for span in rendering.spans if span.field == SOFT]
-    ends = [*(span.start for span in spans), len(rendering.text)]
-    starts = [0, *(span.end for span in spans)]
-    texts = [rendering.text[start:end] for start, end in zip(starts, ends, strict=True)]
-    ids = begin
-    for text, part in zip(texts, np.array_split(np.array(slots), len(spans))):
-        ids += [*tokenizer.encode(text), *part.tolist()]
-    return SoftPrompt(ids, texts[-1], "".join(texts))
+    stretches = _stretches(rendering)
+    if mark:
+        parts = np.array_split(np.array(slots), places)
+        of_stretches = ((), *(tuple(part.tolist()) for part in parts))
+    else:
+        of_stretches = (tuple(slots),)
+    head = [*of_stretches[0], *begin]
+    for stretch, ids in zip(stretches, of_stretches[1:]):
+        head += [*tokenizer.encode(stretch.text), *ids]
+    text = "".join(stretch.text for stretch in stretches)
+    return SoftPrompt(head, stretches[-1].text, text, stretches, of_stretches)
+
+
+def _stretches(rendering: Rendering) -> tuple[Rendering, ...]:
+    """The parts of a prompt between the places of its soft slots."""
+    parts: list[list[Span]] = [[]]
+    for span in rendering.spans:
+        if span.field == SOFT:
+            parts.append([])
+        else:
+            parts[-1].append(span)
+    return tuple(_stretch(rendering.text, spans) for spans in parts)
+
+
+def _stretch(text: str, spans: Sequence[Span]) -> Rendering:
+    if not spans:
+        return Rendering("", ())
+    first = spans[0].start
+    moved = (
+        dataclasses.replace(span, start=span.start - first, end=span.end - first) for span in spans
+    )
+    return Rendering(text[first : spans[-1].end], tuple(moved))

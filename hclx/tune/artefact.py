@@ -163,6 +163,21 @@ def check_artefact(artefact: Artefact, base: str, tokenizer: str, path: str | Pa
             )
 
 
+def slots_of(artefact: Artefact, path: str | Path = "") -> range:
+    """Returns the ids of the soft slots of an artefact.
+
+    Args:
+      artefact: what was read.
+      path: of the file, for the message.
+    Raises:
+      ConfigError: it has none.
+    """
+    kind, first = artefact.config.kind, artefact.model.vocab_size
+    if kind not in ("prompt_tune", "p_tune"):
+        raise ConfigError(f"{path or 'the artefact'} is of {kind}, which has no soft slots")
+    return range(first, first + artefact.config.length)
+
+
 def _head(path: Path, metadata: Mapping[str, str]) -> dict:
     try:
         head = json.loads(metadata.get(_HEAD, "null"))
