@@ -23,8 +23,10 @@ from hclx.infer import (
     followers,
     grammar,
 )
+from hclx.infer.adapters import Adapter
 from hclx.infer.calls import DeviceCalls
 from hclx.launching import run
+from hclx.model import Prefix
 from hclx.parallel import start_processes
 from hclx.text import load_tokenizer
 from tests.helpers.engines import EmbeddedEngine, loaded
@@ -76,6 +78,30 @@ def short(engine):
     """A greedy text after a prompt of several chunks, and a score."""
     (score,) = engine.score([ScoreRequest((70, 71), (72,))])
     return {**greedy(engine, SHARED[:40]), "scores": [[t.logprob for t in score.tokens]]}
+
+
+def adapted(engine):
+    """Greedy texts with adapters of all kinds, and after one was removed."""
+    draw = lambda *shape: np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    change = {("attention", "q"): (draw(2, 32, 3), draw(2, 3, 4, 8))}
+    change |= {("mlp", "wo"): (draw(2, CONFIG.d_mlp, 2), draw(2, 2, 32))}
+    engine.add_adapter("lora", Adapter(low_rank=change))
+    engine.add_adapter("soft", Adapter(slots_pd=draw(5, 32)))
+    engine.add_adapter("prefix", Adapter(prefix=Prefix(draw(2, 6, 4, 8), 2 * draw(2, 6, 4, 8))))
+    sampling = SamplingConfig(temperature=0.0, max_tokens=5, logprobs=0)
+    ask = lambda *names: [
+        text
+        for (text,) in engine.generate(
+            [GenerateRequest(SHARED[:20], sampling, artefact=name) for name in names]
+        )
+    ]
+    texts = [*ask(None, "lora", "soft", "prefix")]
+    engine.remove_adapter("lora")
+    texts += ask(None, "soft")
+    return {
+        "texts": [text.tokens for text in texts],
+        "logprobs": [[t.logprob for t in text.logprobs] for text in texts],
+    }
 
 
 def failing(engine):

@@ -134,6 +134,13 @@ def test_several_processes_give_what_one_gives_on_the_same_mesh(run):
 
 
 @pytest.mark.long
+def test_adapters_are_those_of_all_processes(run):
+    alone = results(run(1, 2, "adapted"))
+    assert len({tuple(text) for text in alone["texts"]}) == 4
+    check_close(alone, results(run(2, 2, "adapted")))
+
+
+@pytest.mark.long
 def test_an_error_of_process_0_ends_the_others(run):
     ended = run(2, 2, "failing")
     errors = refusals(ended, [1, 1])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hclx.model import Prefix
-from hclx.model.low_rank import LowRankWeight
+from hclx.model.low_rank import GatheredLowRankWeight, LowRankWeight
 from hclx.model.matmul import Int8Weight, matmul
 from hclx.model.prefix_attention import prefix_attention
 
@@ -30,6 +30,24 @@ def test_a_product_is_that_of_the_sum_of_both(is_int8, precision):
     np.testing.assert_allclose(product, expected, atol=tolerance)
     with pytest.raises(TypeError, match="read as a whole"):
         weight[0]
+
+
+@pytest.mark.parametrize("is_int8", [False, True])
+def test_each_row_has_its_own_change(is_int8):
+    """In rows of several tokens, and in the same rows flattened."""
+    w, a, b = normal(12, 2, 3), normal(4, 12, 5), normal(4, 5, 2, 3)
+    x, numbers = normal(3, 7, 12), np.array([2, 0, 2])
+    base = Int8Weight.quantise(jnp.array(w), 1) if is_int8 else jnp.array(w)
+    weight = GatheredLowRankWeight(base, *map(jnp.array, (a, b, numbers)))[...]
+    without = np.asarray(matmul(jnp.array(x), base, "full"))
+    expected = [
+        plain + np.tensordot(row @ a[number], b[number], 1)
+        for row, plain, number in zip(x, without, numbers)
+    ]
+    np.testing.assert_allclose(matmul(jnp.array(x), weight, "full"), expected, atol=1e-5)
+    flat = matmul(jnp.array(x).reshape(21, 12), weight, "full")
+    np.testing.assert_allclose(flat, np.reshape(expected, (21, 2, 3)), atol=1e-5)
+    assert weight.shape == (12, 2, 3) and weight.reshape(3, 4, 2, 3).base.shape == (3, 4, 2, 3)
 
 
 @pytest.mark.parametrize("window", [None, 4])
