@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -139,6 +140,11 @@ class RunFolder:
     def facts(self) -> dict[str, Any]:
         """Returns what tells the open model apart in a result: its name, step and fingerprints."""
         name = os.path.basename(os.path.abspath(self._run["model_dir"]))
+        if self._artefacts is not None and self._artefacts.default is not None:
+            # The file is called the same in every run of tuning; the folder is not.
+            *folders, file = Path(self._artefacts.default).parts
+            stem = Path(file).stem
+            name += f"+{folders[-1] if folders and stem == 'artefact' else stem}"
         return {"name": name, **self.record, **self.reads.facts}
 
 

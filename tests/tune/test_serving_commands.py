@@ -94,7 +94,8 @@ def test_an_artefact_is_evaluated_as_it_was_trained(place, name):
     items = tuple(Item(str(i), {"text": row["text"]}, row["answer"]) for i, row in enumerate(rows))
     source = place.source(place.file(name))
     with source.open() as engine:
-        reader = reader_of(source.reads)
+        reader, facts = reader_of(source.reads), source.facts()
+        assert facts["name"] == f"base+{name}" and facts["artefacts"].popitem()[1]["kind"]
         assert reader.max_length == place.model.max_length - 5 * (name == "prefix")
         for where, template in INPUTS.items():
             if where == "within" and name != "soft":
