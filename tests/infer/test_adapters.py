@@ -1,5 +1,7 @@
 """Adapters of an engine: their places, their life, and that they share nothing."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -209,6 +211,25 @@ def test_after_a_device_error_all_is_as_before(tuned):
         results = texts(engine, names, seed=3)
         assert len(n_calls) > 1 and [result.tokens for result in results] == expected
         check(tuned, names, results, seed=3)
+
+
+@pytest.mark.parametrize("guesses", [0, 3])
+def test_a_row_keeps_its_adapter_when_fewer_rows_are_computed(tuned, guesses):
+    """The second row goes on alone, in a batch of one, or with guesses that are checked."""
+    endless = SamplingConfig(max_tokens=90, min_tokens=90)
+    with tuned.engine(["lora"], rows=8, guesses=guesses) as engine:
+        neighbour = engine.submit(GenerateRequest((5, 6), endless))
+        next(iter(neighbour))
+        settings = dataclasses.replace(GREEDY, max_tokens=40, logit_bias={9: 2.0})
+        request = GenerateRequest(random_ids(1, 30), settings, artefact="lora")
+        ticket = engine.submit(request)
+        next(iter(ticket))
+        neighbour.cancel()
+        result = ticket.result(100)
+    assert neighbour.result(1).stop_reason == "cancelled" and len(result.tokens) == 40
+    rows = tuned.logprobs("lora", (*request.prompt, *result.tokens))[29:]
+    expected = [row[token] for row, token in zip(rows, result.tokens)]
+    np.testing.assert_allclose([t.logprob for t in result.logprobs], expected, atol=5e-5)
 
 
 def test_adapters_on_eight_devices(tuned):

@@ -95,7 +95,8 @@ def test_an_artefact_is_evaluated_as_it_was_trained(place, name):
     source = place.source(place.file(name))
     with source.open() as engine:
         reader, facts = reader_of(source.reads), source.facts()
-        assert facts["name"] == f"base+{name}" and facts["artefacts"].popitem()[1]["kind"]
+        (described,) = facts["artefacts"].values()
+        assert (facts["name"], described["kind"]) == (f"base+{name}", CONFIGS[name].kind)
         assert reader.max_length == place.model.max_length - 5 * (name == "prefix")
         for where, template in INPUTS.items():
             if where == "within" and name != "soft":
