@@ -92,5 +92,5 @@ def read_artefacts(settings: Sequence[str], takes_names: bool) -> Artefacts:
 
 
 def _described(artefact: Artefact) -> dict[str, str]:
-    """The kind of an artefact and a fingerprint of its parameters, by which it is told from others."""
+    """The kind of an artefact and a fingerprint of its parameters, which tell it from others."""
     return {"kind": artefact.config.kind, "fingerprint": json_hash(fingerprint(artefact.tune))}
