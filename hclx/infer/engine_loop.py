@@ -1,6 +1,6 @@
-"""The loop of the embedded engine, in a thread that alone speaks to the device. Each turn gives free
-rows to waiting requests, reads chunks of prompts, lets all rows sample some tokens, and hands out
-what came back.
+"""The loop of the embedded engine, in a thread that alone speaks to the device. Each turn gives
+free rows to waiting requests, reads chunks of prompts, lets all rows sample some tokens, and hands
+out what came back.
 """
 
 import logging
