@@ -91,10 +91,13 @@ def test_kinds_in_a_batch_are_as_alone_bit_for_bit(engine, monkeypatch):
     that the same programs run.
     """
     monkeypatch.setattr(engine._device, "_chunk_rows", (4,))
-    requests = [
-        GenerateRequest(random_ids(10 + n, n), GREEDY, artefact=name) for name, n in LENGTHS.items()
-    ]
-    others = [dataclasses.replace(request, tenant="others") for request in requests]
+    requests, others = (
+        [
+            GenerateRequest(random_ids(10 + n, n), GREEDY, tenant=tenant, artefact=name)
+            for name, n in LENGTHS.items()
+        ]
+        for tenant in ("alone", "together")
+    )
     for is_cached in (False, True):
         pairs = list(zip(alone(engine, requests), together(engine, others), strict=True))
         for first, second in pairs:
@@ -146,6 +149,9 @@ def test_penalties_and_guesses_pass_over_soft_slots(tuned):
     for guesses in (0, 4):
         with tuned.engine(["soft"], guesses=guesses) as engine:
             texts.append(engine.generate([request])[0][0].tokens)
+            (task,) = engine._intake.generate_tasks(request)
+            seen = task.settings().masks.seen_bv.nonzero()[0]
+            assert set(seen) == {token for token in prompt if token < tuned.vocab_size}
     assert texts[0] == texts[1] and len(texts[0]) == 12
 
 
