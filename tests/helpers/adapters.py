@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 
-from hclx.tune import TuneConfig, without_encoder
+from hclx.tune import TuneConfig, apply_method, tuned_hidden_states
 from hclx.tune.artefact import Artefact
 from hclx.tune.serving import adapter_of
 from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
-from tests.helpers.tuning import load_base, plain_batch, start, tuned_logits
+from tests.helpers.tuning import FP32, load_base, plain_batch, start, tuned_logits
 
 ROW = 96  # tokens of the rows that training computes, with padding
 CONFIGS = {
@@ -45,6 +45,13 @@ class Tuned:
         config = CONFIGS.get(name)
         return config.length if config and config.kind in ("prompt_tune", "p_tune") else 0
 
+    def hidden(self, name, ids):
+        """float32 [n, d], the hidden states of these ids, soft slots among them."""
+        config, trained = CONFIGS[name], self.trained[name]
+        tuned = apply_method({**self.base.params, **trained}, self.base.config, config)
+        batch = plain_batch(np.array([ids]))
+        return np.asarray(tuned_hidden_states(tuned, batch, self.base.config, FP32)[0])
+
     def logprobs(self, name, ids):
         """float64 [n, v], of what follows each of the ids, which have soft slots where they stand
         in training: before all others, if they have none.
@@ -61,8 +68,3 @@ class Tuned:
         logits = tuned_logits(self.base, config, trained, plain_batch(row))[0].astype(np.float64)
         logits = logits[len(before) : len(before) + len(ids)]
         return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-
-
-def plain_tree(tuned, name):
-    """The settings and parameters of an artefact without an encoder."""
-    return without_encoder(tuned.trained[name]["tune"], tuned.base.config, CONFIGS[name])

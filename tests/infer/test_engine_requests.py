@@ -118,9 +118,7 @@ def test_scores_and_embeddings_are_whole_after_a_device_error(engine, monkeypatc
     """A long text is read in several chunks; an error in one begins it anew, and what came out of
     those before it is forgotten.
     """
-    monkeypatch.setattr(
-        "hclx.infer.engine_loop._MOST_CHUNKS", 1
-    )  # between two times of handing out
+    monkeypatch.setattr("hclx.infer.engine_loop._MOST_CHUNKS", 1)  # and then results come out
     requests = [ScoreRequest(tuple(TOKENS[:100])), ScoreRequest(tuple(TOKENS[:9]))]
     texts = ["".join(map(chr, TOKENS[:90])), "A"]
     expected = engine.score(requests), engine.embed(texts)

@@ -382,6 +382,7 @@ SCHEMA = Grammar("json_schema", "", written="{}")
         ("other", {"logprobs": 2}, "logprobs=2: .* does not tell the ids of tokens"),
         ("other", {"grammar": CHOICES}, "not known to follow a choices"),
         ("other", {"tenant": "가"}, "cannot keep tenants apart"),
+        ("sglang", {"artefact": "a"}, "artefact='a': SGLang is not known to have adapters"),
         ("vllm", {"grammar": LARK}, "choices, regex, json_schema"),
         ("vllm", {"allowed_tokens": (3,)}, "give the engine the model's tokenizer"),
         ("vllm", {"temperature": 0.001}, "vLLM makes 0.01 of it"),
@@ -400,7 +401,7 @@ SCHEMA = Grammar("json_schema", "", written="{}")
 def test_what_a_server_is_not_known_to_honour_is_refused_before_anything_is_sent(
     server, engine, fields, message
 ):
-    own = {"prompt", "grammar", "tenant", "n"}
+    own = {"prompt", "grammar", "tenant", "n", "artefact"}
     sampling = dataclasses.replace(GREEDY, **{k: v for k, v in fields.items() if k not in own})
     request = dataclasses.replace(
         REQUEST, sampling=sampling, **{k: v for k, v in fields.items() if k in own}
@@ -408,6 +409,11 @@ def test_what_a_server_is_not_known_to_honour_is_refused_before_anything_is_sent
     with pytest.raises(RequestError, match=message):
         engine.generate([REQUEST, request])
     assert server.bodies == []
+
+
+def test_an_artefact_is_a_model_of_vllm(server, engine):
+    engine.generate([REQUEST, dataclasses.replace(REQUEST, artefact="a")])
+    assert sorted(body["model"] for body in server.bodies) == ["a", "m"]
 
 
 def test_an_old_vllm_is_not_taken_for_one_that_honours_all(server):

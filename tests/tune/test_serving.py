@@ -108,11 +108,17 @@ def test_kinds_in_a_batch_are_as_alone_bit_for_bit(engine, monkeypatch):
 
 
 def test_vectors_and_choices(tuned, engine):
-    text = "가나다"
+    text = "abcdefg"
     vectors = [engine.embed([text], name)[0] for name in NAMES]
+    tokenizer = ByteTokenizer(tuned.vocab_size)
+    ids = [*tokenizer.begin_ids, *tokenizer.encode(text)]
+    for name, vector in list(zip(NAMES, vectors))[1:]:
+        slots = range(tuned.vocab_size, tuned.vocab_size + tuned.n_slots(name))
+        expected = tuned.hidden(name, [*slots, *ids]).mean(0)
+        np.testing.assert_allclose(vector, expected, atol=2e-5, rtol=1e-5)
     gaps = [np.abs(a - b).max() for i, a in enumerate(vectors) for b in vectors[:i]]
     assert min(gaps) > 1e-3
-    probabilities = [engine.choose(text, ["라", "마"], name).probabilities for name in NAMES]
+    probabilities = [engine.choose(text, ["h", "i"], name).probabilities for name in NAMES]
     assert len(set(probabilities)) == len(NAMES)
 
 

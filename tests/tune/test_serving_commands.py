@@ -12,7 +12,7 @@ from hclx.evaluate.answering import score_choices
 from hclx.evaluate.item_prompts import item_prompts, reader_of
 from hclx.evaluate.items import Item
 from hclx.evaluate.run_spec import RunSpec
-from hclx.infer.model_source import RunFolder
+from hclx.infer.model_source import RunFolder, model_source
 from hclx.prompts import prompt_from_json
 from hclx.text import load_tokenizer
 from hclx.train.checkpoint import Checkpointer
@@ -173,5 +173,8 @@ def test_artefacts_that_do_not_fit_are_refused(place):
         place.source("a=", takes_names=True)
     with pytest.raises(OSError, match="missing"):
         place.source(place.folder / "missing")
+    server = None, None, None, "http://localhost:9", None, 1, 0
+    with pytest.raises(ConfigError, match="--artefact=a does not go with --engine: a server has"):
+        model_source(*server, read_artefacts([f"a={soft}"], True))
     with pytest.raises(DataError, match="other_lora.safetensors was tuned on another base"):
         place.source(place.file("other_lora")).open()
