@@ -20,11 +20,11 @@ def read_whole_model(model_dir: str | Path) -> tuple[Experiment, str]:
     if kind == "finetune":
         return run
     remedy = (
-        "run the same `hclx tune` command again with --merge_to=FOLDER, and give that folder"
-        if kind == "lora"
-        else "give the base as --model_dir, and its artefact.safetensors as --artefact of `hclx"
-        " generate` or `hclx evaluate`"
+        "give the base as --model_dir, and its artefact.safetensors as --artefact of `hclx generate`"
+        " or `hclx evaluate`"
     )
+    if kind == "lora":
+        remedy += "; or run the same `hclx tune` command again with --merge_to=FOLDER, a plain run"
     raise ConfigError(
         f"{Path(model_dir) / FILE} is of a run of {kind}, whose checkpoints hold what was trained"
         f" and not the model that was tuned; {remedy}"
