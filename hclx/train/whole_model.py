@@ -20,8 +20,8 @@ def read_whole_model(model_dir: str | Path) -> tuple[Experiment, str]:
     if kind == "finetune":
         return run
     remedy = (
-        "give the base as --model_dir, and its artefact.safetensors as --artefact of `hclx generate`"
-        " or `hclx evaluate`"
+        "give the base as --model_dir, and its artefact.safetensors as --artefact of `hclx"
+        " generate` or `hclx evaluate`"
     )
     if kind == "lora":
         remedy += "; or run the same `hclx tune` command again with --merge_to=FOLDER, a plain run"
