@@ -118,7 +118,9 @@ def _summed_loss_forward(head, x_btd, targets_bt, weights_bt, chunk_tokens, z_lo
     zero = (zeros(()), zeros(head.weight.shape[::-1]), zeros(bias_shape))
     chunks = tuple(_split(array, chunk_tokens) for array in (x_btd, targets_bt, weights_bt))
     (loss, grad_dv, grad_bias_v), dx_cbtd = jax.lax.scan(add_chunk, zero, chunks)
-    grad_head = Head(grad_dv.T, None if head.bias is None else grad_bias_v)
+    # in the dtype of the weights, which are not float32 where they are frozen
+    grad_vd = grad_dv.T.astype(head.weight.dtype)
+    grad_head = Head(grad_vd, None if head.bias is None else grad_bias_v)
     return loss, (grad_head, _join(dx_cbtd))
 
 
