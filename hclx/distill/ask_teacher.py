@@ -128,9 +128,9 @@ def ask_teacher(
     with ProgressBar(cache.n_shards, "asking the teacher", "file", done=first) as progress:
         for shard in range(first, cache.n_shards):
             part = Batch(*(field[cache.rows_of(shard)] for field in rows))
-            said = [top_k(params, batch) for batch in _batches(part, batch_size, sharding)]
+            answers = [top_k(params, batch) for batch in _batches(part, batch_size, sharding)]
             n = len(part.tokens_bt)
-            ids, log_probs = (np.concatenate(x)[:n] for x in zip(*jax.device_get(said)))
+            ids, log_probs = (np.concatenate(x)[:n] for x in zip(*jax.device_get(answers)))
             if jax.process_index() == 0:
                 cache.write(shard, ids, log_probs)
             progress.update(1)

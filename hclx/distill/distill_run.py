@@ -148,6 +148,11 @@ def _check(experiment: Experiment, config: DistillConfig, model_dir: str, teache
             " choose another --model_dir"
         )
     student, length = experiment.model, experiment.train.sequence_length
+    if experiment.train.z_loss:
+        raise ConfigError(
+            f"TrainConfig.z_loss={experiment.train.z_loss} is of pretraining; leave it out, as the"
+            " teacher's probabilities hold log Z where it is"
+        )
     if student.vocab_size < teacher.model.vocab_size:
         raise CheckpointError(
             f"the student has {student.vocab_size} tokens and the teacher"

@@ -129,7 +129,7 @@ def _generate(
 
 
 def _question(prompt: PromptDocument | None, row: Row) -> tuple[str, dict]:
-    """What the teacher continues, and the fields that stay."""
+    """Returns the text that the teacher continues, and the fields that stay."""
     if prompt:
         placeholder = {prompt.answer_field: "", "answer": ""}
         fields = row_fields(prompt, Row(row.where, {**placeholder, **row.fields}))

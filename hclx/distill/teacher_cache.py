@@ -1,5 +1,5 @@
-"""What a teacher says about packed examples, on disk: for each target that weighs, its k likeliest
-tokens and their log-probabilities.
+"""The words of a teacher about packed examples, on disk: for each target that weighs, its k
+likeliest tokens and their log-probabilities.
 
 A folder has
   manifest.json   what the cache was made from: see `TeacherCache.manifest`

@@ -37,9 +37,10 @@ NAMES = flags.DEFINE_list("tasks", list(TASKS), f"Some of {', '.join(TASKS)}.")
 CHOSEN = flags.DEFINE_list("methods", list(METHODS), f"Some of {', '.join(METHODS)}.")
 SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Of shots, initial values and order.")
 STEPS = flags.DEFINE_integer("steps", 300, "Of tuning.", lower_bound=2)
-BATCH = flags.DEFINE_integer("batch", 8, "Rows of a step.", lower_bound=1)
+BATCH = flags.DEFINE_integer("batch", 4, "Rows of a step.", lower_bound=1)
 LENGTH = flags.DEFINE_integer("length", 256, "Tokens of a row.", lower_bound=32)
 TRAIN = flags.DEFINE_integer("train", 20_000, "At most so many rows to learn from.", 16)
+HELD_OUT = flags.DEFINE_integer("held_out", 64, "Rows to choose the best step by.", 8)
 TEST = flags.DEFINE_integer("test", 1_000, "Test items.", lower_bound=8)
 GENERATED = flags.DEFINE_integer("generated", 100, "Texts that are generated.", lower_bound=1)
 BINDINGS = flags.DEFINE_multi_string("gin", [], "NAME=VALUE for all methods; repeatable.")
@@ -56,7 +57,7 @@ def run_table() -> None:
         *(RUN.value, Path(WORK.value), STEPS.value, BATCH.value, LENGTH.value, GENERATED.value),
         tuple(BINDINGS.value),
     )
-    sizes = Sizes(TRAIN.value, 256, TEST.value)
+    sizes = Sizes(TRAIN.value, HELD_OUT.value, TEST.value)
     folder = os.environ.get("HCLX_DATA_DIR", "")
     tasks = {
         name: partial(tiny_task, name) if TINY.value else partial(TASKS[name], folder, sizes)
