@@ -163,6 +163,7 @@ class Peft:
             for row, example in enumerate(part):
                 ids[row, : len(example)] = labels[row, : len(example)] = example
                 mask[row, : len(example)] = 1
+            labels[:, 0] = -100  # the last soft slot is not to predict the beginning of a text
             names = ("input_ids", "attention_mask", "labels")
             batches.append(dict(zip(names, map(torch.tensor, (ids, mask, labels)))))
         return batches
