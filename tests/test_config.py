@@ -19,6 +19,7 @@ from hclx.config import (
     _log_once,
 )
 from hclx.data.sampler import Order
+from hclx.distill.distill_settings import SECTIONS as DISTILLATION
 from hclx.errors import ConfigError
 from hclx.gin_bindings import load_experiment, load_sections
 from hclx.model import n_params
@@ -422,6 +423,10 @@ def test_every_gin_file_can_be_loaded(path):
     if "TuneConfig" in path.read_text():
         sections = load_sections(SECTIONS, [str(path)], ["DataConfig.input=rows.csv"])
         assert sections["tune"].kind == path.stem
+        return
+    if "DistillConfig" in path.read_text():
+        kinds = {"model": ModelConfig, **DISTILLATION}
+        assert load_sections(kinds, [str(path)], ["DataConfig.input=rows.csv"])["distill"]
         return
     bindings = [] if "DataConfig" in path.read_text() else ["DataConfig.mixture=kowiki"]
     experiment = load_experiment([str(path)], bindings)

@@ -45,6 +45,10 @@ LAYERS = {
         *("config", "model_config", "errors", "field_checks", "text", "data", "model", "parallel"),
         *("train", "infer", "convert", "prompts", "gin_bindings"),
     ),
+    "distill": (
+        *("config", "model_config", "errors", "field_checks", "data", "model", "parallel"),
+        *("train", "infer", "prompts", "tune", "gin_bindings", "text"),
+    ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
@@ -58,7 +62,7 @@ LAYERS = {
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
-        *("prompts", "evaluate", "augment", "tune"),
+        *("prompts", "evaluate", "augment", "tune", "distill"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")

@@ -15,6 +15,7 @@ from hclx.train.checkpoint_format import (
     check_step,
     read_json_items,
 )
+from hclx.train.checkpoint_read import Take
 from hclx.train.run_dir import has_begun, read_config, read_run, section_of
 
 # Draws fresh weights and nothing else, so that two runs of one model may differ in it.
@@ -103,25 +104,37 @@ def find_checkpoint(init_from: str) -> tuple[str, int]:
     return source, steps[-1] if step is None else step
 
 
-def read_initial_weights(chosen: dict, abstract: Params) -> Params:
+def read_initial_weights(chosen: dict, abstract: Params, take: Take | None = None) -> Params:
     """Reads and verifies the weights that `choose_initial_weights` returned.
 
     Args:
       chosen: its result, not None.
       abstract: shapes, dtypes and shardings of all parameters.
+      take: see `hclx.train.checkpoint.Checkpointer.restore_params`.
     Returns:
-      The parameters, on the shardings of `abstract`.
+      The parameters, on the shardings of `abstract`; None where `take` took them.
     Raises:
       CheckpointError: they are damaged, or are not those that were chosen.
     """
     with Checkpointer(chosen["model_dir"], read_only=True) as checkpointer:
-        params, meta = checkpointer.restore_params(abstract, chosen["step"])
+        params, meta = checkpointer.restore_params(abstract, chosen["step"], take)
     if json_hash(_params_only(meta)) != chosen["fingerprint"]:
         raise CheckpointError(
             f"{checkpoints_of(chosen['model_dir']) / str(chosen['step'])} holds other weights than"
             " when this run was started; put them back, or choose another --model_dir"
         )
     return params
+
+
+def fingerprints_of(chosen: dict) -> dict[str, str]:
+    """Returns "params/..." -> the fingerprint of each of the weights that `choose_initial_weights`
+    returned, as their checkpoint has them.
+
+    Raises:
+      CheckpointError: the checkpoint is gone or damaged.
+    """
+    meta, _ = read_json_items(checkpoints_of(chosen["model_dir"]) / str(chosen["step"]))
+    return _params_only(meta)
 
 
 def _parse(init_from: str) -> tuple[str, int | None]:

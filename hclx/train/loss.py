@@ -48,8 +48,11 @@ def chunked_token_losses(
         losses_n = token_losses(_logits(head, flatten_tokens(x_bcd)), flatten_tokens(targets_bc))
         return unflatten_tokens(losses_n, *targets_bc.shape)
 
-    return _join(
-        jax.lax.map(losses, (_split(x_btd, chunk_tokens), _split(targets_bt, chunk_tokens)))
+    return join_positions(
+        jax.lax.map(
+            losses,
+            (split_positions(x_btd, chunk_tokens), split_positions(targets_bt, chunk_tokens)),
+        )
     )
 
 
@@ -116,10 +119,14 @@ def _summed_loss_forward(head, x_btd, targets_bt, weights_bt, chunk_tokens, z_lo
     zeros = functools.partial(jnp.zeros, dtype=jnp.float32)
     bias_shape = () if head.bias is None else head.bias.shape
     zero = (zeros(()), zeros(head.weight.shape[::-1]), zeros(bias_shape))
-    chunks = tuple(_split(array, chunk_tokens) for array in (x_btd, targets_bt, weights_bt))
+    chunks = tuple(
+        split_positions(array, chunk_tokens) for array in (x_btd, targets_bt, weights_bt)
+    )
     (loss, grad_dv, grad_bias_v), dx_cbtd = jax.lax.scan(add_chunk, zero, chunks)
-    grad_head = Head(grad_dv.T, None if head.bias is None else grad_bias_v)
-    return loss, (grad_head, _join(dx_cbtd))
+    # in the dtype of the weights, which are not float32 where they are frozen
+    grad_vd = grad_dv.T.astype(head.weight.dtype)
+    grad_head = Head(grad_vd, None if head.bias is None else grad_bias_v)
+    return loss, (grad_head, join_positions(dx_cbtd))
 
 
 def _summed_loss_backward(chunk_tokens, z_loss, residuals, cotangent):
@@ -131,7 +138,7 @@ def _summed_loss_backward(chunk_tokens, z_loss, residuals, cotangent):
 _summed_loss.defvjp(_summed_loss_forward, _summed_loss_backward)
 
 
-def _split(array_bt: jax.Array, chunk_tokens: int) -> jax.Array:
+def split_positions(array_bt: jax.Array, chunk_tokens: int) -> jax.Array:
     """[b, t, ...] -> [c, b, t / c, ...]: each device splits its own positions into c chunks, so
     that nothing moves between devices.
     """
@@ -142,8 +149,8 @@ def _split(array_bt: jax.Array, chunk_tokens: int) -> jax.Array:
     return jnp.moveaxis(chunks, 2, 0).reshape(-1, batch, shards * columns, *array_bt.shape[2:])
 
 
-def _join(chunks_cbt: jax.Array) -> jax.Array:
-    """The inverse of `_split`."""
+def join_positions(chunks_cbt: jax.Array) -> jax.Array:
+    """The inverse of `split_positions`."""
     count, batch, columns = chunks_cbt.shape[:3]
     shards = axis_size("length")
     array = jnp.moveaxis(

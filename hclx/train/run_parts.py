@@ -77,12 +77,14 @@ def pretraining_parts(
         make_program=lambda factors: make_program(experiment, mesh, factors),
         open_loader=lambda program, skip: _loader(experiment, program, cache, "train", skip),
         open_validation=lambda program: _validation_loader(experiment, program, cache),
-        begin=lambda program, weights, _: _begin(experiment, program, weights),
+        begin=lambda program, weights, _: begin_whole(experiment, program, weights),
     )
 
 
-def _begin(experiment: Experiment, program: Program, weights: Weights) -> TrainState:
-    """The state of step 0: of another run's weights with a fresh optimizer, or of random ones."""
+def begin_whole(experiment: Experiment, program: Program, weights: Weights) -> TrainState:
+    """The state of step 0 of a model that is trained whole: of another run's weights with a fresh
+    optimizer, or of random ones. The arguments are those of `RunParts.begin`.
+    """
     train, abstract, optimizer = experiment.train, program.abstract_state, program.optimizer
     if weights is None:
         return init_state(experiment.model, train, optimizer, abstract)

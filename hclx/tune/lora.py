@@ -10,9 +10,8 @@ import zlib
 import jax
 import jax.numpy as jnp
 
-from hclx.model import Params, ParamSpec, param_specs
+from hclx.model import Params, ParamSpec
 from hclx.model.low_rank import LowRankWeight
-from hclx.model.matmul import Int8Weight
 from hclx.model_config import ModelConfig
 from hclx.tune.initial_values import Tokens, draw, uniform
 from hclx.tune.projections import low_rank_shape, parse_targets
@@ -117,25 +116,3 @@ def merge_lora(params: Params, model: ModelConfig, config: TuneConfig) -> Params
 def _merged(weight: LowRankWeight) -> jax.Array:
     product = jax.vmap(functools.partial(jnp.tensordot, axes=1))(weight.a, weight.b)
     return weight.base + weight.scale * product.reshape(weight.base.shape)
-
-
-def quantise_base(params: Params, model: ModelConfig) -> Params:
-    """The parameters of a base with the matrices of its blocks in eight bits: a frozen base under
-    LoRA takes a quarter of the memory.
-
-    Args:
-      params: float32, blocks are stacked.
-      model: the base's shape.
-    Returns:
-      The same tree with `Int8Weight`s, stacked too.
-    """
-
-    def convert(spec: ParamSpec, array):
-        if not spec.in_matmul:
-            return array
-        # Products sum over the first axis of a layer, or, if `embed` is the last, over all others.
-        n_summed = len(spec.axes) - 2 if spec.axes[-1] == "embed" else 1
-        return jax.vmap(functools.partial(Int8Weight.quantise, n_summed=n_summed))(array)
-
-    blocks = jax.tree.map(convert, param_specs(model)["blocks"], params["blocks"])
-    return {**params, "blocks": blocks}

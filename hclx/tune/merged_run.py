@@ -20,7 +20,7 @@ from hclx.tune.tune_config import TuneConfig
 
 
 def check_merge(folder: str, config: TuneConfig) -> None:
-    """Refuses a folder that is in use, and methods that change no weight.
+    """Refuses a folder that is in use, methods that change no weight, and a rounded base.
 
     Raises:
       ConfigError: says which.
@@ -28,6 +28,11 @@ def check_merge(folder: str, config: TuneConfig) -> None:
     path = Path(folder)
     if config.kind != "lora":
         raise ConfigError(f"--merge_to is for lora, and TuneConfig.kind is {config.kind!r}")
+    if config.base_dtype != "float32":
+        raise ConfigError(
+            f"--merge_to adds to weights in float32, and TuneConfig.base_dtype is"
+            f" {config.base_dtype!r}; leave that out, or serve the artefact beside its base"
+        )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"--merge_to={folder} exists and is not empty; name another folder")
 

@@ -39,9 +39,10 @@ def init_table(
       {"table": float32 [p, d]}.
     """
     if config.init == "random":
-        std = model.embedding_multiplier * jnp.std(base["embedding"]["token"])
+        tokens_vd = base["embedding"]["token"].astype(jnp.float32)
+        std = model.embedding_multiplier * jnp.std(tokens_vd)
         shape = config.length, model.d_model
         return {"table": std * jax.random.normal(key, shape, jnp.float32)}
     slots = initial_tokens(config, tokens, model.vocab_size, key)
-    vectors = lambda ids: token_vectors(base, jnp.array([ids]), model)[0].mean(0)
-    return {"table": jnp.stack([vectors(slot) for slot in slots]).astype(jnp.float32)}
+    vectors = lambda ids: token_vectors(base, jnp.array([ids]), model)[0].astype(jnp.float32)
+    return {"table": jnp.stack([vectors(slot).mean(0) for slot in slots])}

@@ -12,6 +12,7 @@ from hclx.model import Params, ParamSpec, count_params, param_specs
 from hclx.model_config import ModelConfig
 from hclx.parallel import named_sharding
 from hclx.train.state import TrainState, abstract_state_of, fresh_state
+from hclx.tune.frozen_base import abstract_base
 from hclx.tune.initial_values import Tokens
 from hclx.tune.methods import METHODS
 from hclx.tune.tune_config import TuneConfig
@@ -56,7 +57,7 @@ def begin(
     Args:
       model: the base's shape.
       config: the method and its settings; its seed draws what is drawn.
-      base: the parameters of the base.
+      base: the parameters of the base, as `hclx.tune.frozen_base` holds them.
       tokens: token ids of the labels or of the text, for `init` "labels" or "text".
     Returns:
       (trainable, frozen): trees whose `merge` is the tuned model. The arrays of `base` are in one
@@ -78,7 +79,7 @@ def abstract_tuning_state(
     mesh: Mesh,
 ) -> TrainState:
     """The state of tuning as `jax.ShapeDtypeStruct`s with their shardings: see
-    `hclx.train.state.abstract_state`. All parameters are float32.
+    `hclx.train.state.abstract_state`. The base is held as `hclx.tune.frozen_base` says.
 
     Args:
       model: the base's shape.
@@ -89,10 +90,11 @@ def abstract_tuning_state(
     Raises:
       ConfigError: the mesh cannot shard an array evenly.
     """
-    place = lambda specs: jax.tree_util.tree_map_with_path(
-        lambda path, spec: _abstract(path, spec, mesh), specs
+    trainable = jax.tree_util.tree_map_with_path(
+        lambda path, spec: _abstract(path, spec, mesh), trainable_specs(model, config)
     )
-    trainable, frozen = place(trainable_specs(model, config)), place(frozen_specs(model, config))
+    is_frozen = config.kind != "finetune"
+    frozen = abstract_base(model, config.base_dtype, mesh) if is_frozen else {}
     return abstract_state_of(trainable, frozen, train, optimizer, mesh)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from hclx.config import INFERENCE_DTYPES
 from hclx.field_checks import Validated, either, require
 from hclx.tune.projections import parse_targets
 
@@ -16,6 +17,9 @@ class TuneConfig(Validated):
 
     kind: str = "prompt_tune"
     seed: int = 0  # of the initial values, and of dropout
+    # of a base that is frozen: "float32", "bfloat16" for half of its memory, or "int8" (the
+    # matrices of its blocks); what is trained is always float32
+    base_dtype: str = "float32"
     # Soft prompts, p-tuning and prefixes:
     length: int = 20  # soft slots, or positions of the prefix
     # Soft prompts and prefixes without reparameterisation: "random", "vocabulary" (tokens drawn
@@ -39,7 +43,10 @@ class TuneConfig(Validated):
     dropout: float = 0.0  # share of the inputs that the change does not see
 
     def _check(self):
-        for name, choices in {"kind": KINDS, "encoder": ENCODERS, "init": INITS}.items():
+        for name, choices in {
+            **{"kind": KINDS, "encoder": ENCODERS, "init": INITS},
+            "base_dtype": INFERENCE_DTYPES,
+        }.items():
             value = getattr(self, name)
             require(value in choices, f"TuneConfig.{name}={value!r} is not {either(choices)}")
         self._not_negative("seed", "encoder_size")
@@ -49,6 +56,11 @@ class TuneConfig(Validated):
         require(
             0 <= self.dropout < 1,
             f"TuneConfig.dropout={self.dropout} is not in [0, 1)",
+        )
+        require(
+            self.kind != "finetune" or self.base_dtype == "float32",
+            f"TuneConfig.base_dtype={self.base_dtype!r} is for a frozen base, and"
+            " TuneConfig.kind='finetune' trains it; leave it out",
         )
         require(
             not (self.kind == "prefix_tune" and self.init == "labels"),

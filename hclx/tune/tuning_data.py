@@ -140,7 +140,7 @@ def prepare_examples(
         pack([example for _, example in part], length, tokenizer.eod_id).rows if part else None
         for part in kept
     ]
-    labels = [example.label for _, example in held_out]
+    labels = [example.label for _, example in held_out] if choices else []
     hashes = {"text": _hash(kept)}
     if text.prompt:
         hashes = {"prompt": prompt_hash(text.prompt), **hashes}

@@ -19,8 +19,11 @@ from hclx.text import Tokenizer, load_tokenizer
 from hclx.train.checkpoint import checkpoints_of
 from hclx.train.compilation_cache import keep_compiled_programs
 from hclx.train.dry_run import check_before_work
-from hclx.train.fingerprint import fingerprint
-from hclx.train.initial_weights import find_checkpoint, read_initial_weights
+from hclx.train.initial_weights import (
+    find_checkpoint,
+    fingerprints_of,
+    read_initial_weights,
+)
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.messages import changes_in_words, ending
 from hclx.train.pretrain import starting_point, train_loop
@@ -35,6 +38,7 @@ from hclx.train.validation import evaluate
 from hclx.train.whole_model import read_whole_model
 from hclx.tune.artefact import Artefact, base_fingerprint, write_artefact
 from hclx.tune.choice_accuracy import choice_accuracy
+from hclx.tune.frozen_base import read_held_base
 from hclx.tune.initial_values import Tokens
 from hclx.tune.trainable import (
     abstract_tuning_state,
@@ -145,8 +149,9 @@ def tuning_parts(
         return begin_state(model, train, config, optimizer, base, abstract, tokens)
 
     def read_frozen(program: Program, weights: Weights) -> Params:
-        abstract = program.abstract_state.frozen
-        return read_initial_weights(weights, abstract) if abstract else {}
+        if config.kind == "finetune":
+            return {}
+        return read_held_base(weights, model, config.base_dtype, program.mesh)
 
     parts = RunParts(
         tokenizer_dir=experiment.data.tokenizer_dir,
@@ -259,7 +264,8 @@ def _write(
     run: Run, state: TrainState, config: TuneConfig, text: TuningText, figures: dict[str, float]
 ) -> None:
     """Writes the artefact, which process 0 does; all gather it."""
-    base = base_fingerprint(fingerprint(state.frozen))
+    # that of the checkpoint, in whatever dtype the base is held
+    base = base_fingerprint(fingerprints_of(run.description["init_from"]))
     replicated = jax.sharding.NamedSharding(run.program.mesh, jax.sharding.PartitionSpec())
     tune = jax.jit(lambda tree: tree, out_shardings=replicated)(state.trainable["tune"])
     if jax.process_index() == 0:

@@ -63,7 +63,8 @@ def arguments(argv=None) -> argparse.Namespace:
         " below. peer: PyTorch on the same batch. engine: decoding and prefill by hclx's engine."
         " engine_peer: decoding by transformers. name=value[&name=value]: the first settings with"
         " these changes; with + in front, the fastest settings so far with these changes; names are"
-        " fields of ComputeConfig, batch, or XLA's own options, which begin with xla_. profile:"
+        " fields of ComputeConfig, batch, tune (lora or prompt_tune, on a frozen base of bfloat16)"
+        " or XLA's own options, which begin with xla_. profile:"
         " the largest operations of the fastest step so far. kernels: the attention kernels against"
         " attention by its definition. Default: %(default)s",
     )

@@ -5,7 +5,7 @@ import dataclasses
 PLAN = (
     "first,peer,engine,engine_peer,scan_unroll=24&remat=none&batch=8,batch=32,"
     "matmul=fp8&xla_gpu_enable_triton_gemm=False,profile,"
-    "1b3:first,1b3:peer,1b3:engine,1b3:engine_peer,kernels,"
+    "1b3:first,1b3:tune=lora,1b3:tune=prompt_tune,1b3:peer,1b3:engine,1b3:engine_peer,kernels,"
     "+attention=triton,+loss_chunk_tokens=32768,remat=none,scan_unroll=24,batch=64"
 )
 ACTIONS = ("first", "peer", "engine", "engine_peer", "profile", "kernels")
@@ -16,8 +16,8 @@ OF_TORCH = ("peer", "engine_peer")
 class Item:
     """An item of the plan.
 
-    `action` is one of `ACTIONS`, or change; a change sets fields of `ComputeConfig`, or
-    the batch, on top of the first settings, or of the best ones so far.
+    `action` is one of `ACTIONS`, or change; a change sets fields of `ComputeConfig`, the batch, or
+    the method of tuning (`tune`), on top of the first settings, or of the best ones so far.
     """
 
     text: str

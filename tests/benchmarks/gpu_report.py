@@ -82,14 +82,14 @@ def _line(*words: str) -> str:
 def fastest(rows: list[dict], size: str, batch: int | None = None) -> dict | None:
     """Returns hclx's fastest row of a size, of any batch or of one batch.
 
-    Rows whose matrix products are in fewer bits than bfloat16 do not count.
+    Rows whose matrix products are in fewer bits than bfloat16, and those of tuning, do not count.
     """
     candidates = [
         row
         for row in rows
         if (row["size"], row["by"]) == (size, "hclx")
         and "error" not in row
-        and "matmul" not in row["settings"]
+        and not {"matmul", "tune"} & row["settings"].keys()
         and batch in (None, row["settings"]["batch"])
     ]
     return max(candidates, key=lambda row: row["tokens_per_second"], default=None)

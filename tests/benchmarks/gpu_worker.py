@@ -18,7 +18,7 @@ import traceback
 
 import numpy as np
 
-from tests.benchmarks import gpu_engine
+from tests.benchmarks import gpu_engine, gpu_tuning
 
 WARM_UP, ROUNDS, ROUND_SECONDS, TRACED = 2, 3, 1.5, 3
 MEAN_DOCUMENT = 400  # tokens
@@ -99,7 +99,8 @@ def measure(step, task: dict) -> dict:
 
 
 def training_step(task: dict):
-    """Builds and compiles the training step of `hclx.train.step` on a mesh of one device.
+    """Builds and compiles the training step of `hclx.train.step` on a mesh of one device, or that
+    of a method of tuning (`tune`).
 
     This function is all that the benchmark uses of the library's training.
 
@@ -137,16 +138,22 @@ def training_step(task: dict):
     )
     mesh = make_mesh(experiment.mesh, jax.devices()[:1])
     with jax.set_mesh(mesh):
-        program = make_program(experiment, mesh)
         sequences = random_sequences(model.vocab_size, batch, length)
-        batches = [
-            jax.device_put(make_batch(rows, EOD), program.batch_sharding) for rows in sequences
-        ]
+        batches = [make_batch(rows, EOD) for rows in sequences]
+        if "tune" in task:
+            tuning = gpu_tuning.tuning_step(task["tune"], experiment, mesh, batches)
+            program, make_state, batches = tuning
+        else:
+            program = make_program(experiment, mesh)
+            make_state = lambda: init_state(
+                model, experiment.train, program.optimizer, program.abstract_state
+            )
+        batches = [jax.device_put(batch, program.batch_sharding) for batch in batches]
         start = time.perf_counter()
         lowered = program.train_step.lower(program.abstract_state, batches[0])
         compiled = lowered.compile(xla_options(task))
         compile_seconds = time.perf_counter() - start
-        state = init_state(model, experiment.train, program.optimizer, program.abstract_state)
+        state = make_state()
 
     def step(i):
         nonlocal state
@@ -199,11 +206,13 @@ def train(task: dict, channel: Channel) -> dict:
     figures = measure(step, task)
     device = jax.devices()[0]
     process_peak = (device.memory_stats() or {}).get("peak_bytes_in_use")
+    # a step that trains few parameters has fewer FLOPs than the formula counts
+    used = figures["tokens_per_second"] * facts["flops_per_token"] / facts["peak_flops"]
     return (
         facts
         | figures
+        | ({} if "tune" in task else {"mfu": used})
         | {
-            "mfu": figures["tokens_per_second"] * facts["flops_per_token"] / facts["peak_flops"],
             "peak_bytes": facts["program_bytes"] or process_peak,
             "process_peak_bytes": process_peak,
             "held_bytes": held_bytes,

@@ -67,10 +67,16 @@ def run_tiny(plan, tmp_path):
 
 
 def test_a_part_of_it_runs_where_heavy_libraries_are_absent(tmp_path):
-    records, printed = run_tiny("first,engine,profile", tmp_path)
-    refused, first = [record for record in records if record["kind"] == "figure"]
+    plan = "first,tune=lora,tune=prompt_tune,engine,profile"
+    records, printed = run_tiny(plan, tmp_path)
+    refused, first, *tuned = [record for record in records if record["kind"] == "figure"]
     assert refused["error"].startswith("ConfigError: ComputeConfig.attention='cudnn'")
     assert first["step_ms"] > 0 and first["losses"][1] < first["losses"][0]
+    assert [row["settings"]["tune"] for row in tuned] == ["lora", "prompt_tune"]
+    for row in tuned:  # fewer moments than a model that is trained whole, and no MFU
+        assert row["step_ms"] > 0 and row["losses"][1] != row["losses"][0] and "mfu" not in row
+        assert 0 < row["peak_bytes"] < first["peak_bytes"]
+    assert "| tiny | hclx | xla | 2 | minimal | 1 | 8192 | tune=lora |" in printed
     assert [r["what"] for r in records if r["kind"] == "engine"] == ["decode", "prefill of 63"]
     assert "| 1 | " in printed.split("profile of tiny")[1]
 
@@ -260,6 +266,8 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
         ("train", "760m", first | fp8),  # other arithmetic, which is no best
         ("profile", "760m", best),
         ("train", "1b3", first),
+        ("train", "1b3", first | {"tune": "lora"}),
+        ("train", "1b3", first | {"tune": "prompt_tune"}),
         ("peer", "1b3", {"batch": 16}),
         ("engine", "1b3", {"rows": (8, 1, 64)}),
         ("engine_peer", "1b3", {"rows": (8, 1, 64)}),
@@ -273,7 +281,9 @@ def test_the_default_plan_runs_in_its_order(tmp_path, made_up, capsys):
     done = tasks(made_up, "train", "peer", "profile", "kernels", "engine", "engine_peer")
     for task, (do, size, settings) in zip(done, expected, strict=True):
         assert task["do"] == do and task.get("size") == size and settings.items() <= task.items()
-        assert ("matmul" in task) == ("matmul" in settings)
+        assert [name in task for name in ("matmul", "tune")] == [
+            name in settings for name in ("matmul", "tune")
+        ]
     assert code == 0 and [check["verdict"] for check in bench.checks] == ["ok"] * 4 + ["refused"]
     output = capsys.readouterr().out
     assert (

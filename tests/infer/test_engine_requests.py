@@ -119,7 +119,9 @@ def test_scores_and_embeddings_are_whole_after_a_device_error(engine, monkeypatc
     those before it is forgotten.
     """
     monkeypatch.setattr("hclx.infer.engine_loop._MOST_CHUNKS", 1)  # and then results come out
-    requests = [ScoreRequest(tuple(TOKENS[:100])), ScoreRequest(tuple(TOKENS[:9]))]
+    monkeypatch.setattr("hclx.infer.device.CHUNKS", (16, 32, 48, 64))
+    # Of two tenants, so that they are not one task.
+    requests = [ScoreRequest(tuple(TOKENS[:100])), ScoreRequest(tuple(TOKENS[:9]), tenant="b")]
     texts = ["".join(map(chr, TOKENS[:90])), "A"]
     expected = engine.score(requests), engine.embed(texts)
     read, calls = engine._device.read, []

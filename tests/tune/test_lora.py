@@ -13,7 +13,8 @@ from hclx.model.low_rank import LowRankWeight
 from hclx.model.matmul import Int8Weight
 from hclx.train.state import merge
 from hclx.tune import TuneConfig, begin
-from hclx.tune.lora import merge_lora, quantise_base
+from hclx.tune.frozen_base import hold_base
+from hclx.tune.lora import merge_lora
 from hclx.tune.peft_tensors import to_peft
 from hclx.tune.projections import parse_targets
 from tests.helpers.tuning import (
@@ -116,7 +117,7 @@ def test_a_base_of_eight_bits(name):
     base, batch = load_base(name), plain_batch(random_tokens())
     config = dataclasses.replace(LORA, targets=TARGETS[name][0])
     trainable = start(base, config, noise=0.1)
-    int8 = base._replace(params=quantise_base(base.params, base.config))
+    int8 = base._replace(params=hold_base(base.params, base.config, "int8"))
     is_int8 = lambda x: isinstance(x, Int8Weight)
     leaves = jax.tree.leaves(int8.params["blocks"], is_leaf=is_int8)
     assert sum(map(is_int8, leaves)) == len(rules_of_matrices(base))
