@@ -60,6 +60,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; runs with --long (make test-long)")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Looks for no garbage while tests are collected: what is imported and made there stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--long"):
         for item in items:
@@ -69,7 +79,13 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Forgets the programs that a module has compiled: those of all of them fill the memory."""
+    """Forgets the programs that a module has compiled: those of all of them fill the memory.
+
+    What is alive before a module is looked at this once: a search for garbage among all libraries
+    and collected tests takes most of a second, and Python makes many.
+    """
+    gc.collect()
+    gc.freeze()
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
