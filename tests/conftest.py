@@ -38,6 +38,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process 
     # Not the user's folder. All processes of a test run share it: a program is found by its code,
     # so it is the same one.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    # Also what is compiled in less than a second: many files of tests need the same programs.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import itertools  # noqa: E402
