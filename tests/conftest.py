@@ -38,6 +38,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process 
     # Not the user's folder. All processes of a test run share it: a program is found by its code,
     # so it is the same one.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    # Also what is compiled in less than a second: many files of tests need the same programs.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import itertools  # noqa: E402
@@ -60,6 +62,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; runs with --long (make test-long)")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Looks for no garbage while tests are collected: what is imported and made there stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--long"):
         for item in items:
@@ -69,7 +81,13 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Forgets the programs that a module has compiled: those of all of them fill the memory."""
+    """Forgets the programs that a module has compiled: those of all of them fill the memory.
+
+    What is alive before a module is looked at this once: a search for garbage among all libraries
+    and collected tests takes most of a second, and Python makes many.
+    """
+    gc.collect()
+    gc.freeze()
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()

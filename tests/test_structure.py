@@ -3,6 +3,7 @@ docstrings, names of modules, declared requirements, and the format.
 """
 
 import ast
+import functools
 import importlib.metadata
 import re
 import subprocess
@@ -119,6 +120,7 @@ def name(path):
     return str(path.relative_to(ROOT))
 
 
+@functools.cache
 def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"))
 

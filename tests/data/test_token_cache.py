@@ -13,13 +13,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hclx.data import TokenCache
+from hclx.data import TokenCache, cache_builder
 from hclx.data.cache_builder import StreamWriter, build_cache
 from hclx.data.cache_files import _sizes, check_files
 from hclx.data.source import ReadSettings, Source, input_source
 from hclx.data.token_cache import _open, too_little
 from hclx.errors import ConfigError, DataError, StorageError
 from hclx.text.documents import Document
+from hclx.text.workers import batches
 from tests.conftest import SAMPLE
 from tests.helpers.sources import memory_source
 
@@ -63,12 +64,25 @@ def test_windows_overlap_by_one_token_so_that_every_token_is_a_target_once(cache
     assert (windows[1:, 0] == windows[:-1, -1]).all() and len(stream) - (n * 64 + 1) < 64
 
 
-def test_number_of_workers_does_not_change_a_byte(tokenizer_dirs, tmp_path, sample_texts):
-    source = memory_source("memory", [f"{text} {i}" for i in range(4) for text in sample_texts])
+def test_number_of_workers_does_not_change_a_byte(
+    tokenizer_dirs, tmp_path, sample_texts, monkeypatch
+):
+    """Each worker has several batches, which are small so that the text may be little."""
+    source, n_batches = memory_source("memory", sample_texts), []
+
+    def small_batches(texts):
+        n_batches.append(0)
+        for batch in batches(texts, max_chars=4_000):
+            n_batches[-1] += 1
+            yield batch
+
+    monkeypatch.setattr(cache_builder, "batches", small_batches)
+    settings = ReadSettings(validation_permille=0)  # workers are started for each split
     caches = [
-        build_cache("m", [source], tokenizer_dirs["encode"], tmp_path / str(n), SETTINGS, workers=n)
+        build_cache("m", [source], tokenizer_dirs["encode"], tmp_path / str(n), settings, workers=n)
         for n in (1, 2)
     ]
+    assert min(n_batches[::2]) >= 4, n_batches
     assert caches[0].fingerprint == caches[1].fingerprint
     assert (caches[0].stream("train", 0) == caches[1].stream("train", 0)).all()
 

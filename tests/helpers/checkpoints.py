@@ -1,6 +1,7 @@
 """A small training state, saved and damaged."""
 
 import contextlib
+import functools
 import os
 import resource
 
@@ -16,6 +17,7 @@ from tests.helpers.meshes import batch_of, devices_of, experiment, windows
 LOOP, META = LoopState(48, []), {"hashes": {"vocabulary": "v"}}
 
 
+@functools.cache  # so that it is compiled once
 def program_on(config):
     return make_program(experiment(config), make_mesh(config, devices_of(config)))
 

@@ -22,7 +22,9 @@ def gradients(attention, q, k, v, segments):
     )(q, k, v)
 
 
-@pytest.mark.parametrize("length", [40, 128, 200, pytest.param(512, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "length", [40, 200, *(pytest.param(n, marks=pytest.mark.long) for n in (128, 512))]
+)
 def test_blocks_are_attention(length):
     """Lengths that make one block, two, three and four, against the full square of scores,
     differentiated by JAX.

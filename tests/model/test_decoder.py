@@ -1,5 +1,6 @@
 """The decoder against independent ones: numpy in float64, and Hugging Face's GPT-2."""
 
+import functools
 import time
 
 import jax
@@ -58,6 +59,12 @@ def test_a_later_token_changes_nothing_before_it():
     assert (before[:25] == after[:25]).all() and not np.allclose(before[25:], after[25:])
 
 
+@functools.cache
+def gradients(compute):
+    params, tokens = noisy_params(CONFIG), random_tokens(2, 40)
+    return jax.jit(jax.grad(lambda p: jnp.square(logits(p, tokens, compute)).mean()))(params)
+
+
 @pytest.mark.parametrize(
     "compute",
     [
@@ -67,9 +74,9 @@ def test_a_later_token_changes_nothing_before_it():
     ],
 )
 def test_remat_and_unrolling_change_no_gradient(compute):
-    params, tokens = noisy_params(CONFIG), random_tokens(2, 40)
-    loss = lambda compute: jax.grad(lambda p: jnp.square(logits(p, tokens, compute)).mean())(params)
-    for gradient, expected in zip(jax.tree.leaves(loss(compute)), jax.tree.leaves(loss(FP32))):
+    for gradient, expected in zip(
+        jax.tree.leaves(gradients(compute)), jax.tree.leaves(gradients(FP32))
+    ):
         np.testing.assert_allclose(gradient, expected, rtol=2e-4, atol=1e-5)
 
 

@@ -25,12 +25,12 @@ def graph_ids(vocabulary, texts):
 
 
 def test_in_graph_ids_are_those_of_python(vocabulary, sample_texts):
-    texts = [*STRANGE, *LONG_RUNS.values(), *random_texts(200, seed=7), *sample_texts]
+    texts = [*STRANGE, *LONG_RUNS.values(), *random_texts(200, seed=7), *sample_texts[:20]]
     assert graph_ids(vocabulary, texts) == [vocabulary.tokenizer.encode(text) for text in texts]
 
 
 def test_in_graph_ids_are_those_of_python_on_real_articles(vocabulary, wiki_texts):
-    texts = wiki_texts[:20]
+    texts = [text[:2_000] for text in wiki_texts[:20]]
     assert graph_ids(vocabulary, texts) == [vocabulary.tokenizer.encode(text) for text in texts]
 
 

@@ -141,7 +141,7 @@ class TestFrozen:
 
     def state(self, names):
         """Of step 0, with the parameters of these names as trainable ones."""
-        params = init_params(self.MODEL, jax.random.key(0))
+        params = jax.jit(lambda: init_params(self.MODEL, jax.random.key(0)))()
         trainable = {name: params.pop(name) for name in names}
         return fresh_state(trainable, TrainConfig(), self.OPTIMIZER, frozen=params)
 

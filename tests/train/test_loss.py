@@ -136,14 +136,18 @@ def test_no_more_logits_exist_than_a_chunk_has(problem):
     )
 
 
+def random_params(model):
+    return jax.jit(lambda: init_params(model, jax.random.key(0)))()
+
+
 @pytest.mark.parametrize("foreign", [V, 60_000, -1])
 def test_an_id_that_the_vocabulary_does_not_have_makes_the_loss_no_number(foreign):
     """A look-up would take another row in silence; the guard refuses a step without a finite
     loss.
     """
     model = ModelConfig(vocab_size=V, n_layers=1, d_model=D, n_heads=2, max_length=T)
-    loss = make_loss(model, ComputeConfig(dtype="float32"))
-    params, window = init_params(model, jax.random.key(0)), np.ones((B, T + 1), np.int32)
+    loss = jax.jit(make_loss(model, ComputeConfig(dtype="float32")))
+    params, window = random_params(model), np.ones((B, T + 1), np.int32)
     assert np.isfinite(loss(params, make_batch(window, 0))[0])
     for place in (3, T):  # an input, and what is a target alone
         damaged = window.copy()
@@ -158,13 +162,14 @@ def test_a_target_without_weight_counts_for_nothing(microbatches):
     """
     model = ModelConfig(vocab_size=V, n_layers=1, d_model=D, n_heads=2, max_length=T)
     compute = ComputeConfig(dtype="float32")
-    params = init_params(model, jax.random.key(0))
+    params = random_params(model)
     batch = make_batch(np.random.default_rng(2).integers(0, V, (B, T + 1)).astype(np.int32), 0)
     weights = WEIGHTS.copy()
     weights[0] = 0
-    run = lambda batch: accumulate_gradients(make_loss(model, compute), params, batch, microbatches)
+    loss_fn = make_loss(model, compute)
+    run = jax.jit(lambda batch: accumulate_gradients(loss_fn, params, batch, microbatches))
     loss, grads = run(batch._replace(weights_bt=weights))
-    losses = np.asarray(make_token_losses(model, compute)(params, batch), np.float64)
+    losses = np.asarray(jax.jit(make_token_losses(model, compute))(params, batch), np.float64)
     np.testing.assert_allclose(loss, (losses * weights).sum() / weights.sum(), rtol=1e-5)
     targets = np.where(weights > 0, batch.targets_bt, 7)  # other targets where nothing counts
     other_loss, other = run(batch._replace(targets_bt=targets, weights_bt=weights))

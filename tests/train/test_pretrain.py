@@ -4,6 +4,7 @@ hooks do, and how it ends.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import shutil
@@ -49,7 +50,7 @@ from hclx.train.rewind_history import Lineage, Rewind
 from hclx.train.run import RunOptions, open_run
 from hclx.train.run_dir import versions
 from hclx.train.run_parts import can_evaluate, pretraining_parts
-from hclx.train.step import evaluate, make_token_losses
+from hclx.train.step import evaluate, make_program, make_token_losses
 from hclx.train.watchdog import Watchdog
 from tests.helpers.checkpoints import largest
 from tests.helpers.meshes import ONE, devices_of
@@ -73,14 +74,10 @@ def own_text(tmp_path):
     return DataConfig(input=str(path))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_once():
-    """Every run here has one of a few programs: they are read from disk after the first time."""
-    name = "jax_persistent_cache_min_compile_time_secs"
-    before = getattr(jax.config, name)
-    jax.config.update(name, 0.0)
-    yield
-    jax.config.update(name, before)
+@functools.cache
+def compiled(experiment, factors):
+    """The programs of an experiment, which all runs of it share."""
+    return make_program(experiment, make_mesh(ONE, devices_of(ONE)), factors)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +99,8 @@ def open_in(tokenizer_dirs, cache_dir):
         mesh = make_mesh(ONE, devices_of(ONE))
         options = RunOptions(lease_seconds=1.0, **options)
         run_of = experiment, str(folder), mesh, cache, tokenizer_dirs["plain"]
-        parts = pretraining_parts(*run_of)
+        make = functools.partial(compiled, experiment)
+        parts = dataclasses.replace(pretraining_parts(*run_of), make_program=make)
         with jax.set_mesh(mesh), open_run(experiment, str(folder), options, parts) as run:
             yield run
 

@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 
-import jax
 import pytest
 
 from hclx.errors import CheckpointError, ConfigError, DataError
@@ -36,16 +35,6 @@ SMALL = [
 
 def load(*bindings):
     return load_experiment(["runs/kowiki_cpu.gin"], [*SMALL, *bindings])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once():
-    """The runs here have one of a few programs: they are read from disk after the first time."""
-    name = "jax_persistent_cache_min_compile_time_secs"
-    before = getattr(jax.config, name)
-    jax.config.update(name, 0.0)
-    yield
-    jax.config.update(name, before)
 
 
 @pytest.fixture
