@@ -59,7 +59,7 @@ def write_base(folder, tokenizer_dir, seed=0, scale=1.0):
         tokenizer=TokenizerConfig(),
         train=TrainConfig(sequence_length=64),
     )
-    params = jax.device_get(init_params(model, jax.random.key(seed)))
+    params = jax.device_get(jax.jit(init_params, static_argnums=0)(model, jax.random.key(seed)))
     params["embedding"]["token"] = scale * params["embedding"]["token"]
     write_plain_run(folder, params, experiment)
     return folder

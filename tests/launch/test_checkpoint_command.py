@@ -11,8 +11,6 @@ from hclx.train.metrics_writer import read_metrics
 from tests.helpers.commands import launch, refused
 from tests.helpers.runs import numbers, pretrain, sharing
 
-RUN = ["--gin.TrainConfig.total_steps=30", "--log_examples"]
-
 
 def checkpoint(*arguments):
     return launch("checkpoint.py", *arguments)
@@ -20,9 +18,11 @@ def checkpoint(*arguments):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """30 steps of 8 examples, with checkpoints 10, 20 and 30."""
+    """40 steps of 8 examples, with checkpoints 20, 30 and 40. Its programs are those of
+    test_pretrain.py, so that they are compiled once.
+    """
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    result = pretrain(folder, *RUN)
+    result = pretrain(folder, "--log_examples")
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -30,42 +30,36 @@ def whole(tmp_path_factory):
 def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole, tmp_path):
     before = numbers(whole)
     listed = checkpoint("list", f"--model_dir={whole}").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == ["10", "20", "30"] and listed[0].endswith(
-        "next example 80"
+    assert [line.split()[0] for line in listed] == ["20", "30", "40"] and listed[0].endswith(
+        "next example 160"
     )
-    assert checkpoint("verify", f"--model_dir={whole}").stdout.split() == [
-        "10:",
-        "good",
-        "20:",
-        "good",
-        "30:",
-        "good",
-    ]
+    verified = checkpoint("verify", f"--model_dir={whole}").stdout.splitlines()
+    assert verified == ["20: good", "30: good", "40: good"]
 
     back = [
         "rewind",
         f"--model_dir={whole}",
-        "--step=20",
-        "--skip_examples=168:184",
+        "--step=30",
+        "--skip_examples=248:264",
         "--learning_rate_factor=0.5",
     ]
     result = checkpoint(*back)
     assert result.returncode == 0 and "16 examples skipped" in result.stdout, result.stderr
-    assert pretrain(whole, *RUN, *sharing(whole)).returncode == 0
+    assert pretrain(whole, "--log_examples", *sharing(whole)).returncode == 0
 
     records, examples = read_metrics(whole), read_examples(whole)
-    assert numbers(whole)[:20] == before[:20]
-    for old, new in zip(before[20:], records[20:], strict=True):
+    assert numbers(whole)[:30] == before[:30]
+    for old, new in zip(before[30:], records[30:], strict=True):
         assert new["learning_rate"] == pytest.approx(old["learning_rate"] / 2, rel=1e-6)
-    seen = [number for step in range(21, 31) for number in sorted(examples[step])]
-    assert seen == [*range(160, 168), *range(184, 184 + 72)]
+    seen = [number for step in range(31, 41) for number in sorted(examples[step])]
+    assert seen == [*range(240, 248), *range(264, 264 + 72)]
     (rewound,) = whole.glob("metrics.jsonl.rewound-*")
-    assert len(rewound.read_text().splitlines()) == 30
+    assert len(rewound.read_text().splitlines()) == 40
     assert any(
-        line.split()[0].startswith("30.rewound-")
+        line.split()[0].startswith("40.rewound-")
         for line in checkpoint("list", f"--model_dir={whole}").stdout.splitlines()
     )
-    assert json.loads((whole / "lineage.json").read_text())[0]["step"] == 20
+    assert json.loads((whole / "lineage.json").read_text())[0]["step"] == 30
 
 
 @pytest.mark.long
@@ -73,7 +67,8 @@ def test_the_best_checkpoint_is_kept_and_marked(whole, tmp_path):
     """A learning rate that rises until the model forgets."""
     rate = ["--gin.OptimizerConfig.learning_rate=0.5", "--gin.OptimizerConfig.warmup_steps=29"]
     often = ["eval_every=3", "checkpoint_every=3", "keep_last=1", "keep_best=1"]
-    flags = [*RUN, *rate, *(f"--gin.TrainConfig.{setting}" for setting in often)]
+    run = ["--gin.TrainConfig.total_steps=30", "--log_examples"]
+    flags = [*run, *rate, *(f"--gin.TrainConfig.{setting}" for setting in often)]
     result = pretrain(tmp_path / "run", *flags, *sharing(whole))
     assert result.returncode == 0, result.stderr
     records = read_metrics(tmp_path / "run")
@@ -94,5 +89,5 @@ def test_what_is_refused(whole, tmp_path):
     assert "does not exist" in refused(checkpoint("verify", f"--model_dir={tmp_path}"), 65)
     assert "rewind needs one --step" in refused(checkpoint("rewind", f"--model_dir={whole}"), 64)
     assert "--skip_examples=7 is not FIRST:LAST" in refused(
-        checkpoint("rewind", f"--model_dir={whole}", "--step=10", "--skip_examples=7"), 64
+        checkpoint("rewind", f"--model_dir={whole}", "--step=20", "--skip_examples=7"), 64
     )

@@ -84,6 +84,7 @@ def learning_rate(step: int, config: dict) -> float:
     )
 
 
+@pytest.mark.long
 def test_killed_and_resumed_is_equal_to_the_last_digit(whole, tmp_path):
     process = start_until(tmp_path / "run", 21, *sharing(whole))
     process.send_signal(signal.SIGKILL)
@@ -138,6 +139,7 @@ def test_sigterm_is_answered_while_the_first_step_is_compiled(whole, tmp_path):
     assert "of 40 steps" not in errors  # the first one did not run
 
 
+@pytest.mark.long
 def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(whole, tmp_path):
     process = start_until(tmp_path / "run", 4, *sharing(whole))
     process.send_signal(signal.SIGTERM)

@@ -152,6 +152,7 @@ def checkpoint_meta(model_dir, step):
     return read_json_items(checkpoints_of(model_dir) / str(step))[0]
 
 
+@pytest.mark.long
 def test_a_mesh_of_several_devices_learns_the_same(place, tmp_path):
     experiment, config = settings(place, train={"total_steps": 2})
     text = TuningText("rows", place.rows, prompt=place.prompt)
