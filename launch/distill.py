@@ -67,11 +67,16 @@ def write():
     """Has the teacher answer the rows."""
     from hclx.distill.sequences import write_sequences
     from hclx.infer import SamplingConfig
+    from hclx.progress import counted
 
     sampling = SamplingConfig(
         max_tokens=MAX_TOKENS.value, temperature=TEMPERATURE.value, seed=SEED.value
     )
-    write_sequences(TEACHER.value, rows(""), WRITE.value, sampling)
+    text = rows("")
+    n_answers = write_sequences(TEACHER.value, text, WRITE.value, sampling)
+    if n_answers is not None:
+        n_rows = counted(len(text.rows), "row")
+        print(f"{counted(n_answers, 'answer')} to {n_rows}, in {WRITE.value}")
 
 
 def rows(encoding):

@@ -2,29 +2,16 @@
 
 import dataclasses
 
-from hclx.config import (
-    ComputeConfig,
-    DataConfig,
-    Experiment,
-    MeshConfig,
-    ModelConfig,
-    OptimizerConfig,
-    TokenizerConfig,
-    TrainConfig,
-)
+from hclx.config import DataConfig, Experiment, TokenizerConfig
 from hclx.distill.distill_config import DistillConfig
 from hclx.field_checks import require
+from hclx.gin_bindings import SECTIONS as OF_EXPERIMENT
 from hclx.gin_bindings import load_sections
 from hclx.train.whole_model import read_whole_model
 
-SECTIONS = {
-    "compute": ComputeConfig,
-    "mesh": MeshConfig,
-    "optimizer": OptimizerConfig,
-    "data": DataConfig,
-    "train": TrainConfig,
-    "distill": DistillConfig,
-}
+# The teacher decides the tokenizer.
+SECTIONS = {name: kind for name, kind in OF_EXPERIMENT.items() if name != "tokenizer"}
+SECTIONS["distill"] = DistillConfig
 
 
 def load_distill_settings(
@@ -43,7 +30,7 @@ def load_distill_settings(
     """
     of_teacher, tokenizer_dir = read_whole_model(teacher.partition(":")[0])
     begun = read_whole_model(init_from.partition(":")[0])[0].model if init_from else None
-    sections = SECTIONS if begun else {"model": ModelConfig, **SECTIONS}
+    sections = {name: kind for name, kind in SECTIONS.items() if not (begun and name == "model")}
 
     def join(data: DataConfig, distill: DistillConfig, model=None, **others):
         model = begun or dataclasses.replace(model, vocab_size=of_teacher.model.vocab_size)

@@ -14,7 +14,7 @@ from hclx.infer.model_source import RunFolder
 from hclx.progress import ProgressBar
 from hclx.prompts import PromptDocument, prompt_hash, render
 from hclx.text import Tokenizer
-from hclx.train.jsonl import read_records, to_line
+from hclx.train.jsonl import read_records, replace_text, to_line
 from hclx.tune.examples import choice_examples, row_fields
 from hclx.tune.row_files import Row
 from hclx.tune.tuning_data import TuningText
@@ -22,7 +22,9 @@ from hclx.tune.tuning_data import TuningText
 ROWS = 64  # whose answers are written at once
 
 
-def write_sequences(teacher: str, text: TuningText, path: str, sampling: SamplingConfig) -> None:
+def write_sequences(
+    teacher: str, text: TuningText, path: str, sampling: SamplingConfig
+) -> int | None:
     """Writes a row with the teacher's own answer for each row, for `hclx tune --data=FILE`. A file
     that was begun is continued.
 
@@ -34,6 +36,8 @@ def write_sequences(teacher: str, text: TuningText, path: str, sampling: Samplin
         Their own answers are not looked at.
       path: of the file, JSON lines; PATH.json beside it says what the answers were made from.
       sampling: of what is written; a prompt document's own settings and stops come first.
+    Returns:
+      The number of lines in the file; None in a process that only follows process 0.
     Raises:
       ConfigError: the file was begun with another teacher, prompt or settings.
       DataError: a row lacks a field, or the file has answers to other rows.
@@ -42,7 +46,7 @@ def write_sequences(teacher: str, text: TuningText, path: str, sampling: Samplin
     source = RunFolder(folder, int(step) if step else None, None, rows=16)
     with source.open() as engine:
         if engine is None:  # this process has followed process 0 to its end
-            return
+            return None
         reads, prompt = source.reads, text.prompt
         sampling = _sampling(prompt, sampling)
         settings = {
@@ -68,6 +72,7 @@ def write_sequences(teacher: str, text: TuningText, path: str, sampling: Samplin
                         file.write(to_line({**fields, **known}))
                 file.flush()
                 progress.update(len(rows))
+        return len(Path(path).read_bytes().splitlines())
 
 
 def _sampling(prompt: PromptDocument | None, sampling: SamplingConfig) -> SamplingConfig:
@@ -81,7 +86,7 @@ def _check_begun(path: Path, settings: dict) -> None:
     record = path.with_name(f"{path.name}.json")
     if not record.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        replace_text(record, json.dumps(settings) + "\n")
     before = json.loads(record.read_text(encoding="utf-8"))
     differing = [name for name in settings if before.get(name) != settings[name]]
     if differing:
@@ -131,6 +136,7 @@ def _generate(
 def _question(prompt: PromptDocument | None, row: Row) -> tuple[str, dict]:
     """Returns the text that the teacher continues, and the fields that stay."""
     if prompt:
+        # A row has to have an answer to be read; these have none yet, and none is rendered.
         placeholder = {prompt.answer_field: "", "answer": ""}
         fields = row_fields(prompt, Row(row.where, {**placeholder, **row.fields}))
         return render(prompt, fields, prompt.examples).text, fields
@@ -144,8 +150,8 @@ def _choose(
     engine: Engine, prompt: PromptDocument, rows: Sequence[Row], tokenizer: Tokenizer
 ) -> list[dict]:
     """The rows with the likeliest choice, as `hclx evaluate` scores "total"."""
-    first = next(iter(prompt.choices))
-    placeholder = {prompt.answer_field: first}
+    # A row has to name a choice to be read; which one changes nothing.
+    placeholder = {prompt.answer_field: next(iter(prompt.choices))}
     own = [row_fields(prompt, Row(r.where, {**r.fields, **placeholder})) for r in rows]
     choices = [choice_examples(prompt, fields, tokenizer) for fields in own]
     requests = []

@@ -2,28 +2,17 @@
 
 import dataclasses
 
-from hclx.config import (
-    ComputeConfig,
-    DataConfig,
-    Experiment,
-    MeshConfig,
-    OptimizerConfig,
-    TokenizerConfig,
-    TrainConfig,
-)
+from hclx.config import DataConfig, Experiment, TokenizerConfig
 from hclx.field_checks import require
+from hclx.gin_bindings import SECTIONS as OF_EXPERIMENT
 from hclx.gin_bindings import load_sections
 from hclx.tune.tune_config import TuneConfig
 from hclx.tune.tuning_run import read_base
 
-SECTIONS = {
-    "compute": ComputeConfig,
-    "mesh": MeshConfig,
-    "optimizer": OptimizerConfig,
-    "data": DataConfig,
-    "train": TrainConfig,
-    "tune": TuneConfig,
-}
+# The base decides the model and the tokenizer.
+_OF_BASE = ("model", "tokenizer")
+SECTIONS = {name: kind for name, kind in OF_EXPERIMENT.items() if name not in _OF_BASE}
+SECTIONS["tune"] = TuneConfig
 
 
 def load_settings(

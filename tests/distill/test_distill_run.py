@@ -119,6 +119,7 @@ def files_of(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.long  # the loop is that of tuning, whose runs are resumed in the quick group
 def test_a_run_that_ends_anywhere_resumes_to_the_last_digit(place, tmp_path, monkeypatch):
     monkeypatch.setattr("hclx.distill.teacher_cache.ROWS", 2)
     run(place, tmp_path / "whole")
@@ -263,7 +264,8 @@ def test_a_teacher_answers_rows_in_its_own_words(place, tmp_path):
     assert {row["answer"] for row in chosen} <= {"good", "bad"}
     whole, killed = tmp_path / "whole.jsonl", tmp_path / "killed.jsonl"
     plain = TuningText("rows", [Row(str(n), {"prompt": f"글 {n}:"}) for n in range(5)])
-    write_sequences(place.teacher, plain, str(whole), sampling)
+    n_answers = write_sequences(place.teacher, plain, str(whole), sampling)
+    assert n_answers == len(whole.read_text(encoding="utf-8").splitlines()) <= len(plain.rows)
     lines = whole.read_bytes().splitlines(keepends=True)
     assert 0 < len(lines) <= 5 and json.loads(lines[0])["completion"]
     write_sequences(place.teacher, plain, str(killed), sampling)

@@ -19,6 +19,17 @@ from hclx.text import load_tokenizer
 from hclx.tune.merged_run import write_plain_run
 from tests.helpers.commands import launch
 
+# A run with evaluations and a best step.
+SHORT_RUN = TrainConfig(
+    total_steps=6,
+    global_batch_size=2,
+    sequence_length=64,
+    log_every=1,
+    eval_every=2,
+    checkpoint_every=2,
+    keep_best=1,
+)
+
 # Wide enough that a few changes of the blocks can move its logits far.
 SHAPE = {"n_layers": 2, "d_model": 32, "n_heads": 2, "max_length": 96, "init_std": 0.3}
 KINDS = ("prompt_tune", "p_tune", "prefix_tune", "lora", "finetune")

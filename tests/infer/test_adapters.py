@@ -71,6 +71,7 @@ def test_one_name_gets_other_arrays(tuned):
             engine.remove_adapter("the name")
 
 
+@pytest.mark.long  # more of what the tests before it do
 def test_many_adapters_of_all_ranks(tuned):
     """The stacks grow, in entries, in ranks and in matrices, and keep what they have."""
     rng, low_rank = np.random.default_rng(0), adapter_of(tuned.artefact("lora")).low_rank
@@ -213,7 +214,7 @@ def test_after_a_device_error_all_is_as_before(tuned):
         check(tuned, names, results, seed=3)
 
 
-@pytest.mark.parametrize("guesses", [0, 3])
+@pytest.mark.parametrize("guesses", [0, pytest.param(3, marks=pytest.mark.long)])
 def test_a_row_keeps_its_adapter_when_fewer_rows_are_computed(tuned, guesses):
     """The second row goes on alone, in a batch of one, or with guesses that are checked."""
     endless = SamplingConfig(max_tokens=90, min_tokens=90)

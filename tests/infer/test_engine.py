@@ -195,6 +195,18 @@ def test_many_continuations_of_many_contexts_are_scored_in_any_order(engine, log
         )
 
 
+def test_continuations_are_read_after_a_context_with_which_no_call_has_room_for_them(
+    engine, logprobs_of
+):
+    context = tuple(reversed((*SHARED, *PROMPTS[6][:145])))  # which nobody has read before
+    requests = [ScoreRequest(context, PROMPTS[5][i : i + 20]) for i in (0, 30)]
+    for request, score in zip(requests, engine.score(requests)):
+        rows = logprobs_of([*context, *request.continuation])[len(context) - 1 : -1]
+        expected = [row[token] for row, token in zip(rows, request.continuation)]
+        np.testing.assert_allclose([t.logprob for t in score.tokens], expected, atol=1e-4)
+        assert score.n_cached == 0
+
+
 def test_an_embedding_is_the_mean_of_the_hidden_states(engine, params):
     from hclx.config import ComputeConfig
     from hclx.model import hidden_states

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hclx.config import DataConfig, MeshConfig, ModelConfig, OptimizerConfig, TrainConfig
+from hclx.config import DataConfig, MeshConfig, ModelConfig, OptimizerConfig
 from hclx.errors import ConfigError
 from hclx.model import n_params, param_specs
 from hclx.model.matmul import Int8Weight
@@ -35,18 +35,10 @@ from tests.helpers.tuning import (
     random_tokens,
     start,
 )
-from tests.helpers.tuning_runs import labelled_rows, write_base
+from tests.helpers.tuning_runs import SHORT_RUN, labelled_rows, write_base
 
 MESH = make_mesh(ONE, devices_of(ONE))
-TRAIN = TrainConfig(
-    total_steps=4,
-    global_batch_size=2,
-    sequence_length=64,
-    log_every=1,
-    eval_every=2,
-    checkpoint_every=2,
-    keep_best=1,
-)
+TRAIN = dataclasses.replace(SHORT_RUN, total_steps=4)
 HELD = ("bfloat16", "int8")
 
 

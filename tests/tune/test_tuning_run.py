@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hclx.config import DataConfig, MeshConfig, OptimizerConfig, TrainConfig
+from hclx.config import DataConfig, MeshConfig, OptimizerConfig
 from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.infer.load import load_for_inference
 from hclx.parallel import make_mesh
@@ -24,17 +24,16 @@ from hclx.tune.tuning_run import ARTEFACT, read_base, tune, tuning_parts
 from hclx.tune.tuning_settings import load_settings
 from tests.helpers.meshes import ONE, devices_of
 from tests.helpers.runs import numbers
-from tests.helpers.tuning_runs import KINDS, labelled_rows, write_base, write_prompt, write_rows
-
-TRAIN = TrainConfig(
-    total_steps=6,
-    global_batch_size=2,
-    sequence_length=64,
-    log_every=1,
-    eval_every=2,
-    checkpoint_every=2,
-    keep_best=1,
+from tests.helpers.tuning_runs import (
+    KINDS,
+    SHORT_RUN,
+    labelled_rows,
+    write_base,
+    write_prompt,
+    write_rows,
 )
+
+TRAIN = SHORT_RUN
 MESH = make_mesh(ONE, devices_of(ONE))
 
 
