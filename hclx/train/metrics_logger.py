@@ -15,7 +15,7 @@ from hclx.config import Experiment
 from hclx.errors import NumericsError
 from hclx.progress import ProgressBar
 from hclx.train.flops import FORMULA, model_flops_utilisation, peak_flops
-from hclx.train.metrics_writer import MetricsWriter
+from hclx.train.metrics_writer import MetricsWriter, figures_in_words
 from hclx.train.timing import StepClock
 
 _LOG = logging.getLogger(__name__)
@@ -147,8 +147,7 @@ class MetricsLogger:
         if was_skipped:
             self._report_skipped(finished)
         if evaluation and self._is_writer:
-            figures = evaluation["validation_loss"], evaluation["bits_per_byte"]
-            _LOG.info("step %d: validation loss %.4f, %.4f bits a byte", step, *figures)
+            _LOG.info("step %d: %s", step, figures_in_words(evaluation))
         train = self._experiment.train
         record = None
         if evaluation or step == 1 or step % train.log_every == 0 or step == train.total_steps:

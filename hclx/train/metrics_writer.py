@@ -121,3 +121,8 @@ class _Board:
 
     def close(self) -> None:
         self._records.close()
+
+
+def figures_in_words(figures: dict[str, float]) -> str:
+    """Returns an evaluation in words, such as "validation loss 3.1234, bits per byte 1.0123"."""
+    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())

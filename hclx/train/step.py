@@ -370,7 +370,8 @@ def evaluate(
       token_bytes: float32 [v], UTF-8 bytes of each token.
       n_sequences: how many sequences count, at least 1.
     Returns:
-      `validation_loss` (nats a token) and `bits_per_byte` (bits a byte of UTF-8).
+      `validation_loss` (nats a token) and, unless no token has bytes, `bits_per_byte` (bits a byte
+      of UTF-8).
     """
     totals = [
         program.eval_step(params, loader.batch(index, stop=n_sequences), token_bytes)
@@ -379,4 +380,5 @@ def evaluate(
     nats, n_bytes, tokens = (
         math.fsum(map(float, column)) for column in zip(*jax.device_get(totals))
     )
-    return {"validation_loss": nats / tokens, "bits_per_byte": nats / math.log(2) / n_bytes}
+    bits = {"bits_per_byte": nats / math.log(2) / n_bytes} if n_bytes else {}
+    return {"validation_loss": nats / tokens, **bits}

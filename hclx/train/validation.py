@@ -5,6 +5,7 @@ import logging
 import jax
 
 from hclx.train import step
+from hclx.train.metrics_writer import figures_in_words
 from hclx.train.retention import finite_or_none
 from hclx.train.run import Run
 from hclx.train.state import TrainState
@@ -30,5 +31,4 @@ def evaluate_beginning(run: Run, state: TrainState) -> None:
     values = evaluate(run, state)
     run.event("evaluate", step=0, **{name: finite_or_none(v) for name, v in values.items()})
     if jax.process_index() == 0:
-        figures = values["validation_loss"], values["bits_per_byte"]
-        _LOG.info("step 0: validation loss %.4f, %.4f bits a byte", *figures)
+        _LOG.info("step 0: %s", figures_in_words(values))

@@ -16,7 +16,13 @@ def read_whole_model(model_dir: str | Path) -> tuple[Experiment, str]:
       CheckpointError, DataError: as `read_run`.
     """
     run = read_run(model_dir)
-    kind = ((read_config(model_dir) or {}).get("tune") or {}).get("kind", "finetune")
+    tuned = (read_config(model_dir) or {}).get("tune") or {}
+    kind = tuned.get("kind", "finetune")
+    if tuned.get("objective") == "pair":
+        raise ConfigError(
+            f"{Path(model_dir) / FILE} is of a judge of pairs, whose head is no part of a language"
+            " model; hclx.tune.text_reader reads it, and not this command"
+        )
     if kind == "finetune":
         return run
     remedy = (

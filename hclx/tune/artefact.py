@@ -27,7 +27,7 @@ from hclx.hashing import json_hash
 from hclx.model import Params
 from hclx.model_config import ModelConfig
 from hclx.train.fingerprint import fingerprint
-from hclx.tune.methods import METHODS
+from hclx.tune.methods import tune_specs
 from hclx.tune.tune_config import TuneConfig
 
 FORMAT, VERSION = "hclx-tune", 1
@@ -124,7 +124,7 @@ def read_artefact(path: str | Path) -> Artefact:
         raise DataError(f"{path} is damaged: {wrong[0]} is not what was saved; get the file again")
     try:
         config, model = TuneConfig(**head["settings"]), ModelConfig(**head["model"])
-        specs = _flat(METHODS[config.kind].specs(model, config))
+        specs = _flat(tune_specs(model, config))
         shapes = {name: spec.shape for name, spec in specs.items()}
     except (TypeError, ConfigError) as error:
         raise DataError(f"{path}: its settings cannot be read: {error}") from error

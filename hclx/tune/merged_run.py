@@ -26,6 +26,11 @@ def check_merge(folder: str, config: TuneConfig) -> None:
       ConfigError: says which.
     """
     path = Path(folder)
+    if config.objective == "pair":
+        raise ConfigError(
+            "--merge_to writes a language model, which has no place for the head of"
+            " TuneConfig.objective='pair'; leave it out, and use the artefact"
+        )
     if config.kind != "lora":
         raise ConfigError(f"--merge_to is for lora, and TuneConfig.kind is {config.kind!r}")
     if config.base_dtype != "float32":

@@ -2,9 +2,10 @@
 change what the decoder computes with.
 
 The tree of a tuned model is that of its base, {embedding, blocks, final_norm[, head]}, and the
-method's own under "tune". A train state has the base as `frozen` and {"tune": ...} as `trainable`,
-so that only the latter has gradients, moments and a place in checkpoints; their `merge` is the
-tuned model. In full fine-tuning the base itself is trainable, and there is no "tune".
+method's own under "tune", where the head of a judge of pairs is, too. A train state has the base as
+`frozen` and {"tune": ...} as `trainable`, so that only the latter has gradients, moments and a
+place in checkpoints; their `merge` is the tuned model. In full fine-tuning the base itself is
+trainable, and "tune" has no more than that head, if there is one.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from hclx.model import Params, Prefix
 from hclx.model_config import ModelConfig
 from hclx.tune.initial_values import Tokens
 from hclx.tune.lora import init_lora, lora_specs, with_low_rank
+from hclx.tune.pair_head import HEAD, PairHead, head_specs, init_head
 from hclx.tune.prefix_tuning import init_prefix, make_prefix, prefix_specs
 from hclx.tune.prompt_encoder import encode_prompt, encoder_specs, init_encoder
 from hclx.tune.soft_prompt import init_table, table_specs
@@ -31,11 +33,13 @@ class Tuned(NamedTuple):
       table_pd: the vectors of soft slots, which are the token ids from `vocab_size` on; None: there
         are none.
       prefix: keys and values of all layers, before every document; None: there are none.
+      head: of a judge of pairs; None: it is none.
     """
 
     params: Params
     table_pd: jax.Array | None = None
     prefix: Prefix | None = None
+    head: PairHead | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +82,19 @@ METHODS = {
 }
 
 
+def tune_specs(model: ModelConfig, config: TuneConfig) -> Params:
+    """The records of all that is under "tune"."""
+    return {**METHODS[config.kind].specs(model, config), **head_specs(model, config)}
+
+
+def init_tune(
+    model: ModelConfig, config: TuneConfig, base: Params, key: jax.Array, tokens: Tokens
+) -> Params:
+    """The initial values of `tune_specs`. The arguments are those of `Method.init`."""
+    own = METHODS[config.kind].init(model, config, base, key, tokens)
+    return {**own, **init_head(model, config, key)}
+
+
 def apply_method(
     params: Params, model: ModelConfig, config: TuneConfig, key: jax.Array | None = None
 ) -> Tuned:
@@ -90,7 +107,10 @@ def apply_method(
       key: of dropout; None: there is none.
     """
     base = {name: tree for name, tree in params.items() if name != "tune"}
-    return METHODS[config.kind].apply(base, params.get("tune", {}), model, config, key)
+    tree = dict(params.get("tune", {}))
+    head = tree.pop(HEAD, None)
+    tuned = METHODS[config.kind].apply(base, tree, model, config, key)
+    return tuned if head is None else tuned._replace(head=PairHead(**head))
 
 
 def without_encoder(

@@ -39,7 +39,7 @@ def pack(examples: Sequence[Example], length: int, pad_id: int = 0) -> Packed:
       length: of a row.
       pad_id: the token in places that nothing fills.
     """
-    place = _places([size(example) for example in examples], length)
+    place = places([size(example) for example in examples], length)
     n_rows = 1 + max((row for row, _ in place), default=-1)
     tokens_nt, targets_nt = np.full((2, n_rows, length), pad_id, np.int32)
     segments_nt, positions_nt = np.zeros((2, n_rows, length), np.int32)
@@ -60,9 +60,14 @@ def pack(examples: Sequence[Example], length: int, pad_id: int = 0) -> Packed:
     return Packed(rows, np.array([row for row, _ in place], np.int64), segments)
 
 
-def _places(sizes: Sequence[int], length: int) -> list[tuple[int, int]]:
-    """The row and the first position of each example."""
-    places, n_rows = [], 0
+def places(sizes: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """Returns the row and the first position of each example, in their order.
+
+    Args:
+      sizes: the positions that each fills, at most `length`.
+      length: of a row.
+    """
+    chosen, n_rows = [], 0
     filled: dict[int, int] = {}  # open row -> positions in use, the oldest first
     for n in sizes:
         row = next((row for row, used in filled.items() if used + n <= length), None)
@@ -71,6 +76,6 @@ def _places(sizes: Sequence[int], length: int) -> list[tuple[int, int]]:
             filled[row] = 0
             if len(filled) > _OPEN:
                 del filled[next(iter(filled))]
-        places.append((row, filled[row]))
+        chosen.append((row, filled[row]))
         filled[row] += n
-    return places
+    return chosen

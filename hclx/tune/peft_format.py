@@ -62,6 +62,11 @@ def write_peft(
     Raises:
       ConfigError: PEFT has no such adapter for this family, or the method is full fine-tuning.
     """
+    if config.objective == "pair":
+        raise ConfigError(
+            "the head of TuneConfig.objective='pair' has no place in a folder of PEFT for language"
+            " models; use the artefact"
+        )
     config, tune = without_encoder(tune, model, config)
     fields = {
         "base_model_name_or_path": base_name or None,

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, DataError
 from hclx.hashing import json_hash
 from hclx.infer import LoadedModel
 from hclx.infer.adapters import Adapter
@@ -43,8 +43,14 @@ def adapter_for(artefact: Artefact, model: LoadedModel, path: str | Path = "") -
       model: as `hclx.infer.load_for_inference` returns it.
       path: of the artefact's file, for messages.
     Raises:
-      DataError: the artefact is that of another base or tokenizer.
+      DataError: the artefact is that of another base or tokenizer, or for vectors or pairs.
     """
+    if not artefact.config.writes_text:
+        raise DataError(
+            f"{path or 'the artefact'} was tuned with TuneConfig.objective="
+            f"{artefact.config.objective!r}, for vectors or pairs of texts, and writes none;"
+            " hclx.tune.text_reader reads it"
+        )
     meta = model.meta
     check_artefact(
         artefact, base_fingerprint(meta["fingerprint"]), meta["hashes"]["vocabulary"], path

@@ -14,15 +14,16 @@ from hclx.parallel import named_sharding
 from hclx.train.state import TrainState, abstract_state_of, fresh_state
 from hclx.tune.frozen_base import abstract_base
 from hclx.tune.initial_values import Tokens
-from hclx.tune.methods import METHODS
+from hclx.tune.methods import init_tune, tune_specs
 from hclx.tune.tune_config import TuneConfig
 
 
 def trainable_specs(model: ModelConfig, config: TuneConfig) -> Params:
     """The tree of what a method trains, with the record of each parameter in its place."""
+    own = tune_specs(model, config)
     if config.kind == "finetune":
-        return param_specs(model)
-    return {"tune": METHODS[config.kind].specs(model, config)}
+        return {**param_specs(model), **({"tune": own} if own else {})}
+    return {"tune": own}
 
 
 def frozen_specs(model: ModelConfig, config: TuneConfig) -> Params:
@@ -65,10 +66,10 @@ def begin(
     Raises:
       ConfigError: the model has no such projection, or the tokens do not fit.
     """
+    own = init_tune(model, config, base, jax.random.key(config.seed), tokens)
     if config.kind == "finetune":
-        return base, {}
-    key = jax.random.key(config.seed)
-    return {"tune": METHODS[config.kind].init(model, config, base, key, tokens)}, base
+        return {**base, **({"tune": own} if own else {})}, {}
+    return {"tune": own}, base
 
 
 def abstract_tuning_state(

@@ -9,6 +9,8 @@ from hclx.tune.projections import parse_targets
 KINDS = ("prompt_tune", "p_tune", "prefix_tune", "lora", "finetune")
 ENCODERS = ("lstm", "mlp")
 INITS = ("random", "vocabulary", "labels", "text")
+OBJECTIVES = ("text", "contrast", "similarity", "pair")
+POOLINGS = ("mean", "weighted", "last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,17 +43,26 @@ class TuneConfig(Validated):
     alpha: float = 16.0  # the change is multiplied by alpha / rank
     rs_lora: bool = False  # or by alpha / sqrt(rank) (Kalajdzievski 2023)
     dropout: float = 0.0  # share of the inputs that the change does not see
+    # Vectors and pairs of texts: see docs/embedding.md
+    objective: str = "text"  # the completion of texts; or "contrast", "similarity" or "pair"
+    pooling: str = "mean"  # of the states of a text; or "weighted" by position, or its "last" one
+    temperature: float = 0.05  # of "contrast"
+    symmetric: bool = False  # "contrast": the query is told from others by its positive, too
+    sizes: str = ""  # first entries of a vector that serve alone, as in "64,256" (Matryoshka)
+    template: str = "{text_a}\n{text_b}"  # of "pair"
+    labels: str = ""  # of "pair", as in "entailment,neutral"; "": rows have scores
+    score_max: float = 1.0  # scores are from 0 to this
 
     def _check(self):
-        for name, choices in {
-            **{"kind": KINDS, "encoder": ENCODERS, "init": INITS},
-            "base_dtype": INFERENCE_DTYPES,
-        }.items():
+        choices_of = {"kind": KINDS, "encoder": ENCODERS, "init": INITS}
+        choices_of |= {"objective": OBJECTIVES, "pooling": POOLINGS}
+        choices_of |= {"base_dtype": INFERENCE_DTYPES}
+        for name, choices in choices_of.items():
             value = getattr(self, name)
             require(value in choices, f"TuneConfig.{name}={value!r} is not {either(choices)}")
         self._not_negative("seed", "encoder_size")
         sizes = ("length", "init_vocabulary", "rank")
-        self._positive(*sizes, "alpha")
+        self._positive(*sizes, "alpha", "temperature", "score_max")
         self._int32(*sizes, "encoder_size", "seed")
         require(
             0 <= self.dropout < 1,
@@ -76,6 +87,45 @@ class TuneConfig(Validated):
         )
         if self.kind == "lora":
             parse_targets(self.targets)
+        self._check_texts()
+
+    def _check_texts(self):
+        """Refuses settings of vectors and pairs that cannot be read."""
+        for size in self.sizes.split(",") if self.sizes else ():
+            require(
+                size.strip().isdecimal() and int(size) > 0,
+                f"TuneConfig.sizes={self.sizes!r}: {size!r} is no size; give numbers, as in"
+                " '64,256'",
+            )
+        labels = self.label_names
+        require(
+            len(labels) != 1 and all(labels) and len(set(labels)) == len(labels),
+            f"TuneConfig.labels={self.labels!r} are not two or more different labels; separate"
+            " them by commas, or leave it out for scores",
+        )
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether the tuned model is a language model; else it embeds texts or judges pairs."""
+        return self.objective == "text"
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels of pairs; () if rows have scores."""
+        return tuple(map(str.strip, self.labels.split(","))) if self.labels else ()
+
+    def vector_sizes(self, d_model: int) -> tuple[int, ...]:
+        """The lengths at which vectors are compared, the whole one last.
+
+        Raises:
+          ConfigError: a size is greater than the vector.
+        """
+        sizes = sorted({int(size) for size in self.sizes.split(",")} if self.sizes else ())
+        require(
+            not sizes or sizes[-1] <= d_model,
+            f"TuneConfig.sizes={self.sizes!r}: a vector of this base has {d_model} entries",
+        )
+        return tuple(size for size in sizes if size < d_model) + (d_model,)
 
     @property
     def scale(self) -> float:

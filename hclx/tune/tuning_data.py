@@ -32,6 +32,7 @@ from hclx.tune.examples import (
 from hclx.tune.packed_loader import PackedLoader
 from hclx.tune.packing import pack, size
 from hclx.tune.row_files import Row
+from hclx.tune.text_groups import Layout
 from hclx.tune.tune_config import TuneConfig
 
 _LOG = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class TuningData(NamedTuple):
       choices: of the held-out examples, each choice; [] if answers are no choices.
       labels: of these examples.
       hashes: "text" and, with a prompt document, "prompt".
+      layout: of rows of vectors and pairs; None: the rows are of completions.
     """
 
     train: Batch
@@ -79,6 +81,7 @@ class TuningData(NamedTuple):
     choices: list[dict[str, Example]]
     labels: list[str]
     hashes: dict[str, str]
+    layout: Layout | None = None
 
     def open_loader(self, train: TrainConfig, program: Program, skip: Ranges) -> BatchLoader:
         """Returns the loader of the examples that are learnt from."""
@@ -119,9 +122,7 @@ def prepare_examples(
     slots = range(vocab_size, vocab_size + config.length) if has_slots else ()
     _check_prompt(text.prompt, config, slots)
     encode = encoder_of(text.prompt, text.rows[:1], tokenizer, slots)
-    rows = text.rows, text.held_out
-    if rows[1] is None:
-        rows = _split(text.rows, permille)
+    rows = split_rows(text, permille)
     kept, n_dropped = [], 0
     for part in rows:
         examples = [(row, encode(row)) for row in part]
@@ -186,8 +187,13 @@ def _check_prompt(prompt: PromptDocument | None, config: TuneConfig, slots: Sequ
         _LOG.warning("%s has {%s}, which %s leaves empty", prompt.name, SOFT, config.kind)
 
 
-def _split(rows: Sequence[Row], permille: int) -> tuple[list[Row], list[Row]]:
-    """The rows that are learnt from, and those that are held out: those with the lowest hashes."""
+def split_rows(text: TuningText, permille: int) -> tuple[Sequence[Row], Sequence[Row]]:
+    """The rows that are learnt from, and those that are held out: those with the lowest hashes, if
+    none are given.
+    """
+    if text.held_out is not None:
+        return text.rows, text.held_out
+    rows = text.rows
     hashes = [json_hash(row.fields) for row in rows]
     distinct = sorted(set(hashes))
     held = set(distinct[: len(distinct) * permille // 1000])

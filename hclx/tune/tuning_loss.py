@@ -40,7 +40,7 @@ def make_tuning_loss(
     """
 
     def loss_fn(params, batch):
-        tuned = apply_method(params, model, config, _dropout_key(batch, config))
+        tuned = apply_method(params, model, config, dropout_key(batch, config))
         total = summed_loss(
             head_weights(tuned.params, model),
             tuned_hidden_states(tuned, batch, model, compute),
@@ -109,7 +109,8 @@ def tuned_hidden_states(
     )
 
 
-def _dropout_key(batch: Batch, config: TuneConfig) -> jax.Array | None:
+def dropout_key(batch: Batch, config: TuneConfig) -> jax.Array | None:
+    """The key of the masks of a batch; None: there is no dropout."""
     if config.kind != "lora" or not config.dropout:
         return None
     key = jax.random.key(config.seed)

@@ -33,13 +33,17 @@ from hclx.train.run_changes import changes_of
 from hclx.train.run_dir import has_begun, read_config
 from hclx.train.run_parts import RunParts, Weights
 from hclx.train.state import TrainState
-from hclx.train.step import Program, Training, make_program
+from hclx.train.step import Program, Training, check_device, make_program
 from hclx.train.validation import evaluate
 from hclx.train.whole_model import read_whole_model
 from hclx.tune.artefact import Artefact, base_fingerprint, write_artefact
 from hclx.tune.choice_accuracy import choice_accuracy
 from hclx.tune.frozen_base import read_held_base
+from hclx.tune.held_out_texts import text_metrics
 from hclx.tune.initial_values import Tokens
+from hclx.tune.text_groups import Layout
+from hclx.tune.text_losses import make_text_loss, make_text_token_losses
+from hclx.tune.text_rows import prepare_groups
 from hclx.tune.trainable import (
     abstract_tuning_state,
     begin_state,
@@ -93,7 +97,8 @@ def tune(
     Returns:
       The state of the best step (without moments of its own), and its figures: "step" and, if
       examples are held out, `validation_loss`, `bits_per_byte` and, for choices,
-      `validation_accuracy`. The last state, if the file STOP ended the run.
+      `validation_accuracy`; for vectors and pairs, see `hclx.tune.held_out_texts`. The last state,
+      if the file STOP ended the run.
     Raises:
       ConfigError, DataError and others: as `hclx.train.pretrain.pretrain`.
     """
@@ -135,17 +140,22 @@ def tuning_parts(
     model, train = experiment.model, experiment.train
     tokenizer = load_tokenizer(experiment.data.tokenizer_dir)
     permille = experiment.data.validation_permille
-    data = prepare_examples(
-        text, tokenizer, model.vocab_size, config, train.sequence_length, permille
-    )
+    prepare = prepare_examples if config.writes_text else prepare_groups
+    data = prepare(text, tokenizer, model.vocab_size, config, train.sequence_length, permille)
     tokens = _initial_texts(config, text, tokenizer)
     token_bytes = np.zeros(model.vocab_size, np.float32)
-    token_bytes[: tokenizer.vocab_size] = tokenizer.token_bytes()
-    training = functools.partial(_training, experiment, config, mesh)
+    if config.writes_text:
+        token_bytes[: tokenizer.vocab_size] = tokenizer.token_bytes()
+        metrics = choice_accuracy(data.choices, data.labels, train)
+    else:
+        compute = _resolved(check_device(experiment, mesh.devices.flat[0]), experiment, config)
+        metrics = text_metrics(data, model, compute, config, train)
+    training = functools.partial(_training, experiment, config, mesh, data.layout)
 
     def begin(program: Program, weights: Weights, frozen: Params) -> TrainState:
         abstract, optimizer = program.abstract_state, program.optimizer
-        base = frozen or read_initial_weights(weights, abstract.trainable)
+        own = {name: tree for name, tree in abstract.trainable.items() if name != "tune"}
+        base = frozen or read_initial_weights(weights, own)
         return begin_state(model, train, config, optimizer, base, abstract, tokens)
 
     def read_frozen(program: Program, weights: Weights) -> Params:
@@ -162,7 +172,7 @@ def tuning_parts(
         open_validation=functools.partial(data.open_validation, train),
         begin=begin,
         read_frozen=read_frozen,
-        metrics=choice_accuracy(data.choices, data.labels, train),
+        metrics=metrics,
         description={"tune": dataclasses.asdict(config)},
     )
     return parts, data
@@ -197,6 +207,8 @@ def _check(experiment: Experiment, config: TuneConfig, model_dir: str, options: 
     old = read_config(model_dir) if has_begun(model_dir) else None
     if old is not None:
         now, before = dataclasses.asdict(config), old.get("tune") or {}
+        if before:  # an older version may not have had all settings
+            before = {**dataclasses.asdict(TuneConfig()), **before}
         differing = [name for name in now if before.get(name) != now[name]]
         if differing:
             listed = "; ".join(
@@ -214,26 +226,44 @@ def _check(experiment: Experiment, config: TuneConfig, model_dir: str, options: 
             f" TrainConfig.sequence_length={length} are more than the {most} of the base; give a"
             " shorter sequence"
         )
+    config.vector_sizes(experiment.model.d_model)
+    if config.objective == "contrast" and experiment.train.accumulation_steps > 1:
+        raise ConfigError(
+            "TuneConfig.objective='contrast' compares a query with all texts of its batch, which"
+            f" TrainConfig.accumulation_steps={experiment.train.accumulation_steps} would split;"
+            " give 1"
+        )
     try:
         check_before_work(experiment, model_dir, options)
     except (ConfigError, CheckpointError) as error:
         raise type(error)(str(error).replace("--init_from", "--base")) from error
 
 
-def _training(experiment: Experiment, config: TuneConfig, mesh: Mesh) -> Training:
+def _training(
+    experiment: Experiment, config: TuneConfig, mesh: Mesh, layout: Layout | None
+) -> Training:
     model, train = experiment.model, experiment.train
-
-    def resolved(compute: ComputeConfig) -> ComputeConfig:
-        # No kernel reads a prefix; where one was chosen by itself, another is.
-        chosen = config.kind == "prefix_tune" and experiment.compute.attention == "auto"
-        return dataclasses.replace(compute, attention="xla") if chosen else compute
-
-    return Training(
-        tuning_decay_mask(model, config),
-        lambda optimizer: abstract_tuning_state(model, train, config, optimizer, mesh),
+    resolved = functools.partial(_resolved, experiment=experiment, config=config)
+    losses = (
         lambda compute: make_tuning_loss(model, resolved(compute), config, train.z_loss),
         lambda compute: make_tuned_token_losses(model, resolved(compute), config),
     )
+    if layout:
+        losses = (
+            lambda compute: make_text_loss(model, resolved(compute), config, layout),
+            lambda compute: make_text_token_losses(model, resolved(compute), config, layout),
+        )
+    return Training(
+        tuning_decay_mask(model, config),
+        lambda optimizer: abstract_tuning_state(model, train, config, optimizer, mesh),
+        *losses,
+    )
+
+
+def _resolved(compute: ComputeConfig, experiment: Experiment, config: TuneConfig) -> ComputeConfig:
+    # No kernel reads a prefix; where one was chosen by itself, another is.
+    chosen = config.kind == "prefix_tune" and experiment.compute.attention == "auto"
+    return dataclasses.replace(compute, attention="xla") if chosen else compute
 
 
 def _initial_texts(config: TuneConfig, text: TuningText, tokenizer: Tokenizer) -> Tokens:

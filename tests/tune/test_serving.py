@@ -170,3 +170,6 @@ def test_an_artefact_of_another_base_or_tokenizer_is_refused(tuned):
         adapter_for(dataclasses.replace(own, base="0" * 64), model, "x.safetensors")
     with pytest.raises(DataError, match="was tuned on another tokenizer"):
         adapter_for(dataclasses.replace(own, tokenizer="1" * 64), model)
+    pairs = dataclasses.replace(own.config, objective="pair")
+    with pytest.raises(DataError, match="objective='pair', for vectors or pairs"):
+        adapter_for(dataclasses.replace(own, config=pairs), model)
