@@ -6,13 +6,12 @@ processes: as `hclx pretrain`. `--gin.NAME=VALUE` sets any field of hclx/tune/tu
 hclx/config.py, but for those of the base.
 """
 
-import os
 import sys
 import time
 
 from absl import flags
 
-from hclx.errors import ConfigError, DataError
+from hclx.errors import ConfigError
 from hclx.launching import check_output_folder, run, take_gin_bindings
 from hclx.shared_flags import RunFlags, process_flags
 
@@ -26,14 +25,16 @@ VALIDATION = flags.DEFINE_string(
 )
 SUITE = flags.DEFINE_string("suite", None, "A published task instead of --data, with --tasks.")
 TASKS = flags.DEFINE_list("tasks", [], "Of the suite: one TASK or TASK/TEMPLATE.")
-DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "The folder that holds tasks/; default: HCLX_DATA_DIR."
-)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "Holds tasks/; default: HCLX_DATA_DIR.")
 TOO_LONG = flags.DEFINE_enum(
     "too_long", "refuse", ["refuse", "drop"], "What happens to examples longer than a sequence."
 )
 MERGE_TO = flags.DEFINE_string(
     "merge_to", None, "A new folder for a plain model: the base with what LoRA has learnt."
+)
+DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be learnt, and train nothing.")
+SWEEP = flags.DEFINE_string(
+    "sweep", None, "A grid: 'TuneConfig.rank=4,8 OptimizerConfig.learning_rate=1e-4,3e-4'."
 )
 CONNECT = process_flags()
 RUN = RunFlags()
@@ -43,52 +44,51 @@ BINDINGS = take_gin_bindings(sys.argv)
 def main(_):
     started = time.time()
     for name, flag in (("gin_file", GIN_FILES), ("base", BASE), ("model_dir", MODEL_DIR)):
-        if not flag.value:
+        if not flag.value and not (DRY_RUN.value and flag is MODEL_DIR):
             raise ConfigError(f"--{name} is missing; see --help")
     if bool(DATA.value) == bool(SUITE.value):
         raise ConfigError("give --data=FILE.csv, or a published task by --suite and --tasks")
-    check_output_folder("--model_dir", MODEL_DIR.value)
+    if MODEL_DIR.value:
+        check_output_folder("--model_dir", MODEL_DIR.value)
     from hclx.train.run import RunOptions
     from hclx.tune.merged_run import check_merge, write_merged
+    from hclx.tune.preview import preview
+    from hclx.tune.sweep import cases_of, parse_grid, sweep
+    from hclx.tune.tuning_data import text_of_files
     from hclx.tune.tuning_run import tune
     from hclx.tune.tuning_settings import load_settings
 
     name = f"DataConfig.{'input' if DATA.value else 'mixture'}={DATA.value or SUITE.value}"
-    experiment, config = load_settings(GIN_FILES.value, [*BINDINGS, name], BASE.value)
+    load = lambda more: load_settings(GIN_FILES.value, [*BINDINGS, name, *more], BASE.value)
+    experiment, config = load([])
     if MERGE_TO.value:
         check_merge(MERGE_TO.value, config)
     CONNECT()
-    read = published_rows if SUITE.value else own_rows
-    text = read(experiment.data)
+    files = DATA.value, VALIDATION.value, PROMPT.value
+    own = lambda settings: text_of_files(*files, settings, TOO_LONG.value)
+    text = (published_rows if SUITE.value else own)(experiment.data)
     options = RunOptions(init_from=BASE.value, started=started, **RUN.values())
-    state, _ = tune(experiment, config, text, MODEL_DIR.value, options)
+    if DRY_RUN.value:
+        return preview(experiment, config, text, MODEL_DIR.value, options)
+    folder = MODEL_DIR.value
+    if SWEEP.value:
+        best = sweep(cases_of(parse_grid(SWEEP.value), load, folder), text, folder, options)
+        if not (best and MERGE_TO.value):
+            return
+        _, folder, experiment, config = best  # is read back
+    state, _ = tune(experiment, config, text, folder, options)
     if MERGE_TO.value:
         write_merged(MERGE_TO.value, state, experiment, config)
 
 
-def own_rows(data):
-    """Returns the rows of files."""
-    from hclx.prompts import load_prompt
-    from hclx.tune.row_files import read_rows
-    from hclx.tune.tuning_data import TuningText
-
-    rows = read_rows(DATA.value, data.encoding, data.max_documents)
-    held_out = read_rows(VALIDATION.value, data.encoding) if VALIDATION.value else None
-    prompt = load_prompt(PROMPT.value) if PROMPT.value else None
-    return TuningText(DATA.value, rows, held_out, prompt, TOO_LONG.value)
-
-
 def published_rows(data):
     """Returns the rows of a published task: those from which examples are drawn."""
-    from hclx.tasks.suite_runs import Selection, read_suite, suite_runs
+    from hclx.tasks.suite_runs import Selection, all_runs
     from hclx.tune.row_files import Row
     from hclx.tune.tuning_data import TuningText
 
-    folder = DATA_DIR.value or os.environ.get("HCLX_DATA_DIR")
     chosen = Selection(tuple(TASKS.value), shots=(1,))
-    specs, missing = suite_runs(read_suite(SUITE.value), folder, chosen)
-    if missing:
-        raise DataError(f"files are missing: {'; '.join(missing)}; give --data_dir")
+    specs = all_runs(SUITE.value, chosen, DATA_DIR.value)
     if len(specs) != 1 or PROMPT.value or VALIDATION.value:
         raise ConfigError("--suite needs --tasks with one task, and no --prompt or --validation")
     rows = [Row(item.id, {**item.fields, "answer": item.answer}) for item in specs[0].pool]

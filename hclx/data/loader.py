@@ -21,7 +21,12 @@ class BatchLoader(abc.ABC):
     """Reads batch [g, g + global_batch_size) of a run's order, from which ranges may be skipped.
 
     Each process reads only the rows of its devices.
+
+    Attributes:
+      kind: the record that a batch is: `Batch`, or one with further fields behind these.
     """
+
+    kind: type = Batch
 
     def __init__(
         self,
@@ -109,10 +114,10 @@ class BatchLoader(abc.ABC):
             return known[first, last]
 
         field = lambda i: lambda slices: read(slices)[i]
-        return Batch(
+        return self.kind(
             *(
                 jax.make_array_from_callback(shape, self._sharding, field(i))
-                for i in range(len(Batch._fields))
+                for i in range(len(self.kind._fields))
             )
         )
 

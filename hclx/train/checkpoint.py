@@ -23,7 +23,7 @@ from hclx.train import checkpoint_format
 from hclx.train.checkpoint_format import LoopState, array_items, json_items
 from hclx.train.checkpoint_read import Problem, Take, not_read, read_verified, together
 from hclx.train.fingerprint import not_finite
-from hclx.train.retention import LOSS, LowestLoss, preservation_policy
+from hclx.train.retention import LowestLoss, preservation_policy, rank_of
 from hclx.train.state import TrainState, guard_from_json
 from hclx.utf8 import check_path
 
@@ -135,7 +135,7 @@ class Checkpointer:
             **{name: ocp.args.StandardSave(tree) for name, tree in array_items(state).items()},
             **{name: ocp.args.JsonSave(value) for name, value in jsons.items()},
         )
-        self._lowest_loss.record(step, jsons["meta"].get(LOSS))
+        self._lowest_loss.record(step, rank_of(jsons["meta"]))
         _, problem = together(lambda: self._manager.save(step, args=args, force=True))
         if problem:
             self._failed(step, problem)

@@ -18,7 +18,7 @@ from hclx.train.checkpoint_format import abstract_from_fingerprints, read_json_i
 from hclx.train.events import EventLog
 from hclx.train.metrics_writer import FILE as METRICS
 from hclx.train.optimizer import decay_mask, make_optimizer
-from hclx.train.retention import LOSS, ranked
+from hclx.train.retention import LOSS, rank_of, ranked
 from hclx.train.rewind_history import Lineage, Rewind, read_lineage, write_lineage
 from hclx.train.run_dir import read_config, read_run
 from hclx.train.run_lock import Lease
@@ -36,7 +36,8 @@ class Listed:
       next_index: position in the order of examples; None if it cannot be read.
       validation_loss: nats a token; None if it has none.
       note: why no run may resume from it; "" if a run may.
-      is_best: whether its loss is the lowest of those that a run may resume from.
+      is_best: whether its loss is the lowest of those that a run may resume from, or its rank where
+        steps are compared by another figure.
     """
 
     name: str
@@ -57,7 +58,7 @@ def list_checkpoints(model_dir: str | Path) -> list[Listed]:
     Raises:
       CheckpointError: the folder holds no run.
     """
-    listed = []
+    listed, ranks = [], {}
     with _reader(model_dir) as reader:
         for path in sorted(reader.directory.iterdir(), key=lambda p: (_step_of(p) or 0, p.name)):
             step = _step_of(path)
@@ -68,11 +69,12 @@ def list_checkpoints(model_dir: str | Path) -> list[Listed]:
                 try:
                     meta, loop = reader.describe(step)
                     next_index, loss = loop.next_index, meta.get(LOSS)
+                    ranks[step] = rank_of(meta)
                 except CheckpointError as error:
                     note = str(error)
             size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             listed.append(Listed(path.name, step, size, next_index, loss, note))
-    best = ranked({entry.step: entry.validation_loss for entry in listed if not entry.note})[:1]
+    best = ranked(ranks)[:1]
     is_best = lambda entry: entry.step in best and not entry.note
     return [dataclasses.replace(entry, is_best=is_best(entry)) for entry in listed]
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-from jax.sharding import Mesh
 
 from hclx.config import DataConfig, Experiment
 from hclx.data import TokenCache, prepare
@@ -35,7 +34,7 @@ from hclx.train.run_data import (
 )
 from hclx.train.run_dir import check_configuration
 from hclx.train.state import bytes_per_device
-from hclx.train.step import make_program
+from hclx.train.step import Program, make_program
 
 # A text of at most so many bytes is prepared for a dry run as for a run, in a temporary folder.
 _PREPARED_BYTES = 1 << 20
@@ -87,10 +86,10 @@ def dry_run(
     with _found_text(requested, model_dir or _UNNAMED) as (text, cache):
         lines, experiment = _text_lines(requested, experiment, model_dir or _UNNAMED, text, cache)
     mesh, train = make_mesh(experiment.mesh), experiment.train
-    state, temporary = _bytes_per_device(experiment, mesh)
+    with jax.set_mesh(mesh):
+        state, temporary = planned_bytes(make_program(experiment, mesh))
     tokens = train.global_batch_size * train.sequence_length
     began = f"step {weights['step']} of {weights['model_dir']}" if weights else "random weights"
-    needed, available, where = _memory(state + temporary)
     lines = [
         *_fields(experiment),
         "",
@@ -106,9 +105,24 @@ def dry_run(
             f"memory per device  {size_in_words(state)} of parameters and moments,"
             f" {size_in_words(temporary)} of temporaries as compiled"
         ),
-        f"memory             {size_in_words(needed)} needed, {size_in_words(available)} in {where}",
     ]
     print("\n".join(lines), flush=True)
+    check_memory(state + temporary)
+
+
+def check_memory(per_device: int) -> None:
+    """Prints the memory that is needed and that there is.
+
+    Args:
+      per_device: bytes that a run needs on each device.
+    Raises:
+      ConfigError: it does not suffice.
+    """
+    needed, available, where = _memory(per_device)
+    print(
+        f"memory             {size_in_words(needed)} needed, {size_in_words(available)} in {where}",
+        flush=True,
+    )
     if needed > available:
         raise ConfigError(
             f"the run does not fit this machine: it needs {size_in_words(needed)} and {where} has"
@@ -202,12 +216,12 @@ def _find_files(data: DataConfig) -> tuple[str, int]:
     return f"{counted(len(paths), 'file')}, {size_in_words(size)}", size
 
 
-def _bytes_per_device(experiment: Experiment, mesh: Mesh) -> tuple[int, int]:
-    """Returns bytes of parameters and moments, and of temporaries as compiled."""
-    with jax.set_mesh(mesh):
-        program = make_program(experiment, mesh)
-        lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
-        memory = lowered.compile().memory_analysis()
+def planned_bytes(program: Program) -> tuple[int, int]:
+    """Returns the bytes that a device holds of a state, and those of temporaries of a step as
+    compiled. Nothing is allocated; the mesh of the program is the ambient one.
+    """
+    lowered = program.train_step.lower(program.abstract_state, program.abstract_batch)
+    memory = lowered.compile().memory_analysis()
     return bytes_per_device(program.abstract_state), memory.temp_size_in_bytes
 
 

@@ -74,8 +74,15 @@ def ending(run: Run) -> str:
     train, folder = run.experiment.train, Path(run.model_dir)
     step, total = run.progress.step, train.total_steps
     where = f"step {step}, checkpoint in {folder / 'checkpoints' / str(step)}"
-    if train.keep_best:
+    selection, best = run.parts.selection, run.progress.best
+    if selection and best.step:
+        where += f"; best by {selection.name} at step {best.step}"
+    elif train.keep_best:
         where += _best(folder)
+    if run.ends_early:
+        return (
+            f"done: {counted(best.waited, 'evaluation')} without a better {selection.name}, {where}"
+        )
     if step > total:
         return f"nothing to do: TrainConfig.total_steps={total} lies before {where}"
     return f"done: {where}" if step == total else f"stopped by {folder / STOP_FILE}: {where}"

@@ -66,6 +66,7 @@ class MetricsLogger:
         clock: StepClock,
         skipped: int = 0,
         event: Callable[..., None] = lambda event, **fields: None,
+        name: str = "pretrain",
     ):
         """Starts logging after `step`; later records of an earlier attempt are dropped.
 
@@ -76,6 +77,7 @@ class MetricsLogger:
           clock: of the run.
           skipped: steps that were skipped before, in all.
           event: takes the events `first_step`, `skip` and `spike`.
+          name: what the progress says that the run does.
         """
         self._experiment, self._clock = experiment, clock
         self._skipped, self._event, self._is_first = skipped, event, True
@@ -83,7 +85,7 @@ class MetricsLogger:
         self._open_writer, self._writer = functools.partial(MetricsWriter, model_dir, step), None
         total = experiment.train.total_steps
         self._bar = ProgressBar(
-            total, "pretrain", "step", enabled=self._is_writer, done=step, slow_start=True
+            total, name, "step", enabled=self._is_writer, done=step, slow_start=True
         )
         self._shown: dict[str, str] = {}  # what the progress says, by name
         self._pending: tuple[int, dict, np.ndarray, int] | None = None

@@ -123,6 +123,17 @@ class _Board:
         self._records.close()
 
 
-def figures_in_words(figures: dict[str, float]) -> str:
-    """Returns an evaluation in words, such as "validation loss 3.1234, bits per byte 1.0123"."""
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+def figures_in_words(evaluation: dict[str, float]) -> str:
+    """Returns an evaluation in words, such as "validation loss 3.1234, 1.0123 bits a byte".
+
+    Args:
+      evaluation: name -> value; those of a suite are left out.
+    """
+    texts = {
+        name: f"{name.replace('_', ' ')} {value:{'d' if isinstance(value, int) else '.4f'}}"
+        for name, value in evaluation.items()
+        if name.startswith(("validation_", "best_"))
+    }
+    if "bits_per_byte" in evaluation:
+        texts["validation_loss"] += f", {evaluation['bits_per_byte']:.4f} bits a byte"
+    return ", ".join(texts.values())

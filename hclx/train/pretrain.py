@@ -33,7 +33,7 @@ from hclx.train.messages import changes_in_words, ending, summary
 from hclx.train.metrics_logger import MetricsLogger, end_if_diverged
 from hclx.train.preemption import StopSignal
 from hclx.train.profiler import StepProfiler
-from hclx.train.retention import LOSS, finite_or_none
+from hclx.train.retention import LOSS, RANK, finite_or_none, finite_rank
 from hclx.train.run import Run, RunOptions, claimed_folder, open_run
 from hclx.train.run_changes import changes_of
 from hclx.train.run_data import prepare_data, remarks, with_known_vocabulary
@@ -41,6 +41,7 @@ from hclx.train.run_dir import versions
 from hclx.train.run_parts import pretraining_parts
 from hclx.train.state import TrainState
 from hclx.train.step import Metrics
+from hclx.train.step_selection import BEST, BestStep
 from hclx.train.validation import evaluate, evaluate_beginning
 
 _LOG = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ def starting_point(run: Run) -> TrainState:
         state, loop, meta = restored
         step = run.progress.step = int(jax.device_get(state.step))
         run.progress.next_index = loop.next_index
+        run.progress.best = BestStep.from_json(meta.get(BEST))
         run.lineage.check_leads_from(loop.lineage, step)
         changed = _changed_versions(meta["versions"])
         took = {"seconds": round(time.time() - begun, 3), "versions_changed": changed}
@@ -214,19 +216,22 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
       NumericsError, StorageError, StuckError, PreemptedError: as in `pretrain`.
     """
     train, progress, began = run.experiment.train, run.progress, run.progress.step
-    if began >= train.total_steps:  # nothing to do, and nothing is opened to record it
+    if run.is_done:  # nothing to do, and nothing is opened to record it
         return state
     with contextlib.ExitStack() as stack:
         skipped = int(jax.device_get(state.guard.skipped))
         logger = stack.enter_context(
-            MetricsLogger(run.model_dir, run.experiment, began, run.clock, skipped, run.event)
+            MetricsLogger(
+                *(run.model_dir, run.experiment, began, run.clock),
+                *(skipped, run.event, run.parts.name),
+            )
         )
         stop = StopSignal(run.program.mesh, run.model_dir, jax.process_index() == 0)
         hooks = _hooks(run, logger, stop, stack)
         if began == 0 and run.description["init_from"]:
             evaluate_beginning(run, state)
         batches = run.loader.iterate(progress.next_index)
-        while progress.step < train.total_steps and not progress.stopping:
+        while not (run.is_done or progress.stopping):
             with run.clock.part("data"):
                 index, batch = next(batches)
             step = progress.step = progress.step + 1
@@ -239,12 +244,12 @@ def train_loop(run: Run, state: TrainState) -> TrainState:
                 run.record()
             info = StepInfo(step, index, progress.next_index, batch, state, metrics)
             for hook in hooks:
-                if hook.is_due(step, step == train.total_steps, progress.stopping):
+                if hook.is_due(step, run.is_done, progress.stopping):
                     hook.function(info)
             run.watchdog.alive(step)
         end_if_diverged(logger.flush(), train.max_skipped)
         save_until_good(run, state)
-        if progress.step < train.total_steps and not stop.by_file():
+        if not (run.is_done or stop.by_file()):
             raise PreemptedError(
                 f"{stop.requested}: saved step {progress.step} of {train.total_steps} in"
                 f" {run.model_dir}; re-run the same command to resume"
@@ -266,8 +271,12 @@ def _hooks(
     def evaluate_model(info: StepInfo) -> None:
         with run.clock.paused("evaluation", info.metrics):
             values = evaluate(run, info.state)
-        logger.add(values)
         progress.evaluated = info.step, values["validation_loss"]
+        if selection := run.parts.selection:
+            progress.rank = selection.rank(values)
+            progress.best = progress.best.after(info.step, progress.rank)
+            values |= {"best_step": progress.best.step}
+        logger.add(values)
 
     def evaluate_suite(info: StepInfo) -> None:
         with run.clock.paused("evaluation", info.metrics):
@@ -352,6 +361,10 @@ def save_checkpoint(run: Run, state: TrainState) -> None:
         meta["model"] = run.description["config"]["model"]
         evaluated, loss = run.progress.evaluated
         meta[LOSS] = finite_or_none(loss) if evaluated == run.progress.step else None
+        if run.parts.selection:
+            is_known = meta[LOSS] is not None and finite_rank(run.progress.rank)
+            meta[RANK] = list(run.progress.rank) if is_known else None
+            meta[BEST] = run.progress.best.to_json()
         run.checkpointer.save(state, loop, meta)
 
 
@@ -363,7 +376,7 @@ def save_until_good(run: Run, state: TrainState) -> None:
       ConfigError, NumericsError, StorageError: as `save_checkpoint`.
       StorageError: `MAX_FAILED_SAVES` saves were not what was saved.
     """
-    step, is_done = run.progress.step, run.progress.step == run.experiment.train.total_steps
+    step, is_done = run.progress.step, run.is_done
 
     def reads_back() -> bool:
         good = run.checkpointer.verify(step, run.program.abstract_state)

@@ -25,6 +25,7 @@ from hclx.train.run_parts import RunParts
 from hclx.train.signal_watch import SignalWatch
 from hclx.train.state import TrainState
 from hclx.train.step import Program
+from hclx.train.step_selection import BestStep
 from hclx.train.timing import StepClock
 from hclx.train.watchdog import Watchdog
 
@@ -66,6 +67,8 @@ class Progress:
     step: int = 0
     next_index: int = 0  # position in the order of examples
     evaluated: tuple[int, float | None] = (0, None)  # the last step that was, and its loss
+    rank: tuple[float, ...] | None = None  # of that step: see `Selection`
+    best: BestStep = BestStep()  # stays as it is in a run without a `Selection`
     stopping: bool = False  # whether a signal or the file STOP ends this start
 
 
@@ -89,6 +92,17 @@ class Run:
     watchdog: Watchdog
     clock: StepClock
     progress: Progress
+
+    @property
+    def ends_early(self) -> bool:
+        """Whether so many evaluations were no better than the best that no more steps are made."""
+        selection = self.parts.selection
+        return bool(selection) and 0 < selection.patience <= self.progress.best.waited
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there are no more steps to make."""
+        return self.ends_early or self.progress.step >= self.experiment.train.total_steps
 
     def event(self, event: str, **fields) -> None:
         """Writes an event of the run once, however many processes it has; the arguments are those
@@ -208,8 +222,10 @@ def _start_and_exit_events(run: Run, changes: list[str]):
     code, reason, progress = 0, "done", run.progress
     try:
         yield
-        if progress.step < run.experiment.train.total_steps:
+        if not run.is_done:
             reason = f"file {STOP_FILE}"
+        elif run.ends_early:
+            reason = "early stopping"
     except BaseException as error:
         code = exit_code(error, is_distributed())
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -20,6 +20,7 @@ from hclx.train.initial_weights import read_initial_weights
 from hclx.train.run_dir import read_config
 from hclx.train.state import TrainState, fresh_state, init_state
 from hclx.train.step import Program, make_program
+from hclx.train.step_selection import Selection
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,6 +42,9 @@ class RunParts:
       read_frozen: (program, weights) -> the frozen parameters on their shardings.
       begin: (program, weights, frozen parameters) -> the state of step 0.
       metrics: (program, state) -> name -> value, beside the validation loss.
+      selection: how the best step is chosen, and when the run ends early; None: by the validation
+        loss, and never.
+      name: what such a run does, a word.
       description: further fields of config.json.
     """
 
@@ -53,6 +57,8 @@ class RunParts:
     begin: Callable[[Program, Weights, Params], TrainState]
     read_frozen: Callable[[Program, Weights], Params] = lambda program, weights: {}
     metrics: Callable[[Program, TrainState], dict[str, float]] = lambda program, state: {}
+    selection: Selection | None = None
+    name: str = "pretrain"
     description: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -1,5 +1,6 @@
-"""The share of held-out examples of which a tuned model chooses the right answer."""
+"""How well a tuned model chooses the right answers of held-out examples."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -15,9 +16,11 @@ from hclx.tune.packing import pack, size
 
 def choice_accuracy(
     choices: Sequence[Mapping[str, Example]], labels: Sequence[str], train: TrainConfig
-) -> Callable[[Program, TrainState], dict[str, float]]:
-    """Returns (program, state) -> {"validation_accuracy": of the choices with the highest sum of
-    log-probabilities}, as `hclx evaluate` scores "total". All processes call it.
+) -> Callable[[Program, TrainState], dict[str, float]] | None:
+    """Returns (program, state) -> `validation_accuracy`, of the choices with the highest sum of
+    log-probabilities, as `hclx evaluate` scores "total"; and `validation_choice_loss`, in nats, the
+    mean cross-entropy of the softmax over these sums; or None if nothing can be measured. All
+    processes call it.
 
     Args:
       choices: of each item, key -> the example of this choice; items of which a choice is longer
@@ -31,19 +34,21 @@ def choice_accuracy(
         if max(map(size, options.values())) <= train.sequence_length
     ][: train.eval_windows]
     if not fitting:
-        return lambda program, state: {}
+        return None
     flat = [example for options, _ in fitting for example in options.values()]
     packed = pack(flat, train.sequence_length)
 
     def measure(program: Program, state: TrainState) -> dict[str, float]:
         nats_nt = _segment_nats(program, state, packed.rows, train)
-        nats = iter(nats_nt[packed.row, packed.segment])
-        answers = []
-        for options, _ in fitting:
+        nats = iter(nats_nt[packed.row, packed.segment].tolist())
+        right, losses = [], []
+        for options, label in fitting:
             of_item = {key: next(nats) for key in options}
-            answers.append(min(of_item, key=of_item.get))
-        right = [answer == label for answer, (_, label) in zip(answers, fitting)]
-        return {"validation_accuracy": sum(right) / len(right)}
+            right.append(min(of_item, key=of_item.get) == label)
+            log_z = np.logaddexp.reduce([-value for value in of_item.values()])
+            losses.append(float(log_z) + of_item[label])
+        means = math.fsum(right) / len(right), math.fsum(losses) / len(losses)
+        return dict(zip(("validation_accuracy", "validation_choice_loss"), means))
 
     return measure
 

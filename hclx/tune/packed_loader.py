@@ -14,7 +14,8 @@ class PackedLoader(BatchLoader):
         """Begins with no batch read.
 
         Args:
-          rows: arrays of numpy [n, sequence_length], one row or more.
+          rows: arrays of numpy [n, sequence_length], one row or more; a `Batch`, or a record with
+            its fields and others.
           name: of the split.
           seed: decides the order.
           **options: the others of `BatchLoader`.
@@ -22,8 +23,8 @@ class PackedLoader(BatchLoader):
         n, length = rows.tokens_bt.shape
         order = Order((n,), (1.0,), seed)
         super().__init__(order, name, sequence_length=length, **options)
-        self._rows = rows
+        self._rows, self.kind = rows, type(rows)
 
     def read(self, source: np.ndarray, sequence: np.ndarray) -> Batch:
         """See `BatchLoader.read`."""
-        return Batch(*(field[sequence] for field in self._rows))
+        return self.kind(*(field[sequence] for field in self._rows))

@@ -1,8 +1,8 @@
 """Packs examples into rows of one length. No example sees another one: each is a segment, and its
-positions count from 0.
+positions count from 0. The answers that a question may have lie in one row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,22 @@ from hclx.data.batch import Batch
 from hclx.tune.examples import Example
 
 _OPEN = 64  # rows that are still being filled
+
+
+class ChoiceBatch(NamedTuple):
+    """A `Batch` whose segments are the answers that questions may have.
+
+    Attributes:
+      answers_bt: int32, of each token the segment that is the right answer to the same question; so
+        segments with one such number are rivals.
+    """
+
+    tokens_bt: np.ndarray
+    targets_bt: np.ndarray
+    weights_bt: np.ndarray
+    segments_bt: np.ndarray
+    positions_bt: np.ndarray
+    answers_bt: np.ndarray
 
 
 class Packed(NamedTuple):
@@ -39,7 +55,43 @@ def pack(examples: Sequence[Example], length: int, pad_id: int = 0) -> Packed:
       length: of a row.
       pad_id: the token in places that nothing fills.
     """
-    place = places([size(example) for example in examples], length)
+    return _fill(examples, places(list(map(size, examples)), length), length, pad_id)
+
+
+def pack_choices(
+    questions: Sequence[Mapping[str, Example]], labels: Sequence[str], length: int, pad_id: int = 0
+) -> ChoiceBatch:
+    """Packs questions in their order; the answers to one are in one row, side by side.
+
+    Args:
+      questions: of each, key -> the example of this answer; of at most `length` positions together.
+      labels: the keys of the right ones.
+      length, pad_id: as in `pack`.
+    Returns:
+      Arrays of numpy [n, t].
+    """
+    sizes = [[size(example) for example in options.values()] for options in questions]
+    begins = [
+        (row, begin + offset)
+        for (row, begin), own in zip(places(list(map(sum, sizes)), length), sizes)
+        for offset in np.cumsum([0, *own[:-1]]).tolist()
+    ]
+    flat = [example for options in questions for example in options.values()]
+    rows, row, segment = _fill(flat, begins, length, pad_id)
+    answers_nt = rows.segments_bt.copy()
+    first = 0
+    for options, label, own in zip(questions, labels, sizes, strict=True):
+        begin = begins[first][1]
+        right = segment[first + list(options).index(label)]
+        answers_nt[row[first], begin : begin + sum(own)] = right
+        first += len(options)
+    return ChoiceBatch(*rows, answers_nt)
+
+
+def _fill(
+    examples: Sequence[Example], place: list[tuple[int, int]], length: int, pad_id: int
+) -> Packed:
+    """Writes examples to their places, row and first position."""
     n_rows = 1 + max((row for row, _ in place), default=-1)
     tokens_nt, targets_nt = np.full((2, n_rows, length), pad_id, np.int32)
     segments_nt, positions_nt = np.zeros((2, n_rows, length), np.int32)

@@ -60,8 +60,9 @@ def prepare_groups(
     packed = [
         pack_groups(part, length, layout, tokenizer.eod_id) if part else None for part in kept
     ]
-    counts = len(train), len(held_out), n_dropped
-    return TuningData(*packed, *counts, [], [], {"text": _hash(kept)}, layout)
+    sizes = len(train), len(held_out), n_dropped
+    labels, hashes = _label_counts(train, config), {"text": _hash(kept)}
+    return TuningData(*packed, *sizes, labels, [], [], hashes, layout)
 
 
 def group_encoder(
@@ -166,14 +167,19 @@ def _check_groups(name: str, train: Sequence[Group], config: TuneConfig, n_dropp
     if not train:
         why = f"; {counted(n_dropped, 'row')} are too long" if n_dropped else ""
         raise DataError(f"{name} has no row to learn from{why}")
-    if config.objective == "pair" and config.label_names:
-        counts = collections.Counter(group.targets[0] for group in train)
-        for number, label in enumerate(config.label_names):
-            if not counts[number]:
-                raise DataError(
-                    f"{name} has no row with the label {label!r} to learn from; add some, or remove"
-                    " it from TuneConfig.labels"
-                )
+    for label, count in _label_counts(train, config).items():
+        if not count:
+            raise DataError(
+                f"{name} has no row with the label {label!r} to learn from; add some, or remove it"
+                " from TuneConfig.labels"
+            )
+
+
+def _label_counts(train: Sequence[Group], config: TuneConfig) -> dict[str, int]:
+    if config.objective != "pair":
+        return {}
+    counts = collections.Counter(group.targets[0] for group in train)
+    return {label: counts[number] for number, label in enumerate(config.label_names)}
 
 
 def _hash(parts: Sequence[Sequence[Group]]) -> str:

@@ -8,8 +8,13 @@ from hclx.tune.projections import parse_targets
 
 KINDS = ("prompt_tune", "p_tune", "prefix_tune", "lora", "finetune")
 ENCODERS = ("lstm", "mlp")
+BALANCES = ("none", "weights", "sampling")
 INITS = ("random", "vocabulary", "labels", "text")
-OBJECTIVES = ("text", "contrast", "similarity", "pair")
+OBJECTIVES = ("text", "choices", "contrast", "similarity", "pair")
+SELECTIONS = (
+    *("auto", "validation_loss", "validation_accuracy", "validation_choice_loss"),
+    *("validation_r1", "validation_mrr", "validation_pearson", "validation_spearman"),
+)
 POOLINGS = ("mean", "weighted", "last")
 
 
@@ -22,6 +27,16 @@ class TuneConfig(Validated):
     # of a base that is frozen: "float32", "bfloat16" for half of its memory, or "int8" (the
     # matrices of its blocks); what is trained is always float32
     base_dtype: str = "float32"
+    # what is learnt: "text", the tokens of completions; "choices", by the cross-entropy over those
+    # of a prompt document, each scored by the sum of the log-probabilities of its tokens; or
+    # "contrast", "similarity" or "pair" of texts: see docs/embedding.md
+    objective: str = "text"
+    # classes of unequal size: "weights" of their examples, so that all classes weigh the same, or
+    # "sampling": examples of the smaller ones are read more often
+    balance: str = "none"
+    # the figure by which the best step is chosen; "auto": the metric of the task, else the loss
+    select_by: str = "auto"
+    patience: int = 0  # evaluations without a better figure that end the run; 0: to its last step
     # Soft prompts, p-tuning and prefixes:
     length: int = 20  # soft slots, or positions of the prefix
     # Soft prompts and prefixes without reparameterisation: "random", "vocabulary" (tokens drawn
@@ -43,8 +58,7 @@ class TuneConfig(Validated):
     alpha: float = 16.0  # the change is multiplied by alpha / rank
     rs_lora: bool = False  # or by alpha / sqrt(rank) (Kalajdzievski 2023)
     dropout: float = 0.0  # share of the inputs that the change does not see
-    # Vectors and pairs of texts: see docs/embedding.md
-    objective: str = "text"  # the completion of texts; or "contrast", "similarity" or "pair"
+    # Vectors and pairs of texts:
     pooling: str = "mean"  # of the states of a text; or "weighted" by position, or its "last" one
     temperature: float = 0.05  # of "contrast"
     symmetric: bool = False  # "contrast": the query is told from others by its positive, too
@@ -55,15 +69,15 @@ class TuneConfig(Validated):
 
     def _check(self):
         choices_of = {"kind": KINDS, "encoder": ENCODERS, "init": INITS}
-        choices_of |= {"objective": OBJECTIVES, "pooling": POOLINGS}
-        choices_of |= {"base_dtype": INFERENCE_DTYPES}
+        choices_of |= {"objective": OBJECTIVES, "pooling": POOLINGS, "balance": BALANCES}
+        choices_of |= {"base_dtype": INFERENCE_DTYPES, "select_by": SELECTIONS}
         for name, choices in choices_of.items():
             value = getattr(self, name)
             require(value in choices, f"TuneConfig.{name}={value!r} is not {either(choices)}")
-        self._not_negative("seed", "encoder_size")
+        self._not_negative("seed", "encoder_size", "patience")
         sizes = ("length", "init_vocabulary", "rank")
         self._positive(*sizes, "alpha", "temperature", "score_max")
-        self._int32(*sizes, "encoder_size", "seed")
+        self._int32(*sizes, "encoder_size", "seed", "patience")
         require(
             0 <= self.dropout < 1,
             f"TuneConfig.dropout={self.dropout} is not in [0, 1)",
@@ -91,6 +105,11 @@ class TuneConfig(Validated):
 
     def _check_texts(self):
         """Refuses settings of vectors and pairs that cannot be read."""
+        require(
+            self.writes_text or self.balance == "none",
+            f"TuneConfig.balance={self.balance!r} is for the choices of prompt documents, and"
+            f" TuneConfig.objective={self.objective!r} has none; leave it out",
+        )
         for size in self.sizes.split(",") if self.sizes else ():
             require(
                 size.strip().isdecimal() and int(size) > 0,
@@ -107,7 +126,7 @@ class TuneConfig(Validated):
     @property
     def writes_text(self) -> bool:
         """Whether the tuned model is a language model; else it embeds texts or judges pairs."""
-        return self.objective == "text"
+        return self.objective in ("text", "choices")
 
     @property
     def label_names(self) -> tuple[str, ...]:

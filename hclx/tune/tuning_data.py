@@ -5,22 +5,23 @@ import contextlib
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from hclx.config import TrainConfig
+from hclx.config import DataConfig, TrainConfig
 from hclx.data import BatchLoader
 from hclx.data.batch import Batch
 from hclx.errors import ConfigError, DataError
 from hclx.hashing import json_hash
 from hclx.progress import counted
-from hclx.prompts import SOFT, PromptDocument, prompt_hash, soft_places
+from hclx.prompts import SOFT, PromptDocument, load_prompt, prompt_hash, soft_places
 from hclx.text import Tokenizer
 from hclx.train.run_parts import Ranges
 from hclx.train.step import Program
 from hclx.tune.chats import chat_encoder
+from hclx.tune.class_balance import class_weights, oversample
 from hclx.tune.examples import (
     Encoder,
     Example,
@@ -30,8 +31,8 @@ from hclx.tune.examples import (
     text_encoder,
 )
 from hclx.tune.packed_loader import PackedLoader
-from hclx.tune.packing import pack, size
-from hclx.tune.row_files import Row
+from hclx.tune.packing import ChoiceBatch, pack, pack_choices, size
+from hclx.tune.row_files import Row, read_rows
 from hclx.tune.text_groups import Layout
 from hclx.tune.tune_config import TuneConfig
 
@@ -60,24 +61,47 @@ class TuningText:
     too_long: str = "refuse"
 
 
+def text_of_files(
+    data: str, validation: str | None, prompt: str | None, settings: DataConfig, too_long: str
+) -> TuningText:
+    """Reads the rows of files, and their prompt document.
+
+    Args:
+      data: the rows: see `hclx.tune.row_files.read_rows`.
+      validation: the same, to hold out; None: a share of the others is.
+      prompt: a prompt document; None: there is none.
+      settings: the encoding, and at most how many rows are learnt from.
+      too_long: see `TuningText`.
+    Raises:
+      ConfigError, DataError: as `read_rows` and `load_prompt`.
+    """
+    rows = read_rows(data, settings.encoding, settings.max_documents)
+    held_out = read_rows(validation, settings.encoding) if validation else None
+    return TuningText(data, rows, held_out, load_prompt(prompt) if prompt else None, too_long)
+
+
 class TuningData(NamedTuple):
     """Examples that are ready for a run.
 
     Attributes:
-      train, held_out: packed, and None where nothing is held out.
+      train, held_out: packed, and None where nothing is held out; what is learnt from is a
+        `ChoiceBatch` where the loss is that of choices.
       n_train, n_held_out: how many examples they are.
       n_dropped: how many examples were too long.
+      counts: label -> examples of this choice that are learnt from, in the order of the prompt
+        document; {} if answers are no choices.
       choices: of the held-out examples, each choice; [] if answers are no choices.
       labels: of these examples.
       hashes: "text" and, with a prompt document, "prompt".
       layout: of rows of vectors and pairs; None: the rows are of completions.
     """
 
-    train: Batch
+    train: Batch | ChoiceBatch
     held_out: Batch | None
     n_train: int
     n_held_out: int
     n_dropped: int
+    counts: dict[str, int]
     choices: list[dict[str, Example]]
     labels: list[str]
     hashes: dict[str, str]
@@ -121,31 +145,95 @@ def prepare_examples(
     has_slots = config.kind in ("prompt_tune", "p_tune")
     slots = range(vocab_size, vocab_size + config.length) if has_slots else ()
     _check_prompt(text.prompt, config, slots)
-    encode = encoder_of(text.prompt, text.rows[:1], tokenizer, slots)
+    encode = _encoder(text, tokenizer, slots)
     rows = split_rows(text, permille)
     kept, n_dropped = [], 0
     for part in rows:
-        examples = [(row, encode(row)) for row in part]
-        fitting = [pair for pair in examples if size(pair[1]) <= length]
+        examples = [encode(row) for row in part]
+        fitting = [example for example in examples if example.room(config) <= length]
         if text.too_long == "refuse" and len(fitting) < len(examples):
-            raise _too_long(examples, length)
+            raise _too_long(examples, config, length)
         n_dropped += len(examples) - len(fitting)
         kept.append(fitting)
     train, held_out = kept
-    _check_examples(text, [example for _, example in train], n_dropped)
-    choices = []
-    if text.prompt and text.prompt.choices:
-        fields = [row_fields(text.prompt, row) for row, _ in held_out]
-        choices = [choice_examples(text.prompt, f, tokenizer, slots) for f in fields]
-    packed = [
-        pack([example for _, example in part], length, tokenizer.eod_id).rows if part else None
-        for part in kept
-    ]
-    labels = [example.label for _, example in held_out] if choices else []
+    _check_examples(text, [encoded.example for encoded in train], n_dropped)
     hashes = {"text": _hash(kept)}
     if text.prompt:
         hashes = {"prompt": prompt_hash(text.prompt), **hashes}
-    return TuningData(*packed, len(train), len(held_out), n_dropped, choices, labels, hashes)
+    return TuningData(
+        _pack_all(_balanced(train, config), config, length, tokenizer.eod_id),
+        # the validation loss is that of tokens; that of choices is measured beside it
+        _pack_all(held_out, TuneConfig(), length, tokenizer.eod_id) if held_out else None,
+        *(len(train), len(held_out), n_dropped, _counts(text.prompt, train)),
+        [encoded.options for encoded in held_out if encoded.options],
+        [encoded.example.label for encoded in held_out if encoded.options],
+        hashes,
+    )
+
+
+class Encoded(NamedTuple):
+    """A row as what is learnt from it.
+
+    Attributes:
+      row: as it was read.
+      example: the right answer behind its prompt.
+      options: key -> the example of each choice; {} if answers are no choices.
+    """
+
+    row: Row
+    example: Example
+    options: dict[str, Example]
+
+    def room(self, config: TuneConfig) -> int:
+        """Returns the positions of a row of tokens that it fills."""
+        is_choice = config.objective == "choices"
+        return sum(map(size, self.options.values() if is_choice else [self.example]))
+
+    def times(self, factor: float) -> "Encoded":
+        """Returns it with weights that are `factor` times as large."""
+        heavier = lambda example: example._replace(weights=np.float32(factor) * example.weights)
+        options = {key: heavier(example) for key, example in self.options.items()}
+        return Encoded(self.row, heavier(self.example), options)
+
+
+def _encoder(
+    text: TuningText, tokenizer: Tokenizer, slots: Sequence[int]
+) -> Callable[[Row], Encoded]:
+    prompt = text.prompt
+    encode = encoder_of(prompt, text.rows[:1], tokenizer, slots)
+
+    def encode_choices(row: Row) -> Encoded:
+        fields = row_fields(prompt, row)
+        options = choice_examples(prompt, fields, tokenizer, slots)
+        return Encoded(row, options[fields[prompt.answer_field]], options)
+
+    has_choices = prompt and prompt.choices
+    return encode_choices if has_choices else lambda row: Encoded(row, encode(row), {})
+
+
+def _pack_all(
+    examples: Sequence[Encoded], config: TuneConfig, length: int, pad_id: int
+) -> Batch | ChoiceBatch:
+    if config.objective == "choices":
+        labels = [encoded.example.label for encoded in examples]
+        return pack_choices([encoded.options for encoded in examples], labels, length, pad_id)
+    return pack([encoded.example for encoded in examples], length, pad_id).rows
+
+
+def _counts(prompt: PromptDocument | None, train: Sequence[Encoded]) -> dict[str, int]:
+    counts = collections.Counter(encoded.example.label for encoded in train)
+    return {key: counts[key] for key in prompt.choices} if prompt else {}
+
+
+def _balanced(examples: Sequence[Encoded], config: TuneConfig) -> list[Encoded]:
+    """The examples with the weights of their classes, or some of them more than once."""
+    labels = [encoded.example.label for encoded in examples]
+    if config.balance == "sampling":
+        return [examples[index] for index in oversample(labels, config.seed)]
+    if config.balance == "weights":
+        factors = class_weights(labels)
+        return [encoded.times(factors[encoded.example.label]) for encoded in examples]
+    return list(examples)
 
 
 def encoder_of(
@@ -163,7 +251,7 @@ def encoder_of(
 
 
 def _loader(
-    rows: Batch, name: str, train: TrainConfig, program: Program, skip: Ranges = ()
+    rows: Batch | ChoiceBatch, name: str, train: TrainConfig, program: Program, skip: Ranges = ()
 ) -> PackedLoader:
     return PackedLoader(
         rows,
@@ -176,7 +264,16 @@ def _loader(
 
 
 def _check_prompt(prompt: PromptDocument | None, config: TuneConfig, slots: Sequence[int]) -> None:
-    """Refuses more places for soft slots than there are slots; tells if a place stays empty."""
+    """Refuses what needs choices without choices, and more places for soft slots than there are
+    slots; tells if a place stays empty.
+    """
+    for name, plain in (("objective", "text"), ("balance", "none")):
+        value = getattr(config, name)
+        if value != plain and not (prompt and prompt.choices):
+            raise ConfigError(
+                f"TuneConfig.{name}={value!r} needs a prompt document with choices (--prompt); give"
+                f" one, or TuneConfig.{name}={plain!r}"
+            )
     places = soft_places(prompt) if prompt else 0
     if slots and places > len(slots):
         raise ConfigError(
@@ -201,13 +298,14 @@ def split_rows(text: TuningText, permille: int) -> tuple[Sequence[Row], Sequence
     return part(False), part(True)
 
 
-def _too_long(examples: list[tuple[Row, Example]], length: int) -> DataError:
-    long = [(row, size(example)) for row, example in examples if size(example) > length]
-    row, longest = max(long, key=lambda pair: pair[1])
+def _too_long(examples: Sequence[Encoded], config: TuneConfig, length: int) -> DataError:
+    longest = max(examples, key=lambda encoded: encoded.room(config))
+    n_long = sum(encoded.room(config) > length for encoded in examples)
+    together = ", all choices of a row together," if config.objective == "choices" else ""
     return DataError(
-        f"{counted(len(long), 'example')} of {len(examples)} have more than"
-        f" TrainConfig.sequence_length={length} tokens, the longest {longest} ({row.where}); give a"
-        " longer sequence, or --too_long=drop to leave them out"
+        f"{counted(n_long, 'example')} of {len(examples)}{together} have more than"
+        f" TrainConfig.sequence_length={length} tokens, the longest {longest.room(config)}"
+        f" ({longest.row.where}); give a longer sequence, or --too_long=drop to leave them out"
     )
 
 
@@ -227,11 +325,11 @@ def _check_examples(text: TuningText, train: Sequence[Example], n_dropped: int) 
             )
 
 
-def _hash(parts: Sequence[Sequence[tuple[Row, Any]]]) -> str:
+def _hash(parts: Sequence[Sequence[Encoded]]) -> str:
     """A SHA-256 of all examples in their order, as tokens and weights."""
     digest = hashlib.sha256()
     for part in parts:
-        for _, example in part:
+        for _, example, _ in part:
             digest.update(np.int64(len(example.tokens)).tobytes())
             digest.update(example.tokens.tobytes() + example.weights.tobytes())
         digest.update(b"|")

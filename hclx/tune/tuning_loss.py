@@ -13,6 +13,7 @@ from hclx.model_config import ModelConfig
 from hclx.train.fingerprint import array_fingerprint
 from hclx.train.loss import chunked_token_losses, summed_loss
 from hclx.train.step import LossFn
+from hclx.tune.choice_loss import choice_loss
 from hclx.tune.methods import Tuned, apply_method
 from hclx.tune.tune_config import TuneConfig
 
@@ -31,26 +32,28 @@ def make_tuning_loss(
     Args:
       model: the base's shape.
       compute: how it is computed; `attention` is a backend and not "auto".
-      config: the method and its settings.
-      z_loss: see `hclx.train.loss.summed_loss`.
+      config: the method and its settings; its objective says what is summed.
+      z_loss: see `hclx.train.loss.summed_loss`; of the loss of tokens alone.
     Returns:
       (merged parameters, batch) -> the weighted sum of the token losses in nats, and the sum of
-      the weights, float32 scalars. The loss is NaN if an id is neither in the vocabulary nor a soft
-      slot.
+      the weights, float32 scalars; or those of choices, of a `ChoiceBatch`: see `choice_loss`. The
+      loss is NaN if an id is neither in the vocabulary nor a soft slot.
     """
+
+    chunk_tokens = compute.loss_chunk_tokens
+
+    def of_tokens(head, x_btd, batch):
+        targets = batch.targets_bt, batch.weights_bt
+        return summed_loss(head, x_btd, *targets, chunk_tokens, z_loss), batch.weights_bt.sum()
+
+    of_choices = lambda head, x_btd, batch: choice_loss(head, x_btd, batch, chunk_tokens)
+    loss = of_choices if config.objective == "choices" else of_tokens
 
     def loss_fn(params, batch):
         tuned = apply_method(params, model, config, dropout_key(batch, config))
-        total = summed_loss(
-            head_weights(tuned.params, model),
-            tuned_hidden_states(tuned, batch, model, compute),
-            batch.targets_bt,
-            batch.weights_bt,
-            compute.loss_chunk_tokens,
-            z_loss,
-        )
-        known = _all_known(tuned, batch, model)
-        return jnp.where(known, total, jnp.nan), batch.weights_bt.sum()
+        x_btd = tuned_hidden_states(tuned, batch, model, compute)
+        total, weight = loss(head_weights(tuned.params, model), x_btd, batch)
+        return jnp.where(_all_known(tuned, batch, model), total, jnp.nan), weight
 
     return loss_fn
 

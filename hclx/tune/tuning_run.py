@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -27,7 +28,7 @@ from hclx.train.initial_weights import (
 from hclx.train.malloc import computes_on_cpu, keep_freed_memory
 from hclx.train.messages import changes_in_words, ending
 from hclx.train.pretrain import starting_point, train_loop
-from hclx.train.retention import losses_of, ranked
+from hclx.train.retention import ranked, ranks_of
 from hclx.train.run import Run, RunOptions, claimed_folder, open_run
 from hclx.train.run_changes import changes_of
 from hclx.train.run_dir import has_begun, read_config
@@ -37,10 +38,13 @@ from hclx.train.step import Program, Training, check_device, make_program
 from hclx.train.validation import evaluate
 from hclx.train.whole_model import read_whole_model
 from hclx.tune.artefact import Artefact, base_fingerprint, write_artefact
+from hclx.tune.best_step import check_patience, metrics_of, selection_of
 from hclx.tune.choice_accuracy import choice_accuracy
+from hclx.tune.class_balance import classes_in_words
 from hclx.tune.frozen_base import read_held_base
 from hclx.tune.held_out_texts import text_metrics
 from hclx.tune.initial_values import Tokens
+from hclx.tune.packing import ChoiceBatch
 from hclx.tune.text_groups import Layout
 from hclx.tune.text_losses import make_text_loss, make_text_token_losses
 from hclx.tune.text_rows import prepare_groups
@@ -96,15 +100,15 @@ def tune(
       mesh: the devices; None: all, as the configuration lays them out.
     Returns:
       The state of the best step (without moments of its own), and its figures: "step" and, if
-      examples are held out, `validation_loss`, `bits_per_byte` and, for choices,
-      `validation_accuracy`; for vectors and pairs, see `hclx.tune.held_out_texts`. The last state,
-      if the file STOP ended the run.
+      examples are held out, "last_step", `validation_loss`, `bits_per_byte` and, for choices,
+      `validation_accuracy` and `validation_choice_loss`; for vectors and pairs, see
+      `hclx.tune.held_out_texts`. The last state, if the file STOP ended the run.
     Raises:
       ConfigError, DataError and others: as `hclx.train.pretrain.pretrain`.
     """
     if computes_on_cpu():
         keep_freed_memory()
-    _check(experiment, config, model_dir, options)
+    check_run(experiment, config, model_dir, options)
     changes = changes_of(model_dir, experiment)
     keep_compiled_programs()
     mesh = mesh or make_mesh(experiment.mesh)
@@ -118,7 +122,7 @@ def tune(
             for line in changes_in_words(changes, experiment, model_dir, run.progress.step):
                 say(line, flush=True)
             state = train_loop(run, state)
-            if run.progress.step < experiment.train.total_steps:
+            if not run.is_done:
                 say(ending(run))
                 return state, {"step": run.progress.step}
             state, figures = _best(run, state)
@@ -146,11 +150,15 @@ def tuning_parts(
     token_bytes = np.zeros(model.vocab_size, np.float32)
     if config.writes_text:
         token_bytes[: tokenizer.vocab_size] = tokenizer.token_bytes()
-        metrics = choice_accuracy(data.choices, data.labels, train)
-    else:
-        compute = _resolved(check_device(experiment, mesh.devices.flat[0]), experiment, config)
-        metrics = text_metrics(data, model, compute, config, train)
+    metrics = _metrics(experiment, config, data, mesh)
     training = functools.partial(_training, experiment, config, mesh, data.layout)
+
+    def program(factors: tuple[tuple[int, float], ...]) -> Program:
+        made = make_program(experiment, mesh, factors, training())
+        abstract = made.abstract_batch
+        if config.objective == "choices":
+            abstract = ChoiceBatch(*abstract, abstract.segments_bt)
+        return dataclasses.replace(made, abstract_batch=abstract)
 
     def begin(program: Program, weights: Weights, frozen: Params) -> TrainState:
         abstract, optimizer = program.abstract_state, program.optimizer
@@ -167,15 +175,32 @@ def tuning_parts(
         tokenizer_dir=experiment.data.tokenizer_dir,
         hashes={"vocabulary": tokenizer.fingerprint, **data.hashes},
         token_bytes=token_bytes,
-        make_program=lambda factors: make_program(experiment, mesh, factors, training()),
+        make_program=program,
         open_loader=functools.partial(data.open_loader, train),
         open_validation=functools.partial(data.open_validation, train),
         begin=begin,
         read_frozen=read_frozen,
-        metrics=metrics,
+        metrics=metrics or (lambda program, state: {}),
+        selection=selection_of(config, metrics_of(config, bool(data.choices)) if metrics else ()),
+        name="tune",
         description={"tune": dataclasses.asdict(config)},
     )
     return parts, data
+
+
+def _metrics(
+    experiment: Experiment, config: TuneConfig, data: TuningData, mesh: Mesh
+) -> Callable[[Program, TrainState], dict[str, float]] | None:
+    """The function that measures held-out rows beside their loss; None: there is nothing to."""
+    if config.patience and data.held_out is None:
+        raise ConfigError(
+            f"TuneConfig.patience={config.patience} compares figures of held-out rows, and none are"
+            " held out; give --validation, or a larger DataConfig.validation_permille"
+        )
+    if config.writes_text:
+        return choice_accuracy(data.choices, data.labels, experiment.train)
+    compute = _resolved(check_device(experiment, mesh.devices.flat[0]), experiment, config)
+    return text_metrics(data, experiment.model, compute, config, experiment.train)
 
 
 def summary(experiment: Experiment, config: TuneConfig, data: TuningData, base: str) -> str:
@@ -184,9 +209,12 @@ def summary(experiment: Experiment, config: TuneConfig, data: TuningData, base: 
     rows = len(data.train.tokens_bt)
     used = float((data.train.segments_bt < _padding(data.train)[:, None]).mean())
     left_out = f", {counted(data.n_dropped, 'example')} too long: left out"
+    classes = ""
+    if data.counts:
+        classes = f"classes: {classes_in_words(data.counts, config.balance)}\n"
     return (
         f"{config.kind}: {count_trainable(model, config):,} parameters"
-        f" ({size_in_words(trainable_bytes(model, config))}) on {base}\n"
+        f" ({size_in_words(trainable_bytes(model, config))}) on {base}\n{classes}"
         f"data: {counted(data.n_train, 'example')}, {data.n_held_out:,} held out"
         f"{left_out if data.n_dropped else ''}; {counted(rows, 'row')} of"
         f" {train.sequence_length} tokens, {used:.0%} filled · batch: {train.global_batch_size}"
@@ -202,13 +230,22 @@ def _padding(rows) -> np.ndarray:
     return last + ~np.array(is_padded)
 
 
-def _check(experiment: Experiment, config: TuneConfig, model_dir: str, options: RunOptions) -> None:
-    """Refuses what can be refused before any work."""
-    old = read_config(model_dir) if has_begun(model_dir) else None
+def check_run(
+    experiment: Experiment, config: TuneConfig, model_dir: str | None, options: RunOptions
+) -> None:
+    """Refuses what can be refused before any work.
+
+    Args:
+      experiment, config, options: as in `tune`.
+      model_dir: of the run; None: it is not known.
+    Raises:
+      ConfigError, CheckpointError, DataError: as `tune`.
+    """
+    old = read_config(model_dir) if model_dir and has_begun(model_dir) else None
     if old is not None:
-        now, before = dataclasses.asdict(config), old.get("tune") or {}
-        if before:  # an older version may not have had all settings
-            before = {**dataclasses.asdict(TuneConfig()), **before}
+        # settings that a run of an earlier version does not name are at their defaults
+        now = dataclasses.asdict(config)
+        before = {**dataclasses.asdict(TuneConfig()), **old["tune"]} if "tune" in old else {}
         differing = [name for name in now if before.get(name) != now[name]]
         if differing:
             listed = "; ".join(
@@ -219,6 +256,12 @@ def _check(experiment: Experiment, config: TuneConfig, model_dir: str, options: 
                 f"{model_dir} holds a run of other settings ({listed}); give those, or choose"
                 " another --model_dir"
             )
+    if config.objective == "choices" and experiment.train.z_loss:
+        raise ConfigError(
+            "TrainConfig.z_loss is added to the loss of tokens; leave it out with"
+            " TuneConfig.objective='choices'"
+        )
+    check_patience(config, experiment.train)
     length, most = experiment.train.sequence_length, experiment.model.max_length
     if config.kind == "prefix_tune" and length + config.length > most:
         raise ConfigError(
@@ -279,15 +322,15 @@ def _initial_texts(config: TuneConfig, text: TuningText, tokenizer: Tokenizer) -
 
 
 def _best(run: Run, state: TrainState) -> tuple[TrainState, dict[str, float]]:
-    """The kept step with the lowest validation loss, else the last one, and its figures."""
-    folder = checkpoints_of(run.model_dir)
-    losses = losses_of(folder, run.checkpointer.steps())
-    step = (ranked(losses) or [run.progress.step])[0]
+    """The best of the kept steps, else the last one, and its figures."""
+    ranks = ranks_of(checkpoints_of(run.model_dir), run.checkpointer.steps())
+    step = (ranked(ranks) or [run.progress.step])[0]
     if step != run.progress.step:
         abstract = run.program.abstract_state.trainable
         state = state._replace(trainable=run.checkpointer.restore_params(abstract, step)[0])
-    figures = evaluate(run, state) if run.validation else {}
-    return state, {"step": step, **figures}
+    if not run.validation:
+        return state, {"step": step}
+    return state, {"step": step, "last_step": run.progress.step, **evaluate(run, state)}
 
 
 def _write(
@@ -309,6 +352,10 @@ def _write(
 
 
 def _in_words(model_dir: str, config: TuneConfig, figures: dict[str, float]) -> str:
-    values = ", ".join(f"{n.replace('_', ' ')} {v:.4f}" for n, v in figures.items() if n != "step")
+    values = ", ".join(
+        f"{name.replace('_', ' ')} {value:.4f}"
+        for name, value in figures.items()
+        if not name.endswith("step")
+    )
     where = "" if config.kind == "finetune" else f", in {Path(model_dir) / ARTEFACT}"
     return f"step {figures['step']}: {values or 'nothing was held out'}{where}"

@@ -1,5 +1,6 @@
-"""A tiny base as a run, rows to tune it on, and commands that do so."""
+"""A tiny base as a run, rows to tune it on, and commands and functions that do so."""
 
+import dataclasses
 import json
 
 import jax
@@ -15,9 +16,14 @@ from hclx.config import (
     TrainConfig,
 )
 from hclx.model import init_params
+from hclx.parallel import make_mesh
 from hclx.text import load_tokenizer
+from hclx.train.run import RunOptions
+from hclx.tune import TuneConfig, tuning_run
 from hclx.tune.merged_run import write_plain_run
+from hclx.tune.tuning_data import TuningText
 from tests.helpers.commands import launch
+from tests.helpers.meshes import ONE, devices_of
 
 # A run with evaluations and a best step.
 SHORT_RUN = TrainConfig(
@@ -44,6 +50,7 @@ SMALL = (
     "--gin.TuneConfig.length=3",
     "--gin.DataConfig.validation_permille=250",
 )
+MESH = make_mesh(ONE, devices_of(ONE))
 PROMPT = {
     "schema": "hclx.prompt/1",
     "name": "taste",
@@ -55,12 +62,12 @@ PROMPT = {
 TEXTS = ("국이 맑고 따뜻하다", "밥이 식어서 굳었다", "차가 향기롭다", "빵이 눅눅하다")
 
 
-def write_base(folder, tokenizer_dir, seed=0, scale=1.0):
-    """Writes a base with random weights, and token vectors `scale` times as long: how sure the
-    model can be of a token is limited by their length, as it ends in a norm.
+def write_base(folder, tokenizer_dir, seed=0, scale=1.0, **shape):
+    """Writes a base of `SHAPE` and `shape` with random weights, and token vectors `scale` times as
+    long: how sure the model can be of a token is limited by their length, as it ends in a norm.
     """
     vocab_size = load_tokenizer(tokenizer_dir).vocab_size
-    model = ModelConfig(vocab_size=vocab_size, **SHAPE)
+    model = ModelConfig(vocab_size=vocab_size, **{**SHAPE, **shape})
     experiment = Experiment(
         model=model,
         compute=ComputeConfig(dtype="float32"),
@@ -95,3 +102,28 @@ def write_rows(path, rows):
 def tune(kind, base, model_dir, *arguments, small=SMALL, **options):
     own = (f"--gin_file=runs/{kind}.gin", f"--base={base}", f"--model_dir={model_dir}")
     return launch("tune.py", *own, *small, *arguments, **options)
+
+
+class Killed(BaseException):
+    """Ends a run as a signal does that cannot be answered."""
+
+
+def settings(place, kind="lora", rate=1e-2, train={}, **fields):
+    """The configuration of a run in this process; `place` is that of tests/tune/conftest.py."""
+    of_base, tokenizer_dir = tuning_run.read_base(place.base)
+    experiment = dataclasses.replace(
+        of_base,
+        mesh=ONE,
+        optimizer=OptimizerConfig(learning_rate=rate, warmup_steps=1, weight_decay=0.0),
+        data=DataConfig(input="rows", tokenizer_dir=tokenizer_dir, validation_permille=250),
+        train=dataclasses.replace(SHORT_RUN, **train),
+    )
+    return experiment, TuneConfig(kind=kind, **{"length": 3, **fields})
+
+
+def run(place, model_dir, kind="lora", text=None, base=None, **options):
+    """Tunes in this process."""
+    experiment, config = settings(place, kind, **options)
+    text = text or TuningText("rows", place.rows, prompt=place.prompt)
+    start = RunOptions(init_from=base or place.base, lease_seconds=1.0)
+    return tuning_run.tune(experiment, config, text, str(model_dir), start, MESH)

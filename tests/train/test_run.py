@@ -33,6 +33,7 @@ from hclx.train.pretrain import end_if_diverged
 from hclx.train.profiler import StepProfiler, parse_steps
 from hclx.train.run_changes import changes_of, refuse_unasked_changes
 from hclx.train.run_dir import check_configuration, claim_folder, describe_run, read_run
+from hclx.train.step_selection import BestStep
 from hclx.train.timing import StepClock
 from tests.helpers.meshes import ONE, experiment
 from tests.helpers.sizes import SIZES
@@ -591,8 +592,11 @@ def test_the_first_lines_say_how_often_the_text_is_read(share, reads):
     ],
 )
 def test_the_last_line_says_how_a_run_ended(step, text):
-    progress = SimpleNamespace(step=step)
     run = SimpleNamespace(
-        experiment=experiment(ONE, total_steps=40), model_dir="run", progress=progress
+        experiment=experiment(ONE, total_steps=40),
+        model_dir="run",
+        parts=SimpleNamespace(selection=None),
+        progress=SimpleNamespace(step=step, best=BestStep()),
+        ends_early=False,
     )
     assert ending(run).startswith(text)

@@ -35,7 +35,7 @@ from tests.helpers.tuning import (
     random_tokens,
     start,
 )
-from tests.helpers.tuning_runs import SHORT_RUN, labelled_rows, write_base
+from tests.helpers.tuning_runs import SHORT_RUN, labelled_rows
 
 MESH = make_mesh(ONE, devices_of(ONE))
 TRAIN = dataclasses.replace(SHORT_RUN, total_steps=4)
@@ -43,14 +43,12 @@ HELD = ("bfloat16", "int8")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, tokenizer_dirs):
-    folder = tmp_path_factory.mktemp("bases")
-    base = str(write_base(folder / "base", tokenizer_dirs["plain"]))
-    experiment, _ = read_base(base)
+def place(tuning_base):
+    experiment, _ = read_base(tuning_base)
     return SimpleNamespace(
-        base=base,
+        base=tuning_base,
         model=experiment.model,
-        weights=choose_initial_weights(None, base, experiment.model),
+        weights=choose_initial_weights(None, tuning_base, experiment.model),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hclx.tune.artefact import read_artefact
 from hclx.tune.tuning_run import ARTEFACT
-from tests.helpers.tuning_runs import TEXTS, tune, write_base, write_rows
+from tests.helpers.tuning_runs import TEXTS, tune, write_rows
 
 ROWS = [
     {
@@ -19,10 +19,9 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, tokenizer_dirs):
+def files(tmp_path_factory, tuning_base):
     folder = tmp_path_factory.mktemp("text_command")
-    base = write_base(folder / "base", tokenizer_dirs["plain"])
-    return folder, base, f"--data={write_rows(folder / 'rows.jsonl', ROWS)}"
+    return folder, tuning_base, f"--data={write_rows(folder / 'rows.jsonl', ROWS)}"
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ TRAIN = TrainConfig(
 MESH = make_mesh(ONE, devices_of(ONE))
 CONTRAST = TuneConfig(kind="lora", objective="contrast", sizes="8", rank=4)
 PAIR = TuneConfig(kind="lora", objective="pair", labels="same,other", rank=4)
+STEPS = ("step", "last_step")
 UNTUNED = TuneConfig(kind="finetune", objective="contrast")
 QUERIES = [{"query": f"{text}?", "positive": f"{text}.", "negative": "눈"} for text in TEXTS]
 PAIRS = [
@@ -47,10 +48,8 @@ PAIRS = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, tokenizer_dirs):
-    folder = tmp_path_factory.mktemp("vectors")
-    base = str(write_base(folder / "base", tokenizer_dirs["plain"]))
-    return SimpleNamespace(folder=folder, base=base)
+def place(tmp_path_factory, tuning_base):
+    return SimpleNamespace(folder=tmp_path_factory.mktemp("vectors"), base=tuning_base)
 
 
 def run(place, name, config, records, rate=2e-2, **train):
@@ -84,7 +83,7 @@ def pair(place):
 def test_queries_learn_to_find_their_texts(contrast, place):
     """The figures are those of the artefact, read again; nothing is said of bytes."""
     model_dir, figures = contrast
-    assert set(figures) == {"step", "validation_loss", "validation_r1", "validation_mrr"}
+    assert set(figures) == {*STEPS, "validation_loss", "validation_r1", "validation_mrr"}
     losses = [record["loss"] for record in read_metrics(model_dir)]
     assert losses[-1] < losses[0] / 2
     reader = load_reader(place.base, model_dir / ARTEFACT)
@@ -114,7 +113,7 @@ def test_a_vector_is_that_of_the_text_alone(place):
 
 def test_pairs_are_judged_as_the_run_judged_them(pair, place):
     model_dir, figures = pair
-    assert set(figures) == {"step", "validation_loss", "validation_accuracy"}
+    assert set(figures) == {*STEPS, "validation_loss", "validation_accuracy"}
     reader = load_reader(place.base, model_dir / ARTEFACT)
     probabilities = judge_pairs(reader, PAIRS)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
@@ -149,7 +148,7 @@ def test_scores_are_learnt_in_full(place, objective):
     config = TuneConfig(kind="finetune", objective=objective, score_max=5.0)
     rows = [{**pair, "score": 5.0 if pair["label"] == "same" else 1.0} for pair in PAIRS]
     model_dir, figures = run(place, f"{objective}_full", config, rows, rate=3e-3, total_steps=18)
-    assert set(figures) == {"step", "validation_loss", "validation_pearson", "validation_spearman"}
+    assert set(figures) == {*STEPS, "validation_loss", "validation_pearson", "validation_spearman"}
     reader = load_reader(str(model_dir))
     scores = np.array([row["score"] for row in rows])
     if objective == "pair":

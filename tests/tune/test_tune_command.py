@@ -1,5 +1,6 @@
 """launch/tune.py as a user runs it: from a table to a tuned model, killed and resumed, refused."""
 
+import re
 import signal
 import subprocess
 import time
@@ -56,6 +57,28 @@ def test_a_table_becomes_a_model_that_writes(place, tmp_path):
     assert (listed.returncode, listed.stdout) == (0, "8: good\n"), listed.stderr
 
 
+def test_a_dry_run_needs_no_folder_and_makes_none(place, tmp_path):
+    arguments = ("--gin_file=runs/lora.gin", f"--base={place / 'base'}", *data(place), *SMALL)
+    result = launch("tune.py", *arguments, "--dry_run")
+    assert result.returncode == 0, result.stderr
+    assert "9 examples, 3 held out" in result.stdout and "memory per device" in result.stdout
+    assert re.search(r"example 3: 글: .*\n평:⟦ (좋음|나쁨)⟧", result.stdout)
+
+
+@pytest.mark.long
+def test_the_best_run_of_a_sweep_is_merged(place, tmp_path):
+    sweep, merged = tmp_path / "sweep", tmp_path / "merged"
+    grid = "--sweep=TuneConfig.rank=2,4 TuneConfig.targets='q,v'"
+    arguments = ("lora", place / "base", sweep, *data(place), grid, f"--merge_to={merged}")
+    result = tune(*arguments)
+    assert result.returncode == 0, result.stderr
+    folder = re.search(r"^best: .*, in (.*)$", result.stdout, re.MULTILINE)[1]
+    assert sorted(path.name for path in sweep.iterdir()) == [
+        *("rank=2,targets=_q,v_", "rank=4,targets=_q,v_", "sweep.jsonl")
+    ]
+    assert (sweep / folder / ARTEFACT).is_file() and (merged / "config.json").is_file()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_and_resumed_is_equal_to_the_last_digit(kind, place, tmp_path):
@@ -95,6 +118,7 @@ def test_killed_and_resumed_is_equal_to_the_last_digit(kind, place, tmp_path):
             ("--base={0}/base", "--data={0}/rows.jsonl", "--gin.ModelConfig.d_model=8"),
             *(64, "there is no class 'ModelConfig'"),
         ),
+        (("--base={0}/base", "--data={0}/rows.jsonl", "--sweep=rank"), 64, "--sweep: 'rank'"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(arguments, code, message, place, tmp_path):

@@ -2,70 +2,26 @@
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
-from hclx.config import DataConfig, MeshConfig, OptimizerConfig
+from hclx.config import MeshConfig
 from hclx.errors import CheckpointError, ConfigError, DataError
 from hclx.infer.load import load_for_inference
 from hclx.parallel import make_mesh
-from hclx.prompts import load_prompt
 from hclx.train.run import RunOptions
 from hclx.train.state import merge
-from hclx.tune import TuneConfig, begin
+from hclx.tune import begin, make_tuning_loss
 from hclx.tune.artefact import base_fingerprint, check_artefact, read_artefact
 from hclx.tune.packed_loader import PackedLoader
-from hclx.tune.row_files import Row, read_rows
+from hclx.tune.row_files import Row
 from hclx.tune.tuning_data import TuningText
 from hclx.tune.tuning_run import ARTEFACT, read_base, tune, tuning_parts
 from hclx.tune.tuning_settings import load_settings
-from tests.helpers.meshes import ONE, devices_of
 from tests.helpers.runs import numbers
-from tests.helpers.tuning_runs import (
-    KINDS,
-    SHORT_RUN,
-    labelled_rows,
-    write_base,
-    write_prompt,
-    write_rows,
-)
-
-TRAIN = SHORT_RUN
-MESH = make_mesh(ONE, devices_of(ONE))
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory, tokenizer_dirs):
-    """Files for all runs: a base, a prompt document and rows."""
-    folder = tmp_path_factory.mktemp("tuning")
-    return SimpleNamespace(
-        folder=folder,
-        base=str(write_base(folder / "base", tokenizer_dirs["plain"])),
-        prompt=load_prompt(write_prompt(folder / "prompt.json")),
-        rows=read_rows(write_rows(folder / "rows.jsonl", labelled_rows())),
-    )
-
-
-def settings(place, kind="lora", rate=1e-2, train={}, **fields):
-    of_base, tokenizer_dir = read_base(place.base)
-    experiment = dataclasses.replace(
-        of_base,
-        mesh=ONE,
-        optimizer=OptimizerConfig(learning_rate=rate, warmup_steps=1, weight_decay=0.0),
-        data=DataConfig(input="rows", tokenizer_dir=tokenizer_dir, validation_permille=250),
-        train=dataclasses.replace(TRAIN, **train),
-    )
-    return experiment, TuneConfig(kind=kind, **{"length": 3, **fields})
-
-
-def run(place, model_dir, kind="lora", text=None, base=None, **options):
-    experiment, config = settings(place, kind, **options)
-    text = text or TuningText("rows", place.rows, prompt=place.prompt)
-    start = RunOptions(init_from=base or place.base, lease_seconds=1.0)
-    return tune(experiment, config, text, str(model_dir), start, MESH)
+from tests.helpers.tuning_runs import KINDS, MESH, Killed, run, settings, write_base
 
 
 @pytest.mark.parametrize("kind", ["prompt_tune", "prefix_tune", "lora"])
@@ -105,10 +61,6 @@ def pack_alone(rows):
                     own[: inside.sum()] = field[n][inside]
                 fields[-1][3][inside.sum() :] = fields[-1][3][0] + 1
     return type(rows)(*map(np.stack, zip(*fields)))
-
-
-class Killed(BaseException):
-    """Ends a run as a signal does that cannot be answered."""
 
 
 @pytest.mark.parametrize(
@@ -170,7 +122,9 @@ def base_of(model_dir):
 
 
 def test_the_best_step_is_the_artefact(place, tmp_path):
-    _, figures = run(place, tmp_path / "run", rate=3.0, train={"total_steps": 8})
+    _, figures = run(
+        place, tmp_path / "run", rate=3.0, train={"total_steps": 8}, select_by="validation_loss"
+    )
     losses = {r["step"]: r.get("validation_loss") for r in numbers(tmp_path / "run")}
     evaluated = {step: loss for step, loss in losses.items() if loss is not None}
     assert set(evaluated) == {2, 4, 6, 8}
@@ -184,6 +138,28 @@ def test_the_best_step_is_the_artefact(place, tmp_path):
     saved = {path for path in checkpoint["fingerprint"] if path.startswith("params/")}
     assert saved and all(path.startswith("params/tune/") for path in saved)
     assert checkpoint["init_from"]["model_dir"] == place.base
+
+
+def test_choices_are_learnt_and_measured_by_their_loss(place, tmp_path):
+    train = {"total_steps": 12, "eval_every": 12, "checkpoint_every": 12, "sequence_length": 96}
+    text = TuningText("rows", place.rows, place.rows[:4], place.prompt)
+    options = {"objective": "choices", "rate": 3e-2}
+    _, figures = run(place, tmp_path / "run", text=text, train=train, **options)
+    losses = [record["loss"] for record in numbers(tmp_path / "run")]
+    assert losses[-1] < 0.7 * losses[0]
+    experiment, config = settings(place, train=train, objective="choices")
+    held_out = TuningText("rows", place.rows[:4], place.rows[:1], place.prompt)
+    parts, data = tuning_parts(experiment, config, held_out, MESH)
+    with jax.set_mesh(MESH):
+        state, _ = run(place, tmp_path / "run", text=text, train=train, **options)
+        loss_fn = make_tuning_loss(experiment.model, experiment.compute, config)
+        total, weight = jax.jit(loss_fn)(state.params, data.train)
+    assert weight == 4 and data.train.answers_bt.max() > 1
+    assert figures["validation_choice_loss"] == pytest.approx(float(total / weight), rel=1e-4)
+    with pytest.raises(ConfigError, match="TuneConfig.objective='choices' needs a prompt document"):
+        tuning_parts(experiment, config, TuningText("rows", place.rows), MESH)
+    with pytest.raises(ConfigError, match="leave it out with TuneConfig.objective='choices'"):
+        run(place, tmp_path / "other", train={"z_loss": 0.1}, objective="choices")
 
 
 def test_an_example_is_learnt_by_heart(place, tmp_path, tokenizer_dirs):
