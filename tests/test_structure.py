@@ -151,8 +151,7 @@ def imported(tree):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("path", ALL, ids=name)
-def test_imports_run_one_way(path):
+def imports_run_one_way(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     package = parts[1] if parts[0] == "hclx" else parts[0]
     if package == "__init__":
@@ -168,10 +167,8 @@ def test_imports_run_one_way(path):
             )
 
 
-@pytest.mark.parametrize("path", ALL, ids=name)
-def test_modules_and_functions_are_short_and_say_what_they_are_for(path):
-    source = path.read_text(encoding="utf-8")
-    tree = ast.parse(source)
+def modules_and_functions_are_short_and_say_what_they_are_for(path):
+    source, tree = path.read_text(encoding="utf-8"), tree_of(path)
     assert not source or ast.get_docstring(tree), "no docstring"
     assert source.count("\n") <= (100 if path.parent.name == "launch" else 400)
     for node in ast.walk(tree):
@@ -198,18 +195,16 @@ LINUX_ONLY = {
 }
 
 
-@pytest.mark.parametrize("path", ALL, ids=name)
-def test_what_only_linux_has_is_looked_for_before_it_is_used(path):
+def what_only_linux_has_is_looked_for_before_it_is_used(path):
     source = path.read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             module = node.value.id
             if node.attr in LINUX_ONLY.get(module, "").split():
                 assert f'hasattr({module}, "{node.attr}")' in source, f"{module}.{node.attr}"
 
 
-@pytest.mark.parametrize("path", ALL, ids=name)
-def test_docstrings_are_sentences(path):
+def docstrings_are_sentences(path):
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree_of(path)):
         if isinstance(node, documented) and (docstring := ast.get_docstring(node)):
@@ -235,8 +230,7 @@ def defined(tree):
             yield node.rest, node.lineno
 
 
-@pytest.mark.parametrize("path", ALL, ids=name)
-def test_names_say_what_they_name(path):
+def names_say_what_they_name(path):
     vague = {(name, line) for name, line in defined(tree_of(path)) if name in VAGUE}
     assert not vague, f"{sorted(vague)}: name them by what they are"
 
@@ -262,13 +256,28 @@ lambda one: one
     assert sorted(lines) == [2, 4, 5, 5, 5, 5, 5, 5, 6, 8, 10, 11, 11, 13, 13, 14, 15]
 
 
-@pytest.mark.parametrize("path", ALL, ids=name)
-def test_commands_are_named_as_a_wheel_has_them(path):
+def commands_are_named_as_a_wheel_has_them(path):
     """In messages, help and docstrings: a wheel has no launch/pretrain.py but `hclx pretrain`."""
     if name(path) != "hclx/cli.py":  # which says that they are the same
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not re.search(r"\blaunch/\w+\.py|\.venv/", node.value), node.value
+
+
+RULES = (
+    imports_run_one_way,
+    modules_and_functions_are_short_and_say_what_they_are_for,
+    what_only_linux_has_is_looked_for_before_it_is_used,
+    docstrings_are_sentences,
+    names_say_what_they_name,
+    commands_are_named_as_a_wheel_has_them,
+)
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_a_module_follows_the_rules(path):
+    for rule in RULES:
+        rule(path)
 
 
 def test_two_packages_have_no_module_of_the_same_name():

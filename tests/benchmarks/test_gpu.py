@@ -70,6 +70,7 @@ MORE = "tune=lora,tune=prompt_tune,engine,profile"
 
 
 @pytest.mark.parametrize("more", ["", pytest.param(MORE, marks=pytest.mark.long)])
+@pytest.mark.long
 def test_a_part_of_it_runs_where_heavy_libraries_are_absent(more, tmp_path):
     records, printed = run_tiny(f"first,{more}".rstrip(","), tmp_path)
     refused, first, *tuned = [record for record in records if record["kind"] == "figure"]

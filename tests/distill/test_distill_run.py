@@ -229,6 +229,7 @@ GIN = (
 )
 
 
+@pytest.mark.long
 def test_the_command_leaves_a_plain_run(place, tmp_path):
     folders = f"--teacher={place.teacher}", f"--data={place.folder / 'rows.jsonl'}"
     result = launch("distill.py", *GIN, *folders, f"--model_dir={tmp_path / 'run'}")

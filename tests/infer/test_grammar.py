@@ -65,15 +65,16 @@ def is_valid(text):
     )
 
 
-def test_two_hundred_wild_samples_follow_the_schema_and_none_ends_in_blanks(engine):
+@pytest.mark.parametrize("n", [50, pytest.param(200, marks=pytest.mark.long)])
+def test_wild_samples_follow_the_schema_and_none_ends_in_blanks(engine, n):
     follows = grammar.json_schema(SCHEMA)
     assert not follows.warnings
-    request = GenerateRequest("감정을 분석하라.", WILD, n=200, grammar=follows)
+    request = GenerateRequest("감정을 분석하라.", WILD, n=n, grammar=follows)
     (results,) = engine.generate([request])
     assert all(is_valid(result.text) for result in results)
     assert all(result.text == result.text.rstrip() for result in results)
     assert {result.stop_reason for result in results} == {"end"}
-    assert len({result.text for result in results}) > 150
+    assert len({result.text for result in results}) > 3 * n / 4
 
 
 def test_each_row_of_a_mixed_batch_is_what_it_is_alone(engine):

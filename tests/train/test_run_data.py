@@ -58,6 +58,7 @@ def write_corpus(folder, sources):
     return f"DataConfig.corpus={folder}"
 
 
+@pytest.mark.long
 def test_ten_documents_train_with_the_settings_for_wikipedia(ten_documents, tmp_path, capsys):
     """Whose sample of a quarter, and vocabulary, they are too few for."""
     run = str(tmp_path / "run")

@@ -88,7 +88,10 @@ def torch_choice_loss(model, questions, labels, embed):
     return (torch.stack(losses) * weights).sum() / weights.sum()
 
 
-@pytest.mark.parametrize("name, kind", [("gpt2", "finetune"), ("llama", "prompt_tune")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [pytest.param("gpt2", "finetune", marks=pytest.mark.long), ("llama", "prompt_tune")],
+)
 def test_loss_and_gradients_are_those_of_pytorch(name, kind):
     """Of the soft prompt, and of the token vectors, which gpt2 ties to its output projection."""
     torch = pytest.importorskip("torch")

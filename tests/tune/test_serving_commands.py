@@ -139,6 +139,7 @@ def test_soft_slots_need_a_soft_prompt(place):
             item_prompts(run, 0, reader_of(source.reads))
 
 
+@pytest.mark.long
 def test_lines_name_their_artefacts(place, tmp_path):
     names = [None, *CONFIGS]
     lines = [{"prompt": "오늘 아침", **({"artefact": name} if name else {})} for name in names]

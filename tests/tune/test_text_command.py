@@ -27,11 +27,12 @@ def files(tmp_path_factory, tuning_base):
 @pytest.mark.parametrize(
     "gin, arguments, metric, tensors",
     [
-        pytest.param("embed", [], "r1", set(), marks=pytest.mark.long),
+        ("embed", [], "r1", set()),
         ("pair", ["--gin.TuneConfig.labels='a,b'"], "accuracy", {"pair_head"}),
     ],
     ids=["embed", "pair"],
 )
+@pytest.mark.long
 def test_the_command_writes_an_artefact(files, gin, arguments, metric, tensors):
     folder, base, rows = files
     result = tune(gin, base, folder / gin, rows, *arguments)
