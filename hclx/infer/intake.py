@@ -16,6 +16,7 @@ from hclx.infer.tasks import GenerateTask
 from hclx.infer.ticket import Ticket
 from hclx.infer.token_tree import group_texts
 from hclx.text import Tokenizer
+from hclx.text.tokenizer import to_bytes
 
 _LOG = logging.getLogger(__name__)
 MOST_CANDIDATES = 1024  # of a request; each is a task, that all others would wait for
@@ -106,8 +107,12 @@ class Intake:
         self._tokenizer, self._vocab_size = tokenizer, vocab_size
         self._max_length, self._on_cancel = max_length, on_cancel
         self._find_adapter = find_adapter
+        token_bytes = tokenizer.token_bytes()
+        # Longer texts are refused before they are encoded, which takes seconds for a book. Some
+        # tokenizers compose characters first, which leaves a third of the bytes at least.
+        self._most_bytes = 4 * max_length * int(token_bytes.max())
         self._bias_v = np.full(vocab_size, NEVER, np.float32)
-        self._bias_v[: tokenizer.vocab_size][tokenizer.token_bytes() > 0] = 0
+        self._bias_v[: tokenizer.vocab_size][token_bytes > 0] = 0
         self._bias_v[tokenizer.eod_id] = 0
 
     def generate_tasks(self, request: GenerateRequest) -> list[GenerateTask]:
@@ -230,6 +235,11 @@ class Intake:
 
     def _encode(self, text: str | Sequence[int], name: str, n_slots: int = 0) -> list[int]:
         if isinstance(text, str):
+            if len(text) > self._most_bytes or len(to_bytes(text)) > self._most_bytes:
+                raise RequestError(
+                    f"the {name} has {len(text):,} characters, and the model reads"
+                    f" {self._max_length:,} tokens; shorten it"
+                )
             return self._tokenizer.encode(text)
         if not isinstance(text, list | tuple | np.ndarray):
             raise RequestError(f"the {name} is {shown(text)}: give a text or token ids")

@@ -309,6 +309,7 @@ def test_cancelled_and_late_requests_give_what_they_have(engine):
         (GenerateRequest(None, GREEDY), "the prompt is None: give a text or token ids"),
         (GenerateRequest((5,), GREEDY, deadline=float("nan")), "deadline=nan"),
         (GenerateRequest((5,), GREEDY, grammar="긍정"), "make it by hclx.infer.grammar"),
+        (GenerateRequest("가나" * 400_000), "has 800,000 characters, and the model reads 512 tok"),
         (ScoreRequest((5,)), "no token to score: the context has one"),
         (ScoreRequest((5,), ()), "no token to score: the continuation is empty"),
         (ScoreRequest((5,), (5,) * 513), "has 514 tokens and the model reads 512"),
