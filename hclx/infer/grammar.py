@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from hclx.errors import require, shown
+from hclx.infer.endless_text import endless_in_lark, endless_in_regex
 from hclx.infer.engine import RequestError
 from hclx.infer.schema_bounds import (
     MOST_LINKED_LEVELS,
@@ -41,10 +42,8 @@ _REASONS = {
     "Current row has": "it may go on in too many ways; have fewer optional or alternative parts",
     "NoExtension": "it allows no text",
 }
-_LITERAL = re.compile(r"\\.|\[(?:\\.|[^\]])*\]")  # an escaped character or a set of characters
 # What can make the derivation of a text by Lark one level deeper.
 _RULE_OR_BRACKET = re.compile(r"^[ \t]*[?!]?\w+[^:\n]*:|\$ref|[(\[{]", re.MULTILINE)
-_ENDLESS = re.compile(r"[*+]|\{\d+,\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,9 +120,7 @@ def regex(pattern: str) -> Grammar:
     """A grammar of texts that match a regular expression as a whole, in the syntax of Rust."""
     from_regex = _library().LLMatcher.grammar_from_regex
     made = _grammar("regex", from_regex, _bounded("regex", pattern), written=pattern)
-    endless = dict.fromkeys(_ENDLESS.findall(_LITERAL.sub("", pattern)))
-    warnings = tuple(f"{sign}: a repetition without a bound" for sign in endless)
-    return dataclasses.replace(made, warnings=warnings)
+    return dataclasses.replace(made, warnings=tuple(endless_in_regex(pattern)))
 
 
 def lark(grammar: str) -> Grammar:
@@ -133,7 +130,8 @@ def lark(grammar: str) -> Grammar:
       RequestError: it is wrong, too large, or has too many rules and brackets.
     """
     _check_links("lark", len(_RULE_OR_BRACKET.findall(_bounded("lark", grammar))))
-    return _from_lark("lark", grammar, written=grammar)
+    made = _from_lark("lark", grammar, written=grammar)
+    return dataclasses.replace(made, warnings=tuple(endless_in_lark(grammar)))
 
 
 def json_schema(schema: dict | bool | str) -> Grammar:

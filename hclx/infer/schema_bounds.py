@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from hclx.infer.engine import RequestError
 
+# Keys without which a schema says nothing about a value.
+_ANY = {"type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf", "not", "properties", "items"}
 MOST_OPTIONAL = 120  # properties of an object that may be left out
 # Levels of brackets along the longest way through references, which the library follows by
 # recursion: chains of thousands end the process.
@@ -100,6 +102,18 @@ def unbounded_parts(schema: dict) -> Iterator[str]:
             yield f"{path}: a string without maxLength"
         if "array" in kinds and "maxItems" not in part:
             yield f"{path}: an array without maxItems"
+        is_listed = {"enum", "const"} & set(part)
+        if "number" in kinds and not is_listed:
+            yield f"{path}: a number, whose decimals have no end"
+        if "integer" in kinds and not is_listed and not _is_between(part):
+            yield f"{path}: an integer without minimum and maximum"
+        if not _ANY & set(part):
+            yield f"{path}: any value"
+
+
+def _is_between(part: dict) -> bool:
+    lower, upper = ({name, f"exclusive{name.title()}"} for name in ("minimum", "maximum"))
+    return bool(lower & set(part)) and bool(upper & set(part))
 
 
 def _parts(schema: object, path: str) -> Iterator[tuple[str, dict]]:

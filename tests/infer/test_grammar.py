@@ -289,6 +289,43 @@ def test_a_schema_without_bounds_is_warned_of():
         assert (follows.try_consume_tokens(tokens) == len(tokens)) == may == bool(made.warnings)
 
 
+ENDLESS, ITSELF = "a repetition without a bound", "a rule that contains itself"
+
+
+@pytest.mark.parametrize(
+    "definition, text, warnings",
+    [
+        ({"json_schema": {"type": "integer"}}, "1", "#: an integer without minimum and maximum"),
+        ({"json_schema": {"type": "integer", "minimum": 0, "exclusiveMaximum": 100}}, "1", None),
+        (
+            {"json_schema": {"type": "number", "minimum": 0, "maximum": 1}},
+            "0.1",
+            "#: a number, whose decimals have no end",
+        ),
+        ({"json_schema": {"enum": [1, 22]}}, "2", None),
+        ({"json_schema": {}}, "1", "#: any value"),
+        ({"lark": 'start: "a"+'}, "a", f"+: {ENDLESS}"),
+        ({"lark": "start: /a{3,}/ // whole"}, "a", f"{{3,}}: {ENDLESS}"),
+        ({"lark": 'start: WORD "."\nWORD: "a"*'}, "a", f"*: {ENDLESS}"),
+        (
+            {"lark": 'start: other\nother: "a" start | "b"'},
+            "a",
+            f"start: {ITSELF}",
+        ),
+        ({"lark": 'start: "a" /a[+*]{1,3}/ "+" // any a+'}, "a", None),
+        ({"lark": 'start: "a" "start"'}, "a", None),
+    ],
+)
+def test_what_may_grow_without_end_is_warned_of(definition, text, warnings):
+    """The library lets a text go on just where there is a warning."""
+    made = grammar.from_definition(definition)
+    assert made.warnings[:1] == ((warnings,) if warnings else ())
+    vocabulary = llguidance.LLTokenizer("byte")
+    tokens = vocabulary.tokenize_str(text + 300 * text[-1])
+    follows = llguidance.LLMatcher(vocabulary, made.source)
+    assert (follows.try_consume_tokens(tokens) == len(tokens)) == bool(warnings)
+
+
 def chained(links, link):
     """A schema whose definitions refer to the next one, each inside of `link`."""
     names = {str(i): link({"$ref": f"#/$defs/{i + 1}"}) for i in range(links)}
