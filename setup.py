@@ -40,6 +40,13 @@ EXTRAS = {
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     # The engine over a server of models: many streams, each of which can be closed at any time.
     "remote": ["httpx2>=2.16,<3"],
+    # The engine behind HTTP.
+    "serve": [
+        "msgspec>=0.19,<1",
+        "prometheus-client>=0.22,<1",
+        "starlette>=0.49.1,<2",  # earlier ones take the square of a Range header's length
+        "uvicorn>=0.35,<1",
+    ],
     # Its tasks on models of hclx; transformers writes chats.
     "lm_eval": ["lm-eval>=0.4.13,<0.5", "transformers>=4.50"],
     "evaluate": [
@@ -55,6 +62,7 @@ EXTRAS = {
         "hypothesis>=6.100",
         "scikit-learn>=1.5",
         "jsonschema>=4.20,<5",
+        "openai>=2,<4",  # a client of the server
     ],
     # The peers that the benchmarks measure against.
     "bench": [
@@ -69,7 +77,9 @@ EXTRAS = {
 }
 EXTRAS["dev"] = [
     package
-    for name in ("data", "corpus", "plot", "convert", "grammar", "remote", "evaluate", "test")
+    for name in (
+        *("data", "corpus", "plot", "convert", "grammar", "remote", "evaluate", "serve", "test"),
+    )
     for package in EXTRAS[name]
 ]
 

@@ -50,6 +50,11 @@ LAYERS = {
         *("config", "model_config", "errors", "field_checks", "data", "model", "parallel"),
         *("train", "infer", "prompts", "tune", "gin_bindings", "text"),
     ),
+    # Above tune, augment and distill, whose work it offers to others.
+    "serve": (
+        *("config", "errors", "field_checks", "text", "infer", "prompts", "tune", "augment"),
+        "distill",
+    ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
@@ -63,7 +68,7 @@ LAYERS = {
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
-        *("prompts", "evaluate", "augment", "tune", "distill"),
+        *("prompts", "evaluate", "augment", "tune", "distill", "serve"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import queue
+import threading
 from collections.abc import Callable, Iterator
 
 
@@ -13,6 +14,8 @@ class Ticket:
         """Starts waiting; `on_cancel` takes this ticket."""
         self._future, self._on_cancel = concurrent.futures.Future(), on_cancel
         self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._listener: Callable[[str | None], None] | None = None
+        self._lock = threading.Lock()  # between what is passed on and a listener that begins
 
     def result(self, timeout: float | None = None):
         """Waits for the result, at most `timeout` seconds."""
@@ -38,9 +41,18 @@ class Ticket:
         self._parts.put(None)  # for those who iterate once more, or in another thread
         self.result()
 
+    def listen(self, listener: Callable[[str | None], None]) -> None:
+        """Passes each part of the text, from its first, to a function in place of an iteration, and
+        None at its end. The engine's thread calls it, which waits until it returns.
+        """
+        with self._lock:
+            while not self._parts.empty():
+                listener(self._parts.get())
+            self._listener = listener
+
     def add_text(self, text: str) -> None:
         """Passes on the next part of the text."""
-        self._parts.put(text)
+        self._pass_on(text)
 
     def finish(self, result: object) -> None:
         """Gives the result, a RequestError among them, once."""
@@ -50,4 +62,8 @@ class Ticket:
                 self._future.set_exception(result)
             else:
                 self._future.set_result(result)
-            self._parts.put(None)
+            self._pass_on(None)
+
+    def _pass_on(self, part: str | None) -> None:
+        with self._lock:
+            (self._listener or self._parts.put)(part)

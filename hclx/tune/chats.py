@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hclx.errors import ConfigError, DataError, require, shown
+from hclx.errors import ConfigError, DataError, shown
 from hclx.text import Tokenizer
+from hclx.text.chat_template import ChatTemplate
 from hclx.tune.examples import Encoder, Example
 from hclx.tune.row_files import Row
 
@@ -31,7 +32,7 @@ def chat_encoder(tokenizer: Tokenizer, slots: Sequence[int] = ()) -> Encoder:
         raise ConfigError(
             "the tokenizer of the base has no template of chats; give rows of prompt and completion"
         )
-    template = _compiled(tokenizer.chat_template)
+    template = ChatTemplate(tokenizer)
 
     def encode(row: Row) -> Example:
         messages = _messages(row)
@@ -50,38 +51,18 @@ def chat_encoder(tokenizer: Tokenizer, slots: Sequence[int] = ()) -> Encoder:
 
         for end, message in enumerate(messages):
             if message["role"] == "assistant":
-                text = add(_render(template, tokenizer, messages[:end], True, row), 0)
-                text = add(_render(template, tokenizer, messages[: end + 1], False, row), 1)
+                text = add(_render(template, messages[:end], True, row), 0)
+                text = add(_render(template, messages[: end + 1], False, row), 1)
         return Example(np.array(tokens, np.int32), np.array(weights, np.float32))
 
     return encode
 
 
-def _compiled(source: str):
-    require("jinja2", extra="convert")
-    import jinja2.sandbox
-
-    def refuse(message: str) -> None:
-        raise jinja2.TemplateError(message)
-
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = refuse
+def _render(template: ChatTemplate, messages: list, is_asked: bool, row: Row) -> str:
     try:
-        return environment.from_string(source)
-    except jinja2.TemplateError as error:
-        raise DataError(f"the template of chats cannot be read: {error}") from error
-
-
-def _render(template, tokenizer: Tokenizer, messages: list, is_asked: bool, row: Row) -> str:
-    import jinja2
-
-    names = tokenizer.special_names()
-    try:
-        return template.render(messages=messages, add_generation_prompt=is_asked, **names)
-    except jinja2.TemplateError as error:
-        raise DataError(f"{row.where}: the template of chats refuses it: {error}") from error
+        return template.render(messages, is_asked)
+    except DataError as error:
+        raise DataError(f"{row.where}: {error}") from error
 
 
 def _messages(row: Row) -> list[dict[str, str]]:

@@ -1,0 +1,1 @@
+"""Serving: one engine behind HTTP, in the dialects that existing clients speak."""

@@ -1,0 +1,185 @@
+"""The engine as an event loop sees it: nothing blocks the loop, and who leaves is cancelled."""
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+from hclx.errors import HclxError, shown
+from hclx.infer import Engine, GenerateRequest, Generation, Score, ScoreRequest
+from hclx.infer.ticket import Ticket
+from hclx.serve.api_error import ApiError, error_of, invalid
+from hclx.serve.special_tokens import encode_special
+from hclx.text import Tokenizer
+from hclx.text.chat_template import ChatTemplate
+
+_LONG = 1000  # characters, or ids, that take about a millisecond
+
+
+class TextStreams:
+    """Texts on their way from the engine."""
+
+    def __init__(self, tickets: Sequence[Ticket], loop: asyncio.AbstractEventLoop):
+        """Takes tickets, whose parts are passed to the loop from now on."""
+        self._tickets, self._parts = tickets, asyncio.Queue()
+
+        def pass_on(index: int, part: str | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
+                loop.call_soon_threadsafe(self._parts.put_nowait, (index, part))
+
+        for index, ticket in enumerate(tickets):
+            ticket.listen(functools.partial(pass_on, index))
+
+    async def parts(self) -> AsyncIterator[tuple[int, str | None]]:
+        """Yields the index of a text and its next part, in whole characters; None at its end."""
+        n_left = len(self._tickets)
+        while n_left:
+            index, part = await self._parts.get()
+            n_left -= part is None
+            yield index, part
+
+    async def result(self, index: int) -> Generation:
+        """Awaits a whole text. Raises ApiError if it has failed, or the server ends."""
+        result = await _result(self._tickets[index])
+        if result.stop_reason == "cancelled":
+            raise ApiError(503, "shutting_down", "the text was ended by the server", retry_after=5)
+        return result
+
+    async def results(self) -> list[Generation]:
+        """Awaits all of them. Raises ApiError as `result` does."""
+        return [await self.result(index) for index in range(len(self._tickets))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """An engine, and how it is served.
+
+    Attributes:
+      engine: is called from the event loop and from threads.
+      tokenizer: that of the model; None: a remote engine tells no tokens.
+      models: name -> the artefact of the engine that it stands for; None: the model alone.
+      max_length: the most tokens of a prompt and its continuation.
+      root: the path or address of the model, which clients only show.
+      chat_template: None: the model is a base model, that knows no chats.
+    """
+
+    engine: Engine
+    tokenizer: Tokenizer
+    models: Mapping[str, str | None]
+    max_length: int
+    root: str = ""
+    chat_template: ChatTemplate | None = None
+
+    def artefact_of(self, model: str) -> str | None:
+        """Returns the artefact of a served name. Raises ApiError (404) if there is no such name."""
+        try:
+            return self.models[model]
+        except KeyError:
+            names = ", ".join(map(repr, self.models))
+            raise ApiError(
+                404,
+                "model_not_found",
+                f"model={shown(model)} is not served here; there are {names}",
+                "model",
+            ) from None
+
+    async def encode(self, text: str, begins: bool = True, special: bool = False) -> list[int]:
+        """Encodes a text, a long one in a thread.
+
+        Args:
+          text: the text.
+          begins: whether the tokens that begin a document are put before it.
+          special: whether special tokens that the text spells are these tokens.
+        """
+
+        def encode() -> list[int]:
+            ids = (encode_special if special else type(self.tokenizer).encode)(self.tokenizer, text)
+            return [*self.tokenizer.begin_ids, *ids] if begins else ids
+
+        return await asyncio.to_thread(encode) if len(text) > _LONG else encode()
+
+    def check_ids(self, ids: Iterable[int], name: str) -> None:
+        """Raises ApiError (400) for an id that is not in the vocabulary."""
+        last = self.tokenizer.vocab_size - 1
+        for token in ids:
+            if not 0 <= token <= last:
+                raise invalid(
+                    f"{name}: the token id {shown(token)} is out of vocabulary (0 to {last})", name
+                )
+
+    def check_length(self, n_prompt: int, max_tokens: int | None, param: str) -> int:
+        """Returns the most tokens that may follow a prompt: `max_tokens`, or all that there is room
+        for if that is None.
+
+        Raises:
+          ApiError: 400, both together are more than the model reads.
+        """
+        room = self.max_length - n_prompt
+        if room < (1 if max_tokens is None else max_tokens):
+            raise ApiError(
+                400,
+                "context_length_exceeded",
+                f"the prompt has {n_prompt} tokens and {param}={max_tokens or 1}, and the model"
+                f" reads {self.max_length} in all; shorten the prompt or ask for fewer",
+                param if room > 0 else "prompt",
+            )
+        return room if max_tokens is None else max_tokens
+
+    @contextlib.asynccontextmanager
+    async def started(self, requests: Sequence[GenerateRequest]) -> AsyncIterator[TextStreams]:
+        """Submits requests with n=1 together; those that have not ended are cancelled at the end of
+        the context, whatever ends it.
+
+        Raises:
+          ApiError: the engine refuses one of them; then none goes on.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._submitted(requests) as tickets:
+            yield TextStreams(tickets, loop)
+
+    async def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
+        """Computes the log-probabilities of texts. Raises ApiError if one is refused."""
+        async with self._submitted(requests) as tickets:
+            return [await _result(ticket) for ticket in tickets]
+
+    async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
+        """Computes a vector for each text. Raises ApiError if one is refused."""
+        try:
+            return await asyncio.to_thread(self.engine.embed, texts, artefact)
+        except HclxError as error:
+            raise error_of(error) from error
+
+    @contextlib.asynccontextmanager
+    async def _submitted(self, requests) -> AsyncIterator[list[Ticket]]:
+        tickets: list[Ticket] = []
+        try:
+            for request in requests:
+                tickets.append(await self._submit(request))
+            yield tickets
+        except HclxError as error:
+            raise error_of(error) from error
+        finally:
+            for ticket in tickets:
+                if not ticket.is_done:
+                    ticket.cancel()
+
+    async def _submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
+        prompt = request.prompt if isinstance(request, GenerateRequest) else request.context
+        is_long = len(prompt) > _LONG or getattr(request, "grammar", None) is not None
+        if not is_long:
+            return self.engine.submit(request)
+        ticket = asyncio.ensure_future(asyncio.to_thread(self.engine.submit, request))
+        try:
+            return await asyncio.shield(ticket)
+        except asyncio.CancelledError:  # the thread goes on, and its ticket is nobody's
+            ticket.add_done_callback(lambda done: done.exception() or done.result().cancel())
+            raise
+
+
+async def _result(ticket: Ticket):
+    try:
+        # Cancelling is the ticket's business: a future that is cancelled gets no result.
+        return await asyncio.shield(asyncio.wrap_future(ticket.future))
+    except HclxError as error:
+        raise error_of(error) from error

@@ -1,0 +1,224 @@
+"""The guard before all routes: a pure ASGI middleware, because those that wrap a request as an
+object hide that its client has left.
+"""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hclx.errors import shown
+from hclx.serve.api_error import ApiError
+from hclx.serve.serve_config import ServeConfig
+from hclx.serve.service import Service
+
+_LOG = logging.getLogger(__name__)
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
+_BODY_SECONDS = 60  # within which a body has to be here
+_REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+_KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")
+_METHODS = "GET, POST, PUT, PATCH, DELETE"
+Render = Callable[[str, ApiError], Response]
+
+
+class HttpGuard:
+    """Checks where a request comes from, its sizes and its key before any route sees it, cancels it
+    when its client leaves, and writes the log, which has no text of prompts.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, render: Render):
+        """Guards an application.
+
+        Args:
+          app: finds the caller in `request.state.caller`, and `request.state.request_id`.
+          service: its keys, limits and metrics.
+          render: writes an error at a path in the dialect of that path.
+        """
+        self._app, self._service, self._render = app, service, render
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request, as ASGI asks for it."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await _Exchange(self._app, self._service, self._render, scope, receive, send).run()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, app, service, render, scope: Scope, receive: Receive, send: Send):
+        self._app, self._service, self._render = app, service, render
+        self._scope, self._receive, self._send = scope, receive, send
+        self._headers = _headers(scope)
+        self._status, self._is_complete, self._key_id = 0, False, "-"
+        self._added: list[tuple[bytes, bytes]] = []
+        own_id = self._headers.get("x-request-id", "")
+        self._id = own_id if _REQUEST_ID.fullmatch(own_id) else uuid.uuid4().hex
+
+    async def run(self) -> None:
+        begin = time.monotonic()
+        self._added.append((b"x-request-id", self._id.encode()))
+        try:
+            await self._serve()
+        except ApiError as error:
+            await self._refuse(error)
+        except Exception:
+            _LOG.exception("request %s failed", self._id)
+            message = f"the server failed; its log has more about the request {self._id}"
+            await self._refuse(ApiError(500, "internal_error", message))
+        finally:
+            self._log(time.monotonic() - begin)
+
+    async def _serve(self) -> None:
+        config, path = self._service.config, self._scope["path"]
+        check_size(self._scope, config)
+        check_host(self._headers.get("host", ""), config)
+        if origin := self._headers.get("origin"):
+            check_origin(origin, self._headers.get("host", ""), config)
+            self._added += [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin")]
+            if self._scope["method"] == "OPTIONS":
+                await self._answer(_preflight())
+                return
+        if path not in _PUBLIC:
+            caller = await asyncio.to_thread(
+                self._service.keys.authenticate, secret_of(self._headers)
+            )
+            if caller is None:
+                text = "the key is missing or wrong; send `Authorization: Bearer KEY`"
+                raise ApiError(401, "invalid_api_key", text)
+            self._key_id = caller.key_id
+            self._scope.setdefault("state", {})["caller"] = caller
+        self._scope.setdefault("state", {})["request_id"] = self._id
+        await self._watched(await self._body())
+
+    async def _body(self) -> bytes:
+        """Reads the whole body, so that no route waits for a slow client."""
+        most, parts, size = self._service.config.body_bytes, [], 0
+        declared = self._headers.get("content-length", "0")
+        is_small = declared.isdigit() and int(declared) <= most
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                while is_small:
+                    message = await self._receive()
+                    if message["type"] == "http.disconnect":
+                        raise ApiError(400, "disconnected", "the body is not whole")
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    is_small = size <= most
+                    if is_small and not message.get("more_body"):
+                        return b"".join(parts)
+        except TimeoutError:
+            raise ApiError(408, "timeout", f"no whole body in {_BODY_SECONDS} seconds") from None
+        self._added.append((b"connection", b"close"))
+        text = f"the body has more than {most:,} bytes, which the server takes; send less at once"
+        raise ApiError(413, "request_too_large", text)
+
+    async def _watched(self, body: bytes) -> None:
+        """Runs the application until it is done or the client has left, which cancels it."""
+        left, is_read = asyncio.Event(), False
+
+        async def receive() -> Message:
+            nonlocal is_read
+            if is_read:
+                await left.wait()
+                return {"type": "http.disconnect"}
+            is_read = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def watch() -> None:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            left.set()
+
+        work = asyncio.create_task(self._app(self._scope, receive, self._pass_on))
+        watcher = asyncio.create_task(watch())
+        try:
+            await asyncio.wait({work, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not self._is_complete:
+                work.cancel()
+            await asyncio.wait({work})
+        finally:
+            work.cancel()
+            watcher.cancel()
+        if work.cancelled():
+            self._status = self._status or 499  # as nginx logs a client that has left
+        elif error := work.exception():
+            raise error
+
+    async def _pass_on(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *self._added]}
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            self._is_complete = True
+        await self._send(message)
+
+    async def _refuse(self, error: ApiError) -> None:
+        if not self._status:  # else the answer has begun, and ends here
+            await self._answer(self._render(self._scope["path"], error))
+
+    async def _answer(self, response: Response) -> None:
+        await response(self._scope, self._receive, self._pass_on)
+
+    def _log(self, seconds: float) -> None:
+        endpoint = getattr(self._scope.get("endpoint"), "__name__", "none")
+        metrics, status = self._service.metrics, str(self._status)
+        metrics.answers.labels(endpoint, status).inc()
+        metrics.whole_time.observe(seconds)
+        path = shown(self._scope["path"])
+        facts = self._scope["method"], path, status, seconds, self._key_id, self._id
+        _LOG.info("%s %s %s %.3fs key=%s request=%s", *facts)
+
+
+def check_size(scope: Scope, config: ServeConfig) -> None:
+    """Raises ApiError (431) if the headers and the path are too large."""
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    size += len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"")
+    if size > config.header_bytes:
+        text = f"the headers have {size:,} bytes, and the server takes {config.header_bytes:,}"
+        raise ApiError(431, "request_too_large", text)
+
+
+def check_host(host: str, config: ServeConfig) -> None:
+    """Raises ApiError (421) unless the request is for a name of this server: a page of another site
+    whose name leads here (DNS rebinding) has the other name.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        name = ""
+    if name not in (*_LOOPBACK, *config.hosts) and "*" not in config.hosts:
+        text = f"Host: {shown(host)} is no name of this server; the option --allowed_host adds one"
+        raise ApiError(421, "forbidden_host", text)
+
+
+def check_origin(origin: str, host: str, config: ServeConfig) -> None:
+    """Raises ApiError (403) unless a script is of a page of this server or of an allowed one."""
+    if origin not in config.origins and origin.partition("://")[2] != host:
+        text = f"Origin: {shown(origin)} may not call; the option --allowed_origin adds one"
+        raise ApiError(403, "forbidden_origin", text)
+
+
+def secret_of(headers: Mapping[str, str]) -> str:
+    """Returns the key that a request has in one of its headers; "" if there is none."""
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer" and secret:
+        return secret.strip()
+    return next((headers[name] for name in _KEY_HEADERS if headers.get(name)), "")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): v.decode("latin-1") for name, v in scope["headers"]}
+
+
+def _preflight() -> Response:
+    allowed = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": "600"}
+    return Response(status_code=204, headers={**allowed, "Access-Control-Allow-Headers": "*"})

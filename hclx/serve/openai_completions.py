@@ -1,0 +1,320 @@
+"""POST /v1/completions: texts that go on from prompts, with the log-probabilities of both."""
+
+import contextlib
+import dataclasses
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from hclx.infer import GenerateRequest, Generation, ScoreRequest, TokenLogprob
+from hclx.serve.api_error import ApiError, invalid
+from hclx.serve.backend import TextStreams
+from hclx.serve.caller import Caller, Usage
+from hclx.serve.event_stream import EventStream, event
+from hclx.serve.json_body import read_body
+from hclx.serve.openai_errors import error_object
+from hclx.serve.openai_fields import (
+    Int64,
+    SamplingFields,
+    check_fields,
+    check_logprobs,
+    dump,
+    read_grammar,
+    sampling_of,
+)
+from hclx.serve.openai_logprobs import completion_logprobs
+from hclx.serve.service import Service, UsageCounter
+
+_DEFAULT_TOKENS = 16  # of OpenAI
+_REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
+
+
+class CompletionRequest(SamplingFields, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request."""
+
+    prompt: str | list[str | int | list[int]]
+    max_tokens: Int64 | None = None
+    echo: bool | None = None
+    logprobs: Int64 | None = None
+    return_tokens_as_token_ids: bool | None = None
+    add_special_tokens: bool | None = None
+    best_of: Int64 | None = None
+    suffix: Literal[""] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A prompt as the engine reads it.
+
+    Attributes:
+      text: of it, as it is echoed.
+      ids: with the tokens that begin a document, if it was a text.
+      n_begin: the number of these, which are not part of the text.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    n_begin: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A request as the engine is asked it.
+
+    Attributes:
+      body: the request.
+      prompts: its prompts.
+      requests: `n` for each prompt; none if nothing is to be written.
+      scores: one for each prompt whose log-probabilities are asked for and which has some.
+      cost: in tokens.
+    """
+
+    body: CompletionRequest
+    prompts: Sequence[Prompt]
+    requests: Sequence[GenerateRequest]
+    scores: Sequence[ScoreRequest | None]
+    cost: int
+
+    @property
+    def n(self) -> int:
+        """The number of texts of each prompt."""
+        return self.body.n or 1
+
+
+class Completions:
+    """The handler."""
+
+    def __init__(self, service: Service):
+        """Takes the parts of the server."""
+        self._service, self._backend = service, service.backend
+
+    async def __call__(self, request: Request) -> Response:
+        """Answers a request. Raises ApiError if it cannot be served."""
+        begin, body = time.monotonic(), await read_body(request, CompletionRequest)
+        plan = await self.plan(body, request.state.caller)
+        head = {
+            "id": f"cmpl-{uuid.uuid4().hex}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": body.model,
+        }
+        async with contextlib.AsyncExitStack() as stack:
+            admitted = self._service.admitted(request.state.caller, plan.cost)
+            counter = await stack.enter_async_context(admitted)
+            texts = await stack.enter_async_context(self._backend.started(plan.requests))
+            if body.stream:
+                events = self._events(plan, texts, counter, head, begin)
+                return EventStream(events, stack.pop_all())
+            choices = await self._choices(plan, texts, counter)
+            return JSONResponse({**head, "choices": choices, "usage": usage_object(counter.usage)})
+
+    async def plan(self, body: CompletionRequest, caller: Caller) -> Plan:
+        """Checks a request, and encodes its prompts. Raises ApiError (400, 404)."""
+        config, backend = self._service.config, self._backend
+        artefact = backend.artefact_of(body.model)
+        inputs = prompts_of(body.prompt, config.prompts)
+        check_fields(body, len(inputs), config)
+        check_logprobs(body.logprobs, "logprobs", config)
+        if body.best_of not in (None, body.n or 1):
+            raise invalid("best_of: give the same as n, or leave it out", "best_of")
+        prompts = [await self._prompt(value, body) for value in inputs]
+        longest = max(len(prompt.ids) for prompt in prompts)
+        max_tokens = self._max_tokens(body, longest)
+        tenant = f"{caller.tenant}/{body.cache_salt}" if body.cache_salt else caller.tenant
+        requests, n = [], body.n or 1
+        if max_tokens:
+            sampling = sampling_of(body, max_tokens, body.logprobs)
+            grammar = await read_grammar(body)
+            requests = [
+                GenerateRequest(
+                    prompt.ids,
+                    dataclasses.replace(sampling, seed=(sampling.seed + i) % 2**32),
+                    grammar=grammar,
+                    tenant=tenant,
+                    deadline=config.deadline,
+                    artefact=artefact,
+                )
+                for prompt in prompts
+                for i in range(n)
+            ]
+        scores = []
+        if body.echo and body.logprobs is not None:
+            asked = {"top": body.logprobs, "tenant": tenant, "artefact": artefact}
+            # The first token of a prompt has no probability: nothing comes before it.
+            is_scored = lambda prompt: len(prompt.ids) - prompt.n_begin > 1
+            scores = [ScoreRequest(p.ids, **asked) if is_scored(p) else None for p in prompts]
+        cost = sum(len(prompt.ids) for prompt in prompts) + max_tokens * n * len(prompts)
+        return Plan(body, prompts, requests, scores, cost)
+
+    def _max_tokens(self, body: CompletionRequest, longest: int) -> int:
+        """The most tokens of each text. The default gives way where there is less room."""
+        least = 0 if body.echo else 1
+        if body.max_tokens is not None and body.max_tokens < least:
+            raise invalid(f"max_tokens={body.max_tokens}: give {least} or more", "max_tokens")
+        if body.max_tokens is not None:
+            return self._backend.check_length(longest, body.max_tokens, "max_tokens")
+        return min(_DEFAULT_TOKENS, self._backend.check_length(longest, None, "max_tokens"))
+
+    async def _prompt(self, value: str | list[int], body: CompletionRequest) -> Prompt:
+        backend = self._backend
+        if isinstance(value, str):
+            begins = body.add_special_tokens is not False
+            ids = await backend.encode(value, begins)
+            n_begin = len(backend.tokenizer.begin_ids) if begins else 0
+            if not ids:
+                raise invalid("prompt is empty: give a text, or leave add_special_tokens", "prompt")
+            return Prompt(value, tuple(ids), n_begin)
+        backend.check_ids(value, "prompt")
+        return Prompt(backend.tokenizer.decode(value) if body.echo else "", tuple(value), 0)
+
+    async def _choices(self, plan: Plan, texts: TextStreams, counter: UsageCounter) -> list[dict]:
+        echoes = await self._echoes(plan)
+        results = await texts.results()
+        count(counter, plan, results)
+        choices = []
+        for index in range(len(plan.prompts) * plan.n):
+            result = results[index] if results else None
+            choices.append(await self._choice(plan, index, result, echoes))
+        for choice in choices:
+            self._service.metrics.ended.labels(choice["finish_reason"]).inc()
+        return choices
+
+    async def _choice(self, plan: Plan, index: int, result: Generation | None, echoes) -> dict:
+        body, prompt = plan.body, plan.prompts[index // plan.n]
+        text = (prompt.text if body.echo else "") + (result.text if result else "")
+        logprobs = await self._logprobs(plan, index, result, echoes)
+        reason = _REASONS[result.stop_reason] if result else "length"
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+
+    async def _logprobs(self, plan: Plan, index: int, result, echoes) -> dict | None:
+        body = plan.body
+        if body.logprobs is None:
+            return None
+        tokens, entries = [], []
+        if body.echo:
+            prompt = plan.prompts[index // plan.n]
+            tokens = list(prompt.ids[prompt.n_begin :])
+            entries = list(echoes[index // plan.n])
+        if result is not None:
+            tokens += result.tokens
+            entries += result.logprobs
+            if body.echo and (end := await self._end(plan, index, result)):
+                tokens.append(end.token)
+                entries.append(end)
+        as_ids = bool(body.return_tokens_as_token_ids)
+        return completion_logprobs(self._backend.tokenizer, tokens, entries, as_ids)
+
+    async def _end(self, plan: Plan, index: int, result: Generation) -> TokenLogprob | None:
+        """The token that ended a document, which clients that score prompts count on: they leave
+        the last entry out.
+        """
+        request = plan.requests[index]
+        ends_otherwise = request.grammar is not None or request.sampling.stop_ids
+        if result.stop_reason != "end" or ends_otherwise:
+            return None
+        asked = dataclasses.replace(
+            plan.scores[index // plan.n] or ScoreRequest(request.prompt, top=plan.body.logprobs),
+            context=(*request.prompt, *result.tokens),
+            continuation=(self._backend.tokenizer.eod_id,),
+        )
+        ((entry,),) = [score.tokens for score in await self._backend.score([asked])]
+        return entry
+
+    async def _echoes(self, plan: Plan) -> list[list[TokenLogprob | None]]:
+        """The log-probabilities of the tokens of each prompt, None for the first."""
+        asked = [request for request in plan.scores if request is not None]
+        scores = iter(await self._backend.score(asked))
+        return [
+            [None, *(next(scores).tokens[prompt.n_begin :] if request is not None else ())]
+            for prompt, request in zip(plan.prompts, plan.scores)
+        ]
+
+    async def _events(
+        self, plan: Plan, texts: TextStreams, counter: UsageCounter, head: dict, begin: float
+    ) -> AsyncIterator[str]:
+        """Yields the events of a stream. Log-probabilities come with the last part of a text."""
+        options, metrics = plan.body.stream_options, self._service.metrics
+        with_usage = options is not None and bool(options.include_usage)
+        more, results = {"usage": None} if with_usage else {}, []
+
+        def chunk(index: int, text: str, reason: str | None = None, logprobs=None) -> str:
+            fields = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
+            return event(dump({**head, "choices": [fields], **more}))
+
+        try:
+            echoes = await self._echoes(plan)
+            if plan.body.echo:
+                for index in range(len(plan.prompts) * plan.n):
+                    yield chunk(index, plan.prompts[index // plan.n].text)
+            last = None
+            async for index, part in texts.parts():
+                if part is not None:
+                    last = metrics.observe_part(begin, last)
+                    yield chunk(index, part)
+                    continue
+                results.append(await texts.result(index))
+                logprobs = await self._logprobs(plan, index, results[-1], echoes)
+                reason = _REASONS[results[-1].stop_reason]
+                metrics.ended.labels(reason).inc()
+                yield chunk(index, "", reason, logprobs)
+            if not plan.requests:
+                for index in range(len(plan.prompts) * plan.n):
+                    logprobs = await self._logprobs(plan, index, None, echoes)
+                    yield chunk(index, "", "length", logprobs)
+            count(counter, plan, results)
+            if with_usage:
+                usage = usage_object(counter.usage)
+                yield event(dump({**head, "choices": [], "usage": usage}))
+        except ApiError as error:
+            yield event(dump(error_object(error)))
+            return
+        yield event("[DONE]")
+
+
+def prompts_of(prompt: str | list, most: int) -> list[str | list[int]]:
+    """Returns the prompts of a request, each a text or ids.
+
+    Args:
+      prompt: a text, ids, a list of texts, or a list of lists of ids.
+      most: how many there may be.
+    Raises:
+      ApiError: 400, it is empty, has several kinds, or too many prompts.
+    """
+    if isinstance(prompt, str):
+        prompt = [prompt]
+    elif prompt and all(isinstance(token, int) for token in prompt):
+        prompt = [prompt]
+    kinds = {type(value) for value in prompt}
+    if len(kinds) != 1 or not kinds <= {str, list}:
+        raise invalid("prompt: give a text, token ids, or a list of either", "prompt")
+    if len(prompt) > most:
+        raise invalid(f"prompt has {len(prompt)} prompts: give at most {most}", "prompt")
+    if not all(prompt):
+        raise invalid("prompt is empty: give a text or token ids", "prompt")
+    return prompt
+
+
+def count(counter: UsageCounter, plan: Plan, results: Sequence[Generation]) -> None:
+    """Counts the tokens of a request that has ended: each prompt once."""
+    firsts = results[:: plan.n]
+    counter.add(
+        Usage(
+            sum(len(prompt.ids) for prompt in plan.prompts),
+            sum(len(result.tokens) for result in results),
+            min(sum(r.n_cached for r in firsts), sum(len(p.ids) for p in plan.prompts)),
+        )
+    )
+
+
+def usage_object(usage: Usage) -> dict:
+    """Returns the object `usage` of an answer."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }

@@ -1,0 +1,204 @@
+"""Fields of requests of the OpenAI dialect that completions and chats share, and their meaning.
+
+Fields that would be passed over in silence are not listed, and are refused by their name.
+"""
+
+import asyncio
+import json
+import secrets
+from typing import Annotated, Literal
+
+import msgspec
+
+from hclx.errors import ConfigError
+from hclx.infer import SamplingConfig
+from hclx.infer import grammar as grammars
+from hclx.infer.grammar import Grammar
+from hclx.serve.api_error import error_of, invalid
+from hclx.serve.serve_config import ServeConfig
+
+# Wider numbers are no sizes, and no seeds either.
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+
+
+class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """Options of a stream."""
+
+    include_usage: bool | None = None
+    continuous_usage_stats: Literal[False] | None = None
+
+
+class StructuredOutputs(msgspec.Struct, forbid_unknown_fields=True):
+    """A rule for the text; exactly one field is set."""
+
+    choice: list[str] | None = None
+    regex: str | None = None
+    json: dict | bool | str | None = None
+    grammar: str | None = None
+
+
+class JsonSchema(msgspec.Struct, forbid_unknown_fields=True):
+    """A schema of `response_format`."""
+
+    schema: dict | bool
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True):
+    """The form of the text."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The fields of completions and chats."""
+
+    model: str
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: Int64 | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[int, float] | None = None
+    allowed_token_ids: list[int] | None = None
+    seed: Int64 | None = None
+    stop: str | list[str] | None = None
+    stop_token_ids: list[int] | None = None
+    min_tokens: Int64 | None = None
+    ignore_eos: bool | None = None
+    n: Int64 | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    structured_outputs: StructuredOutputs | None = None
+    response_format: ResponseFormat | None = None
+    cache_salt: str | None = None
+    # What follows changes nothing here, or is accepted with the value that changes nothing.
+    user: str | None = None
+    metadata: dict | None = None
+    store: Literal[False] | None = None
+    skip_special_tokens: Literal[True] | None = None
+    include_stop_str_in_output: Literal[False] | None = None
+    spaces_between_special_tokens: bool | None = None
+
+
+def check_fields(fields: SamplingFields, n_prompts: int, config: ServeConfig) -> None:
+    """Raises ApiError (400) for a field beyond the limits of the server."""
+    n, stop = fields.n if fields.n is not None else 1, stop_texts(fields)
+    if not 1 <= n or n * n_prompts > config.n:
+        raise invalid(
+            f"n={n} with {n_prompts} prompts is out of range: give 1 to {config.n} texts in all",
+            "n",
+        )
+    if len(stop) > config.stop_texts or not all(stop):
+        raise invalid(
+            f"stop has {len(stop)} texts: give at most {config.stop_texts}, none of them empty",
+            "stop",
+        )
+    if fields.ignore_eos and stop:
+        raise invalid("ignore_eos does not go with stop; give max_tokens alone", "ignore_eos")
+    if fields.stream_options is not None and not fields.stream:
+        raise invalid("stream_options is for streams; give stream=true", "stream_options")
+
+
+def stop_texts(fields: SamplingFields) -> tuple[str, ...]:
+    """Returns the stop texts of a request."""
+    stop = fields.stop
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
+
+
+def check_logprobs(n: int | None, name: str, config: ServeConfig) -> None:
+    """Raises ApiError (400) for a number of alternatives beyond the limit."""
+    if n is not None and not 0 <= n <= config.logprobs:
+        raise invalid(f"{name}={n} is out of range: give 0 to {config.logprobs}", name)
+
+
+def sampling_of(fields: SamplingFields, max_tokens: int, logprobs: int | None) -> SamplingConfig:
+    """Returns the settings of the engine, for `n` texts from a random seed if none is given.
+
+    Raises:
+      ApiError: 400, a value is out of range.
+    """
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+    names += ("frequency_penalty", "presence_penalty", "min_tokens", "logit_bias")
+    values = {name: getattr(fields, name) for name in names}
+    values["top_k"] = 0 if values["top_k"] == -1 else values["top_k"]  # vLLM has -1 for all
+    values = {name: value for name, value in values.items() if value is not None}
+    if fields.ignore_eos:
+        values["min_tokens"] = max_tokens
+    seed = secrets.randbits(32) if fields.seed is None else fields.seed % 2**32
+    try:
+        return SamplingConfig(
+            **{"temperature": 1.0, "top_p": 1.0, **values},
+            max_tokens=max_tokens,
+            allowed_tokens=tuple(fields.allowed_token_ids or ()),
+            seed=seed,
+            stop=stop_texts(fields),
+            stop_ids=tuple(fields.stop_token_ids or ()),
+            logprobs=logprobs,
+        )
+    except ConfigError as error:
+        raise error_of(error) from error
+
+
+def grammar_of(fields: SamplingFields) -> Grammar | None:
+    """Returns the rule that the text has to follow; None: there is none.
+
+    Raises:
+      ApiError: 400, the rule is wrong or there are two.
+    """
+    rule, form = fields.structured_outputs, fields.response_format
+    rules = (
+        [] if rule is None else [n for n in rule.__struct_fields__ if getattr(rule, n) is not None]
+    )
+    has_form = form is not None and form.type != "text"
+    if rule is not None and len(rules) != 1:
+        raise invalid(
+            "structured_outputs: give one of choice, regex, json, grammar", "structured_outputs"
+        )
+    if rule is not None and has_form:
+        raise invalid(
+            "response_format and structured_outputs are two rules; give one", "response_format"
+        )
+    if has_form and (form.json_schema is None) == (form.type == "json_schema"):
+        raise invalid(
+            "response_format: json_schema goes with type=json_schema", "response_format.json_schema"
+        )
+    try:
+        if has_form:
+            return grammars.json_schema(
+                form.json_schema.schema if form.json_schema else {"type": "object"}
+            )
+        if rule is None:
+            return None
+        make = {
+            "choice": grammars.choices,
+            "regex": grammars.regex,
+            "json": grammars.json_schema,
+            "grammar": grammars.lark,
+        }
+        return make[rules[0]](getattr(rule, rules[0]))
+    except ConfigError as error:
+        name = "response_format" if has_form else "structured_outputs"
+        raise invalid(str(error), name) from error
+
+
+async def read_grammar(fields: SamplingFields) -> Grammar | None:
+    """Returns what `grammar_of` does, from a thread: a grammar may take 100 ms."""
+    if fields.structured_outputs is None and fields.response_format is None:
+        return None
+    return await asyncio.to_thread(grammar_of, fields)
+
+
+def dump(answer: object) -> str:
+    """Returns JSON on one line; a lone surrogate stays an escape."""
+    try:
+        text = json.dumps(answer, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(answer)
+    return text

@@ -1,0 +1,58 @@
+"""The limits of a server, which hold for everyone; those of a key are in `hclx.serve.caller`."""
+
+import dataclasses
+
+from hclx.field_checks import Validated, require
+from hclx.infer.sampling import MAX_LOGPROBS, MOST_STOPS
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeConfig(Validated):
+    """The limits of requests, of the queue before the engine, and who may call from where.
+
+    Attributes:
+      body_bytes: the most bytes of a request's body.
+      header_bytes: the most bytes of its headers together.
+      prompts: the most prompts of a request, and texts to embed.
+      n: the most continuations of a request, over all of its prompts.
+      logprobs: the most alternatives of a token whose log-probabilities a request asks for.
+      stop_texts: the most stop texts of a request.
+      running_tokens: the most tokens of all requests that the engine has at once: prompts and what
+        may be written behind them.
+      waiting: the most requests that wait for their turn, of all keys.
+      waiting_of_key: the most of them that one key has.
+      retry_seconds: what a refused client is told to wait.
+      deadline: seconds from the beginning of a text after which it ends as it is.
+      drain_seconds: how long requests may go on once the server was asked to end.
+      hosts: names that the Host header may have besides loopback addresses; "*": any.
+      origins: those pages, such as "https://example.org", whose scripts may call.
+    """
+
+    body_bytes: int = 2**22
+    header_bytes: int = 2**14
+    prompts: int = 256
+    n: int = 256
+    logprobs: int = MAX_LOGPROBS
+    stop_texts: int = 64
+    running_tokens: int = 2**17
+    waiting: int = 256
+    waiting_of_key: int = 64
+    retry_seconds: int = 1
+    deadline: float = 600.0
+    drain_seconds: int = 30
+    hosts: tuple = ()
+    origins: tuple = ()
+
+    def _check(self):
+        self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
+        self._positive("waiting", "waiting_of_key", "retry_seconds", "deadline", "drain_seconds")
+        self._not_negative("logprobs")
+        for name, most in (("logprobs", MAX_LOGPROBS), ("stop_texts", MOST_STOPS)):
+            value = getattr(self, name)
+            require(value <= most, f"ServeConfig.{name}={value}: the engine has at most {most}")
+        for name in ("hosts", "origins"):
+            values = getattr(self, name)
+            require(
+                all(isinstance(value, str) and value for value in values),
+                f"ServeConfig.{name}={values!r}: give texts",
+            )

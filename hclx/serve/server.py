@@ -1,0 +1,138 @@
+"""The server: dialects over one engine, behind the guard."""
+
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hclx.serve.admission import Admission
+from hclx.serve.api_error import ApiError
+from hclx.serve.backend import Backend
+from hclx.serve.caller import Keys, OpenKeys
+from hclx.serve.dialect import Dialect
+from hclx.serve.http_guard import HttpGuard
+from hclx.serve.metrics import Metrics
+from hclx.serve.openai_dialect import openai_dialect
+from hclx.serve.serve_config import ServeConfig
+from hclx.serve.service import Service
+
+# The last one answers what no other owns.
+DIALECTS: tuple[Callable[[Service], Dialect], ...] = (openai_dialect,)
+
+
+def build_app(
+    backend: Backend,
+    keys: Keys | None = None,
+    config: ServeConfig = ServeConfig(),
+    dialects: Sequence[Callable[[Service], Dialect]] = DIALECTS,
+) -> Starlette:
+    """Returns the ASGI application, whose `state.service` is its `Service`.
+
+    Args:
+      backend: what is served.
+      keys: who may call; None: everyone.
+      config: limits.
+      dialects: make the routes, the first that matches serves.
+    """
+    admission = Admission(config)
+    service = Service(backend, keys or OpenKeys(), config, admission, Metrics(admission))
+    made = [make(service) for make in dialects]
+
+    def render(path: str, error: ApiError) -> Response:
+        owner = next((dialect for dialect in made if dialect.owns(path)), made[-1])
+        return owner.render(error)
+
+    async def on_api_error(request: Request, error: ApiError) -> Response:
+        return render(request.url.path, error)
+
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        return render(request.url.path, _of_router(error, request))
+
+    app = Starlette(
+        routes=[*_own_routes(service), *(route for dialect in made for route in dialect.routes)],
+        middleware=[Middleware(HttpGuard, service=service, render=render)],
+        exception_handlers={ApiError: on_api_error, HTTPException: on_http_error},
+    )
+    app.router.redirect_slashes = False
+    app.state.service = service
+    return app
+
+
+def _of_router(error: HTTPException, request: Request) -> ApiError:
+    path, method = request.url.path[:100], request.method
+    if error.status_code == 404:
+        return ApiError(404, "not_found", f"{path} is no route of this server")
+    if error.status_code == 405:
+        return ApiError(405, "method_not_allowed", f"{path} does not take {method}")
+    return ApiError(error.status_code, "invalid_request", str(error.detail))
+
+
+def _own_routes(service: Service) -> list[Route]:
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(request: Request) -> Response:
+        is_ready = not service.admission.is_draining
+        return JSONResponse({"status": "ok" if is_ready else "draining"}, 200 if is_ready else 503)
+
+    async def metrics(request: Request) -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return [Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)]
+
+
+class Server(uvicorn.Server):
+    """A server that drains: asked to end, it takes nothing new, and ends when its requests have."""
+
+    def __init__(self, app: Starlette, host: str = "127.0.0.1", port: int = 0):
+        """Takes an application, the address to listen at, and the port; 0: any that is free."""
+        self._service: Service = app.state.service
+        config = self._service.config
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                http="h11",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                h11_max_incomplete_event_size=2 * config.header_bytes,
+                timeout_graceful_shutdown=config.drain_seconds,
+            )
+        )
+
+    def drain(self) -> None:
+        """Ends the server once its requests have ended, or after `drain_seconds`."""
+        self._service.admission.is_draining = True
+        self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: object) -> None:
+        """Drains at the first signal; a second Ctrl-C ends at once. Uvicorn would raise the signal
+        again behind the last request, before the engine is closed.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.drain()
+
+
+def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serves until SIGTERM or Ctrl-C, and drains.
+
+    Args:
+      app: as `build_app` returns it.
+      host: the address to listen at; loopback alone, unless it is another.
+      port: of it.
+    Raises:
+      OSError: the address is taken or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=1024) as listener:
+        Server(app, host, port).run(sockets=[listener])

@@ -1,0 +1,70 @@
+"""The parts of a server that every dialect shares, and the way of a request through them."""
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator
+
+from hclx.serve.admission import Admission
+from hclx.serve.backend import Backend
+from hclx.serve.caller import Caller, Keys, Usage
+from hclx.serve.metrics import Metrics
+from hclx.serve.serve_config import ServeConfig
+
+
+class UsageCounter:
+    """Counts the tokens of a request.
+
+    Attributes:
+      usage: so far.
+    """
+
+    def __init__(self):
+        """Starts at nothing."""
+        self.usage = Usage()
+
+    def add(self, usage: Usage) -> None:
+        """Adds what a part of the request has used."""
+        self.usage += usage
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """The parts of a server.
+
+    Attributes:
+      backend, keys, config: see `hclx.serve.server.build_app`.
+      admission: the queue before the engine.
+      metrics: numbers about all requests.
+    """
+
+    backend: Backend
+    keys: Keys
+    config: ServeConfig
+    admission: Admission
+    metrics: Metrics
+
+    @contextlib.asynccontextmanager
+    async def admitted(self, caller: Caller, cost: int) -> AsyncIterator[UsageCounter]:
+        """Waits until a request may use the engine, as long as the context lasts; what it counts is
+        recorded at the end, whatever ends it.
+
+        Args:
+          caller: who asks.
+          cost: the tokens of its prompts, and the most that may be written behind them.
+        Raises:
+          ApiError: 403, 429 or 503: the key, its quota, or the server does not allow it.
+        """
+        caller.check_scope("inference")
+        begin = time.monotonic()
+        async with self.admission.turn(caller, cost):
+            await asyncio.to_thread(self.keys.admit, caller, cost)
+            self.metrics.queue_time.observe(time.monotonic() - begin)
+            counter = UsageCounter()
+            try:
+                yield counter
+            finally:
+                self.metrics.count(counter.usage)
+                # A client that has left is no reason not to record: the thread ends its work.
+                await asyncio.shield(asyncio.to_thread(self.keys.record, caller, counter.usage))

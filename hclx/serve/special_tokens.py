@@ -1,0 +1,44 @@
+"""Names of tokens as clients see them: special ones by their names, bytes that are no text too."""
+
+import re
+
+from hclx.text import Tokenizer
+from hclx.text.tokenizer import CONTROL_SYMBOLS
+
+_SPELT = re.compile("(" + "|".join(map(re.escape, CONTROL_SYMBOLS)) + ")")
+
+
+def encode_special(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Encodes a text in which special tokens that it spells are these tokens."""
+    if hasattr(tokenizer, "encode_special"):
+        return tokenizer.encode_special(text)
+    ids = []
+    for part in _SPELT.split(text):
+        is_symbol = part in CONTROL_SYMBOLS
+        ids += [CONTROL_SYMBOLS.index(part)] if is_symbol else tokenizer.encode(part)
+    return ids
+
+
+def special_names(tokenizer: Tokenizer) -> dict[str, str]:
+    """Returns the names of special tokens: "eos_token", and others where there are some."""
+    if hasattr(tokenizer, "special_names"):
+        names = tokenizer.special_names()
+        return {"eos_token": names.get("eos_token", f"token_id:{tokenizer.eod_id}"), **names}
+    return {
+        "bos_token": CONTROL_SYMBOLS[tokenizer.begin_ids[0]],
+        "eos_token": CONTROL_SYMBOLS[tokenizer.eod_id],
+        "pad_token": CONTROL_SYMBOLS[tokenizer.pad_id],
+    }
+
+
+def token_name(tokenizer: Tokenizer, token: int) -> str:
+    """Returns a text that is another for each token, as keys of a dictionary have to be: the text
+    of a token; `bytes:\\xec\\x9d` for a part of a character; `token_id:7` for a special token.
+    """
+    data = tokenizer.decode_bytes([token])
+    if not data:
+        return f"token_id:{token}"
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
