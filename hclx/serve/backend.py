@@ -108,6 +108,16 @@ class Backend:
                     f"{name}: the token id {shown(token)} is out of vocabulary (0 to {last})", name
                 )
 
+    def check_read(self, n_tokens: int, name: str) -> None:
+        """Raises ApiError (400) for a text of more tokens than the model reads."""
+        if n_tokens > self.max_length:
+            raise ApiError(
+                400,
+                "context_length_exceeded",
+                f"{name} has {n_tokens} tokens and the model reads {self.max_length}; shorten it",
+                name,
+            )
+
     def check_length(self, n_prompt: int, max_tokens: int | None, param: str) -> int:
         """Returns the most tokens that may follow a prompt: `max_tokens`, or all that there is room
         for if that is None.

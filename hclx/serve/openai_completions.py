@@ -18,19 +18,23 @@ from hclx.serve.event_stream import EventStream, event
 from hclx.serve.json_body import read_body
 from hclx.serve.openai_errors import error_object
 from hclx.serve.openai_fields import (
+    REASONS,
     Int64,
     SamplingFields,
     check_fields,
     check_logprobs,
     dump,
+    prompts_of,
     read_grammar,
     sampling_of,
+    tenant_of,
+    usage_object,
+    with_seeds,
 )
 from hclx.serve.openai_logprobs import completion_logprobs
 from hclx.serve.service import Service, UsageCounter
 
 _DEFAULT_TOKENS = 16  # of OpenAI
-_REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
 
 
 class CompletionRequest(SamplingFields, kw_only=True, forbid_unknown_fields=True):
@@ -124,23 +128,14 @@ class Completions:
         prompts = [await self._prompt(value, body) for value in inputs]
         longest = max(len(prompt.ids) for prompt in prompts)
         max_tokens = self._max_tokens(body, longest)
-        tenant = f"{caller.tenant}/{body.cache_salt}" if body.cache_salt else caller.tenant
-        requests, n = [], body.n or 1
+        tenant, requests, n = tenant_of(body, caller), [], body.n or 1
         if max_tokens:
             sampling = sampling_of(body, max_tokens, body.logprobs)
             grammar = await read_grammar(body)
-            requests = [
-                GenerateRequest(
-                    prompt.ids,
-                    dataclasses.replace(sampling, seed=(sampling.seed + i) % 2**32),
-                    grammar=grammar,
-                    tenant=tenant,
-                    deadline=config.deadline,
-                    artefact=artefact,
-                )
-                for prompt in prompts
-                for i in range(n)
-            ]
+            shared = {"grammar": grammar, "tenant": tenant, "artefact": artefact}
+            for prompt in prompts:
+                asked = GenerateRequest(prompt.ids, sampling, deadline=config.deadline, **shared)
+                requests += with_seeds(asked, n)
         scores = []
         if body.echo and body.logprobs is not None:
             asked = {"top": body.logprobs, "tenant": tenant, "artefact": artefact}
@@ -187,7 +182,7 @@ class Completions:
         body, prompt = plan.body, plan.prompts[index // plan.n]
         text = (prompt.text if body.echo else "") + (result.text if result else "")
         logprobs = await self._logprobs(plan, index, result, echoes)
-        reason = _REASONS[result.stop_reason] if result else "length"
+        reason = REASONS[result.stop_reason] if result else "length"
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
     async def _logprobs(self, plan: Plan, index: int, result, echoes) -> dict | None:
@@ -258,7 +253,7 @@ class Completions:
                     continue
                 results.append(await texts.result(index))
                 logprobs = await self._logprobs(plan, index, results[-1], echoes)
-                reason = _REASONS[results[-1].stop_reason]
+                reason = REASONS[results[-1].stop_reason]
                 metrics.ended.labels(reason).inc()
                 yield chunk(index, "", reason, logprobs)
             if not plan.requests:
@@ -275,29 +270,6 @@ class Completions:
         yield event("[DONE]")
 
 
-def prompts_of(prompt: str | list, most: int) -> list[str | list[int]]:
-    """Returns the prompts of a request, each a text or ids.
-
-    Args:
-      prompt: a text, ids, a list of texts, or a list of lists of ids.
-      most: how many there may be.
-    Raises:
-      ApiError: 400, it is empty, has several kinds, or too many prompts.
-    """
-    if isinstance(prompt, str):
-        prompt = [prompt]
-    elif prompt and all(isinstance(token, int) for token in prompt):
-        prompt = [prompt]
-    kinds = {type(value) for value in prompt}
-    if len(kinds) != 1 or not kinds <= {str, list}:
-        raise invalid("prompt: give a text, token ids, or a list of either", "prompt")
-    if len(prompt) > most:
-        raise invalid(f"prompt has {len(prompt)} prompts: give at most {most}", "prompt")
-    if not all(prompt):
-        raise invalid("prompt is empty: give a text or token ids", "prompt")
-    return prompt
-
-
 def count(counter: UsageCounter, plan: Plan, results: Sequence[Generation]) -> None:
     """Counts the tokens of a request that has ended: each prompt once."""
     firsts = results[:: plan.n]
@@ -308,13 +280,3 @@ def count(counter: UsageCounter, plan: Plan, results: Sequence[Generation]) -> N
             min(sum(r.n_cached for r in firsts), sum(len(p.ids) for p in plan.prompts)),
         )
     )
-
-
-def usage_object(usage: Usage) -> dict:
-    """Returns the object `usage` of an answer."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }

@@ -7,14 +7,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hclx.serve.dialect import Dialect
+from hclx.serve.openai_chat import ChatCompletions
 from hclx.serve.openai_completions import Completions
+from hclx.serve.openai_embeddings import Embeddings
 from hclx.serve.openai_errors import render_error
+from hclx.serve.openai_tokens import Tokens
 from hclx.serve.service import Service
 
 
 def openai_dialect(service: Service) -> Dialect:
     """Returns the routes of the dialect, which answers at every path that no other owns."""
-    completions, created = Completions(service), int(time.time())
+    created = int(time.time())
+    completions, chats = Completions(service), ChatCompletions(service)
+    embeddings, tokens = Embeddings(service), Tokens(service)
 
     def described(name: str) -> dict:
         return {
@@ -29,6 +34,12 @@ def openai_dialect(service: Service) -> Dialect:
     async def complete(request: Request) -> Response:
         return await completions(request)
 
+    async def chat(request: Request) -> Response:
+        return await chats(request)
+
+    async def embed(request: Request) -> Response:
+        return await embeddings(request)
+
     async def models(request: Request) -> Response:
         listed = [described(name) for name in service.backend.models]
         return JSONResponse({"object": "list", "data": listed})
@@ -40,6 +51,11 @@ def openai_dialect(service: Service) -> Dialect:
 
     routes = [
         Route("/v1/completions", complete, methods=["POST"]),
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/embeddings", embed, methods=["POST"]),
+        Route("/tokenize", tokens.tokenize, methods=["POST"]),
+        Route("/detokenize", tokens.detokenize, methods=["POST"]),
+        Route("/tokenizer_info", tokens.info),
         Route("/v1/models", models),
         Route("/v1/models/{name:path}", model),
     ]

@@ -4,21 +4,27 @@ Fields that would be passed over in silence are not listed, and are refused by t
 """
 
 import asyncio
+import dataclasses
 import json
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 
 from hclx.errors import ConfigError
-from hclx.infer import SamplingConfig
+from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.infer import grammar as grammars
 from hclx.infer.grammar import Grammar
 from hclx.serve.api_error import error_of, invalid
+from hclx.serve.caller import Caller, Usage
 from hclx.serve.serve_config import ServeConfig
 
 # Wider numbers are no sizes, and no seeds either.
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+
+# Why a text ended -> the word of OpenAI, which has none for a deadline.
+REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
 
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,6 +92,30 @@ class SamplingFields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     spaces_between_special_tokens: bool | None = None
 
 
+def prompts_of(prompt: str | list, most: int, name: str = "prompt") -> list[str | list[int]]:
+    """Returns the prompts of a request, each a text or ids.
+
+    Args:
+      prompt: a text, ids, a list of texts, or a list of lists of ids.
+      most: how many there may be.
+      name: of the field.
+    Raises:
+      ApiError: 400, it is empty, has several kinds, or too many prompts.
+    """
+    if isinstance(prompt, str):
+        prompt = [prompt]
+    elif prompt and all(isinstance(token, int) for token in prompt):
+        prompt = [prompt]
+    kinds = {type(value) for value in prompt}
+    if len(kinds) != 1 or not kinds <= {str, list}:
+        raise invalid(f"{name}: give a text, token ids, or a list of either", name)
+    if len(prompt) > most:
+        raise invalid(f"{name} has {len(prompt)} texts: give at most {most}", name)
+    if not all(prompt):
+        raise invalid(f"{name} is empty: give a text or token ids", name)
+    return prompt
+
+
 def check_fields(fields: SamplingFields, n_prompts: int, config: ServeConfig) -> None:
     """Raises ApiError (400) for a field beyond the limits of the server."""
     n, stop = fields.n if fields.n is not None else 1, stop_texts(fields)
@@ -117,9 +147,16 @@ def check_logprobs(n: int | None, name: str, config: ServeConfig) -> None:
         raise invalid(f"{name}={n} is out of range: give 0 to {config.logprobs}", name)
 
 
-def sampling_of(fields: SamplingFields, max_tokens: int, logprobs: int | None) -> SamplingConfig:
-    """Returns the settings of the engine, for `n` texts from a random seed if none is given.
+def sampling_of(
+    fields: SamplingFields, max_tokens: int, logprobs: int | None, ends: Sequence[int] = ()
+) -> SamplingConfig:
+    """Returns the settings of the engine, with a random seed if none is given.
 
+    Args:
+      fields: of the request.
+      max_tokens: the most tokens of the text.
+      logprobs: as in `SamplingConfig`.
+      ends: ids that end the text besides those of the request.
     Raises:
       ApiError: 400, a value is out of range.
     """
@@ -138,11 +175,34 @@ def sampling_of(fields: SamplingFields, max_tokens: int, logprobs: int | None) -
             allowed_tokens=tuple(fields.allowed_token_ids or ()),
             seed=seed,
             stop=stop_texts(fields),
-            stop_ids=tuple(fields.stop_token_ids or ()),
+            stop_ids=(*(fields.stop_token_ids or ()), *ends),
             logprobs=logprobs,
         )
     except ConfigError as error:
         raise error_of(error) from error
+
+
+def with_seeds(request: GenerateRequest, n: int) -> list[GenerateRequest]:
+    """Returns requests for `n` texts with seeds of their own."""
+    sampling = request.sampling
+    seeds = [(sampling.seed + index) % 2**32 for index in range(n)]
+    settings = [dataclasses.replace(sampling, seed=seed) for seed in seeds]
+    return [dataclasses.replace(request, sampling=each) for each in settings]
+
+
+def tenant_of(fields: SamplingFields, caller: Caller) -> str:
+    """Returns whose prefixes a request shares; a salt sets it apart from others of the tenant."""
+    return f"{caller.tenant}/{fields.cache_salt}" if fields.cache_salt else caller.tenant
+
+
+def usage_object(usage: Usage) -> dict:
+    """Returns the object `usage` of an answer."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
 
 
 def grammar_of(fields: SamplingFields) -> Grammar | None:

@@ -1,9 +1,11 @@
 """Names of tokens as clients see them: special ones by their names, bytes that are no text too."""
 
+import functools
 import re
+from collections.abc import Sequence
 
 from hclx.text import Tokenizer
-from hclx.text.tokenizer import CONTROL_SYMBOLS
+from hclx.text.tokenizer import CONTROL_SYMBOLS, to_bytes, to_text
 
 _SPELT = re.compile("(" + "|".join(map(re.escape, CONTROL_SYMBOLS)) + ")")
 
@@ -29,6 +31,25 @@ def special_names(tokenizer: Tokenizer) -> dict[str, str]:
         "eos_token": CONTROL_SYMBOLS[tokenizer.eod_id],
         "pad_token": CONTROL_SYMBOLS[tokenizer.pad_id],
     }
+
+
+def decode_special(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """Decodes ids to text in which special tokens are spelled by their names, so that
+    `encode_special` gives the same ids.
+    """
+    names = _texts_of_special(tokenizer)
+    parts = [names.get(token) or tokenizer.decode_bytes([token]) for token in ids]
+    return to_text(b"".join(parts))
+
+
+@functools.lru_cache(maxsize=4)
+def _texts_of_special(tokenizer: Tokenizer) -> dict[int, bytes]:
+    """The names of special tokens, by their ids."""
+    if not hasattr(tokenizer, "encode_special"):
+        return {token: to_bytes(name) for token, name in enumerate(CONTROL_SYMBOLS)}
+    names = tokenizer.special_names().values()
+    encoded = [(name, tokenizer.encode_special(name)) for name in names]
+    return {ids[0]: to_bytes(name) for name, ids in encoded if len(ids) == 1}
 
 
 def token_name(tokenizer: Tokenizer, token: int) -> str:
