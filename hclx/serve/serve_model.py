@@ -1,0 +1,107 @@
+"""Serves the model that the options of a command name."""
+
+import ipaddress
+import logging
+import socket
+import sys
+
+from hclx.errors import ConfigError
+from hclx.infer import Engine
+from hclx.infer.model_source import RunFolder, ServedModel
+from hclx.serve.backend import Backend
+from hclx.serve.caller import Keys
+from hclx.serve.serve_config import ServeConfig
+from hclx.serve.server import build_app, serve
+from hclx.text import Tokenizer, load_tokenizer
+from hclx.text.chat_template import ChatTemplate
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve_model(
+    source: RunFolder | ServedModel,
+    name: str | None,
+    reading: tuple[str | None, int | None],
+    config: ServeConfig,
+    host: str,
+    port: int,
+    warms_up: bool = False,
+    keys: Keys | None = None,
+) -> None:
+    """Opens a model and serves it until the process is asked to end.
+
+    Args:
+      source: of the model.
+      name: by which clients ask for it; None: that of its folder or of the server behind.
+      reading: the folder of the tokenizer and the most tokens, which a server does not tell.
+      config, host, port: see `hclx.serve.server`.
+      warms_up: whether all programs are compiled first.
+      keys: who may call; None: everyone.
+    Raises:
+      ConfigError: the options do not suffice, or the address cannot be listened at.
+    """
+    check_reading(source, reading)
+    with source.open() as engine:
+        if engine is None:  # this process has followed process 0 to its end
+            return
+        if warms_up and hasattr(engine, "warm_up"):
+            engine.warm_up()
+        backend = open_backend(source, engine, name, reading)
+        app = build_app(backend, keys, config)
+        names = ", ".join(backend.models)
+        print(f"serving {names} at http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        serve(app, host, port)
+
+
+def check_reading(source: RunFolder | ServedModel, reading: tuple[str | None, int | None]) -> None:
+    """Raises ConfigError if it is not known how the model of a server reads."""
+    if isinstance(source, ServedModel) and None in reading:
+        raise ConfigError(
+            "--engine needs --tokenizer_dir and --max_length, which that server does not tell"
+        )
+
+
+def open_backend(
+    source: RunFolder | ServedModel,
+    engine: Engine,
+    name: str | None,
+    reading: tuple[str | None, int | None],
+) -> Backend:
+    """Returns the backend over the engine of a source; see `serve_model`."""
+    folder, longest = reading
+    if source.reads is None:
+        tokenizer = load_tokenizer(folder)
+    else:
+        tokenizer, own_longest = source.reads.tokenizer, source.reads.max_length
+        longest = min(longest or own_longest, own_longest)
+    facts = source.facts()
+    artefacts = {artefact: artefact for artefact in source.record.get("artefacts", {})}
+    models = {name or facts["name"]: None, **artefacts}
+    root = facts.get("model_dir") or facts["engine"]
+    return Backend(engine, tokenizer, models, longest, root, template_of(tokenizer))
+
+
+def template_of(tokenizer: Tokenizer) -> ChatTemplate | None:
+    """Returns the template of chats of a tokenizer; None if it has none."""
+    return ChatTemplate(tokenizer) if getattr(tokenizer, "chat_template", "") else None
+
+
+def check_address(host: str, port: int) -> None:
+    """Checks an address before a model is loaded, and warns of one that others reach.
+
+    Raises:
+      ConfigError: it is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"--host={host} --port={port} cannot be listened at: {error}; give another"
+        ) from error
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    if not is_loopback:
+        _LOG.warning("others reach %s: everyone there may use the model", host)

@@ -1,0 +1,54 @@
+"""Serves a model over HTTP, as OpenAI's clients ask for it: hclx serve --model_dir=runs/demo
+
+It listens at 127.0.0.1:8000 and lets everyone in who reaches it there; SIGTERM and Ctrl-C end it
+once its requests have ended. See docs/serving.md.
+"""
+
+import contextlib
+
+from absl import flags
+
+from hclx.errors import ConfigError
+from hclx.launching import run
+from hclx.shared_flags import MOST_SECONDS, ModelFlags
+
+MODEL = ModelFlags(takes_artefacts=True)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0: all.")
+PORT = flags.DEFINE_integer("port", 8000, "The port of it.", 1, 65_535)
+NAME = flags.DEFINE_string("name", None, "The model's name for clients; default: its folder's.")
+ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
+WARM_UP = flags.DEFINE_bool("warm_up", False, "Compile all programs before the first request.")
+HOSTS = flags.DEFINE_multi_string(
+    "allowed_host", [], "A name by which clients reach it, besides localhost; *: any; repeatable."
+)
+ORIGINS = flags.DEFINE_multi_string(
+    "allowed_origin", [], "Where pages are from whose scripts may call; repeatable."
+)
+DRAIN = flags.DEFINE_integer(
+    "drain_seconds", 30, "How long requests may go on at the end.", 1, MOST_SECONDS
+)
+
+
+def main(_):
+    if not MODEL.has_value:
+        raise ConfigError("--model_dir or --engine is missing; --help lists the options")
+    from hclx.errors import require
+
+    require("msgspec", "prometheus_client", "starlette", "uvicorn")
+    from hclx.serve.serve_config import ServeConfig
+    from hclx.serve.serve_model import check_address, serve_model
+
+    check_address(HOST.value, PORT.value)
+    config = ServeConfig(
+        hosts=(HOST.value, *HOSTS.value), origins=(*ORIGINS.value,), drain_seconds=DRAIN.value
+    )
+    source = MODEL.source(ROWS.value, names_artefacts=True)
+    # Whatever ends the server closes the engine.
+    with contextlib.suppress(KeyboardInterrupt):
+        serve_model(
+            source, NAME.value, MODEL.reading(), config, HOST.value, PORT.value, WARM_UP.value
+        )
+
+
+if __name__ == "__main__":
+    run(main)
