@@ -24,8 +24,9 @@ def encode_special(tokenizer: Tokenizer, text: str) -> list[int]:
 def special_names(tokenizer: Tokenizer) -> dict[str, str]:
     """Returns the names of special tokens: "eos_token", and others where there are some."""
     if hasattr(tokenizer, "special_names"):
-        names = tokenizer.special_names()
-        return {"eos_token": names.get("eos_token", f"token_id:{tokenizer.eod_id}"), **names}
+        config = tokenizer.transformers_config()
+        ends = {name: config[name] for name in ("eos_token", "pad_token")}
+        return {**ends, **tokenizer.special_names()}
     return {
         "bos_token": CONTROL_SYMBOLS[tokenizer.begin_ids[0]],
         "eos_token": CONTROL_SYMBOLS[tokenizer.eod_id],
@@ -47,7 +48,7 @@ def _texts_of_special(tokenizer: Tokenizer) -> dict[int, bytes]:
     """The names of special tokens, by their ids."""
     if not hasattr(tokenizer, "encode_special"):
         return {token: to_bytes(name) for token, name in enumerate(CONTROL_SYMBOLS)}
-    names = tokenizer.special_names().values()
+    names = special_names(tokenizer).values()
     encoded = [(name, tokenizer.encode_special(name)) for name in names]
     return {ids[0]: to_bytes(name) for name, ids in encoded if len(ids) == 1}
 
