@@ -1,10 +1,14 @@
 """Answers that come in parts, as server-sent events."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable
 
 from starlette.responses import Response
 
+_LOG = logging.getLogger(__name__)
+SEND_SECONDS = 60  # after which a client that reads nothing has left
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
@@ -33,9 +37,20 @@ class EventStream(Response):
     async def __call__(self, scope, receive, send) -> None:
         """Sends the answer, as ASGI asks for it."""
         async with self._resources, contextlib.aclosing(self._events):
-            start = {"type": "http.response.start", "status": self.status_code}
-            await send({**start, "headers": self.raw_headers})
-            async for text in self._events:
-                data = text.encode()
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            try:
+                start = {"type": "http.response.start", "status": self.status_code}
+                await _in_time(send({**start, "headers": self.raw_headers}))
+                async for text in self._events:
+                    data = text.encode()
+                    part = {"type": "http.response.body", "body": data, "more_body": True}
+                    await _in_time(send(part))
+                await _in_time(send({"type": "http.response.body", "body": b""}))
+            except TimeoutError:
+                _LOG.warning(
+                    "a client has read nothing for %d seconds: its stream ends", SEND_SECONDS
+                )
+
+
+async def _in_time(sending: Awaitable[None]) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await sending
