@@ -13,6 +13,7 @@ from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.special_tokens import encode_special
 from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
+from hclx.text.tokenizer import to_bytes
 
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
@@ -107,6 +108,26 @@ class Backend:
                 raise invalid(
                     f"{name}: the token id {shown(token)} is out of vocabulary (0 to {last})", name
                 )
+
+    @functools.cached_property
+    def _most_bytes(self) -> int:
+        """The bytes of a text that is certainly too long; tokenizers that compose characters leave
+        a third of the bytes at least.
+        """
+        return 4 * self.max_length * int(self.tokenizer.token_bytes().max())
+
+    def check_text(self, text: str, name: str) -> None:
+        """Raises ApiError (400) for a text that is too long whatever its tokens are, which encoding
+        it would take seconds to show.
+        """
+        if len(text) > self._most_bytes or len(to_bytes(text)) > self._most_bytes:
+            raise ApiError(
+                400,
+                "context_length_exceeded",
+                f"{name} has {len(text):,} characters, and the model reads {self.max_length:,}"
+                " tokens; shorten it",
+                name,
+            )
 
     def check_read(self, n_tokens: int, name: str) -> None:
         """Raises ApiError (400) for a text of more tokens than the model reads."""

@@ -149,6 +149,7 @@ class ChatCompletions:
             text = template.render(messages, True)
         except DataError as error:
             raise invalid(str(error), "messages") from error
+        self._backend.check_text(text, "messages")
         return await self._backend.encode(text, begins=False, special=True)
 
     def _choice(self, index: int, result: Generation) -> dict:

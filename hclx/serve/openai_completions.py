@@ -157,6 +157,7 @@ class Completions:
     async def _prompt(self, value: str | list[int], body: CompletionRequest) -> Prompt:
         backend = self._backend
         if isinstance(value, str):
+            backend.check_text(value, "prompt")
             begins = body.add_special_tokens is not False
             ids = await backend.encode(value, begins)
             n_begin = len(backend.tokenizer.begin_ids) if begins else 0

@@ -37,8 +37,8 @@ class Embeddings:
         artefact = backend.artefact_of(body.model)
         texts, n_tokens = [], []
         for value in prompts_of(body.input, self._service.config.prompts, "input"):
-            if not isinstance(value, str):
-                backend.check_ids(value, "input")
+            check = backend.check_text if isinstance(value, str) else backend.check_ids
+            check(value, "input")
             ids = await backend.encode(value) if isinstance(value, str) else value
             backend.check_read(len(ids), "input")
             texts.append(value if isinstance(value, str) else tuple(value))

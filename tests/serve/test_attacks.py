@@ -143,3 +143,16 @@ def test_other_origins_are_refused(client, origin):
     check(client, response, "Origin", (403,))
     response = client.options("/v1/completions", headers={"origin": origin})
     check(client, response, "Origin", (403,))
+
+
+def test_books_are_refused_without_being_encoded(client, monkeypatch):
+    def encode(self, text):
+        assert len(text) < 1000
+        return list(text.encode())
+
+    monkeypatch.setattr("tests.helpers.serving.TextTokenizer.encode", encode)
+    text = "x" * 2_000_000
+    for path, field in (("/v1/completions", "prompt"), ("/v1/embeddings", "input")):
+        response = client.post(path, json={"model": "tiny", field: text})
+        check(client, response, "characters")
+        assert response.json()["error"]["code"] == "context_length_exceeded"
