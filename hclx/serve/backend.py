@@ -1,10 +1,11 @@
 """The engine as an event loop sees it: nothing blocks the loop, and who leaves is cancelled."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from hclx.errors import HclxError, shown
 from hclx.infer import Engine, GenerateRequest, Generation, Score, ScoreRequest
@@ -15,6 +16,7 @@ from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes
 
+_THREADS = 32
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
 
@@ -98,7 +100,7 @@ class Backend:
             ids = (encode_special if special else type(self.tokenizer).encode)(self.tokenizer, text)
             return [*self.tokenizer.begin_ids, *ids] if begins else ids
 
-        return await asyncio.to_thread(encode) if len(text) > _LONG else encode()
+        return await self._in_thread(encode) if len(text) > _LONG else encode()
 
     def check_ids(self, ids: Iterable[int], name: str) -> None:
         """Raises ApiError (400) for an id that is not in the vocabulary."""
@@ -108,6 +110,14 @@ class Backend:
                 raise invalid(
                     f"{name}: the token id {shown(token)} is out of vocabulary (0 to {last})", name
                 )
+
+    @functools.cached_property
+    def _threads(self) -> concurrent.futures.Executor:
+        # Of its own, so that keys are checked while all of these wait for the engine.
+        return concurrent.futures.ThreadPoolExecutor(_THREADS, "hclx-backend")
+
+    def _in_thread(self, function: Callable, *arguments) -> asyncio.Future:
+        return asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     @functools.cached_property
     def _most_bytes(self) -> int:
@@ -177,7 +187,7 @@ class Backend:
     async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
         """Computes a vector for each text. Raises ApiError if one is refused."""
         try:
-            return await asyncio.to_thread(self.engine.embed, texts, artefact)
+            return await self._in_thread(self.engine.embed, texts, artefact)
         except HclxError as error:
             raise error_of(error) from error
 
@@ -200,7 +210,7 @@ class Backend:
         is_long = len(prompt) > _LONG or getattr(request, "grammar", None) is not None
         if not is_long:
             return self.engine.submit(request)
-        ticket = asyncio.ensure_future(asyncio.to_thread(self.engine.submit, request))
+        ticket = self._in_thread(self.engine.submit, request)
         try:
             return await asyncio.shield(ticket)
         except asyncio.CancelledError:  # the thread goes on, and its ticket is nobody's

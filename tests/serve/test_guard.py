@@ -2,6 +2,7 @@
 
 import logging
 import re
+import threading
 
 import pytest
 
@@ -9,7 +10,7 @@ from hclx.serve.api_error import ApiError
 from hclx.serve.caller import Caller, Usage
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app
-from tests.helpers.serving import client_of, tiny_backend
+from tests.helpers.serving import client_of, served, tiny_backend
 
 BODY = {"model": "tiny", "prompt": "a secret prompt", "max_tokens": 4, "temperature": 0}
 ROUTES = [
@@ -169,3 +170,28 @@ def test_a_server_that_drains_is_not_ready(engine):
         assert client.get("/health").status_code == 200
         response = client.post("/v1/completions", json=BODY)
         assert response.status_code == 503 and response.headers["retry-after"]
+
+
+def test_calls_that_wait_for_the_engine_do_not_keep_others_out(engine):
+    """Vectors are computed in threads, of which there are few."""
+
+    openai = pytest.importorskip("openai")
+    release = threading.Event()
+
+    class Waiting:
+        def embed(self, texts, artefact):
+            assert release.wait(60)
+            return [[0.0]]
+
+    with served(build_app(tiny_backend(Waiting()))) as address:
+        with openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0) as client:
+            ask = lambda: client.embeddings.create(model="tiny", input="a")
+            threads = [threading.Thread(target=ask) for _ in range(20)]
+            for thread in threads:
+                thread.start()
+            try:
+                assert client.models.list(timeout=20).data
+            finally:
+                release.set()
+            for thread in threads:
+                thread.join(60)
