@@ -14,10 +14,8 @@ from hclx.serve.backend import TextStreams
 from hclx.serve.caller import Usage
 from hclx.serve.clova_errors import envelope, error_body
 from hclx.serve.event_stream import EventStream, event
-from hclx.serve.openai_fields import dump
+from hclx.serve.openai_fields import REASONS, dump
 from hclx.serve.service import Service, UsageCounter
-
-FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ async def answer(
 async def _result(service: Service, texts: TextStreams, counter: UsageCounter) -> Generation:
     result = await texts.result(0)
     counter.add(Usage(result.n_prompt, len(result.tokens), result.n_cached))
-    service.metrics.ended.labels(FINISH_REASONS[result.stop_reason]).inc()
+    service.metrics.ended.labels(REASONS[result.stop_reason]).inc()
     return result
 
 

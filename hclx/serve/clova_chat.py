@@ -14,7 +14,7 @@ from hclx.infer import grammar as grammars
 from hclx.infer.grammar import Grammar
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.backend import Backend
-from hclx.serve.clova_answer import FINISH_REASONS, Form, answer
+from hclx.serve.clova_answer import Form, answer
 from hclx.serve.clova_completions import STOP_REASONS
 from hclx.serve.clova_fields import (
     ChatBodyV1,
@@ -25,6 +25,8 @@ from hclx.serve.clova_fields import (
     tokens_to_write,
 )
 from hclx.serve.json_body import read_body
+from hclx.serve.openai_chat import ends_of_answers
+from hclx.serve.openai_fields import REASONS
 from hclx.serve.service import Service
 
 
@@ -71,7 +73,7 @@ class ClovaChats:
             usage = {"promptTokens": len(ids), "completionTokens": len(output.tokens)}
             return {
                 "message": _message(output.text),
-                "finishReason": FINISH_REASONS[output.stop_reason],
+                "finishReason": REASONS[output.stop_reason],
                 "created": int(time.time()),
                 "seed": asked.sampling.seed,
                 "usage": {**usage, "totalTokens": sum(usage.values())},
@@ -92,7 +94,7 @@ class ClovaChats:
         config = self._service.config
         return GenerateRequest(
             tuple(ids),
-            sampling_of(body, max_tokens, config, ends_of_answers(self._backend)),
+            sampling_of(body, max_tokens, config, ends_of_answers(self._backend.tokenizer)),
             grammar=grammar,
             tenant=request.state.caller.tenant,
             deadline=config.deadline,
@@ -121,15 +123,6 @@ async def chat_ids(backend: Backend, messages: Sequence[Message]) -> list[int]:
     except DataError as error:
         raise invalid(str(error), "messages") from error
     return await backend.encode(text, begins=False, special=True)
-
-
-def ends_of_answers(backend: Backend) -> tuple[int, ...]:
-    """Returns the tokens that end an answer besides the end of the document, as the makers of the
-    model say.
-    """
-    ids = getattr(backend.tokenizer, "generation_config", {}).get("eos_token_id", [])
-    ids = ids if isinstance(ids, list) else [ids]
-    return tuple(i for i in ids if isinstance(i, int) and 0 <= i < backend.tokenizer.vocab_size)
 
 
 def grammar_of(body: ChatBodyV3) -> Grammar | None:

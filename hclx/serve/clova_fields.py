@@ -28,7 +28,7 @@ class _Fields(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, rename="
     include_ai_filters: bool = True
 
 
-class FieldsV1(_Fields):
+class FieldsV1(_Fields, kw_only=True):
     """The settings of sampling of v1."""
 
     temperature: Annotated[float, Meta(ge=_LEAST_TEMPERATURE, le=1)] = 0.5
@@ -46,7 +46,7 @@ class FieldsV1(_Fields):
         return self.stop_before
 
 
-class FieldsV3(_Fields):
+class FieldsV3(_Fields, kw_only=True):
     """The settings of sampling of v3."""
 
     temperature: Annotated[float, Meta(ge=0, le=1)] = 0.5
@@ -64,7 +64,7 @@ class FieldsV3(_Fields):
         return self.stop
 
 
-class CompletionBody(FieldsV1):
+class CompletionBody(FieldsV1, kw_only=True):
     """The body of a completion."""
 
     text: str
@@ -98,7 +98,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
 Messages = Annotated[list[Message], Meta(min_length=1)]
 
 
-class ChatBodyV1(FieldsV1):
+class ChatBodyV1(FieldsV1, kw_only=True):
     """The body of a chat of v1. `stream` is sent by clients besides the header Accept."""
 
     messages: Messages
@@ -119,7 +119,7 @@ class Thinking(msgspec.Struct, forbid_unknown_fields=True):
     effort: Literal["none", "low", "medium", "high"] = "low"
 
 
-class ChatBodyV3(FieldsV3):
+class ChatBodyV3(FieldsV3, kw_only=True):
     """The body of a chat of v3."""
 
     messages: Messages

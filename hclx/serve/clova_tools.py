@@ -98,9 +98,7 @@ class ClovaTools:
             raise ApiError(400, "empty_text", "text is empty: give a text", "text")
         n_tokens = await self._count(body.text)
         n_read = n_tokens + len(self._backend.tokenizer.begin_ids)
-        if n_read > self._backend.max_length:
-            text = f"text has {n_tokens} tokens and the model reads {self._backend.max_length}"
-            raise ApiError(400, "context_length_exceeded", f"{text}; shorten it", "text")
+        self._backend.check_read(n_read, "text")
         async with self._service.admitted(caller, n_read) as counter:
             (vector,) = await self._backend.embed([body.text], artefact)
             counter.add(Usage(n_read))
