@@ -104,6 +104,8 @@ class ChatBodyV1(FieldsV1, kw_only=True):
     messages: Messages
     max_tokens: Annotated[int, Meta(gt=0, le=MAX_TOKENS)] | UnsetType = UNSET
     stream: bool = False
+    # ChatClovaX of langchain-community sends an argument of its own with each stream.
+    run_manager: None = msgspec.field(default=None, name="run_manager")
 
 
 class ResponseFormat(msgspec.Struct, forbid_unknown_fields=True):
