@@ -1,5 +1,6 @@
 """Tools of CLOVA Studio: tokens are counted, chats shortened, texts embedded."""
 
+import asyncio
 from typing import Annotated
 
 import msgspec
@@ -51,14 +52,9 @@ class ClovaTools:
             raise invalid("give text or messages, and not both", "text")
         if body.messages is UNSET:
             return envelope({"numTokens": await self._count(body.text)})
-        messages = [
-            {
-                "role": message.role,
-                "content": message.text,
-                "count": await self._count(message.text),
-            }
-            for message in body.messages
-        ]
+        written = [_written(message) for message in body.messages]
+        counts = await asyncio.to_thread(self._counts, [message["content"] for message in written])
+        messages = [{**message, "count": count} for message, count in zip(written, counts)]
         return envelope({"messages": messages})
 
     async def slide(self, request: Request) -> Response:
@@ -87,8 +83,7 @@ class ClovaTools:
                 f" {self._backend.max_length} tokens that the model reads; shorten them",
                 "messages",
             )
-        written = [{"role": message.role, "content": message.text} for message in messages]
-        return envelope({"messages": written})
+        return envelope({"messages": [_written(message) for message in messages]})
 
     async def embed(self, request: Request) -> Response:
         """Computes the vector of a text, by the first model where the path names none."""
@@ -108,6 +103,9 @@ class ClovaTools:
         request.state.caller.check_scope("inference")
         names = self._backend.models
         return self._backend.artefact_of(request.path_params.get("model", next(iter(names))))
+
+    def _counts(self, texts: list[str]) -> list[int]:
+        return [len(self._backend.tokenizer.encode(text)) for text in texts]
 
     async def _count(self, text: str) -> int:
         return len(await self._backend.encode(text, begins=False))
@@ -132,3 +130,7 @@ def _joined(turns: list[list[Message]], first: int) -> list[Message]:
     """The messages of a chat without its oldest turns, of which `first` are removed."""
     head, *others = turns
     return [*head, *(message for turn in others[first:] for message in turn)]
+
+
+def _written(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.text}

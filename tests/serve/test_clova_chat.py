@@ -258,6 +258,9 @@ def test_a_schema_that_cannot_be_followed_is_refused(chat):
     assert "responseFormat.schema" in refused(ask({"type": "nothing"}), "40055")
     assert "not" in refused(ask({"not": {"type": "string"}}), "40055")
     assert refused(ask(False), "40055")
+    assert refused(ask({"enum": ["가" * 10] * 20_000}), "40055")  # too large
+    levels = '{"responseFormat": ' + '{"schema":' * 10_000 + "1" + "}" * 10_001
+    assert "levels" in refused(chat.post(V3, content=levels), "40000")
 
 
 def test_tokens_are_counted(chat):
