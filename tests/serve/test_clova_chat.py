@@ -16,6 +16,7 @@ from hclx.text.chat_template import ChatTemplate
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
 from tests.helpers.serving import TINY, TextTokenizer, client_of, served
+from tests.serve.test_malformed_requests import VALUES
 
 V1, V3 = "/testapp/v1/chat-completions/chat", "/v3/chat-completions/chat"
 TOKENIZE = "/v1/api-tools/chat-tokenize/chat"
@@ -322,6 +323,27 @@ def test_vectors_of_texts(chat, served_chat, name):
     assert refused(chat.post(path, json={"text": "a" * LENGTH}), "40003")
     assert refused(chat.post(path, json={"input": "a"}), "40001").startswith("input")
     assert refused(chat.post("/v1/api-tools/embedding/none", json={"text": "a"}), "40080")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (V1, {"messages": MESSAGES, "stopBefore": ["x"], "repeatPenalty": 5, "stream": False}),
+        (V3, {"messages": MESSAGES, "stop": [], "responseFormat": {}, "tools": [], "thinking": {}}),
+        ("/v1/completions/chat", {"text": "a", "start": "", "includeProbs": True, "topK": 1}),
+        (TOKENIZE, {"text": "a", "messages": MESSAGES}),
+        (SLIDING, {"messages": MESSAGES}),
+        ("/v1/api-tools/embedding/v2", {"text": "a"}),
+    ],
+)
+def test_wrong_values_of_each_field_are_answered(chat, chat_app, path, body):
+    least = {} if path.startswith("/v1/api-tools/") and path != SLIDING else {"maxTokens": 1}
+    for name in (*body, *least, "x"):
+        for value in VALUES:
+            data = json.dumps({**body, **least, name: value}).encode()
+            assert chat.post(path, content=data).status_code in (200, 400), (name, value)
+    admission = chat_app.state.service.admission
+    assert admission.n_running == admission.n_waiting == 0
 
 
 def test_a_client_of_langchain(chat_app, served_chat, monkeypatch):
