@@ -122,6 +122,7 @@ async def chat_ids(backend: Backend, messages: Sequence[Message]) -> list[int]:
         text = await asyncio.to_thread(backend.chat_template.render, written, True)
     except DataError as error:
         raise invalid(str(error), "messages") from error
+    backend.check_text(text, "messages")
     return await backend.encode(text, begins=False, special=True)
 
 

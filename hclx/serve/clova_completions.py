@@ -35,6 +35,8 @@ class ClovaCompletions:
         body = await read_body(request, CompletionBody)
         if not body.text:
             raise ApiError(400, "empty_text", "text is empty: give a text", "text")
+        backend.check_text(body.text, "text")
+        backend.check_text(body.start, "start")
         ids = await backend.encode(body.text + body.start)
         max_tokens = tokens_to_write(backend, len(ids), body.max_tokens)
         logprobs = 0 if body.include_probs else None

@@ -91,6 +91,7 @@ class ClovaTools:
         body, caller = await read_body(request, EmbeddingBody), request.state.caller
         if not body.text:
             raise ApiError(400, "empty_text", "text is empty: give a text", "text")
+        self._backend.check_text(body.text, "text")
         n_tokens = await self._count(body.text)
         n_read = n_tokens + len(self._backend.tokenizer.begin_ids)
         self._backend.check_read(n_read, "text")
@@ -111,7 +112,13 @@ class ClovaTools:
         return len(await self._backend.encode(text, begins=False))
 
     async def _has_room(self, messages: list[Message], max_tokens: int) -> bool:
-        return len(await chat_ids(self._backend, messages)) + max_tokens <= self._backend.max_length
+        try:
+            ids = await chat_ids(self._backend, messages)
+        except ApiError as error:
+            if error.code == "context_length_exceeded":
+                return False
+            raise
+        return len(ids) + max_tokens <= self._backend.max_length
 
 
 def turns_of(messages: list[Message]) -> list[list[Message]]:

@@ -304,6 +304,10 @@ def test_the_window_of_short_chats_and_wrong_ones(chat):
     for messages in (MESSAGES, MESSAGES[:1], MESSAGES[1:]):
         answer = chat.post(SLIDING, json={"messages": messages, "maxTokens": 5})
         assert answer.json()["result"] == {"messages": messages}
+    many = [MESSAGES[0], *([{"role": "user", "content": "뭐"}] * 2000)]  # beyond what is encoded
+    answer = chat.post(SLIDING, json={"messages": many, "maxTokens": 5})
+    n_kept = (LENGTH - 5 - 2 - 8) // 5  # of 5 bytes each
+    assert answer.json()["result"] == {"messages": many[: 1 + n_kept]}
     for value in (0, 4097, "5", True):
         body = {"messages": MESSAGES, "maxTokens": value}
         assert refused(chat.post(SLIDING, json=body), "40001").startswith("maxTokens")
