@@ -62,7 +62,8 @@ EXTRAS = {
         "hypothesis>=6.100",
         "scikit-learn>=1.5",
         "jsonschema>=4.20,<5",
-        "openai>=2,<4",  # a client of the server
+        "openai>=2,<4",  # clients of the server
+        "langchain-community>=0.4.2,<0.5",
     ],
     # The peers that the benchmarks measure against.
     "bench": [

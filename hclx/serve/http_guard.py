@@ -23,6 +23,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
 _BODY_SECONDS = 60  # within which a body has to be here
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
+_ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
 _KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 Render = Callable[[str, ApiError], Response]
@@ -60,7 +61,8 @@ class _Exchange:
         self._headers = _headers(scope)
         self._status, self._is_complete, self._key_id = 0, False, "-"
         self._added: list[tuple[bytes, bytes]] = []
-        own_id = self._headers.get("x-request-id", "")
+        own_ids = (self._headers.get(name) for name in _ID_HEADERS)
+        own_id = next(filter(None, own_ids), "")
         self._id = own_id if _REQUEST_ID.fullmatch(own_id) else uuid.uuid4().hex
 
     async def run(self) -> None:

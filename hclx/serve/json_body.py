@@ -44,4 +44,6 @@ def _refusal(error: Exception) -> ApiError:
         return invalid(f"{name} is no field of this request; leave it out", name)
     reason = text[: place.start()] if place else text
     name = place[1] if place else None
+    if name is None and (missing := re.search(r"missing required field `(.*)`", text)):
+        name = missing[1]
     return invalid(f"{name}: {reason}" if name else f"the body: {reason}", name)

@@ -16,6 +16,7 @@ from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Keys, OpenKeys
+from hclx.serve.clova_dialect import clova_dialect
 from hclx.serve.dialect import Dialect
 from hclx.serve.http_guard import HttpGuard
 from hclx.serve.metrics import Metrics
@@ -24,7 +25,7 @@ from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
 # The last one answers what no other owns.
-DIALECTS: tuple[Callable[[Service], Dialect], ...] = (openai_dialect,)
+DIALECTS: tuple[Callable[[Service], Dialect], ...] = (clova_dialect, openai_dialect)
 
 
 def build_app(
