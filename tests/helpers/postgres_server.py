@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -60,7 +61,7 @@ def postgres_server() -> Iterator[str]:
                     time.sleep(0.05)
             yield f"postgresql://hclx@/{{name}}?host={folder}"
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # does not wait for clients
             try:
                 process.wait(_SECONDS)
             except subprocess.TimeoutExpired:

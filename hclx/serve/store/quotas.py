@@ -146,16 +146,13 @@ def _count(
         "requests": windows.requests + 1,
         "tokens": windows.tokens + reservation.tokens,
     }
-    counted = connection.execute(
-        insert.on_conflict_do_update(
-            index_elements=[windows.key_id, windows.seconds, windows.start],
-            set_=sums,
-            where=sa.and_(
-                sa.true(), *(sums[unit] <= limit for unit, limit in limits.items() if limit)
-            ),
-        )
-    )
-    return counted.rowcount == 1
+    allowed = (sums[unit] <= limit for unit, limit in limits.items() if limit)
+    counted = insert.on_conflict_do_update(
+        index_elements=[windows.key_id, windows.seconds, windows.start],
+        set_=sums,
+        where=sa.and_(sa.true(), *allowed),
+    ).returning(windows.tokens)
+    return connection.execute(counted).first() is not None
 
 
 def _refusal(

@@ -67,7 +67,8 @@ def add_usage(
     insert = _INSERT[connection.dialect.name](usage).values(
         id=record_id, key_id=key_id, finished=int(now), **dataclasses.asdict(finished)
     )
-    return connection.execute(insert.on_conflict_do_nothing()).rowcount == 1
+    added = insert.on_conflict_do_nothing().returning(usage.c.id)
+    return connection.execute(added).first() is not None
 
 
 def usage_by_day(database: Database, since: float, key_id: str | None = None) -> list[DayOfUsage]:

@@ -116,5 +116,5 @@ def test_the_store_itself_refuses_two_keys_of_one_secret(database):
     create_key(database, "first", NOW)
     with pytest.raises(sa.exc.IntegrityError), database.writing() as connection:
         (row,) = connection.execute(api_keys.select()).all()
-        connection.execute(api_keys.insert().values(**row._mapping | {"id": "other"}))
+        connection.execute(api_keys.insert().values(**{**row._mapping, "id": "other"}))
     assert len(list_keys(database)) == 1

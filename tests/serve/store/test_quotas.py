@@ -193,16 +193,15 @@ def wait_of(requests, limits, now, tokens):
     return max(waits)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_an_oracle_with_a_list_of_all_requests_agrees(database, seed):
-    dice = random.Random(seed)
-    limits = Limits(
-        dice.choice([0, 4]), dice.choice([0, 60]), dice.choice([0, 90]), dice.choice([0, 1500])
-    )
+@pytest.mark.parametrize(
+    "limits", [(4, 0, 90, 0), (0, 20, 0, 300), (3, 15, 80, 400)], ids=("minute", "day", "both")
+)
+def test_an_oracle_with_a_list_of_all_requests_agrees(database, limits):
+    dice, limits = random.Random(0), Limits(*limits)
     store, caller, clock = store_of(database, MIDNIGHT, 300, **vars(limits))
     requests, outcomes = [], set()
     for _ in range(150):
-        clock.now += dice.choice([0, 0, 0.4, 3, 20, 61, 290, 9_000])
+        clock.now += dice.choice([0, 0, 0.4, 3, 20, 61, 290, 4_000])
         for request in requests:
             if request.expires is not None and request.expires <= math.floor(clock.now):
                 request.tokens, request.expires = 0, None
@@ -222,7 +221,7 @@ def test_an_oracle_with_a_list_of_all_requests_agrees(database, seed):
             expires = math.ceil(clock.now + 300)
             reservation = store.admit(caller, tokens)
             requests.append(Counted(clock.now, tokens, expires, reservation))
-    assert outcomes == ({False, True} if any(vars(limits).values()) else {False})
+    assert outcomes == {False, True}
 
 
 def check_sums(database, key_id):
@@ -319,7 +318,7 @@ def test_processes_are_granted_exactly_what_the_quota_has(database, url):
 def test_what_was_recorded_survives_kills_at_random_moments(database, url):
     _, caller, _ = store_of(database)
     dice, recorded = random.Random(0), set()
-    for _ in range(4):
+    for _ in range(3):
         process = asking(url, caller.key_id, 10**6)
         assert process.stdout.readline() == "ready\n"
         print(file=process.stdin, flush=True)
@@ -336,7 +335,7 @@ def test_what_was_recorded_survives_kills_at_random_moments(database, url):
             assert recorded <= set(connection.scalars(sa.select(usage.c.id)))
             if opened.path is not None:
                 assert connection.exec_driver_sql("PRAGMA integrity_check").all() == [("ok",)]
-        assert len(recorded) <= ended and running <= 4
+        assert len(recorded) <= ended and running <= 3
         assert [key.id for key in list_keys(opened)] == [caller.key_id]
 
 
