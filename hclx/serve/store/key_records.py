@@ -159,9 +159,14 @@ def revoke_key(database: Database, key_id: str, now: float) -> KeyRecord:
         )
         row = connection.execute(api_keys.select().where(is_it)).first()
         if row is None:
-            ids = connection.scalars(sa.select(api_keys.c.id)).all()
-            raise ConfigError(f"{database.place} has no key {shown(key_id)}{guess(key_id, ids)}")
+            raise no_such_key(connection, database.place, key_id)
     return record_of(row)
+
+
+def no_such_key(connection: sa.Connection, place: str, key_id: str) -> ConfigError:
+    """Returns the error for an id that no key of the store has, with the nearest that one has."""
+    ids = connection.scalars(sa.select(api_keys.c.id)).all()
+    return ConfigError(f"{place} has no key {shown(key_id)}{guess(key_id, ids)}")
 
 
 def record_of(row: sa.Row) -> KeyRecord:

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hclx.serve.store.database import Database
+from hclx.serve.store.key_records import no_such_key
 from hclx.serve.store.tables import api_keys, usage
 
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
@@ -80,6 +81,8 @@ def usage_by_day(database: Database, since: float, key_id: str | None = None) ->
       key_id: of a single key; None: of all.
     Returns:
       the days on which there was some, from the oldest on, by key id within a day.
+    Raises:
+      ConfigError: there is no such key.
     """
     start = usage.c.finished // _DAY * _DAY
     statement = (
@@ -96,9 +99,11 @@ def usage_by_day(database: Database, since: float, key_id: str | None = None) ->
         .group_by(sa.literal_column("start"), usage.c.key_id, api_keys.c.name)
         .order_by(sa.literal_column("start"), usage.c.key_id)
     )
-    if key_id is not None:
-        statement = statement.where(usage.c.key_id == key_id)
     with database.reading() as connection:
+        if key_id is not None:
+            statement = statement.where(usage.c.key_id == key_id)
+            if connection.execute(api_keys.select().where(api_keys.c.id == key_id)).first() is None:
+                raise no_such_key(connection, database.place, key_id)
         rows = connection.execute(statement).all()
     # sums of 64-bit numbers are decimals in PostgreSQL
     return [DayOfUsage(*row[:3], *map(int, row[3:])) for row in rows]
