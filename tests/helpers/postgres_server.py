@@ -61,7 +61,7 @@ def postgres_server() -> Iterator[str]:
                     time.sleep(0.05)
             yield f"postgresql://hclx@/{{name}}?host={folder}"
         finally:
-            process.send_signal(signal.SIGINT)  # does not wait for clients
+            process.send_signal(signal.SIGQUIT)  # waits neither for clients nor for the disk
             try:
                 process.wait(_SECONDS)
             except subprocess.TimeoutExpired:

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from hclx.serve.caller import Usage
+from hclx.serve.caller import Ended, Usage
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_store import KeyStore
 from tests.helpers.commands import launch, refused
@@ -34,7 +34,7 @@ def test_a_key_is_made_used_listed_and_revoked(keys, tmp_path):
         store = KeyStore(database)
         caller = store.authenticate(secret)
         assert caller.scopes == {"inference", "tuning"} and caller.kind == "test"
-        store.record(caller, Usage(1200, 34), store.admit(caller, 900))
+        store.record(caller, Ended(Usage(1200, 34)), store.admit(caller, 900))
     assert secret not in "".join((tmp_path / "keys.db").read_bytes().decode("latin-1"))
 
     head, row = lines(keys("list"))

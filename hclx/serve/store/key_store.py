@@ -1,21 +1,22 @@
 """Keys of a server that has a store: who asks, whether the quotas allow it, and what was used."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hclx.errors import HclxError
 from hclx.serve.api_error import ApiError, invalid
-from hclx.serve.caller import Caller, Usage
-from hclx.serve.store.database import Database
+from hclx.serve.caller import Caller, Ended
+from hclx.serve.store.database import Database, open_database
 from hclx.serve.store.key_records import key_of_secret, record_of
 from hclx.serve.store.quotas import (
     QuotaError,
     Reservation,
     lock_key,
-    new_reservation,
     reserve,
     settle,
 )
+from hclx.serve.store.server_lock import only_server
 from hclx.serve.store.usage_store import Finished, add_usage
 
 RESERVATION_SECONDS = 3_600  # longer than a request waits and runs
@@ -83,37 +84,32 @@ class KeyStore:
         except HclxError as error:
             raise _unavailable(error) from error
 
-    def record(
-        self,
-        caller: Caller,
-        usage: Usage,
-        reservation: Reservation | None = None,
-        model: str = "",
-        route: str = "",
-        reason: str = "",
-    ) -> None:
-        """Records what a request has used, once it has ended, in whatever way; a second record of
-        one reservation counts nothing.
+    def record(self, caller: Caller, ended: Ended, reservation: Reservation) -> None:
+        """Records a request that has ended, in whatever way, and counts the tokens that it took in
+        place of its cost; a second record of one reservation counts nothing.
 
-        Args:
-          caller: who asked.
-          usage: its tokens.
-          reservation: that `admit` returned; None: the request was not admitted, and counts now.
-          model, route, reason: see `Finished`.
         Raises:
           ApiError: 503, the store cannot be written.
         """
-        now = self._clock()
-        reservation = reservation or new_reservation(caller.key_id, 0, now)
+        now, usage = self._clock(), ended.usage
         tokens = usage.prompt_tokens, usage.completion_tokens
+        finished = Finished(*tokens, ended.model, ended.route, ended.reason)
         try:
             with self._database.writing() as connection:
                 lock_key(connection, caller.key_id)
-                finished = Finished(*tokens, model, route, reason)
                 if add_usage(connection, reservation.id, caller.key_id, finished, now):
                     settle(connection, reservation, sum(tokens))
         except HclxError as error:
             raise _unavailable(error) from error
+
+
+@contextlib.contextmanager
+def open_keys(url: str) -> Iterator[KeyStore]:
+    """Opens the keys of a store that `hclx keys create` has made, for a server, while the block
+    runs; see `open_database` and `only_server`.
+    """
+    with open_database(url, makes=False) as database, only_server(database):
+        yield KeyStore(database)
 
 
 def _unavailable(error: HclxError) -> ApiError:

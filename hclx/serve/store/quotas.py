@@ -51,9 +51,8 @@ class QuotaError(Exception):
 
 def new_reservation(key_id: str, tokens: int, now: float) -> Reservation:
     """Returns a reservation, which is not counted yet. Its id sorts by the time."""
-    return Reservation(
-        f"{int(now * 1000):012x}{secrets.token_hex(8)}", key_id, int(now), max(0, tokens)
-    )
+    name = f"{int(now * 1000):012x}{secrets.token_hex(8)}"
+    return Reservation(name, key_id, int(now), max(0, tokens))
 
 
 def lock_key(connection: sa.Connection, key_id: str) -> sa.Row | None:
@@ -111,7 +110,7 @@ def settle(connection: sa.Connection, reservation: Reservation, used: int) -> No
 
     Args:
       connection: in a transaction for writing that holds the key, see `lock_key`.
-      reservation: of the request, or one that was never counted.
+      reservation: of the request.
       used: the tokens of its prompts and answers.
     """
     removed = connection.execute(

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from hclx.serve.api_error import ApiError
-from hclx.serve.caller import Usage
+from hclx.serve.caller import Ended, Usage
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_records import Limits, create_key, list_keys, revoke_key
 from hclx.serve.store.key_store import KeyStore
@@ -84,7 +84,7 @@ def test_tokens_are_reserved_by_cost_and_settled_by_use(database):
     assert "70 of the 100 tokens of this minute, and the request may take 31" in (
         refusal(store, caller, 31).message
     )
-    store.record(caller, Usage(12, 8), first)
+    store.record(caller, Ended(Usage(12, 8)), first)
     store.admit(caller, 80)
     assert refusal(store, caller, 1).status == 429
 
@@ -102,7 +102,7 @@ def test_a_request_settles_in_the_day_in_which_it_was_admitted(database):
     late = store.admit(caller, 60)
     clock.now = MIDNIGHT + 5
     store.admit(caller, 90)
-    store.record(caller, Usage(0, 50), late)
+    store.record(caller, Ended(Usage(0, 50)), late)
     assert refusal(store, caller, 11).status == 429
     store.admit(caller, 10)
 
@@ -116,7 +116,7 @@ def test_a_lost_request_gives_its_tokens_back_when_it_expires_and_takes_them_if_
     assert refusal(store, caller, 20).status == 429
     clock.now = MIDNIGHT + 600
     store.admit(caller, 20)
-    store.record(caller, Usage(30, 20), lost)
+    store.record(caller, Ended(Usage(30, 20)), lost)
     assert refusal(store, caller, 31).status == 429
     store.admit(caller, 30)
 
@@ -124,8 +124,8 @@ def test_a_lost_request_gives_its_tokens_back_when_it_expires_and_takes_them_if_
 def test_a_second_record_of_a_request_counts_nothing(database):
     store, caller, _ = store_of(database, tokens_per_day=100)
     admitted = store.admit(caller, 90)
-    store.record(caller, Usage(10, 5), admitted, "hclx", "/v1/completions", "stop")
-    store.record(caller, Usage(10, 5), admitted, "hclx", "/v1/completions", "stop")
+    store.record(caller, Ended(Usage(10, 5), "hclx", "/v1/completions"), admitted)
+    store.record(caller, Ended(Usage(10, 5), "hclx", "/v1/completions"), admitted)
     (day,) = usage_by_day(database, LONG_AGO)
     assert (day.requests, day.prompt_tokens, day.completion_tokens) == (1, 10, 5)
     assert refusal(store, caller, 86).status == 429
@@ -138,7 +138,7 @@ def test_a_key_that_was_revoked_or_has_expired_is_not_admitted(database):
     revoke_key(database, caller.key_id, clock.now)
     refused = refusal(store, caller, 5)
     assert (refused.status, refused.code) == (401, "invalid_api_key")
-    store.record(caller, Usage(3, 2), admitted)
+    store.record(caller, Ended(Usage(3, 2)), admitted)
     assert usage_by_day(database, LONG_AGO)[0].prompt_tokens == 3
     secret, key = create_key(database, "brief", clock.now, expires_days=1)
     brief = store.authenticate(secret)
@@ -160,7 +160,7 @@ def test_old_windows_do_not_pile_up(database):
     for day in range(4):
         for minute in range(5):
             clock.now = MIDNIGHT + day * DAY + minute * 60
-            store.record(caller, Usage(1, 1), store.admit(caller, 2))
+            store.record(caller, Ended(Usage(1, 1)), store.admit(caller, 2))
     with database.reading() as connection:
         rows = connection.execute(quota_windows.select()).all()
         assert connection.execute(reservations.select()).all() == []
@@ -209,7 +209,7 @@ def test_an_oracle_with_a_list_of_all_requests_agrees(database, limits):
         if running and dice.random() < 0.4:
             request = dice.choice(running)
             used = dice.choice([0, 10, 40])
-            store.record(caller, Usage(used, 1), request.reservation)
+            store.record(caller, Ended(Usage(used, 1)), request.reservation)
             request.tokens, request.reservation, request.expires = used + 1, None, None
             continue
         tokens = dice.randrange(0, 60)
@@ -255,11 +255,12 @@ def test_threads_are_granted_exactly_what_the_quota_has(database):
         start.wait()
         for _ in range(12):
             try:
-                granted.append(store.admit(caller, 100))
+                reservation = store.admit(caller, 100)
             except ApiError as error:
                 assert error.status == 429
                 continue
-            store.record(caller, Usage(100, 50), granted[-1])
+            granted.append(reservation)
+            store.record(caller, Ended(Usage(100, 50)), reservation)
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -273,7 +274,7 @@ def test_threads_are_granted_exactly_what_the_quota_has(database):
 _ASK = """
 import sys
 from hclx.serve.api_error import ApiError
-from hclx.serve.caller import Caller, Usage
+from hclx.serve.caller import Caller, Ended, Usage
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_store import KeyStore
 url, key_id, now, times = sys.argv[1:]
@@ -289,7 +290,7 @@ with open_database(url) as database:
             assert error.status == 429
             continue
         print("admitted", reservation.id, flush=True)
-        store.record(caller, Usage(10, 7), reservation, "hclx", "/v1/completions", "stop")
+        store.record(caller, Ended(Usage(10, 7), "hclx", "/v1/completions"), reservation)
         print("recorded", reservation.id, flush=True)
 """
 
@@ -354,7 +355,7 @@ def test_usage_is_summed_by_day_and_key(database):
     second = store_of(database)[1]
     for caller, day, tokens in ((first, 0, 5), (first, 0, 6), (second, 0, 9), (first, 2, 1)):
         clock.now = MIDNIGHT + day * DAY + 7
-        store.record(caller, Usage(tokens, 2 * tokens), store.admit(caller, 100))
+        store.record(caller, Ended(Usage(tokens, 2 * tokens)), store.admit(caller, 100))
     days = [
         (day.start, day.key_id, day.requests, day.prompt_tokens, day.completion_tokens)
         for day in usage_by_day(database, MIDNIGHT)
