@@ -1,8 +1,9 @@
-"""Makes, lists and revokes the keys of a server, and shows what was used with them:
-hclx keys create|list|revoke|usage --store=keys.db
+"""Makes, lists, limits and revokes keys of a server, and shows what they used:
+hclx keys create|list|limit|revoke|usage --store=keys.db
 
   create  makes a key for --name, and prints its secret, which cannot be shown again
   list    lists all keys, with their quotas
+  limit   changes those quotas of the key with the id --key that the options name
   revoke  revokes the key with the id --key at once, for all servers of the store
   usage   sums up requests and tokens by day and key, of the last --days
 
@@ -14,29 +15,21 @@ import time
 
 from absl import flags
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, require
 from hclx.launching import run
 
-MOST_DAYS = 36_500
-MOST = 10**15
-STORE = flags.DEFINE_string(
-    "store", None, "A file, or postgresql://USER@HOST/NAME; a password may be in ~/.pgpass."
-)
-KEY = flags.DEFINE_string("key", None, "The id of a key: revoke needs it, usage takes it.")
-NAME = flags.DEFINE_string("name", None, "create: who will have the key.")
+TEXT, MOST_DAYS, MOST = flags.DEFINE_string, 36_500, 10**15
+STORE = TEXT("store", None, "A file, or postgresql://USER@HOST/NAME, its password in ~/.pgpass.")
+KEY = TEXT("key", None, "The id of a key: limit and revoke need it, usage takes it.")
+NAME = TEXT("name", None, "create: who will have the key.")
 KIND = flags.DEFINE_enum("kind", "service", ["test", "service"], "create: its kind.")
-SCOPES = flags.DEFINE_list(
-    "scopes", ["inference"], "create: of inference, tuning and admin, with commas between them."
-)
-TENANT = flags.DEFINE_string(
-    "tenant", "", "create: keys of one tenant share the prefix cache; default: the key alone."
-)
-EXPIRES = flags.DEFINE_float(
-    "expires_days", 0, "create: days until it expires; 0: never.", 0, MOST_DAYS
-)
+SCOPES = flags.DEFINE_list("scopes", ["inference"], "create: of inference, tuning and admin.")
+TENANT = TEXT("tenant", "", "create: whose keys share the prefix cache; default: the key alone.")
+EXPIRES = flags.DEFINE_float("expires_days", 0, "create: days it lasts; 0: always.", 0, MOST_DAYS)
 LIMITS = {
     f"{unit}_per_{window}": flags.DEFINE_integer(
-        f"{unit}_per_{window}", 0, f"create: the most {unit} a {window}; 0: no limit.", 0, MOST
+        *(f"{unit}_per_{window}", 0, f"create, limit: the most {unit} a {window}; 0: no limit."),
+        *(0, MOST),
     )
     for unit in ("requests", "tokens")
     for window in ("minute", "day")
@@ -46,54 +39,60 @@ JSON = flags.DEFINE_bool("json", False, "list and usage: print a line of JSON fo
 
 
 def main(argv):
-    from hclx.serve.store.database import open_database
-
+    command = argv[1]
     if not STORE.value:
         raise ConfigError("--store is missing; give the file of a store, or its address")
-    needed = {"create": ("name", NAME), "revoke": ("key", KEY)}.get(argv[1])
-    if needed and not needed[1].value:
-        raise ConfigError(f"--{needed[0]} is missing; hclx keys {argv[1]} needs it")
-    actions = {"create": create, "list": show, "revoke": revoke, "usage": show_usage}
-    with open_database(STORE.value, makes=argv[1] == "create") as database:
-        actions[argv[1]](database)
+    needed = {"create": NAME, "limit": KEY, "revoke": KEY}.get(command)
+    if needed is not None and not needed.value:
+        raise ConfigError(f"--{needed.name} is missing; hclx keys {command} needs it")
+    require("sqlalchemy")
+    from hclx.serve.store.database import open_database
+
+    with open_database(STORE.value, makes=command == "create") as database:
+        ACTIONS[command](database)
 
 
-def create(database) -> None:
-    """Prints the secret of a new key, alone on the standard output."""
+def _create(database) -> None:
     from hclx.serve.store.key_records import Limits, create_key
 
-    options = {"kind": KIND.value, "scopes": SCOPES.value, "tenant": TENANT.value}
+    asked = KIND.value, SCOPES.value, TENANT.value, EXPIRES.value
     limits = Limits(**{name: flag.value for name, flag in LIMITS.items()})
-    expires = {"expires_days": EXPIRES.value, "limits": limits}
-    secret, key = create_key(database, NAME.value, time.time(), **options, **expires)
+    secret, key = create_key(database, NAME.value, time.time(), *asked, limits)
     print(f"key {key.id} for {key.name}; its secret is shown this once:", file=sys.stderr)
-    print(secret)
+    print(secret)  # alone, for KEY=$(hclx keys create ...)
 
 
-def show(database) -> None:
-    """Prints a line for each key."""
-    from hclx.serve.store.key_records import list_keys
-    from hclx.serve.store.print_keys import key_table
+def _show(database) -> None:
+    from hclx.serve.store import key_records, print_keys
 
-    print(key_table(list_keys(database), time.time(), JSON.value), end="")
+    keys = key_records.list_keys(database)
+    print(print_keys.key_table(keys, time.time(), JSON.value), end="")
 
 
-def revoke(database) -> None:
-    """Revokes a key."""
+def _change(database) -> None:
+    from hclx.serve.store import key_records, print_keys
+
+    changes = {name: flag.value for name, flag in LIMITS.items() if flag.present}
+    key = key_records.change_limits(database, KEY.value, changes)
+    print(f"key {key.id} for {key.name}: {print_keys.limits_in_words(key.limits)}")
+
+
+def _revoke(database) -> None:
     from hclx.serve.store.key_records import revoke_key
 
     key = revoke_key(database, KEY.value, time.time())
     print(f"key {key.id} for {key.name} is revoked")
 
 
-def show_usage(database) -> None:
-    """Prints a line for each day and key."""
-    from hclx.serve.store.print_keys import usage_table
-    from hclx.serve.store.usage_store import usage_by_day
+def _usage(database) -> None:
+    from hclx.serve.store import print_keys, usage_store
 
     since = time.time() - (DAYS.value - 1) * 86_400
-    print(usage_table(usage_by_day(database, since, KEY.value), JSON.value), end="")
+    days = usage_store.usage_by_day(database, since, KEY.value)
+    print(print_keys.usage_table(days, JSON.value), end="")
 
+
+ACTIONS = dict(create=_create, list=_show, limit=_change, revoke=_revoke, usage=_usage)
 
 if __name__ == "__main__":
-    run(main, ("create", "list", "revoke", "usage"))
+    run(main, tuple(ACTIONS))

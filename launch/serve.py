@@ -56,6 +56,9 @@ def keys_of_store():
     """Returns a context that has the keys of the store; None if the options name none."""
     if not STORE.value:
         return contextlib.nullcontext()
+    from hclx.errors import require
+
+    require("sqlalchemy")
     from hclx.serve.store.key_store import open_keys
 
     return open_keys(STORE.value)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -11,7 +13,7 @@ pytest.importorskip("sqlalchemy")
 from hclx.serve.caller import Ended, Usage
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_store import KeyStore
-from tests.helpers.commands import launch, refused
+from tests.helpers.commands import environment, launch, refused
 
 
 @pytest.fixture
@@ -51,6 +53,11 @@ def test_a_key_is_made_used_listed_and_revoked(keys, tmp_path):
     (used,) = map(json.loads, lines(keys("usage", "--json", "--days=1")))
     assert used["day"] == today and used["completion_tokens"] == 34
 
+    limited = lines(keys("limit", f"--key={caller.key_id}", "--tokens_per_day=0"))
+    assert limited == [f"key {caller.key_id} for 검색팀: 2 requests/minute"]
+    assert "--tokens_per_day" in refused(keys("limit", f"--key={caller.key_id}"), 64)
+    assert "has no key 'x'" in refused(keys("limit", "--key=x", "--tokens_per_day=1"), 64)
+
     assert lines(keys("revoke", f"--key={caller.key_id}")) == [
         f"key {caller.key_id} for 검색팀 is revoked"
     ]
@@ -73,6 +80,23 @@ def test_what_cannot_be_done_says_so_and_makes_no_store(keys, tmp_path):
     assert lines(keys("usage", "--json")) == []
     (tmp_path / "keys.db").write_bytes(b"no database" * 100)
     assert "is damaged, or no store" in refused(keys("list"), 65)
+
+
+def test_the_extra_is_named_where_it_is_missing(tmp_path):
+    code = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "sqlalchemy":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+sys.argv[0] = "hclx"
+from hclx.cli import main
+main()
+"""
+    command = [sys.executable, "-c", code, "keys", "list", f"--store={tmp_path}/keys.db"]
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert "sqlalchemy" in (message := refused(result, 64)) and "hclx[serve]" in message
 
 
 def test_a_database_that_does_not_answer_ends_with_the_code_of_storage():

@@ -106,7 +106,6 @@ def open_database(url: str, makes: bool = True) -> Database:
       DataError: it is no store, one of a newer version, or damaged.
       StorageError: it cannot be reached or written.
     """
-    require("sqlalchemy")
     database = Database(url)
     if database.path is not None:
         _make_file(database.path, makes)

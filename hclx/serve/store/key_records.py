@@ -1,9 +1,9 @@
-"""Keys: they are made, found by their secrets, listed and revoked."""
+"""Keys: they are made, found by their secrets, listed, limited and revoked."""
 
 import dataclasses
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
@@ -142,6 +142,30 @@ def list_keys(database: Database) -> list[KeyRecord]:
     with database.reading() as connection:
         rows = connection.execute(statement.order_by(api_keys.c.created, api_keys.c.id)).all()
     return [dataclasses.replace(record_of(row), last_used=row.last_used) for row in rows]
+
+
+def change_limits(database: Database, key_id: str, changes: Mapping[str, int]) -> KeyRecord:
+    """Changes some of the limits of a key; what its windows have counted stays.
+
+    Args:
+      database: the store.
+      key_id: of the key.
+      changes: fields of `Limits` with their new values.
+    Returns:
+      its record with all of its limits.
+    Raises:
+      ConfigError: there is no such key, nothing is to be changed, or a limit is out of range.
+    """
+    if not changes:
+        raise ConfigError("no limit is named; give one, such as --tokens_per_day=1000000")
+    Limits(**changes)
+    is_it = api_keys.c.id == key_id
+    with database.writing(durable=True) as connection:
+        connection.execute(api_keys.update().where(is_it).values(**changes))
+        row = connection.execute(api_keys.select().where(is_it)).first()
+        if row is None:
+            raise no_such_key(connection, database.place, key_id)
+    return record_of(row)
 
 
 def revoke_key(database: Database, key_id: str, now: float) -> KeyRecord:

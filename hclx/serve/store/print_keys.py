@@ -5,7 +5,7 @@ import datetime
 import json
 from collections.abc import Iterable, Sequence
 
-from hclx.serve.store.key_records import KeyRecord
+from hclx.serve.store.key_records import KeyRecord, Limits
 from hclx.serve.store.usage_store import DayOfUsage
 
 
@@ -26,7 +26,7 @@ def key_table(keys: Sequence[KeyRecord], now: float, as_json: bool = False) -> s
         (
             *(key.id, key.ending, key.state(now), key.kind, ",".join(sorted(key.scopes))),
             *(_day(key.created), _day(key.expires), _day(key.last_used)),
-            *(_limits(key), key.name),
+            *(limits_in_words(key.limits), key.name),
         )
         for key in keys
     ]
@@ -48,6 +48,13 @@ def usage_table(days: Sequence[DayOfUsage], as_json: bool = False) -> str:
     return _table([head, *rows, ("all", "", *total, "")], is_number=(2, 3, 4))
 
 
+def limits_in_words(limits: Limits) -> str:
+    """Returns limits as "60 requests/minute; 1,000 tokens/day"; "no limit" if there is none."""
+    values = vars(limits).items()
+    words = (f"{value:,} {name.replace('_per_', '/')}" for name, value in values if value)
+    return "; ".join(words) or "no limit"
+
+
 def _plain(record: KeyRecord | DayOfUsage) -> dict:
     return dataclasses.asdict(record)
 
@@ -67,13 +74,6 @@ def _table(rows: Sequence[Sequence[str]], is_number: Sequence[int] = ()) -> str:
         )
         lines.append("  ".join((*padded, last)).rstrip() + "\n")
     return "".join(lines)
-
-
-def _limits(key: KeyRecord) -> str:
-    """Returns limits in words, such as "60 requests/minute"; "none" if there is none."""
-    limits = vars(key.limits).items()
-    words = (f"{value:,} {name.replace('_per_', '/')}" for name, value in limits if value)
-    return "; ".join(words) or "none"
 
 
 def _day(seconds: int | None) -> str:

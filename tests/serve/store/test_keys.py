@@ -8,8 +8,17 @@ import pytest
 import sqlalchemy as sa
 
 from hclx.errors import ConfigError
+from hclx.serve.api_error import ApiError
 from hclx.serve.store.database import open_database
-from hclx.serve.store.key_records import Limits, create_key, key_of_secret, list_keys, revoke_key
+from hclx.serve.store.key_records import (
+    Limits,
+    change_limits,
+    create_key,
+    key_of_secret,
+    list_keys,
+    revoke_key,
+)
+from hclx.serve.store.key_store import KeyStore
 from hclx.serve.store.tables import api_keys
 
 NOW = 1_800_000_000.5
@@ -104,6 +113,24 @@ def test_a_key_out_of_range_is_refused_and_not_made(tmp_path, options, message):
         with pytest.raises(ConfigError, match=message):
             create_key(database, **{"name": "good", "now": NOW, **options})
         assert list_keys(database) == []
+
+
+def test_limits_change_for_all_replicas_and_what_was_counted_stays(database, url):
+    secret, key = create_key(database, "first", NOW, limits=Limits(requests_per_day=2))
+    store = KeyStore(database, clock=lambda: NOW)
+    caller = store.authenticate(secret)
+    store.admit(caller, 5)
+    with open_database(url) as replica:
+        changed = change_limits(replica, key.id, {"requests_per_day": 1, "tokens_per_day": 90})
+    assert changed.limits == Limits(requests_per_day=1, tokens_per_day=90)
+    with pytest.raises(ApiError, match="all 1 requests of this day"):
+        store.admit(caller, 5)
+    change_limits(database, key.id, {"requests_per_day": 0})
+    with pytest.raises(ApiError, match="5 of the 90 tokens"):
+        store.admit(caller, 86)
+    with pytest.raises(ConfigError, match="is negative"):
+        change_limits(database, key.id, {"requests_per_day": -1})
+    store.admit(caller, 85)
 
 
 @pytest.mark.parametrize("value", [-1, 10**15 + 1, True, 1.5])
