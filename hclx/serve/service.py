@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 from hclx.serve.admission import Admission
+from hclx.serve.api_error import ApiError
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller, Ended, Keys, Usage
 from hclx.serve.metrics import Metrics
@@ -63,7 +64,7 @@ class Service:
         caller.check_scope("inference")
         begin = time.monotonic()
         async with self.admission.turn(caller, cost):
-            reservation = await asyncio.to_thread(self.keys.admit, caller, cost)
+            reservation = await self._reserved(caller, cost)
             self.metrics.queue_time.observe(time.monotonic() - begin)
             counter, reason = UsageCounter(), "failed"
             try:
@@ -78,3 +79,16 @@ class Service:
                 # A client that has left is no reason not to record: the thread ends its work.
                 recording = asyncio.to_thread(self.keys.record, caller, ended, reservation)
                 await asyncio.shield(recording)
+
+    async def _reserved(self, caller: Caller, cost: int) -> object:
+        """Returns what the store has reserved; a request that is cancelled meanwhile gives it
+        back.
+        """
+        admitting = asyncio.ensure_future(asyncio.to_thread(self.keys.admit, caller, cost))
+        try:
+            return await asyncio.shield(admitting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(ApiError):
+                reservation, ended = await admitting, Ended(Usage(), reason="cancelled")
+                await asyncio.to_thread(self.keys.record, caller, ended, reservation)
+            raise

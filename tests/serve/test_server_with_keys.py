@@ -1,5 +1,8 @@
 """A server whose keys are in a store: who gets in, what is counted, and what a full quota says."""
 
+import asyncio
+import threading
+
 import pytest
 
 pytest.importorskip("sqlalchemy")
@@ -7,6 +10,7 @@ pytest.importorskip("sqlalchemy")
 import sqlalchemy as sa
 
 from hclx.errors import ConfigError
+from hclx.serve.caller import Caller, Usage
 from hclx.serve.server import build_app
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_records import Limits, create_key, revoke_key
@@ -85,3 +89,46 @@ def test_a_server_takes_a_store_that_there_is_and_that_no_other_has(tmp_path):
     open_database(path).close()
     with open_keys(path), pytest.raises(ConfigError, match="in use by another server"):
         open_keys(path).__enter__()
+
+
+@pytest.mark.parametrize("moment", ["admitting", "running"])
+def test_a_request_that_is_cancelled_gives_its_tokens_back(backend, database, moment):
+    _, key = create_key(database, "first", NOON - 10, limits=Limits(tokens_per_day=1000))
+    begun, goes_on = threading.Event(), threading.Event()
+
+    class SlowKeys(KeyStore):
+        """Takes long to admit a request."""
+
+        def admit(self, caller, cost_tokens):
+            begun.set()
+            assert goes_on.wait(60)
+            return super().admit(caller, cost_tokens)
+
+    service = build_app(backend, SlowKeys(database, clock=lambda: NOON)).state.service
+
+    async def request():
+        async with service.admitted(Caller(key.id), 900, "tiny", "/v1/completions") as counter:
+            counter.add(Usage(6, 2))
+            await asyncio.sleep(600)
+
+    async def cancel():
+        task = asyncio.create_task(request())
+        await asyncio.to_thread(begun.wait, 60)
+        if moment == "running":
+            goes_on.set()
+            while not records(database, reservations):
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert not records(database, reservations)
+    (record,) = records(database)
+    assert record.reason == "cancelled"
+    took = record.prompt_tokens + record.completion_tokens
+    assert took == (8 if moment == "running" else 0)
+    KeyStore(database, clock=lambda: NOON).admit(Caller(key.id), 1000 - took)

@@ -18,6 +18,7 @@ from hclx.serve.caller import Ended, Usage
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_records import Limits, create_key, list_keys, revoke_key
 from hclx.serve.store.key_store import KeyStore
+from hclx.serve.store.quotas import lock_key
 from hclx.serve.store.tables import quota_windows, reservations, usage
 from hclx.serve.store.usage_store import usage_by_day
 from tests.helpers.commands import environment
@@ -222,6 +223,19 @@ def test_an_oracle_with_a_list_of_all_requests_agrees(database, limits):
             reservation = store.admit(caller, tokens)
             requests.append(Counted(clock.now, tokens, expires, reservation))
     assert outcomes == {False, True}
+
+
+def test_requests_of_one_key_are_counted_one_after_the_other(database):
+    """Else two of them could each wait for a window that the other has."""
+    store, caller, _ = store_of(database)
+    ended = threading.Event()
+    thread = threading.Thread(target=lambda: (store.admit(caller, 5), ended.set()))
+    with database.writing() as connection:
+        lock_key(connection, caller.key_id)
+        thread.start()
+        assert not ended.wait(0.5)
+    thread.join(60)
+    assert ended.is_set()
 
 
 def check_sums(database, key_id):
