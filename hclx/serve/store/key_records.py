@@ -19,6 +19,7 @@ LONGEST_NAME = 100
 _MOST = 10**15  # of a limit: sums of 64 bits hold a thousand of them
 _ID_BYTES = 6
 _DAY = 86_400
+_OF_SECRET = api_keys.select().where(api_keys.c.sha256 == sa.bindparam("digest"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +129,7 @@ def key_of_secret(database: Database, secret: str, now: float) -> KeyRecord | No
     """
     digest = hash_of(secret)
     with database.reading() as connection:
-        row = connection.execute(api_keys.select().where(api_keys.c.sha256 == digest)).first()
+        row = connection.execute(_OF_SECRET, {"digest": digest}).first()
     if row is None or not hmac.compare_digest(row.sha256, digest):
         return None
     record = record_of(row)

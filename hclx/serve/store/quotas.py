@@ -7,6 +7,7 @@ that never ends, as its server was killed, gives its tokens back when its reserv
 """
 
 import dataclasses
+import functools
 import math
 import secrets
 
@@ -18,6 +19,23 @@ from hclx.serve.store.tables import api_keys, quota_windows, reservations
 
 WINDOWS = {"minute": 60, "day": 86_400}  # name -> seconds
 _INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+_KEY = sa.bindparam("key")
+_LOCK = api_keys.select().where(api_keys.c.id == _KEY).with_for_update()
+_EXPIRED = reservations.select().where(
+    reservations.c.key_id == _KEY, reservations.c.expires <= sa.bindparam("now")
+)
+_REMOVE = reservations.delete().where(reservations.c.id == sa.bindparam("reservation"))
+# In the windows in which a request was admitted.
+_CORRECT = (
+    quota_windows.update()
+    .where(
+        quota_windows.c.key_id == _KEY,
+        quota_windows.c.start <= sa.bindparam("admitted"),
+        quota_windows.c.start + quota_windows.c.seconds > sa.bindparam("admitted"),
+    )
+    .values(tokens=quota_windows.c.tokens + sa.bindparam("change"))
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +75,7 @@ def new_reservation(key_id: str, tokens: int, now: float) -> Reservation:
 
 def lock_key(connection: sa.Connection, key_id: str) -> sa.Row | None:
     """Returns the row of a key; until the end of the transaction no other one counts for it."""
-    return connection.execute(
-        api_keys.select().where(api_keys.c.id == key_id).with_for_update()
-    ).first()
+    return connection.execute(_LOCK, {"key": key_id}).first()
 
 
 def reserve(
@@ -80,7 +96,6 @@ def reserve(
     _release_expired(connection, key.id, now)
     refusals = []
     for name, length in WINDOWS.items():
-        _forget_windows(connection, key.id, length, now)
         limits = {
             unit: getattr(key.limits, f"{unit}_per_{name}") for unit in ("requests", "tokens")
         }
@@ -96,11 +111,8 @@ def reserve(
     if refusals:
         wait, name = max(refusals)
         raise _refusal(connection, key, reservation, name, math.ceil(wait))
-    connection.execute(
-        reservations.insert().values(
-            **dataclasses.asdict(reservation), expires=math.ceil(now + seconds)
-        )
-    )
+    row = {**vars(reservation), "expires": math.ceil(now + seconds)}
+    connection.execute(reservations.insert(), row)
     return reservation
 
 
@@ -113,45 +125,52 @@ def settle(connection: sa.Connection, reservation: Reservation, used: int) -> No
       reservation: of the request.
       used: the tokens of its prompts and answers.
     """
-    removed = connection.execute(
-        reservations.delete().where(reservations.c.id == reservation.id)
-    ).rowcount
+    removed = connection.execute(_REMOVE, {"reservation": reservation.id}).rowcount
     change = used - (reservation.tokens if removed else 0)
-    windows, admitted = quota_windows.c, reservation.admitted
-    connection.execute(
-        quota_windows.update()
-        .where(
-            windows.key_id == reservation.key_id,
-            windows.start <= admitted,
-            windows.start + windows.seconds > admitted,
-        )
-        .values(tokens=windows.tokens + change)
-    )
+    values = {"key": reservation.key_id, "admitted": reservation.admitted, "change": change}
+    connection.execute(_CORRECT, values)
 
 
 def _count(
     connection: sa.Connection, reservation: Reservation, length: int, limits: dict[str, int]
 ) -> bool:
     """Adds a request to its window of `length` seconds; returns whether the limits allow that."""
-    windows = quota_windows.c
-    insert = _INSERT[connection.dialect.name](quota_windows).values(
-        key_id=reservation.key_id,
-        seconds=length,
-        start=reservation.admitted // length * length,
-        requests=1,
-        tokens=reservation.tokens,
-    )
-    sums = {
-        "requests": windows.requests + 1,
-        "tokens": windows.tokens + reservation.tokens,
+    values = {
+        "key": reservation.key_id,
+        "length": length,
+        "begin": reservation.admitted // length * length,
+        "cost": reservation.tokens,
+        **{f"most_{unit}": limit for unit, limit in limits.items()},
     }
-    allowed = (sums[unit] <= limit for unit, limit in limits.items() if limit)
-    counted = insert.on_conflict_do_update(
+    requests = connection.scalar(_counting(connection.dialect.name), values)
+    if requests == 1:  # the window is new
+        _forget_windows(connection, reservation.key_id, length, reservation.admitted)
+    return requests is not None
+
+
+@functools.cache  # SQLAlchemy takes longer to make it than the database to run it
+def _counting(dialect: str) -> sa.Insert:
+    """Returns the statement that adds a request to a window, and returns its requests; no row if a
+    limit does not allow that.
+    """
+    windows, number = quota_windows.c, functools.partial(sa.bindparam, type_=sa.BigInteger)
+    insert = _INSERT[dialect](quota_windows).values(
+        key_id=sa.bindparam("key"),
+        seconds=number("length"),
+        start=number("begin"),
+        requests=1,
+        tokens=number("cost"),
+    )
+    sums = {"requests": windows.requests + 1, "tokens": windows.tokens + number("cost")}
+    allowed = (
+        sa.or_(number(f"most_{unit}") == 0, total <= number(f"most_{unit}"))
+        for unit, total in sums.items()
+    )
+    return insert.on_conflict_do_update(
         index_elements=[windows.key_id, windows.seconds, windows.start],
         set_=sums,
-        where=sa.and_(sa.true(), *allowed),
-    ).returning(windows.tokens)
-    return connection.execute(counted).first() is not None
+        where=sa.and_(*allowed),
+    ).returning(windows.requests)
 
 
 def _refusal(
@@ -180,12 +199,7 @@ def _refusal(
 
 def _release_expired(connection: sa.Connection, key_id: str, now: float) -> None:
     """Gives back the tokens of requests that have not ended in time."""
-    rows = connection.execute(
-        reservations.select().where(
-            reservations.c.key_id == key_id, reservations.c.expires <= int(now)
-        )
-    ).all()
-    for row in rows:
+    for row in connection.execute(_EXPIRED, {"key": key_id, "now": int(now)}).all():
         settle(connection, Reservation(row.id, row.key_id, row.admitted, row.tokens), 0)
 
 

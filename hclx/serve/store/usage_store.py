@@ -1,6 +1,7 @@
 """The tokens that requests have taken, by key and day. The store has no text of them."""
 
 import dataclasses
+import functools
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -65,11 +66,14 @@ def add_usage(
       finished: the request.
       now: when it ended, in seconds since 1970.
     """
-    insert = _INSERT[connection.dialect.name](usage).values(
-        id=record_id, key_id=key_id, finished=int(now), **dataclasses.asdict(finished)
-    )
-    added = insert.on_conflict_do_nothing().returning(usage.c.id)
-    return connection.execute(added).first() is not None
+    row = {"id": record_id, "key_id": key_id, "finished": int(now), **vars(finished)}
+    return connection.scalar(_adding(connection.dialect.name), row) is not None
+
+
+@functools.cache
+def _adding(dialect: str) -> sa.Insert:
+    """Returns the statement that writes a record, and returns its id; no row if there is one."""
+    return _INSERT[dialect](usage).on_conflict_do_nothing().returning(usage.c.id)
 
 
 def usage_by_day(database: Database, since: float, key_id: str | None = None) -> list[DayOfUsage]:
