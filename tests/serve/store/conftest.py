@@ -1,7 +1,5 @@
 """Stores on both databases, each test in an empty one."""
 
-import itertools
-
 import pytest
 
 pytest.importorskip("sqlalchemy")
@@ -9,7 +7,11 @@ pytest.importorskip("sqlalchemy")
 from hclx.serve.store.database import open_database
 from tests.helpers.postgres_server import postgres_server
 
-_NUMBERS = itertools.count()
+# Connections of processes that a test has killed.
+_END_OTHERS = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -26,10 +28,13 @@ def url(request, tmp_path):
         return f"sqlite:///{tmp_path}/keys.db"
     import psycopg
 
-    address, name = request.getfixturevalue("postgres"), f"store_{next(_NUMBERS)}"
-    with psycopg.connect(address.format(name="postgres"), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return address.format(name=name)
+    # Emptied, and not one for each test: a new database is hundreds of files.
+    address = request.getfixturevalue("postgres").format(name="postgres")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(_END_OTHERS)
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return address
 
 
 @pytest.fixture
