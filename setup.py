@@ -40,10 +40,12 @@ EXTRAS = {
     "grammar": ["llguidance>=1.3,<2"],  # text that follows a schema, and no other dependency
     # The engine over a server of models: many streams, each of which can be closed at any time.
     "remote": ["httpx2>=2.16,<3"],
-    # The engine behind HTTP.
+    # The engine behind HTTP, and the store of its keys in SQLite or PostgreSQL.
     "serve": [
         "msgspec>=0.19,<1",
         "prometheus-client>=0.22,<1",
+        "psycopg[binary]>=3.2,<4",
+        "sqlalchemy>=2.0.40,<3",
         "starlette>=0.49.1,<2",  # earlier ones take the square of a Range header's length
         "uvicorn>=0.35,<1",
     ],

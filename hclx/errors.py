@@ -38,6 +38,8 @@ EXTRA_OF = {
     "httpx2": "remote",
     "msgspec": "serve",
     "prometheus_client": "serve",
+    "psycopg": "serve",
+    "sqlalchemy": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
     "lm_eval": "lm_eval",

@@ -1,7 +1,7 @@
 """Serves a model over HTTP, as OpenAI's clients ask for it: hclx serve --model_dir=runs/demo
 
-It listens at 127.0.0.1:8000 and lets everyone in who reaches it there; SIGTERM and Ctrl-C end it
-once its requests have ended. See docs/serving.md.
+It listens at 127.0.0.1:8000 and lets everyone in who reaches it there, or with --store those who
+have a key; SIGTERM and Ctrl-C end it once its requests have ended. See docs/serving.md.
 """
 
 import contextlib
@@ -16,6 +16,9 @@ MODEL = ModelFlags(takes_artefacts=True)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0: all.")
 PORT = flags.DEFINE_integer("port", 8000, "The port of it.", 1, 65_535)
 NAME = flags.DEFINE_string("name", None, "The model's name for clients; default: its folder's.")
+STORE = flags.DEFINE_string(
+    "store", None, "Keys of `hclx keys`: a file, or postgresql://HOST/NAME; default: no key."
+)
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 WARM_UP = flags.DEFINE_bool("warm_up", False, "Compile all programs before the first request.")
 HOSTS = flags.DEFINE_multi_string(
@@ -38,16 +41,27 @@ def main(_):
     from hclx.serve.serve_config import ServeConfig
     from hclx.serve.serve_model import check_address, serve_model
 
-    check_address(HOST.value, PORT.value)
+    check_address(HOST.value, PORT.value, is_open=not STORE.value)
     config = ServeConfig(
         hosts=(HOST.value, *HOSTS.value), origins=(*ORIGINS.value,), drain_seconds=DRAIN.value
     )
     source = MODEL.source(ROWS.value, names_artefacts=True)
+    address = HOST.value, PORT.value
     # Whatever ends the server closes the engine.
-    with contextlib.suppress(KeyboardInterrupt):
-        serve_model(
-            source, NAME.value, MODEL.reading(), config, HOST.value, PORT.value, WARM_UP.value
-        )
+    with contextlib.suppress(KeyboardInterrupt), keys_of_store() as keys:
+        serve_model(source, NAME.value, MODEL.reading(), config, *address, WARM_UP.value, keys)
+
+
+def keys_of_store():
+    """Returns a context that has the keys of the store; None if the options name none."""
+    if not STORE.value:
+        return contextlib.nullcontext()
+    from hclx.errors import require
+
+    require("sqlalchemy")
+    from hclx.serve.store.key_store import open_keys
+
+    return open_keys(STORE.value)
 
 
 if __name__ == "__main__":

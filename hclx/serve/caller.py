@@ -29,6 +29,23 @@ class Usage:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ended:
+    """A request that has ended.
+
+    Attributes:
+      usage: its tokens.
+      model: the name by which the model was asked for.
+      route: the path of the request.
+      reason: "finished", "cancelled" or "failed".
+    """
+
+    usage: Usage
+    model: str = ""
+    route: str = ""
+    reason: str = "finished"
+
+
+@dataclasses.dataclass(frozen=True)
 class Caller:
     """The owner of a key.
 
@@ -60,18 +77,22 @@ class Keys(Protocol):
     def authenticate(self, secret: str) -> Caller | None:
         """Returns the owner of a key, None if there is no such key; "" is no key at all."""
 
-    def admit(self, caller: Caller, cost_tokens: int) -> None:
+    def admit(self, caller: Caller, cost_tokens: int) -> object:
         """Counts a request against the quotas of its key.
 
         Args:
           caller: who asks.
           cost_tokens: of the prompts, and the most that may be written behind them.
+        Returns:
+          its reservation, which `record` takes.
         Raises:
           ApiError: 429, with the seconds after which the quota allows it.
         """
 
-    def record(self, caller: Caller, usage: Usage) -> None:
-        """Records what a request has used, once it has ended, in whatever way."""
+    def record(self, caller: Caller, ended: Ended, reservation: object) -> None:
+        """Records a request, once it has ended in whatever way, and counts what it has used in
+        place of its cost.
+        """
 
 
 class OpenKeys:
@@ -84,5 +105,5 @@ class OpenKeys:
     def admit(self, caller: Caller, cost_tokens: int) -> None:
         """Admits everything."""
 
-    def record(self, caller: Caller, usage: Usage) -> None:
+    def record(self, caller: Caller, ended: Ended, reservation: object) -> None:
         """Records nothing."""

@@ -87,7 +87,8 @@ class ChatCompletions:
         }
         cost = len(requests[0].prompt) + sum(asked.sampling.max_tokens for asked in requests)
         async with contextlib.AsyncExitStack() as stack:
-            admitted = self._service.admitted(request.state.caller, cost)
+            asked = body.model, request.url.path
+            admitted = self._service.admitted(request.state.caller, cost, *asked)
             counter = await stack.enter_async_context(admitted)
             texts = await stack.enter_async_context(self._backend.started(requests))
             if body.stream:

@@ -107,7 +107,8 @@ class Completions:
             "model": body.model,
         }
         async with contextlib.AsyncExitStack() as stack:
-            admitted = self._service.admitted(request.state.caller, plan.cost)
+            asked = body.model, request.url.path
+            admitted = self._service.admitted(request.state.caller, plan.cost, *asked)
             counter = await stack.enter_async_context(admitted)
             texts = await stack.enter_async_context(self._backend.started(plan.requests))
             if body.stream:

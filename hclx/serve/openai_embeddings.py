@@ -43,7 +43,8 @@ class Embeddings:
             backend.check_read(len(ids), "input")
             texts.append(value if isinstance(value, str) else tuple(value))
             n_tokens.append(len(ids))
-        async with self._service.admitted(request.state.caller, sum(n_tokens)) as counter:
+        asked = sum(n_tokens), body.model, request.url.path
+        async with self._service.admitted(request.state.caller, *asked) as counter:
             vectors = await backend.embed(texts, artefact)
             counter.add(Usage(sum(n_tokens)))
         data = [

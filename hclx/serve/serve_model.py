@@ -86,8 +86,9 @@ def template_of(tokenizer: Tokenizer) -> ChatTemplate | None:
     return ChatTemplate(tokenizer) if getattr(tokenizer, "chat_template", "") else None
 
 
-def check_address(host: str, port: int) -> None:
-    """Checks an address before a model is loaded, and warns of one that others reach.
+def check_address(host: str, port: int, is_open: bool = True) -> None:
+    """Checks an address before a model is loaded, and warns of one that others reach if a server
+    that `is_open` asks for no key.
 
     Raises:
       ConfigError: it is taken, or not this machine's.
@@ -103,5 +104,5 @@ def check_address(host: str, port: int) -> None:
         is_loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_loopback = host == "localhost"
-    if not is_loopback:
+    if is_open and not is_loopback:
         _LOG.warning("others reach %s: everyone there may use the model", host)

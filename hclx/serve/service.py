@@ -7,8 +7,9 @@ import time
 from collections.abc import AsyncIterator
 
 from hclx.serve.admission import Admission
+from hclx.serve.api_error import ApiError
 from hclx.serve.backend import Backend
-from hclx.serve.caller import Caller, Keys, Usage
+from hclx.serve.caller import Caller, Ended, Keys, Usage
 from hclx.serve.metrics import Metrics
 from hclx.serve.serve_config import ServeConfig
 
@@ -46,25 +47,48 @@ class Service:
     metrics: Metrics
 
     @contextlib.asynccontextmanager
-    async def admitted(self, caller: Caller, cost: int) -> AsyncIterator[UsageCounter]:
+    async def admitted(
+        self, caller: Caller, cost: int, model: str = "", route: str = ""
+    ) -> AsyncIterator[UsageCounter]:
         """Waits until a request may use the engine, as long as the context lasts; what it counts is
         recorded at the end, whatever ends it.
 
         Args:
           caller: who asks.
           cost: the tokens of its prompts, and the most that may be written behind them.
+          model: the name by which the model was asked for.
+          route: the path of the request.
         Raises:
           ApiError: 403, 429 or 503: the key, its quota, or the server does not allow it.
         """
         caller.check_scope("inference")
         begin = time.monotonic()
         async with self.admission.turn(caller, cost):
-            await asyncio.to_thread(self.keys.admit, caller, cost)
+            reservation = await self._reserved(caller, cost)
             self.metrics.queue_time.observe(time.monotonic() - begin)
-            counter = UsageCounter()
+            counter, reason = UsageCounter(), "failed"
             try:
                 yield counter
+                reason = "finished"
+            except (asyncio.CancelledError, GeneratorExit):
+                reason = "cancelled"
+                raise
             finally:
                 self.metrics.count(counter.usage)
+                ended = Ended(counter.usage, model, route, reason)
                 # A client that has left is no reason not to record: the thread ends its work.
-                await asyncio.shield(asyncio.to_thread(self.keys.record, caller, counter.usage))
+                recording = asyncio.to_thread(self.keys.record, caller, ended, reservation)
+                await asyncio.shield(recording)
+
+    async def _reserved(self, caller: Caller, cost: int) -> object:
+        """Returns what the store has reserved; a request that is cancelled meanwhile gives it
+        back.
+        """
+        admitting = asyncio.ensure_future(asyncio.to_thread(self.keys.admit, caller, cost))
+        try:
+            return await asyncio.shield(admitting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(ApiError):
+                reservation, ended = await admitting, Ended(Usage(), reason="cancelled")
+                await asyncio.to_thread(self.keys.record, caller, ended, reservation)
+            raise

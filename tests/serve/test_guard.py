@@ -41,8 +41,8 @@ class TwoKeys:
         if self.is_spent:
             raise ApiError(429, "rate_limit_exceeded", "the quota is used up", retry_after=7)
 
-    def record(self, caller, usage):
-        self.recorded.append((caller.key_id, usage))
+    def record(self, caller, ended, reservation):
+        self.recorded.append((caller.key_id, ended.usage))
 
 
 @pytest.fixture

@@ -1,0 +1,75 @@
+"""The steps that make the tables of a store, from an empty database to those of this version.
+
+A step, once released, stays as it is: a change of the tables is a new step at the end of
+`MIGRATIONS`, written in SQL that SQLite and PostgreSQL both read. Servers of the version before go
+on with the store while the first one of the new version starts, so a step adds and does not remove.
+"""
+
+import sqlalchemy as sa
+
+from hclx.errors import DataError
+from hclx.serve.store.tables import store_version
+
+_POSTGRES_LOCK = 0x68636C78  # "hclx": of pg_advisory_xact_lock, one migration at a time
+
+
+def _keys_quotas_and_usage(connection: sa.Connection) -> None:
+    for statement in (
+        """CREATE TABLE api_keys (
+            id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL,
+            sha256 TEXT NOT NULL UNIQUE, ending TEXT NOT NULL, scopes TEXT NOT NULL,
+            tenant TEXT NOT NULL, created BIGINT NOT NULL, expires BIGINT, revoked BIGINT,
+            requests_per_minute BIGINT NOT NULL, requests_per_day BIGINT NOT NULL,
+            tokens_per_minute BIGINT NOT NULL, tokens_per_day BIGINT NOT NULL)""",
+        """CREATE TABLE quota_windows (
+            key_id TEXT NOT NULL REFERENCES api_keys (id), seconds BIGINT NOT NULL,
+            start BIGINT NOT NULL, requests BIGINT NOT NULL, tokens BIGINT NOT NULL,
+            PRIMARY KEY (key_id, seconds, start))""",
+        """CREATE TABLE reservations (
+            id TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL REFERENCES api_keys (id),
+            admitted BIGINT NOT NULL, tokens BIGINT NOT NULL, expires BIGINT NOT NULL)""",
+        "CREATE INDEX ix_reservations_key_id ON reservations (key_id)",
+        """CREATE TABLE usage (
+            id TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL REFERENCES api_keys (id),
+            finished BIGINT NOT NULL, model TEXT NOT NULL, route TEXT NOT NULL,
+            prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL,
+            reason TEXT NOT NULL)""",
+        "CREATE INDEX usage_of_key ON usage (key_id, finished)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS = (_keys_quotas_and_usage,)
+
+
+def migrate(connection: sa.Connection, place: str, migrations: tuple = MIGRATIONS) -> None:
+    """Brings the tables to this version; several processes that start at once do it once.
+
+    Args:
+      connection: in a transaction for writing, which takes in all steps or none.
+      place: names the store in messages.
+      migrations: the steps, in their order.
+    Raises:
+      DataError: the store is of a newer version, or the database belongs to another program.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_LOCK)))
+    names = sa.inspect(connection).get_table_names()
+    if store_version.name not in names:
+        if names:
+            raise DataError(
+                f"{place} has tables of another program ({', '.join(sorted(names)[:3])}); give"
+                " hclx a database of its own"
+            )
+        store_version.create(connection)
+        connection.execute(store_version.insert().values(version=0))
+    version = connection.scalar(sa.select(store_version.c.version))
+    if version is None or version > len(migrations):
+        raise DataError(
+            f"{place} is of version {version}, and this hclx knows versions up to"
+            f" {len(migrations)}; install a newer hclx"
+        )
+    for step in migrations[version:]:
+        step(connection)
+    if version < len(migrations):
+        connection.execute(store_version.update().values(version=len(migrations)))
