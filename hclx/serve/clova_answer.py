@@ -43,7 +43,8 @@ async def answer(
     is_stream = is_stream or "text/event-stream" in request.headers.get("accept", "")
     async with contextlib.AsyncExitStack() as stack:
         cost = len(asked.prompt) + asked.sampling.max_tokens
-        admitted = service.admitted(request.state.caller, cost)
+        named = request.path_params["model"], request.url.path
+        admitted = service.admitted(request.state.caller, cost, *named)
         counter = await stack.enter_async_context(admitted)
         texts = await stack.enter_async_context(service.backend.started([asked]))
         if is_stream:

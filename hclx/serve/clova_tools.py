@@ -95,15 +95,18 @@ class ClovaTools:
         n_tokens = await self._count(body.text)
         n_read = n_tokens + len(self._backend.tokenizer.begin_ids)
         self._backend.check_read(n_read, "text")
-        async with self._service.admitted(caller, n_read) as counter:
+        named = self._name_of(request), request.url.path
+        async with self._service.admitted(caller, n_read, *named) as counter:
             (vector,) = await self._backend.embed([body.text], artefact)
             counter.add(Usage(n_read))
         return envelope({"embedding": list(map(float, vector)), "inputTokens": n_tokens})
 
     def _model_of(self, request: Request) -> str | None:
         request.state.caller.check_scope("inference")
-        names = self._backend.models
-        return self._backend.artefact_of(request.path_params.get("model", next(iter(names))))
+        return self._backend.artefact_of(self._name_of(request))
+
+    def _name_of(self, request: Request) -> str:
+        return request.path_params.get("model", next(iter(self._backend.models)))
 
     def _counts(self, texts: list[str]) -> list[int]:
         return [len(self._backend.tokenizer.encode(text)) for text in texts]

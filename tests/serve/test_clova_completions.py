@@ -204,15 +204,20 @@ class TwoKeys:
             return Caller(secret, kind=secret)
         return Caller(secret, scopes=frozenset()) if secret == "nothing" else None
 
+    def __init__(self):
+        self.ended = []
+
     def admit(self, caller, cost_tokens):
         """Admits everything."""
 
-    def record(self, caller, usage):
-        """Records nothing."""
+    def record(self, caller, ended, reservation):
+        """Keeps what has ended."""
+        self.ended.append(ended)
 
 
 def test_keys_for_tests_are_not_for_services(backend):
-    with client_of(build_app(backend, TwoKeys())) as client:
+    keys = TwoKeys()
+    with client_of(build_app(backend, keys)) as client:
         ask = lambda path, **headers: post(client, path, headers, maxTokens=1)
         old = {"X-NCP-CLOVASTUDIO-API-KEY": "test", "X-NCP-APIGW-API-KEY": "x"}
         service = "/serviceapp/v1/completions/tiny"
@@ -223,3 +228,5 @@ def test_keys_for_tests_are_not_for_services(backend):
         assert refused(ask(PATH, Authorization="Bearer wrong"), "40104")
         assert refused(ask(PATH), "40104")
         assert refused(ask(PATH, Authorization="Bearer nothing"), "40300")
+    paths = [(ended.model, ended.route) for ended in keys.ended]
+    assert paths == [("tiny", PATH), ("tiny", "/v1/completions/tiny"), ("tiny", service)]
