@@ -11,6 +11,7 @@ from hclx.errors import HclxError, shown
 from hclx.infer import Engine, GenerateRequest, Generation, Score, ScoreRequest
 from hclx.infer.ticket import Ticket
 from hclx.serve.api_error import ApiError, error_of, invalid
+from hclx.serve.caller import Usage
 from hclx.serve.special_tokens import encode_special
 from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
@@ -23,9 +24,14 @@ _LONG = 1000  # characters, or ids, that take about a millisecond
 class TextStreams:
     """Texts on their way from the engine."""
 
-    def __init__(self, tickets: Sequence[Ticket], loop: asyncio.AbstractEventLoop):
-        """Takes tickets, whose parts are passed to the loop from now on."""
-        self._tickets, self._parts = tickets, asyncio.Queue()
+    def __init__(
+        self,
+        requests: Sequence[GenerateRequest],
+        tickets: Sequence[Ticket],
+        loop: asyncio.AbstractEventLoop,
+    ):
+        """Takes requests and their tickets, whose parts are passed to the loop from now on."""
+        self._requests, self._tickets, self._parts = requests, tickets, asyncio.Queue()
 
         def pass_on(index: int, part: str | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
@@ -48,6 +54,24 @@ class TextStreams:
         if result.stop_reason == "cancelled":
             raise ApiError(503, "shutting_down", "the text was ended by the server", retry_after=5)
         return result
+
+    def used(self, seconds: float) -> Usage:
+        """Returns the tokens of all texts, each prompt counted once; those of texts that were
+        cancelled, too. It blocks until they have ended.
+
+        Args:
+          seconds: that a text is waited for; one that does not end by then counts nothing.
+        """
+        results = []
+        for request, ticket in zip(self._requests, self._tickets):
+            with contextlib.suppress(HclxError, TimeoutError):
+                results.append((request.prompt, ticket.result(seconds)))
+        firsts = dict(reversed(results)).values()
+        return Usage(
+            sum(result.n_prompt for result in firsts),
+            sum(len(result.tokens) for _, result in results),
+            sum(result.n_cached for result in firsts),
+        )
 
     async def results(self) -> list[Generation]:
         """Awaits all of them. Raises ApiError as `result` does."""
@@ -177,7 +201,7 @@ class Backend:
         """
         loop = asyncio.get_running_loop()
         async with self._submitted(requests) as tickets:
-            yield TextStreams(tickets, loop)
+            yield TextStreams(requests, tickets, loop)
 
     async def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises ApiError if one is refused."""

@@ -46,7 +46,7 @@ async def answer(
         named = request.path_params["model"], request.url.path
         admitted = service.admitted(request.state.caller, cost, *named)
         counter = await stack.enter_async_context(admitted)
-        texts = await stack.enter_async_context(service.backend.started([asked]))
+        texts = await stack.enter_async_context(service.started([asked], counter))
         if is_stream:
             events = _events(service, texts, counter, form, begin)
             return EventStream(events, stack.pop_all())

@@ -90,7 +90,7 @@ class ChatCompletions:
             asked = body.model, request.url.path
             admitted = self._service.admitted(request.state.caller, cost, *asked)
             counter = await stack.enter_async_context(admitted)
-            texts = await stack.enter_async_context(self._backend.started(requests))
+            texts = await stack.enter_async_context(self._service.started(requests, counter))
             if body.stream:
                 events = self._events(body, texts, counter, head, begin)
                 return EventStream(events, stack.pop_all())

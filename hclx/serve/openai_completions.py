@@ -110,7 +110,7 @@ class Completions:
             asked = body.model, request.url.path
             admitted = self._service.admitted(request.state.caller, plan.cost, *asked)
             counter = await stack.enter_async_context(admitted)
-            texts = await stack.enter_async_context(self._backend.started(plan.requests))
+            texts = await stack.enter_async_context(self._service.started(plan.requests, counter))
             if body.stream:
                 events = self._events(plan, texts, counter, head, begin)
                 return EventStream(events, stack.pop_all())

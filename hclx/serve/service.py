@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+from hclx.infer import GenerateRequest
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
-from hclx.serve.backend import Backend
+from hclx.serve.backend import Backend, TextStreams
 from hclx.serve.caller import Caller, Ended, Keys, Usage
 from hclx.serve.metrics import Metrics
 from hclx.serve.serve_config import ServeConfig
+
+_CANCEL_SECONDS = 10  # within which the engine ends a text that is cancelled
 
 
 class UsageCounter:
@@ -19,11 +22,12 @@ class UsageCounter:
 
     Attributes:
       usage: so far.
+      texts: of the request, which count by themselves if it ends before it has counted.
     """
 
     def __init__(self):
         """Starts at nothing."""
-        self.usage = Usage()
+        self.usage, self.texts = Usage(), None
 
     def add(self, usage: Usage) -> None:
         """Adds what a part of the request has used."""
@@ -74,11 +78,34 @@ class Service:
                 reason = "cancelled"
                 raise
             finally:
-                self.metrics.count(counter.usage)
-                ended = Ended(counter.usage, model, route, reason)
+                how = model, route, reason
                 # A client that has left is no reason not to record: the thread ends its work.
-                recording = asyncio.to_thread(self.keys.record, caller, ended, reservation)
+                recording = asyncio.to_thread(self._record, caller, counter, reservation, *how)
                 await asyncio.shield(recording)
+
+    @contextlib.asynccontextmanager
+    async def started(
+        self, requests: Sequence[GenerateRequest], counter: UsageCounter
+    ) -> AsyncIterator[TextStreams]:
+        """Begins the texts of a request that was admitted, as `Backend.started` does; `counter`
+        counts what they have used, if the client leaves before they have ended.
+        """
+        async with self.backend.started(requests) as counter.texts:
+            yield counter.texts
+
+    def _record(
+        self,
+        caller: Caller,
+        counter: UsageCounter,
+        reservation: object,
+        model: str,
+        route: str,
+        reason: str,
+    ) -> None:
+        if counter.texts and counter.usage == Usage():
+            counter.add(counter.texts.used(_CANCEL_SECONDS))
+        self.metrics.count(counter.usage)
+        self.keys.record(caller, Ended(counter.usage, model, route, reason), reservation)
 
     async def _reserved(self, caller: Caller, cost: int) -> object:
         """Returns what the store has reserved; a request that is cancelled meanwhile gives it

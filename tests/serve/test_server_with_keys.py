@@ -1,6 +1,7 @@
 """A server whose keys are in a store: who gets in, what is counted, and what a full quota says."""
 
 import asyncio
+import dataclasses
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ pytest.importorskip("sqlalchemy")
 import sqlalchemy as sa
 
 from hclx.errors import ConfigError
+from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.serve.caller import Caller, Usage
 from hclx.serve.server import build_app
 from hclx.serve.store.database import open_database
@@ -132,3 +134,24 @@ def test_a_request_that_is_cancelled_gives_its_tokens_back(backend, database, mo
     took = record.prompt_tokens + record.completion_tokens
     assert took == (8 if moment == "running" else 0)
     KeyStore(database, clock=lambda: NOON).admit(Caller(key.id), 1000 - took)
+
+
+def test_what_a_client_that_leaves_has_used_is_recorded(backend, database):
+    _, key = create_key(database, "first", NOON - 10)
+    service = build_app(backend, KeyStore(database, clock=lambda: NOON)).state.service
+    prompt, most = (5, 6, 7), backend.max_length - 4
+    sampling = SamplingConfig(max_tokens=most, min_tokens=most, temperature=1)
+    requests = [GenerateRequest(prompt, dataclasses.replace(sampling, seed=n)) for n in range(2)]
+
+    async def leave():
+        async with service.admitted(Caller(key.id), 900, "tiny", "/v1/completions") as counter:
+            async with service.started(requests, counter) as texts:
+                async for _ in texts.parts():
+                    raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(leave())
+    (record,) = records(database)
+    assert (record.reason, record.prompt_tokens) == ("cancelled", len(prompt))
+    assert 1 <= record.completion_tokens <= 2 * most
+    assert not records(database, reservations)
