@@ -10,6 +10,7 @@ hclx keys create|list|limit|revoke|usage --store=keys.db
 --store is the file of an SQLite database, or postgresql://USER@HOST/NAME.
 """
 
+import itertools
 import sys
 import time
 
@@ -26,14 +27,10 @@ KIND = flags.DEFINE_enum("kind", "service", ["test", "service"], "create: its ki
 SCOPES = flags.DEFINE_list("scopes", ["inference"], "create: of inference, tuning and admin.")
 TENANT = TEXT("tenant", "", "create: whose keys share the prefix cache; default: the key alone.")
 EXPIRES = flags.DEFINE_float("expires_days", 0, "create: days it lasts; 0: always.", 0, MOST_DAYS)
-LIMITS = {
-    f"{unit}_per_{window}": flags.DEFINE_integer(
-        *(f"{unit}_per_{window}", 0, f"create, limit: the most {unit} a {window}; 0: no limit."),
-        *(0, MOST),
-    )
-    for unit in ("requests", "tokens")
-    for window in ("minute", "day")
-}
+LIMITS = {}
+for unit, window in itertools.product(("requests", "tokens"), ("minute", "day")):
+    name, of = f"{unit}_per_{window}", f"create, limit: the most {unit} a {window}; 0: no limit."
+    LIMITS[name] = flags.DEFINE_integer(name, 0, of, 0, MOST)
 DAYS = flags.DEFINE_integer("days", 30, "usage: days, today among them.", 1, MOST_DAYS)
 JSON = flags.DEFINE_bool("json", False, "list and usage: print a line of JSON for each.")
 

@@ -422,7 +422,9 @@ def test_families_have_as_many_parameters_as_their_cards_say(path):
 def test_every_gin_file_can_be_loaded(path):
     if "TuneConfig" in path.read_text():
         sections = load_sections(SECTIONS, [str(path)], ["DataConfig.input=rows.csv"])
-        assert sections["tune"].kind == path.stem
+        expected = {"embed": ("lora", "contrast"), "pair": ("lora", "pair")}
+        tune = sections["tune"]
+        assert (tune.kind, tune.objective) == expected.get(path.stem, (path.stem, "text"))
         return
     if "DistillConfig" in path.read_text():
         kinds = {"model": ModelConfig, **DISTILLATION}

@@ -27,6 +27,7 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_a_run_is_listed_verified_rewound_and_goes_on_without_the_examples(whole, tmp_path):
     before = numbers(whole)
     listed = checkpoint("list", f"--model_dir={whole}").stdout.splitlines()

@@ -87,6 +87,7 @@ def test_ten_documents_train_with_the_settings_for_wikipedia(ten_documents, tmp_
     assert read_metrics(run)[-1]["validation_loss"] > 0
 
 
+@pytest.mark.long
 def test_a_source_that_is_too_small_is_told_and_left_out(tmp_path, sample_texts, capsys):
     sources = {
         "big": sample_texts[:40],

@@ -26,7 +26,7 @@ def random_ids(seed, n):
     return tuple(np.random.default_rng(seed).integers(2, 128, n).tolist())
 
 
-@pytest.fixture(scope="module", params=["llama", WINDOWS])
+@pytest.fixture(scope="module", params=[WINDOWS, pytest.param("llama", marks=pytest.mark.long)])
 def tuned(request):
     return Tuned(request.param)
 
