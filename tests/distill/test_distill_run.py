@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hclx.config import ModelConfig, OptimizerConfig, TrainConfig
+from hclx.config import ModelConfig, OptimizerConfig
 from hclx.distill import DistillConfig, ask_teacher, distill_run
 from hclx.distill.ask_teacher import find_teacher
 from hclx.distill.distill_run import distill
@@ -31,18 +31,17 @@ from tests.helpers.commands import launch, refused
 from tests.helpers.meshes import ONE, devices_of
 from tests.helpers.runs import numbers
 from tests.helpers.tuning import FP32
-from tests.helpers.tuning_runs import labelled_rows, write_base, write_prompt, write_rows
+from tests.helpers.tuning_runs import (
+    SHORT_RUN,
+    labelled_rows,
+    write_base,
+    write_prompt,
+    write_rows,
+)
 
 MESH = make_mesh(ONE, devices_of(ONE))
 CONFIG = DistillConfig(top_k=4, temperature=1.5)
-TRAIN = TrainConfig(
-    total_steps=6,
-    global_batch_size=2,
-    sequence_length=64,
-    log_every=1,
-    eval_every=2,
-    checkpoint_every=2,
-)
+TRAIN = dataclasses.replace(SHORT_RUN, keep_best=0)
 
 
 @pytest.fixture(scope="module")

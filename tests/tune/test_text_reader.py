@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hclx.config import ComputeConfig, DataConfig, OptimizerConfig, TrainConfig
+from hclx.config import ComputeConfig, DataConfig, OptimizerConfig
 from hclx.errors import ConfigError, DataError
 from hclx.model import hidden_states
 from hclx.parallel import make_mesh
@@ -23,17 +23,9 @@ from hclx.tune.text_reader import embed_texts, judge_pairs, load_reader
 from hclx.tune.tuning_data import TuningText
 from hclx.tune.tuning_run import ARTEFACT, read_base, tune
 from tests.helpers.meshes import ONE, devices_of
-from tests.helpers.tuning_runs import TEXTS, write_base
+from tests.helpers.tuning_runs import SHORT_RUN, TEXTS, write_base
 
-TRAIN = TrainConfig(
-    total_steps=12,
-    global_batch_size=2,
-    sequence_length=64,
-    log_every=1,
-    eval_every=6,
-    checkpoint_every=6,
-    keep_best=1,
-)
+TRAIN = dataclasses.replace(SHORT_RUN, total_steps=12, eval_every=6, checkpoint_every=6)
 MESH = make_mesh(ONE, devices_of(ONE))
 CONTRAST = TuneConfig(kind="lora", objective="contrast", sizes="8", rank=4)
 PAIR = TuneConfig(kind="lora", objective="pair", labels="same,other", rank=4)
