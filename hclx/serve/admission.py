@@ -43,7 +43,7 @@ class Admission:
           ApiError: 429 if the key has too many requests that wait, 503 if the server is full or
             ends; both say when to try again. 400 if the request would never fit.
         """
-        self._check(caller, cost)
+        self.check(caller, cost)
         turn = asyncio.get_running_loop().create_future()
         self._queues.setdefault(caller.key_id, deque()).append((cost, turn))
         self._let_through()
@@ -60,7 +60,8 @@ class Admission:
         finally:
             self._end(cost)
 
-    def _check(self, caller: Caller, cost: int) -> None:
+    def check(self, caller: Caller, cost: int) -> None:
+        """Raises ApiError, as `turn` does, for a request that would not even wait."""
         config, wait = self._config, self._config.retry_seconds
         if self.is_draining:
             raise ApiError(503, "shutting_down", "the server ends; try another", retry_after=wait)

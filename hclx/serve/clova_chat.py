@@ -25,8 +25,8 @@ from hclx.serve.clova_fields import (
     tokens_to_write,
 )
 from hclx.serve.json_body import read_body
+from hclx.serve.metrics import FINISH_REASONS
 from hclx.serve.openai_chat import ends_of_answers
-from hclx.serve.openai_fields import REASONS
 from hclx.serve.service import Service
 
 
@@ -73,7 +73,7 @@ class ClovaChats:
             usage = {"promptTokens": len(ids), "completionTokens": len(output.tokens)}
             return {
                 "message": _message(output.text),
-                "finishReason": REASONS[output.stop_reason],
+                "finishReason": FINISH_REASONS[output.stop_reason],
                 "created": int(time.time()),
                 "seed": asked.sampling.seed,
                 "usage": {**usage, "totalTokens": sum(usage.values())},

@@ -14,7 +14,7 @@ from hclx.serve.clova_chat import chat_ids
 from hclx.serve.clova_errors import envelope
 from hclx.serve.clova_fields import MAX_TOKENS, Message, Messages
 from hclx.serve.json_body import read_body
-from hclx.serve.service import Service
+from hclx.serve.service import Asked, Service
 
 
 class TokenizeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,17 +88,17 @@ class ClovaTools:
     async def embed(self, request: Request) -> Response:
         """Computes the vector of a text, by the first model where the path names none."""
         artefact = self._model_of(request)
-        body, caller = await read_body(request, EmbeddingBody), request.state.caller
+        body = await read_body(request, EmbeddingBody)
         if not body.text:
             raise ApiError(400, "empty_text", "text is empty: give a text", "text")
         self._backend.check_text(body.text, "text")
         n_tokens = await self._count(body.text)
         n_read = n_tokens + len(self._backend.tokenizer.begin_ids)
         self._backend.check_read(n_read, "text")
-        named = self._name_of(request), request.url.path
-        async with self._service.admitted(caller, n_read, *named) as counter:
+        asked = Asked.of(request, self._name_of(request), n_read)
+        async with self._service.running(asked) as running:
             (vector,) = await self._backend.embed([body.text], artefact)
-            counter.add(Usage(n_read))
+            running.add(Usage(n_read))
         return envelope({"embedding": list(map(float, vector)), "inputTokens": n_tokens})
 
     def _model_of(self, request: Request) -> str | None:

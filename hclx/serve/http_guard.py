@@ -38,7 +38,7 @@ class HttpGuard:
         """Guards an application.
 
         Args:
-          app: finds the caller in `request.state.caller`, and `request.state.request_id`.
+          app: finds `caller`, `request_id` and `begin` in `request.state`.
           service: its keys, limits and metrics.
           render: writes an error at a path in the dialect of that path.
         """
@@ -58,7 +58,7 @@ class _Exchange:
     def __init__(self, app, service, render, scope: Scope, receive: Receive, send: Send):
         self._app, self._service, self._render = app, service, render
         self._scope, self._receive, self._send = scope, receive, send
-        self._headers = _headers(scope)
+        self._headers, self._state = _headers(scope), scope.setdefault("state", {})
         self._status, self._is_complete, self._key_id = 0, False, "-"
         self._added: list[tuple[bytes, bytes]] = []
         own_ids = (self._headers.get(name) for name in _ID_HEADERS)
@@ -67,6 +67,7 @@ class _Exchange:
 
     async def run(self) -> None:
         begin = time.monotonic()
+        self._state.update(begin=begin, request_id=self._id)
         self._added.append((b"x-request-id", self._id.encode()))
         try:
             await self._serve()
@@ -97,8 +98,7 @@ class _Exchange:
                 text = "the key is missing or wrong; send `Authorization: Bearer KEY`"
                 raise ApiError(401, "invalid_api_key", text)
             self._key_id = caller.key_id
-            self._scope.setdefault("state", {})["caller"] = caller
-        self._scope.setdefault("state", {})["request_id"] = self._id
+            self._state["caller"] = caller
         await self._watched(await self._body())
 
     async def _body(self) -> bytes:

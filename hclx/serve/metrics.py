@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from hclx.serve.admission import Admission
 from hclx.serve.caller import Usage
 
+# Why a text ended -> the word of OpenAI, which has none for a deadline.
+FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 
@@ -17,7 +20,6 @@ class Metrics:
     Attributes:
       queue_time, first_token, between_tokens, whole_time: histograms, in seconds.
       answers: a counter of answers by path and status.
-      ended: a counter of texts by the reason of their end.
     """
 
     def __init__(self, admission: Admission):
@@ -40,7 +42,7 @@ class Metrics:
         self.between_tokens = histogram("inter_token_latency_seconds", text, _TOKEN_SECONDS)
         self.whole_time = histogram("e2e_request_latency_seconds", "From arrival to the last byte.")
         self.answers = counter("http_requests", "Answers.", ("path", "status"))
-        self.ended = counter("request_success", "Texts that ended.", ("finished_reason",))
+        self._ended = counter("request_success", "Texts that ended.", ("finished_reason",))
         self._prompt_tokens = counter("prompt_tokens", "Tokens of prompts.")
         self._cached_tokens = counter("cached_tokens", "Those of them from the prefix cache.")
         self._new_tokens = counter("generation_tokens", "Tokens that were written.")
@@ -58,6 +60,10 @@ class Metrics:
         else:
             self.between_tokens.observe(now - last)
         return now
+
+    def count_end(self, stop_reason: str) -> None:
+        """Counts a text that has ended, for a reason of the engine."""
+        self._ended.labels(FINISH_REASONS[stop_reason]).inc()
 
     def count(self, usage: Usage) -> None:
         """Adds the tokens of a request."""

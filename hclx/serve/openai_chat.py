@@ -1,6 +1,6 @@
 """POST /v1/chat/completions: answers in a chat, written by the template of the tokenizer."""
 
-import contextlib
+import functools
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -13,13 +13,12 @@ from starlette.responses import JSONResponse, Response
 from hclx.errors import DataError
 from hclx.infer import GenerateRequest, Generation, TokenLogprob
 from hclx.serve.api_error import ApiError, invalid
-from hclx.serve.backend import TextStreams
 from hclx.serve.caller import Caller, Usage
-from hclx.serve.event_stream import EventStream, event
+from hclx.serve.event_stream import event
 from hclx.serve.json_body import read_body
+from hclx.serve.metrics import FINISH_REASONS
 from hclx.serve.openai_errors import error_object
 from hclx.serve.openai_fields import (
-    REASONS,
     Int64,
     SamplingFields,
     check_fields,
@@ -31,7 +30,7 @@ from hclx.serve.openai_fields import (
     usage_object,
     with_seeds,
 )
-from hclx.serve.service import Service, UsageCounter
+from hclx.serve.service import Asked, Running, Service
 from hclx.serve.special_tokens import token_name
 
 
@@ -77,7 +76,7 @@ class ChatCompletions:
 
     async def __call__(self, request: Request) -> Response:
         """Answers a request. Raises ApiError if it cannot be served."""
-        begin, body = time.monotonic(), await read_body(request, ChatRequest)
+        body = await read_body(request, ChatRequest)
         requests = await self._requests(body, request.state.caller)
         head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
@@ -86,18 +85,16 @@ class ChatCompletions:
             "model": body.model,
         }
         cost = len(requests[0].prompt) + sum(asked.sampling.max_tokens for asked in requests)
-        async with contextlib.AsyncExitStack() as stack:
-            asked = body.model, request.url.path
-            admitted = self._service.admitted(request.state.caller, cost, *asked)
-            counter = await stack.enter_async_context(admitted)
-            texts = await stack.enter_async_context(self._service.started(requests, counter))
-            if body.stream:
-                events = self._events(body, texts, counter, head, begin)
-                return EventStream(events, stack.pop_all())
-            results = await texts.results()
-            _count(counter, results)
+
+        async def whole(running: Running) -> Response:
+            results = await running.results()
+            _count(running, results)
             choices = [self._choice(index, result) for index, result in enumerate(results)]
-            return JSONResponse({**head, "choices": choices, "usage": usage_object(counter.usage)})
+            return JSONResponse({**head, "choices": choices, "usage": usage_object(running.usage)})
+
+        events = functools.partial(self._events, body, head) if body.stream else None
+        asked = Asked.of(request, body.model, cost, requests)
+        return await self._service.answer(asked, whole, events)
 
     async def _requests(self, body: ChatRequest, caller: Caller) -> list[GenerateRequest]:
         """Returns the `n` requests to the engine. Raises ApiError (400, 404)."""
@@ -154,13 +151,11 @@ class ChatCompletions:
         return await self._backend.encode(text, begins=False, special=True)
 
     def _choice(self, index: int, result: Generation) -> dict:
-        reason = REASONS[result.stop_reason]
-        self._service.metrics.ended.labels(reason).inc()
         return {
             "index": index,
             "message": {"role": "assistant", "content": result.text, "refusal": None},
             "logprobs": self._logprobs(result),
-            "finish_reason": reason,
+            "finish_reason": FINISH_REASONS[result.stop_reason],
         }
 
     def _logprobs(self, result: Generation) -> dict | None:
@@ -177,9 +172,7 @@ class ChatCompletions:
         top = [described(token, logprob) for token, logprob in entry.top]
         return {**described(entry.token, entry.logprob), "top_logprobs": top}
 
-    async def _events(
-        self, body: ChatRequest, texts: TextStreams, counter: UsageCounter, head: dict, begin: float
-    ) -> AsyncIterator[str]:
+    async def _events(self, body: ChatRequest, head: dict, running: Running) -> AsyncIterator[str]:
         """Yields the events of a stream. Log-probabilities come with the last part of an answer."""
         with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         more, results = {"usage": None} if with_usage else {}, []
@@ -191,18 +184,16 @@ class ChatCompletions:
         try:
             for index in range(body.n or 1):
                 yield chunk(index, {"role": "assistant", "content": ""})
-            last = None
-            async for index, part in texts.parts():
+            async for index, part in running.parts():
                 if part is not None:
-                    last = self._service.metrics.observe_part(begin, last)
                     yield chunk(index, {"content": part})
                     continue
-                results.append(await texts.result(index))
+                results.append(await running.result(index))
                 choice = self._choice(index, results[-1])
                 yield chunk(index, {}, choice["finish_reason"], choice["logprobs"])
-            _count(counter, results)
+            _count(running, results)
             if with_usage:
-                usage = usage_object(counter.usage)
+                usage = usage_object(running.usage)
                 yield event(dump({**head, "choices": [], "usage": usage}))
         except ApiError as error:
             yield event(dump(error_object(error)))
@@ -219,6 +210,6 @@ def ends_of_answers(tokenizer) -> tuple[int, ...]:
     return tuple(i for i in ids if isinstance(i, int) and 0 <= i < tokenizer.vocab_size)
 
 
-def _count(counter: UsageCounter, results: Sequence[Generation]) -> None:
+def _count(running: Running, results: Sequence[Generation]) -> None:
     n_new = sum(len(result.tokens) for result in results)
-    counter.add(Usage(results[0].n_prompt, n_new, results[0].n_cached))
+    running.add(Usage(results[0].n_prompt, n_new, results[0].n_cached))

@@ -1,7 +1,7 @@
 """POST /v1/completions: texts that go on from prompts, with the log-probabilities of both."""
 
-import contextlib
 import dataclasses
+import functools
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -12,13 +12,12 @@ from starlette.responses import JSONResponse, Response
 
 from hclx.infer import GenerateRequest, Generation, ScoreRequest, TokenLogprob
 from hclx.serve.api_error import ApiError, invalid
-from hclx.serve.backend import TextStreams
 from hclx.serve.caller import Caller, Usage
-from hclx.serve.event_stream import EventStream, event
+from hclx.serve.event_stream import event
 from hclx.serve.json_body import read_body
+from hclx.serve.metrics import FINISH_REASONS
 from hclx.serve.openai_errors import error_object
 from hclx.serve.openai_fields import (
-    REASONS,
     Int64,
     SamplingFields,
     check_fields,
@@ -32,7 +31,7 @@ from hclx.serve.openai_fields import (
     with_seeds,
 )
 from hclx.serve.openai_logprobs import completion_logprobs
-from hclx.serve.service import Service, UsageCounter
+from hclx.serve.service import Asked, Running, Service
 
 _DEFAULT_TOKENS = 16  # of OpenAI
 
@@ -98,7 +97,7 @@ class Completions:
 
     async def __call__(self, request: Request) -> Response:
         """Answers a request. Raises ApiError if it cannot be served."""
-        begin, body = time.monotonic(), await read_body(request, CompletionRequest)
+        body = await read_body(request, CompletionRequest)
         plan = await self.plan(body, request.state.caller)
         head = {
             "id": f"cmpl-{uuid.uuid4().hex}",
@@ -106,16 +105,14 @@ class Completions:
             "created": int(time.time()),
             "model": body.model,
         }
-        async with contextlib.AsyncExitStack() as stack:
-            asked = body.model, request.url.path
-            admitted = self._service.admitted(request.state.caller, plan.cost, *asked)
-            counter = await stack.enter_async_context(admitted)
-            texts = await stack.enter_async_context(self._service.started(plan.requests, counter))
-            if body.stream:
-                events = self._events(plan, texts, counter, head, begin)
-                return EventStream(events, stack.pop_all())
-            choices = await self._choices(plan, texts, counter)
-            return JSONResponse({**head, "choices": choices, "usage": usage_object(counter.usage)})
+
+        async def whole(running: Running) -> Response:
+            choices = await self._choices(plan, running)
+            return JSONResponse({**head, "choices": choices, "usage": usage_object(running.usage)})
+
+        events = functools.partial(self._events, plan, head) if body.stream else None
+        asked = Asked.of(request, body.model, plan.cost, plan.requests)
+        return await self._service.answer(asked, whole, events)
 
     async def plan(self, body: CompletionRequest, caller: Caller) -> Plan:
         """Checks a request, and encodes its prompts. Raises ApiError (400, 404)."""
@@ -168,23 +165,21 @@ class Completions:
         backend.check_ids(value, "prompt")
         return Prompt(backend.tokenizer.decode(value) if body.echo else "", tuple(value), 0)
 
-    async def _choices(self, plan: Plan, texts: TextStreams, counter: UsageCounter) -> list[dict]:
+    async def _choices(self, plan: Plan, running: Running) -> list[dict]:
         echoes = await self._echoes(plan)
-        results = await texts.results()
-        count(counter, plan, results)
+        results = await running.results()
+        count(running, plan, results)
         choices = []
         for index in range(len(plan.prompts) * plan.n):
             result = results[index] if results else None
             choices.append(await self._choice(plan, index, result, echoes))
-        for choice in choices:
-            self._service.metrics.ended.labels(choice["finish_reason"]).inc()
         return choices
 
     async def _choice(self, plan: Plan, index: int, result: Generation | None, echoes) -> dict:
         body, prompt = plan.body, plan.prompts[index // plan.n]
         text = (prompt.text if body.echo else "") + (result.text if result else "")
         logprobs = await self._logprobs(plan, index, result, echoes)
-        reason = REASONS[result.stop_reason] if result else "length"
+        reason = FINISH_REASONS[result.stop_reason] if result else "length"
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
     async def _logprobs(self, plan: Plan, index: int, result, echoes) -> dict | None:
@@ -230,11 +225,9 @@ class Completions:
             for prompt, request in zip(plan.prompts, plan.scores)
         ]
 
-    async def _events(
-        self, plan: Plan, texts: TextStreams, counter: UsageCounter, head: dict, begin: float
-    ) -> AsyncIterator[str]:
+    async def _events(self, plan: Plan, head: dict, running: Running) -> AsyncIterator[str]:
         """Yields the events of a stream. Log-probabilities come with the last part of a text."""
-        options, metrics = plan.body.stream_options, self._service.metrics
+        options = plan.body.stream_options
         with_usage = options is not None and bool(options.include_usage)
         more, results = {"usage": None} if with_usage else {}, []
 
@@ -247,24 +240,20 @@ class Completions:
             if plan.body.echo:
                 for index in range(len(plan.prompts) * plan.n):
                     yield chunk(index, plan.prompts[index // plan.n].text)
-            last = None
-            async for index, part in texts.parts():
+            async for index, part in running.parts():
                 if part is not None:
-                    last = metrics.observe_part(begin, last)
                     yield chunk(index, part)
                     continue
-                results.append(await texts.result(index))
+                results.append(await running.result(index))
                 logprobs = await self._logprobs(plan, index, results[-1], echoes)
-                reason = REASONS[results[-1].stop_reason]
-                metrics.ended.labels(reason).inc()
-                yield chunk(index, "", reason, logprobs)
+                yield chunk(index, "", FINISH_REASONS[results[-1].stop_reason], logprobs)
             if not plan.requests:
                 for index in range(len(plan.prompts) * plan.n):
                     logprobs = await self._logprobs(plan, index, None, echoes)
                     yield chunk(index, "", "length", logprobs)
-            count(counter, plan, results)
+            count(running, plan, results)
             if with_usage:
-                usage = usage_object(counter.usage)
+                usage = usage_object(running.usage)
                 yield event(dump({**head, "choices": [], "usage": usage}))
         except ApiError as error:
             yield event(dump(error_object(error)))
@@ -272,10 +261,10 @@ class Completions:
         yield event("[DONE]")
 
 
-def count(counter: UsageCounter, plan: Plan, results: Sequence[Generation]) -> None:
+def count(running: Running, plan: Plan, results: Sequence[Generation]) -> None:
     """Counts the tokens of a request that has ended: each prompt once."""
     firsts = results[:: plan.n]
-    counter.add(
+    running.add(
         Usage(
             sum(len(prompt.ids) for prompt in plan.prompts),
             sum(len(result.tokens) for result in results),

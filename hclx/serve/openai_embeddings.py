@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from hclx.serve.caller import Usage
 from hclx.serve.json_body import read_body
 from hclx.serve.openai_fields import prompts_of
-from hclx.serve.service import Service
+from hclx.serve.service import Asked, Service
 
 
 class EmbeddingRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -43,10 +43,10 @@ class Embeddings:
             backend.check_read(len(ids), "input")
             texts.append(value if isinstance(value, str) else tuple(value))
             n_tokens.append(len(ids))
-        asked = sum(n_tokens), body.model, request.url.path
-        async with self._service.admitted(request.state.caller, *asked) as counter:
+        asked = Asked.of(request, body.model, sum(n_tokens))
+        async with self._service.running(asked) as running:
             vectors = await backend.embed(texts, artefact)
-            counter.add(Usage(sum(n_tokens)))
+            running.add(Usage(sum(n_tokens)))
         data = [
             {"object": "embedding", "index": index, "embedding": _written(vector, body)}
             for index, vector in enumerate(vectors)

@@ -23,9 +23,6 @@ from hclx.serve.serve_config import ServeConfig
 # Wider numbers are no sizes, and no seeds either.
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
 
-# Why a text ended -> the word of OpenAI, which has none for a deadline.
-REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
-
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
     """Options of a stream."""

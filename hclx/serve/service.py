@@ -4,34 +4,97 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from hclx.infer import GenerateRequest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hclx.infer import GenerateRequest, Generation
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
 from hclx.serve.backend import Backend, TextStreams
 from hclx.serve.caller import Caller, Ended, Keys, Usage
+from hclx.serve.event_stream import EventStream
 from hclx.serve.metrics import Metrics
 from hclx.serve.serve_config import ServeConfig
 
 _CANCEL_SECONDS = 10  # within which the engine ends a text that is cancelled
 
 
-class UsageCounter:
-    """Counts the tokens of a request.
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A request, once its body was read and checked.
 
     Attributes:
-      usage: so far.
-      texts: of the request, which count by themselves if it ends before it has counted.
+      caller: who asks.
+      route: the path of the request.
+      model: the name by which the model was asked for.
+      cost: the tokens of its prompts, and the most that may be written behind them.
+      requests: the texts that the engine writes for it, with n=1 each.
+      begin: when it came, in seconds of `time.monotonic`.
     """
 
-    def __init__(self):
-        """Starts at nothing."""
-        self.usage, self.texts = Usage(), None
+    caller: Caller
+    route: str
+    model: str
+    cost: int
+    requests: Sequence[GenerateRequest] = ()
+    begin: float = dataclasses.field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(
+        cls, request: Request, model: str, cost: int, requests: Sequence[GenerateRequest] = ()
+    ) -> "Asked":
+        """Returns what an HTTP request asks, which the guard has let through."""
+        state = request.state
+        return cls(state.caller, request.url.path, model, cost, requests, state.begin)
+
+
+class Running:
+    """A request that was admitted, and its texts.
+
+    Attributes:
+      usage: the tokens that it has used so far.
+      has_failed: whether one of its texts has, of which an answer in events has told the client.
+    """
+
+    def __init__(self, asked: Asked, texts: TextStreams, metrics: Metrics):
+        """Takes the texts that the engine writes for it."""
+        self.usage, self.has_failed = Usage(), False
+        self._asked, self._texts, self._metrics = asked, texts, metrics
 
     def add(self, usage: Usage) -> None:
         """Adds what a part of the request has used."""
         self.usage += usage
+
+    async def parts(self) -> AsyncIterator[tuple[int, str | None]]:
+        """Yields the parts of all texts, as `TextStreams.parts` does, and observes their times."""
+        last = None
+        async for index, part in self._texts.parts():
+            if part is not None:
+                last = self._metrics.observe_part(self._asked.begin, last)
+            yield index, part
+
+    async def result(self, index: int) -> Generation:
+        """Awaits a whole text. Raises ApiError if it has failed, or the server ends."""
+        try:
+            result = await self._texts.result(index)
+        except ApiError:
+            self.has_failed = True
+            raise
+        self._metrics.count_end(result.stop_reason)
+        return result
+
+    async def results(self) -> list[Generation]:
+        """Awaits all texts. Raises ApiError as `result` does."""
+        return [await self.result(index) for index in range(len(self._asked.requests))]
+
+    def count_texts(self) -> None:
+        """Counts what the texts have used, unless something was counted. It blocks until those that
+        were cancelled have ended.
+        """
+        if self.usage == Usage():
+            self.add(self._texts.used(_CANCEL_SECONDS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,68 +113,72 @@ class Service:
     admission: Admission
     metrics: Metrics
 
-    @contextlib.asynccontextmanager
-    async def admitted(
-        self, caller: Caller, cost: int, model: str = "", route: str = ""
-    ) -> AsyncIterator[UsageCounter]:
-        """Waits until a request may use the engine, as long as the context lasts; what it counts is
-        recorded at the end, whatever ends it.
+    async def answer(
+        self,
+        asked: Asked,
+        whole: Callable[[Running], Awaitable[Response]],
+        events: Callable[[Running], AsyncIterator[str]] | None = None,
+    ) -> Response:
+        """Runs a request, and answers it.
 
         Args:
-          caller: who asks.
-          cost: the tokens of its prompts, and the most that may be written behind them.
-          model: the name by which the model was asked for.
-          route: the path of the request.
+          asked: the request.
+          whole: writes the answer in one.
+          events: writes it as events, during which the request goes on; None: it is no stream.
         Raises:
-          ApiError: 403, 429 or 503: the key, its quota, or the server does not allow it.
+          ApiError: 403, 429 or 503: the key, its quota, or the server does not allow it; or the
+            engine refuses it.
         """
-        caller.check_scope("inference")
-        begin = time.monotonic()
-        async with self.admission.turn(caller, cost):
-            reservation = await self._reserved(caller, cost)
-            self.metrics.queue_time.observe(time.monotonic() - begin)
-            counter, reason = UsageCounter(), "failed"
-            try:
-                yield counter
-                reason = "finished"
-            except (asyncio.CancelledError, GeneratorExit):
-                reason = "cancelled"
-                raise
-            finally:
-                how = model, route, reason
-                # A client that has left is no reason not to record: the thread ends its work.
-                recording = asyncio.to_thread(self._record, caller, counter, reservation, *how)
-                await asyncio.shield(recording)
+        async with contextlib.AsyncExitStack() as stack:
+            running = await stack.enter_async_context(self.running(asked))
+            if events is not None:
+                return EventStream(events(running), stack.pop_all())
+            return await whole(running)
 
     @contextlib.asynccontextmanager
-    async def started(
-        self, requests: Sequence[GenerateRequest], counter: UsageCounter
-    ) -> AsyncIterator[TextStreams]:
-        """Begins the texts of a request that was admitted, as `Backend.started` does; `counter`
-        counts what they have used, if the client leaves before they have ended.
+    async def running(self, asked: Asked) -> AsyncIterator[Running]:
+        """Waits until a request may use the engine, and begins its texts; those that have not ended
+        with the context are cancelled, and what was used is recorded, whatever ends it.
+
+        Raises:
+          ApiError: as `answer`.
         """
-        async with self.backend.started(requests) as counter.texts:
-            yield counter.texts
+        asked.caller.check_scope("inference")
+        self.admission.check(asked.caller, asked.cost)
+        reservation = await self._reserved(asked)
+        running, reason = None, "failed"
+        try:
+            async with self.admission.turn(asked.caller, asked.cost):
+                self.metrics.queue_time.observe(time.monotonic() - asked.begin)
+                async with self.backend.started(asked.requests) as texts:
+                    running = Running(asked, texts, self.metrics)
+                    yield running
+            reason = "failed" if running.has_failed else "finished"
+        except (asyncio.CancelledError, GeneratorExit):
+            reason = "cancelled"
+            raise
+        finally:
+            # A client that has left is no reason not to record: the thread ends its work.
+            recording = asyncio.to_thread(self._record, asked, running, reservation, reason)
+            await asyncio.shield(recording)
 
     def _record(
-        self,
-        caller: Caller,
-        counter: UsageCounter,
-        reservation: object,
-        model: str,
-        route: str,
-        reason: str,
+        self, asked: Asked, running: Running | None, reservation: object, reason: str
     ) -> None:
-        if counter.texts and counter.usage == Usage():
-            counter.add(counter.texts.used(_CANCEL_SECONDS))
-        self.metrics.count(counter.usage)
-        self.keys.record(caller, Ended(counter.usage, model, route, reason), reservation)
+        usage = Usage()
+        if running is not None:
+            running.count_texts()
+            usage = running.usage
+        self.metrics.count(usage)
+        ended = Ended(usage, asked.model, asked.route, reason)
+        self.keys.record(asked.caller, ended, reservation)
 
-    async def _reserved(self, caller: Caller, cost: int) -> object:
+    async def _reserved(self, asked: Asked) -> object:
         """Returns what the store has reserved; a request that is cancelled meanwhile gives it
         back.
         """
-        admitting = asyncio.ensure_future(asyncio.to_thread(self.keys.admit, caller, cost))
+        caller = asked.caller
+        admitting = asyncio.ensure_future(asyncio.to_thread(self.keys.admit, caller, asked.cost))
         try:
             return await asyncio.shield(admitting)
         except asyncio.CancelledError:

@@ -14,6 +14,7 @@ from hclx.errors import ConfigError
 from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.serve.caller import Caller, Usage
 from hclx.serve.server import build_app
+from hclx.serve.service import Asked
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_records import Limits, create_key, revoke_key
 from hclx.serve.store.key_store import KeyStore, open_keys
@@ -109,8 +110,9 @@ def test_a_request_that_is_cancelled_gives_its_tokens_back(backend, database, mo
     service = build_app(backend, SlowKeys(database, clock=lambda: NOON)).state.service
 
     async def request():
-        async with service.admitted(Caller(key.id), 900, "tiny", "/v1/completions") as counter:
-            counter.add(Usage(6, 2))
+        asked = Asked(Caller(key.id), "/v1/completions", "tiny", 900)
+        async with service.running(asked) as running:
+            running.add(Usage(6, 2))
             await asyncio.sleep(600)
 
     async def cancel():
@@ -144,10 +146,10 @@ def test_what_a_client_that_leaves_has_used_is_recorded(backend, database):
     requests = [GenerateRequest(prompt, dataclasses.replace(sampling, seed=n)) for n in range(2)]
 
     async def leave():
-        async with service.admitted(Caller(key.id), 900, "tiny", "/v1/completions") as counter:
-            async with service.started(requests, counter) as texts:
-                async for _ in texts.parts():
-                    raise asyncio.CancelledError
+        asked = Asked(Caller(key.id), "/v1/completions", "tiny", 900, requests)
+        async with service.running(asked) as running:
+            async for _ in running.parts():
+                raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(leave())
