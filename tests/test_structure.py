@@ -59,7 +59,7 @@ LAYERS = {
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
     "launching": ("errors", "parallel"),
-    "shared_flags": ("parallel", "infer", "tune"),
+    "shared_flags": ("parallel", "infer", "tune", "convert"),
     "cli": ("errors",),
     # Beside hclx/ in a checkout, in it in a wheel. Nothing above imports them: the task module is
     # named by a setting, and the scripts of launch/ by the command line.
