@@ -2,19 +2,13 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 
 from tests.conftest import ROOT
 from tests.helpers.commands import command, environment
-
-
-def free_port():
-    """Returns a port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+from tests.helpers.multi_process import free_port
 
 
 @contextlib.contextmanager
