@@ -52,8 +52,8 @@ LAYERS = {
     ),
     # Above tune, augment and distill, whose work it offers to others.
     "serve": (
-        *("config", "errors", "field_checks", "text", "infer", "prompts", "tune", "augment"),
-        "distill",
+        *("config", "errors", "field_checks", "text", "infer", "prompts", "evaluate", "tune"),
+        *("augment", "distill"),
     ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),

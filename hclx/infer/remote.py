@@ -123,6 +123,10 @@ class RemoteEngine:
         """Returns the name of the server's kind, as far as it is known."""
         return self._remote.server.kind.name
 
+    def check(self, request: GenerateRequest) -> None:
+        """Raises RequestError if `submit` would not take a request."""
+        TextWork(self._remote, request, 0, Ticket(self._cancel))
+
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request, and returns at once. Raises RequestError if the server cannot serve
         it; what the server says itself is raised by the ticket.

@@ -203,10 +203,24 @@ class Backend:
         async with self._submitted(requests) as tickets:
             yield TextStreams(requests, tickets, loop)
 
+    async def check(self, request: GenerateRequest) -> None:
+        """Raises ApiError (400) if the engine would not take a request; nothing runs."""
+        try:
+            await self._in_thread(self.engine.check, request)
+        except HclxError as error:
+            raise error_of(error) from error
+
     async def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises ApiError if one is refused."""
+        return [score async for score in self.scores(requests)]
+
+    async def scores(self, requests: Sequence[ScoreRequest]) -> AsyncIterator[Score]:
+        """Yields the log-probabilities of texts in order, as soon as they are there. Raises
+        ApiError if one is refused; who leaves cancels those that are left.
+        """
         async with self._submitted(requests) as tickets:
-            return [await _result(ticket) for ticket in tickets]
+            for ticket in tickets:
+                yield await _result(ticket)
 
     async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
         """Computes a vector for each text. Raises ApiError if one is refused."""

@@ -20,12 +20,17 @@ from hclx.serve.clova_dialect import clova_dialect
 from hclx.serve.dialect import Dialect
 from hclx.serve.http_guard import HttpGuard
 from hclx.serve.metrics import Metrics
+from hclx.serve.native_dialect import native_dialect
 from hclx.serve.openai_dialect import openai_dialect
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
 # The last one answers what no other owns.
-DIALECTS: tuple[Callable[[Service], Dialect], ...] = (clova_dialect, openai_dialect)
+DIALECTS: tuple[Callable[[Service], Dialect], ...] = (
+    native_dialect,
+    clova_dialect,
+    openai_dialect,
+)
 
 
 def build_app(

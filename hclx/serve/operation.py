@@ -1,0 +1,50 @@
+"""Routes that say what they take and give, of which the document of a server is made."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """Describes a route.
+
+    Attributes:
+      summary: what it does, in a sentence.
+      answer: the type of the JSON of its answer; None: any JSON.
+      body: the struct that its handler reads; None: it has no body.
+      streams: whether an answer may come in events.
+      media_type: of an answer that is no JSON.
+      statuses: of errors besides those of all routes.
+      is_public: whether it is answered without a key.
+    """
+
+    summary: str
+    answer: Any = None
+    body: type | None = None
+    streams: bool = False
+    media_type: str = "application/json"
+    statuses: tuple[int, ...] = ()
+    is_public: bool = False
+
+
+class ApiRoute(Route):
+    """A route with its description: POST if it has a body, and else GET.
+
+    Attributes:
+      operation: the description.
+    """
+
+    def __init__(
+        self, path: str, handler: Handler, operation: Operation, method: str | None = None
+    ):
+        """Takes the path, the handler, and what this takes and gives."""
+        method = method or ("GET" if operation.body is None else "POST")
+        super().__init__(path, handler, methods=[method])
+        self.operation = operation
