@@ -79,13 +79,13 @@ class NativeGradient:
         model = getattr(backend.engine, "loaded_model", None)
         if model is None:
             raise _unsupported("the model is another server's, which computes no gradients")
-        slots_pd = _slots(body.slots, model.config.d_model)
+        gradients, slots_pd = self._gradients, _slots(body.slots, model.config.d_model)
         context = await self._context(body, len(slots_pd))
         continuation = await read_ids(backend, body.continuation, "continuation", begins=False)
         backend.check_read(len(context) + len(continuation) - 1, "continuation")
         n_tokens = len(context) + len(continuation)
         async with self._service.running(Asked.of(request, body.model, n_tokens)) as running:
-            compute = functools.partial(self._compute, context, continuation, slots_pd)
+            compute = functools.partial(_compute, gradients, context, continuation, slots_pd)
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(self._thread, compute)
             running.add(Usage(n_tokens))
@@ -113,12 +113,12 @@ class NativeGradient:
         except ConfigError as error:
             raise _unsupported(str(error)) from error
 
-    def _compute(self, context, continuation, slots_pd: np.ndarray) -> ContextGradient:
-        gradients = self._gradients
-        try:
-            return gradients(context, continuation, slots_pd)
-        except ConfigError as error:
-            raise error_of(error) from error
+
+def _compute(gradients, context, continuation, slots_pd: np.ndarray) -> ContextGradient:
+    try:
+        return gradients(context, continuation, slots_pd)
+    except ConfigError as error:
+        raise error_of(error) from error
 
 
 def _unsupported(text: str) -> ApiError:
