@@ -1,0 +1,169 @@
+"""GET /openapi.json: the OpenAPI 3.1 document of a server, made of its routes (`ApiRoute`) and of
+the structs that their handlers read and write.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+import hclx
+from hclx.serve.dialect import Dialect
+from hclx.serve.operation import ApiRoute, Operation
+from hclx.serve.serve_config import ServeConfig
+from hclx.serve.service import Service
+
+_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
+_REFERENCE = "#/components/schemas/"
+# Refusals of every route: wrong fields, key, origin, name; quota, host, headers; the server.
+_STATUSES = (400, 401, 403, 404, 421, 429, 431, 500, 502, 503)
+_BODY_STATUSES = (408, 413)
+_REASONS = {
+    **{
+        400: "A field is wrong.",
+        401: "The key is missing or wrong.",
+        404: "There is no such name.",
+    },
+    **{403: "The key or the origin may not do this.", 408: "The body came too slowly."},
+    **{413: "The body is too large.", 421: "The host is another.", 429: "A quota is used up."},
+    **{431: "The headers are too large.", 500: "The server failed.", 501: "It is not supported."},
+    **{502: "The server behind failed.", 503: "The server is full or ends."},
+}
+# Fields of requests -> the limit of a server, of a number or of the length of a list.
+_LIMITS = {
+    **{"n": "n", "logprobs": "logprobs", "top_logprobs": "logprobs", "top": "logprobs"},
+    **{"stop": "stop_texts", "stopBefore": "stop_texts", "items": "prompts", "prompts": "prompts"},
+}
+_LEAST = {"n": 1, "logprobs": 0, "top_logprobs": 0}
+
+
+class ApiDocument:
+    """The document, and the handler that answers with it."""
+
+    def __init__(self, service: Service, dialects: Sequence[Dialect]):
+        """Takes the parts of a server and the dialects, of which the first that owns a path writes
+        its errors.
+        """
+        self._service, self._dialects = service, dialects
+        self.routes: Sequence[BaseRoute] = ()  # all of the application, once it is made
+
+    async def __call__(self, request: Request) -> Response:
+        """Answers with the document."""
+        return JSONResponse(self.document())
+
+    def document(self) -> dict:
+        """Returns the document, with the limits and the names of models of this server."""
+        routes = [route for route in self.routes if isinstance(route, Route)]
+        operations = [operation_of(route) for route in routes]
+        bodies = [each.body for each in operations if each.body is not None]
+        answers = [each.answer for each in operations if each.answer is not None]
+        errors = [dialect.error for dialect in self._dialects if dialect.error is not None]
+        kinds = list(dict.fromkeys([*bodies, *answers, *errors]))
+        schemas, components = msgspec.json.schema_components(
+            kinds, schema_hook=lambda kind: {"title": "any JSON"}, ref_template=_REFERENCE + "{name}"
+        )
+        schema_of = dict(zip(kinds, schemas))
+        for name in _reachable([schema_of[body] for body in bodies], components):
+            names = list(self._service.backend.models)
+            _limit(components[name].get("properties", {}), self._service.config, names)
+        paths: dict[str, dict] = {}
+        for route, operation in zip(routes, operations):
+            described = self._described(route, operation, schema_of)
+            of_path = paths.setdefault(_PARAMETER.sub(r"{\1}", route.path), {})
+            for method in sorted(route.methods - {"HEAD"}):
+                identity = re.sub(r"\W+", "_", f"{method.lower()}{route.path}").strip("_")
+                of_path[method.lower()] = {"operationId": identity, **described}
+        key = {"type": "http", "scheme": "bearer"}
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": "hclx", "version": hclx.__version__},
+            "paths": paths,
+            "components": {"schemas": components, "securitySchemes": {"key": key}},
+            "security": [{"key": []}, {}],
+        }
+
+    def _described(self, route: Route, operation: Operation, schema_of: Mapping) -> dict:
+        owner = next((each for each in self._dialects if each.owns(route.path)), None)
+        in_routes = owner is not None and any(each is route for each in owner.routes)
+        described = {
+            "summary": operation.summary,
+            "tags": [owner.name if in_routes else "server"],
+            "responses": _responses(operation, owner and owner.error, schema_of),
+        }
+        if names := _PARAMETER.findall(route.path):
+            described["parameters"] = [self._parameter(name) for name in names]
+        if operation.body is not None:
+            content = {"application/json": {"schema": schema_of[operation.body]}}
+            described["requestBody"] = {"required": True, "content": content}
+        if operation.is_public:
+            described["security"] = []
+        return described
+
+    def _parameter(self, name: str) -> dict:
+        schema: dict = {"type": "string", "minLength": 1}
+        if name in ("model", "name"):
+            schema["enum"] = list(self._service.backend.models)
+        return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def operation_of(route: Route) -> Operation:
+    """Returns the description of a route; one that has none is named by its handler."""
+    return route.operation if isinstance(route, ApiRoute) else Operation(route.name)
+
+
+def _responses(operation: Operation, error: type | None, schema_of: Mapping) -> dict[str, dict]:
+    """The answers of a route: what it gives, and its refusals in the form of its dialect."""
+    is_json = operation.media_type == "application/json"
+    schema = schema_of.get(operation.answer, {}) if is_json else {"type": "string"}
+    content = {operation.media_type: {"schema": schema}}
+    if operation.streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    statuses = [*_STATUSES, *operation.statuses, *(_BODY_STATUSES if operation.body else ())]
+    refusal = {"application/json": {"schema": schema_of.get(error, {})}}
+    refusals = {
+        str(status): {"description": _REASONS.get(status, "It is refused."), "content": refusal}
+        for status in sorted(set(statuses))
+    }
+    return {"200": {"description": "Success.", "content": content}, **refusals}
+
+
+def _reachable(schemas: Iterable[object], components: Mapping[str, dict]) -> set[str]:
+    """The names of the components that schemas refer to, directly or by others."""
+    names: set[str] = set()
+    left = [name for schema in schemas for name in _references(schema)]
+    while left:
+        name = left.pop()
+        if name not in names:
+            names.add(name)
+            left += _references(components[name])
+    return names
+
+
+def _references(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(reference := schema.get("$ref"), str):
+            yield reference.removeprefix(_REFERENCE)
+        for part in schema.values():
+            yield from _references(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _references(part)
+
+
+def _limit(properties: dict[str, dict], config: ServeConfig, models: list[str]) -> None:
+    """Writes the limits of a server into the fields of a request."""
+    for name, schema in properties.items():
+        for branch in schema.get("anyOf", [schema]):
+            kind = branch.get("type")
+            if name == "model" and kind == "string":
+                branch["enum"] = models
+            elif name in _LIMITS and kind in ("integer", "array"):
+                most, key = getattr(config, _LIMITS[name]), "maximum"
+                if kind == "array":
+                    key = "maxItems"
+                branch[key] = min(most, branch.get(key, most))
+                if kind == "integer" and name in _LEAST:
+                    branch["minimum"] = max(_LEAST[name], branch.get("minimum", 0))
