@@ -23,12 +23,25 @@ _OWN = (
 )
 
 
-_COMPLETE = Operation("Continues a text.", results.CompletionEnvelope, CompletionBody, streams=True)
-_CHAT_V1 = Operation("Answers in a chat.", results.ChatEnvelopeV1, ChatBodyV1, streams=True)
-_CHAT_V3 = Operation("Answers in a chat.", results.ChatEnvelopeV3, ChatBodyV3, streams=True)
-_TOKENIZE = Operation("Counts tokens.", results.TokenCountEnvelope, TokenizeBody)
-_SLIDE = Operation("Removes the oldest turns of a chat.", results.SlidingEnvelope, SlidingBody)
-_EMBED = Operation("Computes the vector of a text.", results.EmbeddingEnvelope, EmbeddingBody)
+_CHAT = {"messages": [{"role": "user", "content": "뭐 해?"}], "maxTokens": 8}
+_COMPLETE = Operation(
+    "Continues a text.",
+    results.CompletionEnvelope,
+    CompletionBody,
+    {"text": "오늘은", "maxTokens": 8, "includeTokens": True, "includeProbs": True},
+    streams=True,
+)
+_CHAT_V1 = Operation("Answers in a chat.", results.ChatEnvelopeV1, ChatBodyV1, _CHAT, streams=True)
+_CHAT_V3 = Operation("Answers in a chat.", results.ChatEnvelopeV3, ChatBodyV3, _CHAT, streams=True)
+_TOKENIZE = Operation(
+    "Counts tokens.", results.TokenCountEnvelope, TokenizeBody, {"text": "오늘은 맑다."}
+)
+_SLIDE = Operation(
+    "Removes the oldest turns of a chat.", results.SlidingEnvelope, SlidingBody, _CHAT
+)
+_EMBED = Operation(
+    "Computes the vector of a text.", results.EmbeddingEnvelope, EmbeddingBody, {"text": "바다"}
+)
 
 
 def clova_dialect(service: Service) -> Dialect:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from hclx.serve.api_error import ApiError, invalid
 
 T = TypeVar("T")
-_PLACE = re.compile(r" - at `\$\.?(.*?)`$")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(.*?)`$")
 
 
 async def read_body(request: Request, kind: type[T]) -> T:

@@ -15,17 +15,30 @@ _SCORE = Operation(
     "Computes the log-probabilities of continuations, or of all tokens of texts.",
     ScoreAnswer,
     ScoreBody,
+    {"items": [{"context": "대한민국의 수도는", "continuation": " 서울이다."}], "top": 1},
 )
 _CHOOSE = Operation(
-    "Chooses among continuations of a context by their log-probabilities.", ChooseAnswer, ChooseBody
+    "Chooses among continuations of a context by their log-probabilities.",
+    ChooseAnswer,
+    ChooseBody,
+    {"context": "재미있었다. 감정:", "choices": [" 긍정", " 부정"], "score": "per_token"},
 )
 _GENERATE = Operation(
-    "Continues many prompts, each with its own settings.", GenerateAnswer, GenerateBody
+    "Continues many prompts, each with its own settings.",
+    GenerateAnswer,
+    GenerateBody,
+    {
+        "prompts": [
+            {"prompt": "오늘은", "max_tokens": 8, "temperature": 0, "logprobs": 1},
+            {"prompt": "점수:", "max_tokens": 4, "grammar": {"regex": "[0-9]{2}"}},
+        ]
+    },
 )
 _GRADIENT = Operation(
     "Computes the gradient of the log-probability of a continuation by the input vectors.",
     GradientAnswer,
     GradientBody,
+    {"context": "재미있었다. 감정:", "continuation": " 긍정"},
     statuses=(501,),
 )
 

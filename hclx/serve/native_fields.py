@@ -17,6 +17,7 @@ from hclx.serve.openai_fields import dump
 from hclx.serve.special_tokens import token_name
 
 Text = str | list[int]  # a text, or token ids, to which nothing is added
+Filled = Annotated[str, Meta(min_length=1)] | Annotated[list[int], Meta(min_length=1)]
 Whole = Annotated[int, Meta(ge=0, lt=2**31)]
 
 

@@ -20,7 +20,7 @@ from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Usage
 from hclx.serve.json_body import read_body
-from hclx.serve.native_fields import Text, UsedTokens, json_answer, read_ids
+from hclx.serve.native_fields import Filled, Text, UsedTokens, json_answer, read_ids
 from hclx.serve.service import Asked, Service
 from hclx.serve.special_tokens import token_name
 from hclx.tune.continuation_gradient import ContextGradient, ContinuationGradients
@@ -34,7 +34,7 @@ class GradientBody(msgspec.Struct, forbid_unknown_fields=True):
 
     model: str
     context: Text
-    continuation: Text
+    continuation: Filled
     slots: str | None = None
     vectors: bool = False
 

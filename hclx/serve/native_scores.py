@@ -17,6 +17,7 @@ from hclx.serve.api_error import invalid
 from hclx.serve.caller import Usage
 from hclx.serve.json_body import read_body
 from hclx.serve.native_fields import (
+    Filled,
     ScoredToken,
     Text,
     UsedTokens,
@@ -38,7 +39,7 @@ class ScoreItem(msgspec.Struct, forbid_unknown_fields=True):
     """A text to score: a continuation behind its context, or all of a text but its first token."""
 
     context: Text
-    continuation: Text | None = None
+    continuation: Filled | None = None
 
 
 class ScoreBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,7 +86,7 @@ class ChooseBody(msgspec.Struct, forbid_unknown_fields=True):
 
     model: str
     context: Text
-    choices: Annotated[list[Text], Meta(min_length=1)]
+    choices: Annotated[list[Filled], Meta(min_length=1)]
     score: Literal["total", "per_token", "per_character", "per_byte", "pmi"] = "total"
     prior_context: Text | None = None
     calibration: Calibration | None = None

@@ -15,13 +15,34 @@ from hclx.serve.openai_tokens import DetokenizeRequest, TokenizeRequest, Tokens
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
 
+_TEXT = {"max_tokens": 8, "temperature": 0.7}
 _COMPLETE = Operation(
-    "Continues prompts.", answers.CompletionAnswer, CompletionRequest, streams=True
+    "Continues prompts.",
+    answers.CompletionAnswer,
+    CompletionRequest,
+    {"prompt": "오늘 아침에는", "logprobs": 1, "echo": True, **_TEXT},
+    streams=True,
 )
-_CHAT = Operation("Answers in a chat.", answers.ChatAnswer, ChatRequest, streams=True)
-_EMBED = Operation("Computes vectors of texts.", answers.EmbeddingAnswer, EmbeddingRequest)
-_TOKENIZE = Operation("Encodes a text.", answers.TokensAnswer, TokenizeRequest)
-_DETOKENIZE = Operation("Decodes tokens.", answers.TextAnswer, DetokenizeRequest)
+_CHAT = Operation(
+    "Answers in a chat.",
+    answers.ChatAnswer,
+    ChatRequest,
+    {
+        "messages": [{"role": "user", "content": "뭐 해?"}],
+        **{"logprobs": True, "top_logprobs": 1, **_TEXT},
+    },
+    streams=True,
+)
+_EMBED = Operation(
+    "Computes vectors of texts.",
+    answers.EmbeddingAnswer,
+    EmbeddingRequest,
+    {"input": ["바다", "산"]},
+)
+_TOKENIZE = Operation("Encodes a text.", answers.TokensAnswer, TokenizeRequest, {"prompt": "바다"})
+_DETOKENIZE = Operation(
+    "Decodes tokens.", answers.TextAnswer, DetokenizeRequest, {"tokens": [1, 2]}
+)
 _INFO = Operation("Tells the tokenizer.", answers.TokenizerAnswer)
 _MODELS = Operation("Lists the models.", answers.ModelsAnswer)
 _MODEL = Operation("Tells a model.", answers.ModelAnswer)

@@ -13,7 +13,6 @@ from starlette.routing import BaseRoute, Route
 import hclx
 from hclx.serve.dialect import Dialect
 from hclx.serve.operation import ApiRoute, Operation
-from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
@@ -38,6 +37,9 @@ _LIMITS = {
     **{"stop": "stop_texts", "stopBefore": "stop_texts", "items": "prompts", "prompts": "prompts"},
 }
 _LEAST = {"n": 1, "logprobs": 0, "top_logprobs": 0}
+# Fields whose numbers are token ids. In a context there may be soft slots, which are no tokens.
+_IDS = ("prompt", "input", "tokens", "continuation", "choices", "allowed_tokens", "stop_ids")
+_IDS += ("allowed_token_ids", "stop_token_ids")
 
 
 class ApiDocument:
@@ -63,12 +65,13 @@ class ApiDocument:
         errors = [dialect.error for dialect in self._dialects if dialect.error is not None]
         kinds = list(dict.fromkeys([*bodies, *answers, *errors]))
         schemas, components = msgspec.json.schema_components(
-            kinds, schema_hook=lambda kind: {"title": "any JSON"}, ref_template=_REFERENCE + "{name}"
+            kinds,
+            schema_hook=lambda kind: {"title": "any JSON"},
+            ref_template=_REFERENCE + "{name}",
         )
         schema_of = dict(zip(kinds, schemas))
         for name in _reachable([schema_of[body] for body in bodies], components):
-            names = list(self._service.backend.models)
-            _limit(components[name].get("properties", {}), self._service.config, names)
+            _limit(components[name].get("properties", {}), self._service)
         paths: dict[str, dict] = {}
         for route, operation in zip(routes, operations):
             described = self._described(route, operation, schema_of)
@@ -96,11 +99,21 @@ class ApiDocument:
         if names := _PARAMETER.findall(route.path):
             described["parameters"] = [self._parameter(name) for name in names]
         if operation.body is not None:
-            content = {"application/json": {"schema": schema_of[operation.body]}}
-            described["requestBody"] = {"required": True, "content": content}
+            content: dict = {"schema": schema_of[operation.body]}
+            if operation.example is not None:
+                content["example"] = self._example(operation)
+            described["requestBody"] = {
+                "required": True,
+                "content": {"application/json": content},
+            }
         if operation.is_public:
             described["security"] = []
         return described
+
+    def _example(self, operation: Operation) -> dict:
+        has_model = "model" in operation.body.__struct_fields__
+        own = {"model": next(iter(self._service.backend.models))} if has_model else {}
+        return {**own, **operation.example}
 
     def _parameter(self, name: str) -> dict:
         schema: dict = {"type": "string", "minLength": 1}
@@ -153,13 +166,18 @@ def _references(schema: object) -> Iterator[str]:
             yield from _references(part)
 
 
-def _limit(properties: dict[str, dict], config: ServeConfig, models: list[str]) -> None:
-    """Writes the limits of a server into the fields of a request."""
+def _limit(properties: dict[str, dict], service: Service) -> None:
+    """Writes the limits of a server and its model into the fields of a request."""
+    config, backend = service.config, service.backend
     for name, schema in properties.items():
+        if name in _IDS:
+            _limit_ids(schema, backend.tokenizer.vocab_size - 1)
+        if name == "logit_bias":
+            _limit_names(schema)
         for branch in schema.get("anyOf", [schema]):
             kind = branch.get("type")
             if name == "model" and kind == "string":
-                branch["enum"] = models
+                branch["enum"] = list(backend.models)
             elif name in _LIMITS and kind in ("integer", "array"):
                 most, key = getattr(config, _LIMITS[name]), "maximum"
                 if kind == "array":
@@ -167,3 +185,19 @@ def _limit(properties: dict[str, dict], config: ServeConfig, models: list[str]) 
                 branch[key] = min(most, branch.get(key, most))
                 if kind == "integer" and name in _LEAST:
                     branch["minimum"] = max(_LEAST[name], branch.get("minimum", 0))
+
+
+def _limit_ids(schema: dict, most: int, is_item: bool = False) -> None:
+    """Writes the range of token ids into the items of lists, and into those of lists in these."""
+    for branch in schema.get("anyOf", [schema]):
+        if branch.get("type") == "array" and "items" in branch:
+            _limit_ids(branch["items"], most, True)
+        elif branch.get("type") == "integer" and is_item:
+            branch |= {"minimum": 0, "maximum": most}
+
+
+def _limit_names(schema: dict) -> None:
+    """Writes into objects that their names are whole numbers, which JSON has not."""
+    for branch in schema.get("anyOf", [schema]):
+        if branch.get("type") == "object":
+            branch["propertyNames"] = {"pattern": "^-?[0-9]+$"}

@@ -1,7 +1,7 @@
 """Routes that say what they take and give, of which the document of a server is made."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -19,6 +19,7 @@ class Operation:
       summary: what it does, in a sentence.
       answer: the type of the JSON of its answer; None: any JSON.
       body: the struct that its handler reads; None: it has no body.
+      example: of the body, without the name of the model.
       streams: whether an answer may come in events.
       media_type: of an answer that is no JSON.
       statuses: of errors besides those of all routes.
@@ -28,6 +29,7 @@ class Operation:
     summary: str
     answer: Any = None
     body: type | None = None
+    example: Mapping[str, Any] | None = None
     streams: bool = False
     media_type: str = "application/json"
     statuses: tuple[int, ...] = ()
