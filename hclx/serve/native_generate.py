@@ -36,7 +36,7 @@ Ids = list[Whole]
 
 
 class Rule(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """What a text has to follow; exactly one field is set."""
+    """A rule for the text; exactly one field is set."""
 
     choices: list[str] | UnsetType = UNSET
     regex: str | UnsetType = UNSET
