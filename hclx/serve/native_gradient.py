@@ -116,9 +116,12 @@ class NativeGradient:
 
 def _compute(gradients, context, continuation, slots_pd: np.ndarray) -> ContextGradient:
     try:
-        return gradients(context, continuation, slots_pd)
+        answer = gradients(context, continuation, slots_pd)
     except ConfigError as error:
         raise error_of(error) from error
+    if not (np.isfinite(answer.logprob) and np.isfinite(answer.gradient_nd).all()):
+        raise invalid("slots are so large that numbers of the model overflow", "slots")
+    return answer
 
 
 def _unsupported(text: str) -> ApiError:
@@ -150,7 +153,7 @@ def _written(
     answer: ContextGradient,
     used: UsedTokens,
 ) -> Response:
-    norms = np.linalg.norm(answer.gradient_nd, axis=-1).tolist()
+    norms = np.linalg.norm(answer.gradient_nd.astype(np.float64), axis=-1).tolist()
     size = backend.tokenizer.vocab_size
     name = lambda i: token_name(backend.tokenizer, i) if i < size else f"token_id:{i}"
     tokens = [ContextToken(i, name(i), norm) for i, norm in zip(context, norms)]

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import hclx
+from hclx.serve.caller import OpenKeys
 from hclx.serve.dialect import Dialect
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
@@ -85,7 +86,7 @@ class ApiDocument:
             "info": {"title": "hclx", "version": hclx.__version__},
             "paths": paths,
             "components": {"schemas": components, "securitySchemes": {"key": key}},
-            "security": [{"key": []}, {}],
+            "security": [{"key": []}, *([{}] if isinstance(self._service.keys, OpenKeys) else [])],
         }
 
     def _described(self, route: Route, operation: Operation, schema_of: Mapping) -> dict:

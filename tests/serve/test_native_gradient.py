@@ -82,6 +82,7 @@ def test_a_client_climbs_with_vectors_of_its_own(client):
         ({"slots": "가"}, "slots"),
         ({"slots": written([1.0])}, "slots"),
         ({"slots": written(np.full((1, SIZE), np.inf))}, "slots"),
+        ({"context": [1, 256], "slots": written(np.full((1, SIZE), 3e38))}, "slots"),
         ({"vectors": 1}, "vectors"),
     ],
 )

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 
 from hclx.infer import ScoreRequest
-from hclx.serve.backend import Backend
-from hclx.serve.server import build_app
-from tests.helpers.serving import TextTokenizer, client_of
 
 CHOICES = [" good", " bad", " so so"]
 
@@ -163,20 +160,3 @@ def test_other_models_and_routes_are_told_in_the_form_of_the_dialect(client):
         **{"code": "not_found", "param": None},
         "message": "/hclx/v1/nothing is no route of this server",
     }
-
-
-def test_what_a_score_has_used_is_recorded_under_its_route(engine):
-    records = []
-
-    from hclx.serve.caller import OpenKeys
-
-    class Keys(OpenKeys):
-        def record(self, caller, ended, reservation):
-            records.append(ended)
-
-    backend = Backend(engine, TextTokenizer(256), {"tiny": None}, 64)
-    with client_of(build_app(backend, Keys())) as client:
-        assert post(client, "choose", context="It was", choices=CHOICES).status_code == 200
-    (ended,) = records
-    assert (ended.model, ended.route, ended.reason) == ("tiny", "/hclx/v1/choose", "finished")
-    assert ended.usage.prompt_tokens == 3 * 7 + 15

@@ -133,7 +133,12 @@ def test_it_is_for_those_who_have_a_key(backend):
         headers = {"Authorization": "Bearer right"}
         document = client.get("/openapi.json", headers=headers).json()
     assert document["paths"]["/health"]["get"]["security"] == []
+    assert document["security"] == [{"key": []}]
+
+
+def test_it_says_that_an_open_server_asks_for_no_key(document):
     assert document["openapi"] == "3.1.0"
+    assert document["security"] == [{"key": []}, {}]
 
 
 def test_routes_without_a_description_are_in_it_too(app):
