@@ -18,6 +18,7 @@ from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes
 
 _THREADS = 32
+_SCORES_AT_ONCE = 16
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
 
@@ -215,12 +216,14 @@ class Backend:
         return [score async for score in self.scores(requests)]
 
     async def scores(self, requests: Sequence[ScoreRequest]) -> AsyncIterator[Score]:
-        """Yields the log-probabilities of texts in order, as soon as they are there. Raises
-        ApiError if one is refused; who leaves cancels those that are left.
+        """Yields the log-probabilities of texts in order, as soon as they are there. The engine
+        has a few of them at a time, so that other requests have their share. Raises ApiError if
+        one is refused; who leaves cancels those that are left.
         """
-        async with self._submitted(requests) as tickets:
-            for ticket in tickets:
-                yield await _result(ticket)
+        for first in range(0, len(requests), _SCORES_AT_ONCE):
+            async with self._submitted(requests[first : first + _SCORES_AT_ONCE]) as tickets:
+                for ticket in tickets:
+                    yield await _result(ticket)
 
     async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
         """Computes a vector for each text. Raises ApiError if one is refused."""

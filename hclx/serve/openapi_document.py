@@ -28,6 +28,7 @@ _REASONS = {
         404: "There is no such name.",
     },
     **{403: "The key or the origin may not do this.", 408: "The body came too slowly."},
+    **{409: "It does not go with what there is."},
     **{413: "The body is too large.", 421: "The host is another.", 429: "A quota is used up."},
     **{431: "The headers are too large.", 500: "The server failed.", 501: "It is not supported."},
     **{502: "The server behind failed.", 503: "The server is full or ends."},
@@ -97,19 +98,25 @@ class ApiDocument:
             "tags": [owner.name if in_routes else "server"],
             "responses": _responses(operation, owner and owner.error, schema_of),
         }
-        if names := _PARAMETER.findall(route.path):
-            described["parameters"] = [self._parameter(name) for name in names]
-        if operation.body is not None:
-            content: dict = {"schema": schema_of[operation.body]}
-            if operation.example is not None:
-                content["example"] = self._example(operation)
-            described["requestBody"] = {
-                "required": True,
-                "content": {"application/json": content},
-            }
+        parameters = [self._parameter(name) for name in _PARAMETER.findall(route.path)]
+        text = {"type": "string"}
+        parameters += [{"name": name, "in": "query", "schema": text} for name in operation.query]
+        if parameters:
+            described["parameters"] = parameters
+        if content := self._content(operation, schema_of):
+            described["requestBody"] = {"required": True, "content": content}
         if operation.is_public:
             described["security"] = []
         return described
+
+    def _content(self, operation: Operation, schema_of: Mapping) -> dict[str, dict]:
+        """The forms that a body may have: media type -> schema and example."""
+        content: dict[str, dict] = {kind: {"schema": {}} for kind in operation.uploads}
+        if operation.body is not None:
+            content["application/json"] = {"schema": schema_of[operation.body]}
+            if operation.example is not None:
+                content["application/json"]["example"] = self._example(operation)
+        return content
 
     def _example(self, operation: Operation) -> dict:
         has_model = "model" in operation.body.__struct_fields__
@@ -135,13 +142,14 @@ def _responses(operation: Operation, error: type | None, schema_of: Mapping) -> 
     content = {operation.media_type: {"schema": schema}}
     if operation.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
-    statuses = [*_STATUSES, *operation.statuses, *(_BODY_STATUSES if operation.body else ())]
+    has_body = operation.body is not None or operation.uploads
+    statuses = [*_STATUSES, *operation.statuses, *(_BODY_STATUSES if has_body else ())]
     refusal = {"application/json": {"schema": schema_of.get(error, {})}}
     refusals = {
         str(status): {"description": _REASONS.get(status, "It is refused."), "content": refusal}
         for status in sorted(set(statuses))
     }
-    return {"200": {"description": "Success.", "content": content}, **refusals}
+    return {str(operation.status): {"description": "Success.", "content": content}, **refusals}
 
 
 def _reachable(schemas: Iterable[object], components: Mapping[str, dict]) -> set[str]:

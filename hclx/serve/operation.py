@@ -20,6 +20,9 @@ class Operation:
       answer: the type of the JSON of its answer; None: any JSON.
       body: the struct that its handler reads; None: it has no body.
       example: of the body, without the name of the model.
+      uploads: the media types of bodies that are no JSON.
+      query: the names of what may stand in the query.
+      status: of an answer that is no refusal.
       streams: whether an answer may come in events.
       media_type: of an answer that is no JSON.
       statuses: of errors besides those of all routes.
@@ -30,6 +33,9 @@ class Operation:
     answer: Any = None
     body: type | None = None
     example: Mapping[str, Any] | None = None
+    uploads: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    status: int = 200
     streams: bool = False
     media_type: str = "application/json"
     statuses: tuple[int, ...] = ()
@@ -47,6 +53,7 @@ class ApiRoute(Route):
         self, path: str, handler: Handler, operation: Operation, method: str | None = None
     ):
         """Takes the path, the handler, and what this takes and gives."""
-        method = method or ("GET" if operation.body is None else "POST")
+        has_body = operation.body is not None or bool(operation.uploads)
+        method = method or ("POST" if has_body else "GET")
         super().__init__(path, handler, methods=[method])
         self.operation = operation

@@ -32,7 +32,9 @@ def test_texts_are_those_of_the_engine_in_order(client, engine):
             GenerateRequest("q", sampling(max_tokens=4, seed=5, logit_bias={65: 100})),
         ]
     )
-    answer = post(client, prompts).json()
+    response = post(client, prompts)
+    assert response.status_code == 200, response.text
+    answer = response.json()
     for result, texts in zip(answer["results"], expected, strict=True):
         assert [t["text"] for t in result["texts"]] == [text.text for text in texts]
         assert [t["stop_reason"] for t in result["texts"]] == [text.stop_reason for text in texts]

@@ -74,7 +74,7 @@ def test_a_client_climbs_with_vectors_of_its_own(client):
         ({"context": [256]}, "context"),
         ({"context": [-1]}, "context"),
         ({"context": [257], "slots": written(np.zeros((1, SIZE)))}, "context"),
-        ({"context": [10**40]}, "context"),
+        ({"context": [10**15]}, "context"),
         ({"context": "x" * 64}, "continuation"),
         ({"continuation": ""}, "continuation"),
         ({"continuation": [256]}, "continuation"),
@@ -89,7 +89,7 @@ def test_a_client_climbs_with_vectors_of_its_own(client):
 def test_wrong_requests_are_refused(client, app, fields, param):
     response = post(client, **fields)
     assert response.status_code == 400, response.text
-    assert response.json()["error"]["param"] in (param, None)
+    assert response.json()["error"]["param"] == param
     assert app.state.service.admission.n_running == 0
 
 

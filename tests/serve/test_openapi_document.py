@@ -9,7 +9,7 @@ from starlette.routing import Route
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller
 from hclx.serve.openapi_document import ApiDocument
-from hclx.serve.operation import ApiRoute
+from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app
 from tests.helpers.serving import client_of, described_backend
@@ -139,6 +139,21 @@ def test_it_is_for_those_who_have_a_key(backend):
 def test_it_says_that_an_open_server_asks_for_no_key(document):
     assert document["openapi"] == "3.1.0"
     assert document["security"] == [{"key": []}, {}]
+
+
+def test_uploads_queries_and_other_statuses_are_told(app):
+    uploads = Operation("Takes a file.", uploads=("text/csv",), query=("name",), status=201)
+    document = ApiDocument(app.state.service, [])
+    document.routes = [
+        ApiRoute("/files", lambda request: None, uploads),
+        ApiRoute("/files/{id}", lambda request: None, Operation("Removes a file."), "DELETE"),
+    ]
+    paths = document.document()["paths"]
+    upload = paths["/files"]["post"]
+    assert list(upload["requestBody"]["content"]) == ["text/csv"]
+    assert [(each["name"], each["in"]) for each in upload["parameters"]] == [("name", "query")]
+    assert "201" in upload["responses"] and "200" not in upload["responses"]
+    assert "413" in upload["responses"] and "413" not in paths["/files/{id}"]["delete"]["responses"]
 
 
 def test_routes_without_a_description_are_in_it_too(app):
