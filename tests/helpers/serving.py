@@ -81,6 +81,7 @@ def served(app):
         server.drain()
         thread.join(60)
         assert not thread.is_alive()
+        app.state.service.admission.is_draining = False  # other tests share the application
 
 
 __all__ = ["TINY", "TextTokenizer", "build_app", "client_of", "served", "tiny_backend"]
