@@ -50,7 +50,7 @@ class AnswerMessage(msgspec.Struct):
     """The answer of the assistant."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
 
 
 class ChatResultV1(msgspec.Struct, rename="camel"):
@@ -83,7 +83,7 @@ class ChatResultV3(msgspec.Struct, rename="camel"):
     """An answer in a chat of v3."""
 
     message: AnswerMessage
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter"]
     created: int
     seed: int
     usage: ChatUsage
