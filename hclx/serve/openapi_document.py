@@ -176,7 +176,9 @@ def _references(schema: object) -> Iterator[str]:
 
 
 def _limit(properties: dict[str, dict], service: Service) -> None:
-    """Writes the limits of a server and its model into the fields of a request."""
+    """Writes the limits of a server and its model into the fields of a request. A field `model`
+    that has a description of its own is no name of a served model.
+    """
     config, backend = service.config, service.backend
     for name, schema in properties.items():
         if name in _IDS:
@@ -185,7 +187,7 @@ def _limit(properties: dict[str, dict], service: Service) -> None:
             _limit_names(schema)
         for branch in schema.get("anyOf", [schema]):
             kind = branch.get("type")
-            if name == "model" and kind == "string":
+            if name == "model" and kind == "string" and "description" not in branch:
                 branch["enum"] = list(backend.models)
             elif name in _LIMITS and kind in ("integer", "array"):
                 most, key = getattr(config, _LIMITS[name]), "maximum"
