@@ -2,6 +2,7 @@
 the structs that their handlers read and write.
 """
 
+import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -56,7 +57,7 @@ class ApiDocument:
 
     async def __call__(self, request: Request) -> Response:
         """Answers with the document."""
-        return JSONResponse(self.document())
+        return JSONResponse(await asyncio.to_thread(self.document))
 
     def document(self) -> dict:
         """Returns the document, with the limits and the names of models of this server."""
