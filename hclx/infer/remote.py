@@ -119,6 +119,11 @@ class RemoteEngine:
         return self._remote.server.model
 
     @property
+    def keeps_tenants(self) -> bool:
+        """Returns whether the server keeps the prefix caches of tenants apart."""
+        return self._remote.server.kind.tenant_field is not None
+
+    @property
     def kind(self) -> str:
         """Returns the name of the server's kind, as far as it is known."""
         return self._remote.server.kind.name

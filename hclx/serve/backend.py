@@ -90,6 +90,8 @@ class Backend:
       max_length: the most tokens of a prompt and its continuation.
       root: the path or address of the model, which clients only show.
       chat_template: None: the model is a base model, that knows no chats.
+      keeps_tenants: whether the engine keeps the prefix caches of tenants apart; else the server
+        names it none.
     """
 
     engine: Engine
@@ -98,6 +100,7 @@ class Backend:
     max_length: int
     root: str = ""
     chat_template: ChatTemplate | None = None
+    keeps_tenants: bool = True
 
     def artefact_of(self, model: str) -> str | None:
         """Returns the artefact of a served name. Raises ApiError (404) if there is no such name."""
@@ -247,6 +250,9 @@ class Backend:
                     ticket.cancel()
 
     async def _submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
+        # A salt of the client's own stays, so that an engine that cannot honour it refuses it.
+        if not self.keeps_tenants and "/" not in request.tenant:
+            request = dataclasses.replace(request, tenant="")
         prompt = request.prompt if isinstance(request, GenerateRequest) else request.context
         is_long = len(prompt) > _LONG or getattr(request, "grammar", None) is not None
         if not is_long:
