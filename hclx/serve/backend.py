@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from hclx.errors import HclxError, shown
-from hclx.infer import Engine, GenerateRequest, Generation, Score, ScoreRequest
+from hclx.infer import Engine, GenerateRequest, Generation, Part, Score, ScoreRequest
 from hclx.infer.ticket import Ticket
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.caller import Usage
@@ -33,20 +33,21 @@ class TextStreams:
         """Takes requests and their tickets, whose parts are passed to the loop from now on."""
         self._requests, self._tickets, self._parts = requests, tickets, asyncio.Queue()
 
-        def pass_on(index: int, part: str | None) -> None:
+        def pass_on(index: int, parts: Sequence[Part] | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
-                loop.call_soon_threadsafe(self._parts.put_nowait, (index, part))
+                loop.call_soon_threadsafe(self._parts.put_nowait, (index, parts))
 
         for index, ticket in enumerate(tickets):
             ticket.listen(functools.partial(pass_on, index))
 
-    async def parts(self) -> AsyncIterator[tuple[int, str | None]]:
-        """Yields the index of a text and its next part, in whole characters; None at its end."""
+    async def parts(self) -> AsyncIterator[tuple[int, Part | None]]:
+        """Yields the index of a text and its next part; None at its end."""
         n_left = len(self._tickets)
         while n_left:
-            index, part = await self._parts.get()
-            n_left -= part is None
-            yield index, part
+            index, parts = await self._parts.get()
+            n_left -= parts is None
+            for part in (None,) if parts is None else parts:
+                yield index, part
 
     async def result(self, index: int) -> Generation:
         """Awaits a whole text. Raises ApiError if it has failed, or the server ends."""

@@ -60,7 +60,7 @@ async def _events(form: Form, running: Running) -> AsyncIterator[str]:
     try:
         async for _, part in running.parts():
             if part is not None:
-                yield event(dump(form.part(n_parts, part)), "token")
+                yield event(dump(form.part(n_parts, part.text)), "token")
                 n_parts += 1
         result = await _result(running)
     except ApiError as error:

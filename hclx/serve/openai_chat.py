@@ -31,7 +31,7 @@ from hclx.serve.openai_fields import (
     with_seeds,
 )
 from hclx.serve.service import Asked, Running, Service
-from hclx.serve.special_tokens import token_name
+from hclx.serve.special_tokens import token_data, token_name
 
 
 class TextPart(msgspec.Struct, forbid_unknown_fields=True):
@@ -154,19 +154,19 @@ class ChatCompletions:
         return {
             "index": index,
             "message": {"role": "assistant", "content": result.text, "refusal": None},
-            "logprobs": self._logprobs(result),
+            "logprobs": self._logprobs(result.logprobs),
             "finish_reason": FINISH_REASONS[result.stop_reason],
         }
 
-    def _logprobs(self, result: Generation) -> dict | None:
-        if result.logprobs is None:
+    def _logprobs(self, entries: Sequence[TokenLogprob] | None) -> dict | None:
+        if entries is None:
             return None
-        return {"content": [self._logprob(entry) for entry in result.logprobs]}
+        return {"content": [self._logprob(entry) for entry in entries]}
 
     def _logprob(self, entry: TokenLogprob) -> dict:
         def described(token: int, logprob: float) -> dict:
-            data = self._backend.tokenizer.decode_bytes([token])
-            name = token_name(self._backend.tokenizer, token)
+            tokenizer = self._backend.tokenizer
+            data, name = token_data(tokenizer, token), token_name(tokenizer, token)
             return {"token": name, "logprob": logprob, "bytes": list(data)}
 
         top = [described(token, logprob) for token, logprob in entry.top]
