@@ -13,6 +13,7 @@ from hclx.errors import ConfigError
 from hclx.infer import SamplingConfig
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.backend import Backend
+from hclx.serve.openai_fields import check_stops
 from hclx.serve.serve_config import ServeConfig
 
 DEFAULT_TOKENS = 100
@@ -156,10 +157,7 @@ def sampling_of(
       ApiError: 400, a value is out of range.
     """
     stop = tuple(fields.stop_texts)
-    if len(stop) > config.stop_texts or not all(stop):
-        name = "stopBefore" if isinstance(fields, FieldsV1) else "stop"
-        limit = f"give at most {config.stop_texts}, none of them empty"
-        raise invalid(f"{name} has {len(stop)} texts: {limit}", name)
+    check_stops(stop, "stopBefore" if isinstance(fields, FieldsV1) else "stop", config)
     try:
         return SamplingConfig(
             max_tokens=max_tokens,

@@ -1,9 +1,9 @@
-"""Log-probabilities as the completions of OpenAI have them, and as evaluation clients read them."""
+"""Log-probabilities as completions and chats of OpenAI have them, and as clients read them."""
 
 from collections.abc import Sequence
 
 from hclx.infer import UNKNOWN_TOKEN, TokenLogprob
-from hclx.serve.special_tokens import token_name
+from hclx.serve.special_tokens import token_data, token_name
 from hclx.text import StreamDecoder, Tokenizer
 
 
@@ -47,3 +47,19 @@ class CompletionLogprobs:
         # The token itself is last, so that it is there with its own number whatever its name is.
         tops = {self._name(token): value for token, value in entry.top}
         return {**tops, self._name(entry.token): entry.logprob}
+
+
+def chat_logprobs(tokenizer: Tokenizer, entries: Sequence[TokenLogprob] | None) -> dict | None:
+    """Returns the object `logprobs` of an answer in a chat; None for None."""
+    if entries is None:
+        return None
+
+    def described(token: int, logprob: float) -> dict:
+        data, name = token_data(tokenizer, token), token_name(tokenizer, token)
+        return {"token": name, "logprob": logprob, "bytes": list(data)}
+
+    def written(entry: TokenLogprob) -> dict:
+        top = [described(token, logprob) for token, logprob in entry.top]
+        return {**described(entry.token, entry.logprob), "top_logprobs": top}
+
+    return {"content": [written(entry) for entry in entries]}

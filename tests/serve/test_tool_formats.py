@@ -50,7 +50,7 @@ def read(form, text, seed=None):
         ),
         (HERMES, f"<tool_call>\n{CALL}", [SEOUL]),
         (HERMES, "a <tool_cal b\n", ["a <tool_cal b\n"]),
-        (HERMES, "a <tool_call>\n{wrong}\n</tool_call> b", ["a <tool_call>\n{wrong}\n</tool_call> b"]),
+        (HERMES, "a <tool_call>\n{wrong}\n</tool_call> b", None),
         (HERMES, "<tool_call>{}", ["<tool_call>{}"]),
         (HERMES, '<tool_call>{"name": "none", "arguments": {}}', None),
         (HERMES, '<tool_call>{"name": "stocks", "arguments": "a"}', None),
