@@ -152,7 +152,7 @@ def _check_names(names: Sequence[str], param: str) -> None:
             raise invalid(f"{param}[{index}]: its name is {name[:80]!r}: {rule}", param)
 
 
-async def chat_ids(
+async def encode_chat(
     backend: Backend, messages: Sequence[dict], tools: ToolUse | None, elsewhere: str
 ) -> list[int]:
     """Returns the tokens of a chat, up to where the assistant begins.

@@ -92,11 +92,70 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def text(self) -> str:
         """Its text."""
-        parts = self.content
-        return parts if isinstance(parts, str) else "".join(part.text for part in parts)
+        return _joined(self.content)
 
 
 Messages = Annotated[list[Message], Meta(min_length=1)]
+
+
+class CalledFunction(msgspec.Struct, forbid_unknown_fields=True):
+    """The function of a call, and its arguments."""
+
+    name: str
+    arguments: dict
+
+
+class MessageCall(msgspec.Struct, forbid_unknown_fields=True):
+    """A call in a message of the assistant."""
+
+    id: str
+    function: CalledFunction
+    type: Literal["function"] = "function"
+
+
+class ToolMessage(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """A message of a chat with tools."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[TextPart] = ""
+    tool_calls: list[MessageCall] = []
+    tool_call_id: str | UnsetType = UNSET
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+        return _joined(self.content)
+
+
+ToolMessages = Annotated[list[ToolMessage], Meta(min_length=1)]
+
+
+class ToolFunction(msgspec.Struct, forbid_unknown_fields=True):
+    """A function that may be called."""
+
+    name: str
+    description: str | None = None
+    parameters: dict | None = None
+
+
+class Tool(msgspec.Struct, forbid_unknown_fields=True):
+    """A tool; there are no others than functions."""
+
+    type: Literal["function"]
+    function: ToolFunction
+
+
+class FunctionName(msgspec.Struct, forbid_unknown_fields=True):
+    """A function by its name."""
+
+    name: str
+
+
+class NamedChoice(msgspec.Struct, forbid_unknown_fields=True):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: FunctionName
 
 
 class ChatBodyV1(FieldsV1, kw_only=True):
@@ -125,14 +184,18 @@ class Thinking(msgspec.Struct, forbid_unknown_fields=True):
 class ChatBodyV3(FieldsV3, kw_only=True):
     """The body of a chat of v3."""
 
-    messages: Messages
+    messages: ToolMessages
     max_tokens: Annotated[int, Meta(gt=0, le=MAX_TOKENS)] | UnsetType = UNSET
     max_completion_tokens: Annotated[int, Meta(gt=0, le=32768)] | UnsetType = UNSET
     response_format: ResponseFormat | UnsetType = UNSET
     thinking: Thinking | UnsetType = UNSET
-    tools: list = []
-    tool_choice: object = UNSET
+    tools: list[Tool] = []
+    tool_choice: Literal["none", "auto"] | NamedChoice = "auto"
     stream: bool = False
+
+
+def _joined(parts: str | list[TextPart]) -> str:
+    return parts if isinstance(parts, str) else "".join(part.text for part in parts)
 
 
 def multiplicative_penalty(repeat_penalty: float) -> float:
@@ -189,9 +252,6 @@ def tokens_to_write(
 
 def check_supported(body: ChatBodyV3) -> None:
     """Raises ApiError (400) if a chat asks for what there is not."""
-    if body.tools or body.tool_choice not in (UNSET, "none"):
-        name = "tools" if body.tools else "toolChoice"
-        raise ApiError(400, "unsupported", f"{name}: no model here calls tools; leave it out", name)
     if body.thinking is not UNSET and body.thinking.effort != "none":
         text = f"thinking.effort={body.thinking.effort}: no model here thinks; give none"
         raise ApiError(400, "unsupported", text, "thinking.effort")

@@ -14,7 +14,7 @@ from hclx.infer import GenerateRequest, Generation, TokenLogprob
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.caller import Caller, Usage
 from hclx.serve.chat_answer import ChatAnswer
-from hclx.serve.chat_tools import ToolUse, chat_ids, tool_use
+from hclx.serve.chat_tools import ToolUse, encode_chat, tool_use
 from hclx.serve.event_stream import event
 from hclx.serve.json_body import read_body
 from hclx.serve.openai_errors import error_object
@@ -94,7 +94,7 @@ class ChatPlanner:
         check_logprobs(body.top_logprobs, "top_logprobs", self._config)
         tools = self._tools(body)
         messages = written_messages(body.messages)
-        ids = await chat_ids(backend, messages, tools, "/v1/completions")
+        ids = await encode_chat(backend, messages, tools, "/v1/completions")
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
         max_tokens = self._max_tokens(body, len(ids))
         sampling = sampling_of(body, max_tokens, logprobs, ends_of_answers(backend.tokenizer))
