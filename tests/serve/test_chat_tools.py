@@ -123,9 +123,9 @@ def random_chat(request, tmp_path_factory):
     save_tokenizer("Qwen", folder, eos_token="<|im_end|>", chat_template=request.param)
     tokenizer = load_tokenizer(folder)
     size = -(-tokenizer.vocab_size // 8) * 8
-    config = ModelConfig(vocab_size=size, n_layers=1, d_model=16, n_heads=2, max_length=512)
+    config = ModelConfig(vocab_size=size, n_layers=1, d_model=16, n_heads=2, max_length=768)
     with engine_of(noisy_params(config), config, tokenizer, rows=4) as engine:
-        yield Backend(engine, tokenizer, {"chat": None}, 512, "", ChatTemplate(tokenizer))
+        yield Backend(engine, tokenizer, {"chat": None}, 768, "", ChatTemplate(tokenizer))
 
 
 @pytest.mark.parametrize("choice", ["required", "날씨"])
