@@ -12,8 +12,8 @@ class ChatAnswer:
     """Collects an answer.
 
     Attributes:
-      text: that it says so far.
-      calls: that it makes so far.
+      parts: what it says and calls so far, in order.
+      calls: the calls among them.
     """
 
     def __init__(self, tools: ToolUse | None, is_parallel: bool = True):
@@ -25,7 +25,13 @@ class ChatAnswer:
         """
         self._reader = None if tools is None else tools.reader()
         self._is_parallel = is_parallel
-        self.text, self.calls = "", []
+        self.parts: list[str | ToolCall] = []
+        self.calls: list[ToolCall] = []
+
+    @property
+    def text(self) -> str:
+        """Returns all that it says so far."""
+        return "".join(part for part in self.parts if isinstance(part, str))
 
     @classmethod
     def whole(cls, text: str, tools: ToolUse | None, is_parallel: bool = True) -> "ChatAnswer":
@@ -37,7 +43,9 @@ class ChatAnswer:
 
     def feed(self, text: str) -> list[str | ToolCall]:
         """Takes the next text, and returns what is certain of what it says and calls."""
-        return self._take([text] if self._reader is None else self._reader.feed(text))
+        if self._reader is None:
+            return self._take([text] if text else [])
+        return self._take(self._reader.feed(text))
 
     def finish(self) -> list[str | ToolCall]:
         """Returns what was not certain before the end."""
@@ -51,11 +59,10 @@ class ChatAnswer:
     def _take(self, parts: Sequence[str | ToolCall]) -> list[str | ToolCall]:
         taken = []
         for part in parts:
-            if isinstance(part, str):
-                self.text += part
-            elif self.calls and not self._is_parallel:
-                continue
-            else:
+            if isinstance(part, ToolCall):
+                if self.calls and not self._is_parallel:
+                    continue
                 self.calls.append(part)
             taken.append(part)
+        self.parts += taken
         return taken

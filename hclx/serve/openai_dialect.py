@@ -11,6 +11,7 @@ from hclx.serve.openai_chat import ChatCompletions
 from hclx.serve.openai_completions import Completions
 from hclx.serve.openai_embeddings import Embeddings
 from hclx.serve.openai_errors import render_error
+from hclx.serve.openai_responses import Responses
 from hclx.serve.openai_tokens import Tokens
 from hclx.serve.service import Service
 
@@ -20,6 +21,7 @@ def openai_dialect(service: Service) -> Dialect:
     created = int(time.time())
     completions, chats = Completions(service), ChatCompletions(service)
     embeddings, tokens = Embeddings(service), Tokens(service)
+    responses = Responses(service)
 
     def described(name: str) -> dict:
         return {
@@ -37,6 +39,9 @@ def openai_dialect(service: Service) -> Dialect:
     async def chat(request: Request) -> Response:
         return await chats(request)
 
+    async def respond(request: Request) -> Response:
+        return await responses(request)
+
     async def embed(request: Request) -> Response:
         return await embeddings(request)
 
@@ -52,6 +57,7 @@ def openai_dialect(service: Service) -> Dialect:
     routes = [
         Route("/v1/completions", complete, methods=["POST"]),
         Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/responses", respond, methods=["POST"]),
         Route("/v1/embeddings", embed, methods=["POST"]),
         Route("/tokenize", tokens.tokenize, methods=["POST"]),
         Route("/detokenize", tokens.detokenize, methods=["POST"]),

@@ -13,6 +13,7 @@ from hclx.text.chat_template import ChatTemplate
 from tests.helpers.engines import engine_of
 from tests.helpers.foreign_tokenizers import save_tokenizer
 from tests.helpers.numpy_decoder import noisy_params
+from tests.helpers.openai_client import openai_client
 from tests.helpers.scripted_engine import HERMES, HYPERCLOVA, scripted_backend
 from tests.helpers.serving import client_of
 
@@ -47,12 +48,9 @@ def events(response):
 
 
 def test_a_call_and_its_result_go_through_the_client():
-    openai = pytest.importorskip("openai")
+    pytest.importorskip("openai")
     backend = scripted_backend(f"찾을게요.\n{CALL}\n{NEWS}", "맑아요.")
-    with client_of(build_app(backend)) as transport:
-        client = openai.OpenAI(
-            base_url="http://localhost/v1", api_key="any", http_client=_as_httpx2(transport)
-        )
+    with openai_client(build_app(backend)) as client:
         settings = {"model": "chat", "tools": TOOLS, "max_tokens": 200}
         (choice,) = client.chat.completions.create(messages=MESSAGES, **settings).choices
         assert choice.finish_reason == "tool_calls" and choice.message.content == "찾을게요."
@@ -71,22 +69,6 @@ def test_a_call_and_its_result_go_through_the_client():
     )
     assert later.startswith(told.removesuffix("assistant: "))
     assert later.endswith(f"assistant: 찾을게요.{CALL}{NEWS}\ntool: 맑음\nassistant: ")
-
-
-def _as_httpx2(transport):
-    """The client of a test as the client of OpenAI takes it."""
-    import httpx2
-
-    class Transport(httpx2.BaseTransport):
-        def handle_request(self, request):
-            answer = transport.request(
-                request.method, str(request.url), content=request.read(), headers=request.headers
-            )
-            return httpx2.Response(
-                answer.status_code, headers=answer.headers, content=answer.content
-            )
-
-    return httpx2.Client(transport=Transport())
 
 
 def test_a_stream_has_what_is_said_and_what_is_called():
