@@ -18,6 +18,7 @@ from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes
 
 _THREADS = 32
+_AT_ONCE = 16  # texts to embed
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
 
@@ -210,11 +211,17 @@ class Backend:
             return [await _result(ticket) for ticket in tickets]
 
     async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
-        """Computes a vector for each text. Raises ApiError if one is refused."""
+        """Computes a vector for each text, a few at a time, so that the texts of a client that has
+        left do not go on for long. Raises ApiError if one is refused.
+        """
+        vectors: list[Sequence[float]] = []
         try:
-            return await self._in_thread(self.engine.embed, texts, artefact)
+            for first in range(0, len(texts), _AT_ONCE):
+                few = texts[first : first + _AT_ONCE]
+                vectors += await self._in_thread(self.engine.embed, few, artefact)
         except HclxError as error:
             raise error_of(error) from error
+        return vectors
 
     @contextlib.asynccontextmanager
     async def _submitted(self, requests) -> AsyncIterator[list[Ticket]]:
