@@ -175,20 +175,34 @@ class Backend:
                 name,
             )
 
-    def check_length(self, n_prompt: int, max_tokens: int | None, param: str) -> int:
+    def check_length(
+        self, n_prompt: int, max_tokens: int | None, param: str, artefact: str | None = None
+    ) -> int:
         """Returns the most tokens that may follow a prompt: `max_tokens`, or all that there is room
         for if that is None.
 
+        Args:
+          n_prompt: the tokens of the prompt.
+          max_tokens: that are asked for.
+          param: the name of that field.
+          artefact: puts soft slots or a prefix before the prompt. Those of a remote engine are not
+            known, and its server refuses what is too long.
         Raises:
-          ApiError: 400, both together are more than the model reads.
+          ApiError: 400, all together are more than the model reads.
         """
-        room = self.max_length - n_prompt
+        length_of = getattr(self.engine, "adapter_length", lambda name: 0)
+        try:
+            n_before = length_of(artefact)
+        except HclxError as error:  # it was removed just now
+            raise error_of(error) from error
+        room = self.max_length - n_before - n_prompt
         if room < (1 if max_tokens is None else max_tokens):
+            before = f", before which this model has {n_before}," if n_before else ""
             raise ApiError(
                 400,
                 "context_length_exceeded",
-                f"the prompt has {n_prompt} tokens and {param}={max_tokens or 1}, and the model"
-                f" reads {self.max_length} in all; shorten the prompt or ask for fewer",
+                f"the prompt has {n_prompt} tokens{before} and {param}={max_tokens or 1}, and the"
+                f" model reads {self.max_length} in all; shorten the prompt or ask for fewer",
                 param if room > 0 else "prompt",
             )
         return room if max_tokens is None else max_tokens

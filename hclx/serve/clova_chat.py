@@ -46,7 +46,7 @@ class ClovaChats:
         artefact = self._backend.artefact_of(request.path_params["model"])
         body = await read_body(request, ChatBodyV1)
         ids = await chat_ids(self._backend, body.messages)
-        max_tokens = tokens_to_write(self._backend, len(ids), body.max_tokens)
+        max_tokens = tokens_to_write(self._backend, len(ids), body.max_tokens, artefact)
         asked = self._asked(request, body, ids, max_tokens, artefact)
 
         def result(output: Generation) -> dict:
@@ -70,7 +70,7 @@ class ClovaChats:
         ids = await chat_ids(self._backend, body.messages, tools)
         name = "maxTokens" if body.max_completion_tokens is UNSET else "maxCompletionTokens"
         most = body.max_tokens if name == "maxTokens" else body.max_completion_tokens
-        max_tokens = tokens_to_write(self._backend, len(ids), most, name)
+        max_tokens = tokens_to_write(self._backend, len(ids), most, artefact, name)
         grammar = await asyncio.to_thread(grammar_of, body, tools)
         asked = self._asked(request, body, ids, max_tokens, artefact, grammar)
 

@@ -238,7 +238,11 @@ def sampling_of(
 
 
 def tokens_to_write(
-    backend: Backend, n_prompt: int, asked: int | UnsetType, name: str = "maxTokens"
+    backend: Backend,
+    n_prompt: int,
+    asked: int | UnsetType,
+    artefact: str | None,
+    name: str = "maxTokens",
 ) -> int:
     """Returns the most tokens of an output; the default gives way where there is less room.
 
@@ -246,8 +250,8 @@ def tokens_to_write(
       ApiError: 400, there is no room for as many as the request asks for.
     """
     if asked is UNSET:
-        return min(DEFAULT_TOKENS, backend.check_length(n_prompt, None, name))
-    return backend.check_length(n_prompt, asked, name)
+        return min(DEFAULT_TOKENS, backend.check_length(n_prompt, None, name, artefact))
+    return backend.check_length(n_prompt, asked, name, artefact)
 
 
 def check_supported(body: ChatBodyV3) -> None:

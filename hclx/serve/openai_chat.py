@@ -96,7 +96,7 @@ class ChatPlanner:
         messages = written_messages(body.messages)
         ids = await encode_chat(backend, messages, tools, "/v1/completions")
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
-        max_tokens = self._max_tokens(body, len(ids))
+        max_tokens = self._max_tokens(body, len(ids), artefact)
         sampling = sampling_of(body, max_tokens, logprobs, ends_of_answers(backend.tokenizer))
         grammar = await read_grammar(body)
         if tools is not None and grammar is None:
@@ -125,13 +125,13 @@ class ChatPlanner:
             raise invalid(f"{name} does not go with tools: calls have a form of their own", name)
         return tools
 
-    def _max_tokens(self, body: ChatRequest, n_prompt: int) -> int:
+    def _max_tokens(self, body: ChatRequest, n_prompt: int, artefact: str | None) -> int:
         asked = body.max_completion_tokens
         name = "max_tokens" if asked is None else "max_completion_tokens"
         asked = body.max_tokens if asked is None else asked
         if asked is not None and asked < 1:
             raise invalid(f"{name}={asked}: give 1 or more", name)
-        most = self._backend.check_length(n_prompt, asked, name)
+        most = self._backend.check_length(n_prompt, asked, name, artefact)
         return most if asked is not None else min(most, self._config.answer_tokens)
 
 

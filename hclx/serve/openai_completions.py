@@ -130,7 +130,7 @@ class Completions:
             raise invalid("best_of: give the same as n, or leave it out", "best_of")
         prompts = [await self._prompt(value, body) for value in inputs]
         longest = max(len(prompt.ids) for prompt in prompts)
-        max_tokens = self._max_tokens(body, longest)
+        max_tokens = self._max_tokens(body, longest, artefact)
         tenant, requests, n = tenant_of(body, caller), [], body.n or 1
         if max_tokens:
             sampling = sampling_of(body, max_tokens, body.logprobs)
@@ -148,14 +148,13 @@ class Completions:
         cost = sum(len(prompt.ids) for prompt in prompts) + max_tokens * n * len(prompts)
         return Plan(body, prompts, requests, scores, cost)
 
-    def _max_tokens(self, body: CompletionRequest, longest: int) -> int:
+    def _max_tokens(self, body: CompletionRequest, longest: int, artefact: str | None) -> int:
         """The most tokens of each text. The default gives way where there is less room."""
         least = 0 if body.echo else 1
         if body.max_tokens is not None and body.max_tokens < least:
             raise invalid(f"max_tokens={body.max_tokens}: give {least} or more", "max_tokens")
-        if body.max_tokens is not None:
-            return self._backend.check_length(longest, body.max_tokens, "max_tokens")
-        return min(_DEFAULT_TOKENS, self._backend.check_length(longest, None, "max_tokens"))
+        most = self._backend.check_length(longest, body.max_tokens, "max_tokens", artefact)
+        return most if body.max_tokens is not None else min(_DEFAULT_TOKENS, most)
 
     async def _prompt(self, value: str | list[int], body: CompletionRequest) -> Prompt:
         backend = self._backend
