@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -117,14 +117,17 @@ async def chat_ids(
     Raises:
       ApiError: 400, the model knows no chats, its template refuses this one, or nothing is asked.
     """
-    if not messages[-1].text and messages[-1].role != "tool":  # a tool may find nothing
+    is_silent = messages[-1].role == "tool" or isinstance(messages[-1].content, UnsetType)
+    if not messages[-1].text and not is_silent:  # a tool may find nothing
         raise ApiError(400, "empty_text", "messages: the last one is empty", "messages")
-    written = list(map(_written, messages))
+    written = [_written(message, f"messages[{index}]") for index, message in enumerate(messages)]
     return await encode_chat(backend, written, tools, "/v1/completions/MODEL")
 
 
-def _written(message: Message | ToolMessage) -> dict:
+def _written(message: Message | ToolMessage, place: str) -> dict:
     """A message as templates read it."""
+    if message.content is UNSET and not message.tool_calls:
+        raise invalid(f"{place}.content is missing", f"{place}.content")
     written = {"role": message.role, "content": message.text}
     if isinstance(message, ToolMessage):
         if message.tool_calls:

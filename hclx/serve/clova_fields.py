@@ -114,17 +114,17 @@ class MessageCall(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ToolMessage(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """A message of a chat with tools."""
+    """A message of a chat with tools; one with calls may have no content."""
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[TextPart] = ""
+    content: str | list[TextPart] | UnsetType = UNSET
     tool_calls: list[MessageCall] = []
     tool_call_id: str | UnsetType = UNSET
 
     @property
     def text(self) -> str:
         """Its text."""
-        return _joined(self.content)
+        return "" if self.content is UNSET else _joined(self.content)
 
 
 ToolMessages = Annotated[list[ToolMessage], Meta(min_length=1)]

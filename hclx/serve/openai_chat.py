@@ -98,8 +98,9 @@ class ChatPlanner:
         logprobs = (body.top_logprobs or 0) if body.logprobs else None
         max_tokens = self._max_tokens(body, len(ids), artefact)
         sampling = sampling_of(body, max_tokens, logprobs, ends_of_answers(backend.tokenizer))
-        grammar = await read_grammar(body)
-        if tools is not None and grammar is None:
+        if tools is None:
+            grammar = await read_grammar(body)
+        else:
             grammar = await asyncio.to_thread(tools.grammar, "tools")
         request = GenerateRequest(
             tuple(ids),

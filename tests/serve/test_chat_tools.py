@@ -228,6 +228,8 @@ def test_a_call_of_clova_studio_is_forced_by_its_name(random_chat):
         ({"toolChoice": "required"}, "toolChoice", HERMES),
         ({"toolChoice": {"type": "function", "function": {"name": "x"}}}, "toolChoice", HERMES),
         ({"responseFormat": {"type": "json", "schema": {}}}, "responseFormat", HERMES),
+        ({"messages": [{"role": "user"}, *MESSAGES]}, "messages[0].content", HERMES),
+        ({"messages": [*MESSAGES, {"role": "user"}]}, "messages[1].content", HERMES),
     ],
 )
 def test_what_clova_studio_cannot_call_is_refused_with_its_field(fields, name, template):
