@@ -63,9 +63,10 @@ async def _events(form: Form, running: Running) -> AsyncIterator[str]:
     n_parts, answer = 0, ChatAnswer(form.tools)
     try:
         async for _, part in running.parts():
-            for said in answer.finish() if part is None else answer.feed(part.text):
-                if isinstance(said, str):
-                    yield event(dump(form.part(n_parts, said)), "token")
+            read = answer.finish() if part is None else answer.feed(part.text)
+            for text in read:
+                if isinstance(text, str):
+                    yield event(dump(form.part(n_parts, text)), "token")
                     n_parts += 1
         result = await _result(running)
     except ApiError as error:

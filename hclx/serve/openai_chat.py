@@ -204,8 +204,8 @@ class ChatCompletions:
                     waiting[index] += part.logprobs or ()
                     n_sent[index] += len(part.logprobs or ())
                     read = answers[index].feed(part.text)
-                for said in read:
-                    yield chunk(index, _delta(answers[index], said))
+                for each in read:
+                    yield chunk(index, _delta(answers[index], each))
                 if part is None:
                     yield chunk(index, {}, answers[index].finish_reason(result))
             count_chat(running, [results[index] for index in range(n)])

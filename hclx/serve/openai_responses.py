@@ -67,9 +67,9 @@ class Responses:
             for kind in ("created", "in_progress"):
                 yield numbered.written(f"response.{kind}", {"response": head})
             async for _, part in running.parts():
-                said = answer.finish() if part is None else answer.feed(part.text)
+                read = answer.finish() if part is None else answer.feed(part.text)
                 logprobs = self._logprobs(part.logprobs) if part is not None else []
-                for each in said:
+                for each in read:
                     for made in items.add(each, logprobs):
                         yield numbered.written(*made)
             result = await running.result(0)
