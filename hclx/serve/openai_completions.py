@@ -195,7 +195,7 @@ class Completions:
 
     async def _rest(self, plan: Plan, index: int, result: Generation | None, n_sent: int = 0):
         """The tokens of a text behind the first `n_sent`, and their log-probabilities."""
-        if result is None or plan.body.logprobs is None:
+        if result is None or result.logprobs is None:
             return (), ()
         tokens, entries = result.tokens[n_sent:], result.logprobs[n_sent:]
         if plan.body.echo and (end := await self._end(plan, index, result)):

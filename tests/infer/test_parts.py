@@ -56,6 +56,7 @@ def test_a_token_with_a_text_of_its_own_is_a_part_of_its_own(engine):
         ("xyabd", "abc", ["x", "y", "abd"]),
         ("x가abcd", "abc", ["x", "가"]),
         ("xab", "abc", ["x", "ab"]),
+        ("aabd", "abc", ["a", "abd"]),
     ],
 )
 def test_what_may_be_a_stop_text_comes_with_its_tokens(engine, text, stop, expected):
