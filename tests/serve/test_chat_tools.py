@@ -5,14 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from hclx.config import ModelConfig
-from hclx.serve.backend import Backend
 from hclx.serve.server import build_app
-from hclx.text import load_tokenizer
-from hclx.text.chat_template import ChatTemplate
-from tests.helpers.engines import engine_of
-from tests.helpers.foreign_tokenizers import save_tokenizer
-from tests.helpers.numpy_decoder import noisy_params
 from tests.helpers.openai_client import openai_client
 from tests.helpers.scripted_engine import HERMES, HYPERCLOVA, scripted_backend
 from tests.helpers.serving import client_of
@@ -97,17 +90,6 @@ def test_a_model_that_may_not_call_is_told_of_no_functions():
     answer = ask(backend, tool_choice="none").json()["choices"][0]
     assert answer["message"]["content"] == CALL and answer["finish_reason"] == "stop"
     assert "함수" not in backend.engine.prompts[0]
-
-
-@pytest.fixture(scope="module", params=[HERMES, HYPERCLOVA], ids=["Hermes", "HyperCLOVA X"])
-def random_chat(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tools")
-    save_tokenizer("Qwen", folder, eos_token="<|im_end|>", chat_template=request.param)
-    tokenizer = load_tokenizer(folder)
-    size = -(-tokenizer.vocab_size // 8) * 8
-    config = ModelConfig(vocab_size=size, n_layers=1, d_model=16, n_heads=2, max_length=768)
-    with engine_of(noisy_params(config), config, tokenizer, rows=4) as engine:
-        yield Backend(engine, tokenizer, {"chat": None}, 768, "", ChatTemplate(tokenizer))
 
 
 @pytest.mark.parametrize("choice", ["required", "날씨"])

@@ -8,14 +8,13 @@ from hclx.serve.server import build_app
 from tests.helpers.openai_client import openai_client
 from tests.helpers.scripted_engine import scripted_backend
 from tests.helpers.serving import client_of
-from tests.serve.test_chat_tools import CALL, NO_TOOLS, WEATHER, random_chat
+from tests.serve.test_chat_tools import CALL, NO_TOOLS, WEATHER
 
 pytest.importorskip("openai")
 from openai.types import responses as types  # noqa: E402
 
 FUNCTIONS = [{"type": "function", "name": "날씨", "parameters": WEATHER, "strict": True}]
 SCHEMA = {"enum": ["맑음", "흐림"]}
-_ = random_chat  # a fixture
 
 
 def post(backend, **fields):
@@ -101,7 +100,7 @@ def test_log_probabilities_come_with_the_text():
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
-def test_a_schema_is_followed_and_a_short_answer_is_incomplete(random_chat, is_stream):  # noqa: F811
+def test_a_schema_is_followed_and_a_short_answer_is_incomplete(random_chat, is_stream):
     form = {"type": "json_schema", "name": "a", "schema": SCHEMA, "strict": True}
     with openai_client(build_app(random_chat)) as client:
 
