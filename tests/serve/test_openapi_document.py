@@ -12,7 +12,7 @@ from hclx.serve.openapi_document import ApiDocument
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app
-from tests.helpers.serving import client_of, described_backend
+from tests.helpers.serving import client_of, described_backend, served
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,23 @@ def test_every_example_gets_an_answer_of_its_schema(described, document):
                     check(response.json(), answer["schema"], document)
             n_examples += bool(content)
     assert n_examples >= 20
+
+
+def test_streams_pass_as_events(described):
+    """By schemathesis, which reads each event as an object."""
+    schemathesis = pytest.importorskip("schemathesis")
+    with served(described.app) as address:
+        schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+        for path in ("/v1/completions", "/v1/chat/completions", "/v3/chat-completions/{model}"):
+            operation = schema[path]["POST"]
+            body = operation.definition.raw["requestBody"]["content"]["application/json"]["example"]
+            body = {**body, "stream": True}
+            case = operation.Case(
+                body=body, media_type="application/json", path_parameters={"model": "tiny"}
+            )
+            response = case.call(timeout=300)
+            assert response.headers["content-type"][0].startswith("text/event-stream")
+            case.validate_response(response)
 
 
 def test_every_refusal_has_the_schema_of_its_dialect(described, document):
