@@ -10,12 +10,12 @@ from typing import Any
 
 from hclx.corpus.contamination_index import Index, item_of, write_index
 from hclx.corpus.minhash import shingle_hashes
-from hclx.corpus.pii import find_pii
 from hclx.corpus.settings import ContaminationSettings
 from hclx.corpus.store import Store, key_of
 from hclx.corpus.taggers.text_stats import script
 from hclx.corpus.text_batch import TextBatch
 from hclx.errors import check_ranges
+from hclx.text.pii import find_pii
 
 SHINGLE = 3  # characters without spaces: lines are short, and a document of the corpus has 10
 _UNSEEN = ("Cc", "Cn", "Co", "Cs", "Zl", "Zp")  # categories of characters that no line should have

@@ -15,12 +15,12 @@ import jinja2
 from hclx.corpus import formatting
 from hclx.corpus.formatting import format_number
 from hclx.corpus.layout import Shard
-from hclx.corpus.pii import ACCURACY, PLACEHOLDERS
 from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import HYPERCLOVA, CorpusSettings
 from hclx.corpus.stats import add_up
 from hclx.corpus.store import Store
 from hclx.progress import counted
+from hclx.text.pii import ACCURACY, PLACEHOLDERS
 
 _SECTIONS = {
     "sources": "Sources",
@@ -101,7 +101,7 @@ def write_card(store: Store, settings: CorpusSettings, shards: Sequence[Shard]) 
       shards: all shards of the corpus.
     Returns:
       The content of card.json: see `hclx.corpus.stats.add_up`; `pii_accuracy`, the published
-      accuracy of `hclx.corpus.pii`; and `warnings`, see `warnings_of`.
+      accuracy of `hclx.text.pii`; and `warnings`, see `warnings_of`.
     Raises:
       DataError: see `hclx.corpus.stats.add_up`.
     """

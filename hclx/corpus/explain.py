@@ -28,7 +28,6 @@ from hclx.corpus.layout import (
     read_shards,
 )
 from hclx.corpus.normalize import normalize_document
-from hclx.corpus.pii import find_pii, mask_pii
 from hclx.corpus.readers import main_reasons
 from hclx.corpus.settings import CorpusSettings, Rule
 from hclx.corpus.store import Store
@@ -37,6 +36,7 @@ from hclx.corpus.text_batch import TextBatch
 from hclx.corpus.verdicts import STAGES, read_remaining_texts, read_verdict, removals
 from hclx.errors import ConfigError, DataError
 from hclx.progress import counted
+from hclx.text.pii import find_pii, mask_pii
 from hclx.text.records import Document, Unreadable
 
 _REASONS = 5  # reasons of removal that a summary names

@@ -37,13 +37,13 @@ from hclx.corpus.layout import (
     largest_first,
 )
 from hclx.corpus.normalize import normalize_document
-from hclx.corpus.pii import masked
 from hclx.corpus.runner import advance
 from hclx.corpus.store import Store, key_of, open_bytes, table_digest
 from hclx.errors import DataError
 from hclx.progress import counted
 from hclx.read_errors import naming
 from hclx.text.formats import format_of, read_records
+from hclx.text.pii import masked
 from hclx.text.records import (
     FIELDS,
     Document,

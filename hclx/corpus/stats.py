@@ -35,7 +35,6 @@ from hclx.corpus.layout import (
     Shard,
     read_manifests,
 )
-from hclx.corpus.pii import masked
 from hclx.corpus.readers import LISTED, general_reason, notes
 from hclx.corpus.settings import CorpusSettings, MixSettings
 from hclx.corpus.store import Store
@@ -43,6 +42,7 @@ from hclx.corpus.verdicts import STAGES
 from hclx.corpus.write_clean import HISTOGRAMS, SAMPLES, sample_order
 from hclx.errors import DataError
 from hclx.text.inputs import others
+from hclx.text.pii import masked
 
 _SUMMED = (
     "documents",

@@ -13,9 +13,9 @@ import pyarrow
 import pyarrow.compute
 
 from hclx.corpus.layout import CONTENT, DOCUMENTS, SETTINGS, VERDICTS, Shard
-from hclx.corpus.spans import replace_spans
 from hclx.corpus.store import Store, key_of, table_digest
 from hclx.errors import DataError
+from hclx.text.spans import replace_spans
 
 # The stages that remove documents, in the order of the pipeline.
 STAGES = ("filter", "exact", "paragraph", "near", "contamination")

@@ -30,7 +30,6 @@ from hclx.corpus.layout import (
     Build,
     Shard,
 )
-from hclx.corpus.pii import find_pii, mask_pii, masked
 from hclx.corpus.store import Store, key_of, table_digest
 from hclx.corpus.verdicts import (
     STAGES,
@@ -40,6 +39,7 @@ from hclx.corpus.verdicts import (
     read_verdict,
     removals,
 )
+from hclx.text.pii import find_pii, mask_pii, masked
 
 SAMPLES = 20  # removals that are shown for each reason
 _EXCERPT = 300  # characters of a sample

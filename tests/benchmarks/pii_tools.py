@@ -1,5 +1,5 @@
-"""Compares hclx.corpus.pii with three public tools on the labelled Korean texts of
-tests/corpus/pii_cases.txt: on those whose authors had not seen the rules of any of them.
+"""Compares hclx.text.pii with three public tools on the labelled Korean texts of
+tests/text/pii_cases.txt: on those whose authors had not seen the rules of any of them.
 
     python -m venv runs/peers
     runs/peers/bin/pip install presidio-analyzer==2.2.366 scrubadub==2.0.1 datatrove==0.10.1 absl-py
@@ -67,7 +67,7 @@ def main(_):
         )
         return
     sys.path.insert(0, str(ROOT))
-    from tests.corpus.pii_accuracy import N_BLIND, sets  # the tools' environment has no hclx
+    from tests.text.pii_accuracy import N_BLIND, sets  # the tools' environment has no hclx
 
     texts, items = zip(*sum(sets()[:N_BLIND], ()))
     answers = {name: ask(name, texts) for name in TOOLS}
@@ -114,7 +114,7 @@ def by_kind(answers: dict[str, dict], items) -> str:
 
 
 def hclx_tool() -> tuple[Finder, str, list[str]]:
-    from hclx.corpus.pii import find_pii
+    from hclx.text.pii import find_pii
 
     return (
         lambda text: [(s.kind, s.start, s.end, 1.0) for s in find_pii(text)],
@@ -248,7 +248,7 @@ def best(spans: list[Found], least: float) -> list[Found]:
 
 def spans_of(spans_by_text: list[list[Found]], least: float = 0.0) -> list[list]:
     """The spans of each text."""
-    from hclx.corpus.pii import Span
+    from hclx.text.pii import Span
 
     return [
         [Span(kind, start, end) for kind, start, end, _ in best(spans, least)]
@@ -266,7 +266,7 @@ def overlap_of_any_kind(a, b) -> bool:
 
 def cell(predictions, items, kinds: Sequence[str], same: Callable) -> str:
     """Precision / recall / F1 of some kinds."""
-    from tests.corpus.pii_accuracy import score
+    from tests.text.pii_accuracy import score
 
     result = score(predictions, items, kinds, same)
     return " / ".join(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from hclx.corpus import characters
-from hclx.corpus.spans import replace_spans
 from hclx.corpus.taggers import TAGGERS
 from hclx.corpus.text_batch import TextBatch, ratio, sums
 from hclx.hashing import RangeHash, hash_texts
+from hclx.text.spans import replace_spans
 from tests.helpers.tagger_oracles import STRANGE, batched, kind, lines_of, random_texts, visible
 
 KINDS = {

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hclx.corpus.pii import KINDS, candidate_rows, find_pii
 from hclx.corpus.text_batch import TextBatch
+from hclx.text.pii import KINDS, candidate_rows, find_pii
 
 
 def pii(batch: TextBatch) -> dict[str, np.ndarray]:
@@ -11,7 +11,7 @@ def pii(batch: TextBatch) -> dict[str, np.ndarray]:
 
     Returns:
       rrn, frn, driver, passport, card, brn, phone, account, email, ip: number of items of that
-        kind, see `hclx.corpus.pii.Span`, int32 [d].
+        kind, see `hclx.text.pii.Span`, int32 [d].
       items: number of items of all kinds, int32 [d].
       spans: the items as `kind:start:end` in characters of the text of the batch, the end
         exclusive, separated by spaces; "" if there is none, object [d].

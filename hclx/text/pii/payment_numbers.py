@@ -2,8 +2,8 @@
 
 import re
 
-from hclx.corpus.pii.check_digits import is_business_number, is_luhn
-from hclx.corpus.pii.context import (
+from hclx.text.pii.check_digits import is_business_number, is_luhn
+from hclx.text.pii.context import (
     CLOSED,
     FREE,
     Candidate,

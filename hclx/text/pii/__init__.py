@@ -16,12 +16,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hclx.corpus.pii.contacts import ADDRESS_RULES, EMAIL_RULES, PHONE_RULES
-from hclx.corpus.pii.context import NEAR, Candidate
-from hclx.corpus.pii.payment_numbers import ACCOUNT_RULES, BUSINESS_RULES, CARD_RULES
-from hclx.corpus.pii.plain_text import HYPHENS, MIDDLE_DOTS, SLASHES, SPACES, plain, visible
-from hclx.corpus.pii.registration_numbers import LICENCE_RULES, PASSPORT_RULES, RESIDENT_RULES
-from hclx.corpus.spans import replace_spans
+from hclx.text.pii.contacts import ADDRESS_RULES, EMAIL_RULES, PHONE_RULES
+from hclx.text.pii.context import NEAR, Candidate
+from hclx.text.pii.payment_numbers import ACCOUNT_RULES, BUSINESS_RULES, CARD_RULES
+from hclx.text.pii.plain_text import HYPHENS, MIDDLE_DOTS, SLASHES, SPACES, plain, visible
+from hclx.text.pii.registration_numbers import LICENCE_RULES, PASSPORT_RULES, RESIDENT_RULES
+from hclx.text.spans import replace_spans
 
 PLACEHOLDERS = {
     "rrn": "<주민등록번호>",
@@ -37,7 +37,7 @@ PLACEHOLDERS = {
 }
 KINDS = tuple(PLACEHOLDERS)
 # Published accuracy: F1 of all kinds, with exact kind and place, in the first run on each of three
-# sets of labelled Korean texts (tests/corpus/pii_cases.txt). Their authors had not seen the rules,
+# sets of labelled Korean texts (tests/text/pii_cases.txt). Their authors had not seen the rules,
 # which were improved after each run; so the last run is the figure for unseen text.
 ACCURACY = {
     "measured": "2026-11-22",

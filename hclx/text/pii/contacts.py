@@ -3,7 +3,7 @@
 import ipaddress
 import re
 
-from hclx.corpus.pii.context import (
+from hclx.text.pii.context import (
     CLOSED,
     FREE,
     Candidate,

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 
-from hclx.corpus.pii.check_digits import digits_of
+from hclx.text.pii.check_digits import digits_of
 
 NEAR = 70  # characters around a candidate that can belong to it
 FREE = r"(?<![0-9A-Za-z])(?<![0-9][-.,:])"  # no part of a longer number before it

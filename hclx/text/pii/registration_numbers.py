@@ -4,8 +4,8 @@ licences, passports.
 
 import re
 
-from hclx.corpus.pii.check_digits import is_bar_code, is_company_number, is_resident_number
-from hclx.corpus.pii.context import (
+from hclx.text.pii.check_digits import is_bar_code, is_company_number, is_resident_number
+from hclx.text.pii.context import (
     CLOSED,
     FREE,
     Candidate,

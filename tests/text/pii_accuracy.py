@@ -2,7 +2,7 @@
 
 The first three sets were written by authors who had not seen the rules, which were improved after
 each set. The author of the others had seen them, and what they missed. So a score on all of them
-shows that the rules still find what they found; `hclx.corpus.pii.ACCURACY` holds the scores on text
+shows that the rules still find what they found; `hclx.text.pii.ACCURACY` holds the scores on text
 that the rules had not been written for.
 """
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from hclx.corpus.pii import KINDS, Span, find_pii
+from hclx.text.pii import KINDS, Span, find_pii
 
 CASES = Path(__file__).with_name("pii_cases.txt")
 NEXT_SET = ", by another hand"  # ends the comment before each set but the first
@@ -106,7 +106,7 @@ def score(
 
 
 def accuracy() -> dict[str, Score]:
-    """Scores of `hclx.corpus.pii` on all labelled texts: for each kind, and for "all" of them."""
+    """Scores of `hclx.text.pii` on all labelled texts: for each kind, and for "all" of them."""
     labels = [spans for _, spans in labelled()]
     predictions = [find_pii(text) for text, _ in labelled()]
     by_kind = {kind: score(predictions, labels, (kind,)) for kind in KINDS}

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from hclx.corpus.pii import (
+from hclx.text.pii import (
     ACCURACY,
     KINDS,
     PLACEHOLDERS,
@@ -16,17 +16,17 @@ from hclx.corpus.pii import (
     masked,
     payment_numbers,
 )
-from hclx.corpus.pii.check_digits import (
+from hclx.text.pii.check_digits import (
     is_bar_code,
     is_business_number,
     is_company_number,
     is_luhn,
     is_resident_number,
 )
-from hclx.corpus.pii.plain_text import HYPHENS, MIDDLE_DOTS, SLASHES, SPACES
+from hclx.text.pii.plain_text import HYPHENS, MIDDLE_DOTS, SLASHES, SPACES
 from tests.conftest import ROOT
-from tests.corpus.pii_accuracy import CASES, N_BLIND, Score, accuracy, labelled, score, sets
 from tests.helpers.timing import cpu_seconds
+from tests.text.pii_accuracy import CASES, N_BLIND, Score, accuracy, labelled, score, sets
 
 
 def plain_scores(cases) -> dict[str, tuple[float, float, float]]:
