@@ -79,6 +79,8 @@ _CANDIDATES = tuple(
         r"2[0-9a-fA-F]{3}:[0-9a-fA-F:]*",
     )
 )
+# The most characters of digits and separators that are no candidate and may become a part of it.
+_UNFINISHED = 6 * (1 + 4)
 # Dates are no items, and statutes are full of them.
 _DATES = re.compile(r"[12][0-9]{3}\. ?[0-9]{1,2}\. ?[0-9]{1,2}")
 
@@ -96,14 +98,17 @@ class Span:
     end: int
 
 
+def _candidates(text: str) -> Iterator[re.Match]:
+    return (match for pattern in _CANDIDATES for match in pattern.finditer(text))
+
+
 def _windows(text: str) -> list[tuple[int, int]]:
     """Ranges of characters that can contain items: candidates with their surroundings in the same
     line, merged if they overlap.
     """
     windows: list[tuple[int, int]] = []
-    candidates = (match for pattern in _CANDIDATES for match in pattern.finditer(text))
     for first, last in sorted(
-        match.span() for match in candidates if not _DATES.fullmatch(match[0])
+        match.span() for match in _candidates(text) if not _DATES.fullmatch(match[0])
     ):
         start, end = max(0, first - NEAR), min(len(text), last + NEAR)
         start = text.rfind("\n", start, first) + 1 or start
@@ -144,6 +149,26 @@ def find_pii(text: str) -> list[Span]:
         for span in _items(plain(seen[start:end]))
     ]
     return sorted(spans, key=lambda span: span.start)
+
+
+def has_candidate(seen: str) -> bool:
+    """Returns whether characters, as `visible` shows them, may contain an item."""
+    return any(pattern.search(seen) for pattern in _CANDIDATES)
+
+
+def settled_length(seen: str) -> int:
+    """Returns how many characters of a line that is not at its end have the items that they will
+    have, whatever follows: no range in which items are looked for is open there, nor will be.
+
+    Args:
+      seen: the characters, as `visible` shows them.
+    """
+    ranges = [*_windows(seen), *(match.span() for match in _candidates(seen))]
+    length, before = len(seen) - NEAR - _UNFINISHED - 1, None
+    while length != before:
+        before = length
+        length = min((start for start, end in ranges if start < length <= end), default=length)
+    return max(0, length)
 
 
 def candidate_rows(texts: Sequence[str]) -> list[int]:
