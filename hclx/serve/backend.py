@@ -12,6 +12,7 @@ from hclx.infer import Engine, GenerateRequest, Generation, Part, Score, ScoreRe
 from hclx.infer.ticket import Ticket
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.caller import Usage
+from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.special_tokens import encode_special
 from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
@@ -50,10 +51,19 @@ class TextStreams:
             for part in (None,) if parts is None else parts:
                 yield index, part
 
-    async def result(self, index: int) -> Generation:
-        """Awaits a whole text. Raises ApiError if it has failed, or the server ends."""
+    def cancel(self, index: int) -> None:
+        """Ends a text as it is."""
+        self._tickets[index].cancel()
+
+    async def result(self, index: int, may_be_cancelled: bool = False) -> Generation:
+        """Awaits a whole text. Raises ApiError if it has failed, or the server ends.
+
+        Args:
+          index: of the text.
+          may_be_cancelled: whether it may have been ended by `cancel`.
+        """
         result = await _result(self._tickets[index])
-        if result.stop_reason == "cancelled":
+        if result.stop_reason == "cancelled" and not may_be_cancelled:
             raise ApiError(503, "shutting_down", "the text was ended by the server", retry_after=5)
         return result
 
@@ -93,6 +103,7 @@ class Backend:
       chat_template: None: the model is a base model, that knows no chats.
       keeps_tenants: whether the engine keeps the prefix caches of tenants apart; else the server
         names it none.
+      rules: what is done with texts before they leave.
     """
 
     engine: Engine
@@ -102,6 +113,7 @@ class Backend:
     root: str = ""
     chat_template: ChatTemplate | None = None
     keeps_tenants: bool = True
+    rules: OutputRules = OutputRules()
 
     def artefact_of(self, model: str) -> str | None:
         """Returns the artefact of a served name. Raises ApiError (404) if there is no such name."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from hclx.serve.chat_tools import ToolUse
 from hclx.serve.clova_errors import envelope, error_body
 from hclx.serve.event_stream import event
 from hclx.serve.openai_fields import dump
+from hclx.serve.safety.output_filter import Finding
 from hclx.serve.service import Asked, Running, Service
 
 
@@ -26,11 +27,13 @@ class Form:
       part: the number of a part, from 0, and its text -> the data of the event `token`.
       result: the output -> the result, and the data of the event `result`.
       tools: how the output may call functions, which are no part of its text; None: it may not.
+      has_filters: whether the result tells what the filter has found, as `aiFilter`.
     """
 
     part: Callable[[int, str], dict]
     result: Callable[[Generation], dict]
     tools: ToolUse | None = None
+    has_filters: bool = False
 
 
 async def answer(
@@ -44,7 +47,7 @@ async def answer(
     is_stream = is_stream or "text/event-stream" in request.headers.get("accept", "")
 
     async def whole(running: Running) -> Response:
-        return envelope(form.result(await _result(running)))
+        return envelope(await _result(form, running))
 
     events = functools.partial(_events, form) if is_stream else None
     cost = len(text.prompt) + text.sampling.max_tokens
@@ -52,10 +55,28 @@ async def answer(
     return await service.answer(asked, whole, events)
 
 
-async def _result(running: Running) -> Generation:
-    result = await running.result(0)
-    running.add(Usage(result.n_prompt, len(result.tokens), result.n_cached))
+async def _result(form: Form, running: Running) -> dict:
+    output = await running.result(0)
+    running.add(Usage(output.n_prompt, len(output.tokens), output.n_cached))
+    result = form.result(output)
+    if form.has_filters:
+        result["aiFilter"] = written_findings(await running.findings(0))
     return result
+
+
+def written_findings(findings: Iterable[Finding]) -> list[dict[str, str]]:
+    """Returns what the filter has found as `aiFilter` tells it: "0" is the worst score, and "2" is
+    safe.
+    """
+    return [
+        {
+            "groupName": finding.category.group,
+            "name": finding.category.name,
+            "score": str(finding.level),
+            "result": "OK",
+        }
+        for finding in findings
+    ]
 
 
 async def _events(form: Form, running: Running) -> AsyncIterator[str]:
@@ -68,9 +89,9 @@ async def _events(form: Form, running: Running) -> AsyncIterator[str]:
                 if isinstance(text, str):
                     yield event(dump(form.part(n_parts, text)), "token")
                     n_parts += 1
-        result = await _result(running)
+        result = await _result(form, running)
     except ApiError as error:
         yield event(dump(error_body(error)), "error")
         return
-    yield event(dump(form.result(result)), "result")
+    yield event(dump(result), "result")
     yield event(dump({"data": "[DONE]"}), "signal")

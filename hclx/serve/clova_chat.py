@@ -56,10 +56,10 @@ class ClovaChats:
                 "inputLength": len(ids),
                 "outputLength": len(output.tokens),
                 "seed": asked.sampling.seed,
-                **_filter(body),
             }
 
-        return await answer(self._service, request, asked, Form(_part, result), body.stream)
+        form = Form(_part, result, has_filters=body.include_ai_filters)
+        return await answer(self._service, request, asked, form, body.stream)
 
     async def v3(self, request: Request) -> Response:
         """Answers a request of v3. Raises ApiError if it cannot be served."""
@@ -83,10 +83,9 @@ class ClovaChats:
                 "created": int(time.time()),
                 "seed": asked.sampling.seed,
                 "usage": {**usage, "totalTokens": sum(usage.values())},
-                **_filter(body),
             }
 
-        form = Form(_part, result, tools)
+        form = Form(_part, result, tools, body.include_ai_filters)
         return await answer(self._service, request, asked, form, body.stream)
 
     def _asked(
@@ -192,7 +191,3 @@ def _message(text: str) -> dict:
 
 def _part(index: int, text: str) -> dict:
     return {"index": index, "message": _message(text)}
-
-
-def _filter(body: ChatBodyV1 | ChatBodyV3) -> dict:
-    return {"aiFilter": []} if body.include_ai_filters else {}

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hclx.infer import GenerateRequest, Generation
+from hclx.infer.engine import UNKNOWN_TOKEN
 from hclx.serve.api_error import ApiError
 from hclx.serve.clova_answer import Form, answer
 from hclx.serve.clova_fields import CompletionBody, sampling_of, tokens_to_write
@@ -18,6 +19,7 @@ STOP_REASONS = {
     "stop": "stop_before",
     "length": "length",
     "deadline": "length",
+    "content_filter": "content_filter",
 }
 
 
@@ -50,6 +52,7 @@ class ClovaCompletions:
         form = Form(
             part=lambda index, part: {"index": index, "text": part},
             result=lambda result: self._result(body, asked, result),
+            has_filters=body.include_ai_filters,
         )
         return await answer(self._service, request, asked, form)
 
@@ -64,13 +67,12 @@ class ClovaCompletions:
             "outputText": result.text,
             "outputLength": len(result.tokens),
             "seed": asked.sampling.seed,
-            "ok": True,
+            "ok": result.stop_reason != "content_filter",
         }
         if body.include_tokens:
             fields["inputTokens"] = [token_name(tokenizer, token) for token in input_ids]
-            fields["outputTokens"] = [token_name(tokenizer, token) for token in result.tokens]
-        if body.include_probs:
+            if UNKNOWN_TOKEN not in result.tokens:  # as in a text that was changed
+                fields["outputTokens"] = [token_name(tokenizer, token) for token in result.tokens]
+        if body.include_probs and result.logprobs is not None:
             fields["outputProbs"] = [math.exp(entry.logprob) for entry in result.logprobs]
-        if body.include_ai_filters:
-            fields["aiFilter"] = []
         return fields

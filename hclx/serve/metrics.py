@@ -1,14 +1,17 @@
 """Numbers about all requests, for Prometheus; their names follow those of vLLM."""
 
 import time
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from hclx.serve.admission import Admission
 from hclx.serve.caller import Usage
+from hclx.serve.safety.output_filter import Finding
 
 # Why a text ended -> the word of OpenAI, which has none for a deadline.
 FINISH_REASONS = {"end": "stop", "stop": "stop", "length": "length", "deadline": "length"}
+FINISH_REASONS["content_filter"] = "content_filter"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _TOKEN_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -46,6 +49,9 @@ class Metrics:
         self._prompt_tokens = counter("prompt_tokens", "Tokens of prompts.")
         self._cached_tokens = counter("cached_tokens", "Those of them from the prefix cache.")
         self._new_tokens = counter("generation_tokens", "Tokens that were written.")
+        text = "Texts that the filter has judged, by category and level; 0 is the worst."
+        self._judged = counter("judged_texts", text, ("category", "level"))
+        self._masked = counter("masked_items", "Items of personal data that were masked.")
 
     def observe_part(self, begin: float, last: float | None) -> float:
         """Observes a part of a stream, and returns the time, in seconds of `time.monotonic`.
@@ -64,6 +70,15 @@ class Metrics:
     def count_end(self, stop_reason: str) -> None:
         """Counts a text that has ended, for a reason of the engine."""
         self._ended.labels(FINISH_REASONS[stop_reason]).inc()
+
+    def count_findings(self, findings: Iterable[Finding]) -> None:
+        """Counts the judgement of a text."""
+        for finding in findings:
+            self._judged.labels(finding.category.name, str(finding.level)).inc()
+
+    def count_masked(self, n_items: int) -> None:
+        """Counts items of personal data that were masked in a text."""
+        self._masked.inc(n_items)
 
     def count(self, usage: Usage) -> None:
         """Adds the tokens of a request."""

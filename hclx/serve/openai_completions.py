@@ -182,8 +182,8 @@ class Completions:
     async def _choice(self, plan: Plan, index: int, result: Generation | None, echoes) -> dict:
         body, prompt = plan.body, plan.prompts[index // plan.n]
         text = (prompt.text if body.echo else "") + (result.text if result else "")
-        logprobs = None
-        if body.logprobs is not None:
+        logprobs, tells = None, result is None or result.logprobs is not None
+        if body.logprobs is not None and tells:  # a text that was changed tells none
             tokens, entries = await self._rest(plan, index, result)
             echoed, before = (prompt.own_ids, echoes[index // plan.n]) if body.echo else ((), ())
             logprobs = self._writer(body).written([*echoed, *tokens], [*before, *entries])

@@ -12,10 +12,12 @@ from starlette.responses import Response
 from hclx.infer import GenerateRequest, Generation, Part
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
-from hclx.serve.backend import Backend, TextStreams
+from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller, Ended, Keys, Usage
 from hclx.serve.event_stream import EventStream
+from hclx.serve.guarded_texts import GuardedTexts
 from hclx.serve.metrics import Metrics
+from hclx.serve.safety.output_filter import Finding
 from hclx.serve.serve_config import ServeConfig
 
 _CANCEL_SECONDS = 10  # within which the engine ends a text that is cancelled
@@ -58,7 +60,7 @@ class Running:
       has_failed: whether one of its texts has, of which an answer in events has told the client.
     """
 
-    def __init__(self, asked: Asked, texts: TextStreams, metrics: Metrics):
+    def __init__(self, asked: Asked, texts: GuardedTexts, metrics: Metrics):
         """Takes the texts that the engine writes for it."""
         self.usage, self.has_failed = Usage(), False
         self._asked, self._texts, self._metrics = asked, texts, metrics
@@ -68,7 +70,7 @@ class Running:
         self.usage += usage
 
     async def parts(self) -> AsyncIterator[tuple[int, Part | None]]:
-        """Yields the parts of all texts, as `TextStreams.parts` does, and observes their times."""
+        """Yields the parts of all texts, as `GuardedTexts.parts` does, and observes their times."""
         last = None
         async for index, part in self._texts.parts():
             if part is not None:
@@ -76,7 +78,9 @@ class Running:
             yield index, part
 
     async def result(self, index: int) -> Generation:
-        """Awaits a whole text. Raises ApiError if it has failed, or the server ends."""
+        """Awaits a whole text; see `GuardedTexts.result`. Raises ApiError if it has failed, or the
+        server ends.
+        """
         try:
             result = await self._texts.result(index)
         except ApiError:
@@ -88,6 +92,10 @@ class Running:
     async def results(self) -> list[Generation]:
         """Awaits all texts. Raises ApiError as `result` does."""
         return [await self.result(index) for index in range(len(self._asked.requests))]
+
+    async def findings(self, index: int) -> list[Finding]:
+        """Judges a text that has ended; see `GuardedTexts.findings`."""
+        return await self._texts.findings(index)
 
     def count_texts(self) -> None:
         """Counts what the texts have used, unless something was counted. It blocks until those that
@@ -152,7 +160,8 @@ class Service:
             async with self.admission.turn(asked.caller, asked.cost, n_texts):
                 self.metrics.queue_time.observe(time.monotonic() - asked.begin)
                 async with self.backend.started(asked.requests) as texts:
-                    running = Running(asked, texts, self.metrics)
+                    guarded = GuardedTexts(texts, self.backend.rules, self.metrics)
+                    running = Running(asked, guarded, self.metrics)
                     yield running
             reason = "failed" if running.has_failed else "finished"
         except (asyncio.CancelledError, GeneratorExit):
