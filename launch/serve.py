@@ -37,6 +37,11 @@ QUEUE = flags.DEFINE_float(
 DRAIN = flags.DEFINE_integer(
     "drain_seconds", 30, "How long requests may go on at the end.", 1, MOST_SECONDS
 )
+FILTER = flags.DEFINE_string("filter", None, "A filter of `hclx train_output_filter`.")
+BLOCK = flags.DEFINE_integer(
+    "block", None, "End texts that the filter gives this level, 0, or 0 or 1; default: none.", 0, 1
+)
+MASK_PII = flags.DEFINE_bool("mask_pii", False, "Mask personal data in texts.")
 
 
 def main(_):
@@ -45,6 +50,7 @@ def main(_):
     from hclx.errors import require
 
     require("msgspec", "prometheus_client", "starlette", "uvicorn")
+    from hclx.serve.safety.filter_file import open_rules
     from hclx.serve.serve_config import ServeConfig
     from hclx.serve.serve_model import check_address, serve_model
 
@@ -56,11 +62,13 @@ def main(_):
         hosts=(HOST.value, *HOSTS.value),
         origins=(*ORIGINS.value,),
     )
+    rules = open_rules(FILTER.value, BLOCK.value, MASK_PII.value)
     source = MODEL.source(ROWS.value, names_artefacts=True)
     address = HOST.value, PORT.value
     # Whatever ends the server closes the engine.
     with contextlib.suppress(KeyboardInterrupt), keys_of_store() as keys:
-        serve_model(source, NAME.value, MODEL.reading(), config, *address, WARM_UP.value, keys)
+        reading, warms_up = MODEL.reading(), WARM_UP.value
+        serve_model(source, NAME.value, reading, config, *address, warms_up, keys, rules)
 
 
 def keys_of_store():

@@ -11,6 +11,7 @@ from hclx.serve.openai_chat import ChatCompletions, ChatRequest
 from hclx.serve.openai_completions import CompletionRequest, Completions
 from hclx.serve.openai_embeddings import EmbeddingRequest, Embeddings
 from hclx.serve.openai_errors import render_error
+from hclx.serve.openai_moderations import ModerationAnswer, ModerationRequest, Moderations
 from hclx.serve.openai_response_body import ResponseRequest
 from hclx.serve.openai_responses import Responses
 from hclx.serve.openai_tokens import DetokenizeRequest, TokenizeRequest, Tokens
@@ -48,6 +49,9 @@ _EMBED = Operation(
     EmbeddingRequest,
     {"input": ["바다", "산"]},
 )
+_MODERATE = Operation(
+    "Judges texts.", ModerationAnswer, ModerationRequest, {"input": "오늘은 맑다."}
+)
 _TOKENIZE = Operation("Encodes a text.", answers.TokensAnswer, TokenizeRequest, {"prompt": "바다"})
 _DETOKENIZE = Operation(
     "Decodes tokens.", answers.TextAnswer, DetokenizeRequest, {"tokens": [1, 2]}
@@ -63,6 +67,7 @@ def openai_dialect(service: Service) -> Dialect:
     completions, chats = Completions(service), ChatCompletions(service)
     embeddings, tokens = Embeddings(service), Tokens(service)
     responses = Responses(service)
+    moderations = Moderations(service)
 
     def described(name: str) -> dict:
         return {
@@ -86,6 +91,9 @@ def openai_dialect(service: Service) -> Dialect:
     async def embed(request: Request) -> Response:
         return await embeddings(request)
 
+    async def moderate(request: Request) -> Response:
+        return await moderations(request)
+
     async def models(request: Request) -> Response:
         listed = [described(name) for name in service.backend.models]
         return JSONResponse({"object": "list", "data": listed})
@@ -100,6 +108,7 @@ def openai_dialect(service: Service) -> Dialect:
         ApiRoute("/v1/chat/completions", chat, _CHAT),
         ApiRoute("/v1/responses", respond, _RESPOND),
         ApiRoute("/v1/embeddings", embed, _EMBED),
+        ApiRoute("/v1/moderations", moderate, _MODERATE),
         ApiRoute("/tokenize", tokens.tokenize, _TOKENIZE),
         ApiRoute("/detokenize", tokens.detokenize, _DETOKENIZE),
         ApiRoute("/tokenizer_info", tokens.info, _INFO),

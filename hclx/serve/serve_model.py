@@ -1,5 +1,6 @@
 """Serves the model that the options of a command name."""
 
+import dataclasses
 import ipaddress
 import logging
 import socket
@@ -10,6 +11,7 @@ from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Keys
+from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app, serve
 from hclx.text import Tokenizer, load_tokenizer
@@ -27,6 +29,7 @@ def serve_model(
     port: int,
     warms_up: bool = False,
     keys: Keys | None = None,
+    rules: OutputRules = OutputRules(),
 ) -> None:
     """Opens a model and serves it until the process is asked to end.
 
@@ -37,6 +40,7 @@ def serve_model(
       config, host, port: see `hclx.serve.server`.
       warms_up: whether all programs are compiled first.
       keys: who may call; None: everyone.
+      rules: what is done with texts before they leave.
     Raises:
       ConfigError: the options do not suffice, or the address cannot be listened at.
     """
@@ -46,7 +50,7 @@ def serve_model(
             return
         if warms_up and hasattr(engine, "warm_up"):
             engine.warm_up()
-        backend = open_backend(source, engine, name, reading)
+        backend = dataclasses.replace(open_backend(source, engine, name, reading), rules=rules)
         app = build_app(backend, keys, config)
         names = ", ".join(backend.models)
         print(f"serving {names} at http://{host}:{port}/v1", file=sys.stderr, flush=True)

@@ -98,6 +98,6 @@ def choose_threshold(
     good = np.flatnonzero(shares >= precision)
     if not len(good) or not hits[-1]:
         return Threshold(level, 2.0, 0.0, 0.0)
-    last = good[-1]
+    last = good[np.argmax(hits[ends[good]])]  # the first of equal recall, which is more precise
     recall = float(hits[ends[last]] / hits[-1])
     return Threshold(level, float(sorted_p[ends[last]]), float(shares[last]), recall)

@@ -16,6 +16,7 @@ from hclx.serve.safety.categories import Category, Threshold
 from hclx.serve.safety.jamo_ngrams import BITS
 from hclx.serve.safety.label_model import LabelModel, Labels
 from hclx.serve.safety.output_filter import TrainedFilter
+from hclx.serve.safety.output_rules import OutputRules
 
 FORMAT = "hclx.output_filter/1"
 _ARRAYS = ("buckets", "idf", "weights", "bias")
@@ -73,6 +74,16 @@ def load_filter(path: str | Path) -> TrainedFilter:
 
 
 _ADVICE = "train a filter with hclx train_output_filter"
+
+
+def open_rules(path: str | None, block: int | None, masks_pii: bool) -> OutputRules:
+    """Returns the rules that the options of a command name.
+
+    Raises:
+      ConfigError: `block` is without a filter.
+      DataError: as `load_filter`.
+    """
+    return OutputRules(load_filter(path) if path else None, block, masks_pii)
 
 
 def _filter_of(head: dict, arrays: list[np.ndarray]) -> TrainedFilter:
