@@ -1,6 +1,7 @@
 """An engine that writes a text in small parts, until it is cancelled."""
 
 import threading
+import time
 
 from hclx.infer import Generation, TokenLogprob
 from hclx.infer.ticket import Ticket
@@ -12,6 +13,7 @@ class WritingEngine:
     Attributes:
       text: what it writes.
       size: the characters of a part.
+      pause: seconds before each part.
       n_cancelled: the number of requests that were cancelled before they had ended.
       embed: the function of texts that makes their vectors.
       prompts: of the requests so far.
@@ -19,7 +21,7 @@ class WritingEngine:
 
     def __init__(self, text, size=3, embed=None):
         self.text, self.size, self.n_cancelled, self.prompts = text, size, 0, []
-        self._embed, self.may_go_on = embed, threading.Semaphore(10**6)
+        self._embed, self.pause = embed, 0.0
 
     def submit(self, request):
         """See `hclx.infer.Engine`."""
@@ -36,7 +38,7 @@ class WritingEngine:
     def _write(self, request, ticket, is_cancelled):
         written = ""
         while written != self.text and not is_cancelled.is_set():
-            self.may_go_on.acquire()
+            time.sleep(self.pause)
             part = self.text[len(written) : len(written) + self.size]
             written += part
             ticket.add_text(part)
