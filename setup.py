@@ -129,6 +129,7 @@ setup(
             "evaluate/report/*.json",
             "evaluate/report/templates/*",
             "prompts/*.json",
+            "serve/prompts/*.json",
         ]
     },
     cmdclass={"build_py": BuildPackage},

@@ -11,6 +11,7 @@ from hclx.serve.clova_chat import ClovaChats
 from hclx.serve.clova_completions import ClovaCompletions
 from hclx.serve.clova_errors import render_error
 from hclx.serve.clova_fields import ChatBodyV1, ChatBodyV3, CompletionBody
+from hclx.serve.clova_texts import ClovaTexts, SegmentationBody, SummaryBody
 from hclx.serve.clova_tools import ClovaTools, EmbeddingBody, SlidingBody, TokenizeBody
 from hclx.serve.dialect import Dialect
 from hclx.serve.operation import ApiRoute, Operation
@@ -42,11 +43,24 @@ _SLIDE = Operation(
 _EMBED = Operation(
     "Computes the vector of a text.", results.EmbeddingEnvelope, EmbeddingBody, {"text": "바다"}
 )
+_SEGMENT = Operation(
+    "Divides a text into paragraphs.",
+    results.SegmentationEnvelope,
+    SegmentationBody,
+    {"text": "바다가 넓다. 산이 높다.", "segCnt": 2},
+)
+_SUMMARISE = Operation(
+    "Writes the gist of texts.",
+    results.SummaryEnvelope,
+    SummaryBody,
+    {"texts": ["바다가 넓다. 배가 떴다."], "includeAiFilters": True},
+)
 
 
 def clova_dialect(service: Service) -> Dialect:
     """Returns the routes of the dialect."""
     complete, chats, tools = ClovaCompletions(service), ClovaChats(service), ClovaTools(service)
+    texts = ClovaTexts(service)
     # A tuned model is named by its task, as any other by its name.
     handlers = {
         "/v1/completions/{model:path}": (complete, _COMPLETE),
@@ -61,6 +75,10 @@ def clova_dialect(service: Service) -> Dialect:
         "/v1/api-tools/sliding/chat-messages/{model:path}": (tools.slide, _SLIDE),
         "/v1/api-tools/embedding/v2": (tools.embed, _EMBED),
         "/v1/api-tools/embedding/{model:path}": (tools.embed, _EMBED),
+        "/v1/api-tools/segmentation": (texts.segment, _SEGMENT),
+        "/v1/api-tools/segmentation/{model:path}": (texts.segment, _SEGMENT),
+        "/v1/api-tools/summarization/v2": (texts.summarise, _SUMMARISE),
+        "/v1/api-tools/summarization/v2/{model:path}": (texts.summarise, _SUMMARISE),
     }
     routes = [
         ApiRoute(app + path, _checked(handler, path), operation)

@@ -5,7 +5,16 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-StopReason = Literal["end_token", "stop_before", "length"]
+StopReason = Literal["end_token", "stop_before", "length", "content_filter"]
+
+
+class FilterScore(msgspec.Struct, rename="camel"):
+    """The judgement of a text in a category: "0" is the worst, and "2" is safe."""
+
+    group_name: str
+    name: str
+    score: Literal["0", "1", "2"]
+    result: Literal["OK"]
 
 
 class StatusFields(msgspec.Struct):
@@ -36,7 +45,7 @@ class CompletionResult(msgspec.Struct, rename="camel"):
     input_tokens: list[str] | UnsetType = UNSET
     output_tokens: list[str] | UnsetType = UNSET
     output_probs: list[float] | UnsetType = UNSET
-    ai_filter: list | UnsetType = UNSET
+    ai_filter: list[FilterScore] | UnsetType = UNSET
 
 
 class CompletionEnvelope(msgspec.Struct):
@@ -62,7 +71,7 @@ class ChatResultV1(msgspec.Struct, rename="camel"):
     input_length: int
     output_length: int
     seed: int
-    ai_filter: list | UnsetType = UNSET
+    ai_filter: list[FilterScore] | UnsetType = UNSET
 
 
 class ChatEnvelopeV1(msgspec.Struct):
@@ -88,7 +97,7 @@ class ChatResultV3(msgspec.Struct, rename="camel"):
     created: int
     seed: int
     usage: ChatUsage
-    ai_filter: list | UnsetType = UNSET
+    ai_filter: list[FilterScore] | UnsetType = UNSET
 
 
 class ChatEnvelopeV3(msgspec.Struct):
@@ -145,3 +154,33 @@ class EmbeddingEnvelope(msgspec.Struct):
 
     status: StatusFields
     result: Vector
+
+
+class Segmentation(msgspec.Struct, rename="camel"):
+    """The sentences of each paragraph, and their indices."""
+
+    topic_seg: list[list[str]]
+    span: list[list[int]]
+    input_tokens: int
+
+
+class SegmentationEnvelope(msgspec.Struct):
+    """The answer to a text to divide."""
+
+    status: StatusFields
+    result: Segmentation
+
+
+class Summary(msgspec.Struct, rename="camel"):
+    """The gist of texts."""
+
+    text: str
+    input_tokens: int
+    ai_filter: list[FilterScore] | UnsetType = UNSET
+
+
+class SummaryEnvelope(msgspec.Struct):
+    """The answer to texts to summarise."""
+
+    status: StatusFields
+    result: Summary
