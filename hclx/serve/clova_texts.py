@@ -115,8 +115,7 @@ class ClovaTexts:
             n_new = sum(len(result.tokens) for result in results)
             n_cached = sum(result.n_cached for result in results)
             running.add(Usage(sum(len(each.prompt) for each in asked), n_new, n_cached))
-            gists = [result.text.strip() for result in results]
-            answer = {"text": "\n".join(gist for gist in gists if gist)}
+            answer = {"text": "\n".join(_first_line(result.text) for result in results).strip()}
             if body.include_ai_filters:
                 findings = [await running.findings(index) for index in range(len(asked))]
                 answer["aiFilter"] = written_findings(worst_of(findings))
@@ -178,6 +177,11 @@ class ClovaTexts:
 @functools.cache
 def _summary_prompt() -> PromptDocument:
     return load_prompt(_PROMPT)
+
+
+def _first_line(text: str) -> str:
+    """The first line that is not blank: some models begin below the prompt, or go on behind it."""
+    return text.strip().split("\n")[0].strip()
 
 
 def _division(

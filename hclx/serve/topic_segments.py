@@ -19,8 +19,8 @@ class Division:
     """How paragraphs are made.
 
     Attributes:
-      alpha: a gap divides if it is deeper than the mean less alpha standard deviations; so the
-        greater, the more paragraphs. `AUTOMATIC`: 0.5.
+      alpha: a gap divides if it is deeper than its neighbours and than the mean less alpha standard
+        deviations; so the greater, the more paragraphs. `AUTOMATIC`: 0.5.
       count: the number of paragraphs; None: as alpha says.
       least, most: characters of a paragraph. One that is shorter is joined to the neighbour from
         which the shallower gap parts it, unless both are longer than `most` then; one that is
@@ -49,7 +49,7 @@ def paragraphs_of(
     else:
         alpha = _AUTOMATIC_ALPHA if division.alpha == AUTOMATIC else division.alpha
         least = depth_g.mean() - alpha * depth_g.std() if len(depth_g) else 0.0
-        borders = {gap for gap, depth in enumerate(depth_g) if depth > max(least, 0.0)}
+        borders = {gap for gap in _valleys(depth_g) if depth_g[gap] >= max(least, 1e-9)}
     lengths = [len(sentence) for sentence in sentences]
     _divide_long(borders, depth_g, lengths, division.most)
     _join_short(borders, depth_g, lengths, division)
@@ -83,6 +83,13 @@ def _peak(likeness_g: list[float], gap: int, step: int) -> float:
     while 0 <= gap + step < len(likeness_g) and likeness_g[gap + step] >= likeness_g[gap]:
         gap += step
     return likeness_g[gap]
+
+
+def _valleys(depth_g: np.ndarray) -> list[int]:
+    """The gaps that are as deep as both of their neighbours: one for each change of topic."""
+    padded_g = np.concatenate([[0.0], depth_g, [0.0]])
+    is_deepest_g = (depth_g >= padded_g[:-2]) & (depth_g >= padded_g[2:])
+    return np.flatnonzero(is_deepest_g).tolist()
 
 
 def _ranges(borders: set[int], n_sentences: int) -> list[range]:

@@ -1,4 +1,4 @@
-"""What is done with each text before it leaves: flagged windows end it, personal data is masked."""
+"""The rules by which a text leaves: flagged windows end it, personal data is masked."""
 
 import dataclasses
 from collections.abc import Iterable
