@@ -17,6 +17,13 @@ TEXT = flags.DEFINE_string("text", "text", "The column of the texts.")
 CATEGORIES = flags.DEFINE_multi_string(
     "category", [], "GROUP/NAME:COLUMN=VALUE[,VALUE...]: texts of these values; repeatable."
 )
+HARMLESS = flags.DEFINE_string(
+    "harmless", "", "Documents of ordinary text, GLOB[,GLOB...], which the filter lets through."
+)
+HARMLESS_VALUE = flags.DEFINE_string("harmless_value", "none", "Their value in every column.")
+MAX_HARMLESS = flags.DEFINE_integer(
+    "max_harmless", 20_000, "The most sentences of them.", lower_bound=1
+)
 OUTPUT = flags.DEFINE_string("output", None, "File of the filter, .npz.", required=True)
 NAME = flags.DEFINE_string("name", None, "Of the filter; default: that of the file.")
 HELD_OUT = flags.DEFINE_integer(
@@ -35,12 +42,15 @@ def main(_):
     require("scipy")
     from hclx.serve.safety.categories import read_category
     from hclx.serve.safety.filter_file import save_filter
-    from hclx.serve.safety.filter_training import read_labelled, train_filter
+    from hclx.serve.safety.filter_training import harmless_texts, read_labelled, train_filter
 
     categories = [read_category(text) for text in CATEGORIES.value]
     columns = list(dict.fromkeys(category.column for category in categories))
     check_output("--output", OUTPUT.value, makes_folders=True)
     data = read_labelled(TRAIN.value, TEXT.value, columns)
+    if HARMLESS.value:
+        texts = harmless_texts(HARMLESS.value, MAX_HARMLESS.value)
+        data = data.with_harmless(texts, HARMLESS_VALUE.value)
     test = read_labelled(TEST.value, TEXT.value, columns) if TEST.value else None
     name = NAME.value or Path(OUTPUT.value).stem
     made = train_filter(name, data, categories, HELD_OUT.value, STRENGTH.value)

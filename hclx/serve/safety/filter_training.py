@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from hclx.serve.safety.categories import PRECISIONS, Category, choose_threshold
 from hclx.serve.safety.label_model import LabelModel
 from hclx.serve.safety.label_training import train_labels
 from hclx.serve.safety.output_filter import TrainedFilter
+from hclx.serve.safety.text_windows import windows_of
+from hclx.text.documents import expand_globs, read_documents
 from hclx.tune.row_files import Row, read_rows
+
+_OF_EACH, _MOST_READ = 5, 2000  # windows, of characters of a document
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +34,19 @@ class LabelledTexts:
         """Returns the texts without every n-th, and every n-th."""
         rows = range(len(self.texts))
         return self._of([i for i in rows if i % every]), self._of(list(rows[::every]))
+
+    def with_harmless(self, texts: Sequence[str], value: str) -> "LabelledTexts":
+        """Returns these and more texts, whose class is `value` in every question.
+
+        Raises:
+          ConfigError: a question has no such class.
+        """
+        for name, values in self.columns.items():
+            if value not in values:
+                known = ", ".join(sorted(set(values)))
+                raise ConfigError(f"--harmless_value={value} is no {name}; there are {known}")
+        columns = {name: [*own, *[value] * len(texts)] for name, own in self.columns.items()}
+        return LabelledTexts([*self.texts, *texts], columns)
 
     def _of(self, rows: list[int]) -> "LabelledTexts":
         columns = {name: [values[i] for i in rows] for name, values in self.columns.items()}
@@ -53,6 +71,28 @@ def read_labelled(path: str, text: str, columns: Sequence[str]) -> LabelledTexts
         for name, values in labels.items():
             values.append(_field(row, name))
     return LabelledTexts(texts, labels)
+
+
+def harmless_texts(patterns: str, count: int) -> list[str]:
+    """Reads windows of ordinary documents, by which a filter learns what it has to let through.
+
+    Args:
+      patterns: files, as GLOB[,GLOB...].
+      count: the most windows; 5 of each document.
+    Raises:
+      DataError: there is none.
+    """
+    documents = read_documents(expand_globs(patterns))
+    windows = (
+        window.strip()
+        for document in documents
+        for window in windows_of(document.text[:_MOST_READ])[:_OF_EACH]
+        if window.strip()
+    )
+    texts = list(itertools.islice(windows, count))
+    if not texts:
+        raise DataError(f"--harmless={patterns} has no text; name files of documents")
+    return texts
 
 
 def _field(row: Row, name: str) -> str:
