@@ -22,7 +22,7 @@ HARMLESS = flags.DEFINE_string(
 )
 HARMLESS_VALUE = flags.DEFINE_string("harmless_value", "none", "Their value in every column.")
 MAX_HARMLESS = flags.DEFINE_integer(
-    "max_harmless", 20_000, "The most sentences of them.", lower_bound=1
+    "max_harmless", 8_000, "The most sentences of them.", lower_bound=1
 )
 OUTPUT = flags.DEFINE_string("output", None, "File of the filter, .npz.", required=True)
 NAME = flags.DEFINE_string("name", None, "Of the filter; default: that of the file.")
