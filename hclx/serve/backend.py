@@ -20,6 +20,7 @@ from hclx.text.tokenizer import to_bytes
 
 _THREADS = 32
 _AT_ONCE = 16  # texts of a request to score or to embed
+_LAST = 128  # tokens of a prompt in which something of its text may begin
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
 
@@ -142,6 +143,13 @@ class Backend:
             return [*self.tokenizer.begin_ids, *ids] if begins else ids
 
         return await self._in_thread(encode) if len(text) > _LONG else encode()
+
+    def end_of(self, prompt: str | Sequence[int]) -> str:
+        """Returns the last characters of a prompt; slots of an artefact are none."""
+        if isinstance(prompt, str):
+            return prompt[-_LAST:]
+        last = [token for token in prompt[-_LAST:] if token < self.tokenizer.vocab_size]
+        return self.tokenizer.decode(last)
 
     def check_ids(self, ids: Iterable[int], name: str) -> None:
         """Raises ApiError (400) for an id that is not in the vocabulary."""

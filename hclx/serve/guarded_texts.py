@@ -1,10 +1,9 @@
 """Texts on their way from the engine, as the rules of the server let them leave."""
 
 import asyncio
-import collections
 import dataclasses
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from hclx.infer import Generation, Part
 from hclx.infer.engine import UNKNOWN_TOKEN
@@ -18,11 +17,16 @@ from hclx.serve.safety.output_rules import OutputGuard, OutputRules
 class GuardedTexts:
     """`TextStreams` behind the rules of a server. Texts are judged and masked in threads."""
 
-    def __init__(self, texts: TextStreams, rules: OutputRules, metrics: Metrics):
-        """Takes the texts of a request."""
+    def __init__(
+        self,
+        texts: TextStreams,
+        rules: OutputRules,
+        metrics: Metrics,
+        prompt_of: Callable[[int], str] = lambda index: "",
+    ):
+        """Takes the texts of a request, and how the prompt of each ends."""
         self._texts, self._rules, self._metrics = texts, rules, metrics
-        make = functools.partial(OutputGuard, rules)
-        self._guards: dict[int, OutputGuard] = collections.defaultdict(make)
+        self._prompt_of, self._guards = prompt_of, {}
 
     async def parts(self) -> AsyncIterator[tuple[int, Part | None]]:
         """Yields the index of a text and its next part that may leave; None at its end. A text
@@ -33,7 +37,7 @@ class GuardedTexts:
             if not self._rules.changes_texts:
                 yield index, part
                 continue
-            guard = self._guards[index]
+            guard = self._guard_of(index)
             was_blocked = guard.is_blocked
             feed = guard.finish if part is None else functools.partial(guard.feed, part.text)
             if passed := await asyncio.to_thread(feed):
@@ -53,7 +57,7 @@ class GuardedTexts:
         """
         if not self._rules.changes_texts:
             return await self._texts.result(index)
-        is_streamed, guard = index in self._guards, self._guards[index]
+        is_streamed, guard = index in self._guards, self._guard_of(index)
         result = await self._written(index)
         if not is_streamed:
             await asyncio.to_thread(guard.feed, result.text)
@@ -81,6 +85,11 @@ class GuardedTexts:
     def used(self, seconds: float) -> Usage:
         """See `TextStreams.used`."""
         return self._texts.used(seconds)
+
+    def _guard_of(self, index: int) -> OutputGuard:
+        if index not in self._guards:
+            self._guards[index] = OutputGuard(self._rules, self._prompt_of(index))
+        return self._guards[index]
 
     async def _written(self, index: int) -> Generation:
         is_blocked = index in self._guards and self._guards[index].is_blocked

@@ -160,7 +160,8 @@ class Service:
             async with self.admission.turn(asked.caller, asked.cost, n_texts):
                 self.metrics.queue_time.observe(time.monotonic() - asked.begin)
                 async with self.backend.started(asked.requests) as texts:
-                    guarded = GuardedTexts(texts, self.backend.rules, self.metrics)
+                    prompt_of = lambda index: self.backend.end_of(asked.requests[index].prompt)
+                    guarded = GuardedTexts(texts, self.backend.rules, self.metrics, prompt_of)
                     running = Running(asked, guarded, self.metrics)
                     yield running
             reason = "failed" if running.has_failed else "finished"

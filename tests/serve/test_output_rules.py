@@ -128,6 +128,15 @@ def test_personal_data_is_masked(path):
         assert "".join(parts) == text and len(parts) >= 3
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/completions/m"])
+def test_the_prompt_tells_what_a_number_is(path):
+    name = "text" if path.endswith("m") else "prompt"
+    with client("1234-5678 이다", judge=None, masks_pii=True) as masking:
+        text, _, _ = whole(masking, path, **{name: "내 전화는 010-"})
+        assert text == "<전화번호> 이다"
+        assert whole(masking, path, **{name: "내 점수는 "})[0] == "1234-5678 이다"
+
+
 @pytest.mark.parametrize("path", [path for path in BODIES if "model" not in BODIES[path]])
 def test_ai_filters_are_on_the_inverted_scale(path):
     expected = [

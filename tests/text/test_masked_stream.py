@@ -49,8 +49,8 @@ def parts_of(text, sizes):
     return parts
 
 
-def streamed(text, sizes):
-    stream = MaskedStream()
+def streamed(text, sizes, before=""):
+    stream = MaskedStream(before)
     return [*map(stream.feed, parts_of(text, sizes)), stream.finish()]
 
 
@@ -88,6 +88,26 @@ def test_no_part_has_characters_of_an_item():
                 whole = whole.replace(placeholder, "")
             for span in spans:
                 assert text[span.start : span.end] not in whole
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, TEXTS, st.integers(1, 9))
+def test_a_text_is_masked_by_what_stands_before_it(before, text, size):
+    """The oracle masks the whole, and takes away what it has made of the characters before."""
+    whole, start, expected, position = before + text, len(before), "", 0
+    for span in find_pii(whole):
+        expected += whole[max(position, start) : max(span.start, start)]
+        expected += PLACEHOLDERS[span.kind] if span.end > start else ""
+        position = span.end
+    expected += whole[max(position, start) :]
+    assert "".join(streamed(text, [size], before)) == expected
+
+
+def test_an_item_that_begins_before_the_text_is_masked():
+    phone, account = PLACEHOLDERS["phone"], PLACEHOLDERS["account"]
+    assert "".join(streamed("1234-5678 이다", [3], "이름\n전화: 010-")) == f"{phone} 이다"
+    assert "".join(streamed(" 123-45-678901", [1], "국민은행 계좌:")) == f" {account}"
+    assert "".join(streamed(" 123-45-678901", [1], "계좌\n점수:")) == " 123-45-678901"
 
 
 def test_a_word_leaves_with_the_next_and_a_number_when_it_is_known():

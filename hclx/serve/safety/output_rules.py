@@ -56,11 +56,11 @@ class OutputGuard:
       n_masked: the number of items of personal data that were masked.
     """
 
-    def __init__(self, rules: OutputRules):
-        """Starts a text."""
+    def __init__(self, rules: OutputRules, prompt: str = ""):
+        """Starts a text behind a prompt, of which the end suffices."""
         self.text, self.is_blocked, self._is_finished = "", False, False
         self._rules, self._windows, self._before = rules, WindowReader(), ""
-        self._masks = MaskedStream() if rules.masks_pii else None
+        self._masks = MaskedStream(prompt) if rules.masks_pii else None
 
     @property
     def n_masked(self) -> int:

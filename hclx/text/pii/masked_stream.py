@@ -29,11 +29,16 @@ class MaskedStream:
       n_items: the number of items that were masked.
     """
 
-    def __init__(self):
-        """Starts at the beginning of a text."""
+    def __init__(self, before: str = ""):
+        """Starts a text.
+
+        Args:
+          before: text that stands before it and is known already, such as a prompt: words in it
+            tell what a number is, and of an item that begins there the rest is masked.
+        """
         self.n_items = 0
-        self._text = ""  # from the last place at which all is settled
-        self._n_sent = 0  # characters of it that were returned
+        self._text = before[before.rfind("\n") + 1 :]  # from where all before is settled
+        self._n_sent = len(self._text)  # characters of it that were returned
 
     def feed(self, part: str) -> str:
         """Takes the next part of the text, and returns what can be sent."""
@@ -60,9 +65,9 @@ class MaskedStream:
         """Masks the characters before `end` that were not returned, and forgets all before it."""
         first = self._n_sent
         items = [
-            (span.start - first, span.end - first, PLACEHOLDERS[span.kind])
+            (max(0, span.start - first), span.end - first, PLACEHOLDERS[span.kind])
             for span in spans
-            if first <= span.start and span.end <= end
+            if first < span.end <= end
         ]
         text = replace_spans(self._text[first:end], items)
         self._text, self._n_sent = self._text[end:], max(0, first - end)
@@ -72,10 +77,11 @@ class MaskedStream:
     def _words(self) -> str:
         """Returns the next words that are whole and can be no item."""
         seen, starts, _ = visible(self._text)
-        end = bisect.bisect_left(starts, self._n_sent)
-        for joint in _JOINT.finditer(seen, end):
-            if has_candidate(seen[end : joint.end()]):
+        first, sent, begin = self._n_sent, bisect.bisect_left(starts, self._n_sent), 0
+        for joint in _JOINT.finditer(seen):
+            if joint.end() > sent and has_candidate(seen[begin : joint.end()]):
                 break
-            end = joint.end()
-        first, self._n_sent = self._n_sent, max(self._n_sent, starts[end]) if end else 0
+            begin = joint.end()
+        if begin > sent:
+            self._n_sent = starts[begin]
         return self._text[first : self._n_sent]
