@@ -57,6 +57,9 @@ class GuardedTexts:
         """
         if not self._rules.changes_texts:
             return await self._texts.result(index)
+        if self._rules.block is not None and not self._guards:
+            async for _ in self.parts():  # a flagged text ends in the engine as that of a stream
+                pass
         is_streamed, guard = index in self._guards, self._guard_of(index)
         result = await self._written(index)
         if not is_streamed:

@@ -1,5 +1,8 @@
 """Segmentation and summarisation of CLOVA Studio, over an engine whose texts are known."""
 
+import json
+import random
+
 import pytest
 
 from hclx.serve.backend import Backend
@@ -7,6 +10,7 @@ from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.server import build_app
 from tests.helpers.serving import TextTokenizer, client_of
 from tests.helpers.writing_engine import WritingEngine
+from tests.serve.test_malformed_requests import VALUES
 from tests.serve.test_output_rules import WordFilter
 
 SEA = ["바다가 넓다.", "바다에 배가 떴다.", "바다는 푸르다.", "바다로 가자."]
@@ -109,3 +113,24 @@ def test_what_cannot_be_served_is_refused():
     with client(max_length=600) as tool:
         assert "sentence" in refused(tool, SEGMENT, "40003", text="가" * 201)
         assert "segMaxSize" in refused(tool, SUMMARISE, "40003", texts=[TEXT])
+
+
+def test_malformed_requests_are_answered():
+    rng, statuses = random.Random(0), set()
+    bodies = {
+        SEGMENT: {"text": TEXT, "alpha": 0.0, "segCnt": 2, "postProcess": True},
+        SUMMARISE: {"texts": [TEXT], "segCount": 1, "segMaxSize": 200, "segMinSize": 10},
+        "/v1/moderations": {"input": [TEXT, "좋다"], "model": "words"},
+    }
+    bodies[SEGMENT] |= {"postProcessMaxSize": 20, "postProcessMinSize": 5}
+    with client(rules=OutputRules(WordFilter())) as tool:
+        for _ in range(200):
+            path = rng.choice(list(bodies))
+            body = dict(bodies[path])
+            body[rng.choice([*body, "x"])] = rng.choice(VALUES)
+            response = tool.post(path, content=json.dumps(body).encode())
+            assert response.status_code < 500, (path, body, response.text)
+            statuses.add(response.status_code)
+        admission = tool.app.state.service.admission
+        assert admission.n_running == admission.n_waiting == 0
+    assert {200, 400} <= statuses
