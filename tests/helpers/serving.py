@@ -8,12 +8,14 @@ from starlette.testclient import TestClient
 
 from hclx.config import ModelConfig
 from hclx.serve.backend import Backend
+from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.server import Server, build_app
 from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_text
 from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
 from tests.helpers.numpy_decoder import noisy_params
+from tests.helpers.word_filter import WordFilter
 
 TINY = ModelConfig(vocab_size=256, n_layers=1, d_model=16, n_heads=2, max_length=64)
 
@@ -47,7 +49,8 @@ class TalkingTokenizer(TextTokenizer):
 def described_backend(engine):
     """A backend that answers at all routes, chats among them."""
     tokenizer = TalkingTokenizer(256)
-    return Backend(engine, tokenizer, {"tiny": None}, 64, "", ChatTemplate(tokenizer))
+    rules, template = OutputRules(WordFilter()), ChatTemplate(tokenizer)
+    return Backend(engine, tokenizer, {"tiny": None}, 64, "", template, rules=rules)
 
 
 def tiny_engine(**settings):

@@ -3,15 +3,17 @@
 import json
 import random
 
+import msgspec
 import pytest
 
 from hclx.serve.backend import Backend
+from hclx.serve.clova_results import SegmentationEnvelope, SummaryEnvelope
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.server import build_app
 from tests.helpers.serving import TextTokenizer, client_of
+from tests.helpers.word_filter import WordFilter
 from tests.helpers.writing_engine import WritingEngine
 from tests.serve.test_malformed_requests import VALUES
-from tests.serve.test_output_rules import WordFilter
 
 SEA = ["바다가 넓다.", "바다에 배가 떴다.", "바다는 푸르다.", "바다로 가자."]
 HILL = ["산이 높다.", "산에 눈이 왔다.", "산은 멀다.", "산으로 가자."]
@@ -26,7 +28,7 @@ def vector(text):
 def client(text=" 바다와 산이다.", max_length=4000, rules=OutputRules()):
     engine = WritingEngine(text, embed=vector)
     models = {"m": None, "other": "artefact"}
-    backend = Backend(engine, TextTokenizer(256), models, max_length, "", None, rules)
+    backend = Backend(engine, TextTokenizer(256), models, max_length, rules=rules)
     made = client_of(build_app(backend))
     made.engine = engine
     return made
@@ -36,6 +38,8 @@ def result(client, path, **body):
     response = client.post(path, json=body)
     assert response.status_code == 200, response.text
     assert response.json()["status"] == {"code": "20000", "message": "OK"}
+    kind = SegmentationEnvelope if "segmentation" in path else SummaryEnvelope
+    msgspec.convert(response.json(), kind)
     return response.json()["result"]
 
 

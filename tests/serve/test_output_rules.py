@@ -8,35 +8,18 @@ from hypothesis import strategies as st
 
 from hclx.errors import ConfigError
 from hclx.serve.backend import Backend
-from hclx.serve.safety.categories import Category
-from hclx.serve.safety.output_filter import Finding
 from hclx.serve.safety.output_rules import OutputGuard, OutputRules
 from hclx.serve.server import build_app
 from hclx.text.pii import masked
 from tests.helpers.model_server import chunk, model_server, stream
 from tests.helpers.serving import TextTokenizer, client_of
+from tests.helpers.word_filter import WordFilter
 from tests.helpers.writing_engine import WritingEngine
 
 PHONE = "010-1234-5678"
 TEXT = f"좋은 날이다. 번호는 {PHONE} 이다. 바보 같은 녀석. 그리고 끝."
 KEPT = f"좋은 날이다. 번호는 {PHONE} 이다. "
 SAFE = f"좋은 날이다. 번호는 {PHONE} 이다. 그리고 끝."
-
-
-class WordFilter:
-    """Flags the words that it knows."""
-
-    name = "words"
-    categories = (
-        Category("curse", "insult", "c", ("v",)),
-        Category("unsafeContents", "discrimination", "c", ("v",)),
-    )
-
-    def judge(self, text):
-        insult = 0.9 if "바보" in text else 0.5 if "녀석" in text else 0.1
-        chances = insult, 0.6 if "끝" in text else 0.0
-        pairs = zip(self.categories, chances)
-        return [Finding(c, p, 0 if p > 0.8 else 1 if p > 0.4 else 2) for c, p in pairs]
 
 
 class Template:
@@ -50,7 +33,7 @@ def client(text=TEXT, judge=WordFilter(), **rules):
     engine = WritingEngine(text)
     tokenizer = TextTokenizer(256)
     made = OutputRules(judge, **rules)
-    backend = Backend(engine, tokenizer, {"m": None}, 1000, "", Template(), made)
+    backend = Backend(engine, tokenizer, {"m": None}, 1000, "", Template(), rules=made)
     client = client_of(build_app(backend))
     client.engine = engine
     return client
@@ -198,6 +181,8 @@ def test_moderations():
         assert answer["model"] == "words" and answer["id"].startswith("modr-")
         assert first["flagged"] and first["categories"] == {"insult": True, "discrimination": False}
         assert first["category_scores"] == {"insult": 0.9, "discrimination": 0.6}
+        for name in ("words", "m"):
+            assert judging.post("/v1/moderations", json={"input": "a", "model": name}).is_success
         assert not second["flagged"] and second["category_scores"]["insult"] == 0.1
         for body, status, param in (
             ({"input": []}, 400, "input"),
