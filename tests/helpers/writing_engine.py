@@ -3,7 +3,7 @@
 import threading
 import time
 
-from hclx.infer import Generation, TokenLogprob
+from hclx.infer import Generation, Part, TokenLogprob
 from hclx.infer.ticket import Ticket
 
 
@@ -41,7 +41,7 @@ class WritingEngine:
             time.sleep(self.pause)
             part = self.text[len(written) : len(written) + self.size]
             written += part
-            ticket.add_text(part)
+            ticket.add_parts([Part(part)])
         self.n_cancelled += is_cancelled.is_set()
         tokens = tuple(100 + i % 100 for i in range(len(written)))
         logprobs = None

@@ -25,7 +25,7 @@ SAFE = f"좋은 날이다. 번호는 {PHONE} 이다. 그리고 끝."
 class Template:
     """A template of chats."""
 
-    def render(self, messages, add_generation_prompt):
+    def render(self, messages, add_generation_prompt, tools=None):
         return "".join(message["content"] for message in messages)
 
 
