@@ -130,9 +130,10 @@ def _head(body: ResponseRequest) -> dict:
 def _ended(items: Items, result: Generation, usage: Usage) -> dict:
     """The fields of an answer that have changed at its end."""
     is_whole = _status(result) == "completed"
+    reason = "content_filter" if result.stop_reason == "content_filter" else "max_output_tokens"
     return {
         "status": _status(result),
-        "incomplete_details": None if is_whole else {"reason": "max_output_tokens"},
+        "incomplete_details": None if is_whole else {"reason": reason},
         "output": items.items,
         "usage": {
             "input_tokens": usage.prompt_tokens,

@@ -31,6 +31,9 @@ class WritingEngine:
         threading.Thread(target=self._write, args=(request, ticket, is_cancelled)).start()
         return ticket
 
+    def check(self, request):
+        """See `hclx.infer.Engine`."""
+
     def embed(self, texts, artefact=None):
         """See `hclx.infer.Engine`."""
         return [self._embed(text) for text in texts]

@@ -111,6 +111,24 @@ def test_personal_data_is_masked(path):
         assert "".join(parts) == text and len(parts) >= 3
 
 
+def test_responses_and_own_routes_follow_the_rules():
+    asked = {"model": "m", "input": "안녕", "max_output_tokens": 200}
+    with client(block=0, masks_pii=True) as both:
+        answer = both.post("/v1/responses", json=asked).json()
+        told = events(both.post("/v1/responses", json={**asked, "stream": True}))
+        own = {"prompt": "안녕", "max_tokens": 200, "logprobs": 1}
+        native = both.post("/hclx/v1/generate", json={"model": "m", "prompts": [own]}).json()
+    assert answer["output"][0]["content"][0]["text"] == masked(KEPT)
+    assert answer["status"] == "incomplete"
+    assert answer["incomplete_details"] == {"reason": "content_filter"}
+    deltas = [data["delta"] for name, data in told if name == "response.output_text.delta"]
+    assert "".join(deltas) == masked(KEPT)
+    assert told[-1][1]["response"]["incomplete_details"] == {"reason": "content_filter"}
+    (text,) = native["results"][0]["texts"]
+    assert (text["text"], text["stop_reason"]) == (masked(KEPT), "content_filter")
+    assert text["logprobs"] is None
+
+
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/completions/m"])
 def test_the_prompt_tells_what_a_number_is(path):
     name = "text" if path.endswith("m") else "prompt"
