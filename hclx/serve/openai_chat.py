@@ -99,7 +99,7 @@ class ChatCompletions:
     async def _requests(self, body: ChatRequest, caller: Caller) -> list[GenerateRequest]:
         """Returns the `n` requests to the engine. Raises ApiError (400, 404)."""
         config, backend = self._service.config, self._backend
-        artefact = backend.artefact_of(body.model)
+        artefact = backend.artefact_of(body.model, caller)
         check_fields(body, 1, config)
         if body.tools:
             raise ApiError(400, "unsupported", "tools are not supported; leave them out", "tools")

@@ -12,6 +12,7 @@ class ServeConfig(Validated):
 
     Attributes:
       body_bytes: the most bytes of a request's body.
+      file_bytes: the same where it brings a file of rows.
       header_bytes: the most bytes of its headers together.
       prompts: the most prompts of a request, and texts to embed.
       n: the most continuations of a request, over all of its prompts.
@@ -29,6 +30,7 @@ class ServeConfig(Validated):
     """
 
     body_bytes: int = 2**22
+    file_bytes: int = 2**26
     header_bytes: int = 2**14
     prompts: int = 256
     n: int = 256
@@ -46,6 +48,7 @@ class ServeConfig(Validated):
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
         self._positive("waiting", "waiting_of_key", "retry_seconds", "deadline", "drain_seconds")
+        self._positive("file_bytes")
         self._not_negative("logprobs")
         for name, most in (("logprobs", MAX_LOGPROBS), ("stop_texts", MOST_STOPS)):
             value = getattr(self, name)

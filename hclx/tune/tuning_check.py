@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hclx.config import Experiment
+from hclx.model import n_params
 from hclx.prompts import PromptDocument
 from hclx.text import Tokenizer
 from hclx.train.run import RunOptions
 from hclx.tune.row_files import read_rows
 from hclx.tune.text_rows import prepare_groups
+from hclx.tune.trainable import count_trainable
 from hclx.tune.tune_config import TuneConfig
 from hclx.tune.tuning_data import TuningText, prepare_examples
 from hclx.tune.tuning_run import check_run
 from hclx.tune.tuning_settings import load_settings
 
 _GIN = threading.Lock()  # its reader keeps the classes that it reads in the module
+_STEPS = "TrainConfig.total_steps"
 _WARM_UP_SHARE = 10  # of the steps, where fewer than the usual ones
 
 
@@ -56,6 +59,8 @@ class CheckedTuning:
       total_steps: of the run.
       n_train, n_held_out: examples.
       n_dropped: examples that are too long, and left out.
+      batch_tokens: of a step.
+      n_trainable, n_base: parameters that are trained, and those of the base.
       writes_text: whether the result is a model that writes text.
     """
 
@@ -64,6 +69,9 @@ class CheckedTuning:
     n_train: int
     n_held_out: int
     n_dropped: int
+    batch_tokens: int
+    n_trainable: int
+    n_base: int
     writes_text: bool
 
 
@@ -77,24 +85,27 @@ def check_tuning(plan: TuningPlan, tokenizer: Tokenizer) -> CheckedTuning:
     Raises:
       ConfigError, DataError, CheckpointError: as `hclx.tune.tuning_run.tune`.
     """
-    settings = dict(plan.settings)
-    if plan.epochs:  # until the rows are counted, as many steps as any warm-up needs
-        settings["TrainConfig.total_steps"] = 2**30
+    settings, asked = dict(plan.settings), plan.settings.get(_STEPS)
+    decides_steps = plan.epochs > 0 or (type(asked) is int and asked > 0)
+    if decides_steps:  # until the rows are counted, as many steps as any warm-up needs
+        settings[_STEPS] = 2**30
     experiment, config = _loaded(plan, settings)
     rows = read_rows(plan.data, experiment.data.encoding, experiment.data.max_documents)
     held_out = read_rows(plan.validation, experiment.data.encoding) if plan.validation else None
-    text = TuningText(plan.data.name, rows, held_out, plan.prompt, plan.too_long)
+    text = TuningText(str(plan.data), rows, held_out, plan.prompt, plan.too_long)
     prepare = prepare_examples if config.writes_text else prepare_groups
     length, permille = experiment.train.sequence_length, experiment.data.validation_permille
     data = prepare(text, tokenizer, experiment.model.vocab_size, config, length, permille)
-    if plan.epochs:
-        n_rows = len(data.train.tokens_bt)
-        steps = math.ceil(plan.epochs * n_rows / experiment.train.global_batch_size)
-        settings |= _of_steps(max(2, steps), experiment, plan.settings)
+    if decides_steps:
+        n_reads = plan.epochs * len(data.train.tokens_bt)
+        steps = math.ceil(n_reads / experiment.train.global_batch_size) or asked
+        settings |= _of_steps(steps, experiment, plan.settings)
         experiment, config = _loaded(plan, settings)
     check_run(experiment, config, None, RunOptions(init_from=plan.base))
+    train, model = experiment.train, experiment.model
+    sizes = train.global_batch_size * length, count_trainable(model, config), n_params(model)
     counts = data.n_train, data.n_held_out, data.n_dropped
-    return CheckedTuning(settings, experiment.train.total_steps, *counts, config.writes_text)
+    return CheckedTuning(settings, train.total_steps, *counts, *sizes, config.writes_text)
 
 
 def gin_file_of(kind: str) -> str:
@@ -117,4 +128,4 @@ def _of_steps(steps: int, experiment: Experiment, asked: Mapping) -> dict[str, i
     """The settings that follow from a number of steps, but for those that were asked for."""
     warm_up = min(experiment.optimizer.warmup_steps, steps // _WARM_UP_SHARE)
     name = "OptimizerConfig.warmup_steps"
-    return {"TrainConfig.total_steps": steps} | ({} if name in asked else {name: warm_up})
+    return {_STEPS: steps} | ({} if name in asked else {name: warm_up})

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from hclx.errors import ConfigError
 from hclx.serve.store.database import Database
 from hclx.serve.store.job_records import UNFINISHED
 from hclx.serve.store.tables import datasets, tuning_jobs
+from hclx.serve.store.tuning_errors import InUseError, TooManyError
 from hclx.serve.store.tuning_lock import lock_tuning
 
 _ID_BYTES = 8
@@ -59,14 +59,14 @@ def add_dataset(
       most: data sets that its tenant may have.
       store_file: puts the file to its place; none of the same content is removed meanwhile.
     Raises:
-      ConfigError: the tenant has as many as it may have.
+      TooManyError: the tenant has as many as it may have.
     """
     with database.writing(durable=True) as connection:
         lock_tuning(connection)
         of_tenant = datasets.c.tenant == record.tenant
         count = connection.scalar(sa.select(sa.func.count()).where(of_tenant))
         if count >= most:
-            raise ConfigError(f"there are {count} data sets already; remove some first")
+            raise TooManyError(f"there are {count} data sets already; remove some first")
         store_file()
         row = {**vars(record), "columns": json.dumps(record.columns)}
         connection.execute(datasets.insert(), row)
@@ -97,14 +97,14 @@ def remove_dataset(
       record: of the data set.
       remove_file: removes the file; it is called if no other data set has the same content.
     Raises:
-      ConfigError: a job that has not ended uses it.
+      InUseError: a job that has not ended uses it.
     """
     with database.writing(durable=True) as connection:
         lock_tuning(connection)
         uses = sa.or_(tuning_jobs.c.dataset == record.id, tuning_jobs.c.validation == record.id)
         statement = sa.select(tuning_jobs.c.id).where(uses, tuning_jobs.c.state.in_(UNFINISHED))
         if job := connection.scalar(statement):
-            raise ConfigError(f"the job {job} uses {record.id}; cancel it or wait for its end")
+            raise InUseError(f"the job {job} uses {record.id}; cancel it or wait for its end")
         connection.execute(datasets.delete().where(datasets.c.id == record.id))
         same = sa.select(datasets.c.id).where(datasets.c.sha256 == record.sha256)
         if connection.scalar(same) is None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hclx.errors import ConfigError
 from hclx.serve.store.database import Database
 from hclx.serve.store.tables import artefacts, tuning_jobs
+from hclx.serve.store.tuning_errors import NameTakenError, TooManyError
 from hclx.serve.store.tuning_lock import lock_tuning
 
 UNFINISHED = ("queued", "running")
@@ -72,10 +72,6 @@ class JobRecord:
     lost: int = 0
 
 
-class NameTakenError(ConfigError):
-    """A job or an artefact has the name already."""
-
-
 def new_job_id() -> str:
     """Returns a new id."""
     return f"ft-{secrets.token_hex(_ID_BYTES)}"
@@ -90,14 +86,14 @@ def add_job(database: Database, job: JobRecord, most: int) -> None:
       most: jobs of its tenant that may wait or run.
     Raises:
       NameTakenError: the tenant has a model, or a job that has not ended, of this name.
-      ConfigError: the tenant has as many jobs as it may have.
+      TooManyError: the tenant has as many jobs as it may have.
     """
     with database.writing(durable=True) as connection:
         lock_tuning(connection)
         own = sa.and_(_C.tenant == job.tenant, _C.state.in_(UNFINISHED))
         names = connection.scalars(sa.select(_C.name).where(own)).all()
         if len(names) >= most:
-            raise ConfigError(f"{len(names)} jobs have not ended; wait for one, or cancel it")
+            raise TooManyError(f"{len(names)} jobs have not ended; wait for one, or cancel it")
         made = sa.select(artefacts.c.name).where(
             artefacts.c.tenant == job.tenant,
             artefacts.c.name == job.name,
@@ -124,9 +120,7 @@ def find_job(database: Database, job_id: str, tenant: str | None = None) -> JobR
         return _find(connection, job_id, tenant)
 
 
-def cancel_job(
-    database: Database, job_id: str, tenant: str | None, now: float
-) -> JobRecord | None:
+def cancel_job(database: Database, job_id: str, tenant: str | None, now: float) -> JobRecord | None:
     """Cancels a job: at once if it waits, else its server will end it. One that has ended stays as
     it is.
 
@@ -198,11 +192,21 @@ def end_job(
         connection.execute(_own(job_id, runner).values(**values))
 
 
-def give_back(database: Database, job_id: str, runner: str, reason: str) -> None:
+def give_back(
+    database: Database, job_id: str, runner: str, reason: str, is_lost: bool = False
+) -> None:
     """Lets a job of a server wait again, such as when the server ends; the next server that claims
     it goes on where it was saved.
+
+    Args:
+      database: the store.
+      job_id: of the job.
+      runner: the server.
+      reason: why it waits.
+      is_lost: whether that counts as a server that was gone.
     """
     values = {"state": "queued", "runner": None, "heartbeat": None, "error": reason}
+    values["lost"] = _C.lost + int(is_lost)
     with database.writing(durable=True) as connection:
         connection.execute(_own(job_id, runner).values(**values))
 

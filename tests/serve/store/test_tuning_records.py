@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from hclx.errors import ConfigError
 from hclx.serve.store.artefact_records import (
     ArtefactRecord,
     add_artefact,
@@ -24,7 +23,6 @@ from hclx.serve.store.dataset_records import (
 from hclx.serve.store.job_records import (
     MOST_LOST,
     JobRecord,
-    NameTakenError,
     add_job,
     beat,
     cancel_job,
@@ -35,6 +33,7 @@ from hclx.serve.store.job_records import (
     list_jobs,
 )
 from hclx.serve.store.key_records import create_key
+from hclx.serve.store.tuning_errors import InUseError, NameTakenError, TooManyError
 from tests.helpers.commands import environment
 
 NOW = 1_000_000
@@ -77,7 +76,7 @@ def test_a_data_set_is_its_tenants_and_its_file_goes_with_the_last_of_its_conten
     assert list_datasets(database, "others") == []
     assert find_dataset(database, "ds-1", "ours") == first
     assert find_dataset(database, "ds-1", "others") is None
-    with pytest.raises(ConfigError, match="2 data sets already"):
+    with pytest.raises(TooManyError, match="2 data sets already"):
         add_dataset(database, dataset_of(key, 3), 2, lambda: files.append("never"))
     remove_dataset(database, first, lambda: files.append("early"))
     remove_dataset(database, second, lambda: files.append("removed"))
@@ -88,7 +87,7 @@ def test_a_data_set_stays_while_a_job_needs_it(database, key):
     record = dataset_of(key)
     add_dataset(database, record, 9, lambda: None)
     add_job(database, job_of(key), 9)
-    with pytest.raises(ConfigError, match="the job ft-1 uses ds-1"):
+    with pytest.raises(InUseError, match="the job ft-1 uses ds-1"):
         remove_dataset(database, record, lambda: pytest.fail("the file is in use"))
     cancel_job(database, "ft-1", "ours", NOW)
     remove_dataset(database, record, lambda: None)
@@ -162,7 +161,7 @@ def test_a_name_is_given_once_a_tenant_and_the_queue_of_a_tenant_ends(database, 
         add_job(database, job_of(key, 2, name="taste1"), 2)
     add_job(database, job_of(key, 3, name="taste1", tenant="others"), 2)
     add_job(database, job_of(key, 4), 2)
-    with pytest.raises(ConfigError, match="2 jobs have not ended"):
+    with pytest.raises(TooManyError, match="2 jobs have not ended"):
         add_job(database, job_of(key, 5), 2)
     cancel_job(database, "ft-1", "ours", NOW)
     add_artefact(database, artefact_of(key), lambda: None)

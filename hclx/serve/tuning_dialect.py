@@ -1,0 +1,142 @@
+"""Tuning over HTTP: data sets, jobs and artefacts, under /hclx/v1."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hclx.serve.api_error import invalid
+from hclx.serve.dialect import Dialect
+from hclx.serve.event_stream import EventStream, event
+from hclx.serve.json_body import read_body
+from hclx.serve.openai_errors import render_error
+from hclx.serve.service import Service
+from hclx.serve.store.job_records import UNFINISHED
+from hclx.serve.tuning_fields import JobBody
+from hclx.serve.tuning_service import Tuning
+from hclx.serve.tuning_uploads import uploaded
+from hclx.serve.tuning_views import artefact_view, dataset_view, job_view, listed
+
+_OWN = ("/hclx/v1/datasets", "/hclx/v1/tuning/", "/hclx/v1/artefacts")
+_ROWS = 5  # that are shown of a data set
+_CHECKS = 2  # data sets that are checked at once, which are in memory meanwhile
+_EVENT_SECONDS = 1.0
+_QUIET_SECONDS = 15  # after which a comment keeps the connection alive
+
+
+def tuning_dialect(service: Service, tuning: Tuning) -> Dialect:
+    """Returns the routes of tuning."""
+    handlers = _Handlers(tuning)
+    routes = [
+        Route("/hclx/v1/datasets", handlers.add_dataset, methods=["POST"]),
+        Route("/hclx/v1/datasets", handlers.datasets),
+        Route("/hclx/v1/datasets/{id}", handlers.dataset),
+        Route("/hclx/v1/datasets/{id}", handlers.remove_dataset, methods=["DELETE"]),
+        Route("/hclx/v1/tuning/jobs", handlers.add_job, methods=["POST"]),
+        Route("/hclx/v1/tuning/jobs", handlers.jobs),
+        Route("/hclx/v1/tuning/jobs/{id}", handlers.job),
+        Route("/hclx/v1/tuning/jobs/{id}/cancel", handlers.cancel_job, methods=["POST"]),
+        Route("/hclx/v1/tuning/jobs/{id}/events", handlers.events),
+        Route("/hclx/v1/artefacts", handlers.artefacts),
+        Route("/hclx/v1/artefacts/{id}", handlers.artefact),
+        Route("/hclx/v1/artefacts/{id}", handlers.remove_artefact, methods=["DELETE"]),
+    ]
+    return Dialect("tuning", routes, render_error, lambda path: path.startswith(_OWN))
+
+
+class _Handlers:
+    """The handlers; what reads the store or files runs in threads."""
+
+    def __init__(self, tuning: Tuning):
+        self._tuning, self._checks = tuning, asyncio.Semaphore(_CHECKS)
+
+    async def add_dataset(self, request: Request) -> Response:
+        caller = request.state.caller
+        caller.check_scope("tuning")
+        async with uploaded(request, self._tuning.files) as upload, self._checks:
+            encoding = upload.fields.pop("encoding", "")
+            if upload.fields:
+                name = next(iter(upload.fields))
+                raise invalid(f"{name} is no field of this request; leave it out", name)
+            keep = self._tuning.keep_dataset
+            record = await asyncio.to_thread(keep, caller, upload.name, upload.path, encoding)
+        return JSONResponse(dataset_view(record), 201)
+
+    async def datasets(self, request: Request) -> Response:
+        records = await asyncio.to_thread(self._tuning.datasets, request.state.caller)
+        return JSONResponse(listed([dataset_view(record) for record in records]))
+
+    async def dataset(self, request: Request) -> Response:
+        record = await _called(self._tuning.dataset, request)
+        rows = await asyncio.to_thread(self._tuning.first_rows, record, _ROWS)
+        first = [row.fields for row in rows]
+        return JSONResponse({**dataset_view(record), "first_rows": first})
+
+    async def remove_dataset(self, request: Request) -> Response:
+        await _called(self._tuning.remove_dataset, request)
+        return _removed(request)
+
+    async def add_job(self, request: Request) -> Response:
+        body = await read_body(request, JobBody)
+        async with self._checks:
+            record = await asyncio.to_thread(self._tuning.add_job, request.state.caller, body)
+        return JSONResponse(job_view(record, self._tuning.base), 201)
+
+    async def jobs(self, request: Request) -> Response:
+        records = await asyncio.to_thread(self._tuning.jobs, request.state.caller)
+        return JSONResponse(listed([job_view(record, self._tuning.base) for record in records]))
+
+    async def job(self, request: Request) -> Response:
+        record = await _called(self._tuning.job, request)
+        return JSONResponse(job_view(record, self._tuning.base))
+
+    async def cancel_job(self, request: Request) -> Response:
+        record = await _called(self._tuning.cancel_job, request)
+        return JSONResponse(job_view(record, self._tuning.base))
+
+    async def events(self, request: Request) -> Response:
+        await _called(self._tuning.job, request)  # an error is an answer, and no stream
+        return EventStream(self._events(request), contextlib.AsyncExitStack())
+
+    async def _events(self, request: Request) -> AsyncIterator[str]:
+        """Yields the job when it has changed, until it has ended."""
+        last, quiet = None, 0.0
+        while True:
+            record = await _called(self._tuning.job, request)
+            text = json.dumps(job_view(record, self._tuning.base), ensure_ascii=False)
+            if text != last:
+                last, quiet = text, 0.0
+                yield event(text, "progress" if record.state in UNFINISHED else "end")
+            elif quiet >= _QUIET_SECONDS:
+                quiet = 0.0
+                yield ": still here\n\n"
+            if record.state not in UNFINISHED:
+                return
+            await asyncio.sleep(_EVENT_SECONDS)
+            quiet += _EVENT_SECONDS
+
+    async def artefacts(self, request: Request) -> Response:
+        records = await asyncio.to_thread(self._tuning.artefacts, request.state.caller)
+        views = [artefact_view(record, self._tuning.base) for record in records]
+        return JSONResponse(listed(views))
+
+    async def artefact(self, request: Request) -> Response:
+        record = await _called(self._tuning.artefact, request)
+        return JSONResponse(artefact_view(record, self._tuning.base))
+
+    async def remove_artefact(self, request: Request) -> Response:
+        await _called(self._tuning.remove_artefact, request)
+        return _removed(request)
+
+
+async def _called(function: Callable, request: Request):
+    """Calls a function with the caller and the id of a request, in a thread."""
+    return await asyncio.to_thread(function, request.state.caller, request.path_params["id"])
+
+
+def _removed(request: Request) -> Response:
+    return JSONResponse({"id": request.path_params["id"], "deleted": True})
