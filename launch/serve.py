@@ -19,6 +19,9 @@ NAME = flags.DEFINE_string("name", None, "The model's name for clients; default:
 STORE = flags.DEFINE_string(
     "store", None, "Keys of `hclx keys`: a file, or postgresql://HOST/NAME; default: no key."
 )
+TUNING = flags.DEFINE_string(
+    "tuning_dir", None, "The folder of data sets and jobs of tuning; default: nothing is tuned."
+)
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 WARM_UP = flags.DEFINE_bool("warm_up", False, "Compile all programs before the first request.")
 HOSTS = flags.DEFINE_multi_string(
@@ -35,6 +38,8 @@ DRAIN = flags.DEFINE_integer(
 def main(_):
     if not MODEL.has_value:
         raise ConfigError("--model_dir or --engine is missing; --help lists the options")
+    if TUNING.value and not (STORE.value and MODEL.has_folder):
+        raise ConfigError("--tuning_dir needs --store, whose keys may tune, and --model_dir")
     from hclx.errors import require
 
     require("msgspec", "prometheus_client", "starlette", "uvicorn")
@@ -49,7 +54,8 @@ def main(_):
     address = HOST.value, PORT.value
     # Whatever ends the server closes the engine.
     with contextlib.suppress(KeyboardInterrupt), keys_of_store() as keys:
-        serve_model(source, NAME.value, MODEL.reading(), config, *address, WARM_UP.value, keys)
+        options = WARM_UP.value, keys, TUNING.value
+        serve_model(source, NAME.value, MODEL.reading(), config, *address, *options)
 
 
 def keys_of_store():

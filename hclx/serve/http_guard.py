@@ -22,10 +22,7 @@ _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
 _BODY_SECONDS = 60  # within which a body has to be here, or the next part of a file
-_FILES = (
-    "/hclx/v1/datasets",
-    "/tuning/v2/tasks",
-)  # whose routes take files, and read them in parts
+_FILES = ("/hclx/v1/datasets", "/tuning/v2/tasks")  # their routes read files in parts
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
 _KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")

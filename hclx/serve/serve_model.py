@@ -1,19 +1,23 @@
 """Serves the model that the options of a command name."""
 
+import contextlib
 import ipaddress
 import logging
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from hclx.errors import ConfigError
 from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
-from hclx.serve.caller import Keys
 from hclx.serve.serve_config import ServeConfig
-from hclx.serve.server import build_app, serve
+from hclx.serve.server import DIALECTS, build_app, serve
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate
+
+if TYPE_CHECKING:
+    from hclx.serve.store.key_store import KeyStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +30,8 @@ def serve_model(
     host: str,
     port: int,
     warms_up: bool = False,
-    keys: Keys | None = None,
+    keys: "KeyStore | None" = None,
+    tuning_dir: str | None = None,
 ) -> None:
     """Opens a model and serves it until the process is asked to end.
 
@@ -37,17 +42,26 @@ def serve_model(
       config, host, port: see `hclx.serve.server`.
       warms_up: whether all programs are compiled first.
       keys: who may call; None: everyone.
+      tuning_dir: takes the files of tuning, for which `keys` are those of a store; None: nothing is
+        tuned here.
     Raises:
       ConfigError: the options do not suffice, or the address cannot be listened at.
     """
     check_reading(source, reading)
-    with source.open() as engine:
+    with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(source.open())
         if engine is None:  # this process has followed process 0 to its end
             return
         if warms_up and hasattr(engine, "warm_up"):
             engine.warm_up()
         backend = open_backend(source, engine, name, reading)
-        app = build_app(backend, keys, config)
+        own = ()
+        if keys is not None:
+            from hclx.serve.store_dialects import store_dialects
+
+            asked = keys.database, source, engine, backend, tuning_dir
+            own = stack.enter_context(store_dialects(*asked))
+        app = build_app(backend, keys, config, (*own, *DIALECTS))
         names = ", ".join(backend.models)
         print(f"serving {names} at http://{host}:{port}/v1", file=sys.stderr, flush=True)
         serve(app, host, port)

@@ -82,11 +82,11 @@ class ServedArtefacts:
         base = self._base
         records = list_artefacts(self._database, None, base.fingerprint)
         served = {record.id: record for record in records if record.is_served}
-        there = base.backend.tuned.artefacts
-        for artefact in (there | self._leaving) - set(served):
+        present = base.backend.tuned.artefacts
+        for artefact in (present | self._leaving) - set(served):
             self._remove(artefact)
         for artefact, record in served.items():
-            if artefact not in there and artefact not in self._refused:
+            if artefact not in present and artefact not in self._refused:
                 self._add(record)
 
     def _add(self, record: ArtefactRecord) -> None:

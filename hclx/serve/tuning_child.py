@@ -1,5 +1,5 @@
 """A process that runs a command of hclx for a server, and ends with it: `python -m
-hclx.serve.tuning_child SECONDS COMMAND [--OPTION=VALUE ...]`
+hclx.serve.tuning_child SECONDS MODULE [--OPTION=VALUE ...]`
 
 The server holds the other end of its standard input, which the system closes when the server ends,
 in whatever way. The command then gets SIGTERM, at which it saves, and ends after SECONDS at the
@@ -8,6 +8,7 @@ latest.
 
 import contextlib
 import os
+import runpy
 import signal
 import sys
 import threading
@@ -18,16 +19,13 @@ _NICE = 10  # requests to the server come first
 
 
 def main() -> None:
-    """Runs the command that the arguments name."""
-    seconds, *command = sys.argv[1:]
+    """Runs the module that the arguments name."""
+    _, seconds, *sys.argv = sys.argv
     os.nice(_NICE)
     with contextlib.suppress(OSError):  # where the memory does not suffice, Linux ends it first
         Path("/proc/self/oom_score_adj").write_text("1000")
     threading.Thread(target=_end_with_server, args=(float(seconds),), daemon=True).start()
-    sys.argv[1:] = command
-    from hclx.cli import main as run_command
-
-    run_command()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def _end_with_server(seconds: float) -> None:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hclx.serve.api_error import invalid
+from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.dialect import Dialect
 from hclx.serve.event_stream import EventStream, event
 from hclx.serve.json_body import read_body
@@ -25,12 +25,13 @@ _OWN = ("/hclx/v1/datasets", "/hclx/v1/tuning/", "/hclx/v1/artefacts")
 _ROWS = 5  # that are shown of a data set
 _CHECKS = 2  # data sets that are checked at once, which are in memory meanwhile
 _EVENT_SECONDS = 1.0
+_STREAMS = 64  # clients that watch jobs at once, for each of which the store is read
 _QUIET_SECONDS = 15  # after which a comment keeps the connection alive
 
 
 def tuning_dialect(service: Service, tuning: Tuning) -> Dialect:
     """Returns the routes of tuning."""
-    handlers = _Handlers(tuning)
+    handlers = _Handlers(service, tuning)
     routes = [
         Route("/hclx/v1/datasets", handlers.add_dataset, methods=["POST"]),
         Route("/hclx/v1/datasets", handlers.datasets),
@@ -51,8 +52,9 @@ def tuning_dialect(service: Service, tuning: Tuning) -> Dialect:
 class _Handlers:
     """The handlers; what reads the store or files runs in threads."""
 
-    def __init__(self, tuning: Tuning):
-        self._tuning, self._checks = tuning, asyncio.Semaphore(_CHECKS)
+    def __init__(self, service: Service, tuning: Tuning):
+        self._service, self._tuning = service, tuning
+        self._checks, self._n_streams = asyncio.Semaphore(_CHECKS), 0
 
     async def add_dataset(self, request: Request) -> Response:
         caller = request.state.caller
@@ -100,7 +102,18 @@ class _Handlers:
 
     async def events(self, request: Request) -> Response:
         await _called(self._tuning.job, request)  # an error is an answer, and no stream
-        return EventStream(self._events(request), contextlib.AsyncExitStack())
+        if self._n_streams >= _STREAMS:
+            text = f"{_STREAMS} clients watch jobs already; ask for the job itself"
+            raise ApiError(503, "overloaded", text, retry_after=60)
+        return EventStream(self._counted(self._events(request)), contextlib.AsyncExitStack())
+
+    async def _counted(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+        self._n_streams += 1
+        try:
+            async for text in events:
+                yield text
+        finally:
+            self._n_streams -= 1
 
     async def _events(self, request: Request) -> AsyncIterator[str]:
         """Yields the job when it has changed, until it has ended."""
@@ -114,7 +127,7 @@ class _Handlers:
             elif quiet >= _QUIET_SECONDS:
                 quiet = 0.0
                 yield ": still here\n\n"
-            if record.state not in UNFINISHED:
+            if record.state not in UNFINISHED or self._service.admission.is_draining:
                 return
             await asyncio.sleep(_EVENT_SECONDS)
             quiet += _EVENT_SECONDS

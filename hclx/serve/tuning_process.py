@@ -24,7 +24,7 @@ class TuningProcess:
         """Starts it.
 
         Args:
-          command: "tune" and its options.
+          command: a module of hclx.launch, and its options.
           folder: takes its log.
           seconds: that it has to save when it is to end.
         """

@@ -136,7 +136,7 @@ class TuningRunner:
             running.process.end()  # before another server takes it to be lost
         progress = progress_of(running.folder / RUN)
         job = beat(self._database, job_id, self.name, self._clock(), *progress)
-        running.said = time.monotonic()
+        running.last_beat = time.monotonic()
         if job is None:
             running.process.kill()
             _LOG.warning("the job %s is another server's", job_id)
@@ -201,14 +201,14 @@ class _Running:
       job: as it was claimed.
       process: of it.
       folder: of it.
-      said: when the store last heard of it, in seconds of `time.monotonic`.
+      last_beat: when the store last heard of it, in seconds of `time.monotonic`.
     """
 
     process: TuningProcess
 
     def __init__(self, job: JobRecord, files: TuningFiles, database: Database):
         """Finds the files of a job. Raises DataError if a data set is gone."""
-        self.job, self.folder, self.said = job, files.job(job.id), time.monotonic()
+        self.job, self.folder, self.last_beat = job, files.job(job.id), time.monotonic()
         self._names: dict[str, str] = {}  # path -> name of a data set
         paths = []
         for dataset_id in filter(None, (job.dataset, job.validation)):
@@ -223,7 +223,7 @@ class _Running:
     @property
     def silence(self) -> float:
         """The seconds since the store heard of it."""
-        return time.monotonic() - self.said
+        return time.monotonic() - self.last_beat
 
     def command(self, base: str) -> list[str]:
         """Returns the command that runs, or resumes, the job; its prompt document is a file in the
@@ -243,7 +243,11 @@ class _Running:
             "model_dir": str(self.folder / RUN),
         }
         bindings = [f"--gin.{binding}" for binding in bindings_of(options["settings"])]
-        return ["tune", *(f"--{name}={value}" for name, value in named.items()), *bindings]
+        return [
+            "hclx.launch.tune",
+            *(f"--{name}={value}" for name, value in named.items()),
+            *bindings,
+        ]
 
     def reason(self, code: int) -> str:
         """Returns why it failed, with the names that data sets had for those who brought them."""

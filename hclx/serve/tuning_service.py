@@ -116,9 +116,13 @@ class Tuning:
 
     # Jobs.
 
-    def add_job(self, caller: Caller, body: JobBody) -> JobRecord:
+    def add_job(self, caller: Caller, body: JobBody, more: Mapping[str, object] = {}) -> JobRecord:
         """Checks a job, with all rows, and lets it wait for its turn.
 
+        Args:
+          caller: who asks.
+          body: for what.
+          more: is kept with the options of the job.
         Raises:
           ApiError: 400, a setting or a row is wrong; 404, there is no such data set; 409, its name
             is taken; 429, the tenant has too many jobs that have not ended.
@@ -130,7 +134,8 @@ class Tuning:
         data = self.dataset(caller, body.dataset)
         held_out = self.dataset(caller, body.validation) if body.validation else None
         checked = self._checked(body, prompt, data, held_out)
-        options = {"settings": checked.settings, "too_long": body.too_long, "prompt": body.prompt}
+        own = {name: getattr(body, name) for name in ("epochs", "too_long", "prompt")}
+        options = {"settings": checked.settings, **own, **more}
         record = JobRecord(
             *(job_records.new_job_id(), caller.key_id, data.tenant, body.name, body.kind),
             *(self.base.fingerprint, data.id, held_out and held_out.id, options),
