@@ -31,7 +31,7 @@ _DAY = 86_400
 Number = Annotated[int, Meta(ge=0, le=10**15)]
 
 
-class LimitsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class LimitsBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True):
     """Quotas; those that are left out stay as they are, and are 0, no limit, in a new key."""
 
     requests_per_minute: Number | None = None
@@ -45,7 +45,7 @@ class KeyBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     name: str
     kind: Literal["test", "service"] = "service"
-    scopes: list[str] = ["inference"]
+    scopes: tuple[str, ...] = ("inference",)
     tenant: str = ""
     expires_days: Annotated[float, Meta(ge=0, le=_MOST_DAYS)] = 0
     limits: LimitsBody = LimitsBody()

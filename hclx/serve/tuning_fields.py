@@ -10,8 +10,7 @@ from msgspec import Meta
 
 from hclx.config import DataConfig, OptimizerConfig, TrainConfig
 from hclx.errors import guess, shown
-from hclx.serve.api_error import ApiError, invalid
-from hclx.serve.tuning_config import TuningConfig
+from hclx.serve.api_error import invalid
 from hclx.tune.tune_config import TuneConfig
 
 NAME = re.compile(r"[\w.-]{1,60}")
@@ -68,14 +67,3 @@ def check_settings(settings: Mapping[str, Value], epochs: float | None) -> None:
             raise invalid(text, "settings")
     if epochs is not None and "TrainConfig.total_steps" in settings:
         raise invalid("epochs and TrainConfig.total_steps: give one of them", "epochs")
-
-
-def check_size(steps: int, batch_tokens: int, config: TuningConfig) -> None:
-    """Raises ApiError (400) for a job that is too large."""
-    for what, value, most in (
-        ("steps", steps, config.steps),
-        ("tokens a step", batch_tokens, config.batch_tokens),
-    ):
-        if value > most:
-            text = f"the job has {value:,} {what}, and this server runs at most {most:,}"
-            raise ApiError(400, "request_too_large", text, "settings")

@@ -20,7 +20,7 @@ from hclx.serve.store.job_records import JobRecord
 from hclx.serve.store.tuning_errors import InUseError, NameTakenError, TooManyError
 from hclx.serve.tuned_base import TunedBase
 from hclx.serve.tuning_config import TuningConfig
-from hclx.serve.tuning_fields import JobBody, check_name, check_settings, check_size
+from hclx.serve.tuning_fields import JobBody, check_name, check_settings
 from hclx.serve.tuning_files import TuningFiles, keep, sha256_of
 from hclx.tune.row_files import Row, read_rows
 from hclx.tune.tuning_check import CheckedTuning, TuningPlan, check_tuning
@@ -159,14 +159,10 @@ class Tuning:
         plan = TuningPlan(
             *(self.base.path, body.kind, settings, paths[0]),
             *(paths[1] if held_out else None, prompt, body.too_long, body.epochs or 0),
+            *(self.config.steps, self.config.batch_tokens),
         )
         with _refused(names):
-            checked = check_tuning(plan, self.base.backend.tokenizer)
-        check_size(checked.total_steps, checked.batch_tokens, self.config)
-        if checked.n_trainable > max(checked.n_base, 2**26):
-            text = f"the job trains {checked.n_trainable:,} parameters, and the base has"
-            raise invalid(f"{text} {checked.n_base:,}; ask for a smaller length or rank")
-        return checked
+            return check_tuning(plan, self.base.backend.tokenizer)
 
     def jobs(self, caller: Caller) -> list[JobRecord]:
         """Returns the jobs that a caller sees, from the newest on."""

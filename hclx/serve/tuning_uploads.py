@@ -47,7 +47,7 @@ async def uploaded(request: Request, files: TuningFiles) -> AsyncIterator[Upload
     async with contextlib.AsyncExitStack() as stack:
         if kind == "multipart/form-data":
             file, fields = await _form(request, stack)
-            name, parts = fields.pop("name", "") or file.filename or "", _parts_of(file)
+            name, parts = file.filename or "", _parts_of(file)
         else:
             fields = dict(request.query_params)
             name, parts = fields.pop("name", ""), request.stream()

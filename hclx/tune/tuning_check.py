@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hclx.config import Experiment
+from hclx.field_checks import require
 from hclx.model import n_params
 from hclx.prompts import PromptDocument
 from hclx.text import Tokenizer
@@ -23,6 +24,7 @@ from hclx.tune.tuning_settings import load_settings
 
 _GIN = threading.Lock()  # its reader keeps the classes that it reads in the module
 _STEPS = "TrainConfig.total_steps"
+_MOST_TRAINED = 2**26  # parameters that are trained, even if they are more than the base has
 _WARM_UP_SHARE = 10  # of the steps, where fewer than the usual ones
 
 
@@ -38,6 +40,7 @@ class TuningPlan:
       prompt: the document whose fields the rows have; None: they say what they mean.
       too_long: "refuse" or "drop".
       epochs: how often the data are read, in place of a number of steps; 0: by the settings.
+      most_steps, most_batch_tokens: the largest run that is allowed, and tokens of its step.
     """
 
     base: str
@@ -48,6 +51,8 @@ class TuningPlan:
     prompt: PromptDocument | None = None
     too_long: str = "refuse"
     epochs: float = 0
+    most_steps: int = 2**31 - 1
+    most_batch_tokens: int = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +64,6 @@ class CheckedTuning:
       total_steps: of the run.
       n_train, n_held_out: examples.
       n_dropped: examples that are too long, and left out.
-      batch_tokens: of a step.
-      n_trainable, n_base: parameters that are trained, and those of the base.
       writes_text: whether the result is a model that writes text.
     """
 
@@ -69,9 +72,6 @@ class CheckedTuning:
     n_train: int
     n_held_out: int
     n_dropped: int
-    batch_tokens: int
-    n_trainable: int
-    n_base: int
     writes_text: bool
 
 
@@ -90,6 +90,7 @@ def check_tuning(plan: TuningPlan, tokenizer: Tokenizer) -> CheckedTuning:
     if decides_steps:  # until the rows are counted, as many steps as any warm-up needs
         settings[_STEPS] = 2**30
     experiment, config = _loaded(plan, settings)
+    _check_sizes(plan, experiment, config)
     rows = read_rows(plan.data, experiment.data.encoding, experiment.data.max_documents)
     held_out = read_rows(plan.validation, experiment.data.encoding) if plan.validation else None
     text = TuningText(str(plan.data), rows, held_out, plan.prompt, plan.too_long)
@@ -102,10 +103,13 @@ def check_tuning(plan: TuningPlan, tokenizer: Tokenizer) -> CheckedTuning:
         settings |= _of_steps(steps, experiment, plan.settings)
         experiment, config = _loaded(plan, settings)
     check_run(experiment, config, None, RunOptions(init_from=plan.base))
-    train, model = experiment.train, experiment.model
-    sizes = train.global_batch_size * length, count_trainable(model, config), n_params(model)
+    steps = experiment.train.total_steps
+    require(
+        steps <= plan.most_steps,
+        f"TrainConfig.total_steps={steps:,} are more than the {plan.most_steps:,} that are allowed",
+    )
     counts = data.n_train, data.n_held_out, data.n_dropped
-    return CheckedTuning(settings, train.total_steps, *counts, *sizes, config.writes_text)
+    return CheckedTuning(settings, steps, *counts, config.writes_text)
 
 
 def gin_file_of(kind: str) -> str:
@@ -122,6 +126,28 @@ def _loaded(plan: TuningPlan, settings: Mapping) -> tuple[Experiment, TuneConfig
     with _GIN:
         bindings = [*bindings_of(settings), f"DataConfig.input={plan.data.name!r}"]
         return load_settings([gin_file_of(plan.kind)], bindings, plan.base)
+
+
+def _check_sizes(plan: TuningPlan, experiment: Experiment, config: TuneConfig) -> None:
+    """Refuses what would fill the memory before a row is read: a row has all slots before it."""
+    train, base = experiment.train, n_params(experiment.model)
+    tokens = train.global_batch_size * train.sequence_length
+    require(
+        tokens <= plan.most_batch_tokens,
+        f"TrainConfig.global_batch_size={train.global_batch_size:,} sequences have {tokens:,}"
+        f" tokens, and {plan.most_batch_tokens:,} are allowed in a step",
+    )
+    require(
+        config.kind in ("lora", "finetune") or config.length < train.sequence_length,
+        f"TuneConfig.length={config.length:,} leaves no room for text in"
+        f" TrainConfig.sequence_length={train.sequence_length:,}",
+    )
+    n_trained = count_trainable(experiment.model, config)
+    require(
+        n_trained <= max(base, _MOST_TRAINED),
+        f"{config.kind} would train {n_trained:,} parameters of a base of {base:,}; give a smaller"
+        " TuneConfig.rank or encoder_size",
+    )
 
 
 def _of_steps(steps: int, experiment: Experiment, asked: Mapping) -> dict[str, int]:
