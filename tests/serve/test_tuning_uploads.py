@@ -101,7 +101,7 @@ def test_a_file_in_cp949_becomes_utf8(client, key):
         ("[1]\n", "rows.jsonl", "rows.jsonl:1 is [1], and no object"),
         ("[" * 100_000, "rows.jsonl", "rows.jsonl:1 is no JSON"),
         (b"\x1f\x8b\x08\x00\xff", "rows.csv", "rows.csv:1 is not UTF-8"),
-        ("x" * 199_000 + '"', "rows.csv", "rows.csv has no rows"),
+        ("x" * 199_000 + '"', "rows.csv", "rows.csv:1 is no CSV: field larger"),
         (TABLE, "../../etc/passwd.csv", "give the name of a file"),
         (TABLE, "rows.zip", ".csv, .tsv, .jsonl"),
         (TABLE, "", "give the name of a file"),
