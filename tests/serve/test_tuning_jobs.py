@@ -1,12 +1,14 @@
 """Jobs of tuning over HTTP, with a stand-in for their processes: the whole way, and its turns."""
 
 import json
+import time
 
 import pytest
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("python_multipart")
 
+from hclx.serve.store.job_records import claim_job, find_job
 from tests.helpers.tuning_runs import PROMPT, write_base
 from tests.helpers.tuning_service import (
     LINES,
@@ -172,6 +174,29 @@ def test_a_server_that_ends_saves_its_job_and_the_next_goes_on(base, place, star
         assert job_of(server, key, job)["state"] == "running"
         started[1].finish(base)
         until(lambda: job_of(server, key, job)["state"] == "succeeded")
+
+
+def test_a_job_of_a_server_that_is_gone_goes_on_here(base, place, started):
+    with TuningServer(base, *place, runs=False) as server:
+        key = server.key("ours")
+        job = add_job(server, key, add_dataset(server, key))
+        fingerprint = find_job(server.database, job).base
+        claim_job(server.database, "gone", fingerprint, time.time() - 100, 2.0)
+        assert job_of(server, key, job)["state"] == "running"
+    with TuningServer(base, *place) as server:
+        until(lambda: started)[0].finish(base)
+        until(lambda: job_of(server, key, job)["state"] == "succeeded")
+        assert find_job(server.database, job).lost == 1
+
+
+def test_a_job_that_another_server_has_taken_is_left_to_it(base, started, server):
+    key = server.key("ours")
+    job = add_job(server, key, add_dataset(server, key))
+    process = until(lambda: started)[0]
+    with server.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE tuning_jobs SET runner = 'other'")
+    until(lambda: process.code() == 137)
+    assert job_of(server, key, job)["state"] == "running"
 
 
 def test_events_tell_the_progress_and_the_end(base, started, server):
