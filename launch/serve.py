@@ -22,6 +22,9 @@ STORE = flags.DEFINE_string(
 TUNING = flags.DEFINE_string(
     "tuning_dir", None, "The folder of data sets and jobs of tuning; default: nothing is tuned."
 )
+JOBS = flags.DEFINE_integer(
+    "tuning_jobs", 1, "Jobs of tuning that run here at once; 0: other servers run them.", 0
+)
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 WARM_UP = flags.DEFINE_bool("warm_up", False, "Compile all programs before the first request.")
 HOSTS = flags.DEFINE_multi_string(
@@ -43,8 +46,10 @@ def main(_):
     from hclx.errors import require
 
     require("msgspec", "prometheus_client", "starlette", "uvicorn")
+    require(*(["python_multipart"] if TUNING.value else []))
     from hclx.serve.serve_config import ServeConfig
     from hclx.serve.serve_model import check_address, serve_model
+    from hclx.serve.tuning_config import TuningConfig
 
     check_address(HOST.value, PORT.value, is_open=not STORE.value)
     config = ServeConfig(
@@ -54,7 +59,8 @@ def main(_):
     address = HOST.value, PORT.value
     # Whatever ends the server closes the engine.
     with contextlib.suppress(KeyboardInterrupt), keys_of_store() as keys:
-        options = WARM_UP.value, keys, TUNING.value
+        tuning = TUNING.value, TuningConfig(running=JOBS.value)
+        options = WARM_UP.value, keys, *tuning
         serve_model(source, NAME.value, MODEL.reading(), config, *address, *options)
 
 

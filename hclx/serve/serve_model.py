@@ -13,6 +13,7 @@ from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app, serve
+from hclx.serve.tuning_config import TuningConfig
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate
 
@@ -32,6 +33,7 @@ def serve_model(
     warms_up: bool = False,
     keys: "KeyStore | None" = None,
     tuning_dir: str | None = None,
+    tuning: TuningConfig = TuningConfig(),
 ) -> None:
     """Opens a model and serves it until the process is asked to end.
 
@@ -44,6 +46,7 @@ def serve_model(
       keys: who may call; None: everyone.
       tuning_dir: takes the files of tuning, for which `keys` are those of a store; None: nothing is
         tuned here.
+      tuning: the limits of tuning.
     Raises:
       ConfigError: the options do not suffice, or the address cannot be listened at.
     """
@@ -59,7 +62,7 @@ def serve_model(
         if keys is not None:
             from hclx.serve.store_dialects import store_dialects
 
-            asked = keys.database, source, engine, backend, tuning_dir
+            asked = keys.database, source, engine, backend, tuning_dir, tuning
             own = stack.enter_context(store_dialects(*asked))
         app = build_app(backend, keys, config, (*own, *DIALECTS))
         names = ", ".join(backend.models)

@@ -12,7 +12,7 @@ class TuningConfig(Validated):
     Attributes:
       datasets: the most data sets of a tenant.
       jobs: the most jobs of a tenant that wait or run.
-      running: the most jobs that this server runs at once.
+      running: the most jobs that this server runs at once; 0: other servers of the store do.
       steps: the most steps of a job.
       batch_tokens: the most tokens of a step.
       poll_seconds: between two looks at the jobs.
@@ -31,5 +31,6 @@ class TuningConfig(Validated):
     save_seconds: float = 30.0
 
     def _check(self):
-        self._positive("datasets", "jobs", "running", "steps", "batch_tokens")
+        self._positive("datasets", "jobs", "steps", "batch_tokens")
+        self._not_negative("running")
         self._positive("poll_seconds", "silent_seconds", "save_seconds")

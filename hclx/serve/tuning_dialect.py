@@ -23,6 +23,7 @@ from hclx.serve.tuning_views import artefact_view, dataset_view, job_view, liste
 
 _OWN = ("/hclx/v1/datasets", "/hclx/v1/tuning/", "/hclx/v1/artefacts")
 _ROWS = 5  # that are shown of a data set
+_UPLOADS = 16  # files that come at once; others wait
 _CHECKS = 2  # data sets that are checked at once, which are in memory meanwhile
 _EVENT_SECONDS = 1.0
 _STREAMS = 64  # clients that watch jobs at once, for each of which the store is read
@@ -54,12 +55,13 @@ class _Handlers:
 
     def __init__(self, service: Service, tuning: Tuning):
         self._service, self._tuning = service, tuning
-        self._checks, self._n_streams = asyncio.Semaphore(_CHECKS), 0
+        self._uploads, self._checks = asyncio.Semaphore(_UPLOADS), asyncio.Semaphore(_CHECKS)
+        self._n_streams = 0
 
     async def add_dataset(self, request: Request) -> Response:
         caller = request.state.caller
         caller.check_scope("tuning")
-        async with uploaded(request, self._tuning.files) as upload, self._checks:
+        async with self._uploads, uploaded(request, self._tuning.files) as upload, self._checks:
             encoding = upload.fields.pop("encoding", "")
             if upload.fields:
                 name = next(iter(upload.fields))

@@ -17,6 +17,7 @@ from hclx.serve.tuning_service import check_file_name
 
 _MOST_FIELDS = 20
 _CHUNK = 2**20
+_SECONDS = 600  # within which a file has to be here
 
 
 class Upload(NamedTuple):
@@ -41,20 +42,29 @@ async def uploaded(request: Request, files: TuningFiles) -> AsyncIterator[Upload
       request: a form with `file`; or the file alone, with `name` in its query.
       files: has room for new files.
     Raises:
-      ApiError: 400, there is no file, or its name is no name of rows; 413, it is too large.
+      ApiError: 400, there is no file, or its name is no name of rows; 413, it is too large; 408, it
+        takes too long.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     async with contextlib.AsyncExitStack() as stack:
-        if kind == "multipart/form-data":
-            file, fields = await _form(request, stack)
-            name, parts = file.filename or "", _parts_of(file)
-        else:
-            fields = dict(request.query_params)
-            name, parts = fields.pop("name", ""), request.stream()
-        ending = check_file_name(name)
-        path = stack.enter_context(files.new_file(ending))
-        await _write(path, parts)
-        yield Upload(path, name, fields)
+        try:
+            async with asyncio.timeout(_SECONDS):
+                upload = await _read(request, files, stack)
+        except TimeoutError:
+            raise ApiError(408, "timeout", f"no whole file in {_SECONDS} seconds") from None
+        yield upload
+
+
+async def _read(request: Request, files: TuningFiles, stack: contextlib.AsyncExitStack) -> Upload:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        file, fields = await _form(request, stack)
+        name, parts = file.filename or "", _parts_of(file)
+    else:
+        fields = dict(request.query_params)
+        name, parts = fields.pop("name", ""), request.stream()
+    path = stack.enter_context(files.new_file(check_file_name(name)))
+    await _write(path, parts)
+    return Upload(path, name, fields)
 
 
 async def _form(

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import threading
+import time
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from hclx.serve.tuned_base import tuned_base
 from hclx.serve.tuning_config import TuningConfig
 from hclx.serve.tuning_dialect import tuning_dialect
 from hclx.serve.tuning_files import TuningFiles
+from hclx.serve.tuning_process import reason_of
 from hclx.serve.tuning_runner import TuningRunner
 from hclx.serve.tuning_service import Tuning
-from hclx.tune.artefact import Artefact, write_artefact
+from hclx.tune.artefact import Artefact, base_fingerprint, write_artefact
 from hclx.tune.tune_config import TuneConfig
 from tests.helpers.serving import client_of
 
@@ -80,8 +82,6 @@ class FakeProcess:
         """Writes an artefact of soft slots and ends with 0."""
         meta, config = base.source.loaded.meta, TuneConfig("prompt_tune", length=length)
         table = np.full((length, d_model), value, np.float32)
-        from hclx.tune.artefact import base_fingerprint
-
         of_base = base_fingerprint(meta["fingerprint"]), meta["hashes"]["vocabulary"]
         model = base.source.loaded.config
         artefact = Artefact(config, {"table": table}, model, *of_base, metrics={"step": 4})
@@ -107,8 +107,6 @@ class FakeProcess:
         self._code = 137
 
     def reason(self, code):
-        from hclx.serve.tuning_process import reason_of
-
         return reason_of(self._log, code)
 
 
@@ -160,12 +158,10 @@ class TuningServer:
             self.backend.tuned.remove(artefact)
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=60, pause=0.01):
     """Waits for what another thread will do; returns what the condition returns."""
-    import time
-
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
+        time.sleep(pause)
     return value
