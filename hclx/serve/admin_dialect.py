@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from hclx.errors import ConfigError, HclxError, shown
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.dialect import Dialect
 from hclx.serve.json_body import read_body
 from hclx.serve.openai_errors import render_error
+from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
 from hclx.serve.store import key_records, usage_store
 from hclx.serve.store.database import Database
@@ -57,19 +57,30 @@ class ChangeBody(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limits: LimitsBody
 
 
+_EXAMPLE = {"name": "검색팀", "scopes": ["inference"], "limits": {"requests_per_minute": 60}}
+_ROUTES = (
+    (
+        *("POST", "keys", "create"),
+        Operation(
+            "Makes a key, and tells its secret this once.", None, KeyBody, _EXAMPLE, status=201
+        ),
+    ),
+    ("GET", "keys", "keys", Operation("Lists keys.")),
+    ("GET", "keys/{id}", "key", Operation("Shows a key.")),
+    ("PATCH", "keys/{id}", "change", Operation("Changes quotas of a key.", body=ChangeBody)),
+    ("POST", "keys/{id}/revoke", "revoke", Operation("Revokes a key.", statuses=(409,))),
+    ("GET", "usage", "usage", Operation("Sums up usage by day and key.", query=("days", "key"))),
+)
+
+
 def admin_dialect(
     service: Service, database: Database, clock: Callable[[], float] = time.time
 ) -> Dialect:
     """Returns the routes of administrators."""
     handlers = _Handlers(database, clock)
-    keys = f"{_PATH}keys"
     routes = [
-        Route(keys, _for_admins(handlers.create), methods=["POST"]),
-        Route(keys, _for_admins(handlers.keys)),
-        Route(f"{keys}/{{id}}", _for_admins(handlers.key)),
-        Route(f"{keys}/{{id}}", _for_admins(handlers.change), methods=["PATCH"]),
-        Route(f"{keys}/{{id}}/revoke", _for_admins(handlers.revoke), methods=["POST"]),
-        Route(f"{_PATH}usage", _for_admins(handlers.usage)),
+        ApiRoute(f"{_PATH}{path}", _for_admins(getattr(handlers, name)), operation, method)
+        for method, path, name, operation in _ROUTES
     ]
     return Dialect("admin", routes, render_error, lambda path: path.startswith(_PATH))
 

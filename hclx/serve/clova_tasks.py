@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from hclx.errors import DataError
 from hclx.serve.api_error import ApiError, invalid
@@ -24,6 +23,7 @@ from hclx.serve.clova_errors import envelope, render_error
 from hclx.serve.clova_rows import rows_of_clova
 from hclx.serve.dialect import Dialect
 from hclx.serve.json_body import decode_body
+from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
 from hclx.serve.store.job_records import JobRecord
 from hclx.serve.tuning_fields import JobBody
@@ -59,10 +59,16 @@ def clova_tasks_dialect(service: Service, tuning: Tuning) -> Dialect:
     """Returns the routes of tasks."""
     tasks = _Tasks(tuning)
     routes = [
-        Route(_PATH, tasks.create, methods=["POST"]),
-        Route(_PATH, tasks.tasks),
-        Route(f"{_PATH}/{{id}}", tasks.task),
-        Route(f"{_PATH}/{{id}}/cancel", tasks.cancel, methods=["POST"]),
+        ApiRoute(
+            _PATH,
+            tasks.create,
+            Operation(
+                "Makes a task.", body=TaskBody, uploads=("multipart/form-data",), statuses=(409,)
+            ),
+        ),
+        ApiRoute(_PATH, tasks.tasks, Operation("Lists tasks.", query=("page", "size"))),
+        ApiRoute(f"{_PATH}/{{id}}", tasks.task, Operation("Shows a task.")),
+        ApiRoute(f"{_PATH}/{{id}}/cancel", tasks.cancel, Operation("Cancels a task."), "POST"),
     ]
     return Dialect("clova tasks", routes, render_error, lambda path: path.startswith(_PATH))
 

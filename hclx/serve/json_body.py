@@ -39,8 +39,8 @@ def _refusal(error: Exception) -> ApiError:
     if not isinstance(error, msgspec.ValidationError):
         return invalid(f"the body is no JSON in UTF-8: {text}")
     place = _PLACE.search(text)
-    if unknown := re.search(r"contains unknown field `(.*?)`", text):
-        name = ".".join(filter(None, (place and place[1], unknown[1])))
+    if unknown := re.search(r"contains unknown field `(.*)`", text):
+        name = unknown[1]
         return invalid(f"{name} is no field of this request; leave it out", name)
     reason = text[: place.start()] if place else text
     name = place[1] if place else None

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.dialect import Dialect
 from hclx.serve.event_stream import EventStream, event
 from hclx.serve.json_body import read_body
 from hclx.serve.openai_errors import render_error
+from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
 from hclx.serve.store.job_records import UNFINISHED
 from hclx.serve.tuning_fields import JobBody
@@ -28,24 +28,42 @@ _CHECKS = 2  # data sets that are checked at once, which are in memory meanwhile
 _EVENT_SECONDS = 1.0
 _STREAMS = 64  # clients that watch jobs at once, for each of which the store is read
 _QUIET_SECONDS = 15  # after which a comment keeps the connection alive
+_FILE = ("multipart/form-data", "application/octet-stream")
+_EXAMPLE = {"name": "taste", "dataset": "ds-a34fef9371ec6e75", "kind": "lora", "epochs": 4}
+_ROUTES = (
+    (
+        *("POST", "datasets", "add_dataset"),
+        Operation("Keeps a file of rows.", uploads=_FILE, query=("name", "encoding"), status=201),
+    ),
+    ("GET", "datasets", "datasets", Operation("Lists data sets.")),
+    ("GET", "datasets/{id}", "dataset", Operation("Shows a data set and its first rows.")),
+    (
+        *("DELETE", "datasets/{id}", "remove_dataset"),
+        Operation("Removes a data set.", statuses=(409,)),
+    ),
+    (
+        *("POST", "tuning/jobs", "add_job"),
+        Operation("Asks for a job.", None, JobBody, _EXAMPLE, status=201, statuses=(409,)),
+    ),
+    ("GET", "tuning/jobs", "jobs", Operation("Lists jobs.")),
+    ("GET", "tuning/jobs/{id}", "job", Operation("Shows a job.")),
+    ("POST", "tuning/jobs/{id}/cancel", "cancel_job", Operation("Cancels a job.")),
+    (
+        *("GET", "tuning/jobs/{id}/events", "events"),
+        Operation("Tells the progress of a job in events.", media_type="text/event-stream"),
+    ),
+    ("GET", "artefacts", "artefacts", Operation("Lists what jobs have made.")),
+    ("GET", "artefacts/{id}", "artefact", Operation("Shows what a job has made.")),
+    ("DELETE", "artefacts/{id}", "remove_artefact", Operation("Removes what a job has made.")),
+)
 
 
 def tuning_dialect(service: Service, tuning: Tuning) -> Dialect:
     """Returns the routes of tuning."""
     handlers = _Handlers(service, tuning)
     routes = [
-        Route("/hclx/v1/datasets", handlers.add_dataset, methods=["POST"]),
-        Route("/hclx/v1/datasets", handlers.datasets),
-        Route("/hclx/v1/datasets/{id}", handlers.dataset),
-        Route("/hclx/v1/datasets/{id}", handlers.remove_dataset, methods=["DELETE"]),
-        Route("/hclx/v1/tuning/jobs", handlers.add_job, methods=["POST"]),
-        Route("/hclx/v1/tuning/jobs", handlers.jobs),
-        Route("/hclx/v1/tuning/jobs/{id}", handlers.job),
-        Route("/hclx/v1/tuning/jobs/{id}/cancel", handlers.cancel_job, methods=["POST"]),
-        Route("/hclx/v1/tuning/jobs/{id}/events", handlers.events),
-        Route("/hclx/v1/artefacts", handlers.artefacts),
-        Route("/hclx/v1/artefacts/{id}", handlers.artefact),
-        Route("/hclx/v1/artefacts/{id}", handlers.remove_artefact, methods=["DELETE"]),
+        ApiRoute(f"/hclx/v1/{path}", getattr(handlers, name), operation, method)
+        for method, path, name, operation in _ROUTES
     ]
     return Dialect("tuning", routes, render_error, lambda path: path.startswith(_OWN))
 
