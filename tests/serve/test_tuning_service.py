@@ -133,9 +133,10 @@ def test_the_whole_way(base, tmp_path):
     with serving(tmp_path, *options) as (_, address), client_of(address, key) as client:
         after = {name: likelihoods(client, name) for name in names}
         assert after == {name: pytest.approx(values, abs=1e-4) for name, values in before.items()}
-        options = {"settings": {**SETTINGS, "OptimizerConfig.learning_rate": 1e30}}
-        (failed,) = ended(client, add_job(client, tmp_path, name="broken", **options))
-        assert failed["state"] == "failed" and "finite" in failed["error"]
+        few = {"TuneConfig.patience": 2, "DataConfig.validation_permille": 1}
+        broken = add_job(client, tmp_path, name="broken", settings={**SETTINGS, **few})
+        (failed,) = ended(client, broken)
+        assert failed["state"] == "failed" and "none are held out" in failed["error"]
         assert "Traceback" not in failed["error"]
 
 

@@ -197,7 +197,7 @@ with open_database(url) as database:
 
 
 def test_servers_that_claim_at_once_share_the_queue(database, url, key):
-    for number in range(12):
+    for number in range(40):
         add_job(database, job_of(key, 10 + number), 99)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     servers = [
@@ -206,5 +206,7 @@ def test_servers_that_claim_at_once_share_the_queue(database, url, key):
     ]
     for server in servers:
         assert server.stdout.readline() == "ready\n"
-    outputs = [server.communicate("\n", timeout=60)[0].split() for server in servers]
-    assert sorted(sum(outputs, [])) == [f"ft-{10 + number}" for number in range(12)]
+    for server in servers:
+        print(file=server.stdin, flush=True)
+    outputs = [server.communicate(timeout=60)[0].split() for server in servers]
+    assert sorted(sum(outputs, [])) == [f"ft-{10 + number}" for number in range(40)]
