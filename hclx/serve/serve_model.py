@@ -55,8 +55,6 @@ def serve_model(
         engine = stack.enter_context(source.open())
         if engine is None:  # this process has followed process 0 to its end
             return
-        if warms_up and hasattr(engine, "warm_up"):
-            engine.warm_up()
         backend = open_backend(source, engine, name, reading)
         own = ()
         if keys is not None:
@@ -64,6 +62,8 @@ def serve_model(
 
             asked = keys.database, source, engine, backend, tuning_dir, tuning
             own = stack.enter_context(store_dialects(*asked))
+        if warms_up and hasattr(engine, "warm_up"):  # with the artefacts that there are
+            engine.warm_up()
         app = build_app(backend, keys, config, (*own, *DIALECTS))
         names = ", ".join(backend.models)
         print(f"serving {names} at http://{host}:{port}/v1", file=sys.stderr, flush=True)

@@ -207,7 +207,7 @@ class _Running:
     process: TuningProcess
 
     def __init__(self, job: JobRecord, files: TuningFiles, database: Database):
-        """Finds the files of a job. Raises DataError if a data set is gone."""
+        """Finds the files of a job. Raises DataError if one is gone."""
         self.job, self.folder, self.last_beat = job, files.job(job.id), time.monotonic()
         self._names: dict[str, str] = {}  # path -> name of a data set
         paths = []
@@ -215,9 +215,14 @@ class _Running:
             record = find_dataset(database, dataset_id, job.tenant)
             if record is None:
                 raise DataError(f"the data set {dataset_id} was removed; bring it again")
-            path = str(files.dataset(record.sha256, record.format))
-            self._names[path] = record.name
-            paths.append(path)
+            path = files.dataset(record.sha256, record.format)
+            if not path.exists():
+                raise DataError(
+                    f"{record.name} is not in the --tuning_dir of the server {socket.gethostname()};"
+                    " give all servers of the store the same folder"
+                )
+            self._names[str(path)] = record.name
+            paths.append(str(path))
         self._paths = paths
 
     @property

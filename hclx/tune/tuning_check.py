@@ -8,6 +8,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
+
 from hclx.config import Experiment
 from hclx.field_checks import require
 from hclx.model import n_params
@@ -18,12 +20,13 @@ from hclx.tune.row_files import read_rows
 from hclx.tune.text_rows import prepare_groups
 from hclx.tune.trainable import count_trainable
 from hclx.tune.tune_config import TuneConfig
-from hclx.tune.tuning_data import TuningText, prepare_examples
+from hclx.tune.tuning_data import TuningData, TuningText, prepare_examples
 from hclx.tune.tuning_run import check_run
 from hclx.tune.tuning_settings import load_settings
 
 _GIN = threading.Lock()  # its reader keeps the classes that it reads in the module
-_STEPS = "TrainConfig.total_steps"
+_STEPS, _BATCH = "TrainConfig.total_steps", "TrainConfig.global_batch_size"
+_EXAMPLES = 8  # of a step, where a number of epochs is asked for
 _MOST_TRAINED = 2**26  # parameters that are trained, even if they are more than the base has
 _WARM_UP_SHARE = 10  # of the steps, where fewer than the usual ones
 
@@ -98,9 +101,11 @@ def check_tuning(plan: TuningPlan, tokenizer: Tokenizer) -> CheckedTuning:
     length, permille = experiment.train.sequence_length, experiment.data.validation_permille
     data = prepare(text, tokenizer, experiment.model.vocab_size, config, length, permille)
     if decides_steps:
-        n_reads = plan.epochs * len(data.train.tokens_bt)
-        steps = math.ceil(n_reads / experiment.train.global_batch_size) or asked
+        batch = _batch_of(plan, experiment, config, data)
+        steps = math.ceil(plan.epochs * len(data.train.tokens_bt) / batch) or asked
         settings |= _of_steps(steps, experiment, plan.settings)
+        if batch != experiment.train.global_batch_size:
+            settings[_BATCH] = batch
         experiment, config = _loaded(plan, settings)
     check_run(experiment, config, None, RunOptions(init_from=plan.base))
     steps = experiment.train.total_steps
@@ -148,6 +153,21 @@ def _check_sizes(plan: TuningPlan, experiment: Experiment, config: TuneConfig) -
         f"{config.kind} would train {n_trained:,} parameters of a base of {base:,}; give a smaller"
         " TuneConfig.rank or encoder_size",
     )
+
+
+def _batch_of(
+    plan: TuningPlan, experiment: Experiment, config: TuneConfig, data: TuningData
+) -> int:
+    """The sequences of a step: those of the settings; or, for epochs, as few as have some examples
+    together, because short texts fill few sequences, and a small file would be a single step.
+    """
+    usual = experiment.train.global_batch_size
+    is_asked = {_BATCH, "TrainConfig.accumulation_steps"} & set(plan.settings)
+    if is_asked or not plan.epochs or not config.writes_text:
+        return usual
+    n_sequences = math.ceil(_EXAMPLES * len(data.train.tokens_bt) / data.n_train)
+    devices = jax.device_count()
+    return max(1, min(usual, math.ceil(n_sequences / devices) * devices))
 
 
 def _of_steps(steps: int, experiment: Experiment, asked: Mapping) -> dict[str, int]:

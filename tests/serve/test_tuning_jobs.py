@@ -282,3 +282,13 @@ def test_clova_tasks_are_jobs(base, started, server):
         answer = server.client.post(path, json=fields, headers=key)
         assert answer.json()["status"]["code"] == code, answer.text
     assert server.client.get(f"{path}/none", headers=key).json()["status"]["code"] == "40400"
+
+
+def test_a_server_without_the_files_says_so(base, place, started, tmp_path):
+    with TuningServer(base, *place, runs=False) as server:
+        key = server.key("ours")
+        job = add_job(server, key, add_dataset(server, key))
+    with TuningServer(base, place[0], tmp_path / "another") as server:
+        ended = until(lambda: (j := job_of(server, key, job))["ended"] and j)
+        assert ended["state"] == "failed" and "rows.jsonl is not in" in ended["error"]
+    assert not started

@@ -20,6 +20,7 @@ from hclx.serve.store.tuning_lock import lock_tuning
 UNFINISHED = ("queued", "running")
 STATES = (*UNFINISHED, "succeeded", "failed", "cancelled", "interrupted")
 MOST_LOST = 3  # servers that are gone while a job runs, after which it is not tried again
+_MOST_LISTED = 1000
 _ID_BYTES = 8
 _C = tuning_jobs.c
 
@@ -108,8 +109,9 @@ def add_job(database: Database, job: JobRecord, most: int) -> None:
 
 
 def list_jobs(database: Database, tenant: str | None) -> list[JobRecord]:
-    """Returns the jobs of a tenant, or of all if that is None, from the newest on."""
+    """Returns the latest jobs of a tenant, or of all if that is None, from the newest on."""
     statement = _of(tuning_jobs.select(), tenant).order_by(_C.created.desc(), _C.id)
+    statement = statement.limit(_MOST_LISTED)
     with database.reading() as connection:
         return [_record_of(row) for row in connection.execute(statement)]
 
