@@ -218,7 +218,7 @@ class _Running:
             path = files.dataset(record.sha256, record.format)
             if not path.exists():
                 raise DataError(
-                    f"{record.name} is not in the --tuning_dir of the server {socket.gethostname()};"
+                    f"{record.name} is not in the --tuning_dir of {socket.gethostname()};"
                     " give all servers of the store the same folder"
                 )
             self._names[str(path)] = record.name
