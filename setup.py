@@ -67,6 +67,7 @@ EXTRAS = {
         "jsonschema>=4.20,<5",
         "openai>=2,<4",  # clients of the server
         "langchain-community>=0.4.2,<0.5",
+        "schemathesis>=4.32,<5",
     ],
     # The peers that the benchmarks measure against.
     "bench": [

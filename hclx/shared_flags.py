@@ -118,7 +118,7 @@ class EngineFlags:
     def __init__(self, takes_artefacts: bool = False):
         """Defines the options, those of artefacts among them if the command takes some."""
         text, number = flags.DEFINE_string, flags.DEFINE_integer
-        self._model_dir = text("model_dir", None, "The folder of a training run.")
+        self._model_dir = text("model_dir", None, "The folder of a run, or of transformers.")
         self._step = number("step", None, "The checkpoint to use; default: the newest.", 0)
         self._dtype = dtype_flag()
         devices = "Devices that share the heads; 0: one, or all of several processes."
@@ -150,9 +150,13 @@ class EngineFlags:
         """
         from hclx.infer.model_source import model_source
 
-        if self._model_dir.value:
+        model_dir = self._model_dir.value
+        if model_dir:
+            from hclx.convert.imported_run import run_of_folder
+
+            model_dir = run_of_folder(model_dir)
             self._connect()
-        of_run = (self._model_dir.value, self._step.value, self._dtype.value)
+        of_run = (model_dir, self._step.value, self._dtype.value)
         served = (self._engine.value, self._model.value)
         artefacts = None
         if self._artefacts is not None and self._artefacts.value:

@@ -33,6 +33,13 @@ HOSTS = flags.DEFINE_multi_string(
 ORIGINS = flags.DEFINE_multi_string(
     "allowed_origin", [], "Where pages are from whose scripts may call; repeatable."
 )
+QUEUE = flags.DEFINE_float(
+    "queue_seconds",
+    60,
+    "How long a request waits for its turn before it gets 503.",
+    0.1,
+    MOST_SECONDS,
+)
 DRAIN = flags.DEFINE_integer(
     "drain_seconds", 30, "How long requests may go on at the end.", 1, MOST_SECONDS
 )
@@ -53,7 +60,11 @@ def main(_):
 
     check_address(HOST.value, PORT.value, is_open=not STORE.value)
     config = ServeConfig(
-        hosts=(HOST.value, *HOSTS.value), origins=(*ORIGINS.value,), drain_seconds=DRAIN.value
+        running_texts=ROWS.value + 2,  # so that no row waits for the next text
+        queue_seconds=QUEUE.value,
+        drain_seconds=DRAIN.value,
+        hosts=(HOST.value, *HOSTS.value),
+        origins=(*ORIGINS.value,),
     )
     source = MODEL.source(ROWS.value, names_artefacts=True)
     address = HOST.value, PORT.value

@@ -52,14 +52,14 @@ LAYERS = {
     ),
     # Above tune, augment and distill, whose work it offers to others.
     "serve": (
-        *("config", "errors", "field_checks", "text", "infer", "prompts", "tune", "augment"),
-        "distill",
+        *("config", "errors", "field_checks", "text", "infer", "prompts", "evaluate", "tune"),
+        *("augment", "distill"),
     ),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
     "launching": ("errors", "parallel"),
-    "shared_flags": ("parallel", "infer", "tune"),
+    "shared_flags": ("parallel", "infer", "tune", "convert"),
     "cli": ("errors",),
     # Beside hclx/ in a checkout, in it in a wheel. Nothing above imports them: the task module is
     # named by a setting, and the scripts of launch/ by the command line.

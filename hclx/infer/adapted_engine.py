@@ -26,6 +26,10 @@ class AdaptedEngine(contextlib.AbstractContextManager):
         """Takes an engine and the name of one of its artefacts."""
         self._engine, self._artefact = engine, artefact
 
+    def check(self, request: GenerateRequest) -> None:
+        """See `hclx.infer.engine.Engine`."""
+        self._engine.check(self._with_artefact(request))
+
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """See `hclx.infer.engine.Engine`."""
         return self._engine.submit(self._with_artefact(request))

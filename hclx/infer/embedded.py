@@ -69,6 +69,15 @@ class EmbeddedEngine(EngineLoop):
 
     # What callers use, from any thread.
 
+    @property
+    def loaded_model(self) -> LoadedModel:
+        """Returns the model that it computes with."""
+        return self._model
+
+    def check(self, request: GenerateRequest) -> None:
+        """Raises RequestError if `submit` would not take a request."""
+        self._intake.generate_tasks(request)
+
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request, and returns at once. Raises RequestError if it cannot be served."""
         if isinstance(request, ScoreRequest):

@@ -203,6 +203,9 @@ class Ticket(Protocol):
 class Engine(Protocol):
     """The methods of every engine. All of them may be called from several threads."""
 
+    def check(self, request: GenerateRequest) -> None:
+        """Raises RequestError if `submit` would not take a request; nothing runs."""
+
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request with n=1, and returns at once."""
 

@@ -119,9 +119,18 @@ class RemoteEngine:
         return self._remote.server.model
 
     @property
+    def keeps_tenants(self) -> bool:
+        """Returns whether the server keeps the prefix caches of tenants apart."""
+        return self._remote.server.kind.tenant_field is not None
+
+    @property
     def kind(self) -> str:
         """Returns the name of the server's kind, as far as it is known."""
         return self._remote.server.kind.name
+
+    def check(self, request: GenerateRequest) -> None:
+        """Raises RequestError if `submit` would not take a request."""
+        TextWork(self._remote, request, 0, Ticket(self._cancel))
 
     def submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
         """Takes a request, and returns at once. Raises RequestError if the server cannot serve

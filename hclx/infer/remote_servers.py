@@ -308,15 +308,13 @@ def tenant_fields(kind: ServerKind, tenant: str) -> dict[str, str]:
     return {kind.tenant_field: tenant}
 
 
-def check_prompt(kind: ServerKind, prompt: str | Sequence[int], name: str) -> None:
-    """Raises RequestError if a prompt is neither text nor ids that the server takes."""
+def check_prompt(prompt: str | Sequence[int], name: str) -> None:
+    """Raises RequestError if a prompt is neither text nor ids."""
     if isinstance(prompt, str):
         return
     if not isinstance(prompt, list | tuple | np.ndarray):
         raise RequestError(f"the {name} is {shown(prompt)}: give a text or token ids")
     _check_ids(prompt, f"the {name}")
-    if not kind.takes_ids:
-        raise RequestError(f"{kind.name} takes no token ids; give the {name} as text")
 
 
 def check_alternatives(kind: ServerKind, n: int, name: str) -> None:

@@ -1,5 +1,6 @@
 """Requests to a server of models, each from its checks to its result."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -73,6 +74,33 @@ class Remote:
             raise RequestError(f"the {name} has no tokens; give the end-of-document token at least")
         return ids
 
+    def taken(self, prompt: str | Sequence[int], name: str) -> str | Sequence[int]:
+        """Returns a prompt as the server takes it: ids become the text that they are the tokens of,
+        without those that begin a document, where the server takes text alone.
+
+        Args:
+          prompt: text or ids.
+          name: of it, for messages.
+        Raises:
+          RequestError: it is neither, or the ids are not those of a text.
+        """
+        check_prompt(prompt, name)
+        kind, tokenizer = self.server.kind, self._tokenizer
+        if isinstance(prompt, str) or kind.takes_ids:
+            return prompt
+        if tokenizer is None:
+            raise RequestError(f"{kind.name} takes no token ids; give the {name} as text")
+        ids, begins = list(map(int, prompt)), list(tokenizer.begin_ids)
+        rest = ids[len(begins) :] if ids[: len(begins)] == begins else ids
+        is_known = all(token < tokenizer.vocab_size for token in rest)
+        text = tokenizer.decode(rest) if is_known else ""
+        if tokenizer.encode(text) != rest:
+            raise RequestError(
+                f"{kind.name} takes no token ids, and those of the {name} are not how a text is"
+                " encoded; give it as text"
+            )
+        return text
+
     async def _ask_ids(self, text: str, begins: bool) -> list[int]:
         if (text, begins) not in self._ids:
             path, fields = self.server.kind.tokenize
@@ -94,7 +122,7 @@ class TextWork:
         """
         check_request(request)
         kind = remote.server.kind
-        check_prompt(kind, request.prompt, "prompt")
+        request = dataclasses.replace(request, prompt=remote.taken(request.prompt, "prompt"))
         no_stream = kind.has_poor_streams and request.sampling.logprobs is not None
         self._is_streamed = remote.streams and not no_stream
         seed = request.sampling.seed + index
@@ -171,9 +199,10 @@ class ScoreWork:
                 " `echo`); score by a server that does, such as vLLM"
             )
         check_alternatives(kind, request.top, "top")
-        check_prompt(kind, request.context, "context")
-        if request.continuation is not None:
-            check_prompt(kind, request.continuation, "continuation")
+        context, rest = remote.taken(request.context, "context"), request.continuation
+        if rest is not None:
+            rest = remote.taken(rest, "continuation")
+        request = dataclasses.replace(request, context=context, continuation=rest)
         if request.continuation is not None and not len(request.continuation):
             raise RequestError("there is no token to score: the continuation is empty")
         self._remote, self._request = remote, request

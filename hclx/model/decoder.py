@@ -242,6 +242,18 @@ def _kinds(config: ModelConfig, positions: int) -> tuple[LayerKind | None, Layer
     return kinds, first
 
 
+def _run_layers(body, x_btd: jax.Array, layers, unroll: int) -> jax.Array:
+    """Runs layers in order: (parameters, kinds, prefix), of which each is stacked or None. The
+    parameters may be a tuple with one tree a layer, as inference has them.
+    """
+    blocks, *others = layers
+    if not isinstance(blocks, tuple):
+        return jax.lax.scan(body, x_btd, layers, unroll=unroll)[0]
+    for i, layer in enumerate(blocks):
+        x_btd, _ = body(x_btd, (layer, *jax.tree.map(lambda stacked: stacked[i], others)))
+    return x_btd
+
+
 def hidden_states(
     params: Params,
     tokens_bt: jax.Array,
@@ -259,7 +271,7 @@ def hidden_states(
     and the loss after them, are computed by every stage alike.
 
     Args:
-      params: of the decoder.
+      params: of the decoder; also as `hclx.infer.prepare_params` returns them, without stages.
       tokens_bt, segments_bt, positions_bt: int32. Tokens of one document have the same segment, and
         their positions count within the document: see `hclx.data.batch.packing`.
       config: the model's shape.
@@ -299,5 +311,5 @@ def hidden_states(
         )
     else:
         body = wrap(lambda x_btd, layer: (block(layer, x_btd, rows), None))
-        x_btd, _ = jax.lax.scan(body, x_btd, layers, unroll=compute.scan_unroll)
+        x_btd = _run_layers(body, x_btd, layers, compute.scan_unroll)
     return constrain(final_norm(params, x_btd, config), "batch", "length", None)

@@ -16,6 +16,7 @@ from hclx.errors import ConfigError, HclxError, shown
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.dialect import Dialect
 from hclx.serve.json_body import read_body
+from hclx.serve.openai_answers import ErrorAnswer
 from hclx.serve.openai_errors import render_error
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
@@ -82,7 +83,7 @@ def admin_dialect(
         ApiRoute(f"{_PATH}{path}", _for_admins(getattr(handlers, name)), operation, method)
         for method, path, name, operation in _ROUTES
     ]
-    return Dialect("admin", routes, render_error, lambda path: path.startswith(_PATH))
+    return Dialect("admin", routes, render_error, lambda path: path.startswith(_PATH), ErrorAnswer)
 
 
 def key_view(record: KeyRecord, now: float) -> dict:

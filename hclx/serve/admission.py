@@ -1,15 +1,30 @@
-"""Admission: requests wait in a bounded queue until the engine has room for their tokens, and keys
-take turns, so that a greedy key delays itself alone.
+"""Admission: requests wait in a bounded queue until the engine has room for their texts and tokens,
+and keys take turns, so that a greedy key delays itself alone.
 """
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 
 from hclx.serve.api_error import ApiError
 from hclx.serve.caller import Caller
 from hclx.serve.serve_config import ServeConfig
+
+
+@dataclasses.dataclass(eq=False)
+class _Turn:
+    """A request that waits, or runs.
+
+    Attributes:
+      cost, n_texts: its tokens, and the texts that the engine writes for it.
+      is_given: set once it runs.
+    """
+
+    cost: int
+    n_texts: int
+    is_given: asyncio.Future
 
 
 class Admission:
@@ -22,9 +37,9 @@ class Admission:
 
     def __init__(self, config: ServeConfig):
         """Starts empty."""
-        self._config, self._running_tokens = config, 0
-        # key -> the cost of each of its requests and what wakes it; the next key is the first.
-        self._queues: OrderedDict[str, deque[tuple[int, asyncio.Future]]] = OrderedDict()
+        self._config, self._running_tokens, self._running_texts = config, 0, 0
+        # key -> its requests that wait; the next key is the first.
+        self._queues: OrderedDict[str, deque[_Turn]] = OrderedDict()
         self.n_running, self.is_draining = 0, False
 
     @property
@@ -33,32 +48,38 @@ class Admission:
         return sum(map(len, self._queues.values()))
 
     @contextlib.asynccontextmanager
-    async def turn(self, caller: Caller, cost: int) -> AsyncIterator[None]:
+    async def turn(self, caller: Caller, cost: int, n_texts: int = 1) -> AsyncIterator[None]:
         """Waits for the turn of a request, which lasts as long as the context.
 
         Args:
           caller: whose turns these are.
           cost: the tokens of its prompts, and the most that may be written behind them.
+          n_texts: that the engine writes for it; more than it ever writes at once count as these.
         Raises:
           ApiError: 429 if the key has too many requests that wait, 503 if the server is full or
-            ends; both say when to try again. 400 if the request would never fit.
+            ends, or its turn does not come in time; all say when to try again. 400 if the request
+            would never fit.
         """
         self.check(caller, cost)
-        turn = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(caller.key_id, deque()).append((cost, turn))
+        n_texts = min(n_texts, self._config.running_texts)
+        turn = _Turn(cost, n_texts, asyncio.get_running_loop().create_future())
+        self._queues.setdefault(caller.key_id, deque()).append(turn)
         self._let_through()
         try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was let through at the same moment
-                self._end(cost)
+            async with asyncio.timeout(self._config.queue_seconds):
+                await turn.is_given
+        except (asyncio.CancelledError, TimeoutError) as error:
+            if turn.is_given.done() and not turn.is_given.cancelled():  # at the same moment
+                self._end(turn)
             else:
                 self._remove(caller.key_id, turn)
+            if isinstance(error, TimeoutError):
+                raise self._overloaded() from error
             raise
         try:
             yield
         finally:
-            self._end(cost)
+            self._end(turn)
 
     def check(self, caller: Caller, cost: int) -> None:
         """Raises ApiError, as `turn` does, for a request that would not even wait."""
@@ -81,7 +102,11 @@ class Admission:
                 retry_after=wait,
             )
         if self.n_waiting >= config.waiting:
-            raise ApiError(503, "overloaded", "the server is full; try later", retry_after=wait)
+            raise self._overloaded()
+
+    def _overloaded(self) -> ApiError:
+        wait = self._config.retry_seconds
+        return ApiError(503, "overloaded", "the server is full; try later", retry_after=wait)
 
     def _let_through(self) -> None:
         """Lets requests through in turns of their keys, as long as the next one fits: none that is
@@ -89,28 +114,36 @@ class Admission:
         """
         while self._queues:
             key_id, queue = next(iter(self._queues.items()))
-            cost, turn = queue[0]
-            if self._running_tokens + cost > self._config.running_tokens:
+            if not self._fits(queue[0]):
                 return
+            turn = queue[0]
             queue.popleft()
             self._queues.move_to_end(key_id)
             if not queue:
                 del self._queues[key_id]
-            if not turn.cancelled():
-                self._running_tokens += cost
+            if not turn.is_given.cancelled():
+                self._running_tokens += turn.cost
+                self._running_texts += turn.n_texts
                 self.n_running += 1
-                turn.set_result(None)
+                turn.is_given.set_result(None)
 
-    def _end(self, cost: int) -> None:
-        self._running_tokens -= cost
+    def _fits(self, turn: _Turn) -> bool:
+        config = self._config
+        return (
+            self._running_tokens + turn.cost <= config.running_tokens
+            and self._running_texts + turn.n_texts <= config.running_texts
+        )
+
+    def _end(self, turn: _Turn) -> None:
+        self._running_tokens -= turn.cost
+        self._running_texts -= turn.n_texts
         self.n_running -= 1
         self._let_through()
 
-    def _remove(self, key_id: str, turn: asyncio.Future) -> None:
+    def _remove(self, key_id: str, turn: _Turn) -> None:
         queue = self._queues.get(key_id, deque())
-        left = deque((cost, other) for cost, other in queue if other is not turn)
-        if left:
-            self._queues[key_id] = left
-        else:
+        with contextlib.suppress(ValueError):  # its turn had come, and was passed on
+            queue.remove(turn)
+        if not queue:
             self._queues.pop(key_id, None)
         self._let_through()

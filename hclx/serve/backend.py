@@ -19,6 +19,7 @@ from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes
 
 _THREADS = 32
+_SCORES_AT_ONCE = 16
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
 
@@ -91,6 +92,8 @@ class Backend:
       root: the path or address of the model, which clients only show.
       chat_template: None: the model is a base model, that knows no chats.
       tuned: models beside these, which come and go; each is seen by its tenant alone.
+      keeps_tenants: whether the engine keeps the prefix caches of tenants apart; else the server
+        names it none.
     """
 
     engine: Engine
@@ -100,6 +103,7 @@ class Backend:
     root: str = ""
     chat_template: ChatTemplate | None = None
     tuned: TunedModels = dataclasses.field(default_factory=TunedModels)
+    keeps_tenants: bool = True
 
     def artefact_of(self, model: str, caller: Caller | None = None) -> str | None:
         """Returns the artefact of a served name.
@@ -220,10 +224,26 @@ class Backend:
         async with self._submitted(requests) as tickets:
             yield TextStreams(requests, tickets, loop)
 
+    async def check(self, request: GenerateRequest) -> None:
+        """Raises ApiError (400) if the engine would not take a request; nothing runs."""
+        try:
+            await self._in_thread(self.engine.check, request)
+        except HclxError as error:
+            raise error_of(error) from error
+
     async def score(self, requests: Sequence[ScoreRequest]) -> list[Score]:
         """Computes the log-probabilities of texts. Raises ApiError if one is refused."""
-        async with self._submitted(requests) as tickets:
-            return [await _result(ticket) for ticket in tickets]
+        return [score async for score in self.scores(requests)]
+
+    async def scores(self, requests: Sequence[ScoreRequest]) -> AsyncIterator[Score]:
+        """Yields the log-probabilities of texts in order, as soon as they are there. The engine
+        has a few of them at a time, so that other requests have their share. Raises ApiError if
+        one is refused; who leaves cancels those that are left.
+        """
+        for first in range(0, len(requests), _SCORES_AT_ONCE):
+            async with self._submitted(requests[first : first + _SCORES_AT_ONCE]) as tickets:
+                for ticket in tickets:
+                    yield await _result(ticket)
 
     async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
         """Computes a vector for each text. Raises ApiError if one is refused."""
@@ -247,6 +267,9 @@ class Backend:
                     ticket.cancel()
 
     async def _submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
+        # A salt of the client's own stays, so that an engine that cannot honour it refuses it.
+        if not self.keeps_tenants and "/" not in request.tenant:
+            request = dataclasses.replace(request, tenant="")
         prompt = request.prompt if isinstance(request, GenerateRequest) else request.context
         is_long = len(prompt) > _LONG or getattr(request, "grammar", None) is not None
         if not is_long:

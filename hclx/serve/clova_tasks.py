@@ -20,6 +20,7 @@ from hclx.errors import DataError
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.caller import Caller
 from hclx.serve.clova_errors import envelope, render_error
+from hclx.serve.clova_results import RefusedEnvelope
 from hclx.serve.clova_rows import rows_of_clova
 from hclx.serve.dialect import Dialect
 from hclx.serve.json_body import decode_body
@@ -70,7 +71,8 @@ def clova_tasks_dialect(service: Service, tuning: Tuning) -> Dialect:
         ApiRoute(f"{_PATH}/{{id}}", tasks.task, Operation("Shows a task.")),
         ApiRoute(f"{_PATH}/{{id}}/cancel", tasks.cancel, Operation("Cancels a task."), "POST"),
     ]
-    return Dialect("clova tasks", routes, render_error, lambda path: path.startswith(_PATH))
+    owns = lambda path: path.startswith(_PATH)
+    return Dialect("clova tasks", routes, render_error, owns, RefusedEnvelope)
 
 
 def task_view(record: JobRecord, model: str) -> dict:

@@ -19,9 +19,11 @@ class Dialect:
       render: writes an error as its clients read it, with the status and `ApiError.headers`.
       owns: whether an error at this path is its own, although no route matched; the last dialect
         gets what none owns.
+      error: the struct of an error in JSON, for the document of the server; None: any JSON.
     """
 
     name: str
     routes: Sequence[Route]
     render: Callable[[ApiError], Response]
     owns: Callable[[str], bool]
+    error: type | None = None

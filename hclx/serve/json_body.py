@@ -9,7 +9,7 @@ from starlette.requests import Request
 from hclx.serve.api_error import ApiError, invalid
 
 T = TypeVar("T")
-_PLACE = re.compile(r" - at `\$\.?(.*?)`$")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(.*?)`$")
 
 
 async def read_body(request: Request, kind: type[T]) -> T:
@@ -39,11 +39,9 @@ def _refusal(error: Exception) -> ApiError:
     if not isinstance(error, msgspec.ValidationError):
         return invalid(f"the body is no JSON in UTF-8: {text}")
     place = _PLACE.search(text)
-    if unknown := re.search(r"contains unknown field `(.*)`", text):
-        name = unknown[1]
-        return invalid(f"{name} is no field of this request; leave it out", name)
-    reason = text[: place.start()] if place else text
-    name = place[1] if place else None
-    if name is None and (missing := re.search(r"missing required field `(.*)`", text)):
-        name = missing[1]
+    reason, name = (text[: place.start()], place[1]) if place else (text, None)
+    if own := re.search(r"(unknown|missing required) field `(.*)`", reason):
+        name = f"{name}.{own[2]}" if name else own[2]
+        if own[1] == "unknown":
+            return invalid(f"{name} is no field of this request; leave it out", name)
     return invalid(f"{name}: {reason}" if name else f"the body: {reason}", name)

@@ -4,15 +4,48 @@ import time
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from hclx.serve import openai_answers as answers
 from hclx.serve.dialect import Dialect
-from hclx.serve.openai_chat import ChatCompletions
-from hclx.serve.openai_completions import Completions
-from hclx.serve.openai_embeddings import Embeddings
+from hclx.serve.openai_chat import ChatCompletions, ChatRequest
+from hclx.serve.openai_completions import CompletionRequest, Completions
+from hclx.serve.openai_embeddings import EmbeddingRequest, Embeddings
 from hclx.serve.openai_errors import render_error
-from hclx.serve.openai_tokens import Tokens
+from hclx.serve.openai_tokens import DetokenizeRequest, TokenizeRequest, Tokens
+from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
+
+_TEXT = {"max_tokens": 8, "temperature": 0.7}
+_COMPLETE = Operation(
+    "Continues prompts.",
+    answers.CompletionAnswer,
+    CompletionRequest,
+    {"prompt": "오늘 아침에는", "logprobs": 1, "echo": True, **_TEXT},
+    streams=True,
+)
+_CHAT = Operation(
+    "Answers in a chat.",
+    answers.ChatAnswer,
+    ChatRequest,
+    {
+        "messages": [{"role": "user", "content": "뭐 해?"}],
+        **{"logprobs": True, "top_logprobs": 1, **_TEXT},
+    },
+    streams=True,
+)
+_EMBED = Operation(
+    "Computes vectors of texts.",
+    answers.EmbeddingAnswer,
+    EmbeddingRequest,
+    {"input": ["바다", "산"]},
+)
+_TOKENIZE = Operation("Encodes a text.", answers.TokensAnswer, TokenizeRequest, {"prompt": "바다"})
+_DETOKENIZE = Operation(
+    "Decodes tokens.", answers.TextAnswer, DetokenizeRequest, {"tokens": [1, 2]}
+)
+_INFO = Operation("Tells the tokenizer.", answers.TokenizerAnswer)
+_MODELS = Operation("Lists the models.", answers.ModelsAnswer)
+_MODEL = Operation("Tells a model.", answers.ModelAnswer)
 
 
 def openai_dialect(service: Service) -> Dialect:
@@ -50,13 +83,13 @@ def openai_dialect(service: Service) -> Dialect:
         return JSONResponse(described(name))
 
     routes = [
-        Route("/v1/completions", complete, methods=["POST"]),
-        Route("/v1/chat/completions", chat, methods=["POST"]),
-        Route("/v1/embeddings", embed, methods=["POST"]),
-        Route("/tokenize", tokens.tokenize, methods=["POST"]),
-        Route("/detokenize", tokens.detokenize, methods=["POST"]),
-        Route("/tokenizer_info", tokens.info),
-        Route("/v1/models", models),
-        Route("/v1/models/{name:path}", model),
+        ApiRoute("/v1/completions", complete, _COMPLETE),
+        ApiRoute("/v1/chat/completions", chat, _CHAT),
+        ApiRoute("/v1/embeddings", embed, _EMBED),
+        ApiRoute("/tokenize", tokens.tokenize, _TOKENIZE),
+        ApiRoute("/detokenize", tokens.detokenize, _DETOKENIZE),
+        ApiRoute("/tokenizer_info", tokens.info, _INFO),
+        ApiRoute("/v1/models", models, _MODELS),
+        ApiRoute("/v1/models/{name:path}", model, _MODEL),
     ]
-    return Dialect("openai", routes, render_error, lambda path: True)
+    return Dialect("openai", routes, render_error, lambda path: True, answers.ErrorAnswer)

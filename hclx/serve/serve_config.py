@@ -20,8 +20,11 @@ class ServeConfig(Validated):
       stop_texts: the most stop texts of a request.
       running_tokens: the most tokens of all requests that the engine has at once: prompts and what
         may be written behind them.
+      running_texts: the most texts that the engine writes at once for all of them: its rows, and a
+        few more, so that no row waits for the next text.
       waiting: the most requests that wait for their turn, of all keys.
       waiting_of_key: the most of them that one key has.
+      queue_seconds: how long a request waits for its turn before it is refused.
       retry_seconds: what a refused client is told to wait.
       deadline: seconds from the beginning of a text after which it ends as it is.
       drain_seconds: how long requests may go on once the server was asked to end.
@@ -37,8 +40,10 @@ class ServeConfig(Validated):
     logprobs: int = MAX_LOGPROBS
     stop_texts: int = 64
     running_tokens: int = 2**17
+    running_texts: int = 10
     waiting: int = 256
     waiting_of_key: int = 64
+    queue_seconds: float = 60.0
     retry_seconds: int = 1
     deadline: float = 600.0
     drain_seconds: int = 30
@@ -47,8 +52,9 @@ class ServeConfig(Validated):
 
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
-        self._positive("waiting", "waiting_of_key", "retry_seconds", "deadline", "drain_seconds")
         self._positive("file_bytes")
+        self._positive("running_texts", "waiting", "waiting_of_key", "queue_seconds")
+        self._positive("retry_seconds", "deadline", "drain_seconds")
         self._not_negative("logprobs")
         for name, most in (("logprobs", MAX_LOGPROBS), ("stop_texts", MOST_STOPS)):
             value = getattr(self, name)

@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
@@ -20,12 +19,19 @@ from hclx.serve.clova_dialect import clova_dialect
 from hclx.serve.dialect import Dialect
 from hclx.serve.http_guard import HttpGuard
 from hclx.serve.metrics import Metrics
+from hclx.serve.native_dialect import native_dialect
 from hclx.serve.openai_dialect import openai_dialect
+from hclx.serve.openapi_document import ApiDocument
+from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
 # The last one answers what no other owns.
-DIALECTS: tuple[Callable[[Service], Dialect], ...] = (clova_dialect, openai_dialect)
+DIALECTS: tuple[Callable[[Service], Dialect], ...] = (
+    native_dialect,
+    clova_dialect,
+    openai_dialect,
+)
 
 
 def build_app(
@@ -56,13 +62,17 @@ def build_app(
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         return render(request.url.path, _of_router(error, request))
 
+    document = ApiDocument(service, made)
     app = Starlette(
-        routes=[*_own_routes(service), *(route for dialect in made for route in dialect.routes)],
+        routes=[
+            *_own_routes(service, document),
+            *(route for dialect in made for route in dialect.routes),
+        ],
         middleware=[Middleware(HttpGuard, service=service, render=render)],
         exception_handlers={ApiError: on_api_error, HTTPException: on_http_error},
     )
     app.router.redirect_slashes = False
-    app.state.service = service
+    app.state.service, document.routes = service, app.routes
     return app
 
 
@@ -75,7 +85,7 @@ def _of_router(error: HTTPException, request: Request) -> ApiError:
     return ApiError(error.status_code, "invalid_request", str(error.detail))
 
 
-def _own_routes(service: Service) -> list[Route]:
+def _own_routes(service: Service, document: ApiDocument) -> list[ApiRoute]:
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -86,7 +96,18 @@ def _own_routes(service: Service) -> list[Route]:
     async def metrics(request: Request) -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    return [Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)]
+    async def openapi(request: Request) -> Response:
+        return await document(request)
+
+    is_there = Operation("Tells that the process runs.", is_public=True)
+    is_ready = Operation("Tells whether requests are taken.", statuses=(503,), is_public=True)
+    numbers = Operation("Tells numbers for Prometheus.", media_type="text/plain")
+    return [
+        ApiRoute("/health", health, is_there),
+        ApiRoute("/ready", ready, is_ready),
+        ApiRoute("/metrics", metrics, numbers),
+        ApiRoute("/openapi.json", openapi, Operation("Describes all routes, in this document.")),
+    ]
 
 
 class Server(uvicorn.Server):

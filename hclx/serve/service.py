@@ -148,7 +148,8 @@ class Service:
         reservation = await self._reserved(asked)
         running, reason = None, "failed"
         try:
-            async with self.admission.turn(asked.caller, asked.cost):
+            n_texts = max(1, len(asked.requests))
+            async with self.admission.turn(asked.caller, asked.cost, n_texts):
                 self.metrics.queue_time.observe(time.monotonic() - asked.begin)
                 async with self.backend.started(asked.requests) as texts:
                     running = Running(asked, texts, self.metrics)

@@ -12,6 +12,7 @@ from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.dialect import Dialect
 from hclx.serve.event_stream import EventStream, event
 from hclx.serve.json_body import read_body
+from hclx.serve.openai_answers import ErrorAnswer
 from hclx.serve.openai_errors import render_error
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
@@ -65,7 +66,7 @@ def tuning_dialect(service: Service, tuning: Tuning) -> Dialect:
         ApiRoute(f"/hclx/v1/{path}", getattr(handlers, name), operation, method)
         for method, path, name, operation in _ROUTES
     ]
-    return Dialect("tuning", routes, render_error, lambda path: path.startswith(_OWN))
+    return Dialect("tuning", routes, render_error, lambda path: path.startswith(_OWN), ErrorAnswer)
 
 
 class _Handlers:

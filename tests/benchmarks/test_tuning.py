@@ -28,6 +28,7 @@ def table_of(setup, output, names, methods, seeds=(0,)):
     return tuning_table.measure(setup, tasks, methods, seeds, output)
 
 
+@pytest.mark.long
 def test_cases_are_measured_once(setup, tmp_path, monkeypatch):
     output = tmp_path / "tuning.jsonl"
     lines = table_of(setup, output, ["nsmc"], ["few_shot", "lora"])
@@ -78,7 +79,8 @@ def test_texts_are_those_of_transformers():
         assert whole[0, len(context) :].tolist() == ids
 
 
-@pytest.mark.parametrize("kind", [pytest.param("prompt_tune", marks=pytest.mark.long), "lora"])
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["prompt_tune", "lora"])
 def test_steps_take_turns_with_peft(kind):
     pytest.importorskip("peft")
     folder = load_base("gpt2").folder

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from hclx.config import ModelConfig
 from hclx.serve.backend import Backend
 from hclx.serve.server import Server, build_app
+from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_text
 from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.engines import engine_of
@@ -23,6 +24,30 @@ class TextTokenizer(ByteTokenizer):
     def decode(self, ids):
         """Returns the text of ids."""
         return to_text(self.decode_bytes(ids))
+
+
+class TalkingTokenizer(TextTokenizer):
+    """A tokenizer of bytes with a template of chats."""
+
+    chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}>"
+
+    def special_names(self):
+        """Returns no names."""
+        return {}
+
+    def encode_special(self, text):
+        """Returns the ids of a text, in which there are no special tokens."""
+        return self.encode(text)
+
+    def transformers_config(self):
+        """Returns the names of the ends."""
+        return {"eos_token": "<|endoftext|>", "pad_token": "<|pad|>"}
+
+
+def described_backend(engine):
+    """A backend that answers at all routes, chats among them."""
+    tokenizer = TalkingTokenizer(256)
+    return Backend(engine, tokenizer, {"tiny": None}, 64, "", ChatTemplate(tokenizer))
 
 
 def tiny_engine(**settings):
@@ -56,6 +81,7 @@ def served(app):
         server.drain()
         thread.join(60)
         assert not thread.is_alive()
+        app.state.service.admission.is_draining = False  # other tests share the application
 
 
 __all__ = ["TINY", "TextTokenizer", "build_app", "client_of", "served", "tiny_backend"]

@@ -233,6 +233,7 @@ def test_a_row_keeps_its_adapter_when_fewer_rows_are_computed(tuned, guesses):
     np.testing.assert_allclose([t.logprob for t in result.logprobs], expected, atol=5e-5)
 
 
+@pytest.mark.long
 def test_adapters_on_eight_devices(tuned):
     names = [None, *CONFIGS]
     with tuned.engine(mesh=MeshConfig(data=4, fsdp=1, model=2)) as engine:

@@ -138,6 +138,7 @@ def test_memory_is_read_at_some_speed():
     assert 1e7 < benchmark.read_bandwidth(2**22) < 1e14
 
 
+@pytest.mark.long
 def test_a_real_engine_is_measured(monkeypatch):
     monkeypatch.setattr(benchmark, "_READ_BYTES", {"cpu": 2**22})
     model, tokenizer = random_model(SMALL), NumberTokenizer(64)

@@ -119,6 +119,7 @@ def test_the_folder_is_claimed_and_signals_are_answered_while_data_is_prepared(t
     assert not list((tmp_path / "run").glob("*")), errors
 
 
+@pytest.mark.long
 def test_sigterm_is_answered_while_the_first_step_is_compiled(whole, tmp_path):
     """XLA tells when it begins to compile a program, and when it is done, by what it dumps."""
     flags = f"--xla_dump_to={tmp_path}/dump --xla_dump_hlo_module_re=.*train_step.*"

@@ -79,6 +79,7 @@ def test_the_gradient_that_is_compared_has_the_switches_in_it():
     assert np.abs(grads["embedding"]["token"] - without["embedding"]["token"]).max() > 1e-3
 
 
+@pytest.mark.long
 def test_a_program_differentiates_z_loss_and_reports_the_cross_entropy():
     config, compute, _ = meshes.ALL["data 2 x fsdp 2 x model 2"]
     mesh = make_mesh(config)

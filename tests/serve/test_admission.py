@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 
 import pytest
 
@@ -20,27 +21,27 @@ class Line:
     def __init__(self, admission):
         self.admission, self.order, self.tasks, self.go = admission, [], [], asyncio.Event()
 
-    async def _hold(self, name, caller, cost, event):
-        async with self.admission.turn(caller, cost):
+    async def _hold(self, name, caller, cost, event, n_texts):
+        async with self.admission.turn(caller, cost, n_texts):
             self.order.append(name)
             await event.wait()
 
-    async def add(self, name, caller, cost, event=None):
-        task = asyncio.create_task(self._hold(name, caller, cost, event or self.go))
+    async def add(self, name, caller, cost, event=None, n_texts=1):
+        task = asyncio.create_task(self._hold(name, caller, cost, event or self.go, n_texts))
         self.tasks.append(task)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         return task
 
 
-def run(test):
+def run(test, config=CONFIG):
     async def within():
-        line = Line(Admission(CONFIG))
+        line = Line(Admission(config))
         await test(line)
         line.go.set()
         await asyncio.gather(*line.tasks, return_exceptions=True)
         assert line.admission.n_running == line.admission.n_waiting == 0
-        assert line.admission._running_tokens == 0
+        assert line.admission._running_tokens == line.admission._running_texts == 0
 
     asyncio.run(asyncio.wait_for(within(), 10))
 
@@ -54,6 +55,46 @@ def test_requests_run_while_their_tokens_fit():
         assert (line.admission.n_running, line.admission.n_waiting) == (2, 1)
 
     run(test)
+
+
+def test_requests_run_while_the_engine_writes_their_texts():
+    async def test(line):
+        first = asyncio.Event()
+        await line.add("1", A, 1, first, n_texts=2)
+        await line.add("2", A, 1, n_texts=2)
+        await line.add("3", A, 1)
+        assert line.order == ["1"], "the second waits, and the third does not pass it"
+        first.set()
+        await asyncio.sleep(0.01)
+        assert line.order == ["1", "2", "3"]
+
+    run(test, ServeConfig(running_texts=3))
+
+
+def test_more_texts_than_the_engine_writes_at_once_run_alone():
+    async def test(line):
+        await line.add("1", A, 1, n_texts=9)
+        await line.add("2", A, 1)
+        assert line.order == ["1"]
+
+    run(test, ServeConfig(running_texts=3))
+
+
+def test_a_request_whose_turn_does_not_come_in_time_is_refused():
+    async def test(line):
+        first = asyncio.Event()
+        await line.add("0", A, 10, first)
+        late = await line.add("a1", A, 10)
+        with pytest.raises(ApiError) as error:
+            await late
+        assert error.value.status == 503 and error.value.headers == {"Retry-After": "1"}
+        assert line.admission.n_waiting == 0
+        first.set()
+        await asyncio.sleep(0.01)
+        await line.add("a2", A, 10)
+        assert line.order == ["0", "a2"]
+
+    run(test, dataclasses.replace(CONFIG, queue_seconds=0.05))
 
 
 def test_keys_take_turns_however_many_requests_each_has():

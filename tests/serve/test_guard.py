@@ -21,6 +21,11 @@ ROUTES = [
     ("POST", "/tokenize"),
     ("POST", "/detokenize"),
     ("GET", "/tokenizer_info"),
+    ("POST", "/hclx/v1/score"),
+    ("POST", "/hclx/v1/choose"),
+    ("POST", "/hclx/v1/generate"),
+    ("POST", "/hclx/v1/gradient"),
+    ("GET", "/openapi.json"),
     ("GET", "/metrics"),
     ("GET", "/nothing"),
 ]

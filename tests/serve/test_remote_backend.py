@@ -41,3 +41,25 @@ def test_failures_of_the_other_server_are_told():
         response = client.post("/v1/completions", json=body)
         assert response.status_code == 502 and response.headers["retry-after"]
         assert client.post("/v1/completions", json=body).status_code == 200
+
+
+def test_own_routes_pass_through_and_refuse_before_anything_is_sent():
+    tokenizer = TextTokenizer(256)
+    with model_server() as server, RemoteEngine(server.url, tokenizer=tokenizer) as engine:
+        app = build_app(Backend(engine, tokenizer, {"ours": None}, 50))
+        prompts = [{"prompt": "abc", "max_tokens": 4}, {"prompt": "d", "grammar": {"lark": "x"}}]
+        with client_of(app) as client:
+
+            def post(route, **body):
+                return client.post(f"/hclx/v1/{route}", json={"model": "ours", **body})
+
+            refused = post("generate", prompts=prompts)
+            assert refused.status_code == 400 and "prompts[1]" in refused.json()["error"]["message"]
+            assert not server.bodies
+            results = post("generate", prompts=prompts[:1]).json()["results"]
+            assert results[0]["texts"][0]["text"] == "".join(TEXT)
+            items = [{"context": "ab", "continuation": "c"}]
+            (score,) = post("score", items=items).json()["scores"]
+            assert score["total"] == -3.0  # the server gives -1, -2, ... to each token
+            answer = post("choose", context="ab", choices=["cd", "c"]).json()
+            assert answer["choice"] == "c" and answer["choices"][0]["total"] == -7.0

@@ -1,18 +1,14 @@
 """The command: it serves a run and what was tuned for it, and ends by SIGTERM with 0."""
 
-import contextlib
 import json
-import signal
 import socket
-import subprocess
-import time
 import urllib.request
 
 import pytest
 
 from hclx.infer.model_source import RunFolder
-from tests.conftest import ROOT
-from tests.helpers.commands import command, environment, launch, refused
+from tests.helpers.commands import launch, refused
+from tests.helpers.served_command import serving
 from tests.helpers.tuning_runs import write_base
 
 
@@ -21,37 +17,6 @@ def run(tmp_path_factory, tokenizer_dirs):
     folder = tmp_path_factory.mktemp("served") / "base"
     write_base(folder, tokenizer_dirs["train"])
     return folder
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-@contextlib.contextmanager
-def serving(*arguments):
-    """The command, once it listens; it gets SIGTERM at the end."""
-    port = free_port()
-    process = subprocess.Popen(
-        command("serve.py", *arguments, f"--port={port}"),
-        env=environment(),
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        end = time.monotonic() + 120
-        while True:
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < end
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ready").close()
-                break
-            time.sleep(0.1)
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.error = process.communicate(timeout=60)[1]
 
 
 def post(address, **body):

@@ -105,6 +105,12 @@ def test_the_whole_way_from_a_file_to_a_model_and_again_after_a_restart(
     assert complete(server, key, job).json()["choices"][0]["text"] == tuned  # as a task
     assert names(server, key) == ["base", "base:taste"] and names(server, other) == ["base"]
     assert refusal(complete(server, other, "base:taste"), 404)["code"] == "model_not_found"
+    for caller, status in ((key, 200), (other, 404)):
+        items = {"model": "base:taste", "items": [{"context": "밥이", "continuation": " 좋다"}]}
+        answer = server.client.post("/hclx/v1/score", json=items, headers=caller)
+        assert answer.status_code == status, answer.text
+        document = server.client.get("/openapi.json", headers=caller).text
+        assert ("base:taste" in document) == (caller is key)
     server.close()
     with TuningServer(base, *place) as again:
         assert names(again, key) == ["base", "base:taste"]

@@ -172,6 +172,7 @@ def test_a_tokenizer_folder_that_is_missing_is_said_with_its_flag(
     assert warning in caplog.text
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_without_its_tokenizer_is_told_the_flags(
     ten_documents, tmp_path, capsys
 ):

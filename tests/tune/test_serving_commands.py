@@ -88,7 +88,10 @@ def place(tmp_path_factory, tokenizer_dirs):
     return Place(tmp_path_factory.mktemp("serving"), tokenizer_dirs["plain"])
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "soft" else pytest.param(name, marks=pytest.mark.long) for name in CONFIGS],
+)
 def test_an_artefact_is_evaluated_as_it_was_trained(place, name):
     rows = labelled_rows(4)
     items = tuple(Item(str(i), {"text": row["text"]}, row["answer"]) for i, row in enumerate(rows))

@@ -90,6 +90,7 @@ def test_the_best_run_and_the_table(place, tmp_path, select_by, best):
     assert lines[1].split() == ["4", "20", "40", "0.5000", "0.8000", "0.6000"]
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_killed_goes_on(place, tmp_path, capsys, monkeypatch):
     train = {"total_steps": 2, "eval_every": 1, "checkpoint_every": 1}
     cases = cases_of(parse_grid("TuneConfig.rank=2,4"), load_of(place, train=train), str(tmp_path))

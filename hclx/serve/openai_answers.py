@@ -1,0 +1,179 @@
+"""Answers of the OpenAI dialect, for the document of the server."""
+
+from typing import Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ErrorFields(msgspec.Struct):
+    """Why a request is refused."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorAnswer(msgspec.Struct):
+    """The answer to a request that is refused or has failed."""
+
+    error: ErrorFields
+
+
+class CachedTokens(msgspec.Struct):
+    """The tokens that came from the prefix cache."""
+
+    cached_tokens: int
+
+
+class UsageFields(msgspec.Struct):
+    """The tokens of a request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class CompletionLogprobs(msgspec.Struct):
+    """The log-probabilities of the tokens of a completion."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
+    text_offset: list[int]
+
+
+class CompletionChoice(msgspec.Struct):
+    """A text."""
+
+    index: int
+    text: str
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason
+
+
+class CompletionAnswer(msgspec.Struct):
+    """The texts behind prompts."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: UsageFields
+
+
+class TokenAlternative(msgspec.Struct):
+    """A token that might stand in a place."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatToken(TokenAlternative):
+    """A token of an answer."""
+
+    top_logprobs: list[TokenAlternative]
+
+
+class ChatLogprobs(msgspec.Struct):
+    """The log-probabilities of the tokens of an answer."""
+
+    content: list[ChatToken]
+
+
+class ChatMessage(msgspec.Struct):
+    """The answer of the assistant."""
+
+    role: Literal["assistant"]
+    content: str | None
+
+
+class ChatChoice(msgspec.Struct):
+    """An answer in a chat."""
+
+    index: int
+    message: ChatMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatAnswer(msgspec.Struct):
+    """The answers in a chat."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    choices: list[ChatChoice]
+    usage: UsageFields
+
+
+class EmbeddingItem(msgspec.Struct):
+    """A vector: numbers, or float32 in base64."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(msgspec.Struct):
+    """The tokens of a request."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingAnswer(msgspec.Struct):
+    """The vectors of texts."""
+
+    object: Literal["list"]
+    data: list[EmbeddingItem]
+    model: str
+    usage: EmbeddingUsage
+
+
+class ModelAnswer(msgspec.Struct):
+    """A model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    root: str
+    max_model_len: int
+
+
+class ModelsAnswer(msgspec.Struct):
+    """The models of a server."""
+
+    object: Literal["list"]
+    data: list[ModelAnswer]
+
+
+class TokensAnswer(msgspec.Struct):
+    """The tokens of a text."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | msgspec.UnsetType = msgspec.UNSET
+
+
+class TextAnswer(msgspec.Struct):
+    """The text of tokens."""
+
+    prompt: str
+
+
+class TokenizerAnswer(msgspec.Struct):
+    """A tokenizer, with the names of its special tokens beside these fields."""
+
+    tokenizer_class: str
+    eos_token: str
+    model_max_length: int
+    chat_template: str | None

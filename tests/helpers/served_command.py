@@ -1,0 +1,40 @@
+"""The command `hclx serve` as a process of its own."""
+
+import contextlib
+import signal
+import subprocess
+import time
+import urllib.request
+
+from tests.conftest import ROOT
+from tests.helpers.commands import command, environment
+from tests.helpers.multi_process import free_port
+
+
+@contextlib.contextmanager
+def serving(*arguments):
+    """Runs the command; yields its process and its address, once it takes requests. It gets SIGTERM
+    at the end, unless it was killed, and then the process has what it wrote as `error`.
+    """
+    port = free_port()
+    process = subprocess.Popen(
+        command("serve.py", *arguments, f"--port={port}"),
+        env=environment(),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        end = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ready").close()
+                break
+            time.sleep(0.1)
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.error = process.communicate(timeout=60)[1]
