@@ -91,9 +91,9 @@ class Backend:
       max_length: the most tokens of a prompt and its continuation.
       root: the path or address of the model, which clients only show.
       chat_template: None: the model is a base model, that knows no chats.
-      tuned: models beside these, which come and go; each is seen by its tenant alone.
       keeps_tenants: whether the engine keeps the prefix caches of tenants apart; else the server
         names it none.
+      tuned: models beside these, which come and go; each is seen by its tenant alone.
     """
 
     engine: Engine
@@ -102,8 +102,8 @@ class Backend:
     max_length: int
     root: str = ""
     chat_template: ChatTemplate | None = None
-    tuned: TunedModels = dataclasses.field(default_factory=TunedModels)
     keeps_tenants: bool = True
+    tuned: TunedModels = dataclasses.field(default_factory=TunedModels)
 
     def artefact_of(self, model: str, caller: Caller | None = None) -> str | None:
         """Returns the artefact of a served name.
