@@ -67,6 +67,8 @@ EXTRAS = {
         "jsonschema>=4.20,<5",
         "openai>=2,<4",  # clients of the server
         "langchain-community>=0.4.2,<0.5",
+        "langchain-naver>=0.1.1,<0.2",
+        "litellm>=1.100,<2",
         "schemathesis>=4.32,<5",
     ],
     # The peers that the benchmarks measure against.

@@ -164,6 +164,13 @@ class EmbeddedEngine(EngineLoop):
 
         self._ask(remove)
 
+    def adapter_length(self, name: str | None) -> int:
+        """Returns how many tokens stand before each prompt with an artefact: soft slots and the
+        positions of a prefix; 0 for None. Raises RequestError if there is none of this name.
+        """
+        placement = self._adapters.find(name)
+        return len(placement.slots) + placement.n_prefix
+
     def close(self, timeout: float | None = None) -> None:
         """Ends all requests as they are, and the thread; waits for it at most `timeout` seconds."""
         with contextlib.suppress(HclxError):  # it is closed

@@ -64,6 +64,23 @@ class TokenLogprob:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """The next part of a text on its way, in whole characters: that of one token, where characters
+    and stop texts allow it and the server behind a remote engine tells tokens apart.
+
+    Attributes:
+      text: is not empty.
+      tokens: the ids that made it, and those before it that have no text of their own; each is in
+        one part. What follows the last part, such as a stop text, is in the `Generation` alone.
+      logprobs: one for each of `tokens`, if the request asked for them.
+    """
+
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Generation:
     """The continuation of one prompt.
 

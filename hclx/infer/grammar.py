@@ -162,6 +162,21 @@ def json_schema(schema: dict | bool | str) -> Grammar:
     return dataclasses.replace(made, warnings=tuple(unbounded_parts(parsed)))
 
 
+def enclosed_json(before: str, schema: dict | bool, after: str) -> Grammar:
+    """A grammar of JSON as of `json_schema`, between two texts that stand there as they are.
+
+    Raises:
+      RequestError: as `json_schema`.
+    """
+    made = json_schema(schema)
+    (inner,) = json.loads(made.source)["grammars"]
+    # An empty text is no terminal.
+    around = [_lark_string(text) if text else "" for text in (before, after)]
+    rule = "start: " + " @json ".join(around)
+    grammars = [{"name": "start", "lark_grammar": rule}, {**inner, "name": "json"}]
+    return dataclasses.replace(made, source=json.dumps({"grammars": grammars}))
+
+
 class Matcher:
     """Follows one text."""
 

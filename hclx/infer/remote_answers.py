@@ -9,6 +9,7 @@ from hclx.infer.engine import (
     UNKNOWN_TOKEN,
     GenerateRequest,
     Generation,
+    Part,
     RequestError,
     Score,
     StopReason,
@@ -36,12 +37,12 @@ class TextAnswer:
         kind: ServerKind,
         request: GenerateRequest,
         is_streamed: bool,
-        on_text: Callable[[str], None],
+        on_parts: Callable[[Sequence[Part]], None],
     ):
-        """Starts an answer of a server of this kind; `on_text` takes the parts of the text."""
-        self._kind, self._request, self._on_text = kind, request, on_text
+        """Starts an answer of a server of this kind; `on_parts` takes the parts of the text."""
+        self._kind, self._request, self._on_parts = kind, request, on_parts
         self._finds_stops = finds_stops(kind, is_streamed)
-        self._shown, self.n_prompt = "", 0
+        self._shown, self._n_shown_tokens, self.n_prompt = "", 0, 0
         self.restart()
 
     def restart(self) -> None:
@@ -147,7 +148,15 @@ class TextAnswer:
         if len(self._emitted) > len(self._shown):
             new = self._emitted[len(self._shown) :]
             self._shown = self._emitted
-            self._on_text(new)
+            self._on_parts([self._part(new)])
+
+    def _part(self, text: str) -> Part:
+        """The part of a text, with the tokens that came since the last one."""
+        first = self._n_shown_tokens  # of the first attempt, if this is another
+        self._n_shown_tokens = max(first, len(self.tokens))
+        has_logprobs = self._request.sampling.logprobs is not None
+        logprobs = tuple(self._logprobs[first:]) if has_logprobs else None
+        return Part(text, tuple(self.tokens[first:]), logprobs)
 
 
 def read_logprobs(logprobs: dict, n_top: int) -> list[TokenLogprob]:

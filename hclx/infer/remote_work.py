@@ -129,7 +129,7 @@ class TextWork:
         self._fields = request_fields(kind, request, seed, remote.eod_id, self._is_streamed)
         self._model = model_of(remote.server, request.artefact)
         self._remote, self._request = remote, request
-        self._answer = TextAnswer(kind, request, self._is_streamed, ticket.add_text)
+        self._answer = TextAnswer(kind, request, self._is_streamed, ticket.add_parts)
         self.end = None
         if request.deadline is not None:
             self.end = time.monotonic() + float(min(request.deadline, _LONGEST))

@@ -1,6 +1,7 @@
 """A request on its way through the embedded engine: what is read of it, and what came out."""
 
 import abc
+import bisect
 import functools
 import itertools
 import time
@@ -13,6 +14,7 @@ from hclx.infer.adapters import NO_ADAPTER, Placement
 from hclx.infer.engine import (
     GenerateRequest,
     Generation,
+    Part,
     RequestError,
     StopReason,
     TokenLogprob,
@@ -124,7 +126,10 @@ class GenerateTask(Task):
         self.sampling, self._n_prompt, self._base_bias_v = sampling, len(ids), base_bias_v
         self._ends = {tokenizer.eod_id, *sampling.stop_ids}
         self._eod_id = tokenizer.eod_id
-        self._collector = TextCollector(tokenizer, sampling.stop, ticket.add_text)
+        self._collector = TextCollector(tokenizer, sampling.stop, self._add_part)
+        self._starts: list[int] = []  # of the text of each token
+        self._parts: list[Part] = []
+        self._n_shown = self._n_in_parts = 0  # characters, and tokens
         self.tokens: list[int] = []
         self.n_dispatched = 0
         self.matcher: Matcher | None = None
@@ -236,7 +241,9 @@ class GenerateTask(Task):
         self.tokens.append(token)
         if self.matcher is not None:
             self.matcher.take(token)
+        self._starts.append(len(self._collector.text))
         self._collector.add(token, len(self.tokens) >= self.sampling.min_tokens)
+        self._collector.show()
         if self._collector.is_stopped:
             return "stop"
         if self.matcher is not None and self.matcher.is_complete:
@@ -284,13 +291,24 @@ class GenerateTask(Task):
         self.show()
         return reason
 
+    def _add_part(self, text: str) -> None:
+        """Takes the next text that is certain. Its tokens are those whose text has begun."""
+        self._n_shown += len(text)
+        first, end = self._n_in_parts, bisect.bisect_left(self._starts, self._n_shown)
+        has_logprobs = self.sampling.logprobs is not None
+        logprobs = tuple(self._logprobs[first:end]) if has_logprobs else None
+        self._parts.append(Part(text, tuple(self.tokens[first:end]), logprobs))
+        self._n_in_parts = end
+
     def show(self) -> None:
         """Passes on the text that is certain."""
-        self._collector.show()
+        parts, self._parts = self._parts, []
+        self.ticket.add_parts(parts)
 
     def finish(self, reason: StopReason) -> None:
         """Gives the owner the text."""
         text = self._collector.finish()
+        self.show()
         logprobs = None if self.sampling.logprobs is None else tuple(self._logprobs)
         self.ticket.finish(
             Generation(text, tuple(self.tokens), reason, self._n_prompt, self.n_cached, logprobs)

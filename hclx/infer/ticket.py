@@ -4,7 +4,9 @@ import concurrent.futures
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+
+from hclx.infer.engine import Part
 
 
 class Ticket:
@@ -13,8 +15,8 @@ class Ticket:
     def __init__(self, on_cancel: Callable[["Ticket"], None]):
         """Starts waiting; `on_cancel` takes this ticket."""
         self._future, self._on_cancel = concurrent.futures.Future(), on_cancel
-        self._parts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._listener: Callable[[str | None], None] | None = None
+        self._parts: queue.SimpleQueue[Sequence[Part] | None] = queue.SimpleQueue()
+        self._listener: Callable[[Sequence[Part] | None], None] | None = None
         self._lock = threading.Lock()  # between what is passed on and a listener that begins
 
     def result(self, timeout: float | None = None):
@@ -36,13 +38,13 @@ class Ticket:
         self._on_cancel(self)
 
     def __iter__(self) -> Iterator[str]:
-        while (part := self._parts.get()) is not None:
-            yield part
+        while (parts := self._parts.get()) is not None:
+            yield "".join(part.text for part in parts)
         self._parts.put(None)  # for those who iterate once more, or in another thread
         self.result()
 
-    def listen(self, listener: Callable[[str | None], None]) -> None:
-        """Passes each part of the text, from its first, to a function in place of an iteration, and
+    def listen(self, listener: Callable[[Sequence[Part] | None], None]) -> None:
+        """Passes the parts of the text, from its first, to a function in place of an iteration, and
         None at its end. The engine's thread calls it, which waits until it returns.
         """
         with self._lock:
@@ -50,9 +52,10 @@ class Ticket:
                 listener(self._parts.get())
             self._listener = listener
 
-    def add_text(self, text: str) -> None:
-        """Passes on the next part of the text."""
-        self._pass_on(text)
+    def add_parts(self, parts: Sequence[Part]) -> None:
+        """Passes on the next parts of the text, which came together."""
+        if parts:
+            self._pass_on(parts)
 
     def finish(self, result: object) -> None:
         """Gives the result, a RequestError among them, once."""
@@ -64,6 +67,6 @@ class Ticket:
                 self._future.set_result(result)
             self._pass_on(None)
 
-    def _pass_on(self, part: str | None) -> None:
+    def _pass_on(self, parts: Sequence[Part] | None) -> None:
         with self._lock:
-            (self._listener or self._parts.put)(part)
+            (self._listener or self._parts.put)(parts)

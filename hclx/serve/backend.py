@@ -8,7 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 from hclx.errors import HclxError, shown
-from hclx.infer import Engine, GenerateRequest, Generation, Score, ScoreRequest
+from hclx.infer import Engine, GenerateRequest, Generation, Part, Score, ScoreRequest
 from hclx.infer.ticket import Ticket
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.caller import Caller, Usage
@@ -19,7 +19,7 @@ from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes
 
 _THREADS = 32
-_SCORES_AT_ONCE = 16
+_AT_ONCE = 16  # texts of a request to score or to embed
 _LONG = 1000  # characters, or ids, that take about a millisecond
 
 
@@ -35,20 +35,21 @@ class TextStreams:
         """Takes requests and their tickets, whose parts are passed to the loop from now on."""
         self._requests, self._tickets, self._parts = requests, tickets, asyncio.Queue()
 
-        def pass_on(index: int, part: str | None) -> None:
+        def pass_on(index: int, parts: Sequence[Part] | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
-                loop.call_soon_threadsafe(self._parts.put_nowait, (index, part))
+                loop.call_soon_threadsafe(self._parts.put_nowait, (index, parts))
 
         for index, ticket in enumerate(tickets):
             ticket.listen(functools.partial(pass_on, index))
 
-    async def parts(self) -> AsyncIterator[tuple[int, str | None]]:
-        """Yields the index of a text and its next part, in whole characters; None at its end."""
+    async def parts(self) -> AsyncIterator[tuple[int, Part | None]]:
+        """Yields the index of a text and its next part; None at its end."""
         n_left = len(self._tickets)
         while n_left:
-            index, part = await self._parts.get()
-            n_left -= part is None
-            yield index, part
+            index, parts = await self._parts.get()
+            n_left -= parts is None
+            for part in (None,) if parts is None else parts:
+                yield index, part
 
     async def result(self, index: int) -> Generation:
         """Awaits a whole text. Raises ApiError if it has failed, or the server ends."""
@@ -194,20 +195,34 @@ class Backend:
                 name,
             )
 
-    def check_length(self, n_prompt: int, max_tokens: int | None, param: str) -> int:
+    def check_length(
+        self, n_prompt: int, max_tokens: int | None, param: str, artefact: str | None = None
+    ) -> int:
         """Returns the most tokens that may follow a prompt: `max_tokens`, or all that there is room
         for if that is None.
 
+        Args:
+          n_prompt: the tokens of the prompt.
+          max_tokens: that are asked for.
+          param: the name of that field.
+          artefact: puts soft slots or a prefix before the prompt. Those of a remote engine are not
+            known, and its server refuses what is too long.
         Raises:
-          ApiError: 400, both together are more than the model reads.
+          ApiError: 400, all together are more than the model reads.
         """
-        room = self.max_length - n_prompt
+        length_of = getattr(self.engine, "adapter_length", lambda name: 0)
+        try:
+            n_before = length_of(artefact)
+        except HclxError as error:  # it was removed just now
+            raise error_of(error) from error
+        room = self.max_length - n_before - n_prompt
         if room < (1 if max_tokens is None else max_tokens):
+            before = f", before which this model has {n_before}," if n_before else ""
             raise ApiError(
                 400,
                 "context_length_exceeded",
-                f"the prompt has {n_prompt} tokens and {param}={max_tokens or 1}, and the model"
-                f" reads {self.max_length} in all; shorten the prompt or ask for fewer",
+                f"the prompt has {n_prompt} tokens{before} and {param}={max_tokens or 1}, and the"
+                f" model reads {self.max_length} in all; shorten the prompt or ask for fewer",
                 param if room > 0 else "prompt",
             )
         return room if max_tokens is None else max_tokens
@@ -240,17 +255,23 @@ class Backend:
         has a few of them at a time, so that other requests have their share. Raises ApiError if
         one is refused; who leaves cancels those that are left.
         """
-        for first in range(0, len(requests), _SCORES_AT_ONCE):
-            async with self._submitted(requests[first : first + _SCORES_AT_ONCE]) as tickets:
+        for first in range(0, len(requests), _AT_ONCE):
+            async with self._submitted(requests[first : first + _AT_ONCE]) as tickets:
                 for ticket in tickets:
                     yield await _result(ticket)
 
     async def embed(self, texts: Sequence[str], artefact: str | None) -> list[Sequence[float]]:
-        """Computes a vector for each text. Raises ApiError if one is refused."""
+        """Computes a vector for each text, a few at a time, so that the texts of a client that has
+        left do not go on for long. Raises ApiError if one is refused.
+        """
+        vectors: list[Sequence[float]] = []
         try:
-            return await self._in_thread(self.engine.embed, texts, artefact)
+            for first in range(0, len(texts), _AT_ONCE):
+                few = texts[first : first + _AT_ONCE]
+                vectors += await self._in_thread(self.engine.embed, few, artefact)
         except HclxError as error:
             raise error_of(error) from error
+        return vectors
 
     @contextlib.asynccontextmanager
     async def _submitted(self, requests) -> AsyncIterator[list[Ticket]]:

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from hclx.infer import GenerateRequest, Generation
 from hclx.serve.api_error import ApiError
 from hclx.serve.caller import Usage
+from hclx.serve.chat_answer import ChatAnswer
+from hclx.serve.chat_tools import ToolUse
 from hclx.serve.clova_errors import envelope, error_body
 from hclx.serve.event_stream import event
 from hclx.serve.openai_fields import dump
@@ -23,10 +25,12 @@ class Form:
     Attributes:
       part: the number of a part, from 0, and its text -> the data of the event `token`.
       result: the output -> the result, and the data of the event `result`.
+      tools: how the output may call functions, which are no part of its text; None: it may not.
     """
 
     part: Callable[[int, str], dict]
     result: Callable[[Generation], dict]
+    tools: ToolUse | None = None
 
 
 async def answer(
@@ -56,12 +60,14 @@ async def _result(running: Running) -> Generation:
 
 async def _events(form: Form, running: Running) -> AsyncIterator[str]:
     """Yields `token` for each part, then `result` and `signal`; `error` ends a stream alone."""
-    n_parts = 0
+    n_parts, answer = 0, ChatAnswer(form.tools)
     try:
         async for _, part in running.parts():
-            if part is not None:
-                yield event(dump(form.part(n_parts, part)), "token")
-                n_parts += 1
+            read = answer.finish() if part is None else answer.feed(part.text)
+            for text in read:
+                if isinstance(text, str):
+                    yield event(dump(form.part(n_parts, text)), "token")
+                    n_parts += 1
         result = await _result(running)
     except ApiError as error:
         yield event(dump(error_body(error)), "error")

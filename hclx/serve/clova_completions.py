@@ -38,7 +38,7 @@ class ClovaCompletions:
         backend.check_text(body.text, "text")
         backend.check_text(body.start, "start")
         ids = await backend.encode(body.text + body.start)
-        max_tokens = tokens_to_write(backend, len(ids), body.max_tokens)
+        max_tokens = tokens_to_write(backend, len(ids), body.max_tokens, artefact)
         logprobs = 0 if body.include_probs else None
         asked = GenerateRequest(
             tuple(ids),

@@ -13,6 +13,7 @@ from hclx.errors import ConfigError
 from hclx.infer import SamplingConfig
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.backend import Backend
+from hclx.serve.openai_fields import check_stops
 from hclx.serve.serve_config import ServeConfig
 
 DEFAULT_TOKENS = 100
@@ -91,11 +92,70 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def text(self) -> str:
         """Its text."""
-        parts = self.content
-        return parts if isinstance(parts, str) else "".join(part.text for part in parts)
+        return _joined(self.content)
 
 
 Messages = Annotated[list[Message], Meta(min_length=1)]
+
+
+class CalledFunction(msgspec.Struct, forbid_unknown_fields=True):
+    """The function of a call, and its arguments."""
+
+    name: str
+    arguments: dict
+
+
+class MessageCall(msgspec.Struct, forbid_unknown_fields=True):
+    """A call in a message of the assistant."""
+
+    id: str
+    function: CalledFunction
+    type: Literal["function"] = "function"
+
+
+class ToolMessage(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """A message of a chat with tools; one with calls may have no content."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[TextPart] | UnsetType = UNSET
+    tool_calls: list[MessageCall] = []
+    tool_call_id: str | UnsetType = UNSET
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+        return "" if self.content is UNSET else _joined(self.content)
+
+
+ToolMessages = Annotated[list[ToolMessage], Meta(min_length=1)]
+
+
+class ToolFunction(msgspec.Struct, forbid_unknown_fields=True):
+    """A function that may be called."""
+
+    name: str
+    description: str | None = None
+    parameters: dict | None = None
+
+
+class Tool(msgspec.Struct, forbid_unknown_fields=True):
+    """A tool; there are no others than functions."""
+
+    type: Literal["function"]
+    function: ToolFunction
+
+
+class FunctionName(msgspec.Struct, forbid_unknown_fields=True):
+    """A function by its name."""
+
+    name: str
+
+
+class NamedChoice(msgspec.Struct, forbid_unknown_fields=True):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: FunctionName
 
 
 class ChatBodyV1(FieldsV1, kw_only=True):
@@ -124,14 +184,18 @@ class Thinking(msgspec.Struct, forbid_unknown_fields=True):
 class ChatBodyV3(FieldsV3, kw_only=True):
     """The body of a chat of v3."""
 
-    messages: Messages
+    messages: ToolMessages
     max_tokens: Annotated[int, Meta(gt=0, le=MAX_TOKENS)] | UnsetType = UNSET
     max_completion_tokens: Annotated[int, Meta(gt=0, le=32768)] | UnsetType = UNSET
     response_format: ResponseFormat | UnsetType = UNSET
     thinking: Thinking | UnsetType = UNSET
-    tools: list = []
-    tool_choice: object = UNSET
+    tools: list[Tool] = []
+    tool_choice: Literal["none", "auto"] | NamedChoice = "auto"
     stream: bool = False
+
+
+def _joined(parts: str | list[TextPart]) -> str:
+    return parts if isinstance(parts, str) else "".join(part.text for part in parts)
 
 
 def multiplicative_penalty(repeat_penalty: float) -> float:
@@ -156,10 +220,7 @@ def sampling_of(
       ApiError: 400, a value is out of range.
     """
     stop = tuple(fields.stop_texts)
-    if len(stop) > config.stop_texts or not all(stop):
-        name = "stopBefore" if isinstance(fields, FieldsV1) else "stop"
-        limit = f"give at most {config.stop_texts}, none of them empty"
-        raise invalid(f"{name} has {len(stop)} texts: {limit}", name)
+    check_stops(stop, "stopBefore" if isinstance(fields, FieldsV1) else "stop", config)
     try:
         return SamplingConfig(
             max_tokens=max_tokens,
@@ -177,7 +238,11 @@ def sampling_of(
 
 
 def tokens_to_write(
-    backend: Backend, n_prompt: int, asked: int | UnsetType, name: str = "maxTokens"
+    backend: Backend,
+    n_prompt: int,
+    asked: int | UnsetType,
+    artefact: str | None,
+    name: str = "maxTokens",
 ) -> int:
     """Returns the most tokens of an output; the default gives way where there is less room.
 
@@ -185,15 +250,12 @@ def tokens_to_write(
       ApiError: 400, there is no room for as many as the request asks for.
     """
     if asked is UNSET:
-        return min(DEFAULT_TOKENS, backend.check_length(n_prompt, None, name))
-    return backend.check_length(n_prompt, asked, name)
+        return min(DEFAULT_TOKENS, backend.check_length(n_prompt, None, name, artefact))
+    return backend.check_length(n_prompt, asked, name, artefact)
 
 
 def check_supported(body: ChatBodyV3) -> None:
     """Raises ApiError (400) if a chat asks for what there is not."""
-    if body.tools or body.tool_choice not in (UNSET, "none"):
-        name = "tools" if body.tools else "toolChoice"
-        raise ApiError(400, "unsupported", f"{name}: no model here calls tools; leave it out", name)
     if body.thinking is not UNSET and body.thinking.effort != "none":
         text = f"thinking.effort={body.thinking.effort}: no model here thinks; give none"
         raise ApiError(400, "unsupported", text, "thinking.effort")

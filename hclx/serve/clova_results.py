@@ -46,11 +46,12 @@ class CompletionEnvelope(msgspec.Struct):
     result: CompletionResult
 
 
-class AnswerMessage(msgspec.Struct):
-    """The answer of the assistant."""
+class AnswerMessage(msgspec.Struct, rename="camel"):
+    """The answer of the assistant; in v3 it may call tools."""
 
     role: Literal["assistant"]
     content: str | None
+    tool_calls: list[dict] | UnsetType = UNSET
 
 
 class ChatResultV1(msgspec.Struct, rename="camel"):

@@ -26,7 +26,7 @@ from hclx.serve.native_fields import (
     read_ids,
     scored_token,
 )
-from hclx.serve.openai_fields import check_logprobs, with_seeds
+from hclx.serve.openai_fields import check_logprobs, check_stops, with_seeds
 from hclx.serve.service import Asked, Running, Service
 
 _DEFAULTS = SamplingConfig()
@@ -161,7 +161,7 @@ class NativeGenerate:
         """The request to the engine for a prompt, with n=1, which the engine takes."""
         try:
             ids = await read_ids(self._backend, prompt.prompt, "prompt")
-            sampling = self._sampling(prompt, len(ids))
+            sampling = self._sampling(prompt, len(ids), shared["artefact"])
             grammar = None if prompt.grammar is None else _grammar(prompt.grammar)
             asked = GenerateRequest(ids, sampling, grammar=grammar, **shared)
             await self._backend.check(asked)
@@ -170,19 +170,16 @@ class NativeGenerate:
             param = f"{name}.{error.param}" if error.param else name
             raise ApiError(error.status, error.code, f"{name}: {error.message}", param) from error
 
-    def _sampling(self, prompt: Prompt, n_prompt: int) -> SamplingConfig:
+    def _sampling(self, prompt: Prompt, n_prompt: int, artefact: str | None) -> SamplingConfig:
         config, backend = self._service.config, self._backend
         check_logprobs(prompt.logprobs, "logprobs", config)
-        if len(prompt.stop) > config.stop_texts:
-            most = config.stop_texts
-            raise invalid(f"stop has {len(prompt.stop)} texts: give at most {most}", "stop")
+        check_stops(prompt.stop, "stop", config)
         for field in ("logit_bias", "allowed_tokens", "stop_ids"):
             backend.check_ids(getattr(prompt, field), field)
-        if prompt.max_tokens is UNSET:
-            room = backend.check_length(n_prompt, None, "max_tokens")
-            max_tokens = min(_DEFAULTS.max_tokens, room)
-        else:
-            max_tokens = backend.check_length(n_prompt, prompt.max_tokens, "max_tokens")
+        is_free = prompt.max_tokens is UNSET
+        asked = None if is_free else prompt.max_tokens
+        room = backend.check_length(n_prompt, asked, "max_tokens", artefact)
+        max_tokens = min(_DEFAULTS.max_tokens, room) if is_free else room
         seed = secrets.randbits(32) if prompt.seed is UNSET else prompt.seed
         names = {field.name for field in dataclasses.fields(SamplingConfig)}
         values = {field: getattr(prompt, field) for field in names}

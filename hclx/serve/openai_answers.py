@@ -86,11 +86,27 @@ class ChatLogprobs(msgspec.Struct):
     content: list[ChatToken]
 
 
+class FunctionCall(msgspec.Struct):
+    """A function that the model calls, and its arguments: JSON as a text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct):
+    """A call of a tool."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
 class ChatMessage(msgspec.Struct):
-    """The answer of the assistant."""
+    """The answer of the assistant: a text, calls of tools, or both."""
 
     role: Literal["assistant"]
     content: str | None
+    tool_calls: list[ToolCall] = []
 
 
 class ChatChoice(msgspec.Struct):
@@ -111,6 +127,41 @@ class ChatAnswer(msgspec.Struct):
     model: str
     choices: list[ChatChoice]
     usage: UsageFields
+
+
+class InputDetails(msgspec.Struct):
+    """Tokens that were read from the prefix cache, and written to it."""
+
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputDetails(msgspec.Struct):
+    """Tokens of what is thought before an answer: there are none."""
+
+    reasoning_tokens: int
+
+
+class ResponseUsage(msgspec.Struct):
+    """The tokens of a request."""
+
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class ResponseAnswer(msgspec.Struct):
+    """An answer in a chat; its items are messages and calls of functions."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: Literal["completed", "incomplete", "failed"]
+    model: str
+    output: list[dict]
+    usage: ResponseUsage
 
 
 class EmbeddingItem(msgspec.Struct):

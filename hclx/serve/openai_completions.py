@@ -30,7 +30,7 @@ from hclx.serve.openai_fields import (
     usage_object,
     with_seeds,
 )
-from hclx.serve.openai_logprobs import completion_logprobs
+from hclx.serve.openai_logprobs import CompletionLogprobs
 from hclx.serve.service import Asked, Running, Service
 
 _DEFAULT_TOKENS = 16  # of OpenAI
@@ -62,6 +62,11 @@ class Prompt:
     text: str
     ids: tuple[int, ...]
     n_begin: int
+
+    @property
+    def own_ids(self) -> tuple[int, ...]:
+        """The tokens of the text alone."""
+        return self.ids[self.n_begin :]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +130,7 @@ class Completions:
             raise invalid("best_of: give the same as n, or leave it out", "best_of")
         prompts = [await self._prompt(value, body) for value in inputs]
         longest = max(len(prompt.ids) for prompt in prompts)
-        max_tokens = self._max_tokens(body, longest)
+        max_tokens = self._max_tokens(body, longest, artefact)
         tenant, requests, n = tenant_of(body, caller), [], body.n or 1
         if max_tokens:
             sampling = sampling_of(body, max_tokens, body.logprobs)
@@ -143,14 +148,13 @@ class Completions:
         cost = sum(len(prompt.ids) for prompt in prompts) + max_tokens * n * len(prompts)
         return Plan(body, prompts, requests, scores, cost)
 
-    def _max_tokens(self, body: CompletionRequest, longest: int) -> int:
+    def _max_tokens(self, body: CompletionRequest, longest: int, artefact: str | None) -> int:
         """The most tokens of each text. The default gives way where there is less room."""
         least = 0 if body.echo else 1
         if body.max_tokens is not None and body.max_tokens < least:
             raise invalid(f"max_tokens={body.max_tokens}: give {least} or more", "max_tokens")
-        if body.max_tokens is not None:
-            return self._backend.check_length(longest, body.max_tokens, "max_tokens")
-        return min(_DEFAULT_TOKENS, self._backend.check_length(longest, None, "max_tokens"))
+        most = self._backend.check_length(longest, body.max_tokens, "max_tokens", artefact)
+        return most if body.max_tokens is not None else min(_DEFAULT_TOKENS, most)
 
     async def _prompt(self, value: str | list[int], body: CompletionRequest) -> Prompt:
         backend = self._backend
@@ -178,27 +182,25 @@ class Completions:
     async def _choice(self, plan: Plan, index: int, result: Generation | None, echoes) -> dict:
         body, prompt = plan.body, plan.prompts[index // plan.n]
         text = (prompt.text if body.echo else "") + (result.text if result else "")
-        logprobs = await self._logprobs(plan, index, result, echoes)
+        logprobs = None
+        if body.logprobs is not None:
+            tokens, entries = await self._rest(plan, index, result)
+            echoed, before = (prompt.own_ids, echoes[index // plan.n]) if body.echo else ((), ())
+            logprobs = self._writer(body).written([*echoed, *tokens], [*before, *entries])
         reason = FINISH_REASONS[result.stop_reason] if result else "length"
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
 
-    async def _logprobs(self, plan: Plan, index: int, result, echoes) -> dict | None:
-        body = plan.body
-        if body.logprobs is None:
-            return None
-        tokens, entries = [], []
-        if body.echo:
-            prompt = plan.prompts[index // plan.n]
-            tokens = list(prompt.ids[prompt.n_begin :])
-            entries = list(echoes[index // plan.n])
-        if result is not None:
-            tokens += result.tokens
-            entries += result.logprobs
-            if body.echo and (end := await self._end(plan, index, result)):
-                tokens.append(end.token)
-                entries.append(end)
-        as_ids = bool(body.return_tokens_as_token_ids)
-        return completion_logprobs(self._backend.tokenizer, tokens, entries, as_ids)
+    def _writer(self, body: CompletionRequest) -> CompletionLogprobs:
+        return CompletionLogprobs(self._backend.tokenizer, bool(body.return_tokens_as_token_ids))
+
+    async def _rest(self, plan: Plan, index: int, result: Generation | None, n_sent: int = 0):
+        """The tokens of a text behind the first `n_sent`, and their log-probabilities."""
+        if result is None or result.logprobs is None:
+            return (), ()
+        tokens, entries = result.tokens[n_sent:], result.logprobs[n_sent:]
+        if plan.body.echo and (end := await self._end(plan, index, result)):
+            return (*tokens, end.token), (*entries, end)
+        return tokens, entries
 
     async def _end(self, plan: Plan, index: int, result: Generation) -> TokenLogprob | None:
         """The token that ended a document, which clients that score prompts count on: they leave
@@ -226,32 +228,35 @@ class Completions:
         ]
 
     async def _events(self, plan: Plan, head: dict, running: Running) -> AsyncIterator[str]:
-        """Yields the events of a stream. Log-probabilities come with the last part of a text."""
-        options = plan.body.stream_options
-        with_usage = options is not None and bool(options.include_usage)
-        more, results = {"usage": None} if with_usage else {}, []
+        """Yields the events of a stream, each with the log-probabilities of its tokens."""
+        body, n_texts = plan.body, len(plan.prompts) * plan.n
+        with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+        more, results = {"usage": None} if with_usage else {}, {}
+        writers = [self._writer(body) for _ in range(n_texts)]
+        n_sent = [0] * n_texts
 
-        def chunk(index: int, text: str, reason: str | None = None, logprobs=None) -> str:
+        def chunk(index: int, text: str, tokens=(), entries=(), reason: str | None = None) -> str:
+            has_entries = body.logprobs is not None and tokens
+            logprobs = writers[index].written(tokens, entries) if has_entries else None
             fields = {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason}
             return event(dump({**head, "choices": [fields], **more}))
 
         try:
             echoes = await self._echoes(plan)
-            if plan.body.echo:
-                for index in range(len(plan.prompts) * plan.n):
-                    yield chunk(index, plan.prompts[index // plan.n].text)
+            for index in range(n_texts if body.echo else 0):
+                prompt, entries = plan.prompts[index // plan.n], echoes and echoes[index // plan.n]
+                yield chunk(index, prompt.text, prompt.own_ids, entries)
             async for index, part in running.parts():
                 if part is not None:
-                    yield chunk(index, part)
+                    n_sent[index] += len(part.tokens)
+                    yield chunk(index, part.text, part.tokens, part.logprobs)
                     continue
-                results.append(await running.result(index))
-                logprobs = await self._logprobs(plan, index, results[-1], echoes)
-                yield chunk(index, "", FINISH_REASONS[results[-1].stop_reason], logprobs)
-            if not plan.requests:
-                for index in range(len(plan.prompts) * plan.n):
-                    logprobs = await self._logprobs(plan, index, None, echoes)
-                    yield chunk(index, "", "length", logprobs)
-            count(running, plan, results)
+                results[index] = result = await running.result(index)
+                rest = await self._rest(plan, index, result, n_sent[index])
+                yield chunk(index, "", *rest, FINISH_REASONS[result.stop_reason])
+            for index in range(0 if plan.requests else n_texts):
+                yield chunk(index, "", reason="length")
+            count(running, plan, [results[index] for index in sorted(results)])
             if with_usage:
                 usage = usage_object(running.usage)
                 yield event(dump({**head, "choices": [], "usage": usage}))

@@ -11,6 +11,8 @@ from hclx.serve.openai_chat import ChatCompletions, ChatRequest
 from hclx.serve.openai_completions import CompletionRequest, Completions
 from hclx.serve.openai_embeddings import EmbeddingRequest, Embeddings
 from hclx.serve.openai_errors import render_error
+from hclx.serve.openai_response_body import ResponseRequest
+from hclx.serve.openai_responses import Responses
 from hclx.serve.openai_tokens import DetokenizeRequest, TokenizeRequest, Tokens
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
@@ -33,6 +35,13 @@ _CHAT = Operation(
     },
     streams=True,
 )
+_RESPOND = Operation(
+    "Answers in a chat, in the newer form of OpenAI.",
+    answers.ResponseAnswer,
+    ResponseRequest,
+    {"input": "뭐 해?", "max_output_tokens": 8},
+    streams=True,
+)
 _EMBED = Operation(
     "Computes vectors of texts.",
     answers.EmbeddingAnswer,
@@ -53,6 +62,7 @@ def openai_dialect(service: Service) -> Dialect:
     created = int(time.time())
     completions, chats = Completions(service), ChatCompletions(service)
     embeddings, tokens = Embeddings(service), Tokens(service)
+    responses = Responses(service)
 
     def described(name: str) -> dict:
         return {
@@ -70,6 +80,9 @@ def openai_dialect(service: Service) -> Dialect:
     async def chat(request: Request) -> Response:
         return await chats(request)
 
+    async def respond(request: Request) -> Response:
+        return await responses(request)
+
     async def embed(request: Request) -> Response:
         return await embeddings(request)
 
@@ -85,6 +98,7 @@ def openai_dialect(service: Service) -> Dialect:
     routes = [
         ApiRoute("/v1/completions", complete, _COMPLETE),
         ApiRoute("/v1/chat/completions", chat, _CHAT),
+        ApiRoute("/v1/responses", respond, _RESPOND),
         ApiRoute("/v1/embeddings", embed, _EMBED),
         ApiRoute("/tokenize", tokens.tokenize, _TOKENIZE),
         ApiRoute("/detokenize", tokens.detokenize, _DETOKENIZE),

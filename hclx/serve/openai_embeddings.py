@@ -8,9 +8,10 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from hclx.serve.api_error import invalid
 from hclx.serve.caller import Usage
 from hclx.serve.json_body import read_body
-from hclx.serve.openai_fields import prompts_of
+from hclx.serve.openai_fields import Int64, prompts_of
 from hclx.serve.service import Asked, Service
 
 
@@ -20,6 +21,7 @@ class EmbeddingRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     model: str
     input: str | list[str | int | list[int]]
     encoding_format: Literal["float", "base64"] | None = None
+    dimensions: Int64 | None = None
     user: str | None = None
 
 
@@ -47,6 +49,9 @@ class Embeddings:
         async with self._service.running(asked) as running:
             vectors = await backend.embed(texts, artefact)
             running.add(Usage(sum(n_tokens)))
+        if body.dimensions not in (None, len(vectors[0])):
+            width = f"the vectors of this model have {len(vectors[0])}; leave it out"
+            raise invalid(f"dimensions={body.dimensions}: {width}", "dimensions")
         data = [
             {"object": "embedding", "index": index, "embedding": _written(vector, body)}
             for index, vector in enumerate(vectors)

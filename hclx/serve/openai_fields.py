@@ -121,15 +121,22 @@ def check_fields(fields: SamplingFields, n_prompts: int, config: ServeConfig) ->
             f"n={n} with {n_prompts} prompts is out of range: give 1 to {config.n} texts in all",
             "n",
         )
-    if len(stop) > config.stop_texts or not all(stop):
-        raise invalid(
-            f"stop has {len(stop)} texts: give at most {config.stop_texts}, none of them empty",
-            "stop",
-        )
+    check_stops(stop, "stop", config)
     if fields.ignore_eos and stop:
         raise invalid("ignore_eos does not go with stop; give max_tokens alone", "ignore_eos")
     if fields.stream_options is not None and not fields.stream:
         raise invalid("stream_options is for streams; give stream=true", "stream_options")
+
+
+def check_stops(stop: Sequence[str], name: str, config: ServeConfig) -> None:
+    """Raises ApiError (400) for stop texts beyond the limits, or one that is empty."""
+    if len(stop) > config.stop_texts or not all(stop):
+        limit = f"give at most {config.stop_texts}, none of them empty"
+        raise invalid(f"{name} has {len(stop)} texts: {limit}", name)
+    longest = max(map(len, stop), default=0)
+    if longest > config.stop_chars:
+        limit = f"give at most {config.stop_chars:,}"
+        raise invalid(f"{name} has a text of {longest:,} characters: {limit}", name)
 
 
 def stop_texts(fields: SamplingFields) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ class ServeConfig(Validated):
       prompts: the most prompts of a request, and texts to embed.
       n: the most continuations of a request, over all of its prompts.
       logprobs: the most alternatives of a token whose log-probabilities a request asks for.
-      stop_texts: the most stop texts of a request.
+      stop_texts: the most stop texts of a request, each of `stop_chars` characters at most, because
+        each is looked for after each token.
+      answer_tokens: the most tokens of an answer in a chat that does not say how many it may have.
       running_tokens: the most tokens of all requests that the engine has at once: prompts and what
         may be written behind them.
       running_texts: the most texts that the engine writes at once for all of them: its rows, and a
@@ -39,6 +41,8 @@ class ServeConfig(Validated):
     n: int = 256
     logprobs: int = MAX_LOGPROBS
     stop_texts: int = 64
+    stop_chars: int = 1000
+    answer_tokens: int = 2048
     running_tokens: int = 2**17
     running_texts: int = 10
     waiting: int = 256
@@ -52,7 +56,7 @@ class ServeConfig(Validated):
 
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
-        self._positive("file_bytes")
+        self._positive("file_bytes", "stop_chars", "answer_tokens")
         self._positive("running_texts", "waiting", "waiting_of_key", "queue_seconds")
         self._positive("retry_seconds", "deadline", "drain_seconds")
         self._not_negative("logprobs")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hclx.infer import GenerateRequest, Generation
+from hclx.infer import GenerateRequest, Generation, Part
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
 from hclx.serve.backend import Backend, TextStreams
@@ -67,7 +67,7 @@ class Running:
         """Adds what a part of the request has used."""
         self.usage += usage
 
-    async def parts(self) -> AsyncIterator[tuple[int, str | None]]:
+    async def parts(self) -> AsyncIterator[tuple[int, Part | None]]:
         """Yields the parts of all texts, as `TextStreams.parts` does, and observes their times."""
         last = None
         async for index, part in self._texts.parts():

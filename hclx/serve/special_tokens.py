@@ -4,6 +4,7 @@ import functools
 import re
 from collections.abc import Sequence
 
+from hclx.infer import UNKNOWN_TOKEN
 from hclx.text import Tokenizer
 from hclx.text.tokenizer import CONTROL_SYMBOLS, to_bytes, to_text
 
@@ -53,11 +54,17 @@ def _texts_of_special(tokenizer: Tokenizer) -> dict[int, bytes]:
     return {ids[0]: to_bytes(name) for name, ids in encoded if len(ids) == 1}
 
 
+def token_data(tokenizer: Tokenizer, token: int) -> bytes:
+    """Returns the bytes of a token; none of a special token, and of one that is not known."""
+    return b"" if token == UNKNOWN_TOKEN else tokenizer.decode_bytes([token])
+
+
 def token_name(tokenizer: Tokenizer, token: int) -> str:
     """Returns a text that is another for each token, as keys of a dictionary have to be: the text
-    of a token; `bytes:\\xec\\x9d` for a part of a character; `token_id:7` for a special token.
+    of a token; `bytes:\\xec\\x9d` for a part of a character; `token_id:7` for a special token, and
+    `token_id:-1` for one that the server behind a remote engine does not tell.
     """
-    data = tokenizer.decode_bytes([token])
+    data = token_data(tokenizer, token)
     if not data:
         return f"token_id:{token}"
     try:

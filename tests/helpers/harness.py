@@ -143,12 +143,32 @@ def evaluated(model, model_args, tasks, include, limit, shots=0, batch_size=8):
     }
 
 
+def chatted(model, model_args, chats, settings):
+    """Returns the answers of a model to chats.
+
+    Args:
+      model, model_args: as of `evaluated`.
+      chats: each a list of messages.
+      settings: of the harness for texts, such as "until".
+    """
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.registry import get_model
+
+    import hclx.evaluate.lm_eval  # noqa: F401
+
+    answerer = get_model(model).create_from_arg_obj(model_args, {})
+    written = [(answerer.apply_chat_template(chat), dict(settings)) for chat in chats]
+    asked = [Instance("generate_until", {}, each, index) for index, each in enumerate(written)]
+    return answerer.generate_until(asked)
+
+
 def evaluated_elsewhere(output, **arguments):
-    """Calls `evaluated` in a process of its own, which has one device and compiles as commands do.
+    """Calls `evaluated`, or with `chats` `chatted`, in a process of its own, which has one device
+    and compiles as commands do.
 
     Args:
       output: the file for the results.
-      arguments: of `evaluated`.
+      arguments: of `evaluated` or `chatted`.
     """
     done = subprocess.run(
         [
@@ -168,6 +188,7 @@ def evaluated_elsewhere(output, **arguments):
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])
     target = options.pop("output")
-    Path(target).write_text(json.dumps(evaluated(**options), ensure_ascii=False), encoding="utf-8")
+    results = (chatted if "chats" in options else evaluated)(**options)
+    Path(target).write_text(json.dumps(results, ensure_ascii=False), encoding="utf-8")
     sys.stdout.flush()
     os._exit(0)  # threads of libraries would be waited for

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -16,18 +17,22 @@ def serving(*arguments):
     """Runs the command; yields its process and its address, once it takes requests. It gets SIGTERM
     at the end, unless it was killed, and then the process has what it wrote as `error`.
     """
-    port = free_port()
+    port, log = free_port(), tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill
     process = subprocess.Popen(
         command("serve.py", *arguments, f"--port={port}"),
         env=environment(),
         cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=log,
     )
+
+    def written():
+        log.seek(0)
+        return log.read()
+
     try:
         end = time.monotonic() + 120
         while True:
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, written()
             assert time.monotonic() < end
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/ready").close()
@@ -37,4 +42,5 @@ def serving(*arguments):
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.error = process.communicate(timeout=60)[1]
+        process.wait(60)
+        process.error = written()

@@ -56,6 +56,18 @@ def test_a_text_comes_in_parts_with_its_ids(server, engine):
     assert (engine.kind, engine.model) == ("vLLM", "m")
 
 
+def test_each_part_has_its_tokens_and_their_log_probabilities(server, engine):
+    sampling = dataclasses.replace(GREEDY, logprobs=1)
+    calls, ticket = [], engine.submit(GenerateRequest((72, 105), sampling))
+    ticket.listen(calls.append)
+    result = ticket.result()
+    parts = [part for call in calls if call is not None for part in call]
+    assert "".join(part.text for part in parts) == result.text
+    tokens = sum((part.tokens for part in parts), ())
+    assert tokens and tokens == result.tokens[: len(tokens)]
+    assert sum((part.logprobs for part in parts), ()) == result.logprobs[: len(tokens)]
+
+
 def test_every_setting_is_sent_with_each_request_by_the_name_that_the_server_knows(server, engine):
     bias = {3: 1.5}
     sampling = SamplingConfig(

@@ -146,11 +146,34 @@ def test_a_stream_has_the_log_probabilities_of_the_whole(client):
     whole = complete(client, **settings)["choices"][0]
     choices = [event["choices"][0] for event in events_of(client, **settings)]
     assert "".join(choice["text"] for choice in choices) == whole["text"]
-    (logprobs,) = [choice["logprobs"] for choice in choices if choice["logprobs"]]
-    assert logprobs["tokens"] == whole["logprobs"]["tokens"]
-    assert logprobs["token_logprobs"][1:] == pytest.approx(
+    parts = [choice["logprobs"] for choice in choices if choice["logprobs"]]
+    joined = {name: [v for part in parts for v in part[name]] for name in whole["logprobs"]}
+    for name in ("tokens", "text_offset"):
+        assert joined[name] == whole["logprobs"][name]
+    assert joined["token_logprobs"][0] is None
+    assert joined["token_logprobs"][1:] == pytest.approx(
         whole["logprobs"]["token_logprobs"][1:], abs=1e-4
     )
+
+
+def test_each_event_of_a_stream_has_its_own_token(client):
+    settings = {"max_tokens": 12, "seed": 1, "logprobs": 1, "n": 2}
+    settings["allowed_token_ids"] = list(range(ord("a"), ord("z")))
+    choices = [event["choices"][0] for event in events_of(client, **settings, min_tokens=12)]
+    for index in range(2):
+        *parts, last = [choice for choice in choices if choice["index"] == index]
+        assert len(parts) == 12 and last["logprobs"] is None
+        assert [part["logprobs"]["tokens"] for part in parts] == [[p["text"]] for p in parts]
+        assert [part["logprobs"]["text_offset"] for part in parts] == [[i] for i in range(12)]
+
+
+def test_what_only_the_last_token_says_comes_with_the_last_event(client):
+    settings = {"max_tokens": 9, "logprobs": 0, "temperature": 0, "logit_bias": {"1": -100}}
+    settings["allowed_token_ids"] = [65, 66, 67]
+    full = complete(client, **settings)["choices"][0]["text"]
+    stop = full[3:5]
+    *_, last = [e["choices"][0] for e in events_of(client, **settings, stop=[stop])]
+    assert last["finish_reason"] == "stop" and "".join(last["logprobs"]["tokens"]) == stop
 
 
 def test_a_stop_text_ends_the_text(client):

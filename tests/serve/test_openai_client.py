@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from hclx.infer import Part
 from hclx.serve.server import build_app
 from tests.helpers.serving import served, tiny_backend, tiny_engine
 
@@ -120,7 +121,7 @@ class SlowEngine:
             ticket.finish(Generation("", (), "cancelled", len(request.prompt)))
 
         ticket = Ticket(cancel)
-        ticket.add_text("a")
+        ticket.add_parts([Part("a")])
         self.tickets.append(ticket)
         return ticket
 
@@ -175,7 +176,7 @@ def test_a_server_that_ends_lets_its_streams_end():
                 from hclx.infer import Generation
 
                 time.sleep(0.5)
-                slow.tickets[0].add_text("b")
+                slow.tickets[0].add_parts([Part("b")])
                 slow.tickets[0].finish(Generation("ab", (97, 98), "length", 3))
 
             threading.Thread(target=end).start()

@@ -330,6 +330,7 @@ def test_processes_are_granted_exactly_what_the_quota_has(database, url):
     assert check_sums(database, caller.key_id) == (70, 0)
 
 
+@pytest.mark.long
 def test_what_was_recorded_survives_kills_at_random_moments(database, url):
     _, caller, _ = store_of(database)
     dice, recorded = random.Random(0), set()
