@@ -47,8 +47,10 @@ def store_dialects(
         return
     base, files = tuned_base(source, engine, backend), TuningFiles(tuning_dir)
     tuning = Tuning(database, files, base, config)
-    of_tuning = (
-        functools.partial(make, tuning=tuning) for make in (tuning_dialect, clova_tasks_dialect)
-    )
-    with TuningRunner(database, files, base, config):
-        yield [admin, *of_tuning]
+    with TuningRunner(database, files, base, config) as runner:
+
+        def of_tuning(service: Service) -> Dialect:
+            runner.is_draining = lambda: service.admission.is_draining
+            return tuning_dialect(service, tuning)
+
+        yield [admin, of_tuning, functools.partial(clova_tasks_dialect, tuning=tuning)]

@@ -18,7 +18,6 @@ from hclx.serve.store.artefact_records import ArtefactRecord, add_artefact
 from hclx.serve.store.database import Database
 from hclx.serve.store.dataset_records import find_dataset
 from hclx.serve.store.job_records import (
-    MOST_LOST,
     JobRecord,
     beat,
     claim_job,
@@ -42,6 +41,10 @@ Start = Callable[[list[str], Path, float], TuningProcess]
 class TuningRunner:
     """The jobs of one server. Use it in a `with` block, at whose end its jobs are saved and wait
     for the next server.
+
+    Attributes:
+      name: of the server in the store.
+      is_draining: returns whether the server ends, and takes no more jobs.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class TuningRunner:
         """
         self._database, self._files, self._base, self._config = database, files, base, config
         self._start, self._clock = start, clock
+        self.is_draining: Callable[[], bool] = lambda: False
         self.name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._artefacts = ServedArtefacts(database, files, base)
         self._running: dict[str, _Running] = {}
@@ -107,7 +111,7 @@ class TuningRunner:
         for running in [*self._running.values()]:
             self._watch(running)
         self._artefacts.update()
-        while len(self._running) < self._config.running:
+        while len(self._running) < self._config.running and not self.is_draining():
             silence, base = self._config.silent_seconds, self._base.fingerprint
             job = claim_job(self._database, self.name, base, self._clock(), silence)
             if job is None:
@@ -156,12 +160,11 @@ class TuningRunner:
                 state, reason = "failed", str(known_error(error) or error)
         elif job.is_cancelled:
             state = "cancelled"
-        elif was_ended(code) and job.lost + 1 < MOST_LOST:
-            give_back(self._database, job.id, self.name, "its process was ended", is_lost=True)
+        elif was_ended(code):  # as a manager of services ends all processes of one
+            give_back(self._database, job.id, self.name, "its process was ended")
             return
         else:
-            state = "interrupted" if was_ended(code) else "failed"
-            reason = running.reason(code)
+            state, reason = "failed", running.reason(code)
         if state != "succeeded" or job.kind != "finetune":  # whose result is its run
             shutil.rmtree(running.folder / RUN / "checkpoints", ignore_errors=True)
         end_job(self._database, job.id, self.name, state, self._clock(), reason)

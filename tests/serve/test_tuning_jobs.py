@@ -205,6 +205,18 @@ def test_a_job_that_another_server_has_taken_is_left_to_it(base, started, server
     assert job_of(server, key, job)["state"] == "running"
 
 
+def test_a_job_whose_process_was_ended_goes_on_unless_the_server_ends(started, server):
+    key = server.key("ours")
+    job = add_job(server, key, add_dataset(server, key))
+    until(lambda: started)[0].fail(75, "error: SIGTERM: saved step 2")
+    until(lambda: len(started) == 2)
+    server.runner.is_draining = lambda: True
+    started[1].fail(143, "")
+    until(lambda: job_of(server, key, job)["state"] == "queued")
+    time.sleep(0.2)
+    assert len(started) == 2 and find_job(server.database, job).lost == 0
+
+
 def test_events_tell_the_progress_and_the_end(base, started, server):
     key = server.key("ours")
     job = add_job(server, key, add_dataset(server, key))

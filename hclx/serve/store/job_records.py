@@ -194,21 +194,11 @@ def end_job(
         connection.execute(_own(job_id, runner).values(**values))
 
 
-def give_back(
-    database: Database, job_id: str, runner: str, reason: str, is_lost: bool = False
-) -> None:
+def give_back(database: Database, job_id: str, runner: str, reason: str) -> None:
     """Lets a job of a server wait again, such as when the server ends; the next server that claims
     it goes on where it was saved.
-
-    Args:
-      database: the store.
-      job_id: of the job.
-      runner: the server.
-      reason: why it waits.
-      is_lost: whether that counts as a server that was gone.
     """
     values = {"state": "queued", "runner": None, "heartbeat": None, "error": reason}
-    values["lost"] = _C.lost + int(is_lost)
     with database.writing(durable=True) as connection:
         connection.execute(_own(job_id, runner).values(**values))
 
