@@ -1,10 +1,8 @@
 """`hclx serve --tuning_dir` as an administrator starts it, with real runs of tuning."""
 
-import contextlib
 import functools
 import json
 import signal
-import subprocess
 from pathlib import Path
 
 import httpx2
@@ -13,12 +11,11 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("python_multipart")
 
-from tests.conftest import ROOT
-from tests.helpers.commands import command, environment, launch, refused
+from tests.helpers.commands import launch, refused
 from tests.helpers.postgres_server import postgres_server
+from tests.helpers.served_command import serving
 from tests.helpers.tuning_runs import labelled_rows, write_base, write_prompt, write_rows
 from tests.helpers.tuning_service import until
-from tests.serve.test_serve_command import free_port
 from tests.serve.test_tuning_process import is_alive
 
 # that a run of a few steps may take where much else runs
@@ -37,35 +34,6 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def base(tmp_path_factory, tokenizer_dirs):
     return write_base(tmp_path_factory.mktemp("tuned") / "base", tokenizer_dirs["plain"])
-
-
-@contextlib.contextmanager
-def serving(folder, *options):
-    """The command, once it listens; it gets SIGTERM at the end. Its log is a file in the folder, as
-    a pipe that nobody reads is full after some hundred requests.
-    """
-    port = free_port()
-    log = folder / f"{port}.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command("serve.py", *options, f"--port={port}"),
-            **{"env": environment(), "cwd": ROOT, "stdout": file, "stderr": file},
-        )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        eventually(lambda: is_ready(address) or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
-        yield process, address
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(120)
-        process.log = log.read_text()
-
-
-def is_ready(address):
-    with contextlib.suppress(httpx2.TransportError):
-        return httpx2.get(f"{address}/ready").status_code == 200
-    return False
 
 
 def new_key(store, tenant="ours", scopes="inference,tuning"):
@@ -118,7 +86,7 @@ def test_tuning_needs_a_store_and_a_model_of_its_own(tmp_path):
 def test_the_whole_way(base, tmp_path):
     store = f"{tmp_path}/keys.db"
     key, options = new_key(store), options_of(base, f"{tmp_path}/keys.db", tmp_path)
-    with serving(tmp_path, *options) as (process, address), client_of(address, key) as client:
+    with serving(*options) as (process, address), client_of(address, key) as client:
         jobs = [add_job(client, tmp_path, name=kind, kind=kind) for kind in ("lora", "p_tune")]
         events = client.get(f"/hclx/v1/tuning/jobs/{jobs[0]}/events", timeout=400).text
         assert '"step": 6' in events and "event: end" in events
@@ -129,8 +97,8 @@ def test_the_whole_way(base, tmp_path):
         assert names == ["base", "base:lora", "base:p_tune"]
         before = {name: likelihoods(client, name) for name in names}
         assert len({tuple(values) for values in before.values()}) == 3
-    assert process.returncode == 0 and "Traceback" not in process.log, process.log
-    with serving(tmp_path, *options) as (_, address), client_of(address, key) as client:
+    assert process.returncode == 0 and "Traceback" not in process.error, process.error
+    with serving(*options) as (_, address), client_of(address, key) as client:
         after = {name: likelihoods(client, name) for name in names}
         assert after == {name: pytest.approx(values, abs=1e-4) for name, values in before.items()}
         few = {"TuneConfig.patience": 2, "DataConfig.validation_permille": 1}
@@ -145,13 +113,13 @@ def test_a_job_outlives_the_server_that_is_killed_and_leaves_no_orphan(base, tmp
     store = f"{tmp_path}/keys.db"
     key, options = new_key(store), options_of(base, store, tmp_path)
     settings = {**SETTINGS, "TrainConfig.total_steps": 400}
-    with serving(tmp_path, *options) as (process, address), client_of(address, key) as client:
+    with serving(*options) as (process, address), client_of(address, key) as client:
         job = add_job(client, tmp_path, settings=settings)
         eventually(lambda: job_of(client, job)["step"] >= 4)
         (child,) = children_of(process.pid)
         process.send_signal(signal.SIGKILL)
         eventually(lambda: not is_alive(child))
-    with serving(tmp_path, *options) as (process, address), client_of(address, key) as client:
+    with serving(*options) as (process, address), client_of(address, key) as client:
         reached = job_of(client, job)["step"]
         assert job_of(client, job)["state"] == "running"
         eventually(lambda: job_of(client, job)["step"] > reached)
@@ -174,7 +142,7 @@ def test_two_servers_on_one_postgresql_share_jobs_and_models(base, tmp_path):
     with postgres_server() as address:
         store = address.format(name="postgres")
         key, options = new_key(store), options_of(base, store, tmp_path)
-        with serving(tmp_path, *options) as (_, first), serving(tmp_path, *options) as (_, second):
+        with serving(*options) as (_, first), serving(*options) as (_, second):
             with client_of(first, key) as one_side, client_of(second, key) as other_side:
                 settings = {**SETTINGS, "TrainConfig.total_steps": 60}
                 jobs = [
