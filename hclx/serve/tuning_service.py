@@ -77,7 +77,7 @@ class Tuning:
                 new.write_text(new.read_bytes().decode(encoding), encoding="utf-8", newline="")
             sha256, size = sha256_of(new), new.stat().st_size
             record = DatasetRecord(
-                *(dataset_records.new_dataset_id(), caller.key_id, caller.tenant, name),
+                *(dataset_records.new_dataset_id(self.clock()), caller.key_id, caller.tenant, name),
                 *(new.suffix, tuple(rows[0].fields), len(rows), size, sha256),
                 int(self.clock()),
             )
@@ -137,7 +137,13 @@ class Tuning:
         own = {name: getattr(body, name) for name in ("epochs", "too_long", "prompt")}
         options = {"settings": checked.settings, **own, **more}
         record = JobRecord(
-            *(job_records.new_job_id(), caller.key_id, data.tenant, body.name, body.kind),
+            *(
+                job_records.new_job_id(self.clock()),
+                caller.key_id,
+                data.tenant,
+                body.name,
+                body.kind,
+            ),
             *(self.base.fingerprint, data.id, held_out and held_out.id, options),
             *(checked.total_steps, int(self.clock())),
         )

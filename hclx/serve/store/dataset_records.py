@@ -13,7 +13,7 @@ from hclx.serve.store.tables import datasets, tuning_jobs
 from hclx.serve.store.tuning_errors import InUseError, TooManyError
 from hclx.serve.store.tuning_lock import lock_tuning
 
-_ID_BYTES = 8
+_ID_BYTES = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +43,9 @@ class DatasetRecord:
     created: int
 
 
-def new_dataset_id() -> str:
-    """Returns a new id."""
-    return f"ds-{secrets.token_hex(_ID_BYTES)}"
+def new_dataset_id(now: float) -> str:
+    """Returns a new id, which sorts by the time."""
+    return f"ds-{int(now * 1000):011x}{secrets.token_hex(_ID_BYTES)}"
 
 
 def add_dataset(

@@ -31,6 +31,7 @@ from hclx.serve.store.job_records import (
     find_job,
     give_back,
     list_jobs,
+    new_job_id,
 )
 from hclx.serve.store.key_records import create_key
 from hclx.serve.store.tuning_errors import InUseError, NameTakenError, TooManyError
@@ -111,6 +112,15 @@ def test_jobs_run_in_their_order_at_servers_of_their_base(database, key):
     assert (job.step, job.metrics) == (4, {"loss": 2.5})
     assert [job.id for job in list_jobs(database, "ours")] == ["ft-3", "ft-2", "ft-1"]
     assert find_job(database, "ft-1", "others") is None and list_jobs(database, "others") == []
+
+
+def test_jobs_of_one_second_run_in_their_order(database, key):
+    ids = [new_job_id(NOW + 0.9 + number / 1000) for number in range(9)]
+    assert len({*ids}) == 9
+    for job_id in (*ids[5:], *ids[:5]):
+        add_job(database, job_of(key, id=job_id, name=job_id), 9)
+    assert [job.id for job in list_jobs(database, "ours")] == ids[::-1]
+    assert [claim_job(database, "a", "base", NOW, 30).id for _ in ids] == ids
 
 
 def test_a_job_whose_server_is_gone_goes_on_elsewhere_until_that_was_too_often(database, key):
