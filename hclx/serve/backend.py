@@ -242,7 +242,7 @@ class Backend:
     async def check(self, request: GenerateRequest) -> None:
         """Raises ApiError (400) if the engine would not take a request; nothing runs."""
         try:
-            await self._in_thread(self.engine.check, request)
+            await self._in_thread(self.engine.check, self._as_taken(request))
         except HclxError as error:
             raise error_of(error) from error
 
@@ -287,10 +287,16 @@ class Backend:
                 if not ticket.is_done:
                     ticket.cancel()
 
+    def _as_taken(self, request: GenerateRequest | ScoreRequest) -> GenerateRequest | ScoreRequest:
+        """Returns a request without its tenant, if the engine knows none. A salt of the client's
+        own stays, so that an engine that cannot honour it refuses it.
+        """
+        if self.keeps_tenants or "/" in request.tenant:
+            return request
+        return dataclasses.replace(request, tenant="")
+
     async def _submit(self, request: GenerateRequest | ScoreRequest) -> Ticket:
-        # A salt of the client's own stays, so that an engine that cannot honour it refuses it.
-        if not self.keeps_tenants and "/" not in request.tenant:
-            request = dataclasses.replace(request, tenant="")
+        request = self._as_taken(request)
         prompt = request.prompt if isinstance(request, GenerateRequest) else request.context
         is_long = len(prompt) > _LONG or getattr(request, "grammar", None) is not None
         if not is_long:

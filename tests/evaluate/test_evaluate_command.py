@@ -17,7 +17,6 @@ from tests.helpers.multi_process import free_port, run_processes
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("tokenizers")
-N_ITEMS = 600  # more than two batches
 SEARCH_ROW = (
     r" +\d+  \w+ +(?P<shots>\d+) +(?P<plain>[\d.]+)  \w+( (?P<value>[\d.]+))?"
     r"(, \d of (?P<asked>\d) dropped)?"
@@ -40,10 +39,16 @@ def run_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def suite(tmp_path_factory):
+def n_items(request):
+    """More than two batches, where a command is killed between them."""
+    return 600 if request.config.getoption("--long") else 40
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory, n_items):
     """A suite of a task with choices and one whose answers are generated."""
     folder = tmp_path_factory.mktemp("suite")
-    write_items(folder / "items.jsonl", reviews(N_ITEMS))
+    write_items(folder / "items.jsonl", reviews(n_items))
     write_items(folder / "few.jsonl", reviews(8))
     write_items(folder / "examples.jsonl", reviews(len(REVIEWS), "e"))
     (folder / "line.json").write_text(json.dumps(PROMPT))
@@ -75,16 +80,16 @@ def results_of(output):
     return results["model"], results["runs"]
 
 
-def test_a_suite_has_results_samples_and_a_report(whole, run_dir):
+def test_a_suite_has_results_samples_and_a_report(whole, run_dir, n_items):
     output, printed = whole
     model, (choices, generated) = results_of(output)
     assert model["name"] == "small" and model["model_dir"] == str(run_dir) and model["step"] == 0
-    assert choices["items"] == N_ITEMS and choices["shots"] == 2 and choices["template"] == "line"
+    assert choices["items"] == n_items and choices["shots"] == 2 and choices["template"] == "line"
     assert generated["main"] == "exact_match"
     assert f"mine/line   accuracy {choices['metrics']['accuracy']['mean']:.4f}" in printed
     assert {path.name for path in output.iterdir()} >= {"report.html", "report.csv", "samples"}
     lines = (output / choices["samples"][0]).read_text().splitlines()
-    assert [json.loads(line)["id"] for line in lines] == [item.id for item in reviews(N_ITEMS)]
+    assert [json.loads(line)["id"] for line in lines] == [item.id for item in reviews(n_items)]
 
 
 def without_scores(output):
@@ -112,13 +117,15 @@ def without_scores(output):
 
 
 @pytest.mark.long
-def test_a_command_that_was_killed_goes_on_to_the_same_results(whole, run_dir, suite, tmp_path):
+def test_a_command_that_was_killed_goes_on_to_the_same_results(
+    whole, run_dir, suite, n_items, tmp_path
+):
     output = tmp_path / "results"
     arguments = command("evaluate.py", *options(run_dir, suite, output))
     process = subprocess.Popen(arguments, env=environment(), start_new_session=True)
     path = output / "samples" / "mine.line.2shot.0.jsonl"
     kill_when_written(process, path)
-    assert 0 < len(path.read_bytes().splitlines()) < N_ITEMS
+    assert 0 < len(path.read_bytes().splitlines()) < n_items
     assert not (output / "results.json").exists()
     done = launch("evaluate.py", *options(run_dir, suite, output))
     assert done.returncode == 0, done.stderr

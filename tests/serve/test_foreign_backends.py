@@ -89,8 +89,8 @@ def test_scores_of_an_evaluation_are_those_that_it_gives_directly(client, engine
     answer = client.post("/hclx/v1/score", json={"model": "ours", "items": items})
     assert answer.status_code == 200, answer.text
     direct = engine.score([ScoreRequest(**item) for item in items])
-    for result, expected in zip(answer.json()["results"], direct, strict=True):
-        assert result["logprob"] == pytest.approx(expected.total, abs=1e-6)
+    for result, expected in zip(answer.json()["scores"], direct, strict=True):
+        assert result["total"] == pytest.approx(expected.total, abs=1e-6)
 
 
 def test_a_quota_ends_what_a_key_may_ask(client):

@@ -82,6 +82,7 @@ def test_the_default_length_gives_way_and_seeds_are_told(client):
         ({"prompt": "a", "n": 0}, "n"),
         ({"prompt": "a", "stop": [""]}, "stop"),
         ({"prompt": "a", "stop": ["x"] * 65}, "stop"),
+        ({"prompt": "a", "stop": ["x" * 1001]}, "stop"),
         ({"prompt": "a", "stop_ids": [999]}, "stop_ids"),
         ({"prompt": "a", "logit_bias": {"300": 1}}, "logit_bias"),
         ({"prompt": "a", "allowed_tokens": [0]}, ""),

@@ -4,6 +4,7 @@ import json
 
 from hclx.infer import RemoteEngine
 from hclx.serve.backend import Backend
+from hclx.serve.caller import Caller, OpenKeys
 from hclx.serve.server import build_app
 from tests.helpers.model_server import TEXT, model_server
 from tests.helpers.serving import TextTokenizer, client_of
@@ -41,6 +42,22 @@ def test_failures_of_the_other_server_are_told():
         response = client.post("/v1/completions", json=body)
         assert response.status_code == 502 and response.headers["retry-after"]
         assert client.post("/v1/completions", json=body).status_code == 200
+
+
+def test_tenants_are_not_named_to_a_server_that_knows_none():
+    class Keys(OpenKeys):
+        def authenticate(self, secret):
+            return Caller("first", tenant="ours")
+
+    tokenizer, body = TextTokenizer(256), {"model": "ours", "prompts": [{"prompt": "abc"}]}
+    with (
+        model_server("llama.cpp") as server,
+        RemoteEngine(server.url, tokenizer=tokenizer) as engine,
+    ):
+        for keeps, status in ((False, 200), (True, 400)):
+            backend = Backend(engine, tokenizer, {"ours": None}, 50, keeps_tenants=keeps)
+            with client_of(build_app(backend, Keys())) as client:
+                assert client.post("/hclx/v1/generate", json=body).status_code == status
 
 
 def test_own_routes_pass_through_and_refuse_before_anything_is_sent():
