@@ -45,6 +45,7 @@ EXTRAS = {
         "msgspec>=0.19,<1",
         "prometheus-client>=0.22,<1",
         "psycopg[binary]>=3.2,<4",
+        "python-multipart>=0.0.20,<0.1",  # files that forms bring
         "sqlalchemy>=2.0.40,<3",
         "starlette>=0.49.1,<2",  # earlier ones take the square of a Range header's length
         "uvicorn>=0.35,<1",

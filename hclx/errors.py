@@ -39,6 +39,7 @@ EXTRA_OF = {
     "msgspec": "serve",
     "prometheus_client": "serve",
     "psycopg": "serve",
+    "python_multipart": "serve",
     "sqlalchemy": "serve",
     "starlette": "serve",
     "uvicorn": "serve",

@@ -139,6 +139,11 @@ class EngineFlags:
         """Returns whether a folder or a server was named."""
         return bool(self._model_dir.value or self._engine.value)
 
+    @property
+    def has_folder(self) -> bool:
+        """Returns whether a folder was named."""
+        return bool(self._model_dir.value)
+
     def source(self, rows: int, names_artefacts: bool = False):
         """Returns the source of the model, see `hclx.infer.model_source`, once the processes of a
         run are connected; `rows` requests are served at once, which may name artefacts or not.

@@ -19,6 +19,12 @@ NAME = flags.DEFINE_string("name", None, "The model's name for clients; default:
 STORE = flags.DEFINE_string(
     "store", None, "Keys of `hclx keys`: a file, or postgresql://HOST/NAME; default: no key."
 )
+TUNING = flags.DEFINE_string(
+    "tuning_dir", None, "The folder of data sets and jobs of tuning; default: nothing is tuned."
+)
+JOBS = flags.DEFINE_integer(
+    "tuning_jobs", 1, "Jobs of tuning that run here at once; 0: other servers run them.", 0
+)
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 WARM_UP = flags.DEFINE_bool("warm_up", False, "Compile all programs before the first request.")
 HOSTS = flags.DEFINE_multi_string(
@@ -47,12 +53,16 @@ MASK_PII = flags.DEFINE_bool("mask_pii", False, "Mask personal data in texts.")
 def main(_):
     if not MODEL.has_value:
         raise ConfigError("--model_dir or --engine is missing; --help lists the options")
+    if TUNING.value and not (STORE.value and MODEL.has_folder):
+        raise ConfigError("--tuning_dir needs --store, whose keys may tune, and --model_dir")
     from hclx.errors import require
 
     require("msgspec", "prometheus_client", "starlette", "uvicorn")
+    require(*(["python_multipart"] if TUNING.value else []))
     from hclx.serve.safety.filter_file import open_rules
     from hclx.serve.serve_config import ServeConfig
-    from hclx.serve.serve_model import check_address, serve_model
+    from hclx.serve.serve_model import check_address, keys_of_store, serve_model
+    from hclx.serve.tuning_config import TuningConfig
 
     check_address(HOST.value, PORT.value, is_open=not STORE.value)
     config = ServeConfig(
@@ -66,21 +76,15 @@ def main(_):
     source = MODEL.source(ROWS.value, names_artefacts=True)
     address = HOST.value, PORT.value
     # Whatever ends the server closes the engine.
-    with contextlib.suppress(KeyboardInterrupt), keys_of_store() as keys:
-        reading, warms_up = MODEL.reading(), WARM_UP.value
-        serve_model(source, NAME.value, reading, config, *address, warms_up, keys, rules)
-
-
-def keys_of_store():
-    """Returns a context that has the keys of the store; None if the options name none."""
-    if not STORE.value:
-        return contextlib.nullcontext()
-    from hclx.errors import require
-
-    require("sqlalchemy")
-    from hclx.serve.store.key_store import open_keys
-
-    return open_keys(STORE.value)
+    with contextlib.suppress(KeyboardInterrupt), keys_of_store(STORE.value) as keys:
+        serve_model(
+            *(source, NAME.value, MODEL.reading(), config, *address),
+            warms_up=WARM_UP.value,
+            keys=keys,
+            rules=rules,
+            tuning_dir=TUNING.value,
+            tuning=TuningConfig(running=JOBS.value),
+        )
 
 
 if __name__ == "__main__":

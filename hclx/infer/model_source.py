@@ -66,9 +66,11 @@ class RunFolder:
     Attributes:
       record: what texts of the model depend on.
       reads: how it reads, once it is open.
+      loaded: the model, once it is open.
     """
 
     reads: "ReadBy | None" = None
+    loaded: LoadedModel | None = None
 
     def __init__(
         self,
@@ -112,6 +114,7 @@ class RunFolder:
         with model.placement():
             groups = axis_size("batch")
         rows = -(-self._rows // groups) * groups
+        self.loaded = model
         self.reads = ReadBy(tokenizer, most_positions(model.config), _facts(model, vocabulary))
         engine = EmbeddedEngine(model, tokenizer, EngineConfig(rows=rows))
         return engine if self._artefacts is None else self._with_artefacts(engine, model)

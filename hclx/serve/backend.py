@@ -11,9 +11,10 @@ from hclx.errors import HclxError, shown
 from hclx.infer import Engine, GenerateRequest, Generation, Part, Score, ScoreRequest
 from hclx.infer.ticket import Ticket
 from hclx.serve.api_error import ApiError, error_of, invalid
-from hclx.serve.caller import Usage
+from hclx.serve.caller import Caller, Usage
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.special_tokens import encode_special
+from hclx.serve.tuned_models import TunedModels
 from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes
@@ -105,6 +106,7 @@ class Backend:
       keeps_tenants: whether the engine keeps the prefix caches of tenants apart; else the server
         names it none.
       rules: what is done with texts before they leave.
+      tuned: models beside these, which come and go; each is seen by its tenant alone.
     """
 
     engine: Engine
@@ -115,19 +117,34 @@ class Backend:
     chat_template: ChatTemplate | None = None
     keeps_tenants: bool = True
     rules: OutputRules = OutputRules()
+    tuned: TunedModels = dataclasses.field(default_factory=TunedModels)
 
-    def artefact_of(self, model: str) -> str | None:
-        """Returns the artefact of a served name. Raises ApiError (404) if there is no such name."""
-        try:
+    def artefact_of(self, model: str, caller: Caller | None = None) -> str | None:
+        """Returns the artefact of a served name.
+
+        Args:
+          model: the name.
+          caller: who asks, and may have models of his own; None: someone who has none.
+        Raises:
+          ApiError: 404, there is no such name.
+        """
+        if model in self.models:
             return self.models[model]
-        except KeyError:
-            names = ", ".join(map(repr, self.models))
-            raise ApiError(
-                404,
-                "model_not_found",
-                f"model={shown(model)} is not served here; there are {names}",
-                "model",
-            ) from None
+        own = caller and self.tuned.find(model, caller.tenant)
+        if own:
+            return own.artefact
+        names = ", ".join(map(repr, self.names_for(caller)))
+        raise ApiError(
+            404,
+            "model_not_found",
+            f"model={shown(model)} is not served here; there are {names}",
+            "model",
+        )
+
+    def names_for(self, caller: Caller | None) -> list[str]:
+        """Returns the names of the models that a caller may ask for; those of everyone first."""
+        own = self.tuned.of_tenant(caller.tenant) if caller else ()
+        return [*self.models, *(model.name for model in own)]
 
     async def encode(self, text: str, begins: bool = True, special: bool = False) -> list[int]:
         """Encodes a text, a long one in a thread.

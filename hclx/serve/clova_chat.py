@@ -43,7 +43,7 @@ class ClovaChats:
 
     async def v1(self, request: Request) -> Response:
         """Answers a request of v1. Raises ApiError if it cannot be served."""
-        artefact = self._backend.artefact_of(request.path_params["model"])
+        artefact = self._backend.artefact_of(request.path_params["model"], request.state.caller)
         body = await read_body(request, ChatBodyV1)
         ids = await chat_ids(self._backend, body.messages)
         max_tokens = tokens_to_write(self._backend, len(ids), body.max_tokens, artefact)
@@ -63,7 +63,7 @@ class ClovaChats:
 
     async def v3(self, request: Request) -> Response:
         """Answers a request of v3. Raises ApiError if it cannot be served."""
-        artefact = self._backend.artefact_of(request.path_params["model"])
+        artefact = self._backend.artefact_of(request.path_params["model"], request.state.caller)
         body = await read_body(request, ChatBodyV3)
         check_supported(body)
         tools = tools_of(self._backend, body)

@@ -33,7 +33,7 @@ class ClovaCompletions:
     async def __call__(self, request: Request) -> Response:
         """Answers a request. Raises ApiError if it cannot be served."""
         backend, config = self._backend, self._service.config
-        artefact = backend.artefact_of(request.path_params["model"])
+        artefact = backend.artefact_of(request.path_params["model"], request.state.caller)
         body = await read_body(request, CompletionBody)
         if not body.text:
             raise ApiError(400, "empty_text", "text is empty: give a text", "text")

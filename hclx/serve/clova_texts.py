@@ -127,7 +127,7 @@ class ClovaTexts:
     def _model_of(self, request: Request) -> tuple[str, str | None]:
         request.state.caller.check_scope("inference")
         name = request.path_params.get("model", next(iter(self._backend.models)))
-        return name, self._backend.artefact_of(name)
+        return name, self._backend.artefact_of(name, request.state.caller)
 
     async def _read(self, sentences: Sequence[str], name: str) -> Read:
         tokenizer = self._backend.tokenizer

@@ -103,7 +103,7 @@ class ClovaTools:
 
     def _model_of(self, request: Request) -> str | None:
         request.state.caller.check_scope("inference")
-        return self._backend.artefact_of(self._name_of(request))
+        return self._backend.artefact_of(self._name_of(request), request.state.caller)
 
     def _name_of(self, request: Request) -> str:
         return request.path_params.get("model", next(iter(self._backend.models)))

@@ -21,7 +21,8 @@ from hclx.serve.service import Service
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
-_BODY_SECONDS = 60  # within which a body has to be here
+_BODY_SECONDS = 60  # within which a body has to be here, or the next part of a file
+_FILES = ("/hclx/v1/datasets", "/tuning/v2/tasks")  # their routes read files in parts
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
 _KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")
@@ -59,7 +60,7 @@ class _Exchange:
         self._app, self._service, self._render = app, service, render
         self._scope, self._receive, self._send = scope, receive, send
         self._headers, self._state = _headers(scope), scope.setdefault("state", {})
-        self._status, self._is_complete, self._key_id = 0, False, "-"
+        self._status, self._is_complete, self._key_id, self._n_read = 0, False, "-", 0
         self._added: list[tuple[bytes, bytes]] = []
         own_ids = (self._headers.get(name) for name in _ID_HEADERS)
         own_id = next(filter(None, own_ids), "")
@@ -99,7 +100,8 @@ class _Exchange:
                 raise ApiError(401, "invalid_api_key", text)
             self._key_id = caller.key_id
             self._state["caller"] = caller
-        await self._watched(await self._body())
+        takes_file = self._scope["method"] == "POST" and path in _FILES
+        await self._watched(None if takes_file else await self._body())
 
     async def _body(self) -> bytes:
         """Reads the whole body, so that no route waits for a slow client."""
@@ -119,23 +121,51 @@ class _Exchange:
                         return b"".join(parts)
         except TimeoutError:
             raise ApiError(408, "timeout", f"no whole body in {_BODY_SECONDS} seconds") from None
+        raise self._too_large(most)
+
+    def _too_large(self, most: int) -> ApiError:
         self._added.append((b"connection", b"close"))
         text = f"the body has more than {most:,} bytes, which the server takes; send less at once"
-        raise ApiError(413, "request_too_large", text)
+        return ApiError(413, "request_too_large", text)
 
-    async def _watched(self, body: bytes) -> None:
-        """Runs the application until it is done or the client has left, which cancels it."""
-        left, is_read = asyncio.Event(), False
+    async def _part(self) -> Message:
+        """Reads the next part of a file, so that the route writes it to the disk meanwhile."""
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                message = await self._receive()
+        except TimeoutError:
+            raise ApiError(408, "timeout", f"no part in {_BODY_SECONDS} seconds") from None
+        if message["type"] == "http.disconnect":
+            raise ApiError(400, "disconnected", "the body is not whole")
+        self._n_read += len(message.get("body", b""))
+        if self._n_read > self._service.config.file_bytes:
+            raise self._too_large(self._service.config.file_bytes)
+        return message
+
+    async def _watched(self, body: bytes | None) -> None:
+        """Runs the application until it is done or the client has left, which cancels it.
+
+        Args:
+          body: of the request; None: the application reads it in parts.
+        """
+        left, has_come, is_read = asyncio.Event(), asyncio.Event(), False
+        if body is not None:
+            has_come.set()
 
         async def receive() -> Message:
             nonlocal is_read
             if is_read:
                 await left.wait()
                 return {"type": "http.disconnect"}
-            is_read = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            whole = {"type": "http.request", "body": body, "more_body": False}
+            message = await self._part() if body is None else whole
+            if not message.get("more_body"):
+                is_read = True
+                has_come.set()
+            return message
 
         async def watch() -> None:
+            await has_come.wait()
             while (await self._receive())["type"] != "http.disconnect":
                 pass
             left.set()

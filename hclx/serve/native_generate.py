@@ -115,7 +115,7 @@ class NativeGenerate:
         continued; then none is.
         """
         body, config = await read_body(request, GenerateBody), self._service.config
-        artefact = self._backend.artefact_of(body.model)
+        artefact = self._backend.artefact_of(body.model, request.state.caller)
         check_count(len(body.prompts), config.prompts, "prompts")
         counts = [prompt.n for prompt in body.prompts]
         if sum(counts) > config.n:

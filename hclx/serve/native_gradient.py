@@ -72,7 +72,7 @@ class NativeGradient:
     async def __call__(self, request: Request) -> Response:
         """Answers a request. Raises ApiError if it cannot be served."""
         body, backend = await read_body(request, GradientBody), self._backend
-        if backend.artefact_of(body.model) is not None:
+        if backend.artefact_of(body.model, request.state.caller) is not None:
             names = [name for name, artefact in backend.models.items() if artefact is None]
             text = f"model={body.model!r} is an artefact; gradients are of its base: {names[0]!r}"
             raise ApiError(400, "unsupported", text, "model")

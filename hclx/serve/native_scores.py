@@ -126,7 +126,7 @@ class NativeScores:
     async def score(self, request: Request) -> Response:
         """Scores texts. Raises ApiError if one of them cannot be; then none is."""
         body = await read_body(request, ScoreBody)
-        self._backend.artefact_of(body.model)
+        self._backend.artefact_of(body.model, request.state.caller)
         check_count(len(body.items), self._service.config.prompts, "items")
         check_logprobs(body.top, "top", self._service.config)
         texts = [await self._item(item, f"items[{i}]") for i, item in enumerate(body.items)]
@@ -160,7 +160,7 @@ class NativeScores:
     async def choose(self, request: Request) -> Response:
         """Chooses among continuations of a context. Raises ApiError as `score` does."""
         body = await read_body(request, ChooseBody)
-        self._backend.artefact_of(body.model)
+        self._backend.artefact_of(body.model, request.state.caller)
         contexts = [("context", body.context)]
         if body.prior_context is not None and body.score != "pmi":
             raise invalid("prior_context goes with score=pmi", "prior_context")
@@ -229,8 +229,9 @@ class NativeScores:
         self, request: Request, model: str, texts: Sequence[tuple], top: int = 0
     ) -> tuple[list[Score], UsedTokens]:
         """The scores of continuations (None: of whole texts) behind contexts, in ids."""
-        artefact, tenant = self._backend.artefact_of(model), request.state.caller.tenant
-        asked = [ScoreRequest(*ids, top=top, tenant=tenant, artefact=artefact) for ids in texts]
+        caller = request.state.caller
+        shared = {"tenant": caller.tenant, "artefact": self._backend.artefact_of(model, caller)}
+        asked = [ScoreRequest(*ids, top=top, **shared) for ids in texts]
         sizes = [len(context) + len(ids or ()) for context, ids in texts]
         async with self._service.running(Asked.of(request, model, sum(sizes))) as running:
             scores = await self._counted(asked, sizes, running)

@@ -87,7 +87,7 @@ class ChatPlanner:
     async def plan(self, body: ChatRequest, caller: Caller) -> ChatPlan:
         """Checks a request, and encodes its chat. Raises ApiError (400, 404)."""
         backend = self._backend
-        artefact = backend.artefact_of(body.model)
+        artefact = backend.artefact_of(body.model, caller)
         check_fields(body, 1, self._config)
         if body.top_logprobs is not None and not body.logprobs:
             raise invalid("top_logprobs goes with logprobs=true", "top_logprobs")

@@ -122,7 +122,7 @@ class Completions:
     async def plan(self, body: CompletionRequest, caller: Caller) -> Plan:
         """Checks a request, and encodes its prompts. Raises ApiError (400, 404)."""
         config, backend = self._service.config, self._backend
-        artefact = backend.artefact_of(body.model)
+        artefact = backend.artefact_of(body.model, caller)
         inputs = prompts_of(body.prompt, config.prompts)
         check_fields(body, len(inputs), config)
         check_logprobs(body.logprobs, "logprobs", config)

@@ -95,12 +95,12 @@ def openai_dialect(service: Service) -> Dialect:
         return await moderations(request)
 
     async def models(request: Request) -> Response:
-        listed = [described(name) for name in service.backend.models]
+        listed = [described(name) for name in service.backend.names_for(request.state.caller)]
         return JSONResponse({"object": "list", "data": listed})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
-        service.backend.artefact_of(name)
+        service.backend.artefact_of(name, request.state.caller)
         return JSONResponse(described(name))
 
     routes = [

@@ -36,7 +36,7 @@ class Embeddings:
         """Answers a request. Raises ApiError if it cannot be served."""
         body = await read_body(request, EmbeddingRequest)
         backend = self._backend
-        artefact = backend.artefact_of(body.model)
+        artefact = backend.artefact_of(body.model, request.state.caller)
         texts, n_tokens = [], []
         for value in prompts_of(body.input, self._service.config.prompts, "input"):
             check = backend.check_text if isinstance(value, str) else backend.check_ids

@@ -54,7 +54,8 @@ class Moderations:
         body = await read_body(request, ModerationRequest)
         name, most = self._rules.judge.name, self._service.config.prompts
         if body.model not in (None, name):
-            self._service.backend.artefact_of(body.model)  # the filter is that of all models
+            backend, caller = self._service.backend, request.state.caller
+            backend.artefact_of(body.model, caller)  # the filter is that of all models
         texts = [body.input] if isinstance(body.input, str) else body.input
         if not 1 <= len(texts) <= most:
             raise invalid(f"input has {len(texts)} texts: give 1 to {most}", "input")

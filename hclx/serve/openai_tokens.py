@@ -71,4 +71,4 @@ class Tokens:
     def _check(self, model: str | None, request: Request) -> None:
         request.state.caller.check_scope("inference")
         if model is not None:
-            self._backend.artefact_of(model)
+            self._backend.artefact_of(model, request.state.caller)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 import hclx
-from hclx.serve.caller import OpenKeys
+from hclx.serve.caller import Caller, OpenKeys
 from hclx.serve.dialect import Dialect
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
@@ -63,10 +63,13 @@ class ApiDocument:
 
     async def __call__(self, request: Request) -> Response:
         """Answers with the document."""
-        return JSONResponse(await asyncio.to_thread(self.document))
+        return JSONResponse(await asyncio.to_thread(self.document, request.state.caller))
 
-    def document(self) -> dict:
-        """Returns the document, with the limits and the names of models of this server."""
+    def document(self, caller: Caller | None = None) -> dict:
+        """Returns the document, with the limits of this server and the names of the models that a
+        caller may ask for.
+        """
+        models = self._service.backend.names_for(caller)
         routes = [route for route in self.routes if isinstance(route, Route)]
         operations = [operation_of(route) for route in routes]
         bodies = [each.body for each in operations if each.body is not None]
@@ -80,10 +83,10 @@ class ApiDocument:
         )
         schema_of = dict(zip(kinds, schemas))
         for name in _reachable([schema_of[body] for body in bodies], components):
-            _limit(components[name].get("properties", {}), self._service)
+            _limit(components[name].get("properties", {}), self._service, models)
         paths: dict[str, dict] = {}
         for route, operation in zip(routes, operations):
-            described = self._described(route, operation, schema_of)
+            described = self._described(route, operation, schema_of, models)
             of_path = paths.setdefault(_PARAMETER.sub(r"{\1}", route.path), {})
             for method in sorted(route.methods - {"HEAD"}):
                 identity = re.sub(r"\W+", "_", f"{method.lower()}{route.path}").strip("_")
@@ -97,7 +100,9 @@ class ApiDocument:
             "security": [{"key": []}, *([{}] if isinstance(self._service.keys, OpenKeys) else [])],
         }
 
-    def _described(self, route: Route, operation: Operation, schema_of: Mapping) -> dict:
+    def _described(
+        self, route: Route, operation: Operation, schema_of: Mapping, models: list[str]
+    ) -> dict:
         owner = next((each for each in self._dialects if each.owns(route.path)), None)
         in_routes = owner is not None and any(each is route for each in owner.routes)
         described = {
@@ -105,7 +110,7 @@ class ApiDocument:
             "tags": [owner.name if in_routes else "server"],
             "responses": _responses(operation, owner and owner.error, schema_of),
         }
-        parameters = [self._parameter(name) for name in _PARAMETER.findall(route.path)]
+        parameters = [_parameter(name, models) for name in _PARAMETER.findall(route.path)]
         text = {"type": "string"}
         parameters += [{"name": name, "in": "query", "schema": text} for name in operation.query]
         if parameters:
@@ -130,16 +135,17 @@ class ApiDocument:
         own = {"model": next(iter(self._service.backend.models))} if has_model else {}
         return {**own, **operation.example}
 
-    def _parameter(self, name: str) -> dict:
-        schema: dict = {"type": "string", "minLength": 1}
-        if name in ("model", "name"):
-            schema["enum"] = list(self._service.backend.models)
-        return {"name": name, "in": "path", "required": True, "schema": schema}
-
 
 def operation_of(route: Route) -> Operation:
     """Returns the description of a route; one that has none is named by its handler."""
     return route.operation if isinstance(route, ApiRoute) else Operation(route.name)
+
+
+def _parameter(name: str, models: list[str]) -> dict:
+    schema: dict = {"type": "string", "minLength": 1}
+    if name in ("model", "name"):
+        schema["enum"] = models
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _responses(operation: Operation, error: type | None, schema_of: Mapping) -> dict[str, dict]:
@@ -183,7 +189,7 @@ def _references(schema: object) -> Iterator[str]:
             yield from _references(part)
 
 
-def _limit(properties: dict[str, dict], service: Service) -> None:
+def _limit(properties: dict[str, dict], service: Service, models: list[str]) -> None:
     """Writes the limits of a server and its model into the fields of a request. A field `model`
     that has a description of its own is no name of a served model.
     """
@@ -196,7 +202,7 @@ def _limit(properties: dict[str, dict], service: Service) -> None:
         for branch in schema.get("anyOf", [schema]):
             kind = branch.get("type")
             if name == "model" and kind == "string" and "description" not in branch:
-                branch["enum"] = list(backend.models)
+                branch["enum"] = models
             elif name in _LIMITS and kind in ("integer", "array"):
                 most, key = getattr(config, _LIMITS[name]), "maximum"
                 if kind == "array":

@@ -12,6 +12,7 @@ class ServeConfig(Validated):
 
     Attributes:
       body_bytes: the most bytes of a request's body.
+      file_bytes: the same where it brings a file of rows.
       header_bytes: the most bytes of its headers together.
       prompts: the most prompts of a request, and texts to embed.
       n: the most continuations of a request, over all of its prompts.
@@ -34,6 +35,7 @@ class ServeConfig(Validated):
     """
 
     body_bytes: int = 2**22
+    file_bytes: int = 2**26
     header_bytes: int = 2**14
     prompts: int = 256
     n: int = 256
@@ -54,7 +56,7 @@ class ServeConfig(Validated):
 
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
-        self._positive("stop_chars", "answer_tokens")
+        self._positive("file_bytes", "stop_chars", "answer_tokens")
         self._positive("running_texts", "waiting", "waiting_of_key", "queue_seconds")
         self._positive("retry_seconds", "deadline", "drain_seconds")
         self._not_negative("logprobs")

@@ -1,21 +1,26 @@
 """Serves the model that the options of a command name."""
 
+import contextlib
 import dataclasses
 import ipaddress
 import logging
 import socket
 import sys
+from typing import TYPE_CHECKING
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, require
 from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
-from hclx.serve.caller import Keys
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
-from hclx.serve.server import build_app, serve
+from hclx.serve.server import DIALECTS, build_app, serve
+from hclx.serve.tuning_config import TuningConfig
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate
+
+if TYPE_CHECKING:
+    from hclx.serve.store.key_store import KeyStore
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,8 +33,10 @@ def serve_model(
     host: str,
     port: int,
     warms_up: bool = False,
-    keys: Keys | None = None,
+    keys: "KeyStore | None" = None,
     rules: OutputRules = OutputRules(),
+    tuning_dir: str | None = None,
+    tuning: TuningConfig = TuningConfig(),
 ) -> None:
     """Opens a model and serves it until the process is asked to end.
 
@@ -41,20 +48,42 @@ def serve_model(
       warms_up: whether all programs are compiled first.
       keys: who may call; None: everyone.
       rules: what is done with texts before they leave.
+      tuning_dir: takes the files of tuning, for which `keys` are those of a store; None: nothing is
+        tuned here.
+      tuning: the limits of tuning.
     Raises:
       ConfigError: the options do not suffice, or the address cannot be listened at.
     """
     check_reading(source, reading)
-    with source.open() as engine:
+    with contextlib.ExitStack() as stack:
+        engine = stack.enter_context(source.open())
         if engine is None:  # this process has followed process 0 to its end
             return
-        if warms_up and hasattr(engine, "warm_up"):
-            engine.warm_up()
         backend = dataclasses.replace(open_backend(source, engine, name, reading), rules=rules)
-        app = build_app(backend, keys, config)
+        own = ()
+        if keys is not None:
+            from hclx.serve.store_dialects import store_dialects
+
+            asked = keys.database, source, engine, backend, tuning_dir, tuning
+            own = stack.enter_context(store_dialects(*asked))
+        if warms_up and hasattr(engine, "warm_up"):  # with the artefacts that there are
+            engine.warm_up()
+        app = build_app(backend, keys, config, (*own, *DIALECTS))
         names = ", ".join(backend.models)
         print(f"serving {names} at http://{host}:{port}/v1", file=sys.stderr, flush=True)
         serve(app, host, port)
+
+
+def keys_of_store(url: str | None) -> "contextlib.AbstractContextManager[KeyStore | None]":
+    """Returns a context that has the keys of a store; None without an address. Raises
+    MissingExtraError if the libraries of stores are not installed.
+    """
+    if not url:
+        return contextlib.nullcontext()
+    require("sqlalchemy")
+    from hclx.serve.store.key_store import open_keys
+
+    return open_keys(url)
 
 
 def check_reading(source: RunFolder | ServedModel, reading: tuple[str | None, int | None]) -> None:

@@ -1,17 +1,21 @@
 """GET /openapi.json against the routes of the application and the answers that they give."""
 
+import functools
 import re
 
 import jsonschema
 import pytest
 from starlette.routing import Route
 
+from hclx.serve.admin_dialect import admin_dialect
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller
+from hclx.serve.clova_tasks import clova_tasks_dialect
 from hclx.serve.openapi_document import ApiDocument
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.serve_config import ServeConfig
-from hclx.serve.server import build_app
+from hclx.serve.server import DIALECTS, build_app
+from hclx.serve.tuning_dialect import tuning_dialect
 from tests.helpers.serving import client_of, described_backend, served
 
 
@@ -157,6 +161,24 @@ def test_it_is_for_those_who_have_a_key(backend):
 def test_it_says_that_an_open_server_asks_for_no_key(document):
     assert document["openapi"] == "3.1.0"
     assert document["security"] == [{"key": []}, {}]
+
+
+def test_routes_of_a_store_are_described(backend):
+    """Those of administration and tuning, which a server has with a store."""
+    makers = (
+        functools.partial(admin_dialect, database=None),
+        functools.partial(tuning_dialect, tuning=None),
+        functools.partial(clova_tasks_dialect, tuning=None),
+    )
+    with client_of(build_app(backend, dialects=(*makers, *DIALECTS))) as client:
+        routes = client.app.routes
+        document = client.get("/openapi.json").json()
+    assert all(isinstance(route, ApiRoute) for route in routes)
+    own = [path for path in document["paths"] if "/admin/" in path or "/tuning/" in path]
+    assert len(own) >= 8
+    for path in own:
+        for operation in document["paths"][path].values():
+            assert operation["responses"]["400"]["content"]["application/json"]["schema"], path
 
 
 def test_uploads_queries_and_other_statuses_are_told(app):

@@ -19,6 +19,8 @@ LONGEST_NAME = 100
 _MOST = 10**15  # of a limit: sums of 64 bits hold a thousand of them
 _ID_BYTES = 6
 _DAY = 86_400
+_LAST_USE = sa.select(sa.func.max(usage.c.finished)).where(usage.c.key_id == api_keys.c.id)
+_WITH_USE = sa.select(api_keys, _LAST_USE.scalar_subquery().label("last_used"))
 _OF_SECRET = api_keys.select().where(api_keys.c.sha256 == sa.bindparam("digest"))
 
 
@@ -73,6 +75,10 @@ class KeyRecord:
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "active"
+
+
+class NoSuchKeyError(ConfigError):
+    """The store has no key of this id."""
 
 
 def create_key(
@@ -138,11 +144,18 @@ def key_of_secret(database: Database, secret: str, now: float) -> KeyRecord | No
 
 def list_keys(database: Database) -> list[KeyRecord]:
     """Returns all keys, also those that were revoked, from the oldest on."""
-    last = sa.select(sa.func.max(usage.c.finished)).where(usage.c.key_id == api_keys.c.id)
-    statement = sa.select(api_keys, last.scalar_subquery().label("last_used"))
     with database.reading() as connection:
-        rows = connection.execute(statement.order_by(api_keys.c.created, api_keys.c.id)).all()
-    return [dataclasses.replace(record_of(row), last_used=row.last_used) for row in rows]
+        rows = connection.execute(_WITH_USE.order_by(api_keys.c.created, api_keys.c.id)).all()
+    return [_used_record(row) for row in rows]
+
+
+def find_key(database: Database, key_id: str) -> KeyRecord:
+    """Returns a key, also one that was revoked. Raises NoSuchKeyError if there is none."""
+    with database.reading() as connection:
+        row = connection.execute(_WITH_USE.where(api_keys.c.id == key_id)).first()
+        if row is None:
+            raise no_such_key(connection, database.place, key_id)
+    return _used_record(row)
 
 
 def change_limits(database: Database, key_id: str, changes: Mapping[str, int]) -> KeyRecord:
@@ -155,7 +168,8 @@ def change_limits(database: Database, key_id: str, changes: Mapping[str, int]) -
     Returns:
       its record with all of its limits.
     Raises:
-      ConfigError: there is no such key, nothing is to be changed, or a limit is out of range.
+      NoSuchKeyError: there is no such key.
+      ConfigError: nothing is to be changed, or a limit is out of range.
     """
     if not changes:
         raise ConfigError("no limit is named; give one, such as --tokens_per_day=1000000")
@@ -175,7 +189,7 @@ def revoke_key(database: Database, key_id: str, now: float) -> KeyRecord:
     Returns:
       its record; a key that was revoked before keeps the time of that.
     Raises:
-      ConfigError: there is no such key.
+      NoSuchKeyError: there is no such key.
     """
     is_it = api_keys.c.id == key_id
     with database.writing(durable=True) as connection:
@@ -188,10 +202,10 @@ def revoke_key(database: Database, key_id: str, now: float) -> KeyRecord:
     return record_of(row)
 
 
-def no_such_key(connection: sa.Connection, place: str, key_id: str) -> ConfigError:
+def no_such_key(connection: sa.Connection, place: str, key_id: str) -> NoSuchKeyError:
     """Returns the error for an id that no key of the store has, with the nearest that one has."""
     ids = connection.scalars(sa.select(api_keys.c.id)).all()
-    return ConfigError(f"{place} has no key {shown(key_id)}{guess(key_id, ids)}")
+    return NoSuchKeyError(f"{place} has no key {shown(key_id)}{guess(key_id, ids)}")
 
 
 def record_of(row: sa.Row) -> KeyRecord:
@@ -201,6 +215,10 @@ def record_of(row: sa.Row) -> KeyRecord:
     plain = ("id", "name", "kind", "ending", "tenant", "created", "expires", "revoked")
     values = {name: columns[name] for name in plain}
     return KeyRecord(**values, scopes=frozenset(row.scopes.split()), limits=limits)
+
+
+def _used_record(row: sa.Row) -> KeyRecord:
+    return dataclasses.replace(record_of(row), last_used=row.last_used)
 
 
 def _check_texts(name: str, kind: str, scopes: frozenset[str], tenant: str) -> None:

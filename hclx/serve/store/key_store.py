@@ -23,7 +23,11 @@ RESERVATION_SECONDS = 3_600  # longer than a request waits and runs
 
 
 class KeyStore:
-    """Implements `hclx.serve.caller.Keys` over a store, for any number of threads and replicas."""
+    """Implements `hclx.serve.caller.Keys` over a store, for any number of threads and replicas.
+
+    Attributes:
+      database: the store.
+    """
 
     def __init__(
         self,
@@ -39,7 +43,7 @@ class KeyStore:
             tokens are given back; longer than any request waits and runs.
           clock: returns the seconds since 1970.
         """
-        self._database, self._seconds, self._clock = database, reservation_seconds, clock
+        self.database, self._seconds, self._clock = database, reservation_seconds, clock
 
     def authenticate(self, secret: str) -> Caller | None:
         """Returns the owner of a key; None if there is no such key, or it is not active any more.
@@ -48,7 +52,7 @@ class KeyStore:
           ApiError: 503, the store cannot be read.
         """
         try:
-            record = key_of_secret(self._database, secret, self._clock())
+            record = key_of_secret(self.database, secret, self._clock())
         except HclxError as error:
             raise _unavailable(error) from error
         return record and Caller(record.id, record.tenant, record.scopes, record.kind)
@@ -67,7 +71,7 @@ class KeyStore:
         """
         now = self._clock()
         try:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 row = lock_key(connection, caller.key_id)
                 key = row and record_of(row)
                 if key is None or key.state(now) != "active":
@@ -95,7 +99,7 @@ class KeyStore:
         tokens = usage.prompt_tokens, usage.completion_tokens
         finished = Finished(*tokens, ended.model, ended.route, ended.reason)
         try:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 lock_key(connection, caller.key_id)
                 if add_usage(connection, reservation.id, caller.key_id, finished, now):
                     settle(connection, reservation, sum(tokens))

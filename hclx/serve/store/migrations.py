@@ -39,7 +39,31 @@ def _keys_quotas_and_usage(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS = (_keys_quotas_and_usage,)
+def _datasets_jobs_and_artefacts(connection: sa.Connection) -> None:
+    for statement in (
+        """CREATE TABLE datasets (
+            id TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL REFERENCES api_keys (id),
+            tenant TEXT NOT NULL, name TEXT NOT NULL, format TEXT NOT NULL,
+            columns TEXT NOT NULL, rows BIGINT NOT NULL, bytes BIGINT NOT NULL,
+            sha256 TEXT NOT NULL, created BIGINT NOT NULL)""",
+        """CREATE TABLE tuning_jobs (
+            id TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL REFERENCES api_keys (id),
+            tenant TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, base TEXT NOT NULL,
+            dataset TEXT NOT NULL, validation TEXT, options TEXT NOT NULL,
+            state TEXT NOT NULL, is_cancelled BIGINT NOT NULL, step BIGINT NOT NULL,
+            total_steps BIGINT NOT NULL, metrics TEXT NOT NULL, error TEXT,
+            created BIGINT NOT NULL, started BIGINT, ended BIGINT, runner TEXT,
+            heartbeat BIGINT, lost BIGINT NOT NULL)""",
+        """CREATE TABLE artefacts (
+            id TEXT NOT NULL PRIMARY KEY, key_id TEXT NOT NULL REFERENCES api_keys (id),
+            tenant TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, base TEXT NOT NULL,
+            is_served BIGINT NOT NULL, bytes BIGINT NOT NULL, sha256 TEXT NOT NULL,
+            metrics TEXT NOT NULL, created BIGINT NOT NULL)""",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS = (_keys_quotas_and_usage, _datasets_jobs_and_artefacts)
 
 
 def migrate(connection: sa.Connection, place: str, migrations: tuple = MIGRATIONS) -> None:

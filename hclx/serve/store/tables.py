@@ -67,4 +67,64 @@ usage = sa.Table(
     sa.Index("usage_of_key", "key_id", "finished"),
 )
 
+# Files of rows to tune on. The files lie beside the store, under their hashes.
+datasets = sa.Table(
+    "datasets",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text, sa.ForeignKey("api_keys.id"), nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),  # the ending of the file's name
+    sa.Column("columns", sa.Text, nullable=False),  # of the first row, a list of JSON
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+
+# Jobs of tuning. Those that wait or run are claimed by the servers of their base.
+tuning_jobs = sa.Table(
+    "tuning_jobs",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text, sa.ForeignKey("api_keys.id"), nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("base", sa.Text, nullable=False),  # its fingerprint
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("validation", sa.Text),
+    sa.Column("options", sa.Text, nullable=False),  # all else that was asked for, JSON
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("is_cancelled", sa.BigInteger, nullable=False),  # 1: its server is to end it
+    sa.Column("step", sa.BigInteger, nullable=False),
+    sa.Column("total_steps", sa.BigInteger, nullable=False),
+    sa.Column("metrics", sa.Text, nullable=False),  # name -> number, JSON
+    sa.Column("error", sa.Text),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("started", sa.BigInteger),
+    sa.Column("ended", sa.BigInteger),
+    sa.Column("runner", sa.Text),  # the server that has it
+    sa.Column("heartbeat", sa.BigInteger),  # when that server last said so
+    sa.Column("lost", sa.BigInteger, nullable=False),  # how often its server was gone
+)
+
+# What jobs have made, under their ids.
+artefacts = sa.Table(
+    "artefacts",
+    _METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text, sa.ForeignKey("api_keys.id"), nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("base", sa.Text, nullable=False),
+    sa.Column("is_served", sa.BigInteger, nullable=False),  # 0: it writes no text
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("metrics", sa.Text, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+)
+
 TABLES = _METADATA.tables
