@@ -130,7 +130,7 @@ setup(
             "evaluate/report/*.json",
             "evaluate/report/templates/*",
             "prompts/*.json",
-            "serve/prompts/*.json",
+            "serve/clova/prompts/*.json",
         ]
     },
     cmdclass={"build_py": BuildPackage},

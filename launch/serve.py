@@ -62,7 +62,7 @@ def main(_):
     from hclx.serve.safety.filter_file import open_rules
     from hclx.serve.serve_config import ServeConfig
     from hclx.serve.serve_model import check_address, keys_of_store, serve_model
-    from hclx.serve.tuning_config import TuningConfig
+    from hclx.serve.tuning.tuning_config import TuningConfig
 
     check_address(HOST.value, PORT.value, is_open=not STORE.value)
     config = ServeConfig(

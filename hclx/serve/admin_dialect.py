@@ -16,8 +16,8 @@ from hclx.errors import ConfigError, HclxError, shown
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.dialect import Dialect
 from hclx.serve.json_body import read_body
-from hclx.serve.openai_answers import ErrorAnswer
-from hclx.serve.openai_errors import render_error
+from hclx.serve.openai.openai_answers import ErrorAnswer
+from hclx.serve.openai.openai_errors import render_error
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.service import Service
 from hclx.serve.store import key_records, usage_store

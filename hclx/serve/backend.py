@@ -14,7 +14,7 @@ from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.caller import Caller, Usage
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.special_tokens import encode_special
-from hclx.serve.tuned_models import TunedModels
+from hclx.serve.tuning.tuned_models import TunedModels
 from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_bytes

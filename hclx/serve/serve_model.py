@@ -15,7 +15,7 @@ from hclx.serve.backend import Backend
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app, serve
-from hclx.serve.tuning_config import TuningConfig
+from hclx.serve.tuning.tuning_config import TuningConfig
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate
 

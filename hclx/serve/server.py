@@ -15,12 +15,12 @@ from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Keys, OpenKeys
-from hclx.serve.clova_dialect import clova_dialect
+from hclx.serve.clova.clova_dialect import clova_dialect
 from hclx.serve.dialect import Dialect
 from hclx.serve.http_guard import HttpGuard
 from hclx.serve.metrics import Metrics
-from hclx.serve.native_dialect import native_dialect
-from hclx.serve.openai_dialect import openai_dialect
+from hclx.serve.native.native_dialect import native_dialect
+from hclx.serve.openai.openai_dialect import openai_dialect
 from hclx.serve.openapi_document import ApiDocument
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.serve_config import ServeConfig

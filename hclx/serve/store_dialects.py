@@ -8,16 +8,16 @@ from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.admin_dialect import admin_dialect
 from hclx.serve.backend import Backend
-from hclx.serve.clova_tasks import clova_tasks_dialect
+from hclx.serve.clova.clova_tasks import clova_tasks_dialect
 from hclx.serve.dialect import Dialect
 from hclx.serve.service import Service
 from hclx.serve.store.database import Database
-from hclx.serve.tuned_base import tuned_base
-from hclx.serve.tuning_config import TuningConfig
-from hclx.serve.tuning_dialect import tuning_dialect
-from hclx.serve.tuning_files import TuningFiles
-from hclx.serve.tuning_runner import TuningRunner
-from hclx.serve.tuning_service import Tuning
+from hclx.serve.tuning.tuned_base import tuned_base
+from hclx.serve.tuning.tuning_config import TuningConfig
+from hclx.serve.tuning.tuning_dialect import tuning_dialect
+from hclx.serve.tuning.tuning_files import TuningFiles
+from hclx.serve.tuning.tuning_runner import TuningRunner
+from hclx.serve.tuning.tuning_service import Tuning
 
 
 @contextlib.contextmanager

@@ -11,19 +11,19 @@ import numpy as np
 
 from hclx.infer.model_source import RunFolder
 from hclx.serve.admin_dialect import admin_dialect
-from hclx.serve.clova_tasks import clova_tasks_dialect
+from hclx.serve.clova.clova_tasks import clova_tasks_dialect
 from hclx.serve.serve_model import open_backend
 from hclx.serve.server import DIALECTS, build_app
 from hclx.serve.store.database import open_database
 from hclx.serve.store.key_records import create_key
 from hclx.serve.store.key_store import KeyStore
-from hclx.serve.tuned_base import tuned_base
-from hclx.serve.tuning_config import TuningConfig
-from hclx.serve.tuning_dialect import tuning_dialect
-from hclx.serve.tuning_files import TuningFiles
-from hclx.serve.tuning_process import reason_of
-from hclx.serve.tuning_runner import TuningRunner
-from hclx.serve.tuning_service import Tuning
+from hclx.serve.tuning.tuned_base import tuned_base
+from hclx.serve.tuning.tuning_config import TuningConfig
+from hclx.serve.tuning.tuning_dialect import tuning_dialect
+from hclx.serve.tuning.tuning_files import TuningFiles
+from hclx.serve.tuning.tuning_process import reason_of
+from hclx.serve.tuning.tuning_runner import TuningRunner
+from hclx.serve.tuning.tuning_service import Tuning
 from hclx.tune.artefact import Artefact, base_fingerprint, write_artefact
 from hclx.tune.tune_config import TuneConfig
 from tests.helpers.serving import client_of

@@ -10,12 +10,12 @@ from starlette.routing import Route
 from hclx.serve.admin_dialect import admin_dialect
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller
-from hclx.serve.clova_tasks import clova_tasks_dialect
+from hclx.serve.clova.clova_tasks import clova_tasks_dialect
 from hclx.serve.openapi_document import ApiDocument
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app
-from hclx.serve.tuning_dialect import tuning_dialect
+from hclx.serve.tuning.tuning_dialect import tuning_dialect
 from tests.helpers.serving import client_of, described_backend, served
 
 

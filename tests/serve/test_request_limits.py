@@ -11,7 +11,7 @@ import pytest
 from hclx.infer import UNKNOWN_TOKEN, TokenLogprob
 from hclx.infer.adapters import Adapter, Prefix
 from hclx.serve.backend import Backend
-from hclx.serve.openai_logprobs import CompletionLogprobs, chat_logprobs
+from hclx.serve.openai.openai_logprobs import CompletionLogprobs, chat_logprobs
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app
 from tests.helpers.scripted_engine import scripted_backend

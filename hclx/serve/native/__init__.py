@@ -1,0 +1,1 @@
+"""hclx's own dialect."""
