@@ -1,5 +1,5 @@
-"""kill -9 of a server at random moments under load, and a start again: keys, quotas and records of
-usage are as clients have seen them.
+"""kill -9 of a server at random moments under load, and a start again: keys, quotas, records of
+usage, data sets and artefacts are as clients have seen them; jobs of tuning go on, or say why not.
 """
 
 import contextlib
@@ -101,11 +101,51 @@ def check(url, keys, answers):
         assert sum(window.requests for window in days) == len(spent) + len(held)
 
 
-def run_and_kill(base, url, keys, n_kills, draw):
+class Tuner:
+    """A client that keeps a job of tuning going, and knows what there was before the last kill."""
+
+    def __init__(self, secret):
+        self._secret, self._dataset, self._artefacts, self.jobs = secret, None, set(), {}
+
+    def _asked(self, address, path, data=None, kind="application/json"):
+        headers = {"Authorization": f"Bearer {self._secret}", "Content-Type": kind}
+        request = urllib.request.Request(f"{address}/hclx/v1/{path}", data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def check(self, address):
+        """Everything is there, and a job that does not run says why; begins one if none does."""
+        if self._dataset is None:
+            rows = "prompt,completion\n" + "".join(f"말 {n},답 {n % 2}\n" for n in range(40))
+            self._dataset = self._asked(
+                address, "datasets?name=rows.csv", rows.encode(), "text/csv"
+            )
+        described = self._asked(address, f"datasets/{self._dataset['id']}")
+        assert described["sha256"] == self._dataset["sha256"] and described["rows"] == 40
+        artefacts = {each["id"] for each in self._asked(address, "artefacts")["data"]}
+        assert artefacts >= self._artefacts
+        self._artefacts = artefacts
+        jobs = {job["id"]: job for job in self._asked(address, "tuning/jobs")["data"]}
+        assert jobs.keys() >= self.jobs.keys()
+        for job in jobs.values():
+            assert job["state"] in ("queued", "running", "succeeded", "interrupted"), job
+            assert job["error"] or job["state"] != "interrupted"
+            assert job["id"] in artefacts or job["state"] != "succeeded"
+        if all(job["state"] in ("succeeded", "interrupted") for job in jobs.values()):
+            asked = {"name": f"job{len(jobs)}", "dataset": self._dataset["id"], "epochs": 2}
+            made = self._asked(address, "tuning/jobs", json.dumps(asked).encode())
+            jobs[made["id"]] = made
+        self.jobs = jobs
+
+
+def run_and_kill(base, url, keys, n_kills, draw, tuner=None, tuning_dir=None):
     answers = []
     for _ in range(n_kills):
-        options = f"--model_dir={base}", f"--store={url}", "--dtype=float32"
+        options = [f"--model_dir={base}", f"--store={url}", "--dtype=float32"]
+        options += [f"--tuning_dir={tuning_dir}"] if tuner else []
         with serving(*options) as (process, address):
+            if tuner:
+                tuner.check(address)
             load = Load(address, (list(keys) * N_CLIENTS)[:N_CLIENTS])
             try:
                 until = time.monotonic() + 60
@@ -122,10 +162,26 @@ def run_and_kill(base, url, keys, n_kills, draw):
     return answers
 
 
-def test_what_was_counted_survives(base, url, request):
+def make_keys(url):
+    """Two keys that ask and tune: secret -> id."""
+    scopes = ("inference", "tuning")
     with open_database(url) as database:
-        made = [create_key(database, f"key {n}", time.time(), limits=LIMITS) for n in range(2)]
-    keys = {secret: record.id for secret, record in made}
-    n_kills = 25 if request.config.getoption("--long") else 2
-    answers = run_and_kill(base, url, keys, n_kills, random.Random(7))
-    assert len(answers) >= n_kills
+        made = [
+            create_key(database, f"key {n}", time.time(), scopes=scopes, limits=LIMITS)
+            for n in range(2)
+        ]
+    return {secret: record.id for secret, record in made}
+
+
+def test_what_was_counted_survives(base, url):
+    answers = run_and_kill(base, url, make_keys(url), 2, random.Random(7))
+    assert len(answers) >= 2
+
+
+@pytest.mark.long
+def test_everything_survives_twenty_five_kills(base, url, tmp_path):
+    keys = make_keys(url)
+    tuner = Tuner(next(iter(keys)))
+    folder = tmp_path / "tuning"
+    answers = run_and_kill(base, url, keys, 25, random.Random(8), tuner, folder)
+    assert len(answers) >= 25 and tuner.jobs
