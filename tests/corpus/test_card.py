@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hclx.corpus import pii
 from hclx.corpus.card import shortage, write_card
 from hclx.corpus.closing_lines import closing_lines
 from hclx.corpus.formatting import (
@@ -30,6 +29,7 @@ from hclx.corpus.stats import target_of
 from hclx.corpus.store import Store
 from hclx.corpus.write_clean import SAMPLES
 from hclx.errors import DataError
+from hclx.text import pii
 from tests.helpers import written_corpus
 
 FATES = {

@@ -237,6 +237,7 @@ def test_beginnings_are_computed_once_and_only_for_their_tenant(engine, logprobs
     assert again.n_cached == 0 and again.tokens == results[0].tokens
 
 
+@pytest.mark.long
 def test_a_small_prefix_cache_forgets_and_a_missing_one_computes(params, tokenizer, engine):
     requests = [GenerateRequest((*SHARED, *prompt), GREEDY) for prompt in PROMPTS]
     expected = [result.tokens for (result,) in engine.generate(requests)]

@@ -10,7 +10,7 @@ from hclx.text.chat_template import ChatTemplate
 from tests.helpers.engines import engine_of
 from tests.helpers.foreign_tokenizers import save_tokenizer
 from tests.helpers.numpy_decoder import noisy_params
-from tests.helpers.scripted_engine import HERMES, HYPERCLOVA
+from tests.helpers.scripted_chat import HERMES, HYPERCLOVA
 from tests.helpers.serving import client_of, tiny_backend, tiny_engine
 
 

@@ -14,7 +14,7 @@ from hclx.serve.backend import Backend
 from hclx.serve.openai.openai_logprobs import CompletionLogprobs, chat_logprobs
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app
-from tests.helpers.scripted_engine import scripted_backend
+from tests.helpers.scripted_chat import scripted_backend
 from tests.helpers.serving import TINY, TextTokenizer, client_of, tiny_engine
 
 

@@ -8,7 +8,7 @@ from hclx.errors import ConfigError
 from hclx.text import load_tokenizer
 from hclx.text.chat_template import ChatTemplate
 from tests.helpers.foreign_tokenizers import save_tokenizer
-from tests.helpers.scripted_engine import HERMES, HYPERCLOVA
+from tests.helpers.scripted_chat import HERMES, HYPERCLOVA
 
 TOOL = {
     "type": "function",

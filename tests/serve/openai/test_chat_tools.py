@@ -7,7 +7,7 @@ import pytest
 
 from hclx.serve.server import build_app
 from tests.helpers.openai_client import openai_client
-from tests.helpers.scripted_engine import HERMES, HYPERCLOVA, scripted_backend
+from tests.helpers.scripted_chat import HERMES, HYPERCLOVA, scripted_backend
 from tests.helpers.serving import client_of
 
 WEATHER = {

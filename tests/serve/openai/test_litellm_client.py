@@ -6,7 +6,7 @@ import os
 import pytest
 
 from hclx.serve.server import build_app
-from tests.helpers.scripted_engine import scripted_backend
+from tests.helpers.scripted_chat import scripted_backend
 from tests.helpers.serving import served
 from tests.serve.openai.test_chat_tools import CALL, TOOLS
 

@@ -5,7 +5,7 @@ import json
 import random
 
 from hclx.serve.server import build_app
-from tests.helpers.scripted_engine import scripted_backend
+from tests.helpers.scripted_chat import scripted_backend
 from tests.helpers.serving import client_of
 from tests.serve.openai.test_chat_tools import CALL, MESSAGES, TOOLS, WEATHER
 from tests.serve.test_malformed_requests import VALUES

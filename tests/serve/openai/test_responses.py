@@ -6,7 +6,7 @@ import pytest
 
 from hclx.serve.server import build_app
 from tests.helpers.openai_client import openai_client
-from tests.helpers.scripted_engine import scripted_backend
+from tests.helpers.scripted_chat import scripted_backend
 from tests.helpers.serving import client_of
 from tests.serve.openai.test_chat_tools import CALL, NO_TOOLS, WEATHER
 
