@@ -66,7 +66,8 @@ def main(_):
 
     check_address(HOST.value, PORT.value, is_open=not STORE.value)
     config = ServeConfig(
-        running_texts=ROWS.value + 2,  # so that no row waits for the next text
+        running_texts=ROWS.value + 2,  # those behind the rows are of other keys
+        texts_of_key=ROWS.value,
         queue_seconds=QUEUE.value,
         drain_seconds=DRAIN.value,
         hosts=(HOST.value, *HOSTS.value),

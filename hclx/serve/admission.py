@@ -5,7 +5,7 @@ and keys take turns, so that a greedy key delays itself alone.
 import asyncio
 import contextlib
 import dataclasses
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 
 from hclx.serve.api_error import ApiError
@@ -18,10 +18,12 @@ class _Turn:
     """A request that waits, or runs.
 
     Attributes:
+      key_id: whose it is.
       cost, n_texts: its tokens, and the texts that the engine writes for it.
       is_given: set once it runs.
     """
 
+    key_id: str
     cost: int
     n_texts: int
     is_given: asyncio.Future
@@ -40,6 +42,7 @@ class Admission:
         self._config, self._running_tokens, self._running_texts = config, 0, 0
         # key -> its requests that wait; the next key is the first.
         self._queues: OrderedDict[str, deque[_Turn]] = OrderedDict()
+        self._texts_of: Counter[str] = Counter()  # key -> its texts that run
         self.n_running, self.is_draining = 0, False
 
     @property
@@ -62,7 +65,7 @@ class Admission:
         """
         self.check(caller, cost)
         n_texts = min(n_texts, self._config.running_texts)
-        turn = _Turn(cost, n_texts, asyncio.get_running_loop().create_future())
+        turn = _Turn(caller.key_id, cost, n_texts, asyncio.get_running_loop().create_future())
         self._queues.setdefault(caller.key_id, deque()).append(turn)
         self._let_through()
         try:
@@ -112,31 +115,41 @@ class Admission:
         """Lets requests through in turns of their keys, as long as the next one fits: none that is
         large waits for ever because small ones pass it.
         """
-        while self._queues:
-            key_id, queue = next(iter(self._queues.items()))
-            if not self._fits(queue[0]):
-                return
-            turn = queue[0]
+        while (turn := self._next()) is not None:
+            queue = self._queues[turn.key_id]
             queue.popleft()
-            self._queues.move_to_end(key_id)
+            self._queues.move_to_end(turn.key_id)
             if not queue:
-                del self._queues[key_id]
+                del self._queues[turn.key_id]
             if not turn.is_given.cancelled():
                 self._running_tokens += turn.cost
                 self._running_texts += turn.n_texts
+                self._texts_of[turn.key_id] += turn.n_texts
                 self.n_running += 1
                 turn.is_given.set_result(None)
 
-    def _fits(self, turn: _Turn) -> bool:
+    def _next(self) -> _Turn | None:
+        """The request whose turn it is: the first of the next key that may have more texts; None if
+        there is none, or it has to wait for room.
+        """
         config = self._config
-        return (
-            self._running_tokens + turn.cost <= config.running_tokens
-            and self._running_texts + turn.n_texts <= config.running_texts
-        )
+        for key_id, queue in self._queues.items():
+            turn, own = queue[0], self._texts_of[key_id]
+            if own and own + turn.n_texts > config.texts_of_key:
+                continue
+            is_fit = (
+                self._running_tokens + turn.cost <= config.running_tokens
+                and self._running_texts + turn.n_texts <= config.running_texts
+            )
+            return turn if is_fit else None
+        return None
 
     def _end(self, turn: _Turn) -> None:
         self._running_tokens -= turn.cost
         self._running_texts -= turn.n_texts
+        self._texts_of[turn.key_id] -= turn.n_texts
+        if not self._texts_of[turn.key_id]:
+            del self._texts_of[turn.key_id]
         self.n_running -= 1
         self._let_through()
 

@@ -22,8 +22,8 @@ class ServeConfig(Validated):
       answer_tokens: the most tokens of an answer in a chat that does not say how many it may have.
       running_tokens: the most tokens of all requests that the engine has at once: prompts and what
         may be written behind them.
-      running_texts: the most texts that the engine writes at once for all of them: its rows, and a
-        few more, so that no row waits for the next text.
+      running_texts: the most texts that the engine has at once: its rows, and a few that wait.
+      texts_of_key: the most of them that are of one key: the rows, so that what waits is of others.
       waiting: the most requests that wait for their turn, of all keys.
       waiting_of_key: the most of them that one key has.
       queue_seconds: how long a request waits for its turn before it is refused.
@@ -45,6 +45,7 @@ class ServeConfig(Validated):
     answer_tokens: int = 2048
     running_tokens: int = 2**17
     running_texts: int = 10
+    texts_of_key: int = 8
     waiting: int = 256
     waiting_of_key: int = 64
     queue_seconds: float = 60.0
@@ -57,7 +58,9 @@ class ServeConfig(Validated):
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
         self._positive("file_bytes", "stop_chars", "answer_tokens")
-        self._positive("running_texts", "waiting", "waiting_of_key", "queue_seconds")
+        self._positive(
+            "running_texts", "texts_of_key", "waiting", "waiting_of_key", "queue_seconds"
+        )
         self._positive("retry_seconds", "deadline", "drain_seconds")
         self._not_negative("logprobs")
         for name, most in (("logprobs", MAX_LOGPROBS), ("stop_texts", MOST_STOPS)):

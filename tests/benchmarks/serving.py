@@ -13,6 +13,7 @@ Clients are a process of their own (serving_load.py). Each figure is a JSON line
 """
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -132,7 +133,7 @@ def main(_):
     if wrong := [name for name in NAMES.value if name not in SECTIONS]:
         raise app.UsageError(f"--sections: {wrong[0]} is not one of {', '.join(SECTIONS)}")
     logging.set_verbosity(logging.ERROR)
-    config = ServeConfig(running_texts=ROWS.value + 2)
+    config = ServeConfig(running_texts=ROWS.value + 2, texts_of_key=ROWS.value)
     with contextlib.ExitStack() as stack:
         output = OUTPUT.value and stack.enter_context(open(OUTPUT.value, "w"))
         source = RunFolder(RUN.value, None, "float32", ROWS.value)
@@ -241,9 +242,9 @@ def overload(bench: Bench) -> None:
         at_capacity = summary(records)
         rate = at_capacity["answered"] / (SECONDS.value / 3)
         bench.add("overload", "capacity", per_second=round(rate, 2), **at_capacity)
-    # The queue is as long as a request takes at capacity, which is what may be added to it.
-    seconds = at_capacity["latency_ms"][1] / 1000
-    config = ServeConfig(running_texts=ROWS.value + 2, queue_seconds=seconds)
+    # What waiting may add: half of what the slowest requests take at capacity.
+    seconds = at_capacity["latency_ms"][1] / 2000
+    config = dataclasses.replace(bench.service.config, queue_seconds=seconds)
     with served(bench.service.backend, config) as (service, address):
         twice = Bench(bench.engine, service, address, None)
         with clients_of(twice) as clients:

@@ -42,6 +42,7 @@ def run(test, config=CONFIG):
         await asyncio.gather(*line.tasks, return_exceptions=True)
         assert line.admission.n_running == line.admission.n_waiting == 0
         assert line.admission._running_tokens == line.admission._running_texts == 0
+        assert not line.admission._texts_of
 
     asyncio.run(asyncio.wait_for(within(), 10))
 
@@ -78,6 +79,22 @@ def test_more_texts_than_the_engine_writes_at_once_run_alone():
         assert line.order == ["1"]
 
     run(test, ServeConfig(running_texts=3))
+
+
+def test_a_key_leaves_the_last_places_to_others():
+    async def test(line):
+        first = asyncio.Event()
+        await line.add("a1", A, 1, first)
+        for name in ("a2", "a3", "a4"):
+            await line.add(name, A, 1)
+        assert line.order == ["a1", "a2"], "the third has to wait for a text of its own key"
+        await line.add("b1", B, 1)
+        assert line.order == ["a1", "a2", "b1"], "and lets others pass"
+        first.set()
+        await asyncio.sleep(0.01)
+        assert line.order == ["a1", "a2", "b1", "a3"]
+
+    run(test, ServeConfig(running_texts=3, texts_of_key=2))
 
 
 def test_a_request_whose_turn_does_not_come_in_time_is_refused():
