@@ -165,7 +165,7 @@ class Completions:
             n_begin = len(backend.tokenizer.begin_ids) if begins else 0
             if not ids:
                 raise invalid("prompt is empty: give a text, or leave add_special_tokens", "prompt")
-            return Prompt(value, tuple(ids), n_begin)
+            return Prompt(backend.as_read(value), tuple(ids), n_begin)
         backend.check_ids(value, "prompt")
         return Prompt(backend.tokenizer.decode(value) if body.echo else "", tuple(value), 0)
 
