@@ -1,4 +1,4 @@
-"""Texts with syllables that are taken apart, as files of macOS have them, against the same in NFC."""
+"""Texts in NFD, whose syllables are taken apart as in files of macOS, against the same in NFC."""
 
 import unicodedata
 
