@@ -11,7 +11,8 @@ class ApiError(Exception):
       status: of HTTP.
       code: a stable word for programs: "invalid_request", "context_length_exceeded",
         "model_not_found", "invalid_api_key", "forbidden", "rate_limit_exceeded", "overloaded",
-        "shutting_down", "request_too_large", "not_found", "unsupported", "internal_error".
+        "shutting_down", "request_too_large", "not_found", "unsupported", "unsupported_encoding",
+        "internal_error".
       message: for a person: what was wrong, and what to change.
       param: the field of the request that is wrong; None: no single one.
       retry_after: seconds after which the same request may succeed; None: it will not.

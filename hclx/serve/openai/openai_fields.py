@@ -21,7 +21,7 @@ from hclx.serve.caller import Caller, Usage
 from hclx.serve.serve_config import ServeConfig
 
 # Wider numbers are no sizes, and no seeds either.
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
