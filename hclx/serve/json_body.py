@@ -60,7 +60,7 @@ def _refusal(reason: str, kind: type) -> ApiError:
         name = name if len(name) <= _MOST_NAME else f"{name[:_MOST_NAME]}..."
         if own[1] == "unknown":
             return invalid(f"{name} is no field of this request; leave it out", name)
-        return invalid(f"{name} is missing; give it", name)
+        return invalid(f"{name}: it is missing; give it", name)
     if name is None:
         return invalid(f"the body: {reason}")
     if not (place[1]) and (values := allowed_values(kind, name)):
