@@ -50,6 +50,7 @@ def error_of(error: HclxError) -> ApiError:
         return ApiError(502, "upstream_failed", str(error), retry_after=1)
     if isinstance(error, RequestError | ConfigError):
         # Checks of settings name the field first: "top_p=2 is out of range".
-        name, equals, _ = str(error).partition("=")
-        return invalid(str(error), name if equals and name.isidentifier() else None)
+        message = str(error).removeprefix("sampling.")  # where a request of the engine has it
+        name, equals, _ = message.partition("=")
+        return invalid(message, name if equals and name.isidentifier() else None)
     return ApiError(503, "engine_failed", str(error), retry_after=5)

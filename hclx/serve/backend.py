@@ -251,11 +251,14 @@ class Backend:
         room = self.max_length - n_before - n_prompt
         if room < (1 if max_tokens is None else max_tokens):
             before = f", before which this model has {n_before}," if n_before else ""
+            asked, change = f" and {param}={max_tokens}", "shorten the prompt or ask for fewer"
+            if max_tokens is None:
+                asked, change = "", "shorten it, so that there is room for a text"
             raise ApiError(
                 400,
                 "context_length_exceeded",
-                f"the prompt has {n_prompt} tokens{before} and {param}={max_tokens or 1}, and the"
-                f" model reads {self.max_length} in all; shorten the prompt or ask for fewer",
+                f"the prompt has {n_prompt} tokens{before}{asked}, and the model reads"
+                f" {self.max_length} in all; {change}",
                 param if room > 0 else "prompt",
             )
         return room if max_tokens is None else max_tokens

@@ -22,6 +22,7 @@ from hclx.serve.openai.openai_fields import (
     SamplingFields,
     check_fields,
     check_logprobs,
+    check_token_ids,
     dump,
     prompts_of,
     read_grammar,
@@ -125,6 +126,7 @@ class Completions:
         artefact = backend.artefact_of(body.model, caller)
         inputs = prompts_of(body.prompt, config.prompts)
         check_fields(body, len(inputs), config)
+        check_token_ids(body, backend)
         check_logprobs(body.logprobs, "logprobs", config)
         if body.best_of not in (None, body.n or 1):
             raise invalid("best_of: give the same as n, or leave it out", "best_of")
