@@ -34,7 +34,7 @@ _MOST_WAYS = 500
 _MOST_STEPS = 80_000
 _SMALLER = "it is too large when its repetitions are written out; repeat less, or make it smaller"
 # Reasons of the library that name its inner parts -> what they mean for the one who asks.
-_NAMES = {"lark": "grammar", "choices": "list of choices"}  # of kinds, in messages
+_NAMES = {"lark": "lark grammar", "choices": "list of choices"}  # of kinds, in messages
 _REASONS = {
     "too many expressions constructed": _SMALLER,
     "initial lexer configuration": _SMALLER,

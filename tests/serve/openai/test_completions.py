@@ -242,7 +242,7 @@ def test_log_probabilities_are_of_a_distribution(client):
         (
             {"structured_outputs": {"grammar": "start: nothing"}},
             "structured_outputs",
-            "the grammar cannot be followed",
+            "the lark grammar cannot be followed",
         ),
         (
             {"structured_outputs": {"choice": ["a" * 200_000]}},
