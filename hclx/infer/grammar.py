@@ -34,10 +34,12 @@ _MOST_WAYS = 500
 _MOST_STEPS = 80_000
 _SMALLER = "it is too large when its repetitions are written out; repeat less, or make it smaller"
 # Reasons of the library that name its inner parts -> what they mean for the one who asks.
+_NAMES = {"lark": "lark grammar", "choices": "list of choices"}  # of kinds, in messages
 _REASONS = {
     "too many expressions constructed": _SMALLER,
     "initial lexer configuration": _SMALLER,
     "fuel exhausted": _SMALLER,
+    "lexer precomputation failed": _SMALLER,
     "Too many items": _SMALLER,
     "Current row has": "it may go on in too many ways; have fewer optional or alternative parts",
     "NoExtension": "it allows no text",
@@ -246,7 +248,7 @@ def _check(kind: str, matcher) -> None:
         # After the reason follows the state of the parser, of no use to the one who asks.
         reason = " ".join(matcher.get_error().split("\n<state>")[0].split())[:300]
         reason = next((ours for part, ours in _REASONS.items() if part in reason), reason)
-        raise RequestError(f"the {kind} cannot be followed: {reason}")
+        raise RequestError(f"the {_NAMES.get(kind, kind)} cannot be followed: {reason}")
 
 
 class _Vocabulary:
@@ -289,16 +291,17 @@ def _grammar(kind: str, make: Callable[[str], str], source: str, written: str) -
     try:
         return Grammar(kind, make(source), written=written)
     except ValueError as error:  # also of a lone surrogate
-        raise RequestError(f"the {kind} cannot be followed: {error}") from error
+        raise RequestError(f"the {_NAMES.get(kind, kind)} cannot be followed: {error}") from error
 
 
 def _bounded(kind: str, text: str) -> str:
     if not isinstance(text, str):
-        raise RequestError(f"the {kind} is {shown(text)}: give a text")
+        raise RequestError(f"the {_NAMES.get(kind, kind)} is {shown(text)}: give a text")
     n_bytes = len(text.encode("utf-8", "surrogatepass"))
     if n_bytes > MOST_BYTES:
         raise RequestError(
-            f"the {kind} has {n_bytes:,} bytes, more than {MOST_BYTES:,}; make it smaller"
+            f"the {_NAMES.get(kind, kind)} has {n_bytes:,} bytes, more than {MOST_BYTES:,}; make it"
+            " smaller"
         )
     return text
 
@@ -321,6 +324,6 @@ def _dump(schema: object) -> str:
 def _check_links(kind: str, levels: int) -> None:
     if levels > MOST_LINKED_LEVELS:
         raise RequestError(
-            f"the {kind} has references that may make it more than {MOST_LINKED_LEVELS:,} levels"
-            " deep; write it with fewer definitions"
+            f"the {_NAMES.get(kind, kind)} has references that may make it more than"
+            f" {MOST_LINKED_LEVELS:,} levels deep; write it with fewer definitions"
         )

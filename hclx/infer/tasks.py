@@ -214,7 +214,7 @@ class GenerateTask(Task):
 
     def _nothing_in_common(self) -> RequestError:
         return RequestError(
-            "the grammar and sampling.allowed_tokens have no token in common after"
+            "the grammar and the allowed_tokens have no token in common after"
             f" {shown(self._collector.text)}; change one of them"
         )
 

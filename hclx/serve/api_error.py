@@ -11,7 +11,8 @@ class ApiError(Exception):
       status: of HTTP.
       code: a stable word for programs: "invalid_request", "context_length_exceeded",
         "model_not_found", "invalid_api_key", "forbidden", "rate_limit_exceeded", "overloaded",
-        "shutting_down", "request_too_large", "not_found", "unsupported", "internal_error".
+        "shutting_down", "request_too_large", "not_found", "unsupported", "unsupported_encoding",
+        "internal_error".
       message: for a person: what was wrong, and what to change.
       param: the field of the request that is wrong; None: no single one.
       retry_after: seconds after which the same request may succeed; None: it will not.
@@ -49,6 +50,7 @@ def error_of(error: HclxError) -> ApiError:
         return ApiError(502, "upstream_failed", str(error), retry_after=1)
     if isinstance(error, RequestError | ConfigError):
         # Checks of settings name the field first: "top_p=2 is out of range".
-        name, equals, _ = str(error).partition("=")
-        return invalid(str(error), name if equals and name.isidentifier() else None)
+        message = str(error).removeprefix("sampling.")  # where a request of the engine has it
+        name, equals, _ = message.partition("=")
+        return invalid(message, name if equals and name.isidentifier() else None)
     return ApiError(503, "engine_failed", str(error), retry_after=5)

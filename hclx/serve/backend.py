@@ -17,6 +17,8 @@ from hclx.serve.special_tokens import encode_special
 from hclx.serve.tuning.tuned_models import TunedModels
 from hclx.text import Tokenizer
 from hclx.text.chat_template import ChatTemplate
+from hclx.text.documents import composed
+from hclx.text.foreign_tokenizer import ForeignTokenizer
 from hclx.text.tokenizer import to_bytes
 
 _THREADS = 32
@@ -146,8 +148,18 @@ class Backend:
         own = self.tuned.of_tenant(caller.tenant) if caller else ()
         return [*self.models, *(model.name for model in own)]
 
+    def as_read(self, text: str) -> str:
+        """Returns a text as the model reads it: in NFC, as the texts of its training were, since
+        macOS takes syllables apart. The tokenizers of others do as their files say.
+        """
+        return text if isinstance(self.tokenizer, ForeignTokenizer) else composed(text)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the number of tokens of each text alone; many of them take a thread."""
+        return [len(self.tokenizer.encode(self.as_read(text))) for text in texts]
+
     async def encode(self, text: str, begins: bool = True, special: bool = False) -> list[int]:
-        """Encodes a text, a long one in a thread.
+        """Encodes a text as it is read, a long one in a thread.
 
         Args:
           text: the text.
@@ -156,7 +168,8 @@ class Backend:
         """
 
         def encode() -> list[int]:
-            ids = (encode_special if special else type(self.tokenizer).encode)(self.tokenizer, text)
+            encode_text = encode_special if special else type(self.tokenizer).encode
+            ids = encode_text(self.tokenizer, self.as_read(text))
             return [*self.tokenizer.begin_ids, *ids] if begins else ids
 
         return await self._in_thread(encode) if len(text) > _LONG else encode()
@@ -238,11 +251,14 @@ class Backend:
         room = self.max_length - n_before - n_prompt
         if room < (1 if max_tokens is None else max_tokens):
             before = f", before which this model has {n_before}," if n_before else ""
+            asked, change = f" and {param}={max_tokens}", "shorten the prompt or ask for fewer"
+            if max_tokens is None:
+                asked, change = "", "shorten it, so that there is room for a text"
             raise ApiError(
                 400,
                 "context_length_exceeded",
-                f"the prompt has {n_prompt} tokens{before} and {param}={max_tokens or 1}, and the"
-                f" model reads {self.max_length} in all; shorten the prompt or ask for fewer",
+                f"the prompt has {n_prompt} tokens{before}{asked}, and the model reads"
+                f" {self.max_length} in all; {change}",
                 param if room > 0 else "prompt",
             )
         return room if max_tokens is None else max_tokens
@@ -287,7 +303,10 @@ class Backend:
         vectors: list[Sequence[float]] = []
         try:
             for first in range(0, len(texts), _AT_ONCE):
-                few = texts[first : first + _AT_ONCE]
+                few = [
+                    self.as_read(text) if isinstance(text, str) else text
+                    for text in texts[first : first + _AT_ONCE]
+                ]
                 vectors += await self._in_thread(self.engine.embed, few, artefact)
         except HclxError as error:
             raise error_of(error) from error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote
 
-from hclx.errors import ConfigError, DataError
+from hclx.errors import ConfigError, DataError, shown
 from hclx.infer import grammar as grammars
 from hclx.infer.grammar import Grammar
 from hclx.serve.api_error import ApiError, invalid
@@ -125,7 +125,10 @@ def tool_use(
     """
     tools, choice = params
     _check_names([function.name for function in functions], tools)
+    _check_parameters(functions, tools)
     forced = [each for each in functions if mode == "required" and name in (None, each.name)]
+    if mode == "required" and not functions:
+        raise invalid(f"{choice}: {tools} is missing; give the functions", choice)
     if mode == "required" and not forced:
         raise invalid(f"{choice}: {tools} has no such function; give it, or another", choice)
     if mode == "none" or not functions:
@@ -152,6 +155,28 @@ def _check_names(names: Sequence[str], param: str) -> None:
             raise invalid(f"{param}[{index}]: its name is {name[:80]!r}: {rule}", param)
 
 
+def _check_parameters(functions: Sequence[Function], param: str) -> None:
+    """Raises ApiError (400) for a function whose arguments are no object, as those of calls are."""
+    for index, function in enumerate(functions):
+        kind = (function.parameters or {}).get("type", "object")
+        if kind != "object" and not (isinstance(kind, list) and "object" in kind):
+            rule = 'arguments of calls are objects; give "object"'
+            raise invalid(
+                f"{param}[{index}]: its parameters have type={shown(kind)}: {rule}", param
+            )
+
+
+def _check_results(messages: Sequence[dict]) -> None:
+    """Raises ApiError (400) for a result without its call in a message before it."""
+    called = set()
+    for index, message in enumerate(messages):
+        called |= {call["id"] for call in message.get("tool_calls", ())}
+        name = message.get("tool_call_id")
+        if message["role"] == "tool" and (name not in called if name is not None else not called):
+            text = "no message before it has the call whose result it is"
+            raise invalid(f"messages[{index}]: {text}", "messages")
+
+
 async def encode_chat(
     backend: Backend, messages: Sequence[dict], tools: ToolUse | None, elsewhere: str
 ) -> list[int]:
@@ -169,6 +194,7 @@ async def encode_chat(
     if template is None:
         text = "the model is a base model: its tokenizer has no template of chats; use"
         raise ApiError(400, "unsupported", f"{text} {elsewhere}", "model")
+    _check_results(messages)
     is_about_calls = any("tool_calls" in message for message in messages)
     if is_about_calls and "tool_calls" not in template.source:
         text = "messages: the template of chats of this model knows no calls of functions"

@@ -106,7 +106,9 @@ def open_backend(
         tokenizer = load_tokenizer(folder)
     else:
         tokenizer, own_longest = source.reads.tokenizer, source.reads.max_length
-        longest = min(longest or own_longest, own_longest)
+        if (longest or own_longest) > own_longest:
+            raise ConfigError(f"--max_length={longest}: the model reads {own_longest}; give less")
+        longest = longest or own_longest
     facts = source.facts()
     artefacts = {artefact: artefact for artefact in source.record.get("artefacts", {})}
     models = {name or facts["name"]: None, **artefacts}

@@ -258,7 +258,7 @@ def read_run(model_dir: str | Path) -> tuple[Experiment, str]:
     if run is None:
         raise CheckpointError(
             f"{Path(model_dir) / FILE} does not exist; --model_dir must name the folder of a"
-            " training run"
+            " training run, or, for commands that read a model, of one of transformers"
         )
     sections = {name: section_of(run["config"], name) for name in get_type_hints(Experiment)}
     try:

@@ -358,7 +358,7 @@ def test_chains_of_rules_are_refused_before_they_end_the_process(names):
     name = names.format
     rules = [f"{name(i)}: {name(i + 1)}" for i in range(3_000)]
     text = "\n".join([f"start: {name(0)}", *rules, f'{name(3_000)}: "a"'])
-    with pytest.raises(RequestError, match="lark has references that may make it more than 1,000"):
+    with pytest.raises(RequestError, match="lark grammar has references that may make it more"):
         grammar.lark(text)
     text = "\n".join([f"start: {name(0)}", *rules[:400], f'{name(400)}: "a"'])
     grammar.lark(text).check()

@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+from hclx.errors import ConfigError
 from hclx.infer.model_source import RunFolder
 from tests.helpers.commands import launch, refused
 from tests.helpers.served_command import serving
@@ -71,3 +72,5 @@ def test_artefacts_are_models_beside_the_base(run):
         backend = open_backend(source, engine, "base", (None, None))
         assert dict(backend.models) == {"base": None, "soft": "soft"}
         assert backend.root == str(run) and backend.chat_template is None
+        with pytest.raises(ConfigError, match="--max_length=100000: the model reads"):
+            open_backend(source, engine, "base", (None, 100_000))

@@ -35,8 +35,8 @@ class ClovaCompletions:
         backend, config = self._backend, self._service.config
         artefact = backend.artefact_of(request.path_params["model"], request.state.caller)
         body = await read_body(request, CompletionBody)
-        if not body.text:
-            raise ApiError(400, "empty_text", "text is empty: give a text", "text")
+        if not body.text + body.start:
+            raise ApiError(400, "empty_text", "text is empty: give a text, or start", "text")
         backend.check_text(body.text, "text")
         backend.check_text(body.start, "start")
         ids = await backend.encode(body.text + body.start)

@@ -130,10 +130,8 @@ class ClovaTexts:
         return name, self._backend.artefact_of(name, request.state.caller)
 
     async def _read(self, sentences: Sequence[str], name: str) -> Read:
-        tokenizer = self._backend.tokenizer
-        encode = lambda: [len(tokenizer.encode(sentence)) for sentence in sentences]
-        lengths = await asyncio.to_thread(encode)
-        n_begin = len(tokenizer.begin_ids)
+        lengths = await asyncio.to_thread(self._backend.count_tokens, sentences)
+        n_begin = len(self._backend.tokenizer.begin_ids)
         self._backend.check_read(max(lengths) + n_begin, f"{name}: a sentence of it")
         return Read(sentences, lengths, n_begin)
 

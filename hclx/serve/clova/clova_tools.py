@@ -53,7 +53,9 @@ class ClovaTools:
         if body.messages is UNSET:
             return envelope({"numTokens": await self._count(body.text)})
         written = [_written(message) for message in body.messages]
-        counts = await asyncio.to_thread(self._counts, [message["content"] for message in written])
+        counts = await asyncio.to_thread(
+            self._backend.count_tokens, [message["content"] for message in written]
+        )
         messages = [{**message, "count": count} for message, count in zip(written, counts)]
         return envelope({"messages": messages})
 
@@ -107,9 +109,6 @@ class ClovaTools:
 
     def _name_of(self, request: Request) -> str:
         return request.path_params.get("model", next(iter(self._backend.models)))
-
-    def _counts(self, texts: list[str]) -> list[int]:
-        return [len(self._backend.tokenizer.encode(text)) for text in texts]
 
     async def _count(self, text: str) -> int:
         return len(await self._backend.encode(text, begins=False))

@@ -15,7 +15,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hclx.errors import ConfigError
+from hclx.errors import ConfigError, shown
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.backend import Backend
 from hclx.serve.caller import Usage
@@ -50,12 +50,14 @@ class ContextToken(msgspec.Struct, forbid_unknown_fields=True):
 class GradientAnswer(msgspec.Struct, forbid_unknown_fields=True):
     """The log-probability of the continuation (natural logarithm), the norm for each token of the
     context, and, if asked for, its derivative by the input vectors and these vectors, before
-    positions are added: float32 in base64, little-endian, of this shape.
+    positions are added: float32 in base64, little-endian, of this shape. `first_slot` is the id
+    that stands for the first of `slots`.
     """
 
     model: str
     logprob: float
     tokens: list[ContextToken]
+    first_slot: int
     shape: list[int]
     gradient: str | None
     input_vectors: str | None
@@ -95,10 +97,16 @@ class NativeGradient:
     async def _context(self, body: GradientBody, n_slots: int) -> tuple[int, ...]:
         """The ids of the context, of which those beyond the vocabulary are slots."""
         backend, value = self._backend, body.context
-        if isinstance(value, str) or not n_slots:
+        if isinstance(value, str) or not value:
             return await read_ids(backend, value, "context")
         size = backend.engine.loaded_model.config.vocab_size
-        backend.check_ids((i for i in value if not size <= i < size + n_slots), "context")
+        end = size + n_slots
+        if beyond := [token for token in value if token >= end]:
+            slots = f"{n_slots} slots, whose ids are {size} to {end - 1}"
+            slots = slots if n_slots else f"no slots, whose ids are from {size} on"
+            text = f"context: the token id {shown(beyond[0])} is none: there are {slots}"
+            raise invalid(text, "context")
+        backend.check_ids((token for token in value if token < size), "context")
         return tuple(value)
 
     @functools.cached_property
@@ -159,5 +167,6 @@ def _written(
     tokens = [ContextToken(i, name(i), norm) for i, norm in zip(context, norms)]
     arrays = (answer.gradient_nd, answer.vectors_nd) if body.vectors else ()
     texts = [base64.b64encode(np.asarray(a, "<f4").tobytes()).decode() for a in arrays]
-    facts = body.model, answer.logprob, tokens, list(answer.gradient_nd.shape)
+    first_slot = backend.engine.loaded_model.config.vocab_size
+    facts = body.model, answer.logprob, tokens, first_slot, list(answer.gradient_nd.shape)
     return json_answer(GradientAnswer(*facts, *(texts or (None, None)), used))

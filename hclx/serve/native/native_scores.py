@@ -222,7 +222,8 @@ class NativeScores:
         return [ChoiceScore(*fields) for fields in zip(*columns)]
 
     def _answer_score(self, choice: Text, total: float, n_tokens: int) -> AnswerScore:
-        text = choice if isinstance(choice, str) else self._backend.tokenizer.decode(choice)
+        backend, is_text = self._backend, isinstance(choice, str)
+        text = backend.as_read(choice) if is_text else backend.tokenizer.decode(choice)
         return AnswerScore(total, n_tokens, len(text), len(text.encode("utf-8", "surrogatepass")))
 
     async def _scored(

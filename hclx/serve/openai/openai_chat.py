@@ -23,6 +23,7 @@ from hclx.serve.openai.openai_fields import (
     SamplingFields,
     check_fields,
     check_logprobs,
+    check_token_ids,
     dump,
     read_grammar,
     sampling_of,
@@ -89,6 +90,7 @@ class ChatPlanner:
         backend = self._backend
         artefact = backend.artefact_of(body.model, caller)
         check_fields(body, 1, self._config)
+        check_token_ids(body, backend)
         if body.top_logprobs is not None and not body.logprobs:
             raise invalid("top_logprobs goes with logprobs=true", "top_logprobs")
         check_logprobs(body.top_logprobs, "top_logprobs", self._config)
@@ -130,6 +132,8 @@ class ChatPlanner:
         asked = body.max_completion_tokens
         name = "max_tokens" if asked is None else "max_completion_tokens"
         asked = body.max_tokens if asked is None else asked
+        if body.max_tokens not in (None, asked):
+            raise invalid("max_tokens and max_completion_tokens are the same; give one", name)
         if asked is not None and asked < 1:
             raise invalid(f"{name}={asked}: give 1 or more", name)
         most = self._backend.check_length(n_prompt, asked, name, artefact)

@@ -22,6 +22,7 @@ from hclx.serve.openai.openai_fields import (
     SamplingFields,
     check_fields,
     check_logprobs,
+    check_token_ids,
     dump,
     prompts_of,
     read_grammar,
@@ -125,6 +126,7 @@ class Completions:
         artefact = backend.artefact_of(body.model, caller)
         inputs = prompts_of(body.prompt, config.prompts)
         check_fields(body, len(inputs), config)
+        check_token_ids(body, backend)
         check_logprobs(body.logprobs, "logprobs", config)
         if body.best_of not in (None, body.n or 1):
             raise invalid("best_of: give the same as n, or leave it out", "best_of")
@@ -165,7 +167,7 @@ class Completions:
             n_begin = len(backend.tokenizer.begin_ids) if begins else 0
             if not ids:
                 raise invalid("prompt is empty: give a text, or leave add_special_tokens", "prompt")
-            return Prompt(value, tuple(ids), n_begin)
+            return Prompt(backend.as_read(value), tuple(ids), n_begin)
         backend.check_ids(value, "prompt")
         return Prompt(backend.tokenizer.decode(value) if body.echo else "", tuple(value), 0)
 

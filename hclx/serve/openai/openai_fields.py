@@ -17,11 +17,12 @@ from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.infer import grammar as grammars
 from hclx.infer.grammar import Grammar
 from hclx.serve.api_error import error_of, invalid
+from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller, Usage
 from hclx.serve.serve_config import ServeConfig
 
 # Wider numbers are no sizes, and no seeds either.
-Int64 = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class StreamOptions(msgspec.Struct, forbid_unknown_fields=True):
@@ -116,11 +117,11 @@ def prompts_of(prompt: str | list, most: int, name: str = "prompt") -> list[str 
 def check_fields(fields: SamplingFields, n_prompts: int, config: ServeConfig) -> None:
     """Raises ApiError (400) for a field beyond the limits of the server."""
     n, stop = fields.n if fields.n is not None else 1, stop_texts(fields)
-    if not 1 <= n or n * n_prompts > config.n:
-        raise invalid(
-            f"n={n} with {n_prompts} prompts is out of range: give 1 to {config.n} texts in all",
-            "n",
-        )
+    if n < 1:
+        raise invalid(f"n={n}: give 1 or more", "n")
+    if n * n_prompts > config.n:
+        prompts = f" of each of {n_prompts} prompts" if n_prompts > 1 else ""
+        raise invalid(f"n={n}{prompts}: give at most {config.n} texts in all", "n")
     check_stops(stop, "stop", config)
     if fields.ignore_eos and stop:
         raise invalid("ignore_eos does not go with stop; give max_tokens alone", "ignore_eos")
@@ -128,11 +129,18 @@ def check_fields(fields: SamplingFields, n_prompts: int, config: ServeConfig) ->
         raise invalid("stream_options is for streams; give stream=true", "stream_options")
 
 
+def check_token_ids(fields: SamplingFields, backend: Backend) -> None:
+    """Raises ApiError (400) for an id of a setting that is not in the vocabulary."""
+    for name in ("stop_token_ids", "allowed_token_ids", "logit_bias"):
+        backend.check_ids(getattr(fields, name) or (), name)
+
+
 def check_stops(stop: Sequence[str], name: str, config: ServeConfig) -> None:
     """Raises ApiError (400) for stop texts beyond the limits, or one that is empty."""
-    if len(stop) > config.stop_texts or not all(stop):
-        limit = f"give at most {config.stop_texts}, none of them empty"
-        raise invalid(f"{name} has {len(stop)} texts: {limit}", name)
+    if not all(stop):
+        raise invalid(f"{name} has an empty text, which ends nothing; leave it out", name)
+    if len(stop) > config.stop_texts:
+        raise invalid(f"{name} has {len(stop)} texts: give at most {config.stop_texts}", name)
     longest = max(map(len, stop), default=0)
     if longest > config.stop_chars:
         limit = f"give at most {config.stop_chars:,}"
@@ -171,6 +179,9 @@ def sampling_of(
     values = {name: value for name, value in values.items() if value is not None}
     if fields.ignore_eos:
         values["min_tokens"] = max_tokens
+    if fields.allowed_token_ids == []:
+        text = "allowed_token_ids is empty: give the ids that may be written, or leave it out"
+        raise invalid(text, "allowed_token_ids")
     seed = secrets.randbits(32) if fields.seed is None else fields.seed % 2**32
     try:
         return SamplingConfig(
@@ -209,6 +220,14 @@ def usage_object(usage: Usage) -> dict:
     }
 
 
+_MAKERS = {
+    "choice": grammars.choices,
+    "regex": grammars.regex,
+    "json": grammars.json_schema,
+    "grammar": grammars.lark,
+}
+
+
 def grammar_of(fields: SamplingFields) -> Grammar | None:
     """Returns the rule that the text has to follow; None: there is none.
 
@@ -229,23 +248,19 @@ def grammar_of(fields: SamplingFields) -> Grammar | None:
             "response_format and structured_outputs are two rules; give one", "response_format"
         )
     if has_form and (form.json_schema is None) == (form.type == "json_schema"):
-        raise invalid(
-            "response_format: json_schema goes with type=json_schema", "response_format.json_schema"
-        )
+        name = "response_format.json_schema"
+        reason = "is missing; give a schema" if form.json_schema is None else "goes with its type"
+        raise invalid(f"{name} {reason}", name)
     try:
         if has_form:
-            return grammars.json_schema(
-                form.json_schema.schema if form.json_schema else {"type": "object"}
-            )
-        if rule is None:
+            schema = form.json_schema.schema if form.json_schema else {"type": "object"}
+            grammar = grammars.json_schema(schema)
+        elif rule is None:
             return None
-        make = {
-            "choice": grammars.choices,
-            "regex": grammars.regex,
-            "json": grammars.json_schema,
-            "grammar": grammars.lark,
-        }
-        return make[rules[0]](getattr(rule, rules[0]))
+        else:
+            grammar = _MAKERS[rules[0]](getattr(rule, rules[0]))
+        grammar.check()
+        return grammar
     except ConfigError as error:
         name = "response_format" if has_form else "structured_outputs"
         raise invalid(str(error), name) from error

@@ -102,8 +102,8 @@ def reserve(
         if 0 < limits["tokens"] < reservation.tokens:
             raise QuotaError(
                 f"the request may take {reservation.tokens:,} tokens, and the key has"
-                f" {limits['tokens']:,} a {name}: shorten the prompt, or lower the most tokens to"
-                " write",
+                f" {limits['tokens']:,} a {name}: send less in one request, or have it write fewer"
+                " tokens",
                 None,
             )
         if not _count(connection, reservation, length, limits):

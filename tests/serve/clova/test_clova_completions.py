@@ -120,6 +120,12 @@ def test_fields_at_the_borders_of_their_ranges(client, field, good, bad):
         assert message.startswith(field), message
 
 
+def test_a_text_may_be_all_in_start(client):
+    whole = complete(client, text="가", maxTokens=2, seed=1, topK=1)
+    assert complete(client, text="", start="가", maxTokens=2, seed=1, topK=1) == whole
+    assert "start" in refused(post(client, text=""), "40004")
+
+
 def test_the_greatest_length_is_refused_for_its_room_alone(client):
     assert "2048" in refused(post(client, maxTokens=2048), "40003")
     message = refused(post(client, maxTokens=59), "40003")

@@ -85,7 +85,7 @@ def test_the_default_length_gives_way_and_seeds_are_told(client):
         ({"prompt": "a", "stop": ["x" * 1001]}, "stop"),
         ({"prompt": "a", "stop_ids": [999]}, "stop_ids"),
         ({"prompt": "a", "logit_bias": {"300": 1}}, "logit_bias"),
-        ({"prompt": "a", "allowed_tokens": [0]}, ""),
+        ({"prompt": "a", "allowed_tokens": [0]}, "allowed_tokens"),
         ({"prompt": "a", "grammar": {"regex": "("}}, "grammar"),
         ({"prompt": "a", "grammar": {}}, "grammar"),
         ({"prompt": "a", "grammar": {"regex": "a", "lark": "b"}}, "grammar"),

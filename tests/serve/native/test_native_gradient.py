@@ -48,7 +48,9 @@ def test_it_is_the_gradient_of_the_score(client, engine):
 def test_numbers_come_if_they_are_asked_for(client):
     answer = post(client, context=[72, 101], continuation=[108]).json()
     assert answer["gradient"] is answer["input_vectors"] is None
-    assert answer["shape"] == [2, SIZE] and len(answer["tokens"]) == 2
+    assert (
+        answer["first_slot"] == 256 and answer["shape"] == [2, SIZE] and len(answer["tokens"]) == 2
+    )
 
 
 def test_a_client_climbs_with_vectors_of_its_own(client):
@@ -91,6 +93,14 @@ def test_wrong_requests_are_refused(client, app, fields, param):
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"] == param
     assert app.state.service.admission.n_running == 0
+
+
+def test_ids_of_slots_that_there_are_not_are_explained(client):
+    message = post(client, context=[1, 260]).json()["error"]["message"]
+    assert "260" in message and "no slots, whose ids are from 256 on" in message
+    slots = written(np.zeros((4, SIZE)))
+    message = post(client, context=[1, 260], slots=slots).json()["error"]["message"]
+    assert "4 slots, whose ids are 256 to 259" in message
 
 
 def test_artefacts_and_other_servers_have_none(engine):

@@ -110,6 +110,7 @@ def test_a_forced_call_is_valid_whatever_the_model_would_say(random_chat, choice
         assert again["function"] == call["function"]
 
 
+LIST = {"type": "array"}
 WRONG = {"type": 1}
 NO_TOOLS = "{% for m in messages %}{{ m.content }}{% endfor %}"
 XML = HERMES + "{# <function=name> #}"
@@ -124,6 +125,12 @@ XML = HERMES + "{# <function=name> #}"
         ({"tool_choice": "any"}, "tool_choice", HERMES),
         ({"tools": TOOLS[:1] * 2}, "tools", HERMES),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools", HERMES),
+        ({"tools": None, "tool_choice": "required"}, "tool_choice", HERMES),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": LIST}}]},
+            "tools",
+            HERMES,
+        ),
         ({"tools": [{"type": "web_search"}]}, "tools[0].type", HERMES),
         ({"response_format": {"type": "json_object"}}, "response_format", HERMES),
         ({"structured_outputs": {"regex": "a"}}, "structured_outputs", HERMES),

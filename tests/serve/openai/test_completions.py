@@ -221,3 +221,38 @@ def test_log_probabilities_are_of_a_distribution(client):
     answer = complete(client, max_tokens=1, logprobs=20, temperature=0)
     (top,) = answer["choices"][0]["logprobs"]["top_logprobs"]
     assert 0 < sum(map(math.exp, top.values())) <= 1.0001
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"prompt": [65] * 65}, "prompt", "the prompt has 65 tokens, and the model reads 64"),
+        ({"stop_token_ids": [-1]}, "stop_token_ids", "stop_token_ids: the token id -1 is out of"),
+        ({"logit_bias": {"300": 1}}, "logit_bias", "logit_bias: the token id 300 is out of"),
+        ({"allowed_token_ids": [999]}, "allowed_token_ids", "allowed_token_ids: the token id 999"),
+        ({"allowed_token_ids": []}, "allowed_token_ids", "allowed_token_ids is empty"),
+        ({"stop": ""}, "stop", "stop has an empty text"),
+        ({"n": 0}, "n", "n=0: give 1 or more"),
+        ({"n": 200, "prompt": ["a", "b"]}, "n", "n=200 of each of 2 prompts: give at most 256"),
+        (
+            {"response_format": {"type": "json_schema"}},
+            "response_format.json_schema",
+            "response_format.json_schema is missing",
+        ),
+        (
+            {"structured_outputs": {"grammar": "start: nothing"}},
+            "structured_outputs",
+            "the lark grammar cannot be followed",
+        ),
+        (
+            {"structured_outputs": {"choice": ["a" * 200_000]}},
+            "structured_outputs",
+            "the list of choices has 200,0",
+        ),
+    ],
+)
+def test_refusals_name_the_field_of_the_request(client, fields, param, message):
+    response = client.post("/v1/completions", json={"model": "tiny", "prompt": PROMPT, **fields})
+    assert response.status_code == 400, response.text
+    error = response.json()["error"]
+    assert error["param"] == param and error["message"].startswith(message), error

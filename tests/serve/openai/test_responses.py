@@ -132,6 +132,7 @@ def test_a_schema_is_followed_and_a_short_answer_is_incomplete(random_chat, is_s
         ({"input": []}, "input"),
         ({"input": [{"type": "message", "role": "user"}]}, "input[0].content"),
         ({"input": [{"type": "function_call_output", "output": "a"}]}, "input[0].call_id"),
+        ({"input": [{"type": "function_call_output", "call_id": "a", "output": "b"}]}, "input"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, None),
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"text": {"format": {"type": "json_schema", "name": "a"}}}, "text.format.schema"),
