@@ -8,7 +8,7 @@ import dataclasses
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 
-from hclx.serve.api_error import ApiError
+from hclx.serve.api_error import ApiError, shutting_down
 from hclx.serve.caller import Caller
 from hclx.serve.serve_config import ServeConfig
 
@@ -88,7 +88,7 @@ class Admission:
         """Raises ApiError, as `turn` does, for a request that would not even wait."""
         config, wait = self._config, self._config.retry_seconds
         if self.is_draining:
-            raise ApiError(503, "shutting_down", "the server ends; try another", retry_after=wait)
+            raise shutting_down(wait)
         if cost > config.running_tokens:
             raise ApiError(
                 400,
@@ -106,6 +106,14 @@ class Admission:
             )
         if self.n_waiting >= config.waiting:
             raise self._overloaded()
+
+    def refuse_waiting(self) -> None:
+        """Refuses the requests that wait (503), because the server ends."""
+        turns = [turn for queue in self._queues.values() for turn in queue]
+        self._queues.clear()
+        for turn in turns:
+            if not turn.is_given.done():
+                turn.is_given.set_exception(shutting_down(self._config.retry_seconds))
 
     def _overloaded(self) -> ApiError:
         wait = self._config.retry_seconds

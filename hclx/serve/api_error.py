@@ -43,6 +43,11 @@ def invalid(message: str, param: str | None = None) -> ApiError:
     return ApiError(400, "invalid_request", message, param)
 
 
+def shutting_down(retry_after: float) -> ApiError:
+    """Returns the error of a request that comes to a server that ends, or is ended with it."""
+    return ApiError(503, "shutting_down", "the server ends; try another", retry_after=retry_after)
+
+
 def error_of(error: HclxError) -> ApiError:
     """Returns the error of a request that an engine or a check has refused with `error`."""
     if isinstance(error, ServerError):

@@ -57,6 +57,11 @@ class TextStreams:
         """Ends a text as it is."""
         self._tickets[index].cancel()
 
+    def cancel_all(self) -> None:
+        """Ends all texts as they are; `result` says that the server did."""
+        for ticket in self._tickets:
+            ticket.cancel()
+
     async def result(self, index: int, may_be_cancelled: bool = False) -> Generation:
         """Awaits a whole text. Raises ApiError if it has failed, or the server ends.
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hclx.errors import shown
-from hclx.serve.api_error import ApiError
+from hclx.serve.api_error import ApiError, shutting_down
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
@@ -22,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
 _BODY_SECONDS = 60  # within which a body has to be here, or the next part of a file
+_END_SECONDS = 1  # within which requests end by themselves when the server does
 _FILES = ("/hclx/v1/datasets", "/tuning/v2/tasks")  # their routes read files in parts
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
@@ -61,17 +62,26 @@ class _Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._headers, self._state = _headers(scope), scope.setdefault("state", {})
         self._status, self._is_complete, self._key_id, self._n_read = 0, False, "-", 0
+        self._is_ended = False
         self._added: list[tuple[bytes, bytes]] = []
         own_ids = (self._headers.get(name) for name in _ID_HEADERS)
         own_id = next(filter(None, own_ids), "")
         self._id = own_id if _REQUEST_ID.fullmatch(own_id) else uuid.uuid4().hex
 
     async def run(self) -> None:
-        begin = time.monotonic()
+        begin, self._task = time.monotonic(), asyncio.current_task()
         self._state.update(begin=begin, request_id=self._id)
         self._added.append((b"x-request-id", self._id.encode()))
+        if self._service.admission.is_draining:
+            self._added.append((b"connection", b"close"))
         try:
-            await self._serve()
+            with self._service.ended_by(self._end_soon):
+                await self._serve()
+        except asyncio.CancelledError:
+            if not self._is_ended:
+                raise
+            self._task.uncancel()
+            await self._refuse(shutting_down(self._service.config.retry_seconds))
         except ApiError as error:
             await self._refuse(error)
         except Exception:
@@ -80,6 +90,16 @@ class _Exchange:
             await self._refuse(ApiError(500, "internal_error", message))
         finally:
             self._log(time.monotonic() - begin)
+
+    def _end_soon(self) -> None:
+        """Ends the request, unless it does by itself: texts are, and streams then have an event."""
+
+        def end() -> None:
+            if not self._task.done():
+                self._is_ended = True
+                self._task.cancel()
+
+        asyncio.get_running_loop().call_later(_END_SECONDS, end)
 
     async def _serve(self) -> None:
         config, path = self._service.config, self._scope["path"]
@@ -177,6 +197,10 @@ class _Exchange:
             if not work.done() and not self._is_complete:
                 work.cancel()
             await asyncio.wait({work})
+        except asyncio.CancelledError:  # the server ends, and the work ends before it
+            work.cancel()
+            await asyncio.wait({work}, timeout=_END_SECONDS)
+            raise
         finally:
             work.cancel()
             watcher.cancel()

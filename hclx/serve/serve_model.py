@@ -12,9 +12,10 @@ from hclx.errors import ConfigError, require
 from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
+from hclx.serve.http_server import serve
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
-from hclx.serve.server import DIALECTS, build_app, serve
+from hclx.serve.server import DIALECTS, build_app
 from hclx.serve.tuning.tuning_config import TuningConfig
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate

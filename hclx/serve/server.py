@@ -1,10 +1,7 @@
 """The server: dialects over one engine, behind the guard."""
 
-import signal
-import socket
 from collections.abc import Callable, Sequence
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -108,53 +105,3 @@ def _own_routes(service: Service, document: ApiDocument) -> list[ApiRoute]:
         ApiRoute("/metrics", metrics, numbers),
         ApiRoute("/openapi.json", openapi, Operation("Describes all routes, in this document.")),
     ]
-
-
-class Server(uvicorn.Server):
-    """A server that drains: asked to end, it takes nothing new, and ends when its requests have."""
-
-    def __init__(self, app: Starlette, host: str = "127.0.0.1", port: int = 0):
-        """Takes an application, the address to listen at, and the port; 0: any that is free."""
-        self._service: Service = app.state.service
-        config = self._service.config
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                http="h11",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                h11_max_incomplete_event_size=2 * config.header_bytes,
-                timeout_graceful_shutdown=config.drain_seconds,
-            )
-        )
-
-    def drain(self) -> None:
-        """Ends the server once its requests have ended, or after `drain_seconds`."""
-        self._service.admission.is_draining = True
-        self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: object) -> None:
-        """Drains at the first signal; a second Ctrl-C ends at once. Uvicorn would raise the signal
-        again behind the last request, before the engine is closed.
-        """
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.drain()
-
-
-def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serves until SIGTERM or Ctrl-C, and drains.
-
-    Args:
-      app: as `build_app` returns it.
-      host: the address to listen at; loopback alone, unless it is another.
-      port: of it.
-    Raises:
-      OSError: the address is taken or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=1024) as listener:
-        Server(app, host, port).run(sockets=[listener])
