@@ -104,6 +104,11 @@ class _Exchange:
     async def _serve(self) -> None:
         config, path = self._service.config, self._scope["path"]
         check_size(self._scope, config)
+        if {"content-length", "transfer-encoding"} <= self._headers.keys():
+            # A balancer may believe the other one, and take the body's end for another request.
+            self._added.append((b"connection", b"close"))
+            text = "there are both Content-Length and Transfer-Encoding; send one of them"
+            raise ApiError(400, "invalid_request", text)
         check_host(self._headers.get("host", ""), config)
         if origin := self._headers.get("origin"):
             check_origin(origin, self._headers.get("host", ""), config)

@@ -7,6 +7,7 @@ import time
 import uvicorn
 from starlette.applications import Starlette
 
+from hclx.serve.http_connection import HttpConfig
 from hclx.serve.service import Service
 
 _LOG = logging.getLogger(__name__)
@@ -25,11 +26,11 @@ class Server(uvicorn.Server):
         self._deadline: float | None = None
         config = self._service.config
         super().__init__(
-            uvicorn.Config(
+            HttpConfig(
                 app,
+                config,
                 host=host,
                 port=port,
-                http="h11",
                 ws="none",
                 lifespan="off",
                 log_config=None,
