@@ -1,7 +1,11 @@
 """The one error by which a request is refused. A dialect only writes it down in its own words."""
 
+import logging
+
 from hclx.errors import ConfigError, HclxError
 from hclx.infer import RequestError, ServerError
+
+_LOG = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -46,6 +50,15 @@ def invalid(message: str, param: str | None = None) -> ApiError:
 def shutting_down(retry_after: float) -> ApiError:
     """Returns the error of a request that comes to a server that ends, or is ended with it."""
     return ApiError(503, "shutting_down", "the server ends; try another", retry_after=retry_after)
+
+
+def store_unavailable(error: HclxError) -> ApiError:
+    """Returns the error of a request for which the store or a disk has failed; the log has what the
+    server's files are called, and clients have not.
+    """
+    _LOG.error("%s", error)
+    text = "the server cannot read or write its store just now; try again"
+    return ApiError(503, "store_unavailable", text, retry_after=5)
 
 
 def error_of(error: HclxError) -> ApiError:
