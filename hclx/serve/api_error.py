@@ -38,6 +38,8 @@ class ApiError(Exception):
         """Returns the headers that go with it, which clients obey."""
         if self.retry_after is not None:
             return {"Retry-After": str(max(1, round(self.retry_after)))}
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
         # Clients of OpenAI repeat each answer from 500 on, which overload multiplies.
         return {"X-Should-Retry": "false"} if self.status >= 500 else {}
 

@@ -27,6 +27,8 @@ _FILES = ("/hclx/v1/datasets", "/tuning/v2/tasks")  # their routes read files in
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
 _KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")
+_EXPOSED = b"Retry-After, X-Request-Id, X-Should-Retry"
+_ALLOWED = "Authorization, *"  # the star does not stand for that one
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 Render = Callable[[str, ApiError], Response]
 
@@ -109,10 +111,12 @@ class _Exchange:
             self._added.append((b"connection", b"close"))
             text = "there are both Content-Length and Transfer-Encoding; send one of them"
             raise ApiError(400, "invalid_request", text)
-        check_host(self._headers.get("host", ""), config)
+        if path not in _PUBLIC:  # which balancers ask by address
+            check_host(self._headers.get("host", ""), config)
         if origin := self._headers.get("origin"):
             check_origin(origin, self._headers.get("host", ""), config)
             self._added += [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin")]
+            self._added.append((b"access-control-expose-headers", _EXPOSED))
             if self._scope["method"] == "OPTIONS":
                 await self._answer(_preflight())
                 return
@@ -121,7 +125,8 @@ class _Exchange:
                 self._service.keys.authenticate, secret_of(self._headers)
             )
             if caller is None:
-                text = "the key is missing or wrong; send `Authorization: Bearer KEY`"
+                text = "the key is missing, wrong or not active any more"
+                text += "; send `Authorization: Bearer KEY`"
                 raise ApiError(401, "invalid_api_key", text)
             self._key_id = caller.key_id
             self._state["caller"] = caller
@@ -210,7 +215,7 @@ class _Exchange:
             work.cancel()
             watcher.cancel()
         if work.cancelled():
-            self._status = self._status or 499  # as nginx logs a client that has left
+            self._status = 499  # as nginx logs a client that has left, in a stream too
         elif error := work.exception():
             raise error
 
@@ -282,4 +287,4 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 def _preflight() -> Response:
     allowed = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": "600"}
-    return Response(status_code=204, headers={**allowed, "Access-Control-Allow-Headers": "*"})
+    return Response(status_code=204, headers={**allowed, "Access-Control-Allow-Headers": _ALLOWED})

@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
@@ -57,7 +58,10 @@ def build_app(
         return render(request.url.path, error)
 
     async def on_http_error(request: Request, error: HTTPException) -> Response:
-        return render(request.url.path, _of_router(error, request))
+        response = render(request.url.path, _of_router(error, request))
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_methods_at(request))
+        return response
 
     document = ApiDocument(service, made)
     app = Starlette(
@@ -80,6 +84,14 @@ def _of_router(error: HTTPException, request: Request) -> ApiError:
     if error.status_code == 405:
         return ApiError(405, "method_not_allowed", f"{path} does not take {method}")
     return ApiError(error.status_code, "invalid_request", str(error.detail))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Returns the methods of all routes that have the path of a request."""
+    routes = [
+        route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE
+    ]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _own_routes(service: Service, document: ApiDocument) -> list[ApiRoute]:

@@ -1,4 +1,4 @@
-"""A server that is asked to end: who runs, who waits, who comes, and what the log says of it."""
+"""A server that is asked to end: who runs, waits, comes and leaves, and what the log says of it."""
 
 import contextlib
 import json
@@ -140,3 +140,14 @@ def test_the_end_of_the_time_ends_requests(caplog):
         client.signal()
     check_refused(answers[0])
     assert "ends 1 requests that still run" in caplog.text and "Traceback" not in caplog.text
+
+
+def test_a_client_that_leaves_a_stream_is_logged_as_such(caplog):
+    engine = EndlessEngine()
+    with caplog.at_level(logging.INFO, "hclx.serve"), running_server(engine) as client:
+        with client.stream("POST", "/v1/completions", json={**BODY, "stream": True}) as response:
+            assert response.status_code == 200
+        while engine.tickets and not engine.tickets[0].is_done:
+            time.sleep(0.01)
+    (line,) = [text for text in caplog.messages if "POST '/v1/completions'" in text]
+    assert " 499 " in line
