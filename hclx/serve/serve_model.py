@@ -111,14 +111,14 @@ def open_backend(
     facts = source.facts()
     artefacts = {artefact: artefact for artefact in source.record.get("artefacts", {})}
     models = {name or facts["name"]: None, **artefacts}
-    root = facts.get("model_dir") or facts["engine"]
     keeps_tenants = getattr(engine, "keeps_tenants", True)
     if not keeps_tenants:
         _LOG.warning(
-            "%s does not keep the prefix caches of tenants apart: see docs/serving.md", root
+            "%s does not keep the prefix caches of tenants apart: see docs/serving.md",
+            facts["engine"],
         )
     template = template_of(tokenizer)
-    return Backend(engine, tokenizer, models, longest, root, template, keeps_tenants)
+    return Backend(engine, tokenizer, models, longest, facts["name"], template, keeps_tenants)
 
 
 def template_of(tokenizer: Tokenizer) -> ChatTemplate | None:
