@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 
 from hclx.serve.api_error import ApiError, shutting_down
-from hclx.serve.caller import Caller
+from hclx.serve.caller import NO_KEY, Caller
 from hclx.serve.serve_config import ServeConfig
 
 
@@ -97,13 +97,10 @@ class Admission:
                 f" {config.running_tokens:,}; ask for fewer texts at once",
             )
         if len(self._queues.get(caller.key_id, ())) >= config.waiting_of_key:
-            raise ApiError(
-                429,
-                "rate_limit_exceeded",
-                f"the key {caller.key_id} has {config.waiting_of_key} requests that wait; send"
-                " fewer at once",
-                retry_after=wait,
-            )
+            has_key = caller.key_id != NO_KEY
+            who = f"the key {caller.key_id} has" if has_key else "clients without keys have"
+            text = f"{who} {config.waiting_of_key} requests that wait; send fewer at once"
+            raise ApiError(429, "rate_limit_exceeded", text, retry_after=wait)
         if self.n_waiting >= config.waiting:
             raise self._overloaded()
 
