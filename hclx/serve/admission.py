@@ -72,7 +72,8 @@ class Admission:
             async with asyncio.timeout(self._config.queue_seconds):
                 await turn.is_given
         except (asyncio.CancelledError, TimeoutError) as error:
-            if turn.is_given.done() and not turn.is_given.cancelled():  # at the same moment
+            given = turn.is_given
+            if given.done() and not given.cancelled() and not given.exception():  # just now
                 self._end(turn)
             else:
                 self._remove(caller.key_id, turn)

@@ -218,3 +218,15 @@ def test_clients_without_keys_are_told_of_no_key():
             await (await line.add("a5", caller, 1))
 
     run(test)
+
+
+def test_who_leaves_while_the_server_ends_gives_back_nothing_twice():
+    async def test(line):
+        await line.add("0", A, 10)
+        left = await line.add("a1", A, 10)
+        line.admission.refuse_waiting()
+        left.cancel()
+        await asyncio.sleep(0.01)
+        assert line.admission.n_running == 1 and line.admission.n_waiting == 0
+
+    run(test)
