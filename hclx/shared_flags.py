@@ -131,7 +131,7 @@ class EngineFlags:
         self._artefacts = None
         if takes_artefacts:
             what = "What `hclx tune` made for this model: FILE, for all texts; or NAME=FILE, for"
-            what += " lines of --prompts that name it; repeatable."
+            what += " requests or lines of --prompts that name it; repeatable."
             self._artefacts = flags.DEFINE_multi_string("artefact", [], what)
 
     @property

@@ -71,7 +71,9 @@ def _change(database) -> None:
 
     changes = {name: flag.value for name, flag in LIMITS.items() if flag.present}
     key = key_records.change_limits(database, KEY.value, changes)
-    print(f"key {key.id} for {key.name}: {print_keys.limits_in_words(key.limits)}")
+    state = key.state(time.time())
+    ending = "" if state == "active" else f"; it is {state}, and opens nothing"
+    print(f"key {key.id} for {key.name}: {print_keys.limits_in_words(key.limits)}{ending}")
 
 
 def _revoke(database) -> None:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from hclx.errors import ConfigError, HclxError, shown
-from hclx.serve.api_error import ApiError, invalid
+from hclx.serve.api_error import ApiError, invalid, store_unavailable
 from hclx.serve.dialect import Dialect
 from hclx.serve.json_body import read_body
 from hclx.serve.openai.openai_answers import ErrorAnswer
@@ -169,7 +169,7 @@ async def _asked(function: Callable, *arguments):
         name, equals, _ = str(error).partition("=")
         raise invalid(str(error), name if equals and name.isidentifier() else None) from error
     except HclxError as error:
-        raise ApiError(503, "store_unavailable", str(error), retry_after=5) from error
+        raise store_unavailable(error) from error
 
 
 def _changes(body: LimitsBody) -> dict[str, int]:

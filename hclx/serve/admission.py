@@ -8,8 +8,8 @@ import dataclasses
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 
-from hclx.serve.api_error import ApiError
-from hclx.serve.caller import Caller
+from hclx.serve.api_error import ApiError, shutting_down
+from hclx.serve.caller import NO_KEY, Caller
 from hclx.serve.serve_config import ServeConfig
 
 
@@ -72,7 +72,8 @@ class Admission:
             async with asyncio.timeout(self._config.queue_seconds):
                 await turn.is_given
         except (asyncio.CancelledError, TimeoutError) as error:
-            if turn.is_given.done() and not turn.is_given.cancelled():  # at the same moment
+            given = turn.is_given
+            if given.done() and not given.cancelled() and not given.exception():  # just now
                 self._end(turn)
             else:
                 self._remove(caller.key_id, turn)
@@ -88,7 +89,7 @@ class Admission:
         """Raises ApiError, as `turn` does, for a request that would not even wait."""
         config, wait = self._config, self._config.retry_seconds
         if self.is_draining:
-            raise ApiError(503, "shutting_down", "the server ends; try another", retry_after=wait)
+            raise shutting_down(wait)
         if cost > config.running_tokens:
             raise ApiError(
                 400,
@@ -97,15 +98,20 @@ class Admission:
                 f" {config.running_tokens:,}; ask for fewer texts at once",
             )
         if len(self._queues.get(caller.key_id, ())) >= config.waiting_of_key:
-            raise ApiError(
-                429,
-                "rate_limit_exceeded",
-                f"the key {caller.key_id} has {config.waiting_of_key} requests that wait; send"
-                " fewer at once",
-                retry_after=wait,
-            )
+            has_key = caller.key_id != NO_KEY
+            who = f"the key {caller.key_id} has" if has_key else "clients without keys have"
+            text = f"{who} {config.waiting_of_key} requests that wait; send fewer at once"
+            raise ApiError(429, "rate_limit_exceeded", text, retry_after=wait)
         if self.n_waiting >= config.waiting:
             raise self._overloaded()
+
+    def refuse_waiting(self) -> None:
+        """Refuses the requests that wait (503), because the server ends."""
+        turns = [turn for queue in self._queues.values() for turn in queue]
+        self._queues.clear()
+        for turn in turns:
+            if not turn.is_given.done():
+                turn.is_given.set_exception(shutting_down(self._config.retry_seconds))
 
     def _overloaded(self) -> ApiError:
         wait = self._config.retry_seconds

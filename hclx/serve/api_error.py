@@ -1,7 +1,11 @@
 """The one error by which a request is refused. A dialect only writes it down in its own words."""
 
+import logging
+
 from hclx.errors import ConfigError, HclxError
 from hclx.infer import RequestError, ServerError
+
+_LOG = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -35,6 +39,8 @@ class ApiError(Exception):
         """Returns the headers that go with it, which clients obey."""
         if self.retry_after is not None:
             return {"Retry-After": str(max(1, round(self.retry_after)))}
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
         # Clients of OpenAI repeat each answer from 500 on, which overload multiplies.
         return {"X-Should-Retry": "false"} if self.status >= 500 else {}
 
@@ -42,6 +48,20 @@ class ApiError(Exception):
 def invalid(message: str, param: str | None = None) -> ApiError:
     """Returns the error of a request that has to be changed."""
     return ApiError(400, "invalid_request", message, param)
+
+
+def shutting_down(retry_after: float) -> ApiError:
+    """Returns the error of a request that comes to a server that ends, or is ended with it."""
+    return ApiError(503, "shutting_down", "the server ends; try another", retry_after=retry_after)
+
+
+def store_unavailable(error: HclxError) -> ApiError:
+    """Returns the error of a request for which the store or a disk has failed; the log has what the
+    server's files are called, and clients have not.
+    """
+    _LOG.error("%s", error)
+    text = "the server cannot read or write its store just now; try again"
+    return ApiError(503, "store_unavailable", text, retry_after=5)
 
 
 def error_of(error: HclxError) -> ApiError:

@@ -59,6 +59,11 @@ class TextStreams:
         """Ends a text as it is."""
         self._tickets[index].cancel()
 
+    def cancel_all(self) -> None:
+        """Ends all texts as they are; `result` says that the server did."""
+        for ticket in self._tickets:
+            ticket.cancel()
+
     async def result(self, index: int, may_be_cancelled: bool = False) -> Generation:
         """Awaits a whole text. Raises ApiError if it has failed, or the server ends.
 
@@ -103,7 +108,7 @@ class Backend:
       tokenizer: that of the model; None: a remote engine tells no tokens.
       models: name -> the artefact of the engine that it stands for; None: the model alone.
       max_length: the most tokens of a prompt and its continuation.
-      root: the path or address of the model, which clients only show.
+      root: the name of the model where it is from, which clients only show: no path of the server.
       chat_template: None: the model is a base model, that knows no chats.
       keeps_tenants: whether the engine keeps the prefix caches of tenants apart; else the server
         names it none.

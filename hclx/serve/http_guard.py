@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hclx.errors import shown
-from hclx.serve.api_error import ApiError
+from hclx.serve.api_error import ApiError, shutting_down
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
@@ -22,10 +22,13 @@ _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
 _BODY_SECONDS = 60  # within which a body has to be here, or the next part of a file
+_END_SECONDS = 1  # within which requests end by themselves when the server does
 _FILES = ("/hclx/v1/datasets", "/tuning/v2/tasks")  # their routes read files in parts
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
 _KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")
+_EXPOSED = b"Retry-After, X-Request-Id, X-Should-Retry"
+_ALLOWED = "Authorization, *"  # the star does not stand for that one
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 Render = Callable[[str, ApiError], Response]
 
@@ -61,17 +64,26 @@ class _Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._headers, self._state = _headers(scope), scope.setdefault("state", {})
         self._status, self._is_complete, self._key_id, self._n_read = 0, False, "-", 0
+        self._is_ended = False
         self._added: list[tuple[bytes, bytes]] = []
         own_ids = (self._headers.get(name) for name in _ID_HEADERS)
         own_id = next(filter(None, own_ids), "")
         self._id = own_id if _REQUEST_ID.fullmatch(own_id) else uuid.uuid4().hex
 
     async def run(self) -> None:
-        begin = time.monotonic()
+        begin, self._task = time.monotonic(), asyncio.current_task()
         self._state.update(begin=begin, request_id=self._id)
         self._added.append((b"x-request-id", self._id.encode()))
+        if self._service.admission.is_draining:
+            self._added.append((b"connection", b"close"))
         try:
-            await self._serve()
+            with self._service.ended_by(self._end_soon):
+                await self._serve()
+        except asyncio.CancelledError:
+            if not self._is_ended:
+                raise
+            self._task.uncancel()
+            await self._refuse(shutting_down(self._service.config.retry_seconds))
         except ApiError as error:
             await self._refuse(error)
         except Exception:
@@ -81,13 +93,30 @@ class _Exchange:
         finally:
             self._log(time.monotonic() - begin)
 
+    def _end_soon(self) -> None:
+        """Ends the request, unless it does by itself: texts are, and streams then have an event."""
+
+        def end() -> None:
+            if not self._task.done():
+                self._is_ended = True
+                self._task.cancel()
+
+        asyncio.get_running_loop().call_later(_END_SECONDS, end)
+
     async def _serve(self) -> None:
         config, path = self._service.config, self._scope["path"]
         check_size(self._scope, config)
-        check_host(self._headers.get("host", ""), config)
+        if {"content-length", "transfer-encoding"} <= self._headers.keys():
+            # A balancer may believe the other one, and take the body's end for another request.
+            self._added.append((b"connection", b"close"))
+            text = "there are both Content-Length and Transfer-Encoding; send one of them"
+            raise ApiError(400, "invalid_request", text)
+        if path not in _PUBLIC:  # which balancers ask by address
+            check_host(self._headers.get("host", ""), config)
         if origin := self._headers.get("origin"):
             check_origin(origin, self._headers.get("host", ""), config)
             self._added += [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin")]
+            self._added.append((b"access-control-expose-headers", _EXPOSED))
             if self._scope["method"] == "OPTIONS":
                 await self._answer(_preflight())
                 return
@@ -96,7 +125,8 @@ class _Exchange:
                 self._service.keys.authenticate, secret_of(self._headers)
             )
             if caller is None:
-                text = "the key is missing or wrong; send `Authorization: Bearer KEY`"
+                text = "the key is missing, wrong or not active any more"
+                text += "; send `Authorization: Bearer KEY`"
                 raise ApiError(401, "invalid_api_key", text)
             self._key_id = caller.key_id
             self._state["caller"] = caller
@@ -177,11 +207,15 @@ class _Exchange:
             if not work.done() and not self._is_complete:
                 work.cancel()
             await asyncio.wait({work})
+        except asyncio.CancelledError:  # the server ends, and the work ends before it
+            work.cancel()
+            await asyncio.wait({work}, timeout=_END_SECONDS)
+            raise
         finally:
             work.cancel()
             watcher.cancel()
         if work.cancelled():
-            self._status = self._status or 499  # as nginx logs a client that has left
+            self._status = 499  # as nginx logs a client that has left, in a stream too
         elif error := work.exception():
             raise error
 
@@ -253,4 +287,4 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 def _preflight() -> Response:
     allowed = {"Access-Control-Allow-Methods": _METHODS, "Access-Control-Max-Age": "600"}
-    return Response(status_code=204, headers={**allowed, "Access-Control-Allow-Headers": "*"})
+    return Response(status_code=204, headers={**allowed, "Access-Control-Allow-Headers": _ALLOWED})

@@ -31,7 +31,7 @@ _EVENT = {
 _REASONS = {
     **{
         400: "A field is wrong.",
-        401: "The key is missing or wrong.",
+        401: "The key is missing, wrong or not active any more.",
         404: "There is no such name.",
     },
     **{403: "The key or the origin may not do this.", 408: "The body came too slowly."},

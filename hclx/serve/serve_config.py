@@ -14,6 +14,8 @@ class ServeConfig(Validated):
       body_bytes: the most bytes of a request's body.
       file_bytes: the same where it brings a file of rows.
       header_bytes: the most bytes of its headers together.
+      header_seconds: how long a connection may take for the headers of a request.
+      connections: the most connections that are open at once.
       prompts: the most prompts of a request, and texts to embed.
       n: the most continuations of a request, over all of its prompts.
       logprobs: the most alternatives of a token whose log-probabilities a request asks for.
@@ -37,6 +39,8 @@ class ServeConfig(Validated):
     body_bytes: int = 2**22
     file_bytes: int = 2**26
     header_bytes: int = 2**14
+    header_seconds: float = 30.0
+    connections: int = 900
     prompts: int = 256
     n: int = 256
     logprobs: int = MAX_LOGPROBS
@@ -57,6 +61,7 @@ class ServeConfig(Validated):
 
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
+        self._positive("header_seconds", "connections")
         self._positive("file_bytes", "stop_chars", "answer_tokens")
         self._positive(
             "running_texts", "texts_of_key", "waiting", "waiting_of_key", "queue_seconds"

@@ -12,9 +12,10 @@ from hclx.errors import ConfigError, require
 from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
+from hclx.serve.http_server import serve
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
-from hclx.serve.server import DIALECTS, build_app, serve
+from hclx.serve.server import DIALECTS, build_app
 from hclx.serve.tuning.tuning_config import TuningConfig
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate
@@ -112,14 +113,14 @@ def open_backend(
     facts = source.facts()
     artefacts = {artefact: artefact for artefact in source.record.get("artefacts", {})}
     models = {name or facts["name"]: None, **artefacts}
-    root = facts.get("model_dir") or facts["engine"]
     keeps_tenants = getattr(engine, "keeps_tenants", True)
     if not keeps_tenants:
         _LOG.warning(
-            "%s does not keep the prefix caches of tenants apart: see docs/serving.md", root
+            "%s does not keep the prefix caches of tenants apart: see docs/serving.md",
+            facts["engine"],
         )
     template = template_of(tokenizer)
-    return Backend(engine, tokenizer, models, longest, root, template, keeps_tenants)
+    return Backend(engine, tokenizer, models, longest, facts["name"], template, keeps_tenants)
 
 
 def template_of(tokenizer: Tokenizer) -> ChatTemplate | None:

@@ -1,15 +1,13 @@
 """The server: dialects over one engine, behind the guard."""
 
-import signal
-import socket
 from collections.abc import Callable, Sequence
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
@@ -60,7 +58,10 @@ def build_app(
         return render(request.url.path, error)
 
     async def on_http_error(request: Request, error: HTTPException) -> Response:
-        return render(request.url.path, _of_router(error, request))
+        response = render(request.url.path, _of_router(error, request))
+        if error.status_code == 405:
+            response.headers["Allow"] = ", ".join(_methods_at(request))
+        return response
 
     document = ApiDocument(service, made)
     app = Starlette(
@@ -83,6 +84,14 @@ def _of_router(error: HTTPException, request: Request) -> ApiError:
     if error.status_code == 405:
         return ApiError(405, "method_not_allowed", f"{path} does not take {method}")
     return ApiError(error.status_code, "invalid_request", str(error.detail))
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Returns the methods of all routes that have the path of a request."""
+    routes = [
+        route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE
+    ]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def _own_routes(service: Service, document: ApiDocument) -> list[ApiRoute]:
@@ -108,53 +117,3 @@ def _own_routes(service: Service, document: ApiDocument) -> list[ApiRoute]:
         ApiRoute("/metrics", metrics, numbers),
         ApiRoute("/openapi.json", openapi, Operation("Describes all routes, in this document.")),
     ]
-
-
-class Server(uvicorn.Server):
-    """A server that drains: asked to end, it takes nothing new, and ends when its requests have."""
-
-    def __init__(self, app: Starlette, host: str = "127.0.0.1", port: int = 0):
-        """Takes an application, the address to listen at, and the port; 0: any that is free."""
-        self._service: Service = app.state.service
-        config = self._service.config
-        super().__init__(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                http="h11",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                h11_max_incomplete_event_size=2 * config.header_bytes,
-                timeout_graceful_shutdown=config.drain_seconds,
-            )
-        )
-
-    def drain(self) -> None:
-        """Ends the server once its requests have ended, or after `drain_seconds`."""
-        self._service.admission.is_draining = True
-        self.should_exit = True
-
-    def handle_exit(self, sig: int, frame: object) -> None:
-        """Drains at the first signal; a second Ctrl-C ends at once. Uvicorn would raise the signal
-        again behind the last request, before the engine is closed.
-        """
-        self.force_exit = self.should_exit and sig == signal.SIGINT
-        self.drain()
-
-
-def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serves until SIGTERM or Ctrl-C, and drains.
-
-    Args:
-      app: as `build_app` returns it.
-      host: the address to listen at; loopback alone, unless it is another.
-      port: of it.
-    Raises:
-      OSError: the address is taken or not this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=1024) as listener:
-        Server(app, host, port).run(sockets=[listener])

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -113,6 +113,7 @@ class Service:
       backend, keys, config: see `hclx.serve.server.build_app`.
       admission: the queue before the engine.
       metrics: numbers about all requests.
+      endings: what `end` calls, on the event loop.
     """
 
     backend: Backend
@@ -120,6 +121,22 @@ class Service:
     config: ServeConfig
     admission: Admission
     metrics: Metrics
+    endings: set[Callable[[], None]] = dataclasses.field(default_factory=set)
+
+    @contextlib.contextmanager
+    def ended_by(self, ending: Callable[[], None]) -> Iterator[None]:
+        """Enters a context in which `end` calls `ending`."""
+        self.endings.add(ending)
+        try:
+            yield
+        finally:
+            self.endings.discard(ending)
+
+    def end(self) -> None:
+        """Ends all requests: each tells its client that the server ends."""
+        self.admission.refuse_waiting()
+        for ending in tuple(self.endings):
+            ending()
 
     async def answer(
         self,
@@ -163,7 +180,8 @@ class Service:
                     prompt_of = lambda index: self.backend.end_of(asked.requests[index].prompt)
                     guarded = GuardedTexts(texts, self.backend.rules, self.metrics, prompt_of)
                     running = Running(asked, guarded, self.metrics)
-                    yield running
+                    with self.ended_by(texts.cancel_all):
+                        yield running
             reason = "failed" if running.has_failed else "finished"
         except (asyncio.CancelledError, GeneratorExit):
             reason = "cancelled"

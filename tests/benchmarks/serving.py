@@ -33,9 +33,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from hclx.infer import GenerateRequest, SamplingConfig  # noqa: E402
 from hclx.infer.model_source import RunFolder  # noqa: E402
 from hclx.serve.caller import Caller, OpenKeys  # noqa: E402
+from hclx.serve.http_server import Server  # noqa: E402
 from hclx.serve.serve_config import ServeConfig  # noqa: E402
 from hclx.serve.serve_model import open_backend  # noqa: E402
-from hclx.serve.server import Server, build_app  # noqa: E402
+from hclx.serve.server import build_app  # noqa: E402
 
 SECTIONS = ("cost", "load", "overload", "leave", "greedy")
 LENGTHS = (16, 100, 40, 128, 64, 30, 120, 80)  # tokens of prompts

@@ -8,8 +8,9 @@ from starlette.testclient import TestClient
 
 from hclx.config import ModelConfig
 from hclx.serve.backend import Backend
+from hclx.serve.http_server import Server
 from hclx.serve.safety.output_rules import OutputRules
-from hclx.serve.server import Server, build_app
+from hclx.serve.server import build_app
 from hclx.text.chat_template import ChatTemplate
 from hclx.text.tokenizer import to_text
 from tests.helpers.byte_tokenizer import ByteTokenizer

@@ -62,6 +62,8 @@ def test_a_key_is_made_used_listed_and_revoked(keys, tmp_path):
         f"key {caller.key_id} for 검색팀 is revoked"
     ]
     assert "revoked" in lines(keys("list"))[1]
+    (limited,) = lines(keys("limit", f"--key={caller.key_id}", "--tokens_per_day=9"))
+    assert limited.endswith("9 tokens/day; it is revoked, and opens nothing")
     with open_database(f"{tmp_path}/keys.db") as database:
         assert KeyStore(database).authenticate(secret) is None
     wrong = refused(keys("usage", f"--key={caller.key_id}0"), 64)

@@ -8,7 +8,7 @@ import pytest
 
 from hclx.serve.admission import Admission
 from hclx.serve.api_error import ApiError
-from hclx.serve.caller import Caller
+from hclx.serve.caller import Caller, OpenKeys
 from hclx.serve.serve_config import ServeConfig
 
 CONFIG = ServeConfig(running_tokens=10, waiting=6, waiting_of_key=4)
@@ -152,6 +152,7 @@ def test_a_key_has_its_share_of_the_queue_and_the_queue_its_end():
         with pytest.raises(ApiError) as error:
             await refused
         assert error.value.status == 429 and error.value.headers == {"Retry-After": "1"}
+        assert "the key a has 4 requests" in error.value.message
         for number in range(2):
             await line.add(f"b{number}", B, 1)
         refused = await line.add("c", Caller("c"), 1)
@@ -202,5 +203,30 @@ def test_what_never_fits_and_what_comes_while_the_server_ends_is_refused():
         with pytest.raises(ApiError) as error:
             await (await line.add("y", A, 1))
         assert error.value.status == 503 and error.value.code == "shutting_down"
+
+    run(test)
+
+
+def test_clients_without_keys_are_told_of_no_key():
+    caller = OpenKeys().authenticate("")
+
+    async def test(line):
+        await line.add("0", caller, 10)
+        for number in range(4):
+            await line.add(f"a{number}", caller, 1)
+        with pytest.raises(ApiError, match="clients without keys have 4 requests that wait"):
+            await (await line.add("a5", caller, 1))
+
+    run(test)
+
+
+def test_who_leaves_while_the_server_ends_gives_back_nothing_twice():
+    async def test(line):
+        await line.add("0", A, 10)
+        left = await line.add("a1", A, 10)
+        line.admission.refuse_waiting()
+        left.cancel()
+        await asyncio.sleep(0.01)
+        assert line.admission.n_running == 1 and line.admission.n_waiting == 0
 
     run(test)

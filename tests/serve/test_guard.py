@@ -72,11 +72,14 @@ def test_no_route_is_open_without_a_key(guarded, method, path, headers):
     response = guarded.request(method, path, headers=headers)
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
+    assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready"])
-def test_balancers_ask_without_a_key(guarded, path):
+def test_balancers_ask_without_a_key_and_by_address(guarded, path):
     assert guarded.get(path).status_code == 200
+    assert guarded.get(path, headers={"Host": "10.0.3.7:8000"}).status_code == 200
+    assert guarded.get("/metrics", headers={"Host": "10.0.3.7:8000"}).status_code == 421
 
 
 @pytest.mark.parametrize(
@@ -113,8 +116,11 @@ def test_allowed_pages_may_call(guarded):
     response = guarded.options("/v1/completions", headers=origin)  # browsers send no key with it
     assert response.status_code == 204
     assert response.headers["access-control-allow-origin"] == "https://studio.example"
+    # Without its own name a browser sends no key: the star of the Fetch standard excludes it.
+    assert "Authorization" in response.headers["access-control-allow-headers"]
     response = guarded.get("/v1/models", headers={**origin, **bearer("good")})
     assert response.status_code == 200
+    assert "Retry-After" in response.headers["access-control-expose-headers"]
     assert response.headers["access-control-allow-origin"] == "https://studio.example"
     own = {"Origin": "http://localhost", **bearer("good")}
     assert guarded.get("/v1/models", headers=own).status_code == 200

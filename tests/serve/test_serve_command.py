@@ -71,6 +71,6 @@ def test_artefacts_are_models_beside_the_base(run):
     with source.open() as engine:
         backend = open_backend(source, engine, "base", (None, None))
         assert dict(backend.models) == {"base": None, "soft": "soft"}
-        assert backend.root == str(run) and backend.chat_template is None
+        assert backend.root == "base" and backend.chat_template is None
         with pytest.raises(ConfigError, match="--max_length=100000: the model reads"):
             open_backend(source, engine, "base", (None, 100_000))

@@ -12,3 +12,6 @@ def test_unknown_routes_and_methods_are_told(client):
     response = client.get("/v1/completions")
     assert response.status_code == 405
     assert response.json()["error"]["type"] == "invalid_request_error"
+    assert response.headers["allow"] == "POST"
+    response = client.delete("/v1/models")
+    assert response.status_code == 405 and response.headers["allow"] == "GET, HEAD"

@@ -1,8 +1,11 @@
 """A server whose keys are in a store: who gets in, what is counted, and what a full quota says."""
 
 import asyncio
+import concurrent.futures
 import dataclasses
+import sqlite3
 import threading
+import time
 
 import pytest
 
@@ -83,6 +86,26 @@ def test_a_stream_is_recorded_and_a_refused_request_is_not(keyed, database):
     assert complete(keyed, secret, model="other").status_code == 404
     (record,) = records(database)
     assert record.prompt_tokens == 6 and record.completion_tokens > 0
+
+
+def test_a_store_that_another_process_keeps_busy_is_told_in_time(backend, tmp_path, monkeypatch):
+    monkeypatch.setattr("hclx.serve.store.database._BUSY_SECONDS", 1)
+    with open_database(f"{tmp_path}/keys.db") as database:
+        secret, _ = create_key(database, "first", NOON - 10)
+        other = sqlite3.connect(f"{tmp_path}/keys.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with client_of(build_app(backend, KeyStore(database, clock=lambda: NOON))) as client:
+            with concurrent.futures.ThreadPoolExecutor(5) as threads:
+                begin = time.monotonic()
+                refusals = list(threads.map(lambda _: complete(client, secret), range(5)))
+                assert time.monotonic() - begin < 4.5  # not in turns of a second each
+            for refused in refusals:
+                assert refused.status_code == 503 and refused.headers["retry-after"] == "5"
+                assert refused.json()["error"]["code"] == "store_unavailable"
+                assert str(tmp_path) not in refused.text and "sqlite" not in refused.text
+            other.execute("ROLLBACK")
+            other.close()
+            assert complete(client, secret).status_code == 200
 
 
 def test_a_server_takes_a_store_that_there_is_and_that_no_other_has(tmp_path):

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hclx.errors import ConfigError, DataError, HclxError, StorageError, require, shown
 from hclx.serve.store.migrations import migrate
 
-_BUSY_SECONDS = 30  # that a transaction waits for those of other processes
+_BUSY_SECONDS = 5  # that a transaction waits for others of its process, and for other processes
 _CONNECT_SECONDS = 10
 _DAMAGED = ("not a database", "malformed", "database corruption")
 
@@ -32,7 +32,7 @@ class Database:
         self.place = parsed.render_as_string(hide_password=True)
         self.path: Path | None = None
         # In a process, threads wait for their turn to write instead of trying again and again.
-        self._writer = contextlib.nullcontext()
+        self._writer: threading.Lock | None = None
         if parsed.drivername == "sqlite":
             self.path, self._writer = Path(os.path.realpath(parsed.database)), threading.Lock()
             self.place = str(parsed.database)
@@ -68,7 +68,7 @@ class Database:
           StorageError: the database cannot be reached or written.
           DataError: it is damaged.
         """
-        with self._reported(), self._writer, self._engine.connect() as connection:
+        with self._reported(), self._turn(), self._engine.connect() as connection:
             connection.execution_options(writes=True, durable=durable)
             with connection.begin():
                 yield connection
@@ -82,6 +82,22 @@ class Database:
 
     def __exit__(self, *exc_info):
         self.close()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Enters a context in which no other thread writes, if there may be one writer alone."""
+        if self._writer is None:
+            yield
+            return
+        if not self._writer.acquire(timeout=_BUSY_SECONDS):
+            raise StorageError(
+                f"the store {self.place} is busy: others have written for {_BUSY_SECONDS} seconds;"
+                " try again"
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @contextlib.contextmanager
     def _reported(self) -> Iterator[None]:

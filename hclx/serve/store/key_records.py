@@ -154,7 +154,7 @@ def find_key(database: Database, key_id: str) -> KeyRecord:
     with database.reading() as connection:
         row = connection.execute(_WITH_USE.where(api_keys.c.id == key_id)).first()
         if row is None:
-            raise no_such_key(connection, database.place, key_id)
+            raise no_such_key(connection, key_id)
     return _used_record(row)
 
 
@@ -179,7 +179,7 @@ def change_limits(database: Database, key_id: str, changes: Mapping[str, int]) -
         connection.execute(api_keys.update().where(is_it).values(**changes))
         row = connection.execute(api_keys.select().where(is_it)).first()
         if row is None:
-            raise no_such_key(connection, database.place, key_id)
+            raise no_such_key(connection, key_id)
     return record_of(row)
 
 
@@ -198,14 +198,14 @@ def revoke_key(database: Database, key_id: str, now: float) -> KeyRecord:
         )
         row = connection.execute(api_keys.select().where(is_it)).first()
         if row is None:
-            raise no_such_key(connection, database.place, key_id)
+            raise no_such_key(connection, key_id)
     return record_of(row)
 
 
-def no_such_key(connection: sa.Connection, place: str, key_id: str) -> NoSuchKeyError:
+def no_such_key(connection: sa.Connection, key_id: str) -> NoSuchKeyError:
     """Returns the error for an id that no key of the store has, with the nearest that one has."""
     ids = connection.scalars(sa.select(api_keys.c.id)).all()
-    return NoSuchKeyError(f"{place} has no key {shown(key_id)}{guess(key_id, ids)}")
+    return NoSuchKeyError(f"the store has no key {shown(key_id)}{guess(key_id, ids)}")
 
 
 def record_of(row: sa.Row) -> KeyRecord:

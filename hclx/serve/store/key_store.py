@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from hclx.errors import HclxError
-from hclx.serve.api_error import ApiError, invalid
+from hclx.serve.api_error import ApiError, invalid, store_unavailable
 from hclx.serve.caller import Caller, Ended
 from hclx.serve.store.database import Database, open_database
 from hclx.serve.store.key_records import key_of_secret, record_of
@@ -54,7 +54,7 @@ class KeyStore:
         try:
             record = key_of_secret(self.database, secret, self._clock())
         except HclxError as error:
-            raise _unavailable(error) from error
+            raise store_unavailable(error) from error
         return record and Caller(record.id, record.tenant, record.scopes, record.kind)
 
     def admit(self, caller: Caller, cost_tokens: int) -> Reservation:
@@ -86,7 +86,7 @@ class KeyStore:
                 429, "rate_limit_exceeded", str(error), retry_after=error.seconds
             ) from error
         except HclxError as error:
-            raise _unavailable(error) from error
+            raise store_unavailable(error) from error
 
     def record(self, caller: Caller, ended: Ended, reservation: Reservation) -> None:
         """Records a request that has ended, in whatever way, and counts the tokens that it took in
@@ -104,7 +104,7 @@ class KeyStore:
                 if add_usage(connection, reservation.id, caller.key_id, finished, now):
                     settle(connection, reservation, sum(tokens))
         except HclxError as error:
-            raise _unavailable(error) from error
+            raise store_unavailable(error) from error
 
 
 @contextlib.contextmanager
@@ -114,7 +114,3 @@ def open_keys(url: str) -> Iterator[KeyStore]:
     """
     with open_database(url, makes=False) as database, only_server(database):
         yield KeyStore(database)
-
-
-def _unavailable(error: HclxError) -> ApiError:
-    return ApiError(503, "store_unavailable", str(error), retry_after=5)

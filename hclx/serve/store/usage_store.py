@@ -107,7 +107,7 @@ def usage_by_day(database: Database, since: float, key_id: str | None = None) ->
         if key_id is not None:
             statement = statement.where(usage.c.key_id == key_id)
             if connection.execute(api_keys.select().where(api_keys.c.id == key_id)).first() is None:
-                raise no_such_key(connection, database.place, key_id)
+                raise no_such_key(connection, key_id)
         rows = connection.execute(statement).all()
     # sums of 64-bit numbers are decimals in PostgreSQL
     return [DayOfUsage(*row[:3], *map(int, row[3:])) for row in rows]

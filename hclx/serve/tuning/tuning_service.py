@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from hclx.errors import ConfigError, StorageError, known_error, shown
 from hclx.prompts import PromptDocument, prompt_from_json
-from hclx.serve.api_error import ApiError, invalid
+from hclx.serve.api_error import ApiError, invalid, store_unavailable
 from hclx.serve.caller import Caller
 from hclx.serve.store import artefact_records, dataset_records, job_records
 from hclx.serve.store.artefact_records import ArtefactRecord
@@ -268,7 +268,7 @@ def _refused(names: Mapping[str, str] = {}) -> Iterator[None]:
         for path, name in names.items():
             text = text.replace(path, name)
         if isinstance(known, StorageError):
-            raise ApiError(503, "store_unavailable", text, retry_after=5) from error
+            raise store_unavailable(known) from error
         kinds = (kind for kind in _REFUSALS if isinstance(known, kind))
         status, code, retry_after = next((_REFUSALS[kind] for kind in kinds), _INVALID)
         raise ApiError(status, code, text, retry_after=retry_after) from error
