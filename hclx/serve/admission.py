@@ -72,8 +72,8 @@ class Admission:
             async with asyncio.timeout(self._config.queue_seconds):
                 await turn.is_given
         except (asyncio.CancelledError, TimeoutError) as error:
-            given = turn.is_given
-            if given.done() and not given.cancelled() and not given.exception():  # just now
+            future = turn.is_given
+            if future.done() and not future.cancelled() and not future.exception():  # just now
                 self._end(turn)
             else:
                 self._remove(caller.key_id, turn)
