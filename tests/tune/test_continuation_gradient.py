@@ -12,14 +12,14 @@ from hclx.model import hidden_states, token_vectors, unembed
 from hclx.tune.continuation_gradient import ContinuationGradients
 from tests.helpers.engines import loaded
 from tests.helpers.numpy_decoder import noisy_params
-from tests.helpers.tuning import BASES, FP32, load_base, plain_batch, torch_model
+from tests.helpers.tuning import FP32, load_base, plain_batch, torch_model
 
 CONTEXT, CONTINUATION = [5, 17, 9, 17, 30, 2], [44, 8, 61]
 NO_SLOTS = np.zeros((0, 48), np.float32)
 TINY = ModelConfig(vocab_size=128, n_layers=2, d_model=48, n_heads=4, max_length=64)
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", ["llama", pytest.param("gpt2", marks=pytest.mark.long)])
 def test_it_is_that_of_pytorch(name):
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")

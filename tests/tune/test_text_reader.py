@@ -134,7 +134,8 @@ def test_a_run_resumes_to_the_last_digit(place, pair):
     assert (folder / ARTEFACT).read_bytes() == (pair[0] / ARTEFACT).read_bytes()
 
 
-@pytest.mark.parametrize("objective", [pytest.param("similarity", marks=pytest.mark.long), "pair"])
+@pytest.mark.long
+@pytest.mark.parametrize("objective", ["similarity", "pair"])
 def test_scores_are_learnt_in_full(place, objective):
     """By a run whose checkpoint is the result, with the head in it."""
     config = TuneConfig(kind="finetune", objective=objective, score_max=5.0)
