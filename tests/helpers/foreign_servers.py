@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from hclx.convert.exporting import export_model
+from tests.helpers.runs import pretrain
+
 START_SECONDS = 300
 LLAMA = [
     "norm='rmsnorm'",
@@ -29,6 +32,15 @@ LLAMA = [
     "tied_head=False",
     "position='rotary'",
 ]  # bindings of ModelConfig
+
+
+def export_small_run(place: Path) -> None:
+    """Trains a small Llama as the folder run of `place`, and exports it as hf there."""
+    shape = [f"--gin.ModelConfig.{binding}" for binding in [*LLAMA, "d_model=128"]]
+    steps = ["--gin.TrainConfig.total_steps=200", "--gin.OptimizerConfig.learning_rate=3e-3"]
+    result = pretrain(place / "run", *shape, *steps)
+    assert result.returncode == 0, result.stderr
+    export_model(place / "run", place / "hf")
 
 
 def setting(name: str) -> str:

@@ -20,6 +20,7 @@ from hclx.infer.random_model import NumberTokenizer
 from hclx.infer.remote import RemoteConfig, RemoteEngine, ServerError
 from tests.helpers.commands import launch
 from tests.helpers.model_server import chunk, logprobs, model_server, raw, status, stream
+from tests.helpers.serving import TextTokenizer
 
 GREEDY = SamplingConfig(max_tokens=9, temperature=0.0)
 REQUEST = GenerateRequest("봄", GREEDY)
@@ -466,6 +467,22 @@ def test_llama_cpp_python_is_asked_for_whole_texts_one_at_a_time(server, engine)
     server.answers = [status(500, "logprobs is not supported")]
     with pytest.raises(RequestError, match="logprobs is not supported"):
         engine.generate([dataclasses.replace(REQUEST, sampling=SamplingConfig(logprobs=0))])
+
+
+@of_kind("python")
+def test_ids_are_sent_to_llama_cpp_python_as_their_text(server):
+    """The tokens that begin a document are put there by the server."""
+    tokenizer, text = TextTokenizer(256), {"text": "가", "finish_reason": "stop"}
+    answer = {"choices": [text], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    server.answers = [raw(200, json.dumps(answer))]
+    with RemoteEngine(server.url, tokenizer=tokenizer) as engine:
+        engine.generate([GenerateRequest((*tokenizer.begin_ids, *b"abc"), GREEDY)])
+        assert server.bodies[-1]["prompt"] == "abc"
+        n_sent = len(server.bodies)
+        for ids in (tuple("가".encode()[:2]), (300,)):
+            with pytest.raises(RequestError, match="not how a text is encoded"):
+                engine.generate([GenerateRequest(ids, GREEDY)])
+        assert len(server.bodies) == n_sent
 
 
 @of_kind("python")

@@ -8,7 +8,6 @@ import urllib.request
 
 import pytest
 
-from hclx.convert.exporting import export_model
 from hclx.errors import ConfigError
 from hclx.infer import (
     EmbeddedEngine,
@@ -22,8 +21,7 @@ from hclx.infer import (
     load_for_inference,
 )
 from hclx.text import load_tokenizer
-from tests.helpers.foreign_servers import LLAMA, llama_cpp, vllm
-from tests.helpers.runs import pretrain
+from tests.helpers.foreign_servers import export_small_run, llama_cpp, vllm
 
 pytestmark = pytest.mark.long
 
@@ -45,11 +43,7 @@ BROKEN = "\ufffd "  # of a character that was not finished, in which may be a sp
 def place(tmp_path_factory):
     """A folder with a small run, exported as hf."""
     place = tmp_path_factory.mktemp("served")
-    shape = [f"--gin.ModelConfig.{binding}" for binding in [*LLAMA, "d_model=128"]]
-    steps = ["--gin.TrainConfig.total_steps=200", "--gin.OptimizerConfig.learning_rate=3e-3"]
-    result = pretrain(place / "run", *shape, *steps)
-    assert result.returncode == 0, result.stderr
-    export_model(place / "run", place / "hf")
+    export_small_run(place)
     return place
 
 

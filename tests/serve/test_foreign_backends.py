@@ -10,7 +10,6 @@ import pytest
 
 pytest.importorskip("sqlalchemy")
 
-from hclx.convert.exporting import export_model
 from hclx.infer import GenerateRequest, RemoteEngine, SamplingConfig, ScoreRequest
 from hclx.serve.backend import Backend
 from hclx.serve.server import build_app
@@ -18,8 +17,7 @@ from hclx.serve.store.database import open_database
 from hclx.serve.store.key_records import Limits, create_key
 from hclx.serve.store.key_store import KeyStore
 from hclx.text import load_tokenizer
-from tests.helpers.foreign_servers import LLAMA, llama_cpp, vllm
-from tests.helpers.runs import pretrain
+from tests.helpers.foreign_servers import export_small_run, llama_cpp, vllm
 from tests.helpers.serving import client_of
 
 pytestmark = pytest.mark.long
@@ -32,11 +30,7 @@ MOST = 10  # requests of the key in a day, more than one test sends
 def place(tmp_path_factory):
     """A folder with a small run, exported as hf."""
     place = tmp_path_factory.mktemp("served")
-    shape = [f"--gin.ModelConfig.{binding}" for binding in [*LLAMA, "d_model=128"]]
-    steps = ["--gin.TrainConfig.total_steps=200", "--gin.OptimizerConfig.learning_rate=3e-3"]
-    result = pretrain(place / "run", *shape, *steps)
-    assert result.returncode == 0, result.stderr
-    export_model(place / "run", place / "hf")
+    export_small_run(place)
     return place
 
 
