@@ -14,6 +14,7 @@ from hclx.infer import SamplingConfig
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.backend import Backend
 from hclx.serve.openai.openai_fields import check_stops
+from hclx.serve.openai.openai_messages import NamedChoice
 from hclx.serve.serve_config import ServeConfig
 
 DEFAULT_TOKENS = 100
@@ -143,19 +144,6 @@ class Tool(msgspec.Struct, forbid_unknown_fields=True):
 
     type: Literal["function"]
     function: ToolFunction
-
-
-class FunctionName(msgspec.Struct, forbid_unknown_fields=True):
-    """A function by its name."""
-
-    name: str
-
-
-class NamedChoice(msgspec.Struct, forbid_unknown_fields=True):
-    """The tool that has to be called."""
-
-    type: Literal["function"]
-    function: FunctionName
 
 
 class ChatBodyV1(FieldsV1, kw_only=True):
