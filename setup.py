@@ -131,6 +131,10 @@ setup(
             "evaluate/report/templates/*",
             "prompts/*.json",
             "serve/clova/prompts/*.json",
+            "studio/gallery/*.json",
+            "studio/pages/*",
+            "studio/pages/*/*",
+            "studio/pages/*/*/*",
         ]
     },
     cmdclass={"build_py": BuildPackage},

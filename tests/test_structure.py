@@ -55,6 +55,7 @@ LAYERS = {
         *("config", "errors", "field_checks", "text", "infer", "prompts", "evaluate", "tune"),
         *("augment", "distill"),
     ),
+    "studio": ("errors", "field_checks", "text", "infer", "prompts", "evaluate", "serve", "tune"),
     "plan": ("config", "errors", "model", "parallel", "train"),
     "gin_bindings": ("config", "errors"),
     "child_processes": (),
@@ -68,7 +69,7 @@ LAYERS = {
         *("errors", "config", "gin_bindings", "child_processes", "launching", "tasks"),
         "shared_flags",
         *("text", "data", "corpus", "parallel", "model", "train", "infer", "plan", "convert"),
-        *("prompts", "evaluate", "augment", "tune", "distill", "serve"),
+        *("prompts", "evaluate", "augment", "tune", "distill", "serve", "studio"),
     ),
 }
 EVERYWHERE = ("progress", "hashing", "read_errors", "utf8")

@@ -63,7 +63,54 @@ def _datasets_jobs_and_artefacts(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS = (_keys_quotas_and_usage, _datasets_jobs_and_artefacts)
+def _people_and_their_prompts(connection: sa.Connection) -> None:
+    for statement in (
+        """CREATE TABLE people (
+            id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL,
+            key_id TEXT NOT NULL REFERENCES api_keys (id), created BIGINT NOT NULL,
+            removed BIGINT)""",
+        """CREATE TABLE login_links (
+            sha256 TEXT NOT NULL PRIMARY KEY, person TEXT NOT NULL REFERENCES people (id),
+            created BIGINT NOT NULL, expires BIGINT NOT NULL, used BIGINT)""",
+        """CREATE TABLE sessions (
+            sha256 TEXT NOT NULL PRIMARY KEY, person TEXT NOT NULL REFERENCES people (id),
+            created BIGINT NOT NULL, seen BIGINT NOT NULL)""",
+        """CREATE TABLE studio_prompts (
+            id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL REFERENCES people (id),
+            title TEXT NOT NULL, content TEXT NOT NULL, revision BIGINT NOT NULL,
+            created BIGINT NOT NULL, updated BIGINT NOT NULL, removed BIGINT)""",
+        "CREATE INDEX ix_studio_prompts_owner ON studio_prompts (owner)",
+        """CREATE TABLE prompt_versions (
+            prompt TEXT NOT NULL REFERENCES studio_prompts (id), number BIGINT NOT NULL,
+            title TEXT NOT NULL, content TEXT NOT NULL, note TEXT NOT NULL,
+            author TEXT NOT NULL REFERENCES people (id), created BIGINT NOT NULL,
+            PRIMARY KEY (prompt, number))""",
+        """CREATE TABLE prompt_shares (
+            id TEXT NOT NULL PRIMARY KEY, token TEXT NOT NULL UNIQUE,
+            prompt TEXT NOT NULL REFERENCES studio_prompts (id), number BIGINT NOT NULL,
+            mode TEXT NOT NULL, created BIGINT NOT NULL, revoked BIGINT)""",
+        """CREATE TABLE apps (
+            slug TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL REFERENCES people (id),
+            prompt TEXT NOT NULL REFERENCES studio_prompts (id), number BIGINT NOT NULL,
+            title TEXT NOT NULL, key_id TEXT NOT NULL REFERENCES api_keys (id),
+            created BIGINT NOT NULL, removed BIGINT)""",
+        """CREATE TABLE studio_tables (
+            id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL REFERENCES people (id),
+            name TEXT NOT NULL, columns TEXT NOT NULL, rows TEXT NOT NULL,
+            revision BIGINT NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL)""",
+        """CREATE TABLE batches (
+            id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL REFERENCES people (id),
+            name TEXT NOT NULL, content TEXT NOT NULL, state TEXT NOT NULL,
+            total BIGINT NOT NULL, done BIGINT NOT NULL, failed BIGINT NOT NULL,
+            created BIGINT NOT NULL, ended BIGINT)""",
+        """CREATE TABLE batch_rows (
+            batch TEXT NOT NULL REFERENCES batches (id), number BIGINT NOT NULL,
+            fields TEXT NOT NULL, answer TEXT, error TEXT, PRIMARY KEY (batch, number))""",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+MIGRATIONS = (_keys_quotas_and_usage, _datasets_jobs_and_artefacts, _people_and_their_prompts)
 
 
 def migrate(connection: sa.Connection, place: str, migrations: tuple = MIGRATIONS) -> None:

@@ -1,0 +1,1 @@
+"""The Studio: pages on which people without code make functions of a model, and their routes."""

@@ -1,0 +1,1 @@
+"""The records of the Studio in the store of a server."""
