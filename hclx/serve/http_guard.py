@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from starlette.requests import cookie_parser
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,17 +21,19 @@ from hclx.serve.service import Service
 
 _LOG = logging.getLogger(__name__)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_PUBLIC = ("/health", "/ready")  # which tell nothing, and which balancers ask without a key
+_BALANCED = ("/health", "/ready")  # which tell nothing; balancers ask without a key, by address
 _BODY_SECONDS = 60  # within which a body has to be here, or the next part of a file
 _END_SECONDS = 1  # within which requests end by themselves when the server does
-_FILES = ("/hclx/v1/datasets", "/tuning/v2/tasks")  # their routes read files in parts
 _REQUEST_ID = re.compile(r"[\w.-]{1,128}", re.ASCII)
 _ID_HEADERS = ("x-request-id", "x-ncp-clovastudio-request-id")
 _KEY_HEADERS = ("x-api-key", "x-ncp-clovastudio-api-key")
+SESSION_COOKIE = "hclx_session"
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _EXPOSED = b"Retry-After, X-Request-Id, X-Should-Retry"
 _ALLOWED = "Authorization, *"  # the star does not stand for that one
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 Render = Callable[[str, ApiError], Response]
+Matches = Callable[[Scope], bool]
 
 
 class HttpGuard:
@@ -38,29 +41,50 @@ class HttpGuard:
     when its client leaves, and writes the log, which has no text of prompts.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, render: Render):
+    def __init__(
+        self,
+        app: ASGIApp,
+        service: Service,
+        render: Render,
+        is_public: Matches = lambda scope: False,
+        takes_file: Matches = lambda scope: False,
+    ):
         """Guards an application.
 
         Args:
-          app: finds `caller`, `request_id` and `begin` in `request.state`.
+          app: finds `caller`, `request_id` and `begin` in `request.state`; there is no `caller` if
+            the route is public.
           service: its keys, limits and metrics.
           render: writes an error at a path in the dialect of that path.
+          is_public: whether a request is answered without a key.
+          takes_file: whether the route of a request reads its body in parts.
         """
-        self._app, self._service, self._render = app, service, render
+        self._parts = app, service, render, is_public, takes_file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request, as ASGI asks for it."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self._parts[0](scope, receive, send)
         elif scope["type"] == "http":
-            await _Exchange(self._app, self._service, self._render, scope, receive, send).run()
+            await _Exchange(*self._parts, scope, receive, send).run()
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, app, service, render, scope: Scope, receive: Receive, send: Send):
+    def __init__(
+        self,
+        app,
+        service,
+        render,
+        is_public,
+        takes_file,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ):
         self._app, self._service, self._render = app, service, render
+        self._is_public, self._takes_file = is_public, takes_file
         self._scope, self._receive, self._send = scope, receive, send
         self._headers, self._state = _headers(scope), scope.setdefault("state", {})
         self._status, self._is_complete, self._key_id, self._n_read = 0, False, "-", 0
@@ -111,7 +135,7 @@ class _Exchange:
             self._added.append((b"connection", b"close"))
             text = "there are both Content-Length and Transfer-Encoding; send one of them"
             raise ApiError(400, "invalid_request", text)
-        if path not in _PUBLIC:  # which balancers ask by address
+        if path not in _BALANCED:
             check_host(self._headers.get("host", ""), config)
         if origin := self._headers.get("origin"):
             check_origin(origin, self._headers.get("host", ""), config)
@@ -120,18 +144,23 @@ class _Exchange:
             if self._scope["method"] == "OPTIONS":
                 await self._answer(_preflight())
                 return
-        if path not in _PUBLIC:
-            caller = await asyncio.to_thread(
-                self._service.keys.authenticate, secret_of(self._headers)
-            )
-            if caller is None:
-                text = "the key is missing, wrong or not active any more"
-                text += "; send `Authorization: Bearer KEY`"
-                raise ApiError(401, "invalid_api_key", text)
-            self._key_id = caller.key_id
-            self._state["caller"] = caller
-        takes_file = self._scope["method"] == "POST" and path in _FILES
+        if path not in _BALANCED and not self._is_public(self._scope):
+            await self._find_caller()
+        takes_file = self._takes_file(self._scope)
         await self._watched(None if takes_file else await self._body())
+
+    async def _find_caller(self) -> None:
+        """Raises ApiError if nobody who may ask does: 401, or 403 for a page of somebody else."""
+        secret, text = secret_of(self._headers), "send `Authorization: Bearer KEY`"
+        if not secret and (secret := session_of(self._headers)):
+            check_own_page(self._scope["method"], self._headers)
+            text = "log in again, by a new link"
+        caller = await asyncio.to_thread(self._service.keys.authenticate, secret)
+        if caller is None:
+            text = f"the key is missing, wrong or not active any more; {text}"
+            raise ApiError(401, "invalid_api_key", text)
+        self._key_id = caller.key_id
+        self._state["caller"] = caller
 
     async def _body(self) -> bytes:
         """Reads the whole body, so that no route waits for a slow client."""
@@ -268,7 +297,7 @@ def check_host(host: str, config: ServeConfig) -> None:
 
 def check_origin(origin: str, host: str, config: ServeConfig) -> None:
     """Raises ApiError (403) unless a script is of a page of this server or of an allowed one."""
-    if origin not in config.origins and origin.partition("://")[2] != host:
+    if origin not in config.origins and _host_of(origin) != host:
         text = f"Origin: {shown(origin)} may not call; the option --allowed_origin adds one"
         raise ApiError(403, "forbidden_origin", text)
 
@@ -279,6 +308,27 @@ def secret_of(headers: Mapping[str, str]) -> str:
     if kind.lower() == "bearer" and secret:
         return secret.strip()
     return next((headers[name] for name in _KEY_HEADERS if headers.get(name)), "")
+
+
+def session_of(headers: Mapping[str, str]) -> str:
+    """Returns the secret of the session that a browser has as a cookie; "" if there is none."""
+    return cookie_parser(headers.get("cookie", "")).get(SESSION_COOKIE, "")
+
+
+def check_own_page(method: str, headers: Mapping[str, str]) -> None:
+    """Raises ApiError (403) if a request that changes something is not of a page of this server:
+    browsers send cookies with what pages of others ask, too. Where the connection is neither
+    encrypted nor this machine's own, they send no Sec-Fetch-Site.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin", "")
+    is_own = site == "same-origin" if site else _host_of(origin) == headers.get("host", "")
+    if method not in _SAFE_METHODS and not is_own:
+        text = "a session may be used by pages of this server alone; send a key from elsewhere"
+        raise ApiError(403, "forbidden_origin", text)
+
+
+def _host_of(origin: str) -> str:
+    return origin.partition("://")[2]
 
 
 def _headers(scope: Scope) -> dict[str, str]:

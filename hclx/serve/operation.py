@@ -1,12 +1,13 @@
 """Routes that say what they take and give, of which the document of a server is made."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -57,3 +58,11 @@ class ApiRoute(Route):
         method = method or ("POST" if has_body else "GET")
         super().__init__(path, handler, methods=[method])
         self.operation = operation
+
+
+def requests_of(
+    routes: Iterable[BaseRoute], has: Callable[[Operation], bool]
+) -> Callable[[Scope], bool]:
+    """Returns what tells whether a request is for a route whose operation has a property."""
+    those = [route for route in routes if isinstance(route, ApiRoute) and has(route.operation)]
+    return lambda scope: any(route.matches(scope)[0] == Match.FULL for route in those)

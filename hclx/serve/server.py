@@ -20,7 +20,7 @@ from hclx.serve.metrics import Metrics
 from hclx.serve.native.native_dialect import native_dialect
 from hclx.serve.openai.openai_dialect import openai_dialect
 from hclx.serve.openapi_document import ApiDocument
-from hclx.serve.operation import ApiRoute, Operation
+from hclx.serve.operation import ApiRoute, Operation, requests_of
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.service import Service
 
@@ -64,12 +64,20 @@ def build_app(
         return response
 
     document = ApiDocument(service, made)
+    routes = [
+        *_own_routes(service, document),
+        *(route for dialect in made for route in dialect.routes),
+    ]
+    guard = Middleware(
+        HttpGuard,
+        service=service,
+        render=render,
+        is_public=requests_of(routes, lambda operation: operation.is_public),
+        takes_file=requests_of(routes, lambda operation: bool(operation.uploads)),
+    )
     app = Starlette(
-        routes=[
-            *_own_routes(service, document),
-            *(route for dialect in made for route in dialect.routes),
-        ],
-        middleware=[Middleware(HttpGuard, service=service, render=render)],
+        routes=routes,
+        middleware=[guard],
         exception_handlers={ApiError: on_api_error, HTTPException: on_http_error},
     )
     app.router.redirect_slashes = False

@@ -107,6 +107,21 @@ def create_key(
     Raises:
       ConfigError: a value is out of range.
     """
+    with database.writing(durable=True) as connection:
+        return add_key(connection, name, now, kind, scopes, tenant, expires_days, limits)
+
+
+def add_key(
+    connection: sa.Connection,
+    name: str,
+    now: float,
+    kind: str = "service",
+    scopes: Iterable[str] = ("inference",),
+    tenant: str = "",
+    expires_days: float = 0,
+    limits: Limits = Limits(),
+) -> tuple[str, KeyRecord]:
+    """Makes a key in a transaction for writing; see `create_key`."""
     scopes = frozenset(scopes)
     _check_texts(name, kind, scopes, tenant)
     if expires_days < 0:
@@ -123,8 +138,7 @@ def create_key(
         "revoked": None,
     }
     row = {"sha256": hash_of(secret), "scopes": " ".join(sorted(scopes)), **vars(limits)}
-    with database.writing(durable=True) as connection:
-        connection.execute(api_keys.insert().values(**values, **row))
+    connection.execute(api_keys.insert().values(**values, **row))
     return secret, KeyRecord(**values, scopes=scopes, limits=limits)
 
 
@@ -221,19 +235,28 @@ def _used_record(row: sa.Row) -> KeyRecord:
     return dataclasses.replace(record_of(row), last_used=row.last_used)
 
 
-def _check_texts(name: str, kind: str, scopes: frozenset[str], tenant: str) -> None:
-    for field, text in (("name", name), ("tenant", tenant)):
-        if len(text) > LONGEST_NAME or not text.isprintable() or text != text.strip():
-            raise ConfigError(
-                f"{field}={shown(text)}: give at most {LONGEST_NAME} characters that can be"
-                " printed, without spaces around them"
-            )
+def check_key_name(name: str) -> None:
+    """Raises ConfigError unless a text may be the name of a key."""
+    _check_text("name", name)
     if not name:
         raise ConfigError("name is empty; say who will have the key")
+
+
+def _check_texts(name: str, kind: str, scopes: frozenset[str], tenant: str) -> None:
+    check_key_name(name)
+    _check_text("tenant", tenant)
     if kind not in KINDS:
         raise ConfigError(f"kind={shown(kind)} is not {either(KINDS)}")
     unknown = sorted(scopes - set(SCOPES))
     if unknown or not scopes:
         raise ConfigError(
             f"scopes={shown(','.join(sorted(scopes)))}: give some of {either(SCOPES)}"
+        )
+
+
+def _check_text(field: str, text: str) -> None:
+    if len(text) > LONGEST_NAME or not text.isprintable() or text != text.strip():
+        raise ConfigError(
+            f"{field}={shown(text)}: give at most {LONGEST_NAME} characters that can be printed,"
+            " without spaces around them"
         )

@@ -1,0 +1,11 @@
+"""Errors about records of the Studio, by which its routes tell pages what to do."""
+
+from hclx.errors import ConfigError
+
+
+class NotThereError(ConfigError):
+    """The store has no such record, or the person who asks may not see it."""
+
+
+class ConflictError(ConfigError):
+    """It does not go with what the store has."""

@@ -1,0 +1,19 @@
+"""The API of the Studio's pages, below /studio/api/, and of its apps, below /apps/."""
+
+from collections.abc import Callable
+
+from hclx.serve.dialect import Dialect
+from hclx.serve.native.native_fields import ErrorAnswer, render_error
+from hclx.serve.operation import ApiRoute
+from hclx.studio.people_routes import people_routes
+from hclx.studio.studio import Studio
+
+_OWN = ("/studio/api/", "/apps/")
+# Each makes the routes of its part.
+ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (people_routes,)
+
+
+def studio_dialect(studio: Studio) -> Dialect:
+    """Returns the routes of all parts of the Studio but its pages."""
+    routes = [route for make in ROUTES for route in make(studio)]
+    return Dialect("studio", routes, render_error, lambda path: path.startswith(_OWN), ErrorAnswer)
