@@ -154,7 +154,9 @@ def resume_batch(database: Database, batch_id: str, owner: str | None) -> BatchR
         if batch is None:
             return None
         if batch.state in UNFINISHED or (batch.state == "done" and not batch.failed):
-            raise WrongStateError(f"the batch {batch_id} is {batch.state}; it has nothing to resume")
+            raise WrongStateError(
+                f"the batch {batch_id} is {batch.state}; it has nothing to resume"
+            )
         # A server that still has it goes on with it.
         values = {"state": "running" if batch.runner else "waiting", "reason": None, "ended": None}
         if batch.state == "done":
@@ -189,7 +191,8 @@ def claim_batches(
       silence: seconds after which a server that has said nothing is gone.
       most: batches that it takes.
     """
-    is_gone = sa.or_(_C.runner.is_(None), _C.heartbeat < int(now - silence))
+    is_lost = sa.and_(_C.runner != runner, _C.heartbeat < int(now - silence))
+    is_gone = sa.or_(_C.runner.is_(None), is_lost)
     is_free = sa.and_(_C.state.in_(UNFINISHED), is_gone)
     free = sa.select(_C.id).where(is_free).order_by(_C.created, _C.id).limit(most)
     with database.reading() as connection:  # most often there is none, and nothing to write

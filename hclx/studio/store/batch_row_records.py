@@ -77,7 +77,9 @@ def keep_row(
     counts = {"done": _C.done + 1, "failed": _C.failed + int(error is not None)}
     # A killed process loses nothing of this; a loss of power the last rows, which run again.
     with database.writing() as connection:
-        if not connection.execute(batch_rows.update().where(is_open, is_own).values(texts)).rowcount:
+        if not connection.execute(
+            batch_rows.update().where(is_open, is_own).values(texts)
+        ).rowcount:
             return False
         connection.execute(batches.update().where(_C.id == batch_id).values(counts))
         return True

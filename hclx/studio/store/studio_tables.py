@@ -121,7 +121,9 @@ batches = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),  # for which it waits or has failed, JSON
     sa.Column("total", sa.BigInteger, nullable=False),
-    sa.Column("done", sa.BigInteger, nullable=False),  # rows that have ended, also those that failed
+    sa.Column(
+        "done", sa.BigInteger, nullable=False
+    ),  # rows that have ended, also those that failed
     sa.Column("failed", sa.BigInteger, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("ended", sa.BigInteger),
