@@ -10,8 +10,8 @@ from hclx.serve.store.database import Database
 from hclx.serve.store.key_records import Limits, add_key
 from hclx.serve.store.tables import api_keys
 from hclx.studio.store.prompt_records import lock_prompt
-from hclx.studio.store.record_errors import NoSuchRecordError, TakenError
 from hclx.studio.store.record_ids import check_room
+from hclx.studio.store.studio_errors import ConflictError, NotThereError
 from hclx.studio.store.studio_tables import apps, prompt_versions
 
 MOST_APPS = 100  # of a person
@@ -70,9 +70,9 @@ def create_app(
     Returns:
       the secret of its key, which cannot be had again, and its record.
     Raises:
-      NoSuchRecordError: the person sees no such version.
-      TakenError: another app has or had the slug.
-      FullError: the person has as many as one may have.
+      NotThereError: the person sees no such version.
+      ConflictError: another app has or had the slug.
+      ConflictError: the person has as many as one may have.
     """
     with database.writing(durable=True) as connection:
         lock_prompt(connection, prompt_id, seen_by)
@@ -85,7 +85,7 @@ def create_app(
             connection.execute(apps.insert(), row)
         except sa.exc.IntegrityError as error:
             text = f"slug={shown(slug)}: another app has or had it; give another one"
-            raise TakenError(text) from error
+            raise ConflictError(text) from error
     return secret, app
 
 
@@ -100,7 +100,7 @@ def list_apps(database: Database, owner: str | None) -> list[AppRecord]:
 
 
 def find_app(database: Database, slug: str, owner: str | None = None) -> AppRecord:
-    """Returns an app. Raises NoSuchRecordError if the person sees none of this slug; None: all."""
+    """Returns an app. Raises NotThereError if the person sees none of this slug; None: all."""
     with database.reading() as connection:
         return _found_app(connection, slug, owner)
 
@@ -123,7 +123,7 @@ def change_app(
       number: of the version that answers from now on.
       limits: fields of `Limits` with their new values.
     Raises:
-      NoSuchRecordError: the person sees no such app, or its prompt has no such version.
+      NotThereError: the person sees no such app, or its prompt has no such version.
       ConfigError: a limit is out of range.
     """
     values = {"title": title, "number": number}
@@ -149,7 +149,7 @@ def renew_key(
     Returns:
       the secret of the new key, which cannot be had again, and the record of the app.
     Raises:
-      NoSuchRecordError: the person sees no app of this slug.
+      NotThereError: the person sees no app of this slug.
     """
     with database.writing(durable=True) as connection:
         app = _found_app(connection, slug, owner, locks=True)
@@ -163,7 +163,7 @@ def remove_app(database: Database, slug: str, owner: str | None, now: float) -> 
     """Removes an app for good, and revokes its key.
 
     Raises:
-      NoSuchRecordError: the person sees no app of this slug.
+      NotThereError: the person sees no app of this slug.
     """
     with database.writing(durable=True) as connection:
         app = _found_app(connection, slug, owner, locks=True)
@@ -174,7 +174,7 @@ def remove_app(database: Database, slug: str, owner: str | None, now: float) -> 
 def _check_version(connection: sa.Connection, prompt_id: str, number: int) -> None:
     is_it = prompt_versions.c.prompt == prompt_id, prompt_versions.c.number == number
     if connection.scalar(sa.select(prompt_versions.c.number).where(*is_it)) is None:
-        raise NoSuchRecordError(f"{prompt_id} has no version {number}; save one first")
+        raise NotThereError(f"{prompt_id} has no version {number}; save one first")
 
 
 def _selected() -> sa.Select:
@@ -193,7 +193,7 @@ def _found_app(
         statement = statement.with_for_update(of=apps)
     row = connection.execute(statement).first()
     if row is None:
-        raise NoSuchRecordError(f"there is no app {shown(slug)}")
+        raise NotThereError(f"there is no app {shown(slug)}")
     return _app_of(row)
 
 

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from hclx.errors import shown
 from hclx.serve.store.database import Database
-from hclx.studio.store.record_errors import NoSuchRecordError, StaleRevisionError, TakenError
 from hclx.studio.store.record_ids import check_room, new_id, owned
+from hclx.studio.store.studio_errors import ConflictError, NotThereError, StaleRevisionError
 from hclx.studio.store.studio_tables import apps, people, prompt_versions, studio_prompts
 
 MOST_PROMPTS = 2_000  # of a person
@@ -76,7 +76,7 @@ def create_prompt(
     Returns:
       its id.
     Raises:
-      FullError: the person has as many as one may have.
+      ConflictError: the person has as many as one may have.
     """
     row = {"id": new_id("pr", now), "owner": owner, "title": title, "content": content}
     times = {"revision": 1, "created": int(now), "updated": int(now)}
@@ -97,7 +97,7 @@ def list_prompts(database: Database, owner: str | None) -> list[PromptHead]:
 
 
 def find_prompt(database: Database, prompt_id: str, owner: str | None) -> PromptRecord:
-    """Returns a prompt. Raises NoSuchRecordError if the person sees none of this id."""
+    """Returns a prompt. Raises NotThereError if the person sees none of this id."""
     statement = sa.select(*_HEAD, studio_prompts.c.content).select_from(_OF_OWNER)
     conditions = owned(studio_prompts, prompt_id, owner)
     with database.reading() as connection:
@@ -127,7 +127,7 @@ def change_prompt(
     Returns:
       its new revision.
     Raises:
-      NoSuchRecordError: the person sees no prompt of this id.
+      NotThereError: the person sees no prompt of this id.
       StaleRevisionError: it has another revision.
     """
     conditions = [*owned(studio_prompts, prompt_id, owner), _IS_KEPT]
@@ -152,7 +152,7 @@ def lock_prompt(connection: sa.Connection, prompt_id: str, owner: str | None) ->
     Returns:
       its revision.
     Raises:
-      NoSuchRecordError: the person sees no prompt of this id.
+      NotThereError: the person sees no prompt of this id.
     """
     conditions = *owned(studio_prompts, prompt_id, owner), _IS_KEPT
     statement = sa.select(studio_prompts.c.revision).where(*conditions)
@@ -166,8 +166,8 @@ def remove_prompt(database: Database, prompt_id: str, owner: str | None, now: fl
     """Removes a prompt; `recover_prompt` undoes that.
 
     Raises:
-      NoSuchRecordError: the person sees no prompt of this id.
-      TakenError: an app answers with it.
+      NotThereError: the person sees no prompt of this id.
+      ConflictError: an app answers with it.
     """
     conditions = [*owned(studio_prompts, prompt_id, owner), _IS_KEPT]
     statement = studio_prompts.update().where(*conditions).values(removed=int(now))
@@ -176,11 +176,11 @@ def remove_prompt(database: Database, prompt_id: str, owner: str | None, now: fl
         if not connection.execute(statement).rowcount:
             raise no_such_prompt(prompt_id)
         if slug := connection.scalar(uses):
-            raise TakenError(f"the app {slug} answers with {prompt_id}; remove the app first")
+            raise ConflictError(f"the app {slug} answers with {prompt_id}; remove the app first")
 
 
 def recover_prompt(database: Database, prompt_id: str, owner: str | None) -> None:
-    """Undoes the removal of a prompt. Raises NoSuchRecordError if there was none."""
+    """Undoes the removal of a prompt. Raises NotThereError if there was none."""
     conditions = *owned(studio_prompts, prompt_id, owner), studio_prompts.c.removed.is_not(None)
     with database.writing(durable=True) as connection:
         statement = studio_prompts.update().where(*conditions).values(removed=None)
@@ -188,9 +188,9 @@ def recover_prompt(database: Database, prompt_id: str, owner: str | None) -> Non
             raise no_such_prompt(prompt_id)
 
 
-def no_such_prompt(prompt_id: str) -> NoSuchRecordError:
+def no_such_prompt(prompt_id: str) -> NotThereError:
     """Returns the error for an id of which a person sees no prompt."""
-    return NoSuchRecordError(f"there is no prompt {shown(prompt_id)} of yours")
+    return NotThereError(f"there is no prompt {shown(prompt_id)} of yours")
 
 
 def stale(record_id: str) -> StaleRevisionError:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from hclx.studio.store.record_errors import FullError
+from hclx.studio.store.studio_errors import ConflictError
 from hclx.studio.store.studio_tables import people
 
 _ID_BYTES = 5
@@ -31,8 +31,8 @@ def owned(table: sa.Table, record_id: str, owner: str | None) -> Sequence[sa.Col
 def check_room(
     connection: sa.Connection, table: sa.Table, owner: str, most: int, *conditions
 ) -> None:
-    """Raises FullError if a person has as many records as one may have. Until the transaction ends,
-    no other adds one for that person.
+    """Raises ConflictError if a person has as many records as one may have. Until the transaction
+    ends, no other adds one for that person.
 
     Args:
       connection: in a transaction for writing.
@@ -47,4 +47,4 @@ def check_room(
     is_own = table.c.owner == owner
     count = sa.select(sa.func.count()).select_from(table).where(is_own, *conditions)
     if connection.scalar(count) >= most:
-        raise FullError(f"there are {most:,} of your own already; remove some first")
+        raise ConflictError(f"there are {most:,} of your own already; remove some first")

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from hclx.errors import shown
 from hclx.serve.store.database import Database
 from hclx.studio.store.prompt_records import lock_prompt
-from hclx.studio.store.record_errors import FullError, NoSuchRecordError
 from hclx.studio.store.record_ids import new_id
+from hclx.studio.store.studio_errors import ConflictError, NotThereError
 from hclx.studio.store.studio_tables import people, prompt_shares, prompt_versions, studio_prompts
 from hclx.studio.store.version_records import VersionRecord, find_version
 
@@ -62,8 +62,8 @@ def create_share(
       now: seconds since 1970.
       most: links of a prompt.
     Raises:
-      NoSuchRecordError: the person sees no such version.
-      FullError: the prompt has as many links as it may have.
+      NotThereError: the person sees no such version.
+      ConflictError: the prompt has as many links as it may have.
     """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     share = ShareRecord(new_id("sh", now), token, prompt_id, number, mode, int(now))
@@ -72,10 +72,10 @@ def create_share(
     with database.writing(durable=True) as connection:
         lock_prompt(connection, prompt_id, owner)
         if connection.scalar(sa.select(prompt_versions.c.number).where(*is_it)) is None:
-            raise NoSuchRecordError(f"{prompt_id} has no version {number}")
+            raise NotThereError(f"{prompt_id} has no version {number}")
         count = sa.select(sa.func.count()).where(of_prompt, _IS_VALID)
         if connection.scalar(count) >= most:
-            raise FullError(f"{prompt_id} has {most} links; revoke some first")
+            raise ConflictError(f"{prompt_id} has {most} links; revoke some first")
         connection.execute(prompt_shares.insert(), dataclasses.asdict(share))
     return share
 
@@ -90,7 +90,7 @@ def list_shares(database: Database, prompt_id: str) -> list[ShareRecord]:
 
 
 def revoke_share(database: Database, share_id: str, owner: str | None, now: float) -> None:
-    """Revokes a link. Raises NoSuchRecordError if the person sees no valid one of this id."""
+    """Revokes a link. Raises NotThereError if the person sees no valid one of this id."""
     prompts = sa.select(studio_prompts.c.id)
     if owner is not None:
         prompts = prompts.where(studio_prompts.c.owner == owner)
@@ -98,14 +98,14 @@ def revoke_share(database: Database, share_id: str, owner: str | None, now: floa
     statement = prompt_shares.update().where(*is_it).values(revoked=int(now))
     with database.writing(durable=True) as connection:
         if not connection.execute(statement).rowcount:
-            raise NoSuchRecordError(f"there is no link {shown(share_id)} of yours")
+            raise NotThereError(f"there is no link {shown(share_id)} of yours")
 
 
 def find_shared(database: Database, token: str) -> tuple[ShareRecord, VersionRecord]:
     """Returns a link and its version.
 
     Raises:
-      NoSuchRecordError: the link was never made or is revoked, or its prompt or the owner of that
+      NotThereError: the link was never made or is revoked, or its prompt or the owner of that
         was removed.
     """
     statement = _selected().select_from(_OF_OWNER)
@@ -113,7 +113,7 @@ def find_shared(database: Database, token: str) -> tuple[ShareRecord, VersionRec
     with database.reading() as connection:
         row = connection.execute(statement.where(*is_it)).first()
     if row is None:
-        raise NoSuchRecordError("the link is not valid any more; ask for a new one")
+        raise NotThereError("the link is not valid any more; ask for a new one")
     share = ShareRecord(**row._mapping)
     return share, find_version(database, share.prompt, share.number)
 

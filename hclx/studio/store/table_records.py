@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from hclx.errors import shown
 from hclx.serve.store.database import Database
 from hclx.studio.store.prompt_records import stale
-from hclx.studio.store.record_errors import NoSuchRecordError
 from hclx.studio.store.record_ids import check_room, new_id, owned
+from hclx.studio.store.studio_errors import NotThereError
 from hclx.studio.store.studio_tables import studio_tables
 
 MOST_TABLES = 200  # of a person
@@ -74,7 +74,7 @@ def create_table(
       now: seconds since 1970.
       most: tables of one person.
     Raises:
-      FullError: the person has as many as one may have.
+      ConflictError: the person has as many as one may have.
     """
     table_id, at = new_id("tb", now), int(now)
     table = TableHead(table_id, owner, name, tuple(columns), 1, at, at)
@@ -96,7 +96,7 @@ def list_tables(database: Database, owner: str | None) -> list[TableHead]:
 
 
 def find_table(database: Database, table_id: str, owner: str | None) -> TableRecord:
-    """Returns a table. Raises NoSuchRecordError if the person sees none of this id."""
+    """Returns a table. Raises NotThereError if the person sees none of this id."""
     statement = sa.select(*_HEAD, studio_tables.c.rows)
     with database.reading() as connection:
         row = connection.execute(statement.where(*owned(studio_tables, table_id, owner))).first()
@@ -126,7 +126,7 @@ def change_table(
     Returns:
       its new revision.
     Raises:
-      NoSuchRecordError: the person sees no table of this id.
+      NotThereError: the person sees no table of this id.
       StaleRevisionError: it has another revision.
     """
     conditions = owned(studio_tables, table_id, owner)
@@ -143,7 +143,7 @@ def change_table(
 
 
 def remove_table(database: Database, table_id: str, owner: str | None) -> None:
-    """Removes a table for good. Raises NoSuchRecordError if the person sees none of this id."""
+    """Removes a table for good. Raises NotThereError if the person sees none of this id."""
     statement = studio_tables.delete().where(*owned(studio_tables, table_id, owner))
     with database.writing(durable=True) as connection:
         if not connection.execute(statement).rowcount:
@@ -160,5 +160,5 @@ def _fields(row: sa.Row) -> dict:
     return {**fields, "columns": tuple(json.loads(fields["columns"]))}
 
 
-def _no_such_table(table_id: str) -> NoSuchRecordError:
-    return NoSuchRecordError(f"there is no table {shown(table_id)} of yours")
+def _no_such_table(table_id: str) -> NotThereError:
+    return NotThereError(f"there is no table {shown(table_id)} of yours")

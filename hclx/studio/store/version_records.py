@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hclx.serve.store.database import Database
 from hclx.studio.store.prompt_records import lock_prompt, stale
-from hclx.studio.store.record_errors import FullError, NoSuchRecordError
+from hclx.studio.store.studio_errors import ConflictError, NotThereError
 from hclx.studio.store.studio_tables import people, prompt_versions, studio_prompts
 
 MOST_VERSIONS = 1_000  # of a prompt
@@ -75,9 +75,9 @@ def add_version(
     Returns:
       its number.
     Raises:
-      NoSuchRecordError: the person sees no prompt of this id.
+      NotThereError: the person sees no prompt of this id.
       StaleRevisionError: it has another revision.
-      FullError: it has as many versions as it may have.
+      ConflictError: it has as many versions as it may have.
     """
     of_prompt = prompt_versions.c.prompt == prompt_id
     with database.writing(durable=True) as connection:
@@ -86,7 +86,7 @@ def add_version(
         last = sa.select(sa.func.coalesce(sa.func.max(prompt_versions.c.number), 0))
         number = connection.scalar(last.where(of_prompt)) + 1
         if number > most:
-            raise FullError(f"{prompt_id} has {most:,} versions; go on with a copy of it")
+            raise ConflictError(f"{prompt_id} has {most:,} versions; go on with a copy of it")
         names = ["prompt", "number", "note", "author", "created", "title", "content"]
         own = [sa.literal(value) for value in (prompt_id, number, note, author, int(now))]
         draft = sa.select(*own, studio_prompts.c.title, studio_prompts.c.content)
@@ -105,11 +105,11 @@ def list_versions(database: Database, prompt_id: str) -> list[VersionHead]:
 
 
 def find_version(database: Database, prompt_id: str, number: int) -> VersionRecord:
-    """Returns a version. Raises NoSuchRecordError if there is none of this number."""
+    """Returns a version. Raises NotThereError if there is none of this number."""
     is_it = prompt_versions.c.prompt == prompt_id, prompt_versions.c.number == number
     statement = sa.select(*_HEAD, prompt_versions.c.content).select_from(_OF_AUTHOR)
     with database.reading() as connection:
         row = connection.execute(statement.where(*is_it)).first()
     if row is None:
-        raise NoSuchRecordError(f"{prompt_id} has no version {number}")
+        raise NotThereError(f"{prompt_id} has no version {number}")
     return VersionRecord(**{**row._mapping, "content": json.loads(row.content)})
