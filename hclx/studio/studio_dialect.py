@@ -7,6 +7,7 @@ from hclx.serve.native.native_fields import ErrorAnswer, render_error
 from hclx.serve.operation import ApiRoute
 from hclx.studio.batch_routes import batch_routes
 from hclx.studio.batch_runner import BatchRunner
+from hclx.studio.gallery_routes import gallery_routes
 from hclx.studio.people_routes import people_routes
 from hclx.studio.prompt_routes import prompt_routes
 from hclx.studio.share_routes import share_routes
@@ -19,6 +20,7 @@ ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (
     prompt_routes,
     share_routes,
     batch_routes,
+    gallery_routes,
 )
 
 
