@@ -27,7 +27,7 @@ _EXAMPLE = re.compile(r"예시 [0-9]+: ([^=]+?) => ([^=]+)")
 _REPEATED = re.compile(r"(.)\1{4}")
 _DEFAULT_LABELS = ("해당", "해당 없음")
 _ENOUGH = 3  # examples, without which those of the gallery stand behind them
-_SOURCE = "설명 한 문장에서 만든 초안이며, 처음의 예시 {}개는 모델이 쓴 것이다."
+_SOURCE = "설명 한 문장에서 만든 초안. 모델이 쓴 예시: {}개"
 Example = tuple[str, str]  # what is read, and its answer
 
 
@@ -76,7 +76,7 @@ async def describe(
         if error.status != 400:
             raise
         warnings = [_warning("not_written", f"the model could not write it: {error.message}")]
-    draft = _read(outline, raw)
+    draft = _read(outline, raw, composed(text))
     if not warnings and len(draft.examples) < 2:
         text_of = "the model has written too few usable examples; write some of your own"
         warnings.append(_warning("few_examples", text_of))
@@ -146,12 +146,12 @@ class _Draft:
     labels: tuple[str, ...] = ()
 
 
-def _read(outline: Outline, raw: str) -> _Draft:
+def _read(outline: Outline, raw: str, description: str) -> _Draft:
     """Reads the lines of the model; those that are cut off or unusable are left out."""
     title, directive, examples = outline.title, outline.directive, {}
     for line in raw.split("\n"):
         body = line.partition(": ")[2].strip(" \"'")
-        if line.startswith(_TITLE) and _is_usable(body) and "예시" not in body:
+        if line.startswith(_TITLE) and _is_title(body, description):
             title = body
         if line.startswith(_DIRECTIVE) and _is_directive(outline, body):
             directive = body
@@ -176,6 +176,15 @@ def _is_usable(text: str) -> bool:
     is_written = letters >= 2 and 2 * letters >= len(text.replace(" ", ""))
     most = max(Counter(words).values(), default=0)
     return is_written and most <= max(1, len(words) // 3) and not _REPEATED.search(text)
+
+
+def _is_title(text: str, description: str) -> bool:
+    """Returns whether a text is no sentence, and has to do with the description: two letters of a
+    word are in both.
+    """
+    pairs = {word[i : i + 2] for word in text.split() for i in range(len(word) - 1)}
+    has_to_do = any(pair.isalnum() and pair in description for pair in pairs)
+    return _is_usable(text) and has_to_do and not text.endswith((".", "다"))
 
 
 def _is_directive(outline: Outline, text: str) -> bool:
