@@ -9,7 +9,7 @@ from hclx.evaluate.item_prompts import ItemPrompt, Reader, item_prompt
 from hclx.evaluate.items import Item
 from hclx.evaluate.shots import keep, most_that_fit
 from hclx.infer import GenerateRequest, ScoreRequest
-from hclx.prompts import PromptDocument
+from hclx.prompts import PromptDocument, render
 from hclx.prompts.read_json import cleaned
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.chat_tools import encode_chat
@@ -104,6 +104,7 @@ def answer_room(document: PromptDocument) -> int:
 
 def _document_plan(run: RunPlan, seed: int, fields: Mapping[str, str]) -> ItemPlan:
     document = run.content.document
+    run.service.backend.check_text(render(document, fields, ()).text + run.written, "items")
     prompt, n_dropped = fitted_prompt(document, fields, run.reader, run.written)
     if prompt.is_truncated:
         raise _too_long(run, prompt, fields)
