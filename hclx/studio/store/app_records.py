@@ -130,7 +130,7 @@ def change_app(
     values = {name: value for name, value in values.items() if value is not None}
     Limits(**(limits or {}))
     with database.writing(durable=True) as connection:
-        app = _found_app(connection, slug, owner)
+        app = _found_app(connection, slug, owner, locks=True)
         if number is not None:
             _check_version(connection, app.prompt, number)
         if values:
@@ -190,7 +190,9 @@ def _found_app(
     if owner is not None:
         statement = statement.where(apps.c.owner == owner)
     if locks:
-        statement = statement.with_for_update(of=apps)
+        # By a statement of its own: with the join, PostgreSQL would look for the key that the app
+        # had before it waited.
+        connection.execute(sa.select(apps.c.slug).where(apps.c.slug == slug).with_for_update())
     row = connection.execute(statement).first()
     if row is None:
         raise NotThereError(f"there is no app {shown(slug)}")
