@@ -22,7 +22,6 @@ class Operation:
       body: the struct that its handler reads; None: it has no body.
       example: of the body, without the name of the model.
       uploads: the media types of bodies that are no JSON.
-      is_large: whether its body may have as many bytes as a file.
       query: the names of what may stand in the query.
       status: of an answer that is no refusal.
       streams: whether an answer may come in events.
@@ -36,7 +35,6 @@ class Operation:
     body: type | None = None
     example: Mapping[str, Any] | None = None
     uploads: tuple[str, ...] = ()
-    is_large: bool = False
     query: tuple[str, ...] = ()
     status: int = 200
     streams: bool = False
