@@ -1,5 +1,5 @@
 // What a run has brought: candidates side by side, choices with their probabilities, and what can be done with them.
-import { html } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { number, t } from "../words.js";
 import { Icon } from "./icons.js";
 import { copyText } from "./page.js";
@@ -37,12 +37,27 @@ function pretty(text) {
   }
 }
 
+const SLOW_MS = 1500;
+
+// Says after a moment that the model is being prepared: the first answers of a kind take a few seconds.
+function Waiting() {
+  const [isSlow, setSlow] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSlow(true), SLOW_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return isSlow && html`<p class="help" role="status">${t("result.waiting")}</p>`;
+}
+
 // run: of useRun. onPick(candidate, index, text), onContinue(candidate), onExample(answer) and onAgain() are called by buttons.
 export function Result({ run, isRunning, isShape, onPick, onContinue, onExample, onAgain }) {
-  const { candidates, prompt } = run, several = candidates.length > 1;
-  return html`<div class="result">
+  const { candidates, prompt } = run, several = candidates.length > 1, box = useRef(null);
+  const hasAny = candidates.some((candidate) => candidate && (candidate.text || candidate.scores));
+  useEffect(() => { if (isRunning) box.current.scrollIntoView({ block: "nearest" }); }, [isRunning]);
+  return html`<div class="result" ref=${box}>
+    ${isRunning && !hasAny && html`<${Waiting} />`}
     ${prompt?.dropped_examples > 0 && html`<p class="warning">${t("result.dropped", { n: prompt.dropped_examples })}</p>`}
-    <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => candidate && html`<article key=${n} class="candidate">
+    <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => candidate && (hasAny || isRunning) && html`<article key=${n} class="candidate">
       ${several && html`<h3>${t("result.candidate", { n: n + 1 })}</h3>`}
       ${candidate.scores
         ? html`<p class="answer">${candidate.end?.answer ?? ""}</p><${Choices} scores=${candidate.scores} answer=${candidate.end?.answer} />`
