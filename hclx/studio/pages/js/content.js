@@ -39,6 +39,9 @@ export function inputFields(document) {
   return fieldsOf(...templates).filter((name) => name !== answerField(document));
 }
 
+// The item that was tried last, with every field.
+export const itemOf = (content) => Object.fromEntries(inputFields(content.document).map((name) => [name, content.item?.[name] ?? ""]));
+
 // The columns of the table of examples: what the templates of an example need, and the answer.
 export function exampleColumns(document) {
   const own = fieldsOf(document.input, document.answer).filter((name) => name !== answerField(document));

@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { number, t } from "../words.js";
 import { useSession } from "../session.js";
 import {
-  answerField, asText, exampleColumns, freeText, inputFields, kindOf, problemOf, simpleInput, withDocument, withFreeText, withLabel,
+  answerField, asText, exampleColumns, freeText, inputFields, itemOf, kindOf, problemOf, simpleInput, withDocument, withFreeText, withLabel,
 } from "../content.js";
 import { useRun } from "../run.js";
 import { AnswerKind } from "../parts/answer_kind.js";
@@ -85,7 +85,7 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
     const examples = [...(document.examples ?? []), ...turns];
     return withDocument(content, { examples: examples.length ? examples : undefined });
   };
-  const whole = () => Object.fromEntries(fields.map((name) => [name, item[name] ?? ""]));
+  const whole = () => itemOf(content);
   const start = async (options) => {
     if (problemOf(document)) return;
     const asked = turnKind === "several" ? { ...withTurns(), n: Math.max(3, content.n ?? 1) } : withTurns();
@@ -178,7 +178,7 @@ const startOf = (content) => (content.document.input ?? "").replace(/\{\{/g, "{"
 
 export default function EditorWrite({ draft }) {
   const { content, change } = draft, running = useRun(), [turns, setTurns] = useState([]), { has_chat } = useSession();
-  const item = content.view === "blocks" || !content.view ? Object.fromEntries(inputFields(content.document).map((name) => [name, content.item?.[name] ?? ""])) : {};
+  const item = content.view === "text" || content.view === "chat" ? {} : itemOf(content);
   const preview = usePreview(content, item), box = useRef(null), view = content.view ?? "blocks";
   const choose = async (next) => {
     if (next === "text" && view === "blocks") {

@@ -15,11 +15,11 @@ function Choices({ scores, answer }) {
 }
 
 function Facts({ end, prompt }) {
-  const facts = [];
-  if (end.usage) facts.push(t("result.usage", { read: number(end.usage.prompt_tokens), written: number(end.usage.completion_tokens) }));
+  const facts = [], isScored = end.choices !== undefined, stop = t(`result.stop_${end.stop_reason}`);
+  if (end.usage && !isScored) facts.push(t("result.usage", { read: number(end.usage.prompt_tokens), written: number(end.usage.completion_tokens) }));
   if (end.ms !== undefined) facts.push(t("result.seconds", { seconds: number(end.ms / 1000, { maximumFractionDigits: 1 }) }));
-  if (end.stop_reason) facts.push(t(`result.stop_${end.stop_reason}`) === `result.stop_${end.stop_reason}` ? end.stop_reason : t(`result.stop_${end.stop_reason}`));
-  if (prompt?.seed != null) facts.push(t("result.seed", { seed: prompt.seed }));
+  if (end.stop_reason && !isScored) facts.push(stop.startsWith("result.") ? end.stop_reason : stop);
+  if (prompt?.seed != null && !isScored) facts.push(t("result.seed", { seed: prompt.seed }));
   return html`<p class="help">${facts.join(" · ")}</p>`;
 }
 
@@ -66,7 +66,7 @@ export function Result({ run, isRunning, isShape, onPick, onContinue, onExample,
             onPick=${onPick && ((index, text) => onPick(candidate, index, text))} />`
         : html`<div class="token-text">${candidate.text}</div>`}
       <${Findings} findings=${candidate.end?.findings} />
-      ${candidate.end && html`<${Facts} end=${candidate.end} prompt=${prompt} />`}
+      ${candidate.end && html`<${Facts} end=${{ ...candidate.end, choices: candidate.scores ?? undefined }} prompt=${prompt} />`}
       ${!isRunning && html`<div class="row">
         <button type="button" class="plain" onClick=${() => copyText(candidate.scores ? candidate.end.answer : candidate.text)}><${Icon} name="copy" />${t("common.copy")}</button>
         ${onContinue && !candidate.scores && html`<button type="button" class="plain" onClick=${() => onContinue(candidate)}><${Icon} name="play" />${t("result.continue")}</button>`}

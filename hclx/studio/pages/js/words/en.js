@@ -61,6 +61,9 @@ export default {
     balance: "Examples of each answer", bias: "Check for bias", calibrate: "Show calibration", biasTitle: "Bias of the examples", allFigures: "All figures",
     biasHelp: "How far the order and number of examples push the answer to a side. Nearer to 0 is better.",
     calibrateTitle: "Answers to an input without content", calibrateHelp: "What the model prefers when the input says nothing. The more even, the less bias; calibration takes it off the answers.",
+    biasKind: "Bias", biasBefore: "Now", biasAfter: "Calibrated", biasSeen: "Is it there?", biasYes: "Yes", biasNo: "Not clear", biasPrior: "What the model chooses without examples:",
+    bias_recency: "Towards the last example", bias_majority_label: "Towards the most frequent answer", bias_common_token: "Towards common words",
+    before: "The input that was tried, as it is: {answer}", after: "Calibrated: {answer}",
     columnsHelp: "Templates and examples change with the name. To add a column, write {name} into the template of the input.", columnTaken: "The name is empty, taken, or not allowed.",
   },
   write: {

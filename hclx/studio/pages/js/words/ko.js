@@ -61,6 +61,9 @@ export default {
     balance: "답마다 예시 수", bias: "치우침 살피기", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
     biasHelp: "예시의 순서나 수 때문에 답이 한쪽으로 기우는 정도입니다. 0에 가까울수록 좋습니다.",
     calibrateTitle: "내용 없는 입력에 대한 답", calibrateHelp: "뜻이 없는 입력에도 한쪽으로 기우는 만큼을 답에서 빼면 더 공정해집니다. 고르게 나올수록 치우침이 적습니다.",
+    biasKind: "치우침", biasBefore: "지금", biasAfter: "보정한 뒤", biasSeen: "있다고 볼 만한가", biasYes: "있음", biasNo: "뚜렷하지 않음", biasPrior: "예시가 없을 때 모델이 고르는 비율:",
+    bias_recency: "마지막 예시의 답을 따라감", bias_majority_label: "많은 예시의 답을 따라감", bias_common_token: "흔한 말을 따라감",
+    before: "넣어 본 입력, 보정 전: {answer}", after: "보정한 뒤: {answer}",
     columnsHelp: "이름을 바꾸면 틀과 예시가 함께 바뀝니다. 열을 더하려면 입력 틀에 {새이름}을 써 넣으세요.", columnTaken: "비었거나 이미 있거나 쓸 수 없는 이름입니다.",
   },
   write: {
