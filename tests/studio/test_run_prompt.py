@@ -51,6 +51,12 @@ def backend(engine):
 
 
 @pytest.fixture
+def service(backend):
+    """The parts of a server that everyone may use."""
+    return build_app(backend).state.service
+
+
+@pytest.fixture
 def client(studio_client):
     return studio_client
 
@@ -252,8 +258,8 @@ def test_a_pattern_that_takes_years_is_stopped(client):
     assert "takes more than 1 second" in event["message"]
 
 
-def test_answers_for_apps_and_batches(app, engine):
-    studio = Studio(app.state.service, None)
+def test_answers_for_apps_and_batches(service, engine):
+    studio = Studio(service, None)
     answer = lambda raw, items: asyncio.run(
         answer_items(studio, Caller("k"), read_content(raw), items)
     )
@@ -276,9 +282,7 @@ def long_run():
     return content({**FREE, "sampling": sampling}, n=2)
 
 
-def test_who_stops_listening_cancels_all_items(app):
-    service = app.state.service
-
+def test_who_stops_listening_cancels_all_items(service):
     async def leave():
         plan = await plan_run(service, Caller("k"), read_content(long_run()))
         async with contextlib.aclosing(events_of(plan, [{"글": "가"}] * 20)) as events:
@@ -290,9 +294,7 @@ def test_who_stops_listening_cancels_all_items(app):
     asyncio.run(leave())
 
 
-def test_a_server_that_ends_says_so_and_is_not_done(app):
-    service = app.state.service
-
+def test_a_server_that_ends_says_so_and_is_not_done(service):
     async def run():
         plan = await plan_run(service, Caller("k"), read_content(long_run()))
         told = []
