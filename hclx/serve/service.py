@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -117,6 +117,8 @@ class Service:
       admission: the queue before the engine.
       metrics: numbers about all requests.
       endings: what `end` calls, on the event loop.
+      workers: what runs beside requests, on the event loop, until the server has ended; each is
+        cancelled then.
     """
 
     backend: Backend
@@ -125,6 +127,18 @@ class Service:
     admission: Admission
     metrics: Metrics
     endings: set[Callable[[], None]] = dataclasses.field(default_factory=set)
+    workers: list[Callable[[], Coroutine]] = dataclasses.field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Enters a context in which the workers run."""
+        tasks = [asyncio.create_task(work()) for work in self.workers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextlib.contextmanager
     def ended_by(self, ending: Callable[[], None]) -> Iterator[None]:

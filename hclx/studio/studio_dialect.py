@@ -6,12 +6,19 @@ from hclx.serve.dialect import Dialect
 from hclx.serve.native.native_fields import ErrorAnswer, render_error
 from hclx.serve.operation import ApiRoute
 from hclx.studio.people_routes import people_routes
+from hclx.studio.prompt_routes import prompt_routes
 from hclx.studio.run_routes import run_routes
+from hclx.studio.share_routes import share_routes
 from hclx.studio.studio import Studio
 
 _OWN = ("/studio/api/", "/apps/")
 # Each makes the routes of its part.
-ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (people_routes, run_routes)
+ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (
+    people_routes,
+    prompt_routes,
+    share_routes,
+    run_routes,
+)
 
 
 def studio_dialect(studio: Studio) -> Dialect:

@@ -14,7 +14,7 @@ from hclx.serve.store.key_secret import ending_of, hash_of, new_secret
 from hclx.serve.store.tables import api_keys, usage
 
 KINDS = ("test", "service")
-SCOPES = ("inference", "tuning", "admin")
+SCOPES = ("inference", "tuning", "admin", "app")
 LONGEST_NAME = 100
 _MOST = 10**15  # of a limit: sums of 64 bits hold a thousand of them
 _ID_BYTES = 6
