@@ -108,10 +108,22 @@ export default {
   },
 
   // The start page
-  home: {},
+  home: {
+    title: "What shall we make?", describe: "Say in a sentence what you would like", describePlaceholder: "Sort film reviews into positive and negative", write: "Write a first draft", stop: "Stop",
+    describeHelp: "The model drafts the directive and the examples. You change them afterwards.", writing: "The model is writing a draft…", failed: "There is no draft.",
+    gallery: "Begin with a ready one", notes: "Good to know", take: "Begin with this", inside: "See what is in it", empty: "Empty prompt", last: "Changed last", all: "Show all",
+    newTitle: "New prompt", newName: "New prompt", newField: "input", newAnswer: "Answer",
+  },
 
   // The list of prompts
-  prompts: {},
+  prompts: {
+    import: "From a file", noPrompt: "{name} has no prompt. Choose a file that “Export” has made.", untitled: "Untitled", search: "Search titles",
+    found: "Prompts that match: {n}", all: "Prompts: {n}", more: "Show more", versions: "saved versions: {n}", noVersion: "no saved version",
+    versionsOf: "Versions of “{title}”", duplicateOf: "Duplicate “{title}”", exportOf: "Export “{title}”", removeOf: "Delete “{title}”",
+    removed: "“{title}” was deleted.", recover: "Bring it back", recovered: "“{title}” is back.", made: "“{title}” was made.",
+    usedByApp: "An app answers with this prompt. Delete the app first.", showApps: "Show apps",
+    none: "There are no prompts yet.", toStart: "Make the first",
+  },
 
   // The editor: writing
   editor: {
@@ -127,16 +139,53 @@ export default {
   test: {},
 
   // The editor: versions
-  versions: {},
+  versions: {
+    number: "Version {number}", draft: "As it is now", none: "No version is saved yet", noneHelp: "“Save a version” keeps the prompt as it is now, to be compared or restored later.",
+    isKept: "The prompt is as in version {number}.", isNotKept: "As it is now, the prompt is not saved as a version yet.",
+    compare: "What has changed", compareNow: "Compare with now", before: "Before", after: "After", swap: "Swap", same: "Nothing differs.", raw: "Compare the files (JSON)",
+    removed: "Taken out:", added: "Put in:", folded: "{n} equal lines", choice: "Choice “{key}”",
+    part_parser: "How the answer is read", part_budget: "Most tokens of the text", part_answer_field: "Name of the answer's column", part_table: "Table of tests",
+    row_removed: "Example {row} was taken out", row_added: "Example {row} was put in", row_changed: "Example {row} was changed",
+    view: "View", restore: "Restore", copy: "As a new prompt", restoreTitle: "Restore version {number}?",
+    restoreText: "As it is now, the prompt is not saved as a version. Save one to be able to come back.", restoreKept: "As it is now, the prompt is saved as a version: you can come back at any time.",
+    restoreOnly: "Restore without saving", keepAndRestore: "Save and restore", beforeRestore: "Before version {number} was restored", restored: "Version {number} is restored.",
+  },
 
   // The editor: sharing, and making an app
-  share: {},
+  share: {
+    version: "Which version?", versionHelp: "Others see the version that you choose. What you change later does not change it.", draft: "As it is now (saved as a new version)", note: "Saved to be shared",
+    links: "Show it by a link", linksHelp: "Who has the link can see it without logging in. You can revoke it at any time.", mode: "Others may",
+    mode_copy: "take a copy", mode_read: "only read it", makeLink: "Make a link and copy it", linkName: "Version {number} · {mode}", copyLink: "Copy the link",
+    revoke: "Revoke", revokeAsk: "Revoke this link? Nobody can open it any more.", revoked: "The link is revoked.",
+    app: "Make an app", appHelp: "A page with nothing but input and answer, and an address that programs can call.",
+    appTitle: "Name of the app", noTitle: "Give it a name.", slug: "Address (optional)", slugHelp: "Small letters, digits and hyphens. Left empty, it is made for you.",
+    slugTaken: "This address is taken. Choose another.", slugWrong: "Use small letters, digits and hyphens, such as my-review",
+    quota: "Most requests a day", quotaHelp: "Left empty, there is no limit.", noQuota: "Give a whole number, 0 or more.", makeApp: "Make the app", another: "Make another app", manage: "Manage",
+    appReady: "The app “{title}” is ready", once: "The key is shown this once. Copy the link or the key. If it is lost, the page of apps makes a new one.",
+    appLink: "Link with the key", appLinkHelp: "Everyone who has this link can use the app.", key: "Key", keyHelp: "For programs that call the app.", tryApp: "Open the app", kept: "I have copied it",
+    code: "Call it from code", target: "What is called?", target_app: "This app", target_model: "The model (OpenAI's way)", language: "Language", language_curl: "Terminal (curl)", language_python: "Python",
+    copyCode: "Copy the code", keyFromName: "The code reads the key from the environment variable {name}. The key of an app is shown once when it is made; a key of the model comes from an administrator.", noApp: "Make an app above first.",
+    modelHelp: "Calls the model without an app. The text was made from the input that was tried last.", choiceHelp: "Here the model writes one of the choices, which may rarely differ from the Studio, which compares their probabilities.",
+    sample: "{name} sample", sampleMessage: "Hello!",
+  },
 
   // A prompt that was shared
-  shared: {},
+  shared: {
+    version: "A shared prompt · version {number}", help: "Somebody shows you this prompt by a link.", readOnly: "You may read it.", mayCopy: "Take a copy to change it and use it.",
+    logIn: "Log in to take a copy and change it.", take: "Take a copy", gone: "This link does not open any more", goneHelp: "It was revoked, or the address is wrong. Ask for a new link.",
+  },
 
   // The list of apps, and the page of an app
-  apps: {},
+  apps: {
+    note: "Apps that you have made of prompts, under “Share and apps”.", none: "There are no apps yet. Open a prompt and make one under “Share and apps”.", prompt: "Open the prompt", address: "Address",
+    used: "Used {used} times today", usedOf: "Used {used} of {quota} times today", change: "Change", changeTitle: "Change “{title}”", version: "Version that answers", versionHelp: "Another version answers at once.", saved: "Changed.",
+    newKey: "New key", newKeyAsk: "Make a new key for “{title}”? The key that it has, and links with it, will not work any more.",
+    removeAsk: "Delete the app “{title}”? This cannot be undone; its address and key will not work any more.", removed: "The app “{title}” was deleted.",
+    input: "Input", ask: "Get the answer", blocked: "The output filter has blocked the answer. Try other words.", broken: "The connection ended in the middle of the answer. This is what came.",
+    wrongKey: "The key is missing or wrong. Ask whoever gave you this app for the link again.", gone: "There is no such app", goneHelp: "It was deleted, or the address is wrong.",
+    dayUsed: "The app was used as often as it may be today. Try again tomorrow.", tooMany: "Many people use it now. Try again in {seconds} seconds.",
+    tooLong: "The text is too long. Shorten it and try again.", busy: "The server is busy or away. Try again in a moment.",
+  },
 
   // Batches
   batches: {},
