@@ -4,7 +4,8 @@ import { t } from "./words.js";
 const HERE = new URL(".", document.baseURI);
 const OFFLINE_TRIES = 3;
 
-// An answer that is no success. `code` is a word for programs ("conflict", "offline", ...), `message` is for people.
+// An answer that is no success. `code` is a word for programs ("conflict", "offline", ...), `message` is for people;
+// `retryAfter` is in how many seconds the server may answer, null where it does not say.
 export class ApiError extends Error {
   constructor(status, code, message, body = {}, retryAfter = null) {
     super(message);
@@ -12,7 +13,7 @@ export class ApiError extends Error {
     this.code = code;
     this.param = body?.error?.param ?? null;
     this.body = body;
-    this.retryAfter = retryAfter; // seconds
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -136,7 +136,38 @@ export default {
   },
 
   // The editor: testing on a table
-  test: {},
+  test: {
+    // Choosing a table
+    chooseTitle: "Prepare the rows to test on", chooseText: "Collect several inputs and run them all at once. With a column of right answers, it is counted how many come out right.",
+    newTable: "New empty table", fromFile: "From a file", tableOf: "Test of {title}", oldTable: "A table of yours", pickTable: "Choose a table", useTable: "Test on this table",
+    noSlots: "This prompt has no slot", noSlotsText: "To test on a table, the prompt needs a slot such as {name} where the input goes. Under Write, choose to edit as blocks, and put a slot into the template of the input.", toWrite: "Go to Write",
+    gold: "Right answer", answer: "Answer", wholeText: "The text as written",
+    // Columns
+    columns: "Columns, and what counts as right", slot: "Slot {name}", noColumn: "Choose a column", goldColumn: "Column of right answers", noGoldColumn: "Test without right answers", missingColumn: "No column goes into the slot {name}. Add one, or choose one under Columns.",
+    addColumn: "Add the column {name}", rule: "What counts as right?", rule_equal: "Equal to the right answer", rule_contains: "Contains the right answer",
+    repeats: "Times for each row", repeatsHelp: "Asks each row several times with different seeds, to see how stable the answer is. The first answer counts for accuracy.",
+    // Running
+    settings: "What is tested", draft: "The prompt as it is", addSetting: "Compare with…", removeSetting: "Take {name} out", stale: "older result", staleHelp: "The prompt was changed after these answers. Running fills the column anew, and keeps these as an earlier run.",
+    runAll: "Run all", runRest: "Run the other {n}", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
+    paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.",
+    waitAway: "Waiting for the server. It goes on by itself.", waitQuota: "The quota is used up for the moment. It goes on by itself soon.", waitQuotaLong: "The quota is used up. It goes on by itself in about {minutes} minutes.",
+    leak: "{n} rows of the table are examples too: the model has read their answers. A fair test leaves them out.",
+    // Comparing
+    compareWith: "Compare with what?", compareKind: "Compare with", kind_version: "A saved version", kind_model: "Another model", kind_knob: "Another setting", kind_earlier: "An earlier run", compare: "Compare",
+    nothingToCompare: "There is nothing to compare with yet. Save a version, or run once and then change the prompt.", version: "Version", versionName: "Version {number}", knob: "Setting", earlier: "Earlier run", earlierName: "Earlier: {title} ({date})",
+    // Results
+    summary: "Results", setting: "Setting", accuracy: "Right answers", rightOf: "{right} of {n} rows", interval: "with more rows, from {low} to {high} (95%)", noGold: "not counted without right answers", notRun: "not run yet",
+    macroF1: "Even score (macro F1)", stability: "Stability", latency: "Time", slowest: "slow ones {time}", tokens: "Tokens", failures: "Failed",
+    onlyRight: "Only “{first}” is right in {a} rows, only “{second}” in {b}.", equallyGood: "They draw.", better: "“{name}” seems better.", notSure: "That is too little to call either better.", chance: "probability of as much by chance: {p}",
+    confusion: "What was answered for what", confusionOf: "Show", confusionHelp: "Right answers are on the left, the model's answers on top. A number shows its rows.", confused: "Right answer {gold}, answered {answer}: {n} rows", confusedFilter: "right {gold} · answered {answer}", manyLabels: "There are {n} answers: too many for a matrix.",
+    right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", emptyAnswer: "(empty)",
+    detailTitle: "Row {row} · {name}", rowAgain: "This row again", showTokens: "Show token probabilities",
+    // The table
+    table: "Table of the test", tableName: "Name of the table", addRow: "Add a row", export: "Download with results (CSV)", otherTable: "Another table", tableSplit: "The table was changed elsewhere too. That one is shown, and your changes are kept as “{name}”.",
+    filter: "Rows shown", filter_all: "All", filter_wrong: "Wrong", filter_differs: "Different", filter_failed: "Failed", filter_missing: "Not run", filter_chosen: "Chosen",
+    chooseAll: "Choose all rows shown", chooseRow: "Choose row {row}", csv_answer: "answer", csv_right: "right (O/X)", csv_ms: "milliseconds", csv_tokens: "tokens", csv_error: "error",
+    addExamples: "Add the wrong rows to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
+  },
 
   // The editor: versions
   versions: {
@@ -188,7 +219,18 @@ export default {
   },
 
   // Batches
-  batches: {},
+  batches: {
+    note: "Runs a prompt over all rows of a file. The server goes on when you close this page.", add: "New batch", none: "No batches yet", noneText: "Give it a whole file: the mood of a thousand reviews, or copy for a hundred products.",
+    list: "Batches", state: "State", progress: "Progress", state_waiting: "waits its turn", state_running: "running", state_paused: "paused", state_done: "done", state_failed: "stopped by an error", doneOf: "{done} / {total} rows", failedRows: "{n} failed",
+    // A new batch
+    newTitle: "Run a whole file", prompt: "Prompt", pickPrompt: "Choose a prompt", which: "Which of it?", draft: "As it is now", version: "Version {number}", file: "File", otherFile: "Another file", bindTitle: "Which column goes into which slot?", slot: "Slot {name}", pickColumn: "Choose a column",
+    noSlots: "This prompt has no slot: every row would read the same.", pickFile: "Choose a file", invalid: "This prompt cannot run yet:", preview: "What the model reads for the first row", estimate: "About {perRow} tokens are read for each row, {all} in all.", quotaHint: "Where a quota is used up, it waits and goes on by itself.",
+    name: "Name", start: "Run {n} rows", noPrompts: "Make a prompt first.", toPrompts: "To my prompts",
+    // One batch
+    back: "Batches", pause: "Pause", resume: "Go on", retry: "Run failed rows again", csv: "Download CSV", jsonl: "Download JSON lines", removeAsk: "Delete “{name}” and its results? This cannot be undone.", removed: "Deleted.",
+    rate: "{n} rows a minute", left: "{time} left", minutes: "about {n} minutes", hours: "about {n} hours", moment: "less than a minute", created: "begun {date}", ended: "ended {date}", away: "The server is away. It goes on when it is back; finished rows are kept.", back_again: "The server is back, and goes on where it was.",
+    reason: "It waits:", failedReason: "It has stopped:", results: "Results", row: "Row", answer: "Answer", text: "Text", probability: "Probability", error: "Error", notYet: "not yet", page: "Rows {from}–{to} of {total}", before: "Back", next: "Next", fetchedWhile: "The results so far can be downloaded while it runs.",
+  },
 
   // Tuning
   tune: {},
