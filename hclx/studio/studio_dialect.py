@@ -10,6 +10,7 @@ from hclx.studio.prompt_routes import prompt_routes
 from hclx.studio.run_routes import run_routes
 from hclx.studio.share_routes import share_routes
 from hclx.studio.studio import Studio
+from hclx.studio.usage_routes import usage_routes
 
 _OWN = ("/studio/api/", "/apps/")
 # Each makes the routes of its part.
@@ -18,6 +19,7 @@ ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (
     prompt_routes,
     share_routes,
     run_routes,
+    usage_routes,
 )
 
 

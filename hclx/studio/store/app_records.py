@@ -78,7 +78,7 @@ def create_app(
         lock_prompt(connection, prompt_id, seen_by)
         _check_version(connection, prompt_id, number)
         check_room(connection, apps, owner, most, _IS_KEPT)
-        secret, key = add_key(connection, f"app {slug}", now, scopes=(SCOPE,), limits=limits)
+        secret, key = add_key(connection, key_name(slug), now, scopes=(SCOPE,), limits=limits)
         app = AppRecord(slug, owner, prompt_id, number, title, key.id, int(now), limits)
         row = {name: value for name, value in vars(app).items() if name != "limits"}
         try:
@@ -87,6 +87,11 @@ def create_app(
             text = f"slug={shown(slug)}: another app has or had it; give another one"
             raise ConflictError(text) from error
     return secret, app
+
+
+def key_name(slug: str) -> str:
+    """Returns the name of the keys of an app."""
+    return f"app {slug}"
 
 
 def list_apps(database: Database, owner: str | None) -> list[AppRecord]:
@@ -153,7 +158,7 @@ def renew_key(
     """
     with database.writing(durable=True) as connection:
         app = _found_app(connection, slug, owner, locks=True)
-        secret, key = add_key(connection, f"app {slug}", now, scopes=(SCOPE,), limits=app.limits)
+        secret, key = add_key(connection, key_name(slug), now, scopes=(SCOPE,), limits=app.limits)
         connection.execute(apps.update().where(apps.c.slug == slug).values(key_id=key.id))
         _revoke(connection, app.key_id, now)
     return secret, dataclasses.replace(app, key_id=key.id)
