@@ -1,7 +1,8 @@
 """Serves a model over HTTP, as OpenAI's clients ask for it: hclx serve --model_dir=runs/demo
 
 It listens at 127.0.0.1:8000 and lets everyone in who reaches it there, or with --store those who
-have a key; SIGTERM and Ctrl-C end it once its requests have ended. See docs/serving.md.
+have a key. With --studio_dir it has the pages of the Studio, and prints a link that opens them.
+SIGTERM and Ctrl-C end it once its requests have ended. See docs/serving.md and docs/studio.md.
 """
 
 import contextlib
@@ -11,20 +12,13 @@ from absl import flags
 from hclx.errors import ConfigError
 from hclx.launching import run
 from hclx.shared_flags import MOST_SECONDS, ModelFlags
+from hclx.studio.studio_flags import StoreFlags
 
 MODEL = ModelFlags(takes_artefacts=True)
 HOST = flags.DEFINE_string("host", "127.0.0.1", "The address to listen at; 0.0.0.0: all.")
 PORT = flags.DEFINE_integer("port", 8000, "The port of it.", 1, 65_535)
 NAME = flags.DEFINE_string("name", None, "The model's name for clients; default: its folder's.")
-STORE = flags.DEFINE_string(
-    "store", None, "Keys of `hclx keys`: a file, or postgresql://HOST/NAME; default: no key."
-)
-TUNING = flags.DEFINE_string(
-    "tuning_dir", None, "The folder of data sets and jobs of tuning; default: nothing is tuned."
-)
-JOBS = flags.DEFINE_integer(
-    "tuning_jobs", 1, "Jobs of tuning that run here at once; 0: other servers run them.", 0
-)
+STORE = StoreFlags()
 ROWS = flags.DEFINE_integer("rows", 8, "Requests that are served at once.", lower_bound=1)
 WARM_UP = flags.DEFINE_bool("warm_up", False, "Compile all programs before the first request.")
 HOSTS = flags.DEFINE_multi_string(
@@ -32,6 +26,9 @@ HOSTS = flags.DEFINE_multi_string(
 )
 ORIGINS = flags.DEFINE_multi_string(
     "allowed_origin", [], "Where pages are from whose scripts may call; repeatable."
+)
+PROXIES = flags.DEFINE_multi_string(
+    "trusted_proxy", [], "An address whose X-Forwarded-Proto and -For are believed; repeatable."
 )
 QUEUE = flags.DEFINE_float(
     "queue_seconds",
@@ -53,18 +50,12 @@ MASK_PII = flags.DEFINE_bool("mask_pii", False, "Mask personal data in texts.")
 def main(_):
     if not MODEL.has_value:
         raise ConfigError("--model_dir or --engine is missing; --help lists the options")
-    if TUNING.value and not (STORE.value and MODEL.has_folder):
-        raise ConfigError("--tuning_dir needs --store, whose keys may tune, and --model_dir")
-    from hclx.errors import require
-
-    require("msgspec", "prometheus_client", "starlette", "uvicorn")
-    require(*(["python_multipart"] if TUNING.value else []))
+    STORE.check(MODEL.has_folder)
     from hclx.serve.safety.filter_file import open_rules
     from hclx.serve.serve_config import ServeConfig
-    from hclx.serve.serve_model import check_address, keys_of_store, serve_model
-    from hclx.serve.tuning.tuning_config import TuningConfig
+    from hclx.serve.serve_model import check_address, serve_model
 
-    check_address(HOST.value, PORT.value, is_open=not STORE.value)
+    check_address(HOST.value, PORT.value, is_open=not STORE.has_store)
     config = ServeConfig(
         running_texts=ROWS.value + 2,  # those behind the rows are of other keys
         texts_of_key=ROWS.value,
@@ -72,19 +63,21 @@ def main(_):
         drain_seconds=DRAIN.value,
         hosts=(HOST.value, *HOSTS.value),
         origins=(*ORIGINS.value,),
+        trusted_proxies=(*PROXIES.value,),
     )
     rules = open_rules(FILTER.value, BLOCK.value, MASK_PII.value)
     source = MODEL.source(ROWS.value, names_artefacts=True)
     address = HOST.value, PORT.value
     # Whatever ends the server closes the engine.
-    with contextlib.suppress(KeyboardInterrupt), keys_of_store(STORE.value) as keys:
+    with contextlib.suppress(KeyboardInterrupt), STORE.open_keys() as keys:
         serve_model(
             *(source, NAME.value, MODEL.reading(), config, *address),
             warms_up=WARM_UP.value,
             keys=keys,
             rules=rules,
-            tuning_dir=TUNING.value,
-            tuning=TuningConfig(running=JOBS.value),
+            tuning_dir=STORE.tuning_dir(MODEL.has_folder),
+            tuning=STORE.tuning,
+            **STORE.additions(keys, MODEL.has_folder, *address),
         )
 
 

@@ -36,6 +36,8 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(config.trusted_proxies),
+                forwarded_allow_ips=list(config.trusted_proxies),
                 h11_max_incomplete_event_size=2 * config.header_bytes,
                 timeout_graceful_shutdown=_ANSWER_SECONDS,
             )

@@ -1,7 +1,7 @@
 """Routes that say what they take and give, of which the document of a server is made."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -22,7 +22,6 @@ class Operation:
       body: the struct that its handler reads; None: it has no body.
       example: of the body, without the name of the model.
       uploads: the media types of bodies that are no JSON.
-      is_large: whether its body may have as many bytes as a file.
       query: the names of what may stand in the query.
       status: of an answer that is no refusal.
       streams: whether an answer may come in events.
@@ -36,7 +35,6 @@ class Operation:
     body: type | None = None
     example: Mapping[str, Any] | None = None
     uploads: tuple[str, ...] = ()
-    is_large: bool = False
     query: tuple[str, ...] = ()
     status: int = 200
     streams: bool = False
@@ -63,8 +61,18 @@ class ApiRoute(Route):
 
 
 def requests_of(
-    routes: Iterable[BaseRoute], has: Callable[[Operation], bool]
+    routes: Sequence[BaseRoute], has: Callable[[Operation], bool]
 ) -> Callable[[Scope], bool]:
-    """Returns what tells whether a request is for a route whose operation has a property."""
-    those = [route for route in routes if isinstance(route, ApiRoute) and has(route.operation)]
-    return lambda scope: any(route.matches(scope)[0] == Match.FULL for route in those)
+    """Returns what tells whether the operation of a request has a property. The first route that
+    matches serves, so that one with it may stand behind others at the same path without it.
+    """
+    has_it = lambda route: isinstance(route, ApiRoute) and has(route.operation)
+    serves = lambda route, scope: route.matches(scope)[0] == Match.FULL
+    those = [route for route in routes if has_it(route)]
+
+    def is_of_those(scope: Scope) -> bool:
+        if not any(serves(route, scope) for route in those):  # few, so that others cost little
+            return False
+        return has_it(next(route for route in routes if serves(route, scope)))
+
+    return is_of_those

@@ -1,7 +1,9 @@
 """The limits of a server, which hold for everyone; those of a key are in `hclx.serve.caller`."""
 
 import dataclasses
+import ipaddress
 
+from hclx.errors import ConfigError, shown
 from hclx.field_checks import Validated, require
 from hclx.infer.sampling import MAX_LOGPROBS, MOST_STOPS
 
@@ -34,6 +36,8 @@ class ServeConfig(Validated):
       drain_seconds: how long requests may go on once the server was asked to end.
       hosts: names that the Host header may have besides loopback addresses; "*": any.
       origins: those pages, such as "https://example.org", whose scripts may call.
+      trusted_proxies: addresses or networks, such as "10.0.0.0/8", whose X-Forwarded-Proto and
+        X-Forwarded-For tell how and from where a client asks.
     """
 
     body_bytes: int = 2**22
@@ -58,6 +62,7 @@ class ServeConfig(Validated):
     drain_seconds: int = 30
     hosts: tuple = ()
     origins: tuple = ()
+    trusted_proxies: tuple = ()
 
     def _check(self):
         self._positive("body_bytes", "header_bytes", "prompts", "n", "stop_texts", "running_tokens")
@@ -71,9 +76,17 @@ class ServeConfig(Validated):
         for name, most in (("logprobs", MAX_LOGPROBS), ("stop_texts", MOST_STOPS)):
             value = getattr(self, name)
             require(value <= most, f"ServeConfig.{name}={value}: the engine has at most {most}")
-        for name in ("hosts", "origins"):
+        for name in ("hosts", "origins", "trusted_proxies"):
             values = getattr(self, name)
             require(
                 all(isinstance(value, str) and value for value in values),
                 f"ServeConfig.{name}={values!r}: give texts",
             )
+        for address in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError as error:
+                raise ConfigError(
+                    f"trusted_proxy={shown(address)} is no address and no network: {error}; give"
+                    " 10.0.0.7 or 10.0.0.0/8"
+                ) from error

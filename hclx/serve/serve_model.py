@@ -6,16 +6,19 @@ import ipaddress
 import logging
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hclx.errors import ConfigError, require
 from hclx.infer import Engine
 from hclx.infer.model_source import RunFolder, ServedModel
 from hclx.serve.backend import Backend
+from hclx.serve.dialect import Dialect
 from hclx.serve.http_server import serve
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app
+from hclx.serve.service import Service
 from hclx.serve.tuning.tuning_config import TuningConfig
 from hclx.text import Tokenizer, load_tokenizer
 from hclx.text.chat_template import ChatTemplate
@@ -38,6 +41,8 @@ def serve_model(
     rules: OutputRules = OutputRules(),
     tuning_dir: str | None = None,
     tuning: TuningConfig = TuningConfig(),
+    added: Sequence[Callable[[Service], Dialect]] = (),
+    notice: Callable[[], str] | None = None,
 ) -> None:
     """Opens a model and serves it until the process is asked to end.
 
@@ -52,6 +57,8 @@ def serve_model(
       tuning_dir: takes the files of tuning, for which `keys` are those of a store; None: nothing is
         tuned here.
       tuning: the limits of tuning.
+      added: make dialects that are asked before all others.
+      notice: returns a line that is printed once the model is open.
     Raises:
       ConfigError: the options do not suffice, or the address cannot be listened at.
     """
@@ -69,9 +76,11 @@ def serve_model(
             own = stack.enter_context(store_dialects(*asked))
         if warms_up and hasattr(engine, "warm_up"):  # with the artefacts that there are
             engine.warm_up()
-        app = build_app(backend, keys, config, (*own, *DIALECTS))
+        app = build_app(backend, keys, config, (*added, *own, *DIALECTS))
         names = ", ".join(backend.models)
         print(f"serving {names} at http://{host}:{port}/v1", file=sys.stderr, flush=True)
+        if notice is not None:
+            print(notice(), file=sys.stderr, flush=True)
         serve(app, host, port)
 
 

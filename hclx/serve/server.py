@@ -73,7 +73,7 @@ def build_app(
         service=service,
         render=render,
         is_public=requests_of(routes, lambda operation: operation.is_public),
-        takes_file=requests_of(routes, lambda each: each.is_large or bool(each.uploads)),
+        takes_file=requests_of(routes, lambda operation: bool(operation.uploads)),
     )
     app = Starlette(
         routes=routes,

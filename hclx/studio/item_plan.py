@@ -9,7 +9,7 @@ from hclx.evaluate.item_prompts import ItemPrompt, Reader, item_prompt
 from hclx.evaluate.items import Item
 from hclx.evaluate.shots import keep, most_that_fit
 from hclx.infer import GenerateRequest, ScoreRequest
-from hclx.prompts import PromptDocument
+from hclx.prompts import PromptDocument, render
 from hclx.prompts.read_json import cleaned
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.chat_tools import encode_chat
@@ -104,6 +104,7 @@ def answer_room(document: PromptDocument) -> int:
 
 def _document_plan(run: RunPlan, seed: int, fields: Mapping[str, str]) -> ItemPlan:
     document = run.content.document
+    run.service.backend.check_text(render(document, fields, ()).text + run.written, "items")
     prompt, n_dropped = fitted_prompt(document, fields, run.reader, run.written)
     if prompt.is_truncated:
         raise _too_long(run, prompt, fields)
@@ -153,10 +154,10 @@ async def _chat_plan(run: RunPlan, seed: int, fields: Mapping[str, str]) -> Item
         raise invalid(f"the item of a chat has the field {MESSAGE!r}; give it a text", "items")
     messages = [{"role": "system", "content": chat.system}] if chat.system else []
     for turn in chat.turns:
-        said = (("user", turn.user), ("assistant", turn.assistant))
-        messages += [{"role": role, "content": text} for role, text in said if text]
+        texts = (("user", turn.user), ("assistant", turn.assistant))
+        messages += [{"role": role, "content": text} for role, text in texts if text]
     messages.append({"role": "user", "content": fields[MESSAGE]})
     ids = await encode_chat(backend, messages, None, "the view of blocks", run.written)
     backend.check_length(len(ids), run.sampling.max_tokens, "max_tokens", run.artefact)
-    text = backend.chat_template.render(messages, True) + run.written
-    return ItemPlan(text, tuple(ids), 0, seed, _requests(run, ids, seed))
+    text = await asyncio.to_thread(backend.chat_template.render, messages, True)
+    return ItemPlan(text + run.written, tuple(ids), 0, seed, _requests(run, ids, seed))

@@ -58,7 +58,8 @@ def tuned_base(source: RunFolder | ServedModel, engine: object, backend: Backend
         )
     if not isinstance(engine, EmbeddedEngine):
         raise ConfigError(
-            "--tuning_dir needs --artefact=NAME=FILE: with FILE alone no base is left"
+            "--tuning_dir and --studio_dir need --artefact=NAME=FILE: with FILE alone no base is"
+            " left to tune"
         )
     facts, meta = source.facts(), source.loaded.meta
     path = f"{facts['model_dir']}:{facts['step']}"

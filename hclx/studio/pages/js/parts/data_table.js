@@ -1,0 +1,80 @@
+// A table of texts that is edited in place. Only the rows in sight are drawn, so that ten thousand scroll.
+import { html, useEffect, useMemo, useRef, useState } from "../html.js";
+import { number, t } from "../words.js";
+import { Icon } from "./icons.js";
+import { TextArea } from "./text_input.js";
+
+const ROW = 46; // the height of a row in pixels, as style.css has it
+const BESIDE = 8; // rows that are drawn above and below those in sight
+
+// columns: [{name, label, options?: texts to choose among, cell?: (row, index) => html, isNumber?}]
+// rows: objects, column -> text. onChange gets the new rows; without it nothing can be edited.
+// label: what the table is, for those who hear it. height: the most in pixels.
+export function DataTable({ label, columns, rows, onChange, height = 420, rowClass }) {
+  const box = useRef(null), [top, setTop] = useState(0), [dragged, setDragged] = useState(null);
+  const focused = useRef(null);
+  const inSight = Math.ceil(height / ROW);
+  const first = Math.max(0, Math.floor(top / ROW) - BESIDE);
+  const last = Math.min(rows.length, first + inSight + 2 * BESIDE);
+  const shown = useMemo(() => rows.slice(first, last), [rows, first, last]);
+  useEffect(() => {
+    if (focused.current === null) return;
+    box.current.querySelector(`[data-handle="${focused.current}"]`)?.focus();
+    focused.current = null;
+  });
+  const put = (index, name, text) => onChange(rows.map((row, at) => (at === index ? { ...row, [name]: text } : row)));
+  const remove = (index) => onChange(rows.filter((_, at) => at !== index));
+  const move = (from, to) => {
+    if (to < 0 || to >= rows.length || from === to) return;
+    const moved = [...rows];
+    moved.splice(to, 0, ...moved.splice(from, 1));
+    focused.current = to;
+    onChange(moved);
+  };
+  const onKey = (event, index) => {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!by) return;
+    event.preventDefault();
+    move(index, index + by);
+  };
+  const cell = (row, index, column) => {
+    if (column.cell) return column.cell(row, index);
+    const name = t("table.cell", { column: column.label ?? column.name, row: index + 1 });
+    if (!onChange) return html`<div class="cell-text" title=${row[column.name]}>${row[column.name]}</div>`;
+    if (column.options) {
+      const options = column.options.includes(row[column.name]) ? column.options : [row[column.name] ?? "", ...column.options];
+      return html`<select aria-label=${name} value=${row[column.name] ?? ""} onChange=${(event) => put(index, column.name, event.currentTarget.value)}>
+        ${options.map((option) => html`<option key=${option} value=${option} selected=${option === (row[column.name] ?? "")}>${option}</option>`)}</select>`;
+    }
+    return html`<div class="cell"><${TextArea} rows=${1} aria-label=${name} value=${row[column.name] ?? ""} onInput=${(text) => put(index, column.name, text)} /></div>`;
+  };
+  return html`<div class="scroll data-table" ref=${box} style=${{ maxHeight: `${height}px` }} tabindex="0" role="region" aria-label=${label}
+      onScroll=${(event) => setTop(event.currentTarget.scrollTop)}>
+    <table aria-rowcount=${rows.length + 1}>
+      <caption class="hidden">${label}</caption>
+      <thead><tr>
+        <th scope="col" class="narrow">#</th>
+        ${columns.map((column) => html`<th key=${column.name} scope="col" class=${column.isNumber ? "number" : ""}>${column.label ?? column.name}</th>`)}
+        ${onChange && html`<th scope="col" class="narrow"><span class="hidden">${t("common.remove")}</span></th>`}
+      </tr></thead>
+      <tbody>
+        ${first > 0 && html`<tr key="above" aria-hidden="true"><td class="spacer" colspan=${columns.length + 2} style=${{ height: `${first * ROW}px` }}></td></tr>`}
+        ${shown.map((row, offset) => {
+          const index = first + offset;
+          return html`<tr key=${index} aria-rowindex=${index + 2} class=${rowClass?.(row, index) ?? ""}
+              onDragOver=${(event) => dragged !== null && event.preventDefault()}
+              onDrop=${(event) => { event.preventDefault(); if (dragged !== null) move(dragged, index); setDragged(null); }}>
+            <td class="narrow">${onChange ? html`<button type="button" class="plain handle" draggable="true" data-handle=${index}
+                aria-label=${t("table.move", { row: index + 1 })} title=${t("table.moveHelp")} onKeyDown=${(event) => onKey(event, index)}
+                onDragStart=${(event) => { event.dataTransfer.setData("text/plain", String(index)); setDragged(index); }}
+                onDragEnd=${() => setDragged(null)}>${number(index + 1)}</button>` : number(index + 1)}</td>
+            ${columns.map((column) => html`<td key=${column.name} class=${column.isNumber ? "number" : ""}>${cell(row, index, column)}</td>`)}
+            ${onChange && html`<td class="narrow"><button type="button" class="plain" aria-label=${t("table.remove", { row: index + 1 })}
+              onClick=${() => remove(index)}><${Icon} name="trash" /></button></td>`}
+          </tr>`;
+        })}
+        ${last < rows.length && html`<tr key="below" aria-hidden="true"><td class="spacer" colspan=${columns.length + 2} style=${{ height: `${(rows.length - last) * ROW}px` }}></td></tr>`}
+      </tbody>
+    </table>
+  </div>`;
+}
