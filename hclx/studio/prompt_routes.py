@@ -20,11 +20,11 @@ from hclx.studio.body_checks import (
     seen_by,
     whole_number,
 )
+from hclx.studio.conflicts import conflict_answer
 from hclx.studio.content import content_to_text
 from hclx.studio.store import prompt_records, version_records
 from hclx.studio.store.prompt_records import PromptHead, PromptRecord, stale
-from hclx.studio.store.studio_errors import StaleRevisionError
-from hclx.studio.store.version_records import VersionHead, VersionRecord
+from hclx.studio.store.version_records import VersionHead, VersionRecord, find_version_of
 from hclx.studio.store_calls import in_store
 from hclx.studio.studio import Studio
 
@@ -143,11 +143,11 @@ class _Handlers:
         body = await read_body(request, PromptBody)
         asked = self._database, person.id, *_checked(body), self._studio.clock()
         prompt_id = await in_store(prompt_records.create_prompt, *asked)
-        return JSONResponse(await whole_prompt(self._database, prompt_id, person.id), 201)
+        return JSONResponse(await self._whole(prompt_id, person.id), 201)
 
     async def prompt(self, request: Request) -> Response:
         owner = seen_by(self._studio.person_of(request))
-        return JSONResponse(await whole_prompt(self._database, request.path_params["id"], owner))
+        return JSONResponse(await self._whole(request.path_params["id"], owner))
 
     async def change(self, request: Request) -> Response:
         owner, prompt_id = seen_by(self._studio.person_of(request)), request.path_params["id"]
@@ -157,7 +157,7 @@ class _Handlers:
             now = self._studio.clock()
             revision = await in_store(prompt_records.change_prompt, *asked, now)
         except ApiError as error:
-            return await self._conflict(error, prompt_id, owner)
+            return await conflict_answer(error, lambda: self._whole(prompt_id, owner))
         return JSONResponse({"revision": revision})
 
     async def remove(self, request: Request) -> Response:
@@ -169,7 +169,7 @@ class _Handlers:
     async def recover(self, request: Request) -> Response:
         owner, prompt_id = seen_by(self._studio.person_of(request)), request.path_params["id"]
         await in_store(prompt_records.recover_prompt, self._database, prompt_id, owner)
-        return JSONResponse(await whole_prompt(self._database, prompt_id, owner))
+        return JSONResponse(await self._whole(prompt_id, owner))
 
     async def save(self, request: Request) -> Response:
         person, prompt_id = self._studio.person_of(request), request.path_params["id"]
@@ -181,22 +181,17 @@ class _Handlers:
             saved = person.id, body.note, self._studio.clock()
             number = await in_store(version_records.add_version, *draft, *saved)
         except ApiError as error:
-            return await self._conflict(error, prompt_id, owner)
+            return await conflict_answer(error, lambda: self._whole(prompt_id, owner))
         return JSONResponse({"number": number}, 201)
 
     async def version(self, request: Request) -> Response:
         owner, prompt_id = seen_by(self._studio.person_of(request)), request.path_params["id"]
         number = whole_number("version", request.path_params["number"])
-        version = await in_store(_version, self._database, prompt_id, owner, number)
+        version = await in_store(find_version_of, self._database, prompt_id, owner, number)
         return JSONResponse(version_view(version))
 
-    async def _conflict(self, error: ApiError, prompt_id: str, owner: str | None) -> Response:
-        """Answers with the prompt as it is now if someone has changed it; else raises the error."""
-        if not isinstance(error.__cause__, StaleRevisionError):
-            raise error
-        current = await whole_prompt(self._database, prompt_id, owner)
-        reason = {"code": error.code, "message": error.message, "param": error.param}
-        return JSONResponse({"error": reason, "current": current}, error.status)
+    async def _whole(self, prompt_id: str, owner: str | None) -> dict:
+        return await whole_prompt(self._database, prompt_id, owner)
 
 
 def _checked(body: PromptBody | PromptChange) -> tuple[str, str]:
@@ -219,8 +214,3 @@ def _content_of_draft(
     if draft.revision != revision:
         raise stale(prompt_id)
     return draft.content
-
-
-def _version(database: Database, prompt_id: str, owner: str | None, number: int) -> VersionRecord:
-    prompt_records.find_prompt(database, prompt_id, owner)
-    return version_records.find_version(database, prompt_id, number)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from hclx.errors import shown
+from hclx.serve.caller import APP_SCOPE
 from hclx.serve.store.database import Database
-from hclx.serve.store.key_records import Limits, add_key
+from hclx.serve.store.key_records import KeyRecord, Limits, add_key
 from hclx.serve.store.tables import api_keys
 from hclx.studio.store.prompt_records import lock_prompt
 from hclx.studio.store.record_ids import check_room
@@ -15,7 +16,6 @@ from hclx.studio.store.studio_errors import ConflictError, NotThereError
 from hclx.studio.store.studio_tables import apps, prompt_versions
 
 MOST_APPS = 100  # of a person
-SCOPE = "app"  # the only one of the key of an app
 _IS_KEPT = apps.c.removed.is_(None)
 
 
@@ -53,6 +53,7 @@ def create_app(
     slug: str,
     limits: Limits,
     now: float,
+    tenant: str = "",
     most: int = MOST_APPS,
 ) -> tuple[str, AppRecord]:
     """Makes an app and its key.
@@ -66,6 +67,7 @@ def create_app(
       slug: its name in addresses, which no other app has or had.
       limits: the quotas of its key.
       now: seconds since 1970.
+      tenant: of its key, whose tuned models may answer; "": the key alone.
       most: apps of one person.
     Returns:
       the secret of its key, which cannot be had again, and its record.
@@ -78,7 +80,7 @@ def create_app(
         lock_prompt(connection, prompt_id, seen_by)
         _check_version(connection, prompt_id, number)
         check_room(connection, apps, owner, most, _IS_KEPT)
-        secret, key = add_key(connection, f"app {slug}", now, scopes=(SCOPE,), limits=limits)
+        secret, key = _add_key(connection, slug, now, tenant, limits)
         app = AppRecord(slug, owner, prompt_id, number, title, key.id, int(now), limits)
         row = {name: value for name, value in vars(app).items() if name != "limits"}
         try:
@@ -87,6 +89,12 @@ def create_app(
             text = f"slug={shown(slug)}: another app has or had it; give another one"
             raise ConflictError(text) from error
     return secret, app
+
+
+def is_free(database: Database, slug: str) -> bool:
+    """Returns whether no app has or had a slug."""
+    with database.reading() as connection:
+        return connection.scalar(sa.select(apps.c.slug).where(apps.c.slug == slug)) is None
 
 
 def list_apps(database: Database, owner: str | None) -> list[AppRecord]:
@@ -153,7 +161,8 @@ def renew_key(
     """
     with database.writing(durable=True) as connection:
         app = _found_app(connection, slug, owner, locks=True)
-        secret, key = add_key(connection, f"app {slug}", now, scopes=(SCOPE,), limits=app.limits)
+        tenant = connection.scalar(sa.select(api_keys.c.tenant).where(api_keys.c.id == app.key_id))
+        secret, key = _add_key(connection, slug, now, tenant, app.limits)
         connection.execute(apps.update().where(apps.c.slug == slug).values(key_id=key.id))
         _revoke(connection, app.key_id, now)
     return secret, dataclasses.replace(app, key_id=key.id)
@@ -169,6 +178,13 @@ def remove_app(database: Database, slug: str, owner: str | None, now: float) -> 
         app = _found_app(connection, slug, owner, locks=True)
         connection.execute(apps.update().where(apps.c.slug == slug).values(removed=int(now)))
         _revoke(connection, app.key_id, now)
+
+
+def _add_key(
+    connection: sa.Connection, slug: str, now: float, tenant: str, limits: Limits
+) -> tuple[str, KeyRecord]:
+    scopes = (APP_SCOPE,)
+    return add_key(connection, f"app {slug}", now, scopes=scopes, tenant=tenant, limits=limits)
 
 
 def _check_version(connection: sa.Connection, prompt_id: str, number: int) -> None:

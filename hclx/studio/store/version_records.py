@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hclx.serve.store.database import Database
-from hclx.studio.store.prompt_records import lock_prompt, stale
+from hclx.studio.store.prompt_records import find_prompt, lock_prompt, stale
 from hclx.studio.store.studio_errors import ConflictError, NotThereError
 from hclx.studio.store.studio_tables import people, prompt_versions, studio_prompts
 
@@ -113,3 +113,11 @@ def find_version(database: Database, prompt_id: str, number: int) -> VersionReco
     if row is None:
         raise NotThereError(f"{prompt_id} has no version {number}")
     return VersionRecord(**{**row._mapping, "content": json.loads(row.content)})
+
+
+def find_version_of(
+    database: Database, prompt_id: str, owner: str | None, number: int
+) -> VersionRecord:
+    """Returns a version of a prompt that a person sees; see `find_prompt` and `find_version`."""
+    find_prompt(database, prompt_id, owner)
+    return find_version(database, prompt_id, number)

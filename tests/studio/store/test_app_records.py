@@ -22,7 +22,7 @@ def prompt(database, hana):
 
 def made(database, owner, prompt, slug="review", number=1, limits=LIMITS, most=100):
     asked = prompt, number, "후기 앱", slug, limits, 12
-    return app_records.create_app(database, owner, owner, *asked, most)
+    return app_records.create_app(database, owner, owner, *asked, "ours", most)
 
 
 def test_an_app_has_a_key_that_can_call_nothing_else(database, hana, prompt):
@@ -32,6 +32,7 @@ def test_an_app_has_a_key_that_can_call_nothing_else(database, hana, prompt):
     assert app_records.find_app(database, "review") == app
     key = key_of_secret(database, secret, 13)
     assert (key.id, key.scopes, key.limits) == (app.key_id, {"app"}, LIMITS)
+    assert key.tenant == "ours"
 
 
 def test_slugs_are_given_once(database, hana, duri, prompt):
@@ -81,7 +82,8 @@ def test_a_new_key_replaces_the_old_one(database, hana, prompt):
     old, app = made(database, hana, prompt)
     new, renewed = app_records.renew_key(database, "review", hana, 13)
     assert key_of_secret(database, old, 14) is None
-    assert key_of_secret(database, new, 14).limits == LIMITS
+    key = key_of_secret(database, new, 14)
+    assert (key.limits, key.tenant, key.scopes) == (LIMITS, "ours", {"app"})
     assert renewed == app_records.find_app(database, "review") and renewed.key_id != app.key_id
     results = at_once([lambda: app_records.renew_key(database, "review", hana, 15)] * 3)
     active = [secret for secret, _ in results if key_of_secret(database, secret, 16)]
