@@ -108,10 +108,22 @@ export default {
   },
 
   // The start page
-  home: {},
+  home: {
+    title: "What shall we make?", describe: "Say in a sentence what you would like", describePlaceholder: "Sort film reviews into positive and negative", write: "Write a first draft", stop: "Stop",
+    describeHelp: "The model drafts the directive and the examples. You change them afterwards.", writing: "The model is writing a draft…", failed: "There is no draft.",
+    gallery: "Begin with a ready one", notes: "Good to know", take: "Begin with this", inside: "See what is in it", empty: "Empty prompt", last: "Changed last", all: "Show all",
+    newTitle: "New prompt", newName: "New prompt", newField: "input", newAnswer: "Answer",
+  },
 
   // The list of prompts
-  prompts: {},
+  prompts: {
+    import: "From a file", noPrompt: "{name} has no prompt. Choose a file that “Export” has made.", untitled: "Untitled", search: "Search titles",
+    found: "Prompts that match: {n}", all: "Prompts: {n}", more: "Show more", versions: "saved versions: {n}", noVersion: "no saved version",
+    versionsOf: "Versions of “{title}”", duplicateOf: "Duplicate “{title}”", exportOf: "Export “{title}”", removeOf: "Delete “{title}”",
+    removed: "“{title}” was deleted.", recover: "Bring it back", recovered: "“{title}” is back.", made: "“{title}” was made.",
+    usedByApp: "An app answers with this prompt. Delete the app first.", showApps: "Show apps",
+    none: "There are no prompts yet.", toStart: "Make the first",
+  },
 
   // The editor: writing
   editor: {
@@ -124,22 +136,101 @@ export default {
   },
 
   // The editor: testing on a table
-  test: {},
+  test: {
+    // Choosing a table
+    chooseTitle: "Prepare the rows to test on", chooseText: "Collect several inputs and run them all at once. With a column of right answers, it is counted how many come out right.",
+    newTable: "New empty table", fromFile: "From a file", tableOf: "Test of {title}", oldTable: "A table of yours", pickTable: "Choose a table", useTable: "Test on this table",
+    noSlots: "This prompt has no slot", noSlotsText: "To test on a table, the prompt needs a slot such as {name} where the input goes. Under Write, choose to edit as blocks, and put a slot into the template of the input.", toWrite: "Go to Write",
+    gold: "Right answer", answer: "Answer", wholeText: "The text as written",
+    // Columns
+    columns: "Columns, and what counts as right", slot: "Slot {name}", noColumn: "Choose a column", goldColumn: "Column of right answers", noGoldColumn: "Test without right answers", missingColumn: "No column goes into the slot {name}. Add one, or choose one under Columns.",
+    addColumn: "Add the column {name}", rule: "What counts as right?", rule_equal: "Equal to the right answer", rule_contains: "Contains the right answer",
+    repeats: "Times for each row", repeatsHelp: "Asks each row several times with different seeds, to see how stable the answer is. The first answer counts for accuracy.",
+    // Running
+    settings: "What is tested", draft: "The prompt as it is", addSetting: "Compare with…", removeSetting: "Take {name} out", stale: "older result", staleHelp: "The prompt was changed after these answers. Running fills the column anew, and keeps these as an earlier run.",
+    runAll: "Run all", runRest: "Run the other {n}", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
+    paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.",
+    waitAway: "Waiting for the server. It goes on by itself.", waitQuota: "The quota is used up for the moment. It goes on by itself soon.", waitQuotaLong: "The quota is used up. It goes on by itself in about {minutes} minutes.",
+    leak: "{n} rows of the table are examples too: the model has read their answers. A fair test leaves them out.",
+    // Comparing
+    compareWith: "Compare with what?", compareKind: "Compare with", kind_version: "A saved version", kind_model: "Another model", kind_knob: "Another setting", kind_earlier: "An earlier run", compare: "Compare",
+    nothingToCompare: "There is nothing to compare with yet. Save a version, or run once and then change the prompt.", version: "Version", versionName: "Version {number}", knob: "Setting", earlier: "Earlier run", earlierName: "Earlier: {title} ({date})",
+    // Results
+    summary: "Results", setting: "Setting", accuracy: "Right answers", rightOf: "{right} of {n} rows", interval: "with more rows, from {low} to {high} (95%)", noGold: "not counted without right answers", notRun: "not run yet",
+    macroF1: "Even score (macro F1)", stability: "Stability", latency: "Time", slowest: "slow ones {time}", tokens: "Tokens", failures: "Failed",
+    onlyRight: "Only “{first}” is right in {a} rows, only “{second}” in {b}.", equallyGood: "They draw.", better: "“{name}” seems better.", notSure: "That is too little to call either better.", chance: "probability of as much by chance: {p}",
+    confusion: "What was answered for what", confusionOf: "Show", confusionHelp: "Right answers are on the left, the model's answers on top. A number shows its rows.", confused: "Right answer {gold}, answered {answer}: {n} rows", confusedFilter: "right {gold} · answered {answer}", manyLabels: "There are {n} answers: too many for a matrix.",
+    right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", emptyAnswer: "(empty)",
+    detailTitle: "Row {row} · {name}", rowAgain: "This row again", showTokens: "Show token probabilities",
+    // The table
+    table: "Table of the test", tableName: "Name of the table", addRow: "Add a row", export: "Download with results (CSV)", otherTable: "Another table", tableSplit: "The table was changed elsewhere too. That one is shown, and your changes are kept as “{name}”.",
+    filter: "Rows shown", filter_all: "All", filter_wrong: "Wrong", filter_differs: "Different", filter_failed: "Failed", filter_missing: "Not run", filter_chosen: "Chosen",
+    chooseAll: "Choose all rows shown", chooseRow: "Choose row {row}", csv_answer: "answer", csv_right: "right (O/X)", csv_ms: "milliseconds", csv_tokens: "tokens", csv_error: "error",
+    addExamples: "Add the wrong rows to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
+  },
 
   // The editor: versions
-  versions: {},
+  versions: {
+    number: "Version {number}", draft: "As it is now", none: "No version is saved yet", noneHelp: "“Save a version” keeps the prompt as it is now, to be compared or restored later.",
+    isKept: "The prompt is as in version {number}.", isNotKept: "As it is now, the prompt is not saved as a version yet.",
+    compare: "What has changed", compareNow: "Compare with now", before: "Before", after: "After", swap: "Swap", same: "Nothing differs.", raw: "Compare the files (JSON)",
+    removed: "Taken out:", added: "Put in:", folded: "{n} equal lines", choice: "Choice “{key}”",
+    part_parser: "How the answer is read", part_budget: "Most tokens of the text", part_answer_field: "Name of the answer's column", part_table: "Table of tests",
+    row_removed: "Example {row} was taken out", row_added: "Example {row} was put in", row_changed: "Example {row} was changed",
+    view: "View", restore: "Restore", copy: "As a new prompt", restoreTitle: "Restore version {number}?",
+    restoreText: "As it is now, the prompt is not saved as a version. Save one to be able to come back.", restoreKept: "As it is now, the prompt is saved as a version: you can come back at any time.",
+    restoreOnly: "Restore without saving", keepAndRestore: "Save and restore", beforeRestore: "Before version {number} was restored", restored: "Version {number} is restored.",
+  },
 
   // The editor: sharing, and making an app
-  share: {},
+  share: {
+    version: "Which version?", versionHelp: "Others see the version that you choose. What you change later does not change it.", draft: "As it is now (saved as a new version)", note: "Saved to be shared",
+    links: "Show it by a link", linksHelp: "Who has the link can see it without logging in. You can revoke it at any time.", mode: "Others may",
+    mode_copy: "take a copy", mode_read: "only read it", makeLink: "Make a link and copy it", linkName: "Version {number} · {mode}", copyLink: "Copy the link",
+    revoke: "Revoke", revokeAsk: "Revoke this link? Nobody can open it any more.", revoked: "The link is revoked.",
+    app: "Make an app", appHelp: "A page with nothing but input and answer, and an address that programs can call.",
+    appTitle: "Name of the app", noTitle: "Give it a name.", slug: "Address (optional)", slugHelp: "Small letters, digits and hyphens. Left empty, it is made for you.",
+    slugTaken: "This address is taken. Choose another.", slugWrong: "Use small letters, digits and hyphens, such as my-review",
+    quota: "Most requests a day", quotaHelp: "Left empty, there is no limit.", noQuota: "Give a whole number, 0 or more.", makeApp: "Make the app", another: "Make another app", manage: "Manage",
+    appReady: "The app “{title}” is ready", once: "The key is shown this once. Copy the link or the key. If it is lost, the page of apps makes a new one.",
+    appLink: "Link with the key", appLinkHelp: "Everyone who has this link can use the app.", key: "Key", keyHelp: "For programs that call the app.", tryApp: "Open the app", kept: "I have copied it",
+    code: "Call it from code", target: "What is called?", target_app: "This app", target_model: "The model (OpenAI's way)", language: "Language", language_curl: "Terminal (curl)", language_python: "Python",
+    copyCode: "Copy the code", keyFromName: "The code reads the key from the environment variable {name}. The key of an app is shown once when it is made; a key of the model comes from an administrator.", noApp: "Make an app above first.",
+    modelHelp: "Calls the model without an app. The text was made from the input that was tried last.", choiceHelp: "Here the model writes one of the choices, which may rarely differ from the Studio, which compares their probabilities.",
+    sample: "{name} sample", sampleMessage: "Hello!",
+  },
 
   // A prompt that was shared
-  shared: {},
+  shared: {
+    version: "A shared prompt · version {number}", help: "Somebody shows you this prompt by a link.", readOnly: "You may read it.", mayCopy: "Take a copy to change it and use it.",
+    logIn: "Log in to take a copy and change it.", take: "Take a copy", gone: "This link does not open any more", goneHelp: "It was revoked, or the address is wrong. Ask for a new link.",
+  },
 
   // The list of apps, and the page of an app
-  apps: {},
+  apps: {
+    note: "Apps that you have made of prompts, under “Share and apps”.", none: "There are no apps yet. Open a prompt and make one under “Share and apps”.", prompt: "Open the prompt", address: "Address",
+    used: "Used {used} times today", usedOf: "Used {used} of {quota} times today", change: "Change", changeTitle: "Change “{title}”", version: "Version that answers", versionHelp: "Another version answers at once.", saved: "Changed.",
+    newKey: "New key", newKeyAsk: "Make a new key for “{title}”? The key that it has, and links with it, will not work any more.",
+    removeAsk: "Delete the app “{title}”? This cannot be undone; its address and key will not work any more.", removed: "The app “{title}” was deleted.",
+    input: "Input", ask: "Get the answer", blocked: "The output filter has blocked the answer. Try other words.", broken: "The connection ended in the middle of the answer. This is what came.",
+    wrongKey: "The key is missing or wrong. Ask whoever gave you this app for the link again.", gone: "There is no such app", goneHelp: "It was deleted, or the address is wrong.",
+    dayUsed: "The app was used as often as it may be today. Try again tomorrow.", tooMany: "Many people use it now. Try again in {seconds} seconds.",
+    tooLong: "The text is too long. Shorten it and try again.", busy: "The server is busy or away. Try again in a moment.",
+  },
 
   // Batches
-  batches: {},
+  batches: {
+    note: "Runs a prompt over all rows of a file. The server goes on when you close this page.", add: "New batch", none: "No batches yet", noneText: "Give it a whole file: the mood of a thousand reviews, or copy for a hundred products.",
+    list: "Batches", state: "State", progress: "Progress", state_waiting: "waits its turn", state_running: "running", state_paused: "paused", state_done: "done", state_failed: "stopped by an error", doneOf: "{done} / {total} rows", failedRows: "{n} failed",
+    // A new batch
+    newTitle: "Run a whole file", prompt: "Prompt", pickPrompt: "Choose a prompt", which: "Which of it?", draft: "As it is now", version: "Version {number}", file: "File", otherFile: "Another file", bindTitle: "Which column goes into which slot?", slot: "Slot {name}", pickColumn: "Choose a column",
+    noSlots: "This prompt has no slot: every row would read the same.", pickFile: "Choose a file", invalid: "This prompt cannot run yet:", preview: "What the model reads for the first row", estimate: "About {perRow} tokens are read for each row, {all} in all.", quotaHint: "Where a quota is used up, it waits and goes on by itself.",
+    name: "Name", start: "Run {n} rows", noPrompts: "Make a prompt first.", toPrompts: "To my prompts",
+    // One batch
+    back: "Batches", pause: "Pause", resume: "Go on", retry: "Run failed rows again", csv: "Download CSV", jsonl: "Download JSON lines", removeAsk: "Delete “{name}” and its results? This cannot be undone.", removed: "Deleted.",
+    rate: "{n} rows a minute", left: "{time} left", minutes: "about {n} minutes", hours: "about {n} hours", moment: "less than a minute", created: "begun {date}", ended: "ended {date}", away: "The server is away. It goes on when it is back; finished rows are kept.", back_again: "The server is back, and goes on where it was.",
+    reason: "It waits:", failedReason: "It has stopped:", results: "Results", row: "Row", answer: "Answer", text: "Text", probability: "Probability", error: "Error", notYet: "not yet", page: "Rows {from}–{to} of {total}", before: "Back", next: "Next", fetchedWhile: "The results so far can be downloaded while it runs.",
+  },
 
   // Tuning
   tune: {},
