@@ -14,6 +14,7 @@ from hclx.studio.run_routes import run_routes
 from hclx.studio.share_routes import share_routes
 from hclx.studio.studio import Studio
 from hclx.studio.table_routes import table_routes
+from hclx.studio.usage_routes import usage_routes
 
 _OWN = ("/studio/api/", "/apps/")
 # Each makes the routes of its part.
@@ -25,6 +26,7 @@ ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (
     app_routes,
     run_routes,
     batch_routes,
+    usage_routes,
 )
 
 
