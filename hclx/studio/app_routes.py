@@ -181,7 +181,7 @@ class _Handlers:
         content, route = dataclasses.replace(content, n=1, logprobs=0), request.url.path
         if "text/event-stream" in request.headers.get("accept", ""):
             plan = await plan_run(self._studio.service, caller, content, route=route)
-            return event_answer(plan, [item])
+            return event_answer(plan, [item], shows_prompt=False)
         (result,) = await answer_items(self._studio, caller, content, [item], route=route)
         if result["error"] is not None:
             raise error_from(result["error"])

@@ -102,6 +102,7 @@ def test_the_events_of_an_app_have_one_candidate(maker, nobody):
     events = events_in(answer.text)
     names = [name for name, _ in events]
     assert (names[0], names[-2:]) == ("prompt", ["end", "done"]) and names.count("end") == 1
+    assert set(events[0][1]) == {"item", "tokens", "dropped_examples", "seed"}, "not its text"
     tokens = [data for name, data in events if name == "token"]
     assert "".join(token["text"] for token in tokens) == whole["text"]
     assert all(not token["top"] for token in tokens)
