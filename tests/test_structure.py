@@ -108,7 +108,7 @@ SAME_NAMES = {"pipeline"}  # stages of the corpus, and pipeline parallelism
 # Imported from a library that another requirement always brings.
 BROUGHT = {
     **{"grpc": "apache-beam", "pydantic_core": "pydantic", "libtpu": "jax"},
-    **{"mecab_ko": "sacrebleu", "markupsafe": "jinja2"},
+    **{"mecab_ko": "sacrebleu", "markupsafe": "jinja2", "regex": "tiktoken"},
 }
 
 _WITHOUT = """

@@ -1,7 +1,7 @@
 """Has an engine answer prompts: choices are scored, other answers are generated."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hclx.errors import ConfigError
@@ -30,20 +30,30 @@ def score_choices(
         for prompt in prompts
         for ids in prompt.answer_ids.values()
     ]
-    totals = iter(engine.score(requests))
-    return [
-        {
-            key: AnswerScore(
-                total=next(totals).total,
-                tokens=len(ids),
-                characters=len(prompt.choices[key]),
-                bytes=len(prompt.choices[key].encode("utf-8", "surrogatepass")),
-                prior=priors.get(ids),
-            )
-            for key, ids in prompt.answer_ids.items()
-        }
-        for prompt in prompts
-    ]
+    totals = (score.total for score in engine.score(requests))
+    return [answer_scores(prompt, totals, priors) for prompt in prompts]
+
+
+def answer_scores(
+    prompt: ItemPrompt, totals: Iterable[float], priors: Mapping[tuple[int, ...], float] = {}
+) -> dict[str, AnswerScore]:
+    """Returns key -> score of the choices of a prompt.
+
+    Args:
+      prompt: with choices.
+      totals: the log-probabilities of their answers, in order; no more of them are taken.
+      priors: as for `score_choices`.
+    """
+    return {
+        key: AnswerScore(
+            total=total,
+            tokens=len(ids),
+            characters=len(prompt.choices[key]),
+            bytes=len(prompt.choices[key].encode("utf-8", "surrogatepass")),
+            prior=priors.get(ids),
+        )
+        for (key, ids), total in zip(prompt.answer_ids.items(), totals)
+    }
 
 
 def answer_priors(

@@ -95,41 +95,47 @@ def item_prompts(spec: RunSpec, trial: int, reader: Reader) -> tuple[list[ItemPr
     Raises:
       ConfigError: no prompt leaves room for an answer.
     """
-    shots = draw_shots(spec, trial)
-    bare = [_prompt(spec, item, (), reader) for item in spec.items]
-    fitting = [number for number, prompt in enumerate(bare) if not prompt.is_truncated]
-
-    def fits(count: int) -> bool:
-        return not any(
-            _prompt(
-                spec, spec.items[number], _kept(spec, shots[number], count), reader
-            ).is_truncated
-            for number in fitting
-        )
-
+    document, shots = spec.prompt, draw_shots(spec, trial)
+    prompt_of = lambda item, examples, count: item_prompt(
+        document, item, keep(examples, count, document.drop), reader
+    )
+    pairs = list(zip(spec.items, shots, strict=True))
+    fitting = [pair for pair in pairs if not prompt_of(*pair, 0).is_truncated]
+    fits = lambda count: not any(prompt_of(*pair, count).is_truncated for pair in fitting)
     most = max(map(len, shots))
     count = most_that_fit(most, fits) if fitting and most else 0
-    prompts = [
-        _prompt(spec, item, _kept(spec, examples, count), reader)
-        for item, examples in zip(spec.items, shots, strict=True)
-    ]
-    return prompts, count
+    return [prompt_of(*pair, count) for pair in pairs], count
 
 
 def content_free_prompt(
     spec: RunSpec, fields: Fields, examples: Sequence[Fields], reader: Reader
 ) -> ItemPrompt:
     """Returns the prompt of an item without an answer, such as one whose fields are "N/A"."""
-    return _prompt(spec, Item("", fields, ""), examples, reader)
+    return item_prompt(spec.prompt, Item("", fields, ""), examples, reader)
 
 
-def _kept(spec: RunSpec, examples: Sequence[Fields], count: int) -> Sequence[Fields]:
-    return keep(examples, count, spec.prompt.drop)
+def item_prompt(
+    document: PromptDocument,
+    item: Item,
+    examples: Sequence[Fields],
+    reader: Reader,
+    written: str = "",
+) -> ItemPrompt:
+    """Returns the prompt of an item.
 
-
-def _prompt(spec: RunSpec, item: Item, examples: Sequence[Fields], reader: Reader) -> ItemPrompt:
-    document = spec.prompt
+    Args:
+      document: the prompt document.
+      item: its fields fill the slots.
+      examples: that stand before it, whatever the document has.
+      reader: how the model reads.
+      written: a text behind the prompt, with which it is encoded as one text: the tokens at the
+        joint are then those that the model would have read and written, while two texts that are
+        encoded apart may meet in tokens that it never saw together.
+    Raises:
+      ConfigError: a slot has no field, or no prompt leaves room for an answer.
+    """
     text, rest, head = _rendered(document, item.fields, examples, reader)
+    text, rest = text + written, rest + written
     answers = answer_texts(document, item.fields)
     if answers:
         encoded = encode_answers(rest, answers, reader.tokenizer, head)
@@ -142,7 +148,7 @@ def _prompt(spec: RunSpec, item: Item, examples: Sequence[Fields], reader: Reade
     room = min(reader.max_length, document.max_tokens or reader.max_length) - longest
     if room < 1:
         raise ConfigError(
-            f"{spec.name}: an answer has up to {longest} tokens, and the model reads"
+            f"{document.name}: an answer has up to {longest} tokens, and the model reads"
             f" {reader.max_length}; shorten sampling.max_tokens or the choices"
         )
     is_truncated = len(context) > room

@@ -58,21 +58,44 @@ def measure_bias(
     pool = without_items(spec.pool, inputs)
     if reason := _missing(labels, inputs, pool):
         return {"bias": None, "reason": reason}
-    examples = [(item.fields, item.answer) for item in pool if item.answer in labels]
     with ProgressBar(4 * spec.bias_rounds + 1, "measuring biases", "prompt") as progress:
         tell = lambda: (progress.update(), on_prompt())
-        score = lambda fields, tell: _scorer(engine, spec, reader, fields, tell)
-        try:
-            report = bias_report(
-                score([item.fields for item in inputs], tell),
-                examples,
-                labels,
-                score(content_free_fields(spec.prompt.input_fields), on_prompt),
-                rounds=spec.bias_rounds,
-                seed=spec.seed,
-            )
-        except _NoRoom as error:
-            return {"bias": None, "reason": str(error)}
+        return bias_of_inputs(engine, spec, reader, inputs, pool, tell, on_prompt)
+
+
+def bias_of_inputs(
+    engine: Engine,
+    spec: RunSpec,
+    reader: Reader,
+    inputs: Sequence[Item],
+    pool: Sequence[Item],
+    on_prompt: Callable[[], object] = lambda: None,
+    on_content_free: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """Returns the biases of a run's prompt as `measure_bias` does, by inputs and examples that are
+    chosen already.
+
+    Args:
+      engine, spec, reader: as for `measure_bias`.
+      inputs: as many of each label.
+      pool: where examples are drawn from, at least `MAJORITY` of each label.
+      on_prompt: is called after each prompt that was scored.
+      on_content_free: the same for inputs without content.
+    """
+    labels = tuple(spec.prompt.choices)
+    examples = [(item.fields, item.answer) for item in pool if item.answer in labels]
+    score = lambda fields, tell: _scorer(engine, spec, reader, fields, tell)
+    try:
+        report = bias_report(
+            score([item.fields for item in inputs], on_prompt),
+            examples,
+            labels,
+            score(content_free_fields(spec.prompt.input_fields), on_content_free),
+            rounds=spec.bias_rounds,
+            seed=spec.seed,
+        )
+    except _NoRoom as error:
+        return {"bias": None, "reason": str(error)}
     return {"bias": report.to_json(), "reason": None}
 
 

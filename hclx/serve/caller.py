@@ -45,6 +45,8 @@ class Ended:
     reason: str = "finished"
 
 
+APP_SCOPE = "app"  # of keys that may call an app of the Studio, and nothing else
+APP_PATH = "/apps/"
 NO_KEY = "open"  # in logs, where a server has no store: all of its clients together
 
 
@@ -72,6 +74,12 @@ class Caller:
                 "forbidden",
                 f"the key {self.key_id} has not the scope {scope!r}; ask for one that has",
             )
+
+    def check_path(self, path: str) -> None:
+        """Raises ApiError (403) if the key is that of an app, and the path is not of apps."""
+        if self.scopes == {APP_SCOPE} and not path.startswith(APP_PATH):
+            text = f"the key {self.key_id} is that of an app, and may call {APP_PATH}... alone"
+            raise ApiError(403, "forbidden", text)
 
 
 class Keys(Protocol):

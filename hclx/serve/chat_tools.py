@@ -178,7 +178,11 @@ def _check_results(messages: Sequence[dict]) -> None:
 
 
 async def encode_chat(
-    backend: Backend, messages: Sequence[dict], tools: ToolUse | None, elsewhere: str
+    backend: Backend,
+    messages: Sequence[dict],
+    tools: ToolUse | None,
+    elsewhere: str,
+    written: str = "",
 ) -> list[int]:
     """Returns the tokens of a chat, up to where the assistant begins.
 
@@ -187,6 +191,7 @@ async def encode_chat(
       messages: as `ChatTemplate.render` takes them.
       tools: that the model is told of.
       elsewhere: the route for models without a template.
+      written: the beginning of the answer, which is encoded with the chat as one text.
     Raises:
       ApiError: 400, the model knows no chats, its template refuses this one, or it is too long.
     """
@@ -204,5 +209,5 @@ async def encode_chat(
         text = await asyncio.to_thread(template.render, messages, True, described)
     except DataError as error:
         raise invalid(str(error), "messages") from error
-    backend.check_text(text, "messages")
-    return await backend.encode(text, begins=False, special=True)
+    backend.check_text(text + written, "messages")
+    return await backend.encode(text + written, begins=False, special=True)

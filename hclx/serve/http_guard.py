@@ -160,6 +160,7 @@ class _Exchange:
             text = f"the key is missing, wrong or not active any more; {text}"
             raise ApiError(401, "invalid_api_key", text)
         self._key_id = caller.key_id
+        caller.check_path(self._scope["path"])
         self._state["caller"] = caller
 
     async def _body(self) -> bytes:

@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
                 host=host,
                 port=port,
                 ws="none",
-                lifespan="off",
+                lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,

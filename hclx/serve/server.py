@@ -79,6 +79,7 @@ def build_app(
         routes=routes,
         middleware=[guard],
         exception_handlers={ApiError: on_api_error, HTTPException: on_http_error},
+        lifespan=lambda app: service.working(),
     )
     app.router.redirect_slashes = False
     app.state.service, document.routes = service, app.routes

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +18,7 @@ from hclx.serve.event_stream import EventStream
 from hclx.serve.guarded_texts import GuardedTexts
 from hclx.serve.metrics import Metrics
 from hclx.serve.safety.output_filter import Finding
+from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.serve_config import ServeConfig
 
 _CANCEL_SECONDS = 10  # within which the engine ends a text that is cancelled
@@ -33,6 +34,7 @@ class Asked:
       model: the name by which the model was asked for.
       cost: the tokens of its prompts, and the most that may be written behind them.
       requests: the texts that the engine writes for it, with n=1 each.
+      rules: by which its texts leave; None: those of the server.
       begin: when it came, in seconds of `time.monotonic`.
     """
 
@@ -41,6 +43,7 @@ class Asked:
     model: str
     cost: int
     requests: Sequence[GenerateRequest] = ()
+    rules: OutputRules | None = None
     begin: float = dataclasses.field(default_factory=time.monotonic)
 
     @classmethod
@@ -49,7 +52,7 @@ class Asked:
     ) -> "Asked":
         """Returns what an HTTP request asks, which the guard has let through."""
         state = request.state
-        return cls(state.caller, request.url.path, model, cost, requests, state.begin)
+        return cls(state.caller, request.url.path, model, cost, requests, begin=state.begin)
 
 
 class Running:
@@ -114,6 +117,8 @@ class Service:
       admission: the queue before the engine.
       metrics: numbers about all requests.
       endings: what `end` calls, on the event loop.
+      workers: what runs beside requests, on the event loop, until the server has ended; each is
+        cancelled then.
     """
 
     backend: Backend
@@ -122,6 +127,18 @@ class Service:
     admission: Admission
     metrics: Metrics
     endings: set[Callable[[], None]] = dataclasses.field(default_factory=set)
+    workers: list[Callable[[], Coroutine]] = dataclasses.field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Enters a context in which the workers run."""
+        tasks = [asyncio.create_task(work()) for work in self.workers]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextlib.contextmanager
     def ended_by(self, ending: Callable[[], None]) -> Iterator[None]:
@@ -178,7 +195,8 @@ class Service:
                 self.metrics.queue_time.observe(time.monotonic() - asked.begin)
                 async with self.backend.started(asked.requests) as texts:
                     prompt_of = lambda index: self.backend.end_of(asked.requests[index].prompt)
-                    guarded = GuardedTexts(texts, self.backend.rules, self.metrics, prompt_of)
+                    rules = asked.rules or self.backend.rules
+                    guarded = GuardedTexts(texts, rules, self.metrics, prompt_of)
                     running = Running(asked, guarded, self.metrics)
                     with self.ended_by(texts.cancel_all):
                         yield running

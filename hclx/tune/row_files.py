@@ -40,7 +40,20 @@ def read_rows(path: str | Path, encoding: str = "", limit: int = 0) -> list[Row]
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise ConfigError(f"--data={path}: give a file .csv, .tsv or .jsonl")
-    text = _decoded(path, encoding)
+    return rows_of_text(path, _decoded(path, encoding), limit)
+
+
+def rows_of_text(path: str | Path, text: str, limit: int = 0) -> list[Row]:
+    """Reads the rows of the text of a file.
+
+    Args:
+      path: names the file; its ending says how it is written, see `read_rows`.
+      text: the whole of it, without a byte order mark.
+      limit: at most so many of the first rows; 0: all.
+    Raises:
+      DataError: there are no rows, or a line is malformed, which is named.
+    """
+    path = Path(path)
     read = _csv_rows if _FORMATS[path.suffix.lower()] == "csv" else _json_rows
     rows = []
     for row in read(path, text):
@@ -48,7 +61,7 @@ def read_rows(path: str | Path, encoding: str = "", limit: int = 0) -> list[Row]
         if len(rows) == limit:
             break
     if not rows:
-        raise DataError(f"{path} has no rows; a model is tuned on one or more")
+        raise DataError(f"{path} has no rows; give one or more")
     return rows
 
 

@@ -9,12 +9,13 @@ import sqlalchemy as sa
 
 from hclx.errors import ConfigError, guess, shown
 from hclx.field_checks import Validated, either, require
+from hclx.serve.caller import APP_SCOPE
 from hclx.serve.store.database import Database
 from hclx.serve.store.key_secret import ending_of, hash_of, new_secret
 from hclx.serve.store.tables import api_keys, usage
 
 KINDS = ("test", "service")
-SCOPES = ("inference", "tuning", "admin")
+SCOPES = ("inference", "tuning", "admin", APP_SCOPE)
 LONGEST_NAME = 100
 _MOST = 10**15  # of a limit: sums of 64 bits hold a thousand of them
 _ID_BYTES = 6

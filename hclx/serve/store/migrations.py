@@ -100,9 +100,11 @@ def _people_and_their_prompts(connection: sa.Connection) -> None:
             revision BIGINT NOT NULL, created BIGINT NOT NULL, updated BIGINT NOT NULL)""",
         """CREATE TABLE batches (
             id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL REFERENCES people (id),
-            name TEXT NOT NULL, content TEXT NOT NULL, state TEXT NOT NULL,
-            total BIGINT NOT NULL, done BIGINT NOT NULL, failed BIGINT NOT NULL,
-            created BIGINT NOT NULL, ended BIGINT)""",
+            name TEXT NOT NULL, content TEXT NOT NULL, columns TEXT NOT NULL,
+            state TEXT NOT NULL, reason TEXT, total BIGINT NOT NULL, done BIGINT NOT NULL,
+            failed BIGINT NOT NULL, created BIGINT NOT NULL, ended BIGINT, runner TEXT,
+            heartbeat BIGINT)""",
+        "CREATE INDEX ix_batches_owner ON batches (owner)",
         """CREATE TABLE batch_rows (
             batch TEXT NOT NULL REFERENCES batches (id), number BIGINT NOT NULL,
             fields TEXT NOT NULL, answer TEXT, error TEXT, PRIMARY KEY (batch, number))""",

@@ -9,3 +9,7 @@ class NotThereError(ConfigError):
 
 class ConflictError(ConfigError):
     """It does not go with what the store has."""
+
+
+class StaleRevisionError(ConflictError):
+    """A record has been changed since it was read."""

@@ -109,23 +109,29 @@ studio_tables = sa.Table(
     sa.Column("updated", sa.BigInteger, nullable=False),
 )
 
-# A version that answers many rows; `content` is JSON.
+# A prompt that answers many rows; `content` is JSON. Those that wait or run are claimed by servers.
 batches = sa.Table(
     "batches",
     _METADATA,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, index=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
+    sa.Column("columns", sa.Text, nullable=False),  # names, a list of JSON
     sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),  # for which it waits or has failed, JSON
     sa.Column("total", sa.BigInteger, nullable=False),
-    sa.Column("done", sa.BigInteger, nullable=False),
+    sa.Column(
+        "done", sa.BigInteger, nullable=False
+    ),  # rows that have ended, also those that failed
     sa.Column("failed", sa.BigInteger, nullable=False),
     sa.Column("created", sa.BigInteger, nullable=False),
     sa.Column("ended", sa.BigInteger),
+    sa.Column("runner", sa.Text),  # the server that has it
+    sa.Column("heartbeat", sa.BigInteger),  # when that server last said so
 )
 
-# The rows of a batch, and their answers once they are there, JSON.
+# The rows of a batch: `fields` a list of texts, and the answer or the error once it is there, JSON.
 batch_rows = sa.Table(
     "batch_rows",
     _METADATA,
