@@ -66,6 +66,7 @@ class Content:
       block: the level of the output filter that ends a text: 0, the worst, or 1, that and the next;
         None: as the server does.
       table: the id of the table whose rows are its items; None: it has none.
+      item: the fields of the item that was tried last.
       chat: the chat, where `view` is "chat".
     """
 
@@ -77,6 +78,7 @@ class Content:
     logprobs: int = 5
     block: int | None = None
     table: str | None = None
+    item: Mapping[str, str] = dataclasses.field(default_factory=dict)
     chat: Chat = Chat()
 
 
@@ -167,6 +169,12 @@ def _block(name: str, value: object) -> int | None:
     return None if value is None else _whole_number(0, 1)(name, value)
 
 
+def _item(name: str, value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise _refused(name, value, "an object, field to text")
+    return {field: _text(f"{name}.{field}", text) for field, text in value.items()}
+
+
 def _chat(name: str, value: object) -> Chat:
     if not isinstance(value, dict) or not set(value) <= {"system", "turns"}:
         raise _refused(name, value, "an object with system and turns")
@@ -197,5 +205,6 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = {
     "logprobs": _whole_number(0, MAX_LOGPROBS),
     "block": _block,
     "table": _optional_name,
+    "item": _item,
     "chat": _chat,
 }

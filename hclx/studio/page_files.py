@@ -34,7 +34,7 @@ _TYPES = {
     ".LICENSE": "text/plain; charset=utf-8",
 }
 _FOLDER = importlib.resources.files("hclx.studio").joinpath("pages")
-_PART = re.compile(r"\w[\w.-]*", re.ASCII)  # of a path: neither .. nor a hidden file
+_PART = re.compile(r"\w[\w.-]{0,99}", re.ASCII)  # of a path: neither .. nor a hidden file
 _FILES = 512  # of which the packed form is kept
 
 

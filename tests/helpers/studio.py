@@ -1,6 +1,8 @@
 """A server with the Studio over a small model, and clients that are logged in."""
 
+from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app
+from hclx.studio.pages_dialect import pages_dialect
 from hclx.studio.session_keys import SessionKeys
 from hclx.studio.store.people_records import create_person, first_administrator
 from hclx.studio.store.session_records import new_link
@@ -12,11 +14,11 @@ API = "/studio/api"
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}  # as a browser sends it from the Studio's pages
 
 
-def studio_app(backend, database, clock, **fields):
+def studio_app(backend, database, clock, config=ServeConfig(), **fields):
     """An application with the Studio; `fields` are those of `Studio`."""
     keys = SessionKeys(database, clock=clock)
     make = lambda service: studio_dialect(Studio(service, database, clock, **fields))
-    return build_app(backend, keys, dialects=(make, *DIALECTS))
+    return build_app(backend, keys, config, (make, pages_dialect, *DIALECTS))
 
 
 def logged_in(app, database, clock, role="admin", name=None):

@@ -17,7 +17,7 @@ export function newContent(words) {
     schema: SCHEMA,
     view: "blocks",
     document: {
-      schema: "hclx.prompt/1", name: words.name, input: `{${words.field}}\n${words.answerLabel}:`, answer: " {answer}", separator: "\n\n",
+      schema: "hclx.prompt/1", name: words.name, input: `{${words.field}}\n${words.answer}:`, answer: ` {${words.answer}}`, answer_field: words.answer, separator: "\n\n",
       stop: ["\n\n"], sampling: { ...SAMPLING },
     },
     item: {},
@@ -38,6 +38,9 @@ export function inputFields(document) {
   if (hasChoices(document)) templates.push(...Object.values(choicesOf(document)), document.answer);
   return fieldsOf(...templates).filter((name) => name !== answerField(document));
 }
+
+// The item that was tried last, with every field.
+export const itemOf = (content) => Object.fromEntries(inputFields(content.document).map((name) => [name, content.item?.[name] ?? ""]));
 
 // The columns of the table of examples: what the templates of an example need, and the answer.
 export function exampleColumns(document) {
@@ -71,6 +74,25 @@ export function withKind(content, kind, before = {}) {
 
 export const knob = (content, name) => content.document.sampling?.[name] ?? (name === "temperature" ? 0 : SAMPLING[name]);
 export const withKnob = (content, name, value) => withDocument(content, { sampling: { ...content.document.sampling, [name]: value } });
+
+// What keeps a prompt from running, as a key of the words in `problems`; null if this page knows of nothing.
+export function problemOf(document) {
+  const templates = [document.directive ?? "", document.input ?? "", document.answer ?? ""];
+  if (templates.some((source) => parseTemplate(source) === null)) return "braces";
+  const field = answerField(document);
+  if (!fieldsOf(document.answer).includes(field)) return "answer";
+  if (fieldsOf(document.directive, document.input).includes(field)) return "answerBefore";
+  if (document.choices !== undefined) {
+    const choices = choicesOf(document);
+    if (Object.keys(choices).length < 2) return "choices";
+    if ((document.examples ?? []).some((example) => !(example[field] in choices))) return "exampleAnswer";
+  }
+  const needed = fieldsOf(document.input, document.answer);
+  if ((document.examples ?? []).some((example) => needed.some((name) => example[name] === undefined))) return "exampleField";
+  const schema = document.grammar?.json_schema;
+  if (schema?.type === "object" && !Object.keys(schema.properties ?? {}).length) return "shape";
+  return null;
+}
 
 // The text that stands behind what the user gives, before the answer ("inject start text").
 export const startText = (document) => splitAtLastSlot(document.input ?? "")[1];

@@ -105,11 +105,14 @@ function App() {
   const [failure, setFailure] = useState(null);
   const refresh = () => loadSession().then((loaded) => { setSession(loaded); setFailure(null); draw((n) => n + 1); }, setFailure);
   useEffect(() => {
-    const moved = () => setPage(pageOf(location.hash));
+    const moved = () => {
+      setPage(pageOf(location.hash));
+      setFailure(null);
+    };
     const out = () => setSession(null);
     window.addEventListener("hashchange", moved);
     window.addEventListener("hclx-logged-out", out);
-    refresh();
+    if (page.name !== "login") refresh();
     return () => {
       window.removeEventListener("hashchange", moved);
       window.removeEventListener("hclx-logged-out", out);

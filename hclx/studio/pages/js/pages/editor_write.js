@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { number, t } from "../words.js";
 import { useSession } from "../session.js";
 import {
-  answerField, asText, exampleColumns, freeText, inputFields, kindOf, simpleInput, withDocument, withFreeText, withLabel,
+  answerField, asText, exampleColumns, freeText, inputFields, itemOf, kindOf, problemOf, simpleInput, withDocument, withFreeText, withLabel,
 } from "../content.js";
 import { useRun } from "../run.js";
 import { AnswerKind } from "../parts/answer_kind.js";
@@ -34,7 +34,9 @@ function usePreview(content, item) {
   return preview;
 }
 
-function PreviewNotes({ preview }) {
+function PreviewNotes({ preview, document }) {
+  const problem = problemOf(document);
+  if (problem) return html`<p class="warning" role="status">${t("write.notYet")} ${t(`problems.${problem}`)}</p>`;
   if (!preview) return null;
   const { error, warnings = [], tokens, room } = preview;
   return html`<div class="preview-notes" aria-live="polite">
@@ -44,14 +46,13 @@ function PreviewNotes({ preview }) {
   </div>`;
 }
 
-function RunBar({ running, onRun, isWritten, children }) {
+function RunBar({ running, onRun, isWritten, isReady }) {
   const { isRunning, stop, undo, redo, canUndo, canRedo, run } = running;
   return html`<div class="run-bar row">
     ${isRunning ? html`<button type="button" class="primary" onClick=${stop}><${Icon} name="stop" />${t("write.stop")}</button>`
-      : html`<button type="button" class="primary" onClick=${onRun}><${Icon} name="play" />${run && isWritten ? t("write.again") : t("write.run")}</button>`}
+      : html`<button type="button" class="primary" disabled=${!isReady} onClick=${onRun}><${Icon} name="play" />${run && isWritten ? t("write.again") : t("write.run")}</button>`}
     <button type="button" disabled=${!canUndo} onClick=${undo} title="Ctrl+Z"><${Icon} name="undo" />${t("write.undo")}</button>
     <button type="button" disabled=${!canRedo} onClick=${redo} title="Ctrl+Y"><${Icon} name="redo" />${t("write.redo")}</button>
-    ${children}
     <span class="help">${t("write.runHelp")}</span>
   </div>`;
 }
@@ -84,8 +85,9 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
     const examples = [...(document.examples ?? []), ...turns];
     return withDocument(content, { examples: examples.length ? examples : undefined });
   };
-  const whole = () => Object.fromEntries(fields.map((name) => [name, item[name] ?? ""]));
+  const whole = () => itemOf(content);
   const start = async (options) => {
+    if (problemOf(document)) return;
     const asked = turnKind === "several" ? { ...withTurns(), n: Math.max(3, content.n ?? 1) } : withTurns();
     const run = await running.start(asked, whole(), options);
     const [candidate] = run.candidates;
@@ -123,8 +125,8 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
       ${fields.length === 0 && html`<p class="help">${t("write.noFields")}</p>`}
       ${fields.map((name) => html`<${Field} key=${name} label=${name}>${(attributes) => html`<${TextArea} ...${attributes} value=${item[name] ?? ""}
         onInput=${(text) => setItem(name, text)} onSubmit=${() => start()} />`}</${Field}>`)}
-      <${PreviewNotes} preview=${preview} />
-      <${RunBar} running=${running} onRun=${() => start()} isWritten=${isWritten} />
+      <${PreviewNotes} preview=${preview} document=${content.document} />
+      <${RunBar} running=${running} onRun=${() => start()} isWritten=${isWritten} isReady=${!problemOf(document)} />
       ${run && html`<${Result} run=${run} isRunning=${isRunning} isShape=${kindOf(document) === "shape"} onPick=${isWritten && pick} onContinue=${isWritten && goOn} onExample=${asExample} onAgain=${() => start()} />`}
     </section>`;
 }
@@ -167,8 +169,8 @@ function FreeText({ draft, preview, running }) {
     <${Field} label=${t("write.freeText")} help=${t("write.freeTextHelp")}>${(attributes) => html`<${TextArea} ...${attributes} class="free-text" rows=${14}
       value=${isRunning && before !== null ? before + startOf(content) + (run?.candidates[0]?.text ?? "") : text} readonly=${isRunning}
       onInput=${(typed) => change(withFreeText(content, typed))} onSubmit=${() => write()} />`}</${Field}>
-    <${PreviewNotes} preview=${preview} />
-    <${RunBar} running=${own} onRun=${() => write()} isWritten=${false} />
+    <${PreviewNotes} preview=${preview} document=${content.document} />
+    <${RunBar} running=${own} onRun=${() => write()} isWritten=${false} isReady />
     ${run && html`<details open><summary>${t("write.lastText")}</summary><${Result} run=${run} isRunning=${isRunning} onPick=${pick} onContinue=${() => write()} onAgain=${() => write()} /></details>`}
   </section>`;
 }
@@ -176,7 +178,7 @@ const startOf = (content) => (content.document.input ?? "").replace(/\{\{/g, "{"
 
 export default function EditorWrite({ draft }) {
   const { content, change } = draft, running = useRun(), [turns, setTurns] = useState([]), { has_chat } = useSession();
-  const item = content.view === "blocks" || !content.view ? Object.fromEntries(inputFields(content.document).map((name) => [name, content.item?.[name] ?? ""])) : {};
+  const item = content.view === "text" || content.view === "chat" ? {} : itemOf(content);
   const preview = usePreview(content, item), box = useRef(null), view = content.view ?? "blocks";
   const choose = async (next) => {
     if (next === "text" && view === "blocks") {

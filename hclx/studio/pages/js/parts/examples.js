@@ -2,7 +2,7 @@
 import { html, useState } from "../html.js";
 import { api } from "../api.js";
 import { number, t } from "../words.js";
-import { answerField, choicesOf, exampleColumns, hasChoices, withDocument, withField } from "../content.js";
+import { answerField, choicesOf, exampleColumns, hasChoices, itemOf, withDocument, withField } from "../content.js";
 import { DataTable } from "./data_table.js";
 import { Dialog } from "./dialog.js";
 import { Field } from "./field.js";
@@ -22,21 +22,41 @@ function Balance({ examples, keys, field }) {
       <meter min="0" max=${most} value=${counts[index]} aria-hidden="true"></meter><span class="number">${number(counts[index])}</span></li>`)}</ul></div>`;
 }
 
+const BIASES = ["recency", "majority_label", "common_token"];
+
+// report: of hclx.evaluate.bias, each effect before and after calibration.
 function BiasDialog({ report, onClose }) {
-  const rows = Object.entries(report.biases ?? report).filter(([, value]) => value && typeof value === "object" && "difference" in value);
+  const effect = (when, name) => {
+    const value = report[when]?.[name];
+    return value ? html`<td class="number">${number(value.effect, { style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero" })}</td>` : html`<td></td>`;
+  };
   return html`<${Dialog} title=${t("examples.biasTitle")} onClose=${onClose} isWide>
     <p class="help">${t("examples.biasHelp")}</p>
-    ${report.reason && html`<p class="warning">${report.reason}</p>`}
-    ${rows.length > 0 && html`<table><tbody>${rows.map(([name, value]) => html`<tr key=${name}><th scope="row">${name}</th><td class="number">${number(value.difference, { maximumFractionDigits: 3 })}</td></tr>`)}</tbody></table>`}
+    <div class="scroll"><table>
+      <thead><tr><th scope="col">${t("examples.biasKind")}</th><th scope="col" class="number">${t("examples.biasBefore")}</th>
+        <th scope="col" class="number">${t("examples.biasAfter")}</th><th scope="col">${t("examples.biasSeen")}</th></tr></thead>
+      <tbody>${BIASES.filter((name) => report.before[name]).map((name) => html`<tr key=${name}><th scope="row">${t(`examples.bias_${name}`)}</th>
+        ${effect("before", name)}${effect("after", name)}
+        <td>${report.before[name].is_detected ? html`<span class="tag bad">${t("examples.biasYes")}</span>` : html`<span class="tag good">${t("examples.biasNo")}</span>`}</td></tr>`)}</tbody>
+    </table></div>
+    <p class="help">${t("examples.biasPrior")} ${report.labels.map((label, index) => `${label} ${share(report.prior[index])}`).join(", ")}</p>
     <details><summary>${t("examples.allFigures")}</summary><pre>${JSON.stringify(report, null, 2)}</pre></details>
   </${Dialog}>`;
 }
 
-function CalibrationDialog({ priors, onClose }) {
+function Bars({ shares }) {
+  return html`<ul class="bars">${Object.entries(shares).map(([key, value]) => html`<li key=${key}><span>${key}</span>
+    <meter min="0" max="1" value=${value} aria-hidden="true"></meter><span class="number">${share(value)}</span></li>`)}</ul>`;
+}
+
+// result: of POST api/calibrate for the input that was tried last.
+function CalibrationDialog({ result, onClose }) {
+  const { priors, before: [before], after: [after] } = result;
   return html`<${Dialog} title=${t("examples.calibrateTitle")} onClose=${onClose}>
     <p class="help">${t("examples.calibrateHelp")}</p>
-    <ul class="bars">${Object.entries(priors).map(([key, value]) => html`<li key=${key}><span>${key}</span>
-      <meter min="0" max="1" value=${value} aria-hidden="true"></meter><span class="number">${share(value)}</span></li>`)}</ul>
+    <${Bars} shares=${priors} />
+    ${before && html`<h3>${t("examples.before", { answer: before.answer })}</h3><${Bars} shares=${before.choices} />
+      <h3>${t("examples.after", { answer: after.answer })}</h3><${Bars} shares=${after.choices} />`}
   </${Dialog}>`;
 }
 
@@ -57,10 +77,10 @@ export function Examples({ content, change }) {
   const put = (rows) => change((latest) => withDocument(latest, { examples: rows.length ? rows : undefined }));
   const keys = hasChoices(document) ? Object.keys(choicesOf(document)) : null;
   const empty = () => Object.fromEntries(columns.map((name) => [name, ""]));
-  const ask = async (path, show) => {
+  const ask = async (path, show, more) => {
     setBusy(true);
     try {
-      show(await api.post(path, { content }));
+      show(await api.post(path, { content, ...more }));
     } catch (error) {
       notifyError(error);
     } finally {
@@ -79,11 +99,11 @@ export function Examples({ content, change }) {
     ${examples.length === 0 ? html`<p class="help">${t("examples.none")}</p>` : html`<${DataTable} label=${t("examples.title")} rows=${examples} onChange=${put} height=${360}
       columns=${columns.map((name) => ({ name, label: name === field ? t("examples.answer", { name }) : name, options: name === field ? keys : null }))} />`}
     ${keys?.length > 0 && examples.length > 0 && html`<${Balance} examples=${examples} keys=${keys} field=${field} />
-      <div class="row"><button type="button" disabled=${isBusy} onClick=${() => ask("api/bias", (report) => setOpen({ report }))}>${t("examples.bias")}</button>
-        <button type="button" disabled=${isBusy} onClick=${() => ask("api/calibrate", ({ priors }) => setOpen({ priors }))}>${t("examples.calibrate")}</button></div>`}
+      <div class="row"><button type="button" disabled=${isBusy} onClick=${() => ask("api/bias", (report) => setOpen({ report }), {})}>${t("examples.bias")}</button>
+        <button type="button" disabled=${isBusy} onClick=${() => ask("api/calibrate", (calibration) => setOpen({ calibration }), { items: [itemOf(content)] })}>${t("examples.calibrate")}</button></div>`}
     ${open === "import" && html`<${ImportDialog} columns=${columns} onClose=${() => setOpen(null)} onRows=${(rows) => { put([...examples, ...rows]); setOpen(null); }} />`}
     ${open === "columns" && html`<${RenameDialog} names=${columns} onRename=${rename} onClose=${() => setOpen(null)} />`}
     ${open?.report && html`<${BiasDialog} report=${open.report} onClose=${() => setOpen(null)} />`}
-    ${open?.priors && html`<${CalibrationDialog} priors=${open.priors} onClose=${() => setOpen(null)} />`}
+    ${open?.calibration && html`<${CalibrationDialog} result=${open.calibration} onClose=${() => setOpen(null)} />`}
   </section>`;
 }

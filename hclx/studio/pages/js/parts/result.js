@@ -1,5 +1,5 @@
 // What a run has brought: candidates side by side, choices with their probabilities, and what can be done with them.
-import { html } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { number, t } from "../words.js";
 import { Icon } from "./icons.js";
 import { copyText } from "./page.js";
@@ -15,11 +15,11 @@ function Choices({ scores, answer }) {
 }
 
 function Facts({ end, prompt }) {
-  const facts = [];
-  if (end.usage) facts.push(t("result.usage", { read: number(end.usage.prompt_tokens), written: number(end.usage.completion_tokens) }));
+  const facts = [], isScored = end.choices !== undefined, stop = t(`result.stop_${end.stop_reason}`);
+  if (end.usage && !isScored) facts.push(t("result.usage", { read: number(end.usage.prompt_tokens), written: number(end.usage.completion_tokens) }));
   if (end.ms !== undefined) facts.push(t("result.seconds", { seconds: number(end.ms / 1000, { maximumFractionDigits: 1 }) }));
-  if (end.stop_reason) facts.push(t(`result.stop_${end.stop_reason}`) === `result.stop_${end.stop_reason}` ? end.stop_reason : t(`result.stop_${end.stop_reason}`));
-  if (prompt?.seed != null) facts.push(t("result.seed", { seed: prompt.seed }));
+  if (end.stop_reason && !isScored) facts.push(stop.startsWith("result.") ? end.stop_reason : stop);
+  if (prompt?.seed != null && !isScored) facts.push(t("result.seed", { seed: prompt.seed }));
   return html`<p class="help">${facts.join(" · ")}</p>`;
 }
 
@@ -37,12 +37,27 @@ function pretty(text) {
   }
 }
 
+const SLOW_MS = 1500;
+
+// Says after a moment that the model is being prepared: the first answers of a kind take a few seconds.
+function Waiting() {
+  const [isSlow, setSlow] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setSlow(true), SLOW_MS);
+    return () => clearTimeout(timer);
+  }, []);
+  return isSlow && html`<p class="help" role="status">${t("result.waiting")}</p>`;
+}
+
 // run: of useRun. onPick(candidate, index, text), onContinue(candidate), onExample(answer) and onAgain() are called by buttons.
 export function Result({ run, isRunning, isShape, onPick, onContinue, onExample, onAgain }) {
-  const { candidates, prompt } = run, several = candidates.length > 1;
-  return html`<div class="result">
+  const { candidates, prompt } = run, several = candidates.length > 1, box = useRef(null);
+  const hasAny = candidates.some((candidate) => candidate && (candidate.text || candidate.scores));
+  useEffect(() => { if (isRunning) box.current.scrollIntoView({ block: "nearest" }); }, [isRunning]);
+  return html`<div class="result" ref=${box}>
+    ${isRunning && !hasAny && html`<${Waiting} />`}
     ${prompt?.dropped_examples > 0 && html`<p class="warning">${t("result.dropped", { n: prompt.dropped_examples })}</p>`}
-    <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => candidate && html`<article key=${n} class="candidate">
+    <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => candidate && (hasAny || isRunning) && html`<article key=${n} class="candidate">
       ${several && html`<h3>${t("result.candidate", { n: n + 1 })}</h3>`}
       ${candidate.scores
         ? html`<p class="answer">${candidate.end?.answer ?? ""}</p><${Choices} scores=${candidate.scores} answer=${candidate.end?.answer} />`
@@ -51,7 +66,7 @@ export function Result({ run, isRunning, isShape, onPick, onContinue, onExample,
             onPick=${onPick && ((index, text) => onPick(candidate, index, text))} />`
         : html`<div class="token-text">${candidate.text}</div>`}
       <${Findings} findings=${candidate.end?.findings} />
-      ${candidate.end && html`<${Facts} end=${candidate.end} prompt=${prompt} />`}
+      ${candidate.end && html`<${Facts} end=${{ ...candidate.end, choices: candidate.scores ?? undefined }} prompt=${prompt} />`}
       ${!isRunning && html`<div class="row">
         <button type="button" class="plain" onClick=${() => copyText(candidate.scores ? candidate.end.answer : candidate.text)}><${Icon} name="copy" />${t("common.copy")}</button>
         ${onContinue && !candidate.scores && html`<button type="button" class="plain" onClick=${() => onContinue(candidate)}><${Icon} name="play" />${t("result.continue")}</button>`}

@@ -30,6 +30,7 @@ export function useSubmit(onSubmit, by = "enter") {
       state.current.submitted = event.timeStamp;
       setTimeout(() => submit(element, performance.now())); // the field has the whole syllable then
     },
+    onInput: () => Object.assign(state.current, { submitted: -Infinity }), // another text is another press
     onKeyDown: (event) => {
       if (event.key === "Escape") state.current.isWaiting = false;
       if (!onSubmit || !isEnter(event) || !asks(event)) return;
@@ -76,7 +77,7 @@ export function TextInput({ value = "", onInput, onSubmit, inputRef, type = "tex
   useValue(element, value);
   const handlers = composing(useSubmit(onSubmit));
   return html`<input ref=${element} type=${type} ...${rest} ...${handlers}
-    onInput=${(event) => onInput?.(event.currentTarget.value)} />`;
+    onInput=${(event) => { handlers.onInput(event); onInput?.(event.currentTarget.value); }} />`;
 }
 
 // Lines of text in a box that grows with them. Ctrl+Enter submits, or Enter where by="enter".
@@ -92,5 +93,5 @@ export function TextArea({ value = "", onInput, onSubmit, by = "ctrl", inputRef,
   }, [value]);
   const handlers = composing(useSubmit(onSubmit, by));
   return html`<textarea ref=${element} rows=${rows} spellcheck=${false} ...${rest} ...${handlers}
-    onInput=${(event) => onInput?.(event.currentTarget.value)}></textarea>`;
+    onInput=${(event) => { handlers.onInput(event); onInput?.(event.currentTarget.value); }}></textarea>`;
 }

@@ -61,6 +61,9 @@ export default {
     balance: "Examples of each answer", bias: "Check for bias", calibrate: "Show calibration", biasTitle: "Bias of the examples", allFigures: "All figures",
     biasHelp: "How far the order and number of examples push the answer to a side. Nearer to 0 is better.",
     calibrateTitle: "Answers to an input without content", calibrateHelp: "What the model prefers when the input says nothing. The more even, the less bias; calibration takes it off the answers.",
+    biasKind: "Bias", biasBefore: "Now", biasAfter: "Calibrated", biasSeen: "Is it there?", biasYes: "Yes", biasNo: "Not clear", biasPrior: "What the model chooses without examples:",
+    bias_recency: "Towards the last example", bias_majority_label: "Towards the most frequent answer", bias_common_token: "Towards common words",
+    before: "The input that was tried, as it is: {answer}", after: "Calibrated: {answer}",
     columnsHelp: "Templates and examples change with the name. To add a column, write {name} into the template of the input.", columnTaken: "The name is empty, taken, or not allowed.",
   },
   write: {
@@ -78,10 +81,16 @@ export default {
     stop_stop: "ended at a stop sequence", stop_eos: "ended by itself", stop_end: "ended by itself", stop_length: "ended at the maximum", stop_content_filter: "blocked by the output filter", stop_cancelled: "stopped",
     findings: "The output filter says:", dropped: "There was no room for {n} of the examples.", continue: "Go on", asExample: "Use as an example",
     broken: "The server was restarted or lost while it wrote. What was written is kept.", goOn: "Go on", again: "From the beginning",
+    waiting: "The model is getting ready. The first answer takes a few seconds.",
     stopped: "Stopped.", running: "Writing.", ready: "Done.",
   },
   chat: {
     title: "Chat", system: "Role and tone", systemHelp: "What the model is told before the chat.", message: "Message", send: "Send", again: "Last message again", clear: "Clear the chat",
+  },
+  problems: {
+    braces: "A brace { or } has no partner. Write {{ }} for the characters themselves.", answer: "The template of the answer has no slot for it.",
+    answerBefore: "The slot of the answer stands in the input or the directive.", choices: "Give two choices or more.", exampleAnswer: "The answer of an example is no choice. Choose it in the table of examples.",
+    exampleField: "An example lacks a field.", shape: "Give the shape one field or more.",
   },
   warnings: {
     "directive-joined": "The directive runs into the first example. End it with a line break.",

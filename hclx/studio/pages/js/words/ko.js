@@ -61,6 +61,9 @@ export default {
     balance: "답마다 예시 수", bias: "치우침 살피기", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
     biasHelp: "예시의 순서나 수 때문에 답이 한쪽으로 기우는 정도입니다. 0에 가까울수록 좋습니다.",
     calibrateTitle: "내용 없는 입력에 대한 답", calibrateHelp: "뜻이 없는 입력에도 한쪽으로 기우는 만큼을 답에서 빼면 더 공정해집니다. 고르게 나올수록 치우침이 적습니다.",
+    biasKind: "치우침", biasBefore: "지금", biasAfter: "보정한 뒤", biasSeen: "있다고 볼 만한가", biasYes: "있음", biasNo: "뚜렷하지 않음", biasPrior: "예시가 없을 때 모델이 고르는 비율:",
+    bias_recency: "마지막 예시의 답을 따라감", bias_majority_label: "많은 예시의 답을 따라감", bias_common_token: "흔한 말을 따라감",
+    before: "넣어 본 입력, 보정 전: {answer}", after: "보정한 뒤: {answer}",
     columnsHelp: "이름을 바꾸면 틀과 예시가 함께 바뀝니다. 열을 더하려면 입력 틀에 {새이름}을 써 넣으세요.", columnTaken: "비었거나 이미 있거나 쓸 수 없는 이름입니다.",
   },
   write: {
@@ -78,10 +81,16 @@ export default {
     stop_stop: "멈춤 글에서 끝남", stop_eos: "스스로 끝냄", stop_end: "스스로 끝냄", stop_length: "최대 길이에서 끝남", stop_content_filter: "출력 필터가 막음", stop_cancelled: "멈춤",
     findings: "출력 필터가 알립니다:", dropped: "자리가 모자라 예시 {n}개를 뺐습니다.", continue: "이어 쓰기", asExample: "예시로 넣기",
     broken: "답을 쓰는 도중에 서버가 다시 시작되었거나 끊어졌습니다. 여기까지 쓴 글은 남아 있습니다.", goOn: "이어서 쓰기", again: "처음부터",
+    waiting: "모델을 준비하고 있습니다. 처음 한 번은 몇 초 걸립니다.",
     stopped: "멈췄습니다.", running: "쓰는 중입니다.", ready: "다 썼습니다.",
   },
   chat: {
     title: "대화", system: "말투와 역할", systemHelp: "대화 맨 앞에서 모델에게 일러 두는 말입니다.", message: "메시지", send: "보내기", again: "마지막 말 다시", clear: "대화 지우기",
+  },
+  problems: {
+    braces: "중괄호 { }의 짝이 맞지 않습니다. 글자 그대로 쓰려면 {{ }}처럼 두 번 적어 주세요.", answer: "답 틀에 답이 들어갈 빈칸이 없습니다.",
+    answerBefore: "입력이나 지시에 답의 빈칸이 들어 있습니다.", choices: "보기를 둘 이상 넣어 주세요.", exampleAnswer: "답이 보기에 없는 예시가 있습니다. 예시 표에서 답을 골라 주세요.",
+    exampleField: "빈칸이 모자란 예시가 있습니다.", shape: "정해진 틀에 칸을 하나 이상 넣어 주세요.",
   },
   warnings: {
     "directive-joined": "지시와 첫 예시가 붙어 있습니다. 지시 끝에 줄바꿈을 넣어 주세요.",
