@@ -64,10 +64,10 @@ async def bias_of_examples(run: RunPlan, rounds: int) -> dict[str, Any]:
     inputs = [item for label in labels for item in of_label(label)[-n_inputs:]]
     texts = [item.fields for item in inputs]
     pool = tuple(item for item in examples if item.fields not in texts)
-    spec = _spec(run, inputs, pool, draw="trial", shots=1, bias_rounds=rounds)
     if rare := [label for label in labels if sum(i.answer == label for i in pool) < MAJORITY]:
         text = f"examples of {rare[0]} are the same; a report of biases needs different ones"
         raise invalid(text, "content.document.examples")
+    spec = _spec(run, inputs, pool, draw="trial", shots=1, bias_rounds=rounds)
     measure = lambda engine: bias_of_inputs(engine, spec, run.reader, inputs, pool)
     measured = await _with_engine(run, measure)
     if measured["bias"] is None:

@@ -154,10 +154,10 @@ async def _chat_plan(run: RunPlan, seed: int, fields: Mapping[str, str]) -> Item
         raise invalid(f"the item of a chat has the field {MESSAGE!r}; give it a text", "items")
     messages = [{"role": "system", "content": chat.system}] if chat.system else []
     for turn in chat.turns:
-        said = (("user", turn.user), ("assistant", turn.assistant))
-        messages += [{"role": role, "content": text} for role, text in said if text]
+        texts = (("user", turn.user), ("assistant", turn.assistant))
+        messages += [{"role": role, "content": text} for role, text in texts if text]
     messages.append({"role": "user", "content": fields[MESSAGE]})
     ids = await encode_chat(backend, messages, None, "the view of blocks", run.written)
     backend.check_length(len(ids), run.sampling.max_tokens, "max_tokens", run.artefact)
-    text = backend.chat_template.render(messages, True) + run.written
-    return ItemPlan(text, tuple(ids), 0, seed, _requests(run, ids, seed))
+    text = await asyncio.to_thread(backend.chat_template.render, messages, True)
+    return ItemPlan(text + run.written, tuple(ids), 0, seed, _requests(run, ids, seed))

@@ -13,7 +13,8 @@ def read_answer(document: PromptDocument, text: str) -> str | None:
     """Returns what the document's parser reads in a text, None if it reads nothing.
 
     A pattern is a user's own, and one such as `((a|a)+)b` would keep the server busy for years
-    with a text of sixty letters: `regex` stops, and lets other threads run meanwhile, as `re` does not.
+    with a text of sixty letters: `regex` stops, and lets other threads run meanwhile, while `re`
+    does neither.
 
     Raises:
       ConfigError: the pattern takes too long with this text.

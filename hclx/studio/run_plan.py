@@ -18,7 +18,8 @@ from hclx.serve.openai.openai_chat import ends_of_answers
 from hclx.serve.openai.openai_fields import check_logprobs, check_stops
 from hclx.serve.safety.output_rules import OutputRules
 from hclx.serve.service import Service
-from hclx.studio.content import Content, ContentError, content_from_json
+from hclx.studio.body_checks import content_of
+from hclx.studio.content import Content
 
 RUN_ROUTE = "/studio/api/run"
 
@@ -66,11 +67,7 @@ class RunPlan:
 
 def read_content(raw: object) -> Content:
     """Returns a content that can be run. Raises ApiError (400), with the field, if it cannot."""
-    try:
-        return content_from_json(raw, needs_document=True)
-    except ContentError as error:
-        field = f"content.{error.field}" if error.field else "content"
-        raise invalid(str(error), field) from error
+    return content_of(raw, needs_document=True)
 
 
 async def plan_run(

@@ -186,12 +186,12 @@ async def _write(plan: RunPlan, item: ItemPlan, running: Running, emit: Emit) ->
 
 
 async def _parsed(plan: RunPlan, result: Generation) -> str | None:
-    """The answer in a text, with what it goes on from."""
+    """The answer in a text, with what it goes on from. An error is that of the item alone."""
     document, text = plan.content.document, plan.written + result.text
     try:
         return await asyncio.to_thread(read_answer, document, text)
     except ConfigError as error:
-        raise invalid(str(error), "content.document.parser") from error
+        raise invalid(str(error), "items") from error
 
 
 def _finding(finding: Finding) -> dict:

@@ -3,8 +3,9 @@ and the likeliest tokens in its place.
 """
 
 from hclx.infer import UNKNOWN_TOKEN, Part, TokenLogprob
-from hclx.serve.special_tokens import token_name
+from hclx.serve.special_tokens import token_data, token_name
 from hclx.text import StreamDecoder, Tokenizer
+from hclx.text.tokenizer import to_bytes
 
 
 class TokenEvents:
@@ -39,12 +40,15 @@ class TokenEvents:
         name = token_name(self._tokenizer, token)
         if entry is None:
             return _event(text, name)
-        return _event(text, name, entry.logprob, self.alternatives(entry))
+        return _event(text, name, entry.logprob, [self._alternative(*each) for each in entry.top])
 
-    def alternatives(self, entry: TokenLogprob) -> list[dict]:
-        """Returns the likeliest tokens in the place of a token, by their names."""
-        name = lambda token: token_name(self._tokenizer, token)
-        return [{"text": name(token), "logprob": logprob} for token, logprob in entry.top]
+    def _alternative(self, token: int, logprob: float) -> dict:
+        """A token in the place of another. A part of a character, or a special token, has a name in
+        place of a text, from which nothing can go on.
+        """
+        name = token_name(self._tokenizer, token)
+        is_text = token_data(self._tokenizer, token) == to_bytes(name)
+        return {"text": name, "logprob": logprob, "is_text": is_text}
 
 
 def _event(

@@ -3,9 +3,11 @@
 import pytest
 
 from hclx.errors import ConfigError
-from hclx.evaluate.item_prompts import content_free_prompt, item_prompts
+from hclx.evaluate.item_prompts import Reader, content_free_prompt, item_prompt, item_prompts
 from hclx.evaluate.items import Item
 from hclx.evaluate.shots import draw_shots
+from hclx.prompts import prompt_from_json
+from tests.helpers.byte_tokenizer import ByteTokenizer
 from tests.helpers.few_shot import GENERATION, byte_reader, reviews, spec
 
 
@@ -81,3 +83,18 @@ def test_a_content_free_input_stands_behind_the_shots():
     shots = draw_shots(run, 0)[0]
     prompt = content_free_prompt(run, {"document": "N/A"}, shots, byte_reader())
     assert prompt.text.endswith("\nN/A (") and prompt.text.startswith(shots[0]["document"])
+
+
+class ArrowTokenizer(ByteTokenizer):
+    """A tokenizer of bytes, but for =>, which is one token."""
+
+    def encode(self, text):
+        parts = map(super().encode, text.split("=>"))
+        return [token for part in parts for token in (200, *part)][1:]
+
+
+def test_a_prompt_and_what_is_written_behind_it_are_encoded_as_one_text():
+    document = prompt_from_json({**GENERATION, "input": "{document} ="})
+    reader, item = Reader(ArrowTokenizer(256), 100, (1,)), Item("", {"document": "ab"}, "")
+    prompt = item_prompt(document, item, (), reader, "> c")
+    assert prompt.text == "ab => c" and prompt.context == (1, *b"ab ", 200, *b" c")

@@ -51,6 +51,12 @@ def backend(engine):
 
 
 @pytest.fixture
+def service(backend):
+    """The parts of a server that everyone may use."""
+    return build_app(backend).state.service
+
+
+@pytest.fixture
 def client(studio_client):
     return studio_client
 
@@ -146,6 +152,9 @@ def test_tokens_are_told_with_the_log_probabilities_of_the_engine(client, engine
         assert [d["logprob"] for d in tokens] == pytest.approx([e.logprob for e in entries])
         tops = [[alternative["logprob"] for alternative in data["top"]] for data in tokens]
         assert tops == [pytest.approx([value for _, value in e.top]) for e in entries]
+        for alternative in [each for data in tokens for each in data["top"]]:
+            is_text = not alternative["text"].startswith(("bytes:\\x", "token_id:"))
+            assert alternative["is_text"] == is_text
         bytes_of = [TOKENIZER.decode_bytes([entry.token]) for entry in entries]
         for data, written in zip(tokens, bytes_of, strict=True):
             is_whole = written.isascii() and written
@@ -191,6 +200,9 @@ def test_a_chat_is_that_of_the_route_for_chats(client):
     chat = {"system": "짧게", "turns": [{"user": "안녕", "assistant": "네"}]}
     raw = content({**FREE, "sampling": {"max_tokens": 9}}, view="chat", chat=chat)
     (answer,) = results(client, raw, items=[{"message": "뭐해"}])
+    (gone_on,) = results(client, raw, items=[{"message": "뭐해"}], written="음")
+    assert gone_on["prompt"]["text"] == answer["prompt"]["text"] + "음"
+    assert gone_on["prompt"]["tokens"] == answer["prompt"]["tokens"] + len("음".encode())
     messages = [("system", "짧게"), ("user", "안녕"), ("assistant", "네"), ("user", "뭐해")]
     body = {"model": "tiny", "max_tokens": 9, "temperature": 0, "top_p": 0.95}
     body["messages"] = [{"role": role, "content": text} for role, text in messages]
@@ -252,8 +264,8 @@ def test_a_pattern_that_takes_years_is_stopped(client):
     assert "takes more than 1 second" in event["message"]
 
 
-def test_answers_for_apps_and_batches(app, engine):
-    studio = Studio(app.state.service, None)
+def test_answers_for_apps_and_batches(service, engine):
+    studio = Studio(service, None)
     answer = lambda raw, items: asyncio.run(
         answer_items(studio, Caller("k"), read_content(raw), items)
     )
@@ -276,9 +288,7 @@ def long_run():
     return content({**FREE, "sampling": sampling}, n=2)
 
 
-def test_who_stops_listening_cancels_all_items(app):
-    service = app.state.service
-
+def test_who_stops_listening_cancels_all_items(service):
     async def leave():
         plan = await plan_run(service, Caller("k"), read_content(long_run()))
         async with contextlib.aclosing(events_of(plan, [{"글": "가"}] * 20)) as events:
@@ -290,9 +300,7 @@ def test_who_stops_listening_cancels_all_items(app):
     asyncio.run(leave())
 
 
-def test_a_server_that_ends_says_so_and_is_not_done(app):
-    service = app.state.service
-
+def test_a_server_that_ends_says_so_and_is_not_done(service):
     async def run():
         plan = await plan_run(service, Caller("k"), read_content(long_run()))
         told = []
