@@ -99,6 +99,16 @@ def usage_view(day: DayOfUsage) -> dict:
     return {"day": date, "key": day.key_id, **{name: getattr(day, name) for name in names}}
 
 
+def first_day(request: Request, now: float) -> float:
+    """Returns a time on the first of the `days` of a query, 30 by default, of which today is the
+    last, in seconds since 1970. Raises ApiError (400) if it is no number of days.
+    """
+    days = request.query_params.get("days", "30")
+    if not (days.isascii() and days.isdigit() and 1 <= int(days[:9]) <= _MOST_DAYS):
+        raise invalid(f"days={shown(days)}: give a number from 1 to {_MOST_DAYS}", "days")
+    return now - (int(days) - 1) * _DAY
+
+
 class _Handlers:
     """The handlers; they ask the store in threads."""
 
@@ -140,12 +150,8 @@ class _Handlers:
         return JSONResponse(key_view(record, self._clock()))
 
     async def usage(self, request: Request) -> Response:
-        query = request.query_params
-        days = query.get("days", "30")
-        if not (days.isascii() and days.isdigit() and 1 <= int(days[:9]) <= _MOST_DAYS):
-            raise invalid(f"days={shown(days)}: give a number from 1 to {_MOST_DAYS}", "days")
-        since = self._clock() - (int(days) - 1) * _DAY
-        asked = self._database, since, query.get("key")
+        since = first_day(request, self._clock())
+        asked = self._database, since, request.query_params.get("key")
         of_days = await _asked(usage_store.usage_by_day, *asked)
         return JSONResponse({"object": "list", "data": [usage_view(day) for day in of_days]})
 

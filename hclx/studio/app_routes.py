@@ -77,7 +77,7 @@ _ROUTES = (
     ),
     ("DELETE", f"{_PATH}/{{slug}}", "remove", Operation("Removes an app for good.")),
     (
-        *("GET", f"{APP_PATH}{{slug}}/about", "describe"),
+        *("GET", f"{APP_PATH}{{slug}}/about", "introduction"),
         Operation("Tells the title and the fields of an app.", is_public=True),
     ),
     (
@@ -169,7 +169,7 @@ class _Handlers:
         _log(request, "removed", slug)
         return JSONResponse({"slug": slug, "deleted": True})
 
-    async def describe(self, request: Request) -> Response:
+    async def introduction(self, request: Request) -> Response:
         app, content = await self._content_of(request)
         facts = {"title": app.title, "description": content.document.description}
         return JSONResponse({**facts, "fields": fields_of(content), "slug": app.slug})

@@ -1,7 +1,6 @@
 """Routes of batches: many rows are sent, are answered while nobody waits, and are fetched."""
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 from urllib.parse import quote
@@ -12,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hclx.errors import shown
-from hclx.serve.api_error import ApiError, invalid
+from hclx.serve.api_error import invalid
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.studio import batch_files
 from hclx.studio.batch_work import needed_fields
+from hclx.studio.body_checks import check_title, content_of, seen_by
 from hclx.studio.content import Content
 from hclx.studio.large_body import UPLOADS, read_large_body
-from hclx.studio.run_plan import read_content
 from hclx.studio.store import batch_records, batch_row_records
-from hclx.studio.store.batch_records import BatchRecord, TooManyBatchesError, WrongStateError
+from hclx.studio.store.batch_records import BatchRecord
 from hclx.studio.store_calls import in_store
 from hclx.studio.studio import Studio
 from hclx.text.documents import composed
@@ -106,17 +105,17 @@ class _Handlers:
         async with self._uploads:
             body = await read_large_body(request, BatchBody)
             body.columns = [*map(composed, body.columns)]  # as slots are
-            content = read_content(body.content)
+            content = content_of(body.content, needs_document=True)
             await asyncio.to_thread(_check_rows, body, content)
             if content.model:
                 self._studio.service.backend.artefact_of(content.model, caller)
             asked = self._database, person.id, body.name, body.content, body.columns, body.rows
-            add = functools.partial(batch_records.add_batch, *asked, self._studio.clock())
-            record = await _asked(add)
+            record = await in_store(batch_records.add_batch, *asked, self._studio.clock())
         return JSONResponse(batch_view(record), 201)
 
     async def batches(self, request: Request) -> Response:
-        records = await in_store(batch_records.list_batches, self._database, self._owner(request))
+        owner = seen_by(self._studio.person_of(request))
+        records = await in_store(batch_records.list_batches, self._database, owner)
         return JSONResponse({"data": [batch_view(record) for record in records]})
 
     async def batch(self, request: Request) -> Response:
@@ -163,38 +162,16 @@ class _Handlers:
             asked = self._database, record.id, first, _READ_AT_ONCE
             yield written(record, await asyncio.to_thread(batch_row_records.list_rows, *asked))
 
-    def _owner(self, request: Request) -> str | None:
-        """Returns whose batches may be seen; None: an administrator sees those of all."""
-        person = self._studio.person_of(request)
-        return None if person.role == "admin" else person.id
-
     async def _called(self, function: Callable, request: Request):
         """Calls a function of the store with the batch of a request, and returns its result."""
-        batch_id = request.path_params["id"]
-        asked = self._database, batch_id, self._owner(request)
-        result = await _asked(functools.partial(function, *asked))
-        if not result:
-            raise ApiError(404, "not_found", f"there is no batch {shown(batch_id)}")
-        return result
-
-
-async def _asked(function: Callable):
-    """Calls a function of the store in a thread. Raises ApiError if it refuses."""
-
-    def call():
-        try:
-            return function()
-        except (TooManyBatchesError, WrongStateError) as error:
-            raise ApiError(409, "conflict", str(error)) from error
-
-    return await in_store(call)
+        owner = seen_by(self._studio.person_of(request))
+        return await in_store(function, self._database, request.path_params["id"], owner)
 
 
 def _check_rows(body: BatchBody, content: Content) -> None:
     """Raises ApiError (400) if rows lack what the prompt needs."""
     columns = body.columns
-    if not body.name.isprintable():
-        raise invalid(f"name={shown(body.name)}: give characters that can be printed", "name")
+    check_title("name", body.name)
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise invalid(f"columns has {shown(twice[0])} twice; give each column its name", "columns")
     if lacking := [name for name in needed_fields(content) if name not in columns]:

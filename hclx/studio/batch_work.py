@@ -197,7 +197,8 @@ class BatchWork:
         facts = error and {name: error[name] for name in ("code", "message")}
         asked = self._studio.database, self.record.id, self._runner, row.number
         await _kept(keep_row, *asked, None if error else result, facts)
-        if self._is_explained and not error:
+        has_waited = asyncio.get_running_loop().time() >= self._resumes
+        if self._is_explained and has_waited and not error:
             self._is_explained = False
             await _kept(explain_batch, self._studio.database, self.record.id, self._runner, None)
 

@@ -6,12 +6,15 @@ from hclx.serve.dialect import Dialect
 from hclx.serve.native.native_fields import ErrorAnswer, render_error
 from hclx.serve.operation import ApiRoute
 from hclx.studio.app_routes import app_routes
+from hclx.studio.batch_routes import batch_routes
+from hclx.studio.batch_runner import BatchRunner
 from hclx.studio.people_routes import people_routes
 from hclx.studio.prompt_routes import prompt_routes
 from hclx.studio.run_routes import run_routes
 from hclx.studio.share_routes import share_routes
 from hclx.studio.studio import Studio
 from hclx.studio.table_routes import table_routes
+from hclx.studio.usage_routes import usage_routes
 
 _OWN = ("/studio/api/", "/apps/")
 # Each makes the routes of its part.
@@ -22,10 +25,13 @@ ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (
     table_routes,
     app_routes,
     run_routes,
+    batch_routes,
+    usage_routes,
 )
 
 
 def studio_dialect(studio: Studio) -> Dialect:
-    """Returns the routes of all parts of the Studio but its pages."""
+    """Returns the routes of all parts of the Studio but its pages; batches run beside them."""
+    studio.service.workers.append(BatchRunner(studio).run)
     routes = [route for make in ROUTES for route in make(studio)]
     return Dialect("studio", routes, render_error, lambda path: path.startswith(_OWN), ErrorAnswer)

@@ -48,6 +48,7 @@ _ROUTES = (
     ),
     ("GET", "tuning/jobs", "jobs", Operation("Lists jobs.")),
     ("GET", "tuning/jobs/{id}", "job", Operation("Shows a job.")),
+    ("GET", "tuning/jobs/{id}/metrics", "metrics", Operation("Shows the course of a job.")),
     ("POST", "tuning/jobs/{id}/cancel", "cancel_job", Operation("Cancels a job.")),
     (
         *("GET", "tuning/jobs/{id}/events", "events"),
@@ -115,7 +116,12 @@ class _Handlers:
 
     async def job(self, request: Request) -> Response:
         record = await _called(self._tuning.job, request)
-        return JSONResponse(job_view(record, self._tuning.base))
+        view = job_view(record, self._tuning.base)
+        return JSONResponse({**view, "prompt": record.options.get("prompt")})
+
+    async def metrics(self, request: Request) -> Response:
+        record = await _called(self._tuning.job, request)
+        return JSONResponse(listed(await asyncio.to_thread(self._tuning.curve, record)))
 
     async def cancel_job(self, request: Request) -> Response:
         record = await _called(self._tuning.cancel_job, request)

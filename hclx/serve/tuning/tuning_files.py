@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+RUN = "run"  # in the folder of a job
 _OLD_SECONDS = 86_400  # after which a file in new/ is one that a server left when it was killed
 
 

@@ -26,14 +26,14 @@ from hclx.serve.store.job_records import (
 )
 from hclx.serve.tuning.tuned_base import ServedArtefacts, TunedBase
 from hclx.serve.tuning.tuning_config import TuningConfig
-from hclx.serve.tuning.tuning_files import TuningFiles, keep, sha256_of
+from hclx.serve.tuning.tuning_files import RUN, TuningFiles, keep, sha256_of
 from hclx.serve.tuning.tuning_process import TuningProcess, was_ended
 from hclx.tune.artefact import read_artefact
 from hclx.tune.run_progress import progress_of
 from hclx.tune.tuning_check import bindings_of, gin_file_of
 
 _LOG = logging.getLogger(__name__)
-RUN, PROMPT = "run", "prompt.json"  # in the folder of a job
+PROMPT = "prompt.json"  # in the folder of a job
 _ARTEFACT = "artefact.safetensors"  # in that of its run
 Start = Callable[[list[str], Path, float], TuningProcess]
 

@@ -21,8 +21,9 @@ from hclx.serve.store.tuning_errors import InUseError, NameTakenError, TooManyEr
 from hclx.serve.tuning.tuned_base import TunedBase
 from hclx.serve.tuning.tuning_config import TuningConfig
 from hclx.serve.tuning.tuning_fields import JobBody, check_name, check_settings
-from hclx.serve.tuning.tuning_files import TuningFiles, keep, sha256_of
+from hclx.serve.tuning.tuning_files import RUN, TuningFiles, keep, sha256_of
 from hclx.tune.row_files import Row, read_rows
+from hclx.tune.run_progress import curve_of
 from hclx.tune.tuning_check import CheckedTuning, TuningPlan, check_tuning
 
 ENDINGS = (".csv", ".tsv", ".jsonl")
@@ -36,6 +37,7 @@ _REFUSALS = {
 _INVALID = (400, "invalid_request", None)
 _SEQUENCE = "TrainConfig.sequence_length"
 _LONGEST_SEQUENCE = 256  # tokens, unless another length is asked for
+_MOST_POINTS = 1000  # of a curve, besides those that were evaluated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +182,11 @@ class Tuning:
         with _refused():
             record = job_records.find_job(self.database, job_id, seen_by(caller))
         return record or _missing("job", job_id)
+
+    def curve(self, record: JobRecord) -> list[dict[str, float]]:
+        """Returns what the run of a job has logged, from its first step on."""
+        with _refused():
+            return curve_of(self.files.job(record.id) / RUN, _MOST_POINTS)
 
     def cancel_job(self, caller: Caller, job_id: str) -> JobRecord:
         """Cancels a job; one that has ended stays as it is. Raises ApiError (404)."""

@@ -97,6 +97,11 @@ def is_free(database: Database, slug: str) -> bool:
         return connection.scalar(sa.select(apps.c.slug).where(apps.c.slug == slug)) is None
 
 
+def key_name(slug: str) -> str:
+    """Returns the name of the keys of an app."""
+    return f"app {slug}"
+
+
 def list_apps(database: Database, owner: str | None) -> list[AppRecord]:
     """Returns the apps of a person, or of all if that is None, from the newest on."""
     newest = apps.c.created.desc(), apps.c.slug
@@ -184,7 +189,7 @@ def _add_key(
     connection: sa.Connection, slug: str, now: float, tenant: str, limits: Limits
 ) -> tuple[str, KeyRecord]:
     scopes = (APP_SCOPE,)
-    return add_key(connection, f"app {slug}", now, scopes=scopes, tenant=tenant, limits=limits)
+    return add_key(connection, key_name(slug), now, scopes=scopes, tenant=tenant, limits=limits)
 
 
 def _check_version(connection: sa.Connection, prompt_id: str, number: int) -> None:

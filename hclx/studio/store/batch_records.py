@@ -7,20 +7,20 @@ it; `paused` until it is resumed; and ends as `done`, or as `failed` with the re
 
 import dataclasses
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from hclx.errors import ConfigError
+from hclx.errors import shown
 from hclx.serve.store.database import Database
+from hclx.studio.store.record_ids import check_room, new_id, owned
+from hclx.studio.store.studio_errors import ConflictError, NotThereError
 from hclx.studio.store.studio_tables import batch_rows, batches
 
 UNFINISHED = ("waiting", "running")
 STATES = (*UNFINISHED, "paused", "done", "failed")
 MOST_BATCHES = 200  # of one person
-_ID_BYTES = 5
 _AT_ONCE = 1000  # rows of one statement
 _C, _R = batches.c, batch_rows.c
 
@@ -62,14 +62,6 @@ class BatchRecord:
     heartbeat: int | None = None
 
 
-class TooManyBatchesError(ConfigError):
-    """A person has as many batches as one may have."""
-
-
-class WrongStateError(ConfigError):
-    """A batch in this state cannot be paused or resumed."""
-
-
 def add_batch(
     database: Database,
     owner: str,
@@ -90,19 +82,16 @@ def add_batch(
       rows: for each row the texts of its fields.
       now: seconds since 1970.
     Raises:
-      TooManyBatchesError: the owner has `MOST_BATCHES`.
+      ConflictError: the owner has `MOST_BATCHES`.
     """
-    batch_id = f"ba-{int(now * 1000):011x}{secrets.token_hex(_ID_BYTES)}"
+    batch_id = new_id("ba", now)
     record = BatchRecord(batch_id, owner, name, content, tuple(columns), len(rows), int(now))
     values = [
         {"batch": batch_id, "number": number, "fields": json.dumps(list(row))}
         for number, row in enumerate(rows)
     ]
     with database.writing(durable=True) as connection:
-        count = sa.select(sa.func.count()).where(_C.owner == owner)
-        if connection.scalar(count) >= MOST_BATCHES:
-            text = f"there are {MOST_BATCHES} batches of yours already; remove some first"
-            raise TooManyBatchesError(text)
+        check_room(connection, batches, owner, MOST_BATCHES)
         connection.execute(batches.insert(), _row_of(record))
         for first in range(0, len(values), _AT_ONCE):
             connection.execute(batch_rows.insert(), values[first : first + _AT_ONCE])
@@ -111,52 +100,55 @@ def add_batch(
 
 def list_batches(database: Database, owner: str | None) -> list[BatchRecord]:
     """Returns the batches of a person, or of all if that is None, from the newest on."""
-    statement = _of(batches.select(), owner).order_by(_C.created.desc(), _C.id.desc())
+    statement = batches.select() if owner is None else batches.select().where(_C.owner == owner)
+    statement = statement.order_by(_C.created.desc(), _C.id.desc())
     with database.reading() as connection:
         return [_record_of(row) for row in connection.execute(statement.limit(_AT_ONCE))]
 
 
-def find_batch(database: Database, batch_id: str, owner: str | None = None) -> BatchRecord | None:
-    """Returns a batch; None if there is none of this id that the person may see."""
+def find_batch(database: Database, batch_id: str, owner: str | None = None) -> BatchRecord:
+    """Returns a batch.
+
+    Args:
+      database: the store.
+      batch_id: its id.
+      owner: the person who asks; None: an administrator, who sees those of all.
+    Raises:
+      NotThereError: there is none of this id that the person may see.
+    """
     with database.reading() as connection:
         return _find(connection, batch_id, owner)
 
 
-def pause_batch(database: Database, batch_id: str, owner: str | None) -> BatchRecord | None:
+def pause_batch(database: Database, batch_id: str, owner: str | None) -> BatchRecord:
     """Pauses a batch: its server takes no more of its rows.
 
-    Returns:
-      the batch; None as for `find_batch`.
     Raises:
-      WrongStateError: it has ended.
+      NotThereError: as `find_batch`.
+      ConflictError: it has ended.
     """
+    is_going = *owned(batches, batch_id, owner), _C.state.in_(UNFINISHED)
     with database.writing(durable=True) as connection:
-        is_going = sa.and_(_C.id == batch_id, _C.state.in_(UNFINISHED))
-        change = _of(batches.update().where(is_going), owner)
+        change = batches.update().where(*is_going)
         connection.execute(change.values(state="paused", reason=None))
         batch = _find(connection, batch_id, owner)
-    if batch is not None and batch.state != "paused":
-        raise WrongStateError(f"the batch {batch_id} has ended ({batch.state}); resume it instead")
+    if batch.state != "paused":
+        raise ConflictError(f"the batch {batch_id} has ended ({batch.state}); resume it instead")
     return batch
 
 
-def resume_batch(database: Database, batch_id: str, owner: str | None) -> BatchRecord | None:
+def resume_batch(database: Database, batch_id: str, owner: str | None) -> BatchRecord:
     """Lets a batch go on that is paused or has failed; of one that is done, the rows that failed
     run again.
 
-    Returns:
-      the batch; None as for `find_batch`.
     Raises:
-      WrongStateError: it goes on already, or has no row to run.
+      NotThereError: as `find_batch`.
+      ConflictError: it goes on already, or has no row to run.
     """
     with database.writing(durable=True) as connection:
         batch = _find(connection, batch_id, owner, is_locked=True)
-        if batch is None:
-            return None
         if batch.state in UNFINISHED or (batch.state == "done" and not batch.failed):
-            raise WrongStateError(
-                f"the batch {batch_id} is {batch.state}; it has nothing to resume"
-            )
+            raise ConflictError(f"the batch {batch_id} is {batch.state}; it has nothing to resume")
         # A server that still has it goes on with it.
         values = {"state": "running" if batch.runner else "waiting", "reason": None, "ended": None}
         if batch.state == "done":
@@ -167,16 +159,14 @@ def resume_batch(database: Database, batch_id: str, owner: str | None) -> BatchR
         return _find(connection, batch_id, owner)
 
 
-def remove_batch(database: Database, batch_id: str, owner: str | None) -> bool:
-    """Removes a batch with its rows and answers, also while it runs; returns whether there was one
-    of this id that the person may remove.
+def remove_batch(database: Database, batch_id: str, owner: str | None) -> None:
+    """Removes a batch with its rows and answers, also while it runs. Raises NotThereError as
+    `find_batch`.
     """
     with database.writing(durable=True) as connection:
-        if _find(connection, batch_id, owner, is_locked=True) is None:
-            return False
+        _find(connection, batch_id, owner, is_locked=True)
         connection.execute(batch_rows.delete().where(_R.batch == batch_id))
         connection.execute(batches.delete().where(_C.id == batch_id))
-        return True
 
 
 def claim_batches(
@@ -202,7 +192,7 @@ def claim_batches(
         ids = connection.scalars(free.with_for_update(skip_locked=True)).all()
         own = batches.update().where(_C.id.in_(ids))
         connection.execute(own.values(state="running", runner=runner, heartbeat=int(now)))
-        return [record for batch_id in ids if (record := _find(connection, batch_id, None))]
+        return [_find(connection, batch_id, None) for batch_id in ids]
 
 
 def beat_batches(database: Database, runner: str, now: float) -> dict[str, str]:
@@ -214,7 +204,8 @@ def beat_batches(database: Database, runner: str, now: float) -> dict[str, str]:
     is_own = _C.runner == runner
     with database.writing() as connection:
         connection.execute(batches.update().where(is_own).values(heartbeat=int(now)))
-        return dict(connection.execute(sa.select(_C.id, _C.state).where(is_own)).tuples().all())
+        rows = connection.execute(sa.select(_C.id, _C.state).where(is_own)).all()
+    return {row.id: row.state for row in rows}
 
 
 def explain_batch(
@@ -252,16 +243,14 @@ def fail_batch(
         connection.execute(change)
 
 
-def _of(statement, owner: str | None):
-    return statement if owner is None else statement.where(_C.owner == owner)
-
-
 def _find(
     connection: sa.Connection, batch_id: str, owner: str | None, is_locked: bool = False
-) -> BatchRecord | None:
-    statement = _of(batches.select().where(_C.id == batch_id), owner)
+) -> BatchRecord:
+    statement = batches.select().where(*owned(batches, batch_id, owner))
     row = connection.execute(statement.with_for_update() if is_locked else statement).first()
-    return row and _record_of(row)
+    if row is None:
+        raise NotThereError(f"there is no batch {shown(batch_id)}")
+    return _record_of(row)
 
 
 def _text_of(reason: Mapping[str, str] | None) -> str | None:

@@ -9,6 +9,7 @@ pytest.importorskip("sqlalchemy")
 pytest.importorskip("python_multipart")
 
 from hclx.serve.store.job_records import claim_job, find_job
+from hclx.tune.run_progress import curve_of
 from tests.helpers.tuning_runs import PROMPT, write_base
 from tests.helpers.tuning_service import (
     LINES,
@@ -20,6 +21,11 @@ from tests.helpers.tuning_service import (
     until,
 )
 
+CHOSEN = "".join(
+    json.dumps({"text": f"밥 {i}", "answer": answer}) + "\n"
+    for i in range(9)
+    for answer in ("good", "bad")
+)
 DATASETS, JOBS, ARTEFACTS = "/hclx/v1/datasets", "/hclx/v1/tuning/jobs", "/hclx/v1/artefacts"
 
 
@@ -228,6 +234,34 @@ def test_events_tell_the_progress_and_the_end(base, started, server):
     assert last[0] == "event: end"
     assert json.loads(last[1].removeprefix("data: "))["state"] == "succeeded"
     assert server.client.get(f"{JOBS}/none/events", headers=key).status_code == 404
+
+
+def test_the_course_of_a_job_is_told_from_its_first_step_on(base, started, server):
+    key, other = server.key("ours"), server.key("others")
+    data = add_dataset(server, key, CHOSEN)
+    job = add_job(server, key, data, prompt=PROMPT, kind="lora", settings={})
+    path = f"{JOBS}/{job}/metrics"
+    assert server.client.get(path, headers=key).json()["data"] == []
+    process = until(lambda: started)[0]
+    process.report(1, loss=5.5, mfu=0.5, validation_loss=None)
+    process.report(2, loss=float("nan"), validation_loss=4.5, validation_accuracy=0.25)
+    assert server.client.get(path, headers=key).json()["data"] == [
+        {"step": 1, "loss": 5.5},
+        {"step": 2, "validation_loss": 4.5, "validation_accuracy": 0.25},
+    ]
+    assert job_of(server, key, job)["prompt"] == PROMPT
+    assert server.client.get(path, headers=other).status_code == 404
+    assert server.client.get(f"{JOBS}/none/metrics", headers=key).status_code == 404
+
+
+def test_a_long_course_keeps_its_evaluations_and_its_ends(tmp_path):
+    with (tmp_path / "metrics.jsonl").open("w") as file:
+        for step in range(1, 1001):
+            evaluated = {"validation_loss": 1.0} if step % 99 == 0 else {}
+            print(json.dumps({"step": step, "loss": 1 / step, **evaluated}), file=file)
+    steps = [figures["step"] for figures in curve_of(tmp_path, 100)]
+    assert steps == sorted({*range(1, 1001, 10), *range(99, 1001, 99), 1000})
+    assert len(curve_of(tmp_path, 1000)) == 1000 and curve_of(tmp_path / "none", 9) == []
 
 
 @pytest.mark.parametrize(

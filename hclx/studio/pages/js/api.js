@@ -4,14 +4,16 @@ import { t } from "./words.js";
 const HERE = new URL(".", document.baseURI);
 const OFFLINE_TRIES = 3;
 
-// An answer that is no success. `code` is a word for programs ("conflict", "offline", ...), `message` is for people.
+// An answer that is no success. `code` is a word for programs ("conflict", "offline", ...), `message` is for people;
+// `retryAfter` is in how many seconds the server may answer, null where it does not say.
 export class ApiError extends Error {
-  constructor(status, code, message, body = {}) {
+  constructor(status, code, message, body = {}, retryAfter = null) {
     super(message);
     this.status = status;
     this.code = code;
     this.param = body?.error?.param ?? null;
     this.body = body;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -42,7 +44,8 @@ async function errorOf(response) {
   } catch { /* a proxy's own page */ }
   const { code = "failed", message } = body?.error ?? {};
   if (response.status === 401) window.dispatchEvent(new Event("hclx-logged-out"));
-  return new ApiError(response.status, code, message || t("errors.status", { status: response.status }), body);
+  const retryAfter = Number(response.headers.get("Retry-After")) || null;
+  return new ApiError(response.status, code, message || t("errors.status", { status: response.status }), body, retryAfter);
 }
 
 async function json(method, path, body, options) {

@@ -6,11 +6,13 @@ import { notifyError } from "./parts/notices.js";
 // A candidate is {text, tokens: [{text, logprob, top}], scores, end}; `written` is what it had before this run.
 const emptyCandidate = (written = "") => ({ written, text: "", tokens: [], scores: null, end: null });
 
+const failureOf = ({ message, code, status, retry_after, retryAfter }) => ({ error: message, code, status, retryAfter: retryAfter ?? retry_after ?? null });
+
 // Returns the state after an event of the server. Pure.
 export function afterEvent(state, { name, data }) {
   if (name === "prompt") return { ...state, prompt: { ...data, warnings: data.warnings ?? [] } };
   if (name === "done") return { ...state, state: "done" };
-  if (name === "error") return { ...state, state: data.code === "shutting_down" ? "broken" : "failed", error: data.message };
+  if (name === "error") return { ...state, state: data.code === "shutting_down" ? "broken" : "failed", ...failureOf(data) };
   const n = data.n ?? 0, candidates = [...state.candidates];
   const before = candidates[n] ?? emptyCandidate();
   if (name === "token") candidates[n] = { ...before, text: before.text + data.text, tokens: [...before.tokens, data] };
@@ -57,7 +59,9 @@ class Frames {
 
 // Returns {run, isRunning, start, stop, undo, redo, canUndo, canRedo, clear}.
 //   run: {state: "running"|"done"|"stopped"|"broken"|"failed", prompt, candidates, error, item, content}
-//   start(content, item, {written, keep, into}): `written` goes on behind a text; `into` is the candidate that goes on
+//     and of a failure code, status and retryAfter (seconds)
+//   start(content, item, {written, keepTokens, path, body, headers}): `written` goes on behind a text, which has keepTokens;
+//     `path`, `body` and `headers` are those of another route with the same events
 export function useRun() {
   const [history, setHistory] = useState({ runs: [], at: -1 });
   const [isRunning, setRunning] = useState(false);
@@ -66,7 +70,7 @@ export function useRun() {
 
   const put = (run) => setHistory(({ runs, at }) => ({ runs: runs.map((before, index) => (index === at ? run : before)), at }));
 
-  const start = useCallback(async (content, item, { written = "", keepTokens = [], path = "api/run" } = {}) => {
+  const start = useCallback(async (content, item, { written = "", keepTokens = [], path = "api/run", body: own, headers } = {}) => {
     abort.current?.abort();
     const control = new AbortController();
     abort.current = control;
@@ -76,8 +80,8 @@ export function useRun() {
     setRunning(true);
     const frames = new Frames(run, (state) => { if (abort.current === control) put(state); });
     try {
-      const body = { content, items: [item], stream: true, ...(written ? { written } : {}) };
-      for await (const event of events(path, body, { signal: control.signal })) {
+      const body = own ?? { content, items: [item], stream: true, ...(written ? { written } : {}) };
+      for await (const event of events(path, body, { signal: control.signal, headers })) {
         const { name, data } = event;
         if (name === "end" && written) data.text = written + data.text;
         frames.take(event);
@@ -91,7 +95,7 @@ export function useRun() {
       if (error.name === "AbortError") run = { ...run, state: "stopped" };
       else if (["offline", "broken"].includes(error.code) && run.prompt) run = { ...run, state: "broken", error: error.message };
       else {
-        run = { ...run, state: "failed", error: error.message };
+        run = { ...run, state: "failed", ...failureOf(error) };
         notifyError(error);
       }
     }

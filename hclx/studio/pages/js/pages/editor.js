@@ -32,13 +32,14 @@ function ConflictDialog({ draft }) {
   </${Dialog}>`;
 }
 
-function SaveDialog({ draft, onClose }) {
+function SaveDialog({ draft, onSaved, onClose }) {
   const [note, setNote] = useState("");
   const save = async (text) => {
     try {
       const revision = await draft.saved();
       const { number } = await api.post(`api/prompts/${draft.id}/versions`, { note: text, revision });
       notify(t("editor.versionSaved", { number }), "info", { label: t("editor.showVersions"), run: () => go(`prompts/${draft.id}/versions`) });
+      onSaved();
       onClose();
     } catch (error) {
       notifyError(error);
@@ -53,7 +54,7 @@ function SaveDialog({ draft, onClose }) {
 }
 
 export default function Editor({ id, part = "" }) {
-  const draft = useDraft(id), [isSaving, setSaving] = useState(false), [view, setView] = useState(null);
+  const draft = useDraft(id), [isSaving, setSaving] = useState(false), [nSaved, setSaved] = useState(0), [view, setView] = useState(null);
   const name = PARTS.find(([path]) => path === (part ?? ""))[1];
   useEffect(() => {
     let isCurrent = true;
@@ -74,6 +75,7 @@ export default function Editor({ id, part = "" }) {
     <header class="page-head">
       <div class="grow"><h1 class="hidden">${draft.title}</h1>
         <${TextInput} class="title" aria-label=${t("editor.title")} value=${draft.title} onInput=${draft.setTitle} maxlength="200" />
+        ${draft.content.document.source && html`<span class="tag">${draft.content.document.source}</span>`}
         <p class=${`help state ${draft.state}`} role="status">${t(`editor.state_${draft.state}`)}${draft.error ? ` ${draft.error.message}` : ""}</p></div>
       <div class="row">
         <button type="button" onClick=${() => setSaving(true)}>${t("editor.saveVersion")}</button>
@@ -83,7 +85,7 @@ export default function Editor({ id, part = "" }) {
     </header>
     <nav class="tabs" aria-label=${t("editor.parts")}>${PARTS.map(([path, module]) => html`<a key=${path} href=${`#/prompts/${id}${path && `/${path}`}`}
       aria-current=${module === name ? "page" : undefined}>${t(`editor.${module}`)}</a>`)}</nav>
-    ${view?.name === name ? html`<${view.Part} draft=${draft} />` : html`<${Pending} loaded=${{}} />`}
-    ${isSaving && html`<${SaveDialog} draft=${draft} onClose=${() => setSaving(false)} />`}
+    ${view?.name === name ? html`<${view.Part} draft=${draft} nSaved=${nSaved} />` : html`<${Pending} loaded=${{}} />`}
+    ${isSaving && html`<${SaveDialog} draft=${draft} onSaved=${() => setSaved(nSaved + 1)} onClose=${() => setSaving(false)} />`}
     ${draft.conflict && html`<${ConflictDialog} draft=${draft} />`}`;
 }

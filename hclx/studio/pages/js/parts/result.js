@@ -7,7 +7,8 @@ import { TokenText } from "./token_text.js";
 
 const share = (value) => number(value, { style: "percent", maximumFractionDigits: 1 });
 
-function Choices({ scores, answer }) {
+// The choices and their probabilities as bars, the likeliest first.
+export function Bars({ scores, answer }) {
   const keys = Object.keys(scores).sort((a, b) => scores[b].probability - scores[a].probability);
   return html`<ul class="bars">${keys.map((key) => html`<li key=${key} class=${key === answer ? "best" : ""}>
     <span>${key}</span><meter min="0" max="1" value=${scores[key].probability} aria-hidden="true"></meter>
@@ -48,6 +49,8 @@ function Waiting() {
   }, []);
   return isSlow && html`<p class="help" role="status">${t("result.waiting")}</p>`;
 }
+// What a candidate says, as it is read by people.
+export const answerText = ({ text, end }) => (end && /^\s*[{[]/.test(text) ? pretty(text) : text.trim());
 
 // run: of useRun. onPick(candidate, index, text), onContinue(candidate), onExample(answer) and onAgain() are called by buttons.
 export function Result({ run, isRunning, isShape, onPick, onContinue, onExample, onAgain }) {
@@ -60,7 +63,7 @@ export function Result({ run, isRunning, isShape, onPick, onContinue, onExample,
     <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => candidate && (hasAny || isRunning) && html`<article key=${n} class="candidate">
       ${several && html`<h3>${t("result.candidate", { n: n + 1 })}</h3>`}
       ${candidate.scores
-        ? html`<p class="answer">${candidate.end?.answer ?? ""}</p><${Choices} scores=${candidate.scores} answer=${candidate.end?.answer} />`
+        ? html`<p class="answer">${candidate.end?.answer ?? ""}</p><${Bars} scores=${candidate.scores} answer=${candidate.end?.answer} />`
         : isShape && candidate.end ? html`<pre>${pretty(candidate.text)}</pre>`
         : candidate.tokens.length || isRunning ? html`<${TokenText} tokens=${candidate.tokens} isRunning=${isRunning && !candidate.end} label=${t("result.title")}
             onPick=${onPick && ((index, text) => onPick(candidate, index, text))} />`

@@ -63,7 +63,7 @@ export function TokenText({ tokens, onPick, isRunning, label }) {
       <p class="help">${t("tokens.title", { text: visible(token.text) })} · ${percent(token.logprob)}</p>
       <ul>${token.top.map((entry) => html`<li key=${entry.text}>
         <meter min="0" max="1" value=${Math.exp(entry.logprob)} aria-hidden="true"></meter>
-        ${mayPick
+        ${mayPick && entry.is_text !== false
           ? html`<button type="button" class="plain" onClick=${() => { close(); onPick(open.index, entry.text); }}>${visible(entry.text)}</button>`
           : html`<span>${visible(entry.text)}</span>`}
         <span class="number">${percent(entry.logprob)}</span></li>`)}</ul>
