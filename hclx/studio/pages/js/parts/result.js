@@ -52,6 +52,9 @@ function Waiting() {
 // What a candidate says, as it is read by people.
 export const answerText = ({ text, end }) => (end && /^\s*[{[]/.test(text) ? pretty(text) : text.trim());
 
+// What a candidate says, as it is read by people.
+export const answerText = ({ text, end }) => (end && /^\s*[{[]/.test(text) ? pretty(text) : text.trim());
+
 // run: of useRun. onPick(candidate, index, text), onContinue(candidate), onExample(answer) and onAgain() are called by buttons.
 export function Result({ run, isRunning, isShape, onPick, onContinue, onExample, onAgain }) {
   const { candidates, prompt } = run, several = candidates.length > 1, box = useRef(null);
