@@ -213,7 +213,7 @@ function Test({ draft, content, change, table, test, putTest, runs }) {
       <${SettingsBar} settings=${settings} isBusy=${isBusy} onAdd=${() => setOpen("setting")}
         onRemove=${(id) => putTest((before) => ({ settings: before.settings.filter((setting) => setting.id !== id) }))} />
       <${RunControls} queue=${queueState} actions=${actions} mayRun=${!binding.missing.length && filled.some(Boolean)}
-        counts=${{ missing: counts.missing, answered: outcomes.flat().filter(({ cell }) => cell).length, chosen: counts.chosen }} />
+        counts=${{ missing: counts.missing, answered: outcomes.flat().filter(({ cell }) => cell).length, chosen: counts.chosen, stale: settings.some(({ isStale }) => isStale) }} />
       <${TestColumns} test=${test} columns=${columns} binding=${binding} isWritten=${!keys} onTest=${putTest}
         onColumn=${(name) => table.change({ columns: [...columns, name] })} />
       ${leak > 0 && html`<p class="warning">${t("test.leak", { n: number(leak) })}</p>`}
