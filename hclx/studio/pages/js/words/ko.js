@@ -166,7 +166,7 @@ export default {
     table: "시험 표", tableName: "표 이름", addRow: "줄 추가", export: "결과까지 내려받기 (CSV)", otherTable: "다른 표", tableSplit: "다른 곳에서도 이 표를 고쳤습니다. 저쪽 표를 보이고, 고친 것은 ‘{name}’으로 따로 남겼습니다.",
     filter: "볼 줄", filter_all: "모두", filter_wrong: "틀린 줄", filter_differs: "서로 다른 줄", filter_failed: "실패한 줄", filter_missing: "아직인 줄", filter_chosen: "고른 줄",
     chooseAll: "보이는 줄 모두 고르기", chooseRow: "{row}번째 줄 고르기", csv_answer: "답", csv_right: "맞음(O/X)", csv_ms: "밀리초", csv_tokens: "토큰", csv_error: "오류",
-    addExamples: "틀린 줄을 예시로 넣기", addExamplesHelp: "틀린 줄을 정답과 함께 예시로 보여 주면 비슷한 실수가 줄어듭니다. 몇 줄만 골라 넣을 수도 있습니다.", addExamplesAsk: "틀린 {n}줄을 예시로 넣을까요?", examplesAdded: "예시 {n}개를 넣었습니다. 이 줄들은 시험에서 빼는 것이 공정합니다.", takeOut: "시험에서 빼기", noExamples: "예시로 넣을 수 있는 줄이 없습니다. 정답 열을 채웠는지 봐 주세요.",
+    addExamples: "틀린 줄을 예시로 넣기", addChosen: "고른 틀린 줄 {n}개를 예시로 넣기", addExamplesHelp: "틀린 줄을 정답과 함께 예시로 보여 주면 비슷한 실수가 줄어듭니다. 몇 줄만 골라 넣을 수도 있습니다.", addExamplesAsk: "틀린 {n}줄을 예시로 넣을까요?", examplesAdded: "예시 {n}개를 넣었습니다. 이 줄들은 시험에서 빼는 것이 공정합니다.", takeOut: "시험에서 빼기", noExamples: "예시로 넣을 수 있는 줄이 없습니다. 정답 열을 채웠는지 봐 주세요.",
   },
 
   // 편집기: 판(버전)
