@@ -148,25 +148,25 @@ export default {
     repeats: "Times for each row", repeatsHelp: "Asks each row several times with different seeds, to see how stable the answer is. The first answer counts for accuracy.",
     // Running
     settings: "What is tested", draft: "The prompt as it is", addSetting: "Compare with…", removeSetting: "Take {name} out", stale: "older result", staleHelp: "The prompt was changed after these answers. Running fills the column anew, and keeps these as an earlier run.",
-    runAll: "Run all", runRest: "Run the other {n}", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
+    runAll: "Run all", runRest: "Run the other {n}", runChanged: "Run {n} rows as changed", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
     paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.",
     waitAway: "Waiting for the server. It goes on by itself.", waitQuota: "The quota is used up for the moment. It goes on by itself soon.", waitQuotaLong: "The quota is used up. It goes on by itself in about {minutes} minutes.",
     leak: "{n} rows of the table are examples too: the model has read their answers. A fair test leaves them out.",
     // Comparing
     compareWith: "Compare with what?", compareKind: "Compare with", kind_version: "A saved version", kind_model: "Another model", kind_knob: "Another setting", kind_earlier: "An earlier run", compare: "Compare",
-    nothingToCompare: "There is nothing to compare with yet. Save a version, or run once and then change the prompt.", version: "Version", versionName: "Version {number}", knob: "Setting", earlier: "Earlier run", earlierName: "Earlier: {title} ({date})",
+    nothingToCompare: "There is nothing to compare with yet. Save a version, or run once and then change the prompt.", version: "Version", versionName: "Version {number}", knob: "Setting", sameSetting: "That is what the prompt has. Choose another.", earlier: "Earlier run", earlierName: "Earlier: {title} ({date})",
     // Results
-    summary: "Results", setting: "Setting", accuracy: "Right answers", rightOf: "{right} of {n} rows", interval: "with more rows, from {low} to {high} (95%)", noGold: "not counted without right answers", notRun: "not run yet",
+    summary: "Results", setting: "Setting", accuracy: "Right answers", rightOf: "{right} of {n} rows", interval: "truly between {low} and {high} (95%)", noGold: "not counted without right answers", notRun: "not run yet",
     macroF1: "Even score (macro F1)", stability: "Stability", latency: "Time", slowest: "slow ones {time}", tokens: "Tokens", failures: "Failed",
     onlyRight: "Only “{first}” is right in {a} rows, only “{second}” in {b}.", equallyGood: "They draw.", better: "“{name}” seems better.", notSure: "That is too little to call either better.", chance: "probability of as much by chance: {p}",
     confusion: "What was answered for what", confusionOf: "Show", confusionHelp: "Right answers are on the left, the model's answers on top. A number shows its rows.", confused: "Right answer {gold}, answered {answer}: {n} rows", confusedFilter: "right {gold} · answered {answer}", manyLabels: "There are {n} answers: too many for a matrix.",
-    right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", emptyAnswer: "(empty)",
+    right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", probability: "p {share}", emptyAnswer: "(empty)",
     detailTitle: "Row {row} · {name}", rowAgain: "This row again", showTokens: "Show token probabilities",
     // The table
     table: "Table of the test", tableName: "Name of the table", addRow: "Add a row", export: "Download with results (CSV)", otherTable: "Another table", tableSplit: "The table was changed elsewhere too. That one is shown, and your changes are kept as “{name}”.",
     filter: "Rows shown", filter_all: "All", filter_wrong: "Wrong", filter_differs: "Different", filter_failed: "Failed", filter_missing: "Not run", filter_chosen: "Chosen",
     chooseAll: "Choose all rows shown", chooseRow: "Choose row {row}", csv_answer: "answer", csv_right: "right (O/X)", csv_ms: "milliseconds", csv_tokens: "tokens", csv_error: "error",
-    addExamples: "Add the wrong rows to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
+    addExamples: "Add the wrong rows to the examples", addChosen: "Add the {n} wrong rows chosen to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
   },
 
   // The editor: versions

@@ -148,25 +148,25 @@ export default {
     repeats: "같은 줄 되풀이", repeatsHelp: "한 줄을 시드를 바꿔 가며 여러 번 물어, 답이 얼마나 한결같은지 봅니다. 맞은 비율은 첫 번째 답으로 셉니다.",
     // 실행
     settings: "무엇을 시험하나요", draft: "지금 프롬프트", addSetting: "견줄 것 더하기", removeSetting: "{name} 빼기", stale: "고치기 전 결과", staleHelp: "결과를 낸 뒤에 프롬프트가 바뀌었습니다. 다시 실행하면 새로 채우고, 지금 결과는 ‘이전 결과’로 남습니다.",
-    runAll: "모두 실행", runRest: "남은 {n}줄 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
+    runAll: "모두 실행", runRest: "남은 {n}줄 실행", runChanged: "바뀐 것으로 {n}줄 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
     paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.",
     waitAway: "서버를 기다리고 있습니다. 돌아오면 저절로 이어집니다.", waitQuota: "지금은 허용량이 다 찼습니다. 조금 뒤 저절로 이어집니다.", waitQuotaLong: "허용량이 다 찼습니다. {minutes}분쯤 뒤에 저절로 이어집니다.",
     leak: "시험 표의 {n}줄이 예시와 같습니다. 모델이 정답을 이미 본 줄이니, 빼고 보는 것이 공정합니다.",
     // 견주기
     compareWith: "무엇과 견줄까요?", compareKind: "견줄 것", kind_version: "저장한 판", kind_model: "다른 모델", kind_knob: "다른 설정값", kind_earlier: "이전 결과", compare: "견주기",
-    nothingToCompare: "아직 견줄 것이 없습니다. 프롬프트를 판으로 저장하거나 한 번 실행한 뒤에 고쳐 보세요.", version: "판", versionName: "{number}판", knob: "설정", earlier: "이전 결과", earlierName: "이전: {title} ({date})",
+    nothingToCompare: "아직 견줄 것이 없습니다. 프롬프트를 판으로 저장하거나 한 번 실행한 뒤에 고쳐 보세요.", version: "판", versionName: "{number}판", knob: "설정", sameSetting: "지금 프롬프트와 같은 값입니다. 다른 값을 골라 주세요.", earlier: "이전 결과", earlierName: "이전: {title} ({date})",
     // 결과
-    summary: "결과", setting: "설정", accuracy: "맞은 비율", rightOf: "{n}줄 가운데 {right}줄", interval: "줄을 더 모아도 {low}에서 {high} 사이 (95%)", noGold: "정답이 없어 세지 못했습니다", notRun: "아직 돌리지 않았습니다",
+    summary: "결과", setting: "설정", accuracy: "맞은 비율", rightOf: "{n}줄 가운데 {right}줄", interval: "실력은 {low}에서 {high} 사이로 봅니다 (95%)", noGold: "정답이 없어 세지 못했습니다", notRun: "아직 돌리지 않았습니다",
     macroF1: "고르게 본 점수 (F1)", stability: "한결같음", latency: "걸린 시간", slowest: "느린 것은 {time}", tokens: "토큰", failures: "실패",
     onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
     confusion: "무엇을 무엇으로 답했나", confusionOf: "볼 것", confusionHelp: "왼쪽이 정답, 위가 모델의 답입니다. 숫자를 누르면 그 줄만 봅니다.", confused: "정답 {gold}, 답 {answer}: {n}줄", confusedFilter: "정답 {gold} · 답 {answer}", manyLabels: "답이 {n}가지라 표로 보이지 않습니다.",
-    right: "맞음", wrong: "틀림", failed: "실패", differs: "다름", same: "같은 답 {share}", emptyAnswer: "(빈 답)",
+    right: "맞음", wrong: "틀림", failed: "실패", differs: "다름", same: "같은 답 {share}", probability: "확률 {share}", emptyAnswer: "(빈 답)",
     detailTitle: "{row}번째 줄 · {name}", rowAgain: "이 줄 다시", showTokens: "말마다 확률 보기",
     // 표
     table: "시험 표", tableName: "표 이름", addRow: "줄 추가", export: "결과까지 내려받기 (CSV)", otherTable: "다른 표", tableSplit: "다른 곳에서도 이 표를 고쳤습니다. 저쪽 표를 보이고, 고친 것은 ‘{name}’으로 따로 남겼습니다.",
     filter: "볼 줄", filter_all: "모두", filter_wrong: "틀린 줄", filter_differs: "서로 다른 줄", filter_failed: "실패한 줄", filter_missing: "아직인 줄", filter_chosen: "고른 줄",
     chooseAll: "보이는 줄 모두 고르기", chooseRow: "{row}번째 줄 고르기", csv_answer: "답", csv_right: "맞음(O/X)", csv_ms: "밀리초", csv_tokens: "토큰", csv_error: "오류",
-    addExamples: "틀린 줄을 예시로 넣기", addExamplesHelp: "틀린 줄을 정답과 함께 예시로 보여 주면 비슷한 실수가 줄어듭니다. 몇 줄만 골라 넣을 수도 있습니다.", addExamplesAsk: "틀린 {n}줄을 예시로 넣을까요?", examplesAdded: "예시 {n}개를 넣었습니다. 이 줄들은 시험에서 빼는 것이 공정합니다.", takeOut: "시험에서 빼기", noExamples: "예시로 넣을 수 있는 줄이 없습니다. 정답 열을 채웠는지 봐 주세요.",
+    addExamples: "틀린 줄을 예시로 넣기", addChosen: "고른 틀린 줄 {n}개를 예시로 넣기", addExamplesHelp: "틀린 줄을 정답과 함께 예시로 보여 주면 비슷한 실수가 줄어듭니다. 몇 줄만 골라 넣을 수도 있습니다.", addExamplesAsk: "틀린 {n}줄을 예시로 넣을까요?", examplesAdded: "예시 {n}개를 넣었습니다. 이 줄들은 시험에서 빼는 것이 공정합니다.", takeOut: "시험에서 빼기", noExamples: "예시로 넣을 수 있는 줄이 없습니다. 정답 열을 채웠는지 봐 주세요.",
   },
 
   // 편집기: 판(버전)
