@@ -18,6 +18,7 @@ from hclx.serve.json_body import read_body
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.database import Database
 from hclx.serve.store.key_records import Limits
+from hclx.serve.store.usage_store import DayOfUsage, usage_by_day
 from hclx.studio.app_slugs import is_slug, slugs_of
 from hclx.studio.body_checks import MOST_NUMBER, changed_limits, check_title, content_of, seen_by
 from hclx.studio.content import Content
@@ -77,7 +78,7 @@ _ROUTES = (
     ),
     ("DELETE", f"{_PATH}/{{slug}}", "remove", Operation("Removes an app for good.")),
     (
-        *("GET", f"{APP_PATH}{{slug}}/about", "about"),
+        *("GET", f"{APP_PATH}{{slug}}/about", "introduction"),
         Operation("Tells the title and the fields of an app.", is_public=True),
     ),
     (
@@ -103,6 +104,13 @@ def app_view(app: AppRecord) -> dict:
     return {**{name: getattr(app, name) for name in names}, **facts}
 
 
+def today_view(day: DayOfUsage | None) -> dict:
+    """Returns what the holders of the key of an app have used on this day of UTC."""
+    if day is None:
+        return {"requests": 0, "tokens": 0}
+    return {"requests": day.requests, "tokens": day.prompt_tokens + day.completion_tokens}
+
+
 def fields_of(content: Content) -> tuple[str, ...]:
     """Returns the names of the fields that an app of a content takes."""
     return (MESSAGE,) if content.view == "chat" else content.document.input_fields
@@ -117,7 +125,10 @@ class _Handlers:
     async def apps(self, request: Request) -> Response:
         owner = seen_by(self._studio.person_of(request))
         apps = await in_store(app_records.list_apps, self._database, owner)
-        return JSONResponse({"data": [app_view(app) for app in apps]})
+        days = await in_store(usage_by_day, self._database, self._studio.clock())
+        of_key = {day.key_id: day for day in days}
+        views = [{**app_view(app), "today": today_view(of_key.get(app.key_id))} for app in apps]
+        return JSONResponse({"data": views})
 
     async def create(self, request: Request) -> Response:
         person, body = self._studio.person_of(request), await read_body(request, AppBody)
@@ -169,7 +180,7 @@ class _Handlers:
         _log(request, "removed", slug)
         return JSONResponse({"slug": slug, "deleted": True})
 
-    async def about(self, request: Request) -> Response:
+    async def introduction(self, request: Request) -> Response:
         app, content = await self._content_of(request)
         facts = {"title": app.title, "description": content.document.description}
         return JSONResponse({**facts, "fields": fields_of(content), "slug": app.slug})
@@ -181,7 +192,7 @@ class _Handlers:
         content, route = dataclasses.replace(content, n=1, logprobs=0), request.url.path
         if "text/event-stream" in request.headers.get("accept", ""):
             plan = await plan_run(self._studio.service, caller, content, route=route)
-            return event_answer(plan, [item])
+            return event_answer(plan, [item], shows_prompt=False)
         (result,) = await answer_items(self._studio, caller, content, [item], route=route)
         if result["error"] is not None:
             raise error_from(result["error"])

@@ -43,6 +43,7 @@ EVERY_KNOB = {
     "logprobs": 7,
     "block": 1,
     "table": "tb-1",
+    "item": {"shop": "<모퉁이>", "text": ""},
     "chat": {
         "system": "가게 주인처럼 답한다.",
         "turns": [{"user": "배송 언제 와요?", "assistant": "내일 도착해요."}, {"user": "고마워요"}],

@@ -24,6 +24,7 @@ def test_a_content_with_every_knob_is_kept_as_it_came():
     assert content.document == prompt_from_json(before["document"])
     assert (content.model, content.view, content.n, content.logprobs) == ("demo", "blocks", 3, 7)
     assert (content.block, content.table) == (1, "tb-1")
+    assert content.item == {"shop": "<모퉁이>", "text": ""}
     turns = (Turn("배송 언제 와요?", "내일 도착해요."), Turn("고마워요"))
     assert content.chat == Chat("가게 주인처럼 답한다.", turns)
 
@@ -33,6 +34,7 @@ def test_all_but_schema_and_document_have_defaults():
     assert content.document is None and content.raw == SMALL
     assert (content.model, content.view, content.n, content.logprobs) == ("", "blocks", 1, 5)
     assert (content.block, content.table, content.chat) == (None, None, Chat())
+    assert content.item == {}
 
 
 def test_the_document_of_a_draft_need_not_be_one():
@@ -65,6 +67,8 @@ def test_the_document_of_a_draft_need_not_be_one():
         ({"block": False}, "block"),
         ({"block": "0"}, "block"),
         ({"table": 3}, "table"),
+        ({"item": []}, "item"),
+        ({"item": {"text": 1}}, "item.text"),
         ({"chat": []}, "chat"),
         ({"chat": {"system": None}}, "chat.system"),
         ({"chat": {"turn": []}}, "chat"),

@@ -15,7 +15,7 @@ from hclx.serve.store.key_secret import ending_of, hash_of, new_secret
 from hclx.serve.store.tables import api_keys, usage
 
 KINDS = ("test", "service")
-SCOPES = ("inference", "tuning", "admin", APP_SCOPE)
+SCOPES = ("inference", "tuning", "admin")  # beside APP_SCOPE, which keys of apps have alone
 LONGEST_NAME = 100
 _MOST = 10**15  # of a limit: sums of 64 bits hold a thousand of them
 _ID_BYTES = 6
@@ -99,7 +99,7 @@ def create_key(
       name: for people; several keys may have one name.
       now: seconds since 1970.
       kind: "test" or "service".
-      scopes: of `SCOPES`.
+      scopes: of `SCOPES`; or `APP_SCOPE` alone.
       tenant: keys of one tenant share beginnings in the prefix cache; "": this key alone.
       expires_days: days until it expires; 0: never.
       limits: its quotas.
@@ -248,8 +248,8 @@ def _check_texts(name: str, kind: str, scopes: frozenset[str], tenant: str) -> N
     _check_text("tenant", tenant)
     if kind not in KINDS:
         raise ConfigError(f"kind={shown(kind)} is not {either(KINDS)}")
-    unknown = sorted(scopes - set(SCOPES))
-    if unknown or not scopes:
+    is_known = scopes and (scopes <= set(SCOPES) or scopes == {APP_SCOPE})
+    if not is_known:
         raise ConfigError(
             f"scopes={shown(','.join(sorted(scopes)))}: give some of {either(SCOPES)}"
         )
