@@ -174,6 +174,7 @@ def test_what_cannot_be_used_is_left_to_rules(studio, sentence, raw):
     assert not proposal.is_generated and proposal.n_generated == 0 and proposal.raw == raw
     assert "few_examples" in [warning["code"] for warning in proposal.warnings]
     assert document.name == sentence
+    assert document.choices or sentence in document.directive.text({})  # braces are no slots
 
 
 def test_examples_of_the_gallery_stand_where_the_model_has_none(studio):
