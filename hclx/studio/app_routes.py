@@ -1,8 +1,9 @@
 """Routes of apps: versions of prompts that answer at their own addresses, with their own keys."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -14,7 +15,9 @@ from hclx.errors import shown
 from hclx.serve.admin_dialect import LimitsBody
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.caller import APP_PATH, APP_SCOPE, Caller
+from hclx.serve.event_stream import EventStream, event
 from hclx.serve.json_body import read_body
+from hclx.serve.openai.openai_fields import dump
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.database import Database
 from hclx.serve.store.key_records import Limits
@@ -22,9 +25,8 @@ from hclx.studio.app_slugs import is_slug, slugs_of
 from hclx.studio.body_checks import MOST_NUMBER, changed_limits, check_title, content_of, seen_by
 from hclx.studio.content import Content
 from hclx.studio.item_plan import MESSAGE
-from hclx.studio.run_plan import plan_run
-from hclx.studio.run_prompt import answer_items, error_from
-from hclx.studio.run_routes import event_answer
+from hclx.studio.run_plan import RunPlan, plan_run
+from hclx.studio.run_prompt import answer_items, error_from, events_of
 from hclx.studio.session_keys import PersonCaller
 from hclx.studio.store import app_records, version_records
 from hclx.studio.store.app_records import AppRecord
@@ -181,7 +183,7 @@ class _Handlers:
         content, route = dataclasses.replace(content, n=1, logprobs=0), request.url.path
         if "text/event-stream" in request.headers.get("accept", ""):
             plan = await plan_run(self._studio.service, caller, content, route=route)
-            return event_answer(plan, [item])
+            return EventStream(_events(plan, item), contextlib.AsyncExitStack())
         (result,) = await answer_items(self._studio, caller, content, [item], route=route)
         if result["error"] is not None:
             raise error_from(result["error"])
@@ -216,6 +218,14 @@ class _Handlers:
         return next(
             (slug for slug in slugs if app_records.is_free(self._database, slug)), slugs[-1]
         )
+
+
+async def _events(plan: RunPlan, item: Mapping[str, str]) -> AsyncIterator[str]:
+    """Yields the events of a run without the prompt, which who calls an app is not to read."""
+    async with contextlib.aclosing(events_of(plan, [item])) as events:
+        async for name, data in events:
+            told = {key: value for key, value in data.items() if key != "text"}
+            yield event(dump(told if name == "prompt" else data), name)
 
 
 def _item(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
