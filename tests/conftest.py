@@ -14,10 +14,14 @@ if threading.current_thread() is threading.main_thread():
     # A shell that starts the tests in the background ignores Ctrl-C for them, and for every process
     # that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# XLA splits a program into up to 32 parts and compiles these in parallel: twice the work in all
+# where the program is small and other tests use the other cores.
+WHOLE_PROGRAMS = "--xla_cpu_parallel_codegen_split_count=1"
 # Programs of tests are so small that they take longer to compile than to run. These flags concern
-# the generation of code alone, not the passes over HLO; with them a program compiles in a third of
-# the time. Commands are compiled without them: tests/helpers/commands.py.
+# the generation of code alone, not the passes over HLO; with them a program compiles in a quarter
+# of the time. Commands are compiled at a higher level: tests/helpers/commands.py.
 _FAST_COMPILATION = [
+    WHOLE_PROGRAMS,
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
 ]

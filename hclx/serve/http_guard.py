@@ -321,8 +321,8 @@ def check_own_page(method: str, headers: Mapping[str, str]) -> None:
     browsers send cookies with what pages of others ask, too. Where the connection is neither
     encrypted nor this machine's own, they send no Sec-Fetch-Site.
     """
-    site, origin = headers.get("sec-fetch-site"), headers.get("origin", "")
-    is_own = site == "same-origin" if site else _host_of(origin) == headers.get("host", "")
+    site, host = headers.get("sec-fetch-site"), _host_of(headers.get("origin", ""))
+    is_own = site == "same-origin" if site else host != "" and host == headers.get("host")
     if method not in _SAFE_METHODS and not is_own:
         text = "a session may be used by pages of this server alone; send a key from elsewhere"
         raise ApiError(403, "forbidden_origin", text)

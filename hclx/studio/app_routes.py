@@ -1,9 +1,8 @@
 """Routes of apps: versions of prompts that answer at their own addresses, with their own keys."""
 
-import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -15,18 +14,18 @@ from hclx.errors import shown
 from hclx.serve.admin_dialect import LimitsBody
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.caller import APP_PATH, APP_SCOPE, Caller
-from hclx.serve.event_stream import EventStream, event
 from hclx.serve.json_body import read_body
-from hclx.serve.openai.openai_fields import dump
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.database import Database
 from hclx.serve.store.key_records import Limits
+from hclx.serve.store.usage_store import DayOfUsage, usage_by_day
 from hclx.studio.app_slugs import is_slug, slugs_of
 from hclx.studio.body_checks import MOST_NUMBER, changed_limits, check_title, content_of, seen_by
 from hclx.studio.content import Content
 from hclx.studio.item_plan import MESSAGE
-from hclx.studio.run_plan import RunPlan, plan_run
-from hclx.studio.run_prompt import answer_items, error_from, events_of
+from hclx.studio.run_plan import plan_run
+from hclx.studio.run_prompt import answer_items, error_from
+from hclx.studio.run_routes import event_answer
 from hclx.studio.session_keys import PersonCaller
 from hclx.studio.store import app_records, version_records
 from hclx.studio.store.app_records import AppRecord
@@ -105,6 +104,13 @@ def app_view(app: AppRecord) -> dict:
     return {**{name: getattr(app, name) for name in names}, **facts}
 
 
+def today_view(day: DayOfUsage | None) -> dict:
+    """Returns what the holders of the key of an app have used on this day of UTC."""
+    if day is None:
+        return {"requests": 0, "tokens": 0}
+    return {"requests": day.requests, "tokens": day.prompt_tokens + day.completion_tokens}
+
+
 def fields_of(content: Content) -> tuple[str, ...]:
     """Returns the names of the fields that an app of a content takes."""
     return (MESSAGE,) if content.view == "chat" else content.document.input_fields
@@ -119,7 +125,10 @@ class _Handlers:
     async def apps(self, request: Request) -> Response:
         owner = seen_by(self._studio.person_of(request))
         apps = await in_store(app_records.list_apps, self._database, owner)
-        return JSONResponse({"data": [app_view(app) for app in apps]})
+        days = await in_store(usage_by_day, self._database, self._studio.clock())
+        of_key = {day.key_id: day for day in days}
+        views = [{**app_view(app), "today": today_view(of_key.get(app.key_id))} for app in apps]
+        return JSONResponse({"data": views})
 
     async def create(self, request: Request) -> Response:
         person, body = self._studio.person_of(request), await read_body(request, AppBody)
@@ -183,7 +192,7 @@ class _Handlers:
         content, route = dataclasses.replace(content, n=1, logprobs=0), request.url.path
         if "text/event-stream" in request.headers.get("accept", ""):
             plan = await plan_run(self._studio.service, caller, content, route=route)
-            return EventStream(_events(plan, item), contextlib.AsyncExitStack())
+            return event_answer(plan, [item], shows_prompt=False)
         (result,) = await answer_items(self._studio, caller, content, [item], route=route)
         if result["error"] is not None:
             raise error_from(result["error"])
@@ -218,14 +227,6 @@ class _Handlers:
         return next(
             (slug for slug in slugs if app_records.is_free(self._database, slug)), slugs[-1]
         )
-
-
-async def _events(plan: RunPlan, item: Mapping[str, str]) -> AsyncIterator[str]:
-    """Yields the events of a run without the prompt, which who calls an app is not to read."""
-    async with contextlib.aclosing(events_of(plan, [item])) as events:
-        async for name, data in events:
-            told = {key: value for key, value in data.items() if key != "text"}
-            yield event(dump(told if name == "prompt" else data), name)
 
 
 def _item(body: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:

@@ -129,9 +129,15 @@ def check_items(plan: RunPlan, items: Sequence[Item]) -> None:
         raise invalid(text, "content.n")
 
 
-def event_answer(plan: RunPlan, items: Sequence[Item]) -> Response:
-    """Returns the answer that tells the events of a run as they come."""
-    return EventStream(_written_events(plan, items), contextlib.AsyncExitStack())
+def event_answer(plan: RunPlan, items: Sequence[Item], shows_prompt: bool = True) -> Response:
+    """Returns the answer that tells the events of a run as they come.
+
+    Args:
+      plan, items: the run.
+      shows_prompt: whether who reads it may see what the model reads.
+    """
+    events = _written_events(plan, items, () if shows_prompt else ("text",))
+    return EventStream(events, contextlib.AsyncExitStack())
 
 
 async def whole_answer(plan: RunPlan, items: Sequence[Item]) -> list[dict[str, Any]]:
@@ -146,10 +152,15 @@ async def whole_answer(plan: RunPlan, items: Sequence[Item]) -> list[dict[str, A
     return results
 
 
-async def _written_events(plan: RunPlan, items: Sequence[Item]) -> AsyncIterator[str]:
+async def _written_events(
+    plan: RunPlan, items: Sequence[Item], hidden: Sequence[str]
+) -> AsyncIterator[str]:
+    """Yields the events as they are sent, without the `hidden` fields of those of prompts."""
     events: AsyncIterator[Event] = events_of(plan, items)
     async with contextlib.aclosing(events):
         async for name, data in events:
+            if name == "prompt":
+                data = {field: value for field, value in data.items() if field not in hidden}
             yield event(dump(data), name)
 
 

@@ -8,6 +8,7 @@ from hclx.serve.operation import ApiRoute
 from hclx.studio.app_routes import app_routes
 from hclx.studio.batch_routes import batch_routes
 from hclx.studio.batch_runner import BatchRunner
+from hclx.studio.gallery_routes import gallery_routes
 from hclx.studio.people_routes import people_routes
 from hclx.studio.prompt_routes import prompt_routes
 from hclx.studio.run_routes import run_routes
@@ -26,6 +27,7 @@ ROUTES: tuple[Callable[[Studio], list[ApiRoute]], ...] = (
     app_routes,
     run_routes,
     batch_routes,
+    gallery_routes,
     usage_routes,
 )
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT, SAMPLE
+from tests.conftest import ROOT, SAMPLE, WHOLE_PROGRAMS
 from tests.helpers import command_server
 
 # The source tree, and before it a PyTorch that cannot be imported.
@@ -42,6 +42,11 @@ TINY = [
 ]
 
 
+def fake_devices(number: int) -> str:
+    """Returns the flags of XLA for fake devices, and for the way in which tests compile."""
+    return f"--xla_force_host_platform_device_count={number} {WHOLE_PROGRAMS}"
+
+
 def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict[str, str]:
     """Returns the environment of a command: fake devices, and the folder of compiled programs that
     the whole test run shares (tests/conftest.py).
@@ -51,7 +56,7 @@ def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict
       variables: set in addition; None removes a variable.
     """
     # At this level a step compiles in two thirds of the time, and runs as fast.
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=1"
+    flags = f"{fake_devices(devices)} --xla_backend_optimization_level=1"
     merged = {
         **os.environ,
         "XLA_FLAGS": flags,

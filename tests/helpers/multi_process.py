@@ -10,7 +10,7 @@ import time
 
 from hclx.train.metrics_writer import read_metrics
 from tests.conftest import ROOT
-from tests.helpers.commands import command, environment
+from tests.helpers.commands import command, environment, fake_devices
 
 LIMIT = 240  # seconds
 
@@ -22,7 +22,7 @@ def unoptimised(devices):
     sums by their number: NPROC makes it the same for one process of four devices and for four of
     one.
     """
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"{fake_devices(devices)} --xla_backend_optimization_level=0"
     return {"XLA_FLAGS": flags, "NPROC": "4", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
@@ -36,9 +36,8 @@ def run_processes(commands, devices):
     """Runs commands that meet each other, over `devices` in all, and returns what each has done.
     Those that are left after `LIMIT` are killed.
     """
-    flags = f"--xla_force_host_platform_device_count={devices // len(commands)}"
     variables = {
-        "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0",
+        "XLA_FLAGS": f"{fake_devices(devices // len(commands))} --xla_backend_optimization_level=0",
         # So that XLA splits sums alike, see `unoptimised`.
         "NPROC": str(devices),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

@@ -15,7 +15,8 @@ from tests.helpers.multi_process import free_port
 @contextlib.contextmanager
 def serving(*arguments):
     """Runs the command; yields its process and its address, once it takes requests. It gets SIGTERM
-    at the end, unless it was killed, and then the process has what it wrote as `error`.
+    at the end, unless it was killed, and then the process has what it wrote as `error`;
+    `process.written()` is that so far.
     """
     port, log = free_port(), tempfile.TemporaryFile("w+")  # a pipe that nobody reads would fill
     process = subprocess.Popen(
@@ -38,6 +39,7 @@ def serving(*arguments):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/ready").close()
                 break
             time.sleep(0.1)
+        process.written = written
         yield process, f"http://127.0.0.1:{port}"
     finally:
         if process.poll() is None:

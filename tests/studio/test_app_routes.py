@@ -102,10 +102,10 @@ def test_the_events_of_an_app_have_one_candidate(maker, nobody):
     events = events_in(answer.text)
     names = [name for name, _ in events]
     assert (names[0], names[-2:]) == ("prompt", ["end", "done"]) and names.count("end") == 1
+    assert set(events[0][1]) == {"item", "tokens", "dropped_examples", "seed"}, "not its text"
     tokens = [data for name, data in events if name == "token"]
     assert "".join(token["text"] for token in tokens) == whole["text"]
     assert all(not token["top"] for token in tokens)
-    assert events[0][1].keys() == {"item", "tokens", "dropped_examples", "seed"}
     assert WRITES["examples"][0]["말"] not in answer.text, "the prompt is told"
 
 
@@ -197,12 +197,28 @@ def test_nobody_has_more_through_an_app_than_by_oneself(maker, studio_client, da
     assert unlimited.json()["limits"]["tokens_per_day"] == 0
 
 
+def test_lists_of_apps_tell_what_their_keys_have_used_today(maker, nobody, clock):
+    def today():
+        return {app["slug"]: app["today"] for app in maker.get(APPS).json()["data"]}
+
+    slug, key = made(maker)
+    asked(maker, version_of(maker), slug="never-used")
+    used = [call(nobody, slug, key).json()["usage"] for _ in range(2)]
+    call(maker, slug)  # as a person, whose own usage that is
+    tokens = sum(usage["prompt_tokens"] + usage["completion_tokens"] for usage in used)
+    none = {"requests": 0, "tokens": 0}
+    evening, midnight = clock.now + 6 * 3600, clock.now + 12 * 3600
+    for clock.now, requests in (clock.now, 2), (evening, 2), (midnight, 0):
+        own = {"requests": requests, "tokens": tokens} if requests else none
+        assert today() == {slug: own, "never-used": none}
+
+
 def test_an_app_is_listed_changed_given_a_new_key_and_removed(maker, nobody):
     prompt = version_of(maker)
     answer = asked(maker, prompt, slug="my-app", title="첫 앱")
     assert answer.headers["cache-control"] == "no-store"
     old = header(answer.json()["secret"])
-    assert maker.get(APPS).json() == {"data": [answer.json()["app"]]}
+    assert maker.get(APPS).json()["data"][0].items() >= answer.json()["app"].items()
     assert answer.json()["secret"] not in maker.get(APPS).text
     body = {"title": "손님 말", "content": content(CHOOSES), "revision": 1}
     maker.put(f"{PROMPTS}/{prompt}", json=body)

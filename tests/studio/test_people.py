@@ -2,6 +2,7 @@
 
 from http.cookies import SimpleCookie
 
+import httpx2
 import pytest
 from starlette.routing import Route
 
@@ -70,10 +71,8 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(app, database, cl
 def test_behind_a_proxy_that_is_trusted_the_cookie_is_for_tls(
     backend, database, clock, admin, trusted, secure
 ):
-    import httpx
-
     app = studio_app(backend, database, clock, ServeConfig(trusted_proxies=trusted))
-    with served(app) as address, httpx.Client(base_url=address) as client:
+    with served(app) as address, httpx2.Client(base_url=address) as client:
         body = {"token": new_link(database, admin.id, clock())}
         headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "9.9.9.9"}
         answer = client.post(f"{API}/login", json=body, headers=headers)
@@ -111,7 +110,8 @@ def test_who_was_removed_is_out_at_once(studio_client, login_as):
     assert studio_client.delete(f"{API}/people/{maker.person.id}").status_code == 404
 
 
-def test_an_administrator_adds_people_who_log_in_by_their_link(studio_client, nobody):
+def test_an_administrator_adds_people_who_log_in_by_their_link(studio_client, nobody, clock):
+    clock.now += 1  # by which they are sorted
     body = {"name": "김하나", "role": "maker", "limits": {"tokens_per_day": 7}}
     answer = studio_client.post(f"{API}/people", json=body)
     assert answer.status_code == 201 and answer.headers["cache-control"] == "no-store"

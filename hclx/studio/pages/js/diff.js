@@ -38,7 +38,12 @@ function middleDiff(before, after, keyOf) {
   return result;
 }
 
-export const lineDiff = (before, after) => listDiff(before.split("\n"), after.split("\n"));
+// Compares texts by lines. Empty lines at the end of both tell nothing, and are left out.
+export function lineDiff(before, after) {
+  const [a, b] = [before, after].map((text) => /\n*$/.exec(text)[0].length), n_last = Math.min(a, b);
+  const lines = (text) => text.slice(0, text.length - n_last).split("\n");
+  return listDiff(lines(before), lines(after));
+}
 
 // Compares tables. Returns [{kind: "removed"|"added"|"changed", row, before, after}] without what is the same; `row` counts from 1.
 export function rowDiff(before, after) {

@@ -32,7 +32,7 @@ export function mergedRows(all, shown, next) {
   return numbered([...merged, ...rest]);
 }
 
-// Returns {value: {name, columns, rows}, state, error, change, reload}; states are those of useDraft but for conflicts:
+// Returns {value: {name, columns, rows}, state, error, change, reload}; change takes some of a value, or a function to that. States are those of useDraft but for conflicts:
 // where somebody else has changed the table, theirs is shown and one's own becomes another table.
 export function useTable(id) {
   const [value, setValue] = useState(null), [state, setState] = useState("saved"), [error, setError] = useState(null);
@@ -77,8 +77,8 @@ export function useTable(id) {
   }, [id]);
 
   const change = useCallback((changes) => {
-    const draft = own.current;
-    draft.latest = { ...draft.latest, ...changes, rows: numbered(changes.rows ?? draft.latest.rows) };
+    const draft = own.current, next = typeof changes === "function" ? changes(draft.latest) : changes;
+    draft.latest = { ...draft.latest, ...next, rows: numbered(next.rows ?? draft.latest.rows) };
     setValue(draft.latest);
     setState("dirty");
     clearTimeout(draft.keeper);

@@ -11,7 +11,7 @@ import { notify } from "../parts/notices.js";
 import { PageHead, Pending, useAction, useLoaded } from "../parts/page.js";
 
 function Usage({ app }) {
-  const used = app.usage?.requests ?? 0, quota = app.limits.requests_per_day;
+  const used = app.today?.requests ?? 0, quota = app.limits.requests_per_day;
   return html`<div class="usage"><span>${quota ? t("apps.usedOf", { used: number(used), quota: number(quota) }) : t("apps.used", { used: number(used) })}</span>
     ${quota > 0 && html`<meter min="0" max=${quota} value=${Math.min(used, quota)} aria-hidden="true"></meter>`}</div>`;
 }

@@ -1,10 +1,10 @@
 // Giving a prompt to others: by a link, as an app with a page of its own, or as code.
-import { html, useEffect, useMemo, useState } from "../html.js";
+import { html, useState } from "../html.js";
 import { addressOf, api, whenBack } from "../api.js";
 import { date, t } from "../words.js";
 import { quotaOf } from "../apps.js";
-import { isSame } from "../diff.js";
-import { DRAFT, loadVersion, saveVersion, useVersions } from "../versions.js";
+import { DRAFT, saveVersion, useKept, useVersions } from "../versions.js";
+import { mayAs, useSession } from "../session.js";
 import { QuotaField, SecretDialog } from "../parts/app_dialogs.js";
 import { CodeView } from "../parts/code_view.js";
 import { confirmed } from "../parts/dialog.js";
@@ -40,7 +40,7 @@ function Link({ share, onRevoked }) {
 
 // A new link is copied at once, where the browser lets the page do that.
 function Links({ id, numberOf }) {
-  const [mode, setMode] = useState("copy"), loaded = useLoaded(() => whenBack(() => api.get(`api/prompts/${id}/shares`)), [id]);
+  const [mode, setMode] = useState("read"), loaded = useLoaded(() => whenBack(() => api.get(`api/prompts/${id}/shares`)), [id]);
   const shares = loaded.value?.data;
   const [isBusy, make] = useAction(async () => {
     const number = await numberOf();
@@ -48,9 +48,9 @@ function Links({ id, numberOf }) {
     loaded.set({ data: [...(shares ?? []), { created: Date.now() / 1000, number, mode, ...share }] });
     await copyText(sharedAddress(share.token));
   });
-  return html`<section class="card" aria-labelledby="links"><h2 id="links">${t("share.links")}</h2>
+  return html`<section class="card" aria-labelledby="share-links"><h2 id="share-links">${t("share.links")}</h2>
     <p class="help">${t("share.linksHelp")}</p>
-    <div class="row"><${Choice} label=${t("share.mode")} value=${mode} options=${["copy", "read"].map((name) => [name, t(`share.mode_${name}`)])} onChange=${setMode} /></div>
+    <div class="row"><${Choice} label=${t("share.mode")} value=${mode} options=${["read", "copy"].map((name) => [name, t(`share.mode_${name}`)])} onChange=${setMode} /></div>
     <button type="button" class="primary" disabled=${isBusy} onClick=${make}><${Icon} name="share" />${t("share.makeLink")}</button>
     ${!shares ? html`<${Pending} loaded=${loaded} />` : shares.length > 0 && html`<ul class="plain-list" aria-label=${t("share.links")}>${[...shares].reverse().map((share) => html`<${Link} key=${share.id}
       share=${share} onRevoked=${(gone) => loaded.set({ data: shares.filter((other) => other.id !== gone) })} />`)}</ul>`}
@@ -58,46 +58,44 @@ function Links({ id, numberOf }) {
 }
 
 function NewApp({ draft, numberOf, onMade }) {
-  const [title, setTitle] = useState(draft.title), [slug, setSlug] = useState(""), [quota, setQuota] = useState(QUOTA), [error, setError] = useState(null);
+  const [title, setTitle] = useState(draft.title), [slug, setSlug] = useState(""), [quota, setQuota] = useState(QUOTA), [error, setError] = useState({});
   const [isBusy, make] = useAction(async () => {
     const requests_per_day = quotaOf(quota);
     if (requests_per_day === null || !title.trim()) return;
-    setError(null);
+    setError({});
     try {
       const number = await numberOf();
       onMade(await api.post("api/apps", { prompt: draft.id, number, title: title.trim(), ...(slug.trim() ? { slug: slug.trim() } : {}), limits: { requests_per_day } }));
       setSlug("");
     } catch (failure) {
-      if (failure.param !== "slug" && !/slug/.test(failure.message)) throw failure;
-      setError(failure.status === 409 ? t("share.slugTaken") : t("share.slugWrong"));
+      if (failure.param === "slug" || /^slug=/.test(failure.message)) setError({ slug: failure.status === 409 ? t("share.slugTaken") : t("share.slugWrong") });
+      else if (failure.param?.startsWith("limits.")) setError({ quota: t("share.quotaTooHigh") });
+      else throw failure;
     }
   });
   return html`<div class="columns">
       <${Field} label=${t("share.appTitle")} error=${title.trim() ? null : t("share.noTitle")}>${(attributes) => html`<${TextInput} ...${attributes} maxlength="200" value=${title} onInput=${setTitle} onSubmit=${make} />`}</${Field}>
-      <${Field} label=${t("share.slug")} help=${t("share.slugHelp")} error=${error}>${(attributes) => html`<${TextInput} ...${attributes} class="mono" maxlength="60" value=${slug} onInput=${setSlug} onSubmit=${make} />`}</${Field}>
-      <${QuotaField} value=${quota} onInput=${setQuota} /></div>
+      <${Field} label=${t("share.slug")} help=${t("share.slugHelp")} error=${error.slug}>${(attributes) => html`<${TextInput} ...${attributes} class="mono" maxlength="40" value=${slug} onInput=${setSlug} onSubmit=${make} />`}</${Field}>
+      <${QuotaField} value=${quota} onInput=${setQuota} error=${error.quota} /></div>
     <button type="button" class="primary" disabled=${isBusy} onClick=${make}><${Icon} name="apps" />${t("share.makeApp")}</button>`;
 }
 
 function Apps({ draft, apps, numberOf, onMade }) {
-  const [isOpen, setOpen] = useState(false), own = apps.value?.data.filter((app) => app.prompt === draft.id) ?? [];
-  return html`<section class="card" aria-labelledby="app"><h2 id="app">${t("share.app")}</h2>
+  const mayMake = mayAs(useSession(), "maker"), [isOpen, setOpen] = useState(false), own = apps.value?.data.filter((app) => app.prompt === draft.id) ?? [];
+  return html`<section class="card" aria-labelledby="share-app"><h2 id="share-app">${t("share.app")}</h2>
     <p class="help">${t("share.appHelp")}</p>
     ${own.length > 0 && html`<ul class="plain-list" aria-label=${t("shell.apps")}>${own.map((app) => html`<li key=${app.slug}><div class="grow"><strong>${app.title}</strong>
       <p class="help">/apps/${app.slug} · ${t("versions.number", { number: app.number })}</p></div><a class="button plain" href="#/apps">${t("share.manage")}</a></li>`)}</ul>`}
-    ${own.length > 0 && !isOpen ? html`<button type="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />${t("share.another")}</button>`
+    ${!mayMake ? html`<p class="help">${t("share.notMaker")}</p>`
+      : own.length > 0 && !isOpen ? html`<button type="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />${t("share.another")}</button>`
       : html`<${NewApp} draft=${draft} numberOf=${numberOf} onMade=${(made) => { setOpen(false); onMade(made); }} />`}
   </section>`;
 }
 
 // Which version is given away: that which was chosen, or the draft, which is saved as one first.
 function useChosen(draft, versions, reload) {
-  const [newest, setNewest] = useState(null), [asked, choose] = useState(null);
-  useEffect(() => {
-    if (versions?.length) loadVersion(draft.id, versions[0].number).then(setNewest, () => {});
-  }, [versions]);
-  const isKept = useMemo(() => Boolean(newest) && isSame(newest, draft), [newest, draft.content, draft.title]);
-  const chosen = asked && versions?.some(({ number }) => number === asked) ? asked : isKept ? newest.number : DRAFT;
+  const kept = useKept(draft, versions), [asked, choose] = useState(null);
+  const chosen = versions?.some(({ number }) => number === asked) ? asked : kept ?? DRAFT;
   const numberOf = async () => {
     if (chosen !== DRAFT) return chosen;
     const number = await saveVersion(draft, t("share.note"));
@@ -105,7 +103,7 @@ function useChosen(draft, versions, reload) {
     reload();
     return number;
   };
-  return { isKept, chosen, choose, numberOf };
+  return { isKept: kept !== null, chosen, choose, numberOf };
 }
 
 export default function EditorShare({ draft, nSaved }) {
@@ -123,6 +121,6 @@ export default function EditorShare({ draft, nSaved }) {
     <section class="card"><${VersionField} versions=${versions} isKept=${isKept} value=${chosen} onChange=${choose} /></section>
     <${Links} id=${draft.id} numberOf=${numberOf} />
     <${Apps} draft=${draft} apps=${apps} numberOf=${numberOf} onMade=${onMade} />
-    <section class="card" aria-labelledby="code"><h2 id="code">${t("share.code")}</h2><${CodeView} content=${draft.content} app=${own} secret=${made?.secret ?? null} /></section>
+    <section class="card" aria-labelledby="share-code"><h2 id="share-code">${t("share.code")}</h2><${CodeView} content=${draft.content} app=${own} secret=${made?.secret ?? null} /></section>
     ${isSecretOpen && html`<${SecretDialog} app=${made.app} secret=${made.secret} onClose=${() => setSecretOpen(false)} />`}`;
 }

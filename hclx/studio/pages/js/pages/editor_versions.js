@@ -3,8 +3,7 @@ import { html, useEffect, useState } from "../html.js";
 import { api } from "../api.js";
 import { date, t } from "../words.js";
 import { exported } from "../content.js";
-import { isSame } from "../diff.js";
-import { DRAFT, loadVersion, saveVersion, useVersions } from "../versions.js";
+import { DRAFT, loadVersion, saveVersion, useKept, useVersions } from "../versions.js";
 import { ContentView } from "../parts/content_view.js";
 import { Dialog } from "../parts/dialog.js";
 import { DiffView } from "../parts/diff_view.js";
@@ -79,25 +78,22 @@ function Entry({ draft, head, onCompare, onOpen }) {
 
 export default function EditorVersions({ draft, nSaved }) {
   const [n, setN] = useState(0), loaded = useVersions(draft.id, `${nSaved} ${n}`), versions = loaded.value;
-  const [pair, setPair] = useState(null), [open, setOpen] = useState(null), [newest, setNewest] = useState(null);
+  const [pair, setPair] = useState(null), [open, setOpen] = useState(null), kept = useKept(draft, versions);
   useEffect(() => {
-    if (!versions?.length) return;
-    setPair((before) => before ?? [versions[0].number, DRAFT]);
-    loadVersion(draft.id, versions[0].number).then(setNewest, () => {});
+    if (versions?.length) setPair((before) => before ?? [versions[0].number, DRAFT]);
   }, [versions]);
   if (!versions) return html`<${Pending} loaded=${loaded} />`;
   if (!versions.length) return html`<div class="empty"><h2>${t("versions.none")}</h2><p>${t("versions.noneHelp")}</p></div>`;
-  const isKept = Boolean(newest) && isSame(newest, draft);
   const compare = (number) => {
     setPair([number, DRAFT]);
     document.getElementById("compare")?.focus();
   };
   return html`
-    <p class="help" role="status">${isKept ? t("versions.isKept", { number: newest.number }) : t("versions.isNotKept")}</p>
+    <p class="help" role="status">${kept ? t("versions.isKept", { number: kept }) : t("versions.isNotKept")}</p>
     <ul class="card plain-list" aria-label=${t("editor.editor_versions")}>${versions.map((head) => html`<${Entry} key=${head.number} draft=${draft} head=${head}
       onCompare=${() => compare(head.number)} onOpen=${setOpen} />`)}</ul>
     ${pair && html`<${Compare} draft=${draft} versions=${versions} pair=${pair} setPair=${setPair} />`}
     ${open?.view && html`<${ViewDialog} version=${open.view} onClose=${() => setOpen(null)} />`}
-    ${open?.restore && html`<${RestoreDialog} draft=${draft} version=${open.restore} isKept=${isKept} onClose=${() => setOpen(null)}
+    ${open?.restore && html`<${RestoreDialog} draft=${draft} version=${open.restore} isKept=${kept !== null} onClose=${() => setOpen(null)}
       onRestored=${() => { setOpen(null); setN(n + 1); }} />`}`;
 }

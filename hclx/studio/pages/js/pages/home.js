@@ -13,6 +13,8 @@ import { TextArea } from "../parts/text_input.js";
 const LAST = 6; // prompts that are shown
 const LONGEST_TITLE = 60;
 const SENTENCE = "hclx-sentence";
+const FIRST = ["sentiment-choices", "review-summary", "shop-reply", "event-titles", "product-copy", "article-summary"]; // of the gallery
+const LAST_OF_ALL = "describe"; // what the box above does
 
 const inLanguage = (entry, name) => (language === "ko" ? entry[name] : entry[`${name}_en`] || entry[name]);
 const make = async (title, content) => go(`prompts/${(await api.post("api/prompts", { title, content })).id}`);
@@ -74,11 +76,17 @@ function GalleryDialog({ entry, onClose }) {
   </${Dialog}>`;
 }
 
+function rank({ slug }) {
+  if (slug === LAST_OF_ALL) return FIRST.length + 1;
+  return FIRST.includes(slug) ? FIRST.indexOf(slug) : FIRST.length;
+}
+
 function Gallery() {
   const loaded = useLoaded(() => whenBack(() => api.get("api/gallery"))), [open, setOpen] = useState(null);
+  const entries = [...(loaded.value?.data ?? [])].sort((a, b) => rank(a) - rank(b));
   return html`<section aria-labelledby="gallery">
     <h2 id="gallery">${t("home.gallery")}</h2>
-    ${!loaded.value ? html`<${Pending} loaded=${loaded} />` : html`<ul class="cards gallery">${loaded.value.data.map((entry) => html`<li key=${entry.slug}>
+    ${!loaded.value ? html`<${Pending} loaded=${loaded} />` : html`<ul class="cards gallery">${entries.map((entry) => html`<li key=${entry.slug}>
       <button type="button" class="card" onClick=${() => setOpen(entry)}><strong>${inLanguage(entry, "title")}</strong><span>${inLanguage(entry, "purpose")}</span></button></li>`)}</ul>`}
     ${open && html`<${GalleryDialog} entry=${open} onClose=${() => setOpen(null)} />`}
   </section>`;

@@ -24,8 +24,10 @@ function Removed({ prompt, onRecovered }) {
     <button type="button" ref=${button} disabled=${isBusy} onClick=${recover}><${Icon} name="undo" />${t("prompts.recover")}</button></li>`;
 }
 
-function Entry({ prompt, isMine, onRemoved, onMade }) {
+function Entry({ prompt, isMine, isBack, onRemoved, onMade }) {
   const { id, title, updated, versions, owner } = prompt, shown = title || t("prompts.untitled");
+  const link = useRef(null);
+  useEffect(() => { if (isBack) link.current.focus(); }, []);
   const whole = () => api.get(`api/prompts/${id}`);
   const [isBusy, act] = useAction((action) => action());
   const duplicate = async () => {
@@ -44,7 +46,7 @@ function Entry({ prompt, isMine, onRemoved, onMade }) {
   };
   const facts = [date(updated), versions ? t("prompts.versions", { n: number(versions) }) : t("prompts.noVersion"), ...(isMine ? [] : [owner])];
   return html`<li>
-    <div class="grow"><a href=${`#/prompts/${id}`}>${shown}</a><p class="help">${facts.join(" · ")}</p></div>
+    <div class="grow"><a ref=${link} href=${`#/prompts/${id}`}>${shown}</a><p class="help">${facts.join(" · ")}</p></div>
     <div class="row">
       <a class="button plain" href=${`#/prompts/${id}/versions`} aria-label=${t("prompts.versionsOf", { title: shown })}>${t("editor.editor_versions")}</a>
       <button type="button" class="plain" disabled=${isBusy} aria-label=${t("prompts.duplicateOf", { title: shown })} onClick=${() => act(duplicate)}><${Icon} name="copy" />${t("editor.duplicate")}</button>
@@ -70,7 +72,7 @@ function List({ prompts, onChange }) {
     <p class="help" role="status">${sought.trim() ? t("prompts.found", { n: number(found.length) }) : t("prompts.all", { n: number(prompts.length) })}</p>
     <ul class="card plain-list">${found.slice(0, shown).map((prompt) => (removed[prompt.id]
       ? html`<${Removed} key=${prompt.id} prompt=${prompt} onRecovered=${recovered} />`
-      : html`<${Entry} key=${prompt.id} prompt=${prompt} isMine=${(prompt.owner_id ?? person.id) === person.id} onMade=${made}
+      : html`<${Entry} key=${prompt.id} prompt=${prompt} isBack=${removed[prompt.id] === false} isMine=${(prompt.owner_id ?? person.id) === person.id} onMade=${made}
           onRemoved=${({ id }) => setRemoved({ ...removed, [id]: true })} />`))}</ul>
     ${found.length > shown && html`<button type="button" onClick=${() => setShown(shown + SHOWN)}>${t("prompts.more")}</button>`}`;
 }

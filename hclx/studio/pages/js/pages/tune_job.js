@@ -30,15 +30,15 @@ function useCurve(job) {
   return curve;
 }
 
-function Curves({ curve }) {
+function Curves({ curve, nSteps }) {
   if (curve.length < 2) return null;
-  const accuracy = pointsOf(curve, "validation_accuracy"), validation = pointsOf(curve, "validation_loss");
+  const accuracy = pointsOf(curve, "validation_accuracy").map(([step, share]) => [step, 100 * share]), validation = pointsOf(curve, "validation_loss");
   const losses = [{ name: t("tune.lossTrain"), points: pointsOf(curve, "loss") }, ...(validation.length ? [{ name: t("tune.lossHeldOut"), points: validation }] : [])];
   return html`<div class="curves">
     <section class="card"><h2>${t("tune.lossTitle")}</h2><p class="help">${t("tune.lossHelp")}</p>
-      <${LineChart} label=${t("tune.lossTitle")} xLabel=${t("tune.step")} hint=${t("tune.plotHint")} series=${losses} /></section>
+      <${LineChart} label=${t("tune.lossTitle")} xLabel=${t("tune.step")} hint=${t("tune.plotHint")} series=${losses} xMax=${nSteps} /></section>
     ${accuracy.length > 0 && html`<section class="card"><h2>${t("tune.accuracyTitle")}</h2><p class="help">${t("tune.accuracyHelp")}</p>
-      <${LineChart} label=${t("tune.accuracyTitle")} xLabel=${t("tune.step")} hint=${t("tune.plotHint")} series=${[{ name: t("tune.accuracy"), points: accuracy }]} yMin=${0} yMax=${1} /></section>`}
+      <${LineChart} label=${t("tune.accuracyTitle")} xLabel=${t("tune.step")} hint=${t("tune.plotHint")} series=${[{ name: t("tune.accuracy"), points: accuracy }]} yMin=${0} yMax=${100} xMax=${nSteps} /></section>`}
   </div>`;
 }
 
@@ -71,11 +71,11 @@ function Facts({ job }) {
   const { metrics } = job, took = job.ended && job.started ? timeText(job.ended - job.started) : null;
   const facts = [
     [t("tune.accuracy"), metrics.validation_accuracy === undefined ? null : number(metrics.validation_accuracy, { style: "percent", maximumFractionDigits: 1 })],
-    [t("tune.lossHeldOut"), metrics.validation_loss === undefined ? null : number(metrics.validation_loss, { maximumFractionDigits: 3 })],
-    [t("tune.lossTrain"), metrics.loss === undefined ? null : number(metrics.loss, { maximumFractionDigits: 3 })],
+    [t("tune.factHeldOut"), metrics.validation_loss === undefined ? null : number(metrics.validation_loss, { maximumFractionDigits: 3 })],
+    [t("tune.factTrain"), metrics.loss === undefined ? null : number(metrics.loss, { maximumFractionDigits: 3 })],
     [t("tune.took"), took],
   ].filter(([, value]) => value !== null);
-  return facts.length ? html`<dl class="figures">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>` : null;
+  return facts.length ? html`<dl class="totals">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>` : null;
 }
 
 function Job({ id, onLogin }) {
@@ -97,7 +97,7 @@ function Job({ id, onLogin }) {
     ${job.state === "succeeded" && html`<${Success} job=${job} onLogin=${onLogin} />`}
     ${isEndedBadly && html`<${Failure} job=${job} />`}
     <${Facts} job=${job} />
-    <${Curves} curve=${curve} />`;
+    <${Curves} curve=${curve} nSteps=${job.total_steps} />`;
 }
 
 export default function TuneJob({ id, onLogin }) {

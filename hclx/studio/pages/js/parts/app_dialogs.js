@@ -20,8 +20,8 @@ export function SecretDialog({ app, secret, onClose }) {
   </${Dialog}>`;
 }
 
-export function QuotaField({ value, onInput }) {
-  return html`<${Field} label=${t("share.quota")} help=${t("share.quotaHelp")} error=${quotaOf(value) === null ? t("share.noQuota") : null}>
+export function QuotaField({ value, onInput, error }) {
+  return html`<${Field} label=${t("share.quota")} help=${t("share.quotaHelp")} error=${quotaOf(value) === null ? t("share.noQuota") : error}>
     ${(attributes) => html`<${TextInput} ...${attributes} inputmode="numeric" value=${value} onInput=${onInput} />`}</${Field}>`;
 }
 

@@ -54,28 +54,29 @@ function Numbers({ label, head, rows }) {
 
 const told = (value) => (value === undefined || value === null ? "–" : number(value, { maximumFractionDigits: 4 }));
 
-// Lines over a common axis. series: [{name, points: [[x, y], ...]}]; a single point is a dot. label: what it shows; hint: stands below
+// Lines over a common axis. series: [{name, points: [[x, y], ...]}]; a single point is a dot. xMax: where the axis ends that begins at 0. label: what it shows; hint: stands below
 // until something is pointed at.
-export function LineChart({ label, xLabel, hint, series, height = 220, yMin, yMax }) {
+export function LineChart({ label, xLabel, hint, series, height = 220, yMin, yMax, xMax }) {
   const box = useRef(null), width = useWidth(box), [near, setNear] = useState(null);
   const shown = series.filter(({ points }) => points.length);
   const all = shown.flatMap(({ points }) => points);
   const xs = [...new Set(all.map(([x]) => x))].sort((a, b) => a - b), ys = all.map(([, y]) => y);
   if (!all.length) return html`<div class="plot" ref=${box}></div>`;
   const low = yMin ?? Math.min(...ys), high = yMax ?? Math.max(...ys), margin = (high - low || Math.abs(high) || 1) * 0.06;
-  const x = scaleOf(xs[0], xs.at(-1), EDGE.left + 6, width - EDGE.right - 6);
+  const [left, right] = xMax === undefined ? [xs[0], xs.at(-1)] : [0, Math.max(xMax, xs.at(-1))];
+  const x = scaleOf(left, right, EDGE.left + 6, width - EDGE.right - 6);
   const y = scaleOf(yMin ?? low - margin, yMax ?? high + margin, height - EDGE.bottom, EDGE.top);
   const at = (points, step) => points.find(([other]) => other === step)?.[1];
   const point = (event) => {
-    const left = event.clientX - event.currentTarget.getBoundingClientRect().left;
-    setNear(xs.reduce((best, step) => (Math.abs(x(step) - left) < Math.abs(x(best) - left) ? step : best)));
+    const at = event.clientX - event.currentTarget.getBoundingClientRect().left;
+    setNear(xs.reduce((best, step) => (Math.abs(x(step) - at) < Math.abs(x(best) - at) ? step : best)));
   };
   const facts = near === null ? null : shown.filter(({ points }) => at(points, near) !== undefined).map(({ name, points }) => `${name} ${told(at(points, near))}`).join(" · ");
   return html`<figure class="plot" ref=${box}>
     <${Legend} names=${series.map(({ name }) => name)} />
     <svg width=${width} height=${height} role="img" aria-label=${label} onPointerMove=${point} onPointerLeave=${() => setNear(null)}>
       <${Frame} width=${width} height=${height} yTicks=${ticks(yMin ?? low, yMax ?? high)} yScale=${y}>
-        ${ticks(xs[0], xs.at(-1), 5).filter(Number.isInteger).map((value) => html`<text key=${value} class="axis" x=${x(value)} y=${height - 10} text-anchor="middle">${short(value)}</text>`)}
+        ${ticks(left, right, 5).filter(Number.isInteger).map((value) => html`<text key=${value} class="axis" x=${x(value)} y=${height - 10} text-anchor="middle">${short(value)}</text>`)}
         ${near !== null && html`<line class="near" x1=${x(near)} x2=${x(near)} y1=${EDGE.top} y2=${height - EDGE.bottom} />`}
         ${series.map(({ name, points }, index) => html`<g key=${name} class=${`c${index}`}>
           <polyline points=${points.map(([px, py]) => `${x(px)},${y(py)}`).join(" ")} />

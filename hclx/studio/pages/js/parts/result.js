@@ -49,8 +49,12 @@ function Waiting() {
   }, []);
   return isSlow && html`<p class="help" role="status">${t("result.waiting")}</p>`;
 }
+
 // What a candidate says, as it is read by people.
-export const answerText = ({ text, end }) => (end && /^\s*[{[]/.test(text) ? pretty(text) : text.trim());
+export function answerText({ text, end }) {
+  if (end && typeof end.answer === "string" && end.answer) return end.answer;
+  return end && /^\s*[{[]/.test(text) ? pretty(text) : text.trim();
+}
 
 // run: of useRun. onPick(candidate, index, text), onContinue(candidate), onExample(answer) and onAgain() are called by buttons.
 export function Result({ run, isRunning, isShape, onPick, onContinue, onExample, onAgain }) {

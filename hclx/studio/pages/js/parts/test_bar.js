@@ -21,10 +21,10 @@ function waitText({ reason, resumes }) {
   return minutes > 1 ? t("test.waitQuotaLong", { minutes: number(minutes) }) : t("test.waitQuota");
 }
 
-// queue: the state of a TestQueue. counts: {missing, answered, chosen}.
+// queue: the state of a TestQueue. counts: {missing, answered, chosen, stale}.
 export function RunControls({ queue, counts, mayRun, actions }) {
   const isBusy = queue.state !== "idle", isPaused = queue.state === "paused";
-  const label = counts.answered === 0 ? t("test.runAll") : counts.missing > 0 ? t("test.runRest", { n: number(counts.missing) }) : t("test.runAgain");
+  const label = counts.answered === 0 ? t("test.runAll") : counts.stale ? t("test.runChanged", { n: number(counts.missing) }) : counts.missing > 0 ? t("test.runRest", { n: number(counts.missing) }) : t("test.runAgain");
   return html`<div class="run-controls">
     <div class="row">
       ${!isBusy && html`<button type="button" class="primary" disabled=${!mayRun} onClick=${actions.runAll}><${Icon} name="play" />${label}</button>`}

@@ -8,7 +8,7 @@ import { Icon } from "./icons.js";
 import { Result } from "./result.js";
 
 export const share = (value) => number(value, { style: "percent", maximumFractionDigits: 0 });
-const seconds = (ms) => t("result.seconds", { seconds: number(ms / 1000, { maximumFractionDigits: 1 }) });
+export const seconds = (ms) => t("result.seconds", { seconds: number(ms / 1000, { maximumFractionDigits: ms < 1000 ? 2 : 1 }) });
 const nTokens = (usage) => usage.prompt_tokens + usage.completion_tokens;
 
 // Right or wrong, as an icon and a word.
@@ -22,7 +22,7 @@ function Facts({ outcome, isOther }) {
   if (cell.ms != null) facts.push(seconds(cell.ms));
   if (cell.usage) facts.push(t("common.tokens", { n: number(nTokens(cell.usage)) }));
   const probability = cell.choices?.[cell.answer];
-  if (probability !== undefined) facts.push(share(probability));
+  if (probability !== undefined) facts.push(t("test.probability", { share: share(probability) }));
   if (stable) facts.push(t("test.same", { share: share(stable.share) }));
   return html`<span class="facts">${isOther && html`<strong class="other">≠ ${t("test.differs")}</strong>`}${facts.join(" · ")}</span>`;
 }
@@ -71,7 +71,7 @@ export function CellDialog({ detail, onAgain, onClose }) {
     <p class="help">${facts.join(" · ")}</p>
     ${running.run && html`<${Result} run=${running.run} isRunning=${running.isRunning} onAgain=${withTokens} />`}
     <div class="row end">
-      <button type="button" onClick=${onAgain}><${Icon} name="redo" />${t("test.rowAgain")}</button>
+      ${cell.error && html`<button type="button" onClick=${onAgain}><${Icon} name="redo" />${t("test.rowAgain")}</button>`}
       ${isWritten && !cell.error && !isChat(content) && !running.run && html`<button type="button" onClick=${withTokens}>${t("test.showTokens")}</button>`}
       <button type="button" class="primary" onClick=${onClose}>${t("common.close")}</button>
     </div>

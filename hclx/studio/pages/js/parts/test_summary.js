@@ -4,15 +4,16 @@ import { number, t } from "../words.js";
 import { accuracy, compared, confusion, isRight, macroF1, percentile } from "../evaluation.js";
 import { figuresOf } from "../test_settings.js";
 import { Choice } from "./field.js";
-import { share } from "./test_cell.js";
+import { seconds, share } from "./test_cell.js";
 
 const MOST_LABELS = 12; // that a matrix has room for
 const SURE = 0.05;
-const seconds = (ms) => t("result.seconds", { seconds: number(ms / 1000, { maximumFractionDigits: 1 }) });
 const labelsOf = (pairs) => new Set(pairs.map(([gold]) => gold)).size;
+// Whether gold answers are classes, and not texts of their own for each row.
+const areClasses = (pairs, keys) => pairs.length > 0 && labelsOf(pairs) > 1 && labelsOf(pairs) <= MOST_LABELS && (keys || 2 * labelsOf(pairs) <= pairs.length);
 
-function Figures({ settings, figures, rule }) {
-  const shows = { f1: figures.some(({ pairs }) => labelsOf(pairs) > 1 && labelsOf(pairs) <= MOST_LABELS), stable: figures.some(({ stability }) => stability !== null) };
+function Figures({ settings, figures, rule, hasClasses }) {
+  const shows = { f1: hasClasses, stable: figures.some(({ stability }) => stability !== null) };
   return html`<div class="scroll"><table class="figures"><caption class="hidden">${t("test.summary")}</caption>
     <thead><tr><th scope="col">${t("test.setting")}</th><th scope="col">${t("test.accuracy")}</th>
       ${shows.f1 && html`<th scope="col" class="number">${t("test.macroF1")}</th>`}${shows.stable && html`<th scope="col" class="number">${t("test.stability")}</th>`}
@@ -44,7 +45,7 @@ function Confusion({ pairs, known, chosen, onChoose }) {
   if (labels.length > MOST_LABELS) return html`<p class="help">${t("test.manyLabels", { n: number(labels.length) })}</p>`;
   const golds = labels.map((label, at) => [label, at]).filter(([, at]) => counts[at].some(Boolean));
   const most = Math.max(1, ...counts.flat()), nameOf = (label) => label || t("test.emptyAnswer");
-  return html`<div class="scroll"><table class="confusion"><caption>${t("test.confusionHelp")}</caption>
+  return html`<p class="help">${t("test.confusionHelp")}</p><div class="matrix"><table class="confusion"><caption class="hidden">${t("test.confusion")}</caption>
     <thead><tr><td><span class="hidden">${t("test.gold")}</span></td>${labels.map((label) => html`<th key=${label} scope="col">${nameOf(label)}</th>`)}</tr></thead>
     <tbody>${golds.map(([gold, row]) => html`<tr key=${gold}><th scope="row">${nameOf(gold)}</th>${labels.map((label, column) => {
       const count = counts[row][column], isChosen = chosen?.gold === gold && chosen?.answer === label;
@@ -66,15 +67,15 @@ export function TestSummary({ settings, outcomes, golds, rule, keys, chosen, onC
     const cells = [outcomes[0][row], outcomes[second][row]];
     return gold === null || cells.some(({ cell }) => !cell) ? [] : [cells.map(({ answer }) => isRight(gold, answer, rule))];
   });
-  const hasMatrix = pairs.length > 0 && labelsOf(pairs) > 1 && rule === "equal";
+  const hasClasses = rule === "equal" && figures.some((each) => areClasses(each.pairs, keys));
   return html`<section class="card" aria-label=${t("test.summary")}>
     <h2>${t("test.summary")}</h2>
-    <${Figures} settings=${settings} figures=${figures} rule=${rule} />
+    <${Figures} settings=${settings} figures=${figures} rule=${rule} hasClasses=${hasClasses} />
     ${settings.slice(1).map((second, index) => {
       const rights = rightsOf(index + 1);
       return rights.length > 0 && html`<${Comparison} key=${second.id} first=${settings[0]} second=${second} rights=${rights} />`;
     })}
-    ${hasMatrix && html`<details open><summary>${t("test.confusion")}</summary>
+    ${hasClasses && pairs.length > 0 && html`<details open><summary>${t("test.confusion")}</summary>
       ${settings.length > 1 && html`<${Choice} label=${t("test.confusionOf")} value=${settings[at].id} options=${settings.map(({ id, title }) => [id, title])}
         onChange=${(id) => { setShown(id); onChoose(null); }} />`}
       <${Confusion} pairs=${pairs} known=${keys} chosen=${chosen?.setting === settings[at].id ? chosen : null}

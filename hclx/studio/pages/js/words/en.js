@@ -148,25 +148,25 @@ export default {
     repeats: "Times for each row", repeatsHelp: "Asks each row several times with different seeds, to see how stable the answer is. The first answer counts for accuracy.",
     // Running
     settings: "What is tested", draft: "The prompt as it is", addSetting: "Compare with…", removeSetting: "Take {name} out", stale: "older result", staleHelp: "The prompt was changed after these answers. Running fills the column anew, and keeps these as an earlier run.",
-    runAll: "Run all", runRest: "Run the other {n}", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
+    runAll: "Run all", runRest: "Run the other {n}", runChanged: "Run {n} rows as changed", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
     paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.",
     waitAway: "Waiting for the server. It goes on by itself.", waitQuota: "The quota is used up for the moment. It goes on by itself soon.", waitQuotaLong: "The quota is used up. It goes on by itself in about {minutes} minutes.",
     leak: "{n} rows of the table are examples too: the model has read their answers. A fair test leaves them out.",
     // Comparing
     compareWith: "Compare with what?", compareKind: "Compare with", kind_version: "A saved version", kind_model: "Another model", kind_knob: "Another setting", kind_earlier: "An earlier run", compare: "Compare",
-    nothingToCompare: "There is nothing to compare with yet. Save a version, or run once and then change the prompt.", version: "Version", versionName: "Version {number}", knob: "Setting", earlier: "Earlier run", earlierName: "Earlier: {title} ({date})",
+    nothingToCompare: "There is nothing to compare with yet. Save a version, or run once and then change the prompt.", version: "Version", versionName: "Version {number}", knob: "Setting", sameSetting: "That is what the prompt has. Choose another.", earlier: "Earlier run", earlierName: "Earlier: {title} ({date})",
     // Results
-    summary: "Results", setting: "Setting", accuracy: "Right answers", rightOf: "{right} of {n} rows", interval: "with more rows, from {low} to {high} (95%)", noGold: "not counted without right answers", notRun: "not run yet",
+    summary: "Results", setting: "Setting", accuracy: "Right answers", rightOf: "{right} of {n} rows", interval: "truly between {low} and {high} (95%)", noGold: "not counted without right answers", notRun: "not run yet",
     macroF1: "Even score (macro F1)", stability: "Stability", latency: "Time", slowest: "slow ones {time}", tokens: "Tokens", failures: "Failed",
     onlyRight: "Only “{first}” is right in {a} rows, only “{second}” in {b}.", equallyGood: "They draw.", better: "“{name}” seems better.", notSure: "That is too little to call either better.", chance: "probability of as much by chance: {p}",
     confusion: "What was answered for what", confusionOf: "Show", confusionHelp: "Right answers are on the left, the model's answers on top. A number shows its rows.", confused: "Right answer {gold}, answered {answer}: {n} rows", confusedFilter: "right {gold} · answered {answer}", manyLabels: "There are {n} answers: too many for a matrix.",
-    right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", emptyAnswer: "(empty)",
+    right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", probability: "p {share}", emptyAnswer: "(empty)",
     detailTitle: "Row {row} · {name}", rowAgain: "This row again", showTokens: "Show token probabilities",
     // The table
     table: "Table of the test", tableName: "Name of the table", addRow: "Add a row", export: "Download with results (CSV)", otherTable: "Another table", tableSplit: "The table was changed elsewhere too. That one is shown, and your changes are kept as “{name}”.",
     filter: "Rows shown", filter_all: "All", filter_wrong: "Wrong", filter_differs: "Different", filter_failed: "Failed", filter_missing: "Not run", filter_chosen: "Chosen",
     chooseAll: "Choose all rows shown", chooseRow: "Choose row {row}", csv_answer: "answer", csv_right: "right (O/X)", csv_ms: "milliseconds", csv_tokens: "tokens", csv_error: "error",
-    addExamples: "Add the wrong rows to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
+    addExamples: "Add the wrong rows to the examples", addChosen: "Add the {n} wrong rows chosen to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
   },
 
   // The editor: versions
@@ -189,9 +189,9 @@ export default {
     mode_copy: "take a copy", mode_read: "only read it", makeLink: "Make a link and copy it", linkName: "Version {number} · {mode}", copyLink: "Copy the link",
     revoke: "Revoke", revokeAsk: "Revoke this link? Nobody can open it any more.", revoked: "The link is revoked.",
     app: "Make an app", appHelp: "A page with nothing but input and answer, and an address that programs can call.",
-    appTitle: "Name of the app", noTitle: "Give it a name.", slug: "Address (optional)", slugHelp: "Small letters, digits and hyphens. Left empty, it is made for you.",
+    appTitle: "Name of the app", noTitle: "Give it a name.", slug: "Address (optional)", notMaker: "Makers and administrators make apps. Ask an administrator.", slugHelp: "3 to 40 small letters, digits and hyphens. Left empty, it is made for you.",
     slugTaken: "This address is taken. Choose another.", slugWrong: "Use small letters, digits and hyphens, such as my-review",
-    quota: "Most requests a day", quotaHelp: "Left empty, there is no limit.", noQuota: "Give a whole number, 0 or more.", makeApp: "Make the app", another: "Make another app", manage: "Manage",
+    quota: "Most requests a day", quotaHelp: "Left empty, there is no limit.", noQuota: "Give a whole number, 0 or more.", quotaTooHigh: "This is more than you may ask for in a day yourself.", makeApp: "Make the app", another: "Make another app", manage: "Manage",
     appReady: "The app “{title}” is ready", once: "The key is shown this once. Copy the link or the key. If it is lost, the page of apps makes a new one.",
     appLink: "Link with the key", appLinkHelp: "Everyone who has this link can use the app.", key: "Key", keyHelp: "For programs that call the app.", tryApp: "Open the app", kept: "I have copied it",
     code: "Call it from code", target: "What is called?", target_app: "This app", target_model: "The model (OpenAI's way)", language: "Language", language_curl: "Terminal (curl)", language_python: "Python",
@@ -278,8 +278,8 @@ export default {
     title_failed: "The tuning has failed", title_interrupted: "It was interrupted too often", title_cancelled: "It was cancelled", anew: "Tune again",
     done: "It has learnt", doneHelp: "“{model}” is in the list of models now. Open it in a new prompt to try it.", try: "Try this model", tryTitle: "Try {name}",
     notServed: "You cannot use this model: somebody else has tuned it, or it was deleted.", elsewhere: "This model is for another server.",
-    lossTitle: "Loss", lossHelp: "Lower is better. Where the line of held-out examples rises again, the examples are learnt by heart.", lossTrain: "Learnt examples", lossHeldOut: "Held-out examples",
-    accuracyTitle: "Held-out examples that were right", accuracyHelp: "The nearer to 1, the better.", accuracy: "Right", step: "Step", plotHint: "Point at a line to see its figures.", took: "Time taken",
+    lossTitle: "Loss", lossHelp: "Lower is better. Where the line of held-out examples rises again, the examples are learnt by heart.", lossTrain: "Learnt examples", lossHeldOut: "Held-out examples", factTrain: "Loss (learnt examples)", factHeldOut: "Loss (held-out examples)",
+    accuracyTitle: "Held-out examples that were right (%)", accuracyHelp: "The nearer to 100, the better.", accuracy: "Right", step: "Step", plotHint: "Point at a line to see its figures.", took: "Time taken",
     accuracyOf: "{n} right", lossOf: "loss {n}", validationOf: "held-out loss {n}",
   },
 

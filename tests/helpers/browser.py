@@ -1,0 +1,112 @@
+"""Debian's Chromium, driven by Playwright, and what people do in the Studio's pages."""
+
+import contextlib
+import os
+import shutil
+
+import pytest
+
+CHROMIUM = (
+    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+)
+_ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"),
+    *("--disable-component-update", "--no-first-run", "--disable-quic"),
+)
+_COMPOSED = {
+    "안": ("ㅇ", "아", "안"),
+    "녕": ("ㄴ", "녀", "녕"),
+    "요": ("ㅇ", "요"),
+}
+_POST = """async ([path, body]) => {
+    const headers = {"Content-Type": "application/json"};
+    const answer = await fetch(path, {method: "POST", headers, body: JSON.stringify(body)});
+    return await answer.json();
+}"""
+
+
+@contextlib.contextmanager
+def chromium():
+    """Runs Chromium; tests are skipped where it is not installed."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed; name it in CHROMIUM")
+    with playwright.sync_playwright() as runner:
+        browser = runner.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def faults_of(page):
+    """A list that grows with the errors of a page: of scripts, of the console, of the policy."""
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda line: line.type == "error" and faults.append(line.text))
+    return faults
+
+
+def post(page, path, body):
+    """Asks the server as the page would, and returns its answer."""
+    return page.evaluate(_POST, [path, body])
+
+
+def content_of(**changes):
+    """The content of a prompt that tells moods."""
+    document = {
+        "schema": "hclx.prompt/1",
+        "name": "감정",
+        "input": "{문장}\n감정:",
+        "answer": " {답}",
+        "answer_field": "답",
+        "stop": ["\n\n"],
+        "sampling": {"max_tokens": 100, "temperature": 0.5},
+    }
+    document |= changes.pop("document", {})
+    return {"schema": "hclx.studio/1", "document": document, **changes}
+
+
+def new_prompt(page, changes=None, title="감정"):
+    """Makes a prompt that tells moods and opens it; returns its id."""
+    content = content_of(**(changes or {}))
+    prompt_id = post(page, "api/prompts", {"title": title, "content": content})["id"]
+    page.evaluate("id => { location.hash = `#/prompts/${id}`; }", prompt_id)
+    page.get_by_role("textbox", name="제목", exact=True).wait_for()
+    return prompt_id
+
+
+class Composer:
+    """Types Hangul as an input method does, through the debugging protocol."""
+
+    def __init__(self, page):
+        self._page, self._session = page, page.context.new_cdp_session(page)
+
+    def compose(self, *steps):
+        """Shows steps of a syllable that is being composed."""
+        for text in steps:
+            end = {"selectionStart": len(text), "selectionEnd": len(text)}
+            self._session.send("Input.imeSetComposition", {"text": text, **end})
+
+    def commit(self, text):
+        """Ends the composition with a text."""
+        self._session.send("Input.insertText", {"text": text})
+
+    def cancel(self):
+        """Ends the composition without a text."""
+        self._session.send(
+            "Input.imeSetComposition", {"text": "", "selectionStart": 0, "selectionEnd": 0}
+        )
+
+    def press(self, key="Enter", code=13, modifiers=0, composing=True):
+        """Presses and releases a key, which an input method sees first while it composes."""
+        shown = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": modifiers}
+        kind = "rawKeyDown" if composing else "keyDown"
+        text = {} if composing or key != "Enter" else {"text": "\r"}
+        self._session.send("Input.dispatchKeyEvent", {"type": kind, **shown, **text})
+        self._session.send("Input.dispatchKeyEvent", {"type": "keyUp", **shown})
+
+    def type_syllable(self, syllable):
+        """Composes a syllable and commits it."""
+        self.compose(*_COMPOSED.get(syllable, (syllable,)))
+        self.commit(syllable)
