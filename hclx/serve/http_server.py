@@ -32,7 +32,7 @@ class Server(uvicorn.Server):
                 host=host,
                 port=port,
                 ws="none",
-                lifespan="on",
+                lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -76,6 +76,13 @@ class Server(uvicorn.Server):
             _LOG.warning("the server ends %d requests that still run", n_requests)
             self._service.end()
         return now >= self._deadline + _ANSWER_SECONDS
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serves until the server has ended, and has the workers run meanwhile. A lifespan of ASGI
+        would do so too, but uvicorn logs its end as a fault where requests had to be ended.
+        """
+        async with self._service.working():
+            await super().serve(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Closes all connections."""

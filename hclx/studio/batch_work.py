@@ -42,7 +42,7 @@ class BatchConfig:
     """
 
     batches: int = 16
-    rows: int = 8
+    rows: int = 6
     rows_of_batch: int = 4
     poll_seconds: float = 1.0
     silent_seconds: float = 30.0

@@ -153,7 +153,7 @@ def _read(outline: Outline, raw: str, description: str) -> _Draft:
         body = line.partition(": ")[2].strip(" \"'")
         if line.startswith(_TITLE) and _is_title(body, description):
             title = body
-        if line.startswith(_DIRECTIVE) and _is_directive(outline, body):
+        if line.startswith(_DIRECTIVE) and _is_directive(outline, body, description):
             directive = body
         match = _EXAMPLE.fullmatch(line.strip())
         if match and _is_usable(match[1]) and match[2].strip():
@@ -179,18 +179,22 @@ def _is_usable(text: str) -> bool:
 
 
 def _is_title(text: str, description: str) -> bool:
-    """Returns whether a text is no sentence, and has to do with the description: two letters of a
-    word are in both.
-    """
-    pairs = {word[i : i + 2] for word in text.split() for i in range(len(word) - 1)}
-    has_to_do = any(pair.isalnum() and pair in description for pair in pairs)
-    return _is_usable(text) and has_to_do and not text.endswith((".", "다"))
+    """Returns whether a text is no sentence, and has to do with the description."""
+    is_name = not text.endswith((".", "다"))
+    return is_name and _is_usable(text) and _has_to_do(text, description)
 
 
-def _is_directive(outline: Outline, text: str) -> bool:
+def _is_directive(outline: Outline, text: str, description: str) -> bool:
     """Returns whether a text is a whole sentence that asks for what the outline does."""
     is_whole = re.search(r"[다요라오]\.?$", text) and "예시" not in text
-    return bool(is_whole) and _is_usable(text) and all(map(text.__contains__, outline.labels))
+    is_full = all(map(text.__contains__, outline.labels)) and _has_to_do(text, description)
+    return bool(is_whole) and is_full and _is_usable(text)
+
+
+def _has_to_do(text: str, description: str) -> bool:
+    """Returns whether two letters of a word are in both."""
+    pairs = {word[i : i + 2] for word in text.split() for i in range(len(word) - 1)}
+    return any(pair.isalnum() and pair in description for pair in pairs)
 
 
 def _document(outline: Outline, draft: _Draft, text: str, longest: int) -> dict[str, Any]:

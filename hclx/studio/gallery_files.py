@@ -10,6 +10,13 @@ from hclx.errors import DataError
 from hclx.prompts.read_json import read_json
 
 FOLDER = Path(__file__).with_name("gallery")
+# As they are shown: the easiest to see the use of come first.
+ORDER = (
+    *("sentiment-choices", "sentiment-reasons", "review-summary", "shop-reply", "event-titles"),
+    *("product-copy", "article-summary", "email-reply", "encyclopedia-qa", "topic-classification"),
+    *("keyword-extraction", "polite-speech", "spelling", "translate-ko-en", "translate-en-ko"),
+    *("persona-chat", "query-rewriting", "data-generation", "describe"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +45,8 @@ class GalleryPrompt:
 
 @functools.cache
 def load_gallery() -> tuple[GalleryPrompt, ...]:
-    """Returns all prompts of the gallery, by their slugs. Raises DataError if a file is no such."""
-    return tuple(_read(path) for path in sorted(FOLDER.glob("*.json")))
+    """Returns all prompts of the gallery, in their order. Raises DataError if a file is no such."""
+    return tuple(_read(FOLDER / f"{slug}.json") for slug in ORDER)
 
 
 def gallery_prompt(slug: str) -> GalleryPrompt:

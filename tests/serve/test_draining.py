@@ -1,5 +1,6 @@
 """A server that is asked to end: who runs, waits, comes and leaves, and what the log says of it."""
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -15,7 +16,7 @@ from hclx.infer.ticket import Ticket
 from hclx.serve.http_server import Server
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import build_app
-from tests.helpers.serving import tiny_backend
+from tests.helpers.serving import served, tiny_backend
 
 BODY = {"model": "tiny", "prompt": "hello", "max_tokens": 4}
 
@@ -151,3 +152,20 @@ def test_a_client_that_leaves_a_stream_is_logged_as_such(caplog):
             time.sleep(0.01)
     (line,) = [text for text in caplog.messages if "POST '/v1/completions'" in text]
     assert " 499 " in line
+
+
+def test_workers_run_until_the_server_has_ended():
+    events = []
+
+    async def work():
+        events.append("begins")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("ends")
+
+    app = build_app(tiny_backend(EndlessEngine()))
+    app.state.service.workers.append(work)
+    with served(app) as address:
+        assert httpx.get(f"{address}/ready").status_code == 200 and events == ["begins"]
+    assert events == ["begins", "ends"]
