@@ -41,7 +41,7 @@ function pretty(text) {
 const SLOW_MS = 1500;
 
 // Says after a moment that the model is being prepared: the first answers of a kind take a few seconds.
-function Waiting() {
+export function Waiting() {
   const [isSlow, setSlow] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setSlow(true), SLOW_MS);

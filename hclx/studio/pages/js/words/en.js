@@ -194,9 +194,9 @@ export default {
     quota: "Most requests a day", quotaHelp: "Left empty, there is no limit.", noQuota: "Give a whole number, 0 or more.", quotaTooHigh: "This is more than you may ask for in a day yourself.", makeApp: "Make the app", another: "Make another app", manage: "Manage",
     appReady: "The app “{title}” is ready", once: "The key is shown this once. Copy the link or the key. If it is lost, the page of apps makes a new one.",
     appLink: "Link with the key", appLinkHelp: "Everyone who has this link can use the app.", key: "Key", keyHelp: "For programs that call the app.", tryApp: "Open the app", kept: "I have copied it",
-    code: "Call it from code", target: "What is called?", target_app: "This app", target_model: "The model (OpenAI's way)", language: "Language", language_curl: "Terminal (curl)", language_python: "Python",
+    code: "Call it from code", target: "What is called?", target_app: "This app", target_model: "The model (without an app)", language: "Language", language_curl: "Terminal (curl)", language_python: "Python",
     copyCode: "Copy the code", keyFromName: "The code reads the key from the environment variable {name}. The key of an app is shown once when it is made; a key of the model comes from an administrator.", noApp: "Make an app above first.",
-    modelHelp: "Calls the model without an app. The text was made from the input that was tried last.", choiceHelp: "Here the model writes one of the choices, which may rarely differ from the Studio, which compares their probabilities.",
+    modelHelp: "Calls the model without an app. The text was made from the input that was tried last.", openaiHelp: "It is the route of OpenAI: programs for it need another address alone.", choiceHelp: "It compares the probabilities of the choices, as the Studio does.",
     sample: "{name} sample", sampleMessage: "Hello!",
   },
 

@@ -194,9 +194,9 @@ export default {
     quota: "하루에 몇 번까지", quotaHelp: "비워 두면 제한이 없습니다.", noQuota: "0 이상의 정수로 적어 주세요.", quotaTooHigh: "내가 하루에 쓸 수 있는 수보다 많습니다. 줄여 주세요.", makeApp: "앱 만들기", another: "앱 하나 더 만들기", manage: "관리하기",
     appReady: "‘{title}’ 앱이 생겼습니다", once: "열쇠는 지금 한 번만 보입니다. 링크나 열쇠를 복사해 두세요. 잃어버리면 앱 화면에서 새로 만들 수 있습니다.",
     appLink: "열쇠가 든 링크", appLinkHelp: "이 링크를 가진 사람은 누구나 앱을 쓸 수 있습니다.", key: "열쇠", keyHelp: "프로그램에서 앱을 부를 때 씁니다.", tryApp: "앱 열어 보기", kept: "복사해 두었어요",
-    code: "코드로 부르기", target: "무엇을 부를까요?", target_app: "이 앱", target_model: "모델 (OpenAI 방식)", language: "언어", language_curl: "터미널 (curl)", language_python: "파이썬",
+    code: "코드로 부르기", target: "무엇을 부를까요?", target_app: "이 앱", target_model: "모델 (앱 없이)", language: "언어", language_curl: "터미널 (curl)", language_python: "파이썬",
     copyCode: "코드 복사", keyFromName: "코드는 열쇠를 환경 변수 {name}에서 읽습니다. 앱의 열쇠는 만들 때 한 번만 보이고, 모델의 열쇠는 관리자에게 받습니다.", noApp: "먼저 위에서 앱을 만들어 주세요.",
-    modelHelp: "앱 없이 모델을 바로 부릅니다. 보기 글은 마지막으로 넣어 본 입력으로 만들었습니다.", choiceHelp: "여기서는 보기 가운데 하나를 쓰게 하므로, 확률을 견주어 고르는 스튜디오와 드물게 다를 수 있습니다.",
+    modelHelp: "앱 없이 모델을 바로 부릅니다. 모델이 읽는 글은 마지막으로 넣어 본 입력으로 만들었습니다.", openaiHelp: "OpenAI와 같은 길이라, OpenAI용 프로그램에 주소만 바꿔 쓸 수 있습니다.", choiceHelp: "보기의 확률을 견주어 고르므로 스튜디오와 같은 답이 나옵니다.",
     sample: "{name} 예", sampleMessage: "안녕하세요?",
   },
 
