@@ -19,14 +19,13 @@ const asObjects = ({ columns, rows }) => numbered(rows.map((row) => Object.fromE
 const bodyOf = (value) => ({ name: value.name, columns: value.columns, rows: asLists(value) });
 const valueOf = (table) => ({ name: table.name, columns: table.columns, rows: asObjects(table) });
 
-// Puts the rows that are shown, as they were changed, in place of what they were among all rows.
+// Puts the rows that are shown, as they were changed, in place of what they were among all rows; new ones stand behind them.
 export function mergedRows(all, shown, next) {
-  const places = new Set(shown.map((row) => row[ROW]));
-  const rest = [...next], last = all.findLastIndex((row) => places.has(row[ROW]));
-  const merged = [];
-  all.forEach((row, at) => {
-    if (!places.has(row[ROW])) merged.push(row);
-    else if (rest.length) merged.push(rest.shift());
+  const ids = (rows) => new Set(rows.map((row) => row[ROW])), before = ids(shown), after = ids(next);
+  const left = all.filter((row) => !before.has(row[ROW]) || after.has(row[ROW]));
+  const last = left.findLastIndex((row) => before.has(row[ROW])), rest = [...next], merged = [];
+  left.forEach((row, at) => {
+    merged.push(before.has(row[ROW]) ? rest.shift() : row);
     if (at === last) merged.push(...rest.splice(0));
   });
   return numbered([...merged, ...rest]);
