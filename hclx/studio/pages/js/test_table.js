@@ -7,6 +7,7 @@ import { notify, notifyError } from "./parts/notices.js";
 
 const SAVE_MS = 900;
 const KEEP_MS = 300;
+const MANY = 2000; // rows that take long to keep in the browser: it is done where the server does not take them
 const RETRY_MS = 4000;
 
 // Rows are objects of texts; this tells them apart wherever they move, and goes along when they are copied.
@@ -81,7 +82,8 @@ export function useTable(id) {
     setValue(draft.latest);
     setState("dirty");
     clearTimeout(draft.keeper);
-    draft.keeper = setTimeout(() => keep("tables", id, { revision: draft.revision, ...bodyOf(draft.latest) }), KEEP_MS);
+    const wait = draft.latest.rows.length > MANY ? 2 * SAVE_MS : KEEP_MS;
+    draft.keeper = setTimeout(() => keep("tables", id, { revision: draft.revision, ...bodyOf(draft.latest) }), wait);
     clearTimeout(draft.timer);
     draft.timer = setTimeout(save, SAVE_MS);
   }, [id]);

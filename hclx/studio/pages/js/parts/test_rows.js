@@ -91,7 +91,7 @@ export function TestRows({ draft, table, bench, filtered, isBusy, onAgain }) {
   const openCell = (setting, index, at) => setOpen({ setting, at, detail: {
     title: t("test.detailTitle", { row: number(at + 1), name: setting.title }), item: itemOf(rows[at], binding), gold: golds[at], outcome: outcomes[index][at], content: setting.record?.content ?? setting.own,
   } });
-  return html`<section class="card" ref=${box} aria-label=${t("test.table")}>
+  return html`<section class="card" ref=${box}>
     <div class="row table-head"><${TextInput} class="grow table-name" aria-label=${t("test.tableName")} value=${name} maxlength="200" onInput=${(text) => text.trim() && table.change({ name: text })} />
       <span class="help" role="status">${t("common.rows", { n: number(rows.length) })} · ${t(`editor.state_${table.state}`)}</span>
       <button type="button" onClick=${addRow}><${Icon} name="plus" />${t("test.addRow")}</button>
