@@ -30,9 +30,13 @@ function useCurve(job) {
   return curve;
 }
 
-function Curves({ curve, nSteps }) {
+// The figure of held-out rows that is of the same kind as the loss of learnt ones.
+const heldOutLoss = (job) => (job.settings["TuneConfig.objective"] === "choices" ? "validation_choice_loss" : "validation_loss");
+
+function Curves({ job, curve }) {
   if (curve.length < 2) return null;
-  const accuracy = pointsOf(curve, "validation_accuracy").map(([step, share]) => [step, 100 * share]), validation = pointsOf(curve, "validation_loss");
+  const nSteps = job.total_steps;
+  const accuracy = pointsOf(curve, "validation_accuracy").map(([step, share]) => [step, 100 * share]), validation = pointsOf(curve, heldOutLoss(job));
   const losses = [{ name: t("tune.lossTrain"), points: pointsOf(curve, "loss") }, ...(validation.length ? [{ name: t("tune.lossHeldOut"), points: validation }] : [])];
   return html`<div class="curves">
     <section class="card"><h2>${t("tune.lossTitle")}</h2><p class="help">${t("tune.lossHelp")}</p>
@@ -71,7 +75,7 @@ function Facts({ job }) {
   const { metrics } = job, took = job.ended && job.started ? timeText(job.ended - job.started) : null;
   const facts = [
     [t("tune.accuracy"), metrics.validation_accuracy === undefined ? null : number(metrics.validation_accuracy, { style: "percent", maximumFractionDigits: 1 })],
-    [t("tune.factHeldOut"), metrics.validation_loss === undefined ? null : number(metrics.validation_loss, { maximumFractionDigits: 3 })],
+    [t("tune.factHeldOut"), metrics[heldOutLoss(job)] === undefined ? null : number(metrics[heldOutLoss(job)], { maximumFractionDigits: 3 })],
     [t("tune.factTrain"), metrics.loss === undefined ? null : number(metrics.loss, { maximumFractionDigits: 3 })],
     [t("tune.took"), took],
   ].filter(([, value]) => value !== null);
@@ -97,7 +101,7 @@ function Job({ id, onLogin }) {
     ${job.state === "succeeded" && html`<${Success} job=${job} onLogin=${onLogin} />`}
     ${isEndedBadly && html`<${Failure} job=${job} />`}
     <${Facts} job=${job} />
-    <${Curves} curve=${curve} nSteps=${job.total_steps} />`;
+    <${Curves} job=${job} curve=${curve} />`;
 }
 
 export default function TuneJob({ id, onLogin }) {

@@ -65,10 +65,11 @@ export const nameOf = (title) => title.trim().replace(/[^\p{L}\p{N}_.-]+/gu, "-"
 
 // The settings of a job. way: {kind, pace, size, share, isPatient}; share: thousandths that are held out.
 const PACES = { slow: 3e-4, usual: 1e-3, fast: 3e-3 };
-export function settingsOf(way, n_rows, hasValidation) {
+export function settingsOf(way, n_rows, document, hasValidation) {
   const steps = aboutSteps(n_rows, way.epochs), every = Math.max(1, Math.floor(steps / 10));
   return {
     "OptimizerConfig.learning_rate": PACES[way.pace],
+    ...(document && hasChoices(document) ? { "TuneConfig.objective": "choices" } : {}), // as the Studio scores them
     [way.kind === "lora" ? "TuneConfig.rank" : "TuneConfig.length"]: way.size,
     "TrainConfig.log_every": Math.max(1, Math.floor(every / 5)),
     "TrainConfig.eval_every": every,

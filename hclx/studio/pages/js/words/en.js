@@ -46,7 +46,8 @@ export default {
     removeStop: "Remove the stop sequence {text}", start: "Inject start text", startHelp: "Stands between the input and the answer, such as \\nMood:",
     restart: "Inject restart text", restartHelp: "Stands between examples, and behind an answer when writing goes on.",
     logprobs: "Colour by probability", logprobsHelp: "Point at a word to see what might have stood there.",
-    filter: "Output filter", filterShow: "Tell only", filterWorst: "Block the worst", filterStrict: "Block what is doubtful too", filterHelp: "It looks for: {categories}",
+    filter: "Output filter", filterShow: "Tell only", filterWorst: "Block the worst", filterStrict: "Block what is doubtful too", filterHelp: "It looks for: {categories}", category_insult: "insults", category_discrimination: "discrimination", category_sexualHarassment: "sexual harassment",
+    filterLevel_0: "very likely", filterLevel_1: "possible", filterLevel_2: "unlikely", filterLeast: "The server allows nothing less strict.",
   },
   kind: {
     title: "What is the answer?", write: "Written text", choose: "One of several choices", shape: "A fixed shape (JSON)",

@@ -46,7 +46,8 @@ export default {
     removeStop: "멈춤 글 {text} 지우기", start: "입력 뒤에 붙는 글 (inject start text)", startHelp: "입력과 답 사이에 들어갑니다. 보기: \\n감정:",
     restart: "답 뒤에 붙는 글 (inject restart text)", restartHelp: "예시와 예시 사이, 그리고 이어 쓸 때 답 뒤에 들어갑니다.",
     logprobs: "확률을 색으로 보기", logprobsHelp: "낱말에 마우스를 올리면 대신 올 수 있던 말이 보입니다.",
-    filter: "출력 필터", filterShow: "알려만 주기", filterWorst: "심한 것 막기", filterStrict: "의심되는 것도 막기", filterHelp: "살피는 것: {categories}",
+    filter: "출력 필터", filterShow: "알려만 주기", filterWorst: "심한 것 막기", filterStrict: "의심되는 것도 막기", filterHelp: "살피는 것: {categories}", category_insult: "욕설·모욕", category_discrimination: "차별", category_sexualHarassment: "성희롱",
+    filterLevel_0: "심함", filterLevel_1: "의심됨", filterLevel_2: "괜찮음", filterLeast: "이보다 느슨하게는 서버가 막아 두었습니다.",
   },
   kind: {
     title: "답을 어떻게 받을까요?", write: "글로 쓰기", choose: "보기에서 고르기", shape: "정해진 틀 (JSON)",
