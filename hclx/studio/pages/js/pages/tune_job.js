@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { api } from "../api.js";
 import { date, number, t } from "../words.js";
-import { SAMPLING, SCHEMA } from "../content.js";
+import { SCHEMA } from "../content.js";
 import { loadSession } from "../session.js";
 import { confirmed } from "../parts/dialog.js";
 import { Icon } from "../parts/icons.js";
@@ -13,8 +13,10 @@ import { LineChart } from "../parts/plot.js";
 import { usePolled } from "../parts/polled.js";
 import { plainError } from "../parts/tune_errors.js";
 import { TuneNew } from "../parts/tune_new.js";
+import { plainDocument } from "../parts/tune_rows.js";
 
 const JOBS = "../hclx/v1/tuning/jobs";
+const ARTEFACTS = "../hclx/v1/artefacts";
 const SECONDS = 2;
 
 const pointsOf = (curve, name) => curve.filter((figures) => figures[name] !== undefined).map((figures) => [figures.step, figures[name]]);
@@ -48,8 +50,8 @@ function Curves({ job, curve }) {
 
 // A prompt for the tuned model: that on which it was tuned, or one that has nothing but the input.
 export function contentFor(job) {
-  const plain = { schema: "hclx.prompt/1", name: job.name, input: `{${t("tune.column_prompt")}}`, answer: "{answer}", sampling: { ...SAMPLING, temperature: 0 } };
-  return { schema: SCHEMA, view: "blocks", document: job.prompt ?? plain, model: job.model, item: {} };
+  const document = job.prompt ?? { ...plainDocument(t("tune.plainInput"), t("tune.plainAnswer")), input: `{${t("tune.plainInput")}}` };
+  return { schema: SCHEMA, view: "blocks", document, model: job.model, item: {} };
 }
 
 function Success({ job, onLogin }) {
@@ -71,8 +73,19 @@ function Failure({ job }) {
     <a class="button" href="#/tune/new">${t("tune.anew")}</a></section>`;
 }
 
+// The figures of the step that was kept, which need not be the last.
+function useKeptFigures(job) {
+  const [kept, setKept] = useState({});
+  useEffect(() => {
+    let isCurrent = true;
+    if (job?.state === "succeeded") api.get(`${ARTEFACTS}/${job.id}`).then(({ metrics }) => isCurrent && setKept(metrics), () => {});
+    return () => { isCurrent = false; };
+  }, [job?.id, job?.state]);
+  return { ...job?.metrics, ...kept };
+}
+
 function Facts({ job }) {
-  const { metrics } = job, took = job.ended && job.started ? timeText(job.ended - job.started) : null;
+  const metrics = useKeptFigures(job), took = job.ended && job.started ? timeText(job.ended - job.started) : null;
   const facts = [
     [t("tune.accuracy"), metrics.validation_accuracy === undefined ? null : number(metrics.validation_accuracy, { style: "percent", maximumFractionDigits: 1 })],
     [t("tune.factHeldOut"), metrics[heldOutLoss(job)] === undefined ? null : number(metrics[heldOutLoss(job)], { maximumFractionDigits: 3 })],

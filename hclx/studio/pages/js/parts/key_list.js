@@ -24,7 +24,7 @@ function MakeDialog({ onMade, onClose }) {
   const isReady = name.trim() && scopes.length && limits.isValid;
   const toggle = (scope, isOn) => setScopes(isOn ? [...scopes, scope] : scopes.filter((other) => other !== scope));
   return html`<${Dialog} title=${t("people.makeKey")} onClose=${onClose}>
-    <${Field} label=${t("people.keyName")} help=${t("people.keyNameHelp")}>${(attributes) => html`<${TextInput} ...${attributes} value=${name} onInput=${setName}
+    <${Field} label=${t("people.keyName")} help=${t("people.keyNameHelp")}>${(attributes) => html`<${TextInput} ...${attributes} autofocus value=${name} onInput=${setName}
       onSubmit=${() => isReady && make()} maxlength="100" />`}</${Field}>
     <fieldset class="big-choice"><legend>${t("people.scopes")}</legend>
       ${SCOPES.map((scope) => html`<label key=${scope}><input type="checkbox" checked=${scopes.includes(scope)} onChange=${(event) => toggle(scope, event.currentTarget.checked)} />

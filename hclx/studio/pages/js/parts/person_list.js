@@ -26,7 +26,7 @@ function AddDialog({ onAdd, onClose }) {
   const [isBusy, add] = useAction(async (typed) => onAdd(await api.post("api/people", { name: typed.trim(), role })));
   const submit = (typed) => typed.trim() && add(typed);
   return html`<${Dialog} title=${t("people.add")} onClose=${onClose}>
-    <${Field} label=${t("people.personName")}>${(attributes) => html`<${TextInput} ...${attributes} value=${name} onInput=${setName} onSubmit=${submit} maxlength="100" />`}</${Field}>
+    <${Field} label=${t("people.personName")}>${(attributes) => html`<${TextInput} ...${attributes} autofocus value=${name} onInput=${setName} onSubmit=${submit} maxlength="100" />`}</${Field}>
     <${RoleChoice} value=${role} onChange=${setRole} />
     <div class="row end"><button type="button" onClick=${onClose}>${t("common.cancel")}</button>
       <button type="button" class="primary" disabled=${isBusy || !name.trim()} onClick=${() => submit(name)}>${t("people.makeLink")}</button></div>
