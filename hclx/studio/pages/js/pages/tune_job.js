@@ -54,7 +54,7 @@ export function contentFor(job) {
   return { schema: SCHEMA, view: "blocks", document, model: job.model, item: {} };
 }
 
-function Success({ job, onLogin }) {
+function Success({ job, artefact, onLogin }) {
   const [isBusy, open] = useAction(async () => {
     const session = await loadSession(); // the model has come since this page was opened
     if (!session.models.some(({ name }) => name === job.model)) return notify(t("tune.notServed"), "error");
@@ -62,6 +62,7 @@ function Success({ job, onLogin }) {
     await onLogin();
     return go(`prompts/${id}`);
   });
+  if (artefact === null) return html`<p class="warning">${t("tune.deleted")}</p>`;
   if (!job.model) return html`<p class="warning">${t("tune.elsewhere")}</p>`;
   return html`<section class="card success"><h2>${t("tune.done")}</h2><p>${t("tune.doneHelp", { model: job.model })}</p>
     <button type="button" class="primary" disabled=${isBusy} onClick=${open}><${Icon} name="play" />${t("tune.try")}</button></section>`;
@@ -73,19 +74,21 @@ function Failure({ job }) {
     <a class="button" href="#/tune/new">${t("tune.anew")}</a></section>`;
 }
 
-// The figures of the step that was kept, which need not be the last.
-function useKeptFigures(job) {
-  const [kept, setKept] = useState({});
+// What a job has made: undefined until that is known, null once it was deleted.
+function useArtefact(job) {
+  const [artefact, setArtefact] = useState(undefined);
   useEffect(() => {
     let isCurrent = true;
-    if (job?.state === "succeeded") api.get(`${ARTEFACTS}/${job.id}`).then(({ metrics }) => isCurrent && setKept(metrics), () => {});
+    const missing = (error) => isCurrent && error.status === 404 && setArtefact(null);
+    if (job?.state === "succeeded" && job.kind !== "finetune") api.get(`${ARTEFACTS}/${job.id}`).then((value) => isCurrent && setArtefact(value), missing);
     return () => { isCurrent = false; };
   }, [job?.id, job?.state]);
-  return { ...job?.metrics, ...kept };
+  return artefact;
 }
 
-function Facts({ job }) {
-  const metrics = useKeptFigures(job), took = job.ended && job.started ? timeText(job.ended - job.started) : null;
+function Facts({ job, artefact }) {
+  const metrics = { ...job.metrics, ...artefact?.metrics }; // those of the step that was kept, which need not be the last
+  const took = job.ended && job.started ? timeText(job.ended - job.started) : null;
   const facts = [
     [t("tune.accuracy"), metrics.validation_accuracy === undefined ? null : number(metrics.validation_accuracy, { style: "percent", maximumFractionDigits: 1 })],
     [t("tune.factHeldOut"), metrics[heldOutLoss(job)] === undefined ? null : number(metrics[heldOutLoss(job)], { maximumFractionDigits: 3 })],
@@ -96,7 +99,8 @@ function Facts({ job }) {
 }
 
 function Job({ id, onLogin }) {
-  const polled = usePolled(() => api.get(`${JOBS}/${id}`), isUnfinished, SECONDS, [id]), job = polled.value, curve = useCurve(job);
+  const polled = usePolled(() => api.get(`${JOBS}/${id}`), isUnfinished, SECONDS, [id]), job = polled.value;
+  const curve = useCurve(job), artefact = useArtefact(job);
   if (!job) return html`<${PageHead} title=${t("tune.title")} /><${Pending} loaded=${polled} />`;
   const cancel = async () => {
     if (!(await confirmed(t("tune.cancelAsk"), { action: t("tune.cancel"), isDanger: true }))) return;
@@ -111,9 +115,9 @@ function Job({ id, onLogin }) {
     ${polled.isAway && html`<p class="warning" role="alert">${t("tune.away")}</p>`}
     <p><${StateTag} job=${job} />${stateOf(job) === "cancelling" && html` <span class="help">${t("tune.cancellingHelp")}</span>`}</p>
     ${isUnfinished(job) && html`<section class="card"><${JobProgress} job=${job} />${job.error && html`<p class="help">${plainError(job.error)}</p>`}<p class="help">${t("tune.leaveHelp")}</p></section>`}
-    ${job.state === "succeeded" && html`<${Success} job=${job} onLogin=${onLogin} />`}
+    ${job.state === "succeeded" && html`<${Success} job=${job} artefact=${artefact} onLogin=${onLogin} />`}
     ${isEndedBadly && html`<${Failure} job=${job} />`}
-    <${Facts} job=${job} />
+    <${Facts} job=${job} artefact=${artefact} />
     <${Curves} job=${job} curve=${curve} />`;
 }
 

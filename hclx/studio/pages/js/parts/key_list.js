@@ -52,7 +52,7 @@ function KeyRow({ record, onLimits, onRevoke }) {
 }
 
 function Rows({ label, records, onLimits, onRevoke }) {
-  return html`<div class="scroll"><table class="stacking"><caption class="hidden">${label}</caption>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class="stacking"><caption class="hidden">${label}</caption>
     <thead><tr>${["keyName", "scopes", "lastUsed", "limits"].map((name) => html`<th key=${name} scope="col">${t(`people.${name}`)}</th>`)}
       ${onRevoke && html`<th scope="col"><span class="hidden">${t("people.actions")}</span></th>`}</tr></thead>
     <tbody>${records.map((record) => html`<${KeyRow} key=${record.id} record=${record} onLimits=${onLimits && (() => onLimits(record))} onRevoke=${onRevoke && (() => onRevoke(record))} />`)}</tbody>

@@ -32,7 +32,7 @@ export function RowsReport({ rows, document, nTested }) {
     <p role="status"><strong>${t("tune.nRows", { n: number(rows.length) })}</strong>${nTested > 0 && html` · ${t("tune.nTested", { n: number(nTested) })}`}</p>
     ${problems.map(({ code, isError, values }) => html`<p key=${code} class=${isError ? "error" : "warning"}>${t(`tune.check_${code}`, values)}</p>`)}
     ${rows.length > 0 && hasChoices(document) && html`<${Balance} rows=${rows} document=${document} />`}
-    ${rows.length > 0 && html`<div class="scroll"><table><caption class="hidden">${t("tune.firstRows")}</caption>
+    ${rows.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${t("tune.firstRows")}><table><caption class="hidden">${t("tune.firstRows")}</caption>
       <thead><tr>${columns.map((name) => html`<th key=${name} scope="col">${label(name)}</th>`)}</tr></thead>
       <tbody>${rows.slice(0, SHOWN).map((row, index) => html`<tr key=${index}>${columns.map((name) => html`<td key=${name}><div class="clamped">${row[name]}</div></td>`)}</tr>`)}</tbody></table></div>
       ${rows.length > SHOWN && html`<p class="help">${t("tune.moreRows", { n: number(rows.length - SHOWN) })}</p>`}`}

@@ -278,7 +278,7 @@ export default {
     cancel: "Cancel", cancelAsk: "Cancel the tuning? What was learnt so far is lost.", cancellingHelp: "It ends after its step.",
     title_failed: "The tuning has failed", title_interrupted: "It was interrupted too often", title_cancelled: "It was cancelled", anew: "Tune again",
     done: "It has learnt", doneHelp: "“{model}” is in the list of models now. Open it in a new prompt to try it.", try: "Try this model", tryTitle: "Try {name}",
-    notServed: "You cannot use this model: somebody else has tuned it, or it was deleted.", elsewhere: "This model is for another server.",
+    deleted: "The model of this job was deleted.", notServed: "You cannot use this model: somebody else has tuned it, or it was deleted.", elsewhere: "This model is for another server.",
     lossTitle: "Loss", lossHelp: "Lower is better. Where the line of held-out examples rises again, the examples are learnt by heart.", lossTrain: "Learnt examples", lossHeldOut: "Held-out examples", factTrain: "Loss (learnt examples)", factHeldOut: "Loss (held-out examples)",
     accuracyTitle: "Held-out examples that were right (%)", accuracyHelp: "The nearer to 100, the better.", accuracy: "Right", step: "Step", plotHint: "Point at a line to see its figures.", took: "Time taken",
     accuracyOf: "{n} right", lossOf: "loss {n}", validationOf: "held-out loss {n}",

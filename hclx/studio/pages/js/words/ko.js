@@ -278,7 +278,7 @@ export default {
     cancel: "그만두기", cancelAsk: "길들이기를 그만둘까요? 지금까지 배운 것은 남지 않습니다.", cancellingHelp: "하던 걸음을 마치고 멈춥니다.",
     title_failed: "길들이지 못했습니다", title_interrupted: "여러 번 끊겨 멈췄습니다", title_cancelled: "그만두었습니다", anew: "다시 길들이기",
     done: "다 배웠습니다", doneHelp: "모델 목록에 ‘{model}’이(가) 생겼습니다. 새 프롬프트로 열어 써 볼 수 있습니다.", try: "이 모델로 써 보기", tryTitle: "{name} 써 보기",
-    notServed: "이 모델은 지금 나에게 보이지 않습니다. 다른 사람이 길들였거나 지운 모델입니다.", elsewhere: "이 모델은 다른 서버에서 씁니다.",
+    deleted: "이 일로 만든 모델은 지워졌습니다.", notServed: "이 모델은 지금 나에게 보이지 않습니다. 다른 사람이 길들였거나 지운 모델입니다.", elsewhere: "이 모델은 다른 서버에서 씁니다.",
     lossTitle: "틀리는 정도", lossHelp: "낮을수록 좋습니다. 떼어 둔 예시의 선이 다시 올라가면 예시를 외우기 시작한 것입니다.", lossTrain: "배우는 예시", lossHeldOut: "떼어 둔 예시", factTrain: "틀리는 정도 (배우는 예시)", factHeldOut: "틀리는 정도 (떼어 둔 예시)",
     accuracyTitle: "떼어 둔 예시를 맞힌 비율 (%)", accuracyHelp: "100에 가까울수록 좋습니다.", accuracy: "맞힌 비율", step: "걸음", plotHint: "선을 짚으면 수치가 보입니다.", took: "걸린 시간",
     accuracyOf: "맞힌 비율 {n}", lossOf: "틀리는 정도 {n}", validationOf: "떼어 둔 예시에서 틀리는 정도 {n}",
