@@ -14,14 +14,12 @@ if threading.current_thread() is threading.main_thread():
     # A shell that starts the tests in the background ignores Ctrl-C for them, and for every process
     # that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# XLA splits a program into up to 32 parts and compiles these in parallel: twice the work in all
-# where the program is small and other tests use the other cores.
-WHOLE_PROGRAMS = "--xla_cpu_parallel_codegen_split_count=1"
-# Programs of tests are so small that they take longer to compile than to run. These flags concern
-# the generation of code alone, not the passes over HLO; with them a program compiles in a quarter
-# of the time. Commands are compiled at a higher level: tests/helpers/commands.py.
+# Programs of tests and of their commands are so small that they take longer to compile than to run.
+# These flags concern the generation of code alone, not the passes over HLO; with them a program
+# compiles in a quarter of the time. Without the first, XLA splits each into up to 32 parts and
+# compiles these in parallel, which is more work in all, and other tests use the other cores.
 _FAST_COMPILATION = [
-    WHOLE_PROGRAMS,
+    "--xla_cpu_parallel_codegen_split_count=1",
     "--xla_backend_optimization_level=0",
     "--xla_llvm_disable_expensive_passes=true",
 ]
@@ -29,13 +27,14 @@ _FAST_COMPILATION = [
 HAS_FUSION_EMITTERS_FLAG = importlib.metadata.version("jaxlib").startswith("0.10.")
 if HAS_FUSION_EMITTERS_FLAG:
     _FAST_COMPILATION.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join(
-    (
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        *_FAST_COMPILATION,
-    )
-)
+
+
+def xla_flags(devices: int) -> str:
+    """Returns the flags of XLA for a number of fake devices and programs that compile fast."""
+    return " ".join([f"--xla_force_host_platform_device_count={devices}", *_FAST_COMPILATION])
+
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags(8)}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process that started it
     _PROGRAMS = tempfile.TemporaryDirectory(prefix="hclx-programs-")

@@ -125,6 +125,16 @@ def content_to_text(raw: Mapping[str, Any]) -> str:
     return text
 
 
+def for_others(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a content as others may read it: without what its owner tried, which may be private:
+    the item, the table, and the turns of a chat.
+    """
+    shown = {name: value for name, value in raw.items() if name not in ("item", "table")}
+    if "chat" in shown:
+        shown["chat"] = {**shown["chat"], "turns": []}
+    return shown
+
+
 def _document(raw: dict) -> PromptDocument:
     try:
         return prompt_from_json(raw)

@@ -51,7 +51,9 @@ async def to_pages(request: Request) -> Response:
 
 async def page(request: Request, name: str) -> Response:
     """Returns a file of the pages; see `file_answer`. Raises ApiError (404) if there is none."""
-    answer = None if name.startswith(_API) else await asyncio.to_thread(file_answer, request, name)
+    if name.startswith(_API):
+        raise ApiError(404, "not_found", f"{request.url.path[:100]} is no route of this server")
+    answer = await asyncio.to_thread(file_answer, request, name)
     if answer is None:
         text = "이 주소에는 페이지가 없습니다. There is no page at this address."
         raise ApiError(404, "not_found", text)

@@ -12,7 +12,7 @@ from hclx.serve.json_body import read_body
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.database import Database
 from hclx.studio.body_checks import MOST_NUMBER, seen_by
-from hclx.studio.content import content_to_text
+from hclx.studio.content import content_to_text, for_others
 from hclx.studio.prompt_routes import whole_prompt
 from hclx.studio.store import prompt_records, share_records
 from hclx.studio.store.share_records import ShareRecord
@@ -94,7 +94,8 @@ class _Handlers:
     async def shared(self, request: Request) -> Response:
         token = request.path_params["token"]
         share, version = await in_store(share_records.find_shared, self._database, token)
-        facts = {"title": version.title, "content": version.content, "number": version.number}
+        content = for_others(version.content)
+        facts = {"title": version.title, "content": content, "number": version.number}
         return JSONResponse({**facts, "mode": share.mode}, headers=_SECRET)
 
     async def copy(self, request: Request) -> Response:
@@ -103,7 +104,7 @@ class _Handlers:
         if share.mode != "copy":
             text = "this link is for reading alone; ask its owner for one that may be copied"
             raise ApiError(403, "forbidden", text)
-        drafted = person.id, version.title, content_to_text(version.content)
+        drafted = person.id, version.title, content_to_text(for_others(version.content))
         asked = self._database, *drafted, self._studio.clock()
         prompt_id = await in_store(prompt_records.create_prompt, *asked)
         return JSONResponse(await whole_prompt(self._database, prompt_id, person.id), 201)

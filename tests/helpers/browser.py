@@ -6,12 +6,23 @@ import shutil
 
 import pytest
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = (
+    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+)
 _ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"),
     *("--disable-component-update", "--no-first-run", "--disable-quic"),
 )
-_COMPOSED = {"안": ("ㅇ", "아", "안"), "녕": ("ㄴ", "녀", "녕"), "요": ("ㅇ", "요"), "한": ("ㅎ", "하", "한")}
+_COMPOSED = {
+    "안": ("ㅇ", "아", "안"),
+    "녕": ("ㄴ", "녀", "녕"),
+    "요": ("ㅇ", "요"),
+}
+_POST = """async ([path, body]) => {
+    const headers = {"Content-Type": "application/json"};
+    const answer = await fetch(path, {method: "POST", headers, body: JSON.stringify(body)});
+    return await answer.json();
+}"""
 
 
 @contextlib.contextmanager
@@ -36,6 +47,35 @@ def faults_of(page):
     return faults
 
 
+def post(page, path, body):
+    """Asks the server as the page would, and returns its answer."""
+    return page.evaluate(_POST, [path, body])
+
+
+def content_of(**changes):
+    """The content of a prompt that tells moods."""
+    document = {
+        "schema": "hclx.prompt/1",
+        "name": "감정",
+        "input": "{문장}\n감정:",
+        "answer": " {답}",
+        "answer_field": "답",
+        "stop": ["\n\n"],
+        "sampling": {"max_tokens": 100, "temperature": 0.5},
+    }
+    document |= changes.pop("document", {})
+    return {"schema": "hclx.studio/1", "document": document, **changes}
+
+
+def new_prompt(page, changes=None, title="감정"):
+    """Makes a prompt that tells moods and opens it; returns its id."""
+    content = content_of(**(changes or {}))
+    prompt_id = post(page, "api/prompts", {"title": title, "content": content})["id"]
+    page.evaluate("id => { location.hash = `#/prompts/${id}`; }", prompt_id)
+    page.get_by_role("textbox", name="제목", exact=True).wait_for()
+    return prompt_id
+
+
 class Composer:
     """Types Hangul as an input method does, through the debugging protocol."""
 
@@ -54,7 +94,9 @@ class Composer:
 
     def cancel(self):
         """Ends the composition without a text."""
-        self._session.send("Input.imeSetComposition", {"text": "", "selectionStart": 0, "selectionEnd": 0})
+        self._session.send(
+            "Input.imeSetComposition", {"text": "", "selectionStart": 0, "selectionEnd": 0}
+        )
 
     def press(self, key="Enter", code=13, modifiers=0, composing=True):
         """Presses and releases a key, which an input method sees first while it composes."""

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT, SAMPLE, WHOLE_PROGRAMS
+from tests.conftest import ROOT, SAMPLE, xla_flags
 from tests.helpers import command_server
 
 # The source tree, and before it a PyTorch that cannot be imported.
@@ -42,11 +42,6 @@ TINY = [
 ]
 
 
-def fake_devices(number: int) -> str:
-    """Returns the flags of XLA for fake devices, and for the way in which tests compile."""
-    return f"--xla_force_host_platform_device_count={number} {WHOLE_PROGRAMS}"
-
-
 def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict[str, str]:
     """Returns the environment of a command: fake devices, and the folder of compiled programs that
     the whole test run shares (tests/conftest.py).
@@ -55,11 +50,9 @@ def environment(devices: int = 1, variables: dict[str, str | None] = {}) -> dict
       devices: number of fake devices.
       variables: set in addition; None removes a variable.
     """
-    # At this level a step compiles in two thirds of the time, and runs as fast.
-    flags = f"{fake_devices(devices)} --xla_backend_optimization_level=1"
     merged = {
         **os.environ,
-        "XLA_FLAGS": flags,
+        "XLA_FLAGS": xla_flags(devices),
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": PATH,
         **variables,

@@ -10,20 +10,12 @@ import time
 
 from hclx.train.metrics_writer import read_metrics
 from tests.conftest import ROOT
-from tests.helpers.commands import command, environment, fake_devices
+from tests.helpers.commands import command, environment
 
 LIMIT = 240  # seconds
-
-
-def unoptimised(devices):
-    """Fake devices, and programs that compile in a third of the time, and all of them only once.
-
-    XLA computes with as many threads as a process has devices, or cores if these are more, and cuts
-    sums by their number: NPROC makes it the same for one process of four devices and for four of
-    one.
-    """
-    flags = f"{fake_devices(devices)} --xla_backend_optimization_level=0"
-    return {"XLA_FLAGS": flags, "NPROC": "4", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+# XLA computes with as many threads as a process has devices, or cores if these are more, and splits
+# sums by their number: so it is the same for one process of four devices and for four of one.
+THREADS = {"NPROC": "4"}
 
 
 def free_port():
@@ -36,14 +28,9 @@ def run_processes(commands, devices):
     """Runs commands that meet each other, over `devices` in all, and returns what each has done.
     Those that are left after `LIMIT` are killed.
     """
-    variables = {
-        "XLA_FLAGS": f"{fake_devices(devices // len(commands))} --xla_backend_optimization_level=0",
-        # So that XLA splits sums alike, see `unoptimised`.
-        "NPROC": str(devices),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+    variables = {"NPROC": str(devices)}  # so that XLA splits sums alike, see `THREADS`
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    options = {"env": environment(variables=variables), "cwd": ROOT, **pipes}
+    options = {"env": environment(devices // len(commands), variables), "cwd": ROOT, **pipes}
     with contextlib.ExitStack() as stack:
         started = []
         for arguments in commands:
@@ -66,7 +53,7 @@ def processes(n, model_dir, *bindings, devices, only={}, **more):
     meeting = [f"--coordinator=127.0.0.1:{free_port()}", f"--num_processes={n}"]
     arguments = command("pretrain.py", f"--model_dir={model_dir}", *meeting, *bindings)
     options = {
-        "env": environment(variables=unoptimised(devices)),
+        "env": environment(devices, THREADS),
         "cwd": ROOT,
         "text": True,
         **more,

@@ -1,4 +1,4 @@
-"""An engine for tests of pages: it writes what a test says, with probabilities, at a chosen pace."""
+"""An engine for tests of pages: it writes what a test says, at its pace, with probabilities."""
 
 import threading
 import time

@@ -21,7 +21,7 @@ from hclx.train.optimizer import decay_mask, make_optimizer
 from hclx.train.run_dir import read_run
 from hclx.train.state import abstract_state
 from tests.helpers.commands import launch, refused
-from tests.helpers.multi_process import ended, unoptimised, wait_for_step
+from tests.helpers.multi_process import THREADS, ended, wait_for_step
 from tests.recovery.runs import (
     ALL,
     EVERY,
@@ -154,7 +154,7 @@ def test_a_second_run_in_the_folder_is_refused_and_the_first_is_not_disturbed(ru
     long = "--gin.TrainConfig.total_steps=20000"
     with start(run, long) as started:
         wait_for_step(started, run, 2)
-        second = launch("pretrain.py", *ALL, long, f"--model_dir={run}", variables=unoptimised(1))
+        second = launch("pretrain.py", *ALL, long, f"--model_dir={run}", variables=THREADS)
         assert "in use by a run that is alive" in refused(second, 64)
         (run / "STOP").touch()
         finish(started)

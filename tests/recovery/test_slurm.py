@@ -9,10 +9,10 @@ import socket
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, xla_flags
 from tests.helpers.commands import PATH, command
 from tests.helpers.launchers import ended, log, started, wait_for
-from tests.helpers.multi_process import unoptimised
+from tests.helpers.multi_process import THREADS
 from tests.recovery.runs import ALL, EVERY, MESH, STEPS, assert_equal, copy, events_of
 
 
@@ -44,7 +44,9 @@ def test_the_real_trainer_under_slurm(whole, run, tmp_path):
         "STANDIN_SPEED": 1,
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": PATH,
-    } | unoptimised(2)
+        "XLA_FLAGS": xla_flags(2),
+        **THREADS,
+    }
     with started(arguments, tmp_path, **variables) as job:
         wait_for(lambda: len(events_of(run, "first_step")) > attempts, job, timeout=120)
         job.send_signal(signal.SIGUSR1)

@@ -106,6 +106,7 @@ def test_the_events_of_an_app_have_one_candidate(maker, nobody):
     tokens = [data for name, data in events if name == "token"]
     assert "".join(token["text"] for token in tokens) == whole["text"]
     assert all(not token["top"] for token in tokens)
+    assert WRITES["examples"][0]["말"] not in answer.text, "the prompt is told"
 
 
 def test_everyone_may_read_about_an_app_and_nothing_of_its_prompt(maker, nobody):

@@ -99,7 +99,8 @@ def test_an_error_is_a_page_and_has_no_markup_of_others(nobody):
     assert answer.status_code == 403 and "<script>" not in answer.text
     check_headers(answer)
     wrong = nobody.get("/studio/api/nothing")
-    assert wrong.json()["error"]["code"] == "not_found" and wrong.status_code == 404
+    assert wrong.status_code == 404 and wrong.json()["error"]["code"] == "not_found"
+    assert "/studio/api/nothing is no route" in wrong.json()["error"]["message"]
 
 
 def test_the_pages_take_nothing_but_requests_to_read(studio_client):

@@ -1,6 +1,7 @@
 """The Studio in Chromium, over an engine that writes what a test says."""
 
 import contextlib
+import time
 
 import pytest
 
@@ -35,8 +36,6 @@ def studio(tmp_path_factory):
     rules, template = OutputRules(WordFilter()), ChatTemplate(tokenizer)
     backend = Backend(engine, tokenizer, {"tiny": None}, 20_000, "", template, rules=rules)
     with open_database(f"{folder}/store.db") as database:
-        import time
-
         app = studio_app(backend, database, time.time)
         with served(app) as url:
             engine.url, engine.database = url, database

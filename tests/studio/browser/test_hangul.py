@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.browser import Composer
+from tests.helpers.browser import Composer, new_prompt
 
 CTRL = 2
 
@@ -15,23 +15,6 @@ def chat(page, studio):
     field.focus()
     studio.prompts.clear()
     return field
-
-
-def new_prompt(page, changes):
-    """Makes a prompt and opens it."""
-    prompt_id = page.evaluate(
-        """async (changes) => {
-            const document = {schema: "hclx.prompt/1", name: "감정", input: "{문장}\\n감정:", answer: " {답}", answer_field: "답", stop: ["\\n\\n"],
-                sampling: {max_tokens: 100, temperature: 0.5}};
-            const body = JSON.stringify({title: "감정", content: {schema: "hclx.studio/1", document, ...changes}});
-            const answer = await fetch("api/prompts", {method: "POST", headers: {"Content-Type": "application/json"}, body});
-            return (await answer.json()).id;
-        }""",
-        changes,
-    )
-    page.evaluate("id => { location.hash = `#/prompts/${id}`; }", prompt_id)
-    page.get_by_role("textbox", name="제목").wait_for()
-    return prompt_id
 
 
 def messages(page):

@@ -114,3 +114,19 @@ def test_a_person_has_so_many_apps(database, hana, prompt):
         made(database, hana, prompt, "a-3", most=2)
     app_records.remove_app(database, "a-1", hana, 13)
     assert made(database, hana, prompt, "a-3", most=2)
+
+
+def test_a_prompt_is_not_removed_while_an_app_of_it_is_made(database, hana):
+    for number in range(8):
+        prompt = prompt_records.create_prompt(database, hana, "x", "{}", 10)
+        version_records.add_version(database, prompt, hana, 1, hana, "", 11)
+        app, removal = at_once(
+            [
+                lambda: made(database, hana, prompt, f"app-{number}"),
+                lambda: prompt_records.remove_prompt(database, prompt, hana, 12),
+            ]
+        )
+        if isinstance(app, Exception):
+            assert isinstance(app, NotThereError) and removal is None
+        else:
+            assert isinstance(removal, ConflictError)

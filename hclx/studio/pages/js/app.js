@@ -7,10 +7,10 @@ import { Field } from "./parts/field.js";
 import { Icon } from "./parts/icons.js";
 import { Notices } from "./parts/notices.js";
 import { Pending, copyText, useLoaded } from "./parts/page.js";
-import { Bars, answerText } from "./parts/result.js";
+import { Bars, Waiting, answerText } from "./parts/result.js";
 import { TextArea } from "./parts/text_input.js";
 
-const SLUG = location.pathname.split("/").filter(Boolean).at(-1);
+const SLUG = decodeURIComponent(location.pathname).split("/").filter(Boolean).at(-1);
 const LONG_SECONDS = 3600; // a quota that opens again later than this is that of a day
 
 // Keeps something for this tab alone; storage may be switched off.
@@ -55,8 +55,9 @@ function Answer({ run, isRunning, onAgain }) {
   const text = answerText(candidate);
   return html`<section class="card app-answer" aria-busy=${isRunning} aria-labelledby="answer">
     <h2 id="answer">${t("result.title")}</h2>
+    ${isRunning && !text && html`<${Waiting} />`}
     ${scores ? html`<p class="answer">${end?.answer ?? ""}</p><${Bars} scores=${scores} answer=${end?.answer} />`
-      : html`<div class="written">${text}${isRunning && html`<span class="caret" aria-hidden="true"></span>`}</div>`}
+      : (text || isRunning) && html`<div class="written">${text}${isRunning && html`<span class="caret" aria-hidden="true"></span>`}</div>`}
     ${isBlocked && html`<p class="warning">${t("apps.blocked")}</p>`}
     ${run.state === "stopped" && html`<p class="help">${t("result.stopped")}</p>`}
     ${run.state === "broken" && html`<p class="warning" role="alert">${t("apps.broken")}</p>`}
@@ -79,7 +80,7 @@ function Form({ about, secret }) {
   const ask = () => {
     if (isRunning) return;
     const body = Object.fromEntries(fields.map((name) => [name, item[name] ?? ""]));
-    start(null, body, { path: SLUG, body, headers: secret ? { Authorization: `Bearer ${secret}` } : {} });
+    start(null, body, { path: encodeURIComponent(SLUG), body, isQuiet: true, headers: secret ? { Authorization: `Bearer ${secret}` } : {} });
     answer.current?.scrollIntoView({ block: "nearest" });
   };
   const isEmpty = fields.length > 0 && fields.every((name) => !(item[name] ?? "").trim());

@@ -1,5 +1,5 @@
 // Code that calls an app, or the model below it, to be pasted into a terminal or a file. Pure functions.
-import { choicesOf, hasChoices } from "./content.js";
+import { answerField, choicesOf, hasChoices } from "./content.js";
 import { parseTemplate } from "./template.js";
 
 export const KEY_NAME = "HCLX_KEY"; // the variable of the environment that has the key where it is not known
@@ -49,46 +49,43 @@ export const codeOf = (language, call) => WRITERS[language](call);
 
 export const appCall = (address, item, key = null) => ({ address, body: item, key, answer: '["answer"]' });
 
-// Fills the slots of a template, as far as choices have any.
+// Fills the slots of a template; particles are left to those who read choices of people.
 const filled = (template, item) => (parseTemplate(template) ?? [template]).map((part) => (typeof part === "string" ? part : item[part.field] ?? "")).join("");
 
-// Choices as the model would write them, behind what the template of the answer begins with.
-function choiceRule(document, item) {
-  const [first] = parseTemplate(document.answer ?? "") ?? [], lead = typeof first === "string" ? first : "";
-  return { choice: Object.values(choicesOf(document)).map((text) => lead + filled(text, item)) };
+// The answers as they stand behind the text, in the order of the choices.
+function answersOf(document, item) {
+  const { answer = "{answer}" } = document;
+  return Object.values(choicesOf(document)).map((choice) => filled(answer, { ...item, [answerField(document)]: filled(choice, item) }));
 }
 
 const RULES = { choices: "choice", json_schema: "json", lark: "grammar", regex: "regex" };
-function grammarRule([kind, value]) {
-  return { [RULES[kind]]: value };
-}
-
 const DEFAULT_TOKENS = 128; // that a prompt writes which does not say how many
-const CHOICE_TOKENS = 64;
 
-function settingsOf(document, item) {
-  if (hasChoices(document)) return { max_tokens: CHOICE_TOKENS, temperature: 0, structured_outputs: choiceRule(document, item) };
-  const [rule] = Object.entries(document.grammar ?? {});
+function settingsOf({ sampling, stop, grammar }) {
+  const rules = Object.entries(grammar ?? {}).map(([kind, value]) => [RULES[kind], value]);
   return {
-    temperature: 0, max_tokens: DEFAULT_TOKENS, ...document.sampling, ...(document.stop?.length ? { stop: document.stop } : {}),
-    ...(rule ? { structured_outputs: grammarRule(rule) } : {}),
+    temperature: 0, max_tokens: DEFAULT_TOKENS, ...sampling, ...(stop?.length ? { stop } : {}),
+    ...(rules.length ? { structured_outputs: Object.fromEntries(rules) } : {}),
   };
 }
 
-// The call of /v1/completions that writes what a content does; `prompt` is the text that the model reads, `base` the address of /v1/.
-// A choice is written under a rule here, and not scored as the Studio does it.
+// The call that does what a content does, without an app: /v1/completions, or where it has choices /hclx/v1/choose, which
+// compares their probabilities. `prompt` is the text that the model reads, `base` the address above these paths.
 export function modelCall(base, { content, item, prompt, model }) {
-  const body = { model: content.model || model, prompt, ...settingsOf(content.document, item) };
-  return { address: `${base}completions`, body, key: null, answer: '["choices"][0]["text"]' };
+  const { document } = content, named = { model: content.model || model };
+  if (hasChoices(document)) {
+    return { address: `${base}hclx/v1/choose`, body: { ...named, context: prompt, choices: answersOf(document, item) }, key: null, answer: '["choice"]' };
+  }
+  return { address: `${base}v1/completions`, body: { ...named, prompt, ...settingsOf(document) }, key: null, answer: '["choices"][0]["text"]' };
 }
 
 // The call of /v1/chat/completions for a content that is a chat.
 export function chatCall(base, { content, message, model }) {
-  const { system = "", turns = [] } = content.chat ?? {}, { structured_outputs, ...settings } = settingsOf(content.document, {});
+  const { system = "", turns = [] } = content.chat ?? {};
   const messages = [
     ...(system ? [{ role: "system", content: system }] : []),
     ...turns.flatMap(({ user, assistant }) => [{ role: "user", content: user }, { role: "assistant", content: assistant }]),
     { role: "user", content: message },
   ];
-  return { address: `${base}chat/completions`, body: { model: content.model || model, messages, ...settings }, key: null, answer: '["choices"][0]["message"]["content"]' };
+  return { address: `${base}v1/chat/completions`, body: { model: content.model || model, messages, ...settingsOf(content.document) }, key: null, answer: '["choices"][0]["message"]["content"]' };
 }

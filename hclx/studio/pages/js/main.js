@@ -69,11 +69,11 @@ function Shell({ page, session, onChanged, children }) {
   const skip = () => main.current.focus();
   return html`<div class=${`shell ${isOpen ? "open" : ""}`}>
     <button type="button" class="skip" onClick=${skip}>${t("shell.skip")}</button>
-    <div class="topbar">
+    <header class="topbar">
       <button type="button" class="plain" aria-label=${t("shell.menu")} aria-expanded=${isOpen} onClick=${() => setOpen(!isOpen)}>
         <${Icon} name="menu" /></button>
       <a href="#/" class="brand">hclx Studio</a>
-    </div>
+    </header>
     <nav class="side" aria-label=${t("shell.menu")}>
       <a href="#/" class="brand">hclx <span>Studio</span></a>
       ${session && MENU.filter(([, , , role]) => mayAs(session, role)).map(([path, name, icon]) => html`

@@ -38,7 +38,7 @@ export function usePolling(load, isLive, inputs = []) {
   return { ...state, reload: ask };
 }
 
-const WINDOW_MS = 60_000;
+const WINDOW_MS = 60_000, GAP_MS = 15_000;
 
 // How many rows a minute end, by the counts of the last minute, each [milliseconds, done]; null as long as that is not known.
 export function perMinute(samples) {
@@ -46,5 +46,8 @@ export function perMinute(samples) {
   if (!first || last[0] - first[0] < 2000 || last[1] <= first[1]) return null;
   return ((last[1] - first[1]) * 60_000) / (last[0] - first[0]);
 }
-export const withSample = (samples, now, done) =>
-  (samples.length && samples.at(-1)[1] > done ? [[now, done]] : [...samples.filter(([at]) => now - at < WINDOW_MS), [now, done]]);
+// A sample more; they begin anew where the server was away, or rows run again.
+export function withSample(samples, now, done) {
+  const last = samples.at(-1), isBroken = last && (last[1] > done || now - last[0] > GAP_MS);
+  return [...(isBroken ? [] : samples.filter(([at]) => now - at < WINDOW_MS)), [now, done]];
+}

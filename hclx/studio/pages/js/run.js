@@ -60,8 +60,8 @@ class Frames {
 // Returns {run, isRunning, start, stop, undo, redo, canUndo, canRedo, clear}.
 //   run: {state: "running"|"done"|"stopped"|"broken"|"failed", prompt, candidates, error, item, content}
 //     and of a failure code, status and retryAfter (seconds)
-//   start(content, item, {written, keepTokens, path, body, headers}): `written` goes on behind a text, which has keepTokens;
-//     `path`, `body` and `headers` are those of another route with the same events
+//   start(content, item, {written, keepTokens, path, body, headers, isQuiet}): `written` goes on behind a text, which has
+//     keepTokens; `path`, `body` and `headers` are those of another route with the same events; isQuiet: no notice of failures
 export function useRun() {
   const [history, setHistory] = useState({ runs: [], at: -1 });
   const [isRunning, setRunning] = useState(false);
@@ -70,7 +70,7 @@ export function useRun() {
 
   const put = (run) => setHistory(({ runs, at }) => ({ runs: runs.map((before, index) => (index === at ? run : before)), at }));
 
-  const start = useCallback(async (content, item, { written = "", keepTokens = [], path = "api/run", body: own, headers } = {}) => {
+  const start = useCallback(async (content, item, { written = "", keepTokens = [], path = "api/run", body: own, headers, isQuiet = false } = {}) => {
     abort.current?.abort();
     const control = new AbortController();
     abort.current = control;
@@ -96,7 +96,7 @@ export function useRun() {
       else if (["offline", "broken"].includes(error.code) && run.prompt) run = { ...run, state: "broken", error: error.message };
       else {
         run = { ...run, state: "failed", ...failureOf(error) };
-        notifyError(error);
+        if (!isQuiet) notifyError(error);
       }
     }
     if (abort.current === control) {

@@ -131,7 +131,8 @@ export function useFilter(bench) {
     differs: (at) => outcomes.slice(1).some((list) => differs(outcomes[0][at], list[at])), chosen: (at) => chosen.has(rows[at][ROW]),
     missing: (at) => filled[at] && live.some(([{ isStale }, index]) => isStale || !outcomes[index][at].cell),
   };
-  const counts = Object.fromEntries(FILTERS.map((name) => [name, rows.reduce((n, _, at) => n + (tests[name](at) ? 1 : 0), 0)]));
+  const stale = settings.map(({ isStale }) => isStale).join();
+  const counts = useMemo(() => Object.fromEntries(FILTERS.map((name) => [name, rows.reduce((n, _, at) => n + (tests[name](at) ? 1 : 0), 0)])), [rows, outcomes, chosen, filled, stale]);
   const show = (name, passes, cell) => setFilter({ name, cell, ids: new Set(rows.filter((_, at) => passes(at)).map((row) => row[ROW])) });
   const choose = (name) => (name === "all" ? setFilter(null) : show(name, tests[name]));
   const chooseCell = (cell) => {

@@ -52,7 +52,9 @@ export function answerOfCell(cell) {
 }
 
 // Everything that a table shows of a row's answers by a setting. `right` is null without a gold answer or an answer.
+const NONE = { cell: undefined, all: [], answer: null, right: null, error: null, stable: null };
 export function outcomeOf(cells, mark, gold, { rule, repeats }) {
+  if (!cells.size) return NONE;
   const all = Array.from({ length: repeats }, (_, repeat) => cells.get(cellKey(mark, repeat))).filter(Boolean);
   const [cell] = all, answers = all.filter((each) => !each.error).map(answerOfCell);
   const answer = answerOfCell(cell);

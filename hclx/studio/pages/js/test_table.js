@@ -7,6 +7,7 @@ import { notify, notifyError } from "./parts/notices.js";
 
 const SAVE_MS = 900;
 const KEEP_MS = 300;
+const MANY = 2000; // rows that take long to keep in the browser: it is done where the server does not take them
 const RETRY_MS = 4000;
 
 // Rows are objects of texts; this tells them apart wherever they move, and goes along when they are copied.
@@ -19,14 +20,13 @@ const asObjects = ({ columns, rows }) => numbered(rows.map((row) => Object.fromE
 const bodyOf = (value) => ({ name: value.name, columns: value.columns, rows: asLists(value) });
 const valueOf = (table) => ({ name: table.name, columns: table.columns, rows: asObjects(table) });
 
-// Puts the rows that are shown, as they were changed, in place of what they were among all rows.
+// Puts the rows that are shown, as they were changed, in place of what they were among all rows; new ones stand behind them.
 export function mergedRows(all, shown, next) {
-  const places = new Set(shown.map((row) => row[ROW]));
-  const rest = [...next], last = all.findLastIndex((row) => places.has(row[ROW]));
-  const merged = [];
-  all.forEach((row, at) => {
-    if (!places.has(row[ROW])) merged.push(row);
-    else if (rest.length) merged.push(rest.shift());
+  const ids = (rows) => new Set(rows.map((row) => row[ROW])), before = ids(shown), after = ids(next);
+  const left = all.filter((row) => !before.has(row[ROW]) || after.has(row[ROW]));
+  const last = left.findLastIndex((row) => before.has(row[ROW])), rest = [...next], merged = [];
+  left.forEach((row, at) => {
+    merged.push(before.has(row[ROW]) ? rest.shift() : row);
     if (at === last) merged.push(...rest.splice(0));
   });
   return numbered([...merged, ...rest]);
@@ -82,7 +82,8 @@ export function useTable(id) {
     setValue(draft.latest);
     setState("dirty");
     clearTimeout(draft.keeper);
-    draft.keeper = setTimeout(() => keep("tables", id, { revision: draft.revision, ...bodyOf(draft.latest) }), KEEP_MS);
+    const wait = draft.latest.rows.length > MANY ? 2 * SAVE_MS : KEEP_MS;
+    draft.keeper = setTimeout(() => keep("tables", id, { revision: draft.revision, ...bodyOf(draft.latest) }), wait);
     clearTimeout(draft.timer);
     draft.timer = setTimeout(save, SAVE_MS);
   }, [id]);

@@ -22,7 +22,7 @@ const PREVIEW_MS = 500;
 
 // What the model would read, asked for a moment after the last change: {text, tokens, room, warnings, error}.
 function usePreview(content, item) {
-  const [preview, setPreview] = useState(null), asked = JSON.stringify([content.document, content.model, item]);
+  const [preview, setPreview] = useState(null), asked = JSON.stringify([{ ...content, item: null }, item]);
   useEffect(() => {
     const control = new AbortController();
     const timer = setTimeout(() => api.post("api/preview", { content, item }, { signal: control.signal }).then(setPreview, () => {}), PREVIEW_MS);

@@ -44,7 +44,7 @@ function Models({ artefacts, onChange }) {
     }
     onChange();
   };
-  return html`<div class="scroll"><table class="stacking"><caption class="hidden">${t("tune.models")}</caption>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${t("tune.models")}><table class="stacking"><caption class="hidden">${t("tune.models")}</caption>
     <thead><tr>${["modelName", "result", "made", "bytes"].map((name) => html`<th key=${name} scope="col">${t(`tune.${name}`)}</th>`)}<th scope="col"><span class="hidden">${t("common.remove")}</span></th></tr></thead>
     <tbody>${artefacts.map((artefact) => html`<tr key=${artefact.id}>
       <th scope="row"><a href=${`#/tune/${artefact.id}`}>${artefact.model ?? artefact.name}</a></th>
@@ -64,7 +64,7 @@ function Datasets({ datasets, onChange }) {
     }
     onChange();
   };
-  return html`<details><summary>${t("tune.datasets", { n: number(datasets.length) })}</summary><div class="scroll"><table class="stacking"><caption class="hidden">${t("tune.datasetsHelp")}</caption>
+  return html`<details><summary>${t("tune.datasets", { n: number(datasets.length) })}</summary><div class="scroll" tabindex="0" role="region" aria-label=${t("tune.datasetsHelp")}><table class="stacking"><caption class="hidden">${t("tune.datasetsHelp")}</caption>
     <tbody>${datasets.map((dataset) => html`<tr key=${dataset.id}><th scope="row">${dataset.name}</th><td>${t("common.rows", { n: number(dataset.rows) })}</td><td>${date(dataset.created)}</td>
       <td><button type="button" class="plain" aria-label=${t("tune.removeOne", { name: dataset.name })} onClick=${() => remove(dataset)}><${Icon} name="trash" /></button></td></tr>`)}</tbody></table></div></details>`;
 }

@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { api } from "../api.js";
 import { date, number, t } from "../words.js";
-import { SAMPLING, SCHEMA } from "../content.js";
+import { SCHEMA } from "../content.js";
 import { loadSession } from "../session.js";
 import { confirmed } from "../parts/dialog.js";
 import { Icon } from "../parts/icons.js";
@@ -13,8 +13,10 @@ import { LineChart } from "../parts/plot.js";
 import { usePolled } from "../parts/polled.js";
 import { plainError } from "../parts/tune_errors.js";
 import { TuneNew } from "../parts/tune_new.js";
+import { plainDocument } from "../parts/tune_rows.js";
 
 const JOBS = "../hclx/v1/tuning/jobs";
+const ARTEFACTS = "../hclx/v1/artefacts";
 const SECONDS = 2;
 
 const pointsOf = (curve, name) => curve.filter((figures) => figures[name] !== undefined).map((figures) => [figures.step, figures[name]]);
@@ -30,9 +32,13 @@ function useCurve(job) {
   return curve;
 }
 
-function Curves({ curve, nSteps }) {
+// The figure of held-out rows that is of the same kind as the loss of learnt ones.
+const heldOutLoss = (job) => (job.settings["TuneConfig.objective"] === "choices" ? "validation_choice_loss" : "validation_loss");
+
+function Curves({ job, curve }) {
   if (curve.length < 2) return null;
-  const accuracy = pointsOf(curve, "validation_accuracy").map(([step, share]) => [step, 100 * share]), validation = pointsOf(curve, "validation_loss");
+  const nSteps = job.total_steps;
+  const accuracy = pointsOf(curve, "validation_accuracy").map(([step, share]) => [step, 100 * share]), validation = pointsOf(curve, heldOutLoss(job));
   const losses = [{ name: t("tune.lossTrain"), points: pointsOf(curve, "loss") }, ...(validation.length ? [{ name: t("tune.lossHeldOut"), points: validation }] : [])];
   return html`<div class="curves">
     <section class="card"><h2>${t("tune.lossTitle")}</h2><p class="help">${t("tune.lossHelp")}</p>
@@ -44,11 +50,11 @@ function Curves({ curve, nSteps }) {
 
 // A prompt for the tuned model: that on which it was tuned, or one that has nothing but the input.
 export function contentFor(job) {
-  const plain = { schema: "hclx.prompt/1", name: job.name, input: `{${t("tune.column_prompt")}}`, answer: "{answer}", sampling: { ...SAMPLING, temperature: 0 } };
-  return { schema: SCHEMA, view: "blocks", document: job.prompt ?? plain, model: job.model, item: {} };
+  const document = job.prompt ?? { ...plainDocument(t("tune.plainInput"), t("tune.plainAnswer")), input: `{${t("tune.plainInput")}}` };
+  return { schema: SCHEMA, view: "blocks", document, model: job.model, item: {} };
 }
 
-function Success({ job, onLogin }) {
+function Success({ job, artefact, onLogin }) {
   const [isBusy, open] = useAction(async () => {
     const session = await loadSession(); // the model has come since this page was opened
     if (!session.models.some(({ name }) => name === job.model)) return notify(t("tune.notServed"), "error");
@@ -56,6 +62,7 @@ function Success({ job, onLogin }) {
     await onLogin();
     return go(`prompts/${id}`);
   });
+  if (artefact === null) return html`<p class="warning">${t("tune.deleted")}</p>`;
   if (!job.model) return html`<p class="warning">${t("tune.elsewhere")}</p>`;
   return html`<section class="card success"><h2>${t("tune.done")}</h2><p>${t("tune.doneHelp", { model: job.model })}</p>
     <button type="button" class="primary" disabled=${isBusy} onClick=${open}><${Icon} name="play" />${t("tune.try")}</button></section>`;
@@ -67,11 +74,24 @@ function Failure({ job }) {
     <a class="button" href="#/tune/new">${t("tune.anew")}</a></section>`;
 }
 
-function Facts({ job }) {
-  const { metrics } = job, took = job.ended && job.started ? timeText(job.ended - job.started) : null;
+// What a job has made: undefined until that is known, null once it was deleted.
+function useArtefact(job) {
+  const [artefact, setArtefact] = useState(undefined);
+  useEffect(() => {
+    let isCurrent = true;
+    const missing = (error) => isCurrent && error.status === 404 && setArtefact(null);
+    if (job?.state === "succeeded" && job.kind !== "finetune") api.get(`${ARTEFACTS}/${job.id}`).then((value) => isCurrent && setArtefact(value), missing);
+    return () => { isCurrent = false; };
+  }, [job?.id, job?.state]);
+  return artefact;
+}
+
+function Facts({ job, artefact }) {
+  const metrics = { ...job.metrics, ...artefact?.metrics }; // those of the step that was kept, which need not be the last
+  const took = job.ended && job.started ? timeText(job.ended - job.started) : null;
   const facts = [
     [t("tune.accuracy"), metrics.validation_accuracy === undefined ? null : number(metrics.validation_accuracy, { style: "percent", maximumFractionDigits: 1 })],
-    [t("tune.factHeldOut"), metrics.validation_loss === undefined ? null : number(metrics.validation_loss, { maximumFractionDigits: 3 })],
+    [t("tune.factHeldOut"), metrics[heldOutLoss(job)] === undefined ? null : number(metrics[heldOutLoss(job)], { maximumFractionDigits: 3 })],
     [t("tune.factTrain"), metrics.loss === undefined ? null : number(metrics.loss, { maximumFractionDigits: 3 })],
     [t("tune.took"), took],
   ].filter(([, value]) => value !== null);
@@ -79,7 +99,8 @@ function Facts({ job }) {
 }
 
 function Job({ id, onLogin }) {
-  const polled = usePolled(() => api.get(`${JOBS}/${id}`), isUnfinished, SECONDS, [id]), job = polled.value, curve = useCurve(job);
+  const polled = usePolled(() => api.get(`${JOBS}/${id}`), isUnfinished, SECONDS, [id]), job = polled.value;
+  const curve = useCurve(job), artefact = useArtefact(job);
   if (!job) return html`<${PageHead} title=${t("tune.title")} /><${Pending} loaded=${polled} />`;
   const cancel = async () => {
     if (!(await confirmed(t("tune.cancelAsk"), { action: t("tune.cancel"), isDanger: true }))) return;
@@ -94,10 +115,10 @@ function Job({ id, onLogin }) {
     ${polled.isAway && html`<p class="warning" role="alert">${t("tune.away")}</p>`}
     <p><${StateTag} job=${job} />${stateOf(job) === "cancelling" && html` <span class="help">${t("tune.cancellingHelp")}</span>`}</p>
     ${isUnfinished(job) && html`<section class="card"><${JobProgress} job=${job} />${job.error && html`<p class="help">${plainError(job.error)}</p>`}<p class="help">${t("tune.leaveHelp")}</p></section>`}
-    ${job.state === "succeeded" && html`<${Success} job=${job} onLogin=${onLogin} />`}
+    ${job.state === "succeeded" && html`<${Success} job=${job} artefact=${artefact} onLogin=${onLogin} />`}
     ${isEndedBadly && html`<${Failure} job=${job} />`}
-    <${Facts} job=${job} />
-    <${Curves} curve=${curve} nSteps=${job.total_steps} />`;
+    <${Facts} job=${job} artefact=${artefact} />
+    <${Curves} job=${job} curve=${curve} />`;
 }
 
 export default function TuneJob({ id, onLogin }) {

@@ -4,7 +4,7 @@ import { addressOf, api } from "../api.js";
 import { t } from "../words.js";
 import { appAddress } from "../apps.js";
 import { KEY_NAME, LANGUAGES, appCall, chatCall, codeOf, modelCall } from "../code.js";
-import { inputFields } from "../content.js";
+import { hasChoices, inputFields } from "../content.js";
 import { useSession } from "../session.js";
 import { Choice } from "./field.js";
 import { Icon } from "./icons.js";
@@ -17,7 +17,7 @@ function sampleOf({ item = {}, document }) {
 
 function useModelCall(content) {
   const { models } = useSession(), [call, setCall] = useState(null), [error, setError] = useState(null);
-  const base = addressOf("../v1/"), model = models[0]?.name ?? "";
+  const base = addressOf("../"), model = models[0]?.name ?? "";
   useEffect(() => {
     const item = sampleOf(content);
     if (content.view === "chat") {
@@ -48,7 +48,7 @@ export function CodeView({ content, app, secret }) {
     <div class="row"><${Choice} label=${t("share.target")} value=${target} options=${["app", "model"].map((name) => [name, t(`share.target_${name}`)])} onChange=${setTarget} />
       <${Choice} label=${t("share.language")} value=${language} options=${LANGUAGES.map((name) => [name, t(`share.language_${name}`)])} onChange=${setLanguage} /></div>
     ${target === "app" && !app && html`<p class="help">${t("share.noApp")}</p>`}
-    ${target === "model" && html`<p class="help">${t("share.modelHelp")}${content.document.choices ? ` ${t("share.choiceHelp")}` : ""}</p>`}
+    ${target === "model" && html`<p class="help">${t("share.modelHelp")} ${t(hasChoices(content.document) ? "share.choiceHelp" : "share.openaiHelp")}</p>`}
     ${target === "model" && error && html`<p class="error" role="alert">${error.message}</p>`}
     ${shown && html`<${Code} language=${language} call=${shown} />`}`;
 }

@@ -31,6 +31,7 @@ export function JobProgress({ job }) {
   return html`<div class="job-progress">
     <progress max=${job.total_steps || 1} value=${job.step} aria-label=${t("tune.progress")}></progress>
     <p role="status" class="help">${job.state === "queued" ? t("tune.queuedHelp") : job.step === 0 ? t("tune.preparing")
+      : job.step >= job.total_steps ? t("tune.finishing")
       : `${t("tune.steps", { step: number(job.step), total: number(job.total_steps), percent })}${left === null ? "" : ` · ${t("tune.left", { time: timeText(left) })}`}`}</p>
   </div>`;
 }

@@ -24,7 +24,7 @@ function MakeDialog({ onMade, onClose }) {
   const isReady = name.trim() && scopes.length && limits.isValid;
   const toggle = (scope, isOn) => setScopes(isOn ? [...scopes, scope] : scopes.filter((other) => other !== scope));
   return html`<${Dialog} title=${t("people.makeKey")} onClose=${onClose}>
-    <${Field} label=${t("people.keyName")} help=${t("people.keyNameHelp")}>${(attributes) => html`<${TextInput} ...${attributes} value=${name} onInput=${setName}
+    <${Field} label=${t("people.keyName")} help=${t("people.keyNameHelp")}>${(attributes) => html`<${TextInput} ...${attributes} autofocus value=${name} onInput=${setName}
       onSubmit=${() => isReady && make()} maxlength="100" />`}</${Field}>
     <fieldset class="big-choice"><legend>${t("people.scopes")}</legend>
       ${SCOPES.map((scope) => html`<label key=${scope}><input type="checkbox" checked=${scopes.includes(scope)} onChange=${(event) => toggle(scope, event.currentTarget.checked)} />
@@ -52,7 +52,7 @@ function KeyRow({ record, onLimits, onRevoke }) {
 }
 
 function Rows({ label, records, onLimits, onRevoke }) {
-  return html`<div class="scroll"><table class="stacking"><caption class="hidden">${label}</caption>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}><table class="stacking"><caption class="hidden">${label}</caption>
     <thead><tr>${["keyName", "scopes", "lastUsed", "limits"].map((name) => html`<th key=${name} scope="col">${t(`people.${name}`)}</th>`)}
       ${onRevoke && html`<th scope="col"><span class="hidden">${t("people.actions")}</span></th>`}</tr></thead>
     <tbody>${records.map((record) => html`<${KeyRow} key=${record.id} record=${record} onLimits=${onLimits && (() => onLimits(record))} onRevoke=${onRevoke && (() => onRevoke(record))} />`)}</tbody>

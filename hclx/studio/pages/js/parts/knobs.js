@@ -6,6 +6,7 @@ import {
   RANGES, creativity, kindOf, knob, startText, withCreativity, withDocument, withKnob, withStartText,
 } from "../content.js";
 import { Choice, Field, Slider, Switch } from "./field.js";
+import { FilterChoice } from "./filter_choice.js";
 import { TextInput } from "./text_input.js";
 
 const MODE = "hclx-knobs";
@@ -74,7 +75,6 @@ function Every({ content, change }) {
 // content and change are those of a draft.
 export function Knobs({ content, change }) {
   const [mode, setMode] = useState(keptMode());
-  const { filter } = useSession();
   const choose = (next) => {
     setMode(next);
     try {
@@ -96,9 +96,6 @@ export function Knobs({ content, change }) {
         value=${document.separator ?? "\n\n"} onInput=${(separator) => change(withDocument(content, { separator }))} />`}</${Field}>`}
     ${isWritten && html`<${Switch} label=${t("knobs.logprobs")} help=${t("knobs.logprobsHelp")} checked=${(content.logprobs ?? 5) > 0}
       onChange=${(isOn) => change({ ...content, logprobs: isOn ? 5 : 0 })} />`}
-    ${filter && html`<${Choice} label=${t("knobs.filter")} value=${content.block ?? null}
-      options=${[[null, t("knobs.filterShow")], [0, t("knobs.filterWorst")], [1, t("knobs.filterStrict")]]}
-      onChange=${(block) => change({ ...content, block })} />
-      <p class="help">${t("knobs.filterHelp", { categories: filter.categories.map((category) => category.name ?? category).join(", ") })}</p>`}
+    ${isWritten && html`<${FilterChoice} value=${content.block} onChange=${(block) => change({ ...content, block })} />`}
   </section>`;
 }

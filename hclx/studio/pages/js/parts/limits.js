@@ -19,10 +19,10 @@ export function useLimits(limits) {
   return { typed, setTyped, isValid, limits: isValid ? Object.fromEntries(LIMITS.map((name) => [name, read(typed[name])])) : null };
 }
 
-export function LimitFields({ state }) {
+export function LimitFields({ state, hasFocus }) {
   const { typed, setTyped } = state;
-  return html`<div class="limit-fields">${LIMITS.map((name) => html`<${Field} key=${name} label=${t(`people.${name}`)}
-    error=${isLimit(typed[name]) ? null : t("people.notNumber")}>${(attributes) => html`<${TextInput} ...${attributes} inputmode="numeric"
+  return html`<div class="limit-fields">${LIMITS.map((name, index) => html`<${Field} key=${name} label=${t(`people.${name}`)}
+    error=${isLimit(typed[name]) ? null : t("people.notNumber")}>${(attributes) => html`<${TextInput} ...${attributes} inputmode="numeric" autofocus=${hasFocus && index === 0}
       placeholder=${t("people.noLimit")} value=${typed[name]} onInput=${(text) => setTyped({ ...typed, [name]: text })} />`}</${Field}>`)}</div>`;
 }
 
@@ -36,7 +36,7 @@ export function LimitsDialog({ name, limits, onSave, onClose }) {
   };
   return html`<${Dialog} title=${t("people.limitsOf", { name })} onClose=${onClose}>
     <p class="help">${t("people.limitsHelp")}</p>
-    <${LimitFields} state=${state} />
+    <${LimitFields} state=${state} hasFocus />
     <div class="row end"><button type="button" onClick=${onClose}>${t("common.cancel")}</button>
       <button type="button" class="primary" disabled=${!state.isValid || isBusy} onClick=${save}>${t("common.save")}</button></div>
   </${Dialog}>`;

@@ -26,7 +26,7 @@ function AddDialog({ onAdd, onClose }) {
   const [isBusy, add] = useAction(async (typed) => onAdd(await api.post("api/people", { name: typed.trim(), role })));
   const submit = (typed) => typed.trim() && add(typed);
   return html`<${Dialog} title=${t("people.add")} onClose=${onClose}>
-    <${Field} label=${t("people.personName")}>${(attributes) => html`<${TextInput} ...${attributes} value=${name} onInput=${setName} onSubmit=${submit} maxlength="100" />`}</${Field}>
+    <${Field} label=${t("people.personName")}>${(attributes) => html`<${TextInput} ...${attributes} autofocus value=${name} onInput=${setName} onSubmit=${submit} maxlength="100" />`}</${Field}>
     <${RoleChoice} value=${role} onChange=${setRole} />
     <div class="row end"><button type="button" onClick=${onClose}>${t("common.cancel")}</button>
       <button type="button" class="primary" disabled=${isBusy || !name.trim()} onClick=${() => submit(name)}>${t("people.makeLink")}</button></div>
@@ -95,7 +95,7 @@ export function PersonList() {
   return html`
     <div class="row section-head"><p class="help grow">${t("people.peopleHelp")}</p>
       <button type="button" class="primary" onClick=${() => setOpen({ kind: "add" })}><${Icon} name="plus" />${t("people.add")}</button></div>
-    <div class="scroll"><table class="stacking"><caption class="hidden">${t("people.people")}</caption>
+    <div class="scroll" tabindex="0" role="region" aria-label=${t("people.people")}><table class="stacking"><caption class="hidden">${t("people.people")}</caption>
       <thead><tr>${["personName", "role", "seen", "limits"].map((name) => html`<th key=${name} scope="col">${t(`people.${name}`)}</th>`)}<th scope="col"><span class="hidden">${t("people.actions")}</span></th></tr></thead>
       <tbody>${loaded.value.data.map((person) => html`<${PersonRow} key=${person.id} person=${person} onChange=${loaded.reload}
         onLink=${({ name, link_token, expires }) => setOpen({ kind: "link", name, token: link_token, expires })} onLimits=${() => setOpen({ kind: "limits", person })} />`)}</tbody>

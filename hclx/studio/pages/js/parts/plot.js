@@ -45,7 +45,7 @@ function Legend({ names }) {
 }
 
 function Numbers({ label, head, rows }) {
-  return html`<details><summary>${t("common.asTable")}</summary><div class="scroll plot-table"><table>
+  return html`<details><summary>${t("common.asTable")}</summary><div class="scroll plot-table" tabindex="0" role="region" aria-label=${label}><table>
     <caption class="hidden">${label}</caption>
     <thead><tr>${head.map((name, index) => html`<th key=${name} scope="col" class=${index ? "number" : ""}>${name}</th>`)}</tr></thead>
     <tbody>${rows.map((row) => html`<tr key=${row[0]}>${row.map((value, index) => html`<td key=${index} class=${index ? "number" : ""}>${value}</td>`)}</tr>`)}</tbody>

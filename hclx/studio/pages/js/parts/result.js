@@ -1,6 +1,7 @@
 // What a run has brought: candidates side by side, choices with their probabilities, and what can be done with them.
 import { html, useEffect, useRef, useState } from "../html.js";
 import { number, t } from "../words.js";
+import { categoryName, levelName } from "./filter_choice.js";
 import { Icon } from "./icons.js";
 import { copyText } from "./page.js";
 import { TokenText } from "./token_text.js";
@@ -27,7 +28,7 @@ function Facts({ end, prompt }) {
 function Findings({ findings }) {
   const flagged = (findings ?? []).filter((finding) => finding.level < 2);
   if (!flagged.length) return null;
-  return html`<p class="warning">${t("result.findings")} ${flagged.map((finding) => `${finding.category} (${share(finding.probability)})`).join(", ")}</p>`;
+  return html`<p class="warning">${t("result.findings")} ${flagged.map((finding) => `${categoryName(finding.category)} · ${levelName(finding.level)} (${share(finding.probability)})`).join(", ")}</p>`;
 }
 
 function pretty(text) {
@@ -41,7 +42,7 @@ function pretty(text) {
 const SLOW_MS = 1500;
 
 // Says after a moment that the model is being prepared: the first answers of a kind take a few seconds.
-function Waiting() {
+export function Waiting() {
   const [isSlow, setSlow] = useState(false);
   useEffect(() => {
     const timer = setTimeout(() => setSlow(true), SLOW_MS);

@@ -1,5 +1,5 @@
 // The rows of a test with the answers beside them: edited, chosen, filtered, and saved as a file.
-import { html, useState } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { number, t } from "../words.js";
 import { withDocument } from "../content.js";
 import { csvOf } from "../csv.js";
@@ -76,7 +76,8 @@ function WrongRows({ draft, bench, filtered, table }) {
 // table: of useTable; bench: of useBench; filtered: of useFilter; onAgain(setting, at) asks for an answer anew.
 export function TestRows({ draft, table, bench, filtered, isBusy, onAgain }) {
   const [open, setOpen] = useState(null), { columns, rows, settings, outcomes, golds, binding } = bench, { filter, shown, choose } = filtered;
-  const { name } = table.value, close = () => setOpen(null);
+  const { name } = table.value, close = () => setOpen(null), box = useRef(null);
+  useEffect(() => { if (filter?.cell) box.current.scrollIntoView({ block: "nearest" }); }, [filter?.cell]);
   const isFilled = (row) => columns.some((column) => row[column]?.trim());
   const addRow = () => {
     choose("all");
@@ -90,7 +91,7 @@ export function TestRows({ draft, table, bench, filtered, isBusy, onAgain }) {
   const openCell = (setting, index, at) => setOpen({ setting, at, detail: {
     title: t("test.detailTitle", { row: number(at + 1), name: setting.title }), item: itemOf(rows[at], binding), gold: golds[at], outcome: outcomes[index][at], content: setting.record?.content ?? setting.own,
   } });
-  return html`<section class="card" aria-label=${t("test.table")}>
+  return html`<section class="card" ref=${box}>
     <div class="row table-head"><${TextInput} class="grow table-name" aria-label=${t("test.tableName")} value=${name} maxlength="200" onInput=${(text) => text.trim() && table.change({ name: text })} />
       <span class="help" role="status">${t("common.rows", { n: number(rows.length) })} · ${t(`editor.state_${table.state}`)}</span>
       <button type="button" onClick=${addRow}><${Icon} name="plus" />${t("test.addRow")}</button>

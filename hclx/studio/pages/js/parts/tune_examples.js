@@ -7,7 +7,7 @@ import { Choice, Field } from "./field.js";
 import { Icon } from "./icons.js";
 import { ImportDialog } from "./import_dialog.js";
 import { notifyError } from "./notices.js";
-import { checkRows, rowColumns, rowsOfPrompt } from "./tune_rows.js";
+import { checkRows, plainDocument, rowColumns, rowsOfPrompt } from "./tune_rows.js";
 
 const SHOWN = 3;
 
@@ -26,13 +26,13 @@ function Balance({ rows, document }) {
 // What rows look like, and what is wrong with them.
 export function RowsReport({ rows, document, nTested }) {
   const columns = rowColumns(document), answer = columns.at(-1);
-  const label = (name) => (document ? (name === answer ? t("examples.answer", { name }) : name) : t(`tune.column_${name}`));
+  const label = (name) => (name === answer && name === "answer" ? t("examples.answer", { name }) : name);
   const problems = checkRows(rows, document);
   return html`<div class="rows-report">
     <p role="status"><strong>${t("tune.nRows", { n: number(rows.length) })}</strong>${nTested > 0 && html` · ${t("tune.nTested", { n: number(nTested) })}`}</p>
     ${problems.map(({ code, isError, values }) => html`<p key=${code} class=${isError ? "error" : "warning"}>${t(`tune.check_${code}`, values)}</p>`)}
-    ${rows.length > 0 && document && hasChoices(document) && html`<${Balance} rows=${rows} document=${document} />`}
-    ${rows.length > 0 && html`<div class="scroll"><table><caption class="hidden">${t("tune.firstRows")}</caption>
+    ${rows.length > 0 && hasChoices(document) && html`<${Balance} rows=${rows} document=${document} />`}
+    ${rows.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label=${t("tune.firstRows")}><table><caption class="hidden">${t("tune.firstRows")}</caption>
       <thead><tr>${columns.map((name) => html`<th key=${name} scope="col">${label(name)}</th>`)}</tr></thead>
       <tbody>${rows.slice(0, SHOWN).map((row, index) => html`<tr key=${index}>${columns.map((name) => html`<td key=${name}><div class="clamped">${row[name]}</div></td>`)}</tr>`)}</tbody></table></div>
       ${rows.length > SHOWN && html`<p class="help">${t("tune.moreRows", { n: number(rows.length - SHOWN) })}</p>`}`}
@@ -50,7 +50,7 @@ export function TuneExamples({ plan, change, prompts, onReady }) {
     promptWithTable(plan.prompt).then((value) => isCurrent && setLoaded(value), (error) => isCurrent && (error.status === 404 ? change({ prompt: "" }) : notifyError(error)));
     return () => { isCurrent = false; };
   }, [plan.prompt]);
-  const document = plan.prompt ? loaded?.content.document ?? null : null;
+  const document = plan.prompt ? loaded?.content.document ?? null : plainDocument(t("tune.plainInput"), t("tune.plainAnswer"));
   const made = loaded && !isFile ? rowsOfPrompt(loaded.content, loaded.table) : { examples: [], tested: [] };
   const rows = isFile ? plan.fileRows ?? [] : plan.tested === "learn" ? [...made.examples, ...made.tested] : made.examples;
   const tested = !isFile && plan.tested === "measure" ? made.tested : [];
@@ -58,9 +58,7 @@ export function TuneExamples({ plan, change, prompts, onReady }) {
   useEffect(() => {
     onReady(isReady ? { rows, tested, document, title: loaded?.title ?? plan.fileName?.replace(/\.\w+$/, "") ?? "" } : null);
   }, [isReady, loaded, plan.source, plan.fileRows, plan.tested]);
-  const labels = { [t("tune.column_prompt")]: "prompt", [t("tune.column_completion")]: "completion" };
-  const take = (read, { name }) => {
-    const fileRows = document ? read : read.map((row) => Object.fromEntries(Object.entries(labels).map(([label, column]) => [column, row[label]])));
+  const take = (fileRows, { name }) => {
     change({ fileRows, fileName: name });
     setOpen(false);
   };
@@ -71,8 +69,9 @@ export function TuneExamples({ plan, change, prompts, onReady }) {
       ${plan.fileName && html`<span class="help">${plan.fileName}</span>`}</div>`}
     ${!isFile && made.tested.length > 0 && html`<${Choice} label=${t("tune.tested", { n: number(made.tested.length) })} value=${plan.tested}
       options=${["measure", "learn", "leave"].map((name) => [name, t(`tune.tested_${name}`)])} onChange=${(use) => change({ tested: use })} />`}
+    ${!isFile && loaded && checkRows(rows, document).some(({ isError }) => isError) && html`<p><a href=${`#/prompts/${plan.prompt}`}>${t("tune.mend")}</a></p>`}
     ${isReady && html`<${RowsReport} rows=${rows} document=${document} nTested=${tested.length} />`}
-    ${isOpen && html`<${ImportDialog} columns=${document ? rowColumns(document) : Object.keys(labels)} onRows=${take} onClose=${() => setOpen(false)} />`}`;
+    ${isOpen && html`<${ImportDialog} columns=${rowColumns(document)} onRows=${take} onClose=${() => setOpen(false)} />`}`;
 }
 
 async function promptWithTable(id) {

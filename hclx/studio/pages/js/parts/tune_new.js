@@ -47,7 +47,7 @@ async function startJob({ name, way, rows, tested, document }) {
     if (validation) brought.push(validation);
     return await api.post("../hclx/v1/tuning/jobs", {
       name, dataset, ...(validation ? { validation } : {}), kind: way.kind, epochs: way.epochs, too_long: way.dropsLong ? "drop" : "refuse",
-      ...(document ? { prompt: learntDocument(document) } : {}), settings: settingsOf(way, rows.length, tested.length > 0),
+      prompt: learntDocument(document), settings: settingsOf(way, rows.length, document, tested.length > 0),
     });
   } catch (error) {
     await Promise.allSettled(brought.map((id) => api.delete(`../hclx/v1/datasets/${id}`)));

@@ -1,12 +1,16 @@
 // The rows that a model is tuned on: pure functions that make and check them.
-import { answerField, choicesOf, hasChoices, inputFields } from "../content.js";
+import { SAMPLING, answerField, choicesOf, hasChoices, inputFields } from "../content.js";
 
 export const FEW = 20; // rows below which little can be learnt
-export const PLAIN = ["prompt", "completion"]; // the columns of rows without a prompt
 const A_STEP = 8; // rows of a step of the server, about
 
-// The columns of rows for a document, and of rows without one.
-export const rowColumns = (document) => (document ? [...inputFields(document), answerField(document)] : PLAIN);
+// What is learnt where no prompt was chosen: a text, and the answer below it.
+export const plainDocument = (input, answer) => ({
+  schema: "hclx.prompt/1", name: "tuned", input: `{${input}}\n`, answer: `{${answer}}`, answer_field: answer, sampling: { ...SAMPLING, temperature: 0 },
+});
+
+// The columns of rows for a document; the answer is the last.
+export const rowColumns = (document) => [...inputFields(document), answerField(document)];
 
 // The document that is learnt: the rows stand in for its examples.
 export function learntDocument({ examples, ...document }) {
@@ -34,7 +38,7 @@ export function checkRows(rows, document) {
   if (!rows.length) return [{ code: "none", isError: true, values: {} }];
   const empty = rows.filter((row) => columns.some((name) => !row[name]?.trim())).length;
   if (empty) add("empty", true, { n: empty });
-  if (document && hasChoices(document)) {
+  if (hasChoices(document)) {
     const keys = Object.keys(choicesOf(document));
     const unknown = [...new Set(rows.map((row) => row[answer]).filter((key) => key && !keys.includes(key)))];
     const missing = keys.filter((key) => !rows.some((row) => row[answer] === key));
@@ -65,10 +69,11 @@ export const nameOf = (title) => title.trim().replace(/[^\p{L}\p{N}_.-]+/gu, "-"
 
 // The settings of a job. way: {kind, pace, size, share, isPatient}; share: thousandths that are held out.
 const PACES = { slow: 3e-4, usual: 1e-3, fast: 3e-3 };
-export function settingsOf(way, n_rows, hasValidation) {
+export function settingsOf(way, n_rows, document, hasValidation) {
   const steps = aboutSteps(n_rows, way.epochs), every = Math.max(1, Math.floor(steps / 10));
   return {
     "OptimizerConfig.learning_rate": PACES[way.pace],
+    ...(hasChoices(document) ? { "TuneConfig.objective": "choices" } : {}), // as the Studio scores them
     [way.kind === "lora" ? "TuneConfig.rank" : "TuneConfig.length"]: way.size,
     "TrainConfig.log_every": Math.max(1, Math.floor(every / 5)),
     "TrainConfig.eval_every": every,
