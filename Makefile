@@ -4,6 +4,8 @@
 PYTHON ?= $(shell for v in 3.11 3.12 3.13 3; do p=$$(command -v python$$v) && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 EXTRAS ?= dev
 VENV ?= .venv
+# Commands and tests are many processes: each would compile all modules that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-recovery test-faults test-long
 $(VENV)/.$(EXTRAS): setup.py

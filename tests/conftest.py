@@ -36,6 +36,9 @@ def xla_flags(devices: int) -> str:
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags(8)}"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Traces make so many objects that a twentieth of all time would go into searches for garbage. That
+# of `forget_programs`, after each module, is enough.
+gc.set_threshold(50_000, 20, 20)
 if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has it from the process that started it
     _PROGRAMS = tempfile.TemporaryDirectory(prefix="hclx-programs-")
     # Not the user's folder. All processes of a test run share it: a program is found by its code,

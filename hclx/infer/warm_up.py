@@ -60,7 +60,7 @@ def _programs(
             yield call(calls.resize, other)
             yield call(calls.resize, size)
         for n_rows in chunk_rows:
-            for count in CHUNKS:
+            for count in _chunks(size):
                 yield call(calls.prefill, *_no_tokens(n_rows, count, rows))
         for n_rows in calls.batches:
             yield call(calls.decode, np.arange(rows) < n_rows, 1, False, False)
@@ -74,7 +74,15 @@ def _programs(
             yield call(calls.load_adapter_prefix, 0, number)
     yield call(calls.sample, allowed_bw, False)  # from the logits of the last `forward`
     for n_rows in chunk_rows:
-        yield from _after_reading(calls, n_rows, rows, vocab_size, allowed_bw[0])
+        chunks = _chunks(cache_sizes[-1])
+        yield from _after_reading(calls, n_rows, chunks, rows, vocab_size, allowed_bw[0])
+
+
+def _chunks(cache_size: int) -> list[int]:
+    """The sizes of the chunks that a cache of so many positions can be given, padding not counted:
+    a chunk has more tokens than the next smaller one has room for.
+    """
+    return [count for count, below in zip(CHUNKS, (0, *CHUNKS)) if below < cache_size]
 
 
 def _no_tokens(n_rows: int, count: int, rows: int) -> tuple[np.ndarray, ...]:
@@ -85,12 +93,17 @@ def _no_tokens(n_rows: int, count: int, rows: int) -> tuple[np.ndarray, ...]:
 
 
 def _after_reading(
-    calls: DeviceCalls, n_rows: int, rows: int, vocab_size: int, allowed_w: np.ndarray
+    calls: DeviceCalls,
+    n_rows: int,
+    chunks: Sequence[int],
+    rows: int,
+    vocab_size: int,
+    allowed_w: np.ndarray,
 ) -> Iterator[Callable[[], object]]:
     """Yields the calls that may follow when so many rows were read."""
     call = functools.partial
     firsts = np.zeros(n_rows, np.int32)
-    for count in CHUNKS:
+    for count in chunks:
         yield call(calls.prefill, *_no_tokens(n_rows, count, rows))
         yield call(calls.pool, firsts)
         yield call(calls.compute_logits, firsts)

@@ -16,29 +16,43 @@ class Calls:
 
     batches = (1, 8)
 
-    def __init__(self):
-        self.size, self.steps, self.made = SIZES[0], set(), collections.Counter()
+    def __init__(self, size):
+        self.size, self.steps, self.made = size, set(), collections.Counter()
+        self.counts = set()  # of tokens of a row, with the size of the cache
 
     def resize(self, size):
         self.steps.add((self.size, size))
         self.size = size
+
+    def prefill(self, tokens, *_):
+        self.made.update([("prefill", self.size)])
+        self.counts.add((self.size, tokens.shape[1]))
 
     def __getattr__(self, name):
         assert callable(getattr(DeviceCalls, name))
         return lambda *_: self.made.update([(name, self.size)])
 
 
+def chunks(cache_size):
+    """Sizes of the chunks of all numbers of tokens that have room."""
+    tokens = range(1, cache_size + 1)
+    return {next((size for size in CHUNKS if size >= n), CHUNKS[-1]) for n in tokens}
+
+
 @pytest.mark.parametrize("guesses", [0, 4])
-def test_every_call_is_made_at_every_length(guesses):
-    calls = Calls()
-    compile_programs(calls, SIZES, (1, 4), 8, 64, guesses)
-    assert calls.steps >= set(itertools.permutations(SIZES, 2))
-    numbers = {"prefill": 2 * len(CHUNKS), "decode": 2, "forward": 1}
-    numbers |= {"load_prefix": 1, "store_prefix": 1}
+@pytest.mark.parametrize("sizes", [SIZES, (64,), (128, 192), (129, 300)])
+def test_every_call_is_made_at_every_length(sizes, guesses):
+    calls = Calls(sizes[0])
+    compile_programs(calls, sizes, (1, 4), 8, 64, guesses)
+    assert calls.steps >= set(itertools.permutations(sizes, 2))
+    numbers = {"decode": 2, "forward": 1, "load_prefix": 1, "store_prefix": 1}
     numbers |= {"verify": 1} if guesses else {}
-    expected = {(name, size): n for name, n in numbers.items() for size in SIZES}
-    once = {"pool": 2 * len(CHUNKS), "compute_logits": 2 * len(CHUNKS), "begin": 2, "sample": 1}
-    expected |= {(name, SIZES[-1]): n for name, n in once.items()}
-    expected["score", SIZES[-1]] = 2 * len(CHUNKS) * len(SCORED)
-    expected["prefill", SIZES[-1]] += 2 * len(CHUNKS)  # before what is computed of the tokens
+    expected = {(name, size): n for name, n in numbers.items() for size in sizes}
+    expected |= {("prefill", size): 2 * len(chunks(size)) for size in sizes}
+    last, n_chunks = sizes[-1], len(chunks(sizes[-1]))
+    once = {"pool": 2 * n_chunks, "compute_logits": 2 * n_chunks, "begin": 2, "sample": 1}
+    expected |= {(name, last): n for name, n in once.items()}
+    expected["score", last] = 2 * n_chunks * len(SCORED)
+    expected["prefill", last] += 2 * n_chunks  # before what is computed of the tokens
     assert calls.made == expected
+    assert calls.counts == {(size, count) for size in sizes for count in chunks(size)}

@@ -1,7 +1,6 @@
 """LiteLLM from PyPI, unmodified, against a server over sockets."""
 
 import asyncio
-import os
 
 import pytest
 
@@ -10,16 +9,22 @@ from tests.helpers.scripted_chat import scripted_backend
 from tests.helpers.serving import served
 from tests.serve.openai.test_chat_tools import CALL, TOOLS
 
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it asks for prices at its import
-litellm = pytest.importorskip("litellm")
 MESSAGES = [{"role": "user", "content": "안녕?"}]
+
+
+@pytest.fixture(scope="module")
+def litellm():
+    """LiteLLM, which takes seconds to import, and asks for prices then if it may."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        return pytest.importorskip("litellm")
 
 
 def settings(address):
     return {"model": "openai/chat", "api_base": f"{address}/v1", "api_key": "any", "num_retries": 0}
 
 
-def test_chats_whole_and_in_parts():
+def test_chats_whole_and_in_parts(litellm):
     with served(build_app(scripted_backend("반가워요.", "반가워요.", CALL))) as address:
         asked = {**settings(address), "messages": MESSAGES, "max_tokens": 200}
         answer = litellm.completion(**asked)
@@ -31,7 +36,7 @@ def test_chats_whole_and_in_parts():
         assert call.function.name == "날씨"
 
 
-def test_chats_of_an_event_loop():
+def test_chats_of_an_event_loop(litellm):
     async def ask(address):
         asked = {**settings(address), "messages": MESSAGES, "max_tokens": 200}
         answers = await asyncio.gather(*(litellm.acompletion(**asked) for _ in range(4)))
@@ -44,7 +49,7 @@ def test_chats_of_an_event_loop():
     assert "".join(parts) == "네."
 
 
-def test_texts_and_vectors(backend):
+def test_texts_and_vectors(litellm, backend):
     with served(build_app(backend)) as address:
         named = {**settings(address), "model": "text-completion-openai/tiny"}
         asked = {**named, "prompt": "Hello", "max_tokens": 8, "temperature": 0}
@@ -60,7 +65,7 @@ def test_texts_and_vectors(backend):
         assert vector == pytest.approx(expected.tolist(), abs=1e-6) and again == vector
 
 
-def test_errors_are_its_own():
+def test_errors_are_its_own(litellm):
     with served(build_app(scripted_backend())) as address:
         asked = {**settings(address), "messages": MESSAGES}
         with pytest.raises(litellm.NotFoundError):
