@@ -5,7 +5,12 @@ TRICKY = "그는 '됐어'라고 \"말\"했다. $HOME `ls` \\n {x} 😀\n둘째 �
 
 def content(**document):
     """A content whose prompt writes; `document` has changes."""
-    raw = {"schema": "hclx.prompt/1", "name": "감정", "input": "문장: {문장}\n감정:", "answer": " {답}"}
+    raw = {
+        "schema": "hclx.prompt/1",
+        "name": "감정",
+        "input": "문장: {문장}\n감정:",
+        "answer": " {답}",
+    }
     raw |= {"answer_field": "답", "stop": ["\n\n"], "sampling": {"max_tokens": 100}}
     return {"schema": "hclx.studio/1", "document": raw | document, "item": {"문장": TRICKY}}
 
