@@ -11,7 +11,7 @@ const failureOf = ({ message, code, status, retry_after, retryAfter }) => ({ err
 // Returns the state after an event of the server. Pure.
 export function afterEvent(state, { name, data }) {
   if (name === "prompt") return { ...state, prompt: { ...data, warnings: data.warnings ?? [] } };
-  if (name === "done") return { ...state, state: "done" };
+  if (name === "done") return state.state === "running" ? { ...state, state: "done" } : state; // an error stays one
   if (name === "error") return { ...state, state: data.code === "shutting_down" ? "broken" : "failed", ...failureOf(data) };
   const n = data.n ?? 0, candidates = [...state.candidates];
   const before = candidates[n] ?? emptyCandidate();

@@ -3,7 +3,7 @@ import { html, useState } from "../html.js";
 import { addressOf, api, whenBack } from "../api.js";
 import { date, t } from "../words.js";
 import { quotaOf } from "../apps.js";
-import { DRAFT, saveVersion, useKept, useVersions } from "../versions.js";
+import { DRAFT, loadVersion, saveVersion, useKept, useVersions } from "../versions.js";
 import { mayAs, useSession } from "../session.js";
 import { QuotaField, SecretDialog } from "../parts/app_dialogs.js";
 import { CodeView } from "../parts/code_view.js";
@@ -110,8 +110,9 @@ export default function EditorShare({ draft, nSaved }) {
   const [n, setN] = useState(0), loaded = useVersions(draft.id, `${nSaved} ${n}`), versions = loaded.value;
   const apps = useLoaded(() => whenBack(() => api.get("api/apps"))), [made, setMade] = useState(null), [isSecretOpen, setSecretOpen] = useState(false);
   const { isKept, chosen, choose, numberOf } = useChosen(draft, versions, () => setN((before) => before + 1));
-  if (!versions) return html`<${Pending} loaded=${loaded} />`;
   const own = made?.app ?? apps.value?.data.find((app) => app.prompt === draft.id) ?? null;
+  const version = useLoaded(() => (own ? loadVersion(draft.id, own.number) : Promise.resolve(null)), [own?.slug, own?.number]);
+  if (!versions) return html`<${Pending} loaded=${loaded} />`;
   const onMade = (created) => {
     setMade(created);
     setSecretOpen(true);
@@ -121,6 +122,6 @@ export default function EditorShare({ draft, nSaved }) {
     <section class="card"><${VersionField} versions=${versions} isKept=${isKept} value=${chosen} onChange=${choose} /></section>
     <${Links} id=${draft.id} numberOf=${numberOf} />
     <${Apps} draft=${draft} apps=${apps} numberOf=${numberOf} onMade=${onMade} />
-    <section class="card" aria-labelledby="share-code"><h2 id="share-code">${t("share.code")}</h2><${CodeView} content=${draft.content} app=${own} secret=${made?.secret ?? null} /></section>
+    <section class="card" aria-labelledby="share-code"><h2 id="share-code">${t("share.code")}</h2><${CodeView} content=${draft.content} app=${own && version.value ? { ...own, content: version.value.content } : null} secret=${made?.secret ?? null} /></section>
     ${isSecretOpen && html`<${SecretDialog} app=${made.app} secret=${made.secret} onClose=${() => setSecretOpen(false)} />`}`;
 }

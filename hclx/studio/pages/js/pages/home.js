@@ -52,8 +52,8 @@ function Describe() {
       setState({ isBusy: false, error: error.name === "AbortError" ? null : error });
     }
   };
-  return html`<section class="card describe" aria-labelledby="describe-label">
-    <label id="describe-label" for="describe">${t("home.describe")}</label>
+  return html`<section class="card describe">
+    <label for="describe">${t("home.describe")}</label>
     <${TextArea} id="describe" by="enter" rows=${2} value=${text} onInput=${setText} onSubmit=${write} placeholder=${t("home.describePlaceholder")}
       maxlength="1000" aria-describedby="describe-help" readonly=${state.isBusy} />
     <div class="row">

@@ -11,7 +11,8 @@ import { Icon } from "./icons.js";
 import { copyText } from "./page.js";
 
 // What is sent as a sample: what was tried last, else the first example, else a word that says what goes there.
-function sampleOf({ item = {}, document }) {
+function sampleOf({ view, item = {}, document }) {
+  if (view === "chat") return { message: t("share.sampleMessage") };
   return Object.fromEntries(inputFields(document).map((name) => [name, item[name] || document.examples?.[0]?.[name] || t("share.sample", { name })]));
 }
 
@@ -39,10 +40,10 @@ function Code({ language, call }) {
     ${!call.key && html`<p class="help">${t("share.keyFromName", { name: KEY_NAME })}</p>`}`;
 }
 
-// app: {slug} or null; secret: its key where it is known; content: of the version that the app has.
+// content: of the draft; app: {slug, content} with the content of its version, or null; secret: its key where it is known.
 export function CodeView({ content, app, secret }) {
   const [target, setTarget] = useState("app"), [language, setLanguage] = useState("curl"), { call, error } = useModelCall(content);
-  const ofApp = app && appCall(appAddress(app.slug), sampleOf(content), secret);
+  const ofApp = app && appCall(appAddress(app.slug), sampleOf(app.content), secret);
   const shown = target === "app" ? ofApp : call;
   return html`
     <div class="row"><${Choice} label=${t("share.target")} value=${target} options=${["app", "model"].map((name) => [name, t(`share.target_${name}`)])} onChange=${setTarget} />
