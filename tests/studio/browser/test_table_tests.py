@@ -208,3 +208,30 @@ def test_a_file_runs_as_a_batch(page, studio, tmp_path):
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["answer"] for row in rows] == ["긍정", "부정", "긍정", "긍정"]
     assert [row["번호"] for row in rows] == list("0123")
+
+
+def test_a_row_that_was_deleted_comes_back_with_its_answer(bench):
+    run_all(bench)
+    before = cells(bench)
+    bench.get_by_role("button", name="틀린 줄 1").click()
+    bench.get_by_role("button", name="3번째 줄 지우기").click()
+    bench.get_by_role("button", name="모두 3").click()
+    assert len(cells(bench)) == 3
+    bench.get_by_role("button", name="되돌리기").click()
+    bench.wait_for_timeout(300)
+    assert cells(bench) == before
+    inputs = bench.get_by_role("textbox", name=re.compile("의 문장"))
+    assert [field.input_value() for field in inputs.all()] == [text for text, _ in ROWS]
+
+
+def test_a_row_that_is_too_long_says_so_in_plain_words(bench):
+    refusal = {"code": "context_length_exceeded", "message": "too long", "param": "items"}
+    bench.route("**/api/run", lambda route: route.fulfill(status=400, json={"error": refusal}))
+    run_all(bench)
+    assert bench.locator(".result-cell").first.inner_text().count("글이 너무 깁니다.") == 1
+    assert bench.get_by_role("button", name="실패한 줄 4").is_visible()
+    bench.unroute("**/api/run")
+    run_all(bench, "실패한 4줄 다시 실행")
+    assert len(cells(bench)) == 4
+    assert bench.locator(".verdict.good").count() == 3
+    bench.faults.clear()  # the refusals
