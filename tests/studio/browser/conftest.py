@@ -15,6 +15,7 @@ from hclx.studio.store.people_records import first_administrator
 from hclx.studio.store.session_records import new_link
 from hclx.text.chat_template import ChatTemplate
 from tests.helpers.browser import chromium, faults_of
+from tests.helpers.page_scripts import PageScripts
 from tests.helpers.serving import TalkingTokenizer, served
 from tests.helpers.studio import studio_app
 from tests.helpers.studio_engine import StudioEngine
@@ -62,3 +63,11 @@ def page(context, studio):
     page.faults = faults
     yield page
     assert not page.faults
+
+
+@pytest.fixture(scope="module")
+def scripts(browser, studio):
+    """Functions of the pages' modules, in a page of the server that runs nothing itself."""
+    with contextlib.closing(browser.new_page()) as page:
+        page.goto(f"{studio.url}/studio/icon.svg")
+        yield PageScripts(page, studio.url)

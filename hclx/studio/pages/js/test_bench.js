@@ -3,11 +3,12 @@ import { useEffect, useMemo, useRef, useState } from "./html.js";
 import { api, whenBack } from "./api.js";
 import { isRight } from "./evaluation.js";
 import { bindingOf, choiceKeys, contentOf, isEmpty, itemOf, markOfContent, newTest, outcomeOf } from "./test_settings.js";
+import { plainError } from "./row_errors.js";
 import { TestQueue } from "./test_queue.js";
 import { cellKey, keep, kept, markOf, seedOf } from "./test_store.js";
 import { ROW } from "./test_table.js";
 import { titleOf } from "./parts/setting_dialog.js";
-import { notifyError } from "./parts/notices.js";
+import { notify, notifyError } from "./parts/notices.js";
 
 export const newId = () => crypto.getRandomValues(new Uint32Array(2)).reduce((text, part) => text + part.toString(36), "");
 
@@ -46,7 +47,7 @@ export function useQueue(onAnswer) {
   latest.current = onAnswer;
   own.current ??= new TestQueue({ onAnswer: (job, facts) => latest.current(job, facts), onState: setState });
   useEffect(() => () => own.current.stop(), []);
-  useEffect(() => { if (state.error) notifyError(state.error); }, [state.error]);
+  useEffect(() => { if (state.error) notify(plainError(state.error), "error"); }, [state.error]);
   return [own.current, state];
 }
 

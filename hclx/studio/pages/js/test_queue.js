@@ -1,5 +1,6 @@
 // Asks the server for many answers, a few at once. It waits where the server is away or a quota is used up, and goes on.
 import { api } from "./api.js";
+import { plainError } from "./row_errors.js";
 
 const AT_ONCE = 4;
 const LONGEST_WAIT_S = 30;
@@ -104,6 +105,6 @@ export class TestQueue {
       this.reason = isQuota ? "quota" : "away";
       this.tell();
     } else if (OF_ALL.includes(error.status) || error.param?.startsWith("content")) this.stop(error);
-    else this.took(job, { answer: null, text: null, choices: null, usage: null, ms: null, seed: job.seed, error: error.message });
+    else this.took(job, { answer: null, text: null, choices: null, usage: null, ms: null, seed: job.seed, error: plainError(error) });
   }
 }

@@ -1,10 +1,10 @@
 // The runs of a prompt's tests as a page has them: their answers in memory, and in the browser's store.
 import { useCallback, useEffect, useRef, useState } from "./html.js";
-import { addRun, cellKey, cellsOf, keepCell, removeRun, runsOf } from "./test_store.js";
+import { addRun, cellKey, cellsOf, keepCell, runsOf } from "./test_store.js";
 
 const DRAW_MS = 250; // answers come faster than ten thousand rows are counted
 
-// Returns {runs, cells(run), version, add(run), put(cell), load(run), drop(run)}; `version` grows as answers come.
+// Returns {runs, cells(run), version, add(run), put(cell), load(run)}; `version` grows as answers come.
 export function useTestRuns(prompt) {
   const [runs, setRuns] = useState(null), [version, setVersion] = useState(0);
   const own = useRef({ cells: new Map(), timer: 0 });
@@ -36,12 +36,7 @@ export function useTestRuns(prompt) {
     keepCell(cell);
     draw();
   }, []);
-  const drop = useCallback((run) => {
-    own.current.cells.delete(run);
-    setRuns((before) => before.filter(({ id }) => id !== run));
-    removeRun(run);
-  }, []);
   const none = useRef(new Map());
   const cells = (run) => own.current.cells.get(run) ?? none.current;
-  return { runs, cells, version, add, put, load, drop };
+  return { runs, cells, version, add, put, load };
 }

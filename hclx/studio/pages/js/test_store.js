@@ -64,7 +64,7 @@ export async function addRun(run) {
   } catch { /* it then holds for this page */ }
 }
 
-export async function removeRun(id) {
+async function removeRun(id) {
   try {
     await answered((await store("runs", "readwrite")).delete(id));
     await answered((await store("cells", "readwrite")).delete(ofRun(id)));

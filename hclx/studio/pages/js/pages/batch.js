@@ -2,6 +2,7 @@
 import { html, useEffect, useRef, useState } from "../html.js";
 import { addressOf, api } from "../api.js";
 import { date, number, t } from "../words.js";
+import { plainError } from "../row_errors.js";
 import { perMinute, usePolling, withSample } from "../polling.js";
 import { BatchProgress, BatchState, isUnfinished } from "../parts/batch_progress.js";
 import { confirmed } from "../parts/dialog.js";
@@ -75,7 +76,7 @@ function Rows({ batch }) {
         ${has.choices && html`<th scope="col" class="number">${t("batches.probability")}</th>`}${has.text && html`<th scope="col">${t("batches.text")}</th>`}</tr></thead>
       <tbody>${rows.map((row) => html`<tr key=${row.number}><th scope="row" class="number">${number(row.number + 1)}</th>
         ${columns.map((name) => html`<td key=${name}><div class="clip" title=${row.fields[name]}>${row.fields[name]}</div></td>`)}
-        <td>${row.error ? html`<span class="error">${t("batches.error")}: ${row.error.message}</span>` : row.usage || row.text !== null ? html`<div class="clip answer" title=${answerText(row)}>${answerText(row)}</div>` : html`<span class="help">${t("batches.notYet")}</span>`}</td>
+        <td>${row.error ? html`<span class="error" title=${row.error.message}>${plainError(row.error)}</span>` : row.usage || row.text !== null ? html`<div class="clip answer" title=${answerText(row)}>${answerText(row)}</div>` : html`<span class="help">${t("batches.notYet")}</span>`}</td>
         ${has.choices && html`<td class="number">${row.choices && row.answer in row.choices ? share(row.choices[row.answer]) : ""}</td>`}
         ${has.text && html`<td><div class="clip" title=${row.text}>${row.text}</div></td>`}</tr>`)}</tbody></table></div>
     <div class="row pager"><button type="button" disabled=${from === 0} onClick=${() => setFrom(Math.max(0, from - SHOWN))}>${t("batches.before")}</button>
@@ -93,7 +94,7 @@ export default function Batch({ id }) {
     <p class="back"><a href="#/batches">← ${t("batches.back")}</a></p>
     <${PageHead} title=${batch.name} note=${times.join(" · ")}><${BatchState} batch=${batch} /></${PageHead}>
     ${isAway && html`<p class="warning" role="status">${t("batches.away")}</p>`}
-    ${batch.reason && html`<p class=${batch.state === "failed" ? "error" : "warning"} role="status">${t(batch.state === "failed" ? "batches.failedReason" : "batches.reason")} ${batch.reason.message}</p>`}
+    ${batch.reason && html`<p class=${batch.state === "failed" ? "error" : "warning"} role="status">${t(batch.state === "failed" ? "batches.failedReason" : "batches.reason")} ${plainError(batch.reason)}</p>`}
     <section class="card"><${BatchProgress} batch=${batch} /><${Pace} batch=${batch} /><${Buttons} batch=${batch} onChanged=${polled.reload} /></section>
     <${Rows} batch=${batch} />`;
 }

@@ -9,8 +9,8 @@ const BESIDE = 8; // rows that are drawn above and below those in sight
 
 // columns: [{name, label, options?: texts to choose among, cell?: (row, index) => html, isNumber?}]
 // rows: objects, column -> text. onChange gets the new rows; without it nothing can be edited.
-// label: what the table is, for those who hear it. height: the most in pixels.
-export function DataTable({ label, columns, rows, onChange, height = 420, rowClass }) {
+// label: what the table is, for those who hear it. height: the most in pixels. numberOf(row, index): its number, from 1.
+export function DataTable({ label, columns, rows, onChange, height = 420, rowClass, numberOf = (_, index) => index + 1 }) {
   const box = useRef(null), [top, setTop] = useState(0), [dragged, setDragged] = useState(null);
   const focused = useRef(null);
   const inSight = Math.ceil(height / ROW);
@@ -39,7 +39,7 @@ export function DataTable({ label, columns, rows, onChange, height = 420, rowCla
   };
   const cell = (row, index, column) => {
     if (column.cell) return column.cell(row, index);
-    const name = t("table.cell", { column: column.label ?? column.name, row: index + 1 });
+    const name = t("table.cell", { column: column.label ?? column.name, row: numberOf(row, index) });
     if (!onChange) return html`<div class="cell-text" title=${row[column.name]}>${row[column.name]}</div>`;
     if (column.options) {
       const options = column.options.includes(row[column.name]) ? column.options : [row[column.name] ?? "", ...column.options];
@@ -65,11 +65,11 @@ export function DataTable({ label, columns, rows, onChange, height = 420, rowCla
               onDragOver=${(event) => dragged !== null && event.preventDefault()}
               onDrop=${(event) => { event.preventDefault(); if (dragged !== null) move(dragged, index); setDragged(null); }}>
             <td class="narrow">${onChange ? html`<button type="button" class="plain handle" draggable="true" data-handle=${index}
-                aria-label=${t("table.move", { row: index + 1 })} title=${t("table.moveHelp")} onKeyDown=${(event) => onKey(event, index)}
+                aria-label=${t("table.move", { row: numberOf(row, index) })} title=${t("table.moveHelp")} onKeyDown=${(event) => onKey(event, index)}
                 onDragStart=${(event) => { event.dataTransfer.setData("text/plain", String(index)); setDragged(index); }}
-                onDragEnd=${() => setDragged(null)}>${number(index + 1)}</button>` : number(index + 1)}</td>
+                onDragEnd=${() => setDragged(null)}>${number(numberOf(row, index))}</button>` : number(numberOf(row, index))}</td>
             ${columns.map((column) => html`<td key=${column.name} class=${column.isNumber ? "number" : ""}>${cell(row, index, column)}</td>`)}
-            ${onChange && html`<td class="narrow"><button type="button" class="plain" aria-label=${t("table.remove", { row: index + 1 })}
+            ${onChange && html`<td class="narrow"><button type="button" class="plain" aria-label=${t("table.remove", { row: numberOf(row, index) })}
               onClick=${() => remove(index)}><${Icon} name="trash" /></button></td>`}
           </tr>`;
         })}

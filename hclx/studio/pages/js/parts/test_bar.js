@@ -21,10 +21,17 @@ function waitText({ reason, resumes }) {
   return minutes > 1 ? t("test.waitQuotaLong", { minutes: number(minutes) }) : t("test.waitQuota");
 }
 
-// queue: the state of a TestQueue. counts: {missing, answered, chosen, stale}.
+function runLabel({ answered, stale, missing, failed }) {
+  if (answered === 0) return t("test.runAll");
+  if (stale) return t("test.runChanged", { n: number(missing) });
+  if (missing > 0) return t("test.runRest", { n: number(missing) });
+  return failed > 0 ? t("test.runFailed", { n: number(failed) }) : t("test.runAgain");
+}
+
+// queue: the state of a TestQueue. counts: {missing, failed, answered, chosen, stale}.
 export function RunControls({ queue, counts, mayRun, actions }) {
   const isBusy = queue.state !== "idle", isPaused = queue.state === "paused";
-  const label = counts.answered === 0 ? t("test.runAll") : counts.stale ? t("test.runChanged", { n: number(counts.missing) }) : counts.missing > 0 ? t("test.runRest", { n: number(counts.missing) }) : t("test.runAgain");
+  const label = runLabel(counts);
   return html`<div class="run-controls">
     <div class="row">
       ${!isBusy && html`<button type="button" class="primary" disabled=${!mayRun} onClick=${actions.runAll}><${Icon} name="play" />${label}</button>`}

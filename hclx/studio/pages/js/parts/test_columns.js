@@ -22,6 +22,7 @@ export function TestColumns({ test, columns, binding, isWritten, onTest, onColum
           onChange=${(next) => onTest({ bound: { ...test.bound, [name]: next } })} />`)}
         <${ColumnField} label=${t("test.goldColumn")} none=${t("test.noGoldColumn")} columns=${columns} value=${label} onChange=${(next) => onTest({ label: next })} />
       </div>
+      ${!label && !columns.includes(t("test.gold")) && html`<p><button type="button" onClick=${() => { onColumn(t("test.gold")); onTest({ label: null }); }}>${t("test.addGold")}</button></p>`}
       ${isWritten && html`<${Choice} label=${t("test.rule")} value=${test.rule} options=${[["equal", t("test.rule_equal")], ["contains", t("test.rule_contains")]]} onChange=${(rule) => onTest({ rule })} />`}
       ${isWritten && html`<${Slider} label=${t("test.repeats")} help=${t("test.repeatsHelp")} value=${test.repeats} min=${1} max=${MOST_REPEATS} step=${1} onChange=${(repeats) => onTest({ repeats: Math.round(repeats) })} />`}
     </details>`;

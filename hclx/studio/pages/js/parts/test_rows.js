@@ -88,6 +88,16 @@ export function TestRows({ draft, table, bench, filtered, isBusy, onAgain }) {
     table.change({ rows: [...rows.filter(isFilled), ...added] });
     close();
   };
+  const setRows = (next) => {
+    table.change({ rows: filter ? mergedRows(rows, shown, next) : next });
+    const left = new Set(next.map((row) => row[ROW])), gone = shown.filter((row) => !left.has(row[ROW]));
+    const undo = () => table.change(({ rows: latest }) => ({ rows: gone.reduce((list, row) => list.toSpliced(bench.placeOf(row), 0, row), latest) }));
+    if (gone.length) notify(t("test.rowsRemoved", { n: number(gone.length) }), "info", { label: t("test.undo"), run: undo });
+  };
+  const chooseTable = (id) => {
+    draft.change((latest) => ({ ...latest, table: id }));
+    close();
+  };
   const openCell = (setting, index, at) => setOpen({ setting, at, detail: {
     title: t("test.detailTitle", { row: number(at + 1), name: setting.title }), item: itemOf(rows[at], binding), gold: golds[at], outcome: outcomes[index][at], content: setting.record?.content ?? setting.own,
   } });
@@ -98,10 +108,10 @@ export function TestRows({ draft, table, bench, filtered, isBusy, onAgain }) {
       <button type="button" onClick=${() => setOpen("import")}><${Icon} name="file" />${t("examples.import")}</button>
       <button type="button" class="plain" onClick=${() => download(`${name}.csv`, exportedTest(bench), "text/csv")}>${t("test.export")}</button>
       <button type="button" class="plain" disabled=${isBusy} onClick=${() => setOpen("table")}>${t("test.otherTable")}</button></div>
-    ${open === "table" && html`<${ChooseTable} content=${draft.content} title=${draft.title} onCancel=${close} onChoose=${(id) => draft.change((latest) => ({ ...latest, table: id }))} />`}
+    ${open === "table" && html`<${ChooseTable} content=${draft.content} title=${draft.title} onCancel=${close} onChoose=${chooseTable} />`}
     <${Filters} ...${filtered} />
     <${DataTable} label=${t("test.table")} rows=${shown} columns=${columnsOf({ bench, filtered, isBusy, onOpen: openCell })} height=${520}
-      onChange=${(next) => table.change({ rows: filter ? mergedRows(rows, shown, next) : next })} />
+      numberOf=${(row) => bench.placeOf(row) + 1} onChange=${setRows} />
     <${WrongRows} draft=${draft} bench=${bench} filtered=${filtered} table=${table} />
     ${open === "import" && html`<${ImportDialog} columns=${columns} onClose=${close} onRows=${take} />`}
     ${open?.detail && html`<${CellDialog} detail=${open.detail} onClose=${close} onAgain=${() => { onAgain(open.setting, open.at); close(); }} />`}

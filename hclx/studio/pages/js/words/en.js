@@ -149,7 +149,7 @@ export default {
     repeats: "Times for each row", repeatsHelp: "Asks each row several times with different seeds, to see how stable the answer is. The first answer counts for accuracy.",
     // Running
     settings: "What is tested", draft: "The prompt as it is", addSetting: "Compare with…", removeSetting: "Take {name} out", stale: "older result", staleHelp: "The prompt was changed after these answers. Running fills the column anew, and keeps these as an earlier run.",
-    runAll: "Run all", runRest: "Run the other {n}", runChanged: "Run {n} rows as changed", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
+    runAll: "Run all", runRest: "Run the other {n}", runChanged: "Run {n} rows as changed", runFailed: "Run the {n} failed rows again", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
     paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.",
     waitAway: "Waiting for the server. It goes on by itself.", waitQuota: "The quota is used up for the moment. It goes on by itself soon.", waitQuotaLong: "The quota is used up. It goes on by itself in about {minutes} minutes.",
     leak: "{n} rows of the table are examples too: the model has read their answers. A fair test leaves them out.",
@@ -162,9 +162,10 @@ export default {
     onlyRight: "Only “{first}” is right in {a} rows, only “{second}” in {b}.", equallyGood: "They draw.", better: "“{name}” seems better.", notSure: "That is too little to call either better.", chance: "probability of as much by chance: {p}",
     confusion: "What was answered for what", confusionOf: "Show", confusionHelp: "Right answers are on the left, the model's answers on top. A number shows its rows.", confused: "Right answer {gold}, answered {answer}: {n} rows", confusedFilter: "right {gold} · answered {answer}", manyLabels: "There are {n} answers: too many for a matrix.",
     right: "right", wrong: "wrong", failed: "failed", differs: "differs", same: "{share} the same", probability: "p {share}", emptyAnswer: "(empty)",
+    why_long: "The text is too long. Shorten the row, or the length of the answer.", why_quota: "The quota is used up. It goes on when there is some again.", why_gone: "The model is not served now. Choose another.", why_forbidden: "You may not use this model. Ask an administrator.", why_server: "The server could not answer this row. Try again in a moment.",
     detailTitle: "Row {row} · {name}", rowAgain: "This row again", showTokens: "Show token probabilities",
     // The table
-    table: "Table of the test", tableName: "Name of the table", addRow: "Add a row", export: "Download with results (CSV)", otherTable: "Another table", tableSplit: "The table was changed elsewhere too. That one is shown, and your changes are kept as “{name}”.",
+    table: "Table of the test", tableName: "Name of the table", addRow: "Add a row", rowsRemoved: "Rows deleted: {n}.", undo: "Undo", addGold: "Add a column of right answers", export: "Download with results (CSV)", otherTable: "Another table", tableSplit: "The table was changed elsewhere too. That one is shown, and your changes are kept as “{name}”.",
     filter: "Rows shown", filter_all: "All", filter_wrong: "Wrong", filter_differs: "Different", filter_failed: "Failed", filter_missing: "Not run", filter_chosen: "Chosen",
     chooseAll: "Choose all rows shown", chooseRow: "Choose row {row}", csv_answer: "answer", csv_right: "right (O/X)", csv_ms: "milliseconds", csv_tokens: "tokens", csv_error: "error",
     addExamples: "Add the wrong rows to the examples", addChosen: "Add the {n} wrong rows chosen to the examples", addExamplesHelp: "Shown as examples with their right answers, they help against mistakes of the kind. You may choose a few of them first.", addExamplesAsk: "Add {n} wrong rows to the examples?", examplesAdded: "{n} examples added. A fair test leaves these rows out.", takeOut: "Take them out of the test", noExamples: "None of the rows can be an example. Fill the column of right answers first.",
@@ -224,13 +225,13 @@ export default {
     note: "Runs a prompt over all rows of a file. The server goes on when you close this page.", add: "New batch", none: "No batches yet", noneText: "Give it a whole file: the mood of a thousand reviews, or copy for a hundred products.",
     list: "Batches", state: "State", progress: "Progress", state_waiting: "waits its turn", state_running: "running", state_paused: "paused", state_done: "done", state_failed: "stopped by an error", doneOf: "{done} / {total} rows", failedRows: "{n} failed",
     // A new batch
-    newTitle: "Run a whole file", prompt: "Prompt", pickPrompt: "Choose a prompt", which: "Which of it?", draft: "As it is now", version: "Version {number}", file: "File", otherFile: "Another file", bindTitle: "Which column goes into which slot?", slot: "Slot {name}", pickColumn: "Choose a column",
-    noSlots: "This prompt has no slot: every row would read the same.", pickFile: "Choose a file", invalid: "This prompt cannot run yet:", preview: "What the model reads for the first row", estimate: "About {perRow} tokens are read for each row, {all} in all.", quotaHint: "Where a quota is used up, it waits and goes on by itself.",
+    newTitle: "Run a whole file", prompt: "Prompt", pickPrompt: "Choose a prompt", which: "Which of it?", draft: "As it is now", version: "Version {number}", file: "File", bindTitle: "Which column goes into which slot?", slot: "Slot {name}", pickColumn: "Choose a column",
+    noSlots: "This prompt has no slot: every row would read the same.", invalid: "This prompt cannot run yet:", preview: "What the model reads for the first row", estimate: "About {perRow} tokens are read for each row, {all} in all.", quotaHint: "Where a quota is used up, it waits and goes on by itself.",
     name: "Name", start: "Run {n} rows", noPrompts: "Make a prompt first.", toPrompts: "To my prompts",
     // One batch
     back: "Batches", pause: "Pause", resume: "Go on", retry: "Run failed rows again", csv: "Download CSV", jsonl: "Download JSON lines", removeAsk: "Delete “{name}” and its results? This cannot be undone.", removed: "Deleted.",
     rate: "{n} rows a minute", left: "{time} left", minutes: "about {n} minutes", hours: "about {n} hours", moment: "less than a minute", created: "begun {date}", ended: "ended {date}", away: "The server is away. It goes on when it is back; finished rows are kept.", back_again: "The server is back, and goes on where it was.",
-    reason: "It waits:", failedReason: "It has stopped:", results: "Results", row: "Row", answer: "Answer", text: "Text", probability: "Probability", error: "Error", notYet: "not yet", page: "Rows {from}–{to} of {total}", before: "Back", next: "Next", fetchedWhile: "The results so far can be downloaded while it runs.",
+    reason: "It waits:", failedReason: "It has stopped:", results: "Results", row: "Row", answer: "Answer", text: "Text", probability: "Probability", notYet: "not yet", page: "Rows {from}–{to} of {total}", before: "Back", next: "Next", fetchedWhile: "The results so far can be downloaded while it runs.",
   },
 
   // Tuning

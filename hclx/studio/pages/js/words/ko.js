@@ -149,7 +149,7 @@ export default {
     repeats: "같은 줄 되풀이", repeatsHelp: "한 줄을 시드를 바꿔 가며 여러 번 물어, 답이 얼마나 한결같은지 봅니다. 맞은 비율은 첫 번째 답으로 셉니다.",
     // 실행
     settings: "무엇을 시험하나요", draft: "지금 프롬프트", addSetting: "견줄 것 더하기", removeSetting: "{name} 빼기", stale: "고치기 전 결과", staleHelp: "결과를 낸 뒤에 프롬프트가 바뀌었습니다. 다시 실행하면 새로 채우고, 지금 결과는 ‘이전 결과’로 남습니다.",
-    runAll: "모두 실행", runRest: "남은 {n}줄 실행", runChanged: "바뀐 것으로 {n}줄 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
+    runAll: "모두 실행", runRest: "남은 {n}줄 실행", runChanged: "바뀐 것으로 {n}줄 실행", runFailed: "실패한 {n}줄 다시 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
     paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.",
     waitAway: "서버를 기다리고 있습니다. 돌아오면 저절로 이어집니다.", waitQuota: "지금은 허용량이 다 찼습니다. 조금 뒤 저절로 이어집니다.", waitQuotaLong: "허용량이 다 찼습니다. {minutes}분쯤 뒤에 저절로 이어집니다.",
     leak: "시험 표의 {n}줄이 예시와 같습니다. 모델이 정답을 이미 본 줄이니, 빼고 보는 것이 공정합니다.",
@@ -162,9 +162,10 @@ export default {
     onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
     confusion: "무엇을 무엇으로 답했나", confusionOf: "볼 것", confusionHelp: "왼쪽이 정답, 위가 모델의 답입니다. 숫자를 누르면 그 줄만 봅니다.", confused: "정답 {gold}, 답 {answer}: {n}줄", confusedFilter: "정답 {gold} · 답 {answer}", manyLabels: "답이 {n}가지라 표로 보이지 않습니다.",
     right: "맞음", wrong: "틀림", failed: "실패", differs: "다름", same: "같은 답 {share}", probability: "확률 {share}", emptyAnswer: "(빈 답)",
+    why_long: "글이 너무 깁니다. 이 줄의 글이나 답의 길이를 줄여 주세요.", why_quota: "허용량이 다 찼습니다. 다시 찰 때 이어집니다.", why_gone: "쓰려던 모델이 지금 없습니다. 다른 모델을 골라 주세요.", why_forbidden: "이 모델을 쓸 권한이 없습니다. 관리자에게 부탁해 주세요.", why_server: "서버가 이 줄에 답하지 못했습니다. 잠시 뒤에 다시 해 주세요.",
     detailTitle: "{row}번째 줄 · {name}", rowAgain: "이 줄 다시", showTokens: "말마다 확률 보기",
     // 표
-    table: "시험 표", tableName: "표 이름", addRow: "줄 추가", export: "결과까지 내려받기 (CSV)", otherTable: "다른 표", tableSplit: "다른 곳에서도 이 표를 고쳤습니다. 저쪽 표를 보이고, 고친 것은 ‘{name}’으로 따로 남겼습니다.",
+    table: "시험 표", tableName: "표 이름", addRow: "줄 추가", rowsRemoved: "{n}줄을 지웠습니다.", undo: "되돌리기", addGold: "정답 열 더하기", export: "결과까지 내려받기 (CSV)", otherTable: "다른 표", tableSplit: "다른 곳에서도 이 표를 고쳤습니다. 저쪽 표를 보이고, 고친 것은 ‘{name}’으로 따로 남겼습니다.",
     filter: "볼 줄", filter_all: "모두", filter_wrong: "틀린 줄", filter_differs: "서로 다른 줄", filter_failed: "실패한 줄", filter_missing: "아직인 줄", filter_chosen: "고른 줄",
     chooseAll: "보이는 줄 모두 고르기", chooseRow: "{row}번째 줄 고르기", csv_answer: "답", csv_right: "맞음(O/X)", csv_ms: "밀리초", csv_tokens: "토큰", csv_error: "오류",
     addExamples: "틀린 줄을 예시로 넣기", addChosen: "고른 틀린 줄 {n}개를 예시로 넣기", addExamplesHelp: "틀린 줄을 정답과 함께 예시로 보여 주면 비슷한 실수가 줄어듭니다. 몇 줄만 골라 넣을 수도 있습니다.", addExamplesAsk: "틀린 {n}줄을 예시로 넣을까요?", examplesAdded: "예시 {n}개를 넣었습니다. 이 줄들은 시험에서 빼는 것이 공정합니다.", takeOut: "시험에서 빼기", noExamples: "예시로 넣을 수 있는 줄이 없습니다. 정답 열을 채웠는지 봐 주세요.",
@@ -224,13 +225,13 @@ export default {
     note: "파일의 모든 줄에 프롬프트를 돌립니다. 이 화면을 닫아도 서버가 이어서 합니다.", add: "새로 돌리기", none: "아직 한꺼번에 돌린 것이 없습니다", noneText: "후기 천 줄의 감정을 나누거나 상품 백 개의 소개 글을 쓸 때처럼, 파일 하나를 통째로 맡길 수 있습니다.",
     list: "한꺼번에 돌린 것", state: "상태", progress: "진행", state_waiting: "차례를 기다림", state_running: "돌리는 중", state_paused: "멈춰 둠", state_done: "끝남", state_failed: "멈춤: 오류", doneOf: "{done} / {total}줄", failedRows: "실패 {n}줄",
     // 새로 돌리기
-    newTitle: "파일 한꺼번에 돌리기", prompt: "프롬프트", pickPrompt: "프롬프트를 고르세요", which: "어느 모습으로 돌릴까요?", draft: "지금 모습", version: "{number}판", file: "파일", otherFile: "다른 파일", bindTitle: "어느 열을 어느 빈칸에 넣을까요?", slot: "빈칸 {name}", pickColumn: "열을 고르세요",
-    noSlots: "이 프롬프트에는 빈칸이 없어, 줄마다 같은 글을 읽습니다.", pickFile: "파일 고르기", invalid: "이 프롬프트는 아직 실행할 수 없습니다:", preview: "첫 줄을 넣으면 모델이 읽는 글", estimate: "줄마다 약 {perRow}토큰, 모두 약 {all}토큰을 읽습니다.", quotaHint: "허용량이 다 차면 저절로 멈췄다가, 다시 찰 때 이어서 합니다.",
+    newTitle: "파일 한꺼번에 돌리기", prompt: "프롬프트", pickPrompt: "프롬프트를 고르세요", which: "어느 모습으로 돌릴까요?", draft: "지금 모습", version: "{number}판", file: "파일", bindTitle: "어느 열을 어느 빈칸에 넣을까요?", slot: "빈칸 {name}", pickColumn: "열을 고르세요",
+    noSlots: "이 프롬프트에는 빈칸이 없어, 줄마다 같은 글을 읽습니다.", invalid: "이 프롬프트는 아직 실행할 수 없습니다:", preview: "첫 줄을 넣으면 모델이 읽는 글", estimate: "줄마다 약 {perRow}토큰, 모두 약 {all}토큰을 읽습니다.", quotaHint: "허용량이 다 차면 저절로 멈췄다가, 다시 찰 때 이어서 합니다.",
     name: "이름", start: "{n}줄 돌리기", noPrompts: "먼저 프롬프트를 하나 만들어 주세요.", toPrompts: "내 프롬프트로",
     // 하나
     back: "한꺼번에 돌리기", pause: "잠깐 멈춤", resume: "이어서 돌리기", retry: "실패한 줄 다시", csv: "CSV 내려받기", jsonl: "JSON 줄 내려받기", removeAsk: "‘{name}’을 결과와 함께 지울까요? 되돌릴 수 없습니다.", removed: "지웠습니다.",
     rate: "1분에 {n}줄", left: "{time} 남음", minutes: "약 {n}분", hours: "약 {n}시간", moment: "1분 안", created: "{date}에 시작", ended: "{date}에 끝남", away: "서버가 자리를 비웠습니다. 돌아오면 이어집니다. 끝난 줄은 남아 있습니다.", back_again: "서버가 돌아와 하던 곳부터 이어서 하고 있습니다.",
-    reason: "기다리는 까닭:", failedReason: "멈춘 까닭:", results: "결과", row: "줄", answer: "답", text: "쓴 글", probability: "확률", error: "오류", notYet: "아직", page: "{from}–{to}번째 줄, 모두 {total}줄", before: "앞으로", next: "다음", fetchedWhile: "돌리는 중에도 지금까지의 결과를 내려받을 수 있습니다.",
+    reason: "기다리는 까닭:", failedReason: "멈춘 까닭:", results: "결과", row: "줄", answer: "답", text: "쓴 글", probability: "확률", notYet: "아직", page: "{from}–{to}번째 줄, 모두 {total}줄", before: "이전", next: "다음", fetchedWhile: "돌리는 중에도 지금까지의 결과를 내려받을 수 있습니다.",
   },
 
   // 길들이기

@@ -13,15 +13,8 @@ import scipy.stats
 import sklearn.metrics
 
 from hclx.studio.batch_files import safe_cell
-from tests.helpers.page_scripts import page_scripts
 
 LABELS = ["긍정", "부정", "중립"]
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    with page_scripts() as scripts:
-        yield scripts
 
 
 def random_pairs(seed, n=60, n_labels=3):

@@ -4,8 +4,6 @@ becomes of a table whose rows are shown in part.
 
 import pytest
 
-from tests.helpers.page_scripts import page_scripts
-
 # Runs a queue whose answers are `steps`: for each call of a job, its status or "ok"; what it has
 # answered, how many calls ran at once, and the states that it told come back.
 QUEUE = """
@@ -45,12 +43,6 @@ if (action === "stop") setTimeout(() => queue.stop(), 12);
 await end;
 return { answered, calls, most, states, reason, error };
 """
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    with page_scripts() as scripts:
-        yield scripts
 
 
 def run_queue(scripts, steps=None, n_jobs=12, action=""):
