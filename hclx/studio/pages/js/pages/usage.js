@@ -33,7 +33,7 @@ function csvCell(value) {
 }
 export function csvOf(rows) {
   const head = [t("usage.day"), t("usage.kind"), t("common.name"), t("usage.key"), ...SUMS.map((name) => t(`usage.${name}`))];
-  const lines = rows.map((row) => [row.day, t(`usage.kind_${row.kind}`), row.name, row.key, ...SUMS.map((name) => row[name])]);
+  const lines = rows.map((row) => [row.day, t(`usage.one_${row.kind}`), row.name, row.key, ...SUMS.map((name) => row[name])]);
   return `\ufeff${[head, ...lines].map((line) => line.map(csvCell).join(",")).join("\r\n")}\r\n`;
 }
 
@@ -45,7 +45,7 @@ function Totals({ rows }) {
 function Users({ rows }) {
   return html`<section class="card"><h2 id="usage-users">${t("usage.users")}</h2><div class="scroll" tabindex="0" role="region" aria-labelledby="usage-users"><table class="used" aria-labelledby="usage-users">
     <thead><tr><th scope="col">${t("common.name")}</th><th scope="col">${t("usage.kind")}</th>${SUMS.map((name) => html`<th key=${name} scope="col" class="number">${t(`usage.${name}`)}</th>`)}</tr></thead>
-    <tbody>${users(rows).map((user) => html`<tr key=${user.id}><th scope="row">${user.name}</th><td><span class="tag">${t(`usage.kind_${user.kind}`)}</span></td>
+    <tbody>${users(rows).map((user) => html`<tr key=${user.id}><th scope="row">${user.name}</th><td><span class="tag">${t(`usage.one_${user.kind}`)}</span></td>
       ${SUMS.map((name) => html`<td key=${name} class="number">${number(user[name])}</td>`)}</tr>`)}</tbody>
   </table></div></section>`;
 }

@@ -15,13 +15,15 @@ export function timeText(seconds) {
   return t(`tune.${unit}`, { n: number(Math.max(1, Math.round(seconds / size))) });
 }
 
-// How many seconds a job takes yet: by the steps since this page has watched it, or since it began.
+const WATCHED = 3, BEGUN = 20; // steps after which a pace is known: the first takes as long as many others
+
+// How many seconds a job takes yet, by the steps since this page has watched it, or since it began; null: not known yet.
 export function useTimeLeft(job) {
   const first = useRef(null), now = Date.now() / 1000;
   if (job.state !== "running" || job.step === 0) return null;
   if (first.current === null || first.current.step > job.step) first.current = { step: job.step, time: now };
   const watched = job.step - first.current.step;
-  const pace = watched >= 3 ? (now - first.current.time) / watched : job.started && now > job.started ? (now - job.started) / job.step : null;
+  const pace = watched >= WATCHED ? (now - first.current.time) / watched : job.step >= BEGUN && now > job.started ? (now - job.started) / job.step : null;
   return pace === null ? null : pace * (job.total_steps - job.step);
 }
 

@@ -26,7 +26,7 @@ function Balance({ rows, document }) {
 // What rows look like, and what is wrong with them.
 export function RowsReport({ rows, document, nTested }) {
   const columns = rowColumns(document), answer = columns.at(-1);
-  const label = (name) => (name === answer && name === "answer" ? t("examples.answer", { name }) : name);
+  const label = (name) => (name === answer && name === "answer" ? t("tune.plainAnswer") : name);
   const problems = checkRows(rows, document);
   return html`<div class="rows-report">
     <p role="status"><strong>${t("tune.nRows", { n: number(rows.length) })}</strong>${nTested > 0 && html` · ${t("tune.nTested", { n: number(nTested) })}`}</p>

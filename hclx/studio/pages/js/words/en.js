@@ -288,7 +288,7 @@ export default {
   // Usage
   usage: {
     title: "Usage", noteAll: "What all people, apps and keys of this server have used.", noteOwn: "What you and your apps have used.",
-    csv: "Download as CSV", period: "Period", days: "{n} days", show: "Show", kind_all: "All", kind_person: "People", kind_app: "Apps", kind_key: "Keys",
+    csv: "Download as CSV", period: "Period", days: "{n} days", show: "Show", kind_all: "All", kind_person: "People", kind_app: "Apps", kind_key: "Keys", one_person: "Person", one_app: "App", one_key: "Key",
     requests: "Requests", tokens: "Tokens", prompt_tokens: "Tokens read", completion_tokens: "Tokens written", day: "Day", kind: "Kind", key: "Key id",
     requestsByDay: "Requests of each day", tokensByDay: "Tokens read and written each day", users: "Who used how much", hint: "Point at a bar to see its figures.", none: "Nothing was used in this period.",
     utc: "Days are those of UTC. Today's figures may still grow.",

@@ -288,7 +288,7 @@ export default {
   // 사용량
   usage: {
     title: "사용량", noteAll: "이 서버를 쓰는 모든 사람과 앱, 열쇠의 사용량입니다.", noteOwn: "나와 내 앱이 쓴 양입니다.",
-    csv: "CSV로 내려받기", period: "기간", days: "{n}일", show: "누가", kind_all: "모두", kind_person: "사람", kind_app: "앱", kind_key: "열쇠",
+    csv: "CSV로 내려받기", period: "기간", days: "{n}일", show: "누가", kind_all: "모두", kind_person: "사람", kind_app: "앱", kind_key: "열쇠", one_person: "사람", one_app: "앱", one_key: "열쇠",
     requests: "요청 수", tokens: "토큰", prompt_tokens: "읽은 토큰", completion_tokens: "쓴 토큰", day: "날짜", kind: "종류", key: "열쇠 번호",
     requestsByDay: "날마다의 요청 수", tokensByDay: "날마다 읽고 쓴 토큰", users: "누가 얼마나", hint: "막대를 짚으면 수치가 보입니다.", none: "이 기간에는 쓴 기록이 없습니다.",
     utc: "하루는 세계 표준시(UTC)로 나눕니다. 한국에서는 아침 9시에 날이 바뀝니다. 오늘 수치는 아직 늘어날 수 있습니다.",
