@@ -18,6 +18,7 @@ _COMPOSED = {
     "녕": ("ㄴ", "녀", "녕"),
     "요": ("ㅇ", "요"),
 }
+_FOCUSED = "document.activeElement.outerHTML.slice(0, 200)"
 _POST = """async ([path, body]) => {
     const headers = {"Content-Type": "application/json"};
     const answer = await fetch(path, {method: "POST", headers, body: JSON.stringify(body)});
@@ -74,6 +75,29 @@ def new_prompt(page, changes=None, title="감정"):
     page.evaluate("id => { location.hash = `#/prompts/${id}`; }", prompt_id)
     page.get_by_role("textbox", name="제목", exact=True).wait_for()
     return prompt_id
+
+
+def open_part(page, name):
+    """Opens a part of the editor by its name."""
+    page.get_by_role("navigation", name="편집기 부분").get_by_text(name, exact=True).click()
+
+
+def save_version(page, note):
+    """Saves the prompt of the editor as a version."""
+    page.get_by_role("button", name="판으로 저장").click()
+    page.get_by_role("textbox", name="무엇이 달라졌나요?").fill(note)
+    page.get_by_role("dialog").get_by_role("button", name="저장", exact=True).click()
+    page.get_by_text("판으로 저장했습니다.").wait_for()
+
+
+def tab_to(page, locator, most=80, back=False):
+    """Presses Tab, or Shift and Tab, until an element has the focus; `most` times at most."""
+    locator.wait_for()
+    for _ in range(most + 1):
+        if locator.evaluate("element => element.matches(':focus')"):
+            return
+        page.keyboard.press("Shift+Tab" if back else "Tab")
+    raise AssertionError(f"{locator} was not reached; {page.evaluate(_FOCUSED)} has the focus")
 
 
 class Composer:

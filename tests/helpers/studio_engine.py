@@ -20,6 +20,10 @@ class StudioEngine(BigramEngine):
 
     def __init__(self, tokenizer):
         super().__init__(tokenizer)
+        self.reset()
+
+    def reset(self):
+        """Forgets what a test said and what it has asked."""
         self.write, self.pause = (lambda prompt, seed: " 긍정"), 0.0
         self.prompts, self.n_cancelled = [], 0
 

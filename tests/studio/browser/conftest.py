@@ -55,6 +55,7 @@ def context(browser):
 @pytest.fixture
 def page(context, studio):
     """A page that is logged in as the administrator, at the start; it may have no faults."""
+    studio.reset()
     page = context.new_page()
     page.set_default_timeout(15_000)
     faults = faults_of(page)

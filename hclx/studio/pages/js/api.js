@@ -1,8 +1,9 @@
 // Calls the server. All addresses are relative to the page, which may lie below any path.
-import { t } from "./words.js";
+import { number, t } from "./words.js";
 
 const HERE = new URL(".", document.baseURI);
 const OFFLINE_TRIES = 3;
+const LONG_SECONDS = 3600; // a quota that opens again later than this is that of a day
 
 // An answer that is no success. `code` is a word for programs ("conflict", "offline", ...), `message` is for people;
 // `retryAfter` is in how many seconds the server may answer, null where it does not say.
@@ -15,6 +16,13 @@ export class ApiError extends Error {
     this.body = body;
     this.retryAfter = retryAfter;
   }
+}
+
+// What has gone wrong, in plain words, where nothing in what was sent is wrong; null elsewhere.
+export function plainText({ status, code, retryAfter }) {
+  if (status === 429) return retryAfter > LONG_SECONDS ? t("errors.dayUsed") : t("errors.tooMany", { seconds: number(retryAfter || 60) });
+  if (code === "context_length_exceeded" || status === 413) return t("errors.tooLong");
+  return status >= 500 ? t("errors.busy") : null;
 }
 
 export const addressOf = (path) => new URL(path, HERE).href;
@@ -45,7 +53,8 @@ async function errorOf(response) {
   const { code = "failed", message } = body?.error ?? {};
   if (response.status === 401) window.dispatchEvent(new Event("hclx-logged-out"));
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
-  return new ApiError(response.status, code, message || t("errors.status", { status: response.status }), body, retryAfter);
+  const { status } = response, plain = plainText({ status, code, retryAfter });
+  return new ApiError(status, code, plain ?? (message || t("errors.status", { status })), body, retryAfter);
 }
 
 async function json(method, path, body, options) {

@@ -1,7 +1,7 @@
 // The page of an app: fields to fill in, and the answer as it is written. Nothing else of the Studio is here.
 import { html, render, useEffect, useRef, useState } from "./html.js";
 import { api, whenBack } from "./api.js";
-import { loadWords, number, t } from "./words.js";
+import { loadWords, t } from "./words.js";
 import { useRun } from "./run.js";
 import { Field } from "./parts/field.js";
 import { Icon } from "./parts/icons.js";
@@ -11,7 +11,6 @@ import { Bars, Waiting, answerText } from "./parts/result.js";
 import { TextArea } from "./parts/text_input.js";
 
 const SLUG = decodeURIComponent(location.pathname).split("/").filter(Boolean).at(-1);
-const LONG_SECONDS = 3600; // a quota that opens again later than this is that of a day
 
 // Keeps something for this tab alone; storage may be switched off.
 function kept(name, value) {
@@ -41,12 +40,9 @@ function keptItem() {
 }
 
 // What has gone wrong, and what can be done, in plain words.
-function failureText({ status, code, retryAfter, error }) {
+function failureText({ status, error }) {
   if (status === 401 || status === 403) return t("apps.wrongKey");
   if (status === 404) return t("apps.gone");
-  if (status === 429) return retryAfter > LONG_SECONDS ? t("apps.dayUsed") : t("apps.tooMany", { seconds: number(retryAfter || 60) });
-  if (code === "context_length_exceeded" || status === 413) return t("apps.tooLong");
-  if (status >= 500) return t("apps.busy");
   return error;
 }
 

@@ -12,12 +12,12 @@ export const RANGES = {
 };
 const CREATIVITY = 10; // the steps of the simple slider
 
-export function newContent(words) {
+export function newContent({ name, field, answerLabel }) {
   return {
     schema: SCHEMA,
     view: "blocks",
     document: {
-      schema: "hclx.prompt/1", name: words.name, input: `{${words.field}}\n${words.answer}:`, answer: ` {${words.answer}}`, answer_field: words.answer, separator: "\n\n",
+      schema: "hclx.prompt/1", name, input: `{${field}}\n${answerLabel}:`, answer: ` {${answerLabel}}`, answer_field: answerLabel, separator: "\n\n",
       stop: ["\n\n"], sampling: { ...SAMPLING },
     },
     item: {},

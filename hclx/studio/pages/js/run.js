@@ -1,18 +1,19 @@
 // A run of a prompt, token by token: it can be stopped, gone on with, undone and done again.
 import { useCallback, useEffect, useRef, useState } from "./html.js";
-import { events } from "./api.js";
+import { events, plainText } from "./api.js";
 import { notifyError } from "./parts/notices.js";
 
 // A candidate is {text, tokens: [{text, logprob, top}], scores, end}; `written` is what it had before this run.
 const emptyCandidate = (written = "") => ({ written, text: "", tokens: [], scores: null, end: null });
 
-const failureOf = ({ message, code, status, retry_after, retryAfter }) => ({ error: message, code, status, retryAfter: retryAfter ?? retry_after ?? null });
+const failureOf = ({ message, code, status }) => ({ error: message, code, status });
+const failureOfEvent = ({ retry_after: retryAfter, ...facts }) => failureOf({ ...facts, message: plainText({ ...facts, retryAfter }) ?? facts.message });
 
 // Returns the state after an event of the server. Pure.
 export function afterEvent(state, { name, data }) {
   if (name === "prompt") return { ...state, prompt: { ...data, warnings: data.warnings ?? [] } };
-  if (name === "done") return state.state === "running" ? { ...state, state: "done" } : state; // an error stays one
-  if (name === "error") return { ...state, state: data.code === "shutting_down" ? "broken" : "failed", ...failureOf(data) };
+  if (name === "done") return state.state === "running" ? { ...state, state: "done" } : state; // a run that has failed is done too
+  if (name === "error") return { ...state, state: data.code === "shutting_down" ? "broken" : "failed", ...failureOfEvent(data) };
   const n = data.n ?? 0, candidates = [...state.candidates];
   const before = candidates[n] ?? emptyCandidate();
   if (name === "token") candidates[n] = { ...before, text: before.text + data.text, tokens: [...before.tokens, data] };
@@ -59,7 +60,7 @@ class Frames {
 
 // Returns {run, isRunning, start, stop, undo, redo, canUndo, canRedo, clear}.
 //   run: {state: "running"|"done"|"stopped"|"broken"|"failed", prompt, candidates, error, item, content}
-//     and of a failure code, status and retryAfter (seconds)
+//     and of a failure error (a text), code and status
 //   start(content, item, {written, keepTokens, path, body, headers, isQuiet}): `written` goes on behind a text, which has
 //     keepTokens; `path`, `body` and `headers` are those of another route with the same events; isQuiet: no notice of failures
 export function useRun() {

@@ -32,6 +32,7 @@ export function ChatView({ draft, running }) {
       <span ref=${end}></span>
     </div>
     ${run?.state === "failed" && html`<p class="error" role="alert">${run.error}</p>`}
+    ${run?.state === "done" && !run.candidates[0].text && html`<p class="warning" role="alert">${t(run.candidates[0].end?.stop_reason === "content_filter" ? "result.stop_content_filter" : "result.empty")}</p>`}
     ${run?.state === "broken" && html`<p class="warning" role="alert">${t("result.broken")}</p>`}
     <div class="row">
       <${TextArea} class="grow" rows=${1} by="enter" aria-label=${t("chat.message")} placeholder=${t("chat.message")} value=${message} onInput=${setMessage} onSubmit=${send} />

@@ -60,12 +60,13 @@ export function answerText({ text, end }) {
 // run: of useRun. onPick(candidate, index, text), onContinue(candidate), onExample(answer) and onAgain() are called by buttons.
 export function Result({ run, isRunning, isShape, onPick, onContinue, onExample, onAgain }) {
   const { candidates, prompt } = run, several = candidates.length > 1, box = useRef(null);
-  const hasAny = candidates.some((candidate) => candidate && (candidate.text || candidate.scores));
+  const hasText = ({ text, scores }) => Boolean(text || scores), hasAny = candidates.some((candidate) => candidate && hasText(candidate));
+  const isShown = (candidate) => candidate && (hasAny || isRunning || candidate.end);
   useEffect(() => { if (isRunning) box.current.scrollIntoView({ block: "nearest" }); }, [isRunning]);
   return html`<div class="result" ref=${box}>
     ${isRunning && !hasAny && html`<${Waiting} />`}
     ${prompt?.dropped_examples > 0 && html`<p class="warning">${t("result.dropped", { n: prompt.dropped_examples })}</p>`}
-    <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => candidate && (hasAny || isRunning) && html`<article key=${n} class="candidate">
+    <div class="candidates" aria-busy=${isRunning}>${candidates.map((candidate, n) => isShown(candidate) && html`<article key=${n} class="candidate">
       ${several && html`<h3>${t("result.candidate", { n: n + 1 })}</h3>`}
       ${candidate.scores
         ? html`<p class="answer">${candidate.end?.answer ?? ""}</p><${Bars} scores=${candidate.scores} answer=${candidate.end?.answer} />`
@@ -73,19 +74,20 @@ export function Result({ run, isRunning, isShape, onPick, onContinue, onExample,
         : candidate.tokens.length || isRunning ? html`<${TokenText} tokens=${candidate.tokens} isRunning=${isRunning && !candidate.end} label=${t("result.title")}
             onPick=${onPick && ((index, text) => onPick(candidate, index, text))} />`
         : html`<div class="token-text">${candidate.text}</div>`}
+      ${candidate.end && !hasText(candidate) && html`<p class="help">${t("result.empty")}</p>`}
       <${Findings} findings=${candidate.end?.findings} />
       ${candidate.end && html`<${Facts} end=${{ ...candidate.end, choices: candidate.scores ?? undefined }} prompt=${prompt} />`}
-      ${!isRunning && html`<div class="row">
+      ${!isRunning && hasText(candidate) && html`<div class="row">
         <button type="button" class="plain" onClick=${() => copyText(candidate.scores ? candidate.end.answer : candidate.text)}><${Icon} name="copy" />${t("common.copy")}</button>
         ${onContinue && !candidate.scores && html`<button type="button" class="plain" onClick=${() => onContinue(candidate)}><${Icon} name="play" />${t("result.continue")}</button>`}
         ${onExample && html`<button type="button" class="plain" onClick=${() => onExample(candidate)}><${Icon} name="plus" />${t("result.asExample")}</button>`}
       </div>`}
     </article>`)}</div>
     ${run.state === "broken" && html`<div class="warning" role="alert">${t("result.broken")}
-      <div class="row"><button type="button" class="primary" onClick=${() => onContinue?.(candidates[0])}>${t("result.goOn")}</button>
+      <div class="row">${onContinue && html`<button type="button" class="primary" onClick=${() => onContinue(candidates[0])}>${t("result.goOn")}</button>`}
         <button type="button" onClick=${onAgain}>${t("result.again")}</button></div></div>`}
     ${run.state === "stopped" && html`<p class="help">${t("result.stopped")}</p>`}
     ${run.state === "failed" && html`<p class="error" role="alert">${run.error}</p>`}
-    <p class="hidden" role="status">${isRunning ? t("result.running") : t("result.ready")}</p>
+    <p class="hidden" role="status">${isRunning ? t("result.running") : run.state === "done" ? t("result.ready") : ""}</p>
   </div>`;
 }

@@ -15,6 +15,8 @@ export default {
     offline: "The server cannot be reached. Try again in a moment.", broken: "The connection ended in the middle of the answer.",
     status: "The server answered {status}.", page: "The page could not be loaded. Reload it.",
     role: "You may not open this page. Ask an administrator.", missing: "There is no such page",
+    dayUsed: "Everything that may be used today is used up. Try again tomorrow.", tooMany: "Everything that may be used at the moment is used up. Try again in {seconds} seconds.",
+    tooLong: "The text is too long. Shorten it and try again.", busy: "The server is busy or away. Try again in a moment.",
   },
   login: {
     title: "Log in", failed: "You could not be logged in", outTitle: "Please log in",
@@ -83,7 +85,7 @@ export default {
     findings: "The output filter says:", dropped: "There was no room for {n} of the examples.", continue: "Go on", asExample: "Use as an example",
     broken: "The server was restarted or lost while it wrote. What was written is kept.", goOn: "Go on", again: "From the beginning",
     waiting: "The model is getting ready. The first answer takes a few seconds.",
-    stopped: "Stopped.", running: "Writing.", ready: "Done.",
+    empty: "It ended without writing anything.", stopped: "Stopped.", running: "Writing.", ready: "Done.",
   },
   chat: {
     title: "Chat", system: "Role and tone", systemHelp: "What the model is told before the chat.", message: "Message", send: "Send", again: "Last message again", clear: "Clear the chat",
@@ -216,8 +218,6 @@ export default {
     removeAsk: "Delete the app “{title}”? This cannot be undone; its address and key will not work any more.", removed: "The app “{title}” was deleted.",
     input: "Input", ask: "Get the answer", blocked: "The output filter has blocked the answer. Try other words.", broken: "The connection ended in the middle of the answer. This is what came.",
     wrongKey: "The key is missing or wrong. Ask whoever gave you this app for the link again.", gone: "There is no such app", goneHelp: "It was deleted, or the address is wrong.",
-    dayUsed: "The app was used as often as it may be today. Try again tomorrow.", tooMany: "Many people use it now. Try again in {seconds} seconds.",
-    tooLong: "The text is too long. Shorten it and try again.", busy: "The server is busy or away. Try again in a moment.",
   },
 
   // Batches
