@@ -105,7 +105,7 @@ function Last() {
 }
 
 export default function Home() {
-  const [isBusy, begin] = useAction(() => make(t("home.newTitle"), newContent({ name: t("home.newName"), field: t("home.newField"), answerLabel: t("home.newAnswer") })));
+  const [isBusy, begin] = useAction(() => make(t("home.newTitle"), newContent({ name: t("home.newName"), field: t("home.newField"), answer: t("home.newAnswer") })));
   const open = (prompts) => go(prompts.length === 1 ? `prompts/${prompts[0].id}` : "prompts");
   return html`<${PageHead} title=${t("home.title")}>
       <button type="button" disabled=${isBusy} onClick=${begin}><${Icon} name="plus" />${t("home.empty")}</button>

@@ -80,7 +80,7 @@ function List({ prompts, onChange }) {
 export default function Prompts() {
   const loaded = useLoaded(() => whenBack(() => api.get("api/prompts")));
   const [isBusy, begin] = useAction(async () => {
-    const content = newContent({ name: t("home.newName"), field: t("home.newField"), answerLabel: t("home.newAnswer") });
+    const content = newContent({ name: t("home.newName"), field: t("home.newField"), answer: t("home.newAnswer") });
     go(`prompts/${(await api.post("api/prompts", { title: t("home.newTitle"), content })).id}`);
   });
   const prompts = loaded.value?.data;
