@@ -45,7 +45,12 @@ def filled(page, name=lambda plain: plain):
     keep = {"note": name("처음"), "revision": prompt["revision"]}
     assert post(page, f"api/prompts/{made.prompt}/versions", keep)["number"] == 1
     share = post(page, f"api/prompts/{made.prompt}/shares", {"number": 1, "mode": "copy"})
-    app = {"prompt": made.prompt, "number": 1, "title": name("감정 앱"), "slug": f"app-{made.prompt[-6:]}"}
+    app = {
+        "prompt": made.prompt,
+        "number": 1,
+        "title": name("감정 앱"),
+        "slug": f"app-{made.prompt[-6:]}",
+    }
     app["slug"] = app["slug"].lower().replace("_", "0")
     made.share, made.secret = share["token"], post(page, "api/apps", app)["secret"]
     made.slug = app["slug"]
@@ -185,7 +190,11 @@ PLACES = {
     "usage": Place(_at("usage"), "main h1 >> nth=0, .totals"),
     "people": Place(_at("people"), "table.stacking tbody tr"),
     "invite": Place(_at("people"), "table.stacking tbody tr", ("사람 초대",), _DIALOG),
-    "keys": Place(_at("people"), "table.stacking tbody tr", (lambda page: page.get_by_text("열쇠", exact=True).first.click(),)),
+    "keys": Place(
+        _at("people"),
+        "table.stacking tbody tr",
+        (lambda page: page.get_by_text("열쇠", exact=True).first.click(),),
+    ),
     "shared": Place(_at("shared/{share}"), ".content-view"),
     "not shared": Place(_at("shared/nothing"), "section[role=alert]"),
     "missing": Place(_at("nowhere"), "main h1"),
