@@ -46,7 +46,7 @@ function KeyRow({ record, onLimits, onRevoke }) {
     <td data-label=${t("people.scopes")}><div><span class=${`tag ${isActive ? "good" : "bad"}`}>${t(`people.state_${record.state}`)}</span> <span class="tag">${t(`people.kind_${record.kind}`)}</span><br />
       <span class="help">${record.scopes.map((scope) => t(`people.scope_${scope}`)).join(", ")}</span></div></td>
     <td data-label=${t("people.lastUsed")}><div>${record.last_used ? date(record.last_used) : t("people.never")}<br /><span class="help">${isActive ? expiry : ""}</span></div></td>
-    <td data-label=${t("people.limits")}>${onLimits && isActive ? html`<button type="button" class="plain linkish" aria-label=${t("people.limitsOf", { name: record.name })} onClick=${onLimits}>${limitsText(record.limits)}</button>` : limitsText(record.limits)}</td>
+    <td data-label=${t("people.limits")}>${onLimits && isActive ? html`<button type="button" class="plain linkish" aria-label=${`${t("people.limitsOf", { name: record.name })}: ${limitsText(record.limits)}`} onClick=${onLimits}>${limitsText(record.limits)}</button>` : limitsText(record.limits)}</td>
     ${onRevoke && html`<td>${isActive && html`<button type="button" class="plain" aria-label=${t("people.revokeOne", { name: record.name })} onClick=${onRevoke}>${t("people.revoke")}</button>`}</td>`}
   </tr>`;
 }

@@ -41,8 +41,29 @@ function LinkDialog({ name, token, expires, onClose }) {
 // The server refuses what would leave no administrator.
 const explained = (error) => (error.status === 409 ? Object.assign(new Error(t("people.lastAdmin")), { code: error.code }) : error);
 
-function PersonRow({ person, onChange, onLink, onLimits }) {
-  const session = useSession(), isMe = session.person.id === person.id;
+function RoleDialog({ person, isMe, onChanged, onClose }) {
+  const [role, setRole] = useState(person.role), [isBusy, setBusy] = useState(false);
+  const save = async () => {
+    if (role === person.role) return onClose();
+    if (isMe && !(await confirmed(t("people.demoteSelf"), { action: t("people.change"), isDanger: true }))) return undefined;
+    setBusy(true);
+    try {
+      await api.patch(`api/people/${person.id}`, { role });
+      notify(t("people.roleSet", { name: person.name, role: t(`people.role_${role}`) }));
+      onChanged();
+    } catch (error) {
+      notifyError(explained(error));
+    }
+    return setBusy(false);
+  };
+  return html`<${Dialog} title=${t("people.roleOf", { name: person.name })} onClose=${onClose}>
+    <${RoleChoice} value=${role} onChange=${setRole} />
+    <div class="row end"><button type="button" onClick=${onClose}>${t("common.cancel")}</button>
+      <button type="button" class="primary" disabled=${isBusy} onClick=${save}>${t("common.save")}</button></div>
+  </${Dialog}>`;
+}
+
+function PersonRow({ person, isMe, onChange, onOpen }) {
   const attempt = async (action) => {
     try {
       await action();
@@ -51,33 +72,29 @@ function PersonRow({ person, onChange, onLink, onLimits }) {
     }
     onChange();
   };
-  const setRole = async (role) => {
-    if (isMe && !(await confirmed(t("people.demoteSelf"), { action: t("people.change"), isDanger: true }))) return onChange();
-    return attempt(async () => {
-      await api.patch(`api/people/${person.id}`, { role });
-      notify(t("people.roleSet", { name: person.name, role: t(`people.role_${role}`) }));
-      if (isMe) location.reload();
-    });
-  };
-  const renew = () => attempt(async () => onLink({ name: person.name, ...(await api.post(`api/people/${person.id}/link`)) }));
+  const renew = () => attempt(async () => {
+    const { link_token, expires } = await api.post(`api/people/${person.id}/link`);
+    onOpen({ kind: "link", name: person.name, token: link_token, expires });
+  });
   const remove = async () => {
     if (!(await confirmed(t("people.removeAsk", { name: person.name }), { action: t("common.remove"), isDanger: true }))) return;
     attempt(() => api.delete(`api/people/${person.id}`));
   };
   return html`<tr>
     <th scope="row">${person.name}${isMe && html` <span class="tag good">${t("people.me")}</span>`}</th>
-    <td data-label=${t("people.role")}><select class="role" aria-label=${t("people.roleOf", { name: person.name })} onChange=${(event) => setRole(event.currentTarget.value)}>
-      ${ROLES.map((role) => html`<option key=${role} value=${role} selected=${role === person.role}>${t(`people.role_${role}`)}</option>`)}</select></td>
+    <td data-label=${t("people.role")}><button type="button" class="plain linkish" aria-label=${`${t("people.roleOf", { name: person.name })}: ${t(`people.role_${person.role}`)}`}
+      onClick=${() => onOpen({ kind: "role", person })}>${t(`people.role_${person.role}`)}</button></td>
     <td data-label=${t("people.seen")}>${person.seen ? date(person.seen) : t("people.never")}</td>
-    <td data-label=${t("people.limits")}><button type="button" class="plain linkish" aria-label=${t("people.limitsOf", { name: person.name })} onClick=${onLimits}>${limitsText(person.limits)}</button></td>
-    <td><div class="row tight"><button type="button" class="plain" onClick=${renew}>${t("people.newLink")}</button>
+    <td data-label=${t("people.limits")}><button type="button" class="plain linkish" aria-label=${`${t("people.limitsOf", { name: person.name })}: ${limitsText(person.limits)}`}
+      onClick=${() => onOpen({ kind: "limits", person })}>${limitsText(person.limits)}</button></td>
+    <td><div class="row tight"><button type="button" class="plain" aria-label=${t("people.newLinkOf", { name: person.name })} onClick=${renew}>${t("people.newLink")}</button>
       <button type="button" class="plain" aria-label=${t("people.removeOne", { name: person.name })} onClick=${remove}><${Icon} name="trash" /></button></div></td>
   </tr>`;
 }
 
 export function PersonList() {
   const loaded = useLoaded(() => whenBack(() => api.get("api/people"))), [open, setOpen] = useState(null);
-  const close = () => setOpen(null);
+  const session = useSession(), isMe = (person) => person.id === session.person.id, close = () => setOpen(null);
   const added = ({ person, link_token, expires }) => {
     setOpen({ kind: "link", name: person.name, token: link_token, expires });
     loaded.reload();
@@ -97,11 +114,12 @@ export function PersonList() {
       <button type="button" class="primary" onClick=${() => setOpen({ kind: "add" })}><${Icon} name="plus" />${t("people.add")}</button></div>
     <div class="scroll" tabindex="0" role="region" aria-label=${t("people.people")}><table class="stacking"><caption class="hidden">${t("people.people")}</caption>
       <thead><tr>${["personName", "role", "seen", "limits"].map((name) => html`<th key=${name} scope="col">${t(`people.${name}`)}</th>`)}<th scope="col"><span class="hidden">${t("people.actions")}</span></th></tr></thead>
-      <tbody>${loaded.value.data.map((person) => html`<${PersonRow} key=${person.id} person=${person} onChange=${loaded.reload}
-        onLink=${({ name, link_token, expires }) => setOpen({ kind: "link", name, token: link_token, expires })} onLimits=${() => setOpen({ kind: "limits", person })} />`)}</tbody>
+      <tbody>${loaded.value.data.map((person) => html`<${PersonRow} key=${person.id} person=${person} isMe=${isMe(person)} onChange=${loaded.reload} onOpen=${setOpen} />`)}</tbody>
     </table></div>
     <dl class="explained">${ROLES.map((role) => html`<div key=${role}><dt>${t(`people.role_${role}`)}</dt><dd>${t(`people.role_${role}Help`)}</dd></div>`)}</dl>
     ${open?.kind === "add" && html`<${AddDialog} onAdd=${added} onClose=${close} />`}
     ${open?.kind === "link" && html`<${LinkDialog} ...${open} onClose=${close} />`}
+    ${open?.kind === "role" && html`<${RoleDialog} person=${open.person} isMe=${isMe(open.person)} onClose=${close}
+      onChanged=${() => { close(); if (isMe(open.person)) location.reload(); else loaded.reload(); }} />`}
     ${open?.kind === "limits" && html`<${LimitsDialog} name=${open.person.name} limits=${open.person.limits} onSave=${saveLimits} onClose=${close} />`}`;
 }

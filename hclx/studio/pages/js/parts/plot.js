@@ -19,7 +19,7 @@ function useWidth(element) {
 }
 
 // Round numbers from `low` to `high`, about `count` of them.
-export function ticks(low, high, count = 4) {
+export function ticks(low, high, count = 5) {
   const range = high - low || Math.abs(high) || 1;
   const power = 10 ** Math.floor(Math.log10(range / count));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => range / size <= count);
