@@ -2,6 +2,7 @@
 import { html, render, useEffect, useRef } from "../html.js";
 import { t } from "../words.js";
 import { useId } from "./field.js";
+import { Notices } from "./notices.js";
 
 // A dialog that is open as long as it is drawn; Escape and its cross call onClose.
 export function Dialog({ title, onClose, children, isWide }) {
@@ -18,6 +19,7 @@ export function Dialog({ title, onClose, children, isWide }) {
       <button type="button" class="plain" aria-label=${t("common.close")} onClick=${onClose}>✕</button>
     </header>
     ${children}
+    <${Notices} />
   </dialog>`;
 }
 

@@ -3,7 +3,9 @@ import { html, useEffect, useState } from "../html.js";
 import { t } from "../words.js";
 
 const SECONDS = 6;
-let notices = [], n_notices = 0, changed = () => {};
+const shown = new Set(); // functions that draw the notices again: those of the page, and of dialogs above it
+let notices = [], n_notices = 0;
+const changed = () => shown.forEach((draw) => draw());
 
 function remove(id) {
   notices = notices.filter((notice) => notice.id !== id);
@@ -28,8 +30,9 @@ export function notifyError(error) {
 export function Notices() {
   const [, draw] = useState(0);
   useEffect(() => {
-    changed = () => draw((n) => n + 1);
-    return () => { changed = () => {}; };
+    const again = () => draw((n) => n + 1);
+    shown.add(again);
+    return () => shown.delete(again);
   }, []);
   return html`<div class="notices" role="status" aria-live="polite">
     ${notices.map(({ id, text, kind, action }) => html`<div key=${id} class=${`notice ${kind}`}>
