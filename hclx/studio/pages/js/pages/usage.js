@@ -43,10 +43,10 @@ function Totals({ rows }) {
 }
 
 function Users({ rows }) {
-  return html`<section class="card"><h2 id="usage-users">${t("usage.users")}</h2><div class="scroll" tabindex="0" role="region" aria-labelledby="usage-users"><table class="used" aria-labelledby="usage-users">
+  return html`<section class="card"><h2 id="usage-users">${t("usage.users")}</h2><div class="scroll" tabindex="0" role="region" aria-labelledby="usage-users"><table class="used stacking" aria-labelledby="usage-users">
     <thead><tr><th scope="col">${t("common.name")}</th><th scope="col">${t("usage.kind")}</th>${SUMS.map((name) => html`<th key=${name} scope="col" class="number">${t(`usage.${name}`)}</th>`)}</tr></thead>
-    <tbody>${users(rows).map((user) => html`<tr key=${user.id}><th scope="row">${user.name}</th><td><span class="tag">${t(`usage.one_${user.kind}`)}</span></td>
-      ${SUMS.map((name) => html`<td key=${name} class="number">${number(user[name])}</td>`)}</tr>`)}</tbody>
+    <tbody>${users(rows).map((user) => html`<tr key=${user.id}><th scope="row">${user.name}</th><td data-label=${t("usage.kind")}><div><span class="tag">${t(`usage.one_${user.kind}`)}</span></div></td>
+      ${SUMS.map((name) => html`<td key=${name} class="number" data-label=${t(`usage.${name}`)}>${number(user[name])}</td>`)}</tr>`)}</tbody>
   </table></div></section>`;
 }
 
