@@ -34,11 +34,11 @@ def test_a_prompt_is_deleted_and_recovered_by_keys_alone(page):
     page.keyboard.press("Enter")
     page.get_by_text("‘지울 것’ 프롬프트를 지웠습니다.").wait_for()
     assert prompt_id not in prompts(page)
-    page.wait_for_function("document.activeElement.textContent === '되살리기'")
+    page.locator("button:focus", has_text="되살리기").wait_for()
     page.keyboard.press("Enter")
     page.get_by_role("link", name="지울 것", exact=True).wait_for()
     assert prompts(page)[prompt_id] == "지울 것"
-    assert page.evaluate("document.activeElement.textContent") == "지울 것"
+    page.locator("a:focus", has_text="지울 것").wait_for()
 
 
 def test_a_prompt_is_duplicated(page):
