@@ -95,8 +95,8 @@ class _Handlers:
         token = request.path_params["token"]
         share, version = await in_store(share_records.find_shared, self._database, token)
         content = for_others(version.content)
-        facts = {"title": version.title, "content": content, "number": version.number}
-        return JSONResponse({**facts, "mode": share.mode}, headers=_SECRET)
+        facts = {name: getattr(version, name) for name in ("title", "number", "note")}
+        return JSONResponse({**facts, "content": content, "mode": share.mode}, headers=_SECRET)
 
     async def copy(self, request: Request) -> Response:
         person, token = self._studio.person_of(request), request.path_params["token"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.helpers.browser import Composer
 from tests.studio.browser.prompts import TRICKY, ask, content, new_prompt, show
 
 
@@ -33,11 +34,11 @@ def test_a_prompt_is_deleted_and_recovered_by_keys_alone(page):
     page.keyboard.press("Enter")
     page.get_by_text("‘지울 것’ 프롬프트를 지웠습니다.").wait_for()
     assert prompt_id not in prompts(page)
-    page.wait_for_function("document.activeElement.textContent === '되살리기'")
+    page.locator("button:focus", has_text="되살리기").wait_for()
     page.keyboard.press("Enter")
     page.get_by_role("link", name="지울 것", exact=True).wait_for()
     assert prompts(page)[prompt_id] == "지울 것"
-    assert page.evaluate("document.activeElement.textContent") == "지울 것"
+    page.locator("a:focus", has_text="지울 것").wait_for()
 
 
 def test_a_prompt_is_duplicated(page):
@@ -102,3 +103,19 @@ def test_a_sentence_becomes_a_prompt_that_says_that_it_was_generated(page, studi
     made = ask(page, "GET", "prompts/" + page.url.split("/")[-1])["content"]["document"]
     assert list(made["choices"]) == ["기쁨", "슬픔"]
     assert page.locator(".tag").first.inner_text() == made["source"]
+
+
+def test_enter_in_a_composition_makes_a_single_draft_of_the_whole_sentence(page, studio):
+    studio.write = lambda prompt, seed: " 제목: 기분\n예시 1: 좋은 날 => 기쁨\n"
+    show(page, "")
+    page.get_by_label("만들고 싶은 것을 한 문장으로 적어 주세요").fill(
+        "날씨를 맑음과 흐림으로 나눠 "
+    )
+    composer = Composer(page)
+    composer.compose("ㅈ", "주", "줘")
+    composer.press()
+    composer.commit("줘")
+    composer.press(composing=False)
+    page.get_by_role("textbox", name="제목").wait_for()
+    made = [title for title in prompts(page).values() if title.startswith("날씨를")]
+    assert made == ["날씨를 맑음과 흐림으로 나눠 줘"]

@@ -120,6 +120,30 @@ def test_an_app_that_is_stopped_ends_the_request(page, visitor, studio):
     assert 1 < len(visitor.locator(".app-answer .written").inner_text()) < 90
 
 
+def test_an_app_keeps_what_came_when_the_server_is_lost_and_asks_again(page, visitor, studio):
+    studio.write = lambda prompt, seed: " 기쁨"
+    facts = ("prompt", '{"item": 0, "tokens": 3}'), ("token", '{"item": 0, "n": 0, "text": "절반"}')
+    half = "".join(f"event: {name}\ndata: {data}\n\n" for name, data in facts)
+    outcomes = [
+        lambda route: route.fulfill(body=half, content_type="text/event-stream"),
+        lambda route: route.abort(),
+        lambda route: route.fallback(),
+    ]
+    is_call = lambda route: route.request.method == "POST"
+    visitor.route(
+        "**/apps/*", lambda route: (outcomes.pop(0) if is_call(route) else outcomes[-1])(route)
+    )
+    visitor.goto(make_app(page, new_prompt(page)))
+    visitor.get_by_label("문장").fill("좋은 날")
+    visitor.get_by_role("button", name="답 받기").click()
+    visitor.get_by_role("alert").get_by_text("답이 오는 도중에 끊어졌습니다").wait_for()
+    assert visitor.locator(".app-answer .written").inner_text() == "절반"
+    visitor.get_by_role("button", name="다시 시도").click()
+    visitor.get_by_role("alert").get_by_text("서버에 닿지 않습니다").wait_for()
+    visitor.get_by_role("button", name="다시 시도").click()
+    visitor.locator(".app-answer .written", has_text="기쁨").wait_for()
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

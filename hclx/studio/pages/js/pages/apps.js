@@ -31,7 +31,7 @@ function App({ app, onChange, onRemoved, onSecret }) {
     onRemoved(slug);
   };
   return html`<li class="card app"><h2>${title}</h2>
-    <p><a href=${`#/prompts/${app.prompt}`}>${t("apps.prompt")}</a> · ${t("versions.number", { number: number(app.number) })}</p>
+    <p><a href=${`#/prompts/${app.prompt}`} aria-label=${`${title}: ${t("apps.prompt")}`}>${t("apps.prompt")}</a> · ${t("versions.number", { number: number(app.number) })}</p>
     <${Usage} app=${app} />
     <${CopyLine} label=${t("apps.address")} text=${appAddress(slug)} />
     <div class="row"><a class="button" href=${appAddress(slug)} target="_blank" rel="noopener" aria-label=${`${title}: ${t("common.open")}`}>${t("common.open")}</a>

@@ -85,7 +85,7 @@ function Apps({ draft, apps, numberOf, onMade }) {
   return html`<section class="card" aria-labelledby="share-app"><h2 id="share-app">${t("share.app")}</h2>
     <p class="help">${t("share.appHelp")}</p>
     ${own.length > 0 && html`<ul class="plain-list" aria-label=${t("shell.apps")}>${own.map((app) => html`<li key=${app.slug}><div class="grow"><strong>${app.title}</strong>
-      <p class="help">/apps/${app.slug} · ${t("versions.number", { number: app.number })}</p></div><a class="button plain" href="#/apps">${t("share.manage")}</a></li>`)}</ul>`}
+      <p class="help">/apps/${app.slug} · ${t("versions.number", { number: app.number })}</p></div><a class="button plain" href="#/apps" aria-label=${`${app.title}: ${t("share.manage")}`}>${t("share.manage")}</a></li>`)}</ul>`}
     ${!mayMake ? html`<p class="help">${t("share.notMaker")}</p>`
       : own.length > 0 && !isOpen ? html`<button type="button" onClick=${() => setOpen(true)}><${Icon} name="plus" />${t("share.another")}</button>`
       : html`<${NewApp} draft=${draft} numberOf=${numberOf} onMade=${(made) => { setOpen(false); onMade(made); }} />`}

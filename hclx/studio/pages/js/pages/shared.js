@@ -24,7 +24,8 @@ export default function Shared({ token }) {
       ${mayCopy && session && html`<button type="button" class="primary" disabled=${isBusy || isCopied} onClick=${copy}><${Icon} name="copy" />${t("shared.take")}</button>`}
       ${mayCopy && html`<button type="button" onClick=${() => download(`${title}.json`, exported(title, content))}><${Icon} name="down" />${t("editor.export")}</button>`}
     </${PageHead}>
-    ${note && html`<p>${note}</p>`}
+    ${content.document.description && html`<p>${content.document.description}</p>`}
+    ${note && html`<p>${t("shared.note")} ${note}</p>`}
     <p class="help">${t("shared.help")} ${!mayCopy ? t("shared.readOnly") : session ? t("shared.mayCopy") : t("shared.logIn")}</p>
     <section class="card"><${ContentView} content=${content} /></section>`;
 }

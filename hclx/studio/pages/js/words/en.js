@@ -206,7 +206,7 @@ export default {
 
   // A prompt that was shared
   shared: {
-    version: "A shared prompt · version {number}", help: "Somebody shows you this prompt by a link.", readOnly: "You may read it.", mayCopy: "Take a copy to change it and use it.",
+    version: "A shared prompt · version {number}", note: "Note of the version:", help: "Somebody shows you this prompt by a link.", readOnly: "You may read it.", mayCopy: "Take a copy to change it and use it.",
     logIn: "Log in to take a copy and change it.", take: "Take a copy", gone: "This link does not open any more", goneHelp: "It was revoked, or the address is wrong. Ask for a new link.",
   },
 
