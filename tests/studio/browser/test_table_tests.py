@@ -200,8 +200,8 @@ def test_a_file_runs_as_a_batch(page, studio, tmp_path):
     page.get_by_role("button", name="4줄 돌리기").click()
     page.get_by_text("끝남", exact=True).wait_for()
     page.get_by_text("4 / 4줄").wait_for()
-    page.locator(".rows .answer").nth(3).wait_for()
-    assert page.locator(".rows .answer").all_inner_texts() == ["긍정", "부정", "긍정", "긍정"]
+    page.locator(".batch-rows .answer").nth(3).wait_for()
+    assert page.locator(".batch-rows .answer").all_inner_texts() == ["긍정", "부정", "긍정", "긍정"]
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV 내려받기").click()
     text = download.value.path().read_text(encoding="utf-8-sig")

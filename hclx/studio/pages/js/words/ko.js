@@ -161,7 +161,7 @@ export default {
     // 결과
     summary: "결과", setting: "설정", accuracy: "맞은 비율", rightOf: "{n}줄 가운데 {right}줄", interval: "실력은 {low}에서 {high} 사이로 봅니다 (95%)", noGold: "정답이 없어 세지 못했습니다", notRun: "아직 돌리지 않았습니다",
     macroF1: "고르게 본 점수 (F1)", stability: "한결같음", latency: "걸린 시간", slowest: "느린 것은 {time}", tokens: "토큰", failures: "실패",
-    onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
+    onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", sameRights: "‘{first}’와 ‘{second}’는 맞은 줄이 똑같습니다.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
     confusion: "무엇을 무엇으로 답했나", confusionOf: "볼 것", confusionHelp: "왼쪽이 정답, 위가 모델의 답입니다. 숫자를 누르면 그 줄만 봅니다.", confused: "정답 {gold}, 답 {answer}: {n}줄", confusedFilter: "정답 {gold} · 답 {answer}", manyLabels: "답이 {n}가지라 표로 보이지 않습니다.",
     right: "맞음", wrong: "틀림", failed: "실패", differs: "다름", same: "같은 답 {share}", probability: "확률 {share}", emptyAnswer: "(빈 답)",
     why_long: "글이 너무 깁니다. 이 줄의 글이나 답의 길이를 줄여 주세요.", why_quota: "허용량이 다 찼습니다. 다시 찰 때 이어집니다.", why_gone: "쓰려던 모델이 지금 없습니다. 다른 모델을 골라 주세요.", why_forbidden: "이 모델을 쓸 권한이 없습니다. 관리자에게 부탁해 주세요.", why_server: "서버가 이 줄에 답하지 못했습니다. 잠시 뒤에 다시 해 주세요.",
