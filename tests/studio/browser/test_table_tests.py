@@ -235,3 +235,20 @@ def test_a_row_that_is_too_long_says_so_in_plain_words(bench):
     assert len(cells(bench)) == 4
     assert bench.locator(".verdict.good").count() == 3
     bench.faults.clear()  # the refusals
+
+
+def test_chosen_rows_run_alone_and_once(bench, studio):
+    studio.prompts.clear()
+    for number in (2, 4):
+        bench.get_by_label(f"{number}번째 줄 고르기").check()
+    run_all(bench, "고른 2줄 실행")
+    assert [prompt.splitlines()[0] for prompt in sorted(studio.prompts)] == [
+        "=1+1 맛 좋아요",
+        ROWS[1][0],
+    ]
+    assert len(cells(bench)) == 2
+    bench.get_by_role("button", name="고른 2줄 실행").click()
+    bench.get_by_text("이미 모두 답한 줄입니다.").wait_for()
+    assert len(studio.prompts) == 2
+    run_all(bench, "남은 2줄 실행")
+    assert len(cells(bench)) == 4
