@@ -152,7 +152,7 @@ export default {
     // Running
     settings: "What is tested", draft: "The prompt as it is", addSetting: "Compare with…", removeSetting: "Take {name} out", stale: "older result", staleHelp: "The prompt was changed after these answers. Running fills the column anew, and keeps these as an earlier run.",
     runAll: "Run all", runRest: "Run the other {n}", runChanged: "Run {n} rows as changed", runFailed: "Run the {n} failed rows again", runAgain: "Run all again", runChosen: "Run the {n} chosen", pause: "Pause", resume: "Go on", progress: "Progress", doneOf: "{done} / {total}",
-    paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.", nothingLeft: "These rows have their answers by these settings already.",
+    paused: "Paused. The answers so far are kept.", running: "Answers are coming. You may close this page: what has come is kept, and the rest can be run later.", ready: "All rows were answered.", nothingToRun: "Fill the table below, and it can run.", nothingLeft: "These rows have their answers by these settings already.",
     waitAway: "Waiting for the server. It goes on by itself.", waitQuota: "The quota is used up for the moment. It goes on by itself soon.", waitQuotaLong: "The quota is used up. It goes on by itself in about {minutes} minutes.",
     leak: "{n} rows of the table are examples too: the model has read their answers. A fair test leaves them out.",
     // Comparing

@@ -152,7 +152,7 @@ export default {
     // 실행
     settings: "무엇을 시험하나요", draft: "지금 프롬프트", addSetting: "견줄 것 더하기", removeSetting: "{name} 빼기", stale: "고치기 전 결과", staleHelp: "결과를 낸 뒤에 프롬프트가 바뀌었습니다. 다시 실행하면 새로 채우고, 지금 결과는 ‘이전 결과’로 남습니다.",
     runAll: "모두 실행", runRest: "남은 {n}줄 실행", runChanged: "바뀐 것으로 {n}줄 실행", runFailed: "실패한 {n}줄 다시 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
-    paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.", nothingLeft: "이 설정으로는 이미 모두 답한 줄입니다.",
+    paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.", nothingToRun: "아래 표에 입력을 채우면 실행할 수 있습니다.", nothingLeft: "이 설정으로는 이미 모두 답한 줄입니다.",
     waitAway: "서버를 기다리고 있습니다. 돌아오면 저절로 이어집니다.", waitQuota: "지금은 허용량이 다 찼습니다. 조금 뒤 저절로 이어집니다.", waitQuotaLong: "허용량이 다 찼습니다. {minutes}분쯤 뒤에 저절로 이어집니다.",
     leak: "시험 표의 {n}줄이 예시와 같습니다. 모델이 정답을 이미 본 줄이니, 빼고 보는 것이 공정합니다.",
     // 견주기
