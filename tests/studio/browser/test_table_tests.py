@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.helpers.browser import content_of, new_prompt, post
+from tests.helpers.browser import Composer, content_of, new_prompt, post
 
 ROWS = [
     ("국물이 맛있어요", "긍정"),
@@ -200,8 +200,8 @@ def test_a_file_runs_as_a_batch(page, studio, tmp_path):
     page.get_by_role("button", name="4줄 돌리기").click()
     page.get_by_text("끝남", exact=True).wait_for()
     page.get_by_text("4 / 4줄").wait_for()
-    page.locator(".rows .answer").nth(3).wait_for()
-    assert page.locator(".rows .answer").all_inner_texts() == ["긍정", "부정", "긍정", "긍정"]
+    page.locator(".batch-rows .answer").nth(3).wait_for()
+    assert page.locator(".batch-rows .answer").all_inner_texts() == ["긍정", "부정", "긍정", "긍정"]
     with page.expect_download() as download:
         page.get_by_role("link", name="CSV 내려받기").click()
     text = download.value.path().read_text(encoding="utf-8-sig")
@@ -235,3 +235,57 @@ def test_a_row_that_is_too_long_says_so_in_plain_words(bench):
     assert len(cells(bench)) == 4
     assert bench.locator(".verdict.good").count() == 3
     bench.faults.clear()  # the refusals
+
+
+def test_chosen_rows_run_alone_and_once(bench, studio):
+    studio.prompts.clear()
+    for number in (2, 4):
+        bench.get_by_label(f"{number}번째 줄 고르기").check()
+    run_all(bench, "고른 2줄 실행")
+    assert [prompt.splitlines()[0] for prompt in sorted(studio.prompts)] == [
+        "=1+1 맛 좋아요",
+        ROWS[1][0],
+    ]
+    assert len(cells(bench)) == 2
+    bench.get_by_role("button", name="고른 2줄 실행").click()
+    bench.get_by_text("이미 모두 답한 줄입니다.").wait_for()
+    assert len(studio.prompts) == 2
+    run_all(bench, "남은 2줄 실행")
+    assert len(cells(bench)) == 4
+
+
+def test_the_run_before_a_change_stays_to_compare_with(bench, studio):
+    run_all(bench)
+    bench.get_by_role("link", name="만들기").click()
+    bench.get_by_label("지시").fill("아무거나 고르세요.\n\n")
+    open_test(bench)
+    bench.get_by_text("고치기 전 결과").wait_for()
+    studio.write = lambda prompt, seed: " 부정"
+    run_all(bench, "바뀐 것으로 4줄 실행")
+    bench.get_by_role("button", name="견줄 것 더하기").click()
+    bench.get_by_role("radio", name="이전 결과").check()
+    bench.get_by_role("button", name="견주기").click()
+    bench.wait_for_timeout(500)
+    heads = bench.locator(".data-table thead th").all_inner_texts()
+    assert heads[-3] == "지금 프롬프트"
+    assert heads[-2].startswith("이전: 지금 프롬프트")
+    figures = bench.locator(".figures").inner_text()
+    assert "4줄 가운데 2줄" in figures
+    assert "4줄 가운데 3줄" in figures
+    assert bench.get_by_role("button", name="서로 다른 줄 3").is_visible()
+
+
+def test_syllables_in_a_cell_are_kept_while_the_table_is_saved(bench):
+    cell, composer = bench.get_by_label("1번째 줄의 문장"), Composer(bench)
+    cell.fill("")
+    cell.focus()
+    for syllable in "안녕안녕요":
+        composer.type_syllable(syllable)
+        bench.wait_for_timeout(250)
+    composer.compose("ㅇ", "아")
+    bench.wait_for_timeout(1500)  # the table is saved and drawn again meanwhile
+    composer.compose("안")
+    composer.commit("안")
+    assert cell.input_value() == "안녕안녕요안"
+    bench.wait_for_timeout(1500)
+    assert get(bench, f"api/tables/{bench.table_id}")["rows"][0][0] == "안녕안녕요안"

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "./html.js";
 import { api, whenBack } from "./api.js";
 import { isRight } from "./evaluation.js";
+import { t } from "./words.js";
 import { bindingOf, choiceKeys, contentOf, isEmpty, itemOf, markOfContent, newTest, outcomeOf } from "./test_settings.js";
 import { plainError } from "./row_errors.js";
 import { TestQueue } from "./test_queue.js";
@@ -118,7 +119,9 @@ export function startTest({ bench, queue, runs, putTest, prompt }, isWanted, isA
     if (!isKept) runs.add({ id: ids[id], prompt, title, created: Date.now(), content: own, mark });
   }
   putTest((before) => ({ settings: before.settings.map((setting) => (ids[setting.id] ? { ...setting, run: ids[setting.id] } : setting)) }));
-  queue.start(jobsOf(bench, live, ids, isWanted, runs.cells));
+  const jobs = jobsOf(bench, live, ids, isWanted, runs.cells);
+  if (jobs.length) queue.start(jobs);
+  else notify(t("test.nothingLeft"));
 }
 
 // Which rows are shown: {filter, shown, choose, chooseCell, counts, chosen, setChosen, chosenAt}. The rows of a filter stay as they

@@ -71,7 +71,7 @@ function Rows({ batch }) {
   const has = { choices: rows.some(({ choices }) => choices), text: rows.some((row) => row.text && row.text.trim() !== answerText(row).trim() && !row.choices) };
   const last = Math.min(total, from + SHOWN);
   return html`<section class="card"><h2>${t("batches.results")}</h2>
-    <div class="scroll rows" tabindex="0" role="region" aria-label=${t("batches.results")}><table><caption class="hidden">${t("batches.results")}</caption>
+    <div class="scroll batch-rows" tabindex="0" role="region" aria-label=${t("batches.results")}><table><caption class="hidden">${t("batches.results")}</caption>
       <thead><tr><th scope="col" class="number">${t("batches.row")}</th>${columns.map((name) => html`<th key=${name} scope="col">${name}</th>`)}<th scope="col">${t("batches.answer")}</th>
         ${has.choices && html`<th scope="col" class="number">${t("batches.probability")}</th>`}${has.text && html`<th scope="col">${t("batches.text")}</th>`}</tr></thead>
       <tbody>${rows.map((row) => html`<tr key=${row.number}><th scope="row" class="number">${number(row.number + 1)}</th>

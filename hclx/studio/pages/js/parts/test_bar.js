@@ -42,6 +42,6 @@ export function RunControls({ queue, counts, mayRun, actions }) {
         <span class="number">${t("test.doneOf", { done: number(queue.done), total: number(queue.total) })}</span>`}
     </div>
     <p class=${queue.state === "waiting" ? "warning" : "help"} role="status">${queue.state === "waiting" ? waitText(queue)
-      : isPaused ? t("test.paused") : isBusy ? t("test.running") : queue.total > 0 && queue.done === queue.total ? t("test.ready") : ""}</p>
+      : isPaused ? t("test.paused") : isBusy ? t("test.running") : !mayRun ? t("test.nothingToRun") : queue.total > 0 && queue.done === queue.total ? t("test.ready") : ""}</p>
   </div>`;
 }

@@ -16,7 +16,7 @@ export function TestColumns({ test, columns, binding, isWritten, onTest, onColum
   return html`
     ${missing.map((name) => html`<div key=${name} class="warning row" role="alert"><span class="grow">${t("test.missingColumn", { name })}</span>
       <button type="button" onClick=${() => onColumn(name)}>${t("test.addColumn", { name })}</button></div>`)}
-    <details class="columns"><summary>${t("test.columns")}</summary>
+    <details class="test-columns"><summary>${t("test.columns")}</summary>
       <div class="fields">
         ${Object.entries(bound).map(([name, column]) => html`<${ColumnField} key=${name} label=${t("test.slot", { name })} none=${t("test.noColumn")} columns=${columns} value=${column}
           onChange=${(next) => onTest({ bound: { ...test.bound, [name]: next } })} />`)}

@@ -22,7 +22,7 @@ function Figures({ settings, figures, rule, hasClasses }) {
       const { n, failed, tokens, pairs, ms, stability } = figures[at], right = accuracy(pairs, rule);
       return html`<tr key=${setting.id}><th scope="row">${setting.title}</th>
         <td>${right.n ? html`<strong>${share(right.share)}</strong> ${t("test.rightOf", { right: number(right.right), n: number(right.n) })}
-          <meter min="0" max="1" value=${right.share} aria-hidden="true"></meter>
+          <div class="bar"><meter min="0" max="1" value=${right.share} aria-hidden="true"></meter></div>
           <span class="help">${t("test.interval", { low: share(right.low), high: share(right.high) })}</span>` : html`<span class="help">${n ? t("test.noGold") : t("test.notRun")}</span>`}</td>
         ${shows.f1 && html`<td class="number">${pairs.length ? number(macroF1(pairs), { maximumFractionDigits: 2 }) : "–"}</td>`}
         ${shows.stable && html`<td class="number">${stability === null ? "–" : share(stability)}</td>`}
@@ -34,6 +34,7 @@ function Figures({ settings, figures, rule, hasClasses }) {
 // Which of two settings is better, in words.
 function Comparison({ first, second, rights }) {
   const { onlyFirst, onlySecond, p } = compared(rights), values = { first: first.title, second: second.title };
+  if (onlyFirst + onlySecond === 0) return html`<p>${t("test.sameRights", values)}</p>`;
   const verdict = onlyFirst === onlySecond ? t("test.equallyGood")
     : p < SURE ? t("test.better", { name: onlyFirst > onlySecond ? values.first : values.second }) : t("test.notSure");
   return html`<p>${t("test.onlyRight", { ...values, a: number(onlyFirst), b: number(onlySecond) })} <strong>${verdict}</strong>

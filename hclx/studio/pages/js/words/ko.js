@@ -152,7 +152,7 @@ export default {
     // 실행
     settings: "무엇을 시험하나요", draft: "지금 프롬프트", addSetting: "견줄 것 더하기", removeSetting: "{name} 빼기", stale: "고치기 전 결과", staleHelp: "결과를 낸 뒤에 프롬프트가 바뀌었습니다. 다시 실행하면 새로 채우고, 지금 결과는 ‘이전 결과’로 남습니다.",
     runAll: "모두 실행", runRest: "남은 {n}줄 실행", runChanged: "바뀐 것으로 {n}줄 실행", runFailed: "실패한 {n}줄 다시 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
-    paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.",
+    paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.", nothingToRun: "아래 표에 입력을 채우면 실행할 수 있습니다.", nothingLeft: "이 설정으로는 이미 모두 답한 줄입니다.",
     waitAway: "서버를 기다리고 있습니다. 돌아오면 저절로 이어집니다.", waitQuota: "지금은 허용량이 다 찼습니다. 조금 뒤 저절로 이어집니다.", waitQuotaLong: "허용량이 다 찼습니다. {minutes}분쯤 뒤에 저절로 이어집니다.",
     leak: "시험 표의 {n}줄이 예시와 같습니다. 모델이 정답을 이미 본 줄이니, 빼고 보는 것이 공정합니다.",
     // 견주기
@@ -161,7 +161,7 @@ export default {
     // 결과
     summary: "결과", setting: "설정", accuracy: "맞은 비율", rightOf: "{n}줄 가운데 {right}줄", interval: "실력은 {low}에서 {high} 사이로 봅니다 (95%)", noGold: "정답이 없어 세지 못했습니다", notRun: "아직 돌리지 않았습니다",
     macroF1: "고르게 본 점수 (F1)", stability: "한결같음", latency: "걸린 시간", slowest: "느린 것은 {time}", tokens: "토큰", failures: "실패",
-    onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
+    onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", sameRights: "‘{first}’와 ‘{second}’는 맞은 줄이 똑같습니다.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
     confusion: "무엇을 무엇으로 답했나", confusionOf: "볼 것", confusionHelp: "왼쪽이 정답, 위가 모델의 답입니다. 숫자를 누르면 그 줄만 봅니다.", confused: "정답 {gold}, 답 {answer}: {n}줄", confusedFilter: "정답 {gold} · 답 {answer}", manyLabels: "답이 {n}가지라 표로 보이지 않습니다.",
     right: "맞음", wrong: "틀림", failed: "실패", differs: "다름", same: "같은 답 {share}", probability: "확률 {share}", emptyAnswer: "(빈 답)",
     why_long: "글이 너무 깁니다. 이 줄의 글이나 답의 길이를 줄여 주세요.", why_quota: "허용량이 다 찼습니다. 다시 찰 때 이어집니다.", why_gone: "쓰려던 모델이 지금 없습니다. 다른 모델을 골라 주세요.", why_forbidden: "이 모델을 쓸 권한이 없습니다. 관리자에게 부탁해 주세요.", why_server: "서버가 이 줄에 답하지 못했습니다. 잠시 뒤에 다시 해 주세요.",
