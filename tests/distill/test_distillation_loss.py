@@ -12,7 +12,7 @@ from hclx.config import ModelConfig
 from hclx.distill import DistillConfig, TaughtBatch, make_distillation_loss, soft_losses
 from hclx.distill.ask_teacher import make_top_k
 from hclx.errors import ConfigError
-from hclx.model import init_params
+from tests.helpers.decoder import drawn_params
 from tests.helpers.decoder import logits as logits_of
 from tests.helpers.tuning import FP32, load_base, plain_batch, random_tokens, torch_model
 
@@ -152,7 +152,7 @@ def test_a_student_learns_the_distribution_better_than_by_tokens():
     def divergence(soft_weight):
         own = dataclasses.replace(config, soft_weight=soft_weight)
         loss_fn = make_distillation_loss(model, FP32, own)
-        params = init_params(model, jax.random.key(0))
+        params = drawn_params(model)
         optimizer = optax.adam(3e-3)
 
         def step(carry, _):

@@ -23,10 +23,14 @@ def load(path, mesh=MeshConfig(fsdp=1)):
 
 
 def logits(params, config, tokens):
+    return np.asarray(_logits(params, config, tokens))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _logits(params, config, tokens):
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    run = jax.jit(hidden_states, static_argnums=(4, 5))
-    x = run(params, tokens, jnp.zeros_like(positions), positions, config, FP32)
-    return np.asarray(unembed(params, x, config))
+    x = hidden_states(params, tokens, jnp.zeros_like(positions), positions, config, FP32)
+    return unembed(params, x, config)
 
 
 def random_tokens(shape=(2, LENGTH)):

@@ -75,7 +75,8 @@ def test_logits_at_every_position_are_those_of_the_full_forward(config, gain, to
     params = noisy_params(config, gain=gain)
     tokens = jnp.asarray(np.random.default_rng(0).integers(2, 97, (2, 30)))
     compute = ComputeConfig(dtype="float32", remat="none")
-    full = hidden_states(params, tokens, *packing(tokens, EOD), config, compute)
+    whole = jax.jit(hidden_states, static_argnums=(4, 5))
+    full = whole(params, tokens, *packing(tokens, EOD), config, compute)
     step, prepared = jax.jit(extend, static_argnums=4), prepare_params(params, config)
     cache, lengths = init_cache(prepared, 2, 32), jnp.zeros(2, jnp.int32)
     for start, stop in ((0, 7), (7, 8), (8, 9), (9, 30)):

@@ -29,11 +29,12 @@ from hclx.infer import (
     load_for_inference,
     prepare_params,
 )
-from hclx.model import abstract_params, init_params
+from hclx.model import abstract_params
 from hclx.parallel import make_mesh
 from hclx.train import Checkpointer, abstract_state, init_state
 from hclx.train.checkpoint_format import LoopState
 from hclx.train.run_dir import claim_folder, describe_run
+from tests.helpers.decoder import drawn_params
 
 MODEL = ModelConfig(vocab_size=1024, n_layers=2, d_model=32, n_heads=4, max_length=64, init_std=0.3)
 TRAIN = TrainConfig(sequence_length=64, total_steps=300)
@@ -173,7 +174,7 @@ def test_what_cannot_be_loaded_is_named(model_dir, tmp_path):
 
 @pytest.mark.parametrize("donate", [False, True])
 def test_prepared_parameters_are_the_same_numbers(donate):
-    params = init_params(MODEL, jax.random.key(0))
+    params = drawn_params(MODEL)
     expected = jax.tree.map(np.array, params)
     prepared = prepare_params(params, MODEL, donate=donate)
     stacked = jax.tree.map(lambda *layers: jnp.stack(layers), *prepared["blocks"])

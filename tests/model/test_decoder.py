@@ -11,11 +11,10 @@ import pytest
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.model import (
     abstract_params,
-    init_params,
     logical_axes,
     n_params,
 )
-from tests.helpers.decoder import CONFIG, EOD, FP32, logits
+from tests.helpers.decoder import CONFIG, EOD, FP32, drawn_params, logits
 from tests.helpers.numpy_decoder import forward, noisy_params
 from tests.helpers.sizes import SIZES
 
@@ -81,7 +80,7 @@ def test_remat_and_unrolling_change_no_gradient(compute):
 
 
 def test_bfloat16_stays_near_float32():
-    params, tokens = init_params(CONFIG, jax.random.key(0)), random_tokens(2, 40)
+    params, tokens = drawn_params(CONFIG), random_tokens(2, 40)
     low = logits(params, tokens, ComputeConfig(dtype="bfloat16"))
     assert low.dtype == jnp.float32
     np.testing.assert_allclose(low, logits(params, tokens), atol=0.02)
@@ -89,7 +88,7 @@ def test_bfloat16_stays_near_float32():
 
 def test_initialisation():
     config = ModelConfig(vocab_size=2048, n_layers=4, d_model=256, n_heads=4, max_length=512)
-    params = init_params(config, jax.random.key(0))
+    params = drawn_params(config)
     block = params["blocks"]
     for array, std in [
         (params["embedding"]["token"], 0.02),

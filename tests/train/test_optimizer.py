@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hclx.config import ModelConfig, OptimizerConfig
-from hclx.model import init_params
 from hclx.train.optimizer import decay_mask, learning_rate_schedule, make_optimizer
+from tests.helpers.decoder import drawn_params
 
 CONFIG = OptimizerConfig(learning_rate=1e-2, warmup_steps=4, clip_norm=1.0, weight_decay=0.1)
 MODEL = ModelConfig(vocab_size=16, n_layers=2, d_model=8, n_heads=2, max_length=8)
@@ -56,23 +56,25 @@ def test_updates_are_those_of_the_published_formulas():
     """Clipping, Adam with bias correction, decoupled decay (Loshchilov and Hutter 2019, algorithm
     2), in float64.
     """
-    params = init_params(MODEL, jax.random.key(0))
+    params = drawn_params(MODEL)
     optimizer, schedule, draw = (
         make_optimizer(CONFIG, decay_mask(MODEL)),
         learning_rate_schedule(CONFIG, 20),
         np.random.default_rng(0),
     )
-    state, mask = optimizer.init(params), jax.tree.leaves(decay_mask(MODEL))
+    state, mask = jax.jit(optimizer.init)(params), jax.tree.leaves(decay_mask(MODEL))
+    update = jax.jit(optimizer.update)
+    descend = jax.jit(lambda rate, *trees: jax.tree.map(lambda p, u: p - rate * u, *trees))
     leaves, tree = jax.tree.flatten(params)
     theirs = [np.asarray(x, np.float64) for x in leaves]
     m, v = [np.zeros_like(x) for x in theirs], [np.zeros_like(x) for x in theirs]
     for step in range(8):
         size = 0.01 if step == 3 else 1.0  # step 3 is below the clip
         grads = [size * draw.normal(size=x.shape) for x in theirs]
-        updates, state = optimizer.update(
+        updates, state = update(
             tree.unflatten([jnp.asarray(g, jnp.float32) for g in grads]), state, params
         )
-        params = jax.tree.map(lambda p, u: p - schedule(step) * u, params, updates)
+        params = descend(schedule(step), params, updates)
         norm = math.sqrt(sum((g**2).sum() for g in grads))
         for i, g in enumerate(grads):
             g = g * min(1.0, CONFIG.clip_norm / norm)

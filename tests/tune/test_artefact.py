@@ -10,7 +10,7 @@ import pytest
 
 from hclx.config import MeshConfig, ModelConfig
 from hclx.errors import ConfigError, DataError
-from hclx.model import init_params, logical_axes
+from hclx.model import logical_axes
 from hclx.parallel import make_mesh, named_sharding
 from hclx.train.fingerprint import fingerprint
 from hclx.tune import TuneConfig, begin, trainable_bytes
@@ -22,6 +22,7 @@ from hclx.tune.artefact import (
     write_artefact,
 )
 from hclx.tune.trainable import count_trainable
+from tests.helpers.decoder import drawn_params
 
 MODEL = ModelConfig(vocab_size=64, n_layers=2, d_model=16, n_heads=4, kv_heads=2, max_length=32)
 CONFIGS = {
@@ -36,7 +37,7 @@ CONFIGS = {
 
 @pytest.fixture(scope="module")
 def base():
-    return jax.device_get(init_params(MODEL, jax.random.key(0)))
+    return jax.device_get(drawn_params(MODEL))
 
 
 def artefact_of(base, name="lora"):

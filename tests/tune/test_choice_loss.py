@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from hclx.config import ModelConfig
-from hclx.model import init_params
 from hclx.parallel import make_mesh, named_sharding
 from hclx.train.state import merge
 from hclx.train.step import accumulate_gradients
 from hclx.tune import TuneConfig, begin, make_tuning_loss
 from hclx.tune.examples import make_example
 from hclx.tune.packing import pack_choices, size
+from tests.helpers.decoder import drawn_params
 from tests.helpers.meshes import COMPUTE, MESHES, ONE, PIPELINES, devices_of
 from tests.helpers.tuning import LENGTH, load_base, loss_and_gradients, start, torch_model
 
@@ -140,7 +140,7 @@ def gradients(mesh_name, microbatches=1):
     rows = pack_choices(*questions_of(80, seed=1), ROW)
     batch = type(rows)(*(field[:16] for field in rows))
     with jax.set_mesh(mesh):
-        base = init_params(MODEL, jax.random.key(0))
+        base = drawn_params(MODEL)
         trainable, frozen = jax.device_get(begin(MODEL, config, base))
         draw = np.random.default_rng(1)
         noise = lambda x: x + 0.1 * draw.normal(size=x.shape).astype(np.float32)

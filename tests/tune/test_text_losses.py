@@ -11,7 +11,7 @@ import pytest
 
 from hclx.config import ComputeConfig, ModelConfig
 from hclx.errors import ConfigError
-from hclx.model import hidden_states, init_params
+from hclx.model import hidden_states
 from hclx.train.state import merge
 from hclx.tune import TuneConfig, begin
 from hclx.tune.text_groups import Group, Layout, lay_out, pack_groups, score_bits
@@ -23,6 +23,7 @@ from hclx.tune.text_losses import (
     similarity_losses,
 )
 from hclx.tune.text_vectors import make_text_outputs
+from tests.helpers.decoder import drawn_params
 
 torch = pytest.importorskip("torch")
 
@@ -164,7 +165,7 @@ GROUPS = [
 
 def parameters(config=CONFIG):
     """Merged parameters away from the beginning, where B of LoRA is 0."""
-    base = init_params(MODEL, jax.random.key(0))
+    base = drawn_params(MODEL)
     params = merge(*begin(MODEL, config, base))
     noise = lambda x: x + 0.1 * jax.random.normal(jax.random.key(1), x.shape)
     return {**params, "tune": jax.tree.map(noise, params["tune"])}
@@ -193,8 +194,12 @@ def test_groups_are_packed_as_segments_with_targets_at_their_ends():
 @pytest.mark.parametrize("pooling", ["mean", "weighted", "last"])
 def test_a_text_of_a_packed_row_has_the_vector_that_it_has_alone(pooling):
     config = dataclasses.replace(CONFIG, kind="finetune", pooling=pooling)
-    params, (batch, layout) = init_params(MODEL, jax.random.key(0)), packed()
-    outputs = make_text_outputs(MODEL, COMPUTE, config, layout)(params, batch)
+    params, (batch, layout) = drawn_params(MODEL), packed()
+    outputs = jax.jit(make_text_outputs(MODEL, COMPUTE, config, layout))(params, batch)
+    zeros, positions = np.zeros((1, LENGTH), np.int32), np.arange(LENGTH)[None]
+    states_of = jax.jit(
+        lambda tokens: hidden_states(params, tokens, zeros, positions, MODEL, COMPUTE)[0]
+    )
     weights_of = {
         "mean": lambda n: np.full(n, 1 / n),
         "weighted": lambda n: np.arange(1, n + 1) / (n * (n + 1) / 2),
@@ -206,19 +211,18 @@ def test_a_text_of_a_packed_row_has_the_vector_that_it_has_alone(pooling):
         if not here.any():
             assert not vector.any()
             continue
-        tokens = batch.tokens_bt[row][here][None]
-        zeros, positions = np.zeros_like(tokens), np.arange(tokens.size)[None]
-        states = hidden_states(params, tokens, zeros, positions, MODEL, COMPUTE)[0]
-        expected = weights_of[pooling](tokens.size) @ np.asarray(states)
+        alone, n = zeros.copy(), here.sum()
+        alone[0, :n] = batch.tokens_bt[row][here]  # no state sees the padding behind it
+        expected = weights_of[pooling](n) @ np.asarray(states_of(alone))[:n]
         np.testing.assert_allclose(vector, expected, atol=2e-5)
 
 
 def test_the_loss_of_packed_rows_is_the_mean_over_sizes_and_groups():
     config = dataclasses.replace(CONFIG, sizes="4,8")
     params, (batch, layout) = parameters(), packed()
-    outputs = np.array(make_text_outputs(MODEL, COMPUTE, CONFIG, layout)(params, batch))
+    outputs = np.array(jax.jit(make_text_outputs(MODEL, COMPUTE, CONFIG, layout))(params, batch))
     is_group = outputs.any((2, 3))
-    total, n = make_text_loss(MODEL, COMPUTE, config, layout)(params, batch)
+    total, n = jax.jit(make_text_loss(MODEL, COMPUTE, config, layout))(params, batch)
     x = torch.tensor(outputs[is_group])  # [groups, 3, d], without a negative: zeros
     expected = []
     for size in (4, 8, 16):
@@ -227,7 +231,7 @@ def test_the_loss_of_packed_rows_is_the_mean_over_sizes_and_groups():
         scores = units[:, 0] @ torch.cat([units[:, 1], negatives]).T / 0.2
         expected.append(torch.nn.functional.cross_entropy(scores, torch.arange(4)).item())
     assert int(n) == 4 and float(total / n) == pytest.approx(np.mean(expected), abs=1e-5)
-    losses_bt = make_text_token_losses(MODEL, COMPUTE, config, layout)(params, batch)
+    losses_bt = jax.jit(make_text_token_losses(MODEL, COMPUTE, config, layout))(params, batch)
     assert float((losses_bt * batch.weights_bt).sum()) == pytest.approx(float(total), abs=1e-5)
 
 
@@ -237,7 +241,7 @@ def test_the_head_of_pairs_is_linear_and_has_the_gradient_of_pytorch():
     batch, layout = packed(pairs)
     params = parameters(config)
     as_vectors = dataclasses.replace(config, objective="contrast")
-    outputs = make_text_outputs(MODEL, COMPUTE, as_vectors, layout)(params, batch)
+    outputs = jax.jit(make_text_outputs(MODEL, COMPUTE, as_vectors, layout))(params, batch)
     rows, places = np.nonzero(batch.weights_bt)
     states = outputs[rows, batch.segments_bt[rows, places], 0]
     head = {
@@ -254,7 +258,7 @@ def test_the_head_of_pairs_is_linear_and_has_the_gradient_of_pytorch():
         total, n = make_text_loss(MODEL, COMPUTE, config, layout)(changed, batch)
         return total / n
 
-    loss, gradients = jax.value_and_grad(mean_loss)(params["tune"]["pair_head"])
+    loss, gradients = jax.jit(jax.value_and_grad(mean_loss))(params["tune"]["pair_head"])
     assert float(loss) == pytest.approx(expected.item(), abs=1e-5)
     for name, gradient in gradients.items():
         np.testing.assert_allclose(gradient, head[name].grad.numpy(), atol=1e-5)

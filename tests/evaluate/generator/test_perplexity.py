@@ -20,9 +20,9 @@ from hclx.evaluate.generator.perplexity import (
 )
 from hclx.evaluate.generator.perplexity_files import TextFiles, measure_files
 from hclx.evaluate.item_prompts import Reader
-from hclx.model import init_params
 from hclx.text.records import Document
 from tests.helpers.byte_tokenizer import ByteTokenizer
+from tests.helpers.decoder import drawn_params
 from tests.helpers.engines import engine_of
 
 KOREAN = "눈이 그친 아침, 우체부는 언덕 위의 집까지 걸어 올라가 편지 한 통을 두고 왔다.\n"
@@ -92,7 +92,7 @@ CONFIG = ModelConfig(n_layers=1, d_model=16, n_heads=2, vocab_size=256, max_leng
 @pytest.fixture(scope="module")
 def uniform_engine():
     """A model whose weights are 0, for which all 256 tokens are alike."""
-    params = jax.tree.map(lambda x: x * 0, init_params(CONFIG, jax.random.key(0)))
+    params = jax.tree.map(lambda x: x * 0, drawn_params(CONFIG))
     with engine_of(params, CONFIG, ByteTokenizer(256), rows=4) as engine:
         yield engine
 
