@@ -44,7 +44,9 @@ def test_two_tabs_on_one_prompt_keep_both_texts(tabs, is_mine):
     kept, copied = (mine, theirs) if is_mine else (theirs, mine)
     assert directive_of(other).input_value() == kept
     assert get(other, f"api/prompts/{prompt_id}")["content"]["document"]["directive"] == kept
-    (copy,) = [p for p in get(other, "api/prompts")["data"] if p["title"] == "함께 고치는 것 (사본)"]
+    (copy,) = [
+        p for p in get(other, "api/prompts")["data"] if p["title"] == "함께 고치는 것 (사본)"
+    ]
     whole = get(other, f"api/prompts/{copy['id']}")
     assert whole["content"]["document"]["directive"] == copied
     other.evaluate(

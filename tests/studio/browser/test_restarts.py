@@ -55,7 +55,7 @@ def test_a_text_goes_on_after_a_restart_with_what_was_written(page, server):
         page.get_by_text("여기까지 쓴 글은 남아 있습니다.").wait_for()
     whole, text = counted("끝까지 150"), written(page)
     assert len(text) > 20 and whole.strip().startswith(text.strip()) and text.strip() != whole
-    page.get_by_role("textbox", name="지시", exact=True).fill("서버가 없을 때 쓴 지시")
+    page.get_by_role("textbox", name="지시", exact=True).fill("서버가 없을 때 쓴 지시\n")
     page.get_by_text("서버에 닿지 않아 이 브라우저에 담아 두었습니다.").wait_for()
     with server():
         page.get_by_role("button", name="이어서 쓰기").click()
@@ -65,7 +65,7 @@ def test_a_text_goes_on_after_a_restart_with_what_was_written(page, server):
         page.reload()
         directive = page.get_by_role("textbox", name="지시", exact=True)
         directive.wait_for()
-        assert directive.input_value() == "서버가 없을 때 쓴 지시"
+        assert directive.input_value() == "서버가 없을 때 쓴 지시\n"
 
 
 def test_a_batch_goes_on_after_a_restart_and_its_file_is_whole(page, server, tmp_path):
