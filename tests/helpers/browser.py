@@ -90,6 +90,11 @@ def save_version(page, note):
     page.get_by_text("판으로 저장했습니다.").wait_for()
 
 
+def written(page):
+    """Returns the text of the answer that is shown, without what a token shows of itself."""
+    return "".join(page.locator(".token-text [data-token]").all_text_contents())
+
+
 def tab_to(page, locator, most=80, back=False):
     """Presses Tab, or Shift and Tab, until an element has the focus; `most` times at most."""
     locator.wait_for()

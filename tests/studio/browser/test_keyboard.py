@@ -10,14 +10,14 @@ def press(page, *keys):
 
 def test_the_keyboard_alone_reaches_a_link_to_a_prompt_from_the_gallery(page, studio, browser):
     studio.write, studio.pause = (lambda prompt, seed: " 맛있고 값이 싸다는 후기. " * 30), 0.03
-    tab_to(page, page.get_by_role("button", name="후기 요약"))
+    tab_to(page, page.get_by_role("button", name="후기 여러 개를 한 문장으로"))
     press(page, "Enter")
     # A dialog begins at what is most likely wanted.
     tab_to(page, page.get_by_role("button", name="이걸로 시작하기"), most=4)
     press(page, "Enter")
     page.get_by_role("textbox", name="제목", exact=True).wait_for()
     tab_to(page, page.get_by_role("textbox", name="지시", exact=True))
-    press(page, "Control+End")
+    press(page, "Control+Home", "End")
     page.keyboard.type(" 짧게 씁니다.")
     tab_to(page, page.get_by_role("button", name="실행", exact=True))
     press(page, "Enter")

@@ -7,19 +7,15 @@ import sys
 
 import pytest
 
-from tests.helpers.browser import new_prompt, open_part, save_version
+from tests.helpers.browser import new_prompt, open_part, save_version, written
 
 GREETING = " 어서 오세요, 손님. 무엇을 도와드릴까요?"
-
-
-def shown_text(page):
-    return page.locator(".token-text").inner_text().strip()
 
 
 def run_whole(page, name="실행"):
     page.get_by_role("button", name=name, exact=True).click()
     page.get_by_role("button", name="다시 실행").wait_for()
-    return shown_text(page)
+    return written(page).strip()
 
 
 def test_an_empty_prompt_is_written_run_stopped_undone_and_done_again(page, studio):
@@ -36,14 +32,14 @@ def test_an_empty_prompt_is_written_run_stopped_undone_and_done_again(page, stud
     page.locator(".token-text", has_text="반갑습니다").wait_for()
     page.get_by_role("button", name="멈춤", exact=True).click()
     page.get_by_text("멈췄습니다.", exact=True).wait_for()
-    stopped = shown_text(page)
+    stopped = written(page).strip()
     assert 0 < len(stopped) < 300 and "반갑습니다" in stopped
     page.wait_for_timeout(300)
-    assert shown_text(page) == stopped and studio.n_cancelled == 1
+    assert written(page).strip() == stopped and studio.n_cancelled == 1
     page.get_by_role("button", name="되돌리기", exact=True).click()
-    assert shown_text(page) == GREETING.strip()
+    assert written(page).strip() == GREETING.strip()
     page.get_by_role("button", name="다시 하기", exact=True).click()
-    assert shown_text(page) == stopped
+    assert written(page).strip() == stopped
 
 
 def test_what_is_typed_is_saved_and_reopened_from_the_list(page, studio):
@@ -136,7 +132,7 @@ def test_a_filter_that_blocks_ends_the_answer_and_says_so(page, studio):
     page.get_by_role("textbox", name="문장", exact=True).fill("안녕")
     run_whole(page)
     page.get_by_text("출력 필터가 알립니다:").wait_for()
-    assert "바보" in shown_text(page)
+    assert "바보" in written(page).strip()
     page.get_by_role("radio", name="심한 것 막기").check(force=True)
     page.get_by_role("button", name="다시 실행").click()
     page.get_by_text("출력 필터가 막음").wait_for()
