@@ -31,7 +31,8 @@ def filled(page, name=lambda plain: plain):
         **{"choices": {"긍정": "긍정", name("부정"): "부정"}, "stop": None, "sampling": None},
         "examples": [
             {"문장": name(text), "답": answer}
-            for text, answer in (("맛있다", "긍정"), ("별로다", name("부정")), ("또 간다", "긍정"))
+            for index in range(4)
+            for text, answer in ((f"맛있다 {index}", "긍정"), (f"별로다 {index}", name("부정")))
         ],
     }
     columns, rows = ["문장", "정답"], [[name("좋다"), "긍정"], ["싫다", name("부정")], ["음", ""]]
@@ -45,7 +46,12 @@ def filled(page, name=lambda plain: plain):
     keep = {"note": name("처음"), "revision": prompt["revision"]}
     assert post(page, f"api/prompts/{made.prompt}/versions", keep)["number"] == 1
     share = post(page, f"api/prompts/{made.prompt}/shares", {"number": 1, "mode": "copy"})
-    app = {"prompt": made.prompt, "number": 1, "title": name("감정 앱"), "slug": f"app-{made.prompt[-6:]}"}
+    app = {
+        "prompt": made.prompt,
+        "number": 1,
+        "title": name("감정 앱"),
+        "slug": f"app-{made.prompt[-6:]}",
+    }
     app["slug"] = app["slug"].lower().replace("_", "0")
     made.share, made.secret = share["token"], post(page, "api/apps", app)["secret"]
     made.slug = app["slug"]
@@ -60,8 +66,7 @@ def filled(page, name=lambda plain: plain):
     made.batch = post(page, "api/batches", batch)["id"]
     person = post(page, "api/people", {"name": name("하늘"), "role": "maker"})
     made.person = person["person"]["id"]
-    key = {"name": name("누리집"), "tenant": "site", "scopes": ["inference"], "kind": "service"}
-    post(page, "../hclx/v1/admin/keys", key)
+    post(page, "../hclx/v1/admin/keys", {"name": name("누리집"), "scopes": ["inference"]})
     return made
 
 
@@ -146,14 +151,16 @@ PLACES = {
     "prompts": Place(_at("prompts"), ".plain-list li"),
     "write": Place(_at("prompts/{prompt}"), _BAR, (_opens("입력과 답의 틀"),)),
     "write every knob": Place(
-        _at("prompts/{writing}"), _BAR, (lambda page: page.get_by_text("자세히").first.click(),)
+        _at("prompts/{writing}"),
+        _BAR,
+        (lambda page: page.get_by_role("radio", name="자세히").check(),),
     ),
     "write chosen": Place(_at("prompts/{prompt}"), _BAR, _RUN, ".candidate .bars"),
     "written": Place(_at("prompts/{writing}"), _BAR, _RUN, ".candidate .row"),
     "token": Place(
         _at("prompts/{writing}"),
         _BAR,
-        (*_RUN, lambda page: page.locator("[data-token='1']").click()),
+        (*_RUN, lambda page: page.locator("[data-token]:not(:empty) >> nth=1").click()),
         ".alternatives button",
     ),
     "text": Place(_at("prompts/{text}"), _BAR, _RUN, ".candidate .row"),
@@ -182,10 +189,11 @@ PLACES = {
     "tune running": Place(_at("tune/running"), ".curves svg"),
     "tune failed": Place(_at("tune/failed"), "section[role=alert]"),
     "tune done": Place(_at("tune/done"), ".success"),
-    "usage": Place(_at("usage"), "main h1 >> nth=0, .totals"),
+    "usage": Place(_at("usage"), ".totals"),
     "people": Place(_at("people"), "table.stacking tbody tr"),
     "invite": Place(_at("people"), "table.stacking tbody tr", ("사람 초대",), _DIALOG),
-    "keys": Place(_at("people"), "table.stacking tbody tr", (lambda page: page.get_by_text("열쇠", exact=True).first.click(),)),
+    "keys": Place(_at("people?keys"), "table.stacking tbody tr"),
+    "new key": Place(_at("people?keys"), "table.stacking tbody tr", ("열쇠 만들기",), _DIALOG),
     "shared": Place(_at("shared/{share}"), ".content-view"),
     "not shared": Place(_at("shared/nothing"), "section[role=alert]"),
     "missing": Place(_at("nowhere"), "main h1"),

@@ -3,7 +3,7 @@ export default {
   common: {
     ok: "확인", cancel: "취소", close: "닫기", again: "다시 시도", loading: "불러오는 중…", copied: "복사했습니다.",
     copyByHand: "브라우저가 복사를 막았습니다. 글을 직접 골라 복사해 주세요.", save: "저장", remove: "지우기", add: "추가",
-    name: "이름", created: "만든 때", updated: "고친 때", open: "열기", copy: "복사", download: "내려받기", none: "없음",
+    name: "이름", created: "만든 때", open: "열기", copy: "복사", none: "없음",
     rows: "{n}줄", tokens: "{n}토큰", generated: "모델이 지어낸 글", asTable: "표로 보기",
   },
   shell: {
@@ -17,7 +17,7 @@ export default {
     role: "이 화면을 열 권한이 없습니다. 관리자에게 부탁해 주세요.", missing: "없는 화면입니다",
   },
   login: {
-    title: "로그인", failed: "로그인하지 못했습니다", outTitle: "로그인이 필요합니다",
+    title: "로그인", failed: "로그인하지 못했습니다", used: "이 링크는 이미 썼거나 기한이 지났습니다. 관리자에게 새 링크를 부탁하거나, 내 컴퓨터라면 서버를 다시 시작해 새로 나온 링크를 열어 주세요.", tooMany: "틀린 링크가 여러 번 열렸습니다. 1분 뒤에 다시 열어 주세요.", outTitle: "로그인이 필요합니다",
     outText: "받은 초대 링크를 열어 주세요. 내 컴퓨터에서 쓰고 있다면 서버를 시작한 창에 나온 링크를 열면 됩니다.",
   },
 
@@ -59,7 +59,7 @@ export default {
   },
   examples: {
     title: "예시", add: "예시 추가", import: "파일에서", columns: "열 이름", none: "예시를 서너 개만 보여 줘도 모델이 방법을 알아차립니다.", answer: "{name} (답)",
-    balance: "답마다 예시 수", bias: "치우침 살피기", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
+    balance: "답마다 예시 수", bias: "치우침 살피기", biasFew: "치우침을 살피려면 답마다 예시가 {n}개씩은 있어야 합니다. 예시를 더 넣어 주세요.", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
     biasHelp: "예시의 순서나 수 때문에 답이 한쪽으로 기우는 정도입니다. 0에 가까울수록 좋습니다.",
     calibrateTitle: "내용 없는 입력에 대한 답", calibrateHelp: "뜻이 없는 입력에도 한쪽으로 기우는 만큼을 답에서 빼면 더 공정해집니다. 고르게 나올수록 치우침이 적습니다.",
     biasKind: "치우침", biasBefore: "지금", biasAfter: "보정한 뒤", biasSeen: "있다고 볼 만한가", biasYes: "있음", biasNo: "뚜렷하지 않음", biasPrior: "예시가 없을 때 모델이 고르는 비율:",
@@ -92,6 +92,7 @@ export default {
     braces: "중괄호 { }의 짝이 맞지 않습니다. 글자 그대로 쓰려면 {{ }}처럼 두 번 적어 주세요.", answer: "답 틀에 답이 들어갈 빈칸이 없습니다.",
     answerBefore: "입력이나 지시에 답의 빈칸이 들어 있습니다.", choices: "보기를 둘 이상 넣어 주세요.", exampleAnswer: "답이 보기에 없는 예시가 있습니다. 예시 표에서 답을 골라 주세요.",
     exampleField: "빈칸이 모자란 예시가 있습니다.", shape: "정해진 틀에 칸을 하나 이상 넣어 주세요.",
+    tooLong: "글이 길어 답이 들어갈 자리가 모자랍니다. 글을 줄이거나 답의 길이를 줄여 주세요.",
   },
   warnings: {
     "directive-joined": "지시와 첫 예시가 붙어 있습니다. 지시 끝에 줄바꿈을 넣어 주세요.",
@@ -224,8 +225,8 @@ export default {
     note: "파일의 모든 줄에 프롬프트를 돌립니다. 이 화면을 닫아도 서버가 이어서 합니다.", add: "새로 돌리기", none: "아직 한꺼번에 돌린 것이 없습니다", noneText: "후기 천 줄의 감정을 나누거나 상품 백 개의 소개 글을 쓸 때처럼, 파일 하나를 통째로 맡길 수 있습니다.",
     list: "한꺼번에 돌린 것", state: "상태", progress: "진행", state_waiting: "차례를 기다림", state_running: "돌리는 중", state_paused: "멈춰 둠", state_done: "끝남", state_failed: "멈춤: 오류", doneOf: "{done} / {total}줄", failedRows: "실패 {n}줄",
     // 새로 돌리기
-    newTitle: "파일 한꺼번에 돌리기", prompt: "프롬프트", pickPrompt: "프롬프트를 고르세요", which: "어느 모습으로 돌릴까요?", draft: "지금 모습", version: "{number}판", file: "파일", otherFile: "다른 파일", bindTitle: "어느 열을 어느 빈칸에 넣을까요?", slot: "빈칸 {name}", pickColumn: "열을 고르세요",
-    noSlots: "이 프롬프트에는 빈칸이 없어, 줄마다 같은 글을 읽습니다.", pickFile: "파일 고르기", invalid: "이 프롬프트는 아직 실행할 수 없습니다:", preview: "첫 줄을 넣으면 모델이 읽는 글", estimate: "줄마다 약 {perRow}토큰, 모두 약 {all}토큰을 읽습니다.", quotaHint: "허용량이 다 차면 저절로 멈췄다가, 다시 찰 때 이어서 합니다.",
+    newTitle: "파일 한꺼번에 돌리기", prompt: "프롬프트", pickPrompt: "프롬프트를 고르세요", which: "어느 모습으로 돌릴까요?", draft: "지금 모습", version: "{number}판", file: "파일", bindTitle: "어느 열을 어느 빈칸에 넣을까요?", slot: "빈칸 {name}", pickColumn: "열을 고르세요",
+    noSlots: "이 프롬프트에는 빈칸이 없어, 줄마다 같은 글을 읽습니다.", invalid: "이 프롬프트는 아직 실행할 수 없습니다:", preview: "첫 줄을 넣으면 모델이 읽는 글", estimate: "줄마다 약 {perRow}토큰, 모두 약 {all}토큰을 읽습니다.", quotaHint: "허용량이 다 차면 저절로 멈췄다가, 다시 찰 때 이어서 합니다.",
     name: "이름", start: "{n}줄 돌리기", noPrompts: "먼저 프롬프트를 하나 만들어 주세요.", toPrompts: "내 프롬프트로",
     // 하나
     back: "한꺼번에 돌리기", pause: "잠깐 멈춤", resume: "이어서 돌리기", retry: "실패한 줄 다시", csv: "CSV 내려받기", jsonl: "JSON 줄 내려받기", removeAsk: "‘{name}’을 결과와 함께 지울까요? 되돌릴 수 없습니다.", removed: "지웠습니다.",
