@@ -70,6 +70,8 @@ EXTRAS = {
         "langchain-naver>=0.1.1,<0.2",
         "litellm>=1.100,<2",
         "schemathesis>=4.32,<5",
+        "playwright>=1.55,<2",  # drives an installed Chromium through the pages
+        "axe-playwright-python>=0.1.7,<0.2",  # carries axe-core, which judges accessibility
     ],
     # The peers that the benchmarks measure against.
     "bench": [

@@ -31,7 +31,7 @@ async def preview_prompt(
       `text`; `spans` that cover it in order, each with `start`, `end`, `part`, `example` and
       `field` as `hclx.prompts.Span` has them, none for a chat; `tokens` of the text; `room`, the
       tokens that are left behind it for an answer; `warnings`, each with `code` and `message`; and
-      `error`, None or an object with `message` and `field`.
+      `error`, None or an object with `code`, `message` and `field`.
     """
     blank = _shown(Rendering("", ()), 0, service.backend.max_length)
     try:
@@ -111,4 +111,4 @@ def _moved(example: int | None, first: int) -> int | None:
 def _facts(error: ApiError) -> dict[str, str]:
     """An error, with the place of what is wrong as the content has it."""
     field = (error.param or "").removeprefix("content").removeprefix(".")
-    return {"message": error.message, "field": field}
+    return {"code": error.code, "message": error.message, "field": field}

@@ -1,5 +1,8 @@
 """A server with the Studio over a small model, and clients that are logged in."""
 
+import functools
+
+from hclx.serve.admin_dialect import admin_dialect
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app
 from hclx.studio.pages_dialect import pages_dialect
@@ -17,8 +20,9 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}  # as a browser sends it from th
 def studio_app(backend, database, clock, config=ServeConfig(), **fields):
     """An application with the Studio; `fields` are those of `Studio`."""
     keys = SessionKeys(database, clock=clock)
+    admin = functools.partial(admin_dialect, database=database)
     make = lambda service: studio_dialect(Studio(service, database, clock, **fields))
-    return build_app(backend, keys, config, (make, pages_dialect, *DIALECTS))
+    return build_app(backend, keys, config, (make, pages_dialect, admin, *DIALECTS))
 
 
 def logged_in(app, database, clock, role="admin", name=None):

@@ -13,6 +13,12 @@ _JOB = {
     **{"step": 40, "total_steps": 80, "metrics": {}, "error": None, "created": 1_700_000_000},
     **{"started": 1_700_000_010, "ended": None, "is_cancelled": False, "settings": {}},
 }
+_REVIEWS = (
+    *(("국물이 깊고 따뜻해서 또 왔어요.", True), ("포장이 찢어져서 다 흘렀어요.", False)),
+    *(("직원이 먼저 웃으며 맞아 주었어요.", True), ("한 시간을 기다렸는데 식어 있었어요.", False)),
+    *(("아이가 혼자서도 잘 가지고 놀아요.", True), ("사진보다 훨씬 작고 얇아요.", False)),
+    *(("값에 비해 천이 도톰하고 좋아요.", True), ("두 번 빨았더니 색이 다 빠졌어요.", False)),
+)
 _CURVE = [
     {"step": 10 * step, "loss": 3 / step, "validation_loss": 3.2 / step, "validation_accuracy": 0.5}
     for step in range(1, 9)
@@ -30,13 +36,20 @@ def filled(page, name=lambda plain: plain):
         **{"directive": name("후기를 읽고 감정을 고른다.") + "\n\n", "separator": "\n\n"},
         **{"choices": {"긍정": "긍정", name("부정"): "부정"}, "stop": None, "sampling": None},
         "examples": [
-            {"문장": name(text), "답": answer}
-            for text, answer in (("맛있다", "긍정"), ("별로다", name("부정")), ("또 간다", "긍정"))
+            {"문장": name(text), "답": "긍정" if is_good else name("부정")}
+            for text, is_good in _REVIEWS
         ],
     }
-    columns, rows = ["문장", "정답"], [[name("좋다"), "긍정"], ["싫다", name("부정")], ["음", ""]]
+    columns = ["문장", "정답"]
+    rows = [
+        [name("향이 오래가서 선물했어요."), "긍정"],
+        ["소리가 너무 커요.", name("부정")],
+        ["무난해요.", ""],
+    ]
     table = post(page, "api/tables", {"name": name("후기 표"), "columns": columns, "rows": rows})
-    content = content_of(document=document, table=table["id"], item={"문장": name("괜찮다")})
+    content = content_of(
+        document=document, table=table["id"], item={"문장": name("생각보다 가볍고 튼튼해요.")}
+    )
     content["document"] = {
         key: value for key, value in content["document"].items() if value is not None
     }
@@ -54,19 +67,19 @@ def filled(page, name=lambda plain: plain):
     app["slug"] = app["slug"].lower().replace("_", "0")
     made.share, made.secret = share["token"], post(page, "api/apps", app)["secret"]
     made.slug = app["slug"]
-    written = content_of(item={"문장": name("오늘")})
-    for kind, view in (("writing", "blocks"), ("chat", "chat"), ("text", "text")):
+    written = content_of(item={"문장": name("오늘은 문을 일찍 닫습니다.")})
+    views = ("writing", "blocks", "글쓰기"), ("chat", "chat", "대화"), ("text", "text", "자유 글")
+    for kind, view, title in views:
         own = {**written, "view": view}
         if view == "text":
             own["document"] = {**own["document"], "input": name("옛날"), "answer": "{답}"}
-        created = post(page, "api/prompts", {"title": name(kind), "content": own})
+        created = post(page, "api/prompts", {"title": name(title), "content": own})
         setattr(made, kind, created["id"])
     batch = {"name": name("후기 묶음"), "content": content, "columns": columns, "rows": rows}
     made.batch = post(page, "api/batches", batch)["id"]
     person = post(page, "api/people", {"name": name("하늘"), "role": "maker"})
     made.person = person["person"]["id"]
-    key = {"name": name("누리집"), "tenant": "site", "scopes": ["inference"], "kind": "service"}
-    post(page, "../hclx/v1/admin/keys", key)
+    post(page, "../hclx/v1/admin/keys", {"name": name("누리집"), "scopes": ["inference"]})
     return made
 
 
@@ -151,14 +164,16 @@ PLACES = {
     "prompts": Place(_at("prompts"), ".plain-list li"),
     "write": Place(_at("prompts/{prompt}"), _BAR, (_opens("입력과 답의 틀"),)),
     "write every knob": Place(
-        _at("prompts/{writing}"), _BAR, (lambda page: page.get_by_text("자세히").first.click(),)
+        _at("prompts/{writing}"),
+        _BAR,
+        (lambda page: page.get_by_role("radio", name="자세히").check(),),
     ),
     "write chosen": Place(_at("prompts/{prompt}"), _BAR, _RUN, ".candidate .bars"),
     "written": Place(_at("prompts/{writing}"), _BAR, _RUN, ".candidate .row"),
     "token": Place(
         _at("prompts/{writing}"),
         _BAR,
-        (*_RUN, lambda page: page.locator("[data-token='1']").click()),
+        (*_RUN, lambda page: page.locator("[data-token]:not(:empty) >> nth=1").click()),
         ".alternatives button",
     ),
     "text": Place(_at("prompts/{text}"), _BAR, _RUN, ".candidate .row"),
@@ -187,14 +202,11 @@ PLACES = {
     "tune running": Place(_at("tune/running"), ".curves svg"),
     "tune failed": Place(_at("tune/failed"), "section[role=alert]"),
     "tune done": Place(_at("tune/done"), ".success"),
-    "usage": Place(_at("usage"), "main h1 >> nth=0, .totals"),
+    "usage": Place(_at("usage"), ".totals"),
     "people": Place(_at("people"), "table.stacking tbody tr"),
     "invite": Place(_at("people"), "table.stacking tbody tr", ("사람 초대",), _DIALOG),
-    "keys": Place(
-        _at("people"),
-        "table.stacking tbody tr",
-        (lambda page: page.get_by_text("열쇠", exact=True).first.click(),),
-    ),
+    "keys": Place(_at("people?keys"), "table.stacking tbody tr"),
+    "new key": Place(_at("people?keys"), "table.stacking tbody tr", ("열쇠 만들기",), _DIALOG),
     "shared": Place(_at("shared/{share}"), ".content-view"),
     "not shared": Place(_at("shared/nothing"), "section[role=alert]"),
     "missing": Place(_at("nowhere"), "main h1"),

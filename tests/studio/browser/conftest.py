@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.helpers.page_scripts import PageScripts
 from tests.helpers.serving import TalkingTokenizer, served
 from tests.helpers.studio import studio_app
 from tests.helpers.studio_engine import StudioEngine
+from tests.helpers.studio_places import filled
 from tests.helpers.word_filter import WordFilter
 
 
@@ -37,13 +39,21 @@ def studio(tmp_path_factory):
     rules, template = OutputRules(WordFilter()), ChatTemplate(tokenizer)
     backend = Backend(engine, tokenizer, {"tiny": None}, 20_000, "", template, rules=rules)
     with open_database(f"{folder}/store.db") as database:
-        app = studio_app(backend, database, time.time)
+        app = studio_app(backend, database, time.time, has_tuning=True)
         with served(app) as url:
             engine.url, engine.database = url, database
             engine.link = lambda: new_link(
                 database, first_administrator(database, time.time()).id, time.time()
             )
             yield engine
+
+
+def log_in(page, studio):
+    """Logs in as the administrator, and returns the page."""
+    page.set_default_timeout(15_000)
+    page.goto(f"{studio.url}/studio/#/login/{studio.link()}")
+    page.get_by_role("navigation").get_by_text("내 프롬프트").wait_for()
+    return page
 
 
 @pytest.fixture
@@ -57,11 +67,8 @@ def page(context, studio):
     """A page that is logged in as the administrator, at the start; it may have no faults."""
     studio.reset()
     page = context.new_page()
-    page.set_default_timeout(15_000)
-    faults = faults_of(page)
-    page.goto(f"{studio.url}/studio/#/login/{studio.link()}")
-    page.get_by_role("navigation").get_by_text("내 프롬프트").wait_for()
-    page.faults = faults
+    page.faults = faults_of(page)
+    log_in(page, studio)
     yield page
     assert not page.faults
 
@@ -72,3 +79,14 @@ def scripts(browser, studio):
     with contextlib.closing(browser.new_page()) as page:
         page.goto(f"{studio.url}/studio/icon.svg")
         yield PageScripts(page, studio.url)
+
+
+@pytest.fixture(scope="module")
+def tour(browser, studio):
+    """A context of the administrator, and `made`, what there is for each page to show."""
+    settings = {"locale": "ko-KR", "reduced_motion": "reduce"}
+    with contextlib.closing(browser.new_context(**settings)) as context:
+        page = log_in(context.new_page(), studio)
+        made = filled(page)
+        page.close()
+        yield SimpleNamespace(context=context, made=made)

@@ -6,7 +6,7 @@ import { useRun } from "./run.js";
 import { Field } from "./parts/field.js";
 import { Icon } from "./parts/icons.js";
 import { Notices } from "./parts/notices.js";
-import { Pending, copyText, useLoaded } from "./parts/page.js";
+import { EmptyPage, Pending, copyText, useLoaded } from "./parts/page.js";
 import { Bars, Waiting, answerText } from "./parts/result.js";
 import { TextArea } from "./parts/text_input.js";
 
@@ -94,7 +94,7 @@ function Form({ about, secret }) {
 
 function App({ secret }) {
   const loaded = useLoaded(() => whenBack(() => api.get(`${encodeURIComponent(SLUG)}/about`)));
-  if (loaded.error?.status === 404) return html`<section class="empty" role="alert"><h1>${t("apps.gone")}</h1><p>${t("apps.goneHelp")}</p></section>`;
+  if (loaded.error?.status === 404) return html`<main><${EmptyPage} title=${t("apps.gone")} role="alert"><p>${t("apps.goneHelp")}</p></${EmptyPage}></main>`;
   return html`<main class="app-page">${loaded.value ? html`<${Form} about=${loaded.value} secret=${secret} />` : html`<${Pending} loaded=${loaded} />`}</main><${Notices} />`;
 }
 

@@ -5,7 +5,7 @@ import { keepLanguage, language, loadWords, t } from "./words.js";
 import { SessionContext, loadSession, mayAs } from "./session.js";
 import { Icon } from "./parts/icons.js";
 import { Notices, notifyError } from "./parts/notices.js";
-import { Pending } from "./parts/page.js";
+import { EmptyPage, Pending } from "./parts/page.js";
 
 // Pattern of the address -> the module of the page, and the least role that may open it; null: everyone.
 const PAGES = [
@@ -93,8 +93,8 @@ function Shell({ page, session, onChanged, children }) {
 }
 
 function LoggedOut() {
-  return html`<section class="empty"><h1>${t("login.outTitle")}</h1><p>${t("login.outText")}</p>
-    <p><code>hclx serve --studio_dir=…</code></p></section>`;
+  return html`<${EmptyPage} title=${t("login.outTitle")}><p>${t("login.outText")}</p>
+    <p><code>hclx serve --studio_dir=…</code></p></${EmptyPage}>`;
 }
 
 function App() {
@@ -134,7 +134,7 @@ function App() {
   const drawn = () => {
     if (failure) return html`<${Pending} loaded=${{ error: failure, reload: () => location.reload() }} />`;
     if (session === undefined && page.role !== null) return html`<${Pending} loaded=${{}} />`;
-    if (!isShown) return session ? html`<section class="empty"><h1>${t("errors.role")}</h1></section>` : html`<${LoggedOut} />`;
+    if (!isShown) return session ? html`<${EmptyPage} title=${t("errors.role")} />` : html`<${LoggedOut} />`;
     if (view?.name !== page.name) return html`<${Pending} loaded=${{}} />`;
     return html`<${view.Page} key=${page.values.id ?? page.values.token ?? page.name} ...${page.values} onLogin=${refresh} />`;
   };

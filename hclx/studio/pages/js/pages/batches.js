@@ -9,11 +9,11 @@ import { NewBatch } from "../parts/new_batch.js";
 import { PageHead, Pending } from "../parts/page.js";
 
 function List({ batches }) {
-  return html`<div class="scroll"><table class="batches"><caption class="hidden">${t("batches.list")}</caption>
+  return html`<div class="scroll"><table class="batches stacking"><caption class="hidden">${t("batches.list")}</caption>
     <thead><tr><th scope="col">${t("common.name")}</th><th scope="col">${t("batches.state")}</th><th scope="col">${t("batches.progress")}</th><th scope="col">${t("common.created")}</th></tr></thead>
     <tbody>${batches.map((batch) => html`<tr key=${batch.id}>
       <th scope="row"><a href=${`#/batches/${batch.id}`}>${batch.name}</a></th>
-      <td><${BatchState} batch=${batch} /></td><td><${BatchProgress} batch=${batch} /></td><td>${date(batch.created)}</td></tr>`)}</tbody></table></div>`;
+      <td data-label=${t("batches.state")}><div><${BatchState} batch=${batch} /></div></td><td data-label=${t("batches.progress")}><${BatchProgress} batch=${batch} /></td><td data-label=${t("common.created")}>${date(batch.created)}</td></tr>`)}</tbody></table></div>`;
 }
 
 export default function Batches() {

@@ -34,13 +34,15 @@ function usePreview(content, item) {
   return preview;
 }
 
+const isTooLong = ({ code }) => code === "context_length_exceeded";
+
 function PreviewNotes({ preview, document }) {
   const problem = problemOf(document);
   if (problem) return html`<p class="warning" role="status">${t("write.notYet")} ${t(`problems.${problem}`)}</p>`;
   if (!preview) return null;
   const { error, warnings = [], tokens, room } = preview;
   return html`<div class="preview-notes" aria-live="polite">
-    ${error ? html`<p class="error">${t("write.notYet")} ${error.message}</p>`
+    ${error ? html`<p class="error">${t("write.notYet")} ${isTooLong(error) ? t("problems.tooLong") : error.message}</p>`
       : html`<p class="help">${t("write.tokens", { tokens: number(tokens), room: number(room) })}</p>`}
     ${warnings.map((warning) => html`<p key=${warning.code} class="warning">${t(`warnings.${warning.code}`) === `warnings.${warning.code}` ? warning.message : t(`warnings.${warning.code}`)}</p>`)}
   </div>`;

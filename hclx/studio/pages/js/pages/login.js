@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { api } from "../api.js";
 import { t } from "../words.js";
-import { go } from "../parts/page.js";
+import { EmptyPage, go } from "../parts/page.js";
 
 export default function Login({ token, onLogin }) {
   const [error, setError] = useState(null);
@@ -11,6 +11,6 @@ export default function Login({ token, onLogin }) {
     if (token === "done") return;
     api.post("api/login", { token }).then(() => onLogin()).then(() => go(""), setError);
   }, []);
-  if (error) return html`<section class="empty" role="alert"><h1>${t("login.failed")}</h1><p>${error.message}</p></section>`;
-  return html`<section class="empty"><h1>${t("login.title")}</h1><p>${t("common.loading")}</p><a href="#/">${t("shell.home")}</a></section>`;
+  if (error) return html`<${EmptyPage} title=${t("login.failed")} role="alert"><p>${error.status === 401 ? t("login.used") : error.status === 429 ? t("login.tooMany") : error.message}</p></${EmptyPage}>`;
+  return html`<${EmptyPage} title=${t("login.title")}><p role="status">${t("common.loading")}</p><a href="#/">${t("shell.home")}</a></${EmptyPage}>`;
 }

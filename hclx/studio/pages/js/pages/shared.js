@@ -6,7 +6,7 @@ import { exported } from "../content.js";
 import { useSession } from "../session.js";
 import { ContentView } from "../parts/content_view.js";
 import { Icon } from "../parts/icons.js";
-import { PageHead, Pending, download, go, useAction, useLoaded } from "../parts/page.js";
+import { EmptyPage, PageHead, Pending, download, go, useAction, useLoaded } from "../parts/page.js";
 
 export default function Shared({ token }) {
   const session = useSession(), loaded = useLoaded(() => whenBack(() => api.get(`api/shared/${token}`)));
@@ -16,7 +16,7 @@ export default function Shared({ token }) {
     setCopied(true);
     go(`prompts/${id}`);
   });
-  if (loaded.error?.status === 404) return html`<section class="empty" role="alert"><h1>${t("shared.gone")}</h1><p>${t("shared.goneHelp")}</p></section>`;
+  if (loaded.error?.status === 404) return html`<${EmptyPage} title=${t("shared.gone")} role="alert"><p>${t("shared.goneHelp")}</p></${EmptyPage}>`;
   if (!loaded.value) return html`<${Pending} loaded=${loaded} />`;
   const { title, number, note, mode, content } = loaded.value, mayCopy = mode === "copy";
   return html`
@@ -27,5 +27,5 @@ export default function Shared({ token }) {
     ${content.document.description && html`<p>${content.document.description}</p>`}
     ${note && html`<p>${t("shared.note")} ${note}</p>`}
     <p class="help">${t("shared.help")} ${!mayCopy ? t("shared.readOnly") : session ? t("shared.mayCopy") : t("shared.logIn")}</p>
-    <section class="card"><${ContentView} content=${content} /></section>`;
+    <section class="card"><h2 class="hidden">${t("home.inside")}</h2><${ContentView} content=${content} /></section>`;
 }

@@ -8,7 +8,7 @@ import { Dialog } from "./dialog.js";
 import { Field } from "./field.js";
 import { Icon } from "./icons.js";
 import { ImportDialog } from "./import_dialog.js";
-import { notifyError } from "./notices.js";
+import { notify, notifyError } from "./notices.js";
 import { TextInput } from "./text_input.js";
 
 const share = (value) => number(value, { style: "percent", maximumFractionDigits: 0 });
@@ -22,6 +22,7 @@ function Balance({ examples, keys, field }) {
       <meter min="0" max=${most} value=${counts[index]} aria-hidden="true"></meter><span class="number">${number(counts[index])}</span></li>`)}</ul></div>`;
 }
 
+const LEAST = 4; // examples of each answer that a report of biases needs, as the server has it
 const BIASES = ["recency", "majority_label", "common_token"];
 
 // report: of hclx.evaluate.bias, each effect before and after calibration.
@@ -32,7 +33,7 @@ function BiasDialog({ report, onClose }) {
   };
   return html`<${Dialog} title=${t("examples.biasTitle")} onClose=${onClose} isWide>
     <p class="help">${t("examples.biasHelp")}</p>
-    <div class="scroll"><table>
+    <div class="scroll"><table><caption class="hidden">${t("examples.biasTitle")}</caption>
       <thead><tr><th scope="col">${t("examples.biasKind")}</th><th scope="col" class="number">${t("examples.biasBefore")}</th>
         <th scope="col" class="number">${t("examples.biasAfter")}</th><th scope="col">${t("examples.biasSeen")}</th></tr></thead>
       <tbody>${BIASES.filter((name) => report.before[name]).map((name) => html`<tr key=${name}><th scope="row">${t(`examples.bias_${name}`)}</th>
@@ -87,6 +88,8 @@ export function Examples({ content, change }) {
       setBusy(false);
     }
   };
+  const few = keys?.some((key) => examples.filter((example) => example[field] === key).length < LEAST);
+  const showBias = () => (few ? notify(t("examples.biasFew", { n: LEAST }), "error") : ask("api/bias", (report) => setOpen({ report }), {}));
   const rename = (pairs) => {
     change((latest) => pairs.reduce((changed, [from, to]) => withField(changed, from, to), latest));
     setOpen(null);
@@ -99,7 +102,7 @@ export function Examples({ content, change }) {
     ${examples.length === 0 ? html`<p class="help">${t("examples.none")}</p>` : html`<${DataTable} label=${t("examples.title")} rows=${examples} onChange=${put} height=${360}
       columns=${columns.map((name) => ({ name, label: name === field ? t("examples.answer", { name }) : name, options: name === field ? keys : null }))} />`}
     ${keys?.length > 0 && examples.length > 0 && html`<${Balance} examples=${examples} keys=${keys} field=${field} />
-      <div class="row"><button type="button" disabled=${isBusy} onClick=${() => ask("api/bias", (report) => setOpen({ report }), {})}>${t("examples.bias")}</button>
+      <div class="row"><button type="button" disabled=${isBusy} onClick=${showBias}>${t("examples.bias")}</button>
         <button type="button" disabled=${isBusy} onClick=${() => ask("api/calibrate", (calibration) => setOpen({ calibration }), { items: [itemOf(content)] })}>${t("examples.calibrate")}</button></div>`}
     ${open === "import" && html`<${ImportDialog} columns=${columns} onClose=${() => setOpen(null)} onRows=${(rows) => { put([...examples, ...rows]); setOpen(null); }} />`}
     ${open === "columns" && html`<${RenameDialog} names=${columns} onRename=${rename} onClose=${() => setOpen(null)} />`}

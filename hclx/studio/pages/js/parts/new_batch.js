@@ -67,7 +67,7 @@ function FirstRow({ content, fields, bound, file, onReady }) {
     };
   }, [asked, isBound]);
   if (!isBound || !preview) return null;
-  if (preview.error) return html`<p class="error" role="alert">${t("batches.invalid")} ${preview.error.message}</p>`;
+  if (preview.error) return html`<p class="error" role="alert">${t("batches.invalid")} ${preview.error.code === "context_length_exceeded" ? t("problems.tooLong") : preview.error.message}</p>`;
   return html`<details><summary>${t("batches.preview")}</summary><pre class="whole">${preview.text}</pre></details>
     <p class="help">${t("batches.estimate", { perRow: number(preview.tokens), all: number(preview.tokens * file.rows.length) })} ${t("batches.quotaHint")}</p>`;
 }

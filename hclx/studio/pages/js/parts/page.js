@@ -3,9 +3,19 @@ import { html, useCallback, useEffect, useState } from "../html.js";
 import { t } from "../words.js";
 import { notify, notifyError } from "./notices.js";
 
+export function useTitle(title) {
+  useEffect(() => { document.title = `${title} · hclx Studio`; }, [title]);
+}
+
+// A page that has nothing to show but why.
+export function EmptyPage({ title, children, role }) {
+  useTitle(title);
+  return html`<section class="empty" role=${role}><h1>${title}</h1>${children}</section>`;
+}
+
 // The title of a page, which is the document's too, and buttons beside it.
 export function PageHead({ title, children, note }) {
-  useEffect(() => { document.title = `${title} · hclx Studio`; }, [title]);
+  useTitle(title);
   return html`<header class="page-head">
     <div><h1 tabindex="-1">${title}</h1>${note && html`<p class="help">${note}</p>`}</div>
     <div class="row">${children}</div>

@@ -3,7 +3,7 @@ export default {
   common: {
     ok: "OK", cancel: "Cancel", close: "Close", again: "Try again", loading: "Loading…", copied: "Copied.",
     copyByHand: "The browser does not let this page copy. Select the text and copy it yourself.", save: "Save", remove: "Delete", add: "Add",
-    name: "Name", created: "Created", updated: "Changed", open: "Open", copy: "Copy", download: "Download", none: "None",
+    name: "Name", created: "Created", open: "Open", copy: "Copy", none: "None",
     rows: "{n} rows", tokens: "{n} tokens", generated: "Written by the model", asTable: "Show as a table",
   },
   shell: {
@@ -19,7 +19,7 @@ export default {
     tooLong: "The text is too long. Shorten it and try again.", busy: "The server is busy or away. Try again in a moment.",
   },
   login: {
-    title: "Log in", failed: "You could not be logged in", outTitle: "Please log in",
+    title: "Log in", failed: "You could not be logged in", used: "This link was used already, or has expired. Ask an administrator for a new one; on your own machine, start the server again and open the link that it prints.", tooMany: "Too many wrong links were opened. Open yours again in a minute.", outTitle: "Please log in",
     outText: "Open the invitation link that you were given. On your own machine, open the link that the server printed when it started.",
   },
 
@@ -61,7 +61,7 @@ export default {
   },
   examples: {
     title: "Examples", add: "Add an example", import: "From a file", columns: "Column names", none: "Three or four examples are enough to show the model how it goes.", answer: "{name} (answer)",
-    balance: "Examples of each answer", bias: "Check for bias", calibrate: "Show calibration", biasTitle: "Bias of the examples", allFigures: "All figures",
+    balance: "Examples of each answer", bias: "Check for bias", biasFew: "A check for bias needs {n} examples of each answer. Please add some.", calibrate: "Show calibration", biasTitle: "Bias of the examples", allFigures: "All figures",
     biasHelp: "How far the order and number of examples push the answer to a side. Nearer to 0 is better.",
     calibrateTitle: "Answers to an input without content", calibrateHelp: "What the model prefers when the input says nothing. The more even, the less bias; calibration takes it off the answers.",
     biasKind: "Bias", biasBefore: "Now", biasAfter: "Calibrated", biasSeen: "Is it there?", biasYes: "Yes", biasNo: "Not clear", biasPrior: "What the model chooses without examples:",
@@ -94,6 +94,7 @@ export default {
     braces: "A brace { or } has no partner. Write {{ }} for the characters themselves.", answer: "The template of the answer has no slot for it.",
     answerBefore: "The slot of the answer stands in the input or the directive.", choices: "Give two choices or more.", exampleAnswer: "The answer of an example is no choice. Choose it in the table of examples.",
     exampleField: "An example lacks a field.", shape: "Give the shape one field or more.",
+    tooLong: "The text is so long that the answer has no room. Shorten the text, or the answer.",
   },
   warnings: {
     "directive-joined": "The directive runs into the first example. End it with a line break.",

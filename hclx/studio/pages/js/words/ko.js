@@ -3,7 +3,7 @@ export default {
   common: {
     ok: "확인", cancel: "취소", close: "닫기", again: "다시 시도", loading: "불러오는 중…", copied: "복사했습니다.",
     copyByHand: "브라우저가 복사를 막았습니다. 글을 직접 골라 복사해 주세요.", save: "저장", remove: "지우기", add: "추가",
-    name: "이름", created: "만든 때", updated: "고친 때", open: "열기", copy: "복사", download: "내려받기", none: "없음",
+    name: "이름", created: "만든 때", open: "열기", copy: "복사", none: "없음",
     rows: "{n}줄", tokens: "{n}토큰", generated: "모델이 지어낸 글", asTable: "표로 보기",
   },
   shell: {
@@ -19,7 +19,7 @@ export default {
     tooLong: "글이 너무 깁니다. 줄여서 다시 해 주세요.", busy: "서버가 바쁘거나 쉬고 있습니다. 잠시 뒤에 다시 해 주세요.",
   },
   login: {
-    title: "로그인", failed: "로그인하지 못했습니다", outTitle: "로그인이 필요합니다",
+    title: "로그인", failed: "로그인하지 못했습니다", used: "이 링크는 이미 썼거나 기한이 지났습니다. 관리자에게 새 링크를 부탁하거나, 내 컴퓨터라면 서버를 다시 시작해 새로 나온 링크를 열어 주세요.", tooMany: "틀린 링크가 여러 번 열렸습니다. 1분 뒤에 다시 열어 주세요.", outTitle: "로그인이 필요합니다",
     outText: "받은 초대 링크를 열어 주세요. 내 컴퓨터에서 쓰고 있다면 서버를 시작한 창에 나온 링크를 열면 됩니다.",
   },
 
@@ -61,7 +61,7 @@ export default {
   },
   examples: {
     title: "예시", add: "예시 추가", import: "파일에서", columns: "열 이름", none: "예시를 서너 개만 보여 줘도 모델이 방법을 알아차립니다.", answer: "{name} (답)",
-    balance: "답마다 예시 수", bias: "치우침 살피기", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
+    balance: "답마다 예시 수", bias: "치우침 살피기", biasFew: "치우침을 살피려면 답마다 예시가 {n}개씩은 있어야 합니다. 예시를 더 넣어 주세요.", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
     biasHelp: "예시의 순서나 수 때문에 답이 한쪽으로 기우는 정도입니다. 0에 가까울수록 좋습니다.",
     calibrateTitle: "내용 없는 입력에 대한 답", calibrateHelp: "뜻이 없는 입력에도 한쪽으로 기우는 만큼을 답에서 빼면 더 공정해집니다. 고르게 나올수록 치우침이 적습니다.",
     biasKind: "치우침", biasBefore: "지금", biasAfter: "보정한 뒤", biasSeen: "있다고 볼 만한가", biasYes: "있음", biasNo: "뚜렷하지 않음", biasPrior: "예시가 없을 때 모델이 고르는 비율:",
@@ -94,6 +94,7 @@ export default {
     braces: "중괄호 { }의 짝이 맞지 않습니다. 글자 그대로 쓰려면 {{ }}처럼 두 번 적어 주세요.", answer: "답 틀에 답이 들어갈 빈칸이 없습니다.",
     answerBefore: "입력이나 지시에 답의 빈칸이 들어 있습니다.", choices: "보기를 둘 이상 넣어 주세요.", exampleAnswer: "답이 보기에 없는 예시가 있습니다. 예시 표에서 답을 골라 주세요.",
     exampleField: "빈칸이 모자란 예시가 있습니다.", shape: "정해진 틀에 칸을 하나 이상 넣어 주세요.",
+    tooLong: "글이 길어 답이 들어갈 자리가 모자랍니다. 글을 줄이거나 답의 길이를 줄여 주세요.",
   },
   warnings: {
     "directive-joined": "지시와 첫 예시가 붙어 있습니다. 지시 끝에 줄바꿈을 넣어 주세요.",
