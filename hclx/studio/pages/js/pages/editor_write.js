@@ -118,7 +118,7 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
       <${AnswerKind} content=${content} change=${change} />
       <${InputTemplate} content=${content} change=${change} />
     </section>
-    <${Examples} content=${content} change=${change} />
+    <${Examples} content=${content} change=${change} promptId=${draft.id} />
     <section class="card" aria-label=${t("write.input")}>
       <h2>${t("write.input")}</h2>
       ${isWritten && html`<${Choice} label=${t("write.turns")} value=${turnKind} options=${TURN_KINDS.map((name) => [name, t(`write.turns_${name}`)])}

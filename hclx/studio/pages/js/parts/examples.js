@@ -2,6 +2,7 @@
 import { html, useState } from "../html.js";
 import { api } from "../api.js";
 import { number, t } from "../words.js";
+import { mayAs, useSession } from "../session.js";
 import { answerField, choicesOf, exampleColumns, hasChoices, itemOf, withDocument, withField } from "../content.js";
 import { DataTable } from "./data_table.js";
 import { Dialog } from "./dialog.js";
@@ -72,7 +73,8 @@ function RenameDialog({ names, onRename, onClose }) {
   </${Dialog}>`;
 }
 
-export function Examples({ content, change }) {
+export function Examples({ content, change, promptId }) {
+  const session = useSession(), mayTune = session.has_tuning && mayAs(session, "maker");
   const { document } = content, examples = document.examples ?? [], columns = exampleColumns(document), field = answerField(document);
   const [open, setOpen] = useState(null), [isBusy, setBusy] = useState(false);
   const put = (rows) => change((latest) => withDocument(latest, { examples: rows.length ? rows : undefined }));
@@ -98,6 +100,7 @@ export function Examples({ content, change }) {
     <div class="row"><h2 class="grow">${t("examples.title")} <span class="help">${t("common.rows", { n: number(examples.length) })}</span></h2>
       <button type="button" onClick=${() => put([...examples, empty()])}><${Icon} name="plus" />${t("examples.add")}</button>
       <button type="button" onClick=${() => setOpen("import")}><${Icon} name="file" />${t("examples.import")}</button>
+      ${mayTune && examples.length > 0 && html`<a class="button" href=${`#/tune/new?prompt=${promptId}`}><${Icon} name="tune" />${t("examples.tune")}</a>`}
       <button type="button" class="plain" onClick=${() => setOpen("columns")}>${t("examples.columns")}</button></div>
     ${examples.length === 0 ? html`<p class="help">${t("examples.none")}</p>` : html`<${DataTable} label=${t("examples.title")} rows=${examples} onChange=${put} height=${360}
       columns=${columns.map((name) => ({ name, label: name === field ? t("examples.answer", { name }) : name, options: name === field ? keys : null }))} />`}

@@ -67,6 +67,7 @@ export default {
     biasKind: "Bias", biasBefore: "Now", biasAfter: "Calibrated", biasSeen: "Is it there?", biasYes: "Yes", biasNo: "Not clear", biasPrior: "What the model chooses without examples:",
     bias_recency: "Towards the last example", bias_majority_label: "Towards the most frequent answer", bias_common_token: "Towards common words",
     before: "The input that was tried, as it is: {answer}", after: "Calibrated: {answer}",
+    tune: "Tune on these",
     columnsHelp: "Templates and examples change with the name. To add a column, write {name} into the template of the input.", columnTaken: "The name is empty, taken, or not allowed.",
   },
   write: {

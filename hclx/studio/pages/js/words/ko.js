@@ -67,6 +67,7 @@ export default {
     biasKind: "치우침", biasBefore: "지금", biasAfter: "보정한 뒤", biasSeen: "있다고 볼 만한가", biasYes: "있음", biasNo: "뚜렷하지 않음", biasPrior: "예시가 없을 때 모델이 고르는 비율:",
     bias_recency: "마지막 예시의 답을 따라감", bias_majority_label: "많은 예시의 답을 따라감", bias_common_token: "흔한 말을 따라감",
     before: "넣어 본 입력, 보정 전: {answer}", after: "보정한 뒤: {answer}",
+    tune: "이 예시로 길들이기",
     columnsHelp: "이름을 바꾸면 틀과 예시가 함께 바뀝니다. 열을 더하려면 입력 틀에 {새이름}을 써 넣으세요.", columnTaken: "비었거나 이미 있거나 쓸 수 없는 이름입니다.",
   },
   write: {
