@@ -289,3 +289,10 @@ def test_syllables_in_a_cell_are_kept_while_the_table_is_saved(bench):
     assert cell.input_value() == "안녕안녕요안"
     bench.wait_for_timeout(1500)
     assert get(bench, f"api/tables/{bench.table_id}")["rows"][0][0] == "안녕안녕요안"
+
+
+def test_a_new_row_is_written_into_at_once(bench):
+    bench.get_by_role("button", name="줄 추가").click()
+    bench.wait_for_timeout(300)
+    bench.keyboard.type("마지막 줄")
+    assert bench.get_by_label("5번째 줄의 문장").input_value() == "마지막 줄"

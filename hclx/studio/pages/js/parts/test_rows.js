@@ -77,10 +77,20 @@ function WrongRows({ draft, bench, filtered, table }) {
 export function TestRows({ draft, table, bench, filtered, isBusy, onAgain }) {
   const [open, setOpen] = useState(null), { columns, rows, settings, outcomes, golds, binding } = bench, { filter, shown, choose } = filtered;
   const { name } = table.value, close = () => setOpen(null), box = useRef(null);
+  const grown = useRef(!bench.filled.some(Boolean)); // a row was added, or all are empty: its first cell is written next
+  useEffect(() => {
+    if (!grown.current) return undefined;
+    grown.current = false;
+    const list = box.current.querySelector(".data-table"), isFirst = !bench.filled.some(Boolean);
+    list.scrollTop = isFirst ? 0 : list.scrollHeight;
+    const frame = requestAnimationFrame(() => requestAnimationFrame(() => [...list.querySelectorAll("tbody tr:has(textarea)")].at(isFirst ? 0 : -1)?.querySelector("textarea").focus()));
+    return () => cancelAnimationFrame(frame);
+  }, [rows.length]);
   useEffect(() => { if (filter?.cell) box.current.scrollIntoView({ block: "nearest" }); }, [filter?.cell]);
   const isFilled = (row) => columns.some((column) => row[column]?.trim());
   const addRow = () => {
     choose("all");
+    grown.current = true;
     table.change({ rows: [...rows, Object.fromEntries(columns.map((column) => [column, ""]))] });
   };
   const take = (added) => {
