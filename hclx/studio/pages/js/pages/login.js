@@ -11,6 +11,6 @@ export default function Login({ token, onLogin }) {
     if (token === "done") return;
     api.post("api/login", { token }).then(() => onLogin()).then(() => go(""), setError);
   }, []);
-  if (error) return html`<section class="empty" role="alert"><h1>${t("login.failed")}</h1><p>${error.message}</p></section>`;
+  if (error) return html`<section class="empty" role="alert"><h1>${t("login.failed")}</h1><p>${error.status === 401 ? t("login.used") : error.message}</p></section>`;
   return html`<section class="empty"><h1>${t("login.title")}</h1><p>${t("common.loading")}</p><a href="#/">${t("shell.home")}</a></section>`;
 }

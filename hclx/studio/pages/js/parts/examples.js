@@ -22,6 +22,7 @@ function Balance({ examples, keys, field }) {
       <meter min="0" max=${most} value=${counts[index]} aria-hidden="true"></meter><span class="number">${number(counts[index])}</span></li>`)}</ul></div>`;
 }
 
+const FEWEST = 4; // examples of each choice that a report of biases needs
 const BIASES = ["recency", "majority_label", "common_token"];
 
 // report: of hclx.evaluate.bias, each effect before and after calibration.
@@ -76,6 +77,7 @@ export function Examples({ content, change }) {
   const [open, setOpen] = useState(null), [isBusy, setBusy] = useState(false);
   const put = (rows) => change((latest) => withDocument(latest, { examples: rows.length ? rows : undefined }));
   const keys = hasChoices(document) ? Object.keys(choicesOf(document)) : null;
+  const mayReport = keys?.every((key) => examples.filter((example) => example[field] === key).length >= FEWEST);
   const empty = () => Object.fromEntries(columns.map((name) => [name, ""]));
   const ask = async (path, show, more) => {
     setBusy(true);
@@ -99,8 +101,9 @@ export function Examples({ content, change }) {
     ${examples.length === 0 ? html`<p class="help">${t("examples.none")}</p>` : html`<${DataTable} label=${t("examples.title")} rows=${examples} onChange=${put} height=${360}
       columns=${columns.map((name) => ({ name, label: name === field ? t("examples.answer", { name }) : name, options: name === field ? keys : null }))} />`}
     ${keys?.length > 0 && examples.length > 0 && html`<${Balance} examples=${examples} keys=${keys} field=${field} />
-      <div class="row"><button type="button" disabled=${isBusy} onClick=${() => ask("api/bias", (report) => setOpen({ report }), {})}>${t("examples.bias")}</button>
-        <button type="button" disabled=${isBusy} onClick=${() => ask("api/calibrate", (calibration) => setOpen({ calibration }), { items: [itemOf(content)] })}>${t("examples.calibrate")}</button></div>`}
+      <div class="row"><button type="button" disabled=${isBusy || !mayReport} onClick=${() => ask("api/bias", (report) => setOpen({ report }), {})}>${t("examples.bias")}</button>
+        <button type="button" disabled=${isBusy} onClick=${() => ask("api/calibrate", (calibration) => setOpen({ calibration }), { items: [itemOf(content)] })}>${t("examples.calibrate")}</button>
+        ${!mayReport && html`<span class="help">${t("examples.biasFew", { n: FEWEST })}</span>`}</div>`}
     ${open === "import" && html`<${ImportDialog} columns=${columns} onClose=${() => setOpen(null)} onRows=${(rows) => { put([...examples, ...rows]); setOpen(null); }} />`}
     ${open === "columns" && html`<${RenameDialog} names=${columns} onRename=${rename} onClose=${() => setOpen(null)} />`}
     ${open?.report && html`<${BiasDialog} report=${open.report} onClose=${() => setOpen(null)} />`}

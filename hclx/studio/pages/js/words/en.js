@@ -19,7 +19,7 @@ export default {
     tooLong: "The text is too long. Shorten it and try again.", busy: "The server is busy or away. Try again in a moment.",
   },
   login: {
-    title: "Log in", failed: "You could not be logged in", outTitle: "Please log in",
+    title: "Log in", used: "This link was used already, or has expired. Ask an administrator for another; on your own machine, start the server again, which prints a new one.", failed: "You could not be logged in", outTitle: "Please log in",
     outText: "Open the invitation link that you were given. On your own machine, open the link that the server printed when it started.",
   },
 
@@ -61,7 +61,7 @@ export default {
   },
   examples: {
     title: "Examples", add: "Add an example", import: "From a file", columns: "Column names", none: "Three or four examples are enough to show the model how it goes.", answer: "{name} (answer)",
-    balance: "Examples of each answer", bias: "Check for bias", calibrate: "Show calibration", biasTitle: "Bias of the examples", allFigures: "All figures",
+    balance: "Examples of each answer", bias: "Check for bias", calibrate: "Show calibration", biasFew: "A report of biases needs at least {n} examples of each answer.", biasTitle: "Bias of the examples", allFigures: "All figures",
     biasHelp: "How far the order and number of examples push the answer to a side. Nearer to 0 is better.",
     calibrateTitle: "Answers to an input without content", calibrateHelp: "What the model prefers when the input says nothing. The more even, the less bias; calibration takes it off the answers.",
     biasKind: "Bias", biasBefore: "Now", biasAfter: "Calibrated", biasSeen: "Is it there?", biasYes: "Yes", biasNo: "Not clear", biasPrior: "What the model chooses without examples:",

@@ -19,7 +19,7 @@ export default {
     tooLong: "글이 너무 깁니다. 줄여서 다시 해 주세요.", busy: "서버가 바쁘거나 쉬고 있습니다. 잠시 뒤에 다시 해 주세요.",
   },
   login: {
-    title: "로그인", failed: "로그인하지 못했습니다", outTitle: "로그인이 필요합니다",
+    title: "로그인", used: "이 링크는 이미 썼거나 기한이 지났습니다. 관리자에게 새 링크를 받아 주세요. 내 컴퓨터에서 쓰고 있다면 서버를 다시 시작하면 새 링크가 나옵니다.", failed: "로그인하지 못했습니다", outTitle: "로그인이 필요합니다",
     outText: "받은 초대 링크를 열어 주세요. 내 컴퓨터에서 쓰고 있다면 서버를 시작한 창에 나온 링크를 열면 됩니다.",
   },
 
@@ -61,7 +61,7 @@ export default {
   },
   examples: {
     title: "예시", add: "예시 추가", import: "파일에서", columns: "열 이름", none: "예시를 서너 개만 보여 줘도 모델이 방법을 알아차립니다.", answer: "{name} (답)",
-    balance: "답마다 예시 수", bias: "치우침 살피기", calibrate: "보정값 보기", biasTitle: "예시의 치우침", allFigures: "모든 수치",
+    balance: "답마다 예시 수", bias: "치우침 살피기", calibrate: "보정값 보기", biasTitle: "예시의 치우침", biasFew: "답마다 예시가 {n}개 이상 있어야 치우침을 살필 수 있습니다.", allFigures: "모든 수치",
     biasHelp: "예시의 순서나 수 때문에 답이 한쪽으로 기우는 정도입니다. 0에 가까울수록 좋습니다.",
     calibrateTitle: "내용 없는 입력에 대한 답", calibrateHelp: "뜻이 없는 입력에도 한쪽으로 기우는 만큼을 답에서 빼면 더 공정해집니다. 고르게 나올수록 치우침이 적습니다.",
     biasKind: "치우침", biasBefore: "지금", biasAfter: "보정한 뒤", biasSeen: "있다고 볼 만한가", biasYes: "있음", biasNo: "뚜렷하지 않음", biasPrior: "예시가 없을 때 모델이 고르는 비율:",
