@@ -90,7 +90,8 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
   const whole = () => itemOf(content);
   const start = async (options) => {
     if (problemOf(document)) return;
-    const asked = turnKind === "several" ? { ...withTurns(), n: Math.max(3, content.n ?? 1) } : withTurns();
+    const n = options?.written ? 1 : turnKind === "several" ? Math.max(3, content.n ?? 1) : content.n; // one text alone is gone on with
+    const asked = { ...withTurns(), n };
     const run = await running.start(asked, whole(), options);
     const [candidate] = run.candidates;
     if (turnKind === "rolling" && run.state === "done" && isWritten) {
@@ -99,6 +100,7 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
     }
   };
   const { run, isRunning } = running;
+  const mayGoOn = isWritten && !(turnKind === "rolling" && run?.state === "done"); // that text is a turn already
   const goOn = (candidate) => start({ written: candidate.text, keepTokens: candidate.tokens });
   const pick = (candidate, index, text) => {
     const kept = candidate.tokens.slice(0, index);
@@ -129,7 +131,7 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
         onInput=${(text) => setItem(name, text)} onSubmit=${() => start()} />`}</${Field}>`)}
       <${PreviewNotes} preview=${preview} document=${content.document} />
       <${RunBar} running=${running} onRun=${() => start()} isWritten=${isWritten} isReady=${!problemOf(document)} />
-      ${run && html`<${Result} run=${run} isRunning=${isRunning} isShape=${kindOf(document) === "shape"} onPick=${isWritten && pick} onContinue=${isWritten && goOn} onExample=${asExample} onAgain=${() => start()} />`}
+      ${run && html`<${Result} run=${run} isRunning=${isRunning} isShape=${kindOf(document) === "shape"} onPick=${mayGoOn && pick} onContinue=${mayGoOn && goOn} onExample=${asExample} onAgain=${() => start()} />`}
     </section>`;
 }
 
@@ -141,7 +143,7 @@ function FreeText({ draft, preview, running }) {
     setBefore(text);
     const result = await running.start(content, {}, options);
     const written = result.candidates[0]?.text ?? "";
-    const restart = content.document.separator ?? "";
+    const restart = content.document.separator ?? "\n\n";
     if (written) {
       setHistory([...history, text]);
       setUndone([]);
@@ -178,8 +180,29 @@ function FreeText({ draft, preview, running }) {
 }
 const startOf = (content) => (content.document.input ?? "").replace(/\{\{/g, "{").replace(/\}\}/g, "}");
 
+const turnsKey = (id) => `hclx-turns-${id}`;
+
+// The turns of a prompt that goes on, which this tab keeps over a reload: [turns, setTurns].
+function useTurns(id) {
+  const [turns, setTurns] = useState(() => {
+    try {
+      return JSON.parse(sessionStorage.getItem(turnsKey(id))) ?? [];
+    } catch {
+      return [];
+    }
+  });
+  const put = (next) => {
+    setTurns(next);
+    try {
+      if (next.length) sessionStorage.setItem(turnsKey(id), JSON.stringify(next));
+      else sessionStorage.removeItem(turnsKey(id));
+    } catch { /* they then hold for this page */ }
+  };
+  return [turns, put];
+}
+
 export default function EditorWrite({ draft }) {
-  const { content, change } = draft, running = useRun(), [turns, setTurns] = useState([]), { has_chat } = useSession();
+  const { content, change } = draft, running = useRun(), [turns, setTurns] = useTurns(draft.id), { has_chat } = useSession();
   const item = content.view === "text" || content.view === "chat" ? {} : itemOf(content);
   const preview = usePreview(content, item), box = useRef(null), view = content.view ?? "blocks";
   const choose = async (next) => {
