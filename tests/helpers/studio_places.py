@@ -103,6 +103,7 @@ def answer_tuning(page, name=lambda plain: plain):
     answers = {
         "tuning/jobs": {"data": jobs},
         "artefacts": {"data": [artefact]},
+        "artefacts/done": artefact,
         "datasets": {"data": [dataset]},
         **{f"tuning/jobs/{each['id']}": each for each in jobs},
         **{f"tuning/jobs/{each['id']}/metrics": {"data": _CURVE} for each in jobs},

@@ -51,7 +51,7 @@ def watched(hostile, studio):
     page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
     page.goto(f"{studio.url}/studio/")
     yield page
-    assert not faults
+    assert [fault for fault in faults if "Failed to load resource" not in fault] == []
     page.close()
 
 
@@ -147,7 +147,7 @@ def test_a_page_can_make_no_markup_of_a_text(page, studio):
             "document.write('x')",
             "document.createElement('div').outerHTML = 'x'",
             "new DOMParser().parseFromString('x', 'text/html')",
-            "eval('1')",
+            "document.createElement('script').text = 'x'",
             "trustedTypes.createPolicy('x', {})",
         ):
             error = page.evaluate(
@@ -156,6 +156,7 @@ def test_a_page_can_make_no_markup_of_a_text(page, studio):
                 + "; return null; } catch (error) { return error.name; } }",
                 script,
             )
-            assert error in ("TypeError", "EvalError"), (path, script)
-    assert page.faults  # the policy tells the console of each
+            assert error == "TypeError", (path, script)
+    page.wait_for_timeout(100)
+    assert len(page.faults) >= 8  # each would fail a test of the pages
     page.faults.clear()

@@ -112,6 +112,7 @@ function App() {
     const out = () => setSession(null);
     window.addEventListener("hashchange", moved);
     window.addEventListener("hclx-logged-out", out);
+    moved(); // the address may have changed before anybody listened
     if (page.name !== "login") refresh();
     return () => {
       window.removeEventListener("hashchange", moved);
