@@ -8,11 +8,10 @@ import { Icon } from "../parts/icons.js";
 import { JobProgress, StateTag, isUnfinished } from "../parts/job_state.js";
 import { notify, notifyError } from "../parts/notices.js";
 import { PageHead, Pending } from "../parts/page.js";
-import { usePolled } from "../parts/polled.js";
+import { usePolling } from "../polling.js";
 import { usersOf } from "../parts/model_users.js";
 
 const HERE = "../hclx/v1";
-const SECONDS = 3;
 const bytes = (count) => number(count / 1e6, { style: "unit", unit: "megabyte", maximumFractionDigits: 1 });
 export const figuresOf = ({ validation_accuracy, validation_loss, loss }) => {
   if (validation_accuracy !== undefined) return t("tune.accuracyOf", { n: number(validation_accuracy, { style: "percent", maximumFractionDigits: 1 }) });
@@ -71,7 +70,7 @@ function Datasets({ datasets, onChange }) {
 
 export default function Tune() {
   const { has_tuning } = useSession();
-  const polled = usePolled(loadAll, ({ jobs }) => jobs.some(isUnfinished), SECONDS);
+  const polled = usePolling(loadAll, ({ jobs }) => jobs.some(isUnfinished));
   if (!has_tuning) return html`<${PageHead} title=${t("tune.title")} /><p class="empty">${t("tune.noTuning")}</p>`;
   const head = html`<${PageHead} title=${t("tune.title")} note=${t("tune.help")}><a class="button primary" href="#/tune/new"><${Icon} name="plus" />${t("tune.new")}</a></${PageHead}>`;
   if (!polled.value) return html`${head}<${Pending} loaded=${polled} />`;

@@ -10,14 +10,13 @@ import { JobProgress, StateTag, isUnfinished, stateOf, timeText } from "../parts
 import { notify, notifyError } from "../parts/notices.js";
 import { PageHead, Pending, go, useAction } from "../parts/page.js";
 import { LineChart } from "../parts/plot.js";
-import { usePolled } from "../parts/polled.js";
+import { usePolling } from "../polling.js";
 import { plainError } from "../parts/tune_errors.js";
 import { TuneNew } from "../parts/tune_new.js";
 import { plainDocument } from "../parts/tune_rows.js";
 
 const JOBS = "../hclx/v1/tuning/jobs";
 const ARTEFACTS = "../hclx/v1/artefacts";
-const SECONDS = 2;
 
 const pointsOf = (curve, name) => curve.filter((figures) => figures[name] !== undefined).map((figures) => [figures.step, figures[name]]);
 
@@ -99,7 +98,7 @@ function Facts({ job, artefact }) {
 }
 
 function Job({ id, onLogin }) {
-  const polled = usePolled(() => api.get(`${JOBS}/${id}`), isUnfinished, SECONDS, [id]), job = polled.value;
+  const polled = usePolling(() => api.get(`${JOBS}/${id}`), isUnfinished, [id]), job = polled.value;
   const curve = useCurve(job), artefact = useArtefact(job);
   if (!job) return html`<${PageHead} title=${t("tune.title")} /><${Pending} loaded=${polled} />`;
   const cancel = async () => {
