@@ -46,8 +46,9 @@ def serve(path: str) -> dict:
         with contextlib.suppress(ImportError):  # an extra that is not installed
             __import__(name)
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
+    listener.bind(f"{path}.new")
     listener.listen()
+    os.rename(f"{path}.new", path)  # who finds the socket is answered
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         connection, _ = listener.accept()
