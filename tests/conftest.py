@@ -36,6 +36,8 @@ def xla_flags(devices: int) -> str:
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags(8)}"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Threads of PyTorch wait for each other in loops, which cost most where other tests have the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Traces make so many objects that a twentieth of all time would go into searches for garbage. That
 # of `forget_programs`, after each module, is enough.
 gc.set_threshold(50_000, 20, 20)
