@@ -131,3 +131,27 @@ def test_an_app_whose_quota_is_used_up_says_so_in_plain_words(page, studio, brow
     request.headers |= headers
     with pytest.raises(urllib.error.HTTPError, match="429"):
         urllib.request.urlopen(request)
+
+
+def test_a_file_in_cp949_becomes_examples_whose_columns_are_bound(page, studio, tmp_path):
+    file = tmp_path / "후기.csv"
+    lines = ["느낌,손님 말", '긍정,"국물이, 참 좋다"', "부정,똠방각하처럼 짜다"]
+    file.write_bytes("\r\n".join(lines).encode("cp949"))
+    new_prompt(page)
+    page.get_by_role("button", name="파일에서", exact=True).click()
+    page.get_by_label("파일", exact=True).set_input_files(str(file))
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_text("CP949").last.wait_for()
+    dialog.get_by_label("문장", exact=True).select_option("손님 말")
+    dialog.get_by_label("답", exact=True).select_option("느낌")
+    dialog.get_by_role("button", name="2줄 가져오기").click()
+    assert page.get_by_label("1번째 줄의 문장").input_value() == "국물이, 참 좋다"
+    # Rows are moved by keys, too.
+    page.get_by_role("button", name="1번째 줄 옮기기").press("ArrowDown")
+    assert page.get_by_label("1번째 줄의 문장").input_value() == "똠방각하처럼 짜다"
+    assert page.get_by_role("button", name="2번째 줄 옮기기").evaluate("e => e.matches(':focus')")
+    page.get_by_role("textbox", name="문장", exact=True).fill("가")
+    run_whole(page)
+    assert studio.prompts == [
+        "똠방각하처럼 짜다\n감정: 부정\n\n국물이, 참 좋다\n감정: 긍정\n\n가\n감정:"
+    ]
