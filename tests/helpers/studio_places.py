@@ -216,7 +216,7 @@ PLACES = {
     "app answered": Place(
         _at("/apps/{slug}#{secret}"),
         ".app-page textarea",
-        (lambda page: page.locator("textarea").first.fill("좋다"), "답 받기"),
+        (lambda page: page.locator("textarea").first.fill("두 번이나 늦게 왔어요."), "답 받기"),
         ".app-answer .bars",
     ),
     "no app": Place(_at("/apps/nothing"), "section[role=alert]"),
