@@ -195,7 +195,7 @@ PLACES = {
     "share": Place(_at("prompts/{prompt}/share"), ".code pre"),
     "batches": Place(_at("batches"), "table.batches"),
     "new batch": Place(_at("batches"), "table.batches", ("새로 돌리기",), _DIALOG),
-    "batch": Place(_at("batches/{batch}"), ".rows tbody tr"),
+    "batch": Place(_at("batches/{batch}"), "main .scroll tbody tr"),
     "apps": Place(_at("apps"), ".app h2"),
     "change app": Place(_at("apps"), ".app h2", (": 고치기",), _DIALOG),
     "tune": Place(_at("tune"), ".jobs"),
@@ -216,7 +216,7 @@ PLACES = {
     "app answered": Place(
         _at("/apps/{slug}#{secret}"),
         ".app-page textarea",
-        (lambda page: page.locator("textarea").first.fill("좋다"), "답 받기"),
+        (lambda page: page.locator("textarea").first.fill("두 번이나 늦게 왔어요."), "답 받기"),
         ".app-answer .bars",
     ),
     "no app": Place(_at("/apps/nothing"), "section[role=alert]"),

@@ -47,7 +47,9 @@ export function TokenText({ tokens, onPick, isRunning, label }) {
     } else if (event.key === "Escape") close();
   };
   useEffect(() => {
-    if (open?.isPinned) box.current.querySelector(".alternatives button")?.focus();
+    if (!open?.isPinned) return;
+    box.current.querySelector(".alternatives button")?.focus();
+    box.current.querySelector(".alternatives")?.scrollIntoView({ block: "nearest" });
   }, [open?.isPinned, open?.index]);
   const token = open && tokens[open.index];
   const mayPick = onPick && !isRunning;
