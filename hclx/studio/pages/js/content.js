@@ -12,12 +12,12 @@ export const RANGES = {
 };
 const CREATIVITY = 10; // the steps of the simple slider
 
-export function newContent({ name, field, answerLabel }) {
+export function newContent({ name, field, answer }) {
   return {
     schema: SCHEMA,
     view: "blocks",
     document: {
-      schema: "hclx.prompt/1", name, input: `{${field}}\n${answerLabel}:`, answer: ` {${answerLabel}}`, answer_field: answerLabel, separator: "\n\n",
+      schema: "hclx.prompt/1", name, input: `{${field}}\n${answer}:`, answer: ` {${answer}}`, answer_field: answer, separator: "\n\n",
       stop: ["\n\n"], sampling: { ...SAMPLING },
     },
     item: {},
