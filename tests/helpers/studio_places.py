@@ -176,7 +176,11 @@ PLACES = {
     "token": Place(
         _at("prompts/{writing}"),
         _BAR,
-        (*_RUN, lambda page: page.locator("[data-token]:not(:empty) >> nth=1").click()),
+        (
+            *_RUN,
+            lambda page: page.locator(".candidate .row").first.wait_for(),
+            lambda page: page.locator("[data-token]:not(:empty) >> nth=1").click(),
+        ),
         ".alternatives button",
     ),
     "text": Place(_at("prompts/{text}"), _BAR, _RUN, ".candidate .row"),
