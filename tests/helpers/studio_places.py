@@ -127,12 +127,14 @@ class Place:
       sign: a selector of what is there when the page is.
       steps: what is done then: texts of buttons that are pressed, or functions of the page.
       end: a selector of what is there after the steps.
+      is_public: whether it is seen by somebody who is not logged in.
     """
 
     path: Callable
     sign: str
     steps: tuple = ()
     end: str | None = None
+    is_public: bool = False
 
     def open(self, page, url, made):
         """Opens the place in a new page of somebody who is logged in where that is needed."""
@@ -174,7 +176,11 @@ PLACES = {
     "token": Place(
         _at("prompts/{writing}"),
         _BAR,
-        (*_RUN, lambda page: page.locator("[data-token]:not(:empty) >> nth=1").click()),
+        (
+            *_RUN,
+            lambda page: page.locator(".candidate .row").first.wait_for(),
+            lambda page: page.locator("[data-token]:not(:empty) >> nth=1").click(),
+        ),
         ".alternatives button",
     ),
     "text": Place(_at("prompts/{text}"), _BAR, _RUN, ".candidate .row"),
@@ -210,6 +216,8 @@ PLACES = {
     "new key": Place(_at("people?keys"), "table.stacking tbody tr", ("열쇠 만들기",), _DIALOG),
     "shared": Place(_at("shared/{share}"), ".content-view"),
     "not shared": Place(_at("shared/nothing"), "section[role=alert]"),
+    "shared to all": Place(_at("shared/{share}"), ".content-view", is_public=True),
+    "logged out": Place(_at("prompts"), "main h1", is_public=True),
     "missing": Place(_at("nowhere"), "main h1"),
     "login": Place(_at("login/wrong"), "section[role=alert]"),
     "app": Place(_at("/apps/{slug}#{secret}"), ".app-page textarea"),

@@ -39,29 +39,34 @@ _LONG = [pytest.param(name, marks=() if name in FIRST else pytest.mark.long) for
 
 
 @pytest.fixture(params=_LONG)
-def place(request, tour, studio):
+def place(request, browser, tour, studio):
     """A page or dialog that is open, in light."""
-    page = tour.context.new_page()
+    place = PLACES[request.param]
+    state = None if place.is_public else tour.context.storage_state()
+    settings = {"locale": "ko-KR", "reduced_motion": "reduce", "storage_state": state}
+    context = browser.new_context(**settings)
+    page = context.new_page()
     page.set_default_timeout(15_000)
     page.emulate_media(color_scheme="light")
     answer_tuning(page)
-    PLACES[request.param].open(page, studio.url, tour.made)
+    place.open(page, studio.url, tour.made)
     page.evaluate("() => Promise.all(document.getAnimations().map((each) => each.finished))")
     yield page
-    page.close()
+    context.close()
 
 
 def check_axe(page, rules=None):
     assert not page.evaluate(_VIOLATIONS, rules)
 
 
-def test_axe_has_nothing_serious_to_say_in_light_and_dark(place):
+def test_a_place_is_seen_heard_and_used_by_keys_in_light_and_dark(place):
     place.evaluate(AXE.read_text(encoding="utf-8"))
     check_axe(place)
     place.emulate_media(color_scheme="dark")
     check_axe(place, ["color-contrast"])
     check_headings(place)
     check_focus(place)
+    check_narrow(place)
 
 
 def check_headings(page):
@@ -78,6 +83,27 @@ def check_focus(page):
     """Each element that takes the focus is seen to have it."""
     page.keyboard.press("Tab")  # from now on the focus is that of the keyboard
     assert not page.evaluate(_UNSEEN_FOCUS)
+
+
+def check_narrow(page):
+    """Nothing but tables is wider than a small screen."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) <= 0
+
+
+def test_the_menu_of_a_small_screen_is_opened_and_left_by_keys(tour, studio):
+    page = tour.context.new_page()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{studio.url}/studio/")
+    page.get_by_role("button", name="메뉴").press("Enter")
+    page.get_by_role("navigation").get_by_role("link", name="사용량").press("Enter")
+    page.get_by_role("heading", level=1, name="사용량").wait_for()
+    assert not page.get_by_role("navigation").is_visible()
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    page.get_by_role("button", name="메뉴").click()
+    check_axe(page)
+    page.close()
 
 
 def test_axe_sees_what_is_wrong(tour, studio):
