@@ -11,7 +11,7 @@ from hclx.serve.service import Service
 from hclx.serve.store.database import open_database
 from hclx.serve.store.server_lock import only_server
 from hclx.studio.pages_dialect import pages_dialect
-from hclx.studio.session_keys import SessionKeys
+from hclx.studio.people.session_keys import SessionKeys
 from hclx.studio.store.people_records import first_administrator
 from hclx.studio.store.session_records import new_link
 from hclx.studio.studio import Studio

@@ -10,7 +10,7 @@ from hclx.serve.api_error import ApiError
 from hclx.serve.service import Service
 from hclx.serve.store.database import Database
 from hclx.serve.store.key_records import find_key
-from hclx.studio.session_keys import PersonCaller
+from hclx.studio.people.session_keys import PersonCaller
 from hclx.studio.store.people_records import Person, find_person
 
 

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from hclx.serve.dialect import Dialect
 from hclx.serve.native.native_fields import ErrorAnswer, render_error
 from hclx.serve.operation import ApiRoute
-from hclx.studio.app_routes import app_routes
-from hclx.studio.batch_routes import batch_routes
-from hclx.studio.batch_runner import BatchRunner
-from hclx.studio.gallery_routes import gallery_routes
-from hclx.studio.people_routes import people_routes
-from hclx.studio.prompt_routes import prompt_routes
-from hclx.studio.run_routes import run_routes
-from hclx.studio.share_routes import share_routes
+from hclx.studio.apps.app_routes import app_routes
+from hclx.studio.batches.batch_routes import batch_routes
+from hclx.studio.batches.batch_runner import BatchRunner
+from hclx.studio.drafts.prompt_routes import prompt_routes
+from hclx.studio.drafts.share_routes import share_routes
+from hclx.studio.drafts.table_routes import table_routes
+from hclx.studio.gallery.gallery_routes import gallery_routes
+from hclx.studio.people.people_routes import people_routes
+from hclx.studio.people.usage_routes import usage_routes
+from hclx.studio.running.run_routes import run_routes
 from hclx.studio.studio import Studio
-from hclx.studio.table_routes import table_routes
-from hclx.studio.usage_routes import usage_routes
 
 _OWN = ("/studio/api/", "/apps/")
 # Each makes the routes of its part.

@@ -6,7 +6,7 @@ from hclx.serve.admin_dialect import admin_dialect
 from hclx.serve.serve_config import ServeConfig
 from hclx.serve.server import DIALECTS, build_app
 from hclx.studio.pages_dialect import pages_dialect
-from hclx.studio.session_keys import SessionKeys
+from hclx.studio.people.session_keys import SessionKeys
 from hclx.studio.store.people_records import create_person, first_administrator
 from hclx.studio.store.session_records import new_link
 from hclx.studio.studio import Studio

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from hclx.studio.batch_files import safe_cell
+from hclx.studio.batches.batch_files import safe_cell
 
 LABELS = ["긍정", "부정", "중립"]
 

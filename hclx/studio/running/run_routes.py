@@ -16,10 +16,10 @@ from hclx.serve.json_body import read_body
 from hclx.serve.native.native_fields import check_count
 from hclx.serve.openai.openai_fields import dump
 from hclx.serve.operation import ApiRoute, Operation
-from hclx.studio.choice_report import bias_of_examples, calibrate_choices
-from hclx.studio.prompt_preview import preview_prompt
-from hclx.studio.run_plan import RunPlan, plan_run, read_content
-from hclx.studio.run_prompt import Event, Item, error_from, events_of, results_of
+from hclx.studio.running.choice_report import bias_of_examples, calibrate_choices
+from hclx.studio.running.prompt_preview import preview_prompt
+from hclx.studio.running.run_plan import RunPlan, plan_run, read_content
+from hclx.studio.running.run_prompt import Event, Item, error_from, events_of, results_of
 from hclx.studio.studio import Studio
 
 _PATH = "/studio/api/"

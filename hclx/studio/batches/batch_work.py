@@ -12,8 +12,8 @@ from typing import Any
 from hclx.errors import ConfigError, HclxError
 from hclx.serve.api_error import ApiError
 from hclx.studio.content import Content, content_from_json
-from hclx.studio.item_plan import MESSAGE
-from hclx.studio.run_prompt import answer_items, error_facts
+from hclx.studio.running.item_plan import MESSAGE
+from hclx.studio.running.run_prompt import answer_items, error_facts
 from hclx.studio.store.batch_records import BatchRecord, end_batch, explain_batch, fail_batch
 from hclx.studio.store.batch_row_records import BatchRow, keep_row, next_rows
 from hclx.studio.studio import Studio

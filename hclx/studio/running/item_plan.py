@@ -14,7 +14,7 @@ from hclx.prompts.read_json import cleaned
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.chat_tools import encode_chat
 from hclx.serve.openai.openai_fields import with_seeds
-from hclx.studio.run_plan import RunPlan
+from hclx.studio.running.run_plan import RunPlan
 
 MESSAGE = "message"  # the field of an item that goes on with a chat
 

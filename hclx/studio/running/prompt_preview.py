@@ -13,8 +13,8 @@ from hclx.prompts.read_json import cleaned
 from hclx.serve.api_error import ApiError, error_of
 from hclx.serve.caller import Caller
 from hclx.serve.service import Service
-from hclx.studio.item_plan import MESSAGE, ItemPlan, plan_item
-from hclx.studio.run_plan import RunPlan, plan_run, read_content
+from hclx.studio.running.item_plan import MESSAGE, ItemPlan, plan_item
+from hclx.studio.running.run_plan import RunPlan, plan_run, read_content
 
 
 async def preview_prompt(

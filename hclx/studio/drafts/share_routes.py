@@ -13,7 +13,7 @@ from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.database import Database
 from hclx.studio.body_checks import MOST_NUMBER, seen_by
 from hclx.studio.content import content_to_text, for_others
-from hclx.studio.prompt_routes import whole_prompt
+from hclx.studio.drafts.prompt_routes import whole_prompt
 from hclx.studio.store import prompt_records, share_records
 from hclx.studio.store.share_records import ShareRecord
 from hclx.studio.store_calls import in_store

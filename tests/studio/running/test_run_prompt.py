@@ -14,8 +14,8 @@ from hclx.prompts import render
 from hclx.serve.api_error import ApiError
 from hclx.serve.caller import Caller
 from hclx.serve.server import build_app
-from hclx.studio.run_plan import plan_run, read_content
-from hclx.studio.run_prompt import answer_items, events_of
+from hclx.studio.running.run_plan import plan_run, read_content
+from hclx.studio.running.run_prompt import answer_items, events_of
 from hclx.studio.studio import Studio
 from tests.helpers.serving import TalkingTokenizer
 from tests.helpers.studio import API

@@ -9,7 +9,8 @@ import unicodedata
 import pytest
 
 from hclx.serve.store.key_records import change_limits
-from hclx.studio import batch_files, batch_routes, large_body
+from hclx.studio import large_body
+from hclx.studio.batches import batch_files, batch_routes
 from hclx.studio.store.batch_records import BatchRecord
 from hclx.studio.store.batch_row_records import BatchRow
 from tests.helpers.studio import API

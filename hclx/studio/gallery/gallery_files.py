@@ -1,4 +1,4 @@
-"""The starter gallery: prompts that are ready to run, each a file of the folder `gallery`."""
+"""The starter gallery: prompts that are ready to run, each a file of this folder."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from typing import Any
 from hclx.errors import DataError
 from hclx.prompts.read_json import read_json
 
-FOLDER = Path(__file__).with_name("gallery")
+FOLDER = Path(__file__).parent
 # As they are shown: the easiest to see the use of come first.
 ORDER = (
     *("sentiment-choices", "sentiment-reasons", "review-summary", "shop-reply", "event-titles"),

@@ -9,7 +9,7 @@ from hclx.infer import SamplingConfig
 from hclx.infer.grammar import from_definition
 from hclx.prompts import lint, render
 from hclx.studio.content import content_from_json
-from hclx.studio.gallery_files import FOLDER, ORDER, gallery_prompt, load_gallery
+from hclx.studio.gallery.gallery_files import FOLDER, ORDER, gallery_prompt, load_gallery
 from hclx.text import load_tokenizer
 from tests.helpers.studio import API
 

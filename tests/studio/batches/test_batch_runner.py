@@ -8,8 +8,8 @@ import pytest
 
 from hclx.errors import StorageError
 from hclx.serve.api_error import ApiError
-from hclx.studio import batch_runner, batch_work
-from hclx.studio.batch_runner import BatchConfig, BatchRunner
+from hclx.studio.batches import batch_runner, batch_work
+from hclx.studio.batches.batch_runner import BatchConfig, BatchRunner
 from hclx.studio.store import batch_records as records
 from hclx.studio.store.batch_row_records import list_rows
 from hclx.studio.store.people_records import create_person, remove_person

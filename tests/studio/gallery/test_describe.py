@@ -14,9 +14,9 @@ from hclx.serve.backend import Backend
 from hclx.serve.caller import Caller
 from hclx.serve.store.tables import usage
 from hclx.studio.content import content_from_json
-from hclx.studio.describe_prompt import DESCRIBE_ROUTE, describe
-from hclx.studio.description_rules import named_labels, outline_of
-from hclx.studio.run_prompt import answer_items, error_facts
+from hclx.studio.gallery.describe_prompt import DESCRIBE_ROUTE, describe
+from hclx.studio.gallery.description_rules import named_labels, outline_of
+from hclx.studio.running.run_prompt import answer_items, error_facts
 from hclx.studio.store.people_records import create_person
 from hclx.studio.studio import Studio
 from tests.helpers.engines import engine_of

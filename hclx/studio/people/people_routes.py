@@ -16,8 +16,8 @@ from hclx.serve.http_guard import SESSION_COOKIE, session_of
 from hclx.serve.json_body import read_body
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.key_records import Limits
-from hclx.studio.login_limit import LoginLimit
-from hclx.studio.session_keys import PersonCaller
+from hclx.studio.people.login_limit import LoginLimit
+from hclx.studio.people.session_keys import PersonCaller
 from hclx.studio.store import people_records, session_records
 from hclx.studio.store.people_records import Person
 from hclx.studio.store.session_records import INVITATION_SECONDS

@@ -19,14 +19,14 @@ from hclx.serve.operation import ApiRoute, Operation
 from hclx.serve.store.database import Database
 from hclx.serve.store.key_records import Limits
 from hclx.serve.store.usage_store import DayOfUsage, usage_by_day
-from hclx.studio.app_slugs import is_slug, slugs_of
+from hclx.studio.apps.app_slugs import is_slug, slugs_of
 from hclx.studio.body_checks import MOST_NUMBER, changed_limits, check_title, content_of, seen_by
 from hclx.studio.content import Content
-from hclx.studio.item_plan import MESSAGE
-from hclx.studio.run_plan import plan_run
-from hclx.studio.run_prompt import answer_items, error_from
-from hclx.studio.run_routes import event_answer
-from hclx.studio.session_keys import PersonCaller
+from hclx.studio.people.session_keys import PersonCaller
+from hclx.studio.running.item_plan import MESSAGE
+from hclx.studio.running.run_plan import plan_run
+from hclx.studio.running.run_prompt import answer_items, error_from
+from hclx.studio.running.run_routes import event_answer
 from hclx.studio.store import app_records, version_records
 from hclx.studio.store.app_records import AppRecord
 from hclx.studio.store.people_records import Person

@@ -11,11 +11,11 @@ from typing import Any
 
 from hclx.serve.api_error import ApiError
 from hclx.serve.caller import Caller
-from hclx.studio.batch_work import Answer
+from hclx.studio.batches.batch_work import Answer
 from hclx.studio.content import Content, content_from_json
-from hclx.studio.description_rules import Outline, outline_of
-from hclx.studio.gallery_files import gallery_prompt, load_gallery
-from hclx.studio.run_prompt import answer_items, error_from
+from hclx.studio.gallery.description_rules import Outline, outline_of
+from hclx.studio.gallery.gallery_files import gallery_prompt, load_gallery
+from hclx.studio.running.run_prompt import answer_items, error_from
 from hclx.studio.studio import Studio
 from hclx.text.documents import composed
 

@@ -20,8 +20,8 @@ from hclx.studio.body_checks import (
     seen_by,
     whole_number,
 )
-from hclx.studio.conflicts import conflict_answer
 from hclx.studio.content import content_to_text
+from hclx.studio.drafts.conflicts import conflict_answer
 from hclx.studio.store import prompt_records, version_records
 from hclx.studio.store.prompt_records import PromptHead, PromptRecord, stale
 from hclx.studio.store.version_records import VersionHead, VersionRecord, find_version_of

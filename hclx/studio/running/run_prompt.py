@@ -15,10 +15,10 @@ from hclx.serve.caller import Caller, Usage
 from hclx.serve.safety.output_filter import Finding
 from hclx.serve.service import Asked, Running
 from hclx.studio.content import Content
-from hclx.studio.item_plan import ItemPlan, plan_item, score_size
-from hclx.studio.read_answer import read_answer
-from hclx.studio.run_plan import RUN_ROUTE, RunPlan, plan_run
-from hclx.studio.token_events import TokenEvents
+from hclx.studio.running.item_plan import ItemPlan, plan_item, score_size
+from hclx.studio.running.read_answer import read_answer
+from hclx.studio.running.run_plan import RUN_ROUTE, RunPlan, plan_run
+from hclx.studio.running.token_events import TokenEvents
 
 if TYPE_CHECKING:
     from hclx.studio.studio import Studio

@@ -5,7 +5,7 @@ import pytest
 from hclx.infer import GenerateRequest, SamplingConfig
 from hclx.prompts import render
 from hclx.serve.store.key_records import create_key
-from hclx.studio.app_slugs import is_slug, slugs_of
+from hclx.studio.apps.app_slugs import is_slug, slugs_of
 from hclx.studio.store.people_records import change_person
 from tests.helpers.studio import API
 from tests.studio.run_contents import (

@@ -25,8 +25,8 @@ from hclx.prompts.read_json import cleaned
 from hclx.serve.api_error import ApiError, error_of, invalid
 from hclx.serve.caller import Usage
 from hclx.serve.service import Asked
-from hclx.studio.item_plan import score_size
-from hclx.studio.run_plan import RunPlan
+from hclx.studio.running.item_plan import score_size
+from hclx.studio.running.run_plan import RunPlan
 
 _MOST_INPUTS = 16  # of a report of biases, over all choices
 _TOKENS_AT_ONCE = 2**14  # of texts that are scored in one turn

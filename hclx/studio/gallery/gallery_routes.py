@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 from hclx.serve.api_error import invalid
 from hclx.serve.json_body import read_body
 from hclx.serve.operation import ApiRoute, Operation
-from hclx.studio.describe_prompt import describe
-from hclx.studio.gallery_files import load_gallery
+from hclx.studio.gallery.describe_prompt import describe
+from hclx.studio.gallery.gallery_files import load_gallery
 from hclx.studio.studio import Studio
 
 _MOST_CHARACTERS = 1000

@@ -14,13 +14,13 @@ from hclx.errors import HclxError
 from hclx.serve.api_error import ApiError, invalid
 from hclx.serve.operation import ApiRoute, Operation
 from hclx.studio.body_checks import MOST_NUMBER, check_title, seen_by
-from hclx.studio.conflicts import conflict_answer
+from hclx.studio.drafts.conflicts import conflict_answer
+from hclx.studio.drafts.table_files import check_columns, check_rows, read_table
 from hclx.studio.large_body import FILE_UPLOADS, UPLOADS, read_bytes, read_large_body
 from hclx.studio.store import table_records
 from hclx.studio.store.table_records import TableHead, TableRecord
 from hclx.studio.store_calls import in_store
 from hclx.studio.studio import Studio
-from hclx.studio.table_files import check_columns, check_rows, read_table
 
 T = TypeVar("T")
 _PATH = "/studio/api/"

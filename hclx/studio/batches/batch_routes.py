@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from hclx.errors import shown
 from hclx.serve.api_error import invalid
 from hclx.serve.operation import ApiRoute, Operation
-from hclx.studio import batch_files
-from hclx.studio.batch_work import needed_fields
+from hclx.studio.batches import batch_files
+from hclx.studio.batches.batch_work import needed_fields
 from hclx.studio.body_checks import check_title, content_of, seen_by
 from hclx.studio.content import Content
 from hclx.studio.large_body import UPLOADS, read_large_body

@@ -9,8 +9,8 @@ import secrets
 import socket
 
 from hclx.errors import HclxError
-from hclx.studio.batch_work import Answer, BatchConfig, BatchWork
-from hclx.studio.run_prompt import answer_items
+from hclx.studio.batches.batch_work import Answer, BatchConfig, BatchWork
+from hclx.studio.running.run_prompt import answer_items
 from hclx.studio.store.batch_records import beat_batches, claim_batches, end_batch, fail_batch
 from hclx.studio.studio import Studio
 

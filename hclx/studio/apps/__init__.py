@@ -1,0 +1,1 @@
+"""Prompts that answer for others at an address."""

@@ -1,0 +1,1 @@
+"""Many rows that a prompt answers beside the requests."""

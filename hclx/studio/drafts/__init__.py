@@ -1,0 +1,1 @@
+"""What people write and keep: prompts, versions, links and tables."""

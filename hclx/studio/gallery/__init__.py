@@ -1,0 +1,1 @@
+"""Prompts to begin with, and those that are made of a sentence."""

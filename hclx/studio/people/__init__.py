@@ -1,0 +1,1 @@
+"""People who log in: their sessions, roles and usage."""

@@ -1,0 +1,1 @@
+"""How a prompt runs over items, is shown before, and is measured."""
