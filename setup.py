@@ -72,6 +72,7 @@ EXTRAS = {
         "schemathesis>=4.32,<5",
         "playwright>=1.55,<2",  # drives an installed Chromium through the pages
         "axe-playwright-python>=0.1.7,<0.2",  # carries axe-core, which judges accessibility
+        "websockets>=15,<18",  # speaks to an installed Firefox
     ],
     # The peers that the benchmarks measure against.
     "bench": [
