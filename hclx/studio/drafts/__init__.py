@@ -1,1 +1,1 @@
-"""What people write and keep: prompts, versions, links and tables."""
+"""Prompts that people write and keep: drafts, versions, links and tables."""

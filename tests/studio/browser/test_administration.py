@@ -21,15 +21,15 @@ def complete(studio, secret):
 
 
 def test_a_key_is_made_with_a_limit_counted_and_revoked(page, studio):
-    page.get_by_role("navigation").get_by_text("사람과 열쇠").click()
-    page.get_by_role("link", name="열쇠", exact=True).click()
-    page.get_by_role("button", name="열쇠 만들기").click()
+    page.get_by_role("navigation").get_by_text("사람과 키").click()
+    page.get_by_role("link", name="키", exact=True).click()
+    page.get_by_role("button", name="키 만들기").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("textbox", name="이름").fill("누리집")
     dialog.get_by_text("한도", exact=True).click()
     dialog.get_by_role("textbox", name="하루에 요청").fill("2")
-    dialog.get_by_role("button", name="열쇠 만들기").click()
-    secret = page.get_by_role("textbox", name="열쇠", exact=True).input_value()
+    dialog.get_by_role("button", name="키 만들기").click()
+    secret = page.get_by_role("textbox", name="키", exact=True).input_value()
     page.get_by_role("button", name="옮겨 두었습니다").click()
     page.get_by_text("하루 2번").wait_for()
     assert secret not in page.content()
@@ -44,9 +44,9 @@ def test_a_key_is_made_with_a_limit_counted_and_revoked(page, studio):
     row = page.get_by_role("row", name="누리집")
     row.wait_for()
     assert row.get_by_role("cell").all_inner_texts()[1] == "3"  # requests that were answered
-    page.get_by_role("navigation").get_by_text("사람과 열쇠").click()
-    page.get_by_role("link", name="열쇠", exact=True).click()
-    page.get_by_role("button", name="열쇠 누리집 그만 쓰기").click()
+    page.get_by_role("navigation").get_by_text("사람과 키").click()
+    page.get_by_role("link", name="키", exact=True).click()
+    page.get_by_role("button", name="키 누리집 그만 쓰기").click()
     dialog.get_by_role("button", name="그만 쓰기").click()
     page.get_by_role("row", name="누리집").wait_for(state="detached")
     assert complete(studio, secret) == (401, "invalid_api_key")
@@ -54,7 +54,7 @@ def test_a_key_is_made_with_a_limit_counted_and_revoked(page, studio):
 
 @pytest.mark.parametrize("role", ["쓰는 사람", "만드는 사람"])
 def test_a_role_opens_its_pages_and_no_others(page, studio, browser, role):
-    page.get_by_role("navigation").get_by_text("사람과 열쇠").click()
+    page.get_by_role("navigation").get_by_text("사람과 키").click()
     page.get_by_role("button", name="사람 초대").click()
     page.get_by_role("textbox", name="이름").fill(f"{role} 하나")
     page.get_by_role("radio", name=role).check(force=True)
@@ -63,7 +63,7 @@ def test_a_role_opens_its_pages_and_no_others(page, studio, browser, role):
     guest.goto(page.get_by_role("textbox", name="링크").input_value())
     guest.get_by_role("button", name="빈 프롬프트").wait_for()
     menu = guest.get_by_role("navigation", name="메뉴").get_by_role("link").all_inner_texts()
-    assert ("길들이기" in menu) == (role == "만드는 사람") and "사람과 열쇠" not in menu
+    assert ("튜닝" in menu) == (role == "만드는 사람") and "사람과 키" not in menu
     guest.goto(f"{studio.url}/studio/#/people")
     guest.get_by_text("이 화면을 열 권한이 없습니다").wait_for()
     assert guest.evaluate("fetch('api/people').then(answer => answer.status)") == 403

@@ -51,31 +51,31 @@ def test_firefox_walks_from_the_login_to_a_link_that_is_revoked(fox, studio):
     fox.wait_for_text("멈췄습니다.")
     assert answer(fox) == stopped
     # Save a version, and reopen the prompt.
-    fox.click("button", "판으로 저장")
+    fox.click("button", "버전으로 저장")
     fox.click("textbox", "무엇이 달라졌나요? (없어도 됩니다)")
     fox.type("첫 모습")
     fox.press("Enter")
-    fox.wait_for_text("1판으로 저장했습니다.")
+    fox.wait_for_text("1번 버전으로 저장했습니다.")
     part(fox, "내 프롬프트")
     part(fox, "불여우 인사")
     assert fox.value("textbox", "지시") == "공손하게 인사합니다."
     # What differs, and the way back.
     fox.fill("textbox", "지시", "반갑게 인사합니다.")
-    part(fox, "판(버전)")
+    part(fox, "버전")
     fox.wait_until("document.querySelectorAll('ins').length > 0")
     assert fox.evaluate("document.querySelector('ins').textContent") == "반갑게 인사합니다."
-    fox.click("button", "1판: 되돌리기")
+    fox.click("button", "1번 버전: 되돌리기")
     fox.click("button", "남기고 되돌리기")
-    fox.wait_for_text("지금 모습은 1판과 같습니다.")
+    fox.wait_for_text("지금 모습은 1번 버전과 같습니다.")
     # Share, read and revoke.
     part(fox, "공유·앱")
     fox.click("button", "링크 만들어 복사")
-    address = fox.attribute("link", "1판 · 보기만: 열기", "href")
+    address = fox.attribute("link", "1번 버전 · 보기만: 열기", "href")
     here = fox.evaluate("location.href")
     fox.go(address)
     fox.wait_for_text("공손하게 인사합니다.")
     fox.go(here)
-    fox.click("button", "1판 · 보기만: 거두기")
+    fox.click("button", "1번 버전 · 보기만: 거두기")
     fox.find("button", "취소")
     fox.click("button", "거두기")
     fox.wait_for_text("링크를 거두었습니다.")

@@ -39,7 +39,7 @@ def make_app(page, prompt_id, **fields):
     for label, text in fields.items():
         page.get_by_label(label).fill(text)
     page.get_by_role("button", name="앱 만들기", exact=True).click()
-    link = page.get_by_role("textbox", name="열쇠가 든 링크").input_value()
+    link = page.get_by_role("textbox", name="키가 든 링크").input_value()
     page.get_by_role("button", name="복사해 두었어요").click()
     return link
 
@@ -72,7 +72,7 @@ def test_a_link_to_copy_makes_a_prompt_of_ones_own(page):
 
 def test_a_second_link_takes_the_version_that_is_as_the_draft(page):
     prompt_id = new_prompt(page)
-    save(page, prompt_id, "첫 판")
+    save(page, prompt_id, "첫 버전")
     shared(page, prompt_id, "보기만")
     assert len(ask(page, "GET", f"prompts/{prompt_id}")["versions"]) == 1
 
@@ -147,8 +147,8 @@ def test_an_app_keeps_what_came_when_the_server_is_lost_and_asks_again(page, vis
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"key": "hclx-wrong"}, "열쇠가 없거나 맞지 않습니다"),
-        ({"key": ""}, "열쇠가 없거나 맞지 않습니다"),
+        ({"key": "hclx-wrong"}, "키가 없거나 맞지 않습니다"),
+        ({"key": ""}, "키가 없거나 맞지 않습니다"),
         ({"calls": 2}, "오늘 쓸 수 있는 만큼을 다 썼습니다"),
     ],
 )
@@ -213,9 +213,9 @@ def test_an_app_is_changed_given_a_new_key_and_removed(page, visitor):
     page.get_by_label("앱 이름").fill("새 이름")
     page.get_by_role("button", name="저장", exact=True).click()
     page.get_by_role("heading", name="새 이름").wait_for()
-    page.get_by_role("button", name="새 이름: 새 열쇠").click()
-    page.get_by_role("dialog").get_by_role("button", name="새 열쇠").click()
-    other = page.get_by_role("textbox", name="열쇠가 든 링크").input_value()
+    page.get_by_role("button", name="새 이름: 새 키").click()
+    page.get_by_role("dialog").get_by_role("button", name="새 키").click()
+    other = page.get_by_role("textbox", name="키가 든 링크").input_value()
     assert other != link and other.split("#")[0] == link.split("#")[0]
     page.get_by_role("button", name="복사해 두었어요").click()
     page.get_by_role("button", name="새 이름: 지우기").click()
@@ -230,7 +230,7 @@ def test_an_address_that_is_taken_is_refused_beside_its_field(page):
         show(page, f"prompts/{new_prompt(page)}/share")
         page.get_by_label("주소 (없어도 됩니다)").fill("taken-one")
         page.get_by_role("button", name="앱 만들기", exact=True).click()
-        page.get_by_text("열쇠가 든 링크").or_(
+        page.get_by_text("키가 든 링크").or_(
             page.get_by_text("이미 쓰이는 주소입니다")
         ).wait_for()
     assert page.get_by_text("이미 쓰이는 주소입니다").count() == 1

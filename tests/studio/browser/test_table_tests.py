@@ -109,9 +109,9 @@ def test_two_settings_are_asked_the_same_and_compared(bench, studio):
         asked.append((prompt, seed))
         or (" 부정" if prompt.startswith("다시") else mood(prompt, seed))
     )
-    bench.get_by_role("button", name="판으로 저장").click()
+    bench.get_by_role("button", name="버전으로 저장").click()
     bench.get_by_role("dialog").get_by_role("button", name="저장").click()
-    bench.get_by_text("1판으로 저장했습니다.").wait_for()
+    bench.get_by_text("1번 버전으로 저장했습니다.").wait_for()
     bench.get_by_role("link", name="만들기").click()
     bench.get_by_label("지시").fill("다시 읽고 고르세요.\n\n")
     open_test(bench)
@@ -123,7 +123,7 @@ def test_two_settings_are_asked_the_same_and_compared(bench, studio):
     assert all(drafts[prompt] == seed for prompt, seed in asked if prompt in drafts)
     assert len(set(drafts.values())) == 4
     text = bench.get_by_text("만 맞은 줄").inner_text()
-    assert "‘지금 프롬프트’만 맞은 줄 1, ‘1판’만 맞은 줄 2." in text
+    assert "‘지금 프롬프트’만 맞은 줄 1, ‘1번 버전’만 맞은 줄 2." in text
     bench.get_by_role("button", name=re.compile("서로 다른 줄 3")).click()
     assert len(cells(bench)) == 6
 

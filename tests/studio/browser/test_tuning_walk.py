@@ -35,15 +35,15 @@ def test_examples_tune_an_engine_that_a_prompt_uses(page):
     rows = [{"문장": row["text"], "답": row["answer"]} for row in labelled_rows()]
     document = {"input": "글: {문장}\n평:", "examples": rows, "sampling": {"max_tokens": 4}}
     new_prompt(page, {"document": document}, "맛 평가")
-    page.get_by_role("navigation").get_by_text("길들이기").click()
-    page.get_by_role("link", name="새로 길들이기").click()
+    page.get_by_role("navigation").get_by_text("튜닝").click()
+    page.get_by_role("link", name="새로 튜닝").click()
     page.get_by_label("프롬프트", exact=True).select_option(label="맛 평가")
     page.get_by_text(f"배울 예시 {len(rows)}줄").wait_for()
     page.get_by_role("radio", name="말머리 학습 (p-tuning)").check(force=True)
     epochs = page.get_by_role("textbox", name="예시를 몇 번 되풀이해 읽을까요?")
     epochs.fill("1")
     page.get_by_role("textbox", name="모델 이름").fill("taste")
-    page.get_by_role("button", name="길들이기 시작").click()
+    page.get_by_role("button", name="튜닝 시작").click()
     page.get_by_role("button", name="그만두기").wait_for()
     page.get_by_role("heading", name="다 배웠습니다").wait_for(timeout=MINUTES)
     page.get_by_role("button", name="이 모델로 써 보기").click()
@@ -55,5 +55,5 @@ def test_examples_tune_an_engine_that_a_prompt_uses(page):
     page.get_by_role("button", name="다시 실행").wait_for()
     page.locator(".candidate").get_by_text("시드").wait_for()
     assert page.locator(".candidate").count() == 1 and written(page) is not None
-    page.get_by_role("navigation").get_by_text("길들이기").click()
+    page.get_by_role("navigation").get_by_text("튜닝").click()
     page.get_by_role("link", name="base:taste").wait_for()

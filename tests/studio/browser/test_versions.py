@@ -77,25 +77,25 @@ def test_two_versions_are_compared_part_by_part(page, prompt_id):
 
 
 def test_a_draft_that_is_no_version_is_kept_before_another_is_restored(page, prompt_id):
-    page.get_by_text("지금 모습은 아직 판으로 남지 않았습니다.").wait_for()
-    page.get_by_role("button", name="1판: 되돌리기").click()
+    page.get_by_text("지금 모습은 아직 버전으로 남지 않았습니다.").wait_for()
+    page.get_by_role("button", name="1번 버전: 되돌리기").click()
     page.get_by_role("button", name="남기고 되돌리기").click()
-    page.get_by_text("지금 모습은 1판과 같습니다.").wait_for()
+    page.get_by_text("지금 모습은 1번 버전과 같습니다.").wait_for()
     page.get_by_text("저장됨", exact=True).wait_for()
     title, document, n_versions = draft(page, prompt_id)
     assert (title, n_versions) == ("첫 제목", 3)
     assert document == content(directive="첫 줄\n", examples=EXAMPLES)["document"]
     kept = ask(page, "GET", f"prompts/{prompt_id}/versions/3")
     assert kept["content"]["document"]["stop"] == ["끝"]
-    page.get_by_role("button", name="2판: 되돌리기").click()
+    page.get_by_role("button", name="2번 버전: 되돌리기").click()
     page.get_by_role("dialog").get_by_role("button", name="되돌리기", exact=True).click()
-    page.get_by_text("지금 모습은 2판과 같습니다.").wait_for()
+    page.get_by_text("지금 모습은 2번 버전과 같습니다.").wait_for()
     page.get_by_text("저장됨", exact=True).wait_for()
     assert draft(page, prompt_id)[0] == "둘째 제목" and draft(page, prompt_id)[2] == 3
 
 
 def test_a_version_becomes_a_prompt_of_its_own(page, prompt_id):
-    page.get_by_role("button", name="2판: 새 프롬프트로").click()
+    page.get_by_role("button", name="2번 버전: 새 프롬프트로").click()
     page.get_by_role("textbox", name="제목").wait_for()
     page.wait_for_url(lambda url: prompt_id not in url)
     title, document, n_versions = draft(page, page.url.split("/")[-1])
@@ -104,8 +104,8 @@ def test_a_version_becomes_a_prompt_of_its_own(page, prompt_id):
 
 
 def test_a_version_that_is_saved_meanwhile_is_listed(page, prompt_id):
-    page.get_by_role("button", name="판으로 저장").click()
+    page.get_by_role("button", name="버전으로 저장").click()
     page.get_by_label("무엇이 달라졌나요?").fill("셋째")
     page.get_by_role("button", name="저장", exact=True).click()
-    page.get_by_role("button", name="3판: 되돌리기").wait_for()
-    page.get_by_text("지금 모습은 3판과 같습니다.").wait_for()
+    page.get_by_role("button", name="3번 버전: 되돌리기").wait_for()
+    page.get_by_text("지금 모습은 3번 버전과 같습니다.").wait_for()

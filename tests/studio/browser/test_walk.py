@@ -62,16 +62,16 @@ def test_versions_are_compared_and_restored(page, studio):
     save_version(page, "첫 모습")
     directive = page.get_by_role("textbox", name="지시", exact=True)
     directive.fill("감정을 한 낱말로 말합니다.")
-    open_part(page, "판(버전)")
-    page.get_by_text("지금 모습은 아직 판으로 남지 않았습니다.").wait_for()
+    open_part(page, "버전")
+    page.get_by_text("지금 모습은 아직 버전으로 남지 않았습니다.").wait_for()
     difference = page.get_by_role("region", name="무엇이 달라졌나")
     difference.get_by_text("감정을 한 낱말로 말합니다.", exact=True).wait_for()
     assert "감정을 말합니다." in difference.inner_text()
-    page.get_by_role("button", name="1판: 되돌리기").click()
+    page.get_by_role("button", name="1번 버전: 되돌리기").click()
     page.get_by_role("button", name="남기고 되돌리기").click()
-    page.get_by_text("지금 모습은 1판과 같습니다.").wait_for()
-    versions = page.get_by_role("list", name="판(버전)").get_by_role("listitem")
-    versions.filter(has_text="1판으로 되돌리기 전").wait_for()  # what was replaced is a version too
+    page.get_by_text("지금 모습은 1번 버전과 같습니다.").wait_for()
+    versions = page.get_by_role("list", name="버전").get_by_role("listitem")
+    versions.filter(has_text="1번 버전으로 되돌리기 전").wait_for()  # what was replaced is a version too
     open_part(page, "만들기")
     assert directive.input_value() == "감정을 말합니다."
     page.get_by_text("저장됨", exact=True).wait_for()
@@ -81,12 +81,12 @@ def test_a_link_shows_a_version_until_it_is_revoked(page, studio, browser):
     new_prompt(page, {"document": {"directive": "비밀이 아닌 지시"}}, "나눌 것")
     open_part(page, "공유·앱")
     page.get_by_role("button", name="링크 만들어 복사").click()
-    address = page.get_by_role("link", name="1판 · 보기만: 열기").get_attribute("href")
+    address = page.get_by_role("link", name="1번 버전 · 보기만: 열기").get_attribute("href")
     reader = browser.new_context(locale="ko-KR").new_page()  # who is not logged in
     reader.goto(address)
     reader.get_by_text("비밀이 아닌 지시").wait_for()
     reader.get_by_text("보기만 할 수 있습니다.").wait_for()
-    page.get_by_role("button", name="1판 · 보기만: 거두기").click()
+    page.get_by_role("button", name="1번 버전 · 보기만: 거두기").click()
     page.get_by_role("dialog").get_by_role("button", name="거두기").click()
     page.get_by_text("링크를 거두었습니다.").wait_for()
     reader.reload()
@@ -105,8 +105,8 @@ def test_an_app_answers_in_its_page_and_to_the_code_that_is_shown(page, studio, 
     new_prompt(page, {"item": {"문장": "김밥이 '참' \"맛\"있다"}}, "감정 앱")
     open_part(page, "공유·앱")
     page.get_by_role("button", name="앱 만들기").click()
-    link = page.get_by_role("textbox", name="열쇠가 든 링크").input_value()
-    secret = page.get_by_role("textbox", name="열쇠", exact=True).input_value()
+    link = page.get_by_role("textbox", name="키가 든 링크").input_value()
+    secret = page.get_by_role("textbox", name="키", exact=True).input_value()
     assert link.endswith(f"#{secret}")
     page.get_by_role("button", name="복사해 두었어요").click()
     guest = browser.new_context(locale="ko-KR").new_page()
@@ -142,7 +142,7 @@ def test_a_filter_that_blocks_ends_the_answer_and_says_so(page, studio):
 
 
 def test_a_person_with_a_limit_is_told_in_plain_words_when_it_is_reached(page, studio, browser):
-    page.get_by_role("navigation").get_by_text("사람과 열쇠").click()
+    page.get_by_role("navigation").get_by_text("사람과 키").click()
     page.get_by_role("button", name="사람 초대").click()
     page.get_by_role("textbox", name="이름").fill("하나")
     page.get_by_role("button", name="초대 링크 만들기").click()

@@ -192,7 +192,7 @@ FOR_OTHERS["chat"] = {"system": "가게 주인처럼 답한다.", "turns": []}
 
 def test_a_link_is_read_by_everyone_until_it_is_revoked(maker, nobody, clock):
     prompt = made(maker, EVERY_KNOB)
-    saved(maker, prompt, "첫 판")
+    saved(maker, prompt, "첫 버전")
     change(maker, prompt, title="나중")
     path = f"{PROMPTS}/{prompt['id']}/shares"
     answer = maker.post(path, json={"number": 1, "mode": "read"})
@@ -201,7 +201,7 @@ def test_a_link_is_read_by_everyone_until_it_is_revoked(maker, nobody, clock):
     assert (share["number"], share["mode"], share["created"]) == (1, "read", int(clock()))
     assert maker.get(path).json() == {"data": [share]}
     shared = nobody.get(f"{API}/shared/{share['token']}").json()
-    facts = {"title": "후기", "number": 1, "note": "첫 판", "mode": "read"}
+    facts = {"title": "후기", "number": 1, "note": "첫 버전", "mode": "read"}
     assert shared == {**facts, "content": FOR_OTHERS}
     assert maker.post(f"{API}/shared/{share['token']}/copy").status_code == 403
     assert nobody.delete(f"{API}/shares/{share['id']}").status_code == 401
