@@ -84,10 +84,10 @@ def open_part(page, name):
 
 def save_version(page, note):
     """Saves the prompt of the editor as a version."""
-    page.get_by_role("button", name="판으로 저장").click()
+    page.get_by_role("button", name="버전으로 저장").click()
     page.get_by_role("textbox", name="무엇이 달라졌나요?").fill(note)
     page.get_by_role("dialog").get_by_role("button", name="저장", exact=True).click()
-    page.get_by_text("판으로 저장했습니다.").wait_for()
+    page.get_by_text("버전으로 저장했습니다.").wait_for()
 
 
 def written(page):

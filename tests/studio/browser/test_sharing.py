@@ -230,8 +230,6 @@ def test_an_address_that_is_taken_is_refused_beside_its_field(page):
         show(page, f"prompts/{new_prompt(page)}/share")
         page.get_by_label("주소 (없어도 됩니다)").fill("taken-one")
         page.get_by_role("button", name="앱 만들기", exact=True).click()
-        page.get_by_text("키가 든 링크").or_(
-            page.get_by_text("이미 쓰이는 주소입니다")
-        ).wait_for()
+        page.get_by_text("키가 든 링크").or_(page.get_by_text("이미 쓰이는 주소입니다")).wait_for()
     assert page.get_by_text("이미 쓰이는 주소입니다").count() == 1
     page.faults.clear()  # the console has the 409

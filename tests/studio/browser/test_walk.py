@@ -71,7 +71,9 @@ def test_versions_are_compared_and_restored(page, studio):
     page.get_by_role("button", name="남기고 되돌리기").click()
     page.get_by_text("지금 모습은 1번 버전과 같습니다.").wait_for()
     versions = page.get_by_role("list", name="버전").get_by_role("listitem")
-    versions.filter(has_text="1번 버전으로 되돌리기 전").wait_for()  # what was replaced is a version too
+    versions.filter(
+        has_text="1번 버전으로 되돌리기 전"
+    ).wait_for()  # what was replaced is a version too
     open_part(page, "만들기")
     assert directive.input_value() == "감정을 말합니다."
     page.get_by_text("저장됨", exact=True).wait_for()
