@@ -196,8 +196,12 @@ PLACES = {
     ),
     "compare": Place(_at("prompts/{prompt}/test"), ".data-table", ("견줄 것 더하기",), _DIALOG),
     "versions": Place(_at("prompts/{prompt}/versions"), ".pair select"),
-    "version": Place(_at("prompts/{prompt}/versions"), ".pair select", ("1번 버전: 보기",), _DIALOG),
-    "restore": Place(_at("prompts/{prompt}/versions"), ".pair select", ("1번 버전: 되돌리기",), _DIALOG),
+    "version": Place(
+        _at("prompts/{prompt}/versions"), ".pair select", ("1번 버전: 보기",), _DIALOG
+    ),
+    "restore": Place(
+        _at("prompts/{prompt}/versions"), ".pair select", ("1번 버전: 되돌리기",), _DIALOG
+    ),
     "share": Place(_at("prompts/{prompt}/share"), ".code pre"),
     "batches": Place(_at("batches"), "table.batches"),
     "new batch": Place(_at("batches"), "table.batches", ("새로 돌리기",), _DIALOG),
