@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import time
 
 import pytest
 
@@ -103,6 +104,14 @@ def tab_to(page, locator, most=80, back=False):
             return
         page.keyboard.press("Shift+Tab" if back else "Tab")
     raise AssertionError(f"{locator} was not reached; {page.evaluate(_FOCUSED)} has the focus")
+
+
+def wait_for_value(field, value, seconds=10):
+    """Waits until a field has a value; fails if it has another one in the end."""
+    end = time.monotonic() + seconds
+    while field.input_value() != value and time.monotonic() < end:
+        time.sleep(0.05)
+    assert field.input_value() == value
 
 
 class Composer:

@@ -44,10 +44,10 @@ def test_firefox_walks_from_the_login_to_a_link_that_is_revoked(fox, studio):
     fox.wait_for_text("멈췄습니다.")
     stopped = answer(fox)
     assert 0 < len(stopped) < len(LONG) and LONG.startswith(stopped)
-    fox.click("button", "되돌리기")
+    fox.click("button", "앞의 답")
     fox.wait_until("!document.body.innerText.includes('멈췄습니다.')")
     assert answer(fox) == TEXT
-    fox.click("button", "다시 하기")
+    fox.click("button", "뒤의 답")
     fox.wait_for_text("멈췄습니다.")
     assert answer(fox) == stopped
     # Save a version, and reopen the prompt.
@@ -75,10 +75,10 @@ def test_firefox_walks_from_the_login_to_a_link_that_is_revoked(fox, studio):
     fox.go(address)
     fox.wait_for_text("공손하게 인사합니다.")
     fox.go(here)
-    fox.click("button", "1번 버전 · 보기만: 거두기")
+    fox.click("button", "1번 버전 · 보기만: 링크 끄기")
     fox.find("button", "취소")
-    fox.click("button", "거두기")
-    fox.wait_for_text("링크를 거두었습니다.")
+    fox.click("button", "링크 끄기")
+    fox.wait_for_text("링크를 껐습니다.")
     assert not fox.faults
     fox.go(address)
     fox.wait_for_text("이 링크는 이제 열리지 않습니다")

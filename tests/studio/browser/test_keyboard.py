@@ -52,11 +52,11 @@ def test_the_keyboard_alone_reaches_a_link_to_a_prompt_from_the_gallery(page, st
     reader.goto(address)
     reader.get_by_text("짧게 씁니다.").first.wait_for()
     reader.context.close()
-    tab_to(page, page.get_by_role("button", name="1번 버전 · 가져가 고칠 수 있음: 거두기"))
+    tab_to(page, page.get_by_role("button", name="1번 버전 · 가져가 고칠 수 있음: 링크 끄기"))
     press(page, "Enter")
-    tab_to(page, page.get_by_role("dialog").get_by_role("button", name="거두기"), most=4)
+    tab_to(page, page.get_by_role("dialog").get_by_role("button", name="링크 끄기"), most=4)
     press(page, "Space")
-    page.get_by_text("링크를 거두었습니다.").wait_for()
+    page.get_by_text("링크를 껐습니다.").wait_for()
 
 
 def test_the_first_key_skips_the_menu(page, studio):

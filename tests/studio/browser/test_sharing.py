@@ -52,9 +52,9 @@ def test_a_link_shows_the_draft_as_a_version_until_it_is_revoked(page, visitor):
     visitor.get_by_role("heading", name="<b>제목</b>").wait_for()
     assert visitor.get_by_text("<i>지시</i>문").count() == 1
     assert visitor.get_by_role("button", name="내 것으로 가져오기").count() == 0
-    page.get_by_role("button", name="거두기").click()
-    page.get_by_role("dialog").get_by_role("button", name="거두기").click()
-    page.get_by_text("링크를 거두었습니다.").wait_for()
+    page.get_by_role("button", name="링크 끄기").click()
+    page.get_by_role("dialog").get_by_role("button", name="링크 끄기").click()
+    page.get_by_text("링크를 껐습니다.").wait_for()
     visitor.reload()
     visitor.get_by_role("heading", name="이 링크는 이제 열리지 않습니다").wait_for()
 

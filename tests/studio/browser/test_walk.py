@@ -37,9 +37,9 @@ def test_an_empty_prompt_is_written_run_stopped_undone_and_done_again(page, stud
     assert 0 < len(stopped) < 300 and "반갑습니다" in stopped
     until(lambda: studio.n_cancelled == 1)
     assert written(page).strip() == stopped
-    page.get_by_role("button", name="되돌리기", exact=True).click()
+    page.get_by_role("button", name="앞의 답", exact=True).click()
     assert written(page).strip() == GREETING.strip()
-    page.get_by_role("button", name="다시 하기", exact=True).click()
+    page.get_by_role("button", name="뒤의 답", exact=True).click()
     assert written(page).strip() == stopped
 
 
@@ -88,9 +88,9 @@ def test_a_link_shows_a_version_until_it_is_revoked(page, studio, browser):
     reader.goto(address)
     reader.get_by_text("비밀이 아닌 지시").wait_for()
     reader.get_by_text("보기만 할 수 있습니다.").wait_for()
-    page.get_by_role("button", name="1번 버전 · 보기만: 거두기").click()
-    page.get_by_role("dialog").get_by_role("button", name="거두기").click()
-    page.get_by_text("링크를 거두었습니다.").wait_for()
+    page.get_by_role("button", name="1번 버전 · 보기만: 링크 끄기").click()
+    page.get_by_role("dialog").get_by_role("button", name="링크 끄기").click()
+    page.get_by_text("링크를 껐습니다.").wait_for()
     reader.reload()
     reader.get_by_text("이 링크는 이제 열리지 않습니다").wait_for()
     assert reader.get_by_text("비밀이 아닌 지시").count() == 0

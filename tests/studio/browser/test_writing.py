@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from tests.helpers.browser import new_prompt, open_part, post, written
+from tests.helpers.browser import new_prompt, open_part, post, wait_for_value, written
 
 
 def run_whole(page, name="실행"):
@@ -75,7 +75,7 @@ def test_free_text_takes_what_is_written_and_gives_it_back(page, studio):
     page.get_by_role("button", name="실행", exact=True).click()
     page.locator(".candidate").get_by_text("시드").wait_for()
     assert studio.prompts[-1] == before
-    assert box.input_value() == f"{before} 긍정\n\n"
+    wait_for_value(box, f"{before} 긍정\n\n")
     page.get_by_role("button", name="되돌리기", exact=True).click()
     assert box.input_value() == before
     page.get_by_role("button", name="다시 하기", exact=True).click()

@@ -44,7 +44,7 @@ def test_a_prompt_is_valid_renders_and_has_no_trap(slug, tokenizer_dirs):
     findings = lint(document, load_tokenizer(tokenizer_dirs["train"]))
     allowed = {"unequal-lengths", "shared-first-token"} if slug in CHOOSING else set()
     assert {finding.code for finding in findings} <= allowed, findings
-    assert 3 <= len(document.examples) <= 6 and 2 <= len(prompt.items) <= 3
+    assert 3 <= len(document.examples) <= 10 and 2 <= len(prompt.items) <= 3
     assert len({tuple(example.items()) for example in document.examples}) == len(document.examples)
     for item in prompt.items:
         assert set(item) == set(document.input_fields)

@@ -75,8 +75,21 @@ export function withKind(content, kind, before = {}) {
 export const knob = (content, name) => content.document.sampling?.[name] ?? (name === "temperature" ? 0 : SAMPLING[name]);
 export const withKnob = (content, name, value) => withDocument(content, { sampling: { ...content.document.sampling, [name]: value } });
 
-// What keeps a prompt from running, as a key of the words in `problems`; null if this page knows of nothing.
+// Examples of which nothing is written yet are left out of what is run and saved as a version.
+export function withoutBlankExamples(content) {
+  const { examples = [] } = content.document, kept = examples.filter((example) => Object.values(example).some((text) => text.trim()));
+  return kept.length === examples.length ? content : withDocument(content, { examples: kept.length ? kept : undefined });
+}
+
+// What keeps a prompt from running: `name` is a key of the words in `problems`, `row` the number of the example, from 1,
+// where it is one; null if this page knows of nothing.
 export function problemOf(document) {
+  const name = problemName(document), field = answerField(document), choices = choicesOf(document);
+  if (name !== "exampleAnswer") return name && { name };
+  return { name, row: 1 + document.examples.findIndex((example) => !(example[field] in choices)) };
+}
+
+function problemName(document) {
   const templates = [document.directive ?? "", document.input ?? "", document.answer ?? ""];
   if (templates.some((source) => parseTemplate(source) === null)) return "braces";
   const field = answerField(document);

@@ -1,6 +1,7 @@
 // The saved versions of a prompt, and the draft as if it were the newest.
 import { useEffect, useState } from "./html.js";
 import { api, whenBack } from "./api.js";
+import { withoutBlankExamples } from "./content.js";
 import { isSame } from "./diff.js";
 import { useLoaded } from "./parts/page.js";
 
@@ -34,6 +35,7 @@ export function useKept(draft, versions) {
 
 // Saves the draft as a version; returns its number.
 export async function saveVersion(draft, note) {
+  draft.change(withoutBlankExamples); // nobody means them
   const revision = await draft.saved();
   return (await api.post(`api/prompts/${draft.id}/versions`, { note, revision })).number;
 }

@@ -2,8 +2,9 @@
 import { html, useEffect, useState } from "../html.js";
 import { api } from "../api.js";
 import { t } from "../words.js";
-import { exported } from "../content.js";
+import { exported, withoutBlankExamples } from "../content.js";
 import { useDraft } from "../draft.js";
+import { saveVersion } from "../versions.js";
 import { Dialog } from "../parts/dialog.js";
 import { TextInput } from "../parts/text_input.js";
 import { notify, notifyError } from "../parts/notices.js";
@@ -36,8 +37,7 @@ function SaveDialog({ draft, onSaved, onClose }) {
   const [note, setNote] = useState("");
   const save = async (text) => {
     try {
-      const revision = await draft.saved();
-      const { number } = await api.post(`api/prompts/${draft.id}/versions`, { note: text, revision });
+      const number = await saveVersion(draft, text);
       notify(t("editor.versionSaved", { number }), "info", { label: t("editor.showVersions"), run: () => go(`prompts/${draft.id}/versions`) });
       onSaved();
       onClose();
@@ -85,7 +85,7 @@ export default function Editor({ id, part = "" }) {
     </header>
     <nav class="tabs" aria-label=${t("editor.parts")}>${PARTS.map(([path, module]) => html`<a key=${path} href=${`#/prompts/${id}${path && `/${path}`}`}
       aria-current=${module === name ? "page" : undefined}>${t(`editor.${module}`)}</a>`)}</nav>
-    ${view?.name === name ? html`<${view.Part} draft=${draft} nSaved=${nSaved} />` : html`<${Pending} loaded=${{}} />`}
+    ${view?.name === name ? html`<${view.Part} draft=${name === "editor_write" ? draft : { ...draft, content: withoutBlankExamples(draft.content) }} nSaved=${nSaved} />` : html`<${Pending} loaded=${{}} />`}
     ${isSaving && html`<${SaveDialog} draft=${draft} onSaved=${() => setSaved(nSaved + 1)} onClose=${() => setSaving(false)} />`}
     ${draft.conflict && html`<${ConflictDialog} draft=${draft} />`}`;
 }

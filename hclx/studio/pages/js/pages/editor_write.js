@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { number, t } from "../words.js";
 import { useSession } from "../session.js";
 import {
-  answerField, asText, exampleColumns, freeText, inputFields, itemOf, kindOf, problemOf, simpleInput, withDocument, withFreeText, withLabel,
+  answerField, asText, exampleColumns, freeText, inputFields, itemOf, kindOf, problemOf, simpleInput, withDocument, withoutBlankExamples, withFreeText, withLabel,
 } from "../content.js";
 import { useRun } from "../run.js";
 import { AnswerKind } from "../parts/answer_kind.js";
@@ -14,7 +14,7 @@ import { Examples } from "../parts/examples.js";
 import { Choice, Field } from "../parts/field.js";
 import { Icon } from "../parts/icons.js";
 import { Knobs } from "../parts/knobs.js";
-import { notifyError } from "../parts/notices.js";
+import { notify, notifyError } from "../parts/notices.js";
 import { Result } from "../parts/result.js";
 import { TextArea, TextInput } from "../parts/text_input.js";
 
@@ -38,7 +38,7 @@ const isTooLong = ({ code }) => code === "context_length_exceeded";
 
 function PreviewNotes({ preview, document }) {
   const problem = problemOf(document);
-  if (problem) return html`<p class="warning" role="status">${t("write.notYet")} ${t(`problems.${problem}`)}</p>`;
+  if (problem) return html`<p class="warning" role="status">${t("write.notYet")} ${t(`problems.${problem.name}`, { row: problem.row })}</p>`;
   if (!preview) return null;
   const { error, warnings = [], tokens, room } = preview;
   return html`<div class="preview-notes" aria-live="polite">
@@ -48,13 +48,13 @@ function PreviewNotes({ preview, document }) {
   </div>`;
 }
 
-function RunBar({ running, onRun, isWritten, isReady }) {
+function RunBar({ running, onRun, isWritten, isReady, undoLabel, redoLabel }) {
   const { isRunning, stop, undo, redo, canUndo, canRedo, run } = running;
   return html`<div class="run-bar row">
     ${isRunning ? html`<button type="button" class="primary" onClick=${stop}><${Icon} name="stop" />${t("write.stop")}</button>`
       : html`<button type="button" class="primary" disabled=${!isReady} onClick=${onRun}><${Icon} name="play" />${run && isWritten ? t("write.again") : t("write.run")}</button>`}
-    <button type="button" disabled=${!canUndo} onClick=${undo} title="Ctrl+Z"><${Icon} name="undo" />${t("write.undo")}</button>
-    <button type="button" disabled=${!canRedo} onClick=${redo} title="Ctrl+Y"><${Icon} name="redo" />${t("write.redo")}</button>
+    <button type="button" disabled=${!canUndo} onClick=${undo} title="Ctrl+Z"><${Icon} name="undo" />${undoLabel ?? t("write.earlier")}</button>
+    <button type="button" disabled=${!canRedo} onClick=${redo} title="Ctrl+Y"><${Icon} name="redo" />${redoLabel ?? t("write.later")}</button>
     <span class="help">${t("write.runHelp")}</span>
   </div>`;
 }
@@ -78,18 +78,18 @@ function InputTemplate({ content, change }) {
 const TURN_KINDS = ["once", "rolling", "several"];
 
 function Blocks({ draft, preview, running, turns, setTurns }) {
-  const { content, change } = draft, { document } = content;
+  const { content, change } = draft, { document } = content, runnable = withoutBlankExamples(content);
   const fields = inputFields(document), item = content.item ?? {}, field = answerField(document);
   const [turnKind, setTurnKind] = useState(turns.length ? "rolling" : "once");
   const isWritten = kindOf(document) === "write";
   const setItem = (name, text) => change((latest) => ({ ...latest, item: { ...latest.item, [name]: text } }));
   const withTurns = () => {
-    const examples = [...(document.examples ?? []), ...turns];
+    const examples = [...(runnable.document.examples ?? []), ...turns];
     return withDocument(content, { examples: examples.length ? examples : undefined });
   };
   const whole = () => itemOf(content);
   const start = async (options) => {
-    if (problemOf(document)) return;
+    if (problemOf(runnable.document)) return;
     const n = options?.written ? 1 : turnKind === "several" ? Math.max(3, content.n ?? 1) : content.n; // one text alone is gone on with
     const asked = { ...withTurns(), n };
     const run = await running.start(asked, whole(), options);
@@ -111,6 +111,7 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
     const answer = candidate.scores ? candidate.end.answer : candidate.text.trim();
     const row = Object.fromEntries(exampleColumns(document).map((name) => [name, name === field ? answer : run.item[name] ?? ""]));
     change((latest) => withDocument(latest, { examples: [...(latest.document.examples ?? []), row] }));
+    notify(t("write.exampleAdded"));
   };
   return html`
     <section class="card">
@@ -129,8 +130,8 @@ function Blocks({ draft, preview, running, turns, setTurns }) {
       ${fields.length === 0 && html`<p class="help">${t("write.noFields")}</p>`}
       ${fields.map((name) => html`<${Field} key=${name} label=${name}>${(attributes) => html`<${TextArea} ...${attributes} value=${item[name] ?? ""}
         onInput=${(text) => setItem(name, text)} onSubmit=${() => start()} />`}</${Field}>`)}
-      <${PreviewNotes} preview=${preview} document=${content.document} />
-      <${RunBar} running=${running} onRun=${() => start()} isWritten=${isWritten} isReady=${!problemOf(document)} />
+      <${PreviewNotes} preview=${preview} document=${withoutBlankExamples(content).document} />
+      <${RunBar} running=${running} onRun=${() => start()} isWritten=${isWritten} isReady=${!problemOf(runnable.document)} />
       ${run && html`<${Result} run=${run} isRunning=${isRunning} isShape=${kindOf(document) === "shape"} onPick=${mayGoOn && pick} onContinue=${mayGoOn && goOn} onExample=${asExample} onAgain=${() => start()} />`}
     </section>`;
 }
@@ -173,8 +174,8 @@ function FreeText({ draft, preview, running }) {
     <${Field} label=${t("write.freeText")} help=${t("write.freeTextHelp")}>${(attributes) => html`<${TextArea} ...${attributes} class="free-text" rows=${14}
       value=${isRunning && before !== null ? before + startOf(content) + (run?.candidates[0]?.text ?? "") : text} readonly=${isRunning}
       onInput=${(typed) => change(withFreeText(content, typed))} onSubmit=${() => write()} />`}</${Field}>
-    <${PreviewNotes} preview=${preview} document=${content.document} />
-    <${RunBar} running=${own} onRun=${() => write()} isWritten=${false} isReady />
+    <${PreviewNotes} preview=${preview} document=${withoutBlankExamples(content).document} />
+    <${RunBar} running=${own} onRun=${() => write()} isWritten=${false} isReady undoLabel=${t("write.undo")} redoLabel=${t("write.redo")} />
     ${run && html`<details open><summary>${t("write.lastText")}</summary><${Result} run=${run} isRunning=${isRunning} onPick=${pick} onContinue=${() => write()} onAgain=${() => write()} /></details>`}
   </section>`;
 }
@@ -204,7 +205,7 @@ function useTurns(id) {
 export default function EditorWrite({ draft }) {
   const { content, change } = draft, running = useRun(), [turns, setTurns] = useTurns(draft.id), { has_chat } = useSession();
   const item = content.view === "text" || content.view === "chat" ? {} : itemOf(content);
-  const preview = usePreview(content, item), box = useRef(null), view = content.view ?? "blocks";
+  const preview = usePreview(withoutBlankExamples(content), item), box = useRef(null), view = content.view ?? "blocks";
   const choose = async (next) => {
     if (next === "text" && view === "blocks") {
       try {

@@ -13,6 +13,7 @@ const plainText = (template) => (parseTemplate(template) ?? [template]).map((par
 function Choices({ content, change }) {
   const choices = choicesOf(content.document), keys = Object.keys(choices);
   const [added, setAdded] = useState("");
+  const areTold = Object.entries(choices).some(([key, template]) => plainText(template) !== key), [isOpen, setOpen] = useState(areTold);
   const put = (entries) => change(withDocument(content, { choices: Object.fromEntries(entries) }));
   const add = (text) => {
     const key = text.trim();
@@ -23,12 +24,12 @@ function Choices({ content, change }) {
   return html`<div class="field">
     <ul class="choices">${entries.map(([key, template], index) => html`<li key=${index}>
       <strong>${key}</strong>
-      <${TextInput} aria-label=${t("kind.choiceText", { key })} value=${plainText(template)}
-        onInput=${(text) => put(entries.map(([other, before]) => [other, other === key ? escaped(text) : before]))} />
+      ${(isOpen || areTold) && html`<${TextInput} aria-label=${t("kind.choiceText", { key })} value=${plainText(template)}
+        onInput=${(text) => put(entries.map(([other, before]) => [other, other === key ? escaped(text) : before]))} />`}
       <button type="button" class="plain" aria-label=${t("kind.removeChoice", { key })} onClick=${() => put(entries.filter(([other]) => other !== key))}><${Icon} name="trash" /></button></li>`)}</ul>
     <div class="row"><${TextInput} class="grow" aria-label=${t("kind.newChoice")} placeholder=${t("kind.newChoice")} value=${added} onInput=${setAdded} onSubmit=${add} />
       <button type="button" onClick=${() => add(added)}>${t("common.add")}</button></div>
-    <p class="help">${keys.length < 2 ? t("kind.twoChoices") : t("kind.choiceHelp")}</p>
+    <p class="help">${keys.length < 2 ? t("kind.twoChoices") : isOpen || areTold ? t("kind.choiceHelp") : html`<button type="button" class="plain" onClick=${() => setOpen(true)}>${t("kind.choiceTexts")}</button>`}</p>
   </div>`;
 }
 

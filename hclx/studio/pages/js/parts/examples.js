@@ -1,9 +1,9 @@
 // The examples of a prompt: a table whose columns are the slots of its template.
-import { html, useState } from "../html.js";
+import { html, useRef, useState } from "../html.js";
 import { api } from "../api.js";
 import { number, t } from "../words.js";
 import { mayAs, useSession } from "../session.js";
-import { answerField, choicesOf, exampleColumns, hasChoices, itemOf, withDocument, withField } from "../content.js";
+import { answerField, choicesOf, exampleColumns, hasChoices, itemOf, withDocument, withField, withoutBlankExamples } from "../content.js";
 import { DataTable } from "./data_table.js";
 import { Dialog } from "./dialog.js";
 import { Field } from "./field.js";
@@ -76,14 +76,15 @@ function RenameDialog({ names, onRename, onClose }) {
 export function Examples({ content, change, promptId }) {
   const session = useSession(), mayTune = session.has_tuning && mayAs(session, "maker");
   const { document } = content, examples = document.examples ?? [], columns = exampleColumns(document), field = answerField(document);
-  const [open, setOpen] = useState(null), [isBusy, setBusy] = useState(false);
+  const [open, setOpen] = useState(null), [isBusy, setBusy] = useState(false), controls = useRef(null);
   const put = (rows) => change((latest) => withDocument(latest, { examples: rows.length ? rows : undefined }));
   const keys = hasChoices(document) ? Object.keys(choicesOf(document)) : null;
   const empty = () => Object.fromEntries(columns.map((name) => [name, ""]));
+  const add = () => (examples.length ? controls.current.addRow() : put([empty()]));
   const ask = async (path, show, more) => {
     setBusy(true);
     try {
-      show(await api.post(path, { content, ...more }));
+      show(await api.post(path, { content: withoutBlankExamples(content), ...more }));
     } catch (error) {
       notifyError(error);
     } finally {
@@ -98,15 +99,15 @@ export function Examples({ content, change, promptId }) {
   };
   return html`<section class="card" aria-label=${t("examples.title")}>
     <div class="row"><h2 class="grow">${t("examples.title")} <span class="help">${t("common.rows", { n: number(examples.length) })}</span></h2>
-      <button type="button" onClick=${() => put([...examples, empty()])}><${Icon} name="plus" />${t("examples.add")}</button>
+      <button type="button" onClick=${add}><${Icon} name="plus" />${t("examples.add")}</button>
       <button type="button" onClick=${() => setOpen("import")}><${Icon} name="file" />${t("examples.import")}</button>
       ${mayTune && examples.length > 0 && html`<a class="button" href=${`#/tune/new?prompt=${promptId}`}><${Icon} name="tune" />${t("examples.tune")}</a>`}
-      <button type="button" class="plain" onClick=${() => setOpen("columns")}>${t("examples.columns")}</button></div>
-    ${examples.length === 0 ? html`<p class="help">${t("examples.none")}</p>` : html`<${DataTable} label=${t("examples.title")} rows=${examples} onChange=${put} height=${360}
+      <button type="button" class="plain" title=${t("examples.columnsHelp")} onClick=${() => setOpen("columns")}>${t("examples.columns")}</button></div>
+    ${examples.length === 0 ? html`<p class="help">${t("examples.none")}</p>` : html`<${DataTable} label=${t("examples.title")} rows=${examples} onChange=${put} height=${420} newRow=${empty} controls=${controls}
       columns=${columns.map((name) => ({ name, label: name === field ? t("examples.answer", { name }) : name, options: name === field ? keys : null }))} />`}
     ${keys?.length > 0 && examples.length > 0 && html`<${Balance} examples=${examples} keys=${keys} field=${field} />
-      <div class="row"><button type="button" disabled=${isBusy} onClick=${showBias}>${t("examples.bias")}</button>
-        <button type="button" disabled=${isBusy} onClick=${() => ask("api/calibrate", (calibration) => setOpen({ calibration }), { items: [itemOf(content)] })}>${t("examples.calibrate")}</button></div>`}
+      <div class="row"><button type="button" disabled=${isBusy} title=${t("examples.biasHelp")} onClick=${showBias}>${t("examples.bias")}</button>
+        <button type="button" disabled=${isBusy} title=${t("examples.calibrateHelp")} onClick=${() => ask("api/calibrate", (calibration) => setOpen({ calibration }), { items: [itemOf(content)] })}>${t("examples.calibrate")}</button></div>`}
     ${open === "import" && html`<${ImportDialog} columns=${columns} onClose=${() => setOpen(null)} onRows=${(rows) => { put([...examples, ...rows]); setOpen(null); }} />`}
     ${open === "columns" && html`<${RenameDialog} names=${columns} onRename=${rename} onClose=${() => setOpen(null)} />`}
     ${open?.report && html`<${BiasDialog} report=${open.report} onClose=${() => setOpen(null)} />`}

@@ -28,8 +28,12 @@ function Figures({ settings, figures, rule, hasClasses }) {
         ${shows.stable && html`<td class="number">${stability === null ? "–" : share(stability)}</td>`}
         <td class="number">${ms.length ? html`${seconds(percentile(ms, 50))}<br /><span class="help">${t("test.slowest", { time: seconds(percentile(ms, 95)) })}</span>` : "–"}</td>
         <td class="number">${number(tokens)}</td><td class="number">${failed ? html`<strong class="error">${number(failed)}</strong>` : 0}</td></tr>`;
-    })}</tbody></table></div>`;
+    })}</tbody></table></div>
+    ${hasClasses && settings.map((setting, at) => isOneAnswer(figures[at].pairs) && html`<p key=${setting.id} class="warning">${t("test.oneAnswer", { name: setting.title, answer: figures[at].pairs[0][1] || t("test.emptyAnswer") })}</p>`)}`;
 }
+
+// Whether all rows got one answer, which is no better than a guess.
+const isOneAnswer = (pairs) => pairs.length > 4 && new Set(pairs.map(([, answer]) => answer)).size === 1;
 
 // Which of two settings is better, in words.
 function Comparison({ first, second, rights }) {

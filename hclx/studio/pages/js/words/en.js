@@ -31,7 +31,7 @@ export default {
     title: "What might have stood in place of {text}", pickHelp: "Choose one to write on from there.", fromHere: "Write again from here",
   },
   import: {
-    title: "Import a file", file: "File", help: "CSV, TSV or JSON lines. The encoding (UTF-8, CP949) is recognised.",
+    title: "Import a file", file: "File", help: "Choose a CSV file; a spreadsheet is saved as one. TSV and JSON Lines are read, too, and the encoding (UTF-8, CP949) is recognised.",
     bind: "Which column goes where?", leaveEmpty: "Leave empty", take: "Import {n} rows",
   },
 
@@ -54,7 +54,7 @@ export default {
   kind: {
     title: "What is the answer?", write: "Written text", choose: "One of several choices", shape: "A fixed shape (JSON)",
     choiceText: "What the model reads for {key}", removeChoice: "Remove the choice {key}", newChoice: "New choice (such as positive)", twoChoices: "Give two choices or more.",
-    choiceHelp: "Left is the name in results, right is what the model reads. Each choice gets a probability.",
+    choiceTexts: "Give the model other texts for the choices", choiceHelp: "Left is the name in results, right is what the model reads. Each choice gets a probability.",
     typeOf: "Type of {name}", type_string: "Text", type_integer: "Whole number", type_number: "Number", type_boolean: "Yes/no", type_array: "List of texts", type_enum: "One of several",
     values: "Values of {name}", valuesHelp: "Separated by commas", newField: "New field", removeField: "Remove the field {name}", asJson: "Edit as a JSON schema", schema: "JSON schema",
     noObject: "This is no object.", shapeHelp: "The answer always has this shape. A small model may fill it poorly.", pattern: "Rule of the answer ({kind})",
@@ -75,7 +75,7 @@ export default {
     directive: "Directive", directiveHelp: "One or two sentences that say what is done. It stands once, on top.", directivePlaceholder: "Read the review and say its mood.",
     template: "Templates of input and answer", templateHelp: "{name} is a slot. {name:을/를} adds the Korean particle that fits.", label: "Label before the input", labelHelp: "Such as: Review: ",
     inputTemplate: "Template of the input", answerTemplate: "Template of the answer", input: "Try it", turns: "Turns", turns_once: "One at a time", turns_rolling: "Rolling", turns_several: "Several answers",
-    noFields: "The template has no slot: the model goes on behind it.", run: "Run", again: "Run again", stop: "Stop", undo: "Undo", redo: "Redo", runHelp: "Ctrl+Enter runs too.",
+    noFields: "The template has no slot: the model goes on behind it.", run: "Run", again: "Run again", stop: "Stop", earlier: "Earlier answer", later: "Later answer", exampleAdded: "Added at the end of the examples. See whether its answer is right.", undo: "Undo", redo: "Redo", runHelp: "Ctrl+Enter runs too.",
     tokens: "The model reads {tokens} tokens and has room for {room} more", notYet: "It cannot run yet:", whole: "Show what the model reads",
     freeText: "Text", freeTextHelp: "The model goes on behind this text. What it writes is added here, and undo takes it out.", lastText: "Probabilities of the last text",
     toText: "Turn the blocks into one text? Examples and templates become one. Save a version first to be able to come back.", toTextAction: "Turn into text",
@@ -93,7 +93,7 @@ export default {
   },
   problems: {
     braces: "A brace { or } has no partner. Write {{ }} for the characters themselves.", answer: "The template of the answer has no slot for it.",
-    answerBefore: "The slot of the answer stands in the input or the directive.", choices: "Give two choices or more.", exampleAnswer: "The answer of an example is no choice. Choose it in the table of examples.",
+    answerBefore: "The slot of the answer stands in the input or the directive.", choices: "Give two choices or more.", exampleAnswer: "Choose the answer of example {row}.",
     exampleField: "An example lacks a field.", shape: "Give the shape one field or more.",
     tooLong: "The text is so long that the answer has no room. Shorten the text, or the answer.",
   },
@@ -142,6 +142,7 @@ export default {
 
   // The editor: testing on a table
   test: {
+    oneAnswer: "{name}: every row got the answer “{answer}”, which is no better than a guess. Add examples, or change the directive.",
     // Choosing a table
     chooseTitle: "Prepare the rows to test on", chooseText: "Collect several inputs and run them all at once. With a column of right answers, it is counted how many come out right.",
     newTable: "New empty table", fromFile: "From a file", tableOf: "Test of {title}", oldTable: "A table of yours", pickTable: "Choose a table", useTable: "Test on this table",

@@ -31,7 +31,7 @@ export default {
     title: "{text} 대신 올 수 있던 말", pickHelp: "고르면 거기부터 다시 씁니다.", fromHere: "이 말부터 다시 쓰기",
   },
   import: {
-    title: "파일에서 가져오기", file: "파일", help: "CSV, TSV, JSON 줄 파일. 글자 인코딩(UTF-8, CP949)은 스스로 알아봅니다.",
+    title: "파일에서 가져오기", file: "파일", help: "CSV 파일을 고르세요. 엑셀은 ‘다른 이름으로 저장’에서 CSV로 저장하면 됩니다. TSV와 JSON Lines도 읽고, 한글 인코딩(UTF-8, CP949)은 스스로 알아봅니다.",
     bind: "어느 열을 어디에 넣을까요?", leaveEmpty: "비워 두기", take: "{n}줄 가져오기",
   },
 
@@ -54,7 +54,7 @@ export default {
   kind: {
     title: "답을 어떻게 받을까요?", write: "글로 쓰기", choose: "보기에서 고르기", shape: "정해진 틀 (JSON)",
     choiceText: "{key}일 때 모델이 읽는 글", removeChoice: "보기 {key} 지우기", newChoice: "새 보기 (예: 긍정)", twoChoices: "보기를 둘 이상 넣어 주세요.",
-    choiceHelp: "왼쪽은 결과에 쓰이는 이름, 오른쪽은 모델이 읽는 글입니다. 보기마다 확률이 나옵니다.",
+    choiceTexts: "보기마다 모델이 읽을 글 따로 정하기", choiceHelp: "왼쪽은 결과에 쓰이는 이름, 오른쪽은 모델이 읽는 글입니다. 보기마다 확률이 나옵니다.",
     typeOf: "{name}의 종류", type_string: "글", type_integer: "정수", type_number: "수", type_boolean: "예/아니요", type_array: "글 목록", type_enum: "보기 가운데 하나",
     values: "{name}의 보기", valuesHelp: "쉼표로 나눠 적기", newField: "새 칸 이름", removeField: "칸 {name} 지우기", asJson: "JSON 스키마로 고치기", schema: "JSON 스키마",
     noObject: "객체가 아닙니다.", shapeHelp: "답은 반드시 이 틀을 따릅니다. 작은 모델에서는 뜻이 서툴 수 있어도 틀은 지킵니다.", pattern: "답의 규칙 ({kind})",
@@ -75,7 +75,7 @@ export default {
     directive: "지시", directiveHelp: "무엇을 하는지 한두 문장으로 씁니다. 맨 위에 한 번 들어갑니다.", directivePlaceholder: "다음 후기를 읽고 감정을 말합니다.",
     template: "입력과 답의 틀", templateHelp: "{이름}은 빈칸입니다. {이름:을/를}처럼 쓰면 조사를 맞춰 줍니다.", label: "입력 앞에 붙는 말", labelHelp: "보기: 후기: ",
     inputTemplate: "입력 틀", answerTemplate: "답 틀", input: "넣어 보기", turns: "주고받기", turns_once: "한 번씩", turns_rolling: "이어서", turns_several: "여러 답",
-    noFields: "입력 틀에 빈칸이 없습니다. 그대로 이어 씁니다.", run: "실행", again: "다시 실행", stop: "멈춤", undo: "되돌리기", redo: "다시 하기", runHelp: "Ctrl+Enter로도 실행됩니다.",
+    noFields: "입력 틀에 빈칸이 없습니다. 그대로 이어 씁니다.", run: "실행", again: "다시 실행", stop: "멈춤", earlier: "앞의 답", later: "뒤의 답", exampleAdded: "예시 표 끝에 넣었습니다. 답이 맞는지 보고 고쳐 주세요.", undo: "되돌리기", redo: "다시 하기", runHelp: "Ctrl+Enter로도 실행됩니다.",
     tokens: "모델이 읽을 글 {tokens}토큰, 더 쓸 수 있는 자리 {room}토큰", notYet: "아직 실행할 수 없습니다:", whole: "모델이 읽는 글 그대로 보기",
     freeText: "글", freeTextHelp: "모델이 이 글 뒤를 이어 씁니다. 쓴 글은 여기에 붙고, 되돌리기로 뺄 수 있습니다.", lastText: "방금 쓴 글의 확률",
     toText: "칸을 자유 글로 바꿀까요? 예시와 틀이 한 글로 합쳐집니다. 앞 모습은 버전으로 저장해 두면 돌아올 수 있습니다.", toTextAction: "자유 글로",
@@ -93,7 +93,7 @@ export default {
   },
   problems: {
     braces: "중괄호 { }의 짝이 맞지 않습니다. 글자 그대로 쓰려면 {{ }}처럼 두 번 적어 주세요.", answer: "답 틀에 답이 들어갈 빈칸이 없습니다.",
-    answerBefore: "입력이나 지시에 답의 빈칸이 들어 있습니다.", choices: "보기를 둘 이상 넣어 주세요.", exampleAnswer: "답이 보기에 없는 예시가 있습니다. 예시 표에서 답을 골라 주세요.",
+    answerBefore: "입력이나 지시에 답의 빈칸이 들어 있습니다.", choices: "보기를 둘 이상 넣어 주세요.", exampleAnswer: "{row}번 예시의 답을 골라 주세요.",
     exampleField: "빈칸이 모자란 예시가 있습니다.", shape: "정해진 틀에 칸을 하나 이상 넣어 주세요.",
     tooLong: "글이 길어 답이 들어갈 자리가 모자랍니다. 글을 줄이거나 답의 길이를 줄여 주세요.",
   },
@@ -142,6 +142,7 @@ export default {
 
   // 편집기: 표로 시험하기
   test: {
+    oneAnswer: "{name}: 모든 줄에 ‘{answer}’라고 답했습니다. 찍은 것과 다르지 않습니다. 예시를 늘리거나 지시를 바꿔 보세요.",
     // 표 고르기
     chooseTitle: "시험할 줄을 준비해 주세요", chooseText: "입력을 여러 줄 모아 두고 한 번에 돌려 봅니다. 정답 열을 채우면 얼마나 맞는지도 셉니다.",
     newTable: "빈 표 만들기", fromFile: "파일에서 가져오기", tableOf: "{title} 시험", oldTable: "만들어 둔 표", pickTable: "표를 고르세요", useTable: "이 표로 시험",
@@ -190,10 +191,10 @@ export default {
 
   // 편집기: 공유와 앱 만들기
   share: {
-    version: "어느 버전을 내보낼까요?", versionHelp: "받은 사람은 고른 버전을 봅니다. 나중에 고쳐도 이미 나간 것은 바뀌지 않습니다.", draft: "지금 모습 (새 버전으로 저장해서)", note: "내보내며 저장",
-    links: "링크로 보여 주기", linksHelp: "링크를 가진 사람은 로그인하지 않아도 볼 수 있습니다. 언제든 거둘 수 있습니다.", mode: "받은 사람은",
+    version: "어느 버전을 보여 줄까요?", versionHelp: "받은 사람은 고른 버전을 봅니다. 나중에 고쳐도 이미 나간 것은 바뀌지 않습니다.", draft: "지금 모습 (새 버전으로 저장해서)", note: "내보내며 저장",
+    links: "링크로 보여 주기", linksHelp: "링크를 가진 사람은 로그인하지 않아도 볼 수 있습니다. 언제든 끌 수 있습니다.", mode: "받은 사람은",
     mode_copy: "가져가 고칠 수 있음", mode_read: "보기만", makeLink: "링크 만들어 복사", linkName: "{number}번 버전 · {mode}", copyLink: "링크 복사",
-    revoke: "거두기", revokeAsk: "이 링크를 거둘까요? 받은 사람이 더는 열 수 없습니다.", revoked: "링크를 거두었습니다.",
+    revoke: "링크 끄기", revokeAsk: "이 링크를 끌까요? 받은 사람이 더는 열 수 없습니다.", revoked: "링크를 껐습니다.",
     app: "앱으로 만들기", appHelp: "입력 칸과 답만 있는 화면이 생깁니다. 프로그램에서 부를 수 있는 주소도 함께 생깁니다.",
     appTitle: "앱 이름", noTitle: "이름을 적어 주세요.", slug: "주소 (없어도 됩니다)", notMaker: "앱은 ‘만드는 사람’ 역할이 있어야 만들 수 있습니다. 관리자에게 부탁해 주세요.", slugHelp: "영어 소문자, 숫자, 붙임표(-)로 3~40자. 비워 두면 알아서 짓습니다.",
     slugTaken: "이미 쓰이는 주소입니다. 다른 주소를 적어 주세요.", slugWrong: "영어 소문자, 숫자, 붙임표(-)로만 지을 수 있습니다. 보기: my-review",
@@ -209,7 +210,7 @@ export default {
   // 공유받은 프롬프트
   shared: {
     version: "공유받은 프롬프트 · {number}번 버전", note: "저장할 때 남긴 말:", help: "누군가 링크로 보여 준 프롬프트입니다.", readOnly: "보기만 할 수 있습니다.", mayCopy: "내 것으로 가져오면 고쳐 쓸 수 있습니다.",
-    logIn: "로그인하면 내 것으로 가져와 고쳐 쓸 수 있습니다.", take: "내 것으로 가져오기", gone: "이 링크는 이제 열리지 않습니다", goneHelp: "보여 준 사람이 링크를 거두었거나 주소가 틀렸습니다. 새 링크를 부탁해 보세요.",
+    logIn: "로그인하면 내 것으로 가져와 고쳐 쓸 수 있습니다.", take: "내 것으로 가져오기", gone: "이 링크는 이제 열리지 않습니다", goneHelp: "보여 준 사람이 링크를 껐거나 주소가 틀렸습니다. 새 링크를 부탁해 보세요.",
   },
 
   // 앱 목록과 앱 화면
