@@ -32,7 +32,7 @@ function Link({ share, onRevoked }) {
     notify(t("share.revoked"));
     onRevoked(id);
   });
-  return html`<li><div class="grow"><strong>${name}</strong><p class="help">${date(created)}</p></div>
+  return html`<li><div class="grow"><strong>${name}</strong><p class="help">${date(created)}</p><p class="mono">${address}</p></div>
     <div class="row"><button type="button" aria-label=${`${name}: ${t("share.copyLink")}`} onClick=${() => copyText(address)}><${Icon} name="copy" />${t("share.copyLink")}</button>
       <a class="button plain" href=${address} target="_blank" rel="noopener" aria-label=${`${name}: ${t("common.open")}`}>${t("common.open")}</a>
       <button type="button" class="plain" disabled=${isBusy} aria-label=${`${name}: ${t("share.revoke")}`} onClick=${revoke}><${Icon} name="trash" />${t("share.revoke")}</button></div></li>`;
