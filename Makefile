@@ -19,7 +19,7 @@ demo: $(VENV)/.$(EXTRAS)
 	$(VENV)/bin/python launch/demo.py
 
 test: $(VENV)/.$(EXTRAS)
-	$(VENV)/bin/python -m pytest tests -q -n 2 --dist loadfile --durations=10 --ignore=tests/recovery
+	$(VENV)/bin/python -m pytest tests -q -n 3 --dist loadfile --durations=10 --ignore=tests/recovery
 
 test-recovery: $(VENV)/.$(EXTRAS)
 	$(VENV)/bin/python -m pytest tests/recovery -q --durations=10

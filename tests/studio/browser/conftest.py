@@ -24,7 +24,7 @@ from tests.helpers.studio_places import filled
 from tests.helpers.word_filter import WordFilter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     with chromium() as browser:
         yield browser
