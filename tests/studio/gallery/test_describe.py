@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import json
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from hclx.serve.store.tables import usage
 from hclx.studio.content import content_from_json
 from hclx.studio.gallery.describe_prompt import DESCRIBE_ROUTE, describe
 from hclx.studio.gallery.description_rules import named_labels, outline_of
+from hclx.studio.gallery.gallery_files import FOLDER
 from hclx.studio.running.run_prompt import answer_items, error_facts
 from hclx.studio.store.people_records import create_person
 from hclx.studio.studio import Studio
@@ -179,7 +181,9 @@ def test_what_cannot_be_used_is_left_to_rules(studio, sentence, raw):
 
 def test_examples_of_the_gallery_stand_where_the_model_has_none(studio):
     _, document = made(studio, "후기를 부정과 긍정으로 나눠 줘", scripted(""))
-    assert len(document.examples) == 6 and "또 가려고요" in document.examples[0]["후기"]
+    own = json.loads((FOLDER / "sentiment-choices.json").read_text(encoding="utf-8"))["content"]
+    texts = [example["후기"] for example in own["document"]["examples"]]
+    assert [example["후기"] for example in document.examples] == texts
     _, document = made(studio, "기록을 요약해 줘", scripted(""))
     assert len(document.examples) == 3 and set(document.examples[0]) == {"기록", "요약"}
     _, document = made(studio, "후기를 만족과 불만으로 나눠 줘", scripted(""))
