@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import re
+import unicodedata
 
 import pytest
 import sqlalchemy as sa
@@ -235,7 +236,8 @@ def test_a_real_engine_writes_by_the_grammar(database, clock):
 
         proposal = asyncio.run(ask())
     ((pattern, text),) = texts
-    assert text == proposal.raw and re.match("제목: .{2,30}\n입력: 후기\n지시: ", text)
+    assert unicodedata.normalize("NFC", text) == proposal.raw
+    assert re.match("제목: .{2,30}\n입력: 후기\n지시: ", text)
     whole = [line for line in text.split("\n")[:-1] if line.startswith("예시")]
     assert [line.split(" => ")[1] for line in whole] == ["긍정", "부정", "부정", "긍정"][
         : len(whole)
