@@ -194,7 +194,7 @@ PLACES = {
     "tested": Place(
         _at("prompts/{prompt}/test"), ".data-table .cell", ("모두 실행",), ".confusion, .figures"
     ),
-    "compare": Place(_at("prompts/{prompt}/test"), ".data-table", ("견줄 것 더하기",), _DIALOG),
+    "compare": Place(_at("prompts/{prompt}/test"), ".data-table", ("비교할 것 추가",), _DIALOG),
     "versions": Place(_at("prompts/{prompt}/versions"), ".pair select"),
     "version": Place(
         _at("prompts/{prompt}/versions"), ".pair select", ("1번 버전: 보기",), _DIALOG

@@ -44,10 +44,10 @@ def test_firefox_walks_from_the_login_to_a_link_that_is_revoked(fox, studio):
     fox.wait_for_text("멈췄습니다.")
     stopped = answer(fox)
     assert 0 < len(stopped) < len(LONG) and LONG.startswith(stopped)
-    fox.click("button", "앞의 답")
+    fox.click("button", "이전 답")
     fox.wait_until("!document.body.innerText.includes('멈췄습니다.')")
     assert answer(fox) == TEXT
-    fox.click("button", "뒤의 답")
+    fox.click("button", "다음 답")
     fox.wait_for_text("멈췄습니다.")
     assert answer(fox) == stopped
     # Save a version, and reopen the prompt.

@@ -115,7 +115,7 @@ def test_two_settings_are_asked_the_same_and_compared(bench, studio):
     bench.get_by_role("link", name="만들기").click()
     bench.get_by_label("지시").fill("다시 읽고 고르세요.\n\n")
     open_test(bench)
-    bench.get_by_role("button", name="견줄 것 더하기").click()
+    bench.get_by_role("button", name="비교할 것 추가").click()
     bench.get_by_role("button", name="견주기").click()
     run_all(bench)
     drafts = {prompt.removeprefix("다시 읽고 고르세요.\n\n"): seed for prompt, seed in asked}
@@ -262,7 +262,7 @@ def test_the_run_before_a_change_stays_to_compare_with(bench, studio):
     bench.get_by_text("고치기 전 결과").wait_for()
     studio.write = lambda prompt, seed: " 부정"
     run_all(bench, "바뀐 것으로 4줄 실행")
-    bench.get_by_role("button", name="견줄 것 더하기").click()
+    bench.get_by_role("button", name="비교할 것 추가").click()
     bench.get_by_role("radio", name="이전 결과").check()
     bench.get_by_role("button", name="견주기").click()
     bench.wait_for_timeout(500)

@@ -37,9 +37,9 @@ def test_an_empty_prompt_is_written_run_stopped_undone_and_done_again(page, stud
     assert 0 < len(stopped) < 300 and "반갑습니다" in stopped
     until(lambda: studio.n_cancelled == 1)
     assert written(page).strip() == stopped
-    page.get_by_role("button", name="앞의 답", exact=True).click()
+    page.get_by_role("button", name="이전 답", exact=True).click()
     assert written(page).strip() == GREETING.strip()
-    page.get_by_role("button", name="뒤의 답", exact=True).click()
+    page.get_by_role("button", name="다음 답", exact=True).click()
     assert written(page).strip() == stopped
 
 

@@ -38,6 +38,8 @@ function Link({ share, onRevoked }) {
       <button type="button" class="plain" disabled=${isBusy} aria-label=${`${name}: ${t("share.revoke")}`} onClick=${revoke}><${Icon} name="trash" />${t("share.revoke")}</button></div></li>`;
 }
 
+const IS_ONLY_HERE = /^(localhost|127\.|\[::1\])/.test(location.hostname);
+
 // A new link is copied at once, where the browser lets the page do that.
 function Links({ id, numberOf }) {
   const [mode, setMode] = useState("read"), loaded = useLoaded(() => whenBack(() => api.get(`api/prompts/${id}/shares`)), [id]);
@@ -50,6 +52,7 @@ function Links({ id, numberOf }) {
   });
   return html`<section class="card" aria-labelledby="share-links"><h2 id="share-links">${t("share.links")}</h2>
     <p class="help">${t("share.linksHelp")}</p>
+    ${IS_ONLY_HERE && html`<p class="help">${t("share.onlyHere")}</p>`}
     <div class="row"><${Choice} label=${t("share.mode")} value=${mode} options=${["read", "copy"].map((name) => [name, t(`share.mode_${name}`)])} onChange=${setMode} /></div>
     <button type="button" class="primary" disabled=${isBusy} onClick=${make}><${Icon} name="share" />${t("share.makeLink")}</button>
     ${!shares ? html`<${Pending} loaded=${loaded} />` : shares.length > 0 && html`<ul class="plain-list" aria-label=${t("share.links")}>${[...shares].reverse().map((share) => html`<${Link} key=${share.id}

@@ -192,7 +192,7 @@ export default {
   // The editor: sharing, and making an app
   share: {
     version: "Which version?", versionHelp: "Others see the version that you choose. What you change later does not change it.", draft: "As it is now (saved as a new version)", note: "Saved to be shared",
-    links: "Show it by a link", linksHelp: "Who has the link can see it without logging in. You can revoke it at any time.", mode: "Others may",
+    links: "Show it by a link", linksHelp: "Who has the link can see it without logging in. You can revoke it at any time.", onlyHere: "This address opens on this machine alone. To send it to others, serve the Studio at an address that they reach.", mode: "Others may",
     mode_copy: "take a copy", mode_read: "only read it", makeLink: "Make a link and copy it", linkName: "Version {number} · {mode}", copyLink: "Copy the link",
     revoke: "Revoke", revokeAsk: "Revoke this link? Nobody can open it any more.", revoked: "The link is revoked.",
     app: "Make an app", appHelp: "A page with nothing but input and answer, and an address that programs can call.",

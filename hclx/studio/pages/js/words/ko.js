@@ -8,7 +8,7 @@ export default {
   },
   shell: {
     home: "시작", prompts: "내 프롬프트", batches: "한꺼번에 돌리기", apps: "앱", tune: "튜닝", usage: "사용량", people: "사람과 키",
-    menu: "메뉴", skip: "본문으로", logout: "{name} 나가기", language: "English", theme_system: "화면 밝기: 기기 설정",
+    menu: "메뉴", skip: "본문으로", logout: "로그아웃 ({name})", language: "English", theme_system: "화면 밝기: 기기 설정",
     theme_light: "화면 밝기: 밝게", theme_dark: "화면 밝기: 어둡게",
   },
   errors: {
@@ -75,7 +75,7 @@ export default {
     directive: "지시", directiveHelp: "무엇을 하는지 한두 문장으로 씁니다. 맨 위에 한 번 들어갑니다.", directivePlaceholder: "다음 후기를 읽고 감정을 말합니다.",
     template: "입력과 답의 틀", templateHelp: "{이름}은 빈칸입니다. {이름:을/를}처럼 쓰면 조사를 맞춰 줍니다.", label: "입력 앞에 붙는 말", labelHelp: "보기: 후기: ",
     inputTemplate: "입력 틀", answerTemplate: "답 틀", input: "넣어 보기", turns: "주고받기", turns_once: "한 번씩", turns_rolling: "이어서", turns_several: "여러 답",
-    noFields: "입력 틀에 빈칸이 없습니다. 그대로 이어 씁니다.", run: "실행", again: "다시 실행", stop: "멈춤", earlier: "앞의 답", later: "뒤의 답", exampleAdded: "예시 표 끝에 넣었습니다. 답이 맞는지 보고 고쳐 주세요.", undo: "되돌리기", redo: "다시 하기", runHelp: "Ctrl+Enter로도 실행됩니다.",
+    noFields: "입력 틀에 빈칸이 없습니다. 그대로 이어 씁니다.", run: "실행", again: "다시 실행", stop: "멈춤", earlier: "이전 답", later: "다음 답", exampleAdded: "예시 표 끝에 넣었습니다. 답이 맞는지 보고 고쳐 주세요.", undo: "되돌리기", redo: "다시 하기", runHelp: "Ctrl+Enter로도 실행됩니다.",
     tokens: "모델이 읽을 글 {tokens}토큰, 더 쓸 수 있는 자리 {room}토큰", notYet: "아직 실행할 수 없습니다:", whole: "모델이 읽는 글 그대로 보기",
     freeText: "글", freeTextHelp: "모델이 이 글 뒤를 이어 씁니다. 쓴 글은 여기에 붙고, 되돌리기로 뺄 수 있습니다.", lastText: "방금 쓴 글의 확률",
     toText: "칸을 자유 글로 바꿀까요? 예시와 틀이 한 글로 합쳐집니다. 앞 모습은 버전으로 저장해 두면 돌아올 수 있습니다.", toTextAction: "자유 글로",
@@ -153,7 +153,7 @@ export default {
     addColumn: "‘{name}’ 열 더하기", rule: "언제 맞았다고 볼까요?", rule_equal: "정답과 똑같을 때", rule_contains: "정답이 들어 있을 때",
     repeats: "같은 줄 되풀이", repeatsHelp: "한 줄을 시드를 바꿔 가며 여러 번 물어, 답이 얼마나 한결같은지 봅니다. 맞은 비율은 첫 번째 답으로 셉니다.",
     // 실행
-    settings: "무엇을 시험하나요", draft: "지금 프롬프트", addSetting: "견줄 것 더하기", removeSetting: "{name} 빼기", stale: "고치기 전 결과", staleHelp: "결과를 낸 뒤에 프롬프트가 바뀌었습니다. 다시 실행하면 새로 채우고, 지금 결과는 ‘이전 결과’로 남습니다.",
+    settings: "무엇을 시험하나요", draft: "지금 프롬프트", addSetting: "비교할 것 추가", removeSetting: "{name} 빼기", stale: "고치기 전 결과", staleHelp: "결과를 낸 뒤에 프롬프트가 바뀌었습니다. 다시 실행하면 새로 채우고, 지금 결과는 ‘이전 결과’로 남습니다.",
     runAll: "모두 실행", runRest: "남은 {n}줄 실행", runChanged: "바뀐 것으로 {n}줄 실행", runFailed: "실패한 {n}줄 다시 실행", runAgain: "모두 다시 실행", runChosen: "고른 {n}줄 실행", pause: "잠깐 멈춤", resume: "이어서", progress: "진행", doneOf: "{done} / {total}",
     paused: "잠깐 멈췄습니다. 나온 답은 남아 있습니다.", running: "답을 받는 중입니다. 이 화면을 닫아도 나온 답은 남고, 나머지는 나중에 이어서 돌릴 수 있습니다.", ready: "모두 답했습니다.", nothingToRun: "아래 표에 입력을 채우면 실행할 수 있습니다.", nothingLeft: "이 설정으로는 이미 모두 답한 줄입니다.",
     waitAway: "서버를 기다리고 있습니다. 돌아오면 저절로 이어집니다.", waitQuota: "지금은 허용량이 다 찼습니다. 조금 뒤 저절로 이어집니다.", waitQuotaLong: "허용량이 다 찼습니다. {minutes}분쯤 뒤에 저절로 이어집니다.",
@@ -165,13 +165,13 @@ export default {
     summary: "결과", setting: "설정", accuracy: "맞은 비율", rightOf: "{n}줄 가운데 {right}줄", interval: "실력은 {low}에서 {high} 사이로 봅니다 (95%)", noGold: "정답이 없어 세지 못했습니다", notRun: "아직 돌리지 않았습니다",
     macroF1: "고르게 본 점수 (F1)", stability: "한결같음", latency: "걸린 시간", slowest: "느린 것은 {time}", tokens: "토큰", failures: "실패",
     onlyRight: "‘{first}’만 맞은 줄 {a}, ‘{second}’만 맞은 줄 {b}.", sameRights: "‘{first}’와 ‘{second}’는 맞은 줄이 똑같습니다.", equallyGood: "둘이 비깁니다.", better: "‘{name}’ 쪽이 낫다고 볼 만합니다.", notSure: "이만큼으로는 어느 쪽이 낫다고 하기 어렵습니다.", chance: "우연히 이만큼 벌어질 가능성 {p}",
-    confusion: "무엇을 무엇으로 답했나", confusionOf: "볼 것", confusionHelp: "왼쪽이 정답, 위가 모델의 답입니다. 숫자를 누르면 그 줄만 봅니다.", confused: "정답 {gold}, 답 {answer}: {n}줄", confusedFilter: "정답 {gold} · 답 {answer}", manyLabels: "답이 {n}가지라 표로 보이지 않습니다.",
+    confusion: "정답과 모델의 답", confusionOf: "볼 것", confusionHelp: "왼쪽이 정답, 위가 모델의 답입니다. 숫자를 누르면 그 줄만 봅니다.", confused: "정답 {gold}, 답 {answer}: {n}줄", confusedFilter: "정답 {gold} · 답 {answer}", manyLabels: "답이 {n}가지라 표로 보이지 않습니다.",
     right: "맞음", wrong: "틀림", failed: "실패", differs: "다름", same: "같은 답 {share}", probability: "확률 {share}", emptyAnswer: "(빈 답)",
     why_long: "글이 너무 깁니다. 이 줄의 글이나 답의 길이를 줄여 주세요.", why_quota: "허용량이 다 찼습니다. 다시 찰 때 이어집니다.", why_gone: "쓰려던 모델이 지금 없습니다. 다른 모델을 골라 주세요.", why_forbidden: "이 모델을 쓸 권한이 없습니다. 관리자에게 부탁해 주세요.", why_server: "서버가 이 줄에 답하지 못했습니다. 잠시 뒤에 다시 해 주세요.",
     detailTitle: "{row}번째 줄 · {name}", rowAgain: "이 줄 다시", showTokens: "말마다 확률 보기",
     // 표
     table: "시험 표", tableName: "표 이름", addRow: "줄 추가", rowsRemoved: "{n}줄을 지웠습니다.", undo: "되돌리기", addGold: "정답 열 더하기", export: "결과까지 내려받기 (CSV)", otherTable: "다른 표", tableSplit: "다른 곳에서도 이 표를 고쳤습니다. 저쪽 표를 보이고, 고친 것은 ‘{name}’으로 따로 남겼습니다.",
-    filter: "볼 줄", filter_all: "모두", filter_wrong: "틀린 줄", filter_differs: "서로 다른 줄", filter_failed: "실패한 줄", filter_missing: "아직인 줄", filter_chosen: "고른 줄",
+    filter: "볼 줄", filter_all: "모두", filter_wrong: "틀린 줄", filter_differs: "서로 다른 줄", filter_failed: "실패한 줄", filter_missing: "아직 안 돌린 줄", filter_chosen: "고른 줄",
     chooseAll: "보이는 줄 모두 고르기", chooseRow: "{row}번째 줄 고르기", csv_answer: "답", csv_right: "맞음(O/X)", csv_ms: "밀리초", csv_tokens: "토큰", csv_error: "오류",
     addExamples: "틀린 줄을 예시로 넣기", addChosen: "고른 틀린 줄 {n}개를 예시로 넣기", addExamplesHelp: "틀린 줄을 정답과 함께 예시로 보여 주면 비슷한 실수가 줄어듭니다. 몇 줄만 골라 넣을 수도 있습니다.", addExamplesAsk: "틀린 {n}줄을 예시로 넣을까요?", examplesAdded: "예시 {n}개를 넣었습니다. 이 줄들은 시험에서 빼는 것이 공정합니다.", takeOut: "시험에서 빼기", noExamples: "예시로 넣을 수 있는 줄이 없습니다. 정답 열을 채웠는지 봐 주세요.",
   },
@@ -191,8 +191,8 @@ export default {
 
   // 편집기: 공유와 앱 만들기
   share: {
-    version: "어느 버전을 보여 줄까요?", versionHelp: "받은 사람은 고른 버전을 봅니다. 나중에 고쳐도 이미 나간 것은 바뀌지 않습니다.", draft: "지금 모습 (새 버전으로 저장해서)", note: "내보내며 저장",
-    links: "링크로 보여 주기", linksHelp: "링크를 가진 사람은 로그인하지 않아도 볼 수 있습니다. 언제든 끌 수 있습니다.", mode: "받은 사람은",
+    version: "어느 버전을 보여 줄까요?", versionHelp: "받은 사람은 고른 버전을 봅니다. 나중에 고쳐도 이미 나간 것은 바뀌지 않습니다.", draft: "지금 모습 (새 버전으로 저장해서)", note: "링크를 만들며 저장",
+    links: "링크로 보여 주기", linksHelp: "링크를 가진 사람은 로그인하지 않아도 볼 수 있습니다. 언제든 끌 수 있습니다.", onlyHere: "지금은 이 컴퓨터에서만 열리는 주소입니다. 다른 사람에게 보내려면 서버를 밖에서 닿는 주소로 띄워야 합니다.", mode: "받은 사람은",
     mode_copy: "가져가 고칠 수 있음", mode_read: "보기만", makeLink: "링크 만들어 복사", linkName: "{number}번 버전 · {mode}", copyLink: "링크 복사",
     revoke: "링크 끄기", revokeAsk: "이 링크를 끌까요? 받은 사람이 더는 열 수 없습니다.", revoked: "링크를 껐습니다.",
     app: "앱으로 만들기", appHelp: "입력 칸과 답만 있는 화면이 생깁니다. 프로그램에서 부를 수 있는 주소도 함께 생깁니다.",
