@@ -18,8 +18,6 @@ from tests.studio.run_contents import (
     WRITES,
     content,
     document_of,
-    small_backend,
-    small_engine,
 )
 
 WORDS = "맛 값 자리 빛 소리 손 말 길 물 불".split()
@@ -31,17 +29,6 @@ EXAMPLES = [
 MANY = {**CHOOSES, "examples": EXAMPLES}
 TOKENIZER = TalkingTokenizer(256)
 READER = Reader(TOKENIZER, MAX_LENGTH, tuple(TOKENIZER.begin_ids))
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with small_engine() as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
-def backend(engine):
-    return small_backend(engine)
 
 
 def refusal(client, route, raw, **fields):

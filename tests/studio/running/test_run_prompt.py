@@ -31,23 +31,11 @@ from tests.studio.run_contents import (
     named,
     results,
     small_backend,
-    small_engine,
     streamed,
 )
 
 TOKENIZER = TalkingTokenizer(256)
 READER = Reader(TOKENIZER, MAX_LENGTH, tuple(TOKENIZER.begin_ids))
-
-
-@pytest.fixture(scope="module")
-def engine():
-    with small_engine() as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module")
-def backend(engine):
-    return small_backend(engine)
 
 
 @pytest.fixture
